@@ -1,0 +1,99 @@
+"""``stockctl config``: the settings and where they came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stockctl.cli.context import settings_of
+from stockctl.cli.output import Format, OutputOption, say, write_rows
+from stockctl.errors import StockctlError
+
+app = typer.Typer(no_args_is_help=True, help="Show and start the configuration.")
+
+TEMPLATE = """\
+# stockctl settings, a table a profile. `stockctl config show --origin` tells where each value comes from.
+# Secrets do not belong here: set STOCKCTL_FINNHUB__TOKEN or STOCKCTL_FINNHUB__TOKEN_FILE in the environment.
+
+[profile.local]
+symbols = ["AAPL", "MSFT", "NVDA", "TSLA", "BINANCE:BTCUSDT"]
+
+[profile.prod]
+symbols = ["AAPL", "MSFT"]
+
+[profile.prod.kafka]
+bootstrap_servers = "kafka-1:9092,kafka-2:9092"
+security_protocol = "SASL_SSL"
+username = "stockctl"
+
+[profile.prod.lake]
+url = "s3://my-bucket/market"
+
+[profile.prod.s3]
+region = "us-east-1"
+"""
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("stockctl.toml"),
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Write a configuration file to start from.
+
+    Example: stockctl config init
+    """
+    if path.exists() and not force:
+        raise StockctlError(f"{path} exists already", hint="--force replaces it")
+    path.write_text(TEMPLATE, encoding="utf-8")
+    say(f"wrote {path.absolute()}")
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    origin: Annotated[bool, typer.Option("--origin", help="Tell where each value came from.")] = False,
+    output: OutputOption = Format.table,
+) -> None:
+    """Show every setting of the active profile; secrets show their last four characters.
+
+    Example: stockctl config show --origin
+    """
+    from pydantic import SecretStr
+
+    from stockctl.settings import setting_names
+
+    settings = settings_of(ctx)
+
+    def shown(name: str) -> Any:
+        value: Any = settings
+        for part in name.split("."):
+            value = getattr(value, part)
+        if isinstance(value, SecretStr):
+            return masked(value.get_secret_value())
+        if isinstance(value, list):
+            return ",".join(value)
+        return str(value) if isinstance(value, Path) else value
+
+    rows = [
+        {"setting": name, "value": shown(name)} | ({"origin": settings.origin(name)} if origin else {})
+        for name in setting_names()
+    ]
+    write_rows(rows, output)
+
+
+@app.command("path")
+def path_(ctx: typer.Context) -> None:
+    """Show the files that settings are read from, the strongest first.
+
+    Example: stockctl config path
+    """
+    for place in settings_of(ctx).places:
+        print(place)
+
+
+def masked(secret: str) -> str:
+    """``secret`` as it may be shown: its last four characters, or none of a short one."""
+    return "****" + (secret[-4:] if len(secret) >= 12 else "")

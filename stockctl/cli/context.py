@@ -1,0 +1,29 @@
+"""What the options before the command say, and the settings they lead to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import typer
+
+    from stockctl.settings import Settings
+
+
+@dataclass(frozen=True)
+class Globals:
+    """Options of ``stockctl`` itself; every command finds them in ``ctx.obj``."""
+
+    profile: str | None = None
+    config: Path | None = None
+    debug: bool = False
+
+
+def settings_of(ctx: typer.Context, flags: dict[str, Any] | None = None) -> Settings:
+    """The settings of the active profile, with ``flags`` (dotted name to value, None for not given) over all else."""
+    from stockctl.settings import load
+
+    given: Globals = ctx.obj
+    return load(profile=given.profile, config=given.config, flags=flags)

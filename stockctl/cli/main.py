@@ -1,0 +1,74 @@
+"""The ``stockctl`` command: its groups, its global options, and the one place where errors become words and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stockctl import __version__
+from stockctl.cli import config
+from stockctl.cli.context import Globals
+from stockctl.cli.output import say
+from stockctl.errors import EXIT_CODES, StockctlError
+
+app = typer.Typer(
+    name="stockctl",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + ".",
+)
+app.add_typer(config.app, name="config")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"stockctl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    profile: Annotated[str | None, typer.Option("--profile", "-p", envvar="STOCKCTL_PROFILE", help="Profile to use.")] = None,
+    config_file: Annotated[
+        Path | None, typer.Option("--config", envvar="STOCKCTL_CONFIG", help="Configuration file to read.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", envvar="STOCKCTL_DEBUG", help="Show tracebacks.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Operate a real-time stock data pipeline: Finnhub to Kafka to an S3 lake, with metrics."""
+    ctx.obj = Globals(profile=profile, config=config_file, debug=debug)
+
+
+def main() -> None:
+    """Run the command and leave with its exit code."""
+    debug = "--debug" in sys.argv or os.environ.get("STOCKCTL_DEBUG", "") not in ("", "0")
+    code = 0
+    try:
+        app()
+    except StockctlError as error:
+        if debug:
+            raise
+        say(f"error: {error}")
+        if error.hint:
+            say(f"  try: {error.hint}")
+        code = error.exit_code
+    except BrokenPipeError:
+        # The reader of our output has seen enough (`stockctl lake read … | head`): that is no failure.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:  # the last resort: anything unexpected still ends in words
+        if debug:
+            raise
+        say(f"error: unexpected {type(error).__name__}: {error}")
+        say("  try: the same with `stockctl --debug …`, and report what it shows: this is a defect of stockctl")
+        code = 1
+    sys.exit(code)

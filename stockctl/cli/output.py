@@ -1,0 +1,169 @@
+"""The one output service: data on stdout as table, JSON, JSON lines, CSV or Parquet; words and progress on stderr."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import date, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stockctl.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from rich.console import Console
+    from rich.progress import Progress
+
+Row = Mapping[str, Any]
+
+
+class Format(StrEnum):
+    """Forms in which data is written to stdout."""
+
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+    csv = "csv"
+    parquet = "parquet"
+
+
+OutputOption = Annotated[Format, typer.Option("--output", "-o", help="Form of the data on stdout.")]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that never wraps or truncates what goes to a pipe, and honours NO_COLOR."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not made.is_terminal:
+        made.width = 10_000
+    return made
+
+
+def say(text: str) -> None:
+    """Write ``text`` for a person, to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def progress(label: str) -> AbstractContextManager[Progress]:
+    """A progress bar on stderr; silent when stderr is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    err = console(stderr=True)
+    return Progress(
+        TextColumn(label),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        disable=not err.is_terminal,
+        transient=True,
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.10g}"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="milliseconds" if value.microsecond else "seconds")
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON and CSV carry it: dates in ISO 8601, NaN and infinities as null."""
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+def write_rows(rows: Iterable[Row], form: Format, columns: Sequence[str] | None = None) -> None:
+    """Write ``rows`` to stdout. ``columns`` names them where there may be no row; JSON lines and CSV stream."""
+    if form is Format.jsonl:
+        for row in rows:
+            sys.stdout.write(json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=False) + "\n")
+        return
+    if form is Format.csv:
+        _write_csv(rows, columns)
+        return
+    held = list(rows)
+    names = list(columns or (held[0] if held else ()))
+    if form is Format.json:
+        plain = [{name: _plain(value) for name, value in row.items()} for row in held]
+        sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+    elif form is Format.parquet:
+        import pyarrow as pa
+
+        write_arrow(pa.Table.from_pylist([dict(row) for row in held]), form)
+    elif names:
+        _write_table(held, names)
+
+
+def write_object(row: Row, form: Format) -> None:
+    """Write one record: as a table a line a field, otherwise as ``write_rows`` does (JSON without the list)."""
+    if form is Format.table:
+        width = max((len(name) for name in row), default=0)
+        for name, value in row.items():
+            sys.stdout.write(f"{name:<{width}}  {_cell(value)}".rstrip() + "\n")
+    elif form is Format.json:
+        sys.stdout.write(json.dumps({name: _plain(value) for name, value in row.items()}, indent=2, ensure_ascii=False) + "\n")
+    else:
+        write_rows([row], form)
+
+
+def write_arrow(table: pa.Table, form: Format) -> None:
+    """Write an Arrow table; Parquet goes to stdout as bytes and is refused on a terminal."""
+    if form is not Format.parquet:
+        rows = (row for batch in table.to_batches(max_chunksize=10_000) for row in batch.to_pylist())
+        write_rows(rows, form, table.column_names)
+        return
+    if sys.stdout.isatty():
+        raise UsageError("Parquet is bytes, and stdout is a terminal", hint="send it to a file: … -o parquet > out.parquet")
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    sink = pa.BufferOutputStream()
+    pyarrow.parquet.write_table(table, sink, compression="zstd")
+    sys.stdout.buffer.write(sink.getvalue())
+
+
+def _write_csv(rows: Iterable[Row], columns: Sequence[str] | None) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    names = list(columns) if columns else None
+    if names:
+        writer.writerow(names)
+    for row in rows:
+        if names is None:
+            names = list(row)
+            writer.writerow(names)
+        writer.writerow([_plain(row.get(name)) for name in names])
+
+
+def _write_table(rows: list[Row], names: list[str]) -> None:
+    from rich.table import Table
+
+    numeric = {name for name in names if all(isinstance(row.get(name), int | float | None) for row in rows)}
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in names:
+        table.add_column(name, justify="right" if name in numeric else "left", no_wrap=True, overflow="ignore")
+    for row in rows:
+        table.add_row(*(_cell(row.get(name)) for name in names))
+    out = console()
+    if out.is_terminal:
+        out.print(table)
+        return
+    # Piped: no padding behind the last column, so that lines end where their text does.
+    with out.capture() as captured:
+        out.print(table)
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))

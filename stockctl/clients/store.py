@@ -1,0 +1,210 @@
+"""Object storage: one interface over ``file://`` and ``s3://``, with put-if-absent on both.
+
+The only importer of obstore, and of boto3 for its credential chain.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
+from stockctl.settings import Settings, require
+
+
+class ObjectInfo(NamedTuple):
+    """One listed object: its key below the store's prefix, size in bytes, time of the last change."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+class AbsentError(StockctlError):
+    """There is no object of that key."""
+
+
+class ExistsError(StockctlError):
+    """Put-if-absent found an object of that key, or a server said so: a lost answer looks the same, so look at the object."""
+
+
+class Store:
+    """The objects below one URL. Keys are relative, with ``/`` between their parts."""
+
+    def __init__(self, backend: Any, url: str, folder: Path | None = None) -> None:
+        self._backend = backend
+        self.url = url
+        self.folder = folder
+        """The folder of a ``file://`` store, None for others."""
+
+    def put_new(self, key: str, data: bytes) -> None:
+        """Put ``data`` at ``key`` unless something is there: ExistsError."""
+        import obstore
+
+        with _translated(self, f"put {key}"):
+            obstore.put(self._backend, key, data, mode="create", use_multipart=False)
+        self._sync(key)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Put ``data`` at ``key``, in place of whatever is there."""
+        import obstore
+
+        with _translated(self, f"put {key}"):
+            obstore.put(self._backend, key, data)
+        self._sync(key)
+
+    def _sync(self, key: str) -> None:
+        # The local backend renames into place without fsync: a power cut could keep a claim and lose the objects it names.
+        if self.folder is not None:
+            path = self.folder / key
+            for target in (path, path.parent):
+                handle = os.open(target, os.O_RDONLY)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes. AbsentError if there is none."""
+        import obstore
+
+        with _translated(self, f"get {key}"):
+            return bytes(obstore.get(self._backend, key).bytes())
+
+    def size(self, key: str) -> int:
+        """The object's size in bytes. AbsentError if there is none."""
+        import obstore
+
+        with _translated(self, f"look at {key}"):
+            return int(obstore.head(self._backend, key)["size"])
+
+    def objects(self, prefix: str = "", *, after: str | None = None) -> Iterator[ObjectInfo]:
+        """Objects below the folder ``prefix`` in key order, those after the key ``after`` if it is given."""
+        import obstore
+
+        with _translated(self, f"list {prefix or 'everything'}"):
+            found = (
+                ObjectInfo(item["path"], int(item["size"]), item["last_modified"])
+                for chunk in obstore.list(self._backend, prefix or None, offset=after, chunk_size=1000)
+                for item in chunk
+            )
+            # A folder lists in no order; S3 lists in key order, page by page.
+            yield from sorted(found) if self.folder is not None else found
+
+    def folders(self, prefix: str = "") -> list[str]:
+        """Names of the folders directly below the folder ``prefix``, sorted."""
+        import obstore
+
+        with _translated(self, f"list {prefix or 'the top'}"):
+            found = obstore.list_with_delimiter(self._backend, prefix or None)["common_prefixes"]
+        return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in found)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete the objects at ``keys``; one that is absent is no error."""
+        import obstore
+
+        with _translated(self, f"delete {keys[0] if keys else ''}"):
+            for start in range(0, len(keys), 1000):
+                try:
+                    obstore.delete(self._backend, list(keys[start : start + 1000]))
+                except FileNotFoundError:
+                    continue
+
+
+class _translated:
+    """Turn obstore's exceptions into ours; ``doing`` says what was tried."""
+
+    def __init__(self, store: Store, doing: str) -> None:
+        self.store, self.doing = store, doing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if error is None or not isinstance(error, Exception) or isinstance(error, StockctlError):
+            return
+        raise _translate(error, self.store, self.doing) from error
+
+
+def _translate(error: Exception, store: Store, doing: str) -> Exception:
+    from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+
+    # Everything behind the first line is a dump of the SDK's own structures.
+    text = str(error).split("\n", 1)[0]
+    message = f"cannot {doing} in {store.url}: {text}"
+    if isinstance(error, AlreadyExistsError):
+        return ExistsError(message)
+    if isinstance(error, FileNotFoundError):
+        if "NoSuchBucket" in str(error):
+            return ConfigError(f"cannot {doing}: the bucket of {store.url} does not exist", hint="make it, or correct lake.url")
+        return AbsentError(message)
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError) or "Permission denied" in str(error):
+        return RefusedError(message, hint="check the rights and the credentials: `stockctl doctor` tries each right")
+    if "error sending request" in text or "HTTP error" in text:
+        return UnreachableError(message, hint="check s3.endpoint_url, s3.region and the network")
+    if isinstance(error, BaseError | OSError):
+        return StockctlError(message)
+    return error
+
+
+def open_store(settings: Settings, url: str | None = None) -> Store:
+    """The store at ``url``, or at ``lake.url``. Nothing is contacted yet."""
+    url = url or str(require(settings, "lake.url"))
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return _open_folder(url, Path(unquote(parts.path)))
+    if parts.scheme == "s3" and parts.netloc:
+        return _open_s3(settings, url, parts.netloc, parts.path.strip("/"))
+    raise ConfigError(f"lake.url is {url}, which is neither file:///folder nor s3://bucket/prefix", hint="correct lake.url")
+
+
+def _open_folder(url: str, folder: Path) -> Store:
+    from obstore.store import LocalStore
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RefusedError(f"cannot make the folder of {url}: {error.strerror}", hint="choose another lake.url") from error
+    return Store(LocalStore(folder), url, folder)
+
+
+def _open_s3(settings: Settings, url: str, bucket: str, prefix: str) -> Store:
+    import boto3
+    from botocore.exceptions import BotoCoreError
+    from obstore.auth.boto3 import Boto3CredentialProvider
+    from obstore.store import S3Store
+
+    s3 = settings.s3
+    try:
+        session = boto3.Session(
+            aws_access_key_id=s3.access_key_id,
+            aws_secret_access_key=s3.secret_access_key.get_secret_value() if s3.secret_access_key else None,
+            aws_session_token=s3.session_token.get_secret_value() if s3.session_token else None,
+            profile_name=s3.profile,
+            region_name=s3.region,
+        )
+        credentials = Boto3CredentialProvider(session)
+    except (BotoCoreError, ValueError) as error:
+        raise RefusedError(
+            f"no AWS credentials for {url}: {error}",
+            hint="set s3.profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role",
+        ) from error
+    if session.region_name is None:
+        raise ConfigError(f"no region for {url}", hint="set s3.region, or AWS_REGION")
+    options: dict[str, Any] = {"endpoint": s3.endpoint_url, "virtual_hosted_style_request": False} if s3.endpoint_url else {}
+    plain = bool(s3.endpoint_url and s3.endpoint_url.startswith("http://"))
+    backend = S3Store(
+        bucket,
+        prefix=prefix or None,
+        region=session.region_name,
+        credential_provider=credentials,
+        client_options={"allow_http": plain, "timeout": "30s", "connect_timeout": "5s"},
+        # Short: what outlasts this is retried above, where the answer of a put is not believed but looked up.
+        retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=10)},
+        **options,
+    )
+    return Store(backend, url)

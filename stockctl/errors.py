@@ -1,0 +1,78 @@
+"""Every error that stockctl raises on purpose, with the exit code that a command ends with.
+
+    StockctlError        1  the work failed
+    ├── UsageError       2  the command line asks for something that cannot be
+    ├── ConfigError      3  a setting is absent or bad
+    ├── RefusedError     4  the other side refused: key, password, rights
+    ├── UnreachableError 5  the other side cannot be reached
+    ├── TimedOutError    6  the other side answered, but did not get there in time
+    └── UnhealthyError  10  a check found something wrong, or two things differ
+
+SDK exceptions end in ``stockctl.clients``, which raises these instead:
+
+    try:
+        store.get("trades/…")
+    except UnreachableError as error:
+        print(error, error.hint)
+"""
+
+from __future__ import annotations
+
+
+class StockctlError(Exception):
+    """The work failed: ``str(error)`` says what happened and to what, ``hint`` the next thing to try."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(StockctlError):
+    """The command line asks for something that cannot be: an unknown policy, a span that ends before it starts."""
+
+    exit_code = 2
+
+
+class ConfigError(StockctlError):
+    """A setting is absent, unknown or has a value that cannot be used."""
+
+    exit_code = 3
+
+
+class RefusedError(StockctlError):
+    """The other side answered and refused: a wrong key or password, a missing right, a key in use elsewhere."""
+
+    exit_code = 4
+
+
+class UnreachableError(StockctlError):
+    """Nothing answers at the address, after a bounded wait."""
+
+    exit_code = 5
+
+
+class TimedOutError(StockctlError):
+    """The other side is there, but the thing waited for did not happen in time."""
+
+    exit_code = 6
+
+
+class UnhealthyError(StockctlError):
+    """A check found something wrong: a hole in the lake, a topic that differs from the settings."""
+
+    exit_code = 10
+
+
+EXIT_CODES: dict[int, str] = {
+    0: "done",
+    1: "failed",
+    2: "usage: the command line is wrong",
+    3: "configuration: a setting is absent or bad",
+    4: "refused: key, password or rights",
+    5: "unreachable",
+    6: "timed out",
+    10: "unhealthy, or differs",
+}
+"""Every exit code of the command, with its meaning."""

@@ -1,0 +1,124 @@
+"""Exchange time: New York's trading days with their pre-market, regular and post-market sessions.
+
+Holidays and half days are those of the NYSE, from the ``holidays`` package. Times are milliseconds since the epoch, UTC; spans
+are ``[since, until)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from typing import Literal, NamedTuple, get_args
+from zoneinfo import ZoneInfo
+
+EXCHANGE_TIMEZONE = "America/New_York"
+EXCHANGE_ZONE = ZoneInfo(EXCHANGE_TIMEZONE)
+
+SessionName = Literal["pre", "regular", "post"]
+SESSION_NAMES: tuple[SessionName, ...] = get_args(SessionName)
+
+_PRE_OPEN = time(4)
+_OPEN = time(9, 30)
+_CLOSE = time(16)
+_EARLY_CLOSE = time(13)
+_POST_CLOSE = time(20)
+_EARLY_POST_CLOSE = time(17)
+
+
+class Session(NamedTuple):
+    """One session of one trading day: ``[since, until)`` in ms UTC."""
+
+    name: SessionName
+    trade_date: date
+    since: int
+    until: int
+
+
+def to_ms(moment: datetime) -> int:
+    """Milliseconds since the epoch of an aware ``moment``, rounded down."""
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def from_ms(ms: int, zone: ZoneInfo = EXCHANGE_ZONE) -> datetime:
+    """The aware moment ``ms`` milliseconds after the epoch, in ``zone``."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)).astimezone(zone)
+
+
+@cache
+def _closed_days(year: int) -> tuple[frozenset[date], frozenset[date]]:
+    """A year's full holidays and its half days."""
+    from holidays import financial_holidays
+
+    return (
+        frozenset(financial_holidays("NYSE", years=year)),
+        frozenset(financial_holidays("NYSE", years=year, categories=("half_day",))),
+    )
+
+
+def is_trading_day(day: date) -> bool:
+    """Whether the exchange trades on ``day``, be it for half of it."""
+    return day.weekday() < 5 and day not in _closed_days(day.year)[0]
+
+
+def is_half_day(day: date) -> bool:
+    """Whether the regular session of the trading day ``day`` ends at 13:00."""
+    return is_trading_day(day) and day in _closed_days(day.year)[1]
+
+
+@cache
+def sessions_of(day: date) -> tuple[Session, ...]:
+    """The pre, regular and post session of ``day`` in order; none if the exchange is closed."""
+    if not is_trading_day(day):
+        return ()
+    half = is_half_day(day)
+    close = _EARLY_CLOSE if half else _CLOSE
+    edges = (_PRE_OPEN, _OPEN, close, _EARLY_POST_CLOSE if half else _POST_CLOSE)
+    at = [to_ms(datetime.combine(day, edge, EXCHANGE_ZONE)) for edge in edges]
+    return tuple(Session(name, day, at[i], at[i + 1]) for i, name in enumerate(SESSION_NAMES))
+
+
+def session_at(ms: int) -> Session | None:
+    """The session in which ``ms`` lies; None when the exchange is closed then."""
+    for session in sessions_of(trade_date(ms)):
+        if session.since <= ms < session.until:
+            return session
+    return None
+
+
+def trade_date(ms: int, zone: ZoneInfo = EXCHANGE_ZONE) -> date:
+    """The calendar date of ``ms`` on the exchange."""
+    return from_ms(ms, zone).date()
+
+
+def previous_trading_day(day: date) -> date:
+    """The last trading day before ``day``."""
+    day -= timedelta(days=1)
+    while not is_trading_day(day):
+        day -= timedelta(days=1)
+    return day
+
+
+def next_session(ms: int, names: tuple[SessionName, ...] = SESSION_NAMES) -> Session:
+    """The first session named in ``names`` that starts after ``ms``."""
+    day = trade_date(ms)
+    while True:
+        for session in sessions_of(day):
+            if session.name in names and session.since > ms:
+                return session
+        day += timedelta(days=1)
+
+
+def sessions_between(since: int, until: int, names: tuple[SessionName, ...] = SESSION_NAMES) -> Iterator[Session]:
+    """Every session named in ``names`` that overlaps ``[since, until)``, in order, whole."""
+    day = trade_date(since)
+    while day <= trade_date(until):
+        for session in sessions_of(day):
+            if session.name in names and session.since < until and session.until > since:
+                yield session
+        day += timedelta(days=1)
+
+
+def is_around_the_clock(symbol: str) -> bool:
+    """Whether ``symbol`` trades at all hours: those with a venue (``BINANCE:BTCUSDT``, ``OANDA:EUR_USD``) do."""
+    return ":" in symbol

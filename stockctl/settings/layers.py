@@ -1,0 +1,250 @@
+"""The layers of settings, strongest first: flags, environment, ``stockctl.toml``, local stack, profile's own defaults.
+
+A secret may also stand in a file that ``…_FILE`` names in the environment. Each value's origin is kept, for
+``config show --origin`` and for errors that name every place looked at.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from platformdirs import user_config_path
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from stockctl.errors import ConfigError
+from stockctl.settings.model import Settings
+
+ENV_PREFIX = "STOCKCTL_"
+CONTROL_NAMES = frozenset({"STOCKCTL_CONFIG", "STOCKCTL_PROFILE", "STOCKCTL_DEBUG"})
+"""Variables that are options of the command, not settings."""
+DEFAULT_PROFILE = "local"
+
+
+class Layer(NamedTuple):
+    """One place that settings come from: dotted names to raw values, and each one's origin in words."""
+
+    place: str
+    values: dict[str, Any]
+    origins: dict[str, str]
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from _leaves(annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, annotation
+
+
+LEAVES: dict[str, Any] = dict(_leaves(Settings))
+"""Every dotted setting name with its type."""
+
+
+def setting_names() -> list[str]:
+    """Every dotted setting name, in the model's order."""
+    return list(LEAVES)
+
+
+def is_secret(name: str) -> bool:
+    """Whether the dotted setting ``name`` holds a secret."""
+    return SecretStr in (LEAVES.get(name), *get_args(LEAVES.get(name)))
+
+
+def env_name(name: str) -> str:
+    """The environment variable of the dotted setting ``name``."""
+    return ENV_PREFIX + name.upper().replace(".", "__")
+
+
+def _unknown(name: str, known: list[str], place: str) -> ConfigError:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]}?" if close else "`stockctl config show` lists every setting"
+    return ConfigError(f"unknown setting {name} in {place}", hint=hint)
+
+
+def _environment(environ: Mapping[str, str]) -> Layer:
+    names = {env_name(name): name for name in LEAVES}
+    layer = Layer("the environment (STOCKCTL_…)", {}, {})
+    for variable, text in environ.items():
+        if not variable.startswith(ENV_PREFIX) or variable.startswith("STOCKCTL__") or variable in CONTROL_NAMES:
+            continue
+        if (name := names.get(variable)) is not None:
+            layer.values[name] = text
+            layer.origins[name] = f"environment {variable}"
+        elif (name := names.get(variable.removesuffix("_FILE"))) is not None and is_secret(name):
+            if variable.removesuffix("_FILE") in environ:
+                raise ConfigError(f"both {variable} and {variable.removesuffix('_FILE')} are set", hint="unset one of them")
+            try:
+                layer.values[name] = Path(text).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise ConfigError(
+                    f"{variable} names {text}, which cannot be read: {error.strerror}",
+                    hint="check the path and its rights",
+                ) from error
+            layer.origins[name] = f"file {text} ({variable})"
+        else:
+            raise _unknown(variable, list(names), "the environment")
+    return layer
+
+
+def _flatten(table: Mapping[str, Any], place: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        name = prefix + key
+        if name in LEAVES:
+            yield name, value
+        elif isinstance(value, Mapping) and any(leaf.startswith(name + ".") for leaf in LEAVES):
+            yield from _flatten(value, place, name + ".")
+        else:
+            raise _unknown(name, list(LEAVES), place)
+
+
+def _table_layer(table: Mapping[str, Any], place: str) -> Layer:
+    values = dict(_flatten(table, place))
+    return Layer(place, values, dict.fromkeys(values, place))
+
+
+def config_candidates() -> list[Path]:
+    """Where ``stockctl.toml`` is looked for when no ``--config`` names it, in this order."""
+    return [Path("stockctl.toml").absolute(), user_config_path("stockctl") / "stockctl.toml"]
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", hint="check the path, or `stockctl config init`") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} is not valid TOML: {error}", hint="mend that line; `stockctl config init` shows the form"
+        ) from error
+
+
+def _config_layer(path: Path, profile: str) -> Layer:
+    document = _read_toml(path)
+    place = f"{path} [profile.{profile}]"
+    profiles = document.pop("profile", {})
+    if document:
+        raise ConfigError(
+            f"{path}: {', '.join(sorted(document))} stands outside a profile", hint=f"move it under [profile.{profile}]"
+        )
+    if profile not in profiles:
+        if profile == DEFAULT_PROFILE:
+            return Layer(place, {}, {})
+        raise ConfigError(
+            f"{path} has no profile {profile}",
+            hint=f"it has: {', '.join(sorted(profiles)) or 'none'}; or add [profile.{profile}]",
+        )
+    layer = _table_layer(profiles[profile], place)
+    for name in filter(is_secret, layer.values):
+        raise ConfigError(
+            f"{name} stands in {path}: a secret belongs in the environment or in a mounted file",
+            hint=f"remove the line, change the secret if the file was shared, and export {env_name(name)}=… or {env_name(name)}_FILE=…",
+        )
+    return layer
+
+
+def local_stack_file(state_dir: Path) -> Path:
+    """The file in which ``local up`` leaves the addresses of its parts, for every command of the profile ``local``."""
+    return state_dir / "local" / "settings.toml"
+
+
+def _profile_defaults(profile: str, state_dir: Path) -> Layer:
+    if profile != DEFAULT_PROFILE:
+        return Layer(f"defaults of the profile {profile}", {}, {})
+    table: dict[str, Any] = {
+        "symbols": ["AAPL", "MSFT", "NVDA", "TSLA", "BINANCE:BTCUSDT"],
+        # The embedded broker keeps its data in memory, so retention bounds its size; the lake keeps what passed through.
+        "topics": {"trades": {"partitions": 3, "retention": "30m"}, "feed_events": {"retention": "30m"}},
+        "lake": {"url": (state_dir / "lake").absolute().as_uri(), "max_age": "15s"},
+    }
+    return _table_layer(table, "defaults of the profile local")
+
+
+def load(
+    *,
+    profile: str | None = None,
+    config: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Read the settings of ``profile`` from every layer.
+
+    ``flags`` are dotted names with values given on the command line; None values are left out. Raises ConfigError naming the
+    setting, its origin and what is wrong.
+    """
+    environ = os.environ if environ is None else environ
+    profile = profile or environ.get("STOCKCTL_PROFILE") or DEFAULT_PROFILE
+    if config is None and environ.get("STOCKCTL_CONFIG"):
+        config = Path(environ["STOCKCTL_CONFIG"])
+
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    layers = [Layer("the command line", given, dict.fromkeys(given, "command line")), _environment(environ)]
+    found = config or next((path for path in config_candidates() if path.is_file()), None)
+    if found is not None:
+        layers.append(_config_layer(found, profile))
+    elif profile != DEFAULT_PROFILE:
+        raise ConfigError(
+            f"profile {profile} is asked for, but there is no stockctl.toml",
+            hint=f"looked at {', '.join(map(str, config_candidates()))}; `stockctl config init` writes one",
+        )
+    else:
+        layers += [Layer(f"{path} (absent)", {}, {}) for path in config_candidates()]
+
+    state_dir = next((layer.values["state_dir"] for layer in layers if "state_dir" in layer.values), None)
+    state_dir = (
+        Path(state_dir).expanduser() if state_dir else Settings.model_fields["state_dir"].get_default(call_default_factory=True)
+    )
+    if profile == DEFAULT_PROFILE and (stack := local_stack_file(state_dir)).is_file():
+        layers.append(_table_layer(_read_toml(stack), f"local stack {stack}"))
+    layers.append(_profile_defaults(profile, state_dir))
+    return _merge(layers, profile)
+
+
+def _merge(layers: list[Layer], profile: str) -> Settings:
+    nested: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for layer in reversed(layers):
+        for name, value in layer.values.items():
+            *parents, leaf = name.split(".")
+            table = nested
+            for parent in parents:
+                table = table.setdefault(parent, {})
+            table[leaf] = value
+            origins[name] = layer.origins[name]
+    try:
+        settings = Settings.model_validate(nested)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        name = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int))
+        message = problem["msg"].removeprefix("Value error, ")
+        raise ConfigError(
+            f"bad setting {name} from {origins.get(name, 'default')}: {message}",
+            hint=f"set it by {env_name(name)}=… or in stockctl.toml under [profile.{profile}]",
+        ) from None
+    settings._origins = origins
+    settings._profile = profile
+    settings._places = [layer.place for layer in layers]
+    return settings
+
+
+def require(settings: Settings, name: str) -> Any:
+    """The value of the dotted setting ``name``, or a ConfigError that names every place looked at and the line to write."""
+    value: Any = settings
+    for part in name.split("."):
+        value = getattr(value, part)
+    if value not in (None, [], ""):
+        return value
+    places = "; ".join(settings.places)
+    *parents, leaf = name.split(".")
+    table = ".".join(["profile", settings.profile, *parents])
+    hint = (
+        f"export {env_name(name)}=… (or {env_name(name)}_FILE=/a/file)"
+        if is_secret(name)
+        else (f"export {env_name(name)}=… or write in stockctl.toml:\n[{table}]\n{leaf} = …")
+    )
+    raise ConfigError(f"the setting {name} is not set; looked at: {places}", hint=hint)

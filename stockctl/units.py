@@ -1,0 +1,66 @@
+"""Durations and sizes as people write them: ``90s``, ``1h30m``, ``64MB``; and the way back."""
+
+from __future__ import annotations
+
+import re
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_BYTES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KIB": 1024, "MIB": 1024**2, "GIB": 1024**3}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
+
+
+def parse_duration(text: str | float) -> float:
+    """Seconds of ``text``: ``"5m"``, ``"1h30m"``, ``"250ms"``, or a bare number of seconds. ValueError otherwise."""
+    if isinstance(text, int | float):
+        seconds = float(text)
+    elif _DURATION.fullmatch(text.strip()):
+        seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
+    else:
+        try:
+            seconds = float(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is no duration: write 90s, 5m, 1h30m or 7d") from None
+    if not 0 <= seconds < 1e10:
+        raise ValueError(f"{text!r} is no duration: it must be 0 or more and finite")
+    return seconds
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes of ``text``: ``"64MB"`` (10⁶), ``"64MiB"`` (2²⁰), or a bare number of bytes. ValueError otherwise."""
+    if isinstance(text, int):
+        size = float(text)
+    else:
+        match = _SIZE.fullmatch(text.strip())
+        unit = (match[2] or "B").upper() if match else ""
+        if match is None or unit not in _BYTES:
+            raise ValueError(f"{text!r} is no size: write 64MB, 2GiB or a number of bytes")
+        size = float(match[1]) * _BYTES[unit]
+    if size < 0:
+        raise ValueError(f"{text!r} is no size: it must be 0 or more")
+    return int(size)
+
+
+def format_duration(seconds: float) -> str:
+    """``seconds`` in at most two units: ``1h 30m``, ``12.5s``, ``40ms``."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    if seconds < 60:
+        return f"{seconds:.3g}s"
+    whole = round(seconds)
+    parts = []
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, whole = divmod(whole, length)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])
+
+
+def format_size(size: float) -> str:
+    """``size`` bytes in decimal units with three significant digits: ``1.23 MB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.3g} TB"

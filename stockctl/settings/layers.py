@@ -143,7 +143,7 @@ def _config_layer(path: Path, profile: str) -> Layer:
     for name in filter(is_secret, layer.values):
         raise ConfigError(
             f"{name} stands in {path}: a secret belongs in the environment or in a mounted file",
-            hint=f"remove the line, change the secret if the file was shared, and export {env_name(name)}=… or {env_name(name)}_FILE=…",
+            hint=f"remove the line and export {env_name(name)}=… or {env_name(name)}_FILE=… (a secret once shared is to be changed)",
         )
     return layer
 

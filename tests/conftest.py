@@ -1,0 +1,178 @@
+"""Servers and helpers that many tests share. A server that does not start is a failure that says why, never a skip."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from stockctl.settings import Settings, load
+
+BIN = Path(sys.executable).parent
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+    """Wait until ``condition`` holds; fail naming ``what`` after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds:.0f} s in vain for {what}")
+        time.sleep(0.05)
+
+
+def listening(port: int) -> bool:
+    """Whether something accepts connections at ``port`` of this machine."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """This process's environment without stockctl's and AWS's own variables, plus ``more``."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("STOCKCTL_", "AWS_"))}
+    return kept | {"NO_COLOR": "1"} | more
+
+
+class Command:
+    """The installed ``stockctl`` command, run as a process with its own settings and folder."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
+        self.environment = clean_environment(STOCKCTL_STATE_DIR=str(folder / "state"), **environment)
+
+    def run(
+        self, *arguments: str, timeout: float = 60, check: int | None = 0, text: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run to the end; the exit code must be ``check`` unless that is None."""
+        done = subprocess.run(
+            [BIN / "stockctl", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=self.environment,
+            cwd=self.folder,
+            input=text,
+        )
+        if check is not None:
+            assert done.returncode == check, (
+                f"stockctl {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+            )
+        return done
+
+    def start(self, *arguments: str, log: Path | None = None) -> subprocess.Popen[str]:
+        """Start in the background, output into ``log`` (default: a file named after the command)."""
+        log = log or self.folder / f"{arguments[0]}.log"
+        with log.open("a") as stream:
+            return subprocess.Popen(
+                [BIN / "stockctl", *arguments],
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=self.environment,
+                cwd=self.folder,
+            )
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The embedded broker (a stand-in with Kafka's protocol); its address."""
+    folder = tmp_path_factory.mktemp("broker")
+    port = free_port()
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [BIN / "noida-db", "start", "--only", "kafka", "--kafka-port", str(port), "--data-dir", folder / "data"],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    wait_for(lambda: listening(port) or process.poll() is not None, "the embedded broker")
+    assert process.poll() is None, (folder / "log").read_text()
+    yield f"127.0.0.1:{port}"
+    process.kill()
+    process.wait()
+
+
+S3_CONFIG = """{"identities":[{"name":"owner","credentials":[{"accessKey":"owner","secretKey":"owner-secret-key"}],
+"actions":["Admin","Read","Write","List","Tagging"]},{"name":"reader","credentials":[{"accessKey":"reader",
+"secretKey":"reader-secret-key"}],"actions":["Read","List"]}]}"""
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """SeaweedFS, an S3 server with conditional puts and checked signatures; its address. Key ``owner``/``owner-secret-key``."""
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / "s3.json").write_text(S3_CONFIG)
+    ports = {name: free_port() for name in ("master.port", "volume.port", "filer.port", "s3.port")}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [
+                BIN / "weed",
+                "server",
+                f"-dir={folder}",
+                "-ip=127.0.0.1",
+                "-s3",
+                *(f"-{name}={port}" for name, port in ports.items()),
+            ]
+            + ["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.allowDeleteBucketNotEmpty=false", "-volume.max=200"]
+            + [f"-s3.config={folder / 's3.json'}"],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    wait_for(lambda: listening(ports["s3.port"]) or process.poll() is not None, "the S3 server", 60)
+    assert process.poll() is None, (folder / "log").read_text()
+    yield f"http://127.0.0.1:{ports['s3.port']}"
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def s3_environment(s3_server: str) -> dict[str, str]:
+    """Settings, as environment variables, that reach the S3 server as its owner."""
+    return {
+        "STOCKCTL_S3__ENDPOINT_URL": s3_server,
+        "STOCKCTL_S3__REGION": "us-east-1",
+        "STOCKCTL_S3__ACCESS_KEY_ID": "owner",
+        "STOCKCTL_S3__SECRET_ACCESS_KEY": "owner-secret-key",
+    }
+
+
+@pytest.fixture
+def settings(broker: str, tmp_path: Path) -> Settings:
+    """Settings of a test of its own: the embedded broker, fresh topics, a fresh lake in a folder."""
+    return load(environ=clean_environment(), flags=own_names(broker, tmp_path))
+
+
+def own_names(broker: str, folder: Path) -> dict[str, str]:
+    """Dotted settings that keep one test's topics, group, lake and state apart from every other's."""
+    mark = f"{folder.parent.name}-{folder.name}"[-60:]
+    return {
+        "kafka.bootstrap_servers": broker,
+        "topics.trades.name": f"trades-{mark}",
+        "topics.feed_events.name": f"feed-events-{mark}",
+        "topics.dead_letters.name": f"dlq-{mark}",
+        "lake.group": f"lake-{mark}",
+        "lake.url": (folder / "lake").as_uri(),
+        "lake.cache_dir": str(folder / "cache"),
+        "state_dir": str(folder / "state"),
+    }
+
+
+@pytest.fixture
+def command(broker: str, tmp_path: Path) -> Command:
+    """The command with the settings of a test of its own."""
+    from stockctl.settings import env_name
+
+    return Command(tmp_path, **{env_name(name): value for name, value in own_names(broker, tmp_path).items()})

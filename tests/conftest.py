@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ import pytest
 from stockctl.settings import Settings, load
 
 BIN = Path(sys.executable).parent
+# The binary itself: its wrapper script, when killed, would leave the broker running.
+NOIDA_DB = str(files("noida_db") / "noida-db")
 
 
 def free_port() -> int:
@@ -94,7 +97,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [BIN / "noida-db", "start", "--only", "kafka", "--kafka-port", str(port), "--data-dir", folder / "data"],
+            [NOIDA_DB, "start", "--only", "kafka", "--kafka-port", str(port), "--data-dir", folder / "data"],
             stdout=log,
             stderr=subprocess.STDOUT,
         )

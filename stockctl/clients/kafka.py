@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
 from confluent_kafka import Consumer as _Consumer
@@ -25,11 +26,23 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from stockctl.errors import RefusedError, StockctlError, TimedOutError, UnreachableError
-from stockctl.settings import Settings
+from stockctl.checks import PROBE_WAIT, Check, Finding
+from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
+from stockctl.settings import Settings, require
 from stockctl.units import format_duration
 
-__all__ = ["Admin", "Committed", "Consumer", "Message", "Offsets", "Partition", "Producer", "TopicInfo", "describe_error"]
+__all__ = [
+    "Admin",
+    "Committed",
+    "Consumer",
+    "Event",
+    "Message",
+    "Offsets",
+    "Partition",
+    "Producer",
+    "TopicInfo",
+    "describe_error",
+]
 
 Result = TypeVar("Result")
 
@@ -43,7 +56,18 @@ _REFUSED = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 }
+_TELLING = {*_REFUSED, KafkaError._RESOLVE}
 _ABSENT = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+
+
+class Event(Enum):
+    """What the consumer tells beside records."""
+
+    end = "the partition has been read to its end"
+    out_of_range = "the broker does not hold the offset asked for"
+
+
+_EVENTS = {KafkaError._PARTITION_EOF: Event.end, KafkaError._AUTO_OFFSET_RESET: Event.out_of_range}
 
 
 class UnknownTopicError(StockctlError):
@@ -72,12 +96,17 @@ class Committed(NamedTuple):
 
 
 class TopicInfo(NamedTuple):
-    """What the cluster says of one topic. ``topic_id`` is empty where the broker gives none."""
+    """What the cluster says of one topic.
+
+    ``topic_id`` is empty where the broker gives none. ``rights`` are the operations that we may do on it (``READ``, …), None
+    where the broker doesn't tell.
+    """
 
     name: str
     topic_id: str
     partitions: int
     replication: int
+    rights: frozenset[str] | None
 
 
 def _config(settings: Settings) -> dict[str, Any]:
@@ -97,8 +126,8 @@ def _config(settings: Settings) -> dict[str, Any]:
     }
     if kafka.security_protocol.startswith("SASL"):
         config["sasl.mechanism"] = kafka.sasl_mechanism
-        config["sasl.username"] = kafka.username or ""
-        config["sasl.password"] = kafka.password.get_secret_value() if kafka.password else ""
+        config["sasl.username"] = require(settings, "kafka.username")
+        config["sasl.password"] = require(settings, "kafka.password").get_secret_value()
     for key, path in (
         ("ssl.ca.location", kafka.ssl_ca_location),
         ("ssl.certificate.location", kafka.ssl_certificate_location),
@@ -109,6 +138,16 @@ def _config(settings: Settings) -> dict[str, Any]:
     if kafka.ssl_key_password is not None:
         config["ssl.key.password"] = kafka.ssl_key_password.get_secret_value()
     return config
+
+
+def _made(kind: Callable[[dict[str, Any]], Result], config: dict[str, Any]) -> Result:
+    """A client of librdkafka's; ConfigError for what it refuses to start with, such as a certificate file that is none."""
+    try:
+        return kind(config)
+    except KafkaException as error:
+        raise ConfigError(
+            f"cannot make a Kafka client: {error.args[0].str()}", hint="`stockctl config show --origin`"
+        ) from error
 
 
 def describe_error(error: KafkaError, settings: Settings, doing: str) -> StockctlError:
@@ -137,8 +176,9 @@ class _Watched:
         self.last_error = error
 
     def cause(self, error: KafkaError) -> KafkaError:
-        """The refusal behind a time-out, if there was one: librdkafka goes on trying after a wrong password."""
-        return self.last_error if self.last_error is not None and self.last_error.code() in _REFUSED else error
+        """What is behind a time-out, if it is known: librdkafka goes on trying after a wrong password or host name."""
+        last = self.last_error
+        return last if last is not None and last.code() in _TELLING and error.code() in _UNREACHABLE else error
 
 
 class Producer:
@@ -147,7 +187,8 @@ class Producer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._watched = _Watched(settings)
-        self._producer = _Producer(
+        self._producer = _made(
+            _Producer,
             _config(settings)
             | {
                 "enable.idempotence": True,
@@ -161,7 +202,7 @@ class Producer:
                 # The caller bounds the wait, and reports what was given up.
                 "delivery.timeout.ms": 120_000,
                 "error_cb": self._watched.on_error,
-            }
+            },
         )
         self.produce: Callable[..., None] = self._producer.produce
         """librdkafka's own ``produce(topic, value, key, timestamp=, on_delivery=)``; BufferError when the buffer is full."""
@@ -191,7 +232,8 @@ class Consumer:
     def __init__(self, settings: Settings, group: str, **overrides: Any) -> None:
         self._settings = settings
         self._watched = _Watched(settings)
-        self._consumer = _Consumer(
+        self._consumer = _made(
+            _Consumer,
             _config(settings)
             | {
                 "group.id": group,
@@ -208,7 +250,7 @@ class Consumer:
                 "fetch.wait.max.ms": 100,
                 "error_cb": self._watched.on_error,
             }
-            | overrides
+            | overrides,
         )
         self.consume: Callable[[int, float], list[Message]] = self._consumer.consume
         """librdkafka's own ``consume(n, timeout)``."""
@@ -278,20 +320,20 @@ class Consumer:
 
         self._call(f"commit {partition.topic}/{partition.number} at {offset}", committing)
 
-    def cluster_id(self, *, timeout: float = 10.0) -> str:
-        """The cluster's id."""
-        metadata = self._call("ask for the cluster", lambda: self._consumer.list_topics(timeout=timeout))
-        return str(metadata.cluster_id or "")
+    def known_end(self, partition: Partition) -> int:
+        """The end offset that the newest fetch told, −1 while there was none; asks nobody."""
+        asked = TopicPartition(partition.topic, partition.number)
+        return int(self._consumer.get_watermark_offsets(asked, cached=True)[1])
 
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close()
 
-    def check(self, message: Message, doing: str) -> None:
-        """Raise what ``message`` says is wrong, unless it is a record."""
+    def event(self, message: Message, doing: str) -> Event | StockctlError:
+        """What a message that is no record tells: an event, or an error met while ``doing``."""
         error = message.error()
-        if error is not None:
-            raise describe_error(error, self._settings, doing)
+        event = _EVENTS.get(error.code())
+        return event if event is not None else describe_error(error, self._settings, doing)
 
     @property
     def trouble(self) -> StockctlError | None:
@@ -312,7 +354,7 @@ class Admin:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._watched = _Watched(settings)
-        self._admin = AdminClient(_config(settings) | {"error_cb": self._watched.on_error})
+        self._admin = _made(AdminClient, _config(settings) | {"error_cb": self._watched.on_error})
 
     def wait(self, seconds: float | None = None, *, say: Callable[[str], None] = lambda _: None) -> float:
         """Wait until a broker answers, at most ``seconds`` (``kafka.connect_wait``); the last request's latency in seconds.
@@ -352,7 +394,7 @@ class Admin:
 
     def topic(self, name: str) -> TopicInfo | None:
         """What the cluster says of the topic; None if it has none of that name."""
-        found = self._admin.describe_topics(TopicCollection([name]), request_timeout=10)
+        found = self._admin.describe_topics(TopicCollection([name]), include_authorized_operations=True, request_timeout=10)
         try:
             description = self._result(found[name], f"describe the topic {name}")
         except UnknownTopicError:
@@ -361,7 +403,9 @@ class Admin:
         topic_id = str(description.topic_id)
         known = topic_id.strip("A=") != ""
         replication = len(description.partitions[0].replicas) if description.partitions else 0
-        return TopicInfo(name, topic_id if known else "", len(description.partitions), replication)
+        operations = description.authorized_operations
+        rights = None if operations is None else frozenset(operation.name for operation in operations)
+        return TopicInfo(name, topic_id if known else "", len(description.partitions), replication, rights)
 
     def topic_config(self, name: str) -> dict[str, str]:
         """The topic's configuration."""
@@ -442,3 +486,17 @@ class Admin:
             raise describe_error(self._watched.cause(error.args[0]), self._settings, doing) from error
         except TimeoutError as error:
             raise TimedOutError(f"cannot {doing}: no answer within a minute", hint="`stockctl doctor`") from error
+
+
+def checks(settings: Settings) -> list[Check]:
+    """The check of the cluster: reachable with our login, how fast, and which one it is."""
+
+    def probe() -> Finding:
+        admin = Admin(settings)
+        # The first answer includes connecting and logging in.
+        admin.wait(PROBE_WAIT)
+        latency = admin.wait(PROBE_WAIT)
+        brokers = admin.brokers()
+        return Finding(f"cluster {admin.cluster_id()}, {len(brokers)} of its brokers up: {', '.join(brokers)}", latency=latency)
+
+    return [Check("kafka", probe)]

@@ -6,13 +6,16 @@ The only importer of obstore, and of boto3 for its credential chain.
 from __future__ import annotations
 
 import os
+import time
+import uuid
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
+from stockctl.checks import Check, Finding
+from stockctl.errors import ConfigError, RefusedError, StockctlError, UnhealthyError, UnreachableError
 from stockctl.settings import Settings, require
 
 
@@ -208,3 +211,40 @@ def _open_s3(settings: Settings, url: str, bucket: str, prefix: str) -> Store:
         **options,
     )
     return Store(backend, url)
+
+
+PROBE_FOLDER = "_log/.doctor"
+"""Where the store's check puts its probe object, which it deletes again."""
+
+
+def checks(settings: Settings) -> list[Check]:
+    """The check of the lake's store: reachable, how fast, and each right that a lake needs."""
+    return [Check("lake store", lambda: _probe(open_store(settings)))]
+
+
+def _probe(store: Store) -> Finding:
+    key = f"{PROBE_FOLDER}/{uuid.uuid4()}"
+    store.folders()
+    started = time.monotonic()
+    store.put_new(key, b"first")
+    latency = time.monotonic() - started
+    refused = _refuses_second(store, key)
+    kept = store.get(key) == b"first"
+    try:
+        store.delete([key])
+    except RefusedError as error:
+        return Finding(f"no right to delete: {error}", "warn", f"grant it for `lake prune`, and delete {key}", latency)
+    if not (refused and kept):
+        raise UnhealthyError(
+            f"{store.url} puts over an object that must be put only if absent",
+            hint="use a store that honours If-None-Match: without it two writers overwrite each other's claims",
+        )
+    return Finding(f"{store.url}: list, put if absent, get and delete work", latency=latency)
+
+
+def _refuses_second(store: Store, key: str) -> bool:
+    try:
+        store.put_new(key, b"second")
+    except ExistsError:
+        return True
+    return False

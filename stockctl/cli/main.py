@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from stockctl import __version__
-from stockctl.cli import config
+from stockctl.cli import config, topics
 from stockctl.cli.context import Globals
+from stockctl.cli.doctor import doctor
 from stockctl.cli.output import say
 from stockctl.errors import EXIT_CODES, StockctlError
 
@@ -24,6 +25,8 @@ app = typer.Typer(
     epilog="Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + ".",
 )
 app.add_typer(config.app, name="config")
+app.add_typer(topics.app, name="topics")
+app.command()(doctor)
 
 
 def _print_version(asked: bool) -> None:

@@ -1,0 +1,53 @@
+"""``stockctl doctor``: every outside system of the active profile, checked side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from stockctl.cli.context import settings_of
+from stockctl.cli.output import Format, OutputOption, say, write_rows
+from stockctl.errors import UnhealthyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stockctl.checks import Check
+    from stockctl.settings import Settings
+
+
+def rooms() -> list[Callable[[Settings], list[Check]]]:
+    """Each room's ``checks``, in the order of the report."""
+    from stockctl.checks import disk
+    from stockctl.clients import kafka, store
+    from stockctl.feed import probe
+    from stockctl.stream import topics
+
+    return [probe.checks, kafka.checks, topics.checks, store.checks, lambda settings: [disk(settings.state_dir)]]
+
+
+def doctor(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+    """Check every outside system of the profile; exit code 10 when one is unhealthy.
+
+    Example: stockctl doctor
+    """
+    from stockctl.checks import run
+
+    settings = settings_of(ctx)
+    checks = [check for room in rooms() for check in room(settings)]
+    say(f"checking {len(checks)} things of the profile {settings.profile}")
+    results = run(checks)
+    rows: list[dict[str, Any]] = [
+        {
+            "system": result.system,
+            "state": result.finding.state,
+            "latency_ms": None if result.finding.latency is None else round(result.finding.latency * 1000, 1),
+            "detail": result.finding.detail,
+            "fix": result.finding.fix,
+        }
+        for result in results
+    ]
+    write_rows(rows, output)
+    if unhealthy := [result.system for result in results if result.finding.state == "fail"]:
+        raise UnhealthyError(f"unhealthy: {', '.join(unhealthy)}", hint="each row's `fix`")

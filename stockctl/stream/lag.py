@@ -1,0 +1,61 @@
+"""How far consumer groups are behind the ends of the pipeline's topics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from stockctl.clients.kafka import Admin, Offsets, Partition
+from stockctl.settings import Settings
+
+
+class Lag(NamedTuple):
+    """One group's place in one partition, in offsets.
+
+    ``committed`` is None where the group has committed nothing; it then has everything from ``start`` to read. ``lag`` is what
+    it still can read, ``lost`` what retention deleted before the group read it.
+    """
+
+    group: str
+    topic: str
+    partition: int
+    committed: int | None
+    start: int
+    end: int
+    lag: int
+    lost: int
+
+
+def read_lag(admin: Admin, settings: Settings, groups: Sequence[str] = ()) -> list[Lag]:
+    """The lag of ``groups``, or of the lake's group and each that has committed something of the pipeline's topics.
+
+    A group that has committed nothing at all is shown with every topic that the lake reads.
+    """
+    topics = settings.topics
+    read_by_lake = [topics.trades.name, topics.feed_events.name]
+    partitions = [partition for name in (*read_by_lake, topics.dead_letters.name) for partition in admin.partitions(name)]
+    offsets = admin.offsets(partitions) if partitions else {}
+    found: list[Lag] = []
+    for group in groups or sorted({settings.lake.group, *admin.groups()}):
+        committed = {
+            partition: held.offset for partition, held in admin.committed(group, partitions).items() if held.offset >= 0
+        }
+        reads = {partition.topic for partition in committed}
+        if group == settings.lake.group or (group in groups and not reads):
+            reads.update(read_by_lake)
+        found += [_lag(group, one, committed.get(one), offsets[one]) for one in partitions if one.topic in reads]
+    return found
+
+
+def _lag(group: str, partition: Partition, committed: int | None, offsets: Offsets) -> Lag:
+    at = offsets.start if committed is None else committed
+    return Lag(
+        group,
+        partition.topic,
+        partition.number,
+        committed,
+        offsets.start,
+        offsets.end,
+        lag=max(0, offsets.end - max(at, offsets.start)),
+        lost=max(0, offsets.start - at),
+    )

@@ -1,0 +1,197 @@
+"""An open batch: records of one partition, split into objects as they come, and the cut that makes them a claim's objects."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from isal import igzip
+
+from stockctl.errors import StockctlError
+from stockctl.lake.claims import ClaimedObject, LastRecord, Rejected
+from stockctl.lake.layout import EventHead, Layout, TradeHead, day_bounds
+
+_DECODERS = {
+    "trades": msgspec.json.Decoder(TradeHead).decode,
+    "feed_events": msgspec.json.Decoder(EventHead).decode,
+}
+
+
+class _Group:
+    """The lines of one object to be; records of ``[since, until)`` of the symbols that share its folder belong to it."""
+
+    __slots__ = ("first_offset", "folder", "last_offset", "lines", "since", "ts_max", "ts_min", "until")
+
+    def __init__(self, folder: str, since: int, until: int, offset: int, ts: int) -> None:
+        self.folder, self.since, self.until = folder, since, until
+        self.first_offset = self.last_offset = offset
+        self.ts_min = self.ts_max = ts
+        self.lines: list[bytes] = []
+
+
+class Record(NamedTuple):
+    """One Kafka record as the batch takes it: offset, timestamp in ms, value."""
+
+    offset: int
+    timestamp: int
+    value: bytes
+
+
+class BuiltObject(NamedTuple):
+    """An object ready to be put, and what its claim says of it."""
+
+    claimed: ClaimedObject
+    data: bytes
+
+
+class OpenBatch:
+    """Records from offset ``start`` on. ``end`` is one past the last record's offset, ``start`` while there is none."""
+
+    def __init__(self, layout: Layout, generation: int, partition: int, start: int) -> None:
+        self.layout, self.generation, self.partition, self.start = layout, generation, partition, start
+        self.end = start
+        self.records = 0
+        self.bytes = 0
+        self.opened = time.monotonic()
+        self.sources: set[str] = set()
+        self.rejected: list[tuple[Rejected, bytes]] = []
+        self._last: Record | None = None
+        self._groups: dict[str, _Group] = {}
+        self._by_symbol: dict[str, _Group] = {}
+        self._decode: Any = _DECODERS[layout.table]
+
+    @property
+    def objects(self) -> int:
+        """How many objects a cut now would make."""
+        return len(self._groups)
+
+    @property
+    def last(self) -> LastRecord | None:
+        """The last record, hashed."""
+        if self._last is None:
+            return None
+        return LastRecord(self._last.offset, self._last.timestamp, hashlib.sha256(self._last.value).hexdigest())
+
+    def add(
+        self, offsets: Sequence[int], values: Sequence[bytes | None], timestamp: int, refuse: frozenset[int] | None = None
+    ) -> None:
+        """Take records in offset order; ``timestamp`` is the last one's.
+
+        A record that is no row is rejected. ``refuse`` names the offsets that an earlier cut of the same records rejected: then
+        these are, and no others.
+        """
+        if not offsets:
+            return
+        if not self.records:
+            self.opened = time.monotonic()
+        decode = self._decode
+        if refuse is None:
+            try:
+                # One pass in C for the common case; any bad record sends the whole chunk through the careful loop.
+                heads = list(map(decode, values))
+                joined = b"\n".join(values)  # type: ignore[arg-type]  # None was refused by the decoder
+                if joined.count(b"\n") == len(values) - 1:
+                    self._take(offsets, values, heads, len(joined) + 1)  # type: ignore[arg-type]  # as above
+                else:
+                    self._take_carefully(offsets, values, None)
+            except (msgspec.DecodeError, TypeError):
+                self._take_carefully(offsets, values, None)
+        else:
+            self._take_carefully(offsets, values, refuse)
+        self.records += len(offsets)
+        self.end = offsets[-1] + 1
+        self._last = Record(offsets[-1], timestamp, values[-1] or b"")
+
+    def _take(self, offsets: Sequence[int], values: Sequence[bytes], heads: Sequence[Any], size: int) -> None:
+        by_symbol = self._by_symbol
+        get = by_symbol.get
+        for offset, value, head in zip(offsets, values, heads, strict=True):
+            ts = head.ts_event
+            group = get(head.symbol)
+            if group is None or not group.since <= ts < group.until:
+                group = by_symbol[head.symbol] = self._group(head.symbol, ts, offset)
+            group.lines.append(value)
+            group.last_offset = offset
+            if ts > group.ts_max:
+                group.ts_max = ts
+            elif ts < group.ts_min:
+                group.ts_min = ts
+        self.sources.update({head.source for head in heads})
+        self.bytes += size
+
+    def _take_carefully(self, offsets: Sequence[int], values: Sequence[bytes | None], refuse: frozenset[int] | None) -> None:
+        for offset, value in zip(offsets, values, strict=True):
+            reason = "rejected by the claim" if refuse is not None and offset in refuse else None
+            head = None
+            if value is None:
+                reason = reason or "no value"
+            elif reason is None:
+                try:
+                    head = self._decode(value)
+                except msgspec.DecodeError as error:
+                    reason = str(error)
+                if b"\n" in value:
+                    reason = "more than one line"
+            if reason is None and value is not None and head is not None:
+                self._take((offset,), (value,), (head,), len(value) + 1)
+            elif refuse is not None and offset not in refuse:
+                raise StockctlError(
+                    f"the record at offset {offset} of partition {self.partition} was claimed as a row and is none: {reason}",
+                    hint="has the topic been rewritten? `stockctl lake verify`",
+                )
+            else:
+                self.rejected.append((Rejected(offset, reason or ""), value or b""))
+                self.bytes += len(value or b"")
+
+    def _group(self, symbol: str, ts: int, offset: int) -> _Group:
+        day, since, until = day_bounds(ts, self.layout.timezone)
+        folder = self.layout.folder(symbol, day)
+        group = self._groups.get(folder)
+        if group is None:
+            group = self._groups[folder] = _Group(folder, since, until, offset, ts)
+        return group
+
+    def build(self, level: int) -> list[BuiltObject]:
+        """The batch's objects in key order, compressed. Callable from any thread: the lines are only read."""
+        return [self._build(group, level) for _, group in sorted(self._groups.items())]
+
+    def _build(self, group: _Group, level: int) -> BuiltObject:
+        lines = b"\n".join(group.lines) + b"\n"
+        data = compress(lines, self.layout.compression, level)
+        claimed = ClaimedObject(
+            key=self.layout.object_key(group.folder, self.generation, self.partition, self.start),
+            rows=len(group.lines),
+            first_offset=group.first_offset,
+            last_offset=group.last_offset,
+            ts_min=group.ts_min,
+            ts_max=group.ts_max,
+            sha256=hashlib.sha256(lines).hexdigest(),
+            size=len(data),
+        )
+        return BuiltObject(claimed, data)
+
+
+def compress(lines: bytes, compression: str, level: int) -> bytes:
+    """``lines`` compressed; the same lines give the same bytes on one machine (no time stamp in the header)."""
+    if compression == "gzip":
+        return bytes(igzip.compress(lines, level, mtime=0))
+    import pyarrow as pa
+
+    return bytes(pa.Codec("zstd", compression_level=3).compress(lines, asbytes=True))
+
+
+def decompress(data: bytes, key: str) -> bytes:
+    """The lines of the object at ``key``. StockctlError if it is damaged."""
+    try:
+        if key.endswith(".gz"):
+            return bytes(igzip.decompress(data))  # type: ignore[no-untyped-call]  # isal ships no types
+        import pyarrow as pa
+
+        return bytes(pa.CompressedInputStream(pa.BufferReader(data), "zstd").read())
+    except (OSError, EOFError, ValueError) as error:
+        raise StockctlError(
+            f"the object {key} cannot be decompressed: {error}", hint="`stockctl lake verify --deep`"
+        ) from error

@@ -1,0 +1,156 @@
+"""Where things lie in the lake: the names of objects and claims, and how a batch's records are split into objects.
+
+    trades/trade_date=2026-11-23/ticker=AAPL/trades-g1-003-00000000000001234567.jsonl.gz
+    feed_events/trade_date=2026-11-23/feed_events-g1-000-00000000000000000042.jsonl.gz
+    _log/trades/g1/003/start.json
+    _log/trades/g1/003/00000000000001234567.json
+
+Partition keys (``trade_date``, ``ticker``) are never a record's field, because a Hive-style table cannot hold a name twice.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Annotated, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from stockctl.sessions import to_ms, trade_date
+
+Table = Literal["trades", "feed_events"]
+TABLES: tuple[Table, ...] = ("trades", "feed_events")
+
+LOG = "_log"
+SUFFIXES = {"gzip": "jsonl.gz", "zstd": "jsonl.zst"}
+FORMAT = 1
+"""Version of the layout and of claims. A writer repeats claims of its own version and of the one before."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_OBJECT = re.compile(
+    r"(?P<table>[a-z_]+)/trade_date=(?P<date>\d{4}-\d{2}-\d{2})/(?:ticker=(?P<ticker>[A-Za-z0-9._-]+)/)?"
+    r"(?P=table)-g(?P<generation>\d+)-(?P<partition>\d{3,})-(?P<start>\d{20})\.jsonl\.(?:gz|zst)"
+)
+_CLAIM = re.compile(rf"{LOG}/(?P<table>[a-z_]+)/g(?P<generation>\d+)/(?P<partition>\d{{3,}})/(?P<start>\d{{20}})\.json")
+
+MAX_MS = to_ms(datetime(9999, 1, 1, tzinfo=ZoneInfo("UTC")))
+
+_Symbol = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+_Millis = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
+
+
+class TradeHead(msgspec.Struct, gc=False):
+    """What the writer reads of a trade: enough to know that it is one and where it belongs."""
+
+    symbol: _Symbol
+    price: float
+    volume: float
+    ts_event: _Millis
+    source: str
+
+
+class EventHead(msgspec.Struct, gc=False):
+    """What the writer reads of a feed event."""
+
+    id: str
+    kind: str
+    span_start: _Millis
+    ts_event: Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)] = msgspec.field(name="span_end")
+    source: str = "finnhub"
+    symbol = ""
+
+
+class ObjectName(NamedTuple):
+    """What an object's key says; ``ticker`` is empty for tables that are not split by it."""
+
+    table: str
+    trade_date: date
+    ticker: str
+    generation: int
+    partition: int
+    start: int
+
+    @property
+    def claim(self) -> str:
+        """Key of the claim that must name this object."""
+        return claim_key(self.table, self.generation, self.partition, self.start)
+
+
+class ClaimName(NamedTuple):
+    """What a claim's key says."""
+
+    table: str
+    generation: int
+    partition: int
+    start: int
+
+
+def ticker_slug(symbol: str) -> str:
+    """``symbol`` as a folder's name, of ``[A-Za-z0-9._-]`` alone. Two symbols may share one: queries filter the symbol too."""
+    return _UNSAFE.sub("_", symbol)[:64]
+
+
+def parse_object(key: str) -> ObjectName | None:
+    """What ``key`` says, None if it is no object of a table."""
+    match = _OBJECT.fullmatch(key)
+    if match is None:
+        return None
+    return ObjectName(
+        match["table"],
+        date.fromisoformat(match["date"]),
+        match["ticker"] or "",
+        int(match["generation"]),
+        int(match["partition"]),
+        int(match["start"]),
+    )
+
+
+def parse_claim(key: str) -> ClaimName | None:
+    """What ``key`` says, None if it is no claim."""
+    match = _CLAIM.fullmatch(key)
+    return match and ClaimName(match["table"], int(match["generation"]), int(match["partition"]), int(match["start"]))
+
+
+def log_folder(table: str, generation: int, partition: int) -> str:
+    """Folder of one partition's claims."""
+    return f"{LOG}/{table}/g{generation}/{partition:03d}"
+
+
+def claim_key(table: str, generation: int, partition: int, start: int) -> str:
+    """Key of the claim that starts at the offset ``start``."""
+    return f"{log_folder(table, generation, partition)}/{start:020d}.json"
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """How records were split into objects; a claim carries it, so that its repeat makes the same objects."""
+
+    table: Table
+    timezone: str
+    partition_by: Literal["ticker", "none"]
+    compression: Literal["gzip", "zstd"]
+
+    def folder(self, symbol: str, day: date) -> str:
+        """Folder of the records of ``symbol`` on the exchange's date ``day``."""
+        folder = f"{self.table}/trade_date={day.isoformat()}"
+        return f"{folder}/ticker={ticker_slug(symbol)}" if self.partition_by == "ticker" else folder
+
+    def object_key(self, folder: str, generation: int, partition: int, start: int) -> str:
+        """Key of the object that a batch starting at ``start`` puts in ``folder``."""
+        return f"{folder}/{self.table}-g{generation}-{partition:03d}-{start:020d}.{SUFFIXES[self.compression]}"
+
+
+@lru_cache(maxsize=4096)
+def _bounds(day: date, zone: str) -> tuple[int, int]:
+    info = ZoneInfo(zone)
+    return (
+        to_ms(datetime.combine(day, time(), info)),
+        to_ms(datetime.combine(day + timedelta(days=1), time(), info)),
+    )
+
+
+def day_bounds(ms: int, zone: str) -> tuple[date, int, int]:
+    """The date of ``ms`` in ``zone``, and that day's span ``[since, until)`` in ms."""
+    day = trade_date(ms, ZoneInfo(zone))
+    return (day, *_bounds(day, zone))

@@ -184,7 +184,7 @@ class _Watched:
 class Producer:
     """An idempotent producer: acks=all, keys placed as Java clients do, every delivery told to a callback."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, **overrides: Any) -> None:
         self._settings = settings
         self._watched = _Watched(settings)
         self._producer = _made(
@@ -202,11 +202,38 @@ class Producer:
                 # The caller bounds the wait, and reports what was given up.
                 "delivery.timeout.ms": 120_000,
                 "error_cb": self._watched.on_error,
-            },
+            }
+            | overrides,
         )
         self.produce: Callable[..., None] = self._producer.produce
         """librdkafka's own ``produce(topic, value, key, timestamp=, on_delivery=)``; BufferError when the buffer is full."""
         self.poll: Callable[[float], int] = self._producer.poll
+
+    def send(
+        self,
+        topic: str,
+        messages: Iterable[tuple[bytes, str | bytes]],
+        timestamp: int,
+        on_delivery: Callable[[KafkaError | None, Message], None],
+    ) -> int:
+        """Buffer each value with its key; how many fitted, in order: the rest meets a full buffer.
+
+        ``timestamp`` is in ms UTC. ``on_delivery`` gets each one's fate from ``poll`` (``describe`` puts its error in words).
+        """
+        produce, taken = self._producer.produce, 0
+        try:
+            for value, key in messages:
+                produce(topic, value, key, -1, on_delivery, timestamp)
+                taken += 1
+        except BufferError:
+            pass
+        except KafkaException as error:
+            raise self.describe(error.args[0]) from error
+        return taken
+
+    def describe(self, error: KafkaError) -> StockctlError:
+        """The error of a delivery as ours."""
+        return describe_error(self._watched.cause(error), self._settings, "deliver a message")
 
     def flush(self, timeout: float) -> int:
         """Wait up to ``timeout`` seconds for all deliveries; how many are still open."""

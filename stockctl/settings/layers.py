@@ -86,10 +86,21 @@ def _environment(environ: Mapping[str, str]) -> Layer:
                     f"{variable} names {text}, which cannot be read: {error.strerror}",
                     hint="check the path and its rights",
                 ) from error
+            except UnicodeDecodeError:
+                # Not chained: the exception holds what the file holds.
+                raise ConfigError(
+                    f"{variable} names {text}, which is no text", hint="name a file of the secret alone"
+                ) from None
             layer.origins[name] = f"file {text} ({variable})"
         else:
             raise _unknown(variable, list(names), "the environment")
     return layer
+
+
+def _table(value: Any, name: str, place: str) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return value
+    raise ConfigError(f"{name} in {place} is a table of settings, not a value", hint="`stockctl config init` shows the form")
 
 
 def _flatten(table: Mapping[str, Any], place: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -97,8 +108,8 @@ def _flatten(table: Mapping[str, Any], place: str, prefix: str = "") -> Iterator
         name = prefix + key
         if name in LEAVES:
             yield name, value
-        elif isinstance(value, Mapping) and any(leaf.startswith(name + ".") for leaf in LEAVES):
-            yield from _flatten(value, place, name + ".")
+        elif any(leaf.startswith(name + ".") for leaf in LEAVES):
+            yield from _flatten(_table(value, name, place), place, name + ".")
         else:
             raise _unknown(name, list(LEAVES), place)
 
@@ -127,7 +138,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _config_layer(path: Path, profile: str) -> Layer:
     document = _read_toml(path)
     place = f"{path} [profile.{profile}]"
-    profiles = document.pop("profile", {})
+    profiles = _table(document.pop("profile", {}), "profile", str(path))
     if document:
         raise ConfigError(
             f"{path}: {', '.join(sorted(document))} stands outside a profile", hint=f"move it under [profile.{profile}]"
@@ -139,11 +150,11 @@ def _config_layer(path: Path, profile: str) -> Layer:
             f"{path} has no profile {profile}",
             hint=f"it has: {', '.join(sorted(profiles)) or 'none'}; or add [profile.{profile}]",
         )
-    layer = _table_layer(profiles[profile], place)
+    layer = _table_layer(_table(profiles[profile], profile, place), place)
     for name in filter(is_secret, layer.values):
         raise ConfigError(
             f"{name} stands in {path}: a secret belongs in the environment or in a mounted file",
-            hint=f"remove the line and export {env_name(name)}=… or {env_name(name)}_FILE=… (a secret once shared is to be changed)",
+            hint=f"remove the line, export {env_name(name)}=… or {env_name(name)}_FILE=…; change a secret that was shared",
         )
     return layer
 
@@ -197,7 +208,9 @@ def load(
 
     state_dir = next((layer.values["state_dir"] for layer in layers if "state_dir" in layer.values), None)
     state_dir = (
-        Path(state_dir).expanduser() if state_dir else Settings.model_fields["state_dir"].get_default(call_default_factory=True)
+        Path(str(state_dir)).expanduser()
+        if state_dir
+        else Settings.model_fields["state_dir"].get_default(call_default_factory=True)
     )
     if profile == DEFAULT_PROFILE and (stack := local_stack_file(state_dir)).is_file():
         layers.append(_table_layer(_read_toml(stack), f"local stack {stack}"))
@@ -237,7 +250,7 @@ def require(settings: Settings, name: str) -> Any:
     value: Any = settings
     for part in name.split("."):
         value = getattr(value, part)
-    if value not in (None, [], ""):
+    if (value.get_secret_value() if isinstance(value, SecretStr) else value) not in (None, [], ""):
         return value
     places = "; ".join(settings.places)
     *parents, leaf = name.split(".")

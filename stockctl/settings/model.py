@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
 
 from stockctl.records import Source
 from stockctl.sessions import EXCHANGE_TIMEZONE
@@ -27,6 +27,32 @@ NameList = Annotated[list[str], BeforeValidator(_split)]
 """Several names; in the environment joined by commas."""
 
 
+def _known_zone(value: str) -> str:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(f"{value!r} is no time zone: write a name such as America/New_York or UTC") from None
+    return value
+
+
+Zone = Annotated[str, AfterValidator(_known_zone)]
+"""Name of a time zone."""
+
+
+def _free_of_secrets(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.query or "@" in parts.netloc:
+        # An address is printed in errors and logs, so nothing secret may hide in it. The value itself is not told here either.
+        raise ValueError("an address holds no key, user or query: secrets have settings of their own")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_free_of_secrets)]
+"""A URL without anything secret in it."""
+
+
 class Section(BaseModel):
     """A group of settings; an unknown name in it is an error."""
 
@@ -36,8 +62,8 @@ class Section(BaseModel):
 class FinnhubSettings(Section):
     """The feed: Finnhub's WebSocket and REST API, or a simulator that speaks the same."""
 
-    url: str = Field("wss://ws.finnhub.io", description="WebSocket address of the feed")
-    rest_url: str = Field("https://finnhub.io/api/v1", description="base address of the REST API")
+    url: Address = Field("wss://ws.finnhub.io", description="WebSocket address of the feed")
+    rest_url: Address = Field("https://finnhub.io/api/v1", description="base address of the REST API")
     token: SecretStr | None = Field(None, description="API key")
     silence_timeout: Duration = Field(150.0, gt=0, description="reconnect after this long without any frame, pings included")
     connect_timeout: Duration = Field(10.0, gt=0, description="give up one connection attempt after this long")
@@ -122,7 +148,7 @@ class S3Settings(Section):
     """S3, for a lake at ``s3://…``; credentials come from boto3's chain unless given here."""
 
     region: str | None = Field(None, description="region of the bucket")
-    endpoint_url: str | None = Field(None, description="address of an S3 server other than AWS")
+    endpoint_url: Address | None = Field(None, description="address of an S3 server other than AWS")
     profile: str | None = Field(None, description="profile in the AWS configuration files")
     access_key_id: str | None = Field(None, description="access key")
     secret_access_key: SecretStr | None = Field(None, description="secret key")
@@ -132,19 +158,21 @@ class S3Settings(Section):
 class LakeSettings(Section):
     """The lake, and how its writer cuts batches."""
 
-    url: str | None = Field(None, description="file:///folder or s3://bucket/prefix")
+    url: Address | None = Field(None, description="file:///folder or s3://bucket/prefix")
     group: str = Field("stockctl-lake", description="consumer group of the writer")
     compression: Literal["gzip", "zstd"] = Field("gzip", description="compression of objects")
     compression_level: int = Field(2, ge=0, le=3, description="gzip effort (isal's levels)")
     partition_by: Literal["ticker"] = Field("ticker", description="how trades of one date are split")
-    timezone: str = Field(EXCHANGE_TIMEZONE, description="zone of trade_date")
+    timezone: Zone = Field(EXCHANGE_TIMEZONE, description="zone of trade_date")
     max_age: Duration = Field(300.0, gt=0, description="cut a batch this long after its first record")
     max_bytes: Size = Field(64_000_000, gt=0, description="cut a batch at this many bytes, uncompressed")
     max_records: int = Field(1_000_000, gt=0, description="cut a batch at this many records")
     max_objects: int = Field(2_000, gt=0, description="cut a batch at this many objects")
     buffer: Size = Field(128_000_000, gt=0, description="most bytes that all open batches hold together")
     uploads: int = Field(8, gt=0, description="objects put at the same time")
-    extra_sources: NameList = Field([], description="sources the lake takes beside its first: finnhub, sim, replay")
+    extra_sources: Annotated[list[Source], BeforeValidator(_split)] = Field(
+        [], description="sources the lake takes beside its first: finnhub, sim, replay"
+    )
     store_wait: Duration = Field(60.0, gt=0, description="how long a command waits for the store before it gives up")
     cache_dir: Path = Field(
         default_factory=lambda: user_cache_path("stockctl") / "lake", description="folder of objects fetched from S3"
@@ -171,7 +199,7 @@ class Settings(Section):
     """All settings of one profile."""
 
     symbols: NameList = Field([], description="symbols of the pipeline")
-    timezone: str = Field(EXCHANGE_TIMEZONE, description="zone of times on input without one, of bar edges and on display")
+    timezone: Zone = Field(EXCHANGE_TIMEZONE, description="zone of times on input without one, of bar edges and on display")
     state_dir: Path = Field(
         default_factory=lambda: user_data_path("stockctl"),
         description="folder of local state: the local stack, waiting feed events",
@@ -187,17 +215,6 @@ class Settings(Section):
     _profile: str = PrivateAttr("local")
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _places: list[str] = PrivateAttr(default_factory=list)
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f"{value!r} is no time zone: write a name such as America/New_York or UTC") from None
-        return value
 
     @property
     def profile(self) -> str:

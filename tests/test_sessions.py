@@ -1,0 +1,145 @@
+"""Exchange time, with ``exchange_calendars`` as a second opinion."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import exchange_calendars
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stockctl.sessions import (
+    EXCHANGE_ZONE,
+    from_ms,
+    is_around_the_clock,
+    is_half_day,
+    is_trading_day,
+    next_session,
+    previous_trading_day,
+    session_at,
+    sessions_between,
+    sessions_of,
+    to_ms,
+    trade_date,
+)
+
+FIRST, LAST = date(2016, 1, 4), date(2027, 6, 30)
+"""The years that matter, as far as the second opinion reaches."""
+
+
+@pytest.fixture(scope="module")
+def xnys() -> exchange_calendars.ExchangeCalendar:
+    with warnings.catch_warnings():
+        # Its own affair: it asks pandas for something that pandas is about to change.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return exchange_calendars.get_calendar("XNYS", start=FIRST.isoformat(), end=LAST.isoformat())
+
+
+def days() -> list[date]:
+    return [FIRST + timedelta(days=n) for n in range((LAST - FIRST).days + 1)]
+
+
+def test_trading_days_agree_with_a_second_calendar(xnys: exchange_calendars.ExchangeCalendar) -> None:
+    theirs = {session.date() for session in xnys.sessions}
+    assert {day for day in days() if is_trading_day(day)} == theirs
+
+
+def test_opens_and_closes_agree_with_a_second_calendar(xnys: exchange_calendars.ExchangeCalendar) -> None:
+    """Each regular session, half days and both sides of each change of the clocks included."""
+    for session in xnys.sessions:
+        regular = sessions_of(session.date())[1]
+        opens, closes = xnys.session_open(session), xnys.session_close(session)
+        assert (regular.since, regular.until) == (opens.timestamp() * 1000, closes.timestamp() * 1000), session
+
+
+def test_half_days_agree_with_a_second_calendar(xnys: exchange_calendars.ExchangeCalendar) -> None:
+    theirs = {session.date() for session in xnys.early_closes}
+    assert {day for day in days() if is_half_day(day)} == theirs
+    assert len(theirs) > 20
+
+
+def new_york(*parts: int) -> int:
+    return to_ms(datetime(*parts, tzinfo=EXCHANGE_ZONE))  # type: ignore[misc, arg-type]
+
+
+@pytest.mark.parametrize(
+    ("moment", "name"),
+    [
+        (new_york(2026, 11, 23, 3, 59, 59), None),
+        (new_york(2026, 11, 23, 4), "pre"),
+        (new_york(2026, 11, 23, 9, 29, 59), "pre"),
+        (new_york(2026, 11, 23, 9, 30), "regular"),
+        (new_york(2026, 11, 23, 15, 59, 59), "regular"),
+        (new_york(2026, 11, 23, 16), "post"),
+        (new_york(2026, 11, 23, 20), None),
+        (new_york(2026, 11, 26, 12), None),  # Thanksgiving
+        (new_york(2026, 11, 27, 12, 59, 59), "regular"),  # the half day after it
+        (new_york(2026, 11, 27, 13), "post"),
+        (new_york(2026, 11, 27, 17), None),
+        (new_york(2026, 11, 28, 12), None),  # Saturday
+    ],
+)
+def test_each_session_holds_its_first_moment_and_not_its_last(moment: int, name: str | None) -> None:
+    session = session_at(moment)
+    assert (session.name if session else None) == name
+
+
+def test_sessions_keep_new_york_time_when_the_clocks_change() -> None:
+    """New York changed on 2026-03-08 and 2026-11-01; Europe three weeks later and one week earlier."""
+    opens = {day: from_ms(sessions_of(day)[1].since, ZoneInfo("UTC")).hour for day in (date(2026, 3, 6), date(2026, 3, 9))}
+    assert opens == {date(2026, 3, 6): 14, date(2026, 3, 9): 13}
+    opens = {day: from_ms(sessions_of(day)[1].since, ZoneInfo("UTC")).hour for day in (date(2026, 10, 30), date(2026, 11, 2))}
+    assert opens == {date(2026, 10, 30): 13, date(2026, 11, 2): 14}
+
+
+def test_the_late_session_belongs_to_the_date_before_midnight_utc() -> None:
+    late = new_york(2026, 11, 23, 19, 30)
+    assert from_ms(late, ZoneInfo("UTC")).date() == date(2026, 11, 24)
+    assert trade_date(late) == date(2026, 11, 23)
+
+
+@given(st.dates(FIRST, LAST))
+def test_a_days_sessions_lie_side_by_side_within_the_day(day: date) -> None:
+    sessions = sessions_of(day)
+    assert [session.name for session in sessions] == (["pre", "regular", "post"] if is_trading_day(day) else [])
+    for before, after in itertools.pairwise(sessions):
+        assert before.until == after.since
+    for session in sessions:
+        assert session.since < session.until
+        assert trade_date(session.since) == trade_date(session.until - 1) == day == session.trade_date
+
+
+@given(st.integers(to_ms(datetime(2016, 1, 4, tzinfo=UTC)), to_ms(datetime(2027, 6, 1, tzinfo=UTC))))
+def test_the_next_session_starts_after_now_and_none_lies_between(now: int) -> None:
+    coming = next_session(now)
+    assert coming.since > now
+    here = session_at(now)
+    assert list(sessions_between(now, coming.since)) == ([here] if here else [])
+
+
+@given(st.dates(date(2016, 2, 1), LAST))
+def test_the_previous_trading_day_is_the_nearest(day: date) -> None:
+    before = previous_trading_day(day)
+    assert before < day
+    assert is_trading_day(before)
+    assert not any(is_trading_day(before + timedelta(days=n)) for n in range(1, (day - before).days))
+
+
+def test_sessions_between_are_whole_named_and_in_order() -> None:
+    since, until = new_york(2026, 11, 25, 15), new_york(2026, 11, 27, 10)
+    found = list(sessions_between(since, until, ("regular",)))
+    assert [session.trade_date for session in found] == [date(2026, 11, 25), date(2026, 11, 27)]
+
+
+@given(st.integers(min_value=0, max_value=4_102_444_800_000))
+def test_moments_and_milliseconds_turn_into_each_other(ms: int) -> None:
+    assert to_ms(from_ms(ms)) == ms
+
+
+def test_symbols_with_a_venue_trade_around_the_clock() -> None:
+    assert is_around_the_clock("BINANCE:BTCUSDT")
+    assert not is_around_the_clock("BRK.B")

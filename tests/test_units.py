@@ -1,0 +1,73 @@
+"""Durations and sizes as people write them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stockctl.units import format_duration, format_size, parse_duration, parse_size
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90),
+        ("5m", 300),
+        ("1h30m", 5400),
+        ("1h 30m", 5400),
+        (" 250ms ", 0.25),
+        ("7d", 604800),
+        ("2w", 1209600),
+        ("1.5", 1.5),
+        (3, 3),
+    ],
+)
+def test_durations_are_read_as_people_write_them(text: str | float, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "m", "5 minutes", "-1s", "-1", "nan", "inf", "1h30", "5M", True, [1], None, -1.0])
+def test_what_is_no_duration_is_refused_with_an_example(text: object) -> None:
+    with pytest.raises(ValueError, match="is no duration"):
+        parse_duration(text)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("64MB", 64_000_000), ("64 MiB", 67_108_864), ("1.5kb", 1500), ("2GiB", 2**31), ("7", 7), (7, 7), (7.9, 7)],
+)
+def test_sizes_are_read_as_people_write_them(text: str | float, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "MB", "-1", "5 parsecs", "1e3", -1, float("nan"), float("inf"), True, [1], None])
+def test_what_is_no_size_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="is no size"):
+        parse_size(text)  # type: ignore[arg-type]
+
+
+@given(st.floats(min_value=0.001, max_value=1e8))
+def test_a_formatted_duration_is_read_back_within_its_precision(seconds: float) -> None:
+    """Three digits below a minute, whole seconds and two units above: never off by more than 5 %."""
+    assert parse_duration(format_duration(seconds)) == pytest.approx(seconds, rel=0.05, abs=0.0006)
+
+
+@given(st.integers(min_value=0, max_value=10**17))
+def test_a_formatted_size_is_read_back_within_its_precision(size: int) -> None:
+    text = format_size(size)
+    if not text.endswith("TB"):
+        assert parse_size(text) == pytest.approx(size, rel=0.006)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0ms"), (0.04, "40ms"), (12.5, "12.5s"), (60, "1m"), (5400, "1h 30m"), (90061, "1d 1h"), (86400, "1d")],
+)
+def test_durations_are_shown_in_at_most_two_units(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (1_234_567, "1.23 MB"), (5e12, "5 TB")])
+def test_sizes_are_shown_with_three_digits(size: float, text: str) -> None:
+    assert format_size(size) == text

@@ -1,0 +1,250 @@
+"""Where settings come from, which place wins, and what is said when one is bad."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stockctl.errors import ConfigError
+from stockctl.settings import Settings, config_candidates, env_name, is_secret, load, local_stack_file, require, setting_names
+
+SECRET = "c0ffee-hunter2-9f8e7d6c5b4a"
+
+
+def read(
+    here: Path, toml: str | None = None, profile: str = "local", flags: dict[str, object] | None = None, **environ: str
+) -> Settings:
+    if toml is not None:
+        (here / "stockctl.toml").write_text(toml, encoding="utf-8")
+    return load(profile=profile, flags=flags, environ={"STOCKCTL_STATE_DIR": str(here / "state")} | environ)
+
+
+SERVERS = "kafka.bootstrap_servers"
+
+
+def test_each_place_wins_over_all_below_it_and_is_named_as_the_origin(here: Path) -> None:
+    """Flag > environment > stockctl.toml > local stack > default."""
+    settings = read(here)
+    assert (settings.kafka.bootstrap_servers, settings.origin(SERVERS)) == ("localhost:9092", "default")
+
+    stack = local_stack_file(here / "state")
+    stack.parent.mkdir(parents=True)
+    stack.write_text('[kafka]\nbootstrap_servers = "stack:1"\n')
+    settings = read(here)
+    assert (settings.kafka.bootstrap_servers, settings.origin(SERVERS)) == ("stack:1", f"local stack {stack}")
+
+    toml = '[profile.local.kafka]\nbootstrap_servers = "file:2"\n'
+    settings = read(here, toml)
+    assert (settings.kafka.bootstrap_servers, settings.origin(SERVERS)) == (
+        "file:2",
+        f"{here / 'stockctl.toml'} [profile.local]",
+    )
+
+    variable = env_name(SERVERS)
+    settings = read(here, toml, **{variable: "environment:3"})
+    assert (settings.kafka.bootstrap_servers, settings.origin(SERVERS)) == ("environment:3", f"environment {variable}")
+
+    settings = read(here, toml, flags={SERVERS: "flag:4"}, **{variable: "environment:3"})
+    assert (settings.kafka.bootstrap_servers, settings.origin(SERVERS)) == ("flag:4", "command line")
+
+
+def test_a_flag_that_was_not_given_changes_nothing(here: Path) -> None:
+    assert read(here, flags={SERVERS: None}).kafka.bootstrap_servers == "localhost:9092"
+
+
+def test_the_local_profile_has_defaults_of_its_own_and_others_have_not(here: Path) -> None:
+    local = read(here)
+    assert local.lake.url == (here / "state" / "lake").as_uri()
+    assert local.origin("lake.url") == "defaults of the profile local"
+    prod = read(here, '[profile.prod]\nsymbols = ["AAPL"]\n', profile="prod")
+    assert (prod.profile, prod.lake.url, prod.lake.max_age, prod.symbols) == ("prod", None, 300, ["AAPL"])
+
+
+def test_a_local_stack_is_no_part_of_other_profiles(here: Path) -> None:
+    stack = local_stack_file(here / "state")
+    stack.parent.mkdir(parents=True)
+    stack.write_text('[kafka]\nbootstrap_servers = "stack:1"\n')
+    assert read(here, "[profile.prod]\n", profile="prod").kafka.bootstrap_servers == "localhost:9092"
+
+
+def test_the_file_is_looked_for_here_and_then_in_the_configuration_folder(here: Path) -> None:
+    first, second = config_candidates()
+    assert (first, second) == (here / "stockctl.toml", here / "xdg" / "stockctl" / "stockctl.toml")
+    second.parent.mkdir(parents=True)
+    second.write_text('[profile.local]\nsymbols = "B"\n')
+    assert read(here).symbols == ["B"]
+    assert read(here, '[profile.local]\nsymbols = "A"\n').symbols == ["A"]
+
+
+@pytest.mark.parametrize("name", setting_names())
+def test_every_setting_can_be_given_by_the_environment(here: Path, name: str) -> None:
+    """An impossible value comes back as an error that names the setting, so each variable really reaches its setting."""
+    probes = {"lake.partition_by": "nothing", "lake.extra_sources": "nobody", "metrics.session": "never"}
+    text = probes.get(name, "value")
+    try:
+        settings = read(here, **{env_name(name): text})
+    except ConfigError as error:
+        assert f"bad setting {name} from environment {env_name(name)}" in str(error)  # noqa: PT017 - either end is right
+    else:
+        assert settings.origin(name) == f"environment {env_name(name)}"
+
+
+@pytest.mark.parametrize(("text", "names"), [("AAPL", ["AAPL"]), ("AAPL, MSFT,", ["AAPL", "MSFT"]), ("", [])])
+def test_lists_are_joined_by_commas_in_the_environment(here: Path, text: str, names: list[str]) -> None:
+    assert read(here, STOCKCTL_SYMBOLS=text).symbols == names
+
+
+def test_a_secret_may_stand_in_a_file(here: Path) -> None:
+    file = here / "token"
+    file.write_text(SECRET + "\n")
+    settings = read(here, STOCKCTL_FINNHUB__TOKEN_FILE=str(file))
+    assert require(settings, "finnhub.token").get_secret_value() == SECRET
+    assert settings.origin("finnhub.token") == f"file {file} (STOCKCTL_FINNHUB__TOKEN_FILE)"
+
+
+def test_only_secrets_are_read_from_files(here: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown setting STOCKCTL_SYMBOLS_FILE"):
+        read(here, STOCKCTL_SYMBOLS_FILE="/etc/hostname")
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"STOCKCTL_FINNHUB__TOKEN_FILE": "/no/such/file"}, "STOCKCTL_FINNHUB__TOKEN_FILE names /no/such/file.*No such file"),
+        ({"STOCKCTL_FINNHUB__TOKEN_FILE": "/x", "STOCKCTL_FINNHUB__TOKEN": "y"}, "both .* are set"),
+        ({"STOCKCTL_KAFKA__BOOTSTRAP": "x"}, "unknown setting STOCKCTL_KAFKA__BOOTSTRAP in the environment"),
+        (
+            {"STOCKCTL_LAKE__MAX_AGE": "soon"},
+            "bad setting lake.max_age from environment STOCKCTL_LAKE__MAX_AGE: 'soon' is no duration",
+        ),
+        ({"STOCKCTL_LAKE__TIMEZONE": "Mars"}, "'Mars' is no time zone"),
+        ({"STOCKCTL_CONFIG": "/no/such.toml"}, "cannot read /no/such.toml"),
+    ],
+)
+def test_what_is_bad_in_the_environment_names_itself(here: Path, environ: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read(here, **environ)
+
+
+@pytest.mark.parametrize(
+    ("toml", "message", "hint"),
+    [
+        ("[profile.local\n", "is not valid TOML: .*line 1", "mend that line"),
+        ("x = 1", "x stands outside a profile", "move it under"),
+        ("profile = 5", "is a table of settings", None),
+        ("[profile]\nlocal = 5", "is a table of settings", None),
+        ("[profile.local]\nkafka = 3", "kafka .* is a table of settings", None),
+        (
+            "[profile.local.kafka]\nbotstrap_servers = 'x'",
+            "unknown setting kafka.botstrap_servers",
+            "did you mean kafka.bootstrap_servers",
+        ),
+        ("[profile.local]\nzzz = 1", "unknown setting zzz", "config show"),
+        ("[profile.local]\nsymbols = 5", "bad setting symbols from .*stockctl.toml", "STOCKCTL_SYMBOLS"),
+        ("[profile.local.lake]\nmax_age = [1]", "bad setting lake.max_age .* is no duration", None),
+        ("[profile.local.lake]\nmax_bytes = true", "bad setting lake.max_bytes .* is no size", None),
+        ("[profile.local]\nstate_dir = 5", "bad setting state_dir", None),
+        ("[profile.local.log]\nevery = 0", "bad setting log.every .* greater than 0", None),
+    ],
+)
+def test_what_is_bad_in_the_file_names_itself(here: Path, toml: str, message: str, hint: str | None) -> None:
+    """Nothing that a file can hold ends in anything but a ConfigError."""
+    (here / "stockctl.toml").write_text(toml)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(environ={})
+    assert (hint or "") in (caught.value.hint or "")
+
+
+def test_a_file_that_is_no_text_is_no_toml(here: Path) -> None:
+    (here / "stockctl.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        read(here)
+
+
+def test_a_profile_that_is_not_there_names_those_that_are(here: Path) -> None:
+    with pytest.raises(ConfigError, match="has no profile prod") as caught:
+        read(here, "[profile.local]\n[profile.staging]\n", profile="prod")
+    assert "local, staging" in (caught.value.hint or "")
+
+
+def test_a_profile_without_any_file_names_the_places(here: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no stockctl\.toml") as caught:
+        read(here, profile="prod")
+    assert all(str(path) in (caught.value.hint or "") for path in config_candidates())
+
+
+def test_a_missing_setting_names_every_place_and_the_line_to_write(here: Path) -> None:
+    settings = read(here, "[profile.prod]\n", profile="prod")
+    with pytest.raises(ConfigError, match=r"lake\.url is not set") as caught:
+        require(settings, "lake.url")
+    for place in ("command line", "environment", f"{here / 'stockctl.toml'} [profile.prod]"):
+        assert place in str(caught.value)
+    assert "STOCKCTL_LAKE__URL" in (caught.value.hint or "")
+    assert "[profile.prod.lake]\nurl = " in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("text", ["", None])
+def test_an_absent_or_empty_secret_is_asked_for_by_environment_or_file(here: Path, text: str | None) -> None:
+    settings = read(here, **({} if text is None else {"STOCKCTL_FINNHUB__TOKEN": text}))
+    with pytest.raises(ConfigError) as caught:
+        require(settings, "finnhub.token")
+    assert caught.value.hint == "export STOCKCTL_FINNHUB__TOKEN=… (or STOCKCTL_FINNHUB__TOKEN_FILE=/a/file)"
+
+
+SECRETS = [name for name in setting_names() if is_secret(name)]
+
+
+def test_the_secrets_are_known() -> None:
+    assert SECRETS == [
+        "finnhub.token",
+        "kafka.password",
+        "kafka.ssl_key_password",
+        "s3.secret_access_key",
+        "s3.session_token",
+    ]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_in_the_file_is_refused_without_being_repeated(here: Path, name: str) -> None:
+    section, leaf = name.split(".")
+    with pytest.raises(ConfigError) as caught:
+        read(here, f'[profile.local.{section}]\n{leaf} = "{SECRET}"\n')
+    assert SECRET not in "".join(traceback.format_exception(caught.value)) + str(caught.value.hint)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_is_in_no_text_of_the_settings(here: Path, name: str) -> None:
+    settings = read(here, **{env_name(name): SECRET})
+    for text in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
+        assert SECRET not in text
+
+
+def test_a_secret_beside_a_bad_setting_is_in_no_text_of_the_error(here: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(here, **{env_name(name): SECRET for name in SECRETS}, STOCKCTL_FINNHUB__SYMBOL_LIMIT="many")
+    assert SECRET not in "".join(traceback.format_exception(caught.value)) + str(caught.value.hint)
+
+
+@pytest.mark.parametrize("name", ["finnhub.url", "finnhub.rest_url", "s3.endpoint_url", "lake.url"])
+@pytest.mark.parametrize("address", [f"https://host/?token={SECRET}", f"https://user:{SECRET}@host/path"])
+def test_an_address_with_a_secret_in_it_is_refused_without_being_repeated(here: Path, name: str, address: str) -> None:
+    """Addresses are printed in errors, logs and `config show`."""
+    with pytest.raises(ConfigError, match="holds no key") as caught:
+        read(here, **{env_name(name): address})
+    assert SECRET not in "".join(traceback.format_exception(caught.value)) + str(caught.value.hint)
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), max_size=60))
+def test_no_text_in_the_file_ends_in_anything_but_settings_or_a_config_error(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.toml"
+    file.write_text("[profile.local]\n" + text, encoding="utf-8")
+    try:
+        load(config=file, environ={})
+    except ConfigError as error:
+        assert str(error)  # noqa: PT017 - settings or this error: both are right

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import re
+from typing import TypeGuard
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _BYTES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KIB": 1024, "MIB": 1024**2, "GIB": 1024**3}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w))+")
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w)\s*)+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
 
 
+def _is_number(value: object) -> TypeGuard[float]:
+    # TOML's true is Python's 1, and never meant as a number of seconds or bytes.
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def parse_duration(text: str | float) -> float:
-    """Seconds of ``text``: ``"5m"``, ``"1h30m"``, ``"250ms"``, or a bare number of seconds. ValueError otherwise."""
-    if isinstance(text, int | float):
+    """Seconds of ``text``: ``"5m"``, ``"1h 30m"``, ``"250ms"``, or a bare number of seconds. ValueError otherwise."""
+    if _is_number(text):
         seconds = float(text)
+    elif not isinstance(text, str):
+        raise ValueError(f"{text!r} is no duration: write 90s, 5m, 1h30m or 7d")
     elif _DURATION.fullmatch(text.strip()):
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
     else:
@@ -27,18 +35,18 @@ def parse_duration(text: str | float) -> float:
     return seconds
 
 
-def parse_size(text: str | int) -> int:
+def parse_size(text: str | float) -> int:
     """Bytes of ``text``: ``"64MB"`` (10⁶), ``"64MiB"`` (2²⁰), or a bare number of bytes. ValueError otherwise."""
-    if isinstance(text, int):
+    if _is_number(text):
         size = float(text)
     else:
-        match = _SIZE.fullmatch(text.strip())
+        match = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
         unit = (match[2] or "B").upper() if match else ""
         if match is None or unit not in _BYTES:
             raise ValueError(f"{text!r} is no size: write 64MB, 2GiB or a number of bytes")
         size = float(match[1]) * _BYTES[unit]
-    if size < 0:
-        raise ValueError(f"{text!r} is no size: it must be 0 or more")
+    if not 0 <= size < 1e18:
+        raise ValueError(f"{text!r} is no size: it must be 0 or more and finite")
     return int(size)
 
 

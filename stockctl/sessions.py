@@ -12,6 +12,8 @@ from functools import cache
 from typing import Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
+from stockctl.errors import UsageError
+
 EXCHANGE_TIMEZONE = "America/New_York"
 EXCHANGE_ZONE = ZoneInfo(EXCHANGE_TIMEZONE)
 
@@ -43,6 +45,23 @@ def to_ms(moment: datetime) -> int:
 def from_ms(ms: int, zone: ZoneInfo = EXCHANGE_ZONE) -> datetime:
     """The aware moment ``ms`` milliseconds after the epoch, in ``zone``."""
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)).astimezone(zone)
+
+
+def parse_moment(moment: str | date, zone: ZoneInfo = EXCHANGE_ZONE) -> int:
+    """Milliseconds since the epoch of a date, a time, or either as ISO 8601 text; what names no zone is in ``zone``.
+
+    A date means its midnight. UsageError if the text is neither.
+    """
+    if isinstance(moment, str):
+        try:
+            moment = datetime.fromisoformat(moment.strip())
+        except ValueError:
+            raise UsageError(
+                f"{moment!r} is no time", hint="write 2026-11-23, 2026-11-23T09:30 or 2026-11-23T14:30:00Z"
+            ) from None
+    if not isinstance(moment, datetime):
+        moment = datetime.combine(moment, time())
+    return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=zone))
 
 
 @cache

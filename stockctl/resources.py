@@ -1,0 +1,13 @@
+"""Files that ship with the package beside its code: ``sql/`` and ``manifests/``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+
+
+def resource(name: str) -> Path:
+    """The file or folder ``name`` (``sql/metrics``): of the wheel, where they are packed, else of the source tree."""
+    packed = _PACKAGE / "_files" / name
+    return packed if packed.exists() else _PACKAGE.parent / name

@@ -21,9 +21,12 @@ class Globals:
     debug: bool = False
 
 
-def settings_of(ctx: typer.Context, flags: dict[str, Any] | None = None) -> Settings:
-    """The settings of the active profile, with ``flags`` (dotted name to value, None for not given) over all else."""
+def settings_of(ctx: typer.Context, flags: dict[str, Any] | None = None, *, stack: bool = True) -> Settings:
+    """The settings of the active profile, with ``flags`` (dotted name to value, None for not given) over all else.
+
+    Without ``stack`` the addresses that ``local up`` left are not read.
+    """
     from stockctl.settings import load
 
     given: Globals = ctx.obj
-    return load(profile=given.profile, config=given.config, flags=flags)
+    return load(profile=given.profile, config=given.config, flags=flags, stack=stack)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from stockctl import __version__
-from stockctl.cli import config, topics
+from stockctl.cli import config, local, topics
 from stockctl.cli.context import Globals
 from stockctl.cli.doctor import doctor
 from stockctl.cli.output import say
@@ -25,6 +25,7 @@ app = typer.Typer(
     epilog="Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + ".",
 )
 app.add_typer(config.app, name="config")
+app.add_typer(local.app, name="local")
 app.add_typer(topics.app, name="topics")
 app.command()(doctor)
 

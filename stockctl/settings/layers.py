@@ -182,11 +182,12 @@ def load(
     config: Path | None = None,
     flags: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
+    stack: bool = True,
 ) -> Settings:
     """Read the settings of ``profile`` from every layer.
 
-    ``flags`` are dotted names with values given on the command line; None values are left out. Raises ConfigError naming the
-    setting, its origin and what is wrong.
+    ``flags`` are dotted names with values given on the command line; None values are left out. Without ``stack`` the addresses
+    that ``local up`` left are not read. Raises ConfigError naming the setting, its origin and what is wrong.
     """
     environ = os.environ if environ is None else environ
     profile = profile or environ.get("STOCKCTL_PROFILE") or DEFAULT_PROFILE
@@ -212,8 +213,8 @@ def load(
         if state_dir
         else Settings.model_fields["state_dir"].get_default(call_default_factory=True)
     )
-    if profile == DEFAULT_PROFILE and (stack := local_stack_file(state_dir)).is_file():
-        layers.append(_table_layer(_read_toml(stack), f"local stack {stack}"))
+    if stack and profile == DEFAULT_PROFILE and (path := local_stack_file(state_dir)).is_file():
+        layers.append(_table_layer(_read_toml(path), f"local stack {path}"))
     layers.append(_profile_defaults(profile, state_dir))
     return _merge(layers, profile)
 

@@ -1,0 +1,183 @@
+"""What the local stack is made of: embedded broker, simulator or real feed, ``produce`` and the lake's writer."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files as package_files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from stockctl.clients.kafka import Admin
+from stockctl.errors import ConfigError, StockctlError
+from stockctl.local.files import StackFiles
+from stockctl.local.process import tail
+from stockctl.local.supervisor import Part
+from stockctl.settings import Settings, env_name, load, require
+from stockctl.stream import topics
+from stockctl.stream.lag import read_lag
+
+Mode = Literal["sim", "live"]
+
+_DRAIN_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A stack about to run: ``settings`` as its parts see them, in ``environment``; ``shared`` is what other commands read.
+
+    ``command`` is how to call ``stockctl``.
+    """
+
+    mode: Mode
+    command: Sequence[str]
+    settings: Settings
+    environment: Mapping[str, str]
+    shared: Mapping[str, str | list[str]]
+
+
+def check(settings: Settings, mode: Mode) -> None:
+    """ConfigError if something is missing that the stack cannot do without: packages, symbols, the real feed's key."""
+    needed = ("noida_db", "websockets") if mode == "sim" else ("noida_db",)
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise ConfigError(
+            f"the local stack needs {' and '.join(missing)}, of the extra `local`", hint="pip install 'stockctl[local]'"
+        )
+    for name in ("symbols", "lake.url", *(["finnhub.token"] if mode == "live" else [])):
+        require(settings, name)
+
+
+def plan(settings: Settings, files: StackFiles, mode: Mode, ports: Mapping[str, int], command: Sequence[str]) -> Plan:
+    """Settle every address. ``settings`` are the user's, without those of an earlier stack.
+
+    Simulated and real trades never meet: each mode has a broker's data, waiting events and, unless the user named one, a lake
+    of its own.
+    """
+    shared: dict[str, str | list[str]] = {
+        "kafka.bootstrap_servers": f"127.0.0.1:{ports['broker']}",
+        "kafka.security_protocol": "PLAINTEXT",
+        "finnhub.url": settings.finnhub.url if mode == "live" else f"ws://127.0.0.1:{ports['sim']}",
+        "lake.url": str(settings.lake.url),
+        "symbols": settings.symbols,
+    }
+    if mode == "live" and settings.origin("lake.url").startswith("defaults"):
+        shared["lake.url"] = (settings.state_dir.absolute() / "lake-live").as_uri()
+    environment = {**os.environ, "STOCKCTL_PROFILE": "local"}
+    if mode == "sim":
+        # The simulator takes any key: the user's own stays out of it.
+        environment.pop(env_name("finnhub.token") + "_FILE", None)
+        environment[env_name("finnhub.token")] = "sim"
+    for name, value in {**shared, "state_dir": str(files.folder / mode)}.items():
+        environment[env_name(name)] = value if isinstance(value, str) else ",".join(value)
+    return Plan(mode, command, load(environ=environment), environment, shared)
+
+
+def parts(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list[Part]:
+    """The parts of ``plan``, in the order in which they start."""
+    settings = plan.settings
+    home = files.folder / plan.mode
+    home.mkdir(parents=True, exist_ok=True)
+
+    def part(name: str, *arguments: str, ready: Callable[[], str | None], **rest: object) -> Part:
+        return Part(name, (*plan.command, *arguments), ready, environment=plan.environment, **rest)  # type: ignore[arg-type]
+
+    broker = Part(
+        "broker",
+        (_broker(), "start", "--only", "kafka", "--kafka-port", str(ports["broker"]), "--data-dir", str(home / "kafka")),
+        lambda: _broker_ready(settings),
+        address=settings.kafka.bootstrap_servers,
+        environment=plan.environment,
+        # It saves what it holds when it is asked to leave.
+        grace=60.0,
+    )
+    sim = part(
+        "sim", "sim", "--port", str(ports["sim"]), ready=lambda: _http(ports["sim"], "/counters"), address=settings.finnhub.url
+    )
+    lake = part(
+        "consume-s3",
+        *("consume", "s3", "--health-port", str(ports["consume-s3"])),
+        ready=lambda: _http(ports["consume-s3"], "/healthz"),
+        after=("broker",),
+        address=settings.lake.url,
+        grace=30.0,
+        finish=lambda: drain(plan, files),
+    )
+    produce = part(
+        "produce",
+        *("produce", "--health-port", str(ports["produce"])),
+        ready=lambda: _http(ports["produce"], "/healthz"),
+        after=("broker", "sim") if plan.mode == "sim" else ("broker",),
+        address=settings.finnhub.url,
+    )
+    return [broker, sim, lake, produce] if plan.mode == "sim" else [broker, lake, produce]
+
+
+def part_names(mode: Mode) -> list[str]:
+    """Names of the parts, each of which has a port."""
+    return ["broker", "sim", "consume-s3", "produce"] if mode == "sim" else ["broker", "consume-s3", "produce"]
+
+
+def _broker() -> str:
+    # The binary itself: the wrapper that pip installs would not pass SIGTERM on, and the broker would not save.
+    path = Path(str(package_files("noida_db") / "noida-db"))
+    if not os.access(path, os.X_OK):
+        path.chmod(0o755)
+    return str(path)
+
+
+def _broker_ready(settings: Settings) -> None:
+    """Raises unless the broker answers. Makes the topics, before a client's first request would make others in their place."""
+    admin = Admin(settings)
+    admin.wait(0.5)
+    topics.apply(admin, settings)
+
+
+def _http(port: int, path: str) -> str | None:
+    """None if the part answers 200 at ``path``, else what it says."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        text = answer.read(500).decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        return f"waits for an answer at port {port}: {error}"
+    finally:
+        connection.close()
+    return None if answer.status == 200 else text
+
+
+def drain(plan: Plan, files: StackFiles) -> str | None:
+    """See to it that everything in Kafka is in the lake, once the writer has left; what is wrong, or None."""
+    try:
+        admin = Admin(plan.settings)
+        admin.wait(5)
+        if _behind(admin, plan.settings) == 0:
+            return None
+        log = files.log("consume-s3")
+        with log.open("ab") as stream:
+            subprocess.run(
+                [*plan.command, "consume", "s3", "--once"],
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=dict(plan.environment),
+                cwd=files.folder,
+                timeout=_DRAIN_SECONDS,
+                start_new_session=True,
+                check=False,
+            )
+        behind = _behind(admin, plan.settings)
+    except (StockctlError, subprocess.TimeoutExpired) as error:
+        return f"cannot bring all of Kafka into the lake: {error}"
+    if behind:
+        last = "; ".join(tail(log, 2))
+        return f"{behind} records stay in Kafka and are not in the lake yet (the next `local up` takes them): {last}"
+    return None
+
+
+def _behind(admin: Admin, settings: Settings) -> int:
+    return sum(lag.lag for lag in read_lag(admin, settings, [settings.lake.group]))

@@ -1,0 +1,270 @@
+"""The local stack from outside: start it, watch it become ready, stop it, look at it, delete it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stockctl.errors import StockctlError, TimedOutError, UsageError
+from stockctl.local import parts
+from stockctl.local.files import StackFiles
+from stockctl.local.ports import choose_ports
+from stockctl.local.process import LOG_LIMIT, end, identity, rotate, tail
+from stockctl.local.supervisor import Supervisor
+from stockctl.roles import running
+from stockctl.settings import Settings, local_stack_file
+from stockctl.units import format_duration
+
+Say = Callable[[str], None]
+
+_log = logging.getLogger("stockctl.local")
+
+_REMIND = 5.0  # seconds without news after which a waiting person is told what is waited for
+_STOP_SECONDS = 300.0
+
+
+class Row(NamedTuple):
+    """A part as ``local status`` shows it; ``uptime`` in seconds."""
+
+    part: str
+    state: str
+    pid: int | None
+    address: str
+    uptime: float | None
+    restarts: int
+    last_log: str
+
+
+def files_of(settings: Settings) -> StackFiles:
+    """The files of the stack that belongs to these settings."""
+    return StackFiles(local_stack_file(settings.state_dir.absolute()).parent)
+
+
+def serve(settings: Settings, mode: parts.Mode, command: Sequence[str]) -> None:
+    """Be the supervisor until SIGTERM or Ctrl-C. ``settings`` are the user's, without those of an earlier stack.
+
+    StockctlError if another supervisor is at work, or if not everything stopped as it should.
+    """
+    files = files_of(settings)
+    with files.hold() as mine:
+        if not mine:
+            raise StockctlError(f"a supervisor is at work in {files.folder} already", hint="`stockctl local status`")
+        with running(settings) as role:
+            # A closed terminal asks to stop, as Ctrl-C does.
+            signal.signal(signal.SIGHUP, lambda *_: role.stop.set())
+            parts.check(settings, mode)
+            end_leftovers(files, _log.warning)
+            ports, changes = choose_ports(files, parts.part_names(mode))
+            for change in changes:
+                _log.warning("%s", change)
+            plan = parts.plan(settings, files, mode, ports, command)
+            files.write(local_stack_file(files.folder.parent), _toml(plan.shared))
+            about = {"mode": mode, "notes": changes, "settings": dict(plan.shared)}
+            trouble = Supervisor(files, parts.parts(plan, files, ports), about).run(role.stop)
+    if trouble:
+        raise StockctlError("the local stack did not stop as it should: " + "; ".join(trouble))
+
+
+def _toml(values: Mapping[str, str | list[str]]) -> str:
+    tables: dict[str, list[str]] = {"": ["# Written by `stockctl local up`: where its parts are. Read by the profile local."]}
+    for name, value in values.items():
+        table, _, key = name.rpartition(".")
+        tables.setdefault(table, [f"\n[{table}]"]).append(f"{key} = {json.dumps(value)}")
+    return "\n".join(line for lines in tables.values() for line in lines) + "\n"
+
+
+def current(files: StackFiles) -> dict[str, Any]:
+    """What the living supervisor says; empty if there is none, or if it has not said anything yet."""
+    if not files.held:
+        return {}
+    state = files.read_state()
+    return state if state and identity(state["pid"]) == state["identity"] else {}
+
+
+def up(settings: Settings, mode: parts.Mode, command: Sequence[str], *, say: Say, timeout: float = 120.0) -> dict[str, Any]:
+    """Have the stack running, and answer with the supervisor's state once every part is ready.
+
+    One that runs already is left as it is; UsageError if it is another than the one asked for. If it cannot be started in
+    ``timeout`` seconds, or the caller is interrupted, what was started is stopped again.
+    """
+    files = files_of(settings)
+    parts.check(settings, mode)
+    files.make()
+    if current(files).get("phase") == "stopping":
+        say("waiting for the local stack to stop, to start it anew")
+        deque(_until_free(files), maxlen=0)
+    if files.held:
+        state = _follow_start(files, None, say, timeout)
+        wanted = settings.symbols if settings.origin("symbols") == "command line" else state["settings"]["symbols"]
+        if (state["mode"], state["settings"]["symbols"]) != (mode, wanted):
+            feed = "the real feed" if state["mode"] == "live" else "the simulator"
+            raise UsageError(
+                f"the local stack is running already, with {feed} and {', '.join(state['settings']['symbols'])}",
+                hint="`stockctl local down` first",
+            )
+        return state
+    say(f"starting the local stack in {files.folder}")
+    log = files.log("supervisor")
+    rotate(log, limit=LOG_LIMIT)
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+    try:
+        return _follow_start(files, process, say, timeout)
+    except BaseException:
+        # A start that failed, or was interrupted, leaves nothing behind but its logs.
+        if process.poll() is None:
+            process.terminate()
+            process.wait(_STOP_SECONDS)
+        raise
+
+
+def _follow_start(files: StackFiles, process: subprocess.Popen[bytes] | None, say: Say, timeout: float) -> dict[str, Any]:
+    deadline = time.monotonic() + timeout
+    ready: set[str] = set()
+    remind_at = time.monotonic() + _REMIND
+    waiting = "the supervisor"
+    while time.monotonic() < deadline:
+        state = current(files)
+        if not state and not files.held and (process is None or process.poll() is not None):
+            last = "\n".join(tail(files.log("supervisor"), 6))
+            raise StockctlError(f"the supervisor of the local stack has ended:\n{last}", hint=f"see {files.log('supervisor')}")
+        for part in state.get("parts", ()):
+            if part["state"] == "failed":
+                last = "\n".join(f"  {line}" for line in tail(files.log(part["name"]), 6))
+                raise StockctlError(
+                    f"{part['name']} {part['detail']}; its last lines:\n{last}", hint=f"see {files.log(part['name'])}"
+                )
+            if part["state"] == "running" and part["name"] not in ready:
+                ready.add(part["name"])
+                say(f"  {part['name']:<12} ready  {part['address']}")
+                remind_at = time.monotonic() + _REMIND
+        missing = [part for part in state.get("parts", ()) if part["name"] not in ready]
+        if state and not missing:
+            return state
+        waiting = ", ".join(f"{part['name']} ({part['detail'] or part['state']})" for part in missing) or waiting
+        if time.monotonic() >= remind_at:
+            say(f"  still waiting for {waiting}")
+            remind_at = time.monotonic() + _REMIND
+        time.sleep(0.1)
+    raise TimedOutError(
+        f"the local stack was not ready within {format_duration(timeout)}: waited for {waiting}",
+        hint=f"see {files.folder / 'logs'}",
+    )
+
+
+def down(settings: Settings, *, say: Say) -> None:
+    """Stop the stack: feed, then writer once everything in Kafka is in the lake, then broker. No stack is no error.
+
+    StockctlError if not everything stopped as it should, TimedOutError if it takes more than five minutes.
+    """
+    files = files_of(settings)
+    told: set[str] = set()
+    signalled = False
+    if not files.held:
+        with files.hold() as mine:
+            ended = end_leftovers(files, say) if mine else 0
+        say("stopped what a killed supervisor had left" if ended else "the local stack is not running")
+        return
+    for state in _until_free(files):
+        if state and not signalled:
+            say("stopping the local stack")
+            os.kill(state["pid"], signal.SIGTERM)
+            signalled = True
+        for part in state.get("parts", ()):
+            if part["state"] == "stopped" and part["name"] not in told:
+                told.add(part["name"])
+                say(f"  {part['name']:<12} stopped")
+    if trouble := files.read_state().get("trouble"):
+        raise StockctlError(
+            "the local stack did not stop as it should: " + "; ".join(trouble), hint=f"see {files.folder / 'logs'}"
+        )
+
+
+def _until_free(files: StackFiles) -> Iterator[dict[str, Any]]:
+    """The supervisor's state, again and again until it has left; then the last one."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    while files.held:
+        yield current(files)
+        if time.monotonic() > deadline:
+            raise TimedOutError(
+                f"the local stack did not stop within {format_duration(_STOP_SECONDS)}", hint=f"see {files.log('supervisor')}"
+            )
+        time.sleep(0.05)
+    yield files.read_state()
+
+
+def end_leftovers(files: StackFiles, say: Say) -> int:
+    """Stop what a killed supervisor has left behind; how many that were. Call it with the lock held."""
+    ended = 0
+    for part in reversed(files.read_state().get("parts", [])):
+        pid, name = part["pid"], part["identity"]
+        if pid is not None and identity(pid) == name:
+            say(f"stopping {part['name']} (pid {pid}), left by a killed supervisor")
+            end(pid, lambda pid=pid, name=name: identity(pid) != name, 30.0)  # type: ignore[misc]
+            ended += 1
+    return ended
+
+
+def status(settings: Settings) -> list[Row]:
+    """The supervisor and each part, as they are now."""
+    files = files_of(settings)
+    state = current(files)
+    now = time.time()
+    rows = []
+    for part in [{"name": "supervisor"}, *_parts(files, state)]:
+        log = tail(files.log(part["name"]))
+        alive = bool(state) if part["name"] == "supervisor" else part.get("pid") is not None
+        if part["name"] == "supervisor":
+            part = {**part, "state": state.get("phase", "stopped"), "pid": state.get("pid"), "started": state.get("started")}
+        rows.append(
+            Row(
+                part["name"],
+                f"{part['state']}: {part['detail']}" if part.get("detail") else part["state"],
+                part["pid"],
+                part.get("address", ""),
+                round(now - part["started"], 1) if alive else None,
+                part.get("restarts", 0),
+                log[0] if log else "",
+            )
+        )
+    return rows
+
+
+def _parts(files: StackFiles, state: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if state:
+        return list(state["parts"])
+    last = files.read_state().get("parts") or [{"name": name} for name in parts.part_names("sim")]
+    return [{**part, "state": "stopped", "detail": "", "pid": None, "address": "", "restarts": 0} for part in last]
+
+
+def contents(settings: Settings) -> list[tuple[Path, int]]:
+    """The folders that ``reset`` deletes, with their sizes in bytes."""
+    state_dir = settings.state_dir.absolute()
+    found = [state_dir / name for name in ("local", "lake", "lake-live") if (state_dir / name).is_dir()]
+    return [(folder, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())) for folder in found]
+
+
+def reset(settings: Settings) -> None:
+    """Delete the stack's state and its lakes below ``state_dir``. StockctlError while it is running."""
+    files = files_of(settings)
+    with files.hold() as mine:
+        if not mine:
+            raise StockctlError("the local stack is running", hint="`stockctl local down` first")
+        end_leftovers(files, _log.warning)
+        for folder, _ in contents(settings):
+            shutil.rmtree(folder)

@@ -45,7 +45,7 @@ def listening(port: int) -> bool:
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """This process's environment without stockctl's and AWS's own variables, plus ``more``."""
+    """The environment of this process without stockctl's and AWS's own variables, plus ``more``."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("STOCKCTL_", "AWS_"))}
     return kept | {"NO_COLOR": "1"} | more
 
@@ -128,9 +128,12 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 "-ip=127.0.0.1",
                 "-s3",
                 *(f"-{name}={port}" for name, port in ports.items()),
-            ]
-            + ["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.allowDeleteBucketNotEmpty=false", "-volume.max=200"]
-            + [f"-s3.config={folder / 's3.json'}"],
+                "-s3.port.iceberg=0",
+                "-s3.port.lance=0",
+                "-s3.allowDeleteBucketNotEmpty=false",
+                "-volume.max=200",
+                f"-s3.config={folder / 's3.json'}",
+            ],
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -139,6 +142,23 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield f"http://127.0.0.1:{ports['s3.port']}"
     process.kill()
     process.wait()
+
+
+@pytest.fixture(scope="session")
+def s3_bucket(s3_server: str) -> str:
+    """A bucket on the S3 server; each test keeps to a prefix of its own."""
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_server,
+        region_name="us-east-1",
+        aws_access_key_id="owner",
+        aws_secret_access_key="owner-secret-key",
+    )
+    client.create_bucket(Bucket="market")
+    client.close()
+    return "market"
 
 
 @pytest.fixture

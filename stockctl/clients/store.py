@@ -141,9 +141,10 @@ def _translate(error: Exception, store: Store, doing: str) -> Exception:
     message = f"cannot {doing} in {store.url}: {text}"
     if isinstance(error, AlreadyExistsError):
         return ExistsError(message)
+    # A get answers it as "not found", a list as a generic error.
+    if "<Code>NoSuchBucket" in str(error):
+        return ConfigError(f"cannot {doing}: the bucket of {store.url} does not exist", hint="make it, or correct lake.url")
     if isinstance(error, FileNotFoundError):
-        if "NoSuchBucket" in str(error):
-            return ConfigError(f"cannot {doing}: the bucket of {store.url} does not exist", hint="make it, or correct lake.url")
         return AbsentError(message)
     if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError) or "Permission denied" in str(error):
         return RefusedError(message, hint="check the rights and the credentials: `stockctl doctor` tries each right")

@@ -29,11 +29,11 @@ A value comes from the strongest place that has one:
 4. in the profile `local` alone: the running local stack (`stockctl local up`), then that profile's own defaults
 5. the default
 
-`stockctl config show --origin` tells each value with the place it came from. Secrets show their last four characters at most, and
-a secret in `stockctl.toml` is refused. The profile is `local` unless `--profile` or `STOCKCTL_PROFILE` names another.
+`stockctl config show --origin` tells each value with the place it came from. Secrets show their last four characters at most,
+and a secret in `stockctl.toml` is refused. The profile is `local` unless `--profile` or `STOCKCTL_PROFILE` names another.
 
-Durations are written as `90s`, `5m`, `1h30m`, `7d` or a number of seconds; sizes as `64MB`, `2GiB` or a number of bytes; lists in
-the environment with commas.
+Durations are written as `90s`, `5m`, `1h30m`, `7d` or a number of seconds; sizes as `64MB`, `2GiB` or a number of bytes; lists
+in the environment with commas.
 """
 
 
@@ -45,7 +45,7 @@ def page() -> str:
 def _section(model: type[BaseModel], prefix: str) -> Iterator[str]:
     title = prefix.rstrip(".") or "top level"
     yield f"## {title}\n"
-    yield f"{(model.__doc__ or '').strip()}\n"
+    yield f"{(model.__doc__ or '').strip().replace('``', '`')}\n"
     sections: dict[str, type[BaseModel]] = {}
     rows: list[str] = []
     for name, field in model.model_fields.items():

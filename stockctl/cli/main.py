@@ -14,6 +14,7 @@ from stockctl.cli import config, local, topics
 from stockctl.cli.context import Globals
 from stockctl.cli.doctor import doctor
 from stockctl.cli.output import say
+from stockctl.cli.produce import produce
 from stockctl.errors import EXIT_CODES, StockctlError
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(local.app, name="local")
 app.add_typer(topics.app, name="topics")
 app.command()(doctor)
+app.command()(produce)
 
 
 def _print_version(asked: bool) -> None:

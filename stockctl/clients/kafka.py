@@ -36,11 +36,13 @@ __all__ = [
     "Committed",
     "Consumer",
     "Event",
+    "KafkaError",
     "Message",
     "Offsets",
     "Partition",
     "Producer",
     "TopicInfo",
+    "UnknownTopicError",
     "describe_error",
 ]
 

@@ -1,0 +1,69 @@
+"""``stockctl produce``: the feed's trades into Kafka."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from stockctl.cli.context import settings_of
+from stockctl.cli.output import say
+from stockctl.errors import UsageError
+
+
+def produce(
+    ctx: typer.Context,
+    symbols: Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]…", help="Instead of the setting symbols.")] = None,
+    replay: Annotated[
+        str | None, typer.Option("--replay", metavar="FILE", help="Captured frames, one JSON a line; .gz too; - is stdin.")
+    ] = None,
+    speed: Annotated[str, typer.Option("--speed", metavar="N|max", help="Pace of a replay: 1 as captured.")] = "max",
+    retime: Annotated[bool, typer.Option("--retime", help="Shift a replay's times so that its first trade is now.")] = False,
+    span: Annotated[str | None, typer.Option("--for", metavar="DURATION", help="Stop after this long: 90s, 5m.")] = None,
+    health_port: Annotated[int | None, typer.Option("--health-port", help="Serve /healthz and /metrics here.")] = None,
+) -> None:
+    """Put the feed's trades into Kafka, until stopped.
+
+    Example: stockctl produce AAPL MSFT
+    """
+    if replay is None and (retime or speed != "max"):
+        raise UsageError("--speed and --retime are for a replay", hint="add --replay FILE")
+    if replay is not None and symbols:
+        raise UsageError("a replay takes all symbols of its file", hint="leave out the symbols, or --replay")
+    pace = _speed(speed)
+    seconds = _seconds(span)
+    settings = settings_of(ctx, {"symbols": symbols or None})
+
+    from stockctl.feed.producer import produce_live, produce_replay
+    from stockctl.roles import running
+
+    with running(settings, health_port=health_port) as role:
+        if replay is None:
+            say(produce_live(settings, role, seconds=seconds))
+        else:
+            say(produce_replay(settings, role, replay, speed=pace, retime=retime, seconds=seconds))
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < float("inf"):
+        raise UsageError(
+            f"--speed {text} is no speed", hint="write max, 1 for the pace of the capture, or 10 for ten times that"
+        )
+    return speed
+
+
+def _seconds(text: str | None) -> float | None:
+    from stockctl.units import parse_duration
+
+    if text is None:
+        return None
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"--for: {error}", hint="write 90s, 5m or 1h30m") from None

@@ -1,0 +1,198 @@
+"""Frames into trades: each row of a frame becomes a trade or a dead letter, and no row stops another.
+
+A frame is decoded in one go with its types and limits checked by msgspec. Only when that fails is it taken apart row by row.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections import deque
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from stockctl.conditions import unknown_codes, updates_of
+from stockctl.records import DeadLetter, Trade
+from stockctl.stream.dead_letters import dead_letter
+
+log = logging.getLogger("stockctl.produce")
+
+EARLIEST = 946_684_800_000
+"""2000-01-01 in ms: an older time of a trade is absurd."""
+LATEST_AHEAD = 86_400_000
+"""A trade's time more than this many ms after its receipt is absurd."""
+REMEMBERED_FRAMES = 32
+"""So many of the last trade frames are compared with a new one, to notice a server that sends frames again."""
+
+_SYMBOL = re.compile(r"[^\s,\x00-\x1f\x7f]+")
+_NO_FRAME = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What msgspec raises for text that is no frame; broken UTF-8 and deep nesting have errors of their own."""
+
+
+class _Row(msgspec.Struct, gc=False):
+    """A trade as Finnhub sends it; fields that are not named here are ignored."""
+
+    s: Annotated[str, Meta(min_length=1, max_length=64)]
+    p: Annotated[float, Meta(gt=0)]
+    t: Annotated[int, Meta(ge=EARLIEST)]
+    v: Annotated[float, Meta(ge=0)]
+    c: Annotated[list[Annotated[str, Meta(max_length=8)]], Meta(max_length=64)] | None = None
+
+
+class _Wire(msgspec.Struct, gc=False):
+    type: str
+    data: list[_Row] | msgspec.UnsetType = msgspec.UNSET
+    msg: str = ""
+
+
+class _LooseWire(msgspec.Struct, gc=False):
+    type: str
+    data: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+
+
+_decode = msgspec.json.Decoder(_Wire).decode
+_decode_loosely = msgspec.json.Decoder(_LooseWire).decode
+_decode_row = msgspec.json.Decoder(_Row).decode
+
+
+class Frame(NamedTuple):
+    """One frame, normalised. ``message`` is what an error frame says; ``rows`` counts trades and dead letters together."""
+
+    kind: Literal["trade", "ping", "error", "malformed"]
+    trades: list[Trade]
+    dead_letters: list[DeadLetter]
+    message: str = ""
+    repeated: bool = False
+
+    @property
+    def rows(self) -> int:
+        """Rows of the frame, taken or not."""
+        return len(self.trades) + len(self.dead_letters)
+
+
+class _AbsurdRowError(Exception):
+    """A row passes its types but not the checks that need more than the row."""
+
+
+class Normaliser:
+    """Turns the frames of one connection after another into trades.
+
+    ``source`` is what the records carry. With ``first_at`` (ms UTC) all trades are shifted in time so that the first one
+    happened then.
+    """
+
+    def __init__(self, source: str, *, drop_repeated_frames: bool = False, first_at: int | None = None) -> None:
+        self.source = source
+        self._first_at = first_at
+        self._shift = 0
+        self.symbols: set[str] = set()
+        """Symbols of all trades so far."""
+        self._drop_repeated = drop_repeated_frames
+        self._updates: dict[str, str] = {}
+        self._reported: set[str] = set()
+        self.start("")
+
+    def start(self, token: str) -> None:
+        """Begin with the rows of a new connection, which ``token`` names."""
+        self.token = token
+        self.rows = 0
+        self._recent: deque[str | bytes] = deque(maxlen=REMEMBERED_FRAMES)
+
+    def frame(self, text: str | bytes, ts_recv: int, origin: str = "") -> Frame:
+        """Normalise one frame, received at ``ts_recv`` (ms UTC). Never raises, whatever the text.
+
+        ``origin`` tells in a dead letter where its text came from; the connection's token when empty.
+        """
+        try:
+            wire = _decode(text)
+            if wire.type == "trade" and wire.data is not msgspec.UNSET:
+                repeated = text in self._recent
+                self._recent.append(text)
+                if repeated and self._drop_repeated:
+                    return Frame("trade", [], [], repeated=True)
+                return Frame("trade", self._trades(wire.data, ts_recv), [], repeated=repeated)
+            if wire.type == "ping":
+                return Frame("ping", [], [])
+            if wire.type == "error":
+                return Frame("error", [], [], wire.msg)
+        except (*_NO_FRAME, _AbsurdRowError):
+            pass
+        return self._apart(text, ts_recv, origin or self.token)
+
+    def _trades(self, rows: list[_Row], ts_recv: int) -> list[Trade]:
+        """The trades of rows that are all good, or _AbsurdRowError with nothing counted."""
+        latest = ts_recv + LATEST_AHEAD
+        shift, token, source, number = self._shift, self.token, self.source, self.rows
+        symbols, updates = self.symbols, self._updates
+        trades = []
+        for row in rows:
+            symbol = row.s
+            if row.t > latest:
+                raise _AbsurdRowError(f"t: {row.t} is more than a day after the receipt")
+            if symbol not in symbols:
+                self._meet_symbol(row)
+                shift = self._shift
+            at = row.t + shift
+            conditions = ",".join(row.c) if row.c else ""
+            allowed = updates.get(conditions)
+            if allowed is None:
+                allowed = self._meet_conditions(conditions)
+            trades.append(
+                Trade(f"{symbol}-{at}-{token}-{number:08d}", symbol, row.p, row.v, at, ts_recv, conditions, allowed, source)
+            )
+            number += 1
+        self.rows = number
+        return trades
+
+    def _meet_symbol(self, row: _Row) -> None:
+        if not _SYMBOL.fullmatch(row.s):
+            raise _AbsurdRowError(f"s: {row.s!r} is no symbol")
+        if self._first_at is not None and not self.symbols:
+            self._shift = self._first_at - row.t
+        self.symbols.add(row.s)
+
+    def _meet_conditions(self, conditions: str) -> str:
+        unknown = unknown_codes(conditions.split(",")) - self._reported
+        for code in sorted(unknown):
+            log.warning("unknown trade condition %s: taken as allowing every update", code)
+        self._reported |= unknown
+        return self._updates.setdefault(conditions, updates_of(conditions))
+
+    def _apart(self, text: str | bytes, ts_recv: int, origin: str) -> Frame:
+        """The frame row by row, each bad one a dead letter; the whole text one where it is no trade frame at all."""
+        try:
+            rows = _rows_of(text)
+        except (*_NO_FRAME, ValueError) as error:
+            return Frame("malformed", [], [self._dead(text, str(error), ts_recv, origin)])
+        trades: list[Trade] = []
+        dead: list[DeadLetter] = []
+        for raw in rows:
+            try:
+                trades += self._trades([_decode_row(raw)], ts_recv)
+            except (*_NO_FRAME, _AbsurdRowError) as error:
+                dead.append(self._dead(bytes(raw), str(error), ts_recv, origin))
+        return Frame("trade", trades, dead)
+
+    def _dead(self, raw: str | bytes, reason: str, ts_recv: int, origin: str) -> DeadLetter:
+        made = dead_letter(reason, raw, ts_recv=ts_recv, source=self.source, origin=origin, id=f"{self.token}-{self.rows:08d}")
+        self.rows += 1
+        return made
+
+
+def _rows_of(text: str | bytes) -> list[msgspec.Raw]:
+    """The rows of a trade frame as they stand in ``text``; ValueError or one of msgspec's errors if it is none."""
+    try:
+        wire = _decode_loosely(text)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        # NaN and Infinity are no JSON, though some writers emit them: as strings they cost their own row, not the frame.
+        wire = _decode_loosely(json.dumps(json.loads(text, parse_constant=str)))
+    if wire.type != "trade":
+        raise ValueError(f"unknown type of frame {wire.type[:40]!r}")
+    if wire.data is msgspec.UNSET:
+        raise ValueError("a trade frame without data")
+    return wire.data

@@ -1,0 +1,205 @@
+"""``produce --replay``: captured frames, one JSON a line, go the same way as live data and carry the source ``replay``.
+
+A replay has no feed that could fail, so it tells its own coverage: the time its trades span, cut where the file has none for
+long.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import re
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from operator import itemgetter
+from pathlib import Path
+from typing import NamedTuple
+
+from stockctl.errors import StockctlError
+from stockctl.feed.coverage import Span, feed_event
+from stockctl.feed.normalise import Normaliser
+from stockctl.feed.publisher import Publisher, Stretch
+from stockctl.feed.spool import EventSpool
+from stockctl.records import Trade, connection_token
+from stockctl.settings import Settings
+from stockctl.units import format_duration
+
+log = logging.getLogger("stockctl.produce")
+
+SOURCE = "replay"
+QUIET = 15 * 60_000
+"""A capture without any trade for this many ms has a gap there."""
+_UNREADABLE: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error)
+"""What a file raises that is absent, no gzip, or cut short."""
+_TIME = re.compile(rb'"t":\s*(\d{1,15})')
+
+
+class Replayed(NamedTuple):
+    """What a replay delivered: lines of the file, the trades and dead letters in them, and the seconds it took."""
+
+    lines: int
+    trades: int
+    dead_letters: int
+    seconds: float
+
+
+class Replay:
+    """One replay of the capture ``path`` (``.gz`` too; ``-`` is stdin).
+
+    ``speed`` 1 keeps the pace of the trades' times, 2 doubles it; None is as fast as Kafka takes them. ``retime`` shifts all
+    times so that the first trade is now. When the buffer is full the replay waits.
+    """
+
+    def __init__(
+        self, settings: Settings, path: str, stop: threading.Event, *, speed: float | None = None, retime: bool = False
+    ) -> None:
+        self._settings = settings
+        self._path = path
+        self._stop = stop
+        self._speed = speed
+        self.publisher = Publisher(settings, patient=lambda: not (stop.is_set() or self.publisher.undelivered))
+        self._token = connection_token()
+        self._normaliser = Normaliser(
+            SOURCE,
+            drop_repeated_frames=settings.finnhub.drop_repeated_frames,
+            first_at=_now() if retime else None,
+        )
+        self._normaliser.start(self._token)
+        self._covered = _Covered()
+        self._lines = 0
+
+    def run(self, deadline: float | None = None) -> Replayed:
+        """Deliver the file, or what of it comes before ``deadline`` (``time.monotonic()``).
+
+        StockctlError with the counts when something could not be delivered, or the signal to stop came first.
+        """
+        started = time.monotonic()
+        stretch = self.publisher.stretch(_now())
+        pace = _Pace(self._speed, self._stop, deadline)
+        broken: Exception | None = None
+        try:
+            with _opened(self._path) as file:
+                for line in file:
+                    self._lines += 1
+                    pace.wait_for(line)
+                    if pace.over or self._stop.is_set() or self.publisher.undelivered:
+                        break
+                    self._take(line, stretch)
+        except _UNREADABLE as error:
+            broken = error
+        while stretch.outstanding and not (self._stop.is_set() or self.publisher.undelivered):
+            self.publisher.producer.poll(0.1)
+        self.publisher.flush(8)
+        reason = broken or self.publisher.trouble or ("stopped by a signal" if self._stop.is_set() else None)
+        if reason is not None:
+            raise StockctlError(
+                f"the replay of {self._path} ended at line {self._lines}: {reason}; "
+                f"{stretch.acknowledged} messages were delivered, {stretch.lost} were not",
+                hint="replayed rows are new data each time: start again with a fresh lake",
+            )
+        self._tell_coverage()
+        return Replayed(self._lines, self.publisher.trades, self.publisher.dead_letters, time.monotonic() - started)
+
+    def _take(self, line: bytes, stretch: Stretch) -> None:
+        text = line.strip()
+        if text:
+            now = _now()
+            frame = self._normaliser.frame(text, now, f"{self._path}:{self._lines}")
+            self._covered.add(frame.trades)
+            self.publisher.publish(frame, now, stretch)
+
+    def _tell_coverage(self) -> None:
+        spool = EventSpool(self._settings, self.publisher)
+        try:
+            for number, (span, symbols) in enumerate(self._covered.spans()):
+                spool.write(
+                    feed_event(
+                        "covered",
+                        span,
+                        sorted(symbols),
+                        SOURCE,
+                        connection=self._token,
+                        number=number,
+                        ts_recv=_now(),
+                        source=SOURCE,
+                    )
+                )
+            if spool.drain(30):
+                log.warning("%d feed events of the replay wait on disk: the next produce sends them", spool.waiting)
+        finally:
+            spool.close()
+
+
+class _Covered:
+    """The spans that a replay's trades cover, with the symbols of each: rows are not sorted, so spans grow both ways."""
+
+    def __init__(self) -> None:
+        self._spans: list[tuple[int, int, set[str]]] = []
+
+    def add(self, trades: list[Trade]) -> None:
+        if not trades:
+            return
+        times = [trade.ts_event for trade in trades]
+        first, last = min(times), max(times) + 1
+        since, until, symbols = self._spans[-1] if self._spans else (first, last, set())
+        if first > until + QUIET or last < since - QUIET:
+            self._spans.append((first, last, {trade.symbol for trade in trades}))
+            return
+        symbols.update([trade.symbol for trade in trades])
+        self._spans[-1:] = [(min(first, since), max(last, until), symbols)]
+
+    def spans(self) -> list[tuple[Span, set[str]]]:
+        merged: list[tuple[int, int, set[str]]] = []
+        for since, until, symbols in sorted(self._spans, key=itemgetter(0)):
+            if merged and since <= merged[-1][1] + QUIET:
+                merged[-1] = (merged[-1][0], max(until, merged[-1][1]), merged[-1][2] | symbols)
+            else:
+                merged.append((since, until, symbols))
+        return [((since, until), symbols) for since, until, symbols in merged]
+
+
+class _Pace:
+    """Lets each line through when its time has come at ``speed``; ``over`` after the deadline."""
+
+    def __init__(self, speed: float | None, stop: threading.Event, deadline: float | None) -> None:
+        self._speed = speed
+        self._stop = stop
+        self._deadline = deadline
+        self._origin: tuple[float, int] | None = None
+
+    @property
+    def over(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def wait_for(self, line: bytes) -> None:
+        if self._speed is None or (found := _TIME.search(line)) is None:
+            return
+        at = int(found[1])
+        if self._origin is None:
+            self._origin = (time.monotonic(), at)
+        due = self._origin[0] + (at - self._origin[1]) / 1000 / self._speed
+        if self._deadline is not None:
+            due = min(due, self._deadline)
+        pause = due - time.monotonic()
+        if pause > 60:
+            log.info("the next frame is due in %s", format_duration(pause))
+        if pause > 0:
+            self._stop.wait(pause)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Iterable[bytes]]:
+    """The lines of the capture."""
+    if path == "-":
+        yield sys.stdin.buffer
+    else:
+        with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as file:
+            yield file
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

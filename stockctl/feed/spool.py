@@ -1,0 +1,146 @@
+"""Feed events on their way to Kafka: on disk first, sent in order, taken off the disk once acknowledged.
+
+Each running ``produce`` has a file of its own, locked while it lives; what a dead one has left behind, the next one sends. An
+event may be sent twice that way: its id tells.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import time
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from stockctl.errors import StockctlError
+from stockctl.feed.publisher import Publisher, Stretch
+from stockctl.records import FeedEvent, encode
+from stockctl.settings import Settings
+
+log = logging.getLogger("stockctl.produce")
+
+_BATCH = 100
+"""Events in flight at a time: the next ones wait until all of these are acknowledged, so that order is kept."""
+
+
+class EventSpool:
+    """The waiting feed events of this process, and those that earlier ones of the same profile and topic left behind."""
+
+    def __init__(self, settings: Settings, publisher: Publisher) -> None:
+        self._topic = settings.topics.feed_events.name
+        self._publisher = publisher
+        folder = settings.state_dir / "feed-events" / re.sub(r"[^\w.-]", "_", settings.profile) / self._topic
+        try:
+            self._files = _take_files(folder)
+        except OSError as error:
+            raise StockctlError(
+                f"cannot keep feed events in {folder}: {error.strerror}", hint="make it writable, or set state_dir"
+            ) from error
+        self._own = self._files[-1]
+        self.waiting = sum(sum(1 for _ in file) for file in self._files)
+        """Events not acknowledged yet."""
+        if self.waiting:
+            log.info("%d feed events of an earlier run wait in %s: sending them first", self.waiting, folder)
+        self._position = 0
+        self._batch: tuple[Stretch, int, int] | None = None
+
+    def write(self, event: FeedEvent) -> None:
+        """Put ``event`` on the disk, and send it as soon as those before it are acknowledged."""
+        self._own.seek(0, os.SEEK_END)
+        self._own.write(encode(event) + b"\n")
+        self._own.flush()
+        os.fsync(self._own.fileno())
+        self.waiting += 1
+        self.pump()
+
+    def pump(self) -> None:
+        """Take in what Kafka has acknowledged, and send the next events."""
+        if self._batch is not None:
+            stretch, lines, size = self._batch
+            if stretch.outstanding:
+                return
+            self._batch = None
+            if not stretch.lost:
+                self.waiting -= lines
+                self._position += size
+        self._send()
+
+    def drain(self, seconds: float) -> int:
+        """Wait up to ``seconds`` until all events are acknowledged; how many still wait, and stay on the disk."""
+        deadline = time.monotonic() + seconds
+        while True:
+            self.pump()
+            if not self.waiting or time.monotonic() > deadline:
+                return self.waiting
+            self._publisher.producer.poll(0.05)
+
+    def close(self) -> None:
+        """Let go of the files; those that hold nothing are removed."""
+        for file in self._files:
+            if os.fstat(file.fileno()).st_size == 0:
+                Path(file.name).unlink(missing_ok=True)
+            file.close()
+
+    def _send(self) -> None:
+        file = self._files[0]
+        file.seek(self._position)
+        lines = list(islice(file, _BATCH))
+        if not lines:
+            self._finish(file)
+            return
+        stretch = Stretch(0, self._publisher.note_failure)
+        read = size = 0
+        for line in lines:
+            if not self._send_line(line, stretch):
+                break
+            read += 1
+            size += len(line)
+        self._batch = (stretch, read, size)
+
+    def _send_line(self, line: bytes, stretch: Stretch) -> bool:
+        """Send one event; False when the buffer is full."""
+        try:
+            event = msgspec.json.decode(line, type=FeedEvent)
+        except msgspec.MsgspecError:
+            log.warning("a feed event on disk was cut short by a crash, and is left out: %r", line[:200])
+            return True
+        # All events of a source have one key, so that they keep their order whatever the number of partitions.
+        taken = self._publisher.producer.send(self._topic, [(encode(event), event.source)], event.ts_recv, stretch.on_delivery)
+        stretch.sent += taken
+        return taken == 1
+
+    def _finish(self, file: BinaryIO) -> None:
+        """All events of ``file`` are acknowledged: start ours anew, remove one that was left behind."""
+        if file is self._own:
+            if self._position:
+                file.truncate(0)
+        else:
+            Path(file.name).unlink(missing_ok=True)
+            file.close()
+            self._files.pop(0)
+        self._position = 0
+
+
+def _take_files(folder: Path) -> list[BinaryIO]:
+    """The files of processes that are no more, the oldest first, and a new one of ours at the end; all locked by us."""
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = []
+    # One process at a time, so that a new file is not taken for one left behind before its owner has locked it.
+    with (folder / "lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        for path in sorted(folder.glob("*.jsonl")):
+            file = path.open("r+b")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+            else:
+                taken.append(file)
+        own = (folder / f"{time.time_ns()}-{os.getpid()}.jsonl").open("x+b")
+        fcntl.flock(own, fcntl.LOCK_EX)
+    return [*taken, own]

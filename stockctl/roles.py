@@ -51,7 +51,7 @@ class Role:
 
     def __init__(self) -> None:
         self.stop = threading.Event()
-        self.health: Callable[[], str | None] = lambda: None
+        self.health: Callable[[], str | None] = lambda: "is starting"
 
     def _signalled(self, number: int, _frame: Any) -> None:
         if self.stop.is_set() and number == signal.SIGINT:

@@ -1,0 +1,77 @@
+"""``stockctl sim``: the Finnhub simulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stockctl.cli.context import settings_of
+from stockctl.errors import UsageError
+from stockctl.units import parse_duration
+
+
+def sim(
+    ctx: typer.Context,
+    rate: Annotated[float, typer.Option("--rate", help="Rows a second over all symbols, on average.")] = 20.0,
+    symbols: Annotated[
+        str | None, typer.Option("--symbols", help="Symbols that exist, joined by commas.", show_default="all that look right")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same rows in the same order.")] = 1,
+    replay: Annotated[
+        Path | None, typer.Option("--replay", help="Send these captured frames, one JSON a line, as they are.")
+    ] = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    token: Annotated[
+        str | None, typer.Option("--token", help="The only API key that is taken.", show_default="any that is not empty")
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", help="KIND@WHEN[:ARGUMENT], as drop@30s, silent@1m:20s, triple@500frames, refuse@10s:429x3."),
+    ] = None,
+    real_hours: Annotated[
+        bool, typer.Option("--real-hours/--always-open", help="Stocks trade in exchange hours only, or at any hour.")
+    ] = False,
+    ping_interval: Annotated[str, typer.Option("--ping-interval", help="Time between ping frames.")] = "60s",
+    symbol_limit: Annotated[int, typer.Option("--symbol-limit", min=0, help="Symbols allowed on one connection.")] = 50,
+) -> None:
+    """Run a WebSocket server that behaves as Finnhub's; its address goes to stdout.
+
+    A running one takes orders and tells its counters over HTTP on the same port:
+    GET /control/drop, silent, resume, triple, malformed, refuse:429x3; GET /counters.
+
+    Example: stockctl sim --port 8765 --rate 50 --fault drop@1m
+    """
+    import logging
+
+    from stockctl.roles import running
+    from stockctl.sim import Simulator
+
+    try:
+        ping_seconds = parse_duration(ping_interval)
+    except ValueError as error:
+        raise UsageError(f"--ping-interval: {error}") from None
+    settings = settings_of(ctx)
+    simulator = Simulator(
+        symbols=[name for name in symbols.split(",") if name] if symbols else None,
+        rate=rate,
+        seed=seed,
+        replay=replay,
+        host=host,
+        port=port,
+        token=token,
+        faults=fault or (),
+        real_hours=real_hours,
+        ping_interval=ping_seconds,
+        symbol_limit=symbol_limit,
+    )
+    with running(settings) as role, simulator:
+        print(simulator.url, flush=True)
+        while not role.stop.wait(settings.log.every):
+            simulator.check()
+            counters = simulator.counters
+            logging.getLogger("stockctl.sim").info(
+                "%d connections open, %d frames with %d rows sent", counters.open, counters.frames, counters.rows
+            )

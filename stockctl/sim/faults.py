@@ -1,0 +1,81 @@
+"""Faults on demand, as words: ``drop@30s``, ``silent@1m:20s``, ``triple@500frames``, ``malformed@2m``, ``refuse@10s:429x3``."""
+
+from __future__ import annotations
+
+import http
+import re
+from typing import Literal, NamedTuple
+
+from stockctl.errors import UsageError
+from stockctl.units import parse_duration
+
+FaultKind = Literal["drop", "silent", "resume", "triple", "malformed", "refuse"]
+
+FAULTS: dict[FaultKind, str] = {
+    "drop": "end every connection without a goodbye",
+    "silent": "send nothing on the open connections, not even pings, and keep them open; silent:20s ends by itself",
+    "resume": "end the silence",
+    "triple": "send the next trade frame three times",
+    "malformed": "send a trade frame that breaks off",
+    "refuse": "refuse the next handshake with 429; refuse:503x5 the next five with 503",
+}
+"""Every kind of fault, with what it does."""
+
+_HINT = "write KIND@WHEN[:ARGUMENT], as in drop@30s, silent@1m:20s, triple@500frames or refuse@10s:429x3"
+_FAULT = re.compile(r"(?P<kind>\w+)@(?:(?P<frames>\d+)frames|(?P<after>[^:]+))(?::(?P<argument>.+))?")
+_REFUSAL = re.compile(r"(\d{3})(?:x(\d+))?")
+
+
+class Fault(NamedTuple):
+    """One fault, due ``seconds`` after the start or, if that is None, after ``frames`` trade frames.
+
+    ``span`` is a silence's length in seconds (None: until resumed); ``status`` and ``times`` are a refusal's.
+    """
+
+    kind: FaultKind
+    seconds: float | None = 0.0
+    frames: int = 0
+    span: float | None = None
+    status: int = 429
+    times: int = 1
+
+
+def parse_fault(text: str) -> Fault:
+    """The fault that ``text`` (``KIND@WHEN[:ARGUMENT]``) orders; UsageError if it orders none."""
+    match = _FAULT.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{text!r} is no fault", hint=_HINT)
+    fault = parse_order(match["kind"], match["argument"] or "")
+    if match["frames"]:
+        return fault._replace(seconds=None, frames=int(match["frames"]))
+    return fault._replace(seconds=_seconds(match["after"]))
+
+
+def parse_order(kind: str, argument: str = "") -> Fault:
+    """A fault that is due at once: ``("refuse", "429x3")``; UsageError if there is none such."""
+    known = next((known for known in FAULTS if known == kind), None)
+    if known is None:
+        raise UsageError(f"there is no fault {kind!r}", hint=f"the faults are {', '.join(FAULTS)}")
+    if not argument:
+        return Fault(known)
+    if known == "silent":
+        return Fault(known, span=_seconds(argument))
+    if known == "refuse" and (match := _REFUSAL.fullmatch(argument)):
+        return refusal(int(match[1]), int(match[2] or 1))
+    raise UsageError(f"{argument!r} says nothing to the fault {kind}", hint=_HINT)
+
+
+def refusal(status: int, times: int) -> Fault:
+    """The fault that refuses ``times`` handshakes with the HTTP ``status``; UsageError if it is no error's."""
+    if status not in {known.value for known in http.HTTPStatus if known >= 400} or times < 1:
+        raise UsageError(
+            f"a handshake cannot be refused with {status}, {times} times", hint="give an HTTP error status, as 429"
+        )
+    return Fault("refuse", status=status, times=times)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(str(error), hint=_HINT) from None

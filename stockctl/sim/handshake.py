@@ -1,0 +1,79 @@
+"""The simulator's door: who gets in, and what plain HTTP requests on the same port are told."""
+
+from __future__ import annotations
+
+import http
+import logging
+from collections.abc import Callable, Collection
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request, Response
+
+from stockctl.errors import StockctlError, UsageError
+from stockctl.sim.faults import Fault, parse_order
+
+logger = logging.getLogger("stockctl.sim")
+
+
+class Door:
+    """Answers each request before it becomes a WebSocket.
+
+    ``tokens`` are the keys it takes, None any that is not empty. ``GET /counters`` is told ``counters()``,
+    ``GET /control/KIND[:ARGUMENT]`` does ``apply`` a fault. ``on_refusal`` is called for each refused handshake.
+    """
+
+    def __init__(
+        self,
+        tokens: Collection[str] | None,
+        counters: Callable[[], object],
+        apply: Callable[[Fault], None],
+        on_refusal: Callable[[], None],
+    ) -> None:
+        self.refusals: list[int] = []
+        """Statuses with which the next handshakes are refused."""
+        self._tokens = tokens
+        self._counters = counters
+        self._apply = apply
+        self._on_refusal = on_refusal
+
+    def answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        """The response that ends the request, or None: it may become a WebSocket."""
+        path = urlsplit(request.path).path
+        if path == "/counters":
+            return self._tell(connection)
+        if path.startswith("/control/"):
+            return self._control(connection, path.removeprefix("/control/"))
+        if self.refusals:
+            return self._refuse(connection, self.refusals.pop(0), "refused on demand\n")
+        key = key_of(request)
+        if not key or (self._tokens is not None and key not in self._tokens):
+            return self._refuse(connection, http.HTTPStatus.UNAUTHORIZED, "Invalid API key\n")
+        return None
+
+    def _refuse(self, connection: ServerConnection, status: int, text: str) -> Response:
+        logger.info("handshake refused with %d", status)
+        self._on_refusal()
+        return connection.respond(status, text)
+
+    def _control(self, connection: ServerConnection, order: str) -> Response:
+        kind, _, argument = order.partition(":")
+        try:
+            self._apply(parse_order(kind, argument))
+        except UsageError as error:
+            return connection.respond(http.HTTPStatus.NOT_FOUND, f"{error}: {error.hint}\n")
+        except StockctlError as error:
+            return connection.respond(http.HTTPStatus.CONFLICT, f"{error}\n")
+        return self._tell(connection)
+
+    def _tell(self, connection: ServerConnection) -> Response:
+        response = connection.respond(http.HTTPStatus.OK, msgspec.json.encode(self._counters()).decode() + "\n")
+        del response.headers["Content-Type"]
+        response.headers["Content-Type"] = "application/json"
+        return response
+
+
+def key_of(request: Request) -> str:
+    """The API key that ``request`` carries; empty if none."""
+    return parse_qs(urlsplit(request.path).query).get("token", [""])[0]

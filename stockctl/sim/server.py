@@ -1,0 +1,367 @@
+"""The simulator's server: connections, handshake, subscriptions, frames and faults. Runs in one asyncio loop, without threads.
+
+``simulator.Simulator`` puts it in a thread; ``source`` feeds it with rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, cast
+from weakref import WeakSet
+
+import msgspec
+from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request
+
+from stockctl.errors import StockctlError
+from stockctl.sim import wire
+from stockctl.sim.faults import Fault
+from stockctl.sim.handshake import Door, key_of
+from stockctl.sim.market import FLUSH_MS, MAX_FRAME_ROWS, Row, encode_frame
+
+logger = logging.getLogger("stockctl.sim")
+_wire_logger = logging.getLogger("stockctl.sim.websockets")
+_wire_logger.setLevel(logging.WARNING)  # it tells of every connection and of every plain HTTP request
+
+_SLOW_READER_BYTES = 16 * 1000**2  # a client that lies this far behind is dropped, as real servers do
+_CLOSE_SECONDS = 1.0  # how long a client may take to read what was sent before the simulator closed
+
+
+class Counters(msgspec.Struct):
+    """What has happened since the start. ``open`` connections and ``subscribed`` symbols are those of now."""
+
+    connections: int = 0
+    open: int = 0
+    refused: int = 0
+    frames: int = 0
+    rows: int = 0
+    pings: int = 0
+    errors: int = 0
+    subscribed: list[str] = msgspec.field(default_factory=list)
+
+
+class _Client:
+    """One connection and what is on its way to it."""
+
+    def __init__(self, connection: ServerConnection, key: str) -> None:
+        self.connection = connection
+        self.key = key
+        self.symbols: dict[str, None] = {}  # in the order of subscription
+        self.pending: list[Row] = []
+        self.pending_since = 0.0
+        self.silent = False
+        self.repeat = 1
+
+
+class FeedServer:
+    """Finnhub's WebSocket as a server. All methods belong to the loop it was started in.
+
+    ``tokens`` are the keys it takes; None takes any that is not empty. ``listed`` are the symbols it knows; None means every
+    one that looks right. ``sent``, if given, gets every text that is sent, in order.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens: Collection[str] | None = None,
+        listed: Sequence[str] | None = None,
+        symbol_limit: int = 50,
+        ping_interval: float = 60.0,
+        sent: list[str] | None = None,
+    ) -> None:
+        self.counters = Counters()
+        self.subscribed: tuple[str, ...] = ()
+        """Symbols that someone is subscribed to and that trade."""
+        self.rate = 0.0
+        """Rows a second over all symbols that the source is to send."""
+        self.wanted = asyncio.Event()
+        """Set while rows are wanted: a connection has a subscription, and the rate is above 0."""
+        self._listed = listed
+        self._symbol_limit = symbol_limit
+        self._ping_interval = ping_interval
+        self._sent = sent
+        self._clients: dict[str, _Client] = {}
+        self._accepted: WeakSet[ServerConnection] = WeakSet()
+        self._door = Door(tokens, lambda: self.counters, self.apply, self._refused)
+        self._faults: list[Fault] = []
+        self._timers: list[asyncio.TimerHandle] = []
+        self._change = asyncio.Event()
+        self._server: Server | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port. OSError if that cannot be."""
+
+        @functools.wraps(ServerConnection)
+        def connect(*arguments: Any, **options: Any) -> ServerConnection:
+            connection = ServerConnection(*arguments, **options)
+            self._accepted.add(connection)
+            return connection
+
+        self._server = await serve(
+            self._serve,
+            host,
+            port,
+            process_request=self._door.answer,
+            compression=None,
+            server_header=None,
+            ping_interval=None,  # Finnhub pings in text frames
+            open_timeout=5,
+            create_connection=cast(type[ServerConnection], connect),
+            logger=_wire_logger,
+        )
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """Stop listening and end every connection, those that never finished their handshake too."""
+        for timer in self._timers:
+            timer.cancel()
+        if self._server is None:
+            return
+        self._server.close(close_connections=False)
+        transports = [connection.transport for connection in self._accepted if hasattr(connection, "transport")]
+        for transport in transports:
+            transport.close()
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._server.wait_closed()
+        except TimeoutError:
+            for transport in transports:
+                transport.abort()
+            await self._server.wait_closed()
+
+    def _refused(self) -> None:
+        self.counters.refused += 1
+        self._changed()
+
+    # A connection's life.
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        client = _Client(connection, key_of(cast(Request, connection.request)))
+        if (previous := self._clients.get(client.key)) is not None:
+            logger.info("a second connection with the same key drops the first")
+            self._drop(previous)
+        self._clients[client.key] = client
+        self.counters.connections += 1
+        self._clients_changed()
+        logger.info("connection %d open", self.counters.connections)
+        pings = asyncio.create_task(self._ping(client))
+        try:
+            async for message in connection:
+                self._receive(client, message)
+        except ConnectionClosed:
+            logger.info("connection lost")
+        finally:
+            pings.cancel()
+            self._forget(client)
+
+    async def _ping(self, client: _Client) -> None:
+        while True:
+            await asyncio.sleep(self._ping_interval)
+            if not client.silent:
+                self._write(client, wire.PING)
+                self.counters.pings += 1
+                self._changed()
+
+    def _receive(self, client: _Client, message: str | bytes) -> None:
+        request = wire.read_request(message)
+        if request is None:
+            logger.warning("a message was no request and is ignored: %.200r", message)
+        elif request.type == "unsubscribe":
+            client.symbols.pop(request.symbol, None)
+        elif request.symbol in client.symbols:
+            return
+        elif len(client.symbols) >= self._symbol_limit:
+            self._error(client, wire.TOO_MANY_SYMBOLS)
+        elif ":" in request.symbol and not wire.is_traded(request.symbol, self._listed):
+            self._error(client, wire.invalid_symbol(request.symbol))
+        else:
+            # A US ticker that nobody knows is taken in silence, and never trades.
+            client.symbols[request.symbol] = None
+        self._clients_changed()
+
+    def _error(self, client: _Client, text: str) -> None:
+        self._write(client, text)
+        self.counters.errors += 1
+
+    def _drop(self, client: _Client) -> None:
+        """End the connection without a closing handshake. What was sent before still arrives."""
+        self._forget(client)
+        client.connection.transport.close()
+
+    def _forget(self, client: _Client) -> None:
+        if self._clients.get(client.key) is client:
+            del self._clients[client.key]
+            self._clients_changed()
+
+    def _clients_changed(self) -> None:
+        wanted = dict.fromkeys(symbol for client in self._clients.values() for symbol in client.symbols)
+        ordered = wanted if self._listed is None else self._listed
+        self.subscribed = tuple(s for s in ordered if s in wanted and wire.is_traded(s, self._listed))
+        self.counters.open = len(self._clients)
+        self.counters.subscribed = list(wanted)
+        self.set_rate(self.rate)
+        self._changed()
+
+    def set_rate(self, rate: float) -> None:
+        """Change the rate; 0 stops the trades, as when the market is closed: pings go on."""
+        self.rate = rate
+        if rate > 0 and self.counters.subscribed:
+            self.wanted.set()
+        else:
+            self.wanted.clear()
+
+    # Sending.
+
+    def deliver(self, rows: Iterable[Row]) -> None:
+        """Put each row on its way to those subscribed to it; full frames leave at once, others with ``flush``."""
+        for client in list(self._clients.values()):
+            if client.silent or not client.symbols:
+                continue
+            for row in rows:
+                if row.s in client.symbols:
+                    if not client.pending:
+                        client.pending_since = time.monotonic()
+                    client.pending.append(row)
+                    if len(client.pending) == MAX_FRAME_ROWS:
+                        self._send_pending(client)
+
+    def flush(self) -> None:
+        """Send the frames whose first row has waited about a second."""
+        due = time.monotonic() - FLUSH_MS / 1000
+        for client in list(self._clients.values()):
+            if client.pending and client.pending_since <= due:
+                self._send_pending(client)
+
+    def _send_pending(self, client: _Client) -> None:
+        rows, client.pending = client.pending, []
+        self._send(client, encode_frame(rows).decode(), len(rows))
+
+    def send_rows(self, rows: Sequence[Row | dict[str, object]]) -> int:
+        """Send exactly ``rows`` in frames of 10 to every open connection, subscribed or not; returns the number of frames."""
+        self._open()
+        cuts = range(0, len(rows), MAX_FRAME_ROWS)
+        for start in cuts:
+            self.publish(encode_frame(rows[start : start + MAX_FRAME_ROWS]).decode())
+        return len(cuts)
+
+    def send_text(self, text: str) -> None:
+        """Send ``text`` as it is to every open connection. StockctlError if there is none."""
+        self._open()
+        self.publish(text)
+
+    def publish(self, text: str) -> None:
+        """Send ``text`` as it is to whoever is there."""
+        rows = wire.rows_in(text)
+        for client in list(self._clients.values()):
+            self._send(client, text, rows)
+
+    def _send(self, client: _Client, text: str, rows: int) -> None:
+        """Send one text, repeated if that was asked for; without rows it is no trade frame."""
+        if not rows:
+            self._write(client, text)
+            self._changed()
+            return
+        times, client.repeat = client.repeat, 1
+        for _ in range(times):
+            if not self._write(client, text):
+                return
+            self.counters.frames += 1
+            self.counters.rows += rows
+            self._faults_by_frames()
+        self._changed()
+
+    def _write(self, client: _Client, text: str) -> bool:
+        if client.silent or self._clients.get(client.key) is not client:
+            return False
+        if client.connection.transport.get_write_buffer_size() > _SLOW_READER_BYTES:
+            logger.warning("a client reads too slowly and is dropped")
+            self._drop(client)
+            return False
+        broadcast([client.connection], text)
+        if self._sent is not None:
+            self._sent.append(text)
+        return True
+
+    def _open(self) -> list[_Client]:
+        clients = [client for client in self._clients.values() if not client.silent]
+        if not clients:
+            raise StockctlError("no connection is open", hint="wait until a client has connected")
+        return clients
+
+    # Faults.
+
+    def schedule(self, faults: Iterable[Fault]) -> None:
+        """Have each fault come when it is due, counted from now."""
+        loop = asyncio.get_running_loop()
+        for fault in faults:
+            if fault.seconds is None:
+                self._faults.append(fault)
+            else:
+                self._timers.append(loop.call_later(fault.seconds, self._try, fault))
+
+    def _faults_by_frames(self) -> None:
+        due = [fault for fault in self._faults if fault.frames <= self.counters.frames]
+        self._faults = [fault for fault in self._faults if fault not in due]
+        for fault in due:
+            self._try(fault)
+
+    def _try(self, fault: Fault) -> None:
+        try:
+            self.apply(fault)
+        except StockctlError as error:
+            logger.warning("fault %s had no effect: %s", fault.kind, error)
+
+    def apply(self, fault: Fault) -> None:
+        """Do what ``fault`` says, now. StockctlError if it needs an open connection and there is none."""
+        match fault.kind:
+            case "refuse":
+                self._door.refusals += [fault.status] * fault.times
+            case "drop":
+                for client in self._open():
+                    self._drop(client)
+            case "silent":
+                self._go_silent(fault.span)
+            case "resume":
+                self._resume(list(self._clients.values()))
+            case "triple":
+                self.repeat_next(3)
+            case "malformed":
+                self.send_text(wire.MALFORMED)
+        logger.info("fault: %s", fault.kind)
+
+    def _go_silent(self, span: float | None) -> None:
+        clients = self._open()
+        for client in clients:
+            client.silent = True
+            client.pending = []
+            # A half-open connection answers no protocol ping either.
+            client.connection.transport.pause_reading()
+        if span is not None:
+            self._timers.append(asyncio.get_running_loop().call_later(span, self._resume, clients))
+
+    def _resume(self, clients: Iterable[_Client]) -> None:
+        for client in clients:
+            client.silent = False
+            client.connection.transport.resume_reading()
+
+    def repeat_next(self, times: int) -> None:
+        """Have the next trade frame on each open connection sent ``times`` times."""
+        for client in self._open():
+            client.repeat = times
+
+    # Waiting.
+
+    async def wait_for(self, condition: Callable[[Counters], bool]) -> Counters:
+        """A copy of the counters once ``condition`` holds for them."""
+        while not condition(self.counters):
+            self._change.clear()
+            await self._change.wait()
+        return msgspec.structs.replace(self.counters)
+
+    def _changed(self) -> None:
+        self._change.set()

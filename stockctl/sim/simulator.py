@@ -1,0 +1,254 @@
+"""The simulator in a thread: what ``stockctl sim`` runs, and a double of Finnhub for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from msgspec.structs import replace
+
+from stockctl.errors import ConfigError, StockctlError, TimedOutError, UsageError
+from stockctl.sim.faults import Fault, parse_fault, refusal
+from stockctl.sim.market import Row
+
+if TYPE_CHECKING:
+    from stockctl.sim.server import Counters, FeedServer
+
+T = TypeVar("T")
+
+DEFAULT_TOKEN = "sim"  # noqa: S105 - the simulator's own, and no secret
+
+
+class Simulator:
+    """A server that behaves as Finnhub's WebSocket does; a context manager that starts and stops it.
+
+        with Simulator(rate=0) as sim:
+            client = connect(f"{sim.url}?token={sim.token}")
+            client.send('{"type":"subscribe","symbol":"AAPL"}')
+            sim.wait_for(lambda counters: "AAPL" in counters.subscribed)
+            sim.send_rows(numbered_rows(25))
+
+    ``rate`` is rows a second over all subscribed symbols (0: none but those that ``send_rows`` sends), ``symbols`` those that
+    exist (default: every one that looks right), ``token`` the only key taken (default: any that is not empty), ``replay`` a
+    file of captured frames, one JSON a line, sent instead of the market's. ``real_hours`` keeps stocks to exchange hours.
+    ``faults`` are words as on the command line (``"drop@30s"``). ``port`` 0 takes a free one. ``record`` keeps every text
+    sent in ``sent``. Methods are safe to call from any thread.
+
+    Raises ConfigError if the extra ``local`` is not installed or the port is taken, UsageError for a rate, a limit or a fault
+    that cannot be.
+    """
+
+    def __init__(
+        self,
+        *,
+        symbols: Sequence[str] | None = None,
+        rate: float = 20.0,
+        seed: int = 1,
+        token: str | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        symbol_limit: int = 50,
+        ping_interval: float = 60.0,
+        real_hours: bool = False,
+        replay: Path | str | None = None,
+        faults: Iterable[str] = (),
+        record: bool = False,
+    ) -> None:
+        if ping_interval <= 0 or symbol_limit < 0:
+            raise UsageError("the ping interval must be above 0 and the symbol limit 0 or more")
+        self.token = token or DEFAULT_TOKEN
+        self.sent: list[str] = []
+        self._tokens = None if token is None else {token}
+        self._symbols = list(dict.fromkeys(symbols)) if symbols else None
+        self._rate, self._seed, self._real_hours = _possible(rate), seed, real_hours
+        self._host, self._port = host, port
+        self._symbol_limit, self._ping_interval = symbol_limit, ping_interval
+        self._record = record
+        self._replay = None if replay is None else read_frames(Path(replay))
+        self._faults = [parse_fault(fault) for fault in faults]
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self._server: FeedServer | None = None
+
+    # Start and stop.
+
+    def start(self) -> Self:
+        """Listen; returns when clients may connect."""
+        try:
+            import websockets.asyncio.server  # noqa: F401 - only to see that it is there
+        except ImportError:
+            raise ConfigError("the simulator needs the package websockets", hint="pip install 'stockctl[local]'") from None
+        ready: Future[int] = Future()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="simulator", daemon=True)
+        self._thread.start()
+        try:
+            self._port = ready.result()
+        except OSError as error:
+            self._thread.join()
+            raise ConfigError(
+                f"the simulator cannot listen on {self._host}:{self._port}: {error.strerror or error}",
+                hint="choose another port; 0 takes a free one",
+            ) from error
+        return self
+
+    def stop(self) -> None:
+        """End every connection and stop listening. Raises what the simulator failed with, if it did."""
+        if self._thread is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+        self.check()
+
+    def check(self) -> None:
+        """Raises what the simulator failed with, if it did."""
+        if self._failure is not None:
+            raise StockctlError(f"the simulator failed: {self._failure!r}") from self._failure
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.stop()
+
+    def _run(self, ready: Future[int]) -> None:
+        try:
+            asyncio.run(self._main(ready))
+        except BaseException as error:  # noqa: BLE001 - raised again where someone waits
+            if ready.done():
+                self._failure = error
+            else:
+                ready.set_exception(error)
+
+    async def _main(self, ready: Future[int]) -> None:
+        from stockctl.sim.server import FeedServer
+        from stockctl.sim.source import Live, replay
+
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        server = self._server = FeedServer(
+            tokens=self._tokens,
+            listed=self._symbols,
+            symbol_limit=self._symbol_limit,
+            ping_interval=self._ping_interval,
+            sent=self.sent if self._record else None,
+        )
+        server.set_rate(self._rate)
+        try:
+            port = await server.start(self._host, self._port)
+            server.schedule(self._faults)
+            ready.set_result(port)
+            if self._replay is None:
+                source = Live(server, seed=self._seed, real_hours=self._real_hours).run()
+            else:
+                source = replay(server, self._replay)
+            async with asyncio.TaskGroup() as tasks:
+                task = tasks.create_task(source)
+                await self._stopping.wait()
+                task.cancel()
+        finally:
+            await server.close()
+
+    # What a test asks and orders.
+
+    @property
+    def url(self) -> str:
+        """The address without a token: ``ws://127.0.0.1:40123``."""
+        return f"ws://{self._host}:{self._port}"
+
+    @property
+    def counters(self) -> Counters:
+        """What has happened so far: connections, refused handshakes, trade frames, rows, pings, error frames."""
+        return replace(self._started.counters)
+
+    @property
+    def rows_sent(self) -> int:
+        """Rows sent so far, over all connections, repetitions included."""
+        return self._started.counters.rows
+
+    def wait_for(self, condition: Callable[[Counters], bool], *, timeout: float = 10.0) -> Counters:
+        """The counters once ``condition`` holds for them; TimedOutError after ``timeout`` seconds."""
+        return self._await(self._started.wait_for(condition), timeout)
+
+    def set_rate(self, rate: float) -> None:
+        """Change the rate of generated rows; 0 leaves only pings, as when the market is closed."""
+        self._order(lambda server: server.set_rate(_possible(rate)))
+
+    def send_rows(self, rows: Sequence[Row | dict[str, object]]) -> int:
+        """Send exactly ``rows``, in order, 10 a frame, to every open connection; returns the number of frames.
+
+        Rows may be dicts with anything in them. Like all that need an open connection: StockctlError if there is none.
+        """
+        return self._order(lambda server: server.send_rows(rows))
+
+    def send_raw(self, text: str) -> None:
+        """Send ``text`` as it is to every open connection."""
+        self._order(lambda server: server.send_text(text))
+
+    def send_malformed(self) -> None:
+        """Send a trade frame that breaks off."""
+        self._order(lambda server: server.apply(Fault("malformed")))
+
+    def drop(self) -> None:
+        """End every connection without a closing handshake; what was sent before still arrives."""
+        self._order(lambda server: server.apply(Fault("drop")))
+
+    def go_silent(self, seconds: float | None = None) -> None:
+        """Send nothing on the connections open now, and keep them open: for ``seconds``, or until ``resume``. New ones work."""
+        self._order(lambda server: server.apply(Fault("silent", span=seconds)))
+
+    def resume(self) -> None:
+        """End the silence. What was due in it is lost."""
+        self._order(lambda server: server.apply(Fault("resume")))
+
+    def repeat_next(self, times: int = 3) -> None:
+        """Send the next trade frame ``times`` times."""
+        self._order(lambda server: server.repeat_next(times))
+
+    def refuse(self, status: int = 429, times: int = 1) -> None:
+        """Refuse the next ``times`` handshakes with the HTTP ``status``."""
+        self._order(lambda server: server.apply(refusal(status, times)))
+
+    @property
+    def _started(self) -> FeedServer:
+        if self._server is None:
+            raise StockctlError("the simulator is not running", hint="start() it, or use it in a with statement")
+        return self._server
+
+    def _order(self, action: Callable[[FeedServer], T]) -> T:
+        async def act() -> T:
+            return action(self._started)
+
+        return self._await(act(), 10)
+
+    def _await(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
+        async def bounded() -> T:
+            async with asyncio.timeout(timeout):
+                return await work
+
+        if self._thread is None or not self._thread.is_alive():
+            work.close()
+            self.check()
+            raise StockctlError("the simulator is not running", hint="start() it, or use it in a with statement")
+        try:
+            return asyncio.run_coroutine_threadsafe(bounded(), self._loop).result()
+        except TimeoutError:
+            raise TimedOutError(f"waited {timeout:g} s in vain for the simulator: {self.counters}") from None
+
+
+def read_frames(path: Path) -> list[str]:
+    """The lines of a file of captured frames, as they are, without empty ones; ConfigError if it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise ConfigError(f"the frames in {path} cannot be read: {error.strerror}") from error
+    return [line for line in text.split("\n") if line.strip()]
+
+
+def _possible(rate: float) -> float:
+    if not 0 <= rate < float("inf"):
+        raise UsageError(f"a rate of {rate:g} rows a second cannot be", hint="give 0 or more")
+    return rate

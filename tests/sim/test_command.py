@@ -1,0 +1,95 @@
+"""``stockctl sim`` as a process."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import websocket
+
+from tests.conftest import BIN, Command, clean_environment
+from tests.sim.conftest import Client
+
+
+@pytest.fixture
+def process(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A running simulator and its address."""
+    running = subprocess.Popen(
+        [BIN / "stockctl", "sim", *request.param],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean_environment(),
+        cwd=tmp_path,
+    )
+    assert running.stdout is not None
+    yield running, running.stdout.readline().strip()
+    running.kill()
+    running.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("process", [["--rate", "200"]], indirect=True)
+def test_it_serves_until_a_signal_and_leaves_at_once_with_0(
+    process: tuple[subprocess.Popen[str], str], number: signal.Signals
+) -> None:
+    """Its address alone is on stdout; a connected client does not hold it up."""
+    running, url = process
+    assert url.startswith("ws://127.0.0.1:")
+    client = Client(f"{url}?token=sim")
+    client.ask("subscribe", "AAPL")
+    client.rows(10)
+    start = time.monotonic()
+    running.send_signal(number)
+    out, err = running.communicate(timeout=10)
+    client.close()
+    assert running.returncode == 0, err
+    assert time.monotonic() - start < 3
+    assert out == ""
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "process",
+    [["--symbols", "AAPL,MSFT", "--token", "k", "--symbol-limit", "1", "--fault", "refuse@0s:429", "--fault", "drop@2frames"]],
+    indirect=True,
+)
+def test_its_options_reach_the_server(process: tuple[subprocess.Popen[str], str]) -> None:
+    """Token, symbols, limit and faults."""
+    _, url = process
+    statuses = []
+    for _ in range(2):
+        with pytest.raises(websocket.WebSocketBadStatusException) as refused:
+            Client(f"{url}?token=wrong")
+        statuses.append(refused.value.status_code)
+    assert statuses == [429, 401]
+    client = Client(f"{url}?token=k")
+    client.ask("subscribe", "BINANCE:BTCUSDT", "AAPL", "MSFT")
+    assert client.frame()["msg"] == "Invalid symbol BINANCE:BTCUSDT"
+    assert client.frame()["msg"] == "Subscribing to too many symbols"
+    for _ in range(2):
+        assert {row["s"] for row in client.frame()["data"]} == {"AAPL"}
+    assert client.ended()
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--fault", "drop@soon"], 2, "'soon' is no duration"),
+        (["--rate", "-1"], 2, "a rate of -1 rows a second cannot be"),
+        (["--ping-interval", "soon"], 2, "--ping-interval: 'soon' is no duration"),
+        (["--replay", "nowhere.jsonl"], 3, "nowhere.jsonl cannot be read"),
+        (["--host", "203.0.113.1"], 3, "cannot listen on 203.0.113.1:0"),
+    ],
+)
+def test_what_cannot_be_ends_in_words_and_its_exit_code(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
+    """No traceback."""
+    done = Command(tmp_path).run("sim", *arguments, check=code)
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""

@@ -1,0 +1,113 @@
+"""The simulator in a thread: start, stop, and what goes wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import stockctl.sim
+from stockctl.errors import ConfigError, StockctlError, UsageError
+from stockctl.sim import Simulator, numbered_rows
+from tests.sim.conftest import Connect
+
+
+def test_all_names_are_exported_and_importable() -> None:
+    """``__all__`` does not drift."""
+    assert stockctl.sim.__all__ == sorted(stockctl.sim.__all__)
+    assert all(getattr(stockctl.sim, name) for name in stockctl.sim.__all__)
+
+
+def test_it_stops_at_once_and_completely(connect: Connect) -> None:
+    """Its thread ends, its connections end, what was sent before arrives; a silent one does not hold it up."""
+    with Simulator(rate=0) as sim:
+        client, silent = connect(sim, "AAPL"), connect(sim, "AAPL", token="other")
+        sim.send_rows(numbered_rows(30))
+        sim.go_silent()
+        start = time.monotonic()
+    assert time.monotonic() - start < 3
+    assert len(client.rows(30)) == len(silent.rows(30)) == 30
+    assert client.ended()
+    assert not any(thread.name == "simulator" for thread in threading.enumerate())
+    assert sim.rows_sent == 60
+    sim.stop()  # once more does nothing
+    with pytest.raises(StockctlError, match="not running"):
+        sim.drop()
+
+
+def test_one_not_started_says_so() -> None:
+    """Instead of waiting for ever."""
+    with pytest.raises(StockctlError, match="not running"):
+        Simulator().drop()
+
+
+def test_a_port_in_use_is_a_configuration_error() -> None:
+    """It names the address and the way out."""
+    with Simulator(rate=0) as sim:
+        port = int(sim.url.rpartition(":")[2])
+        with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{port}") as raised:
+            Simulator(port=port).start()
+    assert "0 takes a free one" in (raised.value.hint or "")
+
+
+def test_a_fixed_port_can_be_taken_again_at_once(connect: Connect) -> None:
+    """As a restart does."""
+    with Simulator(rate=0) as sim:
+        connect(sim, "AAPL")
+        port = int(sim.url.rpartition(":")[2])
+    with Simulator(rate=0, port=port) as sim:
+        connect(sim, "AAPL")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rate": -1},
+        {"rate": float("nan")},
+        {"rate": float("inf")},
+        {"ping_interval": 0},
+        {"symbol_limit": -1},
+        {"faults": ["x"]},
+    ],
+)
+def test_options_that_cannot_be_are_refused(options: dict[str, float]) -> None:
+    """Before anything starts."""
+    with pytest.raises(UsageError):
+        Simulator(**options)  # type: ignore[arg-type]
+
+
+def test_a_replay_needs_a_file(tmp_path: Path) -> None:
+    """A missing one is named, before anything starts."""
+    with pytest.raises(ConfigError, match=r"nowhere\.jsonl cannot be read: No such file"):
+        Simulator(replay=tmp_path / "nowhere.jsonl")
+
+
+def test_without_the_extra_it_says_which_one_to_install() -> None:
+    """The market alone works; the server needs websockets."""
+    code = """
+import sys
+sys.modules["websockets"] = None  # as if it were not installed
+from stockctl.errors import ConfigError
+from stockctl.sim import Market, Simulator
+assert Market(["AAPL"]).rows(0, 1000, 5)
+try:
+    Simulator().start()
+except ConfigError as error:
+    print(error.hint)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.stdout == "pip install 'stockctl[local]'\n", done.stderr
+
+
+def test_an_idle_one_uses_almost_no_cpu(connect: Connect) -> None:
+    """With a connection, a subscription and no trades: under 2 % of a core, this test's own part included."""
+    with Simulator(rate=0, ping_interval=0.5) as sim:
+        connect(sim, "AAPL")
+        sim.wait_for(lambda counters: counters.pings >= 1)
+        cpu, start = time.process_time(), time.monotonic()
+        sim.wait_for(lambda counters: counters.pings >= 4)
+        assert (time.process_time() - cpu) / (time.monotonic() - start) < 0.02

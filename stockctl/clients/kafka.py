@@ -225,7 +225,8 @@ class Producer:
         produce, taken = self._producer.produce, 0
         try:
             for value, key in messages:
-                produce(topic, value, key, -1, on_delivery, timestamp)
+                # By name: the position of the timestamp in the extension is another than its documentation says.
+                produce(topic, value, key, -1, on_delivery, timestamp=timestamp)
                 taken += 1
         except BufferError:
             pass

@@ -15,6 +15,7 @@ from stockctl.cli.context import Globals
 from stockctl.cli.doctor import doctor
 from stockctl.cli.output import say
 from stockctl.cli.produce import produce
+from stockctl.cli.sim import sim
 from stockctl.errors import EXIT_CODES, StockctlError
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.add_typer(local.app, name="local")
 app.add_typer(topics.app, name="topics")
 app.command()(doctor)
 app.command()(produce)
+app.command()(sim)
 
 
 def _print_version(asked: bool) -> None:

@@ -208,14 +208,17 @@ def _until_free(files: StackFiles) -> Iterator[dict[str, Any]]:
     yield files.read_state()
 
 
-def end_leftovers(files: StackFiles, say: Say) -> int:
-    """Stop what a killed supervisor has left behind; how many that were. Call it with the lock held."""
+def end_leftovers(files: StackFiles, say: Say, *, grace: float = 30.0) -> int:
+    """Stop what a killed supervisor has left behind; how many that were. Call it with the lock held.
+
+    Each gets ``grace`` seconds to leave on its own.
+    """
     ended = 0
     for part in reversed(files.read_state().get("parts", [])):
         pid, name = part["pid"], part["identity"]
         if pid is not None and identity(pid) == name:
             say(f"stopping {part['name']} (pid {pid}), left by a killed supervisor")
-            end(pid, lambda pid=pid, name=name: identity(pid) != name, 30.0)  # type: ignore[misc]
+            end(pid, lambda pid=pid, name=name: identity(pid) != name, grace)  # type: ignore[misc]
             ended += 1
     return ended
 

@@ -1,0 +1,51 @@
+"""A stack of small Python children, as a program: ``small_stack.py FOLDER PARTS`` runs the supervisor over ``PARTS`` (JSON)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from stockctl.local.files import StackFiles
+from stockctl.local.supervisor import Part, Supervisor
+from stockctl.roles import running
+from stockctl.settings import load
+
+CHILD = """
+import os, signal, sys, time
+name, folder = sys.argv[1], sys.argv[2]
+def note(what):
+    with open(folder + "/notes", "a") as notes:
+        notes.write(f"{what} {name}\\n")
+def leave(*_):
+    note("stop")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+note("start")
+print(name, "is at work", flush=True)
+open(f"{folder}/{name}.ready", "w").close()
+while True:
+    time.sleep(60)
+"""
+
+
+def part(folder: Path, name: str, code: str = CHILD, program: str = sys.executable, **rest: object) -> Part:
+    """A part that runs ``code`` with its name and the folder, and is ready when it has made ``NAME.ready``."""
+    mark = folder / f"{name}.ready"
+    rest["after"] = tuple(rest.get("after", ()))  # type: ignore[arg-type]
+    return Part(
+        name,
+        (program, "-c", code, name, str(folder)),
+        lambda: None if mark.exists() else f"waits for {mark.name}",
+        **rest,  # type: ignore[arg-type]
+    )
+
+
+if __name__ == "__main__":
+    home = Path(sys.argv[1])
+    files = StackFiles(home / "local")
+    with files.hold() as mine, running(load(environ={})) as role:
+        if not mine:
+            sys.exit("held by another")
+        trouble = Supervisor(files, [part(home, **spec) for spec in json.loads(sys.argv[2])], {}).run(role.stop)
+    sys.exit("; ".join(trouble) or 0)

@@ -1,0 +1,126 @@
+"""Starting in order, restarting, giving up, stopping in order; what a killed supervisor leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from stockctl.local.files import StackFiles
+from stockctl.local.process import identity
+from stockctl.local.stack import end_leftovers
+from tests.conftest import wait_for
+from tests.local.conftest import Running
+
+Supervise = Callable[..., Running]
+
+STUBBORN = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open(sys.argv[2] + "/" + sys.argv[1] + ".ready", "w").close()
+time.sleep(60)
+"""
+
+
+def test_parts_start_after_what_they_need_and_stop_in_the_reverse_order(supervise: Supervise) -> None:
+    stack = supervise({"name": "a"}, {"name": "c", "after": ["b"]}, {"name": "b", "after": ["a"]})
+    stack.wait("running", "a", "b", "c")
+    assert stack.stop() == 0
+    assert stack.notes == ["start a", "start b", "start c", "stop b", "stop c", "stop a"]
+    assert {part["state"] for part in stack.files.read_state()["parts"]} == {"stopped"}
+
+
+def test_a_part_waits_until_what_it_needs_is_ready(supervise: Supervise) -> None:
+    stack = supervise({"name": "a", "code": "import time; time.sleep(60)"}, {"name": "b", "after": ["a"]})
+    wait_for(lambda: stack.part("a").get("detail") == "waits for a.ready", "the reason for waiting")
+    assert stack.part("b")["state"] == "waiting"
+    assert stack.part("b")["detail"] == "waits for a"
+    (stack.folder / "a.ready").touch()
+    stack.wait("running", "a", "b")
+
+
+def test_what_dies_is_started_again_and_said(supervise: Supervise) -> None:
+    stack = supervise({"name": "a"}, {"name": "b"})
+    stack.wait("running", "a", "b")
+    pid = stack.kill("a")
+    wait_for(lambda: stack.part("a")["restarts"] == 1 and stack.part("a")["state"] == "running", "a restart")
+    assert stack.part("a")["pid"] not in (pid, None)
+    assert stack.part("b")["restarts"] == 0
+    assert "a was killed by SIGKILL; again in 500ms" in stack.log.read_text()
+    assert stack.stop() == 0
+
+
+def test_a_part_that_keeps_dying_is_given_up_with_its_last_lines(supervise: Supervise) -> None:
+    stack = supervise({"name": "a"}, {"name": "b", "code": "import os; print('no luck', flush=True); os._exit(1)"})
+    stack.wait("failed", "b")
+    assert stack.part("b")["detail"] == "left with exit 1; 5 deaths within 1m: given up"
+    assert "given up; its last lines:\n    no luck" in stack.log.read_text()
+    assert stack.part("a")["state"] == "running"
+    assert stack.stop() == 1
+    assert "b left with exit 1" in stack.log.read_text().splitlines()[-1]
+
+
+def test_an_exit_that_a_restart_cannot_mend_is_given_up_at_once(supervise: Supervise) -> None:
+    stack = supervise({"name": "a", "code": "raise SystemExit(3)"})
+    stack.wait("failed", "a")
+    assert stack.part("a")["restarts"] == 0
+
+
+def test_a_part_whose_program_is_missing_is_given_up_and_the_others_go_on(supervise: Supervise) -> None:
+    stack = supervise({"name": "a", "program": "/no/such/program"}, {"name": "b"})
+    stack.wait("failed", "a")
+    stack.wait("running", "b")
+    assert stack.part("a")["detail"].startswith("cannot be started: [Errno 2]")
+
+
+def test_a_part_that_ignores_sigterm_is_killed_and_reported(supervise: Supervise) -> None:
+    stack = supervise({"name": "a", "code": STUBBORN, "grace": 0.3})
+    stack.wait("running", "a")
+    assert stack.stop() == 1
+    assert "a did not leave within 300ms and was killed" in stack.log.read_text()
+
+
+def test_children_leave_when_their_supervisor_is_killed(supervise: Supervise) -> None:
+    stack = supervise({"name": "a"})
+    stack.wait("running", "a")
+    pid = stack.part("a")["pid"]
+    stack.process.kill()
+    wait_for(lambda: identity(pid) is None, "the child to leave")
+    assert stack.notes == ["start a", "stop a"]
+    assert not stack.files.held
+
+
+def test_leftovers_of_a_killed_supervisor_are_found_and_stopped(supervise: Supervise) -> None:
+    stack = supervise({"name": "a", "code": STUBBORN})
+    stack.wait("running", "a")
+    part = stack.part("a")
+    stack.process.kill()
+    stack.process.wait()
+    assert identity(part["pid"]) == part["identity"]
+    said: list[str] = []
+    end_leftovers(stack.files, said.append, grace=0.3)
+    assert identity(part["pid"]) is None
+    assert said == [f"stopping a (pid {part['pid']}), left by a killed supervisor"]
+
+
+def test_a_stranger_with_a_leftovers_pid_is_left_alone(tmp_path: Path) -> None:
+    """After a reboot the number in the state file may be anybody's."""
+    files = StackFiles(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
+        files.write(files.state, f'{{"parts": [{{"name": "a", "pid": {stranger.pid}, "identity": "an-earlier-boot/17"}}]}}')
+        assert end_leftovers(files, print) == 0
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_a_closed_terminal_does_not_reach_the_children(supervise: Supervise) -> None:
+    """Ctrl-C goes to the whole group of the terminal; only the supervisor may act on it, in its order."""
+    stack = supervise({"name": "a"})
+    stack.wait("running", "a")
+    assert os.getpgid(stack.part("a")["pid"]) != os.getpgid(stack.process.pid)
+    assert os.getsid(stack.part("a")["pid"]) == stack.part("a")["pid"]
+    stack.process.send_signal(signal.SIGINT)
+    assert stack.process.wait(30) == 0

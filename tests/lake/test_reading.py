@@ -1,0 +1,244 @@
+"""Reading the lake: what counts, what is fetched, and in which order it comes."""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+import stockctl
+from stockctl.clients.store import open_store
+from stockctl.errors import ConfigError, StockctlError, UnhealthyError, UsageError
+from stockctl.lake.claims import lost_key
+from stockctl.lake.reading import Lake, events, read_trades
+from stockctl.settings import Settings, load
+from tests.conftest import clean_environment
+from tests.lakes import at, covered, lay, trade
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A fresh lake in a folder."""
+    return load(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
+
+
+@pytest.fixture
+def s3_settings(s3_environment: dict[str, str], s3_bucket: str, tmp_path: Path) -> Settings:
+    """A fresh lake on the S3 server, with a cache of its own."""
+    flags = {"lake.url": f"s3://{s3_bucket}/{tmp_path.parent.name}-{tmp_path.name}", "lake.cache_dir": str(tmp_path / "cache")}
+    return load(environ=clean_environment(**s3_environment), flags=flags)
+
+
+def prices(settings: Settings, *arguments: object, **named: object) -> list[float]:
+    """Prices that ``read_trades`` answers with."""
+    return read_trades(*arguments, settings=settings, **named).column("price").to_pylist()
+
+
+def test_reads_what_was_written_in_order_of_time_receipt_and_id(settings: Settings) -> None:
+    """Rows come by ts_event, then ts_recv, then id in byte order, whatever their order in the lake."""
+    noon = at("2026-11-23 12:00")
+    rows = [
+        trade("AAPL", noon + 1, 4.0),
+        trade("AAPL", noon, 3.0, ts_recv=noon + 9, id="b"),
+        trade("AAPL", noon, 2.0, ts_recv=noon + 9, id="a"),
+        trade("AAPL", noon, 1.0, ts_recv=noon + 8, id="c"),
+        trade("AAPL", noon, 2.5, ts_recv=noon + 9, id="ab"),
+        trade("AAPL", noon, 0.5, ts_recv=noon + 8, id="Z"),
+    ]
+    lay(settings, rows, batches=3)
+    table = read_trades("AAPL", settings=settings)
+    assert table.column("price").to_pylist() == [0.5, 1.0, 2.0, 2.5, 3.0, 4.0]
+    assert table.column_names == [*rows[0].__struct_fields__, "trade_date"]
+    assert table.column("ts_event").to_pylist()[0].isoformat() == "2026-11-23T17:00:00+00:00"
+    assert table.column("trade_date").to_pylist()[0] == date(2026, 11, 23)
+    assert stockctl.read_trades("AAPL", settings=settings) == table
+
+
+def test_spans_are_half_open_and_in_exchange_time(settings: Settings) -> None:
+    """``since`` is in, ``until`` is out; input without a zone is New York's, a date its midnight."""
+    lay(settings, [trade("AAPL", at("2026-11-23 12:00") + i, float(i + 1)) for i in range(4)])
+    lay(settings, [trade("AAPL", "2026-11-24 00:00", 9.0)], partition=1)
+    assert prices(settings, "AAPL", "2026-11-23T12:00:00.001", "2026-11-23T12:00:00.003") == [2.0, 3.0]
+    assert prices(settings, "AAPL", "2026-11-23T17:00:00.002Z", "2026-11-24") == [3.0, 4.0]
+    assert prices(settings, "AAPL", date(2026, 11, 24)) == [9.0]
+    with pytest.raises(UsageError, match="'yesterday' is no time"):
+        read_trades("AAPL", "yesterday", settings=settings)
+
+
+def test_as_of_knows_only_what_was_received_by_then(settings: Settings) -> None:
+    """A trade received after ``as_of`` is not there, however early its own time."""
+    noon = at("2026-11-23 12:00")
+    lay(settings, [trade("AAPL", noon, 1.0, ts_recv=noon + 100), trade("AAPL", noon, 2.0, ts_recv=noon + 101)])
+    assert prices(settings, "AAPL", as_of="2026-11-23T12:00:00.100") == [1.0]
+
+
+def test_symbols_that_share_a_folder_are_told_apart(settings: Settings) -> None:
+    """The slug of two symbols may be one; rows are filtered by the symbol itself."""
+    lay(settings, [trade("BINANCE:BTCUSDT", "2026-11-23 12:00", 1.0), trade("BINANCE_BTCUSDT", "2026-11-23 12:00", 2.0)])
+    assert prices(settings, ["BINANCE:BTCUSDT"]) == [1.0]
+    assert sorted(prices(settings)) == [1.0, 2.0]
+
+
+def test_only_claimed_objects_count(settings: Settings) -> None:
+    """An object without a claim, or that its claim does not name, is not read."""
+    claim = lay(settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])[0]
+    store = open_store(settings)
+    data = store.get(claim.objects[0].key)
+    store.put_new(claim.objects[0].key.replace("00000.jsonl", "00007.jsonl"), data)
+    store.put_new(claim.objects[0].key.replace("AAPL", "MSFT"), data)
+    store.put_new("trades/trade_date=2026-11-23/ticker=AAPL/notes.txt", b"hello")
+    store.put_new(lost_key(claim.key), b"{}")
+    assert prices(settings) == [1.0]
+
+
+def test_both_compressions_are_read_together(settings: Settings) -> None:
+    """A lake whose compression was changed is read whole."""
+    lay(settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
+    lay(settings, [trade("AAPL", "2026-11-23 12:01", 2.0)], start=1, compression="zstd")
+    assert prices(settings) == [1.0, 2.0]
+
+
+def test_odd_folder_names_are_taken_literally(tmp_path: Path) -> None:
+    """A lake in a folder with glob characters, quotes and ``=`` in its name is read."""
+    settings = load(environ=clean_environment(), flags={"lake.url": (tmp_path / "it's [a] env=prod *").as_uri()})
+    lay(settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
+    assert prices(settings) == [1.0]
+
+
+def test_an_empty_lake_answers_with_no_rows(settings: Settings) -> None:
+    """No data is an answer, with all its columns."""
+    table = read_trades("AAPL", settings=settings)
+    assert table.num_rows == 0
+    assert [str(table.schema.field(name).type) for name in ("price", "ts_event")] == ["double", "timestamp[ms, tz=UTC]"]
+
+
+def test_a_damaged_object_is_an_error_that_names_it(settings: Settings) -> None:
+    """Damage is told with the file's name, not skipped."""
+    claim = lay(settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])[0]
+    (Path(open_store(settings).folder or "") / claim.objects[0].key).write_bytes(b"no gzip")
+    with pytest.raises(StockctlError, match=r"trades-g1-000.*gz"):
+        read_trades(settings=settings)
+
+
+def test_events_that_touch_the_span(settings: Settings) -> None:
+    """An event is found if it touches the span, though it ends on the next date."""
+    lay(
+        settings,
+        [
+            covered("AAPL", "2026-11-23 09:00", "2026-11-23 09:29"),
+            covered("AAPL,MSFT", "2026-11-23 10:00", "2026-11-23 11:00"),
+            covered("AAPL", "2026-11-23 23:59:55", "2026-11-24 00:00:05"),
+        ],
+        table="feed_events",
+    )
+    with Lake(settings) as lake:
+        found = events(lake, at("2026-11-23 09:30"), at("2026-11-24 00:00"))
+    assert [event["symbols"] for event in found] == ["AAPL,MSFT", "AAPL"]
+
+
+def test_data_is_through_to_the_newest_record_of_the_symbols_partition(settings: Settings) -> None:
+    """The partition's newest claim tells, even one without the symbol; another partition's does not."""
+    lay(settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
+    lay(settings, [trade("MSFT", "2026-11-23 12:05", 1.0)], start=1)
+    lay(settings, [trade("NVDA", "2026-11-23 12:09", 1.0)], partition=1)
+    with Lake(settings) as lake:
+        assert lake.through("AAPL", lake.find("trades", symbols=["AAPL"])) == at("2026-11-23 12:05") + 50
+        assert lake.through("TSLA", lake.find("trades", symbols=["TSLA"])) is None
+
+
+def test_a_claim_whose_object_is_not_there_yet_does_not_vouch_for_it(settings: Settings) -> None:
+    """Between a claim and its objects, data is through only to the first missing object's first trade."""
+    lay(settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
+    late = [trade("AAPL", "2026-11-23 12:01", 2.0), trade("MSFT", "2026-11-23 12:05", 1.0)]
+    lay(settings, late, start=1, leave_out=["ticker=AAPL"])
+    with Lake(settings) as lake:
+        assert lake.through("AAPL", lake.find("trades", symbols=["AAPL"])) == at("2026-11-23 12:01")
+    assert prices(settings, "AAPL") == [1.0]
+
+
+def cached(settings: Settings) -> dict[str, os.stat_result]:
+    """The files of the cache, by path."""
+    return {str(path): path.stat() for path in settings.lake.cache_dir.rglob("*") if path.is_file() and path.name != "lock"}
+
+
+def test_a_second_question_downloads_nothing(s3_settings: Settings) -> None:
+    """From S3 claims and objects come once: the second answer comes from the same files, even with the objects gone from S3."""
+    claim = lay(s3_settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])[0]
+    assert prices(s3_settings, "AAPL") == [1.0]
+    first = cached(s3_settings)
+    assert len(first) == 2
+    store = open_store(s3_settings)
+    # Other bytes in the place of the same object: a download would meet them.
+    for key in (claim.key, claim.objects[0].key):
+        store.put(key, b"never read again")
+    assert prices(s3_settings, "AAPL") == [1.0]
+    assert {path: status.st_ino for path, status in cached(s3_settings).items()} == {
+        path: status.st_ino for path, status in first.items()
+    }
+
+
+@pytest.mark.parametrize("damage", ["torn", "flipped", "emptied"])
+def test_a_damaged_cache_file_is_fetched_again(s3_settings: Settings, damage: str) -> None:
+    """A cache file that is not what was fetched is never believed."""
+    lay(s3_settings, [trade("AAPL", at("2026-11-23 12:00") + i, float(i + 1)) for i in range(3)])
+    assert prices(s3_settings) == [1.0, 2.0, 3.0]
+    for path in cached(s3_settings):
+        data = Path(path).read_bytes()
+        middle = len(data) // 2
+        worse = {
+            "torn": data[:middle],
+            "flipped": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
+            "emptied": b"",
+        }
+        Path(path).write_bytes(worse[damage])
+    assert prices(s3_settings) == [1.0, 2.0, 3.0]
+
+
+def test_an_object_that_differs_from_its_claim_is_refused(s3_settings: Settings) -> None:
+    """What comes from S3 must have the hash that the claim names."""
+    claim = lay(s3_settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])[0]
+    other = lay(s3_settings, [trade("AAPL", "2026-11-23 12:01", 2.0)], partition=1)[0]
+    store = open_store(s3_settings)
+    store.put(claim.objects[0].key, store.get(other.objects[0].key))
+    with pytest.raises(UnhealthyError, match="not what its claim says"):
+        read_trades(settings=s3_settings)
+
+
+def test_the_cache_keeps_to_its_bound_and_drops_the_least_recently_used(s3_settings: Settings) -> None:
+    """Leaving a question trims the cache; what was used last stays. Unfinished files go too."""
+    lay(s3_settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
+    lay(s3_settings, [trade("MSFT", "2026-11-23 12:00", 2.0)], partition=1)
+    read_trades("AAPL", settings=s3_settings)
+    one = sum(status.st_size for status in cached(s3_settings).values())
+    os.utime(next(path for path in cached(s3_settings) if "AAPL" in path), (1, 1))
+    (s3_settings.lake.cache_dir / ".unfinished").write_bytes(b"half")
+    bounded = s3_settings.model_copy(update={"lake": s3_settings.lake.model_copy(update={"cache_max_bytes": one + 100})})
+    assert prices(bounded, "MSFT") == [2.0]
+    left = cached(bounded)
+    assert sum(status.st_size for status in left.values()) <= one + 100
+    assert any("MSFT" in path for path in left)
+    assert not any("AAPL" in path or "unfinished" in path for path in left)
+
+
+def test_files_in_use_are_not_trimmed_by_another_question(s3_settings: Settings) -> None:
+    """While one question reads, another that leaves removes nothing; the last to leave does."""
+    lay(s3_settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
+    tiny = s3_settings.model_copy(update={"lake": s3_settings.lake.model_copy(update={"cache_max_bytes": 0})})
+    with Lake(tiny) as lake:
+        (path,) = lake.files(lake.find("trades"))
+        assert prices(tiny) == [1.0]
+        assert path.exists()
+    assert not cached(tiny)
+
+
+def test_a_cache_folder_that_cannot_be_used_names_its_setting(s3_settings: Settings, tmp_path: Path) -> None:
+    """A file in the cache folder's place is a matter of configuration."""
+    (tmp_path / "file").write_text("")
+    bad = s3_settings.model_copy(
+        update={"lake": s3_settings.lake.model_copy(update={"cache_dir": tmp_path / "file" / "cache"})}
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_trades(settings=bad)
+    assert "lake.cache_dir" in (caught.value.hint or "")

@@ -1,0 +1,92 @@
+"""Lakes for tests: records laid down with the writer's own batches and claims, without a broker."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+
+from stockctl.clients.store import open_store
+from stockctl.conditions import updates_of
+from stockctl.lake.batch import OpenBatch
+from stockctl.lake.claims import Claim, Start, put_claim, put_start
+from stockctl.lake.layout import Layout, Table
+from stockctl.records import FeedEvent, Trade, encode
+from stockctl.sessions import parse_moment
+from stockctl.settings import Settings
+
+_numbers = itertools.count()
+
+
+def at(text: str) -> int:
+    """Milliseconds of an exchange time such as ``2026-11-23 09:30:00``."""
+    return parse_moment(text)
+
+
+def trade(symbol: str, moment: str | int, price: float, volume: float = 100.0, conditions: str = "1", **other: object) -> Trade:
+    """A trade, received 50 ms after its time unless ``ts_recv`` says otherwise; ids count up."""
+    ts = at(moment) if isinstance(moment, str) else moment
+    fields = {"id": f"{symbol}-{ts}-test00-{next(_numbers):08d}", "ts_recv": ts + 50, "source": "sim"} | other
+    return Trade(
+        symbol=symbol,
+        price=price,
+        volume=volume,
+        ts_event=ts,
+        conditions=conditions,
+        updates=updates_of(conditions),
+        **fields,
+    )
+
+
+def covered(symbols: str, since: str | int, until: str | int, kind: str = "covered", reason: str = "") -> FeedEvent:
+    """A feed event for the exchange times given."""
+    first, last = (at(moment) if isinstance(moment, str) else moment for moment in (since, until))
+    return FeedEvent(f"test00-{kind}-{next(_numbers):06d}", kind, first, last, symbols, reason, "test00", last, "sim")
+
+
+def lay(
+    settings: Settings,
+    records: Iterable[Trade] | Iterable[FeedEvent],
+    *,
+    table: Table = "trades",
+    partition: int = 0,
+    start: int = 0,
+    batches: int = 1,
+    compression: str = "gzip",
+    leave_out: Sequence[str] = (),
+) -> list[Claim]:
+    """Write ``records`` as ``batches`` claims of one partition from the offset ``start`` on; the claims.
+
+    Objects whose key contains one of ``leave_out`` are not put: a writer that died between its claim and its objects.
+    """
+    store = open_store(settings)
+    layout = Layout(table, settings.lake.timezone, "ticker" if table == "trades" else "none", compression)
+    same = {"cluster_id": "test", "topic_id": "", "topic": table, "table": table, "generation": 1, "partition": partition}
+    put_start(store, Start(**same, start=start, reason="first"))
+    held = list(records)
+    size = max(1, -(-len(held) // batches))
+    claims = []
+    for first in range(0, len(held), size):
+        chunk = held[first : first + size]
+        batch = OpenBatch(layout, 1, partition, start + first)
+        offsets = range(batch.start, batch.start + len(chunk))
+        batch.add(offsets, [encode(record) for record in chunk], chunk[-1].ts_recv)
+        built = batch.build(2)
+        claim = Claim(
+            **same,
+            nonce="test",
+            writer="test",
+            created="2026-11-23T00:00:00Z",
+            start=batch.start,
+            end=batch.end,
+            reason="age",
+            layout=layout,
+            last=batch.last,
+            rows=len(chunk),
+            gaps=0,
+            objects=[item.claimed for item in built],
+        )
+        claims.append(put_claim(store, claim))
+        for item in built:
+            if not any(part in item.claimed.key for part in leave_out):
+                store.put_new(item.claimed.key, item.data)
+    return claims

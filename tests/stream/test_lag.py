@@ -1,0 +1,84 @@
+"""Lag by group and partition."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
+from stockctl.settings import Settings
+from stockctl.stream.lag import Lag, read_lag
+from stockctl.stream.topics import apply
+from tests.conftest import wait_for
+
+
+@pytest.fixture
+def admin(settings: Settings) -> Admin:
+    """An admin of a cluster with the topics made and ten trades in one partition."""
+    admin = Admin(settings)
+    apply(admin, settings)
+    producer = Producer(settings)
+    producer.send(settings.topics.trades.name, [(b"{}", "AAPL")] * 10, time.time_ns() // 1_000_000, lambda *_: None)
+    assert producer.flush(10) == 0
+    return admin
+
+
+@pytest.fixture
+def full(admin: Admin, settings: Settings) -> Partition:
+    """The partition that holds the ten trades."""
+    offsets = admin.offsets(admin.partitions(settings.topics.trades.name))
+    return next(partition for partition, (_, end) in offsets.items() if end == 10)
+
+
+def commit(settings: Settings, admin: Admin, group: str, partition: Partition, offset: int) -> None:
+    consumer = Consumer(settings, group)
+    consumer.commit(partition, offset, "")
+    wait_for(lambda: admin.committed(group, [partition])[partition].offset == offset, "the commit")
+    consumer.close()
+
+
+def of(rows: list[Lag], partition: Partition) -> Lag:
+    return next(row for row in rows if (row.topic, row.partition) == partition)
+
+
+def test_a_group_without_commits_has_everything_from_the_start_to_read(
+    admin: Admin, settings: Settings, full: Partition
+) -> None:
+    group = settings.lake.group
+    rows = read_lag(admin, settings, [group])
+    assert {row.topic for row in rows} == {settings.topics.trades.name, settings.topics.feed_events.name}
+    assert of(rows, full) == Lag(group, full.topic, full.number, None, 0, 10, lag=10, lost=0)
+    assert sum(row.lag for row in rows) == 10
+
+
+def test_the_lag_is_what_lies_between_the_commit_and_the_end(admin: Admin, settings: Settings, full: Partition) -> None:
+    commit(settings, admin, settings.lake.group, full, 7)
+    assert of(read_lag(admin, settings, [settings.lake.group]), full)[3:] == (7, 0, 10, 3, 0)
+
+
+def test_what_retention_took_before_it_was_read_is_lost_and_no_lag(admin: Admin, settings: Settings, full: Partition) -> None:
+    commit(settings, admin, settings.lake.group, full, 2)
+    admin.delete_records({full: 6})
+    assert of(read_lag(admin, settings, [settings.lake.group]), full)[3:] == (2, 6, 10, 4, 4)
+
+
+def test_a_commit_beyond_the_end_is_no_negative_lag(admin: Admin, settings: Settings, full: Partition) -> None:
+    """As after a topic was made anew."""
+    commit(settings, admin, settings.lake.group, full, 99)
+    assert of(read_lag(admin, settings, [settings.lake.group]), full).lag == 0
+
+
+def test_without_names_every_group_that_read_a_topic_of_ours_is_shown(
+    admin: Admin, settings: Settings, full: Partition
+) -> None:
+    other = f"{settings.lake.group}-other"
+    commit(settings, admin, other, full, 4)
+    rows = read_lag(admin, settings)
+    assert {row.group for row in rows} == {settings.lake.group, other}
+    assert [row.lag for row in rows if row.group == other and row.partition == full.number] == [6]
+    assert {row.topic for row in rows if row.group == other} == {settings.topics.trades.name}
+
+
+def test_before_the_topics_are_made_there_is_no_lag(settings: Settings) -> None:
+    assert read_lag(Admin(settings), settings) == []

@@ -1,0 +1,138 @@
+"""Topics as the settings want them: made once, mended where they differ, never taken away."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from stockctl.checks import run
+from stockctl.clients.kafka import Admin, Producer
+from stockctl.settings import Settings, load
+from stockctl.stream.topics import Change, apply, checks, differences, listing, wanted
+from tests.conftest import clean_environment, own_names
+
+
+@pytest.fixture
+def admin(settings: Settings) -> Admin:
+    return Admin(settings)
+
+
+def changed(broker: str, folder: Path, **flags: object) -> Settings:
+    """The settings of the same test with other values; keywords are dotted settings with ``__``."""
+    more = {name.replace("__", "."): value for name, value in flags.items()}
+    return load(environ=clean_environment(), flags=own_names(broker, folder) | more)
+
+
+def by_thing(admin: Admin, settings: Settings) -> dict[str, tuple[str, str]]:
+    """What differs in the topic of trades: thing to (wanted, found)."""
+    name = settings.topics.trades.name
+    return {one.what: (one.wanted, one.found) for one in differences(admin, settings) if one.topic == name}
+
+
+def test_topics_are_made_as_the_settings_say(admin: Admin, settings: Settings) -> None:
+    assert [change.done for change in apply(admin, settings)] == ["made", "made", "made"]
+    for topic in wanted(settings):
+        info = admin.topic(topic.name)
+        assert info is not None
+        assert (info.partitions, info.replication) == (topic.partitions, topic.replication)
+        config = admin.topic_config(topic.name)
+        assert {key: config[key] for key in topic.config} == topic.config
+
+
+def test_the_configuration_is_what_the_pipeline_relies_on(settings: Settings) -> None:
+    trades, events, letters = wanted(settings)
+    assert trades.config == {
+        "retention.ms": "1800000",
+        "max.message.bytes": "1048588",
+        "message.timestamp.type": "CreateTime",
+        "cleanup.policy": "delete",
+    }
+    assert (trades.partitions, events.partitions, letters.partitions) == (3, 1, 1)
+    assert letters.config["retention.ms"] == "2592000000"
+
+
+def test_applying_again_changes_nothing(admin: Admin, settings: Settings) -> None:
+    apply(admin, settings)
+    assert differences(admin, settings) == []
+    assert [change.done for change in apply(admin, settings)] == ["kept", "kept", "kept"]
+
+
+def test_before_anything_is_made_each_topic_is_a_difference(admin: Admin, settings: Settings) -> None:
+    found = differences(admin, settings)
+    assert [(one.topic, one.what, one.found) for one in found] == [
+        (topic.name, "topic", "absent") for topic in wanted(settings)
+    ]
+
+
+def test_configuration_that_differs_is_named_and_set(admin: Admin, settings: Settings) -> None:
+    apply(admin, settings)
+    name = settings.topics.trades.name
+    admin.set_topic_config(name, {"retention.ms": "60000", "cleanup.policy": "compact", "segment.bytes": "1048576"})
+    assert by_thing(admin, settings) == {"retention.ms": ("1800000", "60000"), "cleanup.policy": ("delete", "compact")}
+    changes = apply(admin, settings)
+    assert changes[0] == Change(name, "changed", "retention.ms 60000 to 1800000, cleanup.policy compact to delete")
+    assert by_thing(admin, settings) == {}
+    assert admin.topic_config(name)["segment.bytes"] == "1048576", "what the settings do not speak of is left alone"
+
+
+def test_partitions_are_added_saying_that_keys_move(admin: Admin, settings: Settings, broker: str, tmp_path: Path) -> None:
+    apply(admin, settings)
+    more = changed(broker, tmp_path, topics__trades__partitions=5)
+    assert by_thing(admin, more) == {"partitions": ("5", "3")}
+    change = apply(admin, more)[0]
+    assert change.done == "changed"
+    assert "3 partitions to 5: keys move" in change.detail
+    assert by_thing(admin, more) == {}
+
+
+def test_partitions_are_never_taken_away(admin: Admin, settings: Settings, broker: str, tmp_path: Path) -> None:
+    apply(admin, settings)
+    fewer = changed(broker, tmp_path, topics__trades__partitions=2)
+    change = apply(admin, fewer)[0]
+    assert change.done == "left alone"
+    assert "set topics.trades.partitions = 3" in change.detail
+    assert len(admin.partitions(settings.topics.trades.name)) == 3
+    assert by_thing(admin, fewer) == {"partitions": ("2", "3")}, "it still differs, and diff says so"
+
+
+def test_another_replication_is_said_and_left_alone(admin: Admin, settings: Settings, broker: str, tmp_path: Path) -> None:
+    apply(admin, settings)
+    other = changed(broker, tmp_path, topics__trades__replication=3)
+    change = apply(admin, other)[0]
+    assert change.done == "left alone"
+    assert "replication 1 and not 3" in change.detail
+
+
+def test_records_survive_every_apply(admin: Admin, settings: Settings, broker: str, tmp_path: Path) -> None:
+    apply(admin, settings)
+    producer = Producer(settings)
+    producer.send(
+        settings.topics.trades.name, [(b"{}", f"S{n}") for n in range(20)], time.time_ns() // 1_000_000, lambda *_: None
+    )
+    assert producer.flush(10) == 0
+    apply(admin, changed(broker, tmp_path, topics__trades__partitions=4, topics__trades__retention="7d"))
+    assert listing(admin, settings)[0].records == 20
+
+
+def test_the_list_shows_what_is_there_and_what_is_not(admin: Admin, settings: Settings) -> None:
+    admin.create_topic(settings.topics.trades.name, 2, 1, {"retention.ms": "60000"})
+    trades, events, _ = listing(admin, settings)
+    assert tuple(trades) == (settings.topics.trades.name, 2, 1, 0, 60000)
+    assert tuple(events) == (settings.topics.feed_events.name, None, None, None, None)
+    names = [topic.topic for topic in listing(admin, settings, every=True)]
+    assert settings.topics.trades.name in names
+    assert settings.topics.feed_events.name not in names
+
+
+def test_the_check_of_topics_tells_absent_differing_and_sound(
+    admin: Admin, settings: Settings, broker: str, tmp_path: Path
+) -> None:
+    assert [(state, fix) for _, (_, state, fix, _) in run(checks(settings))] == [
+        ("fail", "`stockctl topics apply` makes it")
+    ] * 3
+    apply(admin, settings)
+    assert [finding.state for _, finding in run(checks(settings))] == ["ok"] * 3
+    trades, *_ = run(checks(changed(broker, tmp_path, topics__trades__retention="2h")))
+    assert (trades.finding.state, trades.finding.detail) == ("warn", "retention.ms 1800000 and not 7200000")

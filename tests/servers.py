@@ -1,0 +1,145 @@
+"""Servers that tests start, stop, kill and start again on the same data: Apache Kafka from Maven packages."""
+
+from __future__ import annotations
+
+import subprocess
+import uuid
+from pathlib import Path
+
+import pytest
+from platformdirs import user_cache_path
+
+from tests.conftest import free_port, listening, wait_for
+
+KAFKA_VERSION = "4.3.1"
+POM = f"""\
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>stockctl.tests</groupId><artifactId>kafka</artifactId><version>1</version>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{KAFKA_VERSION}</version></dependency>
+    <dependency>
+      <groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId><version>2.25.3</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+
+
+def kafka_jars() -> Path:
+    """The folder of Apache Kafka's jars, fetched by Maven once and kept in the user's cache."""
+    folder = user_cache_path("stockctl-tests") / f"kafka-{KAFKA_VERSION}"
+    complete = folder / "complete"
+    if not complete.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "pom.xml").write_text(POM)
+        command = ["mvn", "-B", "-q", "dependency:copy-dependencies", f"-DoutputDirectory={folder / 'jars'}"]
+        try:
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+        except FileNotFoundError:
+            pytest.fail("Apache Kafka comes from Maven packages, and there is no mvn: install maven and a JDK of 17 or newer")
+        assert done.returncode == 0, f"mvn could not fetch Kafka\n{done.stdout}\n{done.stderr}"
+        complete.touch()
+    return folder / "jars"
+
+
+class Kafka:
+    """Apache Kafka with one node (KRaft) in ``folder``: a plain listener, and one for SASL/SCRAM-SHA-256.
+
+    Whoever comes by the plain listener may do everything. Users of the other: ``stockctl`` may do everything, ``reader`` may only
+    look at topics and read them, ``guest`` nothing.
+    """
+
+    PASSWORDS = {"stockctl": "stockctl-password", "reader": "reader-password", "guest": "guest-password"}  # noqa: RUF012
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port, self.sasl_port, self._controller_port = free_port(), free_port(), free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self._properties = folder / "server.properties"
+        self._properties.write_text(self._configuration())
+        users = [
+            argument
+            for name, password in self.PASSWORDS.items()
+            for argument in ("--add-scram", f"SCRAM-SHA-256=[name={name},password={password}]")
+        ]
+        cluster = uuid.uuid4().hex[:22]
+        done = subprocess.run(
+            [*self._java(), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties), *users],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"cannot format Kafka's folder\n{done.stdout}\n{done.stderr}"
+
+    @property
+    def servers(self) -> str:
+        """Address of the plain listener."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def sasl_servers(self) -> str:
+        """Address of the listener that asks for a login."""
+        return f"127.0.0.1:{self.sasl_port}"
+
+    def start(self) -> None:
+        """Start on the data that is there, and wait until the broker takes connections."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self._java(), "kafka.Kafka", str(self._properties)], stdout=log, stderr=subprocess.STDOUT
+            )
+        wait_for(lambda: self._answers() or self.process.poll() is not None, "Apache Kafka", 90)  # type: ignore[union-attr]
+        assert self.process.poll() is None, (self.folder / "log").read_text()[-5000:]
+
+    def stop(self) -> None:
+        """Stop it as an operator would, and wait until it is gone."""
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.kill()
+            self.process = None
+
+    def kill(self) -> None:
+        """Kill it at once (SIGKILL): what it had not written is lost to it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def restart(self) -> None:
+        """Stop and start on the same data and ports."""
+        self.stop()
+        self.start()
+
+    def _answers(self) -> bool:
+        return listening(self.port) and listening(self.sasl_port)
+
+    def _java(self) -> list[str]:
+        return ["java", "-Xms256m", "-Xmx512m", "-cp", f"{kafka_jars()}/*"]
+
+    def _configuration(self) -> str:
+        listeners = f"PLAINTEXT://{self.servers},SASL://{self.sasl_servers}"
+        return f"""\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{self._controller_port}
+listeners={listeners},CONTROLLER://127.0.0.1:{self._controller_port}
+advertised.listeners={listeners}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+sasl.enabled.mechanisms=SCRAM-SHA-256
+listener.name.sasl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:stockctl
+log.dirs={self.folder / "data"}
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=3
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+"""

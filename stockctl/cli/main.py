@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from stockctl import __version__
-from stockctl.cli import config, local, topics
+from stockctl.cli import config, consume, lake, local, topics
 from stockctl.cli.context import Globals
 from stockctl.cli.doctor import doctor
 from stockctl.cli.output import say
@@ -29,6 +29,8 @@ app = typer.Typer(
 app.add_typer(config.app, name="config")
 app.add_typer(local.app, name="local")
 app.add_typer(topics.app, name="topics")
+app.add_typer(consume.app, name="consume")
+app.add_typer(lake.app, name="lake")
 app.command()(doctor)
 app.command()(produce)
 app.command()(sim)

@@ -46,6 +46,8 @@ __all__ = [
     "describe_error",
 ]
 
+log = logging.getLogger("stockctl.kafka")
+
 Result = TypeVar("Result")
 
 _UNREACHABLE = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
@@ -279,6 +281,7 @@ class Consumer:
                 "queued.min.messages": 100_000,
                 "fetch.wait.max.ms": 100,
                 "error_cb": self._watched.on_error,
+                "on_commit": self._committed,
             }
             | overrides,
         )
@@ -313,16 +316,14 @@ class Consumer:
     def restart(self, partition: Partition, offset: int) -> None:
         """Read an assigned partition from ``offset`` on; also after an error has stopped it."""
         at = [TopicPartition(partition.topic, partition.number, offset)]
+        # A pause would outlast the new assignment.
+        self._consumer.resume(at)
         self._consumer.incremental_unassign(at)
         self._consumer.incremental_assign(at)
 
     def pause(self, partition: Partition) -> None:
-        """Deliver nothing more from ``partition`` until ``resume``."""
+        """Deliver nothing more from ``partition`` until ``restart``."""
         self._consumer.pause([TopicPartition(partition.topic, partition.number)])
-
-    def resume(self, partition: Partition) -> None:
-        """Deliver from ``partition`` again."""
-        self._consumer.resume([TopicPartition(partition.topic, partition.number)])
 
     def offsets(self, partition: Partition, *, timeout: float = 10.0) -> Offsets:
         """First and end offset that the broker holds now."""
@@ -340,15 +341,16 @@ class Consumer:
         return {Partition(item.topic, item.partition): Committed(max(item.offset, -1), item.metadata or "") for item in found}
 
     def commit(self, partition: Partition, offset: int, metadata: str) -> None:
-        """Commit ``offset`` with ``metadata``. StockctlError when the group has moved on."""
+        """Begin to commit ``offset`` with ``metadata``; a failure is logged. ``close`` waits for commits under way."""
         at = TopicPartition(partition.topic, partition.number, offset, metadata=metadata)
+        try:
+            self._consumer.commit(offsets=[at], asynchronous=True)
+        except KafkaException as error:
+            log.warning("%s", describe_error(error.args[0], self._settings, f"commit {partition.topic}/{partition.number}"))
 
-        def committing() -> None:
-            for item in self._consumer.commit(offsets=[at], asynchronous=False) or []:
-                if item.error is not None:
-                    raise KafkaException(item.error)
-
-        self._call(f"commit {partition.topic}/{partition.number} at {offset}", committing)
+    def _committed(self, error: KafkaError | None, _partitions: object) -> None:
+        if error is not None:
+            log.warning("%s", describe_error(error, self._settings, "commit"))
 
     def known_end(self, partition: Partition) -> int:
         """The end offset that the newest fetch told, −1 while there was none; asks nobody."""

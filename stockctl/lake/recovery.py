@@ -56,7 +56,7 @@ def _names(committed: Committed, claim: Claim) -> bool:
     return committed.offset == claim.end and committed.metadata == commit_metadata(claim)
 
 
-def _hint(committed: Committed) -> str | None:
+def hinted_claim(committed: Committed) -> str | None:
     """The claim that the committed offset names: listing can begin behind it."""
     try:
         found = msgspec.json.decode(committed.metadata or "{}")
@@ -78,7 +78,7 @@ class Recovery:
             start = self._open(topic, number, 1, offsets.start, "first")
         if start.cluster_id != topic.cluster_id:
             raise StockctlError(
-                f"the lake at {self._store.url} was written from the Kafka cluster {start.cluster_id}; this is {topic.cluster_id}",
+                f"the lake at {self._store.url} is of the Kafka cluster {start.cluster_id}, and this is {topic.cluster_id}",
                 hint="correct kafka.bootstrap_servers, or use another lake.url: offsets of two clusters can't be told apart",
             )
         newest = self._newest(start, committed)
@@ -104,7 +104,7 @@ class Recovery:
         return self._position(start, newest, offsets, committed)
 
     def _newest(self, start: Start, committed: Committed) -> Claim | None:
-        return claims.newest_claim(self._store, start, _hint(committed))
+        return claims.newest_claim(self._store, start, hinted_claim(committed))
 
     def _open(self, topic: Topic, number: int, generation: int, at: int, reason: str) -> Start:
         start = Start(

@@ -1,0 +1,40 @@
+"""``stockctl consume``: from Kafka into the stores."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from stockctl.cli.context import settings_of
+
+app = typer.Typer(no_args_is_help=True, help="Write what streams through Kafka into a store.")
+
+
+@app.command()
+def s3(
+    ctx: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="Stop at the end of the topics.")] = False,
+    max_age: Annotated[str | None, typer.Option(help="Cut a batch this long after its first record, such as 5m.")] = None,
+    max_bytes: Annotated[str | None, typer.Option(help="Cut a batch at this size, such as 64MB.")] = None,
+    max_records: Annotated[int | None, typer.Option(min=1, help="Cut a batch at this many records.")] = None,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Go on behind records that Kafka no longer holds, and note the loss for ever.")
+    ] = False,
+    health_port: Annotated[int | None, typer.Option(help="Serve /healthz and /metrics here.")] = None,
+) -> None:
+    """Write trades and feed events into the lake, each exactly once.
+
+    Example: stockctl consume s3 --once
+    """
+    from stockctl.cli.output import say
+    from stockctl.lake.writer import LakeWriter
+    from stockctl.roles import running
+
+    flags = {"lake.max_age": max_age, "lake.max_bytes": max_bytes, "lake.max_records": max_records}
+    settings = settings_of(ctx, flags)
+    with running(settings, health_port=health_port) as role:
+        writer = LakeWriter(settings, role, once=once, accept_loss=accept_loss)
+        writer.run()
+    rejected = f", {writer.rejected} records to {settings.topics.dead_letters.name}" if writer.rejected else ""
+    say(f"wrote {writer.rows} rows to {settings.lake.url}{rejected}")

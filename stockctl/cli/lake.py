@@ -1,0 +1,73 @@
+"""``stockctl lake``: what the lake holds, and whether it is whole."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from stockctl.cli.context import settings_of
+from stockctl.cli.output import Format, OutputOption, progress, say, write_rows
+from stockctl.errors import UnhealthyError
+
+app = typer.Typer(no_args_is_help=True, help="Look into the lake and prove that it is whole.")
+
+
+@app.command("list")
+def list_(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+    """List what the lake holds, a line a table, date and ticker.
+
+    Example: stockctl lake list
+    """
+    from zoneinfo import ZoneInfo
+
+    from stockctl.clients.store import open_store
+    from stockctl.lake.listing import Holding, holdings
+    from stockctl.sessions import from_ms
+
+    settings = settings_of(ctx)
+    zone = ZoneInfo(settings.timezone)
+    found = holdings(open_store(settings))
+    rows = (
+        holding._asdict() | {"ts_min": from_ms(holding.ts_min, zone), "ts_max": from_ms(holding.ts_max, zone)}
+        for holding in found
+    )
+    write_rows(rows, output, Holding._fields)
+    if not found:
+        say(f"the lake at {settings.lake.url} is empty")
+
+
+@app.command()
+def verify(
+    ctx: typer.Context,
+    deep: Annotated[bool, typer.Option("--deep", help="Read every object: hashes, rows, ids that occur twice.")] = False,
+    output: OutputOption = Format.table,
+) -> None:
+    """Prove that every claimed record is in the lake once; exit 10 and name what is not.
+
+    Example: stockctl lake verify --deep
+    """
+    from stockctl.clients.store import open_store
+    from stockctl.lake.verify import Finding
+    from stockctl.lake.verify import verify as check
+    from stockctl.units import format_size
+
+    settings = settings_of(ctx)
+    with progress("reading objects") as bar:
+        task = bar.add_task("objects", total=None)
+        report = check(
+            open_store(settings), deep=deep, advance=lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    write_rows(
+        (finding._asdict() for finding in report.findings), output, Finding._fields if output is not Format.table else None
+    )
+    say(
+        f"{report.partitions} partitions, {report.claims} claims, {report.objects} objects of {format_size(report.bytes)}, "
+        f"{report.rows} rows{', each read' if deep else ''}, {report.rejected} records in the dead letters"
+    )
+    wrong = sum(finding.wrong for finding in report.findings)
+    if wrong:
+        raise UnhealthyError(
+            f"{wrong} findings in the lake at {settings.lake.url}", hint="docs/reliability.md tells what each kind means"
+        )
+    say(f"the lake at {settings.lake.url} is whole")

@@ -1,0 +1,55 @@
+"""The lake's rows of ``stockctl status``: how old its newest claims are and where they end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+
+from stockctl.checks import PROBE_WAIT, Check, Finding
+from stockctl.clients.kafka import Admin, Committed, Partition
+from stockctl.clients.store import Store, open_store
+from stockctl.errors import StockctlError
+from stockctl.lake.claims import Claim, newest_claim, newest_start
+from stockctl.lake.layout import LOG, TABLES, Table
+from stockctl.lake.recovery import hinted_claim
+from stockctl.settings import Settings
+from stockctl.units import format_duration
+
+
+def overview(settings: Settings) -> list[Check]:
+    """A row for each table of the lake."""
+    return [Check(f"lake {table}", partial(_newest, settings, table)) for table in TABLES]
+
+
+def _newest(settings: Settings, table: Table) -> Finding:
+    store = open_store(settings)
+    generations = store.folders(f"{LOG}/{table}")
+    numbers = sorted({int(name) for generation in generations for name in store.folders(f"{LOG}/{table}/{generation}")})
+    topic = settings.topics.trades.name if table == "trades" else settings.topics.feed_events.name
+    committed = _committed(settings, [Partition(topic, number) for number in numbers])
+    claims = [
+        claim for number in numbers if (claim := _newest_of(store, table, number, committed.get(Partition(topic, number))))
+    ]
+    if not claims:
+        return Finding(f"empty: {store.url}", "warn", "`stockctl consume s3` fills it")
+    newest = max(claims, key=lambda claim: claim.created)
+    age = (datetime.now(UTC) - datetime.fromisoformat(newest.created)).total_seconds()
+    ends = ", ".join(f"{claim.partition} to {claim.end}" for claim in claims)
+    return Finding(
+        f"newest claim {format_duration(max(0.0, age))} ago, {newest.rows} rows cut by {newest.reason}; partitions {ends}"
+    )
+
+
+def _newest_of(store: Store, table: Table, number: int, committed: Committed | None) -> Claim | None:
+    start = newest_start(store, table, number)
+    return start and newest_claim(store, start, hinted_claim(committed) if committed else None)
+
+
+def _committed(settings: Settings, partitions: list[Partition]) -> dict[Partition, Committed]:
+    """What the writer's group has committed. It only shortens the listing of the log, so the lake is shown without it too."""
+    try:
+        admin = Admin(settings)
+        admin.wait(PROBE_WAIT)
+        return admin.committed(settings.lake.group, partitions) if partitions else {}
+    except StockctlError:
+        return {}

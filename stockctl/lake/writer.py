@@ -1,0 +1,385 @@
+"""``consume s3``: from Kafka into the lake, each record exactly once.
+
+One loop polls Kafka and fills an open batch a partition. A batch that is due is stored beside the loop (``upload``), then its
+end is committed. What decides is the claim log, never the committed offset: see ``docs/reliability.md``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from operator import methodcaller
+
+from prometheus_client import Counter, Gauge
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, stop_when_event_set, wait_random_exponential
+
+from stockctl.clients.kafka import Admin, Consumer, Event, Message, Partition
+from stockctl.clients.store import open_store
+from stockctl.errors import StockctlError, UnreachableError
+from stockctl.lake.claims import CutReason
+from stockctl.lake.layout import TABLES, Layout, Table
+from stockctl.lake.partition import Reading
+from stockctl.lake.probe import Probe
+from stockctl.lake.recovery import Plan, Recovery, Topic, commit_metadata
+from stockctl.lake.rejected import DeadLetters
+from stockctl.lake.upload import Stored, Taken, TopicChangedError, Uploads
+from stockctl.roles import Role
+from stockctl.settings import Settings
+from stockctl.units import format_duration
+
+log = logging.getLogger("stockctl.lake")
+
+CHUNK = 10_000
+"""Messages asked for at a time: enough that the calls into librdkafka cost little, few enough to keep limits."""
+LEAVE_WITHIN = 8.0
+"""Seconds that unfinished uploads get after a signal; the rest of the ten is for leaving the group."""
+
+ROWS = Counter("stockctl_lake_rows_total", "Rows written to the lake", ["table"])
+REJECTED = Counter("stockctl_lake_rejected_total", "Records sent to the dead letters by the lake writer", ["table"])
+CLAIMS = Counter("stockctl_lake_claims_total", "Batches written to the lake", ["table", "reason"])
+LAG = Gauge("stockctl_lake_lag_records", "Records in the topic that are not in the lake yet", ["table"])
+SECONDS = Gauge("stockctl_lake_batch_seconds", "Time that the newest batch took to store", ["table"])
+
+
+class LakeWriter:
+    """Writes the topics of trades and feed events into the lake until told to stop, or with ``once`` to the topics' end."""
+
+    def __init__(self, settings: Settings, role: Role, *, once: bool = False, accept_loss: bool = False) -> None:
+        self._settings, self._role, self._once = settings, role, once
+        self._tables: dict[str, Table] = {
+            settings.topics.trades.name: "trades",
+            settings.topics.feed_events.name: "feed_events",
+        }
+        self._layouts = {
+            table: Layout(
+                table,
+                settings.lake.timezone,
+                settings.lake.partition_by if table == "trades" else "none",
+                settings.lake.compression,
+            )
+            for table in TABLES
+        }
+        self._admin = Admin(settings)
+        store = open_store(settings)
+        writer = f"{socket.gethostname()}-{os.getpid()}"
+        self._probe = Probe(settings)
+        self._recovery = Recovery(store, self._probe, writer=writer, accept_loss=accept_loss)
+        self._uploads = Uploads(store, settings, self._admin, DeadLetters(settings), writer=writer)
+        self._jobs = ThreadPoolExecutor(4, thread_name_prefix="upload")
+        self._readings: dict[Partition, Reading] = {}
+        self._assigned = False
+        self._rows = self._rejected = 0
+        self._last_object = "none yet"
+        self._consumer = Consumer(settings, settings.lake.group, **({"enable.partition.eof": True} if once else {}))
+        role.health = lambda: self._uploads.trouble or (None if self._assigned else "has not joined its group yet")
+
+    @property
+    def rows(self) -> int:
+        """Rows written to the lake so far."""
+        return self._rows
+
+    @property
+    def rejected(self) -> int:
+        """Records sent to the dead letters so far."""
+        return self._rejected
+
+    def run(self) -> None:
+        """Write until told to stop, or to the end. StockctlError when going on would lose or double a record."""
+        self._admin.wait(say=log.warning)
+        for topic in self._tables:
+            if self._admin.topic(topic) is None:
+                raise StockctlError(f"there is no topic {topic}", hint="`stockctl topics apply` makes the topics")
+        self._consumer.subscribe(list(self._tables), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
+        try:
+            self._loop()
+            self._drain("end" if self._once and not self._role.stop.is_set() else "stop")
+        finally:
+            self._uploads.close()
+            self._jobs.shutdown()
+            self._consumer.close()
+            self._probe.close()
+
+    def _loop(self) -> None:
+        # A process that was frozen may have lost its partitions, and its topic may have changed, without having been told.
+        frozen_after = self._settings.kafka.session_timeout / 2
+        polled = logged = time.monotonic()
+        rows = 0
+        while not self._role.stop.is_set():
+            messages = self._consumer.consume(CHUNK, 0.2)
+            now = time.monotonic()
+            if now - polled > frozen_after and self._readings:
+                log.warning("paused for %s: each partition is looked at anew", format_duration(now - polled))
+                self._restart(list(self._readings))
+            else:
+                self._take(messages)
+            polled = time.monotonic()
+            self._reap()
+            self._cut_due(now)
+            if now - logged >= self._settings.log.every:
+                self._tell((self._rows - rows) / (now - logged))
+                logged, rows = now, self._rows
+            if self._once and self._finished():
+                return
+
+    # Assignment
+
+    def _assign(self, partitions: list[Partition]) -> dict[Partition, int]:
+        self._assigned = True
+        starts = self._plan(partitions)
+        if partitions:
+            log.info("assigned %s", ", ".join(f"{p.topic}/{p.number} from {offset}" for p, offset in sorted(starts.items())))
+        return starts
+
+    def _plan(self, partitions: list[Partition]) -> dict[Partition, int]:
+        """Fresh readings for ``partitions``, with the offsets to read them from."""
+        if not partitions:
+            return {}
+        cluster = self._admin.cluster_id()
+        committed = self._consumer.committed(partitions)
+        offsets = self._admin.offsets(partitions)
+        topics = {}
+        for name in {p.topic for p in partitions}:
+            info = self._admin.topic(name)
+            if info is None:
+                raise StockctlError(f"the topic {name} is gone", hint="`stockctl topics apply` makes it anew")
+            topics[name] = Topic(cluster, info, self._tables[name])
+
+        def planned(partition: Partition) -> Reading:
+            topic = topics[partition.topic]
+            plan = self._patiently(
+                lambda: self._recovery.plan(topic, partition.number, offsets[partition], committed[partition])
+            )
+            return Reading(partition, plan, self._layouts[self._tables[partition.topic]])
+
+        with ThreadPoolExecutor(8, thread_name_prefix="plan") as pool:
+            for reading in pool.map(planned, partitions):
+                self._readings[reading.partition] = reading
+                if reading.repeat is not None:
+                    log.info("repeating the newest claim %s, which may be unfinished", reading.repeat.key)
+        return {partition: self._readings[partition].read_from for partition in partitions}
+
+    def _patiently(self, call: Callable[[], Plan]) -> Plan:
+        """Wait for the store, but not for ever: a role that can't begin should say so and leave."""
+        retrying = Retrying(
+            retry=retry_if_exception_type(UnreachableError),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
+            stop=stop_after_delay(self._settings.lake.store_wait) | stop_when_event_set(self._role.stop),
+            reraise=True,
+        )
+        return retrying(call)
+
+    def _revoke(self, partitions: list[Partition]) -> None:
+        for partition in partitions:
+            # Unclaimed records are dropped: the next owner reads them. An upload under way goes on: it can only repeat lines.
+            self._readings.pop(partition, None)
+        if partitions:
+            log.info("gave up %s", ", ".join(f"{p.topic}/{p.number}" for p in sorted(partitions)))
+
+    def _restart(self, partitions: list[Partition]) -> None:
+        for partition, offset in self._plan(partitions).items():
+            self._consumer.restart(partition, offset)
+
+    # Records
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        for (topic, number), run in groupby(messages, key=_place):
+            reading = self._readings.get(Partition(topic, number))
+            records = list(run)
+            if reading is None or reading.stopped:
+                continue
+            if any(map(_error, records)):
+                records = self._take_events(records, reading)
+            if records:
+                self._add(reading, records)
+
+    def _take_events(self, messages: list[Message], reading: Reading) -> list[Message]:
+        """Handle what is no record; the records among ``messages`` that are left to take."""
+        records: list[Message] = []
+        for message in messages:
+            if message.error() is None:
+                records.append(message)
+                continue
+            event = self._consumer.event(message, "read the topics")
+            if event is Event.end:
+                self._add(reading, records)
+                records = []
+                reading.read_to_end = not reading.stopped
+            elif event is Event.out_of_range:
+                log.warning("%s/%d no longer holds offset %d", *reading.partition, reading.read_from)
+                self._restart([reading.partition])
+                return []
+            else:
+                log.warning("%s", event)
+        return records
+
+    def _add(self, reading: Reading, records: list[Message]) -> None:
+        if not records or reading.stopped:
+            return
+        offsets = list(map(_offset, records))
+        first = reading.first_new(offsets)
+        if first is None:
+            log.warning("%s/%d delivered offset %d out of turn: it is looked at anew", *reading.partition, offsets[0])
+            self._restart([reading.partition])
+            return
+        reading.read_to_end = False
+        limit = self._settings.lake.max_records
+        while first < len(offsets):
+            batch, repeat = reading.batch, reading.repeat
+            if repeat is None and batch.records >= limit:
+                if reading.upload is not None:
+                    self._stop(reading)
+                    return
+                self._start_upload(reading, "records")
+                continue
+            refuse = None if repeat is None else frozenset(item.offset for item in repeat.rejected)
+            last = min(len(offsets), first + limit - batch.records) if repeat is None else bisect_left(offsets, repeat.end)
+            if first < last:
+                values = list(map(_value, records[first:last]))
+                batch.add(offsets[first:last], values, records[last - 1].timestamp()[1], refuse)
+                reading.took(offsets[last - 1])
+            first = last
+            if repeat is not None and (first < len(offsets) or batch.end >= repeat.end):
+                self._start_upload(reading, repeat.reason)
+
+    def _stop(self, reading: Reading) -> None:
+        self._consumer.pause(reading.partition)
+        reading.stop()
+
+    # Cutting
+
+    def _cut_due(self, now: float) -> None:
+        lake = self._settings.lake
+        held = sum(reading.batch.bytes + reading.uploading for reading in self._readings.values())
+        idle = [r for r in self._readings.values() if r.upload is None and r.repeat is None and r.batch.records]
+        for reading in idle:
+            batch = reading.batch
+            reason: CutReason | None = None
+            if batch.bytes >= lake.max_bytes:
+                reason = "bytes"
+            elif batch.records >= lake.max_records:
+                reason = "records"
+            elif batch.objects >= lake.max_objects:
+                reason = "objects"
+            elif now - batch.opened >= lake.max_age:
+                reason = "age"
+            if reason is not None:
+                self._start_upload(reading, reason)
+        if held >= lake.buffer:
+            waiting = [reading for reading in idle if reading.upload is None]
+            if waiting:
+                self._start_upload(max(waiting, key=lambda reading: reading.batch.bytes), "buffer")
+        for reading in self._readings.values():
+            full = reading.batch.bytes >= lake.max_bytes or reading.batch.records >= lake.max_records
+            wait = reading.upload is not None and (full or held >= lake.buffer)
+            if wait and not reading.stopped:
+                self._stop(reading)
+            elif reading.stopped and not wait:
+                self._consumer.restart(reading.partition, reading.resume_from())
+
+    def _start_upload(self, reading: Reading, reason: CutReason) -> None:
+        batch, repeat = reading.batch, reading.repeat
+        reading.uploading = batch.bytes
+        reading.upload = self._jobs.submit(self._uploads.store, batch, reading.start, reason, repeat)
+        reading.open(repeat.end if repeat is not None else batch.end)
+
+    def _reap(self) -> None:
+        for reading in list(self._readings.values()):
+            if reading.upload is None or not reading.upload.done():
+                continue
+            upload, reading.upload, reading.uploading = reading.upload, None, 0
+            try:
+                outcome = upload.result()
+            except TopicChangedError as error:
+                log.warning("%s", error)
+                self._restart([reading.partition])
+                continue
+            if isinstance(outcome, Taken) and outcome.claim.reason == "lost":
+                self._restart([reading.partition])
+            elif isinstance(outcome, Taken):
+                log.info("another writer holds %s: repeating it", outcome.claim.key)
+                reading.follow(outcome.claim)
+                self._consumer.restart(reading.partition, reading.read_from)
+            else:
+                self._commit(reading, outcome)
+
+    def _commit(self, reading: Reading, stored: Stored) -> None:
+        claim = stored.claim
+        self._rows += claim.rows
+        self._rejected += len(claim.rejected)
+        ROWS.labels(claim.table).inc(claim.rows)
+        REJECTED.labels(claim.table).inc(len(claim.rejected))
+        CLAIMS.labels(claim.table, claim.reason).inc()
+        SECONDS.labels(claim.table).set(stored.seconds)
+        if claim.objects:
+            self._last_object = claim.objects[-1].key
+        log.info(
+            "%s g%d/%d [%d, %d): %d rows in %d objects%s, cut by %s, stored in %s",
+            claim.table,
+            claim.generation,
+            claim.partition,
+            claim.start,
+            claim.end,
+            claim.rows,
+            len(claim.objects),
+            f", {len(claim.rejected)} to the dead letters" if claim.rejected else "",
+            claim.reason,
+            format_duration(stored.seconds),
+        )
+        # The log holds the truth: should the commit fail, the next start repeats this claim, which changes nothing.
+        self._consumer.commit(reading.partition, claim.end, commit_metadata(claim))
+
+    # The end
+
+    def _finished(self) -> bool:
+        """Whether every assigned partition has been read to its end."""
+        return self._assigned and all(r.read_to_end and r.repeat is None for r in self._readings.values())
+
+    def _drain(self, reason: CutReason) -> None:
+        """Store every open batch and wait for the uploads, bounded once a signal asked to leave."""
+        deadline = time.monotonic() + LEAVE_WITHIN
+        while True:
+            self._reap()
+            for reading in self._readings.values():
+                if reading.upload is None and reading.repeat is None and reading.batch.records:
+                    self._start_upload(reading, reason)
+            open_uploads = [r.upload for r in self._readings.values() if r.upload is not None]
+            if not open_uploads:
+                return
+            if self._role.stop.is_set() and time.monotonic() > deadline:
+                log.warning("left %d batches unfinished: the next start repeats or reads them", len(open_uploads))
+                return
+            # Polling keeps the partitions while the uploads run; whatever it delivers is read again by the next start.
+            for reading in self._readings.values():
+                if not reading.stopped:
+                    self._stop(reading)
+            self._consumer.consume(1, 0.05)
+
+    def _tell(self, rate: float) -> None:
+        lag = dict.fromkeys(self._tables.values(), 0)
+        for reading in self._readings.values():
+            lag[reading.table] += max(0, self._consumer.known_end(reading.partition) - reading.batch.end)
+        for table, records in lag.items():
+            LAG.labels(table).set(records)
+        log.info(
+            "%.0f rows/s, %d rows in all, lag %d, %d partitions, last object %s",
+            rate,
+            self._rows,
+            sum(lag.values()),
+            len(self._readings),
+            self._last_object,
+        )
+
+
+_error: Callable[[Message], object] = methodcaller("error")
+_offset: Callable[[Message], int] = methodcaller("offset")
+_value: Callable[[Message], bytes | None] = methodcaller("value")
+
+
+def _place(message: Message) -> tuple[str, int]:
+    return message.topic(), message.partition()

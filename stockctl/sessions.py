@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
+from time import time_ns
 from typing import Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
@@ -40,6 +41,11 @@ class Session(NamedTuple):
 def to_ms(moment: datetime) -> int:
     """Milliseconds since the epoch of an aware ``moment``, rounded down."""
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def now_ms() -> int:
+    """Now, in milliseconds since the epoch."""
+    return time_ns() // 1_000_000
 
 
 def from_ms(ms: int, zone: ZoneInfo = EXCHANGE_ZONE) -> datetime:

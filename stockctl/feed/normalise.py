@@ -65,7 +65,6 @@ class Frame(NamedTuple):
     trades: list[Trade]
     dead_letters: list[DeadLetter]
     message: str = ""
-    repeated: bool = False
 
     @property
     def rows(self) -> int:
@@ -90,6 +89,8 @@ class Normaliser:
         self._shift = 0
         self.symbols: set[str] = set()
         """Symbols of all trades so far."""
+        self.repeated_frames = 0
+        """Trade frames that came again, dropped or not."""
         self._drop_repeated = drop_repeated_frames
         self._updates: dict[str, str] = {}
         self._reported: set[str] = set()
@@ -109,11 +110,10 @@ class Normaliser:
         try:
             wire = _decode(text)
             if wire.type == "trade" and wire.data is not msgspec.UNSET:
-                repeated = text in self._recent
+                if text in self._recent and self._is_dropped(len(wire.data)):
+                    return Frame("trade", [], [])
                 self._recent.append(text)
-                if repeated and self._drop_repeated:
-                    return Frame("trade", [], [], repeated=True)
-                return Frame("trade", self._trades(wire.data, ts_recv), [], repeated=repeated)
+                return Frame("trade", self._trades(wire.data, ts_recv), [])
             if wire.type == "ping":
                 return Frame("ping", [], [])
             if wire.type == "error":
@@ -121,6 +121,18 @@ class Normaliser:
         except (*_NO_FRAME, _AbsurdRowError):
             pass
         return self._apart(text, ts_recv, origin or self.token)
+
+    def _is_dropped(self, rows: int) -> bool:
+        """Count a frame that came again, and tell whether it is to be dropped."""
+        if not self.repeated_frames:
+            log.warning(
+                "the feed sent a frame again; such frames are %s (finnhub.drop_repeated_frames)",
+                "dropped" if self._drop_repeated else "kept",
+            )
+        self.repeated_frames += 1
+        if self._drop_repeated:
+            self.rows += rows
+        return self._drop_repeated
 
     def _trades(self, rows: list[_Row], ts_recv: int) -> list[Trade]:
         """The trades of rows that are all good, or _AbsurdRowError with nothing counted."""

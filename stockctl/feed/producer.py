@@ -3,15 +3,53 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 
-from stockctl.clients.kafka import Admin
-from stockctl.feed.publisher import check_topics
+from stockctl.clients.finnhub import feed_token
+from stockctl.clients.kafka import Admin, UnknownTopicError
+from stockctl.errors import RefusedError, StockctlError
+from stockctl.feed.normalise import Normaliser
+from stockctl.feed.publisher import Publisher, check_topics
 from stockctl.feed.replay import Replay
+from stockctl.feed.report import Report
+from stockctl.feed.session import FeedSession, Received
+from stockctl.feed.spool import EventSpool
+from stockctl.feed.tracker import Tracker
+from stockctl.records import FeedEvent
 from stockctl.roles import Role
-from stockctl.settings import Settings
+from stockctl.settings import Settings, require
+from stockctl.units import format_duration
 
 log = logging.getLogger("stockctl.produce")
+
+COVERED_EVERY = 10.0
+"""Seconds between two ``covered`` events of a connection."""
+KAFKA_LATE = 30.0
+"""Seconds without an acknowledgement, though messages wait, that the health port tells as a trouble."""
+LEAVE_WITHIN = 9.0
+"""Seconds from the signal to stop until the process has left, flushed."""
+
+
+def produce_live(settings: Settings, role: Role, *, seconds: float | None = None) -> str:
+    """Put the feed's trades into Kafka until ``role.stop`` is set, or for ``seconds``; what was done, in words.
+
+    Raises ConfigError without symbols or, for Finnhub's own address, without a key; UnreachableError if there is no broker
+    within ``kafka.connect_wait``; RefusedError for a wrong key; StockctlError when messages were lost at the end.
+    """
+    symbols = require(settings, "symbols")
+    feed_token(settings)
+    _wait_for_kafka(settings)
+    pipeline = _Pipeline(settings, symbols, role)
+    timer = threading.Timer(seconds, role.stop.set) if seconds is not None else None
+    if timer is not None:
+        timer.daemon = True
+        timer.start()
+    try:
+        return pipeline.run()
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 def produce_replay(
@@ -27,12 +65,92 @@ def produce_replay(
     )
 
 
-def produce_live(settings: Settings, role: Role, *, seconds: float | None = None) -> str:
-    """Feed into Kafka."""
-    raise NotImplementedError
-
-
 def _wait_for_kafka(settings: Settings) -> None:
     admin = Admin(settings)
     admin.wait(say=log.warning)
     check_topics(settings, admin)
+
+
+class _Pipeline:
+    """The live way: session → normaliser → Kafka, with coverage told beside it."""
+
+    def __init__(self, settings: Settings, symbols: list[str], role: Role) -> None:
+        self._role = role
+        # For ever: while Kafka is away rows wait until the buffer is full, and after that the newest are dropped.
+        self._publisher = Publisher(settings, delivery_timeout=0)
+        self._spool = EventSpool(settings, self._publisher)
+        self._normaliser = Normaliser(settings.finnhub.source, drop_repeated_frames=settings.finnhub.drop_repeated_frames)
+        self._session = FeedSession(settings, symbols, self._normaliser, role.stop)
+        self._tracker = Tracker(self._publisher.stretch)
+        self._report = Report(settings, self._session, self._normaliser, self._publisher, self._spool)
+        role.health = self._trouble
+
+    def run(self) -> str:
+        covered_at = ticked_at = time.monotonic()
+        try:
+            with self._report:
+                for happening in self._session.run():
+                    if isinstance(happening, Received):
+                        stretch = self._tracker.received(happening.ts_recv)
+                        self._publisher.publish(happening.frame, happening.ts_recv, stretch)
+                        self._report.received(happening)
+                    elif isinstance(happening, FeedEvent):
+                        self._take(happening)
+                    now = time.monotonic()
+                    if happening is None or now - ticked_at > 1:
+                        ticked_at = now
+                        self._tick()
+                    if now - covered_at > COVERED_EVERY:
+                        covered_at = now
+                        self._tell_coverage()
+        finally:
+            left = self._leave()
+        if left:
+            raise StockctlError(
+                f"{left} messages were not delivered: {self._publisher.trouble or 'Kafka did not answer in time'}",
+                hint="their time shows as a gap; `stockctl doctor`",
+            )
+        if not self._session.connections and self._session.last_error is not None:
+            raise self._session.last_error
+        return self._report.summary()
+
+    def _take(self, event: FeedEvent) -> None:
+        self._spool.write(event)
+        if event.kind == "subscribed":
+            self._tracker.subscribed(event)
+        elif event.kind == "refused":
+            self._tracker.refused(event)
+        elif event.kind == "disconnected":
+            self._tracker.disconnected()
+
+    def _tick(self) -> None:
+        self._publisher.poll(0)
+        if isinstance(self._publisher.trouble, UnknownTopicError | RefusedError):
+            # It will not mend itself, and each row that comes in meanwhile is lost.
+            raise self._publisher.trouble
+        self._spool.pump()
+        self._report.log_when_due()
+
+    def _tell_coverage(self) -> None:
+        for event in self._tracker.covered():
+            self._spool.write(event)
+
+    def _leave(self) -> int:
+        """Flush within the time there is; how many messages were given up."""
+        deadline = time.monotonic() + LEAVE_WITHIN
+        left = self._publisher.flush(LEAVE_WITHIN - 2)
+        self._tracker.disconnected()
+        self._tell_coverage()
+        if self._spool.drain(max(0.5, deadline - time.monotonic())):
+            log.warning("%d feed events wait on disk: the next produce sends them", self._spool.waiting)
+        self._spool.close()
+        return left
+
+    def _trouble(self) -> str | None:
+        """What the health port tells."""
+        late = self._publisher.late
+        if late > KAFKA_LATE:
+            return (
+                f"Kafka has acknowledged nothing for {format_duration(late)}: {self._publisher.producer.trouble or 'no answer'}"
+            )
+        return self._session.trouble

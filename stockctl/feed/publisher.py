@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 from stockctl.clients.kafka import Admin, KafkaError, Message, Producer, UnknownTopicError
@@ -16,13 +17,12 @@ log = logging.getLogger("stockctl.produce")
 
 
 class Stretch:
-    """The messages received in ``[since, until)`` (ms UTC), and how many of them Kafka has acknowledged or lost."""
+    """The messages received for a while from ``since`` (ms UTC) on, and how many of them Kafka has acknowledged or lost."""
 
-    __slots__ = ("acknowledged", "lost", "on_delivery", "sent", "since", "until")
+    __slots__ = ("acknowledged", "lost", "on_delivery", "sent", "since")
 
     def __init__(self, since: int, failed: Callable[[KafkaError], None]) -> None:
         self.since = since
-        self.until: int | None = None
         self.sent = 0
         self.acknowledged = 0
         self.lost = 0
@@ -68,6 +68,7 @@ class Publisher:
         """Messages that Kafka did not take."""
         self.trouble: StockctlError | None = None
         """Why the newest undelivered message was not taken."""
+        self._answered = time.monotonic()
 
     def stretch(self, since: int) -> Stretch:
         """A new stretch of messages, received from ``since`` (ms UTC) on."""
@@ -81,12 +82,22 @@ class Publisher:
         if frame.dead_letters:
             messages = [as_message(letter) for letter in frame.dead_letters]
             self.dead_letters += self._send(self._dead_letters_topic, messages, ts_recv, stretch)
-        self.producer.poll(0)
+        self.poll(0)
+
+    def poll(self, timeout: float) -> None:
+        """Take in what Kafka has answered, waiting up to ``timeout`` seconds for something."""
+        if self.producer.poll(timeout) or not len(self.producer):
+            self._answered = time.monotonic()
+
+    @property
+    def late(self) -> float:
+        """For how many seconds Kafka has acknowledged nothing though messages wait; 0 when none do."""
+        return time.monotonic() - self._answered if len(self.producer) else 0.0
 
     def _send(self, topic: str, messages: list[tuple[bytes, str | bytes]], ts_recv: int, stretch: Stretch) -> int:
         taken = self.producer.send(topic, messages, ts_recv, stretch.on_delivery)
         while taken < len(messages) and self._patient():
-            self.producer.poll(0.1)
+            self.poll(0.1)
             taken += self.producer.send(topic, messages[taken:], ts_recv, stretch.on_delivery)
         missing = len(messages) - taken
         stretch.sent += len(messages)

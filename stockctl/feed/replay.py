@@ -25,6 +25,7 @@ from stockctl.feed.normalise import Normaliser
 from stockctl.feed.publisher import Publisher, Stretch
 from stockctl.feed.spool import EventSpool
 from stockctl.records import Trade, connection_token
+from stockctl.sessions import now_ms
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 
@@ -66,7 +67,7 @@ class Replay:
         self._normaliser = Normaliser(
             SOURCE,
             drop_repeated_frames=settings.finnhub.drop_repeated_frames,
-            first_at=_now() if retime else None,
+            first_at=now_ms() if retime else None,
         )
         self._normaliser.start(self._token)
         self._covered = _Covered()
@@ -78,7 +79,7 @@ class Replay:
         StockctlError with the counts when something could not be delivered, or the signal to stop came first.
         """
         started = time.monotonic()
-        stretch = self.publisher.stretch(_now())
+        stretch = self.publisher.stretch(now_ms())
         pace = _Pace(self._speed, self._stop, deadline)
         broken: Exception | None = None
         try:
@@ -92,7 +93,7 @@ class Replay:
         except _UNREADABLE as error:
             broken = error
         while stretch.outstanding and not (self._stop.is_set() or self.publisher.undelivered):
-            self.publisher.producer.poll(0.1)
+            self.publisher.poll(0.1)
         self.publisher.flush(8)
         reason = broken or self.publisher.trouble or ("stopped by a signal" if self._stop.is_set() else None)
         if reason is not None:
@@ -107,7 +108,7 @@ class Replay:
     def _take(self, line: bytes, stretch: Stretch) -> None:
         text = line.strip()
         if text:
-            now = _now()
+            now = now_ms()
             frame = self._normaliser.frame(text, now, f"{self._path}:{self._lines}")
             self._covered.add(frame.trades)
             self.publisher.publish(frame, now, stretch)
@@ -124,7 +125,7 @@ class Replay:
                         SOURCE,
                         connection=self._token,
                         number=number,
-                        ts_recv=_now(),
+                        ts_recv=now_ms(),
                         source=SOURCE,
                     )
                 )
@@ -199,7 +200,3 @@ def _opened(path: str) -> Iterator[Iterable[bytes]]:
     else:
         with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as file:
             yield file
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

@@ -77,7 +77,7 @@ class EventSpool:
             self.pump()
             if not self.waiting or time.monotonic() > deadline:
                 return self.waiting
-            self._publisher.producer.poll(0.05)
+            self._publisher.poll(0.05)
 
     def close(self) -> None:
         """Let go of the files; those that hold nothing are removed."""

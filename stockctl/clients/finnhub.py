@@ -1,0 +1,152 @@
+"""Finnhub: its WebSocket, or that of a simulator which speaks the same; the only importer of websocket-client.
+
+The key goes into the address, so no text of the library reaches an error: what it says is put into words of ours, and
+scrubbed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import ssl
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import websocket
+
+from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
+from stockctl.settings import Settings, require
+
+SIMULATOR_TOKEN = "sim"  # noqa: S105 - what the simulator takes when no key is set
+_UNAUTHORIZED = (401, 403)
+_TOO_MANY = 429
+
+
+class FeedLostError(UnreachableError):
+    """An open connection to the feed has ended, or broke."""
+
+
+class TooManyConnectsError(RefusedError):
+    """The feed turns a connection away for now (HTTP 429): connects came too often, or the key is in use elsewhere."""
+
+
+def feed_token(settings: Settings) -> str:
+    """The key to connect with; ConfigError if the address is Finnhub's own and none is set. The simulator takes any."""
+    if settings.finnhub.is_real or settings.finnhub.token is not None:
+        return str(require(settings, "finnhub.token").get_secret_value())
+    return SIMULATOR_TOKEN
+
+
+class FeedConnection:
+    """An open WebSocket to the feed.
+
+    Making one connects, within ``finnhub.connect_timeout``. Raises ConfigError for an address that is none or an absent key,
+    RefusedError for a wrong key, TooManyConnectsError for HTTP 429 and UnreachableError for everything else.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._where = _checked(settings.finnhub.url)
+        self._token = feed_token(settings)
+        self._socket = _new_socket()
+        failure: StockctlError | None = None
+        try:
+            self._socket.connect(
+                f"{settings.finnhub.url}?token={quote(self._token, safe='')}", timeout=settings.finnhub.connect_timeout
+            )
+        except (websocket.WebSocketException, OSError, ValueError) as error:
+            failure = self._describe(error)
+        if failure is not None:
+            # Raised out here, so that the library's exception, which may hold the key, does not hang on to ours.
+            raise failure
+
+    def subscribe(self, symbol: str) -> None:
+        """Ask for the trades of ``symbol``; the feed does not acknowledge it. FeedLostError when the connection has ended."""
+        self._send({"type": "subscribe", "symbol": symbol})
+
+    def unsubscribe(self, symbol: str) -> None:
+        """Ask for no more trades of ``symbol``. FeedLostError when the connection has ended."""
+        self._send({"type": "unsubscribe", "symbol": symbol})
+
+    def receive(self, timeout: float) -> bytes | None:
+        """The next frame's text, empty for one of the protocol's own pings; None if none comes within ``timeout`` seconds.
+
+        FeedLostError when the connection has ended.
+        """
+        lost: str | None = None
+        try:
+            self._socket.settimeout(timeout)
+            opcode, frame = self._socket.recv_data_frame(True)
+        except websocket.WebSocketTimeoutException:
+            return None
+        except (websocket.WebSocketException, OSError) as error:
+            lost = self._words(error)
+        if lost is None and opcode == websocket.ABNF.OPCODE_CLOSE:
+            lost = _close_words(frame.data)
+        if lost is not None:
+            raise FeedLostError(f"the feed at {self._where} ended the connection: {lost}")
+        return bytes(frame.data) if opcode in (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY) else b""
+
+    def close(self) -> None:
+        """End the connection, with a goodbye if it is still open."""
+        with contextlib.suppress(websocket.WebSocketException, OSError):  # a broken connection needs no goodbye
+            self._socket.close(timeout=0.3)
+        self._socket.shutdown()
+
+    def _send(self, request: dict[str, str]) -> None:
+        lost: str | None = None
+        try:
+            self._socket.send(json.dumps(request))
+        except (websocket.WebSocketException, OSError) as error:
+            lost = self._words(error)
+        if lost is not None:
+            raise FeedLostError(f"the feed at {self._where} ended the connection: {lost}")
+
+    def _words(self, error: Exception) -> str:
+        text = (error.strerror if isinstance(error, OSError) else None) or str(error).rstrip(".") or type(error).__name__
+        for secret in (self._token, quote(self._token, safe="")):
+            text = text.replace(secret, "****")
+        return text
+
+    def _describe(self, error: Exception) -> StockctlError:
+        status = getattr(error, "status_code", None)
+        if status in _UNAUTHORIZED:
+            return RefusedError(
+                f"the feed at {self._where} refuses the key (HTTP {status})",
+                hint="check STOCKCTL_FINNHUB__TOKEN; `stockctl config show` shows its last characters",
+            )
+        if status == _TOO_MANY:
+            return TooManyConnectsError(
+                f"the feed at {self._where} turns the connection away (HTTP 429): "
+                "too many connects, or the key is in use elsewhere",
+                hint="stop the other producer that has this key, or wait a minute",
+            )
+        if status is not None:
+            return UnreachableError(f"the feed at {self._where} answers the handshake with HTTP {status}", hint="try later")
+        if isinstance(error, ssl.SSLError):
+            return UnreachableError(
+                f"cannot speak TLS with the feed at {self._where}: {self._words(error)}", hint="check proxies on the way"
+            )
+        return UnreachableError(
+            f"cannot reach the feed at {self._where}: {self._words(error)}", hint="check finnhub.url and the network"
+        )
+
+
+def _new_socket() -> Any:  # half of the library's functions have no types
+    return websocket.WebSocket(skip_utf8_validation=True, enable_multithread=False)
+
+
+def _checked(url: str) -> str:
+    """``url`` if it is a WebSocket address."""
+    with contextlib.suppress(ValueError):  # a port that is none
+        parts = urlsplit(url)
+        if parts.scheme in ("ws", "wss") and parts.hostname and parts.port != 0:
+            return url
+    raise ConfigError(f"finnhub.url is {url}, which is no WebSocket address", hint="write wss://host")
+
+
+def _close_words(payload: bytes) -> str:
+    """What a close frame says: its code and reason."""
+    if len(payload) < 2:
+        return "closed without a reason"
+    reason = payload[2:].decode("utf-8", errors="replace")
+    return f"closed with {int.from_bytes(payload[:2], 'big')} {reason}".rstrip()

@@ -1,0 +1,109 @@
+"""How ``produce`` is doing: one log line every ``log.every``, a summary at the end, and Prometheus metrics."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator
+from statistics import median
+from types import TracebackType
+from typing import Self
+
+from prometheus_client import REGISTRY
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from stockctl.feed.normalise import Normaliser
+from stockctl.feed.publisher import Publisher
+from stockctl.feed.session import FeedSession, Received
+from stockctl.feed.spool import EventSpool
+from stockctl.settings import Settings
+from stockctl.units import format_duration
+
+log = logging.getLogger("stockctl.produce")
+
+
+class Report:
+    """Reads the parts of the pipeline; registers its metrics while it is entered."""
+
+    def __init__(
+        self, settings: Settings, session: FeedSession, normaliser: Normaliser, publisher: Publisher, spool: EventSpool
+    ) -> None:
+        self._every = settings.log.every
+        self._session = session
+        self._normaliser = normaliser
+        self._publisher = publisher
+        self._spool = spool
+        self._started = self._logged = time.monotonic()
+        self._trades_logged = 0
+        self._lags: deque[int] = deque(maxlen=10_000)
+
+    def __enter__(self) -> Self:
+        REGISTRY.register(self)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        REGISTRY.unregister(self)
+
+    def received(self, happening: Received) -> None:
+        """Take note of how late the newest trade of a frame was: receipt less its own time, in ms."""
+        if happening.frame.trades:
+            self._lags.append(happening.ts_recv - max(trade.ts_event for trade in happening.frame.trades))
+
+    def log_when_due(self) -> None:
+        """Log the state if ``log.every`` has passed since the last time."""
+        now = time.monotonic()
+        passed = now - self._logged
+        if passed < self._every:
+            return
+        trades = self._publisher.trades - self._trades_logged
+        self._logged, self._trades_logged = now, self._publisher.trades
+        lag = f"{median(self._lags) / 1000:.2f} s" if self._lags else "-"
+        self._lags.clear()
+        log.info(
+            "%.1f trades/s, feed lag %s, %d buffered, %s",
+            trades / passed,
+            lag,
+            len(self._publisher.producer),
+            self._counts(),
+        )
+
+    def summary(self) -> str:
+        """What was done, in words."""
+        passed = time.monotonic() - self._started
+        return f"produced {self._publisher.trades} trades in {format_duration(passed)}: {self._counts()}"
+
+    def _counts(self) -> str:
+        counts = {
+            "reconnects": max(self._session.connections - 1, 0),
+            "dead letters": self._publisher.dead_letters,
+            "repeated frames": self._normaliser.repeated_frames,
+            "rows dropped, buffer full": self._publisher.dropped,
+            "messages undelivered": self._publisher.undelivered,
+            "feed events waiting": self._spool.waiting,
+        }
+        always = ("reconnects", "dead letters")
+        return ", ".join(f"{name} {count}" for name, count in counts.items() if count or name in always)
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics, as prometheus_client asks for them."""
+        publisher = self._publisher
+        for name, words, count in (
+            ("stockctl_trades", "trades buffered for Kafka", publisher.trades),
+            ("stockctl_dead_letters", "rows that were no valid trades", publisher.dead_letters),
+            ("stockctl_feed_connections", "connections opened to the feed", self._session.connections),
+            ("stockctl_feed_reconnects", "connections after the first", max(self._session.connections - 1, 0)),
+            ("stockctl_feed_repeated_frames", "frames that came again", self._normaliser.repeated_frames),
+            ("stockctl_producer_dropped", "messages dropped because the buffer was full", publisher.dropped),
+            ("stockctl_producer_undelivered", "messages that Kafka did not take", publisher.undelivered),
+        ):
+            yield CounterMetricFamily(name, words, count)
+        for name, words, value in (
+            ("stockctl_feed_connected", "1 while connected to the feed", float(self._session.connected)),
+            ("stockctl_producer_buffered", "messages not acknowledged yet", float(len(publisher.producer))),
+            ("stockctl_feed_events_waiting", "feed events not acknowledged yet", float(self._spool.waiting)),
+        ):
+            yield GaugeMetricFamily(name, words, value)
+        if self._lags:
+            yield GaugeMetricFamily("stockctl_feed_lag_seconds", "lag of the newest trade", self._lags[-1] / 1000)

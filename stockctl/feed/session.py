@@ -1,0 +1,260 @@
+"""One WebSocket session after another with the feed: connect, subscribe, watch for silence, reconnect.
+
+The session only listens and tells: it yields what happened, and its caller puts that where it belongs.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from typing import NamedTuple
+
+from stockctl.clients.finnhub import FeedConnection, FeedLostError, TooManyConnectsError
+from stockctl.errors import StockctlError, UnreachableError
+from stockctl.feed.coverage import feed_event
+from stockctl.feed.normalise import Frame, Normaliser
+from stockctl.feed.watch import Watch
+from stockctl.records import EventKind, FeedEvent, connection_token
+from stockctl.sessions import now_ms
+from stockctl.settings import Settings
+from stockctl.units import format_duration
+
+log = logging.getLogger("stockctl.produce")
+
+TICK = 0.2
+"""The longest time in seconds without a happening; what a signal to stop waits for at most."""
+STABLE = 15.0
+"""A connection that lived this many seconds was a success: the pauses between attempts start short again."""
+_KEY_IN_USE = (
+    "key in use elsewhere: the feed ends the connection soon after each subscribing. It allows one connection a key: "
+    "stop the other one"
+)
+_PROTOCOL_PING = Frame("ping", [], [])
+_TOO_MANY_SYMBOLS = re.compile(r"too many symbols", re.IGNORECASE)
+_INVALID_SYMBOL = re.compile(r"invalid symbol\s+(\S+)", re.IGNORECASE)
+
+
+class _SilentError(FeedLostError):
+    """The connection is open, but nothing comes."""
+
+
+class Received(NamedTuple):
+    """A frame, normalised, and when it was received (ms UTC)."""
+
+    frame: Frame
+    ts_recv: int
+
+
+Happening = Received | FeedEvent | None
+"""A frame, an event of the session, or None: nothing for a moment."""
+
+
+class Backoff:
+    """Pauses between attempts, in seconds: from half a second doubling up to ``longest``, each cut at random by up to half."""
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._failures = 0
+
+    def next(self) -> float:
+        """The pause before the next attempt."""
+        pause = min(self._longest, 0.5 * 2.0 ** min(self._failures, 30))
+        self._failures += 1
+        return pause * random.uniform(0.5, 1)  # noqa: S311 - spreads reconnects, guards no secret
+
+    def reset(self) -> None:
+        """Start with short pauses again."""
+        self._failures = 0
+
+
+class FeedSession:
+    """The feed's frames and events for ``symbols`` until ``stop`` is set.
+
+    ``normaliser`` is told of each new connection. The public attributes tell how things stand.
+    """
+
+    def __init__(self, settings: Settings, symbols: Sequence[str], normaliser: Normaliser, stop: threading.Event) -> None:
+        self._settings = settings
+        self._finnhub = settings.finnhub
+        self._symbols = list(dict.fromkeys(symbols))
+        self._normaliser = normaliser
+        self._stop = stop
+        self._watch = Watch(self._symbols)
+        self._backoff = Backoff(self._finnhub.backoff_max)
+        self._early_drops = 0
+        self._events = 0
+        self._token = connection_token()
+        self._down_since = time.monotonic()
+        self.connections = 0
+        """Connections opened so far."""
+        self.connected = False
+        """Whether a connection is open now."""
+        self.last_error: StockctlError | None = None
+        """Why the last connection ended or could not be made."""
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong: the feed away for longer than ``finnhub.silence_timeout``, or the key in use elsewhere."""
+        if self._early_drops > 1 or isinstance(self.last_error, TooManyConnectsError):
+            return _KEY_IN_USE if self._early_drops > 1 else str(self.last_error)
+        away = time.monotonic() - self._down_since
+        if not self.connected and away > self._finnhub.silence_timeout:
+            return f"not connected to the feed for {format_duration(away)}: {self.last_error or 'still connecting'}"
+        return None
+
+    def run(self) -> Iterator[Happening]:
+        """What happens, as it happens; at least every ``TICK`` seconds something, be it None.
+
+        RefusedError for a wrong key and ConfigError for a bad address end it; everything else is tried again.
+        """
+        limit = self._finnhub.symbol_limit
+        if len(self._symbols) > limit:
+            log.warning(
+                "%d symbols are more than the %d that the plan allows (finnhub.symbol_limit): the feed may refuse the last %d",
+                len(self._symbols),
+                limit,
+                len(self._symbols) - limit,
+            )
+        while not self._stop.is_set():
+            began = now_ms()
+            try:
+                connection = yield from self._open()
+            except (UnreachableError, TooManyConnectsError) as error:
+                if type(error) is not type(self.last_error):
+                    yield self._event("refused", (began, now_ms()), self._symbols, str(error))
+                self.last_error = error
+                log.warning("%s", error)
+            else:
+                if connection is None:
+                    return
+                yield from self._attend(connection, began)
+            if not self._stop.is_set():
+                pause = self._backoff.next()
+                log.info("connecting again in %s", format_duration(pause))
+                yield from self._wait(pause)
+
+    def _open(self) -> Generator[None, None, FeedConnection | None]:
+        """Connect; None if the signal to stop comes first. In a thread, because it may take as long as the network likes."""
+        attempt: Future[FeedConnection] = Future()
+
+        def connect() -> None:
+            try:
+                attempt.set_result(FeedConnection(self._settings))
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                attempt.set_exception(error)
+
+        threading.Thread(target=connect, name="connect", daemon=True).start()
+        while not attempt.done():
+            if self._stop.is_set():
+                attempt.add_done_callback(_close_unused)
+                return None
+            wait([attempt], TICK)
+            yield None
+        return attempt.result()
+
+    def _attend(self, connection: FeedConnection, began: int) -> Iterator[Happening]:
+        """One connection from its opening to its end."""
+        self._token = connection_token()
+        self._normaliser.start(self._token)
+        self._refused: list[str] = []
+        self._reported: set[str] = set()
+        self._last_frame = now_ms()
+        self._opened = time.monotonic()
+        self.connections += 1
+        self.connected = True
+        reason = "stopped"
+        try:
+            yield self._event("connected", (began, self._last_frame), self._symbols, "")
+            for symbol in self._symbols:
+                connection.subscribe(symbol)
+            at = now_ms()
+            self._watch.connected(at)
+            log.info("connected to %s: subscribed to %d symbols", self._finnhub.url, len(self._symbols))
+            yield self._event("subscribed", (at, at), self._symbols, "")
+            yield from self._listen(connection)
+        except FeedLostError as error:
+            self.last_error = error
+            reason = str(error)
+            early = time.monotonic() - self._opened < STABLE and not isinstance(error, _SilentError)
+            self._early_drops = self._early_drops + 1 if early else 0
+            log.warning("%s", _KEY_IN_USE if self._early_drops > 1 else error)
+        finally:
+            connection.close()
+            self.connected = False
+            self._down_since = time.monotonic()
+        yield self._event("disconnected", (self._last_frame, max(now_ms(), self._last_frame)), self._symbols, reason)
+
+    def _listen(self, connection: FeedConnection) -> Iterator[Happening]:
+        heard = looked = time.monotonic()
+        while not self._stop.is_set():
+            text = connection.receive(TICK)
+            now, moment = max(now_ms(), self._last_frame), time.monotonic()
+            received = None
+            if text is not None:
+                heard, self._last_frame = moment, now
+                received = Received(self._normaliser.frame(text, now) if text else _PROTOCOL_PING, now)
+                self._say(self._watch.frame(received.frame, now))
+                if received.frame.kind == "error":
+                    yield from self._refusal(received.frame.message, now)
+            elif moment - heard > self._finnhub.silence_timeout:
+                silence = f"feed silent: no frame for {format_duration(moment - heard)}, pings included"
+                yield self._event("silent", (self._last_frame, now), self._symbols, silence)
+                raise _SilentError(silence)
+            if moment - looked > 1:
+                looked = moment
+                self._say(self._watch.remarks(now, self._normaliser.symbols))
+                if moment - self._opened > STABLE:
+                    self._backoff.reset()
+                    self._early_drops = 0
+                    self.last_error = None
+            yield received
+
+    def _refusal(self, message: str, now: int) -> Iterator[FeedEvent]:
+        """What an error frame refuses: the symbol it names, or the last one subscribed that isn't refused yet."""
+        named = _INVALID_SYMBOL.search(message)
+        left = [symbol for symbol in self._symbols if symbol not in self._refused]
+        if named and named[1] in left:
+            symbol = named[1]
+        elif _TOO_MANY_SYMBOLS.search(message) and left:
+            # The feed takes symbols in the order they were subscribed, and does not say which it refuses.
+            symbol = left[-1]
+        else:
+            if message not in self._reported and len(self._reported) < 100:
+                self._reported.add(message)
+                log.warning("the feed says: %s", message)
+            return
+        self._refused.append(symbol)
+        log.warning("the feed refuses %s: %s", symbol, message)
+        yield self._event("refused", (now, now), [symbol], message)
+
+    def _say(self, remarks: Iterable[str]) -> None:
+        for remark in remarks:
+            log.warning("%s", remark)
+
+    def _wait(self, seconds: float) -> Iterator[None]:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._stop.wait(min(left, TICK)):
+            yield None
+
+    def _event(self, kind: EventKind, span: tuple[int, int], symbols: Iterable[str], reason: str) -> FeedEvent:
+        self._events += 1
+        return feed_event(
+            kind,
+            span,
+            symbols,
+            reason,
+            connection=self._token,
+            number=self._events,
+            ts_recv=now_ms(),
+            source=self._finnhub.source,
+        )
+
+
+def _close_unused(attempt: Future[FeedConnection]) -> None:
+    if attempt.exception() is None:
+        attempt.result().close()

@@ -42,7 +42,7 @@ def _newest(settings: Settings, table: Table) -> Finding:
 
 def _newest_of(store: Store, table: Table, number: int, committed: Committed | None) -> Claim | None:
     start = newest_start(store, table, number)
-    return start and newest_claim(store, start, hinted_claim(committed) if committed else None)
+    return None if start is None else newest_claim(store, start, hinted_claim(committed) if committed else None)
 
 
 def _committed(settings: Settings, partitions: list[Partition]) -> dict[Partition, Committed]:

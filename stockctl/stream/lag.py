@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from stockctl.checks import PROBE_WAIT, Check, Finding
 from stockctl.clients.kafka import Admin, Offsets, Partition
 from stockctl.settings import Settings
 
@@ -59,3 +60,21 @@ def _lag(group: str, partition: Partition, committed: int | None, offsets: Offse
         lag=max(0, offsets.end - max(at, offsets.start)),
         lost=max(0, offsets.start - at),
     )
+
+
+def overview(settings: Settings) -> list[Check]:
+    """The row of ``stockctl status`` for the lake's group."""
+
+    def probe() -> Finding:
+        admin = Admin(settings)
+        admin.wait(PROBE_WAIT)
+        rows = read_lag(admin, settings, [settings.lake.group])
+        lost = sum(row.lost for row in rows)
+        parts = ", ".join(f"{row.topic}/{row.partition} {row.lag:,}" for row in rows if row.lag)
+        detail = f"{sum(row.lag for row in rows):,} records behind" + (f": {parts}" if parts else "")
+        if lost:
+            fix = "`stockctl lake verify` names the hole; a longer retention gives the writer more time"
+            return Finding(f"{detail}; {lost:,} were deleted by retention before it read them", "fail", fix)
+        return Finding(detail)
+
+    return [Check(f"group {settings.lake.group}", probe)]

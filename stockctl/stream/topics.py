@@ -5,6 +5,7 @@ Nothing is ever taken away: a topic is not deleted, and its partitions don't get
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
@@ -17,6 +18,10 @@ from stockctl.settings.model import TopicSettings
 
 NEEDED_RIGHTS = frozenset({"READ", "WRITE"})
 """Operations on its topics that the pipeline cannot do without."""
+
+
+RATE_SPAN = 1.0
+"""Seconds over which a topic's growth is measured."""
 
 
 class Wanted(NamedTuple):
@@ -184,3 +189,23 @@ def _probe(settings: Settings, topic: Wanted) -> Finding:
         detail = ", ".join(f"{one.what} {one.found} and not {one.wanted}" for one in differing)
         return Finding(detail, "warn", differing[0].remedy, latency)
     return Finding(f"{_count(found.partitions)}, replication {found.replication}, as the settings say", latency=latency)
+
+
+def overview(settings: Settings) -> list[Check]:
+    """A row of ``stockctl status`` for each topic: what it holds, and how fast it grows."""
+    return [Check(f"topic {topic.name}", partial(_holding, settings, topic)) for topic in wanted(settings)]
+
+
+def _holding(settings: Settings, topic: Wanted) -> Finding:
+    admin = Admin(settings)
+    admin.wait(PROBE_WAIT)
+    partitions = admin.partitions(topic.name)
+    if not partitions:
+        return Finding("absent", "fail", "`stockctl topics apply` makes it")
+    before, started = admin.offsets(partitions), time.monotonic()
+    time.sleep(RATE_SPAN)
+    after, seconds = admin.offsets(partitions), time.monotonic() - started
+    records = sum(end - start for start, end in after.values())
+    grown = sum(after[partition].end - before[partition].end for partition in partitions)
+    ends = ", ".join(f"{partition.number} at {after[partition].end}" for partition in partitions)
+    return Finding(f"{records:,} records, {grown / seconds:,.0f} more a second; ends of the partitions: {ends}")

@@ -1,0 +1,32 @@
+"""``stockctl status``: the whole profile at a glance."""
+
+from __future__ import annotations
+
+import typer
+
+from stockctl.cli.context import settings_of
+from stockctl.cli.output import Format, OutputOption, say, write_rows
+from stockctl.errors import UnhealthyError
+
+
+def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+    """Show topics, lag, lake, feed and local stack at a glance; exit code 10 when one fails.
+
+    Example: stockctl status
+    """
+    from stockctl.checks import run
+    from stockctl.feed import probe
+    from stockctl.lake import overview as lake
+    from stockctl.local import overview as local
+    from stockctl.stream import lag, topics
+
+    settings = settings_of(ctx)
+    rooms = (probe.overview, topics.overview, lag.overview, lake.overview, local.overview)
+    results = run([check for room in rooms for check in room(settings)])
+    write_rows(
+        ({"part": part, "state": finding.state, "detail": finding.detail, "fix": finding.fix} for part, finding in results),
+        output,
+    )
+    say(f"profile {settings.profile}")
+    if failing := [part for part, finding in results if finding.state == "fail"]:
+        raise UnhealthyError(f"not as it should be: {', '.join(failing)}", hint="each row's `fix`, and `stockctl doctor`")

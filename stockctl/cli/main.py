@@ -16,6 +16,7 @@ from stockctl.cli.doctor import doctor
 from stockctl.cli.output import say
 from stockctl.cli.produce import produce
 from stockctl.cli.sim import sim
+from stockctl.cli.status import status
 from stockctl.errors import EXIT_CODES, StockctlError
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app.add_typer(lake.app, name="lake")
 app.command()(doctor)
 app.command()(produce)
 app.command()(sim)
+app.command()(status)
 
 
 def _print_version(asked: bool) -> None:

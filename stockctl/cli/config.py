@@ -47,7 +47,10 @@ def init(
     """
     if path.exists() and not force:
         raise StockctlError(f"{path} exists already", hint="--force replaces it")
-    path.write_text(TEMPLATE, encoding="utf-8")
+    try:
+        path.write_text(TEMPLATE, encoding="utf-8")
+    except OSError as error:
+        raise StockctlError(f"cannot write {path}: {error.strerror}", hint="name another path") from error
     say(f"wrote {path.absolute()}")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from stockctl import __version__
 from stockctl.cli import config, consume, lake, local, topics
@@ -19,8 +20,22 @@ from stockctl.cli.sim import sim
 from stockctl.cli.status import status
 from stockctl.errors import EXIT_CODES, StockctlError
 
+
+class _Root(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader of our output has seen enough (`stockctl lake read … | head`): that is no failure.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return None
+        return result
+
+
 app = typer.Typer(
     name="stockctl",
+    cls=_Root,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -73,10 +88,6 @@ def main() -> None:
         if error.hint:
             say(f"  try: {error.hint}")
         code = error.exit_code
-    except BrokenPipeError:
-        # The reader of our output has seen enough (`stockctl lake read … | head`): that is no failure.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except Exception as error:  # the last resort: anything unexpected still ends in words
         if debug:
             raise

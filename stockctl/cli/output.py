@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -151,19 +152,14 @@ def _write_csv(rows: Iterable[Row], columns: Sequence[str] | None) -> None:
 
 
 def _write_table(rows: list[Row], names: list[str]) -> None:
-    from rich.table import Table
-
-    numeric = {name for name in names if all(isinstance(row.get(name), int | float | None) for row in rows)}
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in names:
-        table.add_column(name, justify="right" if name in numeric else "left", no_wrap=True, overflow="ignore")
-    for row in rows:
-        table.add_row(*(_cell(row.get(name)) for name in names))
-    out = console()
-    if out.is_terminal:
-        out.print(table)
-        return
-    # Piped: no padding behind the last column, so that lines end where their text does.
-    with out.capture() as captured:
-        out.print(table)
-    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+    # Not rich's table: that one takes [brackets] and :colons: in data for its own markup, and a pipe's width for a page's.
+    numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in names]
+    lines = [names, *([_cell(row.get(name)).replace("\n", " ") for name in names] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    bold = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    for number, line in enumerate(lines):
+        cells = (
+            cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(line, widths, numeric, strict=True)
+        )
+        text = "  ".join(cells).rstrip()
+        sys.stdout.write(f"\x1b[1m{text}\x1b[0m\n" if bold and number == 0 else text + "\n")

@@ -1,0 +1,198 @@
+"""The command itself: start-up, help, completion, and how errors become words and exit codes."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from stockctl import __version__
+from stockctl.cli.main import app
+from stockctl.errors import EXIT_CODES
+from tests.conftest import BIN, Command, clean_environment, free_port
+
+HEAVY = [
+    "boto3", "botocore", "confluent_kafka", "duckdb", "httpx", "msgspec", "obstore", "prometheus_client", "pyarrow", "pydantic",
+    "rich.table", "sqlglot", "tenacity", "websocket", "websockets",
+]  # fmt: skip
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Command:
+    """The command with nothing configured, in an empty folder."""
+    return Command(tmp_path, XDG_CONFIG_HOME=str(tmp_path / "xdg"))
+
+
+def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Every command of the tree with its name in words, groups included."""
+    group = group or typer.main.get_command(app)
+    for name, command in group.commands.items():
+        if not command.hidden:
+            yield " ".join((*path, name)), command
+            if hasattr(command, "commands"):
+                yield from commands(command, (*path, name))
+
+
+LEAVES = {name: command for name, command in commands() if not hasattr(command, "commands")}
+
+
+def test_the_commands_of_the_issue_are_there() -> None:
+    wanted = ["config init", "config show", "config path", "doctor", "status", "produce", "consume s3", "sim"]
+    wanted += ["topics apply", "topics list", "topics diff", "topics lag", "lake list", "lake verify", "local up", "local down"]
+    assert set(wanted) <= set(LEAVES)
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_help_is_one_imperative_line_and_an_example(name: str) -> None:
+    lines = LEAVES[name].help.strip().splitlines()
+    first = lines[0].split()[0]
+    assert first[0].isupper()
+    assert not first.endswith(("s", "ing", "ed")), f"{first}: say what to do, not what is done"
+    assert any(line.strip().startswith(f"Example: stockctl {name}") for line in lines)
+
+
+@pytest.mark.parametrize(("name", "command"), [pair for pair in commands() if hasattr(pair[1], "commands")])
+def test_every_group_says_what_it_is_for(name: str, command: Any) -> None:
+    assert command.help, name
+    assert command.help.endswith(".")
+
+
+def parse(command: Any, arguments: list[str]) -> None:
+    """Parse as the command would, and run nothing."""
+    context = command.make_context(command.name, arguments)
+    if hasattr(command, "commands"):
+        _, inner, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        parse(inner, rest)
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_every_example_is_a_command_line_that_parses(name: str) -> None:
+    examples = [line.strip().removeprefix("Example: ") for line in LEAVES[name].help.splitlines() if "Example: " in line]
+    for example in examples:
+        first, *arguments = shlex.split(example.split(" | ")[0].split(" > ")[0])
+        assert first == "stockctl"
+        parse(typer.main.get_command(app), arguments)
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_every_option_and_argument_has_help(name: str) -> None:
+    for parameter in LEAVES[name].params:
+        assert getattr(parameter, "help", None), f"{name}: {parameter.name}"
+
+
+def test_an_option_that_parses_wrongly_would_be_noticed() -> None:
+    """The walk above can fail."""
+    with pytest.raises(BaseException, match=r"(?i)no such option"):
+        parse(typer.main.get_command(app), ["topics", "list", "--nonsense"])
+
+
+def test_help_imports_no_sdk_and_nothing_heavy() -> None:
+    program = (
+        "import sys\nfrom stockctl.cli.main import main\nsys.argv = ['stockctl', '--help']\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, env=clean_environment())
+    assert "Usage: stockctl" in done.stdout
+    assert done.stderr.strip() == "[]"
+
+
+def test_the_version_is_the_packages(alone: Command) -> None:
+    assert alone.run("--version").stdout == f"stockctl {__version__}\n"
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "stockctl", "--version"], capture_output=True, text=True, timeout=30)
+    assert done.stdout == f"stockctl {__version__}\n"
+
+
+def test_help_tells_every_exit_code(alone: Command) -> None:
+    text = " ".join(alone.run("--help").stdout.split())
+    for code, meaning in EXIT_CODES.items():
+        assert f"{code} {meaning}" in text
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_can_be_shown(alone: Command, shell: str) -> None:
+    assert "stockctl" in alone.run("--show-completion", shell).stdout
+
+
+def test_completion_completes(alone: Command) -> None:
+    alone.environment |= {"_STOCKCTL_COMPLETE": "complete_bash", "COMP_WORDS": "stockctl topics ", "COMP_CWORD": "2"}
+    assert set(alone.run().stdout.split()) >= {"apply", "list", "diff", "lag"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["nonsense"], 2, "No such command"),
+        (["topics", "list", "--nonsense"], 2, "No such option"),
+        (["topics", "list", "-o", "xml"], 2, "xml"),
+        (["--config", "no-such.toml", "topics", "list"], 3, "cannot read no-such.toml"),
+        (["--profile", "prod", "topics", "list"], 3, "no stockctl.toml"),
+    ],
+)
+def test_a_wrong_command_line_or_setting_ends_in_words_and_its_code(
+    alone: Command, arguments: list[str], code: int, words: str
+) -> None:
+    done = alone.run(*arguments, check=code)
+    assert words in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_malformed_toml_is_a_matter_of_configuration(alone: Command) -> None:
+    (alone.folder / "stockctl.toml").write_text("[profile.local\n")
+    done = alone.run("topics", "list", check=3)
+    assert "not valid TOML" in done.stderr
+    assert "try: " in done.stderr
+
+
+def test_a_broker_that_is_away_is_unreachable_after_a_bounded_wait_that_says_what_for(alone: Command) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    alone.environment |= {"STOCKCTL_KAFKA__BOOTSTRAP_SERVERS": address, "STOCKCTL_KAFKA__CONNECT_WAIT": "3s"}
+    done = alone.run("topics", "list", check=5, timeout=20)
+    assert f"waiting up to 3s for Kafka at {address}" in done.stderr
+    assert "cannot reach a broker within 3s" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback_of_an_error(alone: Command) -> None:
+    done = alone.run("--debug", "--config", "no-such.toml", "topics", "list", check=None)
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+    assert "ConfigError" in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(alone: Command) -> None:
+    """As in ``stockctl config show | head -1``."""
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {BIN / 'stockctl'} config show -o jsonl | head -1"],
+        env=alone.environment,
+        cwd=alone.folder,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_output_in_a_narrow_place_is_not_cut(alone: Command) -> None:
+    alone.environment |= {"COLUMNS": "20"}
+    done = alone.run("config", "show")
+    assert "STOCKCTL" not in done.stdout
+    assert any(line.startswith("finnhub.drop_repeated_frames") for line in done.stdout.splitlines())
+    assert "…" not in done.stdout
+
+
+def test_no_command_needs_a_home(alone: Command, tmp_path: Path) -> None:
+    """As in a container whose user has none."""
+    alone.environment = {key: value for key, value in alone.environment.items() if key not in ("HOME", "USER", "LOGNAME")}
+    alone.run("config", "show")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,152 @@
+"""The output service: one set of rows in five forms, data on stdout, words on stderr."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stockctl.cli.output import Format, say, write_arrow, write_object, write_rows
+from tests.conftest import clean_environment
+
+ROWS: list[dict[str, Any]] = [
+    {"symbol": "AAPL", "price": 164.06, "count": 3, "at": datetime(2026, 11, 23, 15, tzinfo=UTC), "day": date(2026, 11, 23)},
+    {"symbol": "BINANCE:BTCUSDT", "price": None, "count": 12, "at": None, "day": None},
+]
+
+
+def test_a_table_lines_up_and_ends_where_its_text_does(capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows(ROWS, Format.table)
+    assert capsys.readouterr().out.splitlines() == [
+        "symbol            price  count  at                         day",
+        "AAPL             164.06      3  2026-11-23 15:00:00+00:00  2026-11-23",
+        "BINANCE:BTCUSDT             12",
+    ]
+
+
+def test_json_is_a_list_with_nulls_and_iso_dates(capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows(ROWS, Format.json)
+    rows = json.loads(capsys.readouterr().out)
+    assert rows[0] == {
+        "symbol": "AAPL",
+        "price": 164.06,
+        "count": 3,
+        "at": "2026-11-23T15:00:00+00:00",
+        "day": "2026-11-23",
+    }
+    assert rows[1]["price"] is None
+
+
+def test_json_lines_and_csv_stream(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first row is out before the second is made."""
+    for form in (Format.jsonl, Format.csv):
+
+        def rows() -> Iterator[dict[str, Any]]:
+            yield ROWS[0]
+            assert "AAPL" in capsys.readouterr().out
+            yield ROWS[1]
+
+        write_rows(rows(), form)
+        assert "BTCUSDT" in capsys.readouterr().out
+
+
+cell = st.one_of(st.none(), st.integers(-(2**53), 2**53), st.floats(), st.text(st.characters(codec="utf-8")))
+
+
+@given(st.lists(st.fixed_dictionaries({"a": cell, "b": cell}), max_size=5))
+def test_json_is_always_valid_whatever_the_cells_hold(rows: list[dict[str, Any]]) -> None:
+    """NaN and infinities are no JSON: they are written as null."""
+    for form in (Format.json, Format.jsonl):
+        out = io.StringIO()
+        held, sys.stdout = sys.stdout, out
+        try:
+            write_rows(rows, form)
+        finally:
+            sys.stdout = held
+
+        def refuse(name: str) -> None:
+            raise AssertionError(name)
+
+        texts = [out.getvalue()] if form is Format.json else out.getvalue().split("\n")[:-1]
+        read = [json.loads(text, parse_constant=refuse) for text in texts]
+        assert len(read[0] if form is Format.json else read) == len(rows)
+
+
+def test_csv_is_read_back_with_its_commas_quotes_and_newlines(capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows([{"a": 'x,"y"\nz', "b": None}], Format.csv)
+    assert list(csv.reader(io.StringIO(capsys.readouterr().out))) == [["a", "b"], ['x,"y"\nz', ""]]
+
+
+@pytest.mark.parametrize(
+    ("form", "text"), [(Format.table, "a  b\n"), (Format.csv, "a,b\n"), (Format.json, "[]\n"), (Format.jsonl, "")]
+)
+def test_no_rows_are_still_an_answer(capsys: pytest.CaptureFixture[str], form: Format, text: str) -> None:
+    write_rows([], form, ["a", "b"])
+    assert capsys.readouterr().out == text
+
+
+def test_parquet_carries_types_and_is_refused_on_a_terminal() -> None:
+    program = "from stockctl.cli.output import *\nwrite_rows([{'a': 1, 'b': 'x'}], Format.parquet)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30)
+    table = pyarrow.parquet.read_table(io.BytesIO(done.stdout))
+    assert table.to_pylist() == [{"a": 1, "b": "x"}]
+
+    ours, theirs = pty.openpty()
+    done = subprocess.run([sys.executable, "-c", program], stdout=theirs, stderr=subprocess.PIPE, timeout=30)
+    os.close(theirs)
+    os.close(ours)
+    assert b"stdout is a terminal" in done.stderr
+
+
+def test_an_arrow_table_is_written_in_every_form(capsys: pytest.CaptureFixture[str]) -> None:
+    table = pa.table({"a": [1, 2], "b": ["x", None]})
+    write_arrow(table, Format.jsonl)
+    assert capsys.readouterr().out == '{"a": 1, "b": "x"}\n{"a": 2, "b": null}\n'
+    write_arrow(table.slice(0, 0), Format.csv)
+    assert capsys.readouterr().out == "a,b\n"
+
+
+def test_one_record_is_a_line_a_field_or_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    write_object({"symbol": "AAPL", "vwap": 1.5, "whole": True, "none": None}, Format.table)
+    assert capsys.readouterr().out == "symbol  AAPL\nvwap    1.5\nwhole   yes\nnone\n"
+    write_object({"symbol": "AAPL", "none": float("nan")}, Format.json)
+    assert json.loads(capsys.readouterr().out) == {"symbol": "AAPL", "none": None}
+
+
+def test_words_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    say("hello")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "hello\n")
+
+
+def test_markup_in_data_is_data(capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows([{"a": "[red]x[/red]", "b": "[/nonsense]", "c": ":smile:", "d": "two\nlines"}], Format.table)
+    assert capsys.readouterr().out.splitlines()[1] == "[red]x[/red]  [/nonsense]  :smile:  two lines"
+
+
+@pytest.mark.parametrize("no_color", [True, False])
+def test_colour_is_for_terminals_that_want_it(no_color: bool) -> None:
+    program = "from stockctl.cli.output import *\nwrite_rows([{'a': 1}], Format.table)"
+    environment = {key: value for key, value in clean_environment(TERM="xterm").items() if key != "NO_COLOR"}
+    ours, theirs = pty.openpty()
+    subprocess.run(
+        [sys.executable, "-c", program], stdout=theirs, timeout=30, env=environment | ({"NO_COLOR": "1"} if no_color else {})
+    )
+    os.close(theirs)
+    written = os.read(ours, 10_000)
+    os.close(ours)
+    assert (b"\x1b[1m" in written) or no_color
+    assert b"\x1b[3" not in written

@@ -55,7 +55,7 @@ class Command:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
-        self.environment = clean_environment(STOCKCTL_STATE_DIR=str(folder / "state"), **environment)
+        self.environment = clean_environment(**{"STOCKCTL_STATE_DIR": str(folder / "state")} | environment)
 
     def run(
         self, *arguments: str, timeout: float = 60, check: int | None = 0, text: str | None = None

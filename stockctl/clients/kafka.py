@@ -6,6 +6,7 @@ The consumer's hot loop hands out librdkafka's own messages, because a wrapper a
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -126,7 +127,8 @@ def _config(settings: Settings) -> dict[str, Any]:
         "topic.metadata.refresh.interval.ms": 60_000,
         # Without a logger librdkafka writes to stderr on its own, a line for each failed connection attempt.
         "logger": logging.getLogger("stockctl.kafka.client"),
-        "log_level": 3,
+        # Above errors: what goes wrong comes through the callbacks, once; the log would repeat it several times a second.
+        "log_level": 2,
     }
     if kafka.security_protocol.startswith("SASL"):
         config["sasl.mechanism"] = kafka.sasl_mechanism
@@ -280,6 +282,8 @@ class Consumer:
                 "queued.max.messages.kbytes": 32_768,
                 "queued.min.messages": 100_000,
                 "fetch.wait.max.ms": 100,
+                # The default of a second would idle a reader that empties its queue in a tenth of that.
+                "fetch.queue.backoff.ms": 10,
                 "error_cb": self._watched.on_error,
                 "on_commit": self._committed,
             }
@@ -287,6 +291,22 @@ class Consumer:
         )
         self.consume: Callable[[int, float], list[Message]] = self._consumer.consume
         """librdkafka's own ``consume(n, timeout)``."""
+        self._paused: set[Partition] = set()
+        if settings.kafka.idle_pause:
+            self.consume = self._consume_with_pauses
+
+    def _consume_with_pauses(self, count: int, timeout: float) -> list[Message]:
+        """``consume`` for a broker that answers an empty fetch at once: librdkafka would ask again without end."""
+        messages: list[Message] = self._consumer.consume(count, min(timeout, 0.02))
+        if messages:
+            return messages
+        idle = [item for item in self._consumer.assignment() if Partition(item.topic, item.partition) not in self._paused]
+        self._consumer.pause(idle)
+        # Callbacks are served meanwhile; they may take partitions away.
+        messages = self._consumer.consume(count, min(timeout, self._settings.kafka.idle_pause))
+        held = {(item.topic, item.partition) for item in self._consumer.assignment()}
+        self._consumer.resume([item for item in idle if (item.topic, item.partition) in held])
+        return messages
 
     def subscribe(
         self,
@@ -316,6 +336,7 @@ class Consumer:
     def restart(self, partition: Partition, offset: int) -> None:
         """Read an assigned partition from ``offset`` on; also after an error has stopped it."""
         at = [TopicPartition(partition.topic, partition.number, offset)]
+        self._paused.discard(partition)
         # A pause would outlast the new assignment.
         self._consumer.resume(at)
         self._consumer.incremental_unassign(at)
@@ -323,6 +344,7 @@ class Consumer:
 
     def pause(self, partition: Partition) -> None:
         """Deliver nothing more from ``partition`` until ``restart``."""
+        self._paused.add(partition)
         self._consumer.pause([TopicPartition(partition.topic, partition.number)])
 
     def offsets(self, partition: Partition, *, timeout: float = 10.0) -> Offsets:
@@ -388,10 +410,16 @@ class Admin:
         self._watched = _Watched(settings)
         self._admin = _made(AdminClient, _config(settings) | {"error_cb": self._watched.on_error})
 
-    def wait(self, seconds: float | None = None, *, say: Callable[[str], None] = lambda _: None) -> float:
+    def wait(
+        self,
+        seconds: float | None = None,
+        *,
+        say: Callable[[str], None] = lambda _: None,
+        stop: threading.Event | None = None,
+    ) -> float:
         """Wait until a broker answers, at most ``seconds`` (``kafka.connect_wait``); the last request's latency in seconds.
 
-        ``say`` is told once when the wait is more than a moment.
+        ``say`` is told once when the wait is more than a moment. ``stop`` ends it early, in silence.
         """
         bound = self._settings.kafka.connect_wait if seconds is None else seconds
         deadline = time.monotonic() + bound
@@ -399,9 +427,11 @@ class Admin:
         while True:
             started = time.monotonic()
             try:
-                self._admin.list_topics(timeout=max(0.1, min(2.0, deadline - started)))
+                self._admin.list_topics(timeout=max(0.1, min(1.0, deadline - started)))
             except KafkaException as error:
                 refused = self._watched.cause(error.args[0])
+                if stop is not None and stop.is_set():
+                    return 0.0
                 if refused.code() in _REFUSED or time.monotonic() >= deadline:
                     raise describe_error(refused, self._settings, f"reach a broker within {format_duration(bound)}") from error
                 if not told:

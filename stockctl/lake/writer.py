@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from operator import methodcaller
@@ -91,7 +91,9 @@ class LakeWriter:
 
     def run(self) -> None:
         """Write until told to stop, or to the end. StockctlError when going on would lose or double a record."""
-        self._admin.wait(say=log.warning)
+        self._admin.wait(say=log.warning, stop=self._role.stop)
+        if self._role.stop.is_set():
+            return
         for topic in self._tables:
             if self._admin.topic(topic) is None:
                 raise StockctlError(f"there is no topic {topic}", hint="`stockctl topics apply` makes the topics")
@@ -188,9 +190,8 @@ class LakeWriter:
     # Records
 
     def _take(self, messages: Sequence[Message]) -> None:
-        for (topic, number), run in groupby(messages, key=_place):
-            reading = self._readings.get(Partition(topic, number))
-            records = list(run)
+        for partition, records in _runs(messages):
+            reading = self._readings.get(partition)
             if reading is None or reading.stopped:
                 continue
             if any(map(_error, records)):
@@ -379,7 +380,16 @@ class LakeWriter:
 _error: Callable[[Message], object] = methodcaller("error")
 _offset: Callable[[Message], int] = methodcaller("offset")
 _value: Callable[[Message], bytes | None] = methodcaller("value")
+_topic: Callable[[Message], str] = methodcaller("topic")
+_partition: Callable[[Message], int] = methodcaller("partition")
 
 
-def _place(message: Message) -> tuple[str, int]:
-    return message.topic(), message.partition()
+def _runs(messages: Sequence[Message]) -> Iterator[tuple[Partition, list[Message]]]:
+    """``messages`` as runs of one partition each; a consumer delivers them so, whole fetches of one after another."""
+    for number, run in groupby(messages, key=_partition):
+        records = list(run)
+        if len(set(map(_topic, records))) == 1:
+            yield Partition(records[0].topic(), number), records
+        else:
+            for topic, part in groupby(records, key=_topic):
+                yield Partition(topic, number), list(part)

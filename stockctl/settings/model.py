@@ -103,6 +103,9 @@ class KafkaSettings(Section):
     connect_wait: Duration = Field(30.0, gt=0, description="how long a command waits for a broker before it gives up")
     session_timeout: Duration = Field(45.0, gt=0, description="a consumer silent for this long loses its partitions")
     buffer: Size = Field(64_000_000, gt=0, description="most bytes a producer holds while no broker takes them")
+    idle_pause: Duration = Field(
+        0.0, ge=0, description="ask an idle topic again only after this long; for brokers that answer an empty fetch at once"
+    )
 
 
 class TopicSettings(Section):

@@ -164,8 +164,10 @@ class Lake:
             return False
         return True
 
-    def view(self, connection: duckdb.DuckDBPyConnection, table: Table, found: Iterable[Found]) -> list[Path]:
-        """Make the rows of these objects the view ``table``, with the columns of ``COLUMNS`` and ``trade_date``.
+    def view(
+        self, connection: duckdb.DuckDBPyConnection, table: Table, found: Iterable[Found], name: str | None = None
+    ) -> list[Path]:
+        """Make the rows of these objects the view ``name`` (default: that of the table), with the columns of ``COLUMNS`` and ``trade_date``.
 
         The files that it reads, on this machine: they must stay while the view is used.
         """
@@ -184,7 +186,7 @@ class Lake:
             if (chosen := [path for path in paths if path.name.endswith(suffix)])
         ]
         rows = reduce(lambda one, other: one.union(other), scans) if scans else _nothing(connection, columns)
-        rows.create_view(table)
+        rows.create_view(name or table)
         return paths
 
 

@@ -1,0 +1,12 @@
+-- What lies in each span, counted or left out, by source and by what decides it.
+SELECT
+    span,
+    source,
+    counts,
+    conditions,
+    updates,
+    CASE WHEN volume > 0 THEN 0 ELSE 1 END AS zero_volume,
+    COUNT(*) AS trades,
+    MAX(ts_event) AS last_ms
+FROM placed
+GROUP BY span, source, counts, conditions, updates, CASE WHEN volume > 0 THEN 0 ELSE 1 END

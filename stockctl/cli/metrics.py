@@ -1,0 +1,226 @@
+"""``stockctl metrics``: VWAP, volatility, trade rate and bars of the lake's trades, and a live view of Kafka's."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stockctl.cli.context import settings_of
+from stockctl.cli.output import Format, OutputOption, say, write_rows
+from stockctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from stockctl.metrics.answers import Answer
+    from stockctl.metrics.spans import Question
+    from stockctl.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Compute metrics from the lake's trades, or watch them live.")
+
+
+class Policy(StrEnum):
+    """Which trades count."""
+
+    standard = "standard"
+    all = "all"
+    price_forming = "price-forming"
+
+
+class Session(StrEnum):
+    """Which session counts."""
+
+    regular = "regular"
+    pre = "pre"
+    post = "post"
+    all = "all"
+
+
+class Engine(StrEnum):
+    """Where metrics are computed."""
+
+    lake = "lake"
+    mongo = "mongo"
+    redshift = "redshift"
+    kafka = "kafka"
+
+
+Symbols = Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Symbols; default: the setting.")]
+Since = Annotated[str | None, typer.Option(help="Start, as 2026-11-23T09:30; exchange time unless it names a zone.")]
+Until = Annotated[str | None, typer.Option(help="End, not included.")]
+Date = Annotated[str | None, typer.Option(help="One trade date, as 2026-11-23.")]
+PolicyOption = Annotated[Policy | None, typer.Option(help="Which trades count.")]
+SessionOption = Annotated[Session | None, typer.Option(help="Which hours count; default: the newest regular session.")]
+Across = Annotated[bool, typer.Option("--across", help="One answer across all asked dates.")]
+Timezone = Annotated[str | None, typer.Option("--tz", help="Zone of times; default: exchange time.")]
+EngineOption = Annotated[Engine, typer.Option(help="Where metrics are computed.")]
+Every = Annotated[str | None, typer.Option(help="One row for each such step of time, as 1m, 5m, 1h, 1d.")]
+
+
+@app.command()
+def vwap(
+    ctx: typer.Context,
+    symbols: Symbols = None,
+    since: Since = None,
+    until: Until = None,
+    date: Date = None,
+    every: Every = None,
+    policy: PolicyOption = None,
+    session: SessionOption = None,
+    across: Across = False,
+    tz: Timezone = None,
+    engine: EngineOption = Engine.lake,
+    output: OutputOption = Format.table,
+) -> None:
+    """Show the volume-weighted average price.
+
+    Example: stockctl metrics vwap AAPL MSFT --date 2026-11-23
+    """
+    from stockctl.metrics import measures
+
+    asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=every)
+    _show(measures.vwap(*asked), output)
+
+
+@app.command()
+def volatility(
+    ctx: typer.Context,
+    symbols: Symbols = None,
+    since: Since = None,
+    until: Until = None,
+    date: Date = None,
+    window: Annotated[str | None, typer.Option(help="Trades (100) or time (5m) of the rolling window; default 100.")] = None,
+    returns: Annotated[bool, typer.Option("--returns", help="Annualised, of returns on the --every grid (1m).")] = False,
+    every: Every = None,
+    policy: PolicyOption = None,
+    session: SessionOption = None,
+    across: Across = False,
+    tz: Timezone = None,
+    engine: EngineOption = Engine.lake,
+    output: OutputOption = Format.table,
+) -> None:
+    """Show the rolling standard deviation of prices, or the annualised one of returns.
+
+    Example: stockctl metrics volatility AAPL --window 5m --every 1m
+    """
+    from stockctl.metrics import measures
+
+    if not returns:
+        asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=every)
+        _show(measures.volatility(*asked, measures.parse_window(window) if window else measures.LAST_HUNDRED), output)
+        return
+    if window is not None:
+        raise UsageError("--window is of prices, and --returns takes the whole span", hint="narrow it by --since and --until")
+    asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=None)
+    _show(measures.returns(*asked, measures.step_ms(every or "1m")), output)
+
+
+@app.command()
+def rate(
+    ctx: typer.Context,
+    symbols: Symbols = None,
+    since: Since = None,
+    until: Until = None,
+    date: Date = None,
+    every: Every = None,
+    policy: PolicyOption = None,
+    session: SessionOption = None,
+    across: Across = False,
+    tz: Timezone = None,
+    engine: EngineOption = Engine.lake,
+    output: OutputOption = Format.table,
+) -> None:
+    """Show the trades a second of covered time.
+
+    Example: stockctl metrics rate AAPL --every 5m
+    """
+    from stockctl.metrics import measures
+
+    asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=every)
+    _show(measures.rate(*asked), output)
+
+
+@app.command()
+def bars(
+    ctx: typer.Context,
+    symbols: Symbols = None,
+    since: Since = None,
+    until: Until = None,
+    date: Date = None,
+    every: Every = "1m",
+    policy: PolicyOption = None,
+    session: SessionOption = None,
+    tz: Timezone = None,
+    engine: EngineOption = Engine.lake,
+    output: OutputOption = Format.table,
+) -> None:
+    """Show bars: open, high, low, close, volume, VWAP and number of trades.
+
+    Example: stockctl metrics bars AAPL --every 5m -o parquet > bars.parquet
+    """
+    from stockctl.metrics import measures
+
+    asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=False, every=every)
+    _show(measures.bars(*asked), output)
+
+
+@app.command()
+def summary(
+    ctx: typer.Context,
+    symbols: Symbols = None,
+    since: Since = None,
+    until: Until = None,
+    date: Date = None,
+    policy: PolicyOption = None,
+    session: SessionOption = None,
+    across: Across = False,
+    tz: Timezone = None,
+    engine: EngineOption = Engine.lake,
+    output: OutputOption = Format.table,
+) -> None:
+    """Show every metric of each symbol in one row.
+
+    Example: stockctl metrics summary AAPL MSFT
+    """
+    from stockctl.metrics import measures
+
+    asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=None)
+    _show(measures.summary(*asked), output)
+
+
+def _asked(
+    ctx: typer.Context,
+    symbols: list[str] | None,
+    since: str | None,
+    until: str | None,
+    day: str | None,
+    policy: Policy | None,
+    session: Session | None,
+    tz: str | None,
+    engine: Engine,
+    *,
+    across: bool,
+    every: str | None,
+) -> tuple[Settings, Question]:
+    """The settings and the question that the options ask."""
+    from stockctl.metrics.measures import question
+
+    if engine is Engine.kafka:
+        raise UsageError("the engine kafka is live", hint="stockctl metrics watch")
+    if engine is not Engine.lake:
+        raise UsageError(f"there is no engine {engine.value} yet", hint="leave --engine out: the lake answers")
+    flags: dict[str, Any] = {
+        "symbols": symbols or None,
+        "metrics.policy": policy,
+        "metrics.session": session,
+        "timezone": tz,
+    }
+    settings = settings_of(ctx, flags)
+    return settings, question(settings, settings.symbols, since=since, until=until, day=day, across=across, every=every)
+
+
+def _show(answer: Answer, form: Format) -> None:
+    """Figures to stdout, what must be known beside them to stderr; other forms than the table carry it in each row."""
+    write_rows(answer.rows, form, answer.columns if form is Format.table else None)
+    for line in answer.words:
+        say(line)

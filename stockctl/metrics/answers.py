@@ -1,0 +1,120 @@
+"""Answers: rows that hold the figures and what must be known beside them, and words for the person who asked.
+
+Beside each figure stand policy, session, what was left out, coverage, the time through which the data goes, and of which feed
+it is. What cannot be answered is null, and said in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from stockctl.metrics.reckoning import Context, Reckoning
+from stockctl.metrics.spans import Question, Span
+from stockctl.sessions import from_ms
+
+Row = dict[str, Any]
+
+JUMP = 1.4
+"""Factor between one date's last price and the next one's first that looks like a split."""
+
+CONTEXT = ("policy", "session", "left_out", "left_out_by", "coverage", "through", "feed")
+"""Columns that say what must be known beside the figures; ``coverage`` in per cent."""
+
+_FEEDS = {
+    "finnhub": "finnhub: a part of the market's trades, not the consolidated tape",
+    "sim": "sim: simulated trades, no market's",
+    "replay": "replay: captured frames of the feed, a part of the market's trades",
+}
+
+
+class Answer(NamedTuple):
+    """``columns`` are those of the figures; each row holds them and ``CONTEXT``. ``words`` are for the person who asked."""
+
+    columns: tuple[str, ...]
+    rows: list[Row]
+    words: list[str]
+
+
+def time_of(ms: int | None, zone: ZoneInfo) -> datetime | None:
+    """The moment in ``zone``; None for none."""
+    return None if ms is None else from_ms(ms, zone)
+
+
+def answer(reckoning: Reckoning, found: Iterable[Row], columns: Sequence[str], times: Sequence[str] | None = None) -> Answer:
+    """The rows ``found``, each with its span's place and context; a row of nulls for each span and symbol without one.
+
+    ``times`` names the columns that tell rows of one span apart; by default ``bar`` where there are bars.
+    """
+    question = reckoning.question
+    times = times if times is not None else ("bar",) if question.every_ms is not None else ()
+    names = ("symbol", "trade_date", *times, *columns)
+    by_span: dict[int, list[Row]] = {}
+    for row in found:
+        by_span.setdefault(row["span"], []).append(row | {"bar": time_of(row.get("bar_ms"), question.zone)})
+    rows: list[Row] = []
+    words: list[str] = []
+    for span, context in zip(reckoning.spans, reckoning.contexts, strict=True):
+        beside = _beside(question, span, context)
+        place = {"symbol": span.symbol, "trade_date": None if question.across else span.parts[0].trade_date}
+        rows += [
+            dict.fromkeys(names) | {name: row[name] for name in names if name in row} | place | beside
+            for row in by_span.get(span.number, [{}])
+        ]
+        words.append(_words(question, span, context, beside))
+    for symbol in dict.fromkeys(question.symbols):
+        if all(span.symbol != symbol for span in reckoning.spans):
+            rows.append(dict.fromkeys((*names, *CONTEXT)) | {"symbol": symbol, "policy": question.policy})
+            words.append(f"{symbol}: the lake holds no trades of it in the {_asked(question)}")
+    sources = sorted({source for context in reckoning.contexts for source in context.sources})
+    words += [_FEEDS.get(source, source) for source in sources] + list(_jumps(reckoning))
+    return Answer(names, rows, words)
+
+
+def _beside(question: Question, span: Span, context: Context) -> Row:
+    return {
+        "policy": question.policy,
+        "session": span.session,
+        "left_out": context.left_out,
+        "left_out_by": "; ".join(f"{why}: {count}" for why, count in context.left_out_by.most_common()) or None,
+        "coverage": context.coverage,
+        "through": time_of(context.through, question.zone),
+        "feed": "; ".join(_FEEDS.get(source, source) for source in sorted(context.sources)) or None,
+    }
+
+
+def _words(question: Question, span: Span, context: Context, beside: Row) -> str:
+    dates = " to ".join(dict.fromkeys(str(part.trade_date) for part in (span.parts[0], span.parts[-1])))
+    head = f"{span.symbol} {dates} {'all hours' if span.session == 'all' else span.session}: "
+    if not context.trades and not context.left_out:
+        return head + "no trades"
+    left_out = f"{context.left_out} left out" + (f" ({beside['left_out_by']})" if context.left_out else "")
+    covered = f"coverage {context.coverage:.4g} %" if context.covered else "no coverage known, so no rate and no returns"
+    through = f"{beside['through']:%Y-%m-%d %H:%M:%S %Z}" if beside["through"] else "an unknown time"
+    return f"{head}policy {question.policy}, {context.trades} trades, {left_out}; {covered}; data through {through}"
+
+
+def _asked(question: Question) -> str:
+    which = "asked" if question.day or question.since or question.until else "newest"
+    return f"{which} {'time' if question.session == 'all' else f'{question.session} session; try --session all'}"
+
+
+def _jumps(reckoning: Reckoning) -> Iterator[str]:
+    """A warning for each overnight jump that looks like a split."""
+    if len({part.trade_date for span in reckoning.spans for part in span.parts}) < 2:
+        return
+    before: dict[str, Row] = {}
+    for row in reckoning.run("jumps"):
+        symbol = reckoning.spans[row["span"]].symbol
+        last = before.get(symbol)
+        before[symbol] = row
+        if last is None:
+            continue
+        factor = row["first_price"] / last["last_price"]
+        if max(factor, 1 / factor) >= JUMP:
+            yield (
+                f"warning: {symbol} goes from {last['last_price']:g} to {row['first_price']:g} between "
+                f"{date.fromordinal(last['part'])} and {date.fromordinal(row['part'])}: a split? Prices are not adjusted"
+            )

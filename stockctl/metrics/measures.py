@@ -1,0 +1,268 @@
+"""The metrics: VWAP, volatility, trade rate, bars, and all of them in one row a span.
+
+Each is a query of ``sql/metrics``; here are the relations that it needs beside the trades, and its columns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+from zoneinfo import ZoneInfo
+
+from stockctl.errors import UsageError
+from stockctl.feed.coverage import intersect
+from stockctl.metrics.answers import Answer, Row, answer, time_of
+from stockctl.metrics.policy import Policy
+from stockctl.metrics.reckoning import Reckoning, reckon
+from stockctl.metrics.spans import (
+    DAY_MS,
+    ENDLESS_MS,
+    Question,
+    SessionChoice,
+    day_around,
+    pieces,
+    session_edges,
+    year_seconds,
+)
+from stockctl.sessions import parse_moment, to_ms, trade_date
+from stockctl.settings import Settings, load
+from stockctl.units import format_duration, parse_duration
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+GRID_MS = 60_000
+"""Step of the grid of returns, unless another is asked for."""
+LONGEST_WINDOW = 1000
+"""Most steps of time that a window may hold; a step divides both the window and ``every``."""
+
+_EVER = date(1970, 1, 1)
+_PRICES = ("open", "high", "low", "close")
+_BAR = (*_PRICES, "volume", "vwap", "trades")
+
+
+class Window(NamedTuple):
+    """A rolling window: the last ``trades``, or the trades of the last ``ms``; one of them is None."""
+
+    trades: int | None = 100
+    ms: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.trades} trades" if self.ms is None else format_duration(self.ms / 1000)
+
+
+LAST_HUNDRED = Window()
+
+
+def parse_window(text: str) -> Window:
+    """The window written as a number of trades (``100``) or a length of time (``5m``). UsageError otherwise."""
+    hint = "write 100 for trades, 5m for time"
+    try:
+        window = Window(trades=int(text)) if text.strip().isdigit() else Window(None, round(parse_duration(text) * 1000))
+    except ValueError as error:
+        raise UsageError(f"--window: {error}", hint=hint) from None
+    if window.ms == 0 or (window.trades is not None and not 2 <= window.trades <= 1_000_000):
+        raise UsageError(f"--window {text}: a deviation needs some time, or 2 trades to a million", hint=hint)
+    return window
+
+
+def step_ms(text: str | float) -> int:
+    """Milliseconds of a step of time (``1m``, or seconds) that cuts a day into equal parts. UsageError otherwise."""
+    try:
+        step = round(parse_duration(text) * 1000)
+    except ValueError as error:
+        raise UsageError(f"--every: {error}", hint="use 1s, 30s, 1m, 5m, 1h or 1d") from None
+    if step < 1000 or DAY_MS % step:
+        raise UsageError("--every must cut a day into equal parts of at least a second", hint="use 1s, 30s, 1m, 5m, 1h or 1d")
+    return step
+
+
+def question(
+    settings: Settings,
+    symbols: Iterable[str],
+    *,
+    since: str | date | None = None,
+    until: str | date | None = None,
+    day: str | date | None = None,
+    every: str | float | None = None,
+    across: bool = False,
+    as_of: str | date | None = None,
+) -> Question:
+    """The question in the settings' policy, session and timezone; times as in ``read_trades``, ``every`` a duration."""
+    zone = ZoneInfo(settings.timezone)
+    first, last, known = (None if moment is None else parse_moment(moment, zone) for moment in (since, until, as_of))
+    return Question(
+        symbols=tuple(symbols),
+        policy=settings.metrics.policy,
+        session=settings.metrics.session,
+        zone=zone,
+        now=to_ms(datetime.now(UTC)),
+        since=first,
+        until=last,
+        day=None if day is None else trade_date(parse_moment(day)),
+        across=across,
+        every_ms=None if every is None else step_ms(every),
+        as_of=known,
+    )
+
+
+def vwap(settings: Settings, asked: Question) -> Answer:
+    """Volume-weighted average price of each span, or of each bar of ``every``."""
+    with reckon(settings, asked) as reckoning:
+        return answer(reckoning, reckoning.run("vwap"), ("vwap", "volume", "trades"))
+
+
+def bars(settings: Settings, asked: Question) -> Answer:
+    """Open, high, low, close, volume, VWAP and number of trades of each bar that has a trade."""
+    with reckon(settings, asked) as reckoning:
+        return answer(reckoning, reckoning.run("bars"), _BAR)
+
+
+def rate(settings: Settings, asked: Question) -> Answer:
+    """Trades a covered second, of each span or of each bar of ``every``; trades in covered time alone are counted."""
+    with reckon(settings, asked) as reckoning:
+        return answer(reckoning, _rates(reckoning), ("rate", "trades", "covered_seconds"))
+
+
+def volatility(settings: Settings, asked: Question, window: Window = LAST_HUNDRED) -> Answer:
+    """Rolling sample standard deviation of prices: at each span's last trade, or at each edge of ``every``."""
+    if window.ms is not None and window.ms > LONGEST_WINDOW * math.gcd(window.ms, asked.every_ms or window.ms):
+        raise UsageError(
+            f"--window is more than {LONGEST_WINDOW} times the step that it has in common with --every",
+            hint="use --window 5m --every 1m",
+        )
+    with reckon(settings, asked) as reckoning:
+        rows = [row | {"window": str(window)} for row in _volatilities(reckoning, window)]
+        return answer(reckoning, rows, ("volatility", "window", "trades"), times=("at",))
+
+
+def returns(settings: Settings, asked: Question, grid_ms: int = GRID_MS) -> Answer:
+    """Sample standard deviation of previous-tick log returns on a grid (``deviation``), and annualised (``volatility``)."""
+    with reckon(settings, asked) as reckoning:
+        rows = [row | {"every": format_duration(grid_ms / 1000)} for row in _returns(reckoning, grid_ms)]
+        return answer(reckoning, rows, ("volatility", "deviation", "returns", "every"))
+
+
+def summary(settings: Settings, asked: Question) -> Answer:
+    """Every metric in one row a span: the bar's columns, both volatilities, the trade rate and the last trade's time."""
+    with reckon(settings, asked) as reckoning:
+        rows = {row["span"]: row for row in reckoning.run("bars")}
+        for row in _volatilities(reckoning, LAST_HUNDRED):
+            rows[row["span"]]["volatility"] = row["volatility"]
+        for row in _returns(reckoning, GRID_MS):
+            rows[row["span"]]["annual_volatility"] = row["volatility"]
+        for row in _rates(reckoning):
+            rows[row["span"]]["rate"] = row["rate"]
+        for span, row in rows.items():
+            row["last_trade"] = time_of(reckoning.contexts[span].last_ms, asked.zone)
+        columns = ("trades", "volume", "vwap", *_PRICES, "volatility", "annual_volatility", "rate", "last_trade")
+        return answer(reckoning, rows.values(), columns)
+
+
+def _rates(reckoning: Reckoning) -> list[Row]:
+    """Trade rates, over covered time cut into the bars of the spans."""
+    cut: list[tuple[int, int, int, int]] = []
+    for span, context in zip(reckoning.spans, reckoning.contexts, strict=True):
+        for piece in pieces(span, reckoning.question):
+            for since, until in intersect(context.covered, [(piece.since_ms, piece.until_ms)]):
+                while since < until:
+                    bar = piece.origin_ms + (since - piece.origin_ms) // piece.every_ms * piece.every_ms
+                    end = min(until, bar + piece.every_ms)
+                    cut.append((span.number, bar, since, end))
+                    since = end
+    reckoning.provide("covered", cut)
+    return reckoning.run("rate")
+
+
+def _volatilities(reckoning: Reckoning, window: Window) -> list[Row]:
+    """Deviations of prices at the edges of the grid; without one, at each span's last trade."""
+    question = reckoning.question
+    every = question.every_ms
+    anchors: dict[int, int] = {}
+    for span, context in zip(reckoning.spans, reckoning.contexts, strict=True):
+        if context.last_ms is not None:
+            # Steps of time count backwards from an edge at or behind the span's end; without a grid, from the last trade.
+            origin = day_around(span.until - 1, question.zone)[0]
+            anchors[span.number] = context.last_ms if every is None else origin - (origin - span.until) // every * every
+    reckoning.provide("anchors", list(anchors.items()))
+    if window.trades is not None:
+        found = reckoning.run("volatility_trades", step_ms=every or ENDLESS_MS, preceding=window.trades - 1)
+    else:
+        length = window.ms or 0
+        step = math.gcd(length, every or length)
+        reckoning.provide("backs", [(back,) for back in range(length // step)])
+        found = reckoning.run("volatility_time", step_ms=step)
+    rows = []
+    for row in found:
+        span, context = reckoning.spans[row["span"]], reckoning.contexts[row["span"]]
+        at, back = row["at_ms"], anchors[span.number] - row["at_ms"]
+        # An edge in the future, and the one at which the span begins, have no answer yet.
+        wanted = (
+            back == 0
+            if every is None
+            else back % every == 0 and span.since < at <= max(context.through or 0, context.last_ms or 0)
+        )
+        if wanted:
+            row["at"] = time_of(at, question.zone)
+            rows.append(row)
+    return rows
+
+
+def _returns(reckoning: Reckoning, grid_ms: int) -> list[Row]:
+    """Deviations of returns within covered time, which the sessions' edges cut into segments."""
+    segments: list[tuple[int, ...]] = []
+    for span, context in zip(reckoning.spans, reckoning.contexts, strict=True):
+        edges = session_edges(span)
+        for covered_since, covered_until in context.covered:
+            cuts = [covered_since, *(edge for edge in edges if covered_since < edge < covered_until), covered_until]
+            for since, until in pairwise(cuts):
+                origin = day_around(since, reckoning.question.zone)[0]
+                segments.append((len(segments), span.number, since, until, origin, (until - origin) // grid_ms))
+    reckoning.provide("segments", segments)
+    rows = reckoning.run("returns", every_ms=grid_ms)
+    for row in rows:
+        row["volatility"] = row["deviation"] * math.sqrt(year_seconds(reckoning.spans[row["span"]]) * 1000 / grid_ms)
+    return rows
+
+
+def read_bars(
+    symbols: str | Iterable[str],
+    since: str | date | None = None,
+    until: str | date | None = None,
+    *,
+    every: str | float = "1m",
+    policy: Policy | None = None,
+    session: SessionChoice | None = None,
+    settings: Settings | None = None,
+    as_of: str | date | None = None,
+) -> pa.Table:
+    """Bars of the lake's trades of ``symbols`` in ``[since, until)``: a row for each bar that has a trade, in order.
+
+    Columns: symbol, trade_date, bar (its start, a timestamp in the settings' timezone), open, high, low, close (null where no
+    trade may set them), volume, vwap (null where no trade counts), trades. ``every`` is a duration or seconds; ``policy`` and
+    ``session`` default to the settings'. Times and ``as_of`` are as in ``read_trades``.
+
+        table = stockctl.read_bars(["AAPL", "MSFT"], "2026-11-23", every="5m")
+
+    UsageError for an ``every`` that cuts no day evenly; the rest as ``read_trades``.
+    """
+    import pyarrow as pa
+
+    settings = settings or load()
+    chosen = [symbols] if isinstance(symbols, str) else symbols
+    asked = question(settings, chosen, since=since or _EVER, until=until, every=every, as_of=as_of)
+    asked = replace(asked, policy=policy or asked.policy, session=session or asked.session)
+    rows = [row for row in bars(settings, asked).rows if row["bar"] is not None]
+    kinds: dict[str, pa.DataType] = {name: pa.float64() for name in _BAR} | {
+        "symbol": pa.string(),
+        "trade_date": pa.date32(),
+        "bar": pa.timestamp("ms", asked.zone.key),
+        "trades": pa.int64(),
+    }
+    order = ("symbol", "trade_date", "bar", *_BAR)
+    schema = pa.schema([(name, kinds[name]) for name in order], {"policy": asked.policy, "session": asked.session})
+    return pa.Table.from_pylist(rows, schema)

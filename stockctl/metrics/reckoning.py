@@ -1,0 +1,195 @@
+"""A question under way: its trades from the lake, placed into spans in a DuckDB of its own, and what is said beside them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+
+from stockctl.conditions import NEVER_PRICE_FORMING
+from stockctl.conditions import table as condition_table
+from stockctl.feed.coverage import Span as Stretch
+from stockctl.feed.coverage import intersect, length, merge, session_time
+from stockctl.lake.reading import Found, Lake, duck, events
+from stockctl.metrics import sql
+from stockctl.metrics.policy import NO_VOLUME, reasons
+from stockctl.metrics.spans import Part, Question, Span, part_on, pieces, session_of
+from stockctl.sessions import trade_date
+from stockctl.settings import Settings
+
+_LATEST = 30
+"""Newest dates of the lake in which the latest session with data is looked for."""
+
+RELATIONS: dict[str, dict[str, str]] = {
+    "pieces": dict.fromkeys(("span", "part"), "BIGINT")
+    | {"symbol": "VARCHAR"}
+    | dict.fromkeys(("since_ms", "until_ms", "origin_ms", "every_ms"), "BIGINT"),
+    "codes": {"code": "VARCHAR", "never_price_forming": "BIGINT"},
+    "covered": dict.fromkeys(("span", "bar_ms", "since_ms", "until_ms"), "BIGINT"),
+    "segments": dict.fromkeys(("segment", "span", "since_ms", "until_ms", "origin_ms", "last_edge"), "BIGINT"),
+    "anchors": dict.fromkeys(("span", "anchor_ms"), "BIGINT"),
+    "backs": {"back": "BIGINT"},
+}
+"""What the SQL finds beside the trades, with types: ``pieces`` of spans, condition ``codes``, ``covered`` time by bar,
+``segments`` of covered time within one session, ``anchors`` from which steps of time count backwards, ``backs``: the steps of a
+window."""
+
+
+@dataclass
+class Context:
+    """What an answer says beside its figures, for one span. Times are ms UTC.
+
+    ``through`` is the receipt time up to which the lake holds every trade; ``covered`` is what the feed watched of it until
+    then, ``expected`` the session time that it should have watched.
+    """
+
+    through: int | None = None
+    covered: list[Stretch] = field(default_factory=list)
+    expected: list[Stretch] = field(default_factory=list)
+    trades: int = 0
+    last_ms: int | None = None
+    left_out: int = 0
+    left_out_by: Counter[str] = field(default_factory=Counter)
+    sources: set[str] = field(default_factory=set)
+
+    @property
+    def coverage(self) -> float | None:
+        """Per cent of the expected time that the feed covered."""
+        expected = length(self.expected)
+        return 100 * length(intersect(self.covered, self.expected)) / expected if expected else None
+
+
+class Reckoning:
+    """The trades of a question as the relation ``placed``, its spans, and each span's context."""
+
+    def __init__(self, settings: Settings, question: Question, lake: Lake, connection: duckdb.DuckDBPyConnection) -> None:
+        self.question = question
+        self._settings = settings
+        self._lake = lake
+        self._connection = connection
+        self._provided: set[str] = set()
+        found = {symbol: self._resolve(symbol) for symbol in dict.fromkeys(question.symbols)}
+        parts = [
+            (symbol, chosen)
+            for symbol, (kept, _) in found.items()
+            for chosen in ([tuple(kept)] if question.across and kept else [(part,) for part in kept])
+        ]
+        self.spans = [
+            Span(number, symbol, session_of(symbol, question.session), chosen) for number, (symbol, chosen) in enumerate(parts)
+        ]
+        self._place([item for _, objects in found.values() for item in objects])
+        self.contexts = self._contexts({symbol: objects for symbol, (_, objects) in found.items()})
+
+    def _resolve(self, symbol: str) -> tuple[list[Part], list[Found]]:
+        """The asked parts of the symbol's sessions, and the objects that may hold their trades."""
+        question, session = self.question, session_of(symbol, self.question.session)
+        if question.day is not None:
+            part = part_on(question.day, session, question)
+            return ([part], self._find(symbol, part.since, part.until)) if part else ([], [])
+        if question.since is not None or question.until is not None:
+            found = self._find(symbol, question.since, question.until)
+            days = {day for item in found for day in (trade_date(item.claimed.ts_min), trade_date(item.claimed.ts_max))}
+            parts = [part for day in sorted(days) if (part := part_on(day, session, question)) is not None]
+            return [part for part in parts if _within(found, part)], found
+        for day in self._lake.dates()[: -_LATEST - 1 : -1]:
+            part = part_on(day, session, question)
+            if part is not None and part.since <= question.now and (found := self._find(symbol, part.since, part.until)):
+                return [part], found
+        return [], []
+
+    def _find(self, symbol: str, since: int | None, until: int | None) -> list[Found]:
+        return self._lake.find("trades", symbols=[symbol], since=since, until=until)
+
+    def _place(self, found: Iterable[Found]) -> None:
+        self.provide("pieces", [row for span in self.spans for row in pieces(span, self.question)])
+        self.provide("codes", [(code, int(code in NEVER_PRICE_FORMING)) for code in condition_table()])
+        self._lake.view(self._connection, "trades", {item.claimed.key: item for item in found}.values(), "stored")
+        self._connection.sql(
+            "SELECT * REPLACE (COALESCE(conditions, '') AS conditions, COALESCE(updates, '') AS updates) FROM stored "
+            "WHERE symbol IN (SELECT symbol FROM pieces) AND ts_event >= (SELECT MIN(since_ms) FROM pieces) "
+            "AND ts_event < (SELECT MAX(until_ms) FROM pieces) AND ($as_of IS NULL OR ts_recv <= $as_of)",
+            params={"as_of": self.question.as_of},
+        ).create("trades")
+        self._provided.add("trades")
+        self._relation("placed", {"policy": self.question.policy}).create("placed")
+        self._connection.execute("DROP TABLE trades")
+        self._provided = {"placed"}
+
+    def provide(self, name: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Make ``rows`` the relation ``name`` of ``RELATIONS``, in place of what it held."""
+        columns = RELATIONS[name]
+        lists = list(zip(*rows, strict=True)) or [()] * len(columns)
+        unnested = ", ".join(f"unnest(CAST(${column} AS {kind}[])) AS {column}" for column, kind in columns.items())
+        self._connection.execute(
+            f"CREATE OR REPLACE TABLE {name} AS SELECT {unnested}",
+            {column: list(values) for column, values in zip(columns, lists, strict=True)},
+        )
+        self._provided.add(name)
+
+    def run(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
+        """The rows of the file ``name`` of ``sql/metrics``, over the placed trades and what was provided."""
+        rows = self._relation(name, parameters)
+        return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
+
+    def _relation(self, name: str, parameters: dict[str, Any]) -> duckdb.DuckDBPyRelation:
+        return self._connection.sql(sql.statement(name, frozenset(self._provided)), params=parameters)
+
+    def _contexts(self, found: dict[str, list[Found]]) -> list[Context]:
+        contexts = [Context() for _ in self.spans]
+        for row in self.run("overview"):
+            context = contexts[row["span"]]
+            context.sources.add(row["source"])
+            if row["counts"]:
+                context.trades += row["trades"]
+                context.last_ms = max(row["last_ms"], context.last_ms or 0)
+                continue
+            context.left_out += row["trades"]
+            policy = self.question.policy
+            why = [NO_VOLUME] if row["zero_volume"] else reasons(policy, row["conditions"], row["updates"])
+            context.left_out_by.update(dict.fromkeys(why, row["trades"]))
+        if not self.spans:
+            return contexts
+        told = events(self._lake, min(span.since for span in self.spans), max(span.until for span in self.spans))
+        for symbol in dict.fromkeys(span.symbol for span in self.spans):
+            covered = merge(
+                (event["span_start"], event["span_end"])
+                for event in told
+                if event["kind"] == "covered"
+                and symbol in event["symbols"].split(",")
+                and (self.question.as_of is None or event["ts_recv"] <= self.question.as_of)
+            )
+            stored = self._lake.through(symbol, found[symbol])
+            for span, context in zip(self.spans, contexts, strict=True):
+                if span.symbol == symbol:
+                    self._cover(span, context, covered, stored)
+        return contexts
+
+    def _cover(self, span: Span, context: Context, covered: list[Stretch], stored: int | None) -> None:
+        # Where nothing arrives, no batch is cut: a partition is taken as read up to two batch ages before the newest coverage.
+        lag = int(2000 * self._settings.lake.max_age)
+        through = max(stored or 0, covered[-1][1] - lag if covered else 0)
+        parts = [(part.since, part.until) for part in span.parts]
+        if through:
+            context.through = min(through, span.until)
+            context.covered = intersect(intersect(covered, parts), [(0, context.through)])
+        # What the newest batches may still bring is not held against the coverage.
+        elapsed = min(span.until, max(through, self.question.now - lag))
+        hours = merge(
+            stretch for since, until in parts for stretch in (session_time(span.symbol, since, until) or [(since, until)])
+        )
+        context.expected = intersect(hours, [(0, elapsed)])
+
+
+def _within(found: Iterable[Found], part: Part) -> bool:
+    return any(item.claimed.ts_min < part.until and item.claimed.ts_max >= part.since for item in found)
+
+
+@contextmanager
+def reckon(settings: Settings, question: Question) -> Iterator[Reckoning]:
+    """Bring the question's trades from the lake, for as many metrics as are wanted of them."""
+    with Lake(settings) as lake, duck() as connection:
+        yield Reckoning(settings, question, lake, connection)

@@ -1,0 +1,127 @@
+"""``stockctl doctor`` as a process: each system sound, and each one broken in turn."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Command, free_port, listening, wait_for
+
+
+@pytest.fixture
+def sim(tmp_path: Path) -> Iterator[str]:
+    """A simulator; its address."""
+    port = free_port()
+    process = Command(tmp_path).start("sim", "--port", str(port), "--seed", "1")
+    wait_for(lambda: listening(port) or process.poll() is not None, "the simulator")
+    yield f"ws://127.0.0.1:{port}"
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def sound(command: Command, sim: str) -> Command:
+    """The command where everything is as it should be."""
+    command.environment |= {"STOCKCTL_FINNHUB__URL": sim, "STOCKCTL_KAFKA__CONNECT_WAIT": "5s"}
+    command.run("topics", "apply")
+    return command
+
+
+def findings(command: Command, check: int) -> dict[str, dict[str, Any]]:
+    return {row["system"]: row for row in json.loads(command.run("doctor", "-o", "json", check=check).stdout)}
+
+
+def test_everything_sound_is_exit_0_with_each_latency(sound: Command) -> None:
+    found = findings(sound, 0)
+    assert {row["state"] for row in found.values()} <= {"ok", "warn"}
+    assert list(found)[:2] == ["feed", "kafka"]
+    assert list(found)[-2:] == ["lake store", "disk"]
+    assert len(found) == 7
+    for system in ("feed", "kafka", "lake store"):
+        assert 0 < found[system]["latency_ms"] < 5000
+
+
+def test_the_simulators_connection_is_left_to_the_producer(sound: Command, sim: str) -> None:
+    """One connection a key: a doctor that logged in would drop the running producer."""
+    producer = sound.start("produce", "AAPL")
+    log = sound.folder / "produce.log"
+    wait_for(lambda: "connected" in log.read_text() or producer.poll() is not None, "the producer's connection")
+    assert producer.poll() is None, log.read_text()
+    findings(sound, 0)
+    producer.terminate()
+    assert producer.wait(20) == 0
+    assert "reconnects 0" in log.read_text()
+
+
+def test_what_is_broken_has_a_cause_and_a_fix_and_the_rest_is_still_checked(sound: Command, tmp_path: Path) -> None:
+    dead = f"127.0.0.1:{free_port()}"
+    (tmp_path / "file").write_text("")
+    sound.environment |= {
+        "STOCKCTL_FINNHUB__URL": f"ws://{dead}",
+        "STOCKCTL_LAKE__URL": (tmp_path / "file" / "lake").as_uri(),
+    }
+    found = findings(sound, 10)
+    assert (found["feed"]["state"], found["lake store"]["state"]) == ("fail", "fail")
+    assert (found["kafka"]["state"], found["disk"]["state"]) == ("ok", "ok") or found["disk"]["state"] == "warn"
+    for row in found.values():
+        assert (row["fix"] is not None) == (row["state"] != "ok"), row
+    assert f"cannot reach the feed at {dead}" in found["feed"]["detail"]
+
+
+def test_checks_run_side_by_side(sound: Command) -> None:
+    """Four of them wait 5 s each for a broker that is away; together they take one such wait."""
+    sound.environment["STOCKCTL_KAFKA__BOOTSTRAP_SERVERS"] = f"127.0.0.1:{free_port()}"
+    started = time.monotonic()
+    found = findings(sound, 10)
+    assert time.monotonic() - started < 12
+    assert [row["state"] for system, row in found.items() if system.startswith(("kafka", "topic"))] == ["fail"] * 4
+
+
+def test_a_missing_topic_and_one_that_differs_are_told_apart(sound: Command) -> None:
+    name = sound.environment["STOCKCTL_TOPICS__TRADES__NAME"]
+    sound.environment |= {
+        "STOCKCTL_TOPICS__TRADES__RETENTION": "2h",
+        "STOCKCTL_TOPICS__DEAD_LETTERS__NAME": f"{name}-other",
+    }
+    found = findings(sound, 10)
+    assert (found[f"topic {name}"]["state"], found[f"topic {name}-other"]["state"]) == ("warn", "fail")
+    assert "topics apply" in found[f"topic {name}-other"]["fix"]
+
+
+def test_the_real_feed_without_a_key_names_the_setting(sound: Command) -> None:
+    sound.environment["STOCKCTL_FINNHUB__URL"] = "wss://ws.finnhub.io"
+    found = findings(sound, 10)
+    assert "finnhub.token is not set" in found["feed"]["detail"]
+    assert "STOCKCTL_FINNHUB__TOKEN" in found["feed"]["fix"]
+
+
+def test_a_server_without_tls_is_told_from_one_that_is_away(sound: Command, sim: str) -> None:
+    sound.environment["STOCKCTL_FINNHUB__URL"] = sim.replace("ws://", "wss://")
+    assert "cannot speak TLS" in findings(sound, 10)["feed"]["detail"]
+
+
+@pytest.mark.parametrize("url", ["http://host", "ws://", "ws://host:port"])
+def test_an_address_that_is_none_is_a_matter_of_configuration(sound: Command, url: str) -> None:
+    sound.environment["STOCKCTL_FINNHUB__URL"] = url
+    assert "no WebSocket address" in findings(sound, 10)["feed"]["detail"]
+
+
+def test_s3_is_checked_with_its_rights(sound: Command, s3_environment: dict[str, str], s3_bucket: str) -> None:
+    sound.environment |= s3_environment | {"STOCKCTL_LAKE__URL": f"s3://{s3_bucket}/doctor"}
+    assert findings(sound, 0)["lake store"]["state"] == "ok"
+    sound.environment |= {"STOCKCTL_S3__ACCESS_KEY_ID": "reader", "STOCKCTL_S3__SECRET_ACCESS_KEY": "reader-secret-key"}
+    assert "cannot put" in findings(sound, 10)["lake store"]["detail"]
+    sound.environment["STOCKCTL_LAKE__URL"] = "s3://nobodys"
+    assert "does not exist" in findings(sound, 10)["lake store"]["detail"]
+
+
+def test_the_table_names_what_is_unhealthy_on_stderr(sound: Command) -> None:
+    sound.environment["STOCKCTL_LAKE__URL"] = "ftp://host"
+    done = sound.run("doctor", check=10)
+    assert done.stdout.splitlines()[0].split() == ["system", "state", "latency_ms", "detail", "fix"]
+    assert "error: unhealthy: lake store" in done.stderr

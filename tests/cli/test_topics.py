@@ -1,0 +1,54 @@
+"""``stockctl topics`` as a process."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.conftest import Command
+
+
+def rows(command: Command, *arguments: str, check: int = 0) -> list[dict[str, Any]]:
+    result: list[dict[str, Any]] = json.loads(command.run(*arguments, "-o", "json", check=check).stdout)
+    return result
+
+
+def test_diff_apply_diff(command: Command) -> None:
+    """It differs (10), is mended (0), and then agrees (0)."""
+    before = command.run("topics", "diff", check=10)
+    assert before.stdout.count("absent") == 3
+    assert "differ from the settings in 3 things" in before.stderr
+    assert [row["done"] for row in rows(command, "topics", "apply")] == ["made"] * 3
+    after = command.run("topics", "diff")
+    assert after.stdout == "topic  what  wanted  found  remedy\n"
+    assert "as the settings say" in after.stderr
+
+
+def test_apply_again_keeps_everything(command: Command) -> None:
+    command.run("topics", "apply")
+    assert [row["done"] for row in rows(command, "topics", "apply")] == ["kept"] * 3
+
+
+def test_a_setting_that_changed_is_named_by_diff_and_set_by_apply(command: Command) -> None:
+    command.run("topics", "apply")
+    command.environment["STOCKCTL_TOPICS__TRADES__RETENTION"] = "2h"
+    [difference] = rows(command, "topics", "diff", check=10)
+    assert (difference["what"], difference["wanted"], difference["found"]) == ("retention.ms", "7200000", "1800000")
+    command.run("topics", "apply")
+    command.run("topics", "diff")
+
+
+def test_list_names_what_is_absent(command: Command) -> None:
+    done = command.run("topics", "list")
+    assert "absent: " in done.stderr
+    command.run("topics", "apply")
+    assert [row["records"] for row in rows(command, "topics", "list")] == [0, 0, 0]
+    names = [row["topic"] for row in rows(command, "topics", "list", "--all")]
+    assert command.environment["STOCKCTL_TOPICS__TRADES__NAME"] in names
+
+
+def test_lag_of_a_group_that_has_not_begun_is_everything(command: Command) -> None:
+    command.run("topics", "apply")
+    found = rows(command, "topics", "lag", "--group", "nobody")
+    assert len(found) == 4, "three partitions of trades and one of feed events"
+    assert all((row["committed"], row["lag"]) == (None, 0) for row in found)

@@ -90,6 +90,13 @@ class Command:
             )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start a server, by the fixtures that they ask for: what is left is the unit part."""
+    for item in items:
+        if {"broker", "s3_server"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("server")
+
+
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The embedded broker (a stand-in with Kafka's protocol); its address."""

@@ -28,7 +28,7 @@ def s3_settings(s3_environment: dict[str, str], s3_bucket: str, tmp_path: Path) 
     return make
 
 
-@pytest.fixture(params=["file", "s3"])
+@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.server)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """An empty store of each kind."""
     if request.param == "file":

@@ -1,0 +1,69 @@
+# Every target sets itself up from a bare Python 3.11+ with pip. `make help` lists them.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+FOR ?= 60s
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit test-real lint bench wheel settings clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## Run the whole pipeline on this machine and show it (FOR=60s)
+	$(BIN)/stockctl local demo --for $(FOR)
+
+test: $(VENV)/.test ## Run the tests that need pip alone (ARGS="-k lake")
+	$(BIN)/pytest -m "not kafka" $(ARGS)
+
+unit: $(VENV)/.test ## Run the tests that need no server
+	$(BIN)/pytest -m "not kafka and not server" $(ARGS)
+
+test-real: $(VENV)/.test ## Run the tests on Apache Kafka; needs a JDK 17+ and Maven
+	$(BIN)/pytest -m kafka $(ARGS)
+
+lint: $(VENV)/.dev ## Check style, types and the rooms' contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.test ## Measure, and print the figures
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+wheel: $(VENV)/.demo ## Build the wheel into dist/
+	rm -rf dist
+	$(PIP) wheel --no-deps --wheel-dir dist .
+	@ls dist
+
+settings: $(VENV)/.demo ## Write docs/settings.md from the settings' model
+	$(BIN)/python -m stockctl.settings.document > docs/settings.md
+
+clean: ## Delete the virtual environment and everything built
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# Where Python has no ensurepip, as Debian's without python3-venv, its own pip puts pip into the environment.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$(PYTHON) is older than 3.11: make PYTHON=/a/newer/python3 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV) \
+		|| { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
+
+$(VENV)/.pip: | $(BIN)/python
+	$(PIP) install --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/.pip
+	$(PIP) install --editable ".[local]"
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/.demo
+	$(PIP) install --group test
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.test
+	$(PIP) install --group dev
+	@touch $@

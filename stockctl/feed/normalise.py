@@ -37,7 +37,7 @@ class _Row(msgspec.Struct, gc=False):
 
     s: Annotated[str, Meta(min_length=1, max_length=64)]
     p: Annotated[float, Meta(gt=0)]
-    t: Annotated[int, Meta(ge=EARLIEST)]
+    t: Annotated[int, Meta(ge=EARLIEST, le=2**53)]
     v: Annotated[float, Meta(ge=0)]
     c: Annotated[list[Annotated[str, Meta(max_length=8)]], Meta(max_length=64)] | None = None
 

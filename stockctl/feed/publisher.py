@@ -69,6 +69,7 @@ class Publisher:
         self.trouble: StockctlError | None = None
         """Why the newest undelivered message was not taken."""
         self._answered = time.monotonic()
+        self._full = False
 
     def stretch(self, since: int) -> Stretch:
         """A new stretch of messages, received from ``since`` (ms UTC) on."""
@@ -86,8 +87,13 @@ class Publisher:
 
     def poll(self, timeout: float) -> None:
         """Take in what Kafka has answered, waiting up to ``timeout`` seconds for something."""
-        if self.producer.poll(timeout) or not len(self.producer):
+        answers = self.producer.poll(timeout)
+        empty = not len(self.producer)
+        if answers or empty:
             self._answered = time.monotonic()
+        if empty and self._full:
+            self._full = False
+            log.warning("Kafka has taken all that was buffered; %d rows were dropped so far", self.dropped)
 
     @property
     def late(self) -> float:
@@ -102,10 +108,10 @@ class Publisher:
         missing = len(messages) - taken
         stretch.sent += len(messages)
         stretch.lost += missing
-        if missing:
-            if not self.dropped:
-                log.warning("the buffer (kafka.buffer) is full: dropping the newest rows; their time will show as a gap")
-            self.dropped += missing
+        self.dropped += missing
+        if missing and not self._full:
+            self._full = True
+            log.warning("the buffer (kafka.buffer) is full: dropping the newest rows; their time will show as a gap")
         return taken
 
     def _on_failure(self, error: KafkaError) -> None:

@@ -100,11 +100,15 @@ class FeedSession:
     @property
     def trouble(self) -> str | None:
         """What is wrong: the feed away for longer than ``finnhub.silence_timeout``, or the key in use elsewhere."""
-        if self._early_drops > 1 or isinstance(self.last_error, TooManyConnectsError):
-            return _KEY_IN_USE if self._early_drops > 1 else str(self.last_error)
+        if self._early_drops > 1:
+            return _KEY_IN_USE
+        if self.connected:
+            return None
+        if not self.connections:
+            return f"not connected to the feed yet: {self.last_error or 'connecting'}"
         away = time.monotonic() - self._down_since
-        if not self.connected and away > self._finnhub.silence_timeout:
-            return f"not connected to the feed for {format_duration(away)}: {self.last_error or 'still connecting'}"
+        if away > self._finnhub.silence_timeout or isinstance(self.last_error, TooManyConnectsError):
+            return f"not connected to the feed for {format_duration(away)}: {self.last_error}"
         return None
 
     def run(self) -> Iterator[Happening]:
@@ -234,7 +238,7 @@ class FeedSession:
 
     def _say(self, remarks: Iterable[str]) -> None:
         for remark in remarks:
-            log.warning("%s", remark)
+            log.info("%s", remark)
 
     def _wait(self, seconds: float) -> Iterator[None]:
         until = time.monotonic() + seconds

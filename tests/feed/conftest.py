@@ -1,0 +1,66 @@
+"""What the feed's tests share: topics of their own, and all that lies in them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import pytest
+
+from stockctl.clients.kafka import Admin, Consumer
+from stockctl.records import Trade
+from stockctl.settings import Settings
+from stockctl.stream.topics import apply
+
+
+@pytest.fixture
+def topics(settings: Settings) -> Settings:
+    """The settings of a test of its own whose topics are made."""
+    apply(Admin(settings), settings)
+    return settings
+
+
+class Held(NamedTuple):
+    """One message: its value decoded, its key, its timestamp in ms."""
+
+    value: dict[str, Any]
+    key: bytes
+    timestamp: int
+    partition: int
+
+
+def held(settings: Settings, topic: str) -> list[Held]:
+    """Everything that ``topic`` holds now."""
+    admin = Admin(settings)
+    offsets = {partition: held for partition, held in admin.offsets(admin.partitions(topic)).items() if held.end > held.start}
+    consumer = Consumer(settings, "reader")
+    found: list[Held] = []
+    try:
+        consumer.assign({partition: edges.start for partition, edges in offsets.items()})
+        while len(found) < sum(edges.end - edges.start for edges in offsets.values()):
+            for message in consumer.consume(10_000, 1.0):
+                found.append(Held(json.loads(message.value()), message.key(), message.timestamp()[1], message.partition()))
+    finally:
+        consumer.close()
+    return found
+
+
+def trades(settings: Settings) -> list[dict[str, Any]]:
+    """The trades in Kafka, in the order of their ids' row numbers."""
+    found = [message.value for message in held(settings, settings.topics.trades.name)]
+    return sorted(found, key=lambda trade: trade["id"][-15:])
+
+
+def events(settings: Settings) -> list[dict[str, Any]]:
+    """The feed events in Kafka, in order."""
+    return [message.value for message in held(settings, settings.topics.feed_events.name)]
+
+
+def dead_letters(settings: Settings) -> list[dict[str, Any]]:
+    """The dead letters in Kafka."""
+    return [message.value for message in held(settings, settings.topics.dead_letters.name)]
+
+
+def fields(trade: Trade) -> tuple[str, float, float, int]:
+    """What of a trade its row said."""
+    return trade.symbol, trade.price, trade.volume, trade.ts_event

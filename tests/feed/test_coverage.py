@@ -1,0 +1,133 @@
+"""Coverage arithmetic: spans as sets of milliseconds, and gaps as session time that nothing covered."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import date
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stockctl.feed.coverage import (
+    Coverage,
+    Gap,
+    Span,
+    coverage,
+    covered_ms,
+    feed_event,
+    intersect,
+    length,
+    merge,
+    session_time,
+    subtract,
+)
+from stockctl.records import EventKind
+from stockctl.sessions import sessions_of
+
+SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=8)
+
+
+def moments(spans: list[Span]) -> set[int]:
+    return {moment for since, until in spans for moment in range(since, until)}
+
+
+def in_order_and_disjoint(spans: list[Span]) -> bool:
+    edges = [edge for span in spans for edge in span]
+    return edges == sorted(set(edges))
+
+
+@given(SPANS)
+def test_merging_keeps_every_moment_once(spans: list[Span]) -> None:
+    merged = merge(spans)
+    assert moments(merged) == moments(spans)
+    assert in_order_and_disjoint(merged)
+    assert length(merged) == len(moments(spans))
+
+
+@given(SPANS, st.integers(0, 10))
+def test_slack_closes_small_gaps_alone(spans: list[Span], slack: int) -> None:
+    merged = merge(spans, slack)
+    closed = subtract(merged, merge(spans))
+    assert all(until - since <= slack for since, until in closed)
+    assert all(after[0] - before[1] > slack for before, after in itertools.pairwise(merged))
+
+
+@given(SPANS, SPANS)
+def test_intersecting_and_subtracting_are_those_of_sets(one: list[Span], other: list[Span]) -> None:
+    one, other = merge(one), merge(other)
+    assert moments(intersect(one, other)) == moments(one) & moments(other)
+    assert moments(subtract(one, other)) == moments(one) - moments(other)
+    assert in_order_and_disjoint(intersect(one, other))
+    assert in_order_and_disjoint(subtract(one, other))
+
+
+def event(kind: EventKind, since: int, until: int, symbols: str = "X:Y", reason: str = "") -> dict[str, Any]:
+    made = feed_event(
+        kind, (since, until), symbols.split(","), reason, connection="k3f9a2", number=1, ts_recv=until, source="finnhub"
+    )
+    return {name: getattr(made, name) for name in made.__struct_fields__}
+
+
+@given(SPANS, st.integers(0, 30), st.integers(0, 60))
+def test_covered_time_and_gaps_make_up_the_expected_time(spans: list[Span], since: int, until: int) -> None:
+    found = coverage([event("covered", *span) for span in spans], ["X:Y"], since, until)["X:Y"]
+    gaps = [(gap.since, gap.until) for gap in found.gaps]
+    assert merge([*found.covered, *gaps]) == found.expected
+    assert length(found.covered) + length(gaps) == length(found.expected)
+    assert moments(found.covered) == moments(spans) & set(range(since, until))
+
+
+def test_repeated_and_unordered_events_change_nothing() -> None:
+    events = [event("covered", 20, 30), event("covered", 0, 10), event("covered", 20, 30)]
+    assert covered_ms(events, ["X:Y"], 0, 100) == {"X:Y": 20}
+
+
+def test_a_symbol_is_covered_by_events_that_list_it_alone() -> None:
+    events = [event("covered", 0, 50, "X:Y,X:Z"), event("covered", 50, 100, "X:YY")]
+    assert covered_ms(events, ["X:Y", "X:Z", "X:YY", "X:A"], 0, 100) == {"X:Y": 50, "X:Z": 50, "X:YY": 50, "X:A": 0}
+
+
+def test_only_covered_events_cover() -> None:
+    kinds: list[EventKind] = ["connected", "subscribed", "refused", "silent", "disconnected"]
+    assert covered_ms([event(kind, 0, 100) for kind in kinds], ["X:Y"], 0, 100) == {"X:Y": 0}
+
+
+def test_a_gap_says_what_the_feed_said() -> None:
+    events = [
+        event("covered", 0, 10),
+        event("silent", 10, 25, reason="feed silent"),
+        event("disconnected", 10, 26, reason="feed silent"),
+        event("connected", 27, 30),
+        event("covered", 30, 40),
+        event("covered", 50, 60, reason="after 7 lost messages"),
+        event("disconnected", 70, 71, "X:Z", reason="stopped"),
+    ]
+    assert coverage(events, ["X:Y"], 0, 80)["X:Y"] == Coverage(
+        expected=[(0, 80)],
+        covered=[(0, 10), (30, 40), (50, 60)],
+        gaps=[Gap(10, 30, "feed silent"), Gap(40, 50, "after 7 lost messages"), Gap(60, 80, "")],
+    )
+
+
+def test_stocks_are_expected_in_their_sessions_alone() -> None:
+    pre, regular, post = sessions_of(date(2026, 11, 23))
+    day = (pre.since - 3_600_000, post.until + 3_600_000)
+    assert session_time("AAPL", *day) == [(pre.since, post.until)]
+    assert session_time("AAPL", *day, ("regular",)) == [(regular.since, regular.until)]
+    assert session_time("AAPL", regular.since + 5, regular.since + 9) == [(regular.since + 5, regular.since + 9)]
+    assert session_time("BINANCE:BTCUSDT", *day) == [day]
+    assert session_time("AAPL", *day, ("pre", "post")) == [(pre.since, pre.until), (post.since, post.until)]
+
+
+def test_a_late_start_is_a_gap_and_the_night_is_none() -> None:
+    _, regular, _ = sessions_of(date(2026, 11, 23))
+    started = regular.since + 60_000
+    events = [event("covered", started, regular.until + 999, "AAPL")]
+    found = coverage(events, ["AAPL"], regular.since - 9, regular.until + 9, ("regular",))["AAPL"]
+    assert found.gaps == [Gap(regular.since, started, "")]
+    assert found.share == 1 - 60_000 / (regular.until - regular.since)
+
+
+def test_where_no_time_is_expected_the_share_is_unknown() -> None:
+    assert coverage([], ["AAPL"], 5, 5)["AAPL"].share is None

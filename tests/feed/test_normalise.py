@@ -1,0 +1,225 @@
+"""Frames into trades: what the wire says is kept, what is no trade becomes a dead letter, and nothing stops the rest."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stockctl.feed.normalise import EARLIEST, LATEST_AHEAD, Frame, Normaliser
+from stockctl.records import Trade
+
+NOW = 1_680_286_538_120
+ROW: dict[str, Any] = {"c": ["1", "8", "12"], "p": 164.06, "s": "AAPL", "t": 1_680_286_538_064, "v": 4}
+
+
+def normaliser(**options: Any) -> Normaliser:
+    made = Normaliser("finnhub", **options)
+    made.start("k3f9a2")
+    return made
+
+
+def frame(*rows: Any) -> bytes:
+    return json.dumps({"data": list(rows), "type": "trade"}).encode()
+
+
+def take(*rows: Any, **options: Any) -> Frame:
+    return normaliser(**options).frame(frame(*rows), NOW)
+
+
+def test_a_row_becomes_a_trade_with_all_its_fields() -> None:
+    assert take(ROW).trades == [
+        Trade(
+            id="AAPL-1680286538064-k3f9a2-00000000",
+            symbol="AAPL",
+            price=164.06,
+            volume=4.0,
+            ts_event=1_680_286_538_064,
+            ts_recv=NOW,
+            conditions="1,8,12",
+            updates="v",
+            source="finnhub",
+        )
+    ]
+
+
+def test_equal_rows_are_trades_of_their_own() -> None:
+    trades = take(ROW, ROW, ROW).trades
+    assert [trade.id[-8:] for trade in trades] == ["00000000", "00000001", "00000002"]
+
+
+def test_rows_are_counted_over_the_frames_of_a_connection_and_anew_on_the_next() -> None:
+    made = normaliser()
+    made.frame(frame(ROW, ROW), NOW)
+    assert made.frame(frame(ROW | {"v": 5}), NOW).trades[0].id == "AAPL-1680286538064-k3f9a2-00000002"
+    made.start("zzzzzz")
+    assert made.frame(frame(ROW), NOW).trades[0].id == "AAPL-1680286538064-zzzzzz-00000000"
+
+
+@pytest.mark.parametrize("codes", [{"c": None}, {"c": []}, {}])
+def test_no_codes_are_an_empty_text_and_allow_everything(codes: dict[str, Any]) -> None:
+    row = {key: value for key, value in ROW.items() if key != "c"} | codes
+    (trade,) = take(row).trades
+    assert (trade.conditions, trade.updates) == ("", "vhl")
+
+
+def test_volume_zero_is_a_price_update_and_is_kept() -> None:
+    assert take(ROW | {"v": 0}).trades[0].volume == 0.0
+
+
+def test_integers_become_floats_and_unknown_fields_are_ignored() -> None:
+    (trade,) = take(ROW | {"p": 164, "x": {"new": [1]}}).trades
+    assert (type(trade.price), trade.price) == (float, 164.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"p": 0}, "`$.p`"),
+        ({"p": -1.5}, "`$.p`"),
+        ({"p": "164"}, "`$.p`"),
+        ({"p": None}, "`$.p`"),
+        ({"p": True}, "`$.p`"),
+        ({"v": -1}, "`$.v`"),
+        ({"v": float("nan")}, "`$.v`"),
+        ({"p": float("inf")}, "`$.p`"),
+        ({"t": EARLIEST - 1}, "`$.t`"),
+        ({"t": NOW + LATEST_AHEAD + 1}, "more than a day after"),
+        ({"t": 10**30}, "`$.t`"),
+        ({"t": int("9" * 4_000)}, "`$.t`"),
+        ({"t": "1680286538064"}, "`$.t`"),
+        ({"s": ""}, "`$.s`"),
+        ({"s": "A B"}, "no symbol"),
+        ({"s": "A,B"}, "no symbol"),
+        ({"s": "A" * 65}, "`$.s`"),
+        ({"c": "1"}, "`$.c`"),
+        ({"c": [1]}, "`$.c[0]`"),
+    ],
+)
+def test_a_bad_row_becomes_a_dead_letter_and_the_others_are_taken(change: dict[str, Any], reason: str) -> None:
+    taken = take(ROW, ROW | change, ROW)
+    assert [trade.id[-8:] for trade in taken.trades] == ["00000000", "00000002"]
+    (letter,) = taken.dead_letters
+    assert reason in letter.reason
+    assert letter.id == "k3f9a2-00000001"
+    assert letter.origin == "k3f9a2"
+    assert json.loads(letter.raw).keys() == (ROW | change).keys()
+
+
+@pytest.mark.parametrize("field", ["p", "s", "t", "v"])
+def test_a_row_without_a_field_is_no_trade(field: str) -> None:
+    (letter,) = take({key: value for key, value in ROW.items() if key != field}).dead_letters
+    assert f"`{field}`" in letter.reason
+
+
+def test_a_dead_letter_keeps_the_row_as_it_stood() -> None:
+    raw = '{"p":-1,   "s":"AAPL","t":1680286538064,"v":1}'
+    text = '{"data":[' + raw + '],"type":"trade"}'
+    assert normaliser().frame(text, NOW).dead_letters[0].raw == raw
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"", "Expecting value"),
+        (b'{"data":[{"c":["1"],"p":1', "Expecting"),
+        (b"[1]", "got `array`"),
+        (b'{"type":"trade"}', "without data"),
+        (b'{"type":"trade","data":null}', "`$.data`"),
+        (b'{"type":"news","data":[]}', "unknown type of frame 'news'"),
+        (b"\xff\xfe\xff", ""),
+        (b'{"a":' * 100_000, "recursion"),
+        (b'{"data":[{"p":NaN,"t":' + b"9" * 5_000 + b'}],"type":"trade"}', "digits"),
+    ],
+)
+def test_what_is_no_frame_is_a_dead_letter_as_a_whole(text: bytes, reason: str) -> None:
+    made = normaliser()
+    taken = made.frame(text, NOW, "file.jsonl:7")
+    assert (taken.kind, taken.trades) == ("malformed", [])
+    (letter,) = taken.dead_letters
+    assert reason in letter.reason
+    assert letter.origin == "file.jsonl:7"
+    assert made.frame(frame(ROW), NOW).trades[0].id[-8:] == "00000001"
+
+
+def test_ping_and_error_frames_are_no_trades() -> None:
+    made = normaliser()
+    assert made.frame(b'{"type":"ping"}', NOW) == Frame("ping", [], [])
+    told = made.frame(b'{"msg":"Invalid symbol FX:EURUSD","type":"error"}', NOW)
+    assert told == Frame("error", [], [], "Invalid symbol FX:EURUSD")
+
+
+def test_a_repeated_frame_is_counted_and_kept(caplog: pytest.LogCaptureFixture) -> None:
+    made = normaliser()
+    with caplog.at_level(logging.WARNING, "stockctl"):
+        taken = [len(made.frame(frame(ROW, ROW), NOW).trades) for _ in range(3)]
+    assert (taken, made.repeated_frames) == ([2, 2, 2], 2)
+    assert caplog.text.count("sent a frame again") == 1
+
+
+def test_a_repeated_frame_is_dropped_when_that_is_asked_for() -> None:
+    made = normaliser(drop_repeated_frames=True)
+    taken = [len(made.frame(frame(ROW, ROW), NOW).trades) for _ in range(3)]
+    assert (taken, made.repeated_frames) == ([2, 0, 0], 2)
+    assert len(made.frame(frame(ROW, ROW, ROW), NOW).trades) == 3
+
+
+def test_an_unknown_code_is_reported_once_and_allows_everything(caplog: pytest.LogCaptureFixture) -> None:
+    made = normaliser()
+    with caplog.at_level(logging.WARNING, "stockctl"):
+        for codes in (["99"], ["1", "99"], ["98", "99"]):
+            (trade,) = made.frame(frame(ROW | {"c": codes}), NOW).trades
+            assert trade.updates == "vhl"
+    assert [record.getMessage()[:26] for record in caplog.records] == [
+        "unknown trade condition 99",
+        "unknown trade condition 98",
+    ]
+
+
+def test_times_are_shifted_so_that_the_first_trade_happened_then() -> None:
+    rows = [ROW | {"t": NOW + 2 * LATEST_AHEAD}, ROW, ROW | {"t": ROW["t"] - 40}, ROW | {"t": ROW["t"] + 90, "s": "MSFT"}]
+    taken = take(*rows, first_at=2_000_000_000_000)
+    assert [trade.ts_event for trade in taken.trades] == [2_000_000_000_000, 1_999_999_999_960, 2_000_000_000_090]
+    assert taken.trades[0].id.startswith("AAPL-2000000000000-")
+
+
+NUMBERS = st.one_of(st.integers(), st.floats(), st.none(), st.booleans(), st.text(max_size=5))
+ANYTHING = st.recursive(NUMBERS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner))
+ROWS = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "s": st.text(max_size=5),
+            "p": st.floats(),
+            "t": st.integers(EARLIEST - 9, NOW + LATEST_AHEAD + 9),
+            "v": st.floats(-1, 9),
+        },
+        optional={"c": st.none() | st.lists(st.sampled_from(["1", "12", "99"]), max_size=3), "x": ANYTHING},
+    ),
+    st.fixed_dictionaries({"s": NUMBERS, "p": NUMBERS, "t": NUMBERS, "v": NUMBERS}, optional={"c": ANYTHING}),
+    ANYTHING,
+)
+
+
+@given(st.lists(ROWS, max_size=12))
+def test_every_row_is_either_a_trade_or_a_dead_letter(rows: list[Any]) -> None:
+    made = normaliser()
+    taken = made.frame(frame(*rows), NOW)
+    assert len(taken.trades) + len(taken.dead_letters) == len(rows) == made.rows
+    numbers = [trade.id.rsplit("-")[-1] for trade in taken.trades] + [letter.id[-8:] for letter in taken.dead_letters]
+    assert sorted(numbers) == [f"{number:08d}" for number in range(len(rows))]
+    for trade in taken.trades:
+        assert 0 < trade.price < float("inf")
+        assert 0 <= trade.volume < float("inf")
+        assert EARLIEST <= trade.ts_event <= NOW + LATEST_AHEAD
+
+
+@given(st.one_of(ANYTHING.map(lambda value: json.dumps(value).encode()), st.binary(), st.text().map(str.encode)))
+def test_no_text_whatsoever_stops_it(text: bytes) -> None:
+    made = normaliser()
+    taken = made.frame(text, NOW)
+    assert taken.trades == []
+    assert len(taken.dead_letters) == (taken.kind == "malformed")

@@ -1,0 +1,118 @@
+"""Feed events on disk: sent in order, kept while Kafka is away, found again by the next process."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from stockctl.errors import StockctlError
+from stockctl.feed.coverage import feed_event
+from stockctl.feed.publisher import Publisher
+from stockctl.feed.spool import EventSpool
+from stockctl.records import FeedEvent
+from stockctl.settings import Settings, load
+from tests.conftest import clean_environment, free_port, own_names
+from tests.feed.conftest import events
+
+
+def event(number: int) -> FeedEvent:
+    return feed_event(
+        "covered", (number, number + 1), ["AAPL"], "", connection="k3f9a2", number=number, ts_recv=number, source="sim"
+    )
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> Settings:
+    """The settings of the same test with a broker that is not there."""
+    names = own_names(f"127.0.0.1:{free_port()}", tmp_path)
+    return load(environ=clean_environment(), flags=names)
+
+
+def files(settings: Settings) -> list[Path]:
+    return sorted(settings.state_dir.rglob("*.jsonl"))
+
+
+def test_events_reach_kafka_in_order_and_leave_the_disk(topics: Settings) -> None:
+    spool = EventSpool(topics, Publisher(topics))
+    for number in range(250):
+        spool.write(event(number))
+    assert spool.drain(20) == 0
+    assert [found["span_start"] for found in events(topics)] == list(range(250))
+    spool.close()
+    assert files(topics) == []
+
+
+def test_events_wait_on_disk_while_kafka_is_away_and_the_next_process_sends_them(
+    topics: Settings, away: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    publisher = Publisher(away)
+    spool = EventSpool(away, publisher)
+    for number in range(120):
+        spool.write(event(number))
+    assert spool.drain(0.2) == 120
+    publisher.producer.purge()
+    spool.close()
+    assert len(files(away)) == 1
+
+    with caplog.at_level(logging.INFO, "stockctl"):
+        following = EventSpool(topics, Publisher(topics))
+    assert "120 feed events of an earlier run wait" in caplog.text
+    following.write(event(120))
+    assert following.drain(20) == 0
+    following.close()
+    assert [found["span_start"] for found in events(topics)] == list(range(121))
+    assert files(topics) == []
+
+
+def test_an_event_that_kafka_did_not_take_is_sent_again(topics: Settings, away: Settings) -> None:
+    publisher = Publisher(away)
+    spool = EventSpool(away, publisher)
+    spool.write(event(1))
+    publisher.producer.purge()
+    publisher.poll(1)
+    assert publisher.trouble is not None
+    assert publisher.undelivered == 0
+    spool.pump()
+    assert spool.waiting == 1
+    assert len(publisher.producer) == 1
+    publisher.producer.purge()
+    spool.close()
+
+
+def test_the_file_of_a_living_process_is_left_alone(topics: Settings, away: Settings) -> None:
+    mine = EventSpool(away, Publisher(away))
+    mine.write(event(1))
+    other = EventSpool(topics, Publisher(topics))
+    assert other.waiting == 0
+    other.close()
+    assert len(files(away)) == 1
+    mine.close()
+
+
+def test_a_line_cut_short_by_a_crash_is_left_out(topics: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    spool = EventSpool(topics, Publisher(topics))
+    (path,) = files(topics)
+    spool.close()
+    path.write_bytes(b'{"id":"k3f9a2-covered-0000')
+    following = EventSpool(topics, Publisher(topics))
+    following.write(event(2))
+    assert following.drain(20) == 0
+    following.close()
+    assert "cut short by a crash" in caplog.text
+    assert [found["span_start"] for found in events(topics)] == [2]
+
+
+def test_profiles_and_topics_have_files_of_their_own(topics: Settings, broker: str, tmp_path: Path) -> None:
+    other = load(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"topics.feed_events.name": "elsewhere"})
+    spools = [EventSpool(settings, Publisher(settings)) for settings in (topics, other)]
+    assert len({path.parent for path in files(topics)}) == 2
+    for spool in spools:
+        spool.close()
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(topics: Settings, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file, no folder")
+    with pytest.raises(StockctlError, match="cannot keep feed events in"):
+        EventSpool(topics, Publisher(topics))

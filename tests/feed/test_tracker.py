@@ -1,0 +1,186 @@
+"""What becomes covered: received time whose messages are all acknowledged, never across a loss or a disconnect."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stockctl.feed.coverage import Span, feed_event
+from stockctl.feed.publisher import Stretch
+from stockctl.feed.tracker import STRETCH, Tracker
+from stockctl.records import EventKind, FeedEvent
+
+LOST: Any = object()
+"""Stands for librdkafka's error of a delivery: a stretch only hands it on."""
+
+
+def event(kind: EventKind, at: int, symbols: str = "AAPL,MSFT", connection: str = "k3f9a2") -> FeedEvent:
+    return feed_event(kind, (at, at), symbols.split(","), "", connection=connection, number=1, ts_recv=at, source="finnhub")
+
+
+class Feed:
+    """A tracker with the stretches it made, and hands to receive, acknowledge and lose messages."""
+
+    def __init__(self) -> None:
+        self.failures: list[Any] = []
+        self.sent: list[Stretch] = []
+        self.tracker = Tracker(lambda since: Stretch(since, self.failures.append))
+
+    def subscribe(self, at: int, connection: str = "k3f9a2") -> None:
+        self.tracker.subscribed(event("subscribed", at, connection=connection))
+
+    def receive(self, at: int, messages: int = 1) -> None:
+        stretch = self.tracker.received(at)
+        stretch.sent += messages
+        self.sent += [stretch] * messages
+
+    def acknowledge(self, messages: int | None = None) -> None:
+        for stretch in self.sent[:messages]:
+            stretch.on_delivery(None, LOST)
+        del self.sent[:messages]
+
+    def lose(self, index: int = 0) -> None:
+        self.sent.pop(index).on_delivery(LOST, LOST)
+
+    def covered(self) -> list[Span]:
+        return [(event.span_start, event.span_end) for event in self.tracker.covered()]
+
+
+def test_time_is_covered_once_its_messages_are_acknowledged() -> None:
+    feed = Feed()
+    feed.subscribe(1_000)
+    for at in (1_100, 1_900, 2_000, 2_500, 3_050):
+        feed.receive(at)
+    assert feed.covered() == []
+    feed.acknowledge(2)
+    assert feed.covered() == [(1_000, 2_000)]
+    feed.acknowledge()
+    assert feed.covered() == [(2_000, 3_050)]
+    assert feed.covered() == []
+
+
+def test_spans_follow_on_from_each_other_until_the_connection_ends() -> None:
+    feed = Feed()
+    feed.subscribe(0)
+    for at in range(100, 5_000, 100):
+        feed.receive(at)
+    feed.acknowledge()
+    first = feed.covered()
+    feed.tracker.disconnected()
+    assert [*first, *feed.covered()] == [(0, 4_000), (4_000, 4_901)]
+
+
+def test_acknowledgements_out_of_order_cover_nothing_too_early() -> None:
+    feed = Feed()
+    feed.subscribe(0)
+    for at in (500, 1_500, 2_500, 3_500):
+        feed.receive(at)
+    late = feed.sent.pop(0)
+    feed.acknowledge()
+    assert feed.covered() == []
+    late.on_delivery(None, LOST)
+    assert feed.covered() == [(0, 3_500)]
+
+
+def test_the_stretch_of_a_lost_message_is_a_gap_and_the_next_span_says_why() -> None:
+    feed = Feed()
+    feed.subscribe(0)
+    for at in (500, 1_500, 2_500, 3_500, 4_500):
+        feed.receive(at)
+    feed.lose(1)
+    feed.acknowledge()
+    assert feed.failures == [LOST]
+    events = list(feed.tracker.covered())
+    assert [(event.span_start, event.span_end, event.reason) for event in events] == [
+        (0, 1_500, ""),
+        (2_500, 4_500, "after 1 lost messages"),
+    ]
+    assert len({event.id for event in events}) == 2
+
+
+def test_no_span_reaches_over_a_disconnect() -> None:
+    feed = Feed()
+    feed.subscribe(0, "first0")
+    feed.receive(700)
+    feed.tracker.disconnected()
+    feed.subscribe(900, "second")
+    feed.receive(950)
+    feed.tracker.disconnected()
+    feed.acknowledge()
+    events = list(feed.tracker.covered())
+    assert [(event.connection, event.span_start, event.span_end) for event in events] == [
+        ("first0", 0, 701),
+        ("second", 900, 951),
+    ]
+
+
+def test_frames_without_messages_cover_too() -> None:
+    feed = Feed()
+    feed.subscribe(0)
+    for at in (60_000, 120_000):
+        feed.receive(at, messages=0)
+    assert feed.covered() == [(0, 120_000)]
+
+
+def test_a_connection_that_brought_nothing_covers_nothing() -> None:
+    feed = Feed()
+    feed.subscribe(1_000)
+    feed.tracker.disconnected()
+    feed.tracker.disconnected()
+    assert feed.covered() == []
+
+
+def test_refused_symbols_are_not_covered() -> None:
+    feed = Feed()
+    feed.subscribe(0)
+    feed.receive(10)
+    feed.tracker.refused(event("refused", 10, "MSFT"))
+    feed.acknowledge()
+    feed.tracker.disconnected()
+    assert [covered.symbols for covered in feed.tracker.covered()] == ["AAPL"]
+
+
+def test_a_long_outage_of_kafka_is_one_stretch() -> None:
+    feed = Feed()
+    feed.subscribe(0)
+    feed.receive(10)
+    for second in range(1, 5_000):
+        stretch = feed.tracker.received(second * STRETCH)
+        stretch.sent += 3
+        stretch.lost += 3
+    assert len(feed.tracker._closed) == 2
+    feed.receive(5_000 * STRETCH)
+    feed.receive(5_001 * STRETCH)
+    feed.acknowledge()
+    assert feed.covered() == [(0, 1_000), (5_000_000, 5_001_000)]
+
+
+FRAMES = st.lists(
+    st.tuples(st.integers(0, 1_500), st.sampled_from(["acknowledged", "lost", "open", "ping"])), min_size=1, max_size=40
+)
+
+
+@given(FRAMES)
+def test_covered_time_holds_no_message_that_is_lost_or_open(frames: list[tuple[int, str]]) -> None:
+    feed = Feed()
+    feed.subscribe(0)
+    at, fates = 0, []
+    for pause, fate in frames:
+        at += pause
+        feed.receive(at, messages=0 if fate == "ping" else 1)
+        if fate != "ping":
+            fates.append((at, fate))
+    feed.tracker.disconnected()
+    for stretch, (_, fate) in zip(feed.sent, fates, strict=True):
+        if fate != "open":
+            stretch.on_delivery(LOST if fate == "lost" else None, LOST)
+    spans = feed.covered()
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
+    for when, fate in fates:
+        if fate != "acknowledged":
+            assert not any(since <= when < until for since, until in spans)
+    if all(fate == "acknowledged" for _, fate in fates) and (fates or at):
+        assert spans in ([(0, at)], [(0, at + 1)])

@@ -1,0 +1,87 @@
+"""What frames and their absence tell: a closed market, a quiet one, and symbols that nobody trades."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from stockctl.feed.normalise import Frame, Normaliser
+from stockctl.feed.watch import CLOSED_AFTER, QUIET_AFTER, Watch
+from stockctl.sessions import sessions_of
+
+PING = Frame("ping", [], [])
+TRADE = Normaliser("sim").frame(b'{"data":[{"p":1,"s":"AAPL","t":1680286538064,"v":1}],"type":"trade"}', 1_700_000_000_000)
+PRE, REGULAR, POST = sessions_of(date(2026, 11, 23))
+
+
+class Told:
+    """A watch that has been connected at a time, asked again and again with pings between."""
+
+    def __init__(self, at: int, *symbols: str) -> None:
+        self.watch = Watch(symbols)
+        self.watch.connected(at)
+        self.at = at
+
+    def after(self, ms: int, frame: Frame = PING, seen: tuple[str, ...] = ()) -> list[str]:
+        self.at += ms
+        return [*self.watch.frame(frame, self.at), *self.watch.remarks(self.at, set(seen))]
+
+
+def test_only_pings_after_hours_mean_a_closed_market_and_when_it_opens_is_said_once() -> None:
+    told = Told(POST.until, "AAPL", "MSFT")
+    assert told.after(CLOSED_AFTER) == []
+    (remark,) = told.after(1)
+    assert remark == ("market closed: only pings arrive; the pre session opens Tue 2026-11-24 04:00 New York time, in 7h 58m")
+    assert told.after(3_600_000) == []
+
+
+def test_trades_after_a_closed_market_are_told_and_the_next_close_again() -> None:
+    told = Told(POST.until, "AAPL")
+    assert told.after(CLOSED_AFTER + 1)[0].startswith("market closed")
+    assert told.after(1_000, TRADE) == ["trades arrive again"]
+    assert told.after(1_000, TRADE) == []
+    assert told.after(CLOSED_AFTER + 1)[0].startswith("market closed")
+
+
+def test_without_a_ping_nothing_is_said_of_the_market() -> None:
+    told = Told(POST.until, "AAPL")
+    told.at += 10 * CLOSED_AFTER
+    assert list(told.watch.remarks(told.at, set())) == []
+
+
+def test_a_market_with_symbols_that_trade_around_the_clock_is_never_closed() -> None:
+    told = Told(POST.until, "AAPL", "BINANCE:BTCUSDT")
+    assert told.after(CLOSED_AFTER + 1) == []
+    (remark,) = told.after(QUIET_AFTER)
+    assert "no trade for 6m 30s, though the market is open" in remark
+
+
+def test_an_open_market_without_trades_is_quiet() -> None:
+    told = Told(REGULAR.since, "AAPL")
+    assert told.after(QUIET_AFTER) == []
+    assert "though the market is open" in told.after(1)[0]
+    assert told.after(QUIET_AFTER) == []
+
+
+def test_before_hours_few_trades_are_no_remark() -> None:
+    told = Told(PRE.since, "AAPL")
+    assert told.after(2 * QUIET_AFTER) == []
+
+
+def test_symbols_without_a_trade_are_named_once_while_others_trade() -> None:
+    told = Told(REGULAR.since - 3_600_000, "AAPL", "NOSUCH", "ZZZZ")
+    assert told.after(3_600_000 + QUIET_AFTER, TRADE, seen=("AAPL",)) == []
+    (remark,) = told.after(1, TRADE, seen=("AAPL",))
+    assert remark.startswith("no trade yet of NOSUCH, ZZZZ: an unknown US ticker gets silence")
+    assert told.after(60_000, TRADE, seen=("AAPL",)) == []
+
+
+def test_symbols_are_given_time_after_each_connect() -> None:
+    told = Told(REGULAR.since, "AAPL", "NOSUCH")
+    told.watch.connected(REGULAR.since + QUIET_AFTER)
+    assert told.after(QUIET_AFTER + 1, TRADE, seen=("AAPL",)) == []
+    assert len(told.after(QUIET_AFTER, TRADE, seen=("AAPL",))) == 1
+
+
+def test_when_no_symbol_trades_none_is_suspected() -> None:
+    told = Told(REGULAR.since, "AAPL", "NOSUCH")
+    assert not any("NOSUCH" in remark for remark in told.after(2 * QUIET_AFTER))

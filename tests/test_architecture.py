@@ -1,0 +1,63 @@
+"""The rules of docs/architecture.md, where a program can hold them."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "stockctl"
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the contracts of ``pyproject.toml`` on the package in ``folder``."""
+    program = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports_command; lint_imports_command()"
+    command = [sys.executable, "-P", "-c", program, "--no-logo", "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def test_the_contracts_of_the_rooms_hold() -> None:
+    done = lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout
+    assert "3 kept, 0 broken" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"),
+    [
+        ("errors.py", "from stockctl.lake import claims", "A room imports only from rows below its own"),
+        ("sim/wire.py", "from stockctl.clients import kafka", "The simulator imports the foundation alone"),
+        ("lake/layout.py", "import boto3", "Only the client layer imports the outside systems' SDKs"),
+    ],
+)
+def test_breaking_a_contract_is_noticed(tmp_path: Path, module: str, line: str, contract: str) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "stockctl")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    file = tmp_path / "stockctl" / module
+    file.write_text(file.read_text(encoding="utf-8") + f"\n{line}\n", encoding="utf-8")
+    done = lint_imports(tmp_path)
+    assert done.returncode != 0
+    assert f"{contract} BROKEN" in done.stdout
+
+
+def test_the_architecture_page_names_every_room() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    folders = [path.name for path in PACKAGE.iterdir() if path.is_dir() and not path.name.startswith(("_", "."))]
+    modules = [path.stem for path in PACKAGE.glob("*.py") if not path.name.startswith("_")]
+    assert len(folders) > 8
+    assert [name for name in folders if f"`{name}/`" not in text] == []
+    assert [name for name in modules if f"`{name}`" not in text] == []
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in [*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+        if (source := path.read_text(encoding="utf-8")).strip() and not ast.get_docstring(ast.parse(source))
+    ]
+    assert silent == []

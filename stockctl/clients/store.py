@@ -146,7 +146,9 @@ def _translate(error: Exception, store: Store, doing: str) -> Exception:
         return ConfigError(f"cannot {doing}: the bucket of {store.url} does not exist", hint="make it, or correct lake.url")
     if isinstance(error, FileNotFoundError):
         return AbsentError(message)
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError) or "Permission denied" in str(error):
+    refused = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
+    # A refused listing comes as a general error that only tells the status.
+    if refused or any(sign in str(error) for sign in ("status code: 401", "status code: 403", "Permission denied")):
         return RefusedError(message, hint="check the rights and the credentials: `stockctl doctor` tries each right")
     if "error sending request" in text or "HTTP error" in text:
         return UnreachableError(message, hint="check s3.endpoint_url, s3.region and the network")

@@ -23,13 +23,14 @@ _DECODERS = {
 class _Group:
     """The lines of one object to be; records of ``[since, until)`` of the symbols that share its folder belong to it."""
 
-    __slots__ = ("first_offset", "folder", "last_offset", "lines", "since", "ts_max", "ts_min", "until")
+    __slots__ = ("append", "first_offset", "folder", "last_offset", "lines", "since", "ts_max", "ts_min", "until")
 
     def __init__(self, folder: str, since: int, until: int, offset: int, ts: int) -> None:
         self.folder, self.since, self.until = folder, since, until
         self.first_offset = self.last_offset = offset
         self.ts_min = self.ts_max = ts
         self.lines: list[bytes] = []
+        self.append = self.lines.append
 
 
 class Record(NamedTuple):
@@ -75,10 +76,25 @@ class OpenBatch:
             return None
         return LastRecord(self._last.offset, self._last.timestamp, hashlib.sha256(self._last.value).hexdigest())
 
+    def heads(self, values: Sequence[bytes | None]) -> list[Any] | None:
+        """What the writer needs to know of each of ``values``; None if one of them is no row."""
+        try:
+            found = list(map(self._decode, values))
+        except (msgspec.DecodeError, TypeError):
+            return None
+        # A row is one line: a newline within one would make two.
+        joined = b"\n".join(values)  # type: ignore[arg-type]  # the decoder has refused None
+        return found if joined.count(b"\n") == len(values) - 1 else None
+
     def add(
-        self, offsets: Sequence[int], values: Sequence[bytes | None], timestamp: int, refuse: frozenset[int] | None = None
+        self,
+        offsets: Sequence[int],
+        values: Sequence[bytes | None],
+        heads: Sequence[Any] | None,
+        timestamp: int,
+        refuse: frozenset[int] | None = None,
     ) -> None:
-        """Take records in offset order; ``timestamp`` is the last one's.
+        """Take records in offset order; ``heads`` are ``self.heads(values)``, ``timestamp`` is the last record's.
 
         A record that is no row is rejected. ``refuse`` names the offsets that an earlier cut of the same records rejected: then
         these are, and no others.
@@ -87,25 +103,15 @@ class OpenBatch:
             return
         if not self.records:
             self.opened = time.monotonic()
-        decode = self._decode
-        if refuse is None:
-            try:
-                # One pass in C for the common case; any bad record sends the whole chunk through the careful loop.
-                heads = list(map(decode, values))
-                joined = b"\n".join(values)  # type: ignore[arg-type]  # None was refused by the decoder
-                if joined.count(b"\n") == len(values) - 1:
-                    self._take(offsets, values, heads, len(joined) + 1)  # type: ignore[arg-type]  # as above
-                else:
-                    self._take_carefully(offsets, values, None)
-            except (msgspec.DecodeError, TypeError):
-                self._take_carefully(offsets, values, None)
+        if heads is not None and not refuse:
+            self._take(offsets, values, heads)  # type: ignore[arg-type]  # the decoder has refused None
         else:
             self._take_carefully(offsets, values, refuse)
         self.records += len(offsets)
         self.end = offsets[-1] + 1
         self._last = Record(offsets[-1], timestamp, values[-1] or b"")
 
-    def _take(self, offsets: Sequence[int], values: Sequence[bytes], heads: Sequence[Any], size: int) -> None:
+    def _take(self, offsets: Sequence[int], values: Sequence[bytes], heads: Sequence[Any]) -> None:
         by_symbol = self._by_symbol
         get = by_symbol.get
         for offset, value, head in zip(offsets, values, heads, strict=True):
@@ -113,14 +119,14 @@ class OpenBatch:
             group = get(head.symbol)
             if group is None or not group.since <= ts < group.until:
                 group = by_symbol[head.symbol] = self._group(head.symbol, ts, offset)
-            group.lines.append(value)
+            group.append(value)
             group.last_offset = offset
             if ts > group.ts_max:
                 group.ts_max = ts
             elif ts < group.ts_min:
                 group.ts_min = ts
         self.sources.update({head.source for head in heads})
-        self.bytes += size
+        self.bytes += sum(map(len, values)) + len(values)
 
     def _take_carefully(self, offsets: Sequence[int], values: Sequence[bytes | None], refuse: frozenset[int] | None) -> None:
         for offset, value in zip(offsets, values, strict=True):
@@ -136,7 +142,7 @@ class OpenBatch:
                 if b"\n" in value:
                     reason = "more than one line"
             if reason is None and value is not None and head is not None:
-                self._take((offset,), (value,), (head,), len(value) + 1)
+                self._take((offset,), (value,), (head,))
             elif refuse is not None and offset not in refuse:
                 raise StockctlError(
                     f"the record at offset {offset} of partition {self.partition} was claimed as a row and is none: {reason}",

@@ -235,7 +235,7 @@ class Recovery:
 def _stands(message: Message, claim: Claim, lines: dict[str, list[bytes]]) -> bool:
     """Whether the record is the next line of the object it belongs to; ``lines`` are reversed and shrink."""
     batch = OpenBatch(claim.layout, claim.generation, claim.partition, claim.start)
-    batch.add([message.offset()], [message.value()], 0)
+    batch.add([message.offset()], [message.value()], None, 0)
     built = batch.build(0)
     if not built:
         return False

@@ -6,6 +6,7 @@ end is committed. What decides is the claim log, never the committed offset: see
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from operator import methodcaller
+from typing import Any
 
 from prometheus_client import Counter, Gauge
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, stop_when_event_set, wait_random_exponential
@@ -104,16 +106,19 @@ class LakeWriter:
         finally:
             self._uploads.close()
             self._jobs.shutdown()
+            gc.enable()
             self._consumer.close()
             self._probe.close()
 
     def _loop(self) -> None:
         # A process that was frozen may have lost its partitions, and its topic may have changed, without having been told.
         frozen_after = self._settings.kafka.session_timeout / 2
+        # Millions of records make the collector run all the time and find nothing: the loop makes no cycles.
+        gc.disable()
         polled = logged = time.monotonic()
         rows = 0
         while not self._role.stop.is_set():
-            messages = self._consumer.consume(CHUNK, 0.2)
+            messages = self._consumer.consume(CHUNK, 0.1)
             now = time.monotonic()
             if now - polled > frozen_after and self._readings:
                 log.warning("paused for %s: each partition is looked at anew", format_duration(now - polled))
@@ -126,6 +131,7 @@ class LakeWriter:
             if now - logged >= self._settings.log.every:
                 self._tell((self._rows - rows) / (now - logged))
                 logged, rows = now, self._rows
+                gc.collect()
             if self._once and self._finished():
                 return
 
@@ -177,11 +183,10 @@ class LakeWriter:
         return retrying(call)
 
     def _revoke(self, partitions: list[Partition]) -> None:
-        for partition in partitions:
-            # Unclaimed records are dropped: the next owner reads them. An upload under way goes on: it can only repeat lines.
-            self._readings.pop(partition, None)
-        if partitions:
-            log.info("gave up %s", ", ".join(f"{p.topic}/{p.number}" for p in sorted(partitions)))
+        # Unclaimed records are dropped: the next owner reads them. An upload under way goes on: it can only repeat lines.
+        given_up = [partition for partition in sorted(partitions) if self._readings.pop(partition, None) is not None]
+        if given_up:
+            log.info("gave up %s", ", ".join(f"{p.topic}/{p.number}" for p in given_up))
 
     def _restart(self, partitions: list[Partition]) -> None:
         for partition, offset in self._plan(partitions).items():
@@ -190,37 +195,38 @@ class LakeWriter:
     # Records
 
     def _take(self, messages: Sequence[Message]) -> None:
-        for partition, records in _runs(messages):
+        for partition, run in _runs(messages):
             reading = self._readings.get(partition)
             if reading is None or reading.stopped:
                 continue
-            if any(map(_error, records)):
-                records = self._take_events(records, reading)
-            if records:
-                self._add(reading, records)
-
-    def _take_events(self, messages: list[Message], reading: Reading) -> list[Message]:
-        """Handle what is no record; the records among ``messages`` that are left to take."""
-        records: list[Message] = []
-        for message in messages:
-            if message.error() is None:
-                records.append(message)
-                continue
-            event = self._consumer.event(message, "read the topics")
-            if event is Event.end:
-                self._add(reading, records)
-                records = []
-                reading.read_to_end = not reading.stopped
-            elif event is Event.out_of_range:
-                log.warning("%s/%d no longer holds offset %d", *reading.partition, reading.read_from)
-                self._restart([reading.partition])
-                return []
+            values = list(map(_value, run))
+            heads = reading.batch.heads(values)
+            # An event's value is its text, which is no row: so nothing needs to be asked of messages that all are rows.
+            if heads is None and any(map(_error, run)):
+                self._take_events(run, reading)
             else:
-                log.warning("%s", event)
-        return records
+                self._add(reading, run, values, heads)
 
-    def _add(self, reading: Reading, records: list[Message]) -> None:
-        if not records or reading.stopped:
+    def _take_events(self, messages: list[Message], reading: Reading) -> None:
+        """Take the records among ``messages``, and handle what is none, in order."""
+        for is_event, run in groupby(messages, key=lambda message: message.error() is not None):
+            records = list(run)
+            if not is_event:
+                self._add(reading, records, list(map(_value, records)), None)
+                continue
+            for message in records:
+                event = self._consumer.event(message, "read the topics")
+                if event is Event.end:
+                    reading.read_to_end = not reading.stopped
+                elif event is Event.out_of_range:
+                    log.warning("%s/%d no longer holds offset %d", *reading.partition, reading.read_from)
+                    self._restart([reading.partition])
+                    return
+                else:
+                    log.warning("%s", event)
+
+    def _add(self, reading: Reading, records: list[Message], values: list[bytes | None], heads: list[Any] | None) -> None:
+        if reading.stopped:
             return
         offsets = list(map(_offset, records))
         first = reading.first_new(offsets)
@@ -241,8 +247,9 @@ class LakeWriter:
             refuse = None if repeat is None else frozenset(item.offset for item in repeat.rejected)
             last = min(len(offsets), first + limit - batch.records) if repeat is None else bisect_left(offsets, repeat.end)
             if first < last:
-                values = list(map(_value, records[first:last]))
-                batch.add(offsets[first:last], values, records[last - 1].timestamp()[1], refuse)
+                part = slice(first, last)
+                timestamp = records[last - 1].timestamp()[1]
+                batch.add(offsets[part], values[part], heads and heads[part], timestamp, refuse)
                 reading.took(offsets[last - 1])
             first = last
             if repeat is not None and (first < len(offsets) or batch.end >= repeat.end):

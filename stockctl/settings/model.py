@@ -171,7 +171,7 @@ class LakeSettings(Section):
     max_bytes: Size = Field(64_000_000, gt=0, description="cut a batch at this many bytes, uncompressed")
     max_records: int = Field(1_000_000, gt=0, description="cut a batch at this many records")
     max_objects: int = Field(2_000, gt=0, description="cut a batch at this many objects")
-    buffer: Size = Field(128_000_000, gt=0, description="most bytes that all open batches hold together")
+    buffer: Size = Field(80_000_000, gt=0, description="most bytes that all open batches hold together")
     uploads: int = Field(8, gt=0, description="objects put at the same time")
     extra_sources: Annotated[list[Source], BeforeValidator(_split)] = Field(
         [], description="sources the lake takes beside its first: finnhub, sim, replay"

@@ -1,0 +1,67 @@
+"""Names of objects and claims."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stockctl.lake.layout import Layout, claim_key, day_bounds, parse_claim, parse_object, ticker_slug
+
+TRADES = Layout("trades", "America/New_York", "ticker", "gzip")
+EVENTS = Layout("feed_events", "America/New_York", "none", "zstd")
+
+
+@given(st.text(min_size=1, max_size=100))
+def test_no_symbol_leaves_its_folder(symbol: str) -> None:
+    """Whatever a symbol contains, its folder is one plain name below the date."""
+    folder = TRADES.folder(symbol, date(2026, 11, 23))
+    assert re.fullmatch(r"trades/trade_date=2026-11-23/ticker=[A-Za-z0-9._-]{1,64}", folder)
+
+
+def test_slug_keeps_plain_tickers_and_replaces_the_rest() -> None:
+    """Tickers stay readable; what a path or a query could trip over does not."""
+    assert ticker_slug("BRK.B") == "BRK.B"
+    assert ticker_slug("BINANCE:BTCUSDT") == "BINANCE_BTCUSDT"
+    assert ticker_slug("../../etc") == ".._.._etc"
+
+
+@given(st.sampled_from([TRADES, EVENTS]), st.dates(), st.integers(1, 99), st.integers(0, 5000), st.integers(0, 10**18))
+def test_an_object_key_tells_what_it_was_made_of(layout: Layout, day: date, generation: int, number: int, start: int) -> None:
+    """Keys and their parts convert into each other, and lead to the claim."""
+    name = parse_object(layout.object_key(layout.folder("AAPL", day), generation, number, start))
+    assert name is not None
+    assert name[:2] == (layout.table, day)
+    assert name[3:] == (generation, number, start)
+    assert name.ticker == ("AAPL" if layout is TRADES else "")
+    assert name.claim == claim_key(layout.table, generation, number, start)
+    assert parse_claim(name.claim) == (layout.table, generation, number, start)
+
+
+def test_strangers_are_no_objects() -> None:
+    """What we didn't write is not taken for ours."""
+    for key in (
+        "trades/x.gz",
+        "trades/trade_date=2026-11-23/ticker=A/other-g1-000-00000000000000000000.jsonl.gz",
+        "_log/a.json",
+    ):
+        assert parse_object(key) is None
+        assert parse_claim(key) is None
+
+
+def test_object_keys_sort_by_offset() -> None:
+    """Listing a folder gives a partition's objects in the order of their records."""
+    keys = [claim_key("trades", 1, 3, start) for start in (5, 50, 500, 10**15)]
+    assert keys == sorted(keys)
+
+
+def test_a_day_is_the_exchanges_day() -> None:
+    """20:30 in New York is the next day in UTC, and still today's trade_date; the day the clocks change has 25 hours."""
+    late = 1_795_483_800_000  # 2026-11-23 20:30 in New York
+    day, since, until = day_bounds(late, "America/New_York")
+    assert day == date(2026, 11, 23)
+    assert since <= late < until
+    _, since, until = day_bounds(1_793_548_800_000, "America/New_York")  # 2026-11-01
+    assert until - since == 25 * 3_600_000

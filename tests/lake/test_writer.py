@@ -1,0 +1,283 @@
+"""``stockctl consume s3`` as a process: each record once, whatever was there before and whenever it dies."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
+from stockctl.clients.store import Store, open_store
+from stockctl.lake.batch import decompress
+from stockctl.lake.claims import Claim, Start, newest_claim, newest_start
+from stockctl.lake.layout import parse_object
+from stockctl.records import Trade, encode
+from stockctl.settings import Settings, load
+from tests.conftest import Command, clean_environment, wait_for
+
+SYMBOLS = ["AAPL", "MSFT", "NVDA", "BINANCE:BTCUSDT", "../x"]
+
+
+@pytest.fixture
+def topics(settings: Settings) -> Settings:
+    """The test's own topics, made."""
+    admin = Admin(settings)
+    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
+        admin.create_topic(topic.name, topic.partitions, 1, {})
+    return settings
+
+
+def produce(settings: Settings, count: int, *, first: int = 0, source: str = "sim", bad: tuple[bytes, ...] = ()) -> list[str]:
+    """Send numbered trades, and records that are none; the trades' ids."""
+    producer = Producer(settings)
+    now = int(time.time() * 1000)
+    ids = []
+    for row in range(first, first + count):
+        symbol = SYMBOLS[row % len(SYMBOLS)]
+        trade = Trade(f"{symbol}-{now}-test01-{row:08d}", symbol, 100.0 + row, 1.0, now, now, "1", "vhl", source)
+        ids.append(trade.id)
+        producer.produce(settings.topics.trades.name, value=encode(trade), key=symbol.encode(), timestamp=now)
+    for value in bad:
+        producer.produce(settings.topics.trades.name, value=value, key=b"bad", timestamp=now)
+    assert producer.flush(30) == 0
+    return ids
+
+
+def held(store: Store) -> list[str]:
+    """Ids of all rows in the lake's objects of trades, claimed or not, sorted."""
+    found = []
+    for item in store.objects("trades"):
+        found += [json.loads(line)["id"] for line in decompress(store.get(item.key), item.key).splitlines()]
+    return sorted(found)
+
+
+def newest(settings: Settings, number: int) -> tuple[Start, Claim]:
+    """Start and newest claim of a partition of trades."""
+    store = open_store(settings)
+    start = newest_start(store, "trades", number)
+    assert start is not None
+    claim = newest_claim(store, start)
+    assert claim is not None
+    return start, claim
+
+
+def busiest(settings: Settings) -> int:
+    """The partition of trades with most records."""
+    admin = Admin(settings)
+    offsets = admin.offsets(admin.partitions(settings.topics.trades.name))
+    return max(offsets, key=lambda partition: offsets[partition].end).number
+
+
+def commit(settings: Settings, number: int, offset: int, metadata: str = "") -> None:
+    """Set the group's committed offset by hand."""
+    consumer = Consumer(settings, settings.lake.group)
+    consumer.commit(Partition(settings.topics.trades.name, number), offset, metadata)
+    consumer.close()
+
+
+def dead_letters(settings: Settings) -> Iterator[dict[str, object]]:
+    """Dead letters in the topic now."""
+    consumer = Consumer(settings, "dead-letters-of-test")
+    consumer.assign({Partition(settings.topics.dead_letters.name, 0): 0})
+    for message in consumer.consume(100, 3.0):
+        yield json.loads(message.value())
+    consumer.close()
+
+
+def test_every_record_is_in_the_lake_once_and_what_is_none_in_the_dead_letters(topics: Settings, command: Command) -> None:
+    """Trades land in their ticker's folder; foreign messages are dead letters with their place; a second run adds nothing."""
+    ids = produce(topics, 1000, bad=(b"garbage", b'{"symbol":"A"}', b'{"a":\n1}'))
+    done = command.run("consume", "s3", "--once")
+    assert "wrote 1000 rows" in done.stderr
+    assert "cut by end" in done.stderr
+    store = open_store(topics)
+    assert held(store) == sorted(ids)
+    assert {name.ticker for item in store.objects("trades") if (name := parse_object(item.key))} == {
+        "AAPL",
+        "MSFT",
+        "NVDA",
+        "BINANCE_BTCUSDT",
+        ".._x",
+    }
+    letters = list(dead_letters(topics))
+    assert {letter["raw"] for letter in letters} == {"garbage", '{"symbol":"A"}', '{"a":\n1}'}
+    assert {letter["topic"] for letter in letters} == {topics.topics.trades.name}
+    assert all(isinstance(letter["offset"], int) and letter["offset"] >= 0 and letter["reason"] for letter in letters)
+    assert "wrote 0 rows" in command.run("consume", "s3", "--once").stderr
+    assert "is whole" in command.run("lake", "verify", "--deep").stderr
+    assert held(store) == sorted(ids)
+
+
+def test_batches_are_cut_by_records_and_say_so(topics: Settings, command: Command) -> None:
+    """No batch exceeds --max-records, and each line tells why it was cut."""
+    ids = produce(topics, 1000)
+    done = command.run("consume", "s3", "--once", "--max-records", "100")
+    assert "cut by records" in done.stderr
+    rows = [int(line.split(" rows in ")[0].rsplit(" ", 1)[1]) for line in done.stderr.splitlines() if " rows in " in line]
+    assert max(rows) == 100
+    assert sum(rows) == 1000
+    assert held(open_store(topics)) == sorted(ids)
+
+
+def test_batches_are_cut_by_age_and_by_size(topics: Settings, command: Command) -> None:
+    """A running writer brings a trickle into the lake after --max-age, and a rush at --max-bytes; SIGTERM brings the rest."""
+    log = command.folder / "writer.log"
+    process = command.start("consume", "s3", "--max-age", "1s", "--max-bytes", "20kB", log=log)
+    try:
+        ids = produce(topics, 10)
+        wait_for(lambda: "cut by age" in log.read_text(), "a batch cut by age")
+        ids += produce(topics, 2000, first=10)
+        wait_for(lambda: "cut by bytes" in log.read_text(), "a batch cut by size")
+        ids += produce(topics, 10, first=2010)
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
+    command.run("consume", "s3", "--once")
+    assert held(open_store(topics)) == sorted(ids)
+    command.run("lake", "verify", "--deep")
+
+
+def test_killed_again_and_again_it_loses_and_doubles_nothing(topics: Settings, command: Command) -> None:
+    """Writers killed with -9 at random moments, two at a time, leave each record once."""
+    chance = random.Random(7)
+    ids = []
+    for turn in range(4):
+        ids += produce(topics, 3000, first=turn * 3000)
+        writers = [
+            command.start("consume", "s3", "--max-records", "150", log=command.folder / f"{turn}-{number}.log")
+            for number in (0, 1)
+        ]
+        time.sleep(chance.uniform(0.5, 2.5))  # the moment of the kill: any will do
+        for process in writers:
+            process.kill()
+            process.wait()
+    # The dead members hold their partitions until their sessions end.
+    command.environment["STOCKCTL_LAKE__GROUP"] += "-after"
+    command.run("consume", "s3", "--once")
+    assert held(open_store(topics)) == sorted(ids)
+    assert "is whole" in command.run("lake", "verify", "--deep").stderr
+
+
+def test_an_unfinished_claim_is_finished_by_the_next_start(topics: Settings, command: Command) -> None:
+    """Objects that the claim's writer never put are put by the next start, from Kafka, the same lines."""
+    ids = produce(topics, 500)
+    command.run("consume", "s3", "--once")
+    number = busiest(topics)
+    store = open_store(topics)
+    _, claim = newest(topics, number)
+    store.delete([claim.objects[0].key])
+    commit(topics, number, claim.start)
+    assert len(held(store)) < len(ids)
+    assert "repeating the newest claim" in command.run("consume", "s3", "--once").stderr
+    assert held(store) == sorted(ids)
+    command.run("lake", "verify", "--deep")
+
+
+@pytest.mark.parametrize("where", ["back", "ahead", "at the end without its name"])
+def test_a_committed_offset_moved_by_hand_changes_nothing(topics: Settings, command: Command, where: str) -> None:
+    """The claim log decides where to go on, never the committed offset."""
+    ids = produce(topics, 500)
+    command.run("consume", "s3", "--once", "--max-records", "60")
+    number = busiest(topics)
+    _, claim = newest(topics, number)
+    ids += produce(topics, 500, first=500)
+    commit(topics, number, {"back": 0, "ahead": claim.end + 50, "at the end without its name": claim.end}[where])
+    command.run("consume", "s3", "--once")
+    assert held(open_store(topics)) == sorted(ids)
+    command.run("lake", "verify", "--deep")
+
+
+def test_lost_records_stop_the_writer_until_the_loss_is_accepted(topics: Settings, command: Command) -> None:
+    """What retention took before it was read is an error that says how many; accepted, it stays on record for ever."""
+    produce(topics, 200)
+    command.run("consume", "s3", "--once")
+    number = busiest(topics)
+    end = newest(topics, number)[1].end
+    ids = produce(topics, 200, first=200)
+    Admin(topics).delete_records({Partition(topics.topics.trades.name, number): end + 10})
+    refused = command.run("consume", "s3", "--once", check=1)
+    assert "10 records" in refused.stderr
+    assert "--accept-loss" in refused.stderr
+    command.run("consume", "s3", "--once", "--accept-loss")
+    kept = set(held(open_store(topics)))
+    assert len(set(ids) - kept) == 10
+    told = command.run("lake", "verify", "--deep", check=10)
+    assert "lost" in told.stdout
+    assert f"offsets {end} to {end + 10}" in told.stdout
+
+
+def test_a_topic_made_anew_goes_on_in_the_next_generation(topics: Settings, command: Command) -> None:
+    """Offsets that begin again at 0 are another topic's: the old rows stay, the new ones come beside them."""
+    ids = produce(topics, 300)
+    command.run("consume", "s3", "--once")
+    admin = Admin(topics)
+    admin.delete_topic(topics.topics.trades.name)
+    wait_for(lambda: admin.topic(topics.topics.trades.name) is None, "the topic to be gone")
+    admin.create_topic(topics.topics.trades.name, topics.topics.trades.partitions, 1, {})
+    ids += produce(topics, 200, first=300)
+    done = command.run("consume", "s3", "--once")
+    assert "generation g2" in done.stderr
+    assert held(open_store(topics)) == sorted(ids)
+    told = command.run("lake", "verify", "--deep")
+    assert "cut short" in told.stdout
+
+
+def test_another_cluster_is_refused(topics: Settings, command: Command) -> None:
+    """Offsets of one cluster mean nothing in another."""
+    produce(topics, 10)
+    command.run("consume", "s3", "--once")
+    for path in Path(command.folder / "lake").rglob("start.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"cluster_id": "elsewhere"}))
+    refused = command.run("consume", "s3", "--once", check=1)
+    assert "elsewhere" in refused.stderr
+    assert "another lake.url" in refused.stderr
+
+
+def test_simulated_trades_never_mix_with_real_ones(topics: Settings, command: Command) -> None:
+    """A lake begun by one source refuses another, and takes it only when the settings name it."""
+    ids = produce(topics, 100, source="finnhub")
+    command.run("consume", "s3", "--once")
+    more = produce(topics, 100, first=100, source="sim")
+    refused = command.run("consume", "s3", "--once", check=1)
+    assert "sim" in refused.stderr
+    assert "finnhub" in refused.stderr
+    assert held(open_store(topics)) == sorted(ids)
+    command.environment["STOCKCTL_LAKE__EXTRA_SOURCES"] = "sim"
+    command.run("consume", "s3", "--once")
+    assert held(open_store(topics)) == sorted(ids + more)
+
+
+def test_the_same_on_s3(topics: Settings, command: Command, s3_environment: dict[str, str], s3_bucket: str) -> None:
+    """A bucket holds the same as a folder."""
+    url = f"s3://{s3_bucket}/{command.folder.name}"
+    command.environment |= s3_environment | {"STOCKCTL_LAKE__URL": url}
+    ids = produce(topics, 1000)
+    command.run("consume", "s3", "--once", "--max-records", "200")
+    own = {key: value for key, value in command.environment.items() if key.startswith("STOCKCTL_")}
+    assert held(open_store(load(environ=clean_environment(**own)))) == sorted(ids)
+    assert "is whole" in command.run("lake", "verify", "--deep").stderr
+    listed = json.loads(command.run("lake", "list", "-o", "json").stdout)
+    assert sum(row["rows"] for row in listed) == 1000
+
+
+def test_a_wrong_key_is_refused(topics: Settings, command: Command, s3_environment: dict[str, str], s3_bucket: str) -> None:
+    """A store that refuses ends the command with exit 4, and the secret is in no word of it."""
+    command.environment |= s3_environment | {
+        "STOCKCTL_LAKE__URL": f"s3://{s3_bucket}/x",
+        "STOCKCTL_S3__SECRET_ACCESS_KEY": "wrong-secret",
+    }
+    produce(topics, 10)
+    refused = command.run("consume", "s3", "--once", check=4)
+    assert "wrong-secret" not in refused.stderr + refused.stdout
+    assert "doctor" in refused.stderr
+
+
+def test_missing_topics_and_brokers_are_told(settings: Settings, command: Command) -> None:
+    """No topic: exit 1 and the command that makes it. No broker: exit 5 after the wait, naming the address."""
+    assert "stockctl topics apply" in command.run("consume", "s3", "--once", check=1).stderr
+    command.environment |= {"STOCKCTL_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1", "STOCKCTL_KAFKA__CONNECT_WAIT": "1s"}
+    assert "127.0.0.1:1" in command.run("consume", "s3", "--once", check=5).stderr

@@ -8,8 +8,7 @@ WITH steps_of_time AS (
         (a.anchor_ms - c.ts_event) / :step_ms AS step,
         COUNT(*) AS trades,
         AVG(c.price - f.first_price) AS mean,
-        COALESCE(VAR_SAMP(c.price - f.first_price), 0) * (COUNT(*) - 1) AS squares,
-        MAX(c.ts_event) AS last_ms
+        COALESCE(VAR_SAMP(c.price - f.first_price), 0) * (COUNT(*) - 1) AS squares
     FROM counted AS c
     JOIN anchors AS a ON a.span = c.span
     JOIN firsts AS f ON f.span = c.span
@@ -17,7 +16,7 @@ WITH steps_of_time AS (
 ),
 
 members AS (
-    SELECT s.span, s.anchor_ms - (s.step - b.back) * :step_ms AS at_ms, s.trades, s.mean, s.squares, s.last_ms
+    SELECT s.span, s.anchor_ms - (s.step - b.back) * :step_ms AS at_ms, s.trades, s.mean, s.squares
     FROM steps_of_time AS s
     JOIN backs AS b ON b.back <= s.step
 ),
@@ -28,8 +27,7 @@ windows AS (
         at_ms,
         CAST(SUM(trades) AS BIGINT) AS trades,
         SUM(trades * mean) / SUM(trades) AS mean,
-        SUM(squares) AS squares,
-        MAX(last_ms) AS last_ms
+        SUM(squares) AS squares
     FROM members
     GROUP BY span, at_ms
 )
@@ -37,7 +35,6 @@ windows AS (
 SELECT
     w.span,
     w.at_ms,
-    w.last_ms,
     w.trades,
     CASE
         WHEN w.trades > 1
@@ -45,4 +42,4 @@ SELECT
     END AS volatility
 FROM windows AS w
 JOIN members AS m ON m.span = w.span AND m.at_ms = w.at_ms
-GROUP BY w.span, w.at_ms, w.last_ms, w.trades, w.squares
+GROUP BY w.span, w.at_ms, w.trades, w.squares

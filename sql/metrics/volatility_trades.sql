@@ -1,10 +1,10 @@
 -- Rolling sample standard deviation of the last :preceding + 1 prices, told at the end of each step of time that held a trade.
--- Steps are counted backwards from the anchor: step n is (anchor - (n + 1) * step, anchor - n * step]. Null until there are enough.
+-- Steps are counted backwards from the anchor: step n is (anchor - (n + 1) * step, anchor - n * step]. A span's first windows hold
+-- fewer prices: trades tells how many. One price has no deviation.
 WITH rolling AS (
     SELECT
         c.span,
         a.anchor_ms - (a.anchor_ms - c.ts_event) / :step_ms * :step_ms AS at_ms,
-        c.ts_event,
         STDDEV_SAMP(c.price - f.first_price) OVER (
             PARTITION BY c.span ORDER BY c.ts_event, c.ts_recv, c.id ROWS BETWEEN :preceding PRECEDING AND CURRENT ROW
         ) AS deviation,
@@ -20,8 +20,7 @@ WITH rolling AS (
 SELECT
     span,
     at_ms,
-    ts_event AS last_ms,
     CASE WHEN place > :preceding THEN :preceding + 1 ELSE place END AS trades,
-    CASE WHEN place > :preceding THEN deviation END AS volatility
+    deviation AS volatility
 FROM rolling
 WHERE place_from_end = 1

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -188,6 +193,74 @@ def summary(
     _show(measures.summary(*asked), output)
 
 
+@app.command()
+def watch(
+    ctx: typer.Context,
+    symbols: Symbols = None,
+    duration: Annotated[str | None, typer.Option("--for", help="Leave after this long, as 60s.")] = None,
+    every: Annotated[str, typer.Option(help="Redraw this often.")] = "1s",
+    look_back: Annotated[str, typer.Option(help="Begin with the trades received this long ago.")] = "5m",
+    policy: PolicyOption = None,
+    tz: Timezone = None,
+    output: OutputOption = Format.table,
+) -> None:
+    """Watch live metrics of Kafka's trades in a table that redraws in place, or in lines when piped.
+
+    Example: stockctl metrics watch AAPL BINANCE:BTCUSDT --for 60s
+    """
+    from stockctl.metrics import live
+    from stockctl.metrics import watch as view
+
+    settings = _settings(ctx, symbols, policy, None, tz)
+    if output not in (Format.table, Format.jsonl):
+        raise UsageError(f"a live view never ends, and {output.value} is written as a whole", hint="use -o jsonl")
+    seconds = None if duration is None else _seconds(duration, "--for")
+    refresh, back = _seconds(every, "--every"), _seconds(look_back, "--look-back")
+    with _until_signalled() as stop:
+        if output is Format.table:
+            view.watch(settings, settings.symbols, seconds=seconds, refresh=refresh, look_back=back, stop=stop)
+            return
+        for snapshot in live.follow(settings, settings.symbols, seconds=seconds, refresh=refresh, look_back=back, stop=stop):
+            write_rows(view.rows(settings, snapshot), output)
+            sys.stdout.flush()
+
+
+@contextmanager
+def _until_signalled() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set."""
+    stop = threading.Event()
+    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _seconds(text: str, option: str) -> float:
+    from stockctl.units import parse_duration
+
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
+    if seconds < 0.1:
+        raise UsageError(f"{option} {text} is too short", hint="use 100ms or more")
+    return seconds
+
+
+def _settings(
+    ctx: typer.Context, symbols: list[str] | None, policy: Policy | None, session: Session | None, tz: str | None
+) -> Settings:
+    flags: dict[str, Any] = {
+        "symbols": symbols or None,
+        "metrics.policy": policy and policy.value,
+        "metrics.session": session and session.value,
+        "timezone": tz,
+    }
+    return settings_of(ctx, flags)
+
+
 def _asked(
     ctx: typer.Context,
     symbols: list[str] | None,
@@ -209,13 +282,7 @@ def _asked(
         raise UsageError("the engine kafka is live", hint="stockctl metrics watch")
     if engine is not Engine.lake:
         raise UsageError(f"there is no engine {engine.value} yet", hint="leave --engine out: the lake answers")
-    flags: dict[str, Any] = {
-        "symbols": symbols or None,
-        "metrics.policy": policy,
-        "metrics.session": session,
-        "timezone": tz,
-    }
-    settings = settings_of(ctx, flags)
+    settings = _settings(ctx, symbols, policy, session, tz)
     return settings, question(settings, settings.symbols, since=since, until=until, day=day, across=across, every=every)
 
 

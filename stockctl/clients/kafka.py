@@ -28,6 +28,7 @@ from confluent_kafka.admin import (
 )
 
 from stockctl.checks import PROBE_WAIT, Check, Finding
+from stockctl.clients.idle import IdleReads
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.settings import Settings, require
 from stockctl.units import format_duration
@@ -292,21 +293,10 @@ class Consumer:
         self.consume: Callable[[int, float], list[Message]] = self._consumer.consume
         """librdkafka's own ``consume(n, timeout)``."""
         self._paused: set[Partition] = set()
+        self._idle: IdleReads | None = None
         if settings.kafka.idle_pause:
-            self.consume = self._consume_with_pauses
-
-    def _consume_with_pauses(self, count: int, timeout: float) -> list[Message]:
-        """``consume`` for a broker that answers an empty fetch at once: librdkafka would ask again without end."""
-        messages: list[Message] = self._consumer.consume(count, min(timeout, 0.02))
-        if messages:
-            return messages
-        idle = [item for item in self._consumer.assignment() if Partition(item.topic, item.partition) not in self._paused]
-        self._consumer.pause(idle)
-        # Callbacks are served meanwhile; they may take partitions away.
-        messages = self._consumer.consume(count, min(timeout, self._settings.kafka.idle_pause))
-        held = {(item.topic, item.partition) for item in self._consumer.assignment()}
-        self._consumer.resume([item for item in idle if (item.topic, item.partition) in held])
-        return messages
+            self._idle = IdleReads(self._consumer, self._paused, settings.kafka.idle_pause)
+            self.consume = self._idle.consume
 
     def subscribe(
         self,
@@ -321,6 +311,7 @@ class Consumer:
         def assigned(consumer: Any, given: list[TopicPartition]) -> None:
             starts = on_assign([Partition(item.topic, item.partition) for item in given])
             consumer.incremental_assign([TopicPartition(p.topic, p.number, offset) for p, offset in starts.items()])
+            self._moved()
 
         self._consumer.subscribe(
             list(topics),
@@ -332,6 +323,7 @@ class Consumer:
     def assign(self, starts: Mapping[Partition, int]) -> None:
         """Read these partitions from these offsets, without a group."""
         self._consumer.assign([TopicPartition(p.topic, p.number, offset) for p, offset in starts.items()])
+        self._moved()
 
     def restart(self, partition: Partition, offset: int) -> None:
         """Read an assigned partition from ``offset`` on; also after an error has stopped it."""
@@ -341,6 +333,11 @@ class Consumer:
         self._consumer.resume(at)
         self._consumer.incremental_unassign(at)
         self._consumer.incremental_assign(at)
+        self._moved()
+
+    def _moved(self) -> None:
+        if self._idle is not None:
+            self._idle.moved()
 
     def pause(self, partition: Partition) -> None:
         """Deliver nothing more from ``partition`` until ``restart``."""
@@ -355,6 +352,17 @@ class Consumer:
                 *self._consumer.get_watermark_offsets(TopicPartition(partition.topic, partition.number), timeout=timeout)
             ),
         )
+
+    def offsets_since(self, partitions: Sequence[Partition], ms: int, *, timeout: float = 10.0) -> dict[Partition, int]:
+        """Each partition's first offset with a timestamp of ``ms`` (UTC) or later; its end where there is none."""
+        asked = [TopicPartition(p.topic, p.number, ms) for p in partitions]
+        found = self._call("look offsets up by time", lambda: self._consumer.offsets_for_times(asked, timeout=timeout))
+        return {
+            (partition := Partition(item.topic, item.partition)): item.offset
+            if item.offset >= 0
+            else self.offsets(partition, timeout=timeout).end
+            for item in found
+        }
 
     def committed(self, partitions: Sequence[Partition], *, timeout: float = 10.0) -> dict[Partition, Committed]:
         """The group's committed offsets."""

@@ -91,7 +91,12 @@ def _words(question: Question, span: Span, context: Context, beside: Row) -> str
     if not context.trades and not context.left_out:
         return head + "no trades"
     left_out = f"{context.left_out} left out" + (f" ({beside['left_out_by']})" if context.left_out else "")
-    covered = f"coverage {context.coverage:.4g} %" if context.covered else "no coverage known, so no rate and no returns"
+    if not context.covered:
+        covered = "no coverage known, so no rate and no returns"
+    elif context.coverage is None:
+        covered = "outside session hours"
+    else:
+        covered = f"coverage {context.coverage:.4g} %"
     through = f"{beside['through']:%Y-%m-%d %H:%M:%S %Z}" if beside["through"] else "an unknown time"
     return f"{head}policy {question.policy}, {context.trades} trades, {left_out}; {covered}; data through {through}"
 

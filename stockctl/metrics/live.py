@@ -1,0 +1,209 @@
+"""Metrics of trades as they come: the lake's definitions, reckoned trade by trade in bounded memory.
+
+The trade rate alone differs: it is that of the last minute, per second of watching, because coverage is told only afterwards.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from bisect import insort
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from stockctl.clients.kafka import Admin, Consumer, UnknownTopicError
+from stockctl.errors import StockctlError
+from stockctl.metrics.policy import Policy, counts
+from stockctl.records import Trade
+from stockctl.settings import Settings
+
+RATE_SECONDS = 60
+LOOK_BACK = 300.0
+"""Seconds before the start from which trades are taken, so that the first figures mean something."""
+
+_CHUNK = 5_000
+"""Messages taken at a time: few enough that a full chunk delays no refresh."""
+
+_decode = msgspec.json.Decoder(Trade).decode
+
+
+class Figures(NamedTuple):
+    """One symbol's metrics at a moment, null where nothing tells them. ``rate`` per second, ``age`` in seconds."""
+
+    symbol: str
+    last: float | None
+    vwap: float | None
+    volatility: float | None
+    rate: float | None
+    volume: float | None
+    trades: int
+    left_out: int
+    age: float | None
+
+
+@dataclass
+class Tally:
+    """One symbol's counted trades in sums: what VWAP needs, the last ``window`` prices, and counts by second of receipt."""
+
+    window: int = 100
+    trades: int = 0
+    left_out: int = 0
+    volume: float = 0.0
+    _first_price: float = 0.0
+    _value: float = 0.0
+    _newest: list[tuple[int, int, str, float]] = field(default_factory=list)
+    _seconds: deque[list[int]] = field(default_factory=deque)
+
+    def add(self, trade: Trade, policy: Policy) -> None:
+        """Take one trade, in whatever order they come."""
+        if trade.volume <= 0 or not counts(policy, trade.conditions, trade.updates):
+            self.left_out += 1
+            return
+        if not self.trades:
+            self._first_price = trade.price
+        self.trades += 1
+        self.volume += trade.volume
+        self._value += (trade.price - self._first_price) * trade.volume
+        # Trades are ordered by time, receipt and id; a late one may still belong among the newest.
+        insort(self._newest, (trade.ts_event, trade.ts_recv, trade.id, trade.price))
+        if len(self._newest) > self.window:
+            del self._newest[0]
+        second = trade.ts_recv // 1000
+        if self._seconds and self._seconds[-1][0] >= second:
+            self._seconds[-1][1] += 1
+        else:
+            self._seconds.append([second, 1])
+            while self._seconds[0][0] < second - RATE_SECONDS:
+                self._seconds.popleft()
+
+    def figures(self, symbol: str, now: int, since: int) -> Figures:
+        """The metrics at ``now``, of trades received from ``since`` on (ms UTC)."""
+        if not self.trades:
+            return Figures(symbol, None, None, None, None, None, 0, self.left_out, None)
+        prices = [price for *_, price in self._newest]
+        first = max(now // 1000 - RATE_SECONDS, since // 1000)
+        received = sum(count for second, count in self._seconds if second >= first)
+        return Figures(
+            symbol=symbol,
+            last=prices[-1],
+            vwap=self._first_price + self._value / self.volume,
+            volatility=statistics.stdev(prices) if len(prices) > 1 else None,
+            rate=received / max(now / 1000 - first, 1),
+            volume=self.volume,
+            trades=self.trades,
+            left_out=self.left_out,
+            age=max(0.0, (now - self._newest[-1][0]) / 1000),
+        )
+
+
+class Snapshot(NamedTuple):
+    """Every symbol's figures at ``now``, of trades received from ``since`` on (ms UTC; None while there are none).
+
+    ``unreadable`` counts messages that were no trades; ``trouble`` is what Kafka says when nothing comes from it.
+    """
+
+    now: int
+    since: int | None
+    figures: list[Figures]
+    sources: frozenset[str]
+    unreadable: int
+    trouble: StockctlError | None
+
+
+class Ticker:
+    """The tallies of the symbols, fed with Kafka's messages; every symbol that comes when none is named."""
+
+    def __init__(self, symbols: Iterable[str], policy: Policy) -> None:
+        self._tallies = {symbol: Tally() for symbol in symbols}
+        self._open = not self._tallies
+        self._policy = policy
+        self.sources: set[str] = set()
+        self.unreadable = 0
+        self.first_ms: int | None = None
+        """Receipt of the earliest trade."""
+
+    def take(self, value: bytes) -> None:
+        """Take the value of one message."""
+        try:
+            trade = _decode(value)
+        except msgspec.DecodeError:
+            self.unreadable += 1
+            return
+        if self.first_ms is None or trade.ts_recv < self.first_ms:
+            self.first_ms = trade.ts_recv
+        tally = self._tallies.get(trade.symbol)
+        if tally is None:
+            if not self._open:
+                return
+            tally = self._tallies[trade.symbol] = Tally()
+        self.sources.add(trade.source)
+        tally.add(trade, self._policy)
+
+    def figures(self, now: int) -> list[Figures]:
+        """The figures of each symbol; in the order asked for, else by name."""
+        names = sorted(self._tallies) if self._open else list(self._tallies)
+        return [self._tallies[name].figures(name, now, self.first_ms or now) for name in names]
+
+
+def follow(
+    settings: Settings,
+    symbols: Sequence[str],
+    *,
+    seconds: float | None = None,
+    refresh: float = 1.0,
+    look_back: float = LOOK_BACK,
+    stop: threading.Event | None = None,
+) -> Iterator[Snapshot]:
+    """Read the topic of trades from ``look_back`` seconds ago on, without a group; a snapshot every ``refresh`` seconds.
+
+    Ends after ``seconds``, or when ``stop`` is set, with a last snapshot. UnreachableError when no broker answers,
+    UnknownTopicError when there is no such topic.
+    """
+    stop = stop or threading.Event()
+    admin = Admin(settings)
+    admin.wait()
+    topic = settings.topics.trades.name
+    partitions = admin.partitions(topic)
+    if not partitions:
+        raise UnknownTopicError(f"there is no topic {topic}", hint="`stockctl topics apply` makes the topics")
+    ticker = Ticker(symbols, settings.metrics.policy)
+    # What retention deletes while we look is no loss here: go on at the oldest that is there.
+    consumer = Consumer(settings, "stockctl-watch", **{"auto.offset.reset": "earliest"})
+    try:
+        consumer.assign(consumer.offsets_since(partitions, int((time.time() - look_back) * 1000)))
+        ends = time.monotonic() + (seconds if seconds is not None else float("inf"))
+        due = time.monotonic() + refresh
+        heard, trouble = False, None
+        while True:
+            now = time.monotonic()
+            messages = consumer.consume(_CHUNK, max(0.0, min(0.2, due - now, ends - now)))
+            for message in messages:
+                if message.error() is None:
+                    ticker.take(message.value() or b"")
+                    trouble = None
+                elif isinstance(event := consumer.event(message, "read trades"), StockctlError):
+                    trouble = event
+            if messages:
+                heard = True
+            over = stop.is_set() or time.monotonic() >= ends
+            if over or time.monotonic() >= due:
+                at = int(time.time() * 1000)
+                yield Snapshot(
+                    at,
+                    ticker.first_ms,
+                    ticker.figures(at),
+                    frozenset(ticker.sources),
+                    ticker.unreadable,
+                    trouble or (None if heard else consumer.trouble),
+                )
+                heard = False
+                due = max(due + refresh, time.monotonic())
+            if over:
+                return
+    finally:
+        consumer.close()

@@ -10,6 +10,7 @@ with Simulator(rate=0) as sim:
 
 from __future__ import annotations
 
+from stockctl.sim.counters import Counters
 from stockctl.sim.faults import FAULTS, Fault, parse_fault
 from stockctl.sim.market import Market, Row, encode_frame, frames, numbered_rows
 from stockctl.sim.simulator import DEFAULT_TOKEN, Simulator
@@ -17,6 +18,7 @@ from stockctl.sim.simulator import DEFAULT_TOKEN, Simulator
 __all__ = [
     "DEFAULT_TOKEN",
     "FAULTS",
+    "Counters",
     "Fault",
     "Market",
     "Row",

@@ -17,9 +17,11 @@ import msgspec
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request
+from websockets.protocol import State
 
 from stockctl.errors import StockctlError
 from stockctl.sim import wire
+from stockctl.sim.counters import Counters
 from stockctl.sim.faults import Fault
 from stockctl.sim.handshake import Door, key_of
 from stockctl.sim.market import FLUSH_MS, MAX_FRAME_ROWS, Row, encode_frame
@@ -30,19 +32,6 @@ _wire_logger.setLevel(logging.WARNING)  # it tells of every connection and of ev
 
 _SLOW_READER_BYTES = 16 * 1000**2  # a client that lies this far behind is dropped, as real servers do
 _CLOSE_SECONDS = 1.0  # how long a client may take to read what was sent before the simulator closed
-
-
-class Counters(msgspec.Struct):
-    """What has happened since the start. ``open`` connections and ``subscribed`` symbols are those of now."""
-
-    connections: int = 0
-    open: int = 0
-    refused: int = 0
-    frames: int = 0
-    rows: int = 0
-    pings: int = 0
-    errors: int = 0
-    subscribed: list[str] = msgspec.field(default_factory=list)
 
 
 class _Client:
@@ -88,7 +77,7 @@ class FeedServer:
         self._clients: dict[str, _Client] = {}
         self._accepted: WeakSet[ServerConnection] = WeakSet()
         self._door = Door(tokens, lambda: self.counters, self.apply, self._refused)
-        self._faults: list[Fault] = []
+        self._faults: list[Fault] = []  # those due by frames, the next first
         self._timers: list[asyncio.TimerHandle] = []
         self._change = asyncio.Event()
         self._server: Server | None = None
@@ -162,10 +151,7 @@ class FeedServer:
     async def _ping(self, client: _Client) -> None:
         while True:
             await asyncio.sleep(self._ping_interval)
-            if not client.silent:
-                self._write(client, wire.PING)
-                self.counters.pings += 1
-                self._changed()
+            self._write(client, wire.PING, pings=1)
 
     def _receive(self, client: _Client, message: str | bytes) -> None:
         request = wire.read_request(message)
@@ -176,17 +162,13 @@ class FeedServer:
         elif request.symbol in client.symbols:
             return
         elif len(client.symbols) >= self._symbol_limit:
-            self._error(client, wire.TOO_MANY_SYMBOLS)
+            self._write(client, wire.TOO_MANY_SYMBOLS, errors=1)
         elif ":" in request.symbol and not wire.is_traded(request.symbol, self._listed):
-            self._error(client, wire.invalid_symbol(request.symbol))
+            self._write(client, wire.invalid_symbol(request.symbol), errors=1)
         else:
             # A US ticker that nobody knows is taken in silence, and never trades.
             client.symbols[request.symbol] = None
         self._clients_changed()
-
-    def _error(self, client: _Client, text: str) -> None:
-        self._write(client, text)
-        self.counters.errors += 1
 
     def _drop(self, client: _Client) -> None:
         """End the connection without a closing handshake. What was sent before still arrives."""
@@ -261,31 +243,33 @@ class FeedServer:
             self._send(client, text, rows)
 
     def _send(self, client: _Client, text: str, rows: int) -> None:
-        """Send one text, repeated if that was asked for; without rows it is no trade frame."""
+        """Send one text; with rows it is a trade frame, and repeated if that was asked for."""
         if not rows:
             self._write(client, text)
-            self._changed()
             return
         times, client.repeat = client.repeat, 1
         for _ in range(times):
-            if not self._write(client, text):
-                return
-            self.counters.frames += 1
-            self.counters.rows += rows
-            self._faults_by_frames()
-        self._changed()
+            self._write(client, text, frames=1, rows=rows)
+            while self._faults and self._faults[0].frames <= self.counters.frames:
+                self._try(self._faults.pop(0))
 
-    def _write(self, client: _Client, text: str) -> bool:
-        if client.silent or self._clients.get(client.key) is not client:
-            return False
+    def _write(self, client: _Client, text: str, *, frames: int = 0, rows: int = 0, pings: int = 0, errors: int = 0) -> None:
+        """Send ``text`` now and count it, unless the client is silent, gone or too slow."""
+        if client.silent or client.connection.state is not State.OPEN or self._clients.get(client.key) is not client:
+            return
         if client.connection.transport.get_write_buffer_size() > _SLOW_READER_BYTES:
             logger.warning("a client reads too slowly and is dropped")
             self._drop(client)
-            return False
-        broadcast([client.connection], text)
+            return
+        # Counted first: whoever has received a row finds it in the counters.
+        self.counters.frames += frames
+        self.counters.rows += rows
+        self.counters.pings += pings
+        self.counters.errors += errors
         if self._sent is not None:
             self._sent.append(text)
-        return True
+        broadcast([client.connection], text)
+        self._changed()
 
     def _open(self) -> list[_Client]:
         clients = [client for client in self._clients.values() if not client.silent]
@@ -303,12 +287,7 @@ class FeedServer:
                 self._faults.append(fault)
             else:
                 self._timers.append(loop.call_later(fault.seconds, self._try, fault))
-
-    def _faults_by_frames(self) -> None:
-        due = [fault for fault in self._faults if fault.frames <= self.counters.frames]
-        self._faults = [fault for fault in self._faults if fault not in due]
-        for fault in due:
-            self._try(fault)
+        self._faults.sort(key=lambda fault: fault.frames)
 
     def _try(self, fault: Fault) -> None:
         try:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from msgspec.structs import replace
 
 from stockctl.errors import ConfigError, StockctlError, TimedOutError, UsageError
+from stockctl.sim.counters import Counters
 from stockctl.sim.faults import Fault, parse_fault, refusal
 from stockctl.sim.market import Row
 
 if TYPE_CHECKING:
-    from stockctl.sim.server import Counters, FeedServer
+    from stockctl.sim.server import FeedServer
 
 T = TypeVar("T")
 
@@ -161,7 +162,7 @@ class Simulator:
 
     @property
     def counters(self) -> Counters:
-        """What has happened so far: connections, refused handshakes, trade frames, rows, pings, error frames."""
+        """What has happened so far; still there after ``stop``."""
         return replace(self._started.counters)
 
     @property

@@ -65,19 +65,23 @@ class Live:
 
     def _due(self, since: int, until: int) -> int:
         """How many rows the slice has; also tells the market which symbols trade in it."""
-        symbols = self._server.subscribed
-        level = 1.0
+        symbols, level = self._server.subscribed, 1.0
         if self._real_hours:
-            level = activity_at(since)
-            if session_at(since) is None:
-                symbols = tuple(symbol for symbol in symbols if is_around_the_clock(symbol))
-                level = len(symbols) / max(1, len(self._server.subscribed))
+            symbols, level = in_real_hours(symbols, since)
         if symbols != self._market.symbols:
             self._market.set_symbols(symbols)
         self._owed += self._server.rate * level * self._market.next_heat() * (until - since) / 1000
-        count = int(self._owed) if symbols else 0
-        self._owed -= int(self._owed)
+        count = int(self._owed)
+        self._owed -= count
         return count
+
+
+def in_real_hours(symbols: tuple[str, ...], ms: int) -> tuple[tuple[str, ...], float]:
+    """Those of ``symbols`` that trade at ``ms``, and how much of the full rate they make."""
+    if session_at(ms) is not None:
+        return symbols, activity_at(ms)
+    awake = tuple(symbol for symbol in symbols if is_around_the_clock(symbol))
+    return awake, len(awake) / max(1, len(symbols))
 
 
 async def replay(server: FeedServer, lines: Iterable[str]) -> None:

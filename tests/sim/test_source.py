@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import date
 from pathlib import Path
 
-from stockctl.sessions import session_at
+from stockctl.sessions import session_at, sessions_of
 from stockctl.sim import Simulator
+from stockctl.sim.source import in_real_hours
 from tests.sim.conftest import Connect
 
 SAMPLE = [
@@ -81,6 +83,19 @@ def test_in_real_hours_stocks_follow_the_exchange_and_crypto_never_stops(connect
     stocks = [row for row in rows if row["s"] == "AAPL"]
     assert all(session_at(row["t"]) is not None for row in stocks)
     assert any(row["s"] == "BINANCE:BTCUSDT" for row in rows)
+
+
+def test_outside_hours_stocks_sleep_and_within_them_all_follow_the_day() -> None:
+    """In the middle of the regular session, at its open, before hours, at night and at the weekend."""
+    symbols = ("AAPL", "MSFT", "BINANCE:BTCUSDT", "OANDA:EUR_USD")
+    pre, regular, post = sessions_of(date(2026, 11, 20))
+    noon = (regular.since + regular.until) // 2
+    assert in_real_hours(symbols, noon)[0] == in_real_hours(symbols, pre.since)[0] == symbols
+    assert in_real_hours(symbols, pre.since)[1] < 0.1 < in_real_hours(symbols, noon)[1] < 1
+    assert in_real_hours(symbols, regular.since)[1] > 1.5
+    for closed in (pre.since - 1, post.until, post.until + 86_400_000):
+        assert in_real_hours(symbols, closed) == (symbols[2:], 0.5)
+        assert in_real_hours(("AAPL",), closed) == ((), 0)
 
 
 def test_captured_frames_are_replayed_as_they_are(connect: Connect, tmp_path: Path) -> None:

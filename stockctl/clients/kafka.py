@@ -486,9 +486,15 @@ class Admin:
         return {key: entry.value for key, entry in found.items() if entry.value is not None}
 
     def create_topic(self, name: str, partitions: int, replication: int, config: Mapping[str, str]) -> None:
-        """Make a topic. StockctlError if it exists."""
+        """Make a topic, and wait until the brokers know it. StockctlError if it exists."""
         new = NewTopic(name, partitions, replication, config=dict(config))
         self._result(self._admin.create_topics([new], request_timeout=30)[name], f"make the topic {name}")
+        deadline = time.monotonic() + 30
+        while self.topic(name) is None:
+            # The controller answers before its brokers have heard of the topic.
+            if time.monotonic() > deadline:
+                raise TimedOutError(f"the topic {name} was made, but the brokers don't know it", hint="`stockctl topics list`")
+            time.sleep(0.05)
 
     def add_partitions(self, name: str, partitions: int) -> None:
         """Raise the topic's number of partitions."""

@@ -195,7 +195,7 @@ def test_the_next_frame_comes_three_times_and_only_that_one(connect: Connect) ->
 
 def test_scheduled_faults_come_after_their_frames(connect: Connect) -> None:
     """The third frame is sent thrice, and after the fifth the connection ends: the rest is lost."""
-    with Simulator(rate=0, faults=["triple@2frames", "drop@5frames"]) as sim:
+    with Simulator(rate=0, faults=["drop@5frames", "triple@2frames"]) as sim:
         client = connect(sim, "AAPL")
         sim.send_rows(numbered_rows(100))
         assert [row["v"] for row in client.rows(50)] == [*range(1, 21), *range(21, 31), *range(21, 31), *range(21, 31)]

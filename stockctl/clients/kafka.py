@@ -311,7 +311,7 @@ class Consumer:
         def assigned(consumer: Any, given: list[TopicPartition]) -> None:
             starts = on_assign([Partition(item.topic, item.partition) for item in given])
             consumer.incremental_assign([TopicPartition(p.topic, p.number, offset) for p, offset in starts.items()])
-            self._moved()
+            self._moved(starts)
 
         self._consumer.subscribe(
             list(topics),
@@ -323,7 +323,7 @@ class Consumer:
     def assign(self, starts: Mapping[Partition, int]) -> None:
         """Read these partitions from these offsets, without a group."""
         self._consumer.assign([TopicPartition(p.topic, p.number, offset) for p, offset in starts.items()])
-        self._moved()
+        self._moved(starts)
 
     def restart(self, partition: Partition, offset: int) -> None:
         """Read an assigned partition from ``offset`` on; also after an error has stopped it."""
@@ -333,11 +333,11 @@ class Consumer:
         self._consumer.resume(at)
         self._consumer.incremental_unassign(at)
         self._consumer.incremental_assign(at)
-        self._moved()
+        self._moved({partition: offset})
 
-    def _moved(self) -> None:
+    def _moved(self, starts: Mapping[Partition, int]) -> None:
         if self._idle is not None:
-            self._idle.moved()
+            self._idle.moved(starts)
 
     def pause(self, partition: Partition) -> None:
         """Deliver nothing more from ``partition`` until ``restart``."""

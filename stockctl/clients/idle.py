@@ -1,0 +1,74 @@
+"""Reading from a broker that answers an empty fetch at once, instead of waiting for records as Kafka does.
+
+librdkafka would ask such a broker thousands of times a second, at the cost of a core on each side. So partitions that have been
+read to their end are paused, and asked for their end a few times a second, until there is more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from confluent_kafka import KafkaException, Message, TopicPartition
+
+_SLICE = 0.02  # seconds of reading after which nothing seems to be left
+_PATIENCE = 2.0  # seconds that librdkafka gets to begin with new partitions, and to tell their end
+
+
+class IdleReads:
+    """Stands between a consumer and its reader. ``held`` are partitions that the reader has paused itself."""
+
+    def __init__(self, consumer: Any, held: Collection[tuple[str, int]], pause: float) -> None:
+        self._consumer, self._held, self._pause = consumer, held, pause
+        self._resting: list[TopicPartition] = []
+        self._starts: dict[tuple[str, int], int] = {}
+        self._busy_until = self._ask_at = 0.0
+
+    def moved(self, starts: Mapping[Any, int]) -> None:
+        """Partitions have been assigned, or begun anew, at these offsets."""
+        self._wake()
+        self._starts.update(starts)
+        self._busy_until = time.monotonic() + _PATIENCE
+
+    def consume(self, count: int, timeout: float) -> list[Message]:
+        """At most ``count`` messages; none only after ``timeout`` seconds without any. Serves callbacks."""
+        deadline = time.monotonic() + timeout
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            messages: list[Message] = self._consumer.consume(count, min(left, self._pause if self._resting else _SLICE))
+            if messages:
+                return messages
+            now = time.monotonic()
+            if self._resting and now >= self._ask_at:
+                self._ask_at = now + self._pause / 2
+                if self._more(self._resting):
+                    self._wake()
+            elif not self._resting and now >= self._busy_until:
+                self._rest()
+            if now >= deadline:
+                return []
+
+    def _rest(self) -> None:
+        reading = [item for item in self._consumer.assignment() if (item.topic, item.partition) not in self._held]
+        if reading and not self._more(reading):
+            self._consumer.pause(reading)
+            self._resting = reading
+
+    def _wake(self) -> None:
+        assigned = {(item.topic, item.partition) for item in self._consumer.assignment()} - set(self._held)
+        self._consumer.resume([item for item in self._resting if (item.topic, item.partition) in assigned])
+        # A request makes librdkafka look for what to fetch; it may sleep for a second otherwise.
+        self._more(self._resting[:1])
+        self._resting = []
+
+    def _more(self, partitions: list[TopicPartition]) -> bool:
+        """Whether one of ``partitions`` does not end where its reader stands, or cannot be asked."""
+        try:
+            return any(
+                self._consumer.get_watermark_offsets(item, timeout=1.0)[1]
+                != (item.offset if item.offset >= 0 else self._starts.get((item.topic, item.partition)))
+                for item in self._consumer.position(partitions)
+            )
+        except KafkaException:
+            return True

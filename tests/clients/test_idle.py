@@ -1,0 +1,123 @@
+"""Reading from the embedded broker, which answers an empty fetch at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from stockctl.clients.kafka import Admin, Consumer, Event, Partition, Producer
+from stockctl.settings import Settings
+from tests.conftest import wait_for
+
+
+@pytest.fixture
+def partitions(settings: Settings) -> list[Partition]:
+    """The partitions of an empty topic."""
+    admin = Admin(settings)
+    admin.wait()
+    name = settings.topics.trades.name
+    admin.create_topic(name, 3, 1, {})
+    return [Partition(name, number) for number in range(3)]
+
+
+@pytest.fixture
+def consumer(settings: Settings, partitions: list[Partition]) -> Iterator[Consumer]:
+    """A consumer at the start of all partitions."""
+    assert settings.kafka.idle_pause
+    consumer = Consumer(settings, "idle")
+    consumer.assign(dict.fromkeys(partitions, 0))
+    yield consumer
+    consumer.close()
+
+
+def send(settings: Settings, partition: Partition, *values: str) -> None:
+    producer = Producer(settings)
+    for value in values:
+        producer.produce(partition.topic, value.encode(), partition=partition.number)
+    assert producer.flush(10) == 0
+
+
+def rest(consumer: Consumer) -> None:
+    """Read on until the consumer has nothing to do."""
+    until = time.monotonic() + 2.5
+    while time.monotonic() < until:
+        assert consumer.consume(10, 0.5) == []
+
+
+def test_nothing_to_read_costs_next_to_nothing(consumer: Consumer) -> None:
+    rest(consumer)
+    wall, cpu = time.monotonic(), time.process_time()
+    while time.monotonic() < wall + 2:
+        consumer.consume(10, 0.2)
+    assert time.process_time() - cpu < 0.3
+
+
+def test_no_message_comes_only_after_the_time_given(consumer: Consumer) -> None:
+    rest(consumer)
+    for timeout in (0.05, 0.7):
+        started = time.monotonic()
+        assert consumer.consume(10, timeout) == []
+        assert timeout <= time.monotonic() - started < timeout + 0.5
+
+
+def test_single_records_come_soon_and_none_is_left_behind(
+    settings: Settings, consumer: Consumer, partitions: list[Partition]
+) -> None:
+    """A record that comes at any moment of resting and waking."""
+    rest(consumer)
+    for number in range(8):
+        send(settings, partitions[number % 3], str(number))
+        started = time.monotonic()
+        while not (messages := consumer.consume(10, 0.2)):
+            assert time.monotonic() < started + 5, f"record {number} did not come"
+        assert [message.value() for message in messages] == [str(number).encode()]
+
+
+def test_a_partition_begun_anew_while_resting_is_read(
+    settings: Settings, consumer: Consumer, partitions: list[Partition]
+) -> None:
+    send(settings, partitions[0], "a", "b", "c")
+    seen: list[bytes] = []
+
+    def read(count: int) -> bool:
+        seen.extend(message.value() for message in consumer.consume(10, 0.2))
+        return len(seen) >= count
+
+    wait_for(lambda: read(3), "the records")
+    rest(consumer)
+    consumer.restart(partitions[0], 1)
+    wait_for(lambda: read(5), "the records again")
+    assert seen == [b"a", b"b", b"c", b"b", b"c"]
+
+
+def test_a_partition_that_its_reader_paused_stays_paused(
+    settings: Settings, consumer: Consumer, partitions: list[Partition]
+) -> None:
+    rest(consumer)
+    consumer.pause(partitions[0])
+    send(settings, partitions[0], "held")
+    send(settings, partitions[1], "free")
+    seen: list[bytes] = []
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        seen += [message.value() for message in consumer.consume(10, 0.2)]
+    assert seen == [b"free"]
+    consumer.restart(partitions[0], 0)
+    wait_for(lambda: [message.value() for message in consumer.consume(10, 0.2)] == [b"held"], "the record held back")
+
+
+def test_the_end_of_each_partition_is_told(settings: Settings, partitions: list[Partition]) -> None:
+    consumer = Consumer(settings, "idle-end", **{"enable.partition.eof": True})
+    consumer.assign(dict.fromkeys(partitions, 0))
+    ended: set[int] = set()
+
+    def read() -> bool:
+        for message in consumer.consume(10, 0.2):
+            assert consumer.event(message, "read") is Event.end
+            ended.add(message.partition())
+        return len(ended) == 3
+
+    wait_for(read, "the ends")
+    consumer.close()

@@ -169,8 +169,9 @@ def _profile_defaults(profile: str, state_dir: Path) -> Layer:
         return Layer(f"defaults of the profile {profile}", {}, {})
     table: dict[str, Any] = {
         "symbols": ["AAPL", "MSFT", "NVDA", "TSLA", "BINANCE:BTCUSDT"],
+        # A part that was killed gives its place to the next one after the session's time.
+        "kafka": {"idle_pause": "250ms", "session_timeout": "10s"},
         # The embedded broker keeps its data in memory, so retention bounds its size; the lake keeps what passed through.
-        "kafka": {"idle_pause": "250ms"},
         "topics": {"trades": {"partitions": 3, "retention": "30m"}, "feed_events": {"retention": "30m"}},
         "lake": {"url": (state_dir / "lake").absolute().as_uri(), "max_age": "15s"},
     }

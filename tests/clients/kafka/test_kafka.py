@@ -155,12 +155,12 @@ def test_a_consumer_reads_from_where_it_is_told_and_again(
     assert consumer.known_end(partition) == 10
 
 
-def test_a_paused_partition_delivers_nothing_until_it_is_resumed(producer: Producer, consumer: Consumer, topic: str) -> None:
+def test_a_paused_partition_delivers_nothing_until_it_is_begun_anew(producer: Producer, consumer: Consumer, topic: str) -> None:
     partition = Partition(topic, send(producer, topic, ["k"] * 3)[0].partition())
     consumer.assign({partition: 0})
     consumer.pause(partition)
     assert [message for message in consumer.consume(10, 0.5) if message.error() is None] == []
-    consumer.resume(partition)
+    consumer.restart(partition, 0)
     assert len(read(consumer, 3)) == 3
 
 

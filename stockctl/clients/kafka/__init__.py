@@ -1,0 +1,24 @@
+"""Kafka: configured producer, consumer and admin; the only importer of confluent_kafka."""
+
+from confluent_kafka import KafkaError, Message
+
+from stockctl.clients.kafka.admin import Admin, checks
+from stockctl.clients.kafka.common import Committed, Event, Offsets, Partition, TopicInfo, UnknownTopicError, describe_error
+from stockctl.clients.kafka.consumer import Consumer
+from stockctl.clients.kafka.producer import Producer
+
+__all__ = [
+    "Admin",
+    "Committed",
+    "Consumer",
+    "Event",
+    "KafkaError",
+    "Message",
+    "Offsets",
+    "Partition",
+    "Producer",
+    "TopicInfo",
+    "UnknownTopicError",
+    "checks",
+    "describe_error",
+]

@@ -1,0 +1,207 @@
+"""Topics, groups and offsets of the cluster, and whether it can be used."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+
+from confluent_kafka import IsolationLevel, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from stockctl.checks import PROBE_WAIT, Check, Finding
+from stockctl.clients.kafka.common import (
+    REFUSED,
+    Committed,
+    Offsets,
+    Partition,
+    Result,
+    TopicInfo,
+    UnknownTopicError,
+    Watched,
+    client_config,
+    describe_error,
+    made,
+)
+from stockctl.clients.kafka.consumer import Consumer
+from stockctl.errors import TimedOutError
+from stockctl.settings import Settings
+from stockctl.units import format_duration
+
+
+class Admin:
+    """Topics, groups and offsets of the cluster."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._watched = Watched(settings)
+        self._admin = made(AdminClient, client_config(settings) | {"error_cb": self._watched.on_error})
+
+    def wait(
+        self,
+        seconds: float | None = None,
+        *,
+        say: Callable[[str], None] = lambda _: None,
+        stop: threading.Event | None = None,
+    ) -> float:
+        """Wait until a broker answers, at most ``seconds`` (``kafka.connect_wait``); the last request's latency in seconds.
+
+        ``say`` is told once when the wait is more than a moment. ``stop`` ends it early, in silence.
+        """
+        bound = self._settings.kafka.connect_wait if seconds is None else seconds
+        deadline = time.monotonic() + bound
+        told = False
+        while True:
+            started = time.monotonic()
+            try:
+                self._admin.list_topics(timeout=max(0.1, min(1.0, deadline - started)))
+            except KafkaException as error:
+                refused = self._watched.cause(error.args[0])
+                if stop is not None and stop.is_set():
+                    return 0.0
+                if refused.code() in REFUSED or time.monotonic() >= deadline:
+                    raise describe_error(refused, self._settings, f"reach a broker within {format_duration(bound)}") from error
+                if not told:
+                    say(f"waiting up to {format_duration(bound)} for Kafka at {self._settings.kafka.bootstrap_servers}")
+                    told = True
+                self._admin.poll(0.2)
+            else:
+                return time.monotonic() - started
+
+    def cluster_id(self) -> str:
+        """The cluster's id."""
+        return str(self._call("ask for the cluster", lambda: self._admin.list_topics(timeout=10)).cluster_id or "")
+
+    def brokers(self) -> list[str]:
+        """``host:port`` of each broker."""
+        metadata = self._call("ask for the brokers", lambda: self._admin.list_topics(timeout=10))
+        return [f"{broker.host}:{broker.port}" for broker in metadata.brokers.values()]
+
+    def topics(self) -> list[str]:
+        """Names of all topics."""
+        return sorted(self._call("list the topics", lambda: self._admin.list_topics(timeout=10)).topics)
+
+    def topic(self, name: str) -> TopicInfo | None:
+        """What the cluster says of the topic; None if it has none of that name."""
+        found = self._admin.describe_topics(TopicCollection([name]), include_authorized_operations=True, request_timeout=10)
+        try:
+            description = self._result(found[name], f"describe the topic {name}")
+        except UnknownTopicError:
+            return None
+        # All zeros is what brokers without topic ids answer.
+        topic_id = str(description.topic_id)
+        known = topic_id.strip("A=") != ""
+        replication = len(description.partitions[0].replicas) if description.partitions else 0
+        operations = description.authorized_operations
+        rights = None if operations is None else frozenset(operation.name for operation in operations)
+        return TopicInfo(name, topic_id if known else "", len(description.partitions), replication, rights)
+
+    def topic_config(self, name: str) -> dict[str, str]:
+        """The topic's configuration."""
+        resource = ConfigResource(ResourceType.TOPIC, name)
+        found = self._result(
+            self._admin.describe_configs([resource], request_timeout=10)[resource], f"read the configuration of {name}"
+        )
+        return {key: entry.value for key, entry in found.items() if entry.value is not None}
+
+    def create_topic(self, name: str, partitions: int, replication: int, config: Mapping[str, str]) -> None:
+        """Make a topic, and wait until the brokers know it. StockctlError if it exists."""
+        new = NewTopic(name, partitions, replication, config=dict(config))
+        self._result(self._admin.create_topics([new], request_timeout=30)[name], f"make the topic {name}")
+        deadline = time.monotonic() + 30
+        while self.topic(name) is None:
+            # The controller answers before its brokers have heard of the topic.
+            if time.monotonic() > deadline:
+                raise TimedOutError(f"the topic {name} was made, but the brokers don't know it", hint="`stockctl topics list`")
+            time.sleep(0.05)
+
+    def add_partitions(self, name: str, partitions: int) -> None:
+        """Raise the topic's number of partitions."""
+        made = self._admin.create_partitions([NewPartitions(name, partitions)], request_timeout=30)
+        self._result(made[name], f"add partitions to {name}")
+
+    def set_topic_config(self, name: str, config: Mapping[str, str]) -> None:
+        """Set these entries of the topic's configuration, leaving the others."""
+        entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()]
+        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+        altered = self._admin.incremental_alter_configs([resource], request_timeout=30)
+        self._result(altered[resource], f"change the configuration of {name}")
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic with its records."""
+        self._result(self._admin.delete_topics([name], request_timeout=30)[name], f"delete the topic {name}")
+
+    def delete_records(self, before: Mapping[Partition, int]) -> None:
+        """Delete each partition's records before the offset."""
+        asked = [TopicPartition(p.topic, p.number, offset) for p, offset in before.items()]
+        for future in self._admin.delete_records(asked, request_timeout=30).values():
+            self._result(future, "delete records")
+
+    def offsets(self, partitions: Iterable[Partition]) -> dict[Partition, Offsets]:
+        """First and end offset of each partition; the end counts committed records only."""
+        asked = [TopicPartition(p.topic, p.number) for p in partitions]
+        edges: list[dict[Partition, int]] = []
+        for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):
+            found = self._admin.list_offsets(
+                dict.fromkeys(asked, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=10
+            )
+            edges.append(
+                {
+                    Partition(item.topic, item.partition): int(self._result(future, f"read the offsets of {item.topic}").offset)
+                    for item, future in found.items()
+                }
+            )
+        return {partition: Offsets(start, edges[1][partition]) for partition, start in edges[0].items()}
+
+    def partitions(self, topic: str) -> list[Partition]:
+        """The topic's partitions; none if it doesn't exist."""
+        info = self.topic(topic)
+        return [Partition(topic, number) for number in range(info.partitions if info else 0)]
+
+    def groups(self) -> list[str]:
+        """Names of all consumer groups."""
+        listed = self._result(self._admin.list_consumer_groups(request_timeout=10), "list the consumer groups")
+        return sorted(group.group_id for group in listed.valid)
+
+    def committed(self, group: str, partitions: Sequence[Partition]) -> dict[Partition, Committed]:
+        """The committed offsets of ``group``."""
+        consumer = Consumer(self._settings, group)
+        try:
+            return consumer.committed(partitions)
+        finally:
+            consumer.close()
+
+    def _result(self, future: Future[Result], doing: str) -> Result:
+        return self._call(doing, lambda: future.result(timeout=60))
+
+    def _call(self, doing: str, call: Callable[[], Result]) -> Result:
+        try:
+            return call()
+        except KafkaException as error:
+            raise describe_error(self._watched.cause(error.args[0]), self._settings, doing) from error
+        except TimeoutError as error:
+            raise TimedOutError(f"cannot {doing}: no answer within a minute", hint="`stockctl doctor`") from error
+
+
+def checks(settings: Settings) -> list[Check]:
+    """The check of the cluster: reachable with our login, how fast, and which one it is."""
+
+    def probe() -> Finding:
+        admin = Admin(settings)
+        # The first answer includes connecting and logging in.
+        admin.wait(PROBE_WAIT)
+        latency = admin.wait(PROBE_WAIT)
+        brokers = admin.brokers()
+        return Finding(f"cluster {admin.cluster_id()}, {len(brokers)} of its brokers up: {', '.join(brokers)}", latency=latency)
+
+    return [Check("kafka", probe)]

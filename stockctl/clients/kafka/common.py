@@ -1,0 +1,152 @@
+"""What the Kafka clients share: names, the configuration from the settings, errors in our words."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, NamedTuple, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
+from stockctl.settings import Settings, require
+
+Result = TypeVar("Result")
+
+_UNREACHABLE = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
+REFUSED = {
+    KafkaError._AUTHENTICATION,
+    KafkaError._SSL,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+}
+_TELLING = {*REFUSED, KafkaError._RESOLVE}
+_ABSENT = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+
+
+class Event(Enum):
+    """What the consumer tells beside records."""
+
+    end = "the partition has been read to its end"
+    out_of_range = "the broker does not hold the offset asked for"
+
+
+EVENTS = {KafkaError._PARTITION_EOF: Event.end, KafkaError._AUTO_OFFSET_RESET: Event.out_of_range}
+
+
+class UnknownTopicError(StockctlError):
+    """The topic or the partition does not exist."""
+
+
+class Partition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    number: int
+
+
+class Offsets(NamedTuple):
+    """The first offset that a partition still holds, and the end: one past its newest committed record."""
+
+    start: int
+    end: int
+
+
+class Committed(NamedTuple):
+    """A group's committed offset of a partition with its metadata; offset −1 when there is none."""
+
+    offset: int
+    metadata: str
+
+
+class TopicInfo(NamedTuple):
+    """What the cluster says of one topic.
+
+    ``topic_id`` is empty where the broker gives none. ``rights`` are the operations that we may do on it (``READ``, …), None
+    where the broker doesn't tell.
+    """
+
+    name: str
+    topic_id: str
+    partitions: int
+    replication: int
+    rights: frozenset[str] | None
+
+
+def client_config(settings: Settings) -> dict[str, Any]:
+    """librdkafka's configuration that every client starts from. Holds secrets: never to be shown."""
+    kafka = settings.kafka
+    config: dict[str, Any] = {
+        "bootstrap.servers": kafka.bootstrap_servers,
+        "security.protocol": kafka.security_protocol,
+        "client.id": "stockctl",
+        "reconnect.backoff.ms": 250,
+        "reconnect.backoff.max.ms": 5000,
+        "socket.connection.setup.timeout.ms": 10_000,
+        # Once a minute is enough to meet a new leader early; a missing topic is asked for at once anyway.
+        "topic.metadata.refresh.interval.ms": 60_000,
+        # Without a logger librdkafka writes to stderr on its own, a line for each failed connection attempt.
+        "logger": logging.getLogger("stockctl.kafka.client"),
+        # Above errors: what goes wrong comes through the callbacks, once; the log would repeat it several times a second.
+        "log_level": 2,
+    }
+    if kafka.security_protocol.startswith("SASL"):
+        config["sasl.mechanism"] = kafka.sasl_mechanism
+        config["sasl.username"] = require(settings, "kafka.username")
+        config["sasl.password"] = require(settings, "kafka.password").get_secret_value()
+    for key, path in (
+        ("ssl.ca.location", kafka.ssl_ca_location),
+        ("ssl.certificate.location", kafka.ssl_certificate_location),
+        ("ssl.key.location", kafka.ssl_key_location),
+    ):
+        if path is not None:
+            config[key] = str(path)
+    if kafka.ssl_key_password is not None:
+        config["ssl.key.password"] = kafka.ssl_key_password.get_secret_value()
+    return config
+
+
+def made(kind: Callable[[dict[str, Any]], Result], config: dict[str, Any]) -> Result:
+    """A client of librdkafka's; ConfigError for what it refuses to start with, such as a certificate file that is none."""
+    try:
+        return kind(config)
+    except KafkaException as error:
+        raise ConfigError(
+            f"cannot make a Kafka client: {error.args[0].str()}", hint="`stockctl config show --origin`"
+        ) from error
+
+
+def describe_error(error: KafkaError, settings: Settings, doing: str) -> StockctlError:
+    """Our exception for librdkafka's ``error``, met while ``doing``."""
+    where = f"Kafka at {settings.kafka.bootstrap_servers}"
+    message = f"cannot {doing}: {where}: {error.str()}"
+    if error.code() in REFUSED:
+        return RefusedError(message, hint="check kafka.username, STOCKCTL_KAFKA__PASSWORD and the user's rights")
+    if error.code() in _UNREACHABLE:
+        return UnreachableError(
+            message, hint="is the broker running? `stockctl local up` starts one; else correct kafka.bootstrap_servers"
+        )
+    if error.code() in _ABSENT:
+        return UnknownTopicError(message, hint="`stockctl topics apply` makes the topics")
+    return StockctlError(message)
+
+
+class Watched:
+    """Remembers the newest client-wide error, so that a time-out can tell its cause."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.last_error: KafkaError | None = None
+
+    def on_error(self, error: KafkaError) -> None:
+        """librdkafka's ``error_cb``."""
+        self.last_error = error
+
+    def cause(self, error: KafkaError) -> KafkaError:
+        """What is behind a time-out, if it is known: librdkafka goes on trying after a wrong password or host name."""
+        last = self.last_error
+        return last if last is not None and last.code() in _TELLING and error.code() in _UNREACHABLE else error

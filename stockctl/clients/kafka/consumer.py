@@ -1,0 +1,180 @@
+"""The consumer, in a group or without one.
+
+Its hot loop hands out librdkafka's own messages, because a wrapper a message would cost more than reading it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer as _Consumer
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+
+from stockctl.clients.kafka.common import (
+    EVENTS,
+    Committed,
+    Event,
+    Offsets,
+    Partition,
+    Result,
+    Watched,
+    client_config,
+    describe_error,
+    made,
+)
+from stockctl.clients.kafka.idle import IdleReads
+from stockctl.errors import StockctlError
+from stockctl.settings import Settings
+
+log = logging.getLogger("stockctl.kafka")
+
+
+class Consumer:
+    """A consumer that commits nothing by itself, reads committed records only, and never jumps to an offset on its own."""
+
+    def __init__(self, settings: Settings, group: str, **overrides: Any) -> None:
+        self._settings = settings
+        self._watched = Watched(settings)
+        self._consumer = made(
+            _Consumer,
+            client_config(settings)
+            | {
+                "group.id": group,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": int(settings.kafka.session_timeout * 1000),
+                "heartbeat.interval.ms": max(200, int(settings.kafka.session_timeout * 1000 / 15)),
+                "max.poll.interval.ms": max(300_000, int(settings.kafka.session_timeout * 1000)),
+                "queued.max.messages.kbytes": 32_768,
+                "queued.min.messages": 100_000,
+                "fetch.wait.max.ms": 100,
+                # The default of a second would idle a reader that empties its queue in a tenth of that.
+                "fetch.queue.backoff.ms": 10,
+                "error_cb": self._watched.on_error,
+                "on_commit": self._committed,
+            }
+            | overrides,
+        )
+        self.consume: Callable[[int, float], list[Message]] = self._consumer.consume
+        """librdkafka's own ``consume(n, timeout)``."""
+        self._paused: set[Partition] = set()
+        self._idle: IdleReads | None = None
+        if settings.kafka.idle_pause:
+            self._idle = IdleReads(self._consumer, self._paused, settings.kafka.idle_pause)
+            self.consume = self._idle.consume
+
+    def subscribe(
+        self,
+        topics: Sequence[str],
+        *,
+        on_assign: Callable[[list[Partition]], Mapping[Partition, int]],
+        on_revoke: Callable[[list[Partition]], None],
+        on_lost: Callable[[list[Partition]], None],
+    ) -> None:
+        """Join the group. ``on_assign`` answers with the offset to start each new partition at."""
+
+        def assigned(consumer: Any, given: list[TopicPartition]) -> None:
+            starts = on_assign([Partition(item.topic, item.partition) for item in given])
+            consumer.incremental_assign([TopicPartition(p.topic, p.number, offset) for p, offset in starts.items()])
+            self._moved(starts)
+
+        self._consumer.subscribe(
+            list(topics),
+            on_assign=assigned,
+            on_revoke=lambda _, given: on_revoke([Partition(item.topic, item.partition) for item in given]),
+            on_lost=lambda _, given: on_lost([Partition(item.topic, item.partition) for item in given]),
+        )
+
+    def assign(self, starts: Mapping[Partition, int]) -> None:
+        """Read these partitions from these offsets, without a group."""
+        self._consumer.assign([TopicPartition(p.topic, p.number, offset) for p, offset in starts.items()])
+        self._moved(starts)
+
+    def restart(self, partition: Partition, offset: int) -> None:
+        """Read an assigned partition from ``offset`` on; also after an error has stopped it."""
+        at = [TopicPartition(partition.topic, partition.number, offset)]
+        self._paused.discard(partition)
+        # A pause would outlast the new assignment.
+        self._consumer.resume(at)
+        self._consumer.incremental_unassign(at)
+        self._consumer.incremental_assign(at)
+        self._moved({partition: offset})
+
+    def _moved(self, starts: Mapping[Partition, int]) -> None:
+        if self._idle is not None:
+            self._idle.moved(starts)
+
+    def pause(self, partition: Partition) -> None:
+        """Deliver nothing more from ``partition`` until ``restart``."""
+        self._paused.add(partition)
+        self._consumer.pause([TopicPartition(partition.topic, partition.number)])
+
+    def offsets(self, partition: Partition, *, timeout: float = 10.0) -> Offsets:
+        """First and end offset that the broker holds now."""
+        return self._call(
+            f"read the offsets of {partition.topic}/{partition.number}",
+            lambda: Offsets(
+                *self._consumer.get_watermark_offsets(TopicPartition(partition.topic, partition.number), timeout=timeout)
+            ),
+        )
+
+    def offsets_since(self, partitions: Sequence[Partition], ms: int, *, timeout: float = 10.0) -> dict[Partition, int]:
+        """Each partition's first offset with a timestamp of ``ms`` (UTC) or later; its end where there is none."""
+        asked = [TopicPartition(p.topic, p.number, ms) for p in partitions]
+        found = self._call("look offsets up by time", lambda: self._consumer.offsets_for_times(asked, timeout=timeout))
+        return {
+            (partition := Partition(item.topic, item.partition)): item.offset
+            if item.offset >= 0
+            else self.offsets(partition, timeout=timeout).end
+            for item in found
+        }
+
+    def committed(self, partitions: Sequence[Partition], *, timeout: float = 10.0) -> dict[Partition, Committed]:
+        """The group's committed offsets."""
+        asked = [TopicPartition(p.topic, p.number) for p in partitions]
+        found = self._call("read the committed offsets", lambda: self._consumer.committed(asked, timeout=timeout))
+        return {Partition(item.topic, item.partition): Committed(max(item.offset, -1), item.metadata or "") for item in found}
+
+    def commit(self, partition: Partition, offset: int, metadata: str) -> None:
+        """Begin to commit ``offset`` with ``metadata``; a failure is logged. ``close`` waits for commits under way."""
+        at = TopicPartition(partition.topic, partition.number, offset, metadata=metadata)
+        try:
+            self._consumer.commit(offsets=[at], asynchronous=True)
+        except KafkaException as error:
+            log.warning("%s", describe_error(error.args[0], self._settings, f"commit {partition.topic}/{partition.number}"))
+
+    def _committed(self, error: KafkaError | None, _partitions: object) -> None:
+        if error is not None:
+            log.warning("%s", describe_error(error, self._settings, "commit"))
+
+    def known_end(self, partition: Partition) -> int:
+        """The end offset that the newest fetch told, −1 while there was none; asks nobody."""
+        asked = TopicPartition(partition.topic, partition.number)
+        return int(self._consumer.get_watermark_offsets(asked, cached=True)[1])
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def event(self, message: Message, doing: str) -> Event | StockctlError:
+        """What a message that is no record tells: an event, or an error met while ``doing``."""
+        error = message.error()
+        event = EVENTS.get(error.code())
+        return event if event is not None else describe_error(error, self._settings, doing)
+
+    @property
+    def trouble(self) -> StockctlError | None:
+        """The newest client-wide error; None if there was none."""
+        error = self._watched.last_error
+        return None if error is None else describe_error(error, self._settings, "consume")
+
+    def _call(self, doing: str, call: Callable[[], Result]) -> Result:
+        try:
+            return call()
+        except KafkaException as error:
+            raise describe_error(self._watched.cause(error.args[0]), self._settings, doing) from error

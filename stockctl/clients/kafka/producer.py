@@ -1,0 +1,86 @@
+"""The idempotent producer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import Producer as _Producer
+
+from stockctl.clients.kafka.common import Watched, client_config, describe_error, made
+from stockctl.errors import StockctlError
+from stockctl.settings import Settings
+
+
+class Producer:
+    """An idempotent producer: acks=all, keys placed as Java clients do, every delivery told to a callback."""
+
+    def __init__(self, settings: Settings, **overrides: Any) -> None:
+        self._settings = settings
+        self._watched = Watched(settings)
+        self._producer = made(
+            _Producer,
+            client_config(settings)
+            | {
+                "enable.idempotence": True,
+                "acks": "all",
+                "compression.type": settings.kafka.compression,
+                "partitioner": "murmur2_random",
+                "linger.ms": 20,
+                "batch.size": 1_000_000,
+                "queue.buffering.max.kbytes": max(1, settings.kafka.buffer // 1024),
+                "queue.buffering.max.messages": max(1, min(settings.kafka.buffer // 100, 10_000_000)),
+                # The caller bounds the wait, and reports what was given up.
+                "delivery.timeout.ms": 120_000,
+                "error_cb": self._watched.on_error,
+            }
+            | overrides,
+        )
+        self.produce: Callable[..., None] = self._producer.produce
+        """librdkafka's own ``produce(topic, value, key, timestamp=, on_delivery=)``; BufferError when the buffer is full."""
+        self.poll: Callable[[float], int] = self._producer.poll
+
+    def send(
+        self,
+        topic: str,
+        messages: Iterable[tuple[bytes, str | bytes]],
+        timestamp: int,
+        on_delivery: Callable[[KafkaError | None, Message], None],
+    ) -> int:
+        """Buffer each value with its key; how many fitted, in order: the rest meets a full buffer.
+
+        ``timestamp`` is in ms UTC. ``on_delivery`` gets each one's fate from ``poll`` (``describe`` puts its error in words).
+        """
+        produce, taken = self._producer.produce, 0
+        try:
+            for value, key in messages:
+                # By name: the position of the timestamp in the extension is another than its documentation says.
+                produce(topic, value, key, -1, on_delivery, timestamp=timestamp)
+                taken += 1
+        except BufferError:
+            pass
+        except KafkaException as error:
+            raise self.describe(error.args[0]) from error
+        return taken
+
+    def describe(self, error: KafkaError) -> StockctlError:
+        """The error of a delivery as ours."""
+        return describe_error(self._watched.cause(error), self._settings, "deliver a message")
+
+    def flush(self, timeout: float) -> int:
+        """Wait up to ``timeout`` seconds for all deliveries; how many are still open."""
+        return int(self._producer.flush(timeout))
+
+    def purge(self) -> None:
+        """Give up what is buffered: each open delivery's callback gets its error at the next ``poll``."""
+        self._producer.purge()
+
+    def __len__(self) -> int:
+        return len(self._producer)
+
+    @property
+    def trouble(self) -> StockctlError | None:
+        """The newest client-wide error, such as brokers down or a wrong password; None if there was none."""
+        error = self._watched.last_error
+        return None if error is None else describe_error(error, self._settings, "produce")

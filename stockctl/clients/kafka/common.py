@@ -78,7 +78,7 @@ class TopicInfo(NamedTuple):
 
 
 def client_config(settings: Settings) -> dict[str, Any]:
-    """librdkafka's configuration that every client starts from. Holds secrets: never to be shown."""
+    """Librdkafka's configuration that every client starts from. Holds secrets: never to be shown."""
     kafka = settings.kafka
     config: dict[str, Any] = {
         "bootstrap.servers": kafka.bootstrap_servers,
@@ -143,7 +143,7 @@ class Watched:
         self.last_error: KafkaError | None = None
 
     def on_error(self, error: KafkaError) -> None:
-        """librdkafka's ``error_cb``."""
+        """Librdkafka's ``error_cb``."""
         self.last_error = error
 
     def cause(self, error: KafkaError) -> KafkaError:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stockctl.cli import lake_read
 from stockctl.cli.context import settings_of
 from stockctl.cli.output import Format, OutputOption, progress, say, write_rows
 from stockctl.errors import UnhealthyError
@@ -35,6 +36,11 @@ def list_(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     write_rows(rows, output, Holding._fields)
     if not found:
         say(f"the lake at {settings.lake.url} is empty")
+
+
+app.command()(lake_read.read)
+app.command()(lake_read.query)
+app.command()(lake_read.gaps)
 
 
 @app.command()

@@ -167,9 +167,9 @@ class Lake:
     def view(
         self, connection: duckdb.DuckDBPyConnection, table: Table, found: Iterable[Found], name: str | None = None
     ) -> list[Path]:
-        """Make the rows of these objects the view ``name`` (default: that of the table), with the columns of ``COLUMNS`` and ``trade_date``.
+        """Make the rows of these objects the view ``name`` (default: that of the table).
 
-        The files that it reads, on this machine: they must stay while the view is used.
+        It has the columns of ``COLUMNS`` and ``trade_date``. Answers with the files that it reads: they must stay as long.
         """
         columns = COLUMNS[table]
         paths = self.files(found)
@@ -251,13 +251,20 @@ def read_trades(
     wanted = [symbols] if isinstance(symbols, str) else None if symbols is None else list(symbols)
     zone = ZoneInfo(settings.timezone)
     first, last, known = (None if moment is None else parse_moment(moment, zone) for moment in (since, until, as_of))
+    return trades_between(settings, wanted, first, last, known)
+
+
+def trades_between(
+    settings: Settings, symbols: list[str] | None, since: int | None, until: int | None, as_of: int | None = None
+) -> pa.Table:
+    """As ``read_trades``, with times in ms UTC."""
     with Lake(settings) as lake, duck() as connection:
-        lake.view(connection, "trades", lake.find("trades", symbols=wanted, since=first, until=last))
+        lake.view(connection, "trades", lake.find("trades", symbols=symbols, since=since, until=until))
         table = connection.sql(
             "SELECT * FROM trades WHERE ($symbols IS NULL OR list_contains($symbols, symbol)) "
             "AND ($since IS NULL OR ts_event >= $since) AND ($until IS NULL OR ts_event < $until) "
             "AND ($as_of IS NULL OR ts_recv <= $as_of) ORDER BY ts_event, ts_recv, id",
-            params={"symbols": wanted, "since": first, "until": last, "as_of": known},
+            params={"symbols": symbols, "since": since, "until": until, "as_of": as_of},
         ).to_arrow_table()
     return with_times(table, ("ts_event", "ts_recv"), "UTC")
 

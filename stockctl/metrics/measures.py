@@ -23,6 +23,7 @@ from stockctl.metrics.spans import (
     ENDLESS_MS,
     Question,
     SessionChoice,
+    bounds,
     day_around,
     pieces,
     session_edges,
@@ -94,19 +95,22 @@ def question(
 ) -> Question:
     """The question in the settings' policy, session and timezone; times as in ``read_trades``, ``every`` a duration."""
     zone = ZoneInfo(settings.timezone)
-    first, last, known = (None if moment is None else parse_moment(moment, zone) for moment in (since, until, as_of))
+    first, last = bounds(zone, since, until, day)
+    chosen = tuple(symbols)
+    if not chosen:
+        raise UsageError("no symbol is named", hint="name one or more, as in `stockctl metrics vwap AAPL`")
     return Question(
-        symbols=tuple(symbols),
+        symbols=chosen,
         policy=settings.metrics.policy,
         session=settings.metrics.session,
         zone=zone,
         now=to_ms(datetime.now(UTC)),
-        since=first,
-        until=last,
+        since=first if day is None else None,
+        until=last if day is None else None,
         day=None if day is None else trade_date(parse_moment(day)),
         across=across,
         every_ms=None if every is None else step_ms(every),
-        as_of=known,
+        as_of=None if as_of is None else parse_moment(as_of, zone),
     )
 
 

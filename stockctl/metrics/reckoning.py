@@ -10,33 +10,19 @@ from typing import Any
 
 import duckdb
 
-from stockctl.conditions import NEVER_PRICE_FORMING
-from stockctl.conditions import table as condition_table
 from stockctl.feed.coverage import Span as Stretch
 from stockctl.feed.coverage import intersect, length, merge, session_time
 from stockctl.lake.reading import Found, Lake, duck, events
 from stockctl.metrics import sql
+from stockctl.metrics.gaps import lag_ms
 from stockctl.metrics.policy import NO_VOLUME, reasons
+from stockctl.metrics.relations import condition_codes, provide
 from stockctl.metrics.spans import Part, Question, Span, part_on, pieces, session_of
 from stockctl.sessions import trade_date
 from stockctl.settings import Settings
 
 _LATEST = 30
 """Newest dates of the lake in which the latest session with data is looked for."""
-
-RELATIONS: dict[str, dict[str, str]] = {
-    "pieces": dict.fromkeys(("span", "part"), "BIGINT")
-    | {"symbol": "VARCHAR"}
-    | dict.fromkeys(("since_ms", "until_ms", "origin_ms", "every_ms"), "BIGINT"),
-    "codes": {"code": "VARCHAR", "never_price_forming": "BIGINT"},
-    "covered": dict.fromkeys(("span", "bar_ms", "since_ms", "until_ms"), "BIGINT"),
-    "segments": dict.fromkeys(("segment", "span", "since_ms", "until_ms", "origin_ms", "last_edge"), "BIGINT"),
-    "anchors": dict.fromkeys(("span", "anchor_ms"), "BIGINT"),
-    "backs": {"back": "BIGINT"},
-}
-"""What the SQL finds beside the trades, with types: ``pieces`` of spans, condition ``codes``, ``covered`` time by bar,
-``segments`` of covered time within one session, ``anchors`` from which steps of time count backwards, ``backs``: the steps of a
-window."""
 
 
 @dataclass
@@ -106,7 +92,7 @@ class Reckoning:
 
     def _place(self, found: Iterable[Found]) -> None:
         self.provide("pieces", [row for span in self.spans for row in pieces(span, self.question)])
-        self.provide("codes", [(code, int(code in NEVER_PRICE_FORMING)) for code in condition_table()])
+        self.provide("codes", condition_codes())
         self._lake.view(self._connection, "trades", {item.claimed.key: item for item in found}.values(), "stored")
         self._connection.sql(
             "SELECT * REPLACE (COALESCE(conditions, '') AS conditions, COALESCE(updates, '') AS updates) FROM stored "
@@ -120,14 +106,8 @@ class Reckoning:
         self._provided = {"placed"}
 
     def provide(self, name: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Make ``rows`` the relation ``name`` of ``RELATIONS``, in place of what it held."""
-        columns = RELATIONS[name]
-        lists = list(zip(*rows, strict=True)) or [()] * len(columns)
-        unnested = ", ".join(f"unnest(CAST(${column} AS {kind}[])) AS {column}" for column, kind in columns.items())
-        self._connection.execute(
-            f"CREATE OR REPLACE TABLE {name} AS SELECT {unnested}",
-            {column: list(values) for column, values in zip(columns, lists, strict=True)},
-        )
+        """Make ``rows`` the relation ``name`` for the queries that follow, in place of what it held."""
+        provide(self._connection, name, rows)
         self._provided.add(name)
 
     def run(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -170,7 +150,7 @@ class Reckoning:
 
     def _cover(self, span: Span, context: Context, covered: list[Stretch], stored: int | None) -> None:
         # Where nothing arrives, no batch is cut: a partition is taken as read up to two batch ages before the newest coverage.
-        lag = int(2000 * self._settings.lake.max_age)
+        lag = lag_ms(self._settings)
         through = max(stored or 0, covered[-1][1] - lag if covered else 0)
         parts = [(part.since, part.until) for part in span.parts]
         if through:

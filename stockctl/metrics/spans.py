@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from stockctl.errors import UsageError
 from stockctl.metrics.policy import Policy
-from stockctl.sessions import EXCHANGE_ZONE, from_ms, is_around_the_clock, sessions_of, to_ms
+from stockctl.sessions import EXCHANGE_ZONE, from_ms, is_around_the_clock, parse_moment, sessions_of, to_ms
 
 SessionChoice = Literal["regular", "pre", "post", "all"]
 SESSION_CHOICES: tuple[SessionChoice, ...] = get_args(SessionChoice)
@@ -43,17 +43,22 @@ class Question:
     every_ms: int | None = None
     as_of: int | None = None
 
-    def __post_init__(self) -> None:
-        if not self.symbols:
-            raise UsageError("no symbol is named", hint="name one or more, as in `stockctl metrics vwap AAPL`")
-        if self.day is not None and (self.since is not None or self.until is not None):
+
+def bounds(
+    zone: ZoneInfo, since: str | date | None, until: str | date | None, day: str | date | None
+) -> tuple[int | None, int | None]:
+    """``[since, until)`` in ms UTC as people write it, None for no bound; ``day`` is a whole date of the exchange.
+
+    UsageError for what is no time, for ``day`` beside one of the others, and for an empty span.
+    """
+    if day is not None:
+        if since is not None or until is not None:
             raise UsageError("--date and --since/--until exclude each other", hint="use one of them")
-        if self.since is not None and self.until is not None and self.since >= self.until:
-            raise UsageError("--since is not before --until", hint="a span is [since, until)")
-        if self.every_ms is not None and (self.every_ms < 1000 or DAY_MS % self.every_ms):
-            raise UsageError(
-                "--every must cut a day into equal parts of at least a second", hint="use 1s, 30s, 1m, 5m, 1h or 1d"
-            )
+        return day_around(parse_moment(day), EXCHANGE_ZONE)
+    first, last = (None if moment is None else parse_moment(moment, zone) for moment in (since, until))
+    if first is not None and last is not None and first >= last:
+        raise UsageError("--since is not before --until", hint="a span is [since, until)")
+    return first, last
 
 
 class Part(NamedTuple):

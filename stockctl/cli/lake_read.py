@@ -1,0 +1,110 @@
+"""``stockctl lake read|query|gaps``: the lake's data for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stockctl.cli.context import settings_of
+from stockctl.cli.metrics import Date, SessionOption, Since, Symbols, Timezone, Until
+from stockctl.cli.output import Format, OutputOption, say, write_arrow, write_rows
+
+if TYPE_CHECKING:
+    from stockctl.settings import Settings
+
+
+def read(
+    ctx: typer.Context,
+    symbols: Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Symbols; default: all.")] = None,
+    since: Since = None,
+    until: Until = None,
+    date: Date = None,
+    tz: Timezone = None,
+    output: OutputOption = Format.table,
+) -> None:
+    """Read trades in order of their time.
+
+    Example: stockctl lake read AAPL --date 2026-11-23 -o parquet > trades.parquet
+    """
+    from stockctl.lake.reading import trades_between, with_times
+
+    settings = settings_of(ctx, {"timezone": tz})
+    first, last = _bounds(settings, since, until, date)
+    table = trades_between(settings, symbols or None, first, last)
+    if not table.num_rows:
+        say("the lake holds no such trade: `stockctl lake list` tells what it holds")
+    write_arrow(with_times(table, ("ts_event", "ts_recv"), settings.timezone), output)
+
+
+def query(
+    ctx: typer.Context,
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT in DuckDB's dialect.")],
+    since: Since = None,
+    until: Until = None,
+    date: Date = None,
+    tz: Timezone = None,
+    output: OutputOption = Format.table,
+) -> None:
+    """Run SQL over the views trades, bars_1m and coverage.
+
+    Example: stockctl lake query "SELECT symbol, count(*) FROM trades GROUP BY symbol" --date 2026-11-23
+    """
+    from stockctl.metrics.query import query as run
+
+    settings = settings_of(ctx, {"timezone": tz})
+    write_arrow(run(settings, sql, *_bounds(settings, since, until, date)), output)
+
+
+def gaps(
+    ctx: typer.Context,
+    symbols: Symbols = None,
+    since: Since = None,
+    until: Until = None,
+    date: Date = None,
+    session: SessionOption = None,
+    tz: Timezone = None,
+    output: OutputOption = Format.table,
+) -> None:
+    """List session time that the feed did not cover; default: of the newest date.
+
+    Example: stockctl lake gaps AAPL --date 2026-11-23 --session all
+    """
+    from zoneinfo import ZoneInfo
+
+    from stockctl.metrics.gaps import missed
+    from stockctl.sessions import from_ms
+    from stockctl.units import format_duration
+
+    flags: dict[str, Any] = {
+        "symbols": symbols or None,
+        "metrics.session": session and session.value,
+        "timezone": tz,
+    }
+    settings = settings_of(ctx, flags)
+    zone = ZoneInfo(settings.timezone)
+    found = missed(settings, *_bounds(settings, since, until, date))
+    rows = (
+        {
+            "symbol": gap.symbol,
+            "trade_date": gap.trade_date,
+            "since": from_ms(gap.since, zone),
+            "until": from_ms(gap.until, zone),
+            "seconds": (gap.until - gap.since) / 1000,
+            "reason": gap.reason,
+        }
+        for gap in found.gaps
+    )
+    write_rows(rows, output, ("symbol", "trade_date", "since", "until", "seconds", "reason"))
+    for symbol, day, covered, expected in found.totals:
+        say(f"{symbol} {day}: {format_duration(covered / 1000)} of {format_duration(expected / 1000)} covered")
+    if not found.totals:
+        say("no session time is asked, or no feed event is in the lake")
+
+
+def _bounds(settings: Settings, since: str | None, until: str | None, day: str | None) -> tuple[int | None, int | None]:
+    from zoneinfo import ZoneInfo
+
+    from stockctl.metrics.spans import bounds
+
+    return bounds(ZoneInfo(settings.timezone), since, until, day)

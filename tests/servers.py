@@ -46,8 +46,8 @@ def kafka_jars() -> Path:
 class Kafka:
     """Apache Kafka with one node (KRaft) in ``folder``: a plain listener, and one for SASL/SCRAM-SHA-256.
 
-    Whoever comes by the plain listener may do everything. Users of the other: ``stockctl`` may do everything, ``reader`` may only
-    look at topics and read them, ``guest`` nothing.
+    Whoever comes by the plain listener may do everything, and so may the other's user ``stockctl``. ``reader`` and ``guest``
+    have no rights until a test grants some.
     """
 
     PASSWORDS = {"stockctl": "stockctl-password", "reader": "reader-password", "guest": "guest-password"}  # noqa: RUF012

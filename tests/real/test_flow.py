@@ -1,0 +1,95 @@
+"""From captured frames through Apache Kafka into the lake and to the metrics: each trade once, also through a rebalance."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stockctl.clients.kafka import Admin
+from stockctl.settings import Settings
+from stockctl.stream.lag import read_lag
+from tests.conftest import Command, wait_for
+from tests.real import market
+
+
+def log_of(command: Command, name: str) -> Path:
+    return command.folder / f"{name}.log"
+
+
+def behind(settings: Settings) -> int:
+    """Records that the lake's group has still to read."""
+    return sum(row.lag for row in read_lag(Admin(settings), settings, [settings.lake.group]))
+
+
+def stop(process: subprocess.Popen[str], log: Path) -> None:
+    """SIGTERM: the batch in hand is finished, and it leaves within 10 s."""
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0, log.read_text()
+
+
+def vwap(command: Command) -> dict[tuple[str, str], float]:
+    since, until = market.DAYS[0].isoformat(), "2023-04-01"
+    done = command.run("metrics", "vwap", *market.SYMBOLS, "--since", since, "--until", until, "-o", "json", timeout=300)
+    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    return {(row["symbol"], row["trade_date"]): row["vwap"] for row in rows if row["vwap"] is not None}
+
+
+def rows_in_the_lake(command: Command) -> int:
+    """Trades in the lake by its claims; ``lake verify --deep`` has counted them in the objects, and their ids."""
+    listed = json.loads(command.run("lake", "list", "-o", "json").stdout)
+    return sum(int(row["rows"]) for row in listed if row["table"] == "trades")
+
+
+def test_two_instances_and_a_rebalance_in_the_middle_write_each_trade_once(
+    real_command: Command, real_settings: Settings, tmp_path: Path
+) -> None:
+    """The second joins half-way, then the first leaves, while trades go on coming."""
+    made = market.make(tmp_path / "frames.jsonl", 60_000, seed=7)
+    lines = made.file.read_text().splitlines(keepends=True)
+    halves = [tmp_path / "first.jsonl", tmp_path / "second.jsonl"]
+    halves[0].write_text("".join(lines[: len(lines) // 2]))
+    halves[1].write_text("".join(lines[len(lines) // 2 :]))
+    real_command.environment |= {"STOCKCTL_LAKE__MAX_RECORDS": "2000", "STOCKCTL_LAKE__MAX_AGE": "2s"}
+    real_command.run("topics", "apply")
+
+    logs = [log_of(real_command, name) for name in ("one", "two")]
+    one = real_command.start("consume", "s3", log=logs[0])
+    real_command.run("produce", "--replay", str(halves[0]))
+    wait_for(lambda: "stored" in logs[0].read_text(), "a batch of the first instance")
+    two = real_command.start("consume", "s3", log=logs[1])
+    wait_for(lambda: "assigned" in logs[1].read_text(), "the second instance's share")
+    producer = real_command.start("produce", "--replay", str(halves[1]))
+    wait_for(lambda: "stored" in logs[1].read_text(), "a batch of the second instance")
+    stop(one, logs[0])
+    assert producer.wait(60) == 0, log_of(real_command, "produce").read_text()
+    wait_for(lambda: behind(real_settings) == 0, "the second instance to catch up", 60)
+    stop(two, logs[1])
+
+    real_command.run("lake", "verify", "--deep", timeout=120)
+    assert rows_in_the_lake(real_command) == made.trades
+    assert vwap(real_command) == pytest.approx(made.vwap, rel=1e-9)
+
+
+@pytest.mark.timeout(900)
+def test_a_million_trades_reach_s3_and_give_the_vwap_of_the_input(
+    real_command: Command, s3_environment: dict[str, str], s3_bucket: str, tmp_path: Path
+) -> None:
+    """Replay → Kafka → S3 → verify → VWAP, equal to the one computed straight from the input."""
+    made = market.make(tmp_path / "frames.jsonl", 1_000_000, seed=11)
+    real_command.environment |= s3_environment | {"STOCKCTL_LAKE__URL": f"s3://{s3_bucket}/million"}
+    real_command.run("topics", "apply")
+    done = real_command.run("produce", "--replay", str(made.file), timeout=300)
+    assert "1000000 trades and 0 dead letters" in done.stderr.replace(",", "")
+    real_command.run("consume", "s3", "--once", timeout=300)
+    verified = real_command.run("lake", "verify", "--deep", timeout=300)
+    assert "is whole" in verified.stdout + verified.stderr
+    assert rows_in_the_lake(real_command) == made.trades
+    found = vwap(real_command)
+    assert found == pytest.approx(made.vwap, rel=1e-9)
+    assert len(found) == len(market.SYMBOLS) * len(market.DAYS)
+    real_command.run("topics", "lag")

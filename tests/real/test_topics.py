@@ -1,0 +1,61 @@
+"""``stockctl topics`` on Apache Kafka."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from stockctl.clients.kafka import Admin
+from stockctl.settings import Settings
+from tests.conftest import Command, wait_for
+
+
+def rows(command: Command, *arguments: str, check: int = 0) -> list[dict[str, Any]]:
+    result: list[dict[str, Any]] = json.loads(command.run(*arguments, "-o", "json", check=check).stdout)
+    return result
+
+
+def test_topics_are_made_compared_and_mended(real_command: Command, real_settings: Settings) -> None:
+    real_command.run("topics", "diff", check=10)
+    assert [row["done"] for row in rows(real_command, "topics", "apply")] == ["made"] * 3
+    real_command.run("topics", "diff")
+    assert [row["done"] for row in rows(real_command, "topics", "apply")] == ["kept"] * 3
+
+    name = real_settings.topics.trades.name
+    admin = Admin(real_settings)
+    admin.set_topic_config(name, {"retention.ms": "60000", "message.timestamp.type": "LogAppendTime"})
+    found = {row["what"]: (row["wanted"], row["found"]) for row in rows(real_command, "topics", "diff", check=10)}
+    assert found == {"retention.ms": ("1800000", "60000"), "message.timestamp.type": ("CreateTime", "LogAppendTime")}
+    real_command.run("topics", "apply")
+    real_command.run("topics", "diff")
+
+
+def test_partitions_grow_and_never_shrink(real_command: Command, real_settings: Settings) -> None:
+    name = real_settings.topics.trades.name
+    real_command.run("topics", "apply")
+    real_command.environment["STOCKCTL_TOPICS__TRADES__PARTITIONS"] = "4"
+    assert "keys move" in real_command.run("topics", "apply").stdout
+    real_command.environment["STOCKCTL_TOPICS__TRADES__PARTITIONS"] = "2"
+    assert "left alone" in real_command.run("topics", "apply").stdout
+    real_command.run("topics", "diff", check=10)
+    assert len(Admin(real_settings).partitions(name)) == 4
+
+
+def test_a_replication_that_the_cluster_cannot_have_fails_with_its_reason(real_command: Command) -> None:
+    real_command.environment["STOCKCTL_TOPICS__TRADES__REPLICATION"] = "3"
+    done = real_command.run("topics", "apply", check=1)
+    assert "replication factor" in done.stderr.lower()
+
+
+def test_a_topic_has_an_id_that_changes_when_it_is_made_anew(real_settings: Settings) -> None:
+    """What the lake tells generations by."""
+    admin, name = Admin(real_settings), real_settings.topics.trades.name
+    ids = set()
+    for _ in range(2):
+        admin.create_topic(name, 1, 1, {})
+        info = admin.topic(name)
+        assert info is not None
+        ids.add(info.topic_id)
+        admin.delete_topic(name)
+        wait_for(lambda: admin.topic(name) is None, "the topic to be gone")
+    assert len(ids - {""}) == 2

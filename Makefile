@@ -8,7 +8,7 @@ FOR ?= 60s
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit test-real lint bench wheel settings clean
+.PHONY: help demo test unit test-real test-faults lint bench wheel settings clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,13 +17,16 @@ demo: $(VENV)/.demo ## Run the whole pipeline on this machine and show it (FOR=6
 	$(BIN)/stockctl local demo --for $(FOR)
 
 test: $(VENV)/.test ## Run the tests that need pip alone (ARGS="-k lake")
-	$(BIN)/pytest -m "not kafka" $(ARGS)
+	$(BIN)/pytest -m "not kafka and not faults" $(ARGS)
 
 unit: $(VENV)/.test ## Run the tests that need no server
-	$(BIN)/pytest -m "not kafka and not server" $(ARGS)
+	$(BIN)/pytest -m "not kafka and not server and not faults" $(ARGS)
 
 test-real: $(VENV)/.test ## Run the tests on Apache Kafka; needs a JDK 17+ and Maven
 	$(BIN)/pytest -m kafka $(ARGS)
+
+test-faults: $(VENV)/.test ## Strike writers, brokers and stores, and count the records; as test-real, for minutes
+	$(BIN)/pytest -m faults $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types and the rooms' contracts
 	$(BIN)/ruff check .

@@ -27,7 +27,7 @@ COVERED_EVERY = 10.0
 """Seconds between two ``covered`` events of a connection."""
 KAFKA_LATE = 30.0
 """Seconds without an acknowledgement, though messages wait, that the health port tells as a trouble."""
-LEAVE_WITHIN = 9.0
+LEAVE_WITHIN = 8.0
 """Seconds from the signal to stop until the process has left, flushed."""
 
 
@@ -108,7 +108,7 @@ class _Pipeline:
             left = self._leave()
         if left:
             raise StockctlError(
-                f"{left} messages were not delivered: {self._publisher.trouble or 'Kafka did not answer in time'}",
+                f"{left} rows were not delivered: {self._publisher.trouble}",
                 hint="their time shows as a gap; `stockctl doctor`",
             )
         if not self._session.connections and self._session.last_error is not None:

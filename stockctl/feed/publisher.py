@@ -57,7 +57,15 @@ class Publisher:
         self._patient = patient
         self._trades_topic = settings.topics.trades.name
         self._dead_letters_topic = settings.topics.dead_letters.name
-        self.producer = Producer(settings, **{"delivery.timeout.ms": round(delivery_timeout * 1000)})
+        self.producer = Producer(
+            settings,
+            **{
+                "delivery.timeout.ms": round(delivery_timeout * 1000),
+                # A topic that is deleted under us must not come back by itself, with the broker's defaults.
+                "allow.auto.create.topics": False,
+                "topic.metadata.propagation.max.ms": 10_000,
+            },
+        )
         self.trades = 0
         """Trades taken into the buffer."""
         self.dead_letters = 0
@@ -70,6 +78,7 @@ class Publisher:
         """Why the newest undelivered message was not taken."""
         self._answered = time.monotonic()
         self._full = False
+        self._given_up: StockctlError | None = None
 
     def stretch(self, since: int) -> Stretch:
         """A new stretch of messages, received from ``since`` (ms UTC) on."""
@@ -120,18 +129,19 @@ class Publisher:
 
     def note_failure(self, error: KafkaError) -> None:
         """Say why Kafka did not take a message, and remember it as ``trouble``."""
-        described = self.producer.describe(error)
+        described = self._given_up or self.producer.describe(error)
         if str(described) != str(self.trouble):
             log.error("%s", described)
         self.trouble = described
 
     def flush(self, timeout: float) -> int:
-        """Wait up to ``timeout`` seconds for Kafka to take everything; then give up the rest: how many messages that is."""
-        left = self.producer.flush(timeout)
-        if left:
+        """Wait up to ``timeout`` seconds for Kafka to take all, then give up the rest; how many rows are lost by that."""
+        undelivered = self.undelivered
+        if self.producer.flush(timeout):
+            self._given_up = self.producer.trouble or StockctlError("Kafka did not answer in time")
             self.producer.purge()
             self.producer.flush(1)
-        return left
+        return self.undelivered - undelivered
 
 
 def check_topics(settings: Settings, admin: Admin) -> None:

@@ -191,7 +191,9 @@ class FeedSession:
             connection.close()
             self.connected = False
             self._down_since = time.monotonic()
-        yield self._event("disconnected", (self._last_frame, max(now_ms(), self._last_frame)), self._symbols, reason)
+        # From where coverage ends: just after the last frame.
+        since = self._last_frame + 1
+        yield self._event("disconnected", (since, max(now_ms(), since)), self._symbols, reason)
 
     def _listen(self, connection: FeedConnection) -> Iterator[Happening]:
         heard = looked = time.monotonic()
@@ -207,7 +209,7 @@ class FeedSession:
                     yield from self._refusal(received.frame.message, now)
             elif moment - heard > self._finnhub.silence_timeout:
                 silence = f"feed silent: no frame for {format_duration(moment - heard)}, pings included"
-                yield self._event("silent", (self._last_frame, now), self._symbols, silence)
+                yield self._event("silent", (self._last_frame + 1, now), self._symbols, silence)
                 raise _SilentError(silence)
             if moment - looked > 1:
                 looked = moment

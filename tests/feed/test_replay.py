@@ -1,0 +1,187 @@
+"""Replays: each row of the capture once in Kafka, broken lines as dead letters, pace, retiming, coverage, back-pressure."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stockctl.errors import StockctlError
+from stockctl.feed.replay import QUIET, Replay, Replayed
+from stockctl.sessions import now_ms
+from stockctl.settings import Settings, load
+from tests.conftest import clean_environment, free_port, own_names
+from tests.feed.conftest import dead_letters, events, trades
+
+START = 1_680_286_538_000
+
+
+def frame(*rows: dict[str, Any]) -> str:
+    return json.dumps({"data": rows, "type": "trade"}, separators=(",", ":"))
+
+
+def row(number: int, **changed: Any) -> dict[str, Any]:
+    return {"c": ["1", "12"], "p": 164.0 + number / 100, "s": "AAPL", "t": START + 10 * number, "v": number} | changed
+
+
+def capture(folder: Path, *lines: str) -> str:
+    path = folder / "frames.jsonl"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return str(path)
+
+
+def replay(settings: Settings, path: str, **options: Any) -> Replayed:
+    return Replay(settings, path, threading.Event(), **options).run()
+
+
+def test_every_row_reaches_kafka_once_and_in_order(topics: Settings, tmp_path: Path) -> None:
+    rows = [row(number) for number in range(95)]
+    path = capture(tmp_path, *[frame(*rows[at : at + 10]) for at in range(0, 95, 10)])
+    done = replay(topics, path)
+    assert (done.lines, done.trades, done.dead_letters) == (10, 95, 0)
+    found = trades(topics)
+    assert [(trade["price"], trade["volume"], trade["ts_event"]) for trade in found] == [
+        (row["p"], row["v"], row["t"]) for row in rows
+    ]
+    assert {trade["source"] for trade in found} == {"replay"}
+    assert [trade["id"][-8:] for trade in found] == [f"{number:08d}" for number in range(95)]
+
+
+def test_equal_rows_are_kept_and_ping_and_error_frames_are_no_trades(topics: Settings, tmp_path: Path) -> None:
+    path = capture(
+        tmp_path,
+        frame(row(1), row(1), row(1)),
+        '{"type":"ping"}',
+        '{"msg":"Subscribing to too many symbols","type":"error"}',
+        "",
+        '{"type":"trade","data":[{"s":"BINANCE:BTCUSDT","p":7296.89,"t":1575526691134,"v":0.011467}]}',
+    )
+    done = replay(topics, path)
+    assert (done.lines, done.trades, done.dead_letters) == (5, 4, 0)
+    assert [trade["symbol"] for trade in trades(topics)] == ["AAPL", "AAPL", "AAPL", "BINANCE:BTCUSDT"]
+    assert dead_letters(topics) == []
+
+
+def test_broken_lines_are_dead_letters_with_file_and_line_and_the_rest_is_delivered(topics: Settings, tmp_path: Path) -> None:
+    path = capture(tmp_path, frame(row(1)), '{"data":[{"c', frame(row(2), row(3, p=-1), row(4)), "\x00", frame(row(5)))
+    done = replay(topics, path)
+    assert (done.trades, done.dead_letters) == (4, 3)
+    assert [trade["volume"] for trade in trades(topics)] == [1, 2, 4, 5]
+    letters = dead_letters(topics)
+    assert [letter["origin"] for letter in letters] == [f"{path}:2", f"{path}:3", f"{path}:4"]
+    assert letters[0]["raw"] == '{"data":[{"c'
+    assert json.loads(letters[1]["raw"]) == row(3, p=-1)
+
+
+def test_a_file_replayed_again_is_new_data(topics: Settings, tmp_path: Path) -> None:
+    path = capture(tmp_path, frame(row(1), row(2)))
+    replay(topics, path)
+    replay(topics, path)
+    found = trades(topics)
+    assert len(found) == len({trade["id"] for trade in found}) == 4
+
+
+def test_a_compressed_capture_is_read_as_well(topics: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "frames.jsonl.gz"
+    path.write_bytes(gzip.compress(f"{frame(row(1))}\n{frame(row(2))}".encode()))
+    assert replay(topics, str(path)).trades == 2
+
+
+def test_a_capture_cut_short_delivers_what_it_has_and_fails(topics: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "frames.jsonl.gz"
+    whole = gzip.compress("".join(f"{frame(row(number))}\n" for number in range(5_000)).encode())
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StockctlError, match=r"ended at line \d+: .*end-of-stream.* messages were delivered, 0 were not"):
+        replay(topics, str(path))
+    assert 0 < len(trades(topics)) < 5_000
+    assert events(topics) == []
+
+
+def test_a_file_that_is_not_there_is_an_error(topics: Settings, tmp_path: Path) -> None:
+    with pytest.raises(StockctlError, match="No such file"):
+        replay(topics, str(tmp_path / "nosuch.jsonl"))
+
+
+def test_coverage_spans_the_trades_and_stops_where_there_are_none_for_long(topics: Settings, tmp_path: Path) -> None:
+    far = START + 2 * QUIET
+    path = capture(
+        tmp_path,
+        frame(row(5), row(3)),
+        frame(row(1, s="MSFT"), row(9)),
+        frame(row(0, t=far, s="TSLA")),
+        frame(row(2)),
+        frame(row(0, t=far + QUIET)),
+    )
+    replay(topics, path)
+    found = events(topics)
+    assert [(event["kind"], event["reason"], event["source"]) for event in found] == [("covered", "replay", "replay")] * 2
+    assert [(event["span_start"], event["span_end"], event["symbols"]) for event in found] == [
+        (START + 10, START + 91, "AAPL,MSFT"),
+        (far, far + QUIET + 1, "AAPL,TSLA"),
+    ]
+    assert len({event["id"] for event in found}) == 2
+
+
+def test_retiming_moves_the_first_trade_to_now(topics: Settings, tmp_path: Path) -> None:
+    before = now_ms()
+    replay(topics, capture(tmp_path, frame(row(7), row(9)), frame(row(2))), retime=True)
+    times = [trade["ts_event"] for trade in trades(topics)]
+    assert before <= times[0] <= now_ms()
+    assert [moment - times[0] for moment in times] == [0, 20, -50]
+
+
+def test_speed_keeps_the_pace_of_the_trades(topics: Settings, tmp_path: Path) -> None:
+    path = capture(tmp_path, *[frame(row(number)) for number in (0, 40, 20, 80)])
+    began = time.monotonic()
+    replay(topics, path, speed=1.0)
+    slow = time.monotonic() - began
+    assert slow >= 0.8
+    received = [trade["ts_recv"] for trade in trades(topics)]
+    assert received[1] - received[0] >= 390
+    assert received[3] - received[0] >= 790
+
+
+def test_a_deadline_ends_a_replay_in_good_order(topics: Settings, tmp_path: Path) -> None:
+    path = capture(tmp_path, frame(row(0)), frame(row(1, t=START + 3_600_000)))
+    done = Replay(topics, path, threading.Event(), speed=1.0).run(time.monotonic() + 0.5)
+    assert done.trades == 1
+    assert len(trades(topics)) == 1
+    assert [event["span_end"] for event in events(topics)] == [START + 1]
+
+
+def test_the_signal_to_stop_ends_a_replay_with_the_counts(topics: Settings, tmp_path: Path) -> None:
+    path = capture(tmp_path, frame(row(0), row(1)), frame(row(1, t=START + 3_600_000)))
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    with pytest.raises(StockctlError, match="ended at line 2: stopped by a signal; 2 messages were delivered, 0 were not"):
+        Replay(topics, path, stop, speed=1.0).run()
+    assert len(trades(topics)) == 2
+
+
+def test_a_full_buffer_makes_the_replay_wait(topics: Settings, broker: str, tmp_path: Path) -> None:
+    small = load(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"kafka.buffer": "30KB"})
+    path = capture(tmp_path, *[frame(*[row(number)] * 10) for number in range(300)])
+    assert replay(small, path).trades == 3_000
+    assert len({trade["id"] for trade in trades(topics)}) == 3_000
+
+
+def test_what_kafka_does_not_take_fails_the_replay_with_the_counts(tmp_path: Path) -> None:
+    away = load(environ=clean_environment(), flags=own_names(f"127.0.0.1:{free_port()}", tmp_path))
+    lost = Replay(away, capture(tmp_path, frame(row(0), row(1))), threading.Event())
+    lost.publisher.producer.purge()
+    threading.Timer(0.5, lost.publisher.producer.purge).start()
+    with pytest.raises(StockctlError, match="0 messages were delivered, 2 were not") as raised:
+        lost.run()
+    assert raised.value.exit_code == 1
+
+
+def test_repeated_frames_are_dropped_when_that_is_asked_for(topics: Settings, broker: str, tmp_path: Path) -> None:
+    dropping = load(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"finnhub.drop_repeated_frames": True})
+    path = capture(tmp_path, *[frame(row(1), row(1))] * 3)
+    assert replay(dropping, path).trades == 2
+    assert replay(topics, path).trades == 6

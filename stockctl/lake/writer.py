@@ -15,7 +15,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
-from operator import methodcaller
 from typing import Any
 
 from prometheus_client import Counter, Gauge
@@ -384,17 +383,21 @@ class LakeWriter:
         )
 
 
-_error: Callable[[Message], object] = methodcaller("error")
-_offset: Callable[[Message], int] = methodcaller("offset")
-_value: Callable[[Message], bytes | None] = methodcaller("value")
-_topic: Callable[[Message], str] = methodcaller("topic")
-_partition: Callable[[Message], int] = methodcaller("partition")
+# Called by map for every message: the method itself costs half of what a lambda or an attribute look-up does.
+_error: Callable[[Message], object] = Message.error
+_offset: Callable[[Message], int] = Message.offset
+_value: Callable[[Message], bytes | None] = Message.value
+_topic: Callable[[Message], str] = Message.topic
+_partition: Callable[[Message], int] = Message.partition
 
 
 def _runs(messages: Sequence[Message]) -> Iterator[tuple[Partition, list[Message]]]:
     """``messages`` as runs of one partition each; a consumer delivers them so, whole fetches of one after another."""
-    for number, run in groupby(messages, key=_partition):
-        records = list(run)
+    first = 0
+    for number, same in groupby(map(_partition, messages)):
+        last = first + len(list(same))
+        records = list(messages[first:last])
+        first = last
         if len(set(map(_topic, records))) == 1:
             yield Partition(records[0].topic(), number), records
         else:

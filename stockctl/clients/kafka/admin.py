@@ -69,7 +69,9 @@ class Admin:
                 refused = self._watched.cause(error.args[0])
                 if stop is not None and stop.is_set():
                     return 0.0
-                if refused.code() in REFUSED or time.monotonic() >= deadline:
+                if refused.code() in REFUSED:
+                    raise describe_error(refused, self._settings, "log in") from error
+                if time.monotonic() >= deadline:
                     raise describe_error(refused, self._settings, f"reach a broker within {format_duration(bound)}") from error
                 if not told:
                     say(f"waiting up to {format_duration(bound)} for Kafka at {self._settings.kafka.bootstrap_servers}")

@@ -59,7 +59,9 @@ def produce_replay(
     _wait_for_kafka(settings)
     role.health = lambda: None
     deadline = None if seconds is None else time.monotonic() + seconds
-    done = Replay(settings, path, role.stop, speed=speed, retime=retime).run(deadline)
+    replay = Replay(settings, path, role.stop, speed=speed, retime=retime)
+    with Report(settings, replay.normaliser, replay.publisher) as report:
+        done = replay.run(deadline, report.log_when_due)
     return (
         f"replayed {path}: {done.lines} lines, {done.trades} trades and {done.dead_letters} dead letters "
         f"delivered in {done.seconds:.1f} s ({done.trades / max(done.seconds, 0.001):,.0f} trades/s)"
@@ -83,7 +85,7 @@ class _Pipeline:
         self._normaliser = Normaliser(settings.finnhub.source, drop_repeated_frames=settings.finnhub.drop_repeated_frames)
         self._session = FeedSession(settings, symbols, self._normaliser, role.stop)
         self._tracker = Tracker(self._publisher.stretch)
-        self._report = Report(settings, self._session, self._normaliser, self._publisher, self._spool)
+        self._report = Report(settings, self._normaliser, self._publisher, self._session, self._spool)
         role.health = self._trouble
 
     def run(self) -> str:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
@@ -64,17 +64,17 @@ class Replay:
         self._speed = speed
         self.publisher = Publisher(settings, patient=lambda: not (stop.is_set() or self.publisher.undelivered))
         self._token = connection_token()
-        self._normaliser = Normaliser(
+        self.normaliser = Normaliser(
             SOURCE,
             drop_repeated_frames=settings.finnhub.drop_repeated_frames,
             first_at=now_ms() if retime else None,
         )
-        self._normaliser.start(self._token)
+        self.normaliser.start(self._token)
         self._covered = _Covered()
         self._lines = 0
 
-    def run(self, deadline: float | None = None) -> Replayed:
-        """Deliver the file, or what of it comes before ``deadline`` (``time.monotonic()``).
+    def run(self, deadline: float | None = None, tick: Callable[[], None] = lambda: None) -> Replayed:
+        """Deliver the file, or what of it comes before ``deadline`` (``time.monotonic()``); ``tick`` is called for each line.
 
         StockctlError with the counts when something could not be delivered, or the signal to stop came first.
         """
@@ -90,6 +90,7 @@ class Replay:
                     if pace.over or self._stop.is_set() or self.publisher.undelivered:
                         break
                     self._take(line, stretch)
+                    tick()
         except _UNREADABLE as error:
             broken = error
         while stretch.outstanding and not (self._stop.is_set() or self.publisher.undelivered):
@@ -109,7 +110,7 @@ class Replay:
         text = line.strip()
         if text:
             now = now_ms()
-            frame = self._normaliser.frame(text, now, f"{self._path}:{self._lines}")
+            frame = self.normaliser.frame(text, now, f"{self._path}:{self._lines}")
             self._covered.add(frame.trades)
             self.publisher.publish(frame, now, stretch)
 

@@ -25,10 +25,15 @@ log = logging.getLogger("stockctl.produce")
 
 
 class Report:
-    """Reads the parts of the pipeline; registers its metrics while it is entered."""
+    """Reads the parts of the pipeline, of which a replay has neither session nor spool; registers its metrics while entered."""
 
     def __init__(
-        self, settings: Settings, session: FeedSession, normaliser: Normaliser, publisher: Publisher, spool: EventSpool
+        self,
+        settings: Settings,
+        normaliser: Normaliser,
+        publisher: Publisher,
+        session: FeedSession | None = None,
+        spool: EventSpool | None = None,
     ) -> None:
         self._every = settings.log.every
         self._session = session
@@ -76,15 +81,23 @@ class Report:
 
     def _counts(self) -> str:
         counts = {
-            "reconnects": max(self._session.connections - 1, 0),
+            "reconnects": self._reconnects,
             "dead letters": self._publisher.dead_letters,
             "repeated frames": self._normaliser.repeated_frames,
             "rows dropped, buffer full": self._publisher.dropped,
             "messages undelivered": self._publisher.undelivered,
-            "feed events waiting": self._spool.waiting,
+            "feed events waiting": self._waiting,
         }
         always = ("reconnects", "dead letters")
         return ", ".join(f"{name} {count}" for name, count in counts.items() if count or name in always)
+
+    @property
+    def _reconnects(self) -> int:
+        return max(self._session.connections - 1, 0) if self._session else 0
+
+    @property
+    def _waiting(self) -> int:
+        return self._spool.waiting if self._spool else 0
 
     def collect(self) -> Iterator[Metric]:
         """The metrics, as prometheus_client asks for them."""
@@ -92,17 +105,20 @@ class Report:
         for name, words, count in (
             ("stockctl_trades", "trades buffered for Kafka", publisher.trades),
             ("stockctl_dead_letters", "rows that were no valid trades", publisher.dead_letters),
-            ("stockctl_feed_connections", "connections opened to the feed", self._session.connections),
-            ("stockctl_feed_reconnects", "connections after the first", max(self._session.connections - 1, 0)),
+            ("stockctl_feed_reconnects", "connections to the feed after the first", self._reconnects),
             ("stockctl_feed_repeated_frames", "frames that came again", self._normaliser.repeated_frames),
             ("stockctl_producer_dropped", "messages dropped because the buffer was full", publisher.dropped),
             ("stockctl_producer_undelivered", "messages that Kafka did not take", publisher.undelivered),
         ):
             yield CounterMetricFamily(name, words, count)
         for name, words, value in (
-            ("stockctl_feed_connected", "1 while connected to the feed", float(self._session.connected)),
-            ("stockctl_producer_buffered", "messages not acknowledged yet", float(len(publisher.producer))),
-            ("stockctl_feed_events_waiting", "feed events not acknowledged yet", float(self._spool.waiting)),
+            (
+                "stockctl_feed_connected",
+                "1 while connected to the feed",
+                int(self._session is not None and self._session.connected),
+            ),
+            ("stockctl_producer_buffered", "messages not acknowledged yet", len(publisher.producer)),
+            ("stockctl_feed_events_waiting", "feed events not acknowledged yet", self._waiting),
         ):
             yield GaugeMetricFamily(name, words, value)
         if self._lags:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from stockctl.clients.kafka import Admin, UnknownTopicError
-from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
+from stockctl.errors import StockctlError, UnreachableError
 from stockctl.feed.coverage import coverage
 from stockctl.feed.producer import produce_live
 from stockctl.roles import Role
@@ -269,29 +268,3 @@ def test_a_topic_that_disappears_ends_the_run_with_what_to_do(own_topics: Settin
         with pytest.raises(UnknownTopicError) as raised:
             running.ended(60)
         assert "stockctl topics apply" in (raised.value.hint or "")
-
-
-def test_without_symbols_or_key_nothing_is_started(topics: Settings, sim: Simulator) -> None:
-    with pytest.raises(ConfigError, match="symbols"):
-        produce_live(live(topics, sim, symbols=""), Role())
-    with pytest.raises(ConfigError, match=r"finnhub\.token"):
-        produce_live(live(topics, "wss://ws.finnhub.io"), Role())
-
-
-def test_a_wrong_key_is_refused(topics: Settings) -> None:
-    with Simulator(token="right") as sim, pytest.raises(RefusedError, match="refuses the key"):
-        produce_live(live(topics, sim, finnhub__token="wrong"), Role())
-
-
-def test_missing_topics_end_the_start(settings: Settings, sim: Simulator) -> None:
-    with pytest.raises(UnknownTopicError, match="has no topic"):
-        produce_live(live(settings, sim), Role())
-
-
-def test_an_absent_broker_is_waited_for_and_then_given_up(
-    settings: Settings, sim: Simulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    absent = f"127.0.0.1:{free_port()}"
-    with caplog.at_level(logging.WARNING, "stockctl"), pytest.raises(UnreachableError, match="within 3s"):
-        produce_live(live(settings, sim, kafka__bootstrap_servers=absent, kafka__connect_wait="3s"), Role())
-    assert f"waiting up to 3s for Kafka at {absent}" in caplog.text

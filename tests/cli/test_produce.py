@@ -1,0 +1,98 @@
+"""``stockctl produce`` as a process: what it says, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stockctl.clients.kafka import Admin
+from stockctl.settings import Settings
+from stockctl.sim import Simulator
+from stockctl.stream.topics import apply
+from tests.conftest import Command, free_port
+from tests.feed.conftest import dead_letters, trades
+
+FRAME = '{"data":[{"c":["1"],"p":164.06,"s":"AAPL","t":1680286538064,"v":4},{"p":1,"s":"AAPL","t":1,"v":4}],"type":"trade"}'
+
+
+@pytest.fixture
+def topics(settings: Settings) -> Settings:
+    apply(Admin(settings), settings)
+    return settings
+
+
+def test_a_replay_from_stdin_says_what_it_did(command: Command, topics: Settings) -> None:
+    done = command.run("produce", "--replay", "-", text=f"{FRAME}\n{FRAME}\nno frame\n")
+    assert "replayed -: 3 lines, 2 trades and 3 dead letters delivered in " in done.stderr
+    assert done.stdout == ""
+    assert len(trades(topics)) == 2
+    assert [letter["origin"] for letter in dead_letters(topics)] == ["-:1", "-:2", "-:3"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--speed", "2"], "--speed and --retime are for a replay"),
+        (["--retime"], "--speed and --retime are for a replay"),
+        (["AAPL", "--replay", "-"], "a replay takes all symbols of its file"),
+        (["--replay", "-", "--speed", "fast"], "--speed fast is no speed"),
+        (["--replay", "-", "--speed", "0"], "--speed 0 is no speed"),
+        (["--replay", "-", "--speed", "nan"], "--speed nan is no speed"),
+        (["--for", "long"], "--for: 'long' is no duration"),
+    ],
+)
+def test_a_command_line_that_cannot_be_is_a_usage_error(command: Command, arguments: list[str], said: str) -> None:
+    done = command.run("produce", *arguments, check=2, text="")
+    assert said in done.stderr
+    assert "try:" in done.stderr
+
+
+def test_missing_topics_exit_1_with_what_makes_them(command: Command) -> None:
+    done = command.run("produce", "--replay", "-", check=1, text="")
+    assert "has no topic trades-" in done.stderr
+    assert "try: `stockctl topics apply`" in done.stderr
+
+
+def test_no_key_for_the_real_feed_exits_3(command: Command) -> None:
+    done = command.run("produce", "AAPL", check=3)
+    assert "the setting finnhub.token is not set" in done.stderr
+    assert "STOCKCTL_FINNHUB__TOKEN" in done.stderr
+
+
+def test_no_symbols_exit_3(command: Command) -> None:
+    command.environment["STOCKCTL_SYMBOLS"] = ""
+    assert "the setting symbols is not set" in command.run("produce", check=3).stderr
+
+
+def test_a_refused_key_exits_4_and_is_not_told(command: Command, topics: Settings) -> None:
+    with Simulator(token="right") as sim:
+        command.environment |= {"STOCKCTL_FINNHUB__URL": sim.url, "STOCKCTL_FINNHUB__TOKEN": "c0ffee-c0ffee-c0ffee"}
+        done = command.run("--debug", "produce", "AAPL", check=1)
+        assert "c0ffee" not in done.stderr + done.stdout
+        done = command.run("produce", "AAPL", check=4)
+    assert "refuses the key" in done.stderr
+    assert "c0ffee" not in done.stderr + done.stdout
+
+
+def test_an_absent_broker_exits_5_after_a_wait_that_says_what_it_waits_for(command: Command, tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    command.environment |= {"STOCKCTL_KAFKA__BOOTSTRAP_SERVERS": address, "STOCKCTL_KAFKA__CONNECT_WAIT": "3s"}
+    done = command.run("produce", "--replay", "-", check=5, text="")
+    assert f"waiting up to 3s for Kafka at {address}" in done.stderr
+    assert "error: cannot reach a broker within 3s" in done.stderr
+
+
+def test_symbols_on_the_command_line_stand_for_the_setting(command: Command, topics: Settings) -> None:
+    with Simulator(rate=200) as sim:
+        command.environment |= {"STOCKCTL_FINNHUB__URL": sim.url, "STOCKCTL_SYMBOLS": "MSFT"}
+        command.run("produce", "TSLA", "NVDA", "--for", "3s")
+    assert {trade["symbol"] for trade in trades(topics)} == {"TSLA", "NVDA"}
+
+
+def test_logs_can_be_json_lines(command: Command, topics: Settings) -> None:
+    command.environment |= {"STOCKCTL_LOG__FORMAT": "json", "STOCKCTL_FINNHUB__URL": f"ws://127.0.0.1:{free_port()}"}
+    done = command.run("produce", "AAPL", "--for", "1s", check=5)
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    assert any("cannot reach the feed" in line["message"] and line["level"] == "warning" for line in lines)

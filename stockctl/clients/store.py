@@ -222,10 +222,11 @@ PROBE_FOLDER = "_log/.doctor"
 
 def checks(settings: Settings) -> list[Check]:
     """The check of the lake's store: reachable, how fast, and each right that a lake needs."""
-    return [Check("lake store", lambda: _probe(open_store(settings)))]
+    return [Check("lake store", lambda: probe(open_store(settings)))]
 
 
-def _probe(store: Store) -> Finding:
+def probe(store: Store) -> Finding:
+    """Try each thing that a lake does, on an object of its own. UnhealthyError if put-if-absent puts over what is there."""
     key = f"{PROBE_FOLDER}/{uuid.uuid4()}"
     store.folders()
     started = time.monotonic()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from stockctl.checks import run
-from stockctl.clients.store import AbsentError, ExistsError, Store, checks, open_store
-from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
+from stockctl.clients.store import AbsentError, ExistsError, Store, checks, open_store, probe
+from stockctl.errors import ConfigError, RefusedError, StockctlError, UnhealthyError, UnreachableError
 from stockctl.settings import Settings, load
 from tests.conftest import free_port
 
@@ -203,3 +203,18 @@ def test_the_check_of_no_lake_names_the_setting() -> None:
     )
     assert finding.state == "fail"
     assert "lake.url is not set" in finding.detail
+
+
+class PutsOver(Store):
+    """A store as some S3 servers are: told to put only if absent, it puts over what is there."""
+
+    def put_new(self, key: str, data: bytes) -> None:
+        self.put(key, data)
+
+
+def test_the_check_finds_a_store_that_puts_over_what_is_there(tmp_path: Path) -> None:
+    """Two writers on such a store would overwrite each other's claims."""
+    sound = open_store(load(environ={}, flags={"lake.url": (tmp_path / "lake").as_uri()}))
+    with pytest.raises(UnhealthyError, match="puts over an object"):
+        probe(PutsOver(sound._backend, sound.url, sound.folder))
+    assert list(sound.objects()) == []

@@ -52,6 +52,7 @@ def lay(
     start: int = 0,
     batches: int = 1,
     compression: str = "gzip",
+    partition_by: str = "ticker",
     leave_out: Sequence[str] = (),
 ) -> list[Claim]:
     """Write ``records`` as ``batches`` claims of one partition from the offset ``start`` on; the claims.
@@ -59,7 +60,7 @@ def lay(
     Objects whose key contains one of ``leave_out`` are not put: a writer that died between its claim and its objects.
     """
     store = open_store(settings)
-    layout = Layout(table, settings.lake.timezone, "ticker" if table == "trades" else "none", compression)
+    layout = Layout(table, settings.lake.timezone, partition_by if table == "trades" else "none", compression, 4)
     same = {"cluster_id": "test", "topic_id": "", "topic": table, "table": table, "generation": 1, "partition": partition}
     put_start(store, Start(**same, start=start, reason="first"))
     held = list(records)
@@ -69,7 +70,8 @@ def lay(
         chunk = held[first : first + size]
         batch = OpenBatch(layout, 1, partition, start + first)
         offsets = range(batch.start, batch.start + len(chunk))
-        batch.add(offsets, [encode(record) for record in chunk], chunk[-1].ts_recv)
+        values = [encode(record) for record in chunk]
+        batch.add(offsets, values, batch.heads(values), chunk[-1].ts_recv)
         built = batch.build(2)
         claim = Claim(
             **same,

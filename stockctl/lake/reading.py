@@ -26,7 +26,7 @@ from stockctl.errors import StockctlError, UnhealthyError
 from stockctl.lake.batch import decompress
 from stockctl.lake.cache import LocalFiles
 from stockctl.lake.claims import Claim, ClaimedObject, decode_claim, read_claim
-from stockctl.lake.layout import SUFFIXES, ObjectName, Table, log_folder, parse_claim, parse_object, ticker_slug
+from stockctl.lake.layout import SUFFIXES, ObjectName, Table, date_folder, log_folder, parse_claim, parse_object, parts_of
 from stockctl.sessions import parse_moment, trade_date
 from stockctl.settings import Settings, load
 
@@ -99,16 +99,12 @@ class Lake:
         until: int | None = None,
     ) -> list[Found]:
         """The claimed objects that may hold records of ``symbols`` in ``[since, until)`` (ms UTC); None is no bound."""
-        slugs = sorted({ticker_slug(symbol) for symbol in symbols}) if symbols is not None else None
         first = None if since is None else trade_date(since, self.zone)
         last = None if until is None else trade_date(until - 1, self.zone)
-        folders = [
-            f"{table}/trade_date={day.isoformat()}" + (f"/ticker={slug}" if slug else "")
-            for day in self.dates(table)
-            if (first is None or first <= day) and (last is None or day <= last)
-            for slug in (slugs if slugs is not None and table == "trades" else [""])
-        ]
+        days = [day for day in self.dates(table) if (first is None or first <= day) and (last is None or day <= last)]
+        wanted = None if symbols is None or table != "trades" else list(symbols)
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="list") as pool:
+            folders = [folder for found in pool.map(lambda day: self._folders(table, day, wanted), days) for folder in found]
             listed = pool.map(lambda folder: [item.key for item in self._store.objects(folder)], folders)
             names = {key: name for keys in listed for key in keys if (name := parse_object(key)) is not None}
         claimed = {item.key: item for claim in self._claims({name.claim for name in names.values()}) for item in claim.objects}
@@ -119,6 +115,14 @@ class Lake:
             and (since is None or item.ts_max >= since)
             and (until is None or item.ts_min < until)
         ]
+
+    def _folders(self, table: Table, day: date, symbols: list[str] | None) -> list[str]:
+        """The folders of one date that may hold records of ``symbols``."""
+        folder = date_folder(table, day)
+        if symbols is None:
+            return [folder]
+        parts = self._store.folders(folder)
+        return [f"{folder}/{part}" for part in sorted(set().union(*(parts_of(symbol, parts) for symbol in symbols)))]
 
     def _claims(self, keys: Iterable[str]) -> list[Claim]:
         return [decode_claim(path.read_bytes(), key) for key, path in self._files.paths(keys).items()]
@@ -141,28 +145,36 @@ class Lake:
 
         ``found`` are the symbol's objects. None if there are none: then nothing tells which partition it is in.
         """
-        slug = ticker_slug(symbol)
-        names = [item.name for item in found if item.name.ticker == slug]
-        if not names:
-            return None
-        newest = max(names, key=lambda name: (name.trade_date, name.generation, name.start))
-        folder = log_folder(newest.table, newest.generation, newest.partition)
-        later = [item.key for item in self._store.objects(folder, after=newest.claim) if parse_claim(item.key)]
-        for key in [*reversed(later), newest.claim]:
-            claim = read_claim(self._store, key)
-            if claim.last is None:
-                continue
-            # The newest claim stands before its objects do: what is not there yet bounds what can be told.
-            absent = [item.ts_min for item in claim.objects if f"/ticker={slug}/" in item.key and not self._exists(item.key)]
-            return min([claim.last.timestamp, *absent])
-        return None
+        newest: dict[int, ObjectName] = {}
+        names = [item.name for item in found if parts_of(symbol, [item.name.part])]
+        last_date = max((name.trade_date for name in names), default=None)
+        for name in names:
+            known = newest.get(name.partition, name)
+            if name.trade_date == last_date and (name.generation, name.start) >= (known.generation, known.start):
+                newest[name.partition] = name
+        # A bucket holds symbols of several partitions, and does not tell which is whose.
+        return min((self._stored_through(symbol, name) for name in newest.values()), default=None)
 
-    def _exists(self, key: str) -> bool:
+    def _stored_through(self, symbol: str, name: ObjectName) -> int:
+        """As ``through``, of the partition of the object ``name``."""
+        folder = log_folder(name.table, name.generation, name.partition)
+        later = [item.key for item in self._store.objects(folder, after=name.claim) if parse_claim(item.key)]
+        claims = (read_claim(self._store, key) for key in [*reversed(later), name.claim])
+        claim, last = next((claim, claim.last) for claim in claims if claim.last is not None)
+        # The newest claim stands before its objects do: what is not there yet bounds what can be told.
+        absent = [item.ts_min for item in claim.objects if self._lacks(item.key, symbol)]
+        return min([last.timestamp, *absent])
+
+    def _lacks(self, key: str, symbol: str) -> bool:
+        """Whether the object may hold records of ``symbol`` and is not there."""
+        name = parse_object(key)
+        if name is None or not parts_of(symbol, [name.part]):
+            return False
         try:
             self._store.size(key)
         except AbsentError:
-            return False
-        return True
+            return True
+        return False
 
     def view(
         self, connection: duckdb.DuckDBPyConnection, table: Table, found: Iterable[Found], name: str | None = None
@@ -173,17 +185,21 @@ class Lake:
         """
         columns = COLUMNS[table]
         paths = self.files(found)
+        alike: dict[tuple[str, str], list[str]] = {}
+        for path in paths:
+            # DuckDB scans files together only if they are compressed alike and have the same partition keys.
+            compression = next(name for name, suffix in SUFFIXES.items() if path.name.endswith(suffix))
+            alike.setdefault((compression, path.parent.name.partition("=")[0]), []).append(str(path))
         scans = [
             connection.read_json(
-                [str(path) for path in chosen],  # type: ignore[arg-type]  # the stubs know one path only
+                chosen,  # type: ignore[arg-type]  # the stubs know one path only
                 columns=columns,
                 format="newline_delimited",
                 compression=compression,  # type: ignore[arg-type]  # "gzip" or "zstd"
                 hive_partitioning=True,
                 hive_types={"trade_date": "DATE"},
             ).select(*columns, "trade_date")
-            for compression, suffix in SUFFIXES.items()
-            if (chosen := [path for path in paths if path.name.endswith(suffix)])
+            for (compression, _), chosen in alike.items()
         ]
         rows = reduce(lambda one, other: one.union(other), scans) if scans else _nothing(connection, columns)
         rows.create_view(name or table)

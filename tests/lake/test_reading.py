@@ -100,6 +100,17 @@ def test_both_compressions_are_read_together(settings: Settings) -> None:
     assert prices(settings) == [1.0, 2.0]
 
 
+def test_a_lake_cut_by_ticker_and_then_by_bucket_is_read_whole(settings: Settings) -> None:
+    """A symbol is found in its ticker's folder and in its bucket, among the others that share it."""
+    lay(settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
+    rows = [trade(symbol, "2026-11-23 12:01", 2.0) for symbol in ("AAPL", "MSFT", "NVDA", "TSLA", "AMZN", "META")]
+    lay(settings, rows, start=1, partition_by="bucket")
+    assert prices(settings, "AAPL") == [1.0, 2.0]
+    assert len(prices(settings)) == 7
+    with Lake(settings) as lake:
+        assert lake.through("AAPL", lake.find("trades", symbols=["AAPL"])) == at("2026-11-23 12:01") + 50
+
+
 def test_odd_folder_names_are_taken_literally(tmp_path: Path) -> None:
     """A lake in a folder with glob characters, quotes and ``=`` in its name is read."""
     settings = load(environ=clean_environment(), flags={"lake.url": (tmp_path / "it's [a] env=prod *").as_uri()})

@@ -1,0 +1,57 @@
+"""The metrics' definitions once more, in plain Python with exact fractions: what the SQL must agree with."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+
+from stockctl.conditions import NEVER_PRICE_FORMING
+from stockctl.records import Trade
+
+
+def counted(trades: Iterable[Trade], policy: str = "standard") -> list[Trade]:
+    """The trades that count, in order of time, receipt and id in byte order."""
+    kept = []
+    for trade in trades:
+        codes = set(trade.conditions.split(","))
+        if "v" not in trade.updates or not trade.volume > 0:
+            continue
+        if policy != "all" and codes & NEVER_PRICE_FORMING:
+            continue
+        if policy == "price-forming" and not set(trade.updates) & {"l", "h"}:
+            continue
+        kept.append(trade)
+    return ordered(kept)
+
+
+def ordered(trades: Iterable[Trade]) -> list[Trade]:
+    """``trades`` by time, receipt and id in byte order."""
+    return sorted(trades, key=lambda trade: (trade.ts_event, trade.ts_recv, trade.id.encode()))
+
+
+def vwap(trades: Sequence[Trade]) -> float | None:
+    """Exact volume-weighted average price."""
+    volume = sum(Fraction(trade.volume) for trade in trades)
+    return float(sum(Fraction(trade.price) * Fraction(trade.volume) for trade in trades) / volume) if volume else None
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """Sample standard deviation; exact until the root."""
+    if len(values) < 2:
+        return None
+    return math.sqrt(statistics.variance([Fraction(value) for value in values]))
+
+
+def returns(trades: Sequence[Trade], segments: Sequence[tuple[int, int]], grid: int) -> list[float]:
+    """Previous-tick log returns between the edges of the grid (multiples of ``grid`` ms) inside each segment."""
+    found = []
+    for since, until in segments:
+        inside = [trade for trade in trades if since <= trade.ts_event < until]
+        edges = range(-(-since // grid) * grid, until + 1, grid)
+        known = [[trade.price for trade in inside if trade.ts_event <= edge] for edge in edges]
+        prices = [prices[-1] for prices in known if prices]
+        found += [math.log(later / earlier) for earlier, later in pairwise(prices)]
+    return found

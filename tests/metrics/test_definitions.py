@@ -1,0 +1,217 @@
+"""The SQL agrees with plain Python on any trades, to 1e-9 relative and 1e-12 absolute."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from stockctl.metrics import measures
+from stockctl.metrics.live import Tally
+from stockctl.metrics.policy import POLICIES, counts, reasons
+from stockctl.metrics.spans import Question
+from stockctl.records import FeedEvent, Trade
+from stockctl.sessions import EXCHANGE_ZONE
+from stockctl.settings import Settings, load
+from tests.conftest import clean_environment
+from tests.lakes import at, covered, lay, trade
+from tests.metrics import plain
+
+OPEN = at("2026-11-23 09:30")
+MINUTES = 8
+CODES = ("", "1", "1,12", "1,8", "1,8,12", "1,24,12", "1,3", "1,22", "16", "39", "1,99", "1,2")
+
+prices = st.integers(1, 2_000_000).map(lambda cents: cents / 100)
+volumes = st.one_of(st.just(0.0), st.integers(1, 10_000).map(float), st.floats(1e-6, 1e3))
+
+
+@st.composite
+def some_trades(draw: st.DrawFn) -> list[Trade]:
+    """Trades of some minutes behind the open, many at the same ms, in any order, with any conditions."""
+    moments = st.one_of(st.integers(0, 40), st.integers(0, MINUTES * 60_000 - 1))
+    near = draw(prices)
+    level = st.one_of(prices, st.integers(-50, 50).map(lambda ticks: max(0.01, near + ticks / 100)), st.just(near))
+    ids = draw(st.permutations(range(60)))
+    rows = []
+    for number in ids[: draw(st.integers(1, 60))]:
+        ts = OPEN + draw(moments)
+        row = trade("AAPL", ts, draw(level), draw(volumes), draw(st.sampled_from(CODES)))
+        received = ts + draw(st.integers(0, 3))
+        rows.append(
+            Trade(**{name: getattr(row, name) for name in row.__struct_fields__} | {"id": f"{number:x}", "ts_recv": received})
+        )
+    return rows
+
+
+@st.composite
+def some_coverage(draw: st.DrawFn) -> list[tuple[int, int]]:
+    """Covered stretches of the same minutes, apart from each other."""
+    cuts = sorted(draw(st.sets(st.integers(0, MINUTES * 60_000), min_size=2, max_size=6)))
+    return [(OPEN + since, OPEN + until) for since, until in zip(cuts[::2], cuts[1::2], strict=False)]
+
+
+@contextmanager
+def a_lake(trades: list[Trade], events: list[FeedEvent] | None = None) -> Iterator[Settings]:
+    """A lake with these records in two batches."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = load(environ=clean_environment(), flags={"lake.url": (Path(folder) / "lake").as_uri()})
+        lay(settings, trades, batches=2)
+        if events:
+            lay(settings, events, table="feed_events")
+        yield settings
+
+
+def ask(**named: Any) -> Question:
+    """A question about AAPL's regular session of the day."""
+    question = Question(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN + 40_000_000)
+    return replace(question, **named)
+
+
+def near(value: float | None) -> Any:
+    """The value within what engines may differ by."""
+    return None if value is None else pytest.approx(value, rel=1e-9, abs=1e-12)
+
+
+examples = hypothesis_settings(max_examples=25, deadline=None)
+
+
+@examples
+@given(some_trades(), st.sampled_from(POLICIES))
+def test_vwap(trades: list[Trade], policy: str) -> None:
+    """VWAP, volume and count are those of the trades that the policy counts; what it leaves out is told."""
+    chosen = plain.counted(trades, policy)
+    with a_lake(trades) as settings:
+        (row,) = measures.vwap(settings, ask(policy=policy)).rows
+    assert row["vwap"] == near(plain.vwap(chosen))
+    assert row["trades"] == (len(chosen) or None)
+    assert row["left_out"] == len(trades) - len(chosen)
+
+
+@examples
+@given(some_trades(), st.integers(2, 12))
+def test_volatility_of_the_last_trades(trades: list[Trade], window: int) -> None:
+    """At each minute's edge, and at the last trade, the deviation of the last N prices by then."""
+    chosen = plain.counted(trades)
+    with a_lake(trades) as settings:
+        whole = measures.volatility(settings, ask(), measures.Window(window)).rows
+        series = measures.volatility(settings, ask(every_ms=60_000), measures.Window(window)).rows
+    assert whole[0]["volatility"] == near(plain.deviation([trade.price for trade in chosen][-window:]))
+    for row in series:
+        if row["at"] is not None:
+            by_then = [trade.price for trade in chosen if trade.ts_event <= row["at"].timestamp() * 1000][-window:]
+            assert (row["volatility"], row["trades"]) == (near(plain.deviation(by_then)), len(by_then))
+
+
+@examples
+@given(some_trades(), st.sampled_from([1_000, 7_000, 60_000, 90_000]))
+def test_volatility_of_a_window_of_time(trades: list[Trade], window: int) -> None:
+    """At the edge t, the deviation of the prices in (t - w, t], each edge that has a price in its window."""
+    chosen = plain.counted(trades)
+    with a_lake(trades) as settings:
+        whole = measures.volatility(settings, ask(), measures.Window(None, window)).rows
+        series = measures.volatility(settings, ask(every_ms=30_000), measures.Window(None, window)).rows
+
+    def within(at_ms: float) -> list[float]:
+        return [trade.price for trade in chosen if at_ms - window < trade.ts_event <= at_ms]
+
+    if chosen:
+        last = within(chosen[-1].ts_event)
+        assert (whole[0]["volatility"], whole[0]["trades"]) == (near(plain.deviation(last)), len(last))
+        # The newest claim's receipt time bounds what is known.
+        through = max([trade.ts_event for trade in chosen] + [trades[-1].ts_recv])
+        edges = [edge for edge in range(OPEN + 30_000, through + 1, 30_000) if within(edge)]
+        assert [(row["at"].timestamp() * 1000, row["volatility"]) for row in series if row["at"]] == [
+            (edge, near(plain.deviation(within(edge)))) for edge in edges
+        ]
+
+
+@examples
+@given(some_trades(), some_coverage(), st.sampled_from([10_000, 60_000]))
+def test_volatility_of_returns(trades: list[Trade], stretches: list[tuple[int, int]], grid: int) -> None:
+    """Log returns between edges of the grid inside each covered stretch, unchanged prices too; none crosses a gap."""
+    moves = plain.returns(plain.counted(trades), stretches, grid)
+    # A record of another symbol vouches for all that came before it.
+    late = trade("MSFT", OPEN + 1_000_000, 1.0)
+    with a_lake([*trades, late], [covered("AAPL", *stretch) for stretch in stretches]) as settings:
+        (row,) = measures.returns(settings, ask(), grid).rows
+    expected = plain.deviation(moves)
+    assert row["returns"] == (len(moves) if expected is not None else None)
+    assert row["deviation"] == near(expected)
+    if expected is not None:
+        assert row["volatility"] == near(expected * (252 * 23_400_000 / grid) ** 0.5)
+
+
+@examples
+@given(some_trades(), some_coverage())
+def test_rate(trades: list[Trade], stretches: list[tuple[int, int]]) -> None:
+    """Trades in covered time over covered seconds, for the whole and for each minute."""
+    chosen = plain.counted(trades)
+    late = trade("MSFT", OPEN + 1_000_000, 1.0)
+    with a_lake([*trades, late], [covered("AAPL", *stretch) for stretch in stretches]) as settings:
+        (whole,) = measures.rate(settings, ask()).rows
+        bars = measures.rate(settings, ask(every_ms=60_000)).rows
+
+    def expected(since: int, until: int) -> tuple[int, float]:
+        cut = [(max(since, first), min(until, last)) for first, last in stretches]
+        inside = [trade for trade in chosen for first, last in cut if first <= trade.ts_event < last]
+        return len(inside), sum(max(0, last - first) for first, last in cut) / 1000
+
+    count, seconds = expected(OPEN, OPEN + 23_400_000)
+    assert whole["rate"] == (near(count / seconds) if count else None)
+    for row in bars:
+        if row["bar"] is not None:
+            start = int(row["bar"].timestamp() * 1000)
+            count, seconds = expected(start, start + 60_000)
+            assert (row["trades"], row["covered_seconds"]) == (count, near(seconds))
+
+
+@examples
+@given(some_trades(), st.sampled_from(POLICIES))
+def test_bars(trades: list[Trade], policy: str) -> None:
+    """Open and close by l, high and low by h, the rest by the policy; a row for each minute with any trade."""
+    with a_lake(trades) as settings:
+        rows = measures.bars(settings, ask(policy=policy, every_ms=60_000)).rows
+    starts = sorted({trade.ts_event // 60_000 * 60_000 for trade in trades})
+    assert [row["bar"].timestamp() * 1000 for row in rows] == starts
+    for start, row in zip(starts, rows, strict=True):
+        inside = plain.ordered(trade for trade in trades if start <= trade.ts_event < start + 60_000)
+        lasts = [trade.price for trade in inside if "l" in trade.updates] or [None]
+        ranged = [trade.price for trade in inside if "h" in trade.updates]
+        chosen = plain.counted(inside, policy)
+        assert (row["open"], row["close"]) == (lasts[0], lasts[-1])
+        assert (row["high"], row["low"]) == ((max(ranged), min(ranged)) if ranged else (None, None))
+        assert (row["vwap"], row["trades"]) == (near(plain.vwap(chosen)), len(chosen))
+        assert row["volume"] == (near(sum(trade.volume for trade in chosen)) if chosen else None)
+
+
+@examples
+@given(some_trades(), st.sampled_from(POLICIES))
+def test_live_figures_are_those_of_the_lake(trades: list[Trade], policy: str) -> None:
+    """The same trades, taken one by one in any order, give what the SQL gives."""
+    tally = Tally(window=5)
+    for row in trades:
+        tally.add(row, policy)
+    figures = tally.figures("AAPL", OPEN + 3_600_000, OPEN)
+    with a_lake(trades) as settings:
+        (vwap,) = measures.vwap(settings, ask(policy=policy)).rows
+        (volatility,) = measures.volatility(settings, ask(policy=policy), measures.Window(5)).rows
+    assert (figures.trades or None, figures.left_out) == (vwap["trades"], vwap["left_out"])
+    assert (figures.vwap, figures.volume) == (near(vwap["vwap"]), near(vwap["volume"]))
+    assert figures.volatility == near(volatility["volatility"])
+
+
+@given(st.sampled_from(CODES), st.sampled_from(POLICIES))
+def test_whatever_a_policy_leaves_out_has_a_reason(codes: str, policy: str) -> None:
+    """A trade that counts has none, any other at least one."""
+    row = trade("AAPL", OPEN, 1.0, 1.0, codes)
+    assert counts(policy, codes, row.updates) == bool(plain.counted([row], policy))
+    if not counts(policy, codes, row.updates):
+        assert reasons(policy, codes, row.updates)

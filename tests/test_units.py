@@ -35,7 +35,16 @@ def test_what_is_no_duration_is_refused_with_an_example(text: object) -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("64MB", 64_000_000), ("64 MiB", 67_108_864), ("1.5kb", 1500), ("2GiB", 2**31), ("7", 7), (7, 7), (7.9, 7)],
+    [
+        ("64MB", 64_000_000),
+        ("64 MiB", 67_108_864),
+        ("1.5kb", 1500),
+        ("2GiB", 2**31),
+        ("7", 7),
+        ("3KiB", 3072),
+        (7, 7),
+        (7.9, 7),
+    ],
 )
 def test_sizes_are_read_as_people_write_them(text: str | float, size: int) -> None:
     assert parse_size(text) == size

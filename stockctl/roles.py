@@ -6,15 +6,17 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from stockctl.errors import StockctlError
+from stockctl.errors import StockctlError, TimedOutError
 from stockctl.settings import Settings
 
 
@@ -46,6 +48,9 @@ def configure_logging(settings: Settings) -> None:
     logger.propagate = False
 
 
+log = logging.getLogger("stockctl.role")
+
+
 class Role:
     """One running role: ``stop`` is set by SIGTERM or Ctrl-C; ``health`` tells what is wrong, None when nothing is."""
 
@@ -53,28 +58,62 @@ class Role:
         self.stop = threading.Event()
         self.health: Callable[[], str | None] = lambda: "is starting"
 
-    def _signalled(self, number: int, _frame: Any) -> None:
-        if self.stop.is_set() and number == signal.SIGINT:
-            # Asked twice: leave at once. What was not committed is read again by the next start.
-            os._exit(128 + number)
-        self.stop.set()
+    def _obey(self, signals: socket.socket, leave_within: float | None) -> None:
+        deadline: float | None = None
+        while True:
+            signals.settimeout(None if deadline is None else max(0.001, deadline - time.monotonic()))
+            try:
+                number = signals.recv(1)
+            except TimeoutError:
+                log.warning("leaving now: the work in hand did not end within %.0f s of the signal", leave_within)
+                os._exit(TimedOutError.exit_code)
+            if not number:
+                return
+            if self.stop.is_set() and number[0] == signal.SIGINT:
+                # Asked twice: leave at once. What was not committed is read again by the next start.
+                os._exit(128 + signal.SIGINT)
+            if leave_within is not None and deadline is None:
+                deadline = time.monotonic() + leave_within
+            self.stop.set()
 
 
 @contextmanager
-def running(settings: Settings, *, health_port: int | None = None) -> Iterator[Role]:
-    """Run a role: logging configured, signals set ``role.stop``, ``/healthz`` and ``/metrics`` served on ``health_port``."""
+def running(settings: Settings, *, health_port: int | None = None, leave_within: float | None = None) -> Iterator[Role]:
+    """Run a role: logging configured, signals set ``role.stop``, ``/healthz`` and ``/metrics`` served on ``health_port``.
+
+    A role that has not ended ``leave_within`` seconds after the signal is left with exit code 6, whatever it waits for: only
+    for roles that lose nothing by dying at any moment.
+    """
     configure_logging(settings)
     role = Role()
-    previous = {number: signal.signal(number, role._signalled) for number in (signal.SIGTERM, signal.SIGINT)}
     server = _serve_health(role, health_port) if health_port is not None else None
     try:
-        yield role
+        with _signals_for(role, leave_within):
+            yield role
     finally:
         if server is not None:
             server.shutdown()
             server.server_close()
-        for number, handler in previous.items():
+
+
+@contextmanager
+def _signals_for(role: Role, leave_within: float | None) -> Iterator[None]:
+    # A thread hears the signals: Python's handlers wait until the main thread comes back from the library that it is deep in.
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    thread = threading.Thread(target=role._obey, args=(heard, leave_within), name="signals", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(before)
+        told.close()
+        thread.join()
+        heard.close()
 
 
 def _serve_health(role: Role, port: int) -> ThreadingHTTPServer:

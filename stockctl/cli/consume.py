@@ -28,12 +28,12 @@ def s3(
     Example: stockctl consume s3 --once
     """
     from stockctl.cli.output import say
-    from stockctl.lake.writer import LakeWriter
+    from stockctl.lake.writer import LEAVE_WITHIN, LakeWriter
     from stockctl.roles import running
 
     flags = {"lake.max_age": max_age, "lake.max_bytes": max_bytes, "lake.max_records": max_records}
     settings = settings_of(ctx, flags)
-    with running(settings, health_port=health_port) as role:
+    with running(settings, health_port=health_port, leave_within=LEAVE_WITHIN) as role:
         writer = LakeWriter(settings, role, once=once, accept_loss=accept_loss)
         writer.run()
     rejected = f", {writer.rejected} records to {settings.topics.dead_letters.name}" if writer.rejected else ""

@@ -38,8 +38,10 @@ log = logging.getLogger("stockctl.lake")
 
 CHUNK = 10_000
 """Messages asked for at a time: enough that the calls into librdkafka cost little, few enough to keep limits."""
-LEAVE_WITHIN = 8.0
-"""Seconds that unfinished uploads get after a signal; the rest of the ten is for leaving the group."""
+DRAIN_WITHIN = 7.0
+"""Seconds that unfinished uploads get after a signal, before the group is left."""
+LEAVE_WITHIN = 9.0
+"""Seconds after a signal when the process ends, whatever the store or the broker makes it wait for."""
 
 ROWS = Counter("stockctl_lake_rows_total", "Rows written to the lake", ["table"])
 REJECTED = Counter("stockctl_lake_rejected_total", "Records sent to the dead letters by the lake writer", ["table"])
@@ -103,11 +105,12 @@ class LakeWriter:
             self._loop()
             self._drain("end" if self._once and not self._role.stop.is_set() else "stop")
         finally:
-            self._uploads.close()
-            self._jobs.shutdown()
             gc.enable()
             self._consumer.close()
+            # First of all: the partitions are free for others while the last requests to the store end.
             self._probe.close()
+            self._uploads.close()
+            self._jobs.shutdown()
 
     def _loop(self) -> None:
         # A process that was frozen may have lost its partitions, and its topic may have changed, without having been told.
@@ -349,7 +352,7 @@ class LakeWriter:
 
     def _drain(self, reason: CutReason) -> None:
         """Store every open batch and wait for the uploads, bounded once a signal asked to leave."""
-        deadline = time.monotonic() + LEAVE_WITHIN
+        deadline = time.monotonic() + DRAIN_WITHIN
         while True:
             self._reap()
             for reading in self._readings.values():

@@ -123,7 +123,7 @@ def _handler(proxy: Proxy, upstream: str) -> type[BaseHTTPRequestHandler]:
                 return
             self._answer(response.status, data, response.getheaders())
 
-        do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _pass  # noqa: N815  # the names that http.server looks for
+        do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _pass
 
         def _answer(self, status: int, data: bytes, headers: list[tuple[str, str]] | None = None) -> None:
             try:

@@ -51,9 +51,7 @@ class Writer:
 
     def says(self, words: str, seconds: float = 40) -> None:
         """Wait until its log holds ``words``."""
-        wait_for(
-            lambda: self.said(words) or self.process.poll() is not None, f"{self._log.name} to say “{words}”", seconds
-        )
+        wait_for(lambda: self.said(words) or self.process.poll() is not None, f"{self._log.name} to say “{words}”", seconds)
         assert self.said(words), f"{self._log.name} ended with {self.process.poll()} and never said “{words}”\n{self.text}"
 
     def kill(self) -> None:
@@ -82,7 +80,14 @@ class Rig:
     """One test's topics, group and lake; ``strike`` counts a fault, ``check`` proves the count of records."""
 
     def __init__(
-        self, servers: str, folder: Path, tally: Tally, *, partitions: int = 2, store: dict[str, str] | None = None, **names: str
+        self,
+        servers: str,
+        folder: Path,
+        tally: Tally,
+        *,
+        partitions: int = 2,
+        store: dict[str, str] | None = None,
+        **names: str,
     ) -> None:
         dotted = own_names(servers, folder) | {
             "topics.trades.partitions": str(partitions),
@@ -212,17 +217,15 @@ class Rig:
     def check(self, *, lost: Iterable[str] = (), verify: int = 0) -> str:
         """Each record exactly once, but for those accepted as ``lost``; ``lake verify --deep`` exits so. What it found."""
         held, gone = self.held(), set(lost)
-        doubled = sorted(name for name, times in held.items() if times > 1)
-        missing = sorted(set(self.sent) - held.keys() - gone)
-        strange = sorted(held.keys() - set(self.sent))
-        back = sorted(held.keys() & gone)
-        assert not (doubled or missing or strange or back), (
-            f"doubled {len(doubled)} {doubled[:3]}, missing {len(missing)} {missing[:3]}, strange {len(strange)} {strange[:3]}, "
-            f"lost and there {len(back)} {back[:3]}\n" + "\n".join(writer.text[-4000:] for writer in self._writers)
-        )
+        wrong = {
+            "doubled": [name for name, times in held.items() if times > 1],
+            "missing": sorted(set(self.sent) - held.keys() - gone),
+            "strange": sorted(held.keys() - set(self.sent)),
+            "lost and there": sorted(held.keys() & gone),
+        }
+        found = {kind: (len(names), names[:3]) for kind, names in wrong.items() if names}
+        assert not found, f"{found}\n" + "\n".join(writer.text[-4000:] for writer in self._writers)
         told = self.command.run("lake", "verify", "--deep", check=verify).stdout
         self.tally.records += len(self.sent)
         self.tally.lost += len(gone)
         return told
-
-

@@ -1,0 +1,68 @@
+"""Roles hear signals wherever they are, and leave."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import clean_environment
+
+# A library's call that neither ends nor looks at signals, as librdkafka's may while no broker answers.
+DEEP = """
+import ctypes
+from stockctl.roles import running
+from stockctl.settings import load
+with running(load(environ={{}}), leave_within={leave_within}) as role:
+    print("in", flush=True)
+    {work}
+print("out", flush=True)
+"""
+
+
+def started(work: str, leave_within: float | None) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", DEEP.format(work=work, leave_within=leave_within)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=clean_environment(),
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "in\n"
+    return process
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    with process.stdout:
+        return process.stdout.read()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_asks_the_role_to_stop(number: int) -> None:
+    process = started("role.stop.wait()", 5)
+    process.send_signal(number)
+    assert process.wait(5) == 0
+    assert ended(process) == "out\n"
+
+
+def test_a_role_deep_in_a_library_is_left_with_exit_6_when_its_time_is_up() -> None:
+    process = started("ctypes.CDLL(None).sleep(60)", 1)
+    began = time.monotonic()
+    process.terminate()
+    assert process.wait(10) == 6
+    assert 0.9 < time.monotonic() - began < 5
+    assert ended(process) == ""
+
+
+def test_a_second_ctrl_c_leaves_at_once() -> None:
+    process = started("role.stop.wait(); ctypes.CDLL(None).sleep(60)", None)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)  # two signals at the same moment may arrive as one
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 130
+    ended(process)

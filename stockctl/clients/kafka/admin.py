@@ -175,6 +175,11 @@ class Admin:
         listed = self._result(self._admin.list_consumer_groups(request_timeout=10), "list the consumer groups")
         return sorted(group.group_id for group in listed.valid)
 
+    def members(self, group: str) -> list[str]:
+        """Ids of the group's members; none if there is no such group."""
+        found = self._admin.describe_consumer_groups([group], request_timeout=10)
+        return [member.member_id for member in self._result(found[group], f"describe the group {group}").members]
+
     def committed(self, group: str, partitions: Sequence[Partition]) -> dict[Partition, Committed]:
         """The committed offsets of ``group``."""
         consumer = Consumer(self._settings, group)

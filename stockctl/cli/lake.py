@@ -76,4 +76,4 @@ def verify(
         raise UnhealthyError(
             f"{wrong} findings in the lake at {settings.lake.url}", hint="docs/reliability.md tells what each kind means"
         )
-    say(f"the lake at {settings.lake.url} is whole")
+    say(f"the lake at {settings.lake.url} is {'whole' if report.partitions else 'empty: nothing has been written there'}")

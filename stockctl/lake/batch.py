@@ -80,10 +80,13 @@ class OpenBatch:
         """What the writer needs to know of each of ``values``; None if one of them is no row."""
         try:
             found = list(map(self._decode, values))
-        except (msgspec.DecodeError, TypeError):
+            joined = b"\n".join(values)  # type: ignore[arg-type]  # the decoder has refused None
+            # The decoder looks only into the texts that it wants, readers into all of them.
+            if not joined.isascii():
+                joined.decode()
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
             return None
         # A row is one line: a newline within one would make two.
-        joined = b"\n".join(values)  # type: ignore[arg-type]  # the decoder has refused None
         return found if joined.count(b"\n") == len(values) - 1 else None
 
     def add(
@@ -137,7 +140,8 @@ class OpenBatch:
             elif reason is None:
                 try:
                     head = self._decode(value)
-                except msgspec.DecodeError as error:
+                    value.decode()
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     reason = str(error)
                 if b"\n" in value:
                     reason = "more than one line"

@@ -1,16 +1,20 @@
 """Where things lie in the lake: the names of objects and claims, and how a batch's records are split into objects.
 
     trades/trade_date=2026-11-23/ticker=AAPL/trades-g1-003-00000000000001234567.jsonl.gz
+    trades/trade_date=2026-11-23/bucket=017-of-064/trades-g1-003-00000000000001234567.jsonl.gz
     feed_events/trade_date=2026-11-23/feed_events-g1-000-00000000000000000042.jsonl.gz
     _log/trades/g1/003/start.json
     _log/trades/g1/003/00000000000001234567.json
 
-Partition keys (``trade_date``, ``ticker``) are never a record's field, because a Hive-style table cannot hold a name twice.
+Partition keys (``trade_date``, ``ticker``, ``bucket``) are never a record's field, because a Hive-style table cannot hold a
+name twice. A bucket's name tells how many there are, so that a reader finds a symbol's bucket whatever the setting was.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
+from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Annotated, Literal, NamedTuple
@@ -30,44 +34,54 @@ FORMAT = 1
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _OBJECT = re.compile(
-    r"(?P<table>[a-z_]+)/trade_date=(?P<date>\d{4}-\d{2}-\d{2})/(?:ticker=(?P<ticker>[A-Za-z0-9._-]+)/)?"
+    r"(?P<table>[a-z_]+)/trade_date=(?P<date>\d{4}-\d{2}-\d{2})/(?:(?P<part>ticker=[A-Za-z0-9._-]+|bucket=\d{3,}-of-\d{3,})/)?"
     r"(?P=table)-g(?P<generation>\d+)-(?P<partition>\d{3,})-(?P<start>\d{20})\.jsonl\.(?:gz|zst)"
 )
+_BUCKET = re.compile(r"bucket=\d{3,}-of-\d{3,}")
 _CLAIM = re.compile(rf"{LOG}/(?P<table>[a-z_]+)/g(?P<generation>\d+)/(?P<partition>\d{{3,}})/(?P<start>\d{{20}})\.json")
 
 MAX_MS = to_ms(datetime(9999, 1, 1, tzinfo=ZoneInfo("UTC")))
 
+_Id = Annotated[str, msgspec.Meta(min_length=1)]
 _Symbol = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _Millis = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
 
 
 class TradeHead(msgspec.Struct, gc=False):
-    """What the writer reads of a trade: enough to know that it is one and where it belongs."""
+    """A trade as the writer takes it: every column that readers expect has its type, and it is known where the row belongs."""
 
+    id: _Id
     symbol: _Symbol
     price: float
     volume: float
     ts_event: _Millis
+    ts_recv: _Millis
     source: str
+    conditions: str | None = None
+    updates: str | None = None
 
 
 class EventHead(msgspec.Struct, gc=False):
-    """What the writer reads of a feed event."""
+    """A feed event as the writer takes it; it lies under the date of its span's end."""
 
-    id: str
+    id: _Id
     kind: str
     span_start: _Millis
-    ts_event: Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)] = msgspec.field(name="span_end")
+    ts_recv: _Millis
+    ts_event: _Millis = msgspec.field(name="span_end")
     source: str = "finnhub"
+    symbols: str | None = None
+    reason: str | None = None
+    connection: str | None = None
     symbol = ""
 
 
 class ObjectName(NamedTuple):
-    """What an object's key says; ``ticker`` is empty for tables that are not split by it."""
+    """What an object's key says; ``part`` is the folder below its date, such as ``ticker=AAPL``; empty where there is none."""
 
     table: str
     trade_date: date
-    ticker: str
+    part: str
     generation: int
     partition: int
     start: int
@@ -92,6 +106,22 @@ def ticker_slug(symbol: str) -> str:
     return _UNSAFE.sub("_", symbol)[:64]
 
 
+def _ticker(symbol: str) -> str:
+    return f"ticker={ticker_slug(symbol)}"
+
+
+def bucket_name(symbol: str, buckets: int) -> str:
+    """The folder of the bucket that ``symbol`` belongs to, of ``buckets`` in all; the same on every machine, for ever."""
+    return f"bucket={zlib.crc32(symbol.encode()) % buckets:03d}-of-{buckets:03d}"
+
+
+def parts_of(symbol: str, parts: Iterable[str]) -> set[str]:
+    """Which of a date's folders ``parts`` may hold records of ``symbol``, however each of them was cut."""
+    found = set(parts)
+    counts = {int(part.rpartition("-of-")[2]) for part in found if _BUCKET.fullmatch(part)}
+    return found & ({_ticker(symbol)} | {bucket_name(symbol, count) for count in counts if count})
+
+
 def parse_object(key: str) -> ObjectName | None:
     """What ``key`` says, None if it is no object of a table."""
     match = _OBJECT.fullmatch(key)
@@ -100,7 +130,7 @@ def parse_object(key: str) -> ObjectName | None:
     return ObjectName(
         match["table"],
         date.fromisoformat(match["date"]),
-        match["ticker"] or "",
+        match["part"] or "",
         int(match["generation"]),
         int(match["partition"]),
         int(match["start"]),
@@ -111,6 +141,11 @@ def parse_claim(key: str) -> ClaimName | None:
     """What ``key`` says, None if it is no claim."""
     match = _CLAIM.fullmatch(key)
     return match and ClaimName(match["table"], int(match["generation"]), int(match["partition"]), int(match["start"]))
+
+
+def date_folder(table: str, day: date) -> str:
+    """Folder of a table's objects of one date."""
+    return f"{table}/trade_date={day.isoformat()}"
 
 
 def log_folder(table: str, generation: int, partition: int) -> str:
@@ -124,17 +159,23 @@ def claim_key(table: str, generation: int, partition: int, start: int) -> str:
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """How records were split into objects; a claim carries it, so that its repeat makes the same objects."""
+    """How records were split into objects; a claim carries it, so that its repeat makes the same objects.
+
+    ``buckets`` counts only where ``partition_by`` is ``bucket``.
+    """
 
     table: Table
     timezone: str
-    partition_by: Literal["ticker", "none"]
+    partition_by: Literal["ticker", "bucket", "none"]
     compression: Literal["gzip", "zstd"]
+    buckets: int = 0
 
     def folder(self, symbol: str, day: date) -> str:
         """Folder of the records of ``symbol`` on the exchange's date ``day``."""
-        folder = f"{self.table}/trade_date={day.isoformat()}"
-        return f"{folder}/ticker={ticker_slug(symbol)}" if self.partition_by == "ticker" else folder
+        folder = date_folder(self.table, day)
+        if self.partition_by == "none":
+            return folder
+        return f"{folder}/{_ticker(symbol) if self.partition_by == 'ticker' else bucket_name(symbol, self.buckets)}"
 
     def object_key(self, folder: str, generation: int, partition: int, start: int) -> str:
         """Key of the object that a batch starting at ``start`` puts in ``folder``."""

@@ -12,7 +12,10 @@ from stockctl.lake.layout import LOG, parse_claim, parse_object
 
 
 class Holding(NamedTuple):
-    """Rows of one ticker on one date: objects, rows, bytes as stored, and the span of their times in ms."""
+    """Rows of one ticker on one date: objects, rows, bytes as stored, and the span of their times in ms.
+
+    Where symbols share buckets, ``ticker`` is the bucket's folder, such as ``bucket=017-of-064``.
+    """
 
     table: str
     trade_date: date
@@ -34,7 +37,7 @@ def holdings(store: Store) -> list[Holding]:
                 name = parse_object(item.key)
                 if name is None:
                     continue
-                place = (name.table, name.trade_date, name.ticker)
+                place = (name.table, name.trade_date, name.part.removeprefix("ticker="))
                 old = found.get(place, Holding(*place, 0, 0, 0, item.ts_min, item.ts_max))
                 found[place] = Holding(
                     *place,

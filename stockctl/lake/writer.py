@@ -65,6 +65,7 @@ class LakeWriter:
                 settings.lake.timezone,
                 settings.lake.partition_by if table == "trades" else "none",
                 settings.lake.compression,
+                settings.lake.buckets,
             )
             for table in TABLES
         }

@@ -165,7 +165,10 @@ class LakeSettings(Section):
     group: str = Field("stockctl-lake", description="consumer group of the writer")
     compression: Literal["gzip", "zstd"] = Field("gzip", description="compression of objects")
     compression_level: int = Field(2, ge=0, le=3, description="gzip effort (isal's levels)")
-    partition_by: Literal["ticker"] = Field("ticker", description="how trades of one date are split")
+    partition_by: Literal["ticker", "bucket"] = Field(
+        "ticker", description="how trades of one date are split; thousands of symbols want buckets"
+    )
+    buckets: int = Field(64, gt=0, le=4096, description="number of buckets that symbols are hashed into")
     timezone: Zone = Field(EXCHANGE_TIMEZONE, description="zone of trade_date")
     max_age: Duration = Field(300.0, gt=0, description="cut a batch this long after its first record")
     max_bytes: Size = Field(64_000_000, gt=0, description="cut a batch at this many bytes, uncompressed")

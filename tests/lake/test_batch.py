@@ -29,7 +29,15 @@ def lines(built: list[BuiltObject]) -> list[bytes]:
     return [line for item in built for line in decompress(item.data, item.claimed.key).splitlines()]
 
 
-bad_values = st.sampled_from([None, b"", b"garbage", b"{}", b"[]", b'{"symbol":"A"}', b'{"symbol":"","ts_event":1}'])
+bad_values = st.sampled_from(
+    [
+        *(None, b"", b"garbage", b"{}", b"[]", b'{"symbol":"A"}', b'{"symbol":"","ts_event":1}'),
+        trade(0).replace(b'"AAPL"', b'"A\xff"'),
+        trade(0).replace(b'"1,12"', b'"\xed\xa0\x80"'),
+        trade(0).replace(b'"1,12"', b'"\\ud800"'),
+        trade(0).replace(b'"ts_recv":', b'"ts_recv":"soon","x":'),
+    ]
+)
 values = st.one_of(
     st.builds(
         trade,
@@ -103,6 +111,14 @@ def test_a_line_break_inside_a_record_is_rejected() -> None:
     assert [item.reason for item, _ in batch.rejected] == ["more than one line"]
 
 
+@pytest.mark.parametrize("field", [b'"AAPL"', b'"1,12"'])
+def test_text_that_is_no_utf8_is_rejected(field: bytes) -> None:
+    """Wherever it stands in the record: readers would stumble over it."""
+    batch = OpenBatch(LAYOUT, 1, 0, 0)
+    fill(batch, [0, 1], [trade(0), trade(1).replace(field, b'"\xff"')])
+    assert [item.offset for item, _ in batch.rejected] == [1]
+
+
 def test_a_claimed_row_that_is_none_now_stops_the_repeat() -> None:
     """A repeat must never quietly leave out what the claim counted as a row."""
     batch = OpenBatch(LAYOUT, 1, 0, 0)
@@ -121,6 +137,7 @@ def test_late_rows_go_to_their_own_date() -> None:
     }
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=5000), st.sampled_from([("gzip", "a.jsonl.gz"), ("zstd", "a.jsonl.zst")]))
 def test_compression_keeps_the_bytes(data: bytes, kind: tuple[str, str]) -> None:
     """Both compressions give back what they were given."""

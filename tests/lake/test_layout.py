@@ -8,9 +8,10 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.lake.layout import Layout, claim_key, day_bounds, parse_claim, parse_object, ticker_slug
+from stockctl.lake.layout import Layout, bucket_name, claim_key, day_bounds, parse_claim, parse_object, parts_of, ticker_slug
 
 TRADES = Layout("trades", "America/New_York", "ticker", "gzip")
+BUCKETS = Layout("trades", "America/New_York", "bucket", "gzip", 64)
 EVENTS = Layout("feed_events", "America/New_York", "none", "zstd")
 
 
@@ -19,6 +20,30 @@ def test_no_symbol_leaves_its_folder(symbol: str) -> None:
     """Whatever a symbol contains, its folder is one plain name below the date."""
     folder = TRADES.folder(symbol, date(2026, 11, 23))
     assert re.fullmatch(r"trades/trade_date=2026-11-23/ticker=[A-Za-z0-9._-]{1,64}", folder)
+    folder = BUCKETS.folder(symbol, date(2026, 11, 23))
+    assert re.fullmatch(r"trades/trade_date=2026-11-23/bucket=0[0-6][0-9]-of-064", folder)
+
+
+def test_a_symbols_bucket_never_changes() -> None:
+    """Buckets are told by CRC-32 of the symbol's UTF-8: lakes outlive versions."""
+    assert bucket_name("AAPL", 64) == "bucket=028-of-064"
+    assert bucket_name("BINANCE:BTCUSDT", 4096) == "bucket=3124-of-4096"
+    assert bucket_name("日経", 7) == "bucket=004-of-007"
+
+
+@given(st.lists(st.tuples(st.text(min_size=1, max_size=8), st.integers(0, 300)), max_size=20), st.text(min_size=1, max_size=8))
+def test_a_symbols_folders_are_found_however_they_were_cut(others: list[tuple[str, int]], symbol: str) -> None:
+    """Among folders of tickers and of buckets of several counts, exactly those that its records would lie in."""
+    day, cuts = date(2026, 11, 23), [TRADES, BUCKETS, Layout("trades", "UTC", "bucket", "gzip", 300)]
+    own = {cut.folder(symbol, day).rpartition("/")[2] for cut in cuts}
+    known = own | {
+        Layout("trades", "UTC", "bucket" if n else "ticker", "gzip", n).folder(s, day).rpartition("/")[2] for s, n in others
+    }
+    found = parts_of(symbol, [*known, "bucket=000-of-000", "notes"])
+    assert own <= found
+    for part in found - own:
+        count = int(part.rpartition("-of-")[2])
+        assert part == bucket_name(symbol, count)
 
 
 def test_slug_keeps_plain_tickers_and_replaces_the_rest() -> None:
@@ -28,14 +53,14 @@ def test_slug_keeps_plain_tickers_and_replaces_the_rest() -> None:
     assert ticker_slug("../../etc") == ".._.._etc"
 
 
-@given(st.sampled_from([TRADES, EVENTS]), st.dates(), st.integers(1, 99), st.integers(0, 5000), st.integers(0, 10**18))
+@given(st.sampled_from([TRADES, BUCKETS, EVENTS]), st.dates(), st.integers(1, 99), st.integers(0, 5000), st.integers(0, 10**18))
 def test_an_object_key_tells_what_it_was_made_of(layout: Layout, day: date, generation: int, number: int, start: int) -> None:
     """Keys and their parts convert into each other, and lead to the claim."""
     name = parse_object(layout.object_key(layout.folder("AAPL", day), generation, number, start))
     assert name is not None
     assert name[:2] == (layout.table, day)
     assert name[3:] == (generation, number, start)
-    assert name.ticker == ("AAPL" if layout is TRADES else "")
+    assert name.part == {TRADES: "ticker=AAPL", BUCKETS: bucket_name("AAPL", 64), EVENTS: ""}[layout]
     assert name.claim == claim_key(layout.table, generation, number, start)
     assert parse_claim(name.claim) == (layout.table, generation, number, start)
 

@@ -59,17 +59,12 @@ _decode_row = msgspec.json.Decoder(_Row).decode
 
 
 class Frame(NamedTuple):
-    """One frame, normalised. ``message`` is what an error frame says; ``rows`` counts trades and dead letters together."""
+    """One frame, normalised. ``message`` is what an error frame says."""
 
     kind: Literal["trade", "ping", "error", "malformed"]
     trades: list[Trade]
     dead_letters: list[DeadLetter]
     message: str = ""
-
-    @property
-    def rows(self) -> int:
-        """Rows of the frame, taken or not."""
-        return len(self.trades) + len(self.dead_letters)
 
 
 class _AbsurdRowError(Exception):
@@ -84,7 +79,7 @@ class Normaliser:
     """
 
     def __init__(self, source: str, *, drop_repeated_frames: bool = False, first_at: int | None = None) -> None:
-        self.source = source
+        self._source = source
         self._first_at = first_at
         self._shift = 0
         self.symbols: set[str] = set()
@@ -137,7 +132,7 @@ class Normaliser:
     def _trades(self, rows: list[_Row], ts_recv: int) -> list[Trade]:
         """The trades of rows that are all good, or _AbsurdRowError with nothing counted."""
         latest = ts_recv + LATEST_AHEAD
-        shift, token, source, number = self._shift, self.token, self.source, self.rows
+        shift, token, source, number = self._shift, self.token, self._source, self.rows
         symbols, updates = self.symbols, self._updates
         trades = []
         for row in rows:
@@ -189,7 +184,7 @@ class Normaliser:
         return Frame("trade", trades, dead)
 
     def _dead(self, raw: str | bytes, reason: str, ts_recv: int, origin: str) -> DeadLetter:
-        made = dead_letter(reason, raw, ts_recv=ts_recv, source=self.source, origin=origin, id=f"{self.token}-{self.rows:08d}")
+        made = dead_letter(reason, raw, ts_recv=ts_recv, source=self._source, origin=origin, id=f"{self.token}-{self.rows:08d}")
         self.rows += 1
         return made
 

@@ -27,6 +27,7 @@ COVERED_EVERY = 10.0
 """Seconds between two ``covered`` events of a connection."""
 KAFKA_LATE = 30.0
 """Seconds without an acknowledgement, though messages wait, that the health port tells as a trouble."""
+STOPPED_EARLY = "stopped before Kafka answered: nothing was produced"
 LEAVE_WITHIN = 8.0
 """Seconds from the signal to stop until the process has left, flushed."""
 
@@ -39,7 +40,8 @@ def produce_live(settings: Settings, role: Role, *, seconds: float | None = None
     """
     symbols = require(settings, "symbols")
     feed_token(settings)
-    _wait_for_kafka(settings)
+    if not _wait_for_kafka(settings, role):
+        return STOPPED_EARLY
     pipeline = _Pipeline(settings, symbols, role)
     timer = threading.Timer(seconds, role.stop.set) if seconds is not None else None
     if timer is not None:
@@ -56,7 +58,8 @@ def produce_replay(
     settings: Settings, role: Role, path: str, *, speed: float | None = None, retime: bool = False, seconds: float | None = None
 ) -> str:
     """Replay ``path`` into Kafka, for at most ``seconds``; what was done, in words. StockctlError if not all is delivered."""
-    _wait_for_kafka(settings)
+    if not _wait_for_kafka(settings, role):
+        return STOPPED_EARLY
     role.health = lambda: None
     deadline = None if seconds is None else time.monotonic() + seconds
     replay = Replay(settings, path, role.stop, speed=speed, retime=retime)
@@ -68,17 +71,20 @@ def produce_replay(
     )
 
 
-def _wait_for_kafka(settings: Settings) -> None:
+def _wait_for_kafka(settings: Settings, role: Role) -> bool:
+    """Whether Kafka is there, with the topics that it needs; False if the signal to stop came first."""
     admin = Admin(settings)
-    admin.wait(say=log.warning)
+    admin.wait(say=log.warning, stop=role.stop)
+    if role.stop.is_set():
+        return False
     check_topics(settings, admin)
+    return True
 
 
 class _Pipeline:
     """The live way: session → normaliser → Kafka, with coverage told beside it."""
 
     def __init__(self, settings: Settings, symbols: list[str], role: Role) -> None:
-        self._role = role
         # For ever: while Kafka is away rows wait until the buffer is full, and after that the newest are dropped.
         self._publisher = Publisher(settings, delivery_timeout=0)
         self._spool = EventSpool(settings, self._publisher)

@@ -19,22 +19,22 @@ log = logging.getLogger("stockctl.produce")
 class Stretch:
     """The messages received for a while from ``since`` (ms UTC) on, and how many of them Kafka has acknowledged or lost."""
 
-    __slots__ = ("acknowledged", "lost", "on_delivery", "sent", "since")
+    __slots__ = ("_failed", "acknowledged", "lost", "sent", "since")
 
     def __init__(self, since: int, failed: Callable[[KafkaError], None]) -> None:
         self.since = since
         self.sent = 0
         self.acknowledged = 0
         self.lost = 0
+        self._failed = failed
 
-        def on_delivery(error: KafkaError | None, _message: Message) -> None:
-            if error is None:
-                self.acknowledged += 1
-            else:
-                self.lost += 1
-                failed(error)
-
-        self.on_delivery = on_delivery
+    def on_delivery(self, error: KafkaError | None, _message: Message) -> None:
+        """Take in the fate of one message."""
+        if error is None:
+            self.acknowledged += 1
+        else:
+            self.lost += 1
+            self._failed(error)
 
     @property
     def outstanding(self) -> int:
@@ -53,7 +53,6 @@ class Publisher:
         self, settings: Settings, *, patient: Callable[[], bool] = lambda: False, delivery_timeout: float = 120
     ) -> None:
         """``delivery_timeout`` in seconds: a message not acknowledged by then is lost; 0 waits for ever."""
-        self._settings = settings
         self._patient = patient
         self._trades_topic = settings.topics.trades.name
         self._dead_letters_topic = settings.topics.dead_letters.name

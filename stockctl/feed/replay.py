@@ -34,8 +34,8 @@ log = logging.getLogger("stockctl.produce")
 SOURCE = "replay"
 QUIET = 15 * 60_000
 """A capture without any trade for this many ms has a gap there."""
-_UNREADABLE: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error)
-"""What a file raises that is absent, no gzip, or cut short."""
+_ENDS: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, StockctlError)
+"""What ends a replay too early: a file that is absent, no gzip or cut short; a Kafka that refuses."""
 _TIME = re.compile(rb'"t":\s*(\d{1,15})')
 
 
@@ -91,7 +91,7 @@ class Replay:
                         break
                     self._take(line, stretch)
                     tick()
-        except _UNREADABLE as error:
+        except _ENDS as error:
             broken = error
         while stretch.outstanding and not (self._stop.is_set() or self.publisher.undelivered):
             self.publisher.poll(0.1)

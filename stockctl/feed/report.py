@@ -84,7 +84,7 @@ class Report:
             "reconnects": self._reconnects,
             "dead letters": self._publisher.dead_letters,
             "repeated frames": self._normaliser.repeated_frames,
-            "rows dropped, buffer full": self._publisher.dropped,
+            "rows dropped on a full buffer": self._publisher.dropped,
             "messages undelivered": self._publisher.undelivered,
             "feed events waiting": self._waiting,
         }

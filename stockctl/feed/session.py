@@ -178,7 +178,7 @@ class FeedSession:
                 connection.subscribe(symbol)
             at = now_ms()
             self._watch.connected(at)
-            log.info("connected to %s: subscribed to %d symbols", self._finnhub.url, len(self._symbols))
+            log.info("connected to %s, symbols subscribed: %d", self._finnhub.url, len(self._symbols))
             yield self._event("subscribed", (at, at), self._symbols, "")
             yield from self._listen(connection)
         except FeedLostError as error:

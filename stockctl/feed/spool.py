@@ -38,9 +38,7 @@ class EventSpool:
         try:
             self._files = _take_files(folder)
         except OSError as error:
-            raise StockctlError(
-                f"cannot keep feed events in {folder}: {error.strerror}", hint="make it writable, or set state_dir"
-            ) from error
+            raise _unusable(folder, error) from error
         self._own = self._files[-1]
         self.waiting = sum(sum(1 for _ in file) for file in self._files)
         """Events not acknowledged yet."""
@@ -51,10 +49,13 @@ class EventSpool:
 
     def write(self, event: FeedEvent) -> None:
         """Put ``event`` on the disk, and send it as soon as those before it are acknowledged."""
-        self._own.seek(0, os.SEEK_END)
-        self._own.write(encode(event) + b"\n")
-        self._own.flush()
-        os.fsync(self._own.fileno())
+        try:
+            self._own.seek(0, os.SEEK_END)
+            self._own.write(encode(event) + b"\n")
+            self._own.flush()
+            os.fsync(self._own.fileno())
+        except OSError as error:
+            raise _unusable(Path(self._own.name).parent, error) from error
         self.waiting += 1
         self.pump()
 
@@ -124,6 +125,10 @@ class EventSpool:
             file.close()
             self._files.pop(0)
         self._position = 0
+
+
+def _unusable(folder: Path, error: OSError) -> StockctlError:
+    return StockctlError(f"cannot keep feed events in {folder}: {error.strerror}", hint="make it writable, or set state_dir")
 
 
 def _take_files(folder: Path) -> list[BinaryIO]:

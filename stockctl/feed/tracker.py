@@ -99,7 +99,7 @@ class Tracker:
         self._closed.append((stretch, until, subscription))
 
     def _event(self, since: int, until: int, subscription: _Subscription) -> FeedEvent:
-        reason = f"after {self._lost} lost messages" if self._lost else ""
+        reason = f"messages lost: {self._lost}" if self._lost else ""
         self._lost = 0
         self._made += 1
         return feed_event(

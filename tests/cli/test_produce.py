@@ -87,8 +87,8 @@ def test_an_absent_broker_exits_5_after_a_wait_that_says_what_it_waits_for(comma
 def test_symbols_on_the_command_line_stand_for_the_setting(command: Command, topics: Settings) -> None:
     with Simulator(rate=200) as sim:
         command.environment |= {"STOCKCTL_FINNHUB__URL": sim.url, "STOCKCTL_SYMBOLS": "MSFT"}
-        command.run("produce", "TSLA", "NVDA", "--for", "3s")
-    assert {trade["symbol"] for trade in trades(topics)} == {"TSLA", "NVDA"}
+        command.run("produce", "TSLA,AMZN", "NVDA", "--for", "3s")
+    assert {trade["symbol"] for trade in trades(topics)} == {"TSLA", "AMZN", "NVDA"}
 
 
 def test_logs_can_be_json_lines(command: Command, topics: Settings) -> None:

@@ -100,13 +100,13 @@ def test_a_gap_says_what_the_feed_said() -> None:
         event("disconnected", 10, 26, reason="feed silent"),
         event("connected", 27, 30),
         event("covered", 30, 40),
-        event("covered", 50, 60, reason="after 7 lost messages"),
+        event("covered", 50, 60, reason="messages lost: 7"),
         event("disconnected", 70, 71, "X:Z", reason="stopped"),
     ]
     assert coverage(events, ["X:Y"], 0, 80)["X:Y"] == Coverage(
         expected=[(0, 80)],
         covered=[(0, 10), (30, 40), (50, 60)],
-        gaps=[Gap(10, 30, "feed silent"), Gap(40, 50, "after 7 lost messages"), Gap(60, 80, "")],
+        gaps=[Gap(10, 30, "feed silent"), Gap(40, 50, "messages lost: 7"), Gap(60, 80, "")],
     )
 
 

@@ -96,7 +96,7 @@ def test_the_stretch_of_a_lost_message_is_a_gap_and_the_next_span_says_why() -> 
     events = list(feed.tracker.covered())
     assert [(event.span_start, event.span_end, event.reason) for event in events] == [
         (0, 1_500, ""),
-        (2_500, 4_500, "after 1 lost messages"),
+        (2_500, 4_500, "messages lost: 1"),
     ]
     assert len({event.id for event in events}) == 2
 

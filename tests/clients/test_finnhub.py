@@ -89,6 +89,26 @@ def test_sending_on_a_lost_connection_is_an_error_of_ours(sim: Simulator, connec
         subscribe_on_and_on()
 
 
+def test_a_key_that_the_server_says_back_is_told_to_nobody() -> None:
+    goodbye = (1008).to_bytes(2, "big") + f"key {KEY} is unknown".encode()
+    connection = FeedConnection(settings(handshaken(bytes([0x88, len(goodbye)]) + goodbye)))
+    with pytest.raises(FeedLostError, match=r"closed with 1008 key \*\*\*\* is unknown"):
+        connection.receive(5)
+    connection.close()
+
+
+def test_a_redirect_that_holds_the_key_is_told_without_it() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with listener, listener.accept()[0] as client:
+            query = client.recv(65_536).split()[1].decode()
+            client.sendall(f"HTTP/1.1 302 Found\r\nLocation: http://elsewhere{query}\r\n\r\n".encode())
+
+    threading.Thread(target=serve, daemon=True).start()
+    assert "elsewhere/?token=****" in str(failure(f"ws://127.0.0.1:{listener.getsockname()[1]}"))
+
+
 def handshaken(*pieces: bytes) -> str:
     """The address of a server that takes one WebSocket, sends the first piece, and each other one when it is sent something."""
     import base64

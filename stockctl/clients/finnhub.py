@@ -81,7 +81,7 @@ class FeedConnection:
         except (websocket.WebSocketException, OSError) as error:
             lost = self._words(error)
         if lost is None and opcode == websocket.ABNF.OPCODE_CLOSE:
-            lost = self._scrubbed(_close_words(frame.data))
+            lost = self.scrubbed(_close_words(frame.data))
         if lost is not None:
             raise FeedLostError(f"the feed at {self._where} ended the connection: {lost}")
         return bytes(frame.data) if opcode in (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY) else b""
@@ -103,9 +103,10 @@ class FeedConnection:
 
     def _words(self, error: Exception) -> str:
         text = (error.strerror if isinstance(error, OSError) else None) or str(error).rstrip(".") or type(error).__name__
-        return self._scrubbed(text)
+        return self.scrubbed(text)
 
-    def _scrubbed(self, text: str) -> str:
+    def scrubbed(self, text: str) -> str:
+        """``text`` without the key."""
         for secret in (self._token, quote(self._token, safe="")):
             text = text.replace(secret, "****")
         return text

@@ -206,7 +206,7 @@ class FeedSession:
                 received = Received(self._normaliser.frame(text, now) if text else _PROTOCOL_PING, now)
                 self._say(self._watch.frame(received.frame, now))
                 if received.frame.kind == "error":
-                    yield from self._refusal(received.frame.message, now)
+                    yield from self._refusal(connection.scrubbed(received.frame.message), now)
             elif moment - heard > self._finnhub.silence_timeout:
                 silence = f"feed silent: no frame for {format_duration(moment - heard)}, pings included"
                 yield self._event("silent", (self._last_frame + 1, now), self._symbols, silence)

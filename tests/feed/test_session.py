@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import threading
@@ -234,6 +235,8 @@ def test_no_error_and_no_log_line_holds_the_key(sim: Simulator, caplog: pytest.L
         listener = Listener(sim.url, token=key)
         sim.refuse(429)
         listener.connected()
+        sim.send_raw(json.dumps({"type": "error", "msg": f"the key {key} is in use"}))
+        listener.until(lambda: "is in use" in caplog.text)
         sim.drop()
         listener.until(lambda: "disconnected" in listener.kinds)
         listener.leave()

@@ -1,18 +1,16 @@
-"""Reading the lake: which objects count, their files on this machine, and DuckDB over them.
+"""Reading the lake: which objects count, their files on this machine, and what people ask of them.
 
-An object counts only if its claim exists and names it. Objects and claims never change, so both are kept on disk when they come
-from S3 (``stockctl.lake.cache``). DuckDB reads the files with explicit columns: nothing is inferred.
+An object counts only if its claim exists and names it. Of a compacted date the Parquet objects of its newest manifest are read,
+and the raw objects of claims that this doesn't hold; below the floor, nothing. None of it changes once it is written, so it is
+kept on disk when it comes from S3 (``stockctl.lake.cache``).
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import date
-from functools import reduce
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -20,13 +18,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from zoneinfo import ZoneInfo
 
 import duckdb
+import msgspec
 
-from stockctl.clients.store import AbsentError, open_store
+from stockctl.clients.store import AbsentError, Store, open_store
 from stockctl.errors import StockctlError, UnhealthyError
 from stockctl.lake.batch import decompress
 from stockctl.lake.cache import LocalFiles
 from stockctl.lake.claims import Claim, ClaimedObject, decode_claim, read_claim
-from stockctl.lake.layout import SUFFIXES, ObjectName, Table, date_folder, log_folder, parse_claim, parse_object, parts_of
+from stockctl.lake.duck import COLUMNS, duck, scan
+from stockctl.lake.floor import read_floor
+from stockctl.lake.layout import ObjectName, Table, date_folder, log_folder, parse_claim, parse_object, parts_of
+from stockctl.lake.manifest import Manifest, ParquetObject, decode_manifest, newest_manifests
 from stockctl.sessions import parse_moment, trade_date
 from stockctl.settings import Settings, load
 
@@ -35,48 +37,29 @@ if TYPE_CHECKING:
 
 _WORKERS = 16
 _DAY = 86_400_000
-COLUMNS: dict[str, dict[str, str]] = {
-    "trades": {
-        "id": "VARCHAR",
-        "symbol": "VARCHAR",
-        "price": "DOUBLE",
-        "volume": "DOUBLE",
-        "ts_event": "BIGINT",
-        "ts_recv": "BIGINT",
-        "conditions": "VARCHAR",
-        "updates": "VARCHAR",
-        "source": "VARCHAR",
-    },
-    "feed_events": {
-        "id": "VARCHAR",
-        "kind": "VARCHAR",
-        "span_start": "BIGINT",
-        "span_end": "BIGINT",
-        "symbols": "VARCHAR",
-        "reason": "VARCHAR",
-        "connection": "VARCHAR",
-        "ts_recv": "BIGINT",
-        "source": "VARCHAR",
-    },
-}
-"""Each table's columns with their DuckDB types: the fields of ``stockctl.records``."""
 
 
 class Found(NamedTuple):
-    """One claimed object that is there: what its key and its claim say of it."""
+    """One object that counts: what its claim, or its manifest, says of it; ``name`` is what a raw object's key says."""
 
-    name: ObjectName
-    claimed: ClaimedObject
+    trade_date: date
+    claimed: ClaimedObject | ParquetObject
+    name: ObjectName | None = None
 
 
 class Lake:
-    """The lake of ``settings`` for reading; a context, within which the files it hands out stay."""
+    """The lake of ``settings`` for reading; a context, within which the files it hands out stay.
 
-    def __init__(self, settings: Settings) -> None:
+    It lists each folder once: one question sees one state of the lake.
+    """
+
+    def __init__(self, settings: Settings, store: Store | None = None) -> None:
         self.settings = settings
         self.zone = ZoneInfo(settings.lake.timezone)
-        self._store = open_store(settings)
-        self._files = LocalFiles(self._store, settings)
+        self.store = store or open_store(settings)
+        self._files = LocalFiles(self.store, settings)
+        self._parts: dict[str, list[str]] = {}
+        self._keys: dict[str, list[str]] = {}
 
     def __enter__(self) -> Self:
         self._files.__enter__()
@@ -85,10 +68,19 @@ class Lake:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._files.__exit__(kind, error, trace)
 
+    @cached_property
+    def _floor(self) -> date | None:
+        return read_floor(self.store)
+
+    @cached_property
+    def _newest_manifests(self) -> dict[date, str]:
+        return newest_manifests(self.store)
+
     def dates(self, table: Table = "trades") -> list[date]:
-        """The dates that have a folder in ``table``, in order."""
-        names = self._store.folders(table)
-        return [date.fromisoformat(name.removeprefix("trade_date=")) for name in names if name.startswith("trade_date=")]
+        """The dates that have a folder in ``table``, in order, from the floor on."""
+        names = self.store.folders(table)
+        days = [date.fromisoformat(name.removeprefix("trade_date=")) for name in names if name.startswith("trade_date=")]
+        return [day for day in days if self._floor is None or day >= self._floor]
 
     def find(
         self,
@@ -97,69 +89,111 @@ class Lake:
         symbols: Iterable[str] | None = None,
         since: int | None = None,
         until: int | None = None,
+        exact: bool = False,
     ) -> list[Found]:
-        """The claimed objects that may hold records of ``symbols`` in ``[since, until)`` (ms UTC); None is no bound."""
+        """The objects that may hold records of ``symbols`` in ``[since, until)`` (ms UTC); None is no bound.
+
+        ``exact`` looks into the objects that symbols share by bucket: those that hold none of ``symbols`` are left out, the
+        others come with the time span of these symbols alone.
+        """
         first = None if since is None else trade_date(since, self.zone)
         last = None if until is None else trade_date(until - 1, self.zone)
         days = [day for day in self.dates(table) if (first is None or first <= day) and (last is None or day <= last)]
-        wanted = None if symbols is None or table != "trades" else list(symbols)
-        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="list") as pool:
-            folders = [folder for found in pool.map(lambda day: self._folders(table, day, wanted), days) for folder in found]
-            listed = pool.map(lambda folder: [item.key for item in self._store.objects(folder)], folders)
-            names = {key: name for keys in listed for key in keys if (name := parse_object(key)) is not None}
-        claimed = {item.key: item for claim in self._claims({name.claim for name in names.values()}) for item in claim.objects}
+        wanted = None if symbols is None or table != "trades" else set(symbols)
+        manifests = self.manifests(days) if table == "trades" else {}
+        raw = self.unheld(self.objects(table, days, wanted), manifests)
+        if exact and wanted is not None:
+            raw = self._exact(raw, wanted)
+        held = [Found(day, item) for day, manifest in manifests.items() for item in manifest.objects_of(wanted)]
         return [
-            Found(name, item)
-            for key, name in names.items()
-            if (item := claimed.get(key)) is not None
-            and (since is None or item.ts_max >= since)
-            and (until is None or item.ts_min < until)
+            item
+            for item in raw + held
+            if (since is None or item.claimed.ts_max >= since) and (until is None or item.claimed.ts_min < until)
         ]
 
-    def _folders(self, table: Table, day: date, symbols: list[str] | None) -> list[str]:
+    def objects(self, table: Table, days: Iterable[date], symbols: Collection[str] | None) -> dict[str, ObjectName]:
+        """The raw objects in the folders of ``days`` that may hold records of ``symbols``, claimed or not."""
+        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="list") as pool:
+            folders = [folder for found in pool.map(lambda day: self._folders(table, day, symbols), days) for folder in found]
+            return {key: name for keys in pool.map(self._keys_in, folders) for key in keys if (name := parse_object(key))}
+
+    def _folders(self, table: Table, day: date, symbols: Collection[str] | None) -> list[str]:
         """The folders of one date that may hold records of ``symbols``."""
         folder = date_folder(table, day)
         if symbols is None:
             return [folder]
-        parts = self._store.folders(folder)
+        if folder not in self._parts:
+            self._parts[folder] = self.store.folders(folder)
+        parts = self._parts[folder]
         return [f"{folder}/{part}" for part in sorted(set().union(*(parts_of(symbol, parts) for symbol in symbols)))]
 
-    def _claims(self, keys: Iterable[str]) -> list[Claim]:
+    def _keys_in(self, folder: str) -> list[str]:
+        if folder not in self._keys:
+            self._keys[folder] = [item.key for item in self.store.objects(folder)]
+        return self._keys[folder]
+
+    def unheld(self, names: dict[str, ObjectName], manifests: dict[date, Manifest]) -> list[Found]:
+        """Those of the raw objects that count beside ``manifests``: named by a claim that its date's manifest doesn't hold."""
+        held = {day: manifest.claims for day, manifest in manifests.items()}
+        names = {key: name for key, name in names.items() if name.claim not in held.get(name.trade_date, ())}
+        claimed = {item.key: item for claim in self.claims({name.claim for name in names.values()}) for item in claim.objects}
+        return [Found(name.trade_date, claimed[key], name) for key, name in names.items() if key in claimed]
+
+    def claims(self, keys: Iterable[str]) -> list[Claim]:
+        """The claims at ``keys``, those that are there."""
         return [decode_claim(path.read_bytes(), key) for key, path in self._files.paths(keys).items()]
 
-    def files(self, found: Iterable[Found]) -> list[Path]:
-        """The objects' files on this machine; fetched ones are compared with their claims' hashes."""
+    def manifests(self, days: Iterable[date]) -> dict[date, Manifest]:
+        """The newest manifest of each of ``days`` that was compacted."""
+        keys = [self._newest_manifests[day] for day in days if day in self._newest_manifests]
+        found = [decode_manifest(path.read_bytes(), key) for key, path in self._files.paths(keys).items()]
+        return {manifest.trade_date: manifest for manifest in found}
+
+    def _exact(self, found: list[Found], symbols: Collection[str]) -> list[Found]:
+        shared = [item for item in found if item.name is not None and item.name.part.startswith("bucket=")]
+        if not shared:
+            return found
+        paths = self.files(shared)
+        with duck() as connection:
+            rows = scan(connection, "trades", paths.values()).filter(_among("symbol", symbols))
+            spans = rows.aggregate("filename, min(ts_event), max(ts_event)").fetchall()
+        keys = {str(path): key for key, path in paths.items()}
+        narrow = {keys[file]: (first, last) for file, first, last in spans}
+        own = [
+            item._replace(claimed=msgspec.structs.replace(item.claimed, ts_min=narrow[key][0], ts_max=narrow[key][1]))
+            for item in shared
+            if (key := item.claimed.key) in narrow
+        ]
+        return [item for item in found if item.claimed.key not in paths] + own
+
+    def files(self, found: Iterable[Found]) -> dict[str, Path]:
+        """The objects' files on this machine by key; fetched ones are compared with what their claims and manifests say."""
         claimed = {item.claimed.key: item.claimed for item in found}
-
-        def check(key: str, data: bytes) -> None:
-            if sha256(decompress(data, key)).hexdigest() != claimed[key].sha256:
-                raise UnhealthyError(f"the object {key} is not what its claim says", hint="`stockctl lake verify --deep`")
-
-        paths = self._files.paths(claimed, check)
+        paths = self._files.paths(claimed, lambda key, data: check(claimed[key], data))
         if missing := claimed.keys() - paths.keys():
             raise StockctlError(f"the object {min(missing)} was deleted while it was read", hint="ask again")
-        return list(paths.values())
+        return paths
 
-    def through(self, symbol: str, found: Iterable[Found]) -> int | None:
-        """Receipt time in ms up to which all trades of ``symbol`` are in the lake: that of the newest record stored.
+    def through(self, symbol: str, found: Collection[Found]) -> int | None:
+        """Receipt time in ms up to which all trades of ``symbol`` are in the lake: that of its partition's newest record.
 
-        ``found`` are the symbol's objects. None if there are none: then nothing tells which partition it is in.
+        ``found`` are the symbol's objects. None if there are none: then nothing tells which partition it is in. Buckets may
+        leave several partitions open: then it is the time that all of them have reached.
         """
-        newest: dict[int, ObjectName] = {}
-        names = [item.name for item in found if parts_of(symbol, [item.name.part])]
-        last_date = max((name.trade_date for name in names), default=None)
-        for name in names:
-            known = newest.get(name.partition, name)
-            if name.trade_date == last_date and (name.generation, name.start) >= (known.generation, known.start):
-                newest[name.partition] = name
-        # A bucket holds symbols of several partitions, and does not tell which is whose.
+        day = max((item.trade_date for item in found), default=None)
+        if day is None:
+            return None
+        names = [item.name for item in found if item.trade_date == day and item.name is not None]
+        if any(item.trade_date == day and item.name is None for item in found):
+            names += self.objects("trades", [day], [symbol]).values()
+        newest = {name.partition: name for name in sorted(names, key=lambda name: (name.generation, name.start))}
         return min((self._stored_through(symbol, name) for name in newest.values()), default=None)
 
     def _stored_through(self, symbol: str, name: ObjectName) -> int:
         """As ``through``, of the partition of the object ``name``."""
         folder = log_folder(name.table, name.generation, name.partition)
-        later = [item.key for item in self._store.objects(folder, after=name.claim) if parse_claim(item.key)]
-        claims = (read_claim(self._store, key) for key in [*reversed(later), name.claim])
+        later = [item.key for item in self.store.objects(folder, after=name.claim) if parse_claim(item.key)]
+        claims = (read_claim(self.store, key) for key in [*reversed(later), name.claim])
         claim, last = next((claim, claim.last) for claim in claims if claim.last is not None)
         # The newest claim stands before its objects do: what is not there yet bounds what can be told.
         absent = [item.ts_min for item in claim.objects if self._lacks(item.key, symbol)]
@@ -171,7 +205,7 @@ class Lake:
         if name is None or not parts_of(symbol, [name.part]):
             return False
         try:
-            self._store.size(key)
+            self.store.size(key)
         except AbsentError:
             return True
         return False
@@ -183,52 +217,20 @@ class Lake:
 
         It has the columns of ``COLUMNS`` and ``trade_date``. Answers with the files that it reads: they must stay as long.
         """
-        columns = COLUMNS[table]
-        paths = self.files(found)
-        alike: dict[tuple[str, str], list[str]] = {}
-        for path in paths:
-            # DuckDB scans files together only if they are compressed alike and have the same partition keys.
-            compression = next(name for name, suffix in SUFFIXES.items() if path.name.endswith(suffix))
-            alike.setdefault((compression, path.parent.name.partition("=")[0]), []).append(str(path))
-        scans = [
-            connection.read_json(
-                chosen,  # type: ignore[arg-type]  # the stubs know one path only
-                columns=columns,
-                format="newline_delimited",
-                compression=compression,  # type: ignore[arg-type]  # "gzip" or "zstd"
-                hive_partitioning=True,
-                hive_types={"trade_date": "DATE"},
-            ).select(*columns, "trade_date")
-            for (compression, _), chosen in alike.items()
-        ]
-        rows = reduce(lambda one, other: one.union(other), scans) if scans else _nothing(connection, columns)
-        rows.create_view(name or table)
-        return paths
+        paths = self.files(found).values()
+        scan(connection, table, paths).select(*COLUMNS[table], "trade_date").create_view(name or table)
+        return list(paths)
 
 
-def _nothing(connection: duckdb.DuckDBPyConnection, columns: dict[str, str]) -> duckdb.DuckDBPyRelation:
-    kinds = columns | {"trade_date": "DATE"}
-    nulls = (duckdb.ConstantExpression(None).cast(kind).alias(name) for name, kind in kinds.items())
-    return connection.sql("SELECT 1").select(*nulls).filter("false")
+def _among(column: str, values: Iterable[str]) -> duckdb.Expression:
+    return duckdb.ColumnExpression(column).isin(*map(duckdb.ConstantExpression, values))
 
 
-@contextmanager
-def duck() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB of our own, in memory: integers divide as in Redshift, nothing is fetched or installed."""
-    with duckdb.connect(
-        config={
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "temp_directory": str(Path(tempfile.gettempdir()) / f"stockctl-{os.getpid()}"),
-        }
-    ) as connection:
-        connection.execute("SET integer_division = true")
-        try:
-            yield connection
-        except (duckdb.IOException, duckdb.InvalidInputException) as error:
-            raise StockctlError(
-                f"the lake's files cannot be read: {error}", hint="`stockctl lake verify --deep` names damaged objects"
-            ) from error
+def check(claimed: ClaimedObject | ParquetObject, data: bytes) -> None:
+    """Compare an object's bytes with the hash in its claim or manifest. UnhealthyError if they differ."""
+    content = data if isinstance(claimed, ParquetObject) else decompress(data, claimed.key)
+    if sha256(content).hexdigest() != claimed.sha256:
+        raise UnhealthyError(f"the object {claimed.key} is not what its claim says", hint="`stockctl lake verify --deep`")
 
 
 def events(lake: Lake, since: int | None = None, until: int | None = None) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from stockctl.errors import UsageError
-from stockctl.lake.reading import Lake, duck, events
+from stockctl.lake.duck import duck
+from stockctl.lake.reading import Lake, events
 from stockctl.metrics import sql
 from stockctl.metrics.gaps import heard_symbols, stretches
 from stockctl.metrics.relations import condition_codes, provide

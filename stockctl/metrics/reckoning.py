@@ -12,7 +12,8 @@ import duckdb
 
 from stockctl.feed.coverage import Span as Stretch
 from stockctl.feed.coverage import intersect, length, merge, session_time
-from stockctl.lake.reading import Found, Lake, duck, events
+from stockctl.lake.duck import duck
+from stockctl.lake.reading import Found, Lake, events
 from stockctl.metrics import sql
 from stockctl.metrics.gaps import lag_ms
 from stockctl.metrics.policy import NO_VOLUME, reasons
@@ -88,7 +89,7 @@ class Reckoning:
         return [], []
 
     def _find(self, symbol: str, since: int | None, until: int | None) -> list[Found]:
-        return self._lake.find("trades", symbols=[symbol], since=since, until=until)
+        return self._lake.find("trades", symbols=[symbol], since=since, until=until, exact=True)
 
     def _place(self, found: Iterable[Found]) -> None:
         self.provide("pieces", [row for span in self.spans for row in pieces(span, self.question)])

@@ -238,7 +238,7 @@ def test_files_in_use_are_not_trimmed_by_another_question(s3_settings: Settings)
     lay(s3_settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
     tiny = s3_settings.model_copy(update={"lake": s3_settings.lake.model_copy(update={"cache_max_bytes": 0})})
     with Lake(tiny) as lake:
-        (path,) = lake.files(lake.find("trades"))
+        (path,) = lake.files(lake.find("trades")).values()
         assert prices(tiny) == [1.0]
         assert path.exists()
     assert not cached(tiny)

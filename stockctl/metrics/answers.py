@@ -74,11 +74,12 @@ def answer(reckoning: Reckoning, found: Iterable[Row], columns: Sequence[str], t
 
 
 def _beside(question: Question, span: Span, context: Context) -> Row:
+    by = sorted(context.left_out_by.items(), key=lambda item: (-item[1], item[0]))
     return {
         "policy": question.policy,
         "session": span.session,
         "left_out": context.left_out,
-        "left_out_by": "; ".join(f"{why}: {count}" for why, count in context.left_out_by.most_common()) or None,
+        "left_out_by": "; ".join(f"{why}: {count}" for why, count in by) or None,
         "coverage": context.coverage,
         "through": time_of(context.through, question.zone),
         "feed": "; ".join(_FEEDS.get(source, source) for source in sorted(context.sources)) or None,

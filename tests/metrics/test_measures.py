@@ -1,0 +1,315 @@
+"""Known answers: published figures, and small cases worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import date
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pytest
+
+import stockctl
+from stockctl.errors import UsageError
+from stockctl.metrics import measures
+from stockctl.metrics.answers import Answer
+from stockctl.metrics.spans import Question
+from stockctl.records import Trade
+from stockctl.settings import Settings
+from tests.lakes import at, covered, lay, trade
+
+OPEN = at("2026-11-23 09:30")
+
+
+def series(prices: list[float], *, start: int = OPEN, step: int = 1000, symbol: str = "AAPL") -> list[Trade]:
+    """A trade of 100 each ``step`` ms."""
+    return [trade(symbol, start + number * step, price) for number, price in enumerate(prices)]
+
+
+def question(settings: Settings, *symbols: str, now: int = OPEN + 40_000_000, **named: Any) -> Question:
+    """A question asked in the evening of 2026-11-23."""
+    return replace(measures.question(settings, symbols or ("AAPL",), **named), now=now)
+
+
+def figures(answer: Answer, *names: str) -> list[tuple[Any, ...]]:
+    """These columns of the answer's rows."""
+    return [tuple(row[name] for name in names) for row in answer.rows]
+
+
+@pytest.mark.parametrize(
+    ("trades", "expected"),
+    [
+        # fincyclopedia.net, "VWAP calculation"
+        ([(50.0, 1000.0), (51.5, 500.0)], 50.5),
+        # pocketsense.com, "How to Calculate the Volume-Weighted Average Price"
+        ([(56.0, 100.0), (58.0, 400.0), (55.0, 200.0)], 39_800 / 700),
+    ],
+)
+def test_vwap_of_published_examples(lake_settings: Settings, trades: list[tuple[float, float]], expected: float) -> None:
+    """The worked examples of two textbooks come out."""
+    lay(lake_settings, [trade("AAPL", OPEN + i, price, volume) for i, (price, volume) in enumerate(trades)])
+    answer = measures.vwap(lake_settings, question(lake_settings))
+    assert figures(answer, "vwap", "volume") == [(pytest.approx(expected, rel=1e-12), sum(volume for _, volume in trades))]
+
+
+@pytest.mark.parametrize(
+    ("prices", "expected", "digits"),
+    [
+        # The classic series of the article "Standard deviation" in Wikipedia: sample deviation sqrt(32 / 7).
+        ([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0], math.sqrt(32 / 7), 1e-12),
+        # NIST's Statistical Reference Datasets, certified values: NumAcc1, NumAcc2, NumAcc3, NumAcc4. The last two lie so far
+        # from zero that the doubles nearest to their values keep only so many digits of the deviation.
+        ([10_000_001.0, 10_000_003.0, 10_000_002.0], 1.0, 1e-12),
+        ([1.2, *[1.1, 1.3] * 500], 0.1, 1e-12),
+        ([1_000_000.2, *[1_000_000.1, 1_000_000.3] * 500], 0.1, 1e-8),
+        ([10_000_000.2, *[10_000_000.1, 10_000_000.3] * 500], 0.1, 1e-7),
+    ],
+)
+@pytest.mark.parametrize("by_time", [False, True])
+def test_deviation_of_published_series(
+    lake_settings: Settings, prices: list[float], expected: float, digits: float, by_time: bool
+) -> None:
+    """Textbook's and NIST's sample deviations come out, of a window of trades and of one of time."""
+    lay(lake_settings, series(prices))
+    window = measures.Window(None, 7_200_000) if by_time else measures.Window(5000)
+    answer = measures.volatility(lake_settings, question(lake_settings), window)
+    assert figures(answer, "volatility", "trades") == [(pytest.approx(expected, rel=digits), len(prices))]
+
+
+def test_returns_of_a_published_example(lake_settings: Settings) -> None:
+    """The closing prices 10.00, 9.50, 9.75, 9.25 of a CFA course: deviation of log returns 4.5 %, annualised by our grid."""
+    lay(lake_settings, series([10.0, 9.5, 9.75, 9.25], step=60_000))
+    lay(lake_settings, [covered("AAPL", OPEN, OPEN + 180_001)], table="feed_events")
+    moves = [math.log(later / earlier) for earlier, later in pairwise([10.0, 9.5, 9.75, 9.25])]
+    mean = sum(moves) / 3
+    exact = math.sqrt(sum((move - mean) ** 2 for move in moves) / 2)
+    (row,) = measures.returns(lake_settings, question(lake_settings)).rows
+    assert row["deviation"] == pytest.approx(0.045, abs=0.0005)
+    assert row["deviation"] == pytest.approx(exact, rel=1e-12)
+    assert (row["volatility"], row["returns"]) == (pytest.approx(exact * math.sqrt(252 * 390), rel=1e-12), 3)
+
+
+def test_windows_of_equal_prices_have_no_deviation(lake_settings: Settings) -> None:
+    """Exactly 0, however large the price and however many the steps."""
+    lay(lake_settings, series([190_000.07] + [123_456.78] * 50))
+    for window in (measures.Window(20), measures.Window(None, 20_000)):
+        answer = measures.volatility(lake_settings, question(lake_settings, every="5s"), window)
+        assert figures(answer, "volatility")[-1] == (0.0,)
+
+
+def test_a_window_of_time_is_open_at_its_start_and_closed_at_its_end(lake_settings: Settings) -> None:
+    """At 09:31:00 the window (09:30:30, 09:31:00] holds the trade at its end and not the one at its start."""
+    lay(lake_settings, [trade("AAPL", OPEN + ms, price) for ms, price in ((30_000, 1.0), (30_001, 2.0), (60_000, 4.0))])
+    answer = measures.volatility(lake_settings, question(lake_settings, every="30s"), measures.Window(None, 30_000))
+    at_the_minute = [row for row in answer.rows if row["at"].timestamp() * 1000 == OPEN + 60_000]
+    assert [(row["trades"], row["volatility"]) for row in at_the_minute] == [(2, pytest.approx(math.sqrt(2)))]
+
+
+def test_equal_times_are_ordered_by_receipt_then_id(lake_settings: Settings) -> None:
+    """Open and close, and which trades are the last ones, follow ts_event, ts_recv and the id's bytes."""
+    rows = [
+        trade("AAPL", OPEN, 3.0, ts_recv=OPEN + 5, id="a"),
+        trade("AAPL", OPEN, 7.0, ts_recv=OPEN + 9, id="Z"),
+        trade("AAPL", OPEN, 1.0, ts_recv=OPEN + 5, id="B"),
+        trade("AAPL", OPEN, 5.0, ts_recv=OPEN + 9, id="b"),
+    ]
+    lay(lake_settings, rows)
+    assert figures(measures.bars(lake_settings, question(lake_settings, every="1m")), "open", "close") == [(1.0, 5.0)]
+    answer = measures.volatility(lake_settings, question(lake_settings), measures.Window(2))
+    assert figures(answer, "volatility") == [(pytest.approx(math.sqrt(2)),)]
+
+
+def test_policies_differ_as_documented(lake_settings: Settings) -> None:
+    """An odd lot counts in standard, an average-price trade in all, a volume of 0 and an official close never."""
+    rows = [
+        trade("AAPL", OPEN, 10.0, 100, "1"),
+        trade("AAPL", OPEN + 1, 20.0, 10, "1,12"),
+        trade("AAPL", OPEN + 2, 40.0, 100, "1,3"),
+        trade("AAPL", OPEN + 3, 80.0, 0, "1"),
+        trade("AAPL", OPEN + 4, 160.0, 100, "16"),
+    ]
+    lay(lake_settings, rows)
+    volumes = {}
+    for policy in ("standard", "all", "price-forming"):
+        (row,) = measures.vwap(lake_settings, replace(question(lake_settings), policy=policy)).rows
+        volumes[policy] = (row["volume"], row["left_out"], row["left_out_by"])
+    assert volumes == {
+        "standard": (110.0, 3, "16 Market Center Official Close: 1; 3 Average Price Trade: 1; volume 0: 1"),
+        "all": (210.0, 2, "16 Market Center Official Close: 1; volume 0: 1"),
+        "price-forming": (
+            100.0,
+            4,
+            "12 Odd Lot Trade: 1; 16 Market Center Official Close: 1; 3 Average Price Trade: 1; volume 0: 1",
+        ),
+    }
+
+
+def test_returns_do_not_cross_a_gap_or_a_sessions_edge(lake_settings: Settings) -> None:
+    """The jumps over the gap and over the open are in no return; each segment begins anew."""
+    before = series([50.0, 50.0], start=OPEN - 120_000, step=60_000)
+    first = series([100.0, 101.0, 100.0], step=60_000)
+    second = series([200.0, 202.0, 200.0], start=OPEN + 600_000, step=60_000)
+    lay(lake_settings, [*before, *first, *second])
+    stretches = [(OPEN - 300_000, OPEN + 120_001), (OPEN + 600_000, OPEN + 720_001)]
+    lay(lake_settings, [covered("AAPL", *stretch) for stretch in stretches], table="feed_events")
+    (row,) = measures.returns(lake_settings, replace(question(lake_settings), session="all")).rows
+    up = math.log(1.01)
+    # Before the open: one return of 0, to the edge at the open itself. Then up and down, twice.
+    moves = [0.0, 0.0, up, -up, up, -up]
+    mean = sum(moves) / len(moves)
+    assert row["returns"] == len(moves)
+    assert row["deviation"] == pytest.approx(math.sqrt(sum((move - mean) ** 2 for move in moves) / (len(moves) - 1)), rel=1e-9)
+
+
+def test_crypto_counts_at_all_hours_and_its_year_has_365_days(lake_settings: Settings) -> None:
+    """A symbol with a venue ignores the session, and is annualised around the clock."""
+    night = at("2026-11-22 03:00")
+    lay(lake_settings, series([100.0, 101.0, 100.0], start=night, step=60_000, symbol="BINANCE:BTCUSDT"))
+    lay(lake_settings, [covered("BINANCE:BTCUSDT", night, night + 120_001)], table="feed_events")
+    (row,) = measures.returns(lake_settings, question(lake_settings, "BINANCE:BTCUSDT")).rows
+    assert (row["session"], row["trade_date"]) == ("all", date(2026, 11, 22))
+    assert row["volatility"] == pytest.approx(math.log(1.01) * math.sqrt(2) * math.sqrt(365 * 1440), rel=1e-9)
+
+
+def test_the_latest_regular_session_with_data_answers(lake_settings: Settings) -> None:
+    """Not one that has not begun, not one without data of the symbol, not the hours outside."""
+    lay(lake_settings, series([1.0], start=at("2026-11-20 10:00")))
+    lay(lake_settings, series([2.0], start=at("2026-11-23 08:00")), partition=1)
+    lay(lake_settings, series([3.0], start=at("2026-11-23 10:00"), symbol="MSFT"), partition=2)
+    early = question(lake_settings, "AAPL", now=at("2026-11-23 09:00"))
+    late = question(lake_settings, "AAPL", "MSFT")
+    assert figures(measures.vwap(lake_settings, early), "vwap", "trade_date") == [(1.0, date(2026, 11, 20))]
+    assert figures(measures.vwap(lake_settings, late), "vwap", "trade_date") == [
+        (1.0, date(2026, 11, 20)),
+        (3.0, date(2026, 11, 23)),
+    ]
+
+
+def test_dates_answer_one_by_one_unless_across(lake_settings: Settings) -> None:
+    """A row a date; with across one row, its VWAP over all dates."""
+    lay(lake_settings, [*series([10.0], start=at("2026-11-20 10:00")), *series([20.0, 20.0, 20.0], start=OPEN)])
+    span = {"since": "2026-11-20", "until": "2026-11-24"}
+    daily = measures.vwap(lake_settings, question(lake_settings, **span))
+    assert figures(daily, "trade_date", "vwap") == [(date(2026, 11, 20), 10.0), (date(2026, 11, 23), 20.0)]
+    assert figures(measures.vwap(lake_settings, question(lake_settings, across=True, **span)), "trade_date", "vwap") == [
+        (None, 17.5)
+    ]
+
+
+@pytest.mark.parametrize(("factor", "warned"), [(0.25, True), (2.0, True), (1.1, False)])
+def test_a_split_like_jump_warns(lake_settings: Settings, factor: float, warned: bool) -> None:
+    """Between one date's last price and the next one's first."""
+    lay(lake_settings, [*series([100.0], start=at("2026-11-20 10:00")), *series([100.0 * factor], start=OPEN)])
+    answer = measures.vwap(lake_settings, question(lake_settings, since="2026-11-20", across=True))
+    assert any("a split?" in line for line in answer.words) == warned
+
+
+def test_coverage_counts_session_time_that_the_feed_watched(lake_settings: Settings) -> None:
+    """Half of a session covered is 50 %; the rate's seconds are the covered ones, and its trades those in them."""
+    half = OPEN + 11_700_000
+    lay(lake_settings, [*series([1.0] * 234, step=50_000), trade("AAPL", half + 60_000, 1.0)])
+    lay(lake_settings, [trade("MSFT", OPEN + 23_400_000, 1.0)], start=235)
+    lay(lake_settings, [covered("AAPL,MSFT", OPEN - 60_000, half), covered("MSFT", half, half + 60_000)], table="feed_events")
+    (row,) = measures.rate(lake_settings, question(lake_settings)).rows
+    assert (row["coverage"], row["covered_seconds"], row["trades"]) == (50.0, 11_700.0, 234)
+    assert row["rate"] == pytest.approx(0.02)
+
+
+def test_what_the_lake_does_not_hold_yet_is_no_covered_time(lake_settings: Settings) -> None:
+    """The feed watched on, but trades are stored through 09:31 alone: the rate is that of the first minute.
+
+    Only where the feed is far ahead is silence taken for no trades: there a batch would have been cut long ago.
+    """
+    lay(lake_settings, [*series([1.0] * 60), trade("AAPL", OPEN + 59_999, 1.0, ts_recv=OPEN + 60_000)])
+    lay(lake_settings, [covered("AAPL", OPEN, OPEN + 80_000)], table="feed_events")
+    (row,) = measures.rate(lake_settings, question(lake_settings, now=OPEN + 85_000)).rows
+    assert (row["covered_seconds"], row["trades"]) == (60.0, 61)
+    assert row["through"].timestamp() * 1000 == OPEN + 60_000
+    assert row["coverage"] == 100.0
+    lay(lake_settings, [covered("AAPL", OPEN + 80_000, OPEN + 600_000)], table="feed_events", start=1)
+    (row,) = measures.rate(lake_settings, question(lake_settings, now=OPEN + 605_000)).rows
+    assert row["covered_seconds"] == 600.0 - 2 * lake_settings.lake.max_age
+
+
+def test_without_coverage_there_is_no_rate_and_no_return(lake_settings: Settings) -> None:
+    """Null and words, never 0."""
+    lay(lake_settings, series([1.0, 2.0, 3.0]))
+    answer = measures.summary(lake_settings, question(lake_settings))
+    assert figures(answer, "vwap", "rate", "annual_volatility", "coverage") == [(2.0, None, None, 0.0)]
+    assert "no coverage known" in answer.words[0]
+
+
+def test_nothing_to_answer_is_null_and_words(lake_settings: Settings) -> None:
+    """An empty lake, a symbol without trades, a session that nobody counted: a row of nulls each."""
+    asked = question(lake_settings, "NVDA")
+    assert figures(measures.vwap(lake_settings, asked), "symbol", "vwap", "volume", "trades") == [("NVDA", None, None, None)]
+    lay(lake_settings, [trade("AAPL", OPEN, 1.0, 0)])
+    for measure in (measures.vwap, measures.bars, measures.rate, measures.volatility, measures.returns, measures.summary):
+        answer = measure(lake_settings, question(lake_settings, "NVDA", "AAPL"))
+        assert {row["symbol"] for row in answer.rows} == {"NVDA", "AAPL"}
+        for row in answer.rows:
+            assert row.get("vwap") is row.get("volatility") is row.get("rate") is None
+        assert any("NVDA: the lake holds no trades" in line for line in answer.words)
+
+
+def test_one_trade_has_no_deviation(lake_settings: Settings) -> None:
+    """A sample deviation needs two: null, not 0."""
+    lay(lake_settings, series([5.0]))
+    for window in (measures.Window(100), measures.Window(None, 60_000)):
+        assert figures(measures.volatility(lake_settings, question(lake_settings), window), "volatility", "trades") == [
+            (None, 1)
+        ]
+
+
+def test_bars_begin_at_the_zones_midnight(lake_settings: Settings) -> None:
+    """Bars of an hour in a zone half an hour off, and of a day in Tokyo, which cuts New York's session at its midnight."""
+    lay(lake_settings, series([1.0, 2.0], start=at("2026-11-23 09:31"), step=3_600_000))
+    lay(lake_settings, series([3.0], start=at("2026-11-23 10:15")), partition=1)
+    kolkata = replace(question(lake_settings, every="1h"), zone=ZoneInfo("Asia/Kolkata"))
+    assert [f"{row['bar']:%H:%M %Z}" for row in measures.bars(lake_settings, kolkata).rows] == ["20:00 IST", "21:00 IST"]
+    tokyo = replace(question(lake_settings, every="1d"), zone=ZoneInfo("Asia/Tokyo"))
+    rows = measures.bars(lake_settings, tokyo).rows
+    assert [(f"{row['bar']:%m-%d %H:%M}", row["trades"]) for row in rows] == [("11-23 00:00", 1), ("11-24 00:00", 2)]
+
+
+def test_a_day_of_25_hours_is_one_bar(lake_settings: Settings) -> None:
+    """Clocks go back on 2026-11-01: the day's bar holds all of its hours."""
+    hours = series([float(hour + 1) for hour in range(25)], start=at("2026-11-01"), step=3_600_000, symbol="BINANCE:BTCUSDT")
+    lay(lake_settings, hours)
+    asked = question(lake_settings, "BINANCE:BTCUSDT", every="1d")
+    assert figures(measures.bars(lake_settings, asked), "open", "close", "trades") == [(1.0, 25.0, 25)]
+
+
+@pytest.mark.parametrize("every", ["7s", "0.5s", "2d", "soon", "25h"])
+def test_a_step_must_cut_the_day_evenly(lake_settings: Settings, every: str) -> None:
+    """Bars that drift from day to day are refused."""
+    with pytest.raises(UsageError, match="--every"):
+        question(lake_settings, every=every)
+
+
+@pytest.mark.parametrize("text", ["1", "0", "-5", "five", "0s", "2000000"])
+def test_windows_that_make_no_sense_are_refused(text: str) -> None:
+    """One trade has no deviation, and no time holds none."""
+    with pytest.raises(UsageError, match="--window"):
+        measures.parse_window(text)
+
+
+def test_a_window_with_too_many_steps_is_refused(lake_settings: Settings) -> None:
+    """A window of 61 minutes every 59 seconds would be summed second by second."""
+    with pytest.raises(UsageError, match="--window"):
+        measures.volatility(lake_settings, question(lake_settings, every="1s"), measures.Window(None, 3_600_000))
+
+
+def test_read_bars_gives_arrow(lake_settings: Settings) -> None:
+    """Typed columns, bars in the settings' zone, and only what had been received by ``as_of``."""
+    lay(lake_settings, [*series([1.0, 2.0], step=60_000), trade("AAPL", OPEN + 1, 9.0, ts_recv=OPEN + 500_000)])
+    table = stockctl.read_bars("AAPL", "2026-11-23", settings=lake_settings)
+    assert table.schema.field("bar").type == pa.timestamp("ms", "America/New_York")
+    assert table.column("close").to_pylist() == [9.0, 2.0]
+    assert table.schema.metadata == {b"policy": b"standard", b"session": b"regular"}
+    early = stockctl.read_bars(["AAPL"], as_of="2026-11-23T09:35", settings=lake_settings)
+    assert early.column("close").to_pylist() == [1.0, 2.0]
+    assert stockctl.read_bars("NVDA", settings=lake_settings).schema == table.schema

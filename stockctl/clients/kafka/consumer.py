@@ -80,6 +80,9 @@ class Consumer:
 
         def assigned(consumer: Any, given: list[TopicPartition]) -> None:
             starts = on_assign([Partition(item.topic, item.partition) for item in given])
+            # A pause outlasts losing the partition, and so would the standstill.
+            self._paused.difference_update(starts)
+            consumer.resume(given)
             consumer.incremental_assign([TopicPartition(p.topic, p.number, offset) for p, offset in starts.items()])
             self._moved(starts)
 

@@ -56,8 +56,8 @@ class IdleReads:
             self._resting = reading
 
     def _wake(self) -> None:
-        assigned = {(item.topic, item.partition) for item in self._consumer.assignment()} - set(self._held)
-        self._consumer.resume([item for item in self._resting if (item.topic, item.partition) in assigned])
+        # Those that were taken away meanwhile too: a pause would outlast that.
+        self._consumer.resume([item for item in self._resting if (item.topic, item.partition) not in self._held])
         # A request makes librdkafka look for what to fetch; it may sleep for a second otherwise.
         self._more(self._resting[:1])
         self._resting = []

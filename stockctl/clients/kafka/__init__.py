@@ -6,6 +6,7 @@ from stockctl.clients.kafka.admin import Admin, checks
 from stockctl.clients.kafka.common import Committed, Event, Offsets, Partition, TopicInfo, UnknownTopicError, describe_error
 from stockctl.clients.kafka.consumer import Consumer
 from stockctl.clients.kafka.producer import Producer
+from stockctl.clients.kafka.transactions import TransactionalProducer
 
 __all__ = [
     "Admin",
@@ -18,6 +19,7 @@ __all__ = [
     "Partition",
     "Producer",
     "TopicInfo",
+    "TransactionalProducer",
     "UnknownTopicError",
     "checks",
     "describe_error",

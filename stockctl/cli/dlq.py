@@ -1,0 +1,180 @@
+"""``stockctl dlq``: what could not be taken, and sending it again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stockctl.cli.context import settings_of
+from stockctl.cli.output import Format, OutputOption, say, write_object, write_rows
+from stockctl.errors import StockctlError, UsageError
+
+if TYPE_CHECKING:
+    from stockctl.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="List, show and replay dead letters: what could not be taken, and why.")
+
+Reason = Annotated[str | None, typer.Option("--reason", help="Only letters whose reason holds this text.")]
+Topic = Annotated[str | None, typer.Option("--topic", help="Only letters of what was found in this topic.")]
+Since = Annotated[str | None, typer.Option("--since", help="Only letters from then on: 2h, 7d, or a date or time.")]
+
+
+def _since(settings: Settings, text: str | None) -> int | None:
+    """``text`` in ms UTC: a duration before now, or a moment."""
+    from zoneinfo import ZoneInfo
+
+    from stockctl.sessions import now_ms, parse_moment
+    from stockctl.units import parse_duration
+
+    if text is None:
+        return None
+    try:
+        return now_ms() - round(parse_duration(text) * 1000)
+    except ValueError:
+        return parse_moment(text, ZoneInfo(settings.timezone))
+
+
+def _at(settings: Settings, ms: int | None) -> datetime | None:
+    from zoneinfo import ZoneInfo
+
+    from stockctl.sessions import from_ms
+
+    return None if ms is None else from_ms(ms, ZoneInfo(settings.timezone))
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    reason: Reason = None,
+    topic: Topic = None,
+    since: Since = None,
+    by_reason: Annotated[bool, typer.Option("--by-reason", help="Count them by reason instead.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many, the newest first.")] = 100,
+    output: OutputOption = Format.table,
+) -> None:
+    """List dead letters, the newest first, or count them by reason.
+
+    Example: stockctl dlq list --since 1d --by-reason
+    """
+    from stockctl.stream.dlq import Count, Summary, counts, summaries
+
+    settings = settings_of(ctx)
+    found = summaries(settings, reason=reason, topic=topic, since=_since(settings, since))
+    if by_reason:
+        counted = counts(found)[:limit]
+        write_rows(
+            (row._asdict() | {"first": _at(settings, row.first), "last": _at(settings, row.last)} for row in counted),
+            output,
+            Count._fields,
+        )
+    else:
+        write_rows(
+            (row._asdict() | {"at": _at(settings, row.at), "replayed": _at(settings, row.replayed)} for row in found[:limit]),
+            output,
+            Summary._fields,
+        )
+        if len(found) > limit:
+            say(f"and {len(found) - limit} older ones; --limit shows more")
+    if not found:
+        say("no dead letters")
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    id: Annotated[str, typer.Argument(help="Id of the letter, as `dlq list` shows it.")],
+    output: OutputOption = Format.table,
+) -> None:
+    """Show a dead letter: its raw text, the reason, and where it was found.
+
+    Example: stockctl dlq show trades-2-17
+    """
+    import msgspec
+
+    from stockctl.stream.dlq import letters_of
+
+    settings = settings_of(ctx)
+    letters, replayed = letters_of(settings, id)
+    if not letters:
+        raise StockctlError(
+            f"there is no dead letter {id} in {settings.topics.dead_letters.name}", hint="`stockctl dlq list` shows the ids"
+        )
+    for number, item in enumerate(letters):
+        if number and output is Format.table:
+            print()
+        row = msgspec.structs.asdict(item.letter) | {
+            "refused_by": item.refused_by,
+            "ts_recv": _at(settings, item.letter.ts_recv),
+            "replayed": _at(settings, replayed),
+        }
+        write_object(row, output)
+
+
+@app.command()
+def replay(
+    ctx: typer.Context,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of letters.")] = None,
+    reason: Reason = None,
+    topic: Topic = None,
+    since: Since = None,
+    every: Annotated[bool, typer.Option("--all", help="Replay every letter.")] = False,
+    mended: Annotated[
+        str | None, typer.Option("--with", metavar="FILE", help="Send this text for the one letter named; - reads stdin.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+    output: OutputOption = Format.table,
+) -> None:
+    """Send what can be taken now to the topic it was meant for, each letter once however often this is run.
+
+    Example: stockctl dlq replay trades-2-17 --with mended.json
+    """
+    from collections import Counter
+
+    from stockctl.feed.retake import retake
+    from stockctl.stream.replay import Outcome, Replay
+
+    asked = {"reason": reason, "topic": topic, "since": since}
+    chosen = any(value is not None for value in asked.values())
+    if bool(ids) + chosen + every != 1:
+        raise UsageError(
+            "name letters, or a --reason, --topic or --since, or --all", hint="`stockctl dlq list` shows the letters"
+        )
+    if mended is not None and len(ids or ()) != 1:
+        raise UsageError("--with takes the place of one letter's text", hint="name that one letter")
+    settings = settings_of(ctx)
+    run = Replay(
+        settings,
+        retake,
+        ids=ids or (),
+        mended=None if mended is None else _text(mended),
+        dry_run=dry_run,
+        **asked | {"since": _since(settings, since)},
+    )
+    done: Counter[str] = Counter()
+    known: set[str] = set()
+    rows: list[Outcome] = []
+    for outcome in run.run():
+        done[outcome.done] += 1
+        known.add(outcome.id)
+        rows.append(outcome)
+    write_rows((row._asdict() for row in rows), output, Outcome._fields)
+    say(", ".join(f"{count} {what}" for what, count in done.items()) or "no letter to replay")
+    if absent := set(ids or ()) - known:
+        raise StockctlError(f"there is no dead letter {', '.join(sorted(absent))}", hint="`stockctl dlq list` shows the ids")
+    if ids and done["left"]:
+        raise StockctlError(
+            f"{done['left']} of the letters could not be sent", hint="mend the text, and send it by --with FILE"
+        )
+
+
+def _text(name: str) -> str:
+    """The text of a file, or of stdin."""
+    import sys
+
+    try:
+        return (sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {name}: {error}", hint="name a file that holds the mended text alone") from error

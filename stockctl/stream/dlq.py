@@ -1,0 +1,228 @@
+"""Reading the topic of dead letters: those of our own roles, those of Kafka Connect, and the marks of what was replayed.
+
+Kafka Connect puts the record that it could not take there as it was, and what it knows of it into headers. Both come out of
+here as the same ``DeadLetter``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from stockctl.clients.kafka import Admin, Consumer, Event, Message, UnknownTopicError
+from stockctl.errors import StockctlError
+from stockctl.records import DeadLetter
+from stockctl.settings import Settings
+from stockctl.stream.dead_letters import dead_letter
+from stockctl.stream.traces import first_cause
+
+REPLAYED = "stockctl.replayed"
+"""Header of a mark, the message that says that a letter was replayed; its value is the letter's digest."""
+FEED, LAKE = "produce", "consume s3"
+"""Who refused it, for letters that don't say so themselves: what never was in Kafka, and what was."""
+
+_CONNECT = "__connect.errors."
+_decode = msgspec.json.Decoder(DeadLetter).decode
+
+
+class Letter(NamedTuple):
+    """A dead letter, and who refused it: ``produce``, ``consume s3``, ``consume mongo``, ``connect NAME``."""
+
+    letter: DeadLetter
+    refused_by: str
+
+    @property
+    def digest(self) -> str:
+        """Tells this letter from every other, also from one of a later topic whose offsets began anew."""
+        return hashlib.sha256(f"{self.letter.id}\n{self.letter.raw}".encode(errors="surrogatepass")).hexdigest()[:32]
+
+    @property
+    def found_at(self) -> str:
+        """Where it was found: topic, partition and offset, or its origin."""
+        letter = self.letter
+        return f"{letter.topic}/{letter.partition}@{letter.offset}" if letter.topic else letter.origin
+
+
+class Mark(NamedTuple):
+    """The letter of that digest was replayed ``at`` (ms UTC)."""
+
+    digest: str
+    at: int
+
+
+class Summary(NamedTuple):
+    """Equal letters together: ``at`` is the newest one's receipt, ``replayed`` when it was replayed (ms UTC, or None)."""
+
+    id: str
+    at: int
+    refused_by: str
+    found_at: str
+    reason: str
+    times: int
+    replayed: int | None
+
+
+class Count(NamedTuple):
+    """Letters of one kind of reason; digits in it stand as ``#``. Times are ms UTC."""
+
+    reason: str
+    refused_by: str
+    letters: int
+    replayed: int
+    first: int
+    last: int
+
+
+def read(settings: Settings, since: int | None = None) -> Iterator[Letter | Mark]:
+    """Everything that the topic of dead letters holds now, from ``since`` (ms UTC, by the messages' time) on.
+
+    UnknownTopicError if there is no such topic.
+    """
+    admin, topic = Admin(settings), settings.topics.dead_letters.name
+    admin.wait()
+    partitions = admin.partitions(topic)
+    if not partitions:
+        raise UnknownTopicError(f"there is no topic {topic}", hint="`stockctl topics apply` makes the topics")
+    offsets = admin.offsets(partitions)
+    consumer = Consumer(settings, "stockctl-dlq", **{"enable.partition.eof": True, "auto.offset.reset": "earliest"})
+    try:
+        starts = {one: held.start for one, held in offsets.items()}
+        if since is not None:
+            starts = consumer.offsets_since(partitions, since)
+        # Its end is told by an event, because the last offsets of a topic may be those of a transaction's end, and no message.
+        open_ = {one.number for one, start in starts.items() if start < offsets[one].end}
+        if open_:
+            consumer.assign({one: start for one, start in starts.items() if one.number in open_})
+        while open_:
+            for message in consumer.consume(1000, 0.1):
+                if message.error() is None:
+                    yield _understood(message)
+                    continue
+                event = consumer.event(message, "read the dead letters")
+                if isinstance(event, StockctlError):
+                    raise event
+                if event is Event.end:
+                    open_.discard(message.partition())
+    finally:
+        consumer.close()
+
+
+def _understood(message: Message) -> Letter | Mark:
+    headers = _headers(message)
+    if REPLAYED in headers:
+        return Mark(headers[REPLAYED], message.timestamp()[1])
+    if _CONNECT + "topic" in headers:
+        return _from_connect(message, headers)
+    try:
+        letter = _decode(message.value() or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        letter = dead_letter(
+            "no dead letter of ours, and without Kafka Connect's headers",
+            message.value() or b"",
+            ts_recv=message.timestamp()[1],
+            source="",
+            id=f"{message.topic()}-{message.partition()}-{message.offset()}",
+            origin=f"{message.topic()}/{message.partition()}@{message.offset()}",
+        )
+        return Letter(letter, "unknown")
+    return Letter(letter, (letter.origin or LAKE) if letter.topic else FEED)
+
+
+def _headers(message: Message) -> dict[str, str]:
+    # A header of a name that came twice: the newest counts.
+    return {name: (value or b"").decode(errors="replace") for name, value in message.headers() or ()}
+
+
+def _from_connect(message: Message, headers: Mapping[str, str]) -> Letter:
+    said = {name.removeprefix(_CONNECT): value for name, value in headers.items()}
+    reason = (
+        first_cause(said.get("exception.stacktrace", "")) or said.get("exception.message") or "Kafka Connect gave no reason"
+    )
+    reader = f"connect {said.get('connector.name', '')}".strip()
+    letter = dead_letter(
+        reason,
+        message.value() or b"",
+        ts_recv=message.timestamp()[1],
+        source="",
+        topic=said["topic"],
+        partition=_number(said.get("partition")),
+        offset=_number(said.get("offset")),
+        origin=reader,
+    )
+    return Letter(letter, reader)
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and re.fullmatch(r"\d+", text) else -1
+
+
+def matches(letter: DeadLetter, *, reason: str | None = None, topic: str | None = None, since: int | None = None) -> bool:
+    """Whether ``reason`` is in the letter's, it was found in ``topic``, and received at ``since`` (ms UTC) or later."""
+    return (
+        (reason is None or reason.casefold() in letter.reason.casefold())
+        and (topic is None or letter.topic == topic)
+        and (since is None or letter.ts_recv >= since)
+    )
+
+
+def summaries(settings: Settings, **asked: Any) -> list[Summary]:
+    """The letters that match what is ``asked`` (as ``matches``), the newest first."""
+    found: dict[tuple[str, str, str], tuple[Letter, int]] = {}
+    replayed: dict[str, int] = {}
+    for item in read(settings, asked.get("since")):
+        if isinstance(item, Mark):
+            replayed[item.digest] = item.at
+        elif matches(item.letter, **asked):
+            # Without its text: a topic of letters may be larger than memory.
+            key = (item.digest, item.letter.reason, item.refused_by)
+            light = item._replace(letter=msgspec.structs.replace(item.letter, raw=""))
+            found[key] = (light, found[key][1] + 1 if key in found else 1)
+    rows = [
+        Summary(
+            light.letter.id,
+            light.letter.ts_recv,
+            light.refused_by,
+            light.found_at,
+            light.letter.reason,
+            times,
+            replayed.get(digest),
+        )
+        for (digest, _, _), (light, times) in found.items()
+    ]
+    return sorted(rows, key=lambda row: row.at, reverse=True)
+
+
+def counts(rows: list[Summary]) -> list[Count]:
+    """``rows`` by kind of reason, the most frequent first."""
+    kinds: dict[tuple[str, str], list[Summary]] = {}
+    for row in rows:
+        kinds.setdefault((re.sub(r"\d+", "#", row.reason), row.refused_by), []).append(row)
+    counted = [
+        Count(
+            reason,
+            refused_by,
+            len(alike),
+            sum(row.replayed is not None for row in alike),
+            min(row.at for row in alike),
+            max(row.at for row in alike),
+        )
+        for (reason, refused_by), alike in kinds.items()
+    ]
+    return sorted(counted, key=lambda count: (-count.letters, count.reason))
+
+
+def letters_of(settings: Settings, id: str) -> tuple[list[Letter], int | None]:
+    """Every different letter of that id, and when the newest replay of it was (ms UTC, or None)."""
+    found: dict[tuple[str, str, str], Letter] = {}
+    marks: dict[str, int] = {}
+    for item in read(settings):
+        if isinstance(item, Mark):
+            marks[item.digest] = item.at
+        elif item.letter.id == id:
+            found[item.digest, item.letter.reason, item.refused_by] = item
+    times = [marks[letter.digest] for letter in found.values() if letter.digest in marks]
+    return list(found.values()), max(times, default=None)

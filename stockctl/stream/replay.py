@@ -1,0 +1,191 @@
+"""Sending dead letters again: what can be taken now goes to the topic that it was meant for, each letter once.
+
+What makes it once is one Kafka transaction for the records and for the marks, which say in the topic of dead letters that these
+letters were replayed: both are there, or neither. A run reads the marks after it has begun as the one producer of that name,
+which ends what an earlier run left open and shuts that run out, so no two can send the same letter, also when one was killed.
+The name follows from the topic's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from stockctl.clients.kafka import TransactionalProducer
+from stockctl.errors import StockctlError
+from stockctl.records import DeadLetter, FeedEvent, Trade, encode
+from stockctl.settings import Settings
+from stockctl.stream.dlq import LAKE, REPLAYED, Letter, Mark, matches, read
+
+_CHUNK = 500
+"""Letters in one transaction."""
+
+Retake = Callable[[DeadLetter, str], Sequence[Trade]]
+"""Makes trades of a text that the feed sent and ``produce`` refused; ValueError with the reason if it still is none."""
+
+
+class Outcome(NamedTuple):
+    """What became of one letter: ``done`` is ``sent``, ``would send``, ``already`` or ``left``; ``detail`` tells more."""
+
+    id: str
+    done: str
+    detail: str
+
+
+class _Message(NamedTuple):
+    topic: str
+    value: bytes
+    key: str
+
+
+class _TradeShape(msgspec.Struct, gc=False):
+    """What is enough for the lake to take a record as a trade."""
+
+    id: str
+    symbol: str
+    price: float
+    volume: float
+    ts_event: int
+    ts_recv: int
+    source: str
+    conditions: str | None = None
+    updates: str | None = None
+
+
+class _EventShape(msgspec.Struct, gc=False):
+    """What is enough for the lake to take a record as a feed event."""
+
+    id: str
+    kind: str
+    span_start: int
+    span_end: int
+    ts_recv: int
+
+
+class Replay:
+    """One run of ``stockctl dlq replay``: of the letters ``ids``, or of all that match ``asked`` (as ``dlq.matches``).
+
+    ``mended`` stands in for the text of the one letter that is named. With ``dry_run`` nothing is sent.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        retake: Retake,
+        *,
+        ids: Sequence[str] = (),
+        mended: str | None = None,
+        dry_run: bool = False,
+        **asked: Any,
+    ) -> None:
+        self._settings, self._retake, self._mended, self._dry_run = settings, retake, mended, dry_run
+        self._ids, self._asked = set(ids), asked
+
+    def run(self) -> Iterator[Outcome]:
+        """Replay; what became of each letter, told once it is so. StockctlError where one text is to mend several letters."""
+        producer = None
+        if not self._dry_run:
+            producer = TransactionalProducer(self._settings, f"stockctl-replay-{self._settings.topics.dead_letters.name}")
+        done: set[str] = set()
+        readers: dict[str, set[str]] = {}
+        todo: set[str] = set()
+        for item in read(self._settings):
+            if isinstance(item, Mark):
+                done.add(item.digest)
+                continue
+            readers.setdefault(item.digest, set()).add(item.refused_by)
+            if self._is_asked(item):
+                todo.add(item.digest)
+        if self._mended is not None and len(todo) > 1:
+            raise StockctlError(f"{len(todo)} different letters have that id, of a topic that was made anew", hint="`dlq show`")
+        waiting: list[tuple[Letter, list[_Message]]] = []
+        for item in read(self._settings):
+            if isinstance(item, Mark) or item.digest not in todo:
+                continue
+            todo.discard(item.digest)
+            if item.digest in done:
+                yield Outcome(item.letter.id, "already", "was replayed before")
+                continue
+            try:
+                waiting.append((item, self._messages(item.letter, readers[item.digest])))
+            except ValueError as error:
+                yield Outcome(item.letter.id, "left", str(error))
+            if len(waiting) == _CHUNK:
+                yield from self._send(producer, waiting)
+                waiting = []
+        yield from self._send(producer, waiting)
+
+    def _is_asked(self, item: Letter) -> bool:
+        return item.letter.id in self._ids if self._ids else matches(item.letter, **self._asked)
+
+    def _messages(self, letter: DeadLetter, readers: set[str]) -> list[_Message]:
+        """What is to be sent for a letter that ``readers`` refused; ValueError with the reason if nothing can be."""
+        topics = self._settings.topics
+        text = letter.raw if self._mended is None else self._mended
+        if not letter.topic:
+            trades = self._retake(letter, text)
+            return [_Message(topics.trades.name, encode(trade), trade.symbol) for trade in trades]
+        if letter.topic not in (topics.trades.name, topics.feed_events.name):
+            raise ValueError(f"it comes from {letter.topic}, which is no topic of this profile")
+        is_trade = letter.topic == topics.trades.name
+        if LAKE not in readers and _fits(letter.raw, _TradeShape if is_trade else _EventShape):
+            raise ValueError(
+                f"refused by {', '.join(sorted(readers))} alone: the lake takes this record from {letter.topic}, "
+                "and sent again it would be there twice"
+            )
+        if is_trade:
+            trade = _checked(_decoded(text, Trade))
+            return [_Message(letter.topic, encode(trade), trade.symbol)]
+        event = _decoded(text, FeedEvent)
+        return [_Message(letter.topic, encode(event), event.source)]
+
+    def _send(
+        self, producer: TransactionalProducer | None, waiting: Sequence[tuple[Letter, list[_Message]]]
+    ) -> Iterator[Outcome]:
+        now = int(time.time() * 1000)
+        if producer is not None and waiting:
+            with producer.transaction():
+                for item, messages in waiting:
+                    # Now, and not when it was received: retention would delete an old message at once.
+                    for message in messages:
+                        producer.produce(message.topic, value=message.value, key=message.key, timestamp=now)
+                    producer.produce(
+                        self._settings.topics.dead_letters.name,
+                        value=encode({"replayed": item.letter.id, "at": now}),
+                        key=item.letter.id,
+                        headers=[(REPLAYED, item.digest.encode())],
+                        timestamp=now,
+                    )
+        done = "would send" if producer is None else "sent"
+        for item, messages in waiting:
+            yield Outcome(item.letter.id, done, f"{len(messages)} to {messages[0].topic}")
+
+
+def _decoded(text: str, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise ValueError(f"it still cannot be taken: {error}") from error
+
+
+def _fits(text: str, kind: type) -> bool:
+    try:
+        _decoded(text, kind)
+    except ValueError:
+        return False
+    return True
+
+
+def _checked(trade: Trade) -> Trade:
+    for wrong, words in (
+        (not trade.id, "its id is empty"),
+        (not trade.symbol, "its symbol is empty"),
+        (trade.price <= 0, f"its price is {trade.price}"),
+        (trade.volume < 0, f"its volume is {trade.volume}"),
+    ):
+        if wrong:
+            raise ValueError(f"it still is no trade: {words}")
+    return trade

@@ -99,7 +99,7 @@ class Command:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that start a server, by the fixtures that they ask for: what is left is the unit part."""
     for item in items:
-        if {"broker", "s3_server"} & set(getattr(item, "fixturenames", ())):
+        if {"broker", "s3_server", "mongo_server"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("server")
 
 
@@ -119,6 +119,48 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield f"127.0.0.1:{port}"
     process.kill()
     process.wait()
+
+
+class MongoServer:
+    """The MongoDB stand-in (``secantusdb``, which speaks MongoDB's wire protocol) as a process of its own, on its own data."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder, self.port, self.options = folder, free_port(), options
+        self.process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"mongodb://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start on the data that is there, and wait until it takes connections."""
+        command = [BIN / "secantusd-py", "--port", str(self.port), "--storage-path", self.folder / "data", *self.options]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=subprocess.STDOUT)
+        wait_for(lambda: listening(self.port) or self.process.poll() is not None, "the MongoDB stand-in")  # type: ignore[union-attr]
+        assert self.process.poll() is None, (self.folder / "log").read_text()
+
+    def stop(self) -> None:
+        """Stop it, and wait until it is gone."""
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
+    """A MongoDB stand-in for all tests; each keeps to a database of its own."""
+    server = MongoServer(tmp_path_factory.mktemp("mongo"))
+    server.start()
+    yield server
+    server.stop()
 
 
 S3_CONFIG = """{"identities":[{"name":"owner","credentials":[{"accessKey":"owner","secretKey":"owner-secret-key"}],

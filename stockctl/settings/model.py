@@ -53,6 +53,19 @@ Address = Annotated[str, AfterValidator(_free_of_secrets)]
 """A URL without anything secret in it."""
 
 
+def _mongo_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("mongodb", "mongodb+srv"):
+        raise ValueError("it begins with mongodb:// or mongodb+srv://")
+    if "@" in parts.netloc or "password" in parts.query.lower() or "authmechanismproperties" in parts.query.lower():
+        raise ValueError("an address holds no user and no password: mongo.username and mongo.password do")
+    return value
+
+
+MongoAddress = Annotated[str, AfterValidator(_mongo_address)]
+"""A connection string without user and password; options such as ``?tls=true`` may stand in it."""
+
+
 class Section(BaseModel):
     """A group of settings; an unknown name in it is an error."""
 
@@ -156,6 +169,7 @@ class S3Settings(Section):
     access_key_id: str | None = Field(None, description="access key")
     secret_access_key: SecretStr | None = Field(None, description="secret key")
     session_token: SecretStr | None = Field(None, description="session token")
+    timeout: Duration = Field(30.0, gt=0, description="how long one request may take")
 
 
 class LakeSettings(Section):
@@ -180,10 +194,33 @@ class LakeSettings(Section):
         [], description="sources the lake takes beside its first: finnhub, sim, replay"
     )
     store_wait: Duration = Field(60.0, gt=0, description="how long a command waits for the store before it gives up")
+    compact_memory: Size = Field(
+        512_000_000, ge=128_000_000, description="most bytes that sorting for `lake compact` takes; the rest waits on disk"
+    )
     cache_dir: Path = Field(
         default_factory=lambda: user_cache_path("stockctl") / "lake", description="folder of objects fetched from S3"
     )
     cache_max_bytes: Size = Field(5_000_000_000, ge=0, description="most bytes the cache folder holds")
+
+
+class MongoSettings(Section):
+    """MongoDB, and how its writer cuts batches."""
+
+    url: MongoAddress | None = Field(None, description="mongodb://host:port, with options such as ?tls=true")
+    username: str | None = Field(None, description="user name")
+    password: SecretStr | None = Field(None, description="password")
+    auth_source: str = Field("admin", description="database that knows the user")
+    database: str = Field("stockctl", description="database of the collections")
+    group: str = Field("stockctl-mongo", description="consumer group of the writer")
+    retention: Duration = Field(604800.0, gt=0, description="how long trades and coverage are kept, from their receipt")
+    max_age: Duration = Field(1.0, gt=0, description="write a batch this long after its first record")
+    max_records: int = Field(2_000, gt=0, le=100_000, description="write a batch at this many records")
+    derive_every: Duration = Field(5.0, gt=0, description="how often bars and companies are brought up to date")
+    extra_sources: Annotated[list[Source], BeforeValidator(_split)] = Field(
+        [], description="sources MongoDB takes beside its first: finnhub, sim, replay"
+    )
+    connect_wait: Duration = Field(30.0, gt=0, description="how long a command waits for MongoDB before it gives up")
+    timeout: Duration = Field(30.0, gt=0, description="how long one request may take")
 
 
 class MetricsSettings(Section):
@@ -215,6 +252,7 @@ class Settings(Section):
     topics: TopicsSettings = TopicsSettings()
     s3: S3Settings = S3Settings()
     lake: LakeSettings = LakeSettings()
+    mongo: MongoSettings = MongoSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 

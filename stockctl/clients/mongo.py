@@ -1,0 +1,309 @@
+"""MongoDB: a configured client, its errors in our words; the only importer of pymongo.
+
+Documents are mappings with ``_id``; times in them are datetimes in UTC.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from bson import encode
+from bson.errors import BSONError
+from pymongo import MongoClient, ReplaceOne
+from pymongo.collection import Collection
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    ConfigurationError,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+)
+
+from stockctl.checks import PROBE_WAIT, Check, Finding
+from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
+from stockctl.settings import Settings, require
+from stockctl.units import format_duration
+
+Document = dict[str, Any]
+
+_REFUSED = {13, 18, 8000}
+"""Unauthorized, AuthenticationFailed, AtlasError (which is what Atlas answers to a wrong password)."""
+_CLASH = {85, 86}
+"""IndexOptionsConflict, IndexKeySpecsConflict."""
+_EXISTS = 48
+_DUPLICATE = 11000
+_BAD_DOCUMENT = {2, 9, 14, 52, 53, 54, 55, 56, 57, 121, 10334, 17280, 17419, 17420}
+"""Codes that a document earns by what it holds: a validator's refusal (121), too large, no good field name. Any other code is
+the server's trouble, and the document may get in later."""
+
+
+class ClashError(StockctlError):
+    """An index of that name or of those keys is there already, made otherwise."""
+
+
+class BadDocument(NamedTuple):
+    """A document that MongoDB does not take: its place among those given, and why."""
+
+    number: int
+    reason: str
+
+
+class Mongo:
+    """The database of the settings. Usable from several threads; a context that closes its connections."""
+
+    def __init__(self, settings: Settings, *, wait: float | None = None) -> None:
+        """``wait`` bounds the search for a server, in seconds; by default ``mongo.connect_wait``."""
+        mongo = settings.mongo
+        self.address = str(require(settings, "mongo.url"))
+        self._wait = mongo.connect_wait if wait is None else wait
+        login: dict[str, Any] = {}
+        if mongo.username is not None:
+            login = {
+                "username": mongo.username,
+                "password": require(settings, "mongo.password").get_secret_value(),
+                "authSource": mongo.auth_source,
+            }
+        with self._translated("make a client"):
+            self._client: MongoClient[Document] = MongoClient(
+                self.address,
+                appname="stockctl",
+                tz_aware=True,
+                serverSelectionTimeoutMS=max(1, round(self._wait * 1000)),
+                connectTimeoutMS=max(1, round(min(self._wait, 10.0) * 1000)),
+                socketTimeoutMS=round(mongo.timeout * 1000),
+                **login,
+            )
+            self._database = self._client[mongo.database]
+
+    @property
+    def place(self) -> str:
+        """Address and database, as words show them."""
+        return f"{self.address}, database {self._database.name}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def version(self) -> str:
+        """The server's version, once it lets us look at our database: this is where a wrong password is told."""
+        with self._translated("log in"):
+            self._database.list_collection_names(filter={"name": "trades"})
+            return str(self._client.server_info()["version"])
+
+    # Collections and indexes
+
+    def collections(self) -> dict[str, Document]:
+        """Options of each collection of the database, by name; views are left out."""
+        with self._translated("list the collections"):
+            found = list(self._database.list_collections())
+        return {item["name"]: item.get("options", {}) for item in found if item.get("type", "collection") == "collection"}
+
+    def create(self, name: str, validator: Mapping[str, Any]) -> None:
+        """Make a collection; one that another has made meanwhile is no error."""
+        with self._translated(f"make the collection {name}"):
+            try:
+                self._database.create_collection(name, validator=validator)
+            except OperationFailure as error:
+                if error.code != _EXISTS:
+                    raise
+
+    def set_validator(self, name: str, validator: Mapping[str, Any]) -> None:
+        """Replace the collection's validator; documents that are there stay."""
+        with self._translated(f"change the validator of {name}"):
+            self._database.command("collMod", name, validator=validator, validationLevel="strict", validationAction="error")
+
+    def indexes(self, name: str) -> dict[str, Document]:
+        """The collection's indexes by name, each with ``key`` (pairs of field and direction) and its options."""
+        with self._translated(f"list the indexes of {name}"):
+            found = list(self._database[name].list_indexes())
+        return {item["name"]: dict(item) | {"key": list(item["key"].items())} for item in found}
+
+    def create_index(self, collection: str, keys: Sequence[tuple[str, int]], **options: Any) -> None:
+        """Make an index unless it is there. ClashError if one of its name or keys is there with other options."""
+        with self._translated(f"make the index {options.get('name')} of {collection}"):
+            self._database[collection].create_index(list(keys), **options)
+
+    def set_expiry(self, name: str, index: str, seconds: int) -> None:
+        """Change after how many seconds the TTL index ``index`` lets documents go."""
+        with self._translated(f"change the index {index} of {name}"):
+            self._database.command("collMod", name, index={"name": index, "expireAfterSeconds": seconds})
+
+    # Documents
+
+    def upsert(self, name: str, documents: Sequence[Document]) -> list[BadDocument]:
+        """Put each document in the place of the one with its ``_id``, in no order; those that MongoDB does not take.
+
+        All others are there afterwards, else an error is raised. Safe to repeat.
+        """
+        with self._translated(f"write {len(documents)} documents to {name}"):
+            return self._upsert(self._database[name], documents, retry=True)
+
+    def _upsert(self, collection: Collection[Document], documents: Sequence[Document], *, retry: bool) -> list[BadDocument]:
+        try:
+            collection.bulk_write([ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in documents], ordered=False)
+        except BulkWriteError as error:
+            return self._failed(collection, documents, error.details, retry=retry)
+        except (BSONError, DocumentTooLarge, OverflowError):
+            # Refused before it was sent, with all of its batch: found one by one.
+            bad = [BadDocument(index, reason) for index, one in enumerate(documents) if (reason := _unfit(one))]
+            if not bad:
+                raise
+            kept = [index for index in range(len(documents)) if index not in {item.number for item in bad}]
+            more = self._upsert(collection, [documents[index] for index in kept], retry=retry) if kept else []
+            return bad + [BadDocument(kept[item.number], item.reason) for item in more]
+        return []
+
+    def _failed(
+        self, collection: Collection[Document], documents: Sequence[Document], details: Mapping[str, Any], *, retry: bool
+    ) -> list[BadDocument]:
+        """Tell the bad documents from trouble of the server's."""
+        bad: list[BadDocument] = []
+        again: list[int] = []
+        for item in details.get("writeErrors", ()):
+            if item["code"] in _BAD_DOCUMENT:
+                bad.append(BadDocument(item["index"], _reason(item)))
+            elif item["code"] == _DUPLICATE and retry:
+                # Another writer has put the same id at the same moment: now there is something to replace.
+                again.append(item["index"])
+            else:
+                raise OperationFailure(str(item.get("errmsg")), item["code"])
+        for trouble in details.get("writeConcernErrors", ()):
+            raise OperationFailure(str(trouble.get("errmsg")), trouble.get("code"))
+        if again:
+            more = self._upsert(collection, [documents[index] for index in again], retry=False)
+            bad += [BadDocument(again[item.number], item.reason) for item in more]
+        return bad
+
+    def set_fields(self, name: str, id: str, fields: Mapping[str, Any]) -> None:
+        """Set these fields of the document ``id``, which is made if it is not there; other fields stay."""
+        with self._translated(f"write {id} to {name}"):
+            self._database[name].update_one({"_id": id}, {"$set": dict(fields)}, upsert=True)
+
+    def add(self, name: str, document: Document) -> Document:
+        """The document of that ``_id``: the one given, unless another was there first."""
+        with self._translated(f"write {document['_id']} to {name}"):
+            try:
+                self._database[name].insert_one(document)
+            except DuplicateKeyError:
+                return self._database[name].find_one({"_id": document["_id"]}) or document
+        return document
+
+    def get(self, name: str, id: str) -> Document | None:
+        """The document ``id``; None if there is none."""
+        with self._translated(f"read {id} of {name}"):
+            return self._database[name].find_one({"_id": id})
+
+    def find(
+        self,
+        name: str,
+        where: Mapping[str, Any],
+        fields: Sequence[str] | None = None,
+        *,
+        sort: Sequence[tuple[str, int]] = (),
+        limit: int = 0,
+    ) -> Iterator[Document]:
+        """Documents that match, with ``_id`` and ``fields`` (None: all)."""
+        with self._translated(f"read {name}"):
+            yield from self._database[name].find(
+                dict(where),
+                list(fields) if fields is not None else None,
+                sort=list(sort) or None,
+                limit=limit,
+                batch_size=10_000,
+            )
+
+    def aggregate(self, name: str, pipeline: Sequence[Mapping[str, Any]]) -> list[Document]:
+        """The rows of an aggregation."""
+        with self._translated(f"aggregate {name}"):
+            return list(self._database[name].aggregate(list(pipeline)))
+
+    def count(self, name: str) -> int:
+        """About how many documents the collection holds."""
+        with self._translated(f"count {name}"):
+            return self._database[name].estimated_document_count()
+
+    def watch(self, name: str, id: str, stop: Callable[[], bool]) -> Iterator[Document]:
+        """The document ``id`` anew after each of its changes, until ``stop()``. StockctlError without a replica set."""
+        match = [{"$match": {"documentKey._id": id}}]
+        with (
+            self._translated(f"watch {id} of {name}"),
+            self._database[name].watch(match, full_document="updateLookup", max_await_time_ms=250) as changes,
+        ):
+            while not stop():
+                change = changes.try_next()
+                if change is not None and change.get("fullDocument") is not None:
+                    yield change["fullDocument"]
+
+    @contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except PyMongoError as error:
+            raise self._describe(error, doing) from error
+
+    def _describe(self, error: PyMongoError, doing: str) -> StockctlError:
+        told = f"cannot {doing}: MongoDB at {self.address}: "
+        login = "check mongo.username, STOCKCTL_MONGO__PASSWORD, mongo.auth_source and the user's roles"
+        code = error.code if isinstance(error, OperationFailure) else None
+        if isinstance(error, OperationFailure) and code in _REFUSED:
+            return RefusedError(f"{told}{_words(error)}", hint=login)
+        if code in _CLASH:
+            return ClashError(f"{told}{_words(error)}", hint="`stockctl mongo diff`")
+        if isinstance(error, InvalidURI | ConfigurationError):
+            return ConfigError(f"{told}{_words(error)}", hint="mongo.url is mongodb://host:port, or mongodb+srv://host")
+        if isinstance(error, AutoReconnect):
+            return UnreachableError(
+                f"{told}nothing answers within {format_duration(self._wait)}: {_words(error)}",
+                hint="is MongoDB running? `stockctl local up` starts a stand-in; else correct mongo.url",
+            )
+        if isinstance(error, ExecutionTimeout) or error.timeout:
+            return TimedOutError(f"{told}{_words(error)}", hint="mongo.timeout gives it longer; `stockctl mongo status`")
+        return StockctlError(f"{told}{_words(error)}")
+
+
+def _words(error: PyMongoError) -> str:
+    """The error without the tail of raw answers and topologies that pymongo adds."""
+    text = str(error).split(", full error:")[0].split(", Timeout:")[0].split(" (configured timeouts:")[0]
+    return text if len(text) <= 500 else text[:500] + "…"
+
+
+def _reason(item: Mapping[str, Any]) -> str:
+    """Why MongoDB did not take a document: the field and the rule, where it tells them."""
+    details = item.get("errInfo", {}).get("details", {})
+    return f"{item.get('errmsg')}: {details}" if details else str(item.get("errmsg"))
+
+
+def _unfit(document: Document) -> str | None:
+    try:
+        size = len(encode(document))
+    except (BSONError, DocumentTooLarge, OverflowError) as error:
+        return str(error)
+    return f"too large: {size} bytes" if size > 16 * 1024 * 1024 else None
+
+
+def checks(settings: Settings) -> list[Check]:
+    """The check of MongoDB: reachable with our login, how fast, which version; none where no ``mongo.url`` is set."""
+
+    def probe() -> Finding:
+        with Mongo(settings, wait=PROBE_WAIT) as mongo:
+            # The first answer includes connecting and logging in.
+            version = mongo.version()
+            started = time.monotonic()
+            mongo.version()
+            return Finding(f"version {version} at {mongo.place}", latency=time.monotonic() - started)
+
+    return [Check("mongo", probe)] if settings.mongo.url else []

@@ -1,0 +1,108 @@
+"""``stockctl mongo`` on the stand-in: collections made once, differences told, clashes left alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stockctl.clients.mongo import Mongo
+from stockctl.settings import Settings, load
+from tests.conftest import Command, MongoServer, clean_environment, free_port
+
+
+def rows(command: Command, *arguments: str, check: int = 0) -> list[dict[str, object]]:
+    return json.loads(command.run("mongo", *arguments, "-o", "json", check=check).stdout)
+
+
+def test_apply_makes_all_once_and_then_keeps_it(mongo_command: Command) -> None:
+    assert {row["collection"] for row in rows(mongo_command, "diff", check=10)} == {
+        *("trades", "filings", "coverage", "bars_1m", "companies")
+    }
+    assert {row["done"] for row in rows(mongo_command, "apply")} == {"made"}
+    assert {row["done"] for row in rows(mongo_command, "apply")} == {"kept"}
+    assert rows(mongo_command, "diff") == []
+    status = {row["collection"]: row for row in rows(mongo_command, "status")}
+    assert status["trades"] == {"collection": "trades", "documents": 0, "indexes": "_id_, symbol_ts_event, ts_recv_expiry"}
+
+
+def test_another_retention_is_told_and_changed_in_place(mongo_command: Command, mongo_settings: Settings) -> None:
+    mongo_command.run("mongo", "apply")
+    mongo_command.environment["STOCKCTL_MONGO__RETENTION"] = "1h"
+    (trades, coverage) = rows(mongo_command, "diff", check=10)
+    assert (trades["collection"], coverage["collection"]) == ("trades", "coverage")
+    assert trades["wanted"] == "ts_recv 1; documents go after 3600 s"
+    assert trades["found"] == "ts_recv 1; documents go after 604800 s"
+    mongo_command.run("mongo", "apply")
+    assert rows(mongo_command, "diff") == []
+    with Mongo(mongo_settings) as mongo:
+        assert mongo.indexes("trades")["ts_recv_expiry"]["expireAfterSeconds"] == 3600
+
+
+def test_a_validator_that_differs_is_told_and_replaced(mongo_command: Command, mongo_settings: Settings) -> None:
+    mongo_command.run("mongo", "apply")
+    with Mongo(mongo_settings) as mongo:
+        mongo.set_validator("trades", {})
+        (difference,) = rows(mongo_command, "diff", check=10)
+        assert (difference["collection"], difference["what"], difference["found"]) == ("trades", "validator", "none")
+        mongo_command.run("mongo", "apply")
+        (bad,) = mongo.upsert("trades", [{"_id": "x", "symbol": "AAPL"}])
+    assert bad.number == 0
+    assert "price" in bad.reason
+
+
+@pytest.mark.parametrize("options", [{"name": "symbol_ts_event", "unique": True}, {"name": "by_hand"}])
+def test_an_index_that_clashes_is_told_and_never_dropped(
+    mongo_command: Command, mongo_settings: Settings, options: dict[str, object]
+) -> None:
+    with Mongo(mongo_settings) as mongo:
+        mongo.create_index("trades", [("symbol", 1), ("ts_event", 1)], **options)
+        done = mongo_command.run("mongo", "apply", check=10)
+        assert f'dropIndex("{options["name"]}")' in done.stdout
+        assert "trades index symbol_ts_event" in done.stderr
+        assert mongo.indexes("trades").keys() == {"_id_", options["name"], "ts_recv_expiry"}
+    (difference,) = rows(mongo_command, "diff", check=10)
+    assert difference["what"] == "index symbol_ts_event"
+
+
+def test_nothing_at_the_address_is_exit_5_within_the_wait(mongo_command: Command) -> None:
+    mongo_command.environment |= {
+        "STOCKCTL_MONGO__URL": f"mongodb://127.0.0.1:{free_port()}",
+        "STOCKCTL_MONGO__CONNECT_WAIT": "500ms",
+    }
+    done = mongo_command.run("mongo", "status", check=5, timeout=20)
+    assert "nothing answers within 500ms" in done.stderr
+    assert "mongo.url" in done.stderr
+
+
+def test_without_an_address_the_setting_is_named(mongo_command: Command) -> None:
+    del mongo_command.environment["STOCKCTL_MONGO__URL"]
+    assert "STOCKCTL_MONGO__URL" in mongo_command.run("mongo", "status", check=3).stderr
+
+
+def test_a_password_in_the_address_is_refused_and_not_shown(mongo_command: Command) -> None:
+    mongo_command.environment["STOCKCTL_MONGO__URL"] = "mongodb://writer:hunter2@127.0.0.1:1"
+    done = mongo_command.run("mongo", "status", check=3)
+    assert "mongo.password" in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_a_wrong_password_is_exit_4_and_not_shown(tmp_path: Path) -> None:
+    server = MongoServer(tmp_path / "mongo")
+    server.start()
+    settings = load(environ=clean_environment(), flags={"mongo.url": server.url})
+    try:
+        with Mongo(settings) as mongo:
+            mongo._client.admin.command("createUser", "writer", pwd="right-word", roles=["root"])
+        server.stop()
+        server.options = ("--auth",)
+        server.start()
+        login = {"STOCKCTL_MONGO__URL": server.url, "STOCKCTL_MONGO__USERNAME": "writer"}
+        for password, code in (("right-word", 0), ("wrong-word", 4)):
+            command = Command(tmp_path, **login, STOCKCTL_MONGO__PASSWORD=password)
+            done = command.run("mongo", "apply", check=code)
+            assert password not in done.stdout + done.stderr
+        assert "STOCKCTL_MONGO__PASSWORD" in done.stderr
+    finally:
+        server.stop()

@@ -1,0 +1,71 @@
+"""``stockctl lake read|query|gaps`` as a process."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+
+import pyarrow.parquet
+import pytest
+
+from stockctl.settings import Settings
+from tests.conftest import BIN, Command
+from tests.lakes import at, covered, lay, trade
+
+OPEN = at("2026-11-20 09:30")
+
+
+@pytest.fixture
+def filled(settings: Settings, command: Command) -> Command:
+    """The command over a lake with two symbols and half an hour of coverage."""
+    lay(settings, [trade("AAPL", OPEN + 1, 2.0), trade("AAPL", OPEN, 1.0), trade("MSFT", OPEN, 3.0)])
+    lay(settings, [covered("AAPL", OPEN, OPEN + 1_800_000)], table="feed_events")
+    return command
+
+
+def test_read_gives_trades_in_order(filled: Command) -> None:
+    """Of the symbols and the time that were asked for, in exchange time."""
+    done = filled.run("lake", "read", "AAPL", "-o", "jsonl")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["price"], row["ts_event"]) for row in rows] == [
+        (1.0, "2026-11-20T09:30:00-05:00"),
+        (2.0, "2026-11-20T09:30:00.001000-05:00"),
+    ]
+    assert len(filled.run("lake", "read", "-o", "csv").stdout.splitlines()) == 4
+    assert filled.run("lake", "read", "--date", "2026-11-19", "-o", "jsonl").stdout == ""
+
+
+def test_read_gives_parquet(filled: Command) -> None:
+    """Typed, as ``read_trades`` gives it."""
+    run = [BIN / "stockctl", "lake", "read", "MSFT", "-o", "parquet"]
+    done = subprocess.run(run, capture_output=True, check=True, env=filled.environment, cwd=filled.folder)
+    table = pyarrow.parquet.read_table(io.BytesIO(done.stdout))
+    assert table.column("price").to_pylist() == [3.0]
+    assert str(table.schema.field("ts_event").type) == "timestamp[ms, tz=America/New_York]"
+
+
+def test_nothing_read_is_said(filled: Command) -> None:
+    """Exit 0, the header alone, and words."""
+    done = filled.run("lake", "read", "NVDA")
+    assert done.stdout.splitlines()[0].startswith("id  symbol  price")
+    assert "holds no such trade" in done.stderr
+
+
+def test_query_runs_sql(filled: Command) -> None:
+    """Over the asked time; wrong SQL is exit 2."""
+    done = filled.run(
+        "lake", "query", "SELECT symbol, sum(price) AS total FROM trades GROUP BY symbol ORDER BY symbol", "-o", "csv"
+    )
+    assert done.stdout == "symbol,total\nAAPL,3.0\nMSFT,3.0\n"
+    bounded = filled.run("lake", "query", "SELECT count(*) AS n FROM trades", "--until", "2026-11-20T09:30:00.001", "-o", "csv")
+    assert bounded.stdout == "n\n2\n"
+    assert "one SELECT" in filled.run("lake", "query", "DELETE FROM trades", check=2).stderr
+
+
+def test_gaps_lists_what_was_missed(filled: Command) -> None:
+    """Rows on stdout, each symbol's share on stderr."""
+    done = filled.run("lake", "gaps", "AAPL", "-o", "json")
+    (gap,) = json.loads(done.stdout)
+    assert (gap["since"], gap["seconds"], gap["reason"]) == ("2026-11-20T10:00:00-05:00", 21_600.0, "the feed told nothing")
+    assert "AAPL 2026-11-20: 30m of 6h 30m covered" in done.stderr

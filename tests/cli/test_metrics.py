@@ -1,0 +1,177 @@
+"""``stockctl metrics`` as a process."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from stockctl.clients.kafka import Admin
+from stockctl.settings import Settings
+from tests.conftest import BIN, Command, wait_for
+from tests.lakes import at, covered, lay, trade
+from tests.metrics.test_live import send
+
+OPEN = at("2026-11-20 09:30")
+
+
+@pytest.fixture
+def filled(settings: Settings, command: Command) -> Command:
+    """The command over a lake with a covered minute of AAPL, and one trade that does not count."""
+    rows = [trade("AAPL", OPEN + number * 500, 100.0 + number % 3, 100.0) for number in range(120)]
+    lay(settings, [*rows, trade("AAPL", OPEN + 60_000, 500.0, 100.0, "1,3")])
+    lay(settings, [covered("AAPL", OPEN, OPEN + 60_500)], table="feed_events")
+    return command
+
+
+def asked(command: Command, *arguments: str) -> Any:
+    """The JSON that the metric answers with."""
+    return json.loads(command.run("metrics", *arguments, "-o", "json").stdout)
+
+
+def test_vwap_in_a_table_says_what_must_be_known(filled: Command) -> None:
+    """Figures alone on stdout; policy, what was left out, coverage, data's end and the feed on stderr."""
+    done = filled.run("metrics", "vwap", "AAPL")
+    assert done.stdout.splitlines()[0].split() == ["symbol", "trade_date", "vwap", "volume", "trades"]
+    assert done.stdout.splitlines()[1].split() == ["AAPL", "2026-11-20", "101", "12,000", "120"]
+    for words in ("policy standard", "1 left out (3 Average Price Trade: 1)", "coverage", "data through", "simulated"):
+        assert words in done.stderr
+
+
+def test_every_form_carries_the_context_in_its_rows(filled: Command) -> None:
+    """JSON, JSON lines, CSV and Parquet hold policy, session, left out, coverage, through and feed."""
+    context = {"policy", "session", "left_out", "left_out_by", "coverage", "through", "feed"}
+    run = [BIN / "stockctl", "metrics", "vwap", "AAPL", "-o"]
+    parquet = subprocess.run([*run, "parquet"], capture_output=True, check=True, env=filled.environment, cwd=filled.folder)
+    rows = [
+        asked(filled, "vwap", "AAPL")[0],
+        json.loads(filled.run("metrics", "vwap", "AAPL", "-o", "jsonl").stdout),
+        next(csv.DictReader(io.StringIO(filled.run("metrics", "vwap", "AAPL", "-o", "csv").stdout))),
+        pyarrow.parquet.read_table(io.BytesIO(parquet.stdout)).to_pylist()[0],
+    ]
+    for row in rows:
+        assert context <= row.keys()
+        assert float(row["vwap"]) == 101.0
+        assert (row["policy"], row["session"], int(row["left_out"])) == ("standard", "regular", 1)
+
+
+def test_each_metric_answers(filled: Command) -> None:
+    """With the options that belong to it."""
+    assert [row["trades"] for row in asked(filled, "vwap", "AAPL", "--every", "30s")] == [60, 60]
+    (volatility,) = asked(filled, "volatility", "AAPL", "--window", "3")
+    assert (volatility["volatility"], volatility["window"]) == (pytest.approx(1.0), "3 trades")
+    assert len(asked(filled, "volatility", "AAPL", "--window", "10s", "--every", "30s")) == 2
+    (returns,) = asked(filled, "volatility", "AAPL", "--returns", "--every", "5s")
+    assert returns["returns"] == 12
+    (rate,) = asked(filled, "rate", "AAPL")
+    assert (rate["trades"], rate["covered_seconds"]) == (120, pytest.approx(60.05))
+    assert [row["close"] for row in asked(filled, "bars", "AAPL")] == [102.0, None]
+    (summary,) = asked(filled, "summary", "AAPL", "--policy", "all")
+    assert (summary["trades"], summary["high"], summary["policy"]) == (121, 102.0, "all")
+
+
+def test_times_are_shown_in_the_asked_zone(filled: Command) -> None:
+    """Input without a zone is in it too."""
+    (row,) = asked(filled, "bars", "AAPL", "--tz", "UTC", "--since", "2026-11-20T14:30", "--until", "2026-11-20T14:31")
+    assert row["bar"] == "2026-11-20T14:30:00+00:00"
+
+
+def test_nothing_to_answer_is_exit_0_null_and_words(filled: Command) -> None:
+    """A symbol that the lake does not know."""
+    done = filled.run("metrics", "vwap", "NVDA", "-o", "json")
+    assert json.loads(done.stdout)[0]["vwap"] is None
+    assert "the lake holds no trades of it in the newest regular session" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("vwap", "AAPL", "--engine", "redshift"), "no engine redshift"),
+        (("vwap", "AAPL", "--engine", "mongo"), "no engine mongo"),
+        (("vwap", "AAPL", "--engine", "kafka"), "metrics watch"),
+        (("vwap", "AAPL", "--since", "tomorrow"), "'tomorrow' is no time"),
+        (("vwap", "AAPL", "--since", "2026-11-21", "--until", "2026-11-20"), "--since is not before --until"),
+        (("vwap", "AAPL", "--date", "2026-11-20", "--until", "2026-11-20"), "exclude each other"),
+        (("bars", "AAPL", "--every", "7s"), "--every must cut a day"),
+        (("volatility", "AAPL", "--window", "1"), "--window 1"),
+        (("volatility", "AAPL", "--returns", "--window", "5"), "--returns takes the whole span"),
+        (("watch", "AAPL", "-o", "csv"), "-o jsonl"),
+        (("watch", "AAPL", "--for", "soon"), "--for"),
+        (("vwap", "AAPL", "--policy", "mine"), "mine"),
+    ],
+)
+def test_what_cannot_be_is_a_matter_of_usage(filled: Command, arguments: tuple[str, ...], words: str) -> None:
+    """Exit 2, and words that name it."""
+    assert words in filled.run("metrics", *arguments, check=2).stderr
+
+
+def test_a_zone_that_does_not_exist_is_a_matter_of_configuration(filled: Command) -> None:
+    """It is a setting that the option overrides."""
+    assert "Mars/Olympus" in filled.run("metrics", "vwap", "AAPL", "--tz", "Mars/Olympus", check=3).stderr
+
+
+@pytest.fixture
+def streaming(settings: Settings, command: Command) -> Command:
+    """The command over a topic with trades of just now."""
+    Admin(settings).create_topic(settings.topics.trades.name, 2, 1, {})
+    now = int(time.time() * 1000)
+    send(settings, [trade("AAPL", now - 100 * number, 100.0 + number % 2) for number in range(20)])
+    return command
+
+
+def test_watch_writes_lines_when_piped(streaming: Command) -> None:
+    """A line a symbol and refresh, each telling what its figures are."""
+    done = streaming.run("metrics", "watch", "AAPL", "MSFT", "--for", "1s", "--every", "500ms")
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d E[SD]T  AAPL  last 10[01]\.0000  vwap 100\.5000  volatility 0\.513  trades/s [\d.]+  volume 2,000  "
+        r"trades 20  age [\d.]+s",
+        lines[-2],
+    )
+    assert "MSFT  last -  vwap -" in lines[-1]
+
+
+def test_watch_writes_json_lines(streaming: Command) -> None:
+    """A row a symbol and refresh, with what must be known beside the figures."""
+    done = streaming.run("metrics", "watch", "AAPL", "--for", "1s", "--every", "500ms", "-o", "jsonl")
+    row = json.loads(done.stdout.splitlines()[-1])
+    assert (row["vwap"], row["trades"], row["policy"], row["feed"]) == (100.5, 20, "standard", "sim")
+
+
+def test_watch_redraws_in_place_on_a_terminal_and_leaves_at_ctrl_c(streaming: Command) -> None:
+    """The cursor goes up before each redraw, and the first Ctrl-C ends it with exit 0."""
+    main, other = pty.openpty()
+    environment = streaming.environment | {"TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+    process = subprocess.Popen(
+        [BIN / "stockctl", "metrics", "watch", "AAPL", "--every", "200ms"],
+        stdout=other,
+        stderr=other,
+        stdin=other,
+        env=environment,
+        cwd=streaming.folder,
+    )
+    os.close(other)
+    os.set_blocking(main, False)
+    seen = bytearray()
+
+    def drawn(times: int) -> bool:
+        with suppress(BlockingIOError):
+            seen.extend(os.read(main, 65_536))
+        return seen.count(b"100.5000") >= times
+
+    wait_for(lambda: drawn(3), "three redraws")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    os.close(main)
+    assert b"\x1b[1A" in seen

@@ -1,0 +1,76 @@
+"""``lake gaps``: session time that nothing covered, and why."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from stockctl.metrics.gaps import missed
+from stockctl.settings import Settings
+from tests.lakes import at, covered, lay
+
+DAY = date(2026, 11, 20)
+
+
+def spans(settings: Settings, *bounds: int) -> list[tuple[str, int, int, str | None]]:
+    """Symbol, start, end and reason of each gap."""
+    return [(gap.symbol, gap.since, gap.until, gap.reason) for gap in missed(settings, *bounds).gaps]
+
+
+def with_symbols(settings: Settings, *symbols: str, session: str = "regular") -> Settings:
+    """The settings for these symbols and this session."""
+    return settings.model_copy(
+        update={"symbols": list(symbols), "metrics": settings.metrics.model_copy(update={"session": session})}
+    )
+
+
+def test_gaps_are_the_sessions_time_between_what_was_covered(lake_settings: Settings) -> None:
+    """A late start, a break with its reason, and an early end."""
+    events = [
+        covered("AAPL", "2026-11-20 10:00", "2026-11-20 11:00"),
+        covered("AAPL", "2026-11-20 11:00", "2026-11-20 11:30", kind="disconnected", reason="connection reset"),
+        covered("AAPL", "2026-11-20 11:30", "2026-11-20 15:00"),
+    ]
+    lay(lake_settings, events, table="feed_events")
+    assert spans(with_symbols(lake_settings, "AAPL")) == [
+        ("AAPL", at("2026-11-20 09:30"), at("2026-11-20 10:00"), "the feed told nothing"),
+        ("AAPL", at("2026-11-20 11:00"), at("2026-11-20 11:30"), "connection reset"),
+        ("AAPL", at("2026-11-20 15:00"), at("2026-11-20 16:00"), "the feed told nothing"),
+    ]
+    assert missed(with_symbols(lake_settings, "AAPL")).totals == [("AAPL", DAY, 16_200_000, 23_400_000)]
+
+
+def test_without_symbols_those_that_the_feed_named_are_told(lake_settings: Settings) -> None:
+    """Every symbol of the events."""
+    lay(lake_settings, [covered("AAPL,MSFT", "2026-11-20 09:30", "2026-11-20 16:00")], table="feed_events")
+    found = missed(with_symbols(lake_settings))
+    assert (found.gaps, [symbol for symbol, *_ in found.totals]) == ([], ["AAPL", "MSFT"])
+
+
+def test_all_hours_are_asked_on_demand_and_always_of_crypto(lake_settings: Settings) -> None:
+    """Pre and post for stocks; the whole day for what trades around the clock."""
+    lay(lake_settings, [covered("AAPL,BINANCE:BTCUSDT", "2026-11-20 09:30", "2026-11-20 16:00")], table="feed_events")
+    found = missed(with_symbols(lake_settings, "AAPL", "BINANCE:BTCUSDT", session="all"))
+    assert [(symbol, expected) for symbol, _, _, expected in found.totals] == [
+        ("AAPL", 57_600_000),
+        ("BINANCE:BTCUSDT", 86_400_000),
+    ]
+
+
+def test_dates_without_any_event_are_gaps_when_asked_for(lake_settings: Settings) -> None:
+    """A day on which nothing ran shows as one gap; a holiday and a weekend as none."""
+    lay(lake_settings, [covered("AAPL", "2026-11-20 09:30", "2026-11-20 16:00")], table="feed_events")
+    found = missed(with_symbols(lake_settings, "AAPL"), at("2026-11-19"), at("2026-11-23"))
+    assert [(gap.trade_date, gap.until - gap.since) for gap in found.gaps] == [(date(2026, 11, 19), 23_400_000)]
+
+
+def test_bounds_cut_the_gaps(lake_settings: Settings) -> None:
+    """Only the asked time counts."""
+    lay(lake_settings, [covered("AAPL", "2026-11-20 10:00", "2026-11-20 16:00")], table="feed_events")
+    assert spans(with_symbols(lake_settings, "AAPL"), at("2026-11-20 09:45"), at("2026-11-20 12:00")) == [
+        ("AAPL", at("2026-11-20 09:45"), at("2026-11-20 10:00"), "the feed told nothing")
+    ]
+
+
+def test_an_empty_lake_has_nothing_to_tell(lake_settings: Settings) -> None:
+    """No feed event, no answer."""
+    assert missed(lake_settings) == ([], [])

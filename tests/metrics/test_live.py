@@ -1,0 +1,121 @@
+"""Live metrics: what Kafka brings, in bounded memory."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+
+import pytest
+
+from stockctl.clients.kafka import Admin, Producer
+from stockctl.errors import StockctlError, UnreachableError
+from stockctl.metrics.live import RATE_SECONDS, Tally, Ticker, follow
+from stockctl.records import Trade, encode
+from stockctl.settings import Settings
+from tests.lakes import trade
+
+NOW = 1_800_000_000_000
+
+
+def send(settings: Settings, rows: list[Trade], *others: bytes) -> None:
+    """Produce records, and bytes that are none, into the topic of trades."""
+    topic = settings.topics.trades.name
+    producer = Producer(settings)
+    for row in rows:
+        producer.produce(topic, encode(row), row.symbol, timestamp=row.ts_recv)
+    for value in others:
+        producer.produce(topic, value, "x")
+    assert producer.flush(10) == 0
+
+
+@pytest.fixture
+def topic(settings: Settings) -> Settings:
+    """Settings whose topic of trades exists, with 3 partitions."""
+    Admin(settings).create_topic(settings.topics.trades.name, 3, 1, {})
+    return settings
+
+
+def test_memory_is_bounded() -> None:
+    """A hundred thousand trades over hours leave a hundred prices and a minute of seconds."""
+    tally = Tally()
+    for number in range(100_000):
+        tally.add(trade("AAPL", NOW + number * 100, 100.0 + number % 7), "standard")
+    assert tally.trades == 100_000
+    assert len(tally._newest) == 100
+    assert len(tally._seconds) <= RATE_SECONDS + 1
+
+
+def test_the_rate_is_that_of_the_last_minute() -> None:
+    """Older trades do not count; while less than a minute is known, it is what was watched."""
+    tally = Tally()
+    for number in range(300):
+        tally.add(trade("AAPL", NOW + number * 1000, 100.0), "standard")
+    assert tally.figures("AAPL", NOW + 300_000, NOW).rate == pytest.approx(1.0, rel=0.02)
+    assert tally.figures("AAPL", NOW + 330_000, NOW).rate == pytest.approx(0.5, rel=0.05)
+    assert tally.figures("AAPL", NOW + 900_000, NOW).rate == 0.0
+    fresh = Tally()
+    for number in range(10):
+        fresh.add(trade("AAPL", NOW + number * 1000, 100.0), "standard")
+    assert fresh.figures("AAPL", NOW + 10_000, NOW).rate == pytest.approx(1.0, rel=0.02)
+
+
+def test_a_late_trade_takes_its_place_by_time() -> None:
+    """The last price is that of the newest trade, not of the one that came last."""
+    tally = Tally(window=2)
+    for ms, price in ((1000, 1.0), (3000, 3.0), (2000, 2.0), (0, 9.0)):
+        tally.add(trade("AAPL", NOW + ms, price), "standard")
+    figures = tally.figures("AAPL", NOW + 4000, NOW)
+    assert (figures.last, figures.volatility, figures.age) == (3.0, statistics.stdev([2.0, 3.0]), 1.0)
+
+
+def test_without_symbols_every_symbol_that_comes_is_told() -> None:
+    """With symbols those alone, also before their first trade."""
+    every, some = Ticker([], "standard"), Ticker(["NVDA", "AAPL"], "standard")
+    for symbol in ("MSFT", "AAPL"):
+        for ticker in (every, some):
+            ticker.take(encode(trade(symbol, NOW, 1.0)))
+    assert [figures.symbol for figures in every.figures(NOW)] == ["AAPL", "MSFT"]
+    assert [(figures.symbol, figures.trades) for figures in some.figures(NOW)] == [("NVDA", 0), ("AAPL", 1)]
+
+
+def test_it_follows_the_topic_from_the_look_back_on(topic: Settings) -> None:
+    """Trades received before it are not counted, newer and coming ones are; what is no trade is counted apart."""
+    now = int(time.time() * 1000)
+    send(topic, [trade("AAPL", now - 900_000, 1.0, ts_recv=now - 900_000)])
+    send(topic, [trade("AAPL", now - 10_000, 2.0), trade("MSFT", now - 10_000, 3.0)], b"no trade", b'{"symbol":1}')
+    stop = threading.Event()
+    sent, deadline = False, time.monotonic() + 30
+    for snapshot in follow(topic, ["AAPL", "MSFT"], refresh=0.2, look_back=60, stop=stop):
+        trades = {figures.symbol: figures.trades for figures in snapshot.figures}
+        if trades == {"AAPL": 1, "MSFT": 1} and not sent:
+            send(topic, [trade("AAPL", now, 4.0, ts_recv=int(time.time() * 1000))])
+            sent = True
+        if trades == {"AAPL": 2, "MSFT": 1} or time.monotonic() > deadline:
+            stop.set()
+    assert trades == {"AAPL": 2, "MSFT": 1}
+    assert (snapshot.unreadable, snapshot.sources) == (2, {"sim"})
+    assert snapshot.since == now - 10_000 + 50
+
+
+def test_it_ends_after_the_asked_time_with_a_last_snapshot(topic: Settings) -> None:
+    """Half a second is less than one refresh: still one snapshot comes."""
+    started = time.monotonic()
+    snapshots = list(follow(topic, ["AAPL"], seconds=0.5, refresh=60))
+    assert 0.5 <= time.monotonic() - started < 5
+    assert [figures.trades for figures in snapshots[-1].figures] == [0]
+    assert len(snapshots) == 1
+
+
+def test_a_topic_that_is_not_there_is_named(settings: Settings) -> None:
+    """With the command that makes it."""
+    with pytest.raises(StockctlError, match=settings.topics.trades.name) as caught:
+        next(follow(settings, ["AAPL"], seconds=1))
+    assert "topics apply" in (caught.value.hint or "")
+
+
+def test_no_broker_is_told_after_a_bounded_wait(settings: Settings) -> None:
+    """Nothing listens there: unreachable."""
+    kafka = settings.kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:1", "connect_wait": 0.5})
+    with pytest.raises(UnreachableError):
+        next(follow(settings.model_copy(update={"kafka": kafka}), ["AAPL"], seconds=1))

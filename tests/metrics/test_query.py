@@ -1,0 +1,119 @@
+"""``lake query``: a person's SQL sees the lake's views, and nothing else of the machine."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stockctl.clients.store import open_store
+from stockctl.errors import StockctlError, UsageError
+from stockctl.metrics import measures
+from stockctl.metrics.query import query
+from stockctl.settings import Settings
+from tests.lakes import at, covered, lay, trade
+
+OPEN = at("2026-11-20 09:30")
+
+
+@pytest.fixture
+def lake(lake_settings: Settings) -> Settings:
+    """Two symbols over two dates, one of them covered for a while."""
+    rows = [trade("AAPL", OPEN + ms, 100.0 + ms / 1000, 10) for ms in range(0, 180_000, 1000)]
+    lay(lake_settings, [*rows, trade("MSFT", "2026-11-21 10:00", 300.0)], batches=3)
+    lay(lake_settings, [covered("AAPL", OPEN, OPEN + 60_000)], table="feed_events")
+    return lake_settings
+
+
+def rows(settings: Settings, text: str, **bounds: Any) -> list[tuple[Any, ...]]:
+    """The answer as tuples."""
+    return [tuple(row.values()) for row in query(settings, text, **bounds).to_pylist()]
+
+
+def test_trades_are_a_view(lake: Settings) -> None:
+    """Its columns are the record's, the date, and the time as a timestamp in the settings' zone."""
+    assert rows(lake, "SELECT symbol, count(*), min(trade_date) FROM trades GROUP BY symbol ORDER BY symbol") == [
+        ("AAPL", 180, date(2026, 11, 20)),
+        ("MSFT", 1, date(2026, 11, 21)),
+    ]
+    (moment,) = rows(lake, "SELECT min(time) FROM trades")[0]
+    assert moment.isoformat() == "2026-11-20T09:30:00-05:00"
+
+
+def test_bounds_are_those_of_the_trades_time(lake: Settings) -> None:
+    """``since`` is in, ``until`` is not."""
+    assert rows(lake, "SELECT count(*) FROM trades", since=OPEN + 1000, until=OPEN + 3000) == [(2,)]
+
+
+def test_bars_of_a_minute_are_those_of_metrics_bars(lake: Settings) -> None:
+    """One definition for both."""
+    found = rows(lake, "FROM bars_1m WHERE symbol = 'AAPL'")
+    table = measures.read_bars("AAPL", settings=lake)
+    assert found == [tuple(row.values()) for row in table.to_pylist()]
+    assert len(found) == 3
+
+
+def test_coverage_is_a_view(lake: Settings) -> None:
+    """Covered and missed stretches of session time at all hours."""
+    found = rows(lake, "SELECT symbol, covered, epoch(until - since), reason FROM coverage ORDER BY since")
+    assert found == [
+        ("AAPL", False, 19_800.0, "the feed told nothing"),
+        ("AAPL", True, 60.0, None),
+        ("AAPL", False, 37_740.0, "the feed told nothing"),
+    ]
+
+
+def test_an_empty_lake_has_the_views_too(lake_settings: Settings) -> None:
+    """No rows, and no error."""
+    for view in ("trades", "bars_1m", "coverage"):
+        assert rows(lake_settings, f"FROM {view}") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT content FROM read_text('/etc/hostname')",
+        "FROM '/etc/passwd'",
+        "SELECT * FROM glob('/etc/*')",
+        "FROM read_csv('/etc/hostname')",
+        "COPY (SELECT 1) TO 'out.csv'",
+        "COPY trades TO '{object}'",
+        "ATTACH 'other.db'",
+        "INSTALL httpfs",
+        "LOAD icu",
+        "SET enable_external_access = true",
+        "SET memory_limit = '1TB'",
+        "PRAGMA database_list",
+        "CREATE TABLE t AS SELECT 1",
+        "DROP VIEW trades",
+        "SELECT 1; SELECT 2",
+        "",
+    ],
+)
+def test_a_query_reads_the_views_and_does_nothing_else(lake: Settings, text: str) -> None:
+    """Other files, writes, other databases, extensions and settings are refused, and leave the lake as it was."""
+    store = open_store(lake)
+    before = {item.key: store.get(item.key) for item in store.objects("trades")}
+    with pytest.raises(UsageError) as caught:
+        query(lake, text.format(object=Path(store.folder or "") / next(iter(before))))
+    assert "SELECT" in (caught.value.hint or "")
+    assert {item.key: store.get(item.key) for item in store.objects("trades")} == before
+
+
+@pytest.mark.parametrize("text", ["SELEC 1", "SELECT nope FROM trades", "SELECT * FROM nowhere", "SELECT CAST('x' AS INTEGER)"])
+def test_wrong_sql_is_a_matter_of_usage(lake: Settings, text: str) -> None:
+    """With DuckDB's own words."""
+    with pytest.raises(UsageError, match="Error"):
+        query(lake, text)
+
+
+def test_a_damaged_object_is_not_a_matter_of_usage(lake: Settings) -> None:
+    """It names the object and the command that looks closer."""
+    store = open_store(lake)
+    key = next(item.key for item in store.objects("trades"))
+    store.put(key, b"damaged")
+    with pytest.raises(StockctlError, match=r"trades-g1") as caught:
+        query(lake, "SELECT sum(price) FROM trades")
+    assert caught.value.exit_code == 1

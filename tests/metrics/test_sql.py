@@ -1,0 +1,75 @@
+"""The SQL files: one definition, readable by Redshift and DuckDB alike."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+import stockctl
+from stockctl.metrics import sql
+from stockctl.metrics.relations import RELATIONS
+from stockctl.resources import resource
+
+PLACED = frozenset({"placed"})
+
+
+@pytest.mark.parametrize("name", sorted(sql.names()))
+def test_a_file_is_one_select_that_redshift_reads(name: str) -> None:
+    """It parses in Redshift's dialect as one query, and is written back the same: nothing in it is another dialect's."""
+    (query,) = sqlglot.parse(sql.text(name), read="redshift")
+    assert isinstance(query, exp.Select)
+    assert not list(query.find_all(exp.Anonymous)), "a function that Redshift's grammar doesn't know"
+    frames = [spec.sql("redshift") for spec in query.find_all(exp.WindowSpec)]
+    assert not any("RANGE" in frame or "INTERVAL" in frame for frame in frames), "Redshift has no such frame"
+
+
+@pytest.mark.parametrize("name", sorted(sql.names()))
+def test_a_files_own_names_hide_no_other_file(name: str) -> None:
+    """A common table expression named like a file or a relation would be taken for it."""
+    query = sqlglot.parse_one(sql.text(name), read="redshift")
+    assert not {cte.alias for cte in query.find_all(exp.CTE)} & (sql.names() | set(RELATIONS) | {"trades"})
+
+
+@pytest.mark.parametrize("name", sorted(sql.names()))
+def test_every_relation_that_a_file_names_is_known(name: str) -> None:
+    """Another file, one that the engine provides, the trades, or the file's own."""
+    query = sqlglot.parse_one(sql.text(name), read="redshift")
+    own = {cte.alias for cte in query.find_all(exp.CTE)}
+    assert {table.name for table in query.find_all(exp.Table)} <= sql.names() | set(RELATIONS) | {"trades"} | own
+
+
+def test_a_statement_holds_each_file_once_behind_those_it_needs() -> None:
+    """Shared files are not repeated, and provided ones are left out."""
+    query = sqlglot.parse_one(sql.statement("bars", frozenset()), read="duckdb")
+    names = [cte.alias for cte in query.ctes]
+    assert names == ["condition_sets", "placed", "counted", "firsts", "vwap", "bars"]
+    assert [cte.alias for cte in sqlglot.parse_one(sql.statement("vwap", PLACED), read="duckdb").ctes] == [
+        "counted",
+        "firsts",
+        "vwap",
+    ]
+
+
+def test_values_are_parameters_in_either_dialect() -> None:
+    """The policy is bound by the engine, never pasted."""
+    assert "$policy" in sql.statement("placed", frozenset())
+    assert "%(policy)s" in sql.statement("placed", frozenset(), "redshift")
+
+
+def test_files_are_found_in_the_source_tree_and_in_a_wheel(tmp_path: Path) -> None:
+    """Where a wheel packs them (``stockctl/_files``) they win; else those beside the package."""
+    assert (resource("sql/metrics") / "vwap.sql").exists()
+    installed = tmp_path / "stockctl"
+    (installed / "_files" / "sql" / "metrics").mkdir(parents=True)
+    shutil.copy(Path(stockctl.__file__).parent / "resources.py", installed)
+    spec = spec_from_file_location("installed_resources", installed / "resources.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.resource("sql/metrics") == installed / "_files" / "sql" / "metrics"

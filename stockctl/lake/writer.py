@@ -107,11 +107,11 @@ class LakeWriter:
             self._drain("end" if self._once and not self._role.stop.is_set() else "stop")
         finally:
             gc.enable()
-            self._consumer.close()
             # First of all: the partitions are free for others while the last requests to the store end.
-            self._probe.close()
+            self._consumer.close()
             self._uploads.close()
             self._jobs.shutdown()
+            self._probe.close()
 
     def _loop(self) -> None:
         # A process that was frozen may have lost its partitions, and its topic may have changed, without having been told.

@@ -52,9 +52,10 @@ class Kafka:
 
     PASSWORDS = {"stockctl": "stockctl-password", "reader": "reader-password", "guest": "guest-password"}  # noqa: RUF012
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ports: tuple[int, int, int] | None = None) -> None:
         self.folder = folder
-        self.port, self.sasl_port, self._controller_port = free_port(), free_port(), free_port()
+        self.ports = ports or (free_port(), free_port(), free_port())
+        self.port, self.sasl_port, self._controller_port = self.ports
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self._properties = folder / "server.properties"
@@ -143,3 +144,96 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 """
+
+
+CONNECT_POM = f"""\
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>stockctl.tests</groupId><artifactId>connect</artifactId><version>1</version>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>connect-runtime</artifactId><version>{KAFKA_VERSION}</version></dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>connect-json</artifactId><version>{KAFKA_VERSION}</version></dependency>
+    <dependency>
+      <groupId>org.apache.kafka</groupId><artifactId>connect-transforms</artifactId><version>{KAFKA_VERSION}</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+MONGO_PLUGIN = "org.mongodb.kafka:mongo-kafka-connect:2.0.1:jar:all"
+
+
+def connect_files() -> Path:
+    """The folder with Kafka Connect's ``jars`` and the MongoDB connector's in ``plugins/mongo``, fetched once and kept."""
+    folder = user_cache_path("stockctl-tests") / f"kafka-connect-{KAFKA_VERSION}"
+    if not (folder / "complete").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "pom.xml").write_text(CONNECT_POM)
+        plugins = folder / "plugins" / "mongo"
+        for goal in (
+            ["dependency:copy-dependencies", f"-DoutputDirectory={folder / 'jars'}"],
+            ["dependency:copy", f"-Dartifact={MONGO_PLUGIN}", f"-DoutputDirectory={plugins}"],
+        ):
+            done = subprocess.run(["mvn", "-B", "-q", *goal], cwd=folder, capture_output=True, text=True, timeout=600)
+            assert done.returncode == 0, f"mvn could not fetch Kafka Connect\n{done.stdout}\n{done.stderr}"
+        (folder / "complete").touch()
+    return folder
+
+
+class ConnectServer:
+    """A worker of distributed Kafka Connect in ``folder``; its internal topics are those of ``topics``, as in the settings.
+
+    ``servers`` are Kafka's addresses, ``more`` further lines of its configuration. Without ``plugin`` it lacks the MongoDB
+    connector.
+    """
+
+    def __init__(
+        self, folder: Path, servers: str, topics: dict[str, str], more: dict[str, str] | None = None, *, plugin: bool = True
+    ) -> None:
+        self.folder, self.port = folder, free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "no plugins").mkdir(exist_ok=True)
+        lines = {
+            "bootstrap.servers": servers,
+            "group.id": topics["config_topic"],
+            "listeners": f"http://127.0.0.1:{self.port}",
+            "plugin.path": str(connect_files() / "plugins" if plugin else folder / "no plugins"),
+            "key.converter": "org.apache.kafka.connect.storage.StringConverter",
+            "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+            "offset.flush.interval.ms": "1000",
+            # Soon after a worker was killed, instead of five minutes.
+            "scheduled.rebalance.max.delay.ms": "1000",
+            "session.timeout.ms": "10000",
+            "config.providers": "file",
+            "config.providers.file.class": "org.apache.kafka.common.config.provider.FileConfigProvider",
+        }
+        for name in ("config", "offset", "status"):
+            lines |= {f"{name}.storage.topic": topics[f"{name}_topic"], f"{name}.storage.replication.factor": "1"}
+        self._properties = folder / "worker.properties"
+        self._properties.write_text("".join(f"{name}={value}\n" for name, value in (lines | (more or {})).items()))
+
+    @property
+    def url(self) -> str:
+        """Address of its REST API."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        """What it has logged so far."""
+        return (self.folder / "log").read_text()
+
+    def start(self) -> None:
+        """Start it; whoever needs it waits for its API."""
+        main = "org.apache.kafka.connect.cli.ConnectDistributed"
+        jars = f"{connect_files() / 'jars'}/*:{kafka_jars()}/log4j*:{kafka_jars()}/*"
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                ["java", "-Xms64m", "-Xmx512m", "-cp", jars, main, str(self._properties)], stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def kill(self) -> None:
+        """Kill it at once (SIGKILL)."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None

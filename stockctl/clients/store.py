@@ -208,7 +208,7 @@ def _open_s3(settings: Settings, url: str, bucket: str, prefix: str) -> Store:
         prefix=prefix or None,
         region=session.region_name,
         credential_provider=credentials,
-        client_options={"allow_http": plain, "timeout": "30s", "connect_timeout": "5s"},
+        client_options={"allow_http": plain, "timeout": timedelta(seconds=s3.timeout), "connect_timeout": timedelta(seconds=5)},
         # Short: what outlasts this is retried above, where the answer of a put is not believed but looked up.
         retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=10)},
         **options,

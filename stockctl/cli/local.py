@@ -97,6 +97,36 @@ def _suggest(*commands: str) -> None:
 
 
 @app.command()
+def demo(
+    ctx: typer.Context,
+    duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long the live table is shown.")] = "60s",
+) -> None:
+    """Show it all once: start, live table, stop, proof, figures.
+
+    It fails if anything is not as it should be. A stack that runs already is used, and left running.
+
+    Example: stockctl local demo --for 60s
+    """
+    from stockctl.local.demo import demo as run
+    from stockctl.units import parse_duration
+
+    try:
+        seconds = parse_duration(duration)
+    except ValueError as error:
+        raise UsageError(f"--for: {error}") from None
+    settings = _settings(ctx, stack=False)
+    run(settings, _command(ctx), seconds=seconds, say=say)
+    symbol = settings.symbols[0]
+    say("")
+    _suggest(
+        f"metrics vwap {symbol} --session all --every 1m",
+        'lake query "SELECT symbol, count(*) FROM trades GROUP BY symbol"',
+        f"lake read {symbol} -o csv",
+        "local up",
+    )
+
+
+@app.command()
 def down(ctx: typer.Context) -> None:
     """Stop the local stack; its data stays.
 

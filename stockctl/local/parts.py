@@ -7,18 +7,16 @@ import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files as package_files
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Literal
 
 from stockctl.clients.kafka import Admin
 from stockctl.errors import ConfigError, StockctlError
+from stockctl.local import broker
 from stockctl.local.files import StackFiles
 from stockctl.local.process import tail
 from stockctl.local.supervisor import Part
 from stockctl.settings import Settings, env_name, load, require
-from stockctl.stream import topics
 from stockctl.stream.lag import read_lag
 
 Mode = Literal["sim", "live"]
@@ -66,14 +64,18 @@ def plan(settings: Settings, files: StackFiles, mode: Mode, ports: Mapping[str, 
     }
     if mode == "live" and settings.origin("lake.url").startswith("defaults"):
         shared["lake.url"] = (settings.state_dir.absolute() / "lake-live").as_uri()
-    environment = {**os.environ, "STOCKCTL_PROFILE": "local"}
+    environment = environment_of({**shared, "state_dir": str(files.folder / mode)})
     if mode == "sim":
         # The simulator takes any key: the user's own stays out of it.
         environment.pop(env_name("finnhub.token") + "_FILE", None)
         environment[env_name("finnhub.token")] = "sim"
-    for name, value in {**shared, "state_dir": str(files.folder / mode)}.items():
-        environment[env_name(name)] = value if isinstance(value, str) else ",".join(value)
     return Plan(mode, command, load(environ=environment), environment, shared)
+
+
+def environment_of(shared: Mapping[str, str | list[str]]) -> dict[str, str]:
+    """The environment for a child that is to see a stack's settings, whatever else this process's environment says."""
+    pinned = {env_name(name): value if isinstance(value, str) else ",".join(value) for name, value in shared.items()}
+    return {**os.environ, "STOCKCTL_PROFILE": "local"} | pinned
 
 
 def parts(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list[Part]:
@@ -85,21 +87,19 @@ def parts(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list[Part]
     def part(name: str, *arguments: str, ready: Callable[[], str | None], **rest: object) -> Part:
         return Part(name, (*plan.command, *arguments), ready, environment=plan.environment, **rest)  # type: ignore[arg-type]
 
-    broker = Part(
+    broker_part = Part(
         "broker",
-        (_broker(), "start", "--only", "kafka", "--kafka-port", str(ports["broker"]), "--data-dir", str(home / "kafka")),
-        lambda: _broker_ready(settings),
+        broker.command(ports["broker"], home / "kafka"),
+        lambda: broker.ready(settings),
         address=settings.kafka.bootstrap_servers,
         environment=plan.environment,
         # It saves what it holds when it is asked to leave.
         grace=60.0,
     )
-    sim = part(
-        "sim", "sim", "--port", str(ports["sim"]), ready=lambda: _http(ports["sim"], "/counters"), address=settings.finnhub.url
-    )
     lake = part(
         "consume-s3",
         *("consume", "s3", "--health-port", str(ports["consume-s3"])),
+        prepare=lambda: broker.forget_members(settings, settings.lake.group),
         ready=lambda: _http(ports["consume-s3"], "/healthz"),
         after=("broker",),
         address=settings.lake.url,
@@ -113,27 +113,17 @@ def parts(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list[Part]
         after=("broker", "sim") if plan.mode == "sim" else ("broker",),
         address=settings.finnhub.url,
     )
-    return [broker, sim, lake, produce] if plan.mode == "sim" else [broker, lake, produce]
+    if plan.mode == "live":
+        return [broker_part, lake, produce]
+    sim = part(
+        "sim", "sim", "--port", str(ports["sim"]), ready=lambda: _http(ports["sim"], "/counters"), address=settings.finnhub.url
+    )
+    return [broker_part, lake, sim, produce]
 
 
 def part_names(mode: Mode) -> list[str]:
     """Names of the parts, each of which has a port."""
-    return ["broker", "sim", "consume-s3", "produce"] if mode == "sim" else ["broker", "consume-s3", "produce"]
-
-
-def _broker() -> str:
-    # The binary itself: the wrapper that pip installs would not pass SIGTERM on, and the broker would not save.
-    path = Path(str(package_files("noida_db") / "noida-db"))
-    if not os.access(path, os.X_OK):
-        path.chmod(0o755)
-    return str(path)
-
-
-def _broker_ready(settings: Settings) -> None:
-    """Raises unless the broker answers. Makes the topics, before a client's first request would make others in their place."""
-    admin = Admin(settings)
-    admin.wait(0.5)
-    topics.apply(admin, settings)
+    return ["broker", "consume-s3", "sim", "produce"] if mode == "sim" else ["broker", "consume-s3", "produce"]
 
 
 def _http(port: int, path: str) -> str | None:
@@ -152,14 +142,15 @@ def _http(port: int, path: str) -> str | None:
 
 def drain(plan: Plan, files: StackFiles) -> str | None:
     """See to it that everything in Kafka is in the lake, once the writer has left; what is wrong, or None."""
+    settings, log = plan.settings, files.log("consume-s3")
     try:
-        admin = Admin(plan.settings)
+        admin = Admin(settings)
         admin.wait(5)
-        if _behind(admin, plan.settings) == 0:
+        if not any(lag.lag for lag in read_lag(admin, settings, [settings.lake.group])):
             return None
-        log = files.log("consume-s3")
+        broker.forget_members(settings, settings.lake.group)
         with log.open("ab") as stream:
-            subprocess.run(
+            done = subprocess.run(
                 [*plan.command, "consume", "s3", "--once"],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
@@ -170,14 +161,8 @@ def drain(plan: Plan, files: StackFiles) -> str | None:
                 start_new_session=True,
                 check=False,
             )
-        behind = _behind(admin, plan.settings)
     except (StockctlError, subprocess.TimeoutExpired) as error:
-        return f"cannot bring all of Kafka into the lake: {error}"
-    if behind:
-        last = "; ".join(tail(log, 2))
-        return f"{behind} records stay in Kafka and are not in the lake yet (the next `local up` takes them): {last}"
+        return f"cannot bring what is left in Kafka into the lake: {error}"
+    if done.returncode:
+        return f"what is left in Kafka is not in the lake yet, the next `local up` takes it: {'; '.join(tail(log, 2))}"
     return None
-
-
-def _behind(admin: Admin, settings: Settings) -> int:
-    return sum(lag.lag for lag in read_lag(admin, settings, [settings.lake.group]))

@@ -32,13 +32,15 @@ _log = logging.getLogger("stockctl.local")
 class Part:
     """One supervised process. Parts start when those named in ``after`` are running, and stop in the reverse of their order.
 
-    ``ready`` answers None, or what the part still waits for; it is asked until it answers None, so it must be quick.
+    ``prepare`` runs before each start. ``ready`` answers None, or what the part still waits for; it is asked until it answers
+    None, so it must be quick. What either raises of ours is told, and it is tried again.
     ``finish`` runs when the part has stopped, and answers what went wrong, or None.
     """
 
     name: str
     command: Sequence[str]
     ready: Callable[[], str | None] = lambda: None
+    prepare: Callable[[], None] = lambda: None
     after: tuple[str, ...] = ()
     address: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -106,19 +108,20 @@ class Supervisor:
         now = time.monotonic()
         if life.process is not None and life.process.poll() is not None:
             self._died(life, describe_exit(life.process.returncode), life.process.returncode)
-        if life.state in ("waiting", "restarting") and now >= life.retry_at:
-            missing = [name for name in life.part.after if self._lives[name].state != "running"]
-            life.detail = f"waits for {', '.join(missing)}" if missing else ""
-            if not missing:
-                self._start(life)
-        elif life.state == "starting":
-            try:
+        try:
+            if life.state in ("waiting", "restarting") and now >= life.retry_at:
+                missing = [name for name in life.part.after if self._lives[name].state != "running"]
+                life.detail = f"waits for {', '.join(missing)}" if missing else ""
+                if not missing:
+                    life.part.prepare()
+                    self._start(life)
+            elif life.state == "starting":
                 life.detail = life.part.ready() or ""
-            except StockctlError as error:
-                life.detail = str(error)
-            if not life.detail:
-                life.state = "running"
-                _log.info("%s is ready", life.part.name)
+                if not life.detail:
+                    life.state = "running"
+                    _log.info("%s is ready", life.part.name)
+        except StockctlError as error:
+            life.detail = str(error)
         rotate(self._files.log(life.part.name), limit=LOG_LIMIT)
 
     def _start(self, life: _Life) -> None:

@@ -1,0 +1,88 @@
+"""``local demo``: the whole way of a trade once, with the same commands that anybody may type afterwards."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from stockctl.clients.store import open_store
+from stockctl.errors import StockctlError
+from stockctl.lake.listing import holdings
+from stockctl.local import stack
+from stockctl.local.parts import environment_of
+from stockctl.settings import Settings, load
+from stockctl.units import format_duration, format_size
+
+
+def demo(settings: Settings, command: Sequence[str], *, seconds: float, say: stack.Say) -> None:
+    """Show the live table for ``seconds``, stop, prove the lake, and show what came into it.
+
+    ``command`` is how to call ``stockctl``. A stack that runs already is used and left running; one that is started here is
+    stopped, whatever happens. Ctrl-C during the live table shortens it. StockctlError names every step that went wrong.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    files = stack.files_of(settings)
+    own = not files.held
+    mode = stack.current(files).get("mode", "sim")
+    state = stack.up(settings, mode, [*command, "local", "up", "--foreground"], say=say)
+    symbols: list[str] = state["settings"]["symbols"]
+    # What the user's shell says otherwise of Kafka and lake is not about this stack.
+    environment = environment_of(state["settings"])
+    lake = load(profile="local", environ=environment)
+    before = totals(lake)
+    wrong: list[str] = []
+
+    def show(*arguments: str) -> None:
+        say(f"\n$ stockctl {shlex.join(arguments)}")
+        if code := _run([*command, *arguments], environment):
+            wrong.append(f"`stockctl {arguments[0]} {arguments[1]}` ended with exit {code}")
+
+    try:
+        show("metrics", "watch", "--for", format_duration(seconds).replace(" ", ""))
+    finally:
+        died = [row for row in stack.status(settings) if row.restarts or row.state != "running"]
+        wrong += [f"{row.part} is {row.state} after {row.restarts} restarts" for row in died]
+        if own:
+            say("\n$ stockctl local down")
+            stack.down(settings, say=say)
+    show("lake", "verify", "--deep")
+    after = totals(lake)
+    say(f"\nin {lake.lake.url}, with what came in this time:")
+    for table, (objects, rows, size) in after.items():
+        had = before.get(table, (0, 0, 0))
+        say(
+            f"  {table:<12} {rows:,} rows (+{rows - had[1]:,}) in {objects:,} objects (+{objects - had[0]:,}), "
+            f"{format_size(size)} (+{format_size(size - had[2])})"
+        )
+        if own and rows == had[1]:
+            wrong.append(f"nothing came into {table}")
+    if not after:
+        wrong.append("the lake is empty")
+    show("metrics", "summary", "--session", "all", *symbols)
+    if wrong:
+        raise StockctlError("the demo went wrong: " + "; ".join(wrong), hint=f"see {files.folder / 'logs'}")
+
+
+def totals(settings: Settings) -> dict[str, tuple[int, int, int]]:
+    """Objects, rows and bytes of each of the lake's tables."""
+    found: dict[str, tuple[int, int, int]] = {}
+    for one in holdings(open_store(settings)):
+        objects, rows, size = found.get(one.table, (0, 0, 0))
+        found[one.table] = (objects + one.objects, rows + one.rows, size + one.bytes)
+    return found
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run in the foreground; the exit code. Ctrl-C is the command's to answer, and we wait for its answer."""
+    with subprocess.Popen(command, env=environment) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            try:
+                # The terminal's Ctrl-C has reached it as well; SIGTERM to us alone has not.
+                return process.wait(2)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)
+                return process.wait()

@@ -12,6 +12,7 @@ WITH ticks AS (
         ) AS place_from_end
     FROM counted AS c
     JOIN segments AS g ON g.span = c.span AND g.since_ms <= c.ts_event AND c.ts_event < g.until_ms
+    WHERE c.price > 0
 ),
 
 moves AS (

@@ -1,0 +1,138 @@
+"""The metrics over one symbol's day of trades in a local lake.
+
+    python benchmarks/metrics.py --trades 1000000
+
+Lays down a lake of 5-minute batches in a temporary folder, with the writer's own batches and claims, then asks each metric as a
+process of its own, start-up included. Prints seconds, processor seconds and peak memory; the quickest of ``--turns`` counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from stockctl.clients.store import open_store
+from stockctl.conditions import updates_of
+from stockctl.feed.coverage import feed_event
+from stockctl.lake.batch import OpenBatch
+from stockctl.lake.claims import Claim, put_claim
+from stockctl.lake.layout import Layout, Table
+from stockctl.records import Trade, encode
+from stockctl.sessions import parse_moment
+from stockctl.settings import Settings, load
+
+OPEN = parse_moment("2026-11-20T09:30")
+SESSION_MS = 23_400_000
+BATCHES = 78
+QUESTIONS = [
+    ["metrics", "vwap", "AAPL"],
+    ["metrics", "rate", "AAPL"],
+    ["metrics", "bars", "AAPL", "--every", "1m"],
+    ["metrics", "volatility", "AAPL"],
+    ["metrics", "volatility", "AAPL", "--window", "5m", "--every", "1m"],
+    ["metrics", "volatility", "AAPL", "--returns"],
+    ["metrics", "summary", "AAPL"],
+    ["lake", "query", "SELECT count(*) FROM trades"],
+]
+
+
+def put(settings: Settings, table: Table, values: list[bytes], start: int) -> None:
+    """Store one batch as the lake writer does: the claim, then its objects."""
+    layout = Layout(table, settings.lake.timezone, "ticker" if table == "trades" else "none", "gzip")
+    batch = OpenBatch(layout, 1, 0, start)
+    batch.add(range(start, start + len(values)), values, batch.heads(values), OPEN + SESSION_MS)
+    built = batch.build(2)
+    store = open_store(settings)
+    claim = Claim(
+        nonce="benchmark",
+        writer="benchmark",
+        created="",
+        cluster_id="benchmark",
+        topic_id="",
+        topic=table,
+        table=table,
+        generation=1,
+        partition=0,
+        start=start,
+        end=batch.end,
+        reason="age",
+        layout=layout,
+        last=batch.last,
+        rows=len(values),
+        gaps=0,
+        objects=[item.claimed for item in built],
+    )
+    put_claim(store, claim)
+    for item in built:
+        store.put_new(item.claimed.key, item.data)
+
+
+def fill(settings: Settings, trades: int) -> None:
+    """A regular session of AAPL, wholly covered."""
+    chance = random.Random(1)
+    price, made = 150.0, 0
+    for batch in range(BATCHES):
+        values = []
+        for number in range(made, trades * (batch + 1) // BATCHES):
+            price = max(1.0, price + chance.gauss(0, 0.01))
+            ts = OPEN + number * SESSION_MS // trades
+            codes = chance.choice(["1", "1,12", "1,8", "1,8,12", "1,3"])
+            values.append(
+                encode(
+                    Trade(
+                        f"AAPL-{ts}-bench1-{number:08d}",
+                        "AAPL",
+                        round(price, 2),
+                        float(chance.randrange(1, 300)),
+                        ts,
+                        ts + 50,
+                        codes,
+                        updates_of(codes),
+                        "sim",
+                    )
+                )
+            )
+        put(settings, "trades", values, made)
+        made += len(values)
+    event = feed_event(
+        "covered", (OPEN, OPEN + SESSION_MS), ["AAPL"], "", connection="bench1", number=0, ts_recv=OPEN, source="sim"
+    )
+    put(settings, "feed_events", [encode(event)], 0)
+
+
+def ask(question: list[str], environment: dict[str, str]) -> tuple[float, float, int]:
+    """Seconds, processor seconds and peak memory in MB of one command."""
+    started = time.perf_counter()
+    command = [str(Path(sys.executable).parent / "stockctl"), *question]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = status
+    if status:
+        raise SystemExit(f"stockctl {' '.join(question)} ended with status {status}")
+    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1024
+
+
+def main() -> None:
+    """Lay the lake down, ask, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trades", type=int, default=1_000_000)
+    parser.add_argument("--turns", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = load(flags={"lake.url": (Path(folder) / "lake").as_uri(), "state_dir": folder})
+        fill(settings, options.trades)
+        environment = dict(os.environ) | {"STOCKCTL_LAKE__URL": str(settings.lake.url), "STOCKCTL_STATE_DIR": folder}
+        print(f"{options.trades:,} trades of one symbol and day, {BATCHES} gzip objects")
+        for question in QUESTIONS:
+            seconds, processor, memory = min(ask(question, environment) for _ in range(options.turns))
+            print(f"{' '.join(question):<50} {seconds:5.2f} s, {processor:5.2f} s of processor, {memory:4d} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -12,9 +12,14 @@ from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from stockctl.settings import Settings, load
+
+# A busy machine is no defect: pytest's own time limit catches what hangs.
+hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("tests")
 
 BIN = Path(sys.executable).parent
 # The binary itself: its wrapper script, when killed, would leave the broker running.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stockctl.cli import lake_read
+from stockctl.cli import lake_read, lake_upkeep
 from stockctl.cli.context import settings_of
 from stockctl.cli.output import Format, OutputOption, progress, say, write_rows
 from stockctl.errors import UnhealthyError
@@ -41,6 +41,8 @@ def list_(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 app.command()(lake_read.read)
 app.command()(lake_read.query)
 app.command()(lake_read.gaps)
+app.command()(lake_upkeep.compact)
+app.command()(lake_upkeep.prune)
 
 
 @app.command()
@@ -54,7 +56,7 @@ def verify(
     Example: stockctl lake verify --deep
     """
     from stockctl.clients.store import open_store
-    from stockctl.lake.verify import Finding
+    from stockctl.lake.findings import Finding
     from stockctl.lake.verify import verify as check
     from stockctl.units import format_size
 
@@ -71,9 +73,13 @@ def verify(
         f"{report.partitions} partitions, {report.claims} claims, {report.objects} objects of {format_size(report.bytes)}, "
         f"{report.rows} rows{', each read' if deep else ''}, {report.rejected} records in the dead letters"
     )
+    if report.compacted:
+        say(f"{report.compacted} dates are compacted")
+    if report.floor is not None:
+        say(f"{report.pruned} rows below the floor {report.floor} were dropped on purpose")
     wrong = sum(finding.wrong for finding in report.findings)
     if wrong:
         raise UnhealthyError(
-            f"{wrong} findings in the lake at {settings.lake.url}", hint="docs/reliability.md tells what each kind means"
+            f"{wrong} findings in the lake at {settings.lake.url}", hint="docs/lake.md tells what each kind means"
         )
     say(f"the lake at {settings.lake.url} is {'whole' if report.partitions else 'empty: nothing has been written there'}")

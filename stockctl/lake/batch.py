@@ -86,8 +86,8 @@ class OpenBatch:
                 joined.decode()
         except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
             return None
-        # A row is one line: a newline within one would make two.
-        return found if joined.count(b"\n") == len(values) - 1 else None
+        # A row is one line: a break within one would make two.
+        return found if joined.count(b"\n") == len(values) - 1 and b"\r" not in joined else None
 
     def add(
         self,
@@ -143,7 +143,7 @@ class OpenBatch:
                     value.decode()
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     reason = str(error)
-                if b"\n" in value:
+                if b"\n" in value or b"\r" in value:
                     reason = "more than one line"
             if reason is None and value is not None and head is not None:
                 self._take((offset,), (value,), (head,))

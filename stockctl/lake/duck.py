@@ -42,9 +42,16 @@ COLUMNS: dict[str, dict[str, str]] = {
 """Each table's columns with their DuckDB types: the fields of ``stockctl.records``."""
 
 
+_THREAD = 128_000_000
+"""Bytes that a thread which reads JSON wants for itself, at least."""
+
+
 @contextmanager
-def duck() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB of our own, in memory: integers divide as in Redshift, nothing is fetched or installed."""
+def duck(memory: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB of our own, in memory: integers divide as in Redshift, nothing is fetched or installed.
+
+    ``memory`` bounds the bytes that it takes; the rest waits in the folder for temporary files.
+    """
     with duckdb.connect(
         config={
             "autoinstall_known_extensions": False,
@@ -53,6 +60,9 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
         }
     ) as connection:
         connection.execute("SET integer_division = true")
+        if memory is not None:
+            threads = max(1, min(os.cpu_count() or 1, memory // _THREAD))
+            connection.execute(f"SET memory_limit = '{memory}B'; SET threads = {threads}; SET preserve_insertion_order = false")
         try:
             yield connection
         except (duckdb.IOException, duckdb.InvalidInputException) as error:

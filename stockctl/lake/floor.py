@@ -17,7 +17,7 @@ from stockctl.lake.layout import LOG
 
 _FOLDER = f"{LOG}/floors"
 _FLOOR = re.compile(rf"{_FOLDER}/(\d{{4}}-\d{{2}}-\d{{2}})\.json")
-_DATED = re.compile(r"(?:parquet/)?[a-z_]+/trade_date=(\d{4}-\d{2}-\d{2})/")
+_DATED = re.compile(rf"(?:(?:parquet/)?[a-z_]+/trade_date=|{LOG}/parquet/[a-z_]+/)(\d{{4}}-\d{{2}}-\d{{2}})/")
 
 
 def read_floor(store: Store) -> date | None:
@@ -36,13 +36,13 @@ def put_floor(store: Store, day: date) -> None:
 
 
 def date_of(key: str) -> date | None:
-    """The date that an object's key lies under; None for what lies under none."""
+    """The date that the key of an object or a manifest lies under; None for what lies under none."""
     found = _DATED.match(key)
     return None if found is None else date.fromisoformat(found[1])
 
 
 def is_below(key: str, floor: date | None) -> bool:
-    """Whether the object at ``key`` lies below the floor."""
+    """Whether what is at ``key`` lies below the floor."""
     if floor is None:
         return False
     day = date_of(key)

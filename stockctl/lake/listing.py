@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from stockctl.clients.store import Store
 from stockctl.lake.claims import read_claim
+from stockctl.lake.floor import read_floor
 from stockctl.lake.layout import LOG, parse_claim, parse_object
 
 
@@ -28,14 +29,15 @@ class Holding(NamedTuple):
 
 
 def holdings(store: Store) -> list[Holding]:
-    """Everything claimed, in order of table, date and ticker."""
+    """Everything claimed from the floor on, in order of table, date and ticker."""
+    floor = read_floor(store)
     keys = [item.key for item in store.objects(LOG) if parse_claim(item.key)]
     found: dict[tuple[str, date, str], Holding] = {}
     with ThreadPoolExecutor(16, thread_name_prefix="list") as pool:
         for claim in pool.map(lambda key: read_claim(store, key), keys):
             for item in claim.objects:
                 name = parse_object(item.key)
-                if name is None:
+                if name is None or (floor is not None and name.trade_date < floor):
                     continue
                 place = (name.table, name.trade_date, name.part.removeprefix("ticker="))
                 old = found.get(place, Holding(*place, 0, 0, 0, item.ts_min, item.ts_max))

@@ -20,6 +20,7 @@ from stockctl.errors import StockctlError
 from stockctl.lake import claims
 from stockctl.lake.batch import OpenBatch, decompress
 from stockctl.lake.claims import Claim, Start
+from stockctl.lake.floor import is_below, read_floor
 from stockctl.lake.layout import Layout, log_folder, parse_claim
 from stockctl.lake.probe import Probe
 
@@ -48,8 +49,8 @@ class Topic(NamedTuple):
 
 
 def commit_metadata(claim: Claim) -> str:
-    """What the committed offset carries: the claim that it stands for."""
-    return msgspec.json.encode({"claim": claim.key, "end": claim.end}).decode()
+    """What the committed offset carries: the claim that it stands for, by its nonce: another lake may hold one of the same key."""
+    return msgspec.json.encode({"claim": claim.key, "nonce": claim.nonce, "end": claim.end}).decode()
 
 
 def _names(committed: Committed, claim: Claim) -> bool:
@@ -82,7 +83,8 @@ class Recovery:
                 hint="correct kafka.bootstrap_servers, or use another lake.url: offsets of two clusters can't be told apart",
             )
         newest = self._newest(start, committed)
-        if start.topic_id and topic.info.topic_id and start.topic_id != topic.info.topic_id:
+        ids_differ = start.topic_id and topic.info.topic_id and start.topic_id != topic.info.topic_id
+        if ids_differ or start.topic != topic.info.name:
             self._leave(newest)
             log.warning(
                 "the topic %s was made anew: partition %d goes on in generation g%d", start.topic, number, start.generation + 1
@@ -123,7 +125,7 @@ class Recovery:
         repeat = newest
         if newest is not None and (newest.reason == "lost" or _names(committed, newest)):
             repeat = None
-        if repeat is not None and offsets.start > repeat.start:
+        if repeat is not None and offsets.start > repeat.first_record:
             # Kafka has begun to forget the newest claim's records. If all its objects stand, nothing is left to repeat.
             self._leave(repeat)
             repeat = None
@@ -151,7 +153,10 @@ class Recovery:
 
     def _missing(self, claim: Claim) -> list[str]:
         missing = []
+        floor = read_floor(self._store)
         for item in claim.objects:
+            if is_below(item.key, floor):
+                continue  # pruned: nobody wants it back
             try:
                 self._store.size(item.key)
             except AbsentError:
@@ -187,7 +192,7 @@ class Recovery:
         )
         stands = claims.put_claim(self._store, lost)
         if stands.nonce != lost.nonce:
-            raise StockctlError(f"another writer claimed offset {since} at the same moment", hint="start again")
+            raise UnreachableError(f"another writer claimed offset {since} of {start.topic}/{start.partition} at the same moment")
         return lost
 
     # Has the log been cut short?

@@ -1,18 +1,19 @@
 """``lake verify``: proves that the lake holds each claimed record exactly once, or names what is wrong.
 
 Claims of each partition must follow each other without hole or overlap, their counts must add up, every object must be there,
-and no object may stand without a claim. ``deep`` also reads each object: hash, rows, and ids that occur twice.
+and no object may stand without a claim. ``deep`` also reads each object: hash, rows, and ids that occur twice. Compacted dates
+are looked at by ``verify_parquet``. Of what lies below the floor nothing is asked.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from datetime import date
 from hashlib import sha256
 from itertools import groupby
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -21,55 +22,18 @@ from stockctl.errors import StockctlError
 from stockctl.lake import claims
 from stockctl.lake.batch import decompress
 from stockctl.lake.claims import Claim, ClaimedObject, Start
+from stockctl.lake.findings import Finding, Report
+from stockctl.lake.floor import date_of, is_below, read_floor
 from stockctl.lake.layout import LOG, TABLES, parse_claim
-
-Kind = Literal[
-    "hole",
-    "overlap",
-    "count",
-    "missing",
-    "size",
-    "changed",
-    "stray",
-    "doubled",
-    "unreadable",
-    "lost",
-    "cut short",
-    "in progress",
-]
-_HARMLESS: frozenset[Kind] = frozenset({"in progress", "cut short"})
+from stockctl.lake.manifest import FOLDER, ROOT, Manifest, newest_manifests
+from stockctl.lake.verify_parquet import Digests, check_manifest, check_others, read_manifests, read_objects
 
 
-class Finding(NamedTuple):
-    """One thing found: what kind, at which key, and what it means."""
+class _Claimed(NamedTuple):
+    """An object with the key of its claim."""
 
-    kind: Kind
-    key: str
-    message: str
-
-    @property
-    def wrong(self) -> bool:
-        """Whether it makes the lake unhealthy: an unfinished newest claim and a new generation do not."""
-        return self.kind not in _HARMLESS
-
-
-@dataclass
-class Report:
-    """What was checked, and what was found."""
-
-    partitions: int = 0
-    claims: int = 0
-    objects: int = 0
-    rows: int = 0
-    rejected: int = 0
-    bytes: int = 0
-    deep: bool = False
-    findings: list[Finding] = field(default_factory=list)
-
-    @property
-    def healthy(self) -> bool:
-        """Whether nothing is wrong."""
-        return not any(finding.wrong for finding in self.findings)
+    item: ClaimedObject
+    claim: str
 
 
 class _Log(NamedTuple):
@@ -87,23 +51,58 @@ def verify(store: Store, *, deep: bool = False, advance: Advance = lambda _done,
     """Check the whole lake. Safe while writers run: what is claimed during the check is "in progress", not wrong."""
     report = Report(deep=deep)
     logs = list(_read_logs(store, report))
+    manifests = read_manifests(store, report)
     listed = {item.key: item for table in TABLES for item in store.objects(table)}
+    parquet = {item.key: item for item in store.objects(ROOT)}
+    report.floor = read_floor(store)
+    manifests = {day: manifest for day, manifest in manifests.items() if not is_below(manifest.key, report.floor)}
     later = list(_read_logs(store, Report()))
     newest = {(log.start.table, log.start.generation, log.start.partition): log.claims[-1].key for log in later if log.claims}
-    claimed: dict[str, ClaimedObject] = {}
+    claimed: dict[str, _Claimed] = {}
     for log in logs:
         _check_chain(log, report)
         is_newest = newest.get((log.start.table, log.start.generation, log.start.partition))
         for claim in log.claims:
             _check_objects(store, claim, listed, report, unfinished=claim.key == is_newest and _goes_on(log, logs))
-            claimed.update((item.key, item) for item in claim.objects)
-    known = claimed.keys() | {item.key for log in later for claim in log.claims for item in claim.objects}
-    for key in sorted(listed.keys() - known):
+            claimed.update((item.key, _Claimed(item, claim.key)) for item in claim.objects)
+    known = {claim.key: claim for log in later for claim in log.claims}
+    named = claimed.keys() | {item.key for claim in known.values() for item in claim.objects}
+    for key in sorted(listed.keys() - named):
         report.findings.append(Finding("stray", key, "no claim names this object: readers ignore it"))
+    for manifest in manifests.values():
+        check_manifest(manifest, known, parquet, report)
+    check_others(
+        parquet.keys() - {key for manifest in manifests.values() for key in manifest.keys},
+        {day: manifest.version for day, manifest in manifests.items()},
+        report,
+    )
     if deep:
-        _read_all(store, [item for key, item in claimed.items() if key in listed], report, advance)
-    report.findings.sort(key=lambda finding: (not finding.wrong, finding.key))
+        digests = Digests(manifests)
+        _read_all(store, [item for key, item in claimed.items() if key in listed], report, digests, advance)
+        for day, manifest in manifests.items():
+            read_objects(store, manifest, digests.sums[day], report)
+    _settle(store, report, listed.keys() | parquet.keys(), manifests)
     return report
+
+
+def _settle(store: Store, report: Report, keys: Iterable[str], manifests: Mapping[date, Manifest]) -> None:
+    """Take back what a prune or a compaction during the check explains, and order the findings."""
+    report.floor = read_floor(store)
+    anew = {day: key for day, key in newest_manifests(store).items() if day in manifests and manifests[day].key != key}
+    report.findings = [
+        finding
+        for finding in report.findings
+        if not is_below(finding.key, report.floor)
+        and not (finding.key.startswith((ROOT, FOLDER)) and date_of(finding.key) in anew)
+    ]
+    report.findings += [Finding("in progress", key, f"{day} was compacted anew during the check") for day, key in anew.items()]
+    below = sorted(key for key in keys if is_below(key, report.floor))
+    if below:
+        message = (
+            f"{len(below)} objects below the floor {report.floor}, read by nobody: the next `stockctl lake prune` drops them"
+        )
+        report.findings.append(Finding("leftover", below[0], message))
+    report.findings.sort(key=lambda finding: (not finding.wrong, finding.key))
 
 
 def _goes_on(log: _Log, logs: Iterable[_Log]) -> bool:
@@ -120,7 +119,7 @@ def _read_logs(store: Store, report: Report) -> Iterator[_Log]:
     with ThreadPoolExecutor(16, thread_name_prefix="verify") as pool:
         for folder, members in groupby(keys, key=lambda key: key.rpartition("/")[0]):
             names = [key for key in members if parse_claim(key)]
-            if folder == LOG or folder.count("/") != 3:
+            if folder.count("/") != 3 or folder.split("/")[1] not in TABLES:
                 continue
             read = list(pool.map(lambda key: _read(store, key, report), names))
             found = [claim for claim in read if claim is not None]
@@ -210,7 +209,9 @@ def _check_chain(log: _Log, report: Report) -> None:
 
 
 def _check_objects(store: Store, claim: Claim, listed: dict[str, ObjectInfo], report: Report, *, unfinished: bool) -> None:
-    missing = [item for item in claim.objects if item.key not in listed]
+    promised = [item for item in claim.objects if not is_below(item.key, report.floor)]
+    report.pruned += sum(item.rows for item in claim.objects) - sum(item.rows for item in promised)
+    missing = [item for item in promised if item.key not in listed]
     lost = set(claims.read_lost(store, claim)) if missing else set()
     for item in missing:
         # It may have been put between the two listings.
@@ -221,10 +222,10 @@ def _check_objects(store: Store, claim: Claim, listed: dict[str, ObjectInfo], re
         else:
             report.findings.append(Finding("missing", item.key, f"claimed by {claim.key}, and not there: {item.rows} rows"))
     if missing and unfinished:
-        there = len(claim.objects) - len(missing)
-        message = f"{there} of {len(claim.objects)} objects are there; the writer, or its next start, puts the rest"
+        there = len(promised) - len(missing)
+        message = f"{there} of {len(promised)} objects are there; the writer, or its next start, puts the rest"
         report.findings.append(Finding("in progress", claim.key, message))
-    for item in claim.objects:
+    for item in promised:
         info = listed.get(item.key)
         if info is None:
             continue
@@ -270,16 +271,14 @@ def _read_object(store: Store, item: ClaimedObject) -> tuple[Finding | None, lis
     return None, ids
 
 
-def _read_all(store: Store, items: list[ClaimedObject], report: Report, advance: Advance) -> None:
-    """Read every object. An id belongs to one symbol and one moment, so it can occur twice only within one folder."""
-    folders: dict[str, list[ClaimedObject]] = defaultdict(list)
-    for item in items:
-        folders[item.key.rpartition("/")[0]].append(item)
+def _read_all(store: Store, items: list[_Claimed], report: Report, digests: Digests, advance: Advance) -> None:
+    """Read every object: what is wrong with it, and with its ids."""
     done = 0
     with ThreadPoolExecutor(4, thread_name_prefix="deep") as pool:
-        for members in folders.values():
+        for members in _meeting(items):
             seen: dict[str, str] = {}
-            for item, (finding, ids) in zip(members, pool.map(lambda one: _read_object(store, one), members), strict=True):
+            read = pool.map(lambda one: _read_object(store, one.item), members)
+            for (item, claim), (finding, ids) in zip(members, read, strict=True):
                 if finding is not None:
                     report.findings.append(finding)
                 doubled = [name for name in ids if name in seen]
@@ -289,5 +288,25 @@ def _read_all(store: Store, items: list[ClaimedObject], report: Report, advance:
                     count = len(doubled) + len(ids) - len(own)
                     report.findings.append(Finding("doubled", item.key, f"{count} ids occur twice, {where}"))
                 seen.update(dict.fromkeys(own, item.key))
+                digests.add(claim, item.key, ids)
                 done += 1
                 advance(done, len(items))
+
+
+def _meeting(items: Iterable[_Claimed]) -> Iterator[list[_Claimed]]:
+    """The objects in groups within which an id may occur twice, because it belongs to one symbol and one moment.
+
+    A folder each; a whole date if it was cut in more than one way, such as by ticker and by bucket.
+    """
+    dates: dict[str, dict[str, list[_Claimed]]] = defaultdict(lambda: defaultdict(list))
+    for one in items:
+        folder = one.item.key.rpartition("/")[0]
+        dates["/".join(folder.split("/")[:2])][folder].append(one)
+    for folders in dates.values():
+        ways = {
+            name.partition("=")[0] + name.partition("-of-")[2] for name in (folder.rpartition("/")[2] for folder in folders)
+        }
+        if len(ways) == 1:
+            yield from folders.values()
+        else:
+            yield [one for members in folders.values() for one in members]

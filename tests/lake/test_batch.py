@@ -104,10 +104,11 @@ def test_symbols_of_one_slug_share_an_object() -> None:
     assert [item.claimed.rows for item in built] == [3]
 
 
-def test_a_line_break_inside_a_record_is_rejected() -> None:
+@pytest.mark.parametrize("line_break", [b"\n", b"\r"])
+def test_a_line_break_inside_a_record_is_rejected(line_break: bytes) -> None:
     """JSON may contain line breaks, a line may not: the record would become two lines."""
     batch = OpenBatch(LAYOUT, 1, 0, 0)
-    fill(batch, [0, 1], [trade(0), trade(1).replace(b",", b",\n", 1)])
+    fill(batch, [0, 1], [trade(0), trade(1).replace(b",", b"," + line_break, 1)])
     assert [item.reason for item, _ in batch.rejected] == ["more than one line"]
 
 

@@ -1,0 +1,255 @@
+"""``lake prune``: what is dropped, what is asked first, and that it can die or be repeated at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import time
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from stockctl.clients.kafka import Admin, Producer
+from stockctl.clients.store import Store, open_store
+from stockctl.lake.compact import compact
+from stockctl.lake.floor import is_below, put_floor, read_floor
+from stockctl.lake.listing import holdings
+from stockctl.lake.prune import doomed, prune
+from stockctl.lake.reading import Lake, events, read_trades
+from stockctl.lake.verify import verify
+from stockctl.records import encode
+from stockctl.settings import Settings, env_name, load
+from tests.conftest import BIN, Command, clean_environment
+from tests.faults.proxy import Proxy
+from tests.lakes import covered, lay, trade
+
+FLOOR = date(2026, 11, 23)
+
+
+def fill(settings: Settings) -> None:
+    """Trades and events of three dates, the first two of them compacted."""
+    for number, day in enumerate(("2026-11-20", "2026-11-22", "2026-11-23")):
+        lay(settings, [trade("AAPL", f"{day} 10:00", number + 1.0), trade("MSFT", f"{day} 11:00", 9.0)], partition=number)
+        event = covered("AAPL", f"{day} 10:00", f"{day} 10:01")
+        lay(settings, [event], table="feed_events", partition=number)
+    assert len(list(compact(settings, before=FLOOR))) == 2
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A lake of three dates in a folder."""
+    made = load(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
+    fill(made)
+    return made
+
+
+@pytest.fixture
+def on_s3(s3_environment: dict[str, str], s3_bucket: str, tmp_path: Path) -> Settings:
+    """A lake of three dates on the S3 server."""
+    flags = {"lake.url": f"s3://{s3_bucket}/{tmp_path.parent.name}-{tmp_path.name}", "lake.cache_dir": str(tmp_path / "cache")}
+    made = load(environ=clean_environment(**s3_environment), flags=flags)
+    fill(made)
+    return made
+
+
+def keys(store: Store, floor: date = FLOOR) -> list[str]:
+    """Keys of the objects below the floor."""
+    return [item.key for item in store.objects() if is_below(item.key, floor) and not item.key.startswith("_log")]
+
+
+def prices(settings: Settings) -> list[float]:
+    return sorted(read_trades(settings=settings).column("price").to_pylist())
+
+
+@pytest.mark.parametrize("lake", ["settings", "on_s3"])
+def test_dates_below_the_floor_are_gone_and_verify_knows_it(lake: str, request: pytest.FixtureRequest) -> None:
+    """Raw objects and Parquet of trades and events go, newer dates and the log stay, and nothing is found wrong."""
+    settings: Settings = request.getfixturevalue(lake)
+    store = open_store(settings)
+    log = [item.key for item in store.objects("_log")]
+    assert prices(settings) == [1.0, 2.0, 3.0, 9.0, 9.0, 9.0]
+    dates = doomed(store, FLOOR)
+    assert [(item.table, item.trade_date.day, item.objects) for item in dates] == [
+        *(("trades", day, 2) for day in (20, 22)),
+        *(("feed_events", day, 1) for day in (20, 22)),
+        *(("parquet/trades", day, 1) for day in (20, 22)),
+    ]
+    assert sum(item.bytes for item in dates) == sum(item.size for item in store.objects() if item.key in keys(store))
+    seen: list[tuple[int, int]] = []
+    prune(store, FLOOR, dates, lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (8, 8)
+    assert keys(store) == []
+    assert [item.key for item in store.objects("_log")] == sorted([*log, "_log/floors/2026-11-23.json"])
+    assert prices(settings) == [3.0, 9.0]
+    with Lake(settings) as reading:
+        assert [event["span_end"] for event in events(reading)] == [
+            covered("", "2026-11-23 10:00", "2026-11-23 10:01").span_end
+        ]
+    assert {item.trade_date for item in holdings(store)} == {FLOOR}
+    report = verify(store, deep=True)
+    assert (report.findings, report.floor, report.pruned, report.rows) == ([], FLOOR, 6, 9)
+    assert list(compact(settings, before=FLOOR)) == []
+    assert doomed(store, FLOOR) == []
+
+
+def test_a_late_row_below_the_floor_is_kept_but_not_read(settings: Settings) -> None:
+    """The writer's promise is not the floor's: its claim stands, its object is left over, and the next prune drops it."""
+    store = open_store(settings)
+    prune(store, FLOOR, doomed(store, FLOOR))
+    late = [trade("AAPL", "2026-11-20 10:00", 7.0), trade("AAPL", "2026-11-23 12:00", 8.0)]
+    lay(settings, late, partition=5)
+    assert prices(settings) == [3.0, 8.0, 9.0]
+    report = verify(store, deep=True)
+    assert [finding.kind for finding in report.findings] == ["leftover"]
+    assert report.healthy
+    assert list(compact(settings, before=FLOOR)) == []
+    prune(store, FLOOR, doomed(store, FLOOR))
+    assert keys(store) == []
+    assert verify(store, deep=True).findings == []
+
+
+def test_a_floor_never_sinks(settings: Settings) -> None:
+    """A prune of older dates, or two at a time, leave the highest floor."""
+    store = open_store(settings)
+    assert read_floor(store) is None
+    put_floor(store, FLOOR)
+    put_floor(store, date(2026, 11, 21))
+    put_floor(store, FLOOR)
+    assert read_floor(store) == FLOOR
+
+
+def test_damage_above_the_floor_is_still_found(settings: Settings) -> None:
+    """The floor excuses nothing that lies on it or above it."""
+    store = open_store(settings)
+    prune(store, FLOOR, doomed(store, FLOOR))
+    store.delete([item.key for item in store.objects("trades/trade_date=2026-11-23/ticker=AAPL")])
+    store.put("trades/trade_date=2026-11-23/ticker=AAPL/trades-g1-002-00000000000000000077.jsonl.gz", b"")
+    # Not the newest claim of its partition any more: nobody is going to put its object.
+    lay(settings, [trade("MSFT", "2026-11-23 12:00", 8.0)], partition=2, start=2)
+    assert {finding.kind for finding in verify(store).findings} == {"missing", "stray"}
+
+
+def command_of(settings: Settings, folder: Path) -> Command:
+    return Command(folder, STOCKCTL_LAKE__URL=str(settings.lake.url))
+
+
+def test_it_says_what_it_will_drop_and_refuses_without_a_yes(settings: Settings, tmp_path: Path) -> None:
+    """Without a terminal only --yes drops; what goes is on stdout either way."""
+    command = command_of(settings, tmp_path)
+    refused = command.run("lake", "prune", "--before", "2026-11-23", "-o", "json", check=2)
+    assert [row["trade_date"] for row in json.loads(refused.stdout)] == ["2026-11-20", "2026-11-22"] * 3
+    assert "8 objects" in refused.stderr
+    assert "--yes" in refused.stderr
+    store = open_store(settings)
+    assert len(keys(store)) == 8
+    assert read_floor(store) is None
+    assert "floor is 2026-11-23" in command.run("lake", "prune", "--before", "2026-11-23", "--yes").stderr
+    assert keys(store) == []
+    assert "holds nothing before" in command.run("lake", "prune", "--before", "2026-11-23", "--yes").stderr
+    told = command.run("lake", "verify", "--deep").stderr
+    assert "6 rows below the floor 2026-11-23 were dropped on purpose" in told
+
+
+def test_the_floor_is_today_at_most(settings: Settings, tmp_path: Path) -> None:
+    """A floor above today would hide what is still to come."""
+    command = command_of(settings, tmp_path)
+    assert "still to come" in command.run("lake", "prune", "--before", "2999-01-01", "--yes", check=2).stderr
+    assert "is no date" in command.run("lake", "prune", "--before", "30d", "--yes", check=2).stderr
+    assert read_floor(open_store(settings)) is None
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [(b"n\n", 1, 8), (b"y\n", 0, 0)])
+def test_at_a_terminal_it_asks(settings: Settings, tmp_path: Path, answer: bytes, code: int, left: int) -> None:
+    """No drops nothing and leaves no floor; yes drops."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [BIN / "stockctl", "lake", "prune", "--before", "2026-11-23"],
+        env=command_of(settings, tmp_path).environment,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    os.write(ours, answer)
+    _, told = process.communicate(timeout=30)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == code, told
+    assert b"Drop all of it" in told
+    store = open_store(settings)
+    assert len(keys(store)) == left
+    assert (read_floor(store) is None) is (code == 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "pattern", "action", "promised"),
+    [("PUT", "_log/floors", "hold", True), ("PUT", "_log/floors", "hold the answer", False), ("POST", "delete", "hold", False)],
+)
+def test_killed_at_each_step(
+    on_s3: Settings,
+    s3_server: str,
+    s3_environment: dict[str, str],
+    tmp_path: Path,
+    method: str,
+    pattern: str,
+    action: str,
+    promised: bool,
+) -> None:
+    """SIGKILL around the floor and between deletions: either all is promised as before, or what is left is read by nobody."""
+    store = open_store(on_s3)
+    proxy = Proxy(s3_server)
+    try:
+        held = proxy.rule(method, pattern, action, nth=2 if method == "POST" else 1)  # type: ignore[arg-type]
+        environment = s3_environment | {env_name("s3.endpoint_url"): proxy.url, env_name("lake.url"): str(on_s3.lake.url)}
+        process = Command(tmp_path, **environment).start("lake", "prune", "--before", "2026-11-23", "--yes")
+        held.reached()
+        process.kill()
+        process.wait()
+        held.release(passes_on=False)
+    finally:
+        proxy.close()
+    assert prices(on_s3) == ([1.0, 2.0, 3.0, 9.0, 9.0, 9.0] if promised else [3.0, 9.0])
+    report = verify(store, deep=True)
+    assert report.healthy, report.findings
+    assert {finding.kind for finding in report.findings} == (set() if promised else {"leftover"})
+    prune(store, FLOOR, doomed(store, FLOOR))
+    assert keys(store) == []
+    assert verify(store, deep=True).findings == []
+
+
+def test_a_writer_goes_on_behind_a_pruned_claim(settings_of_broker: Settings, command: Command) -> None:
+    """Kafka has forgotten the newest claim's records and its objects were pruned: no loss is to be accepted for that."""
+    topics = settings_of_broker
+    admin = Admin(topics)
+    for topic in (topics.topics.trades, topics.topics.feed_events, topics.topics.dead_letters):
+        admin.create_topic(topic.name, topic.partitions, 1, {})
+    produce_old(topics, 3)
+    command.run("consume", "s3", "--once")
+    command.run("lake", "prune", "--before", "2026-01-01", "--yes")
+    assert not list(open_store(topics).objects("trades"))
+    offsets = admin.offsets(admin.partitions(topics.topics.trades.name))
+    admin.delete_records({partition: found.end for partition, found in offsets.items() if found.end})
+    command.environment["STOCKCTL_LAKE__GROUP"] += "-new"
+    produce_old(topics, 2)
+    assert "wrote 2 rows" in command.run("consume", "s3", "--once").stderr
+    assert "leftover" in command.run("lake", "verify", "--deep").stdout
+
+
+def produce_old(settings: Settings, count: int) -> None:
+    """Trades of a day in 2025, received now."""
+    producer = Producer(settings)
+    now = int(time.time() * 1000)
+    for number in range(count):
+        row = trade("AAPL", "2025-11-20 10:00", 1.0 + number, ts_recv=now)
+        producer.produce(settings.topics.trades.name, value=encode(row), key=b"AAPL", timestamp=now)
+    assert producer.flush(30) == 0
+
+
+@pytest.fixture
+def settings_of_broker(broker: str, tmp_path: Path) -> Settings:
+    """Settings of this test on the embedded broker."""
+    from tests.conftest import own_names
+
+    return load(environ=clean_environment(), flags=own_names(broker, tmp_path))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -93,7 +96,16 @@ def _places(settings: Settings, state: dict[str, Any]) -> dict[str, str]:
 def _suggest(*commands: str) -> None:
     say("try next:")
     for command in commands:
-        say(f"  stockctl {command}")
+        say(f"  {_called()} {command}")
+
+
+def _called() -> str:
+    """What to type for this very command: a checkout's is not on the PATH."""
+    own = Path(sys.argv[0])
+    found = shutil.which("stockctl")
+    if own.name != "stockctl" or not own.is_file() or (found and Path(found).samefile(own)):
+        return "stockctl"
+    return shlex.quote(os.path.relpath(own))
 
 
 @app.command()

@@ -38,3 +38,27 @@ def s3(
         writer.run()
     rejected = f", {writer.rejected} records to {settings.topics.dead_letters.name}" if writer.rejected else ""
     say(f"wrote {writer.rows} rows to {settings.lake.url}{rejected}")
+
+
+@app.command()
+def mongo(
+    ctx: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="Stop at the end of the topics.")] = False,
+    max_age: Annotated[str | None, typer.Option(help="Write a batch this long after its first record, such as 1s.")] = None,
+    max_records: Annotated[int | None, typer.Option(min=1, help="Write a batch at this many records.")] = None,
+    health_port: Annotated[int | None, typer.Option(help="Serve /healthz and /metrics here.")] = None,
+) -> None:
+    """Write trades and feed events into MongoDB, and keep its bars and companies up to date.
+
+    Example: stockctl consume mongo --once
+    """
+    from stockctl.cli.output import say
+    from stockctl.mongo.writer import LEAVE_WITHIN, MongoWriter
+    from stockctl.roles import running
+
+    settings = settings_of(ctx, {"mongo.max_age": max_age, "mongo.max_records": max_records})
+    with running(settings, health_port=health_port, leave_within=LEAVE_WITHIN) as role:
+        writer = MongoWriter(settings, role, once=once)
+        writer.run()
+    rejected = f", {writer.rejected} records to {settings.topics.dead_letters.name}" if writer.rejected else ""
+    say(f"wrote {writer.rows} documents to {settings.mongo.url}{rejected}")

@@ -205,6 +205,7 @@ def test_the_secrets_are_known() -> None:
         "kafka.ssl_key_password",
         "s3.secret_access_key",
         "s3.session_token",
+        "mongo.password",
     ]
 
 

@@ -113,9 +113,14 @@ class Consumer:
             self._idle.moved(starts)
 
     def pause(self, partition: Partition) -> None:
-        """Deliver nothing more from ``partition`` until ``restart``."""
+        """Deliver nothing more from ``partition`` until ``resume`` or ``restart``."""
         self._paused.add(partition)
         self._consumer.pause([TopicPartition(partition.topic, partition.number)])
+
+    def resume(self, partition: Partition) -> None:
+        """Go on with a partition that was paused, where it stands."""
+        self._paused.discard(partition)
+        self._consumer.resume([TopicPartition(partition.topic, partition.number)])
 
     def offsets(self, partition: Partition, *, timeout: float = 10.0) -> Offsets:
         """First and end offset that the broker holds now."""

@@ -1,0 +1,264 @@
+"""What follows from trades and coverage: minute bars, and each company's last trade and session.
+
+Both are recomputed by aggregation from what MongoDB holds, for what a batch has touched: repeating it changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import date, datetime, time, timedelta
+from typing import Any, NamedTuple
+
+from stockctl.clients.mongo import Document, Mongo
+from stockctl.conditions import NEVER_PRICE_FORMING
+from stockctl.mongo.documents import date_of, ms_of
+from stockctl.mongo.schema import BARS, COMPANIES, COVERAGE, TRADES
+from stockctl.sessions import EXCHANGE_ZONE, is_around_the_clock, sessions_of, to_ms, trade_date
+from stockctl.settings import Settings
+
+Touched = Mapping[str, Collection[int]]
+"""By symbol, the minutes (ms UTC) in which trades have come; none for a symbol whose coverage alone has changed."""
+
+MINUTE_MS = 60_000
+VOLATILITY_TRADES = 100
+
+_NEVER = f"(^|,)({'|'.join(sorted(NEVER_PRICE_FORMING))})(,|$)"
+# Documents compare field by field, so the least is the first by time, receipt and id in byte order.
+_PLACE = {"t": "$ts_event", "r": "$ts_recv", "i": "$_id", "price": "$price", "volume": "$volume"}
+
+
+class Hours(NamedTuple):
+    """One session ``[since, until)`` in ms UTC."""
+
+    name: str
+    day: date
+    since: int
+    until: int
+
+
+def _may(update: str) -> Document:
+    return {"$gte": [{"$indexOfBytes": ["$updates", update]}, 0]}
+
+
+def counts(policy: str) -> Document:
+    """The expression that tells whether a trade counts: ``sql/metrics/placed.sql`` in MongoDB's words."""
+    rules: list[Document] = [{"$gt": ["$volume", 0]}, _may("v")]
+    if policy != "all":
+        rules.append({"$not": [{"$regexMatch": {"input": "$conditions", "regex": _NEVER}}]})
+    if policy == "price-forming":
+        rules.append({"$or": [_may("l"), _may("h")]})
+    return {"$and": rules}
+
+
+def _if(condition: Document, value: Any, otherwise: Any = "$$REMOVE") -> Document:
+    return {"$cond": [condition, value, otherwise]}
+
+
+def _of(symbol: str, field: str, since: int, until: int) -> Document:
+    """The first stage: alone it is answered by an index."""
+    return {"$match": {"symbol": symbol, field: {"$gte": date_of(since), "$lt": date_of(until)}}}
+
+
+def bars_pipeline(symbol: str, since: int, until: int, policy: str) -> list[Document]:
+    """Put the minute bars of ``[since, until)`` in the place of what was there."""
+    counted = counts(policy)
+    return [
+        _of(symbol, "ts_event", since, until),
+        {
+            "$group": {
+                "_id": {"$dateTrunc": {"date": "$ts_event", "unit": "minute"}},
+                "first": {"$min": _if(_may("l"), _PLACE)},
+                "last": {"$max": _if(_may("l"), _PLACE)},
+                "high": {"$max": _if(_may("h"), "$price")},
+                "low": {"$min": _if(_may("h"), "$price")},
+                "volume": {"$sum": _if(counted, "$volume", 0.0)},
+                "paid": {"$sum": _if(counted, {"$multiply": ["$price", "$volume"]}, 0.0)},
+                "trades": {"$sum": _if(counted, 1, 0)},
+            }
+        },
+        {
+            "$project": {
+                "_id": {"$concat": [symbol, "-", {"$toString": {"$toLong": "$_id"}}]},
+                "symbol": {"$literal": symbol},
+                "bar": "$_id",
+                "open": {"$ifNull": ["$first.price", None]},
+                "high": {"$ifNull": ["$high", None]},
+                "low": {"$ifNull": ["$low", None]},
+                "close": {"$ifNull": ["$last.price", None]},
+                "volume": _if({"$gt": ["$trades", 0]}, "$volume", None),
+                "vwap": _if(
+                    {"$gt": ["$trades", 0]}, {"$divide": ["$paid", _if({"$gt": ["$trades", 0]}, "$volume", 1.0)]}, None
+                ),
+                "trades": {"$toLong": "$trades"},
+                "policy": {"$literal": policy},
+            }
+        },
+        {"$merge": {"into": BARS, "on": "_id", "whenMatched": "replace", "whenNotMatched": "insert"}},
+    ]
+
+
+def runs(minutes: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """The minutes as stretches ``[since, until)`` without a hole."""
+    since = until = 0
+    for minute in sorted(minutes):
+        if minute != until:
+            if until:
+                yield since, until
+            since = minute
+        until = minute + MINUTE_MS
+    if until:
+        yield since, until
+
+
+def _midnights(day: date) -> tuple[int, int]:
+    since, until = (to_ms(datetime.combine(one, time(), EXCHANGE_ZONE)) for one in (day, day + timedelta(days=1)))
+    return since, until
+
+
+def hours_on(symbol: str, day: date, choice: str) -> Hours | None:
+    """The session that counts for ``symbol`` on ``day``; None on a holiday."""
+    if choice == "all" or is_around_the_clock(symbol):
+        return Hours("all", day, *_midnights(day))
+    return next((Hours(choice, day, one.since, one.until) for one in sessions_of(day) if one.name == choice), None)
+
+
+def refresh(mongo: Mongo, settings: Settings, touched: Touched) -> None:
+    """Bring bars and companies up to date with the trades and the coverage that MongoDB holds."""
+    for symbol, minutes in touched.items():
+        for since, until in runs(minutes):
+            mongo.aggregate(TRADES, bars_pipeline(symbol, since, until, settings.metrics.policy))
+    days: dict[date, list[str]] = {}
+    for symbol, minutes in touched.items():
+        day = _newest_day(mongo, symbol, minutes)
+        if day is not None:
+            days.setdefault(day, []).append(symbol)
+    for day, symbols in days.items():
+        _companies(mongo, settings, day, symbols)
+
+
+def _newest_day(mongo: Mongo, symbol: str, minutes: Collection[int]) -> date | None:
+    """The date of the symbol's newest trade."""
+    known = mongo.get(COMPANIES, symbol)
+    days = [trade_date(ms_of(known["last"]["ts_event"]))] if known is not None and known.get("last") else []
+    return max([*days, *([trade_date(max(minutes))] if minutes else [])], default=None)
+
+
+def _companies(mongo: Mongo, settings: Settings, day: date, symbols: list[str]) -> None:
+    found = {symbol: hours_on(symbol, day, settings.metrics.session) for symbol in symbols}
+    covered = {
+        (hours, symbol): ms
+        for hours in {hours for hours in found.values() if hours is not None}
+        for symbol, ms in _covered(mongo, hours.since, hours.until).items()
+    }
+    for symbol, hours in found.items():
+        bars = list(mongo.find(BARS, _of(symbol, "bar", *_midnights(day))["$match"]))
+        bars.sort(key=lambda bar: bar["bar"])
+        fields: Document = {"symbol": symbol, "policy": settings.metrics.policy}
+        last = _last_trade(mongo, symbol, bars)
+        if last is not None:
+            fields["last"] = last
+        fields["session"] = None
+        if hours is not None:
+            inside = [bar for bar in bars if hours.since <= ms_of(bar["bar"]) < hours.until]
+            fields["session"] = _session(mongo, settings, symbol, hours, inside, covered.get((hours, symbol)))
+        mongo.set_fields(COMPANIES, symbol, fields)
+
+
+def _last_trade(mongo: Mongo, symbol: str, bars: list[Document]) -> Document | None:
+    """The newest trade that may set the last price."""
+    closing = next((ms_of(bar["bar"]) for bar in reversed(bars) if bar["close"] is not None), None)
+    if closing is None:
+        return None
+    rows = mongo.aggregate(
+        TRADES,
+        [
+            _of(symbol, "ts_event", closing, closing + MINUTE_MS),
+            {"$group": {"_id": None, "last": {"$max": _if(_may("l"), _PLACE | {"source": "$source"})}}},
+        ],
+    )
+    last = rows[0].get("last") if rows else None
+    if last is None:
+        return None
+    return {"price": last["price"], "volume": last["volume"], "ts_event": last["t"], "id": last["i"], "source": last["source"]}
+
+
+def _session(
+    mongo: Mongo, settings: Settings, symbol: str, hours: Hours, bars: list[Document], covered: tuple[int, int] | None
+) -> Document:
+    """The session's figures; what cannot be told is null. ``covered`` is as ``_covered`` tells it."""
+    trades = sum(bar["trades"] for bar in bars)
+    volume = sum(bar["volume"] or 0.0 for bar in bars)
+    figures: Document = {
+        "name": hours.name,
+        "trade_date": hours.day.isoformat(),
+        "since": date_of(hours.since),
+        "until": date_of(hours.until),
+        "trades": trades,
+        "volume": volume if trades else None,
+        "vwap": sum((bar["vwap"] or 0.0) * (bar["volume"] or 0.0) for bar in bars) / volume if trades else None,
+        "volatility": _volatility(mongo, settings, symbol, hours, bars) if trades > 1 else None,
+        "rate": None,
+        "coverage": None,
+    }
+    if covered is not None:
+        ms, until = covered
+        figures["rate"] = trades * 1000 / ms if ms else None
+        figures["coverage"] = 100 * ms / (until - hours.since)
+    return figures
+
+
+def _volatility(mongo: Mongo, settings: Settings, symbol: str, hours: Hours, bars: list[Document]) -> float | None:
+    """Sample standard deviation of the session's last prices that count."""
+    since, held = hours.since, 0
+    for bar in reversed(bars):
+        held += bar["trades"]
+        if held >= VOLATILITY_TRADES:
+            since = ms_of(bar["bar"])
+            break
+    rows = mongo.aggregate(
+        TRADES,
+        [
+            _of(symbol, "ts_event", since, hours.until),
+            {"$match": {"$expr": counts(settings.metrics.policy)}},
+            {"$sort": {"ts_event": -1, "ts_recv": -1, "_id": -1}},
+            {"$limit": VOLATILITY_TRADES},
+            {"$group": {"_id": None, "deviation": {"$stdDevSamp": "$price"}}},
+        ],
+    )
+    return rows[0]["deviation"] if rows else None
+
+
+def _covered(mongo: Mongo, since: int, until: int) -> dict[str, tuple[int, int]]:
+    """By symbol, the ms of ``[since, until)`` that the feed covered, and the end of the newest coverage."""
+    first, last = date_of(since), date_of(until)
+    rows = mongo.aggregate(
+        COVERAGE,
+        [
+            {"$match": {"span_end": {"$gte": first, "$lt": last + timedelta(days=1)}}},
+            {"$match": {"kind": "covered", "span_start": {"$lt": last}}},
+            {
+                "$project": {
+                    "symbol": {"$split": ["$symbols", ","]},
+                    "since": {"$max": ["$span_start", first]},
+                    "until": {"$min": ["$span_end", last]},
+                }
+            },
+            {"$unwind": "$symbol"},
+            # Overlapping spans count once: each from where those that began before it have come to.
+            {
+                "$setWindowFields": {
+                    "partitionBy": "$symbol",
+                    "sortBy": {"since": 1, "_id": 1},
+                    "output": {"before": {"$max": "$until", "window": {"documents": ["unbounded", -1]}}},
+                }
+            },
+            {
+                "$group": {
+                    "_id": "$symbol",
+                    "ms": {"$sum": {"$max": [0, {"$subtract": ["$until", {"$max": ["$since", "$before"]}]}]}},
+                    "until": {"$max": "$until"},
+                }
+            },
+        ],
+    )
+    return {row["_id"]: (int(row["ms"]), ms_of(row["until"])) for row in rows if ms_of(row["until"]) > since}

@@ -1,0 +1,190 @@
+"""The work beside the loop: write a batch whatever it takes, send what is refused to the dead letters, keep bars current."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_when_event_set, wait_random_exponential
+
+from stockctl.clients.kafka import Partition
+from stockctl.clients.mongo import Mongo
+from stockctl.errors import ConfigError, RefusedError, StockctlError
+from stockctl.mongo import schema
+from stockctl.mongo.batch import MINUTE_MS, Batch, Refused
+from stockctl.mongo.derive import refresh
+from stockctl.mongo.documents import ms_of
+from stockctl.mongo.schema import COVERAGE, META, TRADES
+from stockctl.settings import Settings
+from stockctl.stream.dead_letters import dead_letter
+from stockctl.stream.sender import DeadLetterSender
+
+log = logging.getLogger("stockctl.mongo")
+
+Answer = TypeVar("Answer")
+
+
+class MixedSourcesError(StockctlError):
+    """MongoDB holds another source's data."""
+
+
+@dataclass
+class Written:
+    """What a write has come to: documents by collection, records refused, and the offsets that may be committed now."""
+
+    documents: dict[str, int] = field(default_factory=dict)
+    rejected: int = 0
+    seconds: float = 0.0
+    ends: dict[Partition, int] = field(default_factory=dict)
+
+
+class Writing:
+    """Writes batches, one at a time. ``finishing`` makes each write bring everything up to date, not only what is due."""
+
+    def __init__(self, mongo: Mongo, settings: Settings, stop: threading.Event) -> None:
+        self._mongo, self._settings, self._stop = mongo, settings, stop
+        self._letters = DeadLetterSender(settings)
+        self._allowed: set[str] = set()
+        self._touched: dict[str, set[int]] = {}
+        self._ends: dict[Partition, int] = {}
+        self._derived = time.monotonic()
+        self.finishing = False
+        self.gave_up = False
+        """Whether a write was left because a signal asked to leave while MongoDB or Kafka was away."""
+        self.trouble: str | None = None
+        """What the writing waits for now; None when all is well."""
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to bring bars and companies up to date."""
+        return self.owes and (self.finishing or time.monotonic() - self._derived >= self._settings.mongo.derive_every)
+
+    @property
+    def owes(self) -> bool:
+        """Whether something written has not been brought into bars and companies, and so not been committed."""
+        return bool(self._ends)
+
+    def begin(self) -> None:
+        """Make sure of login and collections before anything is read. Errors as ``Mongo`` raises them."""
+        with Mongo(self._settings) as patient:
+            changes = schema.apply(patient, self._settings)
+        for change in changes:
+            if change.done in ("made", "changed"):
+                log.info("%s %s %s", change.done, change.collection, change.what)
+            elif change.done == "left alone":
+                log.warning("%s %s: %s", change.collection, change.what, change.detail)
+
+    def write(self, batch: Batch) -> Written:
+        """Write ``batch``, however long MongoDB is away; empty if a signal came meanwhile.
+
+        RefusedError when MongoDB refuses our login, StockctlError for a second source.
+        """
+        started = time.monotonic()
+        written = Written()
+        refused = list(batch.refused)
+        if batch.documents:
+            self._patiently(lambda: self._check_sources(batch))
+        for collection, documents in batch.documents.items():
+            bad = self._patiently(lambda name=collection, held=documents: self._mongo.upsert(name, held))  # type: ignore[misc]
+            if bad is None:
+                return Written()
+            refused += [batch.refuse(collection, item.number, f"MongoDB does not take it: {item.reason}") for item in bad]
+            written.documents[collection] = len(documents) - len(bad)
+        if refused and self._patiently(lambda: self._send(refused)) is None:
+            return Written()
+        written.rejected = len(refused)
+        self._note(batch)
+        if self.due and self._patiently(self._derive) is not None:
+            written.ends, self._ends = self._ends, {}
+        written.seconds = time.monotonic() - started
+        return written
+
+    def _note(self, batch: Batch) -> None:
+        """Remember what the batch has touched, and where it ends, until bars and companies are brought up to date."""
+        for document in batch.documents.get(TRADES, ()):
+            minute = ms_of(document["ts_event"]) // MINUTE_MS * MINUTE_MS
+            self._touched.setdefault(document["symbol"], set()).add(minute)
+        for document in batch.documents.get(COVERAGE, ()):
+            if document["kind"] == "covered":
+                for symbol in filter(None, document["symbols"].split(",")):
+                    self._touched.setdefault(symbol, set())
+        self._ends.update(batch.ends)
+
+    def _derive(self) -> bool:
+        refresh(self._mongo, self._settings, self._touched)
+        self._touched = {}
+        self._derived = time.monotonic()
+        return True
+
+    def _send(self, refused: list[Refused]) -> bool:
+        now = int(time.time() * 1000)
+        self._letters.send(
+            dead_letter(
+                item.reason,
+                item.raw,
+                ts_recv=now,
+                source="",
+                topic=item.partition.topic,
+                partition=item.partition.number,
+                offset=item.offset,
+            )
+            for item in refused
+        )
+        return True
+
+    def _check_sources(self, batch: Batch) -> bool:
+        """Simulated and real trades must never mix: refuse a source that MongoDB was not begun with."""
+        sources = batch.sources - self._allowed
+        if sources:
+            first = self._mongo.add(META, {"_id": "source", "source": min(sources)})["source"]
+            stored = next(self._mongo.find(TRADES, {}, ["source"], limit=1), {"source": first})["source"]
+            known = {first, *self._settings.mongo.extra_sources}
+            if strangers := ({*sources, stored}) - known:
+                raise MixedSourcesError(
+                    f"records of the source {', '.join(sorted(strangers))} and MongoDB at {self._mongo.place}, "
+                    f"begun with {first}, would mix",
+                    hint="use another mongo.database, or name the source in mongo.extra_sources",
+                )
+            self._allowed |= known
+        return True
+
+    def _pause(self, seconds: float) -> None:
+        self._stop.wait(seconds)
+
+    def _patiently(self, call: Callable[[], Answer]) -> Answer | None:
+        """The answer of ``call``, after as many tries as it takes; None if a signal ended the trying."""
+
+        def failed(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome is not None else None
+            if self.trouble is None:
+                log.warning("waiting: %s", error)
+            self.trouble = str(error)
+
+        retrying = Retrying(
+            retry=retry_if_exception(_passes),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
+            stop=stop_when_event_set(self._stop),
+            sleep=self._pause,
+            before_sleep=failed,
+            reraise=True,
+        )
+        try:
+            answer = retrying(call)
+        except StockctlError as error:
+            if self._stop.is_set() and _passes(error):
+                self.gave_up = True
+                return None
+            raise
+        if self.trouble is not None:
+            log.info("going on")
+            self.trouble = None
+        return answer
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether the trouble may pass by itself."""
+    return isinstance(error, StockctlError) and not isinstance(error, RefusedError | ConfigError | MixedSourcesError)

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from stockctl import __version__
-from stockctl.cli import config, consume, dlq, lake, local, metrics, mongo, topics
+from stockctl.cli import config, connect, consume, dlq, lake, local, metrics, mongo, topics
 from stockctl.cli.context import Globals
 from stockctl.cli.doctor import doctor
 from stockctl.cli.output import say
@@ -46,6 +46,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(local.app, name="local")
 app.add_typer(topics.app, name="topics")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(connect.app, name="connect")
 app.add_typer(consume.app, name="consume")
 app.add_typer(lake.app, name="lake")
 app.add_typer(mongo.app, name="mongo")

@@ -223,6 +223,28 @@ class MongoSettings(Section):
     timeout: Duration = Field(30.0, gt=0, description="how long one request may take")
 
 
+class ConnectSettings(Section):
+    """Kafka Connect, and the MongoDB sink connector in it; one of the two ways into MongoDB."""
+
+    url: Address | None = Field(None, description="address of Kafka Connect's REST API, such as http://host:8083")
+    username: str | None = Field(None, description="user name, where the API asks for one (basic authentication)")
+    password: SecretStr | None = Field(None, description="password of that user")
+    connector: str = Field("stockctl-mongo", min_length=1, description="name of the connector")
+    tasks: int = Field(1, gt=0, description="most tasks of the connector; more than partitions stay idle")
+    mongo_uri: SecretStr | None = Field(
+        None, description="connection string for the worker, such as ${file:/run/mongo:uri}; made of mongo.* when absent"
+    )
+    kafka_jaas: SecretStr | None = Field(
+        None, description="sasl.jaas.config for the worker, such as ${file:/run/kafka:jaas}; made of kafka.* when absent"
+    )
+    config_topic: str = Field("connect-configs", description="the workers' config.storage.topic")
+    offset_topic: str = Field("connect-offsets", description="the workers' offset.storage.topic")
+    status_topic: str = Field("connect-status", description="the workers' status.storage.topic")
+    wait: Duration = Field(90.0, gt=0, description="how long a command waits for Kafka Connect, and for the connector to run")
+    watch_every: Duration = Field(5.0, gt=0, description="how often `connect watch` looks")
+    backoff_max: Duration = Field(300.0, gt=0, description="longest pause between two restarts of a failed task")
+
+
 class MetricsSettings(Section):
     """Defaults of ``stockctl metrics``."""
 
@@ -253,6 +275,7 @@ class Settings(Section):
     s3: S3Settings = S3Settings()
     lake: LakeSettings = LakeSettings()
     mongo: MongoSettings = MongoSettings()
+    connect: ConnectSettings = ConnectSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 

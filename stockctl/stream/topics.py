@@ -90,7 +90,12 @@ def wanted(settings: Settings) -> list[Wanted]:
 
 def differences(admin: Admin, settings: Settings) -> list[Difference]:
     """Every difference between the cluster's topics and the settings."""
-    return [difference for topic in wanted(settings) for difference in _compare(admin, topic, admin.topic(topic.name))]
+    return [difference for topic in wanted(settings) for difference in compare(admin, topic)]
+
+
+def compare(admin: Admin, topic: Wanted) -> list[Difference]:
+    """In what one topic differs from what is wanted."""
+    return list(_compare(admin, topic, admin.topic(topic.name)))
 
 
 def _compare(admin: Admin, topic: Wanted, found: TopicInfo | None) -> Iterator[Difference]:
@@ -116,10 +121,11 @@ def _compare(admin: Admin, topic: Wanted, found: TopicInfo | None) -> Iterator[D
 
 def apply(admin: Admin, settings: Settings) -> list[Change]:
     """Make the cluster's topics as the settings want them; what was done with each. Doing it again changes nothing."""
-    return [change for topic in wanted(settings) for change in _apply_one(admin, topic)]
+    return [change for topic in wanted(settings) for change in apply_one(admin, topic)]
 
 
-def _apply_one(admin: Admin, topic: Wanted) -> Iterator[Change]:
+def apply_one(admin: Admin, topic: Wanted) -> Iterator[Change]:
+    """Make one topic as it is wanted; what was done, as it is done."""
     name = topic.name
     found = admin.topic(name)
     if found is None:

@@ -14,6 +14,7 @@ _WORDS = {
     "MongoCommandException": "MongoDB refuses a command",
     "MongoBulkWriteException": "MongoDB refuses documents",
     "MongoConfigurationException": "the connection to MongoDB is configured wrongly",
+    "WriteException": "MongoDB refuses the document",
     "JsonParseException": "no JSON",
     "SaslAuthenticationException": "Kafka refuses the login",
     "TopicAuthorizationException": "no right to a topic",
@@ -35,4 +36,17 @@ def first_cause(trace: str) -> str:
         return trace.strip().split("\n", 1)[0]
     kind = found["kind"].rsplit(".", 1)[-1].rsplit("$", 1)[-1]
     words = " ".join(_SOURCE.sub("", found["words"] or "").split())
+    if kind == "WriteException":
+        words = _refusal(words)
     return f"{_WORDS.get(kind, kind)}: {words}".removesuffix(": ")
+
+
+def _refusal(words: str) -> str:
+    """What MongoDB says of a document, without its long account of the rule: the fields that break it are enough."""
+    message = re.search(r"message=(?:.*caused by :: )?(.*?)(?:, details=|$)", words)
+    if message is None:
+        return words
+    fields = re.findall(r'"propertyName": "([^"]*)"', words)
+    missing = re.search(r'"missingProperties": \[([^\]]*)\]', words)
+    told = [message[1], *([f"wrong: {', '.join(fields)}"] if fields else [])]
+    return "; ".join([*told, *([f"missing: {missing[1].replace(chr(34), '')}"] if missing else [])])

@@ -206,6 +206,9 @@ def test_the_secrets_are_known() -> None:
         "s3.secret_access_key",
         "s3.session_token",
         "mongo.password",
+        "connect.password",
+        "connect.mongo_uri",
+        "connect.kafka_jaas",
     ]
 
 

@@ -1,0 +1,154 @@
+"""``stockctl connect``: the MongoDB sink connector in Kafka Connect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stockctl.cli.context import settings_of
+from stockctl.cli.output import Format, OutputOption, say, write_object, write_rows
+from stockctl.errors import UnhealthyError
+
+if TYPE_CHECKING:
+    from stockctl.clients.connect import Connect
+    from stockctl.clients.kafka import Admin
+    from stockctl.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Run the MongoDB sink connector in Kafka Connect.")
+
+
+@contextmanager
+def _both(ctx: typer.Context) -> Iterator[tuple[Connect, Admin, Settings]]:
+    from stockctl.clients.connect import Connect
+    from stockctl.clients.kafka import Admin
+
+    settings = settings_of(ctx)
+    with Connect(settings) as connect:
+        admin = Admin(settings)
+        admin.wait(say=say)
+        yield connect, admin, settings
+
+
+@app.command()
+def apply(
+    ctx: typer.Context,
+    topics_only: Annotated[
+        bool, typer.Option("--topics-only", help="Make Connect's own topics alone, before the first worker starts.")
+    ] = False,
+    output: OutputOption = Format.table,
+) -> None:
+    """Make the connector as the settings say, and wait until it really runs.
+
+    Example: stockctl connect apply
+    """
+    from stockctl.stream import connect as room
+    from stockctl.stream.topics import Change
+
+    with _both(ctx) as (connect, admin, settings):
+        changes = room.apply(connect, admin, settings, say, topics_only=topics_only)
+    write_rows((change._asdict() for change in changes), output, Change._fields)
+    if not topics_only:
+        say(f"{settings.connect.connector} runs")
+
+
+@app.command()
+def render(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+    """Show the configuration that the connector gets, with its secrets masked.
+
+    Example: stockctl connect render -o json
+    """
+    from stockctl.stream.connector import masked
+    from stockctl.stream.connector import render as rendered
+
+    write_object(masked(rendered(settings_of(ctx))), output)
+
+
+@app.command()
+def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+    """Show in what the connector differs from the settings; exit code 10 when it does.
+
+    Example: stockctl connect diff
+    """
+    from stockctl.stream import connect as room
+    from stockctl.stream.topics import Difference
+
+    with _both(ctx) as (connect, admin, settings):
+        found = room.differences(connect, admin, settings)
+    write_rows((difference._asdict() for difference in found), output, Difference._fields)
+    if found:
+        raise UnhealthyError(
+            f"the connector and its topics differ from the settings in {len(found)} things", hint="`stockctl connect apply`"
+        )
+    say("the connector is as the settings say")
+
+
+@app.command()
+def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+    """Show connector, tasks, why one failed, and lag; exit code 10 when something does not run.
+
+    Example: stockctl connect status
+    """
+    from stockctl.stream import connect as room
+
+    with _both(ctx) as (connect, admin, settings):
+        parts = room.status(connect, admin, settings)
+    write_rows((part._asdict() for part in parts), output, room.Part._fields)
+    if bad := room.unhealthy(parts):
+        raise UnhealthyError(
+            f"not running: {', '.join(bad)}", hint="`stockctl connect restart --failed`, once the cause is gone"
+        )
+
+
+@app.command()
+def restart(
+    ctx: typer.Context,
+    failed: Annotated[bool, typer.Option("--failed", help="Restart only what has failed.")] = False,
+) -> None:
+    """Restart the connector with its tasks.
+
+    Example: stockctl connect restart --failed
+    """
+    from stockctl.clients.connect import Connect
+
+    settings = settings_of(ctx)
+    with Connect(settings) as connect:
+        connect.restart(settings.connect.connector, only_failed=failed)
+    say(f"restarted {'what had failed of ' if failed else ''}{settings.connect.connector}; `stockctl connect status` shows it")
+
+
+@app.command()
+def delete(ctx: typer.Context) -> None:
+    """Delete the connector; its documents, its group's offsets and Connect's own topics stay.
+
+    Example: stockctl connect delete
+    """
+    from stockctl.clients.connect import Connect
+
+    settings = settings_of(ctx)
+    with Connect(settings) as connect:
+        connect.delete(settings.connect.connector)
+    say(f"deleted {settings.connect.connector}")
+
+
+@app.command()
+def watch(
+    ctx: typer.Context,
+    health_port: Annotated[int | None, typer.Option(help="Serve /healthz and /metrics here.")] = None,
+) -> None:
+    """Restart the connector's tasks whenever one has failed, until Ctrl-C.
+
+    Example: stockctl connect watch --health-port 8080
+    """
+    from stockctl.roles import running
+    from stockctl.stream.connect import Watch
+
+    settings = settings_of(ctx)
+    with running(settings, health_port=health_port, leave_within=10.0) as role:
+        watching = Watch(settings)
+        role.health = lambda: watching.trouble
+        say(f"watching {settings.connect.connector} at {settings.connect.url}")
+        watching.run(role.stop)
+    say(f"{watching.restarts} restarts")

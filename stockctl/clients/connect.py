@@ -1,0 +1,184 @@
+"""Kafka Connect: the REST API of its workers; its errors in our words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import httpx
+
+from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
+from stockctl.settings import Settings, require
+from stockctl.units import format_duration
+
+_TIMEOUT = httpx.Timeout(95.0, connect=5.0)
+"""A worker that cannot reach its brokers answers after 90 s, with words worth waiting for."""
+
+
+class AbsentConnectorError(StockctlError):
+    """The workers know no connector of that name."""
+
+
+class BusyError(StockctlError):
+    """The workers are sharing out their work anew (HTTP 409), and will answer soon."""
+
+
+class Task(NamedTuple):
+    """A task, or the connector itself (number −1): its state in Connect's words, its worker, and the trace of a failure."""
+
+    number: int
+    state: str
+    worker: str
+    trace: str
+
+
+class Connect:
+    """The REST API of the settings' workers; a context that closes its connections."""
+
+    def __init__(self, settings: Settings, *, timeout: float | None = None) -> None:
+        """``timeout`` bounds each request, in seconds. ConfigError if ``connect.url`` is not set. Nothing is contacted yet."""
+        connect = settings.connect
+        self.url = str(require(settings, "connect.url")).rstrip("/")
+        login = None
+        if connect.username is not None:
+            login = (connect.username, require(settings, "connect.password").get_secret_value())
+        try:
+            self._http = httpx.Client(base_url=self.url, auth=login, timeout=timeout or _TIMEOUT)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise ConfigError(
+                f"connect.url is {self.url}, which is no address: {error}", hint="write http://host:8083"
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def wait(self, seconds: float, *, say: Callable[[str], None] = lambda _: None) -> float:
+        """Wait until a worker answers, at most ``seconds``; the last request's latency in seconds. ``say`` is told once."""
+        deadline = time.monotonic() + seconds
+        told = False
+        while True:
+            started = time.monotonic()
+            try:
+                self.about()
+            except (UnreachableError, BusyError) as error:
+                if time.monotonic() >= deadline:
+                    raise UnreachableError(f"{error}, for {format_duration(seconds)}", hint=error.hint) from error
+                if not told:
+                    say(f"waiting up to {format_duration(seconds)} for Kafka Connect at {self.url}")
+                    told = True
+                time.sleep(0.25)
+            else:
+                return time.monotonic() - started
+
+    def about(self) -> dict[str, str]:
+        """``version`` of the worker that answered, and ``kafka_cluster_id``."""
+        return dict(self._ask("GET", "/", "ask for the version"))
+
+    def classes(self) -> set[str]:
+        """Names of the connector classes that the worker has."""
+        return {item["class"] for item in self._ask("GET", "/connector-plugins", "list the connector classes")}
+
+    def config(self, name: str) -> dict[str, str] | None:
+        """The connector's configuration, secrets included; None if there is no such connector."""
+        try:
+            return dict(self._ask("GET", f"/connectors/{name}/config", f"read the configuration of {name}"))
+        except AbsentConnectorError:
+            return None
+
+    def task_configs(self, name: str) -> list[dict[str, str]]:
+        """The configuration of each task, secrets included."""
+        found = self._ask("GET", f"/connectors/{name}/tasks", f"read the tasks of {name}")
+        return [dict(item["config"]) for item in found]
+
+    def problems(self, kind: str, config: Mapping[str, str]) -> list[str]:
+        """What the worker finds wrong with a configuration for the class ``kind``: each setting's name and words."""
+        answer = self._ask("PUT", f"/connector-plugins/{kind}/config/validate", "check the configuration", dict(config))
+        values = [item["value"] for item in answer["configs"]]
+        return [f"{value['name']}: {words}" for value in values for words in value["errors"]]
+
+    def put(self, name: str, config: Mapping[str, str]) -> None:
+        """Make the connector, or change its configuration."""
+        self._ask("PUT", f"/connectors/{name}/config", f"configure {name}", dict(config))
+
+    def status(self, name: str) -> list[Task]:
+        """The connector itself first, then its tasks. AbsentConnectorError if there is none of that name."""
+        answer = self._ask("GET", f"/connectors/{name}/status", f"read the status of {name}")
+        connector = Task(
+            -1, answer["connector"]["state"], answer["connector"]["worker_id"], answer["connector"].get("trace", "")
+        )
+        return [connector, *(Task(one["id"], one["state"], one["worker_id"], one.get("trace", "")) for one in answer["tasks"])]
+
+    def restart(self, name: str, *, only_failed: bool) -> None:
+        """Restart the connector and its tasks, or what of them has failed."""
+        asked = {"includeTasks": "true", "onlyFailed": str(only_failed).lower()}
+        self._ask("POST", f"/connectors/{name}/restart", f"restart {name}", params=asked)
+
+    def resume(self, name: str) -> None:
+        """Let a connector that was paused or stopped run."""
+        self._ask("PUT", f"/connectors/{name}/resume", f"resume {name}")
+
+    def delete(self, name: str) -> None:
+        """Delete the connector. AbsentConnectorError if there is none of that name."""
+        self._ask("DELETE", f"/connectors/{name}", f"delete {name}")
+
+    def _ask(self, method: str, path: str, doing: str, body: Any = None, *, params: Mapping[str, str] | None = None) -> Any:
+        where = f"cannot {doing}: Kafka Connect at {self.url}"
+        try:
+            answer = self._http.request(method, path, json=body, params=params)
+        except (httpx.ConnectTimeout, httpx.NetworkError, httpx.ProtocolError, httpx.UnsupportedProtocol) as error:
+            raise UnreachableError(
+                f"{where}: {str(error) or type(error).__name__}",
+                hint="is a worker running? correct connect.url if it is elsewhere",
+            ) from error
+        except httpx.TimeoutException as error:
+            raise TimedOutError(f"{where} does not answer", hint="the worker's log; can it reach its Kafka?") from error
+        except httpx.HTTPError as error:
+            raise StockctlError(f"{where}: {error}") from error
+        if answer.is_success:
+            return answer.json() if answer.content else None
+        raise self._described(answer, where)
+
+    def _described(self, answer: httpx.Response, where: str) -> StockctlError:
+        status, words = answer.status_code, _words(answer)
+        message = f"{where}: {words} (HTTP {status})"
+        if status in (401, 403):
+            return RefusedError(message, hint="check connect.username and STOCKCTL_CONNECT__PASSWORD")
+        if status == 404 and "application/json" not in answer.headers.get("content-type", ""):
+            # A worker that is starting answers so for a moment.
+            return UnreachableError(f"no Kafka Connect answers at {self.url} (HTTP 404)", hint="correct connect.url")
+        if status == 404:
+            return AbsentConnectorError(message, hint="`stockctl connect apply` makes it")
+        if status == 409:
+            return BusyError(message, hint="try again in a minute")
+        if status == 400:
+            return ConfigError(message, hint="`stockctl connect render` shows the configuration that was sent")
+        if status in (502, 503, 504):
+            return UnreachableError(message, hint="is a worker running behind that address?")
+        if status == 500 and "timed out" in words.lower():
+            return TimedOutError(message, hint="the worker's log; can it reach its Kafka?")
+        return StockctlError(message, hint="the worker's log")
+
+
+def _words(answer: httpx.Response) -> str:
+    try:
+        words = answer.json()["message"]
+    except (ValueError, KeyError, TypeError):
+        words = answer.reason_phrase
+    # A worker's answers run over many lines, and their ends are advice for its own users.
+    return " ".join(str(words).split("You can also find")[0].split())
+
+
+def scrubbed(text: str, secrets: Sequence[str]) -> str:
+    """``text`` without ``secrets``: a trace or an answer may quote a configuration."""
+    for secret in secrets:
+        text = text.replace(secret, "****")
+    return text

@@ -1,0 +1,323 @@
+"""The MongoDB sink connector in Kafka Connect: made as the settings say, compared, watched and restarted.
+
+Connect itself leaves a failed task dead. ``Watch`` restarts it, less and less often while that doesn't help.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from prometheus_client import Counter, Gauge
+
+from stockctl.checks import PROBE_WAIT, Check, Finding
+from stockctl.clients.connect import AbsentConnectorError, BusyError, Connect, Task, scrubbed
+from stockctl.clients.kafka import Admin
+from stockctl.errors import ConfigError, StockctlError, TimedOutError
+from stockctl.settings import Settings
+from stockctl.stream import topics
+from stockctl.stream.connector import PLUGIN, SINK_CLASS, internal_topics, masked, render, secrets_of
+from stockctl.stream.lag import read_lag
+from stockctl.stream.topics import Change, Difference
+from stockctl.stream.traces import first_cause
+from stockctl.units import format_duration
+
+log = logging.getLogger("stockctl.connect")
+
+INSTALL = (
+    f"put the jar of {PLUGIN} (Maven: org.mongodb.kafka:mongo-kafka-connect:2.0.1, classifier all) into a folder of its own "
+    "below the plugin.path of every worker, and restart the workers"
+)
+STEADY = 2.0
+"""Seconds for which everything must run without a break, before it counts as running."""
+_PAUSE = 0.5
+
+_restarts = Counter("stockctl_connect_restarts", "Restarts of failed tasks by connect watch")
+_failed = Gauge("stockctl_connect_failed_tasks", "Failed tasks of the connector")
+
+
+class Part(NamedTuple):
+    """The connector, one of its tasks, or the lag of its group, with its state and what there is to say of it."""
+
+    part: str
+    state: str
+    worker: str
+    detail: str
+
+
+def group_of(settings: Settings) -> str:
+    """The consumer group of the connector's tasks."""
+    return f"connect-{settings.connect.connector}"
+
+
+def prepare(admin: Admin, settings: Settings) -> list[Change]:
+    """Make the workers' internal topics, compacted, or correct them. They must be there before the first worker starts."""
+    return [change for topic in internal_topics(settings) for change in topics.apply_one(admin, topic)]
+
+
+def differences(connect: Connect, admin: Admin, settings: Settings) -> list[Difference]:
+    """In what the connector and the workers' internal topics differ from the settings. Secrets are masked."""
+    found = [one for topic in internal_topics(settings) for one in topics.compare(admin, topic)]
+    name, remedy = settings.connect.connector, "`stockctl connect apply`"
+    wanted, there = render(settings), connect.config(name)
+    if there is None:
+        return [*found, Difference(name, "connector", "present", "absent", remedy)]
+    shown, held = masked(wanted), masked(there)
+    for key in sorted(wanted.keys() | there.keys()):
+        if wanted.get(key) != there.get(key):
+            words = [(shown.get(key, "not set"), held.get(key, "not set"))]
+            # A secret that changed looks the same on both sides.
+            found += [Difference(name, key, new, old if old != new else f"another {old}", remedy) for new, old in words]
+    return found
+
+
+def apply(
+    connect: Connect, admin: Admin, settings: Settings, say: Callable[[str], None], *, topics_only: bool = False
+) -> list[Change]:
+    """Make the internal topics, then the connector as the settings say, and wait until it runs.
+
+    Doing it again changes nothing. ConfigError for a configuration that the worker refuses, or a worker without the
+    connector's class; StockctlError with the cause when a task fails; TimedOutError after ``connect.wait``.
+    """
+    changes = prepare(admin, settings)
+    if topics_only:
+        return changes
+    name, config = settings.connect.connector, render(settings)
+    connect.wait(settings.connect.wait, say=say)
+    _check_worker(connect, admin)
+    there = connect.config(name)
+    if there == config:
+        change = Change(name, "kept", "as the settings say")
+    else:
+        _check_config(connect, config)
+        _patiently(lambda: connect.put(name, config), settings)
+        change = Change(name, "made" if there is None else "changed", f"topics {config['topics']} to {config['database']}")
+    if any(task.state in ("PAUSED", "STOPPED") for task in _status(connect, name)):
+        connect.resume(name)
+        change = change._replace(done="changed", detail="it was paused, and goes on")
+    _await_running(connect, admin, settings, config, say)
+    return [*changes, change]
+
+
+def _check_worker(connect: Connect, admin: Admin) -> None:
+    theirs, ours = connect.about().get("kafka_cluster_id"), admin.cluster_id()
+    if theirs and ours and theirs != ours:
+        raise ConfigError(
+            f"Kafka Connect at {connect.url} works on another Kafka: cluster {theirs}, and not {ours}",
+            hint="correct connect.url or kafka.bootstrap_servers",
+        )
+    if SINK_CLASS not in connect.classes():
+        raise ConfigError(f"Kafka Connect at {connect.url} has no class {SINK_CLASS}", hint=INSTALL)
+
+
+def _check_config(connect: Connect, config: dict[str, str]) -> None:
+    if problems := connect.problems(SINK_CLASS, config):
+        words = scrubbed("; ".join(problems), secrets_of(config))
+        unreachable = any("connection.uri" in problem for problem in problems)
+        hint = "can the worker reach MongoDB at mongo.url, with that login? connect.mongo_uri gives it an address of its own"
+        raise ConfigError(
+            f"Kafka Connect refuses the configuration: {words}",
+            hint=hint if unreachable else "`stockctl connect render` shows it",
+        )
+
+
+def _patiently(call: Callable[[], None], settings: Settings) -> None:
+    """Do ``call`` again while the workers share out their work anew, at most ``connect.wait``."""
+    deadline = time.monotonic() + settings.connect.wait
+    while True:
+        try:
+            return call()
+        except BusyError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_PAUSE)
+
+
+def _status(connect: Connect, name: str) -> list[Task]:
+    """The connector's status; empty while the workers have none, as in the first moments."""
+    try:
+        return connect.status(name)
+    except (AbsentConnectorError, BusyError):
+        return []
+
+
+def _await_running(
+    connect: Connect, admin: Admin, settings: Settings, config: dict[str, str], say: Callable[[str], None]
+) -> None:
+    """Wait until connector and tasks run with ``config`` and read their topics, steadily."""
+    name, bound = settings.connect.connector, settings.connect.wait
+    deadline, steady_since, told = time.monotonic() + bound, None, ""
+    while True:
+        missing = _missing(connect, admin, settings, config)
+        now = time.monotonic()
+        if not missing:
+            steady_since = steady_since or now
+            if now - steady_since >= STEADY:
+                return
+        else:
+            steady_since = None
+            if missing != told:
+                say(f"waiting up to {format_duration(max(0.0, deadline - now))} for {missing}")
+                told = missing
+        if now >= deadline:
+            raise TimedOutError(
+                f"the connector {name} does not run after {format_duration(bound)}: still waiting for {told}",
+                hint="`stockctl connect status`, and the worker's log",
+            )
+        time.sleep(_PAUSE)
+
+
+def _missing(connect: Connect, admin: Admin, settings: Settings, config: dict[str, str]) -> str:
+    """What the connector lacks to run; empty if nothing. StockctlError when a part of it has failed."""
+    name = settings.connect.connector
+    found = _status(connect, name)
+    if not found:
+        return f"the connector {name} to be known to the workers"
+    for task in found:
+        if task.state == "FAILED":
+            cause = _cause(task, secrets_of(config))
+            raise StockctlError(f"{_named(task)} of {name} failed: {cause}", hint="correct that, then `stockctl connect apply`")
+    if len(found) == 1:
+        return f"the tasks of {name}"
+    if other := [f"{_named(task)}, which is {task.state}" for task in found if task.state != "RUNNING"]:
+        return f"{', '.join(other)}, to run"
+    if not all(config.items() <= held.items() for held in connect.task_configs(name)):
+        return f"the tasks of {name} to take the configuration"
+    if not admin.members(group_of(settings)):
+        return f"the tasks of {name} to join their consumer group"
+    return ""
+
+
+def _named(task: Task) -> str:
+    return "the connector" if task.number < 0 else f"task {task.number}"
+
+
+def _cause(task: Task, secrets: Sequence[str]) -> str:
+    return scrubbed(first_cause(task.trace), secrets) or "no reason given"
+
+
+def status(connect: Connect, admin: Admin, settings: Settings) -> list[Part]:
+    """The connector, its tasks with the first cause of a failure in words, and the lag of its group.
+
+    AbsentConnectorError if there is no such connector.
+    """
+    name = settings.connect.connector
+    found = connect.status(name)
+    secrets = secrets_of(connect.config(name) or {})
+    parts = [
+        Part(_named(task).removeprefix("the "), task.state, task.worker, _cause(task, secrets) if task.trace else "")
+        for task in found
+    ]
+    rows = [row for row in read_lag(admin, settings, [group_of(settings)]) if row.topic != settings.topics.dead_letters.name]
+    behind = ", ".join(f"{row.topic}/{row.partition} {row.lag:,}" for row in rows if row.lag)
+    lost = sum(row.lost for row in rows)
+    detail = f"{sum(row.lag for row in rows):,} records behind" + (f": {behind}" if behind else "")
+    detail += f"; {lost:,} were deleted by retention before it read them" if lost else ""
+    return [*parts, Part("lag", "LOST" if lost else "", "", detail)]
+
+
+def unhealthy(parts: Sequence[Part]) -> list[str]:
+    """Names of the parts that don't run; ``tasks`` if there is none at all."""
+    bad = [part.part for part in parts if part.state in ("FAILED", "UNASSIGNED", "LOST")]
+    return bad if any(part.part.startswith("task") for part in parts) or bad else ["tasks"]
+
+
+class Watch:
+    """Restarts what of the connector has failed, after pauses that double from ``connect.watch_every`` to the longest one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connect = Connect(settings, timeout=30.0)
+        self._pause = settings.connect.watch_every
+        self._not_before = 0.0
+        self._well_since: float | None = None
+        self._told = ""
+        self.trouble: str | None = None
+        """What is wrong at present, in words."""
+        self.restarts = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Look, and restart, until ``stop`` is set."""
+        with self._connect:
+            while not stop.is_set():
+                self.look(time.monotonic())
+                stop.wait(self._settings.connect.watch_every)
+
+    def look(self, now: float) -> None:
+        """Look once, and restart what has failed if its pause is over; ``now`` on the monotonic clock."""
+        name = self._settings.connect.connector
+        try:
+            failed = [task for task in self._connect.status(name) if task.state == "FAILED"]
+            _failed.set(len(failed))
+            if not failed:
+                self._is_well(now)
+                return
+            self._well_since = None
+            secrets = secrets_of(self._connect.config(name) or {})
+            self._tell("; ".join(f"{_named(task)} of {name} failed: {_cause(task, secrets)}" for task in failed))
+            if now >= self._not_before:
+                self._connect.restart(name, only_failed=True)
+                self.restarts += 1
+                _restarts.inc()
+                log.info("restarted what had failed; the next restart not before %s from now", format_duration(self._pause))
+                self._not_before = now + self._pause
+                self._pause = min(2 * self._pause, self._settings.connect.backoff_max)
+        except BusyError:
+            # Tasks move between workers: what failed is told afterwards.
+            return
+        except StockctlError as error:
+            self._well_since = None
+            self._tell(str(error))
+
+    def _is_well(self, now: float) -> None:
+        if self.trouble is not None:
+            log.info("%s runs again", self._settings.connect.connector)
+        self.trouble, self._told = None, ""
+        self._well_since = self._well_since if self._well_since is not None else now
+        # A task that fails again within moments goes on with the longer pauses.
+        if now - self._well_since >= self._pause:
+            self._pause, self._not_before = self._settings.connect.watch_every, 0.0
+
+    def _tell(self, trouble: str) -> None:
+        self.trouble = trouble
+        if trouble != self._told:
+            log.warning("%s", trouble)
+            self._told = trouble
+
+
+def checks(settings: Settings) -> list[Check]:
+    """The check of Kafka Connect, where ``connect.url`` is set: a worker answers, on our cluster, and has the class."""
+
+    def probe() -> Finding:
+        with Connect(settings, timeout=PROBE_WAIT) as connect:
+            connect.wait(0)
+            latency = connect.wait(0)
+            about = connect.about()
+            _check_worker(connect, Admin(settings))
+            return Finding(f"Kafka Connect {about.get('version', '')} at {connect.url}", latency=latency)
+
+    return [Check("connect", probe)] if settings.connect.url is not None else []
+
+
+def overview(settings: Settings) -> list[Check]:
+    """The row of ``stockctl status`` for the connector, where ``connect.url`` is set."""
+
+    def probe() -> Finding:
+        admin = Admin(settings)
+        admin.wait(PROBE_WAIT)
+        with Connect(settings, timeout=PROBE_WAIT) as connect:
+            try:
+                parts = status(connect, admin, settings)
+            except AbsentConnectorError:
+                return Finding("absent", "warn", "`stockctl connect apply` makes it")
+        states = ", ".join(f"{part.part} {part.state}" for part in parts[:-1])
+        causes = "; ".join(part.detail for part in parts[:-1] if part.detail)
+        detail = "; ".join(filter(None, (states, causes, parts[-1].detail)))
+        if unhealthy(parts):
+            return Finding(detail, "fail", "`stockctl connect restart --failed`; `stockctl connect watch` does so by itself")
+        return Finding(detail)
+
+    return [Check(f"connector {settings.connect.connector}", probe)] if settings.connect.url is not None else []

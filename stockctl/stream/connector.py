@@ -1,0 +1,182 @@
+"""The configuration of the MongoDB sink connector, made from the settings.
+
+Its documents equal those of ``consume mongo``: ``id`` becomes ``_id``, times become dates, prices and volumes doubles.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from stockctl.settings import Settings, require
+from stockctl.stream.topics import Wanted
+
+SINK_CLASS = "com.mongodb.kafka.connect.MongoSinkConnector"
+PLUGIN = "mongo-kafka-connect 2.0.1"
+
+_USER = re.compile(r"//[^/@]*@")
+_PASSWORD = re.compile(r"(?<=:)(?<!://)([^/:@]*)@|(?<=password=\")((?:[^\"\\]|\\.)*)")
+_TRANSFORMS = "org.apache.kafka.connect.transforms."
+_FIELDS = {
+    "trades": {
+        "id": "string",
+        "symbol": "string",
+        "price": "float64",
+        "volume": "float64",
+        "ts_event": "date",
+        "ts_recv": "date",
+        "conditions": "string",
+        "updates": "string",
+        "source": "string",
+    },
+    "events": {
+        "id": "string",
+        "kind": "string",
+        "span_start": "date",
+        "span_end": "date",
+        "symbols": "string",
+        "reason": "string",
+        "connection": "string",
+        "ts_recv": "date",
+        "source": "string",
+    },
+}
+"""What a document takes from a record, and as what: all that ``consume mongo`` takes, and no more."""
+
+
+def render(settings: Settings) -> dict[str, str]:
+    """The connector's configuration, secrets included. ConfigError if a setting that it needs is absent."""
+    trades, events = settings.topics.trades.name, settings.topics.feed_events.name
+    config = {
+        "name": settings.connect.connector,
+        "connector.class": SINK_CLASS,
+        "tasks.max": str(settings.connect.tasks),
+        "topics": f"{trades},{events}",
+        "connection.uri": _connection(settings),
+        "database": settings.mongo.database,
+        "collection": "trades",
+        f"topic.override.{events}.collection": "coverage",
+        # Every integer is an int64 then and every other number a double, where the connector's own reading of JSON makes int32.
+        "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+        "value.converter.schemas.enable": "false",
+        "key.converter": "org.apache.kafka.connect.storage.StringConverter",
+        "document.id.strategy": "com.mongodb.kafka.connect.sink.processor.id.strategy.ProvidedInValueStrategy",
+        "writemodel.strategy": "com.mongodb.kafka.connect.sink.writemodel.strategy.ReplaceOneDefaultStrategy",
+        "bulk.write.ordered": "false",
+        # Rows that are none go to the dead letters, in the converter, in the transforms and in the connector. A failing write
+        # fails the task, which starts again where it was: with `all` an outage would send good rows to the dead letters.
+        "errors.tolerance": "all",
+        "mongo.errors.tolerance": "data",
+        "errors.deadletterqueue.topic.name": settings.topics.dead_letters.name,
+        "errors.deadletterqueue.topic.replication.factor": str(settings.topics.dead_letters.replication),
+        "errors.deadletterqueue.context.headers.enable": "true",
+        "errors.log.enable": "true",
+        "consumer.override.isolation.level": "read_committed",
+        "consumer.override.auto.offset.reset": "earliest",
+        "consumer.override.max.poll.records": str(settings.mongo.max_records),
+    }
+    return config | _transforms({"trades": trades, "events": events}) | _login(settings)
+
+
+def _transforms(topics: Mapping[str, str]) -> dict[str, str]:
+    """The steps from a record to a document, for each kind of topic its own."""
+    config, steps = {"predicates": ",".join(topics)}, []
+    for kind, topic in topics.items():
+        config |= {f"predicates.{kind}.type": f"{_TRANSFORMS}predicates.TopicNameMatches"}
+        config |= {f"predicates.{kind}.pattern": _exactly(topic)}
+        for name, step in _steps(_FIELDS[kind]):
+            steps.append(f"{kind}_{name}")
+            config |= {f"transforms.{kind}_{name}.{key}": value for key, value in (step | {"predicate": kind}).items()}
+    return config | {"transforms": ",".join(steps)}
+
+
+def _steps(fields: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
+    # A value of another type becomes one of this, or the record is refused here, where the reason can still say so.
+    # Except the id: an absent one would become null, and be taken as one.
+    types = ",".join(f"{field}:{'int64' if type_ == 'date' else type_}" for field, type_ in fields.items() if field != "id")
+    yield "types", {"type": f"{_TRANSFORMS}Cast$Value", "spec": types}
+    for field in (field for field, type_ in fields.items() if type_ == "date"):
+        converter = {"type": f"{_TRANSFORMS}TimestampConverter$Value", "field": field}
+        yield field, converter | {"target.type": "Timestamp", "unix.precision": "milliseconds"}
+    yield "fields", {"type": f"{_TRANSFORMS}ReplaceField$Value", "include": ",".join(fields), "renames": "id:_id"}
+
+
+def _exactly(topic: str) -> str:
+    # Of all that a topic's name may hold, the dot alone means something to a regular expression.
+    return topic.replace(".", "[.]")
+
+
+def _connection(settings: Settings) -> str:
+    if settings.connect.mongo_uri is not None:
+        return settings.connect.mongo_uri.get_secret_value()
+    mongo = settings.mongo
+    url = str(require(settings, "mongo.url"))
+    if mongo.username is None:
+        return url
+    parts = urlsplit(url)
+    password = require(settings, "mongo.password").get_secret_value()
+    source = f"authSource={quote(mongo.auth_source, safe='')}"
+    query = parts.query if "authSource=" in parts.query else "&".join(filter(None, (parts.query, source)))
+    place = f"{quote(mongo.username, safe='')}:{quote(password, safe='')}@{parts.netloc}"
+    return urlunsplit((parts.scheme, place, parts.path or "/", query, ""))
+
+
+def _login(settings: Settings) -> dict[str, str]:
+    """How the connector's own clients log in to Kafka, where the settings do; the rest is the worker's."""
+    kafka = settings.kafka
+    if kafka.security_protocol == "PLAINTEXT":
+        return {}
+    login: dict[str, str] = {"security.protocol": kafka.security_protocol}
+    if kafka.security_protocol.startswith("SASL"):
+        login |= {"sasl.mechanism": kafka.sasl_mechanism, "sasl.jaas.config": _jaas(settings)}
+    # Its consumer, its producer of dead letters, and the admin that looks for their topic.
+    return {f"{client}.override.{key}": value for client in ("consumer", "producer", "admin") for key, value in login.items()}
+
+
+def _jaas(settings: Settings) -> str:
+    if settings.connect.kafka_jaas is not None:
+        return settings.connect.kafka_jaas.get_secret_value()
+    package = "org.apache.kafka.common.security."
+    module = "plain.PlainLoginModule" if settings.kafka.sasl_mechanism == "PLAIN" else "scram.ScramLoginModule"
+    user = _quoted(require(settings, "kafka.username"))
+    password = _quoted(require(settings, "kafka.password").get_secret_value())
+    return f"{package}{module} required username={user} password={password};"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def masked(config: Mapping[str, str]) -> dict[str, str]:
+    """``config`` as it may be shown: without logins, but with references such as ``${file:/run/mongo:uri}``."""
+    return {name: _masked(name, value) for name, value in sorted(config.items())}
+
+
+def _masked(name: str, value: str) -> str:
+    if value.startswith("${") and value.endswith("}"):
+        return value
+    if name == "connection.uri":
+        return _USER.sub("//****@", value)
+    return "****" if name.endswith("sasl.jaas.config") or "password" in name or "secret" in name else value
+
+
+def secrets_of(config: Mapping[str, str]) -> list[str]:
+    """What of ``config`` must not be shown where a message quotes it, the longest first."""
+    held = [value for name, value in config.items() if _masked(name, value) != value]
+    found = [*held, *(match[1] or match[2] for value in held for match in _PASSWORD.finditer(value))]
+    return sorted({*found, *map(unquote, found)} - {""}, key=len, reverse=True)
+
+
+def internal_topics(settings: Settings) -> list[Wanted]:
+    """The topics in which the workers keep what they know, as they must be.
+
+    Workers make them themselves if they may, and otherwise end in a time-out that does not say so.
+    """
+    connect, replication = settings.connect, settings.topics.trades.replication
+    # One partition for the configurations, because their order counts; the others as many as Connect would make.
+    partitions = {"config_topic": 1, "offset_topic": 25, "status_topic": 5}
+    return [
+        Wanted(f"connect.{name}", getattr(connect, name), number, replication, {"cleanup.policy": "compact"})
+        for name, number in partitions.items()
+    ]

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 from collections.abc import Iterable
 
+from stockctl.errors import StockctlError
 from stockctl.local.files import StackFiles
+
+_RANGE = range(15_000, 32_000)
+"""Below the ports that systems give to outgoing connections, so that none of those takes a port while its part is away."""
 
 
 def choose_ports(files: StackFiles, names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
@@ -18,9 +23,7 @@ def choose_ports(files: StackFiles, names: Iterable[str]) -> tuple[dict[str, int
     held: list[socket.socket] = []
     try:
         for name in names:
-            listener = _listen(remembered.get(name, 0)) or _listen(0)
-            if listener is None:
-                raise OSError("this machine has no free port")
+            listener = _listen(remembered.get(name)) or _listen_somewhere()
             held.append(listener)
             chosen[name] = int(listener.getsockname()[1])
             if name in remembered and chosen[name] != remembered[name]:
@@ -32,8 +35,15 @@ def choose_ports(files: StackFiles, names: Iterable[str]) -> tuple[dict[str, int
     return chosen, changes
 
 
-def _listen(port: int) -> socket.socket | None:
+def _listen(port: int | None) -> socket.socket | None:
     try:
-        return socket.create_server(("127.0.0.1", port))
+        return None if port is None else socket.create_server(("127.0.0.1", port))
     except OSError:
         return None
+
+
+def _listen_somewhere() -> socket.socket:
+    for port in random.SystemRandom().sample(_RANGE, 1000):
+        if (listener := _listen(port)) is not None:
+            return listener
+    raise StockctlError(f"found no free port between {_RANGE[0]} and {_RANGE[-1]}", hint="stop something that listens there")

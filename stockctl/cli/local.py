@@ -67,7 +67,13 @@ def up(
     say("the local stack is up:")
     for name, value in _places(settings, state).items():
         say(f"  {name:<8} {value}")
-    _suggest("metrics watch", "lake list", f"metrics vwap {state['settings']['symbols'][0]}", "local status", "local down")
+    _suggest(
+        "metrics watch",
+        "lake list",
+        f"metrics vwap {state['settings']['symbols'][0]} --session all",
+        "local status",
+        "local down",
+    )
 
 
 def _supervisor(ctx: typer.Context, symbols: list[str] | None, live: bool) -> list[str]:
@@ -127,8 +133,7 @@ def demo(
     except ValueError as error:
         raise UsageError(f"--for: {error}") from None
     settings = _settings(ctx, stack=False)
-    run(settings, _command(ctx), seconds=seconds, say=say)
-    symbol = settings.symbols[0]
+    symbol = run(settings, _command(ctx), seconds=seconds, say=say)[0]
     say("")
     _suggest(
         f"metrics vwap {symbol} --session all --every 1m",

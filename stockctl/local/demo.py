@@ -16,8 +16,8 @@ from stockctl.settings import Settings, load
 from stockctl.units import format_duration, format_size
 
 
-def demo(settings: Settings, command: Sequence[str], *, seconds: float, say: stack.Say) -> None:
-    """Show the live table for ``seconds``, stop, prove the lake, and show what came into it.
+def demo(settings: Settings, command: Sequence[str], *, seconds: float, say: stack.Say) -> list[str]:
+    """Show the live table for ``seconds``, stop, prove the lake, and show what came into it; the symbols shown.
 
     ``command`` is how to call ``stockctl``. A stack that runs already is used and left running; one that is started here is
     stopped, whatever happens. Ctrl-C during the live table shortens it. StockctlError names every step that went wrong.
@@ -63,6 +63,7 @@ def demo(settings: Settings, command: Sequence[str], *, seconds: float, say: sta
     show("metrics", "summary", "--session", "all", *symbols)
     if wrong:
         raise StockctlError("the demo went wrong: " + "; ".join(wrong), hint=f"see {files.folder / 'logs'}")
+    return symbols
 
 
 def totals(settings: Settings) -> dict[str, tuple[int, int, int]]:

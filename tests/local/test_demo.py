@@ -12,6 +12,8 @@ import pytest
 from tests.conftest import wait_for
 from tests.local.test_stack import Stack
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:

@@ -19,6 +19,8 @@ from stockctl.local.stack import status as stack_status
 from stockctl.settings import Settings, load
 from tests.conftest import BIN, Command, wait_for
 
+pytestmark = pytest.mark.server
+
 
 class Stack(Command):
     """The local stack of one test, in a folder with a space in its name."""

@@ -36,7 +36,7 @@ def test_examples_run(example: str, tmp_path: Path) -> None:
 def test_commands_use_options_that_exist() -> None:
     """Each option of `stockctl sim` in the page is in its help, and each fault can be read."""
     shown = CliRunner().invoke(app, ["sim", "--help"]).output
-    words = [word for line in PAGE.splitlines() if line.startswith("    stockctl sim") for word in shlex.split(line)]
+    words = [word for line in PAGE.splitlines() if line.startswith("stockctl sim") for word in shlex.split(line)]
     options = {word for word in words if word.startswith("--")} | set(re.findall(r"`(--[a-z-]+)", PAGE))
     assert options
     assert all(option in shown for option in options)

@@ -1,0 +1,239 @@
+"""Runs the example commands of the README and the docs, exactly as they stand there, in a fresh home.
+
+Every fenced block of commands (``console`` or ``sh``) names, in a comment on the line above it, what stands in for the world:
+
+    <!-- run: here -->             nothing: it works on any machine
+    <!-- run: here finnhub s3 -->  with the simulator for Finnhub's feed, SeaweedFS for AWS S3; ``kafka`` and ``broker``: the
+                                   embedded broker for the cluster that the block names, or where the settings look for one
+
+The blocks of one document run in order, in one folder, with one home. In a ``console`` block the lines that begin with ``$``
+are the commands, and each shown line of output without a digit must come out again. A command with ``# until Ctrl-C`` behind
+it gets its Ctrl-C after some seconds, and must leave with exit 0. ``# exit 10`` expects that code. A block of commands
+without the comment, or in a language that is not known here, fails.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.conftest import BIN, clean_environment, free_port, listening, wait_for
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMANDS = {"console", "sh"}
+OTHERS = {"", "text", "toml", "json", "python", "sql", "ini"}
+"""Languages of blocks that hold no commands."""
+
+_FENCE = re.compile(r"^(?P<indent> *)```(?P<language>[\w-]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+_RUN = re.compile(r"<!-- run: (?P<worlds>[\w ]+) -->\n\Z")
+_EXIT = re.compile(r"# exit (\d+)$")
+
+
+class Block(NamedTuple):
+    """A block of example commands: where it stands, its language, its text, and what stands in for the world."""
+
+    line: int
+    language: str
+    text: str
+    worlds: list[str] | None
+
+
+def blocks(text: str) -> Iterator[Block]:
+    """Every fenced block of ``text``."""
+    for fence in _FENCE.finditer(text):
+        before = text[: fence.start()]
+        run = _RUN.search(before)
+        yield Block(before.count("\n") + 1, fence["language"], fence["text"], run["worlds"].split() if run else None)
+
+
+def commands(block: Block) -> list[str]:
+    """The commands of ``block``, a line each; one that ends in a backslash goes on."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    if block.language == "sh":
+        return [line for line in lines if line.strip()]
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+
+
+def outputs(block: Block) -> list[str]:
+    """Lines of output that ``block`` shows and that must come out again: those without a digit, with spaces as one."""
+    if block.language == "sh":
+        return []
+    shown = [line for line in block.text.replace("\\\n", " ").splitlines() if not line.startswith("$ ")]
+    return [" ".join(line.split()) for line in shown if line.strip() not in ("", "…") and not re.search(r"\d", line)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_block_of_commands_says_how_it_is_run(document: Path) -> None:
+    for block in blocks(document.read_text()):
+        where = f"{document.name}:{block.line}"
+        assert block.language in COMMANDS | OTHERS, f"{where}: {block.language} is no language known here"
+        if block.language in COMMANDS:
+            assert block.worlds, f"{where}: a block of commands needs <!-- run: … --> on the line above it"
+            assert set(block.worlds) <= set(WORLDS), f"{where}: unknown world in {block.worlds}"
+            assert commands(block), f"{where}: a block of commands without a command"
+
+
+def test_no_command_of_ours_stands_outside_a_block_that_is_run() -> None:
+    """An example may hide in a block of another language, or in one that is only indented."""
+    for document in DOCUMENTS:
+        text = document.read_text()
+        for block in blocks(text):
+            if block.language in OTHERS:
+                assert not re.search(r"^(\$ )?(stockctl|make|pip) ", block.text, re.MULTILINE), f"{document.name}:{block.line}"
+        assert not re.search(r"^\n {4}(\$ )?(STOCKCTL_\S+ )*stockctl ", text, re.MULTILINE), (
+            f"{document.name}: an indented example"
+        )
+
+
+class World:
+    """What stands in for the outside: environment variables, and texts of the documents replaced by others."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = clean_environment(
+            HOME=str(folder),
+            XDG_DATA_HOME=str(folder / "data"),
+            XDG_CACHE_HOME=str(folder / "cache"),
+            XDG_CONFIG_HOME=str(folder / "config"),
+            PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        )
+        self.replaced: dict[str, str] = {}
+
+    def run(self, block: Block) -> str:
+        """Run the commands of ``block`` one after the other in one shell; what came out, of stdout and stderr."""
+        script = "\n".join(map(self._line, commands(block)))
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=self.folder / "work",
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=400,
+        )
+        assert done.returncode == 0, f"line {block.line}: exit {done.returncode}\n{script}\n{done.stdout}"
+        return done.stdout
+
+    def _line(self, command: str) -> str:
+        for shown, meant in self.replaced.items():
+            command = command.replace(shown, meant)
+        if command.endswith("# until Ctrl-C"):
+            return f"timeout --foreground --preserve-status -k 15 -s INT 6 env {command}"
+        if code := _EXIT.search(command):
+            return f"code=0; {_EXIT.sub('', command)} || code=$?; test $code -eq {code[1]}"
+        return command
+
+
+def _here(world: World, servers: pytest.FixtureRequest) -> None:
+    """Any machine."""
+
+
+def _finnhub(world: World, servers: pytest.FixtureRequest) -> None:
+    """The simulator for Finnhub; it takes any key."""
+    world.environment["STOCKCTL_FINNHUB__URL"] = servers.getfixturevalue("simulator")
+
+
+def _s3(world: World, servers: pytest.FixtureRequest) -> None:
+    """SeaweedFS for AWS S3, with the bucket of the examples."""
+    world.environment |= servers.getfixturevalue("bucket")
+
+
+def _kafka(world: World, servers: pytest.FixtureRequest) -> None:
+    """The embedded broker for a Kafka cluster."""
+    world.replaced["kafka-1:9092,kafka-2:9092"] = servers.getfixturevalue("broker")
+
+
+def _broker(world: World, servers: pytest.FixtureRequest) -> None:
+    """The embedded broker where the settings look for Kafka."""
+    world.environment["STOCKCTL_KAFKA__BOOTSTRAP_SERVERS"] = servers.getfixturevalue("broker")
+
+
+def _checkout(world: World, servers: pytest.FixtureRequest) -> None:
+    """A copy of the checkout, and an environment of the reader's own. The demo is shortened; the rest is as it stands."""
+    work = world.folder / "work"
+    ours = shutil.ignore_patterns(".*", "__pycache__", "dist", "*.egg-info")
+    shutil.copytree(ROOT, work, ignore=ours, dirs_exist_ok=True)
+    own = world.folder / "environment"
+    if not own.exists():
+        subprocess.run([sys.executable, "-m", "venv", own], check=True)
+    world.environment["PATH"] = f"{own / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    world.replaced["make demo"] = "make demo FOR=15s"
+
+
+WORLDS: dict[str, Callable[[World, pytest.FixtureRequest], None]] = {
+    "here": _here,
+    "checkout": _checkout,
+    "broker": _broker,
+    "finnhub": _finnhub,
+    "s3": _s3,
+    "kafka": _kafka,
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A home with nothing in it but an empty working folder; a local stack that is left there is stopped."""
+    (tmp_path / "work").mkdir()
+    yield tmp_path
+    stack = World(tmp_path)
+    subprocess.run(
+        [BIN / "stockctl", "local", "down"], env=stack.environment, cwd=tmp_path, check=True, capture_output=True, timeout=120
+    )
+
+
+@pytest.fixture(scope="module")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The simulator, as a process; its address."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("sim") / "log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [BIN / "stockctl", "sim", "--port", str(port)], stdout=stream, stderr=stream, env=clean_environment()
+        )
+    wait_for(lambda: listening(port) or process.poll() is not None, "the simulator")
+    assert process.poll() is None, log.read_text()
+    yield f"ws://127.0.0.1:{port}"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+
+
+@pytest.fixture
+def bucket(s3_environment: dict[str, str]) -> dict[str, str]:
+    """The bucket ``my-bucket`` on SeaweedFS; the environment variables that reach it."""
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_environment["STOCKCTL_S3__ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id="owner",
+        aws_secret_access_key="owner-secret-key",
+    )
+    if not client.list_buckets()["Buckets"]:
+        client.create_bucket(Bucket="my-bucket")
+    client.close()
+    return s3_environment
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_examples_run(document: Path, home: Path, request: pytest.FixtureRequest) -> None:
+    for block in blocks(document.read_text()):
+        if block.language in COMMANDS:
+            world = World(home)
+            for name in block.worlds or ():
+                WORLDS[name](world, request)
+            said = [" ".join(line.split()) for line in world.run(block).splitlines()]
+            missing = [line for line in outputs(block) if line not in said]
+            assert not missing, f"{document.name}:{block.line} shows {missing}\nand says\n" + "\n".join(said)

@@ -13,6 +13,7 @@ from datetime import date
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from zoneinfo import ZoneInfo
@@ -27,6 +28,7 @@ from stockctl.lake.cache import LocalFiles
 from stockctl.lake.claims import Claim, ClaimedObject, decode_claim, read_claim
 from stockctl.lake.duck import COLUMNS, duck, scan
 from stockctl.lake.floor import read_floor
+from stockctl.lake.join import joined
 from stockctl.lake.layout import ObjectName, Table, date_folder, log_folder, parse_claim, parse_object, parts_of
 from stockctl.lake.manifest import Manifest, ParquetObject, decode_manifest, newest_manifests
 from stockctl.sessions import parse_moment, trade_date
@@ -58,6 +60,7 @@ class Lake:
         self.zone = ZoneInfo(settings.lake.timezone)
         self.store = store or open_store(settings)
         self._files = LocalFiles(self.store, settings)
+        self._joined: list[TemporaryDirectory[str]] = []
         self._parts: dict[str, list[str]] = {}
         self._keys: dict[str, list[str]] = {}
 
@@ -66,6 +69,8 @@ class Lake:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for folder in self._joined:
+            folder.cleanup()
         self._files.__exit__(kind, error, trace)
 
     @cached_property
@@ -211,15 +216,18 @@ class Lake:
         return False
 
     def view(
-        self, connection: duckdb.DuckDBPyConnection, table: Table, found: Iterable[Found], name: str | None = None
+        self, connection: duckdb.DuckDBPyConnection, table: Table, found: Collection[Found], name: str | None = None
     ) -> list[Path]:
         """Make the rows of these objects the view ``name`` (default: that of the table).
 
         It has the columns of ``COLUMNS`` and ``trade_date``. Answers with the files that it reads: they must stay as long.
         """
-        paths = self.files(found).values()
-        scan(connection, table, paths).select(*COLUMNS[table], "trade_date").create_view(name or table)
-        return list(paths)
+        claimed = {item.claimed.key: item.claimed for item in found}
+        paths = self.files(found)
+        self._joined.append(TemporaryDirectory(prefix="stockctl-"))
+        chosen = joined(paths, Path(self._joined[-1].name), lambda key, data: check(claimed[key], data))
+        scan(connection, table, chosen).select(*COLUMNS[table], "trade_date").create_view(name or table)
+        return chosen
 
 
 def _among(column: str, values: Iterable[str]) -> duckdb.Expression:

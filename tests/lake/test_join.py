@@ -1,0 +1,79 @@
+"""Small files are joined before DuckDB reads them: the same rows, and damage is named by its object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stockctl.clients.store import open_store
+from stockctl.errors import StockctlError, UnhealthyError
+from stockctl.lake import join
+from stockctl.lake.reading import Lake, read_trades
+from stockctl.metrics.query import query
+from stockctl.settings import Settings, load
+from tests.conftest import clean_environment
+from tests.lakes import at, lay, trade
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A lake of 160 small objects: two dates, both compressions, tickers and buckets."""
+    made = load(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
+    for number, day in enumerate(("2026-11-23", "2026-11-24")):
+        for cut, compression in enumerate(("gzip", "zstd")):
+            start = at(f"{day} 10:00") + cut
+            rows = [trade(("AAPL", "MSFT")[row % 2], start + 10 * row, float(row)) for row in range(80)]
+            by = ("ticker", "bucket")[number]
+            lay(made, rows, partition=2 * number + cut, batches=20, compression=compression, partition_by=by)
+    return made
+
+
+def test_joined_files_hold_the_same_rows(settings: Settings, tmp_path: Path) -> None:
+    """Few files come out, each date's apart, and every row with its date."""
+    with Lake(settings) as lake:
+        found = lake.find("trades")
+        assert len(found) >= 120
+        paths = lake.files(found)
+        seen: list[str] = []
+        chosen = join.joined(paths, tmp_path, lambda key, _data: seen.append(key))
+    assert sorted(path.parent.name + path.suffix for path in chosen) == [
+        f"trade_date=2026-11-{day}{suffix}" for day in (23, 24) for suffix in (".gz", ".zst")
+    ]
+    assert sorted(seen) == sorted(paths)
+    table = read_trades(settings=settings)
+    assert table.num_rows == len(set(table.column("id").to_pylist())) == 320
+    counted = query(settings, "SELECT trade_date, symbol, count(*), sum(price) FROM trades GROUP BY ALL ORDER BY ALL")
+    assert [list(row.values())[1:] for row in counted.to_pylist()] == [["AAPL", 80, 3120.0], ["MSFT", 80, 3200.0]] * 2
+
+
+def test_large_files_and_few_files_are_read_where_they_lie(settings: Settings, tmp_path: Path) -> None:
+    """Joining costs a copy: it is for many small files."""
+    large = tmp_path / "trades/trade_date=2026-11-23/ticker=AAPL/large.jsonl.gz"
+    large.parent.mkdir(parents=True)
+    large.write_bytes(bytes(join.SMALL))
+    with Lake(settings) as lake:
+        paths = lake.files(lake.find("trades"))
+        few = dict(list(paths.items())[: join.ENOUGH - 1])
+        assert join.joined(few, tmp_path, lambda *_: None) == list(few.values())
+        chosen = join.joined(paths | {str(large.relative_to(tmp_path)): large}, tmp_path, lambda *_: None)
+    assert large in chosen
+    assert len(chosen) == 5
+
+
+def test_damage_is_named_by_its_object(settings: Settings, tmp_path: Path) -> None:
+    """What is joined is compared with its claim, and a file that has gone is told."""
+    store = open_store(settings)
+    first, second, *_ = (item.key for item in store.objects("trades"))
+    data = store.get(first)
+    store.put(first, store.get(second))
+    with pytest.raises(UnhealthyError, match=first):
+        read_trades(settings=settings)
+    store.put(first, data[:-5])
+    with pytest.raises(StockctlError, match=first):
+        read_trades(settings=settings)
+    with Lake(settings) as lake:
+        paths = lake.files(lake.find("trades"))
+        store.delete([second])
+        with pytest.raises(StockctlError, match=f"{second} was deleted while it was read"):
+            join.joined(paths, tmp_path, lambda *_: None)

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from stockctl import __version__
-from stockctl.cli import config, connect, consume, dlq, lake, local, metrics, mongo, topics
+from stockctl.cli import company, config, connect, consume, dlq, lake, local, metrics, mongo, topics
 from stockctl.cli.context import Globals
 from stockctl.cli.doctor import doctor
 from stockctl.cli.output import say
@@ -50,6 +50,7 @@ app.add_typer(connect.app, name="connect")
 app.add_typer(consume.app, name="consume")
 app.add_typer(lake.app, name="lake")
 app.add_typer(mongo.app, name="mongo")
+app.add_typer(company.app, name="company")
 app.add_typer(metrics.app, name="metrics")
 app.command()(doctor)
 app.command()(produce)

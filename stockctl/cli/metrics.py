@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -280,10 +281,11 @@ def _asked(
 
     if engine is Engine.kafka:
         raise UsageError("the engine kafka is live", hint="stockctl metrics watch")
-    if engine is not Engine.lake:
-        raise UsageError(f"there is no engine {engine.value} yet", hint="leave --engine out: the lake answers")
+    if engine is Engine.redshift:
+        raise UsageError("there is no engine redshift yet", hint="leave --engine out: the lake answers")
     settings = _settings(ctx, symbols, policy, session, tz)
-    return settings, question(settings, settings.symbols, since=since, until=until, day=day, across=across, every=every)
+    asked = question(settings, settings.symbols, since=since, until=until, day=day, across=across, every=every)
+    return settings, replace(asked, engine="mongo" if engine is Engine.mongo else "lake")
 
 
 def _show(answer: Answer, form: Format) -> None:

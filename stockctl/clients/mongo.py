@@ -149,6 +149,8 @@ class Mongo:
 
         All others are there afterwards, else an error is raised. Safe to repeat.
         """
+        if not documents:
+            return []
         with self._translated(f"write {len(documents)} documents to {name}"):
             return self._upsert(self._database[name], documents, retry=True)
 

@@ -67,7 +67,7 @@ def answer(reckoning: Reckoning, found: Iterable[Row], columns: Sequence[str], t
     for symbol in dict.fromkeys(question.symbols):
         if all(span.symbol != symbol for span in reckoning.spans):
             rows.append(dict.fromkeys((*names, *CONTEXT)) | {"symbol": symbol, "policy": question.policy})
-            words.append(f"{symbol}: the lake holds no trades of it in the {_asked(question)}")
+            words.append(f"{symbol}: {reckoning.place} holds no trades of it in the {_asked(question)}")
     sources = sorted({source for context in reckoning.contexts for source in context.sources})
     words += [_FEEDS.get(source, source) for source in sources] + list(_jumps(reckoning))
     return Answer(names, rows, words)

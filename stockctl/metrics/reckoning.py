@@ -1,4 +1,4 @@
-"""A question under way: its trades from the lake, placed into spans in a DuckDB of its own, and what is said beside them."""
+"""A question under way: its trades from an engine, placed into spans in a DuckDB of its own, and what is said beside them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import duckdb
@@ -13,24 +14,23 @@ import duckdb
 from stockctl.feed.coverage import Span as Stretch
 from stockctl.feed.coverage import intersect, length, merge, session_time
 from stockctl.lake.duck import duck
-from stockctl.lake.reading import Found, Lake, events
 from stockctl.metrics import sql
-from stockctl.metrics.gaps import lag_ms
 from stockctl.metrics.policy import NO_VOLUME, reasons
 from stockctl.metrics.relations import condition_codes, provide
+from stockctl.metrics.rows import Held, Rows, rows_of
 from stockctl.metrics.spans import Part, Question, Span, part_on, pieces, session_of
 from stockctl.sessions import trade_date
 from stockctl.settings import Settings
 
 _LATEST = 30
-"""Newest dates of the lake in which the latest session with data is looked for."""
+"""Newest dates in which the latest session with data is looked for."""
 
 
 @dataclass
 class Context:
     """What an answer says beside its figures, for one span. Times are ms UTC.
 
-    ``through`` is the receipt time up to which the lake holds every trade; ``covered`` is what the feed watched of it until
+    ``through`` is the receipt time up to which the engine holds every trade; ``covered`` is what the feed watched of it until
     then, ``expected`` the session time that it should have watched.
     """
 
@@ -53,10 +53,10 @@ class Context:
 class Reckoning:
     """The trades of a question as the relation ``placed``, its spans, and each span's context."""
 
-    def __init__(self, settings: Settings, question: Question, lake: Lake, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, question: Question, rows: Rows, connection: duckdb.DuckDBPyConnection) -> None:
         self.question = question
-        self._settings = settings
-        self._lake = lake
+        self.place = rows.place
+        self._rows = rows
         self._connection = connection
         self._provided: set[str] = set()
         found = {symbol: self._resolve(symbol) for symbol in dict.fromkeys(question.symbols)}
@@ -71,7 +71,7 @@ class Reckoning:
         self._place([item for _, objects in found.values() for item in objects])
         self.contexts = self._contexts({symbol: objects for symbol, (_, objects) in found.items()})
 
-    def _resolve(self, symbol: str) -> tuple[list[Part], list[Found]]:
+    def _resolve(self, symbol: str) -> tuple[list[Part], list[Held]]:
         """The asked parts of the symbol's sessions, and the objects that may hold their trades."""
         question, session = self.question, session_of(symbol, self.question.session)
         if question.day is not None:
@@ -79,22 +79,22 @@ class Reckoning:
             return ([part], self._find(symbol, part.since, part.until)) if part else ([], [])
         if question.since is not None or question.until is not None:
             found = self._find(symbol, question.since, question.until)
-            days = {day for item in found for day in (trade_date(item.claimed.ts_min), trade_date(item.claimed.ts_max))}
+            days = {day for item in found for day in (trade_date(item.ts_min), trade_date(item.ts_max))}
             parts = [part for day in sorted(days) if (part := part_on(day, session, question)) is not None]
             return [part for part in parts if _within(found, part)], found
-        for day in self._lake.dates()[: -_LATEST - 1 : -1]:
+        for day in islice(self._rows.dates(symbol), _LATEST):
             part = part_on(day, session, question)
             if part is not None and part.since <= question.now and (found := self._find(symbol, part.since, part.until)):
                 return [part], found
         return [], []
 
-    def _find(self, symbol: str, since: int | None, until: int | None) -> list[Found]:
-        return self._lake.find("trades", symbols=[symbol], since=since, until=until, exact=True)
+    def _find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
+        return self._rows.find(symbol, since, until)
 
-    def _place(self, found: Iterable[Found]) -> None:
+    def _place(self, found: Iterable[Held]) -> None:
         self.provide("pieces", [row for span in self.spans for row in pieces(span, self.question)])
         self.provide("codes", condition_codes())
-        self._lake.view(self._connection, "trades", {item.claimed.key: item for item in found}.values(), "stored")
+        self._rows.load(self._connection, {item.key: item for item in found}.values(), "stored")
         self._connection.sql(
             "SELECT * REPLACE (COALESCE(conditions, '') AS conditions, COALESCE(updates, '') AS updates) FROM stored "
             "WHERE symbol IN (SELECT symbol FROM pieces) AND ts_event >= (SELECT MIN(since_ms) FROM pieces) "
@@ -119,7 +119,7 @@ class Reckoning:
     def _relation(self, name: str, parameters: dict[str, Any]) -> duckdb.DuckDBPyRelation:
         return self._connection.sql(sql.statement(name, frozenset(self._provided)), params=parameters)
 
-    def _contexts(self, found: dict[str, list[Found]]) -> list[Context]:
+    def _contexts(self, found: dict[str, list[Held]]) -> list[Context]:
         contexts = [Context() for _ in self.spans]
         for row in self.run("overview"):
             context = contexts[row["span"]]
@@ -134,7 +134,7 @@ class Reckoning:
             context.left_out_by.update(dict.fromkeys(why, row["trades"]))
         if not self.spans:
             return contexts
-        told = events(self._lake, min(span.since for span in self.spans), max(span.until for span in self.spans))
+        told = self._rows.events(min(span.since for span in self.spans), max(span.until for span in self.spans))
         for symbol in dict.fromkeys(span.symbol for span in self.spans):
             covered = merge(
                 (event["span_start"], event["span_end"])
@@ -143,7 +143,7 @@ class Reckoning:
                 and symbol in event["symbols"].split(",")
                 and (self.question.as_of is None or event["ts_recv"] <= self.question.as_of)
             )
-            stored = self._lake.through(symbol, found[symbol])
+            stored = self._rows.through(symbol, found[symbol])
             for span, context in zip(self.spans, contexts, strict=True):
                 if span.symbol == symbol:
                     self._cover(span, context, covered, stored)
@@ -151,7 +151,7 @@ class Reckoning:
 
     def _cover(self, span: Span, context: Context, covered: list[Stretch], stored: int | None) -> None:
         # Where nothing arrives, no batch is cut: a partition is taken as read up to two batch ages before the newest coverage.
-        lag = lag_ms(self._settings)
+        lag = self._rows.lag_ms
         through = max(stored or 0, covered[-1][1] - lag if covered else 0)
         parts = [(part.since, part.until) for part in span.parts]
         if through:
@@ -165,12 +165,12 @@ class Reckoning:
         context.expected = intersect(hours, [(0, elapsed)])
 
 
-def _within(found: Iterable[Found], part: Part) -> bool:
-    return any(item.claimed.ts_min < part.until and item.claimed.ts_max >= part.since for item in found)
+def _within(found: Iterable[Held], part: Part) -> bool:
+    return any(item.ts_min < part.until and item.ts_max >= part.since for item in found)
 
 
 @contextmanager
 def reckon(settings: Settings, question: Question) -> Iterator[Reckoning]:
-    """Bring the question's trades from the lake, for as many metrics as are wanted of them."""
-    with Lake(settings) as lake, duck() as connection:
-        yield Reckoning(settings, question, lake, connection)
+    """Bring the question's trades from its engine, for as many metrics as are wanted of them."""
+    with rows_of(settings, question.engine) as rows, duck() as connection:
+        yield Reckoning(question, rows, connection)

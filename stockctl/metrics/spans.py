@@ -29,7 +29,10 @@ SESSION_SECONDS: dict[str, int] = {"pre": 19_800, "regular": 23_400, "post": 14_
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of the trades. Times are ms UTC, ``[since, until)``; ``every_ms`` cuts bars or a grid, None for none."""
+    """What is asked of the trades. Times are ms UTC, ``[since, until)``; ``every_ms`` cuts bars or a grid, None for none.
+
+    ``engine`` is where the trades come from.
+    """
 
     symbols: tuple[str, ...]
     policy: Policy
@@ -42,6 +45,7 @@ class Question:
     across: bool = False
     every_ms: int | None = None
     as_of: int | None = None
+    engine: Literal["lake", "mongo"] = "lake"
 
 
 def bounds(

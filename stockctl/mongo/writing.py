@@ -131,6 +131,7 @@ class Writing:
                 topic=item.partition.topic,
                 partition=item.partition.number,
                 offset=item.offset,
+                origin="consume mongo",
             )
             for item in refused
         )

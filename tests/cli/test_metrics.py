@@ -98,7 +98,6 @@ def test_nothing_to_answer_is_exit_0_null_and_words(filled: Command) -> None:
     ("arguments", "words"),
     [
         (("vwap", "AAPL", "--engine", "redshift"), "no engine redshift"),
-        (("vwap", "AAPL", "--engine", "mongo"), "no engine mongo"),
         (("vwap", "AAPL", "--engine", "kafka"), "metrics watch"),
         (("vwap", "AAPL", "--since", "tomorrow"), "'tomorrow' is no time"),
         (("vwap", "AAPL", "--since", "2026-11-21", "--until", "2026-11-20"), "--since is not before --until"),

@@ -1,0 +1,191 @@
+"""Where a question's trades and feed events come from: the lake's objects, or MongoDB's documents."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import duckdb
+
+from stockctl.lake.duck import COLUMNS
+from stockctl.lake.reading import Found, Lake, events
+from stockctl.metrics.gaps import lag_ms
+from stockctl.metrics.spans import day_around
+from stockctl.sessions import EXCHANGE_ZONE, trade_date
+from stockctl.settings import Settings
+
+if TYPE_CHECKING:
+    from stockctl.clients.mongo import Mongo
+
+Event = dict[str, Any]
+
+
+class Held(NamedTuple):
+    """Trades that an engine holds of one symbol, between ``ts_min`` and ``ts_max`` (ms UTC), both included.
+
+    ``found`` is the object that they lie in, where there is one; ``key`` tells two apart.
+    """
+
+    key: str
+    symbol: str
+    trade_date: date
+    ts_min: int
+    ts_max: int
+    found: Found | None = None
+
+
+class Rows(Protocol):
+    """What an engine must be able to tell. ``lag_ms`` is how far behind the feed it may be while all is well."""
+
+    place: str
+    lag_ms: int
+
+    def dates(self, symbol: str) -> Iterator[date]:
+        """Dates that may have trades of ``symbol``, the newest first."""
+        ...
+
+    def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
+        """What is held of ``symbol`` that may lie in ``[since, until)`` (ms UTC); None is no bound."""
+        ...
+
+    def load(self, connection: duckdb.DuckDBPyConnection, held: Iterable[Held], name: str) -> None:
+        """Make these trades the relation ``name``, with the columns of ``COLUMNS``."""
+        ...
+
+    def through(self, symbol: str, held: Collection[Held]) -> int | None:
+        """Receipt time in ms up to which all trades of ``symbol`` are held; None if nothing was ``held`` of it."""
+        ...
+
+    def events(self, since: int, until: int) -> list[Event]:
+        """The feed events that touch ``[since, until)``, as mappings of their fields."""
+        ...
+
+
+class LakeRows:
+    """The lake."""
+
+    place = "the lake"
+
+    def __init__(self, settings: Settings, lake: Lake) -> None:
+        self._lake = lake
+        self.lag_ms = lag_ms(settings)
+
+    def dates(self, symbol: str) -> Iterator[date]:
+        """As in ``Rows``."""
+        return reversed(self._lake.dates())
+
+    def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
+        """As in ``Rows``."""
+        found = self._lake.find("trades", symbols=[symbol], since=since, until=until, exact=True)
+        return [
+            Held(item.claimed.key, symbol, item.trade_date, item.claimed.ts_min, item.claimed.ts_max, item) for item in found
+        ]
+
+    def load(self, connection: duckdb.DuckDBPyConnection, held: Iterable[Held], name: str) -> None:
+        """As in ``Rows``."""
+        self._lake.view(connection, "trades", [item.found for item in held if item.found is not None], name)
+
+    def through(self, symbol: str, held: Collection[Held]) -> int | None:
+        """As in ``Rows``."""
+        return self._lake.through(symbol, [item.found for item in held if item.found is not None])
+
+    def events(self, since: int, until: int) -> list[Event]:
+        """As in ``Rows``."""
+        return events(self._lake, since, until)
+
+
+class MongoRows:
+    """MongoDB."""
+
+    place = "MongoDB"
+
+    def __init__(self, settings: Settings, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self.lag_ms = int(2000 * settings.mongo.max_age)
+
+    def _seek(self, symbol: str, since: int | None, until: int | None, direction: int) -> int | None:
+        """Time of the first (1) or the last (−1) trade of ``[since, until)``; answered by the index alone."""
+        from stockctl.mongo.documents import ms_of
+
+        found = self._mongo.find(
+            "trades", _between(symbol, since, until), ["ts_event"], sort=[("ts_event", direction)], limit=1
+        )
+        return next((ms_of(document["ts_event"]) for document in found), None)
+
+    def dates(self, symbol: str) -> Iterator[date]:
+        """As in ``Rows``."""
+        last = self._seek(symbol, None, None, -1)
+        while last is not None:
+            yield trade_date(last)
+            last = self._seek(symbol, None, day_around(last, EXCHANGE_ZONE)[0], -1)
+
+    def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
+        """As in ``Rows``."""
+        held: list[Held] = []
+        first = self._seek(symbol, since, until, 1)
+        while first is not None:
+            midnight = day_around(first, EXCHANGE_ZONE)[1]
+            last = self._seek(symbol, first, midnight if until is None else min(midnight, until), -1)
+            held.append(Held(f"{symbol} {first}", symbol, trade_date(first), first, first if last is None else last))
+            first = self._seek(symbol, midnight, until, 1) if until is None or midnight < until else None
+        return held
+
+    def load(self, connection: duckdb.DuckDBPyConnection, held: Iterable[Held], name: str) -> None:
+        """As in ``Rows``."""
+        import pyarrow as pa
+
+        from stockctl.mongo.documents import ms_of
+
+        kinds: dict[str, pa.DataType] = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "BIGINT": pa.int64()}
+        schema = pa.schema([(column, kinds[kind]) for column, kind in COLUMNS["trades"].items()])
+        columns: dict[str, list[Any]] = {column: [] for column in COLUMNS["trades"]}
+        for item in held:
+            for document in self._mongo.find("trades", _between(item.symbol, item.ts_min, item.ts_max + 1)):
+                document["id"] = document["_id"]
+                document["ts_event"], document["ts_recv"] = ms_of(document["ts_event"]), ms_of(document["ts_recv"])
+                for column, values in columns.items():
+                    values.append(document[column])
+        connection.register(name, pa.table(columns, schema))
+
+    def through(self, symbol: str, held: Collection[Held]) -> int | None:
+        """As in ``Rows``: the newest receipt among the symbol's newest trades: they are written in order."""
+        from stockctl.mongo.documents import ms_of
+
+        day = max((item.ts_max for item in held), default=None)
+        if day is None:
+            return None
+        since, until = day_around(day, EXCHANGE_ZONE)
+        newest = self._mongo.find("trades", _between(symbol, since, until), ["ts_recv"], sort=[("ts_event", -1)], limit=1000)
+        return max((ms_of(document["ts_recv"]) for document in newest), default=None)
+
+    def events(self, since: int, until: int) -> list[Event]:
+        """As in ``Rows``."""
+        from stockctl.mongo.documents import date_of, ms_of
+
+        times = ("span_start", "span_end", "ts_recv")
+        found = self._mongo.find("coverage", {"span_end": {"$gte": date_of(since)}, "span_start": {"$lt": date_of(until)}})
+        rows = [document | {"id": document["_id"]} | {name: ms_of(document[name]) for name in times} for document in found]
+        return sorted(rows, key=lambda row: (row["span_start"], row["id"]))
+
+
+def _between(symbol: str, since: int | None, until: int | None) -> dict[str, Any]:
+    from stockctl.mongo.documents import date_of
+
+    bounds = {"$gte": since, "$lt": until}
+    asked = {operator: date_of(bound) for operator, bound in bounds.items() if bound is not None}
+    return {"symbol": symbol} | ({"ts_event": asked} if asked else {})
+
+
+@contextmanager
+def rows_of(settings: Settings, engine: str) -> Iterator[Rows]:
+    """The rows of ``engine``: ``lake`` or ``mongo``."""
+    if engine == "mongo":
+        from stockctl.clients.mongo import Mongo
+
+        with Mongo(settings) as mongo:
+            yield MongoRows(settings, mongo)
+    else:
+        with Lake(settings) as lake:
+            yield LakeRows(settings, lake)

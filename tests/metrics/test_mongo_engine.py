@@ -1,0 +1,185 @@
+"""``--engine mongo`` answers as the lake does, to 1e-9 relative and 1e-12 absolute, and so do the bars that MongoDB makes."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import Phase, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from stockctl.clients.mongo import Mongo
+from stockctl.metrics import measures
+from stockctl.metrics.answers import Answer
+from stockctl.metrics.policy import POLICIES
+from stockctl.metrics.spans import SESSION_CHOICES, Question
+from stockctl.mongo import schema
+from stockctl.mongo.derive import refresh
+from stockctl.mongo.documents import event_document, ms_of, trade_document
+from stockctl.records import FeedEvent, Trade, encode
+from stockctl.sessions import EXCHANGE_ZONE
+from stockctl.settings import Settings, load
+from tests.conftest import MongoServer, clean_environment
+from tests.lakes import at, covered, lay, trade
+from tests.metrics.test_definitions import CODES, near, prices, volumes
+
+OPEN, CLOSE = at("2026-11-23 09:30"), at("2026-11-23 16:00")
+EDGES = [at("2026-11-23 04:00"), OPEN, CLOSE, at("2026-11-23 20:00"), at("2026-11-20 15:59")]
+SUNDAY = at("2026-11-22 12:00")
+EXCHANGE_DAY = date(2026, 11, 23)
+_numbers = itertools.count()
+
+
+@st.composite
+def some_days(draw: st.DrawFn) -> list[Trade]:
+    """Trades around the edges of two dates' sessions, in the order of their receipt."""
+    moments = st.sampled_from(EDGES).flatmap(lambda edge: st.integers(-70_000, 200_000).map(lambda ms: edge + ms))
+    rows = []
+    for number in range(draw(st.integers(1, 40))):
+        ts = draw(moments)
+        rows.append(
+            trade(
+                "AAPL", ts, draw(prices), draw(volumes), draw(st.sampled_from(CODES)), id=f"{number:x}", ts_recv=ts + number % 2
+            )
+        )
+    return sorted(rows, key=lambda row: row.ts_recv)
+
+
+@st.composite
+def some_coverage(draw: st.DrawFn) -> list[FeedEvent]:
+    """Coverage around the open, before what the last trade vouches for; spans may overlap."""
+    spans = st.tuples(st.integers(-60_000, 150_000), st.integers(1, 60_000))
+    return [covered("MSFT,AAPL", OPEN + since, OPEN + since + ms) for since, ms in draw(st.lists(spans, max_size=4))]
+
+
+@contextmanager
+def both(server: MongoServer, trades: list[Trade], events: list[FeedEvent]) -> Iterator[tuple[Settings, Mongo]]:
+    """A lake and a MongoDB with the same records."""
+    # Each session holds something, so that neither engine takes an empty one for held; the newest record tells through when.
+    hours = [at(f"2026-11-{day} {hour}:00") for day in (20, 23) for hour in ("08", "12", "17")]
+    trades = sorted([*trades, *(trade("AAPL", ms, 5.0, 1.0) for ms in hours)], key=lambda row: row.ts_recv)
+    trades = [*trades, trade("AAPL", at("2026-11-23 21:00"), 7.0, 1.0)]
+    with tempfile.TemporaryDirectory() as folder:
+        flags = {
+            "lake.url": (Path(folder) / "lake").as_uri(),
+            "lake.max_age": "1s",
+            "mongo.url": server.url,
+            "mongo.database": f"engine-{next(_numbers)}",
+        }
+        settings = load(environ=clean_environment(), flags=flags)
+        lay(settings, trades, batches=2)
+        if events:
+            lay(settings, events, table="feed_events")
+        with Mongo(settings) as mongo:
+            schema.apply(mongo, settings)
+            assert mongo.upsert("trades", [trade_document(encode(row)) for row in trades]) == []
+            assert mongo.upsert("coverage", [event_document(encode(event)) for event in events]) == []
+            yield settings, mongo
+
+
+def same(one: Answer, other: Answer) -> None:
+    """Both answers say the same."""
+    assert one.columns == other.columns
+    assert len(one.rows) == len(other.rows)
+    for row, expected in zip(one.rows, other.rows, strict=True):
+        figures = {name: near(value) if isinstance(value, float) else value for name, value in expected.items()}
+        assert row == figures
+    assert [line.replace("MongoDB holds", "the lake holds") for line in one.words] == other.words
+
+
+# Each example is a database of its own: shrinking one that fails would take minutes.
+examples = hypothesis_settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+
+
+@examples
+@given(
+    trades=some_days(),
+    events=some_coverage(),
+    policy=st.sampled_from(POLICIES),
+    session=st.sampled_from(SESSION_CHOICES),
+    window=st.sampled_from([measures.Window(2), measures.Window(100), measures.Window(None, 60_000)]),
+    span=st.sampled_from([{}, {"day": True}, {"since": at("2026-11-20")}, {"since": at("2026-11-20"), "across": True}]),
+)
+def test_every_measure(
+    mongo_server: MongoServer,
+    trades: list[Trade],
+    events: list[FeedEvent],
+    policy: str,
+    session: str,
+    window: measures.Window,
+    span: dict[str, Any],
+) -> None:
+    """Each measure, policy, session and window, of the newest session, a date, and all dates, one by one and together."""
+    asked = Question(("AAPL",), policy, session, EXCHANGE_ZONE, now=OPEN + 60_000_000)
+    span = span | ({"day": EXCHANGE_DAY} if "day" in span else {})
+    asked = replace(asked, **span)
+    with both(mongo_server, trades, events) as (settings, _):
+        for measure in (
+            measures.vwap,
+            measures.rate,
+            measures.returns,
+            measures.summary,
+            lambda settings, asked: measures.volatility(settings, asked, window),
+            lambda settings, asked: measures.volatility(settings, replace(asked, every_ms=60_000), window),
+            lambda settings, asked: measures.bars(settings, replace(asked, every_ms=60_000)),
+        ):
+            same(measure(settings, replace(asked, engine="mongo")), measure(settings, asked))
+
+
+@examples
+@given(trades=some_days(), events=some_coverage(), policy=st.sampled_from(POLICIES))
+def test_bars_and_companies(mongo_server: MongoServer, trades: list[Trade], events: list[FeedEvent], policy: str) -> None:
+    """What MongoDB makes by aggregation is what the SQL makes of the lake; making it again changes nothing."""
+    with both(mongo_server, trades, events) as (settings, mongo):
+        settings = load(
+            environ=clean_environment(),
+            flags={"metrics.policy": policy, "lake.url": settings.lake.url, "lake.max_age": "1s"}
+            | {"mongo.url": settings.mongo.url, "mongo.database": settings.mongo.database},
+        )
+        minutes = {ms_of(document["ts_event"]) // 60_000 * 60_000 for document in mongo.find("trades", {})}
+        refresh(mongo, settings, {"AAPL": minutes})
+        before = [list(mongo.find(name, {})) for name in ("bars_1m", "companies")]
+        refresh(mongo, settings, {"AAPL": minutes})
+        assert [list(mongo.find(name, {})) for name in ("bars_1m", "companies")] == before
+        asked = Question(("AAPL",), policy, "all", EXCHANGE_ZONE, now=OPEN + 60_000_000, since=0, every_ms=60_000)
+        rows = measures.bars(settings, asked).rows
+        bars = sorted(before[0], key=lambda bar: bar["bar"])
+        names = ("open", "high", "low", "close", "volume", "vwap", "trades")
+        assert [(bar["bar"], *(bar[name] for name in names)) for bar in bars] == [
+            (row["bar"], *(near(row[name]) if row[name] is not None else None for name in names)) for row in rows
+        ]
+        (company,) = before[1]
+        assert (company["_id"], company["last"]["price"]) == ("AAPL", 7.0)
+        asked = replace(asked, session="regular", day=EXCHANGE_DAY, since=None, every_ms=None)
+        (vwap,) = measures.vwap(settings, asked).rows
+        (volatility,) = measures.volatility(settings, asked).rows
+        session = company["session"]
+        assert (session["vwap"], session["volume"]) == (near(vwap["vwap"]), near(vwap["volume"]))
+        assert session["volatility"] == near(volatility["volatility"])
+        assert session["trades"] == (vwap["trades"] or 0)
+
+
+@pytest.mark.parametrize("symbol", ["AAPL", "NONE"])
+def test_the_command_asks_mongo(mongo_server: MongoServer, tmp_path: Path, symbol: str) -> None:
+    """The option reaches the engine; nothing to answer is words and exit 0."""
+    from tests.conftest import Command
+
+    with both(mongo_server, [trade("AAPL", SUNDAY, 10.0, 2.0), trade("AAPL", SUNDAY + 2, 20.0, 2.0)], []) as (settings, _):
+        command = Command(
+            tmp_path, STOCKCTL_MONGO__URL=str(settings.mongo.url), STOCKCTL_MONGO__DATABASE=settings.mongo.database
+        )
+        done = command.run(
+            "metrics", "vwap", symbol, "--engine", "mongo", "--session", "all", "--date", "2026-11-22", "-o", "json"
+        )
+    (row,) = msgspec.json.decode(done.stdout)
+    assert row["vwap"] == (15.0 if symbol == "AAPL" else None)
+    assert ("no trades" in done.stderr) == (symbol == "NONE")

@@ -22,9 +22,16 @@ def rooms() -> list[Callable[[Settings], list[Check]]]:
     from stockctl.checks import disk
     from stockctl.clients import kafka, store
     from stockctl.feed import probe
-    from stockctl.stream import topics
+    from stockctl.stream import connect, topics
 
-    return [probe.checks, kafka.checks, topics.checks, store.checks, lambda settings: [disk(settings.state_dir)]]
+    return [
+        probe.checks,
+        kafka.checks,
+        topics.checks,
+        store.checks,
+        connect.checks,
+        lambda settings: [disk(settings.state_dir)],
+    ]
 
 
 def doctor(ctx: typer.Context, output: OutputOption = Format.table) -> None:

@@ -16,7 +16,7 @@ from prometheus_client import Counter, Gauge
 from stockctl.checks import PROBE_WAIT, Check, Finding
 from stockctl.clients.connect import AbsentConnectorError, BusyError, Connect, Task, scrubbed
 from stockctl.clients.kafka import Admin
-from stockctl.errors import ConfigError, StockctlError, TimedOutError
+from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.settings import Settings
 from stockctl.stream import topics
 from stockctl.stream.connector import PLUGIN, SINK_CLASS, internal_topics, masked, render, secrets_of
@@ -114,14 +114,18 @@ def _check_worker(connect: Connect, admin: Admin) -> None:
 
 
 def _check_config(connect: Connect, config: dict[str, str]) -> None:
-    if problems := connect.problems(SINK_CLASS, config):
-        words = scrubbed("; ".join(problems), secrets_of(config))
-        unreachable = any("connection.uri" in problem for problem in problems)
-        hint = "can the worker reach MongoDB at mongo.url, with that login? connect.mongo_uri gives it an address of its own"
-        raise ConfigError(
-            f"Kafka Connect refuses the configuration: {words}",
-            hint=hint if unreachable else "`stockctl connect render` shows it",
-        )
+    problems = connect.problems(SINK_CLASS, config)
+    if not problems:
+        return
+    words = scrubbed("; ".join(problems), secrets_of(config))
+    message = f"Kafka Connect refuses the configuration: {words}"
+    # Connect tries the connection to MongoDB, from where the worker is.
+    if "connection.uri: Unable to connect" in words:
+        hint = "can the worker reach MongoDB at mongo.url? connect.mongo_uri gives it an address of its own"
+        raise UnreachableError(message, hint=hint)
+    if "connection.uri" in words and "auth" in words.lower():
+        raise RefusedError(message, hint="check mongo.username and STOCKCTL_MONGO__PASSWORD, or what connect.mongo_uri names")
+    raise ConfigError(message, hint="`stockctl connect render` shows it")
 
 
 def _patiently(call: Callable[[], None], settings: Settings) -> None:
@@ -159,14 +163,14 @@ def _await_running(
                 return
         else:
             steady_since = None
+            if now >= deadline:
+                raise TimedOutError(
+                    f"the connector {name} does not run after {format_duration(bound)}: still waiting for {missing}",
+                    hint="`stockctl connect status`, and the worker's log",
+                )
             if missing != told:
-                say(f"waiting up to {format_duration(max(0.0, deadline - now))} for {missing}")
+                say(f"waiting up to {format_duration(deadline - now)} for {missing}")
                 told = missing
-        if now >= deadline:
-            raise TimedOutError(
-                f"the connector {name} does not run after {format_duration(bound)}: still waiting for {told}",
-                hint="`stockctl connect status`, and the worker's log",
-            )
         time.sleep(_PAUSE)
 
 

@@ -75,6 +75,8 @@ def render(settings: Settings) -> dict[str, str]:
         "consumer.override.isolation.level": "read_committed",
         "consumer.override.auto.offset.reset": "earliest",
         "consumer.override.max.poll.records": str(settings.mongo.max_records),
+        "consumer.override.session.timeout.ms": str(round(settings.kafka.session_timeout * 1000)),
+        "consumer.override.heartbeat.interval.ms": str(max(200, round(settings.kafka.session_timeout * 1000 / 15))),
     }
     return config | _transforms({"trades": trades, "events": events}) | _login(settings)
 

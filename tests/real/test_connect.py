@@ -1,0 +1,278 @@
+"""The MongoDB connector in Apache Kafka Connect, logged in by SCRAM: its documents, and its bad days."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from bson import Int64
+from pymongo import MongoClient
+
+from stockctl.clients.kafka import Producer
+from stockctl.records import FeedEvent, Trade, encode
+from stockctl.settings import Settings, env_name, load
+from tests.conftest import Command, MongoServer, clean_environment, own_names, wait_for
+from tests.servers import ConnectServer, Kafka
+
+NOW = int(time.time() * 1000)
+INTERNAL = {"config_topic": "stock-configs", "offset_topic": "stock-offsets", "status_topic": "stock-status"}
+PASSWORD = Kafka.PASSWORDS["stockctl"]
+
+
+class Rig(NamedTuple):
+    """The servers that all tests of this module share."""
+
+    kafka: Kafka
+    mongo: MongoServer
+    worker: ConnectServer
+
+
+def login(kafka: Kafka) -> dict[str, str]:
+    """Dotted settings that log in to Kafka."""
+    return {
+        "kafka.bootstrap_servers": kafka.sasl_servers,
+        "kafka.security_protocol": "SASL_PLAINTEXT",
+        "kafka.username": "stockctl",
+        "kafka.password": PASSWORD,
+    }
+
+
+def command_of(folder: Path, flags: dict[str, str]) -> Command:
+    return Command(folder, **{env_name(name): value for name, value in flags.items()})
+
+
+@pytest.fixture(scope="module")
+def rig(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A worker whose own topics were made before it started, as the command makes them."""
+    folder = tmp_path_factory.mktemp("connect")
+    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+    worker = ConnectServer(
+        folder / "worker",
+        kafka.sasl_servers,
+        INTERNAL,
+        {
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "SCRAM-SHA-256",
+            "sasl.jaas.config": f'{module} required username="stockctl" password="{PASSWORD}";',
+        },
+    )
+    flags = login(kafka) | {"connect.url": worker.url} | {f"connect.{name}": topic for name, topic in INTERNAL.items()}
+    command_of(folder, flags).run("connect", "apply", "--topics-only")
+    mongo = MongoServer(folder / "mongo")
+    mongo.start()
+    worker.start()
+    yield Rig(kafka, mongo, worker)
+    worker.kill()
+    mongo.stop()
+
+
+class Case:
+    """One test's topics, database and connector, the command, and what it takes to look at them."""
+
+    def __init__(self, rig: Rig, folder: Path) -> None:
+        self.rig = rig
+        name = folder.name[:40]
+        (folder / "mongo.properties").write_text(f"uri={rig.mongo.url}/?serverSelectionTimeoutMS=3000\n")
+        flags = own_names(rig.kafka.sasl_servers, folder) | login(rig.kafka)
+        flags |= {f"connect.{setting}": topic for setting, topic in INTERNAL.items()}
+        flags |= {
+            "topics.trades.partitions": "3",
+            "kafka.session_timeout": "10s",
+            "connect.url": rig.worker.url,
+            "connect.connector": name,
+            "connect.tasks": "2",
+            "connect.mongo_uri": f"${{file:{folder / 'mongo.properties'}:uri}}",
+            "mongo.url": rig.mongo.url,
+            "mongo.database": name,
+            "mongo.group": f"mongo-{name}",
+        }
+        self.settings: Settings = load(environ=clean_environment(), flags=flags)
+        self.command = command_of(folder, flags)
+        self.database: Any = MongoClient(rig.mongo.url, tz_aware=True)
+        self._sent = 0
+
+    def send(self, *values: bytes | str, topic: str = "") -> None:
+        """Send values to the topic of trades."""
+        producer = Producer(self.settings)
+        for value in values:
+            producer.produce(topic or self.settings.topics.trades.name, value=value, key=str(hash(value)), timestamp=NOW)
+        assert producer.flush(30) == 0
+
+    def trades(self, count: int) -> list[bytes]:
+        """Lines of so many trades that were not there yet."""
+        numbers = range(self._sent, self._sent + count)
+        self._sent += count
+        return [
+            encode(Trade(f"A-{number:08d}", "AAPL", 100 + number / 7, float(number % 5), NOW - number, NOW, "1,8", "v", "sim"))
+            for number in numbers
+        ]
+
+    def held(self, collection: str = "trades", database: str = "") -> dict[str, dict[str, Any]]:
+        """The documents of a collection by id, each value with its type."""
+        found = self.database[database or self.settings.mongo.database][collection].find()
+        return {document["_id"]: {name: (type(value), value) for name, value in document.items()} for document in found}
+
+    def count(self) -> int:
+        return int(self.database[self.settings.mongo.database]["trades"].count_documents({}))
+
+    def await_trades(self, seconds: float = 60) -> None:
+        """Wait until every trade that was sent is in MongoDB; more than those never are."""
+        wait_for(lambda: self.count() >= self._sent, f"{self._sent} trades in MongoDB", seconds)
+        assert self.count() == self._sent
+
+    def rows(self, *arguments: str, check: int = 0) -> list[dict[str, Any]]:
+        result: list[dict[str, Any]] = json.loads(self.command.run(*arguments, "-o", "json", check=check).stdout)
+        return result
+
+
+@pytest.fixture
+def case(rig: Rig, tmp_path: Path) -> Iterator[Case]:
+    made = Case(rig, tmp_path)
+    made.command.run("topics", "apply")
+    made.command.run("mongo", "apply")
+    made.command.run("connect", "apply", timeout=120)
+    yield made
+    made.command.run("connect", "delete", check=None)
+    made.database.close()
+
+
+def until(case: Case, condition: Callable[[list[dict[str, Any]]], bool], what: str) -> None:
+    """Wait until the rows of ``connect status`` fulfil ``condition``."""
+    wait_for(
+        lambda: condition(json.loads(case.command.run("connect", "status", "-o", "json", check=None).stdout or "[]")), what
+    )
+
+
+def test_its_documents_are_those_of_consume_mongo_in_every_type(case: Case) -> None:
+    event = FeedEvent("e1", "covered", NOW - 10, NOW, "AAPL,MSFT", "", "k3f9a2", NOW, "sim")
+    whole = case.trades(1)[0].replace(b"100.0", b"100").replace(b'"source"', b'"more":[1],"source"')
+    case.send(*case.trades(200), whole)
+    case.send(encode(event), topic=case.settings.topics.feed_events.name)
+    case.await_trades()
+    wait_for(lambda: case.held("coverage"), "the feed event")
+
+    case.command.environment["STOCKCTL_MONGO__DATABASE"] = other = f"{case.settings.mongo.database[:30]}-other"
+    case.command.run("mongo", "apply")
+    case.command.run("consume", "mongo", "--once")
+    for collection in ("trades", "coverage"):
+        assert case.held(collection) == case.held(collection, other)
+    kinds = {name: kind.__name__ for name, (kind, _) in case.held()["A-00000003"].items()}
+    dates = dict.fromkeys(("ts_event", "ts_recv"), "datetime")
+    texts = dict.fromkeys(("_id", "symbol", "conditions", "updates", "source"), "str")
+    assert kinds == dates | texts | dict.fromkeys(("price", "volume"), "float")
+    assert not any(kind is Int64 for kind, _ in case.held()["A-00000000"].values()), "a whole price is a double too"
+
+
+def test_apply_changes_what_differs_and_nothing_else(case: Case) -> None:
+    assert {row["done"] for row in case.rows("connect", "apply")} == {"kept"}
+    assert case.rows("connect", "diff") == []
+    case.command.environment["STOCKCTL_CONNECT__TASKS"] = "3"
+    [difference] = case.rows("connect", "diff", check=10)
+    assert (difference["what"], difference["wanted"], difference["found"]) == ("tasks.max", "3", "2")
+    assert case.rows("connect", "apply")[-1]["done"] == "changed"
+    rows = case.rows("connect", "status")
+    assert [row["part"] for row in rows] == ["connector", "task 0", "task 1", "task 2", "lag"]
+    assert {row["state"] for row in rows[:-1]} == {"RUNNING"}
+    shown = case.command.run("connect", "render").stdout
+    assert PASSWORD not in shown
+    assert "${file:" in shown
+    assert "ok" in next(
+        line for line in case.command.run("doctor", check=None).stdout.splitlines() if line.startswith("connect ")
+    )
+
+    case.command.run("connect", "restart")
+    case.command.run("connect", "delete")
+    assert "absent" in case.command.run("connect", "diff", check=10).stdout
+    case.command.run("connect", "status", check=1)
+
+
+def test_bad_rows_are_dead_letters_that_can_be_mended(case: Case) -> None:
+    good, mended = case.trades(2)
+    bad = [
+        "{no",
+        '{"a":1}',
+        good.replace(b"A-", b"B-").replace(b'"price":100.0', b'"price":"abc"'),
+        good.replace(b"A-", b"C-").replace(b'"price":100.0', b'"price":-1.0'),
+        good.replace(b"A-", b"D-").replace(b'"symbol":"AAPL",', b""),
+        b"\xff\xfe",
+    ]
+    case.send(*bad, good)
+    wait_for(lambda: len(case.rows("dlq", "list")) == len(bad), "the dead letters")
+    rows = case.rows("dlq", "list")
+    assert {row["refused_by"] for row in rows} == {f"connect {case.settings.connect.connector}"}
+    assert all(row["found_at"].startswith(case.settings.topics.trades.name) for row in rows)
+    reasons = " | ".join(row["reason"] for row in rows)
+    for words in ("no JSON", "no _id field", 'For input string: "abc"', "MongoDB refuses the document", "wrong: price"):
+        assert words in reasons
+    assert list(case.held()) == ["A-00000000"]
+    assert {row["state"] for row in case.rows("connect", "status")[:-1]} == {"RUNNING"}
+
+    id = next(row["id"] for row in rows if "was expecting" in row["reason"])
+    for said in ("1 sent", "1 already"):
+        assert said in case.command.run("dlq", "replay", id, "--with", "-", text=mended.decode()).stderr
+    case.await_trades()
+
+
+def test_a_killed_worker_loses_and_doubles_nothing(case: Case) -> None:
+    case.send(*case.trades(1))
+    case.await_trades()
+    case.send(*case.trades(10_000))
+    wait_for(lambda: case.count() > 100, "the first batches")
+    case.rig.worker.kill()
+    assert case.count() < 10_001, "it was killed in the middle"
+    case.send(*case.trades(500))
+    assert case.command.run("connect", "status", check=5).stderr.count("try: ") == 1
+    case.rig.worker.start()
+    case.await_trades(90)
+    assert case.rows("dlq", "list") == []
+
+
+def test_an_outage_of_mongodb_fails_the_task_and_watch_restarts_it(case: Case) -> None:
+    """For 30 s; no good row becomes a dead letter meanwhile."""
+    case.send(*case.trades(50))
+    case.await_trades()
+    case.command.environment |= {"STOCKCTL_CONNECT__WATCH_EVERY": "1s", "STOCKCTL_CONNECT__BACKOFF_MAX": "4s"}
+    case.rig.mongo.stop()
+    gone = time.monotonic()
+    try:
+        case.send(*case.trades(50))
+        until(case, lambda rows: any(row["state"] == "FAILED" for row in rows), "a failed task")
+        failed = case.command.run("connect", "status", check=10)
+        assert "MongoDB does not answer" in failed.stdout
+        assert "restart --failed" in failed.stderr
+        watching = case.command.start("connect", "watch")
+        case.send(*case.trades(50))
+        while time.monotonic() < gone + 30:
+            time.sleep(1)
+            assert watching.poll() is None
+    finally:
+        case.rig.mongo.start()
+    case.await_trades()
+    until(case, lambda rows: all(row["state"] == "RUNNING" for row in rows[:-1]), "all tasks")
+    log = case.command.folder / "connect.log"
+    wait_for(lambda: "runs again" in log.read_text(), "the watch to see it")
+    watching.send_signal(signal.SIGTERM)
+    assert watching.wait(15) == 0
+    assert "failed: MongoDB does not answer" in log.read_text()
+    assert case.rows("dlq", "list") == []
+
+
+def test_a_worker_without_the_class_is_told_how_to_get_it(rig: Rig, tmp_path: Path) -> None:
+    topics = {name: f"bare-{topic}" for name, topic in INTERNAL.items()}
+    worker = ConnectServer(tmp_path / "worker", rig.kafka.servers, topics, plugin=False)
+    flags = own_names(rig.kafka.servers, tmp_path) | {"connect.url": worker.url, "mongo.url": rig.mongo.url}
+    command = command_of(tmp_path, flags | {f"connect.{name}": topic for name, topic in topics.items()})
+    command.run("connect", "apply", "--topics-only")
+    worker.start()
+    try:
+        done = command.run("connect", "apply", check=3, timeout=120)
+    finally:
+        worker.kill()
+    assert "waiting up to" in done.stderr
+    assert "mongo-kafka-connect" in done.stderr
+    assert "plugin.path" in done.stderr

@@ -1,0 +1,277 @@
+"""The connector made, compared, watched and restarted, on the embedded broker and a stand-in for Connect's REST API.
+
+What only a real worker can show is in tests/real/test_connect.py.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from stockctl.checks import run
+from stockctl.clients.connect import Connect
+from stockctl.clients.kafka import Admin, Consumer
+from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
+from stockctl.settings import Settings, env_name, load
+from stockctl.stream import connect as room
+from stockctl.stream.topics import Change
+from tests.conftest import Command, clean_environment, free_port, own_names, wait_for
+from tests.stream.worker import Worker
+
+TRACE = """\
+org.apache.kafka.connect.errors.ConnectException: Exiting WorkerSinkTask due to unrecoverable exception.
+\tat org.apache.kafka.connect.runtime.WorkerSinkTask.deliverMessages(WorkerSinkTask.java:630)
+Caused by: com.mongodb.MongoTimeoutException: Timed out while waiting for a server at mongodb://me:hunter2@host
+\tat com.mongodb.internal.connection.BaseCluster.selectServer(BaseCluster.java:179)
+"""
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    with Worker() as running:
+        yield running
+
+
+def flags_of(broker: str, tmp_path: object, worker: Worker) -> dict[str, str]:
+    names = own_names(broker, tmp_path)  # type: ignore[arg-type]
+    mark = names["lake.group"]
+    return names | {
+        "connect.url": worker.url,
+        "connect.connector": f"sink-{mark}",
+        "connect.wait": "1s",
+        "mongo.url": "mongodb://host",
+        "mongo.username": "me",
+        "mongo.password": "hunter2",
+        **{f"connect.{name}_topic": f"{name}-{mark}" for name in ("config", "offset", "status")},
+    }
+
+
+@pytest.fixture
+def connected(broker: str, tmp_path: object, worker: Worker) -> Settings:
+    """Settings of a test of its own, with the worker for Kafka Connect."""
+    made = load(environ=clean_environment(), flags=flags_of(broker, tmp_path, worker))
+    worker.cluster = Admin(made).cluster_id()
+    return made
+
+
+@pytest.fixture
+def member(connected: Settings) -> Iterator[None]:
+    """A member of the connector's group, as a task that runs is one."""
+    consumer = Consumer(connected, room.group_of(connected))
+    Admin(connected).create_topic(connected.topics.trades.name, 1, 1, {})
+    assigned = threading.Event()
+
+    def assign(given: list[object]) -> dict[object, int]:
+        assigned.set()
+        return dict.fromkeys(given, 0)
+
+    consumer.subscribe(
+        [connected.topics.trades.name],
+        on_assign=assign,
+        on_revoke=lambda _: None,
+        on_lost=lambda _: None,  # type: ignore[arg-type]
+    )
+
+    def reads() -> bool:
+        consumer.consume(1, 0.1)
+        return assigned.is_set()
+
+    wait_for(reads, "the group")
+    yield
+    consumer.close()
+
+
+def applied(settings: Settings) -> tuple[list[Change], list[str]]:
+    said: list[str] = []
+    with Connect(settings) as connect:
+        return room.apply(connect, Admin(settings), settings, said.append), said
+
+
+def failure(settings: Settings) -> StockctlError:
+    with pytest.raises(StockctlError) as raised:
+        applied(settings)
+    assert "hunter2" not in f"{raised.value} {raised.value.hint}"
+    return raised.value
+
+
+@pytest.mark.usefixtures("member")
+def test_apply_makes_topics_and_connector_once(connected: Settings, worker: Worker) -> None:
+    changes, _ = applied(connected)
+    assert [change.done for change in changes] == ["made"] * 4
+    assert Admin(connected).topic_config(connected.connect.config_topic)["cleanup.policy"] == "compact"
+    assert worker.configs[connected.connect.connector]["connection.uri"] == "mongodb://me:hunter2@host/?authSource=admin"
+    assert [change.done for change in applied(connected)[0]] == ["kept"] * 4
+    assert sum(asked.startswith("PUT /connectors/") for asked in worker.asked) == 1
+    worker.state = "PAUSED"
+    assert [change.done for change in applied(connected)[0]] == ["kept"] * 3 + ["changed"]
+
+
+@pytest.mark.usefixtures("member")
+def test_a_change_while_the_workers_share_out_their_work_is_tried_again(connected: Settings, worker: Worker) -> None:
+    applied(connected)
+    busy = (409, {"message": "rebalance in process"})
+    with Connect(connected) as connect:
+        worker.answers += [busy, busy]
+        room._patiently(lambda: connect.put(connected.connect.connector, {"a": "1"}), connected)
+    assert worker.configs[connected.connect.connector] == {"a": "1"}
+
+
+def test_apply_waits_for_running_tasks_and_says_what_for(connected: Settings, worker: Worker) -> None:
+    worker.states = ["UNASSIGNED"]
+    error = failure(connected)
+    assert isinstance(error, TimedOutError)
+    assert "task 0, which is UNASSIGNED, to run" in str(error)
+    worker.states = []
+    assert "the tasks of" in str(failure(connected))
+    worker.states = ["RUNNING"]
+    assert "to join their consumer group" in str(failure(connected))
+
+
+def test_apply_tells_the_first_cause_of_a_failed_task(connected: Settings, worker: Worker) -> None:
+    worker.states, worker.trace = ["RUNNING", "FAILED"], TRACE
+    assert "task 1 of" in str(failure(connected))
+    assert "failed: MongoDB does not answer: Timed out while waiting" in str(failure(connected))
+
+
+def test_a_worker_without_the_class_is_told_how_to_get_it(connected: Settings, worker: Worker) -> None:
+    worker.classes = ["org.apache.kafka.connect.file.FileStreamSinkConnector"]
+    error = failure(connected)
+    assert isinstance(error, ConfigError)
+    assert "plugin.path" in (error.hint or "")
+
+
+def test_a_worker_of_another_cluster_is_noticed(connected: Settings, worker: Worker) -> None:
+    worker.cluster = "another"
+    assert "works on another Kafka: cluster another" in str(failure(connected))
+
+
+@pytest.mark.parametrize(
+    ("setting", "words", "kind"),
+    [
+        ("connection.uri", "Unable to connect to the server.", UnreachableError),
+        ("connection.uri", "Invalid user permissions authentication failed. hunter2", RefusedError),
+        ("tasks.max", "must be at least 1", ConfigError),
+    ],
+)
+def test_what_the_worker_finds_wrong_is_told(
+    connected: Settings, worker: Worker, setting: str, words: str, kind: type[StockctlError]
+) -> None:
+    worker.errors = {setting: [words], "name": []}
+    error = failure(connected)
+    assert type(error) is kind
+    assert f"{setting}: {words}".replace("hunter2", "****") in str(error)
+
+
+@pytest.mark.usefixtures("member")
+def test_diff_names_topics_and_settings_and_shows_no_secret(connected: Settings, worker: Worker) -> None:
+    admin = Admin(connected)
+    with Connect(connected) as connect:
+        assert [(one.what, one.found) for one in room.differences(connect, admin, connected)] == [
+            *[("topic", "absent")] * 3,
+            ("connector", "absent"),
+        ]
+        applied(connected)
+        assert room.differences(connect, admin, connected) == []
+        there = worker.configs[connected.connect.connector]
+        there |= {"connection.uri": "mongodb://me:other@host/?authSource=admin", "tasks.max": "9", "more": "1"}
+        found = {one.what: (one.wanted, one.found) for one in room.differences(connect, admin, connected)}
+        shown = "mongodb://****@host/?authSource=admin"
+        assert found == {"connection.uri": (shown, f"another {shown}"), "tasks.max": ("1", "9"), "more": ("not set", "1")}
+        admin.set_topic_config(connected.connect.status_topic, {"cleanup.policy": "delete"})
+        assert "cleanup.policy" in {one.what for one in room.differences(connect, admin, connected)}
+
+
+def watching(settings: Settings, **connect: str) -> room.Watch:
+    flags = {f"connect.{name}": value for name, value in connect.items()}
+    names = ("url", "connector")
+    flags |= {f"connect.{name}": str(getattr(settings.connect, name)) for name in names}
+    return room.Watch(load(environ=clean_environment(), flags=flags))
+
+
+def test_watch_restarts_what_failed_less_and_less_often(connected: Settings, worker: Worker) -> None:
+    worker.configs[connected.connect.connector] = {"connection.uri": "mongodb://me:hunter2@host"}
+    worker.states, worker.trace = ["FAILED"], TRACE
+    watch = watching(connected, watch_every="1s", backoff_max="4s")
+    at: list[float] = []
+    for second in range(20):
+        before = watch.restarts
+        watch.look(float(second))
+        if watch.restarts > before:
+            at.append(second)
+    assert at == [0, 1, 3, 7, 11, 15, 19]
+    assert watch.trouble is not None
+    assert "MongoDB does not answer" in watch.trouble
+    assert "hunter2" not in watch.trouble
+
+    worker.states = ["RUNNING"]
+    watch.look(20.0)
+    assert watch.trouble is None
+    worker.states = ["FAILED"]
+    watch.look(21.0)
+    assert watch.restarts == len(at), "it ran for a moment only"
+    worker.states = ["RUNNING"]
+    watch.look(30.0)
+    watch.look(40.0)
+    worker.states = ["FAILED"]
+    watch.look(41.0)
+    watch.look(42.0)
+    assert watch.restarts == len(at) + 2, "after it had run well the pauses are short again"
+    watch._connect.close()
+
+
+def test_watch_outlasts_a_worker_that_is_away(connected: Settings, worker: Worker) -> None:
+    watch = watching(connected, url="", watch_every="1s")
+    watch._connect.close()
+    watch._connect = Connect(load(environ=clean_environment(), flags={"connect.url": f"http://127.0.0.1:{free_port()}"}))
+    watch.look(0.0)
+    assert watch.trouble is not None
+    assert "refused" in watch.trouble
+    watch._connect.close()
+
+
+@pytest.mark.usefixtures("member")
+def test_doctor_and_status_know_connect_where_it_is_set(connected: Settings, worker: Worker) -> None:
+    assert room.checks(load(environ=clean_environment(), flags={}, stack=False)) == []
+    assert room.overview(load(environ=clean_environment(), flags={}, stack=False)) == []
+    [(_, healthy)] = run(room.checks(connected))
+    assert (healthy.state, healthy.detail) == ("ok", f"Kafka Connect 4.3.1 at {worker.url}")
+    [(_, absent)] = run(room.overview(connected))
+    assert (absent.state, absent.detail) == ("warn", "absent")
+    applied(connected)
+    [(_, running)] = run(room.overview(connected))
+    assert (running.state, running.detail) == ("ok", "connector RUNNING, task 0 RUNNING; 0 records behind")
+    worker.states, worker.trace = ["FAILED"], TRACE
+    [(_, failed)] = run(room.overview(connected))
+    assert failed.state == "fail"
+    assert "MongoDB does not answer" in failed.detail
+    worker.classes = []
+    assert run(room.checks(connected))[0].finding.state == "fail"
+
+
+def test_the_command_ends_with_the_codes_that_are_documented(
+    broker: str, tmp_path: object, worker: Worker, connected: Settings
+) -> None:
+    flags = flags_of(broker, tmp_path, worker)
+    command = Command(tmp_path, **{env_name(name): value for name, value in flags.items()})  # type: ignore[arg-type]
+    assert "hunter2" not in command.run("connect", "render").stdout
+    command.run("connect", "diff", check=10)
+    command.run("connect", "status", check=1)
+    command.run("connect", "apply", "--topics-only")
+    command.run("connect", "apply", check=6)
+    worker.states, worker.trace = ["FAILED"], TRACE
+    done = command.run("connect", "status", "-o", "json", check=10)
+    assert json.loads(done.stdout)[1]["detail"].startswith("MongoDB does not answer")
+    command.run("connect", "restart", "--failed")
+    assert worker.asked[-1].endswith("onlyFailed=true")
+    command.run("connect", "delete")
+    command.environment["STOCKCTL_CONNECT__URL"] = f"http://127.0.0.1:{free_port()}"
+    started = time.monotonic()
+    for verb in ("status", "diff", "apply", "delete"):
+        command.run("connect", verb, check=5)
+    assert time.monotonic() - started < 30
+    del command.environment["STOCKCTL_CONNECT__URL"]
+    assert "connect.url" in command.run("connect", "status", check=3).stderr

@@ -9,6 +9,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,11 +112,14 @@ class Store:
         import obstore
 
         with _translated(self, f"delete {keys[0] if keys else ''}"):
-            for start in range(0, len(keys), 1000):
-                try:
+            if self.folder is None:
+                for start in range(0, len(keys), 1000):
                     obstore.delete(self._backend, list(keys[start : start + 1000]))
-                except FileNotFoundError:
-                    continue
+                return
+            # A folder gives up the whole list at the first that is absent.
+            for key in keys:
+                with suppress(FileNotFoundError):
+                    obstore.delete(self._backend, key)
 
 
 class _translated:

@@ -1,4 +1,4 @@
-"""Reading the topic of dead letters: those of our own roles, those of Kafka Connect, and the marks of what was replayed.
+"""Reading dead letters, those of our own roles and those of Kafka Connect, and the marks of what was replayed.
 
 Kafka Connect puts the record that it could not take there as it was, and what it knows of it into headers. Both come out of
 here as the same ``DeadLetter``.
@@ -18,10 +18,9 @@ from stockctl.errors import StockctlError
 from stockctl.records import DeadLetter
 from stockctl.settings import Settings
 from stockctl.stream.dead_letters import dead_letter
+from stockctl.stream.topics import Wanted
 from stockctl.stream.traces import first_cause
 
-REPLAYED = "stockctl.replayed"
-"""Header of a mark, the message that says that a letter was replayed; its value is the letter's digest."""
 FEED, LAKE = "produce", "consume s3"
 """Who refused it, for letters that don't say so themselves: what never was in Kafka, and what was."""
 
@@ -47,13 +46,6 @@ class Letter(NamedTuple):
         return f"{letter.topic}/{letter.partition}@{letter.offset}" if letter.topic else letter.origin
 
 
-class Mark(NamedTuple):
-    """The letter of that digest was replayed ``at`` (ms UTC)."""
-
-    digest: str
-    at: int
-
-
 class Summary(NamedTuple):
     """Equal letters together: ``at`` is the newest one's receipt, ``replayed`` when it was replayed (ms UTC, or None)."""
 
@@ -77,56 +69,74 @@ class Count(NamedTuple):
     last: int
 
 
-def read(settings: Settings, since: int | None = None) -> Iterator[Letter | Mark]:
-    """Everything that the topic of dead letters holds now, from ``since`` (ms UTC, by the messages' time) on.
+def read(settings: Settings, since: int | None = None) -> Iterator[Letter]:
+    """Every letter that the topic of dead letters holds now, from ``since`` (ms UTC, by the messages' time) on.
 
     UnknownTopicError if there is no such topic.
     """
     admin, topic = Admin(settings), settings.topics.dead_letters.name
     admin.wait()
-    partitions = admin.partitions(topic)
-    if not partitions:
+    if admin.topic(topic) is None:
         raise UnknownTopicError(f"there is no topic {topic}", hint="`stockctl topics apply` makes the topics")
-    offsets = admin.offsets(partitions)
+    return map(_understood, _messages(admin, settings, topic, since))
+
+
+def marks_topic(settings: Settings) -> Wanted:
+    """The topic of marks. It keeps each one for ever, because a reader may send a letter again long after it was replayed."""
+    dead = settings.topics.dead_letters
+    return Wanted("topics.dead_letters", f"{dead.name}.replayed", 1, dead.replication, {"cleanup.policy": "compact"})
+
+
+def marks(settings: Settings) -> dict[str, int]:
+    """When each replayed letter was replayed (ms UTC), by the letter's digest."""
+    admin, topic = Admin(settings), marks_topic(settings).name
+    if admin.topic(topic) is None:
+        return {}
+    found = _messages(admin, settings, topic, None)
+    return {message.key().decode(): message.timestamp()[1] for message in found if message.key()}
+
+
+def _messages(admin: Admin, settings: Settings, topic: str, since: int | None) -> Iterator[Message]:
+    """Every committed message of ``topic`` up to its end now."""
+    offsets = admin.offsets(admin.partitions(topic))
     consumer = Consumer(settings, "stockctl-dlq", **{"enable.partition.eof": True, "auto.offset.reset": "earliest"})
     try:
         starts = {one: held.start for one, held in offsets.items()}
         if since is not None:
-            starts = consumer.offsets_since(partitions, since)
-        # Its end is told by an event, because the last offsets of a topic may be those of a transaction's end, and no message.
-        open_ = {one.number for one, start in starts.items() if start < offsets[one].end}
-        if open_:
-            consumer.assign({one: start for one, start in starts.items() if one.number in open_})
-        while open_:
+            starts = consumer.offsets_since(list(offsets), since)
+        # An end is told by an event, because the last offsets of a topic may be those of a transaction's end, and no message.
+        unread = {one.number for one, start in starts.items() if start < offsets[one].end}
+        if unread:
+            consumer.assign({one: start for one, start in starts.items() if one.number in unread})
+        while unread:
             for message in consumer.consume(1000, 0.1):
                 if message.error() is None:
-                    yield _understood(message)
+                    yield message
                     continue
-                event = consumer.event(message, "read the dead letters")
+                event = consumer.event(message, f"read {topic}")
                 if isinstance(event, StockctlError):
                     raise event
                 if event is Event.end:
-                    open_.discard(message.partition())
+                    unread.discard(message.partition())
     finally:
         consumer.close()
 
 
-def _understood(message: Message) -> Letter | Mark:
+def _understood(message: Message) -> Letter:
     headers = _headers(message)
-    if REPLAYED in headers:
-        return Mark(headers[REPLAYED], message.timestamp()[1])
     if _CONNECT + "topic" in headers:
         return _from_connect(message, headers)
     try:
         letter = _decode(message.value() or b"")
     except (msgspec.DecodeError, UnicodeDecodeError):
+        place = (message.topic(), message.partition(), message.offset())
         letter = dead_letter(
             "no dead letter of ours, and without Kafka Connect's headers",
             message.value() or b"",
             ts_recv=message.timestamp()[1],
             source="",
-            id=f"{message.topic()}-{message.partition()}-{message.offset()}",
-            origin=f"{message.topic()}/{message.partition()}@{message.offset()}",
+            id="{}-{}-{}".format(*place),
+            origin="{}/{}@{}".format(*place),
         )
         return Letter(letter, "unknown")
     return Letter(letter, (letter.origin or LAKE) if letter.topic else FEED)
@@ -172,15 +182,13 @@ def matches(letter: DeadLetter, *, reason: str | None = None, topic: str | None 
 def summaries(settings: Settings, **asked: Any) -> list[Summary]:
     """The letters that match what is ``asked`` (as ``matches``), the newest first."""
     found: dict[tuple[str, str, str], tuple[Letter, int]] = {}
-    replayed: dict[str, int] = {}
     for item in read(settings, asked.get("since")):
-        if isinstance(item, Mark):
-            replayed[item.digest] = item.at
-        elif matches(item.letter, **asked):
+        if matches(item.letter, **asked):
             # Without its text: a topic of letters may be larger than memory.
             key = (item.digest, item.letter.reason, item.refused_by)
             light = item._replace(letter=msgspec.structs.replace(item.letter, raw=""))
             found[key] = (light, found[key][1] + 1 if key in found else 1)
+    replayed = marks(settings) if found else {}
     rows = [
         Summary(
             light.letter.id,
@@ -218,11 +226,9 @@ def counts(rows: list[Summary]) -> list[Count]:
 def letters_of(settings: Settings, id: str) -> tuple[list[Letter], int | None]:
     """Every different letter of that id, and when the newest replay of it was (ms UTC, or None)."""
     found: dict[tuple[str, str, str], Letter] = {}
-    marks: dict[str, int] = {}
     for item in read(settings):
-        if isinstance(item, Mark):
-            marks[item.digest] = item.at
-        elif item.letter.id == id:
+        if item.letter.id == id:
             found[item.digest, item.letter.reason, item.refused_by] = item
-    times = [marks[letter.digest] for letter in found.values() if letter.digest in marks]
+    replayed = marks(settings) if found else {}
+    times = [replayed[letter.digest] for letter in found.values() if letter.digest in replayed]
     return list(found.values()), max(times, default=None)

@@ -1,6 +1,6 @@
 """Sending dead letters again: what can be taken now goes to the topic that it was meant for, each letter once.
 
-What makes it once is one Kafka transaction for the records and for the marks, which say in the topic of dead letters that these
+What makes it once is one Kafka transaction for the records and for the marks, which say in a topic of their own that these
 letters were replayed: both are there, or neither. A run reads the marks after it has begun as the one producer of that name,
 which ends what an earlier run left open and shuts that run out, so no two can send the same letter, also when one was killed.
 The name follows from the topic's.
@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from stockctl.clients.kafka import TransactionalProducer
+from stockctl.clients.kafka import Admin, TransactionalProducer
 from stockctl.errors import StockctlError
 from stockctl.records import DeadLetter, FeedEvent, Trade, encode
 from stockctl.settings import Settings
-from stockctl.stream.dlq import LAKE, REPLAYED, Letter, Mark, matches, read
+from stockctl.stream import topics
+from stockctl.stream.dlq import LAKE, Letter, marks, marks_topic, matches, read
 
 _CHUNK = 500
 """Letters in one transaction."""
@@ -88,14 +89,12 @@ class Replay:
         """Replay; what became of each letter, told once it is so. StockctlError where one text is to mend several letters."""
         producer = None
         if not self._dry_run:
+            list(topics.apply_one(Admin(self._settings), marks_topic(self._settings)))
             producer = TransactionalProducer(self._settings, f"stockctl-replay-{self._settings.topics.dead_letters.name}")
-        done: set[str] = set()
+        done = marks(self._settings)
         readers: dict[str, set[str]] = {}
         todo: set[str] = set()
         for item in read(self._settings):
-            if isinstance(item, Mark):
-                done.add(item.digest)
-                continue
             readers.setdefault(item.digest, set()).add(item.refused_by)
             if self._is_asked(item):
                 todo.add(item.digest)
@@ -103,7 +102,7 @@ class Replay:
             raise StockctlError(f"{len(todo)} different letters have that id, of a topic that was made anew", hint="`dlq show`")
         waiting: list[tuple[Letter, list[_Message]]] = []
         for item in read(self._settings):
-            if isinstance(item, Mark) or item.digest not in todo:
+            if item.digest not in todo:
                 continue
             todo.discard(item.digest)
             if item.digest in done:
@@ -123,14 +122,14 @@ class Replay:
 
     def _messages(self, letter: DeadLetter, readers: set[str]) -> list[_Message]:
         """What is to be sent for a letter that ``readers`` refused; ValueError with the reason if nothing can be."""
-        topics = self._settings.topics
+        names = self._settings.topics
         text = letter.raw if self._mended is None else self._mended
         if not letter.topic:
             trades = self._retake(letter, text)
-            return [_Message(topics.trades.name, encode(trade), trade.symbol) for trade in trades]
-        if letter.topic not in (topics.trades.name, topics.feed_events.name):
+            return [_Message(names.trades.name, encode(trade), trade.symbol) for trade in trades]
+        if letter.topic not in (names.trades.name, names.feed_events.name):
             raise ValueError(f"it comes from {letter.topic}, which is no topic of this profile")
-        is_trade = letter.topic == topics.trades.name
+        is_trade = letter.topic == names.trades.name
         if LAKE not in readers and _fits(letter.raw, _TradeShape if is_trade else _EventShape):
             raise ValueError(
                 f"refused by {', '.join(sorted(readers))} alone: the lake takes this record from {letter.topic}, "
@@ -152,13 +151,8 @@ class Replay:
                     # Now, and not when it was received: retention would delete an old message at once.
                     for message in messages:
                         producer.produce(message.topic, value=message.value, key=message.key, timestamp=now)
-                    producer.produce(
-                        self._settings.topics.dead_letters.name,
-                        value=encode({"replayed": item.letter.id, "at": now}),
-                        key=item.letter.id,
-                        headers=[(REPLAYED, item.digest.encode())],
-                        timestamp=now,
-                    )
+                    mark = encode({"id": item.letter.id, "at": now})
+                    producer.produce(marks_topic(self._settings).name, value=mark, key=item.digest, timestamp=now)
         done = "would send" if producer is None else "sent"
         for item, messages in waiting:
             yield Outcome(item.letter.id, done, f"{len(messages)} to {messages[0].topic}")

@@ -15,7 +15,7 @@ from stockctl.records import Trade
 from stockctl.sessions import now_ms
 from stockctl.settings import Settings
 from stockctl.stream.dead_letters import as_message, dead_letter
-from stockctl.stream.dlq import Letter, counts, letters_of, read, summaries
+from stockctl.stream.dlq import counts, letters_of, read, summaries
 from stockctl.stream.replay import Outcome, Replay
 from stockctl.stream.topics import apply
 from tests.conftest import Command
@@ -144,7 +144,6 @@ def test_reason_topic_and_time_narrow_the_list(letters: Letters, made: Settings)
 def test_a_message_that_nobody_knows_is_a_letter_too(letters: Letters, made: Settings) -> None:
     letters.put(b"\xff", b"")
     [item] = read(made)
-    assert isinstance(item, Letter)
     assert (item.refused_by, item.letter.raw) == ("unknown", "\\xff")
     [outcome] = replay(made)
     assert outcome.done == "left"
@@ -216,6 +215,20 @@ def test_a_run_that_died_before_its_commit_leaves_nothing(letters: Letters, made
         entered.__exit__(None, None, None)
     [(_, value)] = held(made, made.topics.trades.name)
     assert msgspec.json.decode(value)["id"] == "AAPL-1680286538064-k3f9a2-00000001"
+
+
+def test_a_letter_that_comes_again_after_its_replay_is_not_sent_again(letters: Letters, made: Settings) -> None:
+    """As when a reader reads its topic once more; also when all that was there before is gone."""
+    letters.kafka(17, TRADE)
+    assert [one.done for one in replay(made)] == ["sent"]
+    admin = Admin(made)
+    admin.delete_records(
+        {one: edges.end for one, edges in admin.offsets(admin.partitions(made.topics.dead_letters.name)).items()}
+    )
+    letters.kafka(17, TRADE)
+    assert [one.done for one in replay(made)] == ["already"]
+    letters.kafka(17, TRADE.replace("164.06", "164.07"))
+    assert [one.done for one in replay(made)] == ["already", "sent"], "another record at that place of a topic made anew"
 
 
 def test_a_dry_run_sends_nothing(letters: Letters, made: Settings) -> None:

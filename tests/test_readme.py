@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import pytest
 
+from stockctl.errors import EXIT_CODES
 from tests.conftest import BIN, clean_environment, free_port, listening, wait_for
 
 ROOT = Path(__file__).parents[1]
@@ -93,6 +94,11 @@ def test_no_command_of_ours_stands_outside_a_block_that_is_run() -> None:
         assert not re.search(r"^\n {4}(\$ )?(STOCKCTL_\S+ )*stockctl ", text, re.MULTILINE), (
             f"{document.name}: an indented example"
         )
+
+
+def test_the_readme_tells_every_exit_code() -> None:
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
 
 
 class World:

@@ -6,6 +6,7 @@ The only importer of obstore, and of boto3 for its credential chain.
 from __future__ import annotations
 
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -51,7 +52,7 @@ class Store:
 
         with _translated(self, f"put {key}"):
             obstore.put(self._backend, key, data, mode="create", use_multipart=False)
-        self._sync(key)
+            self._sync(key)
 
     def put(self, key: str, data: bytes) -> None:
         """Put ``data`` at ``key``, in place of whatever is there."""
@@ -59,7 +60,7 @@ class Store:
 
         with _translated(self, f"put {key}"):
             obstore.put(self._backend, key, data)
-        self._sync(key)
+            self._sync(key)
 
     def _sync(self, key: str) -> None:
         # The local backend renames into place without fsync: a power cut could keep a claim and lose the objects it names.
@@ -137,6 +138,9 @@ class _translated:
         raise _translate(error, self.store, self.doing) from error
 
 
+_BUSY = re.compile(r"status code: (?:5\d\d|429)\b")
+
+
 def _translate(error: Exception, store: Store, doing: str) -> Exception:
     from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 
@@ -154,7 +158,7 @@ def _translate(error: Exception, store: Store, doing: str) -> Exception:
     # A refused listing comes as a general error that only tells the status.
     if refused or any(sign in str(error) for sign in ("status code: 401", "status code: 403", "Permission denied")):
         return RefusedError(message, hint="check the rights and the credentials: `stockctl doctor` tries each right")
-    if "error sending request" in text or "HTTP error" in text:
+    if _BUSY.search(str(error)) or "error sending request" in text or "HTTP error" in text:
         return UnreachableError(message, hint="check s3.endpoint_url, s3.region and the network")
     if isinstance(error, BaseError | OSError):
         return StockctlError(message)

@@ -16,7 +16,7 @@ from stockctl.clients.store import AbsentError, ExistsError, Store
 from stockctl.errors import StockctlError
 from stockctl.lake.layout import FORMAT, LOG, Layout, claim_key, log_folder, parse_claim
 
-CutReason = Literal["age", "bytes", "records", "objects", "buffer", "stop", "end", "lost"]
+CutReason = Literal["age", "bytes", "records", "objects", "buffer", "retention", "stop", "end", "lost"]
 
 
 class ClaimedObject(msgspec.Struct, frozen=True):
@@ -77,6 +77,11 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> str:
         """The claim's key."""
         return claim_key(self.table, self.generation, self.partition, self.start)
+
+    @property
+    def first_record(self) -> int:
+        """Offset of the batch's first record; ``start`` where it holds none."""
+        return min([item.first_offset for item in self.objects] + [item.offset for item in self.rejected], default=self.start)
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,14 +144,18 @@ def put_claim(store: Store, claim: Claim) -> Claim:
 
 
 def newest_claim(store: Store, start: Start, after: str | None = None) -> Claim | None:
-    """The newest claim of the partition; ``after``, the key of one known to exist, shortens the listing."""
+    """The newest claim of the partition. ``after``, the key of one that should exist, shortens the listing."""
     folder = log_folder(start.table, start.generation, start.partition)
-    known = after if after is not None and parse_claim(after) and after.startswith(folder) else None
-    newest = known
-    for item in store.objects(folder, after=known):
-        if parse_claim(item.key):
-            newest = item.key
-    return None if newest is None else read_claim(store, newest)
+    hint = after if after is not None and parse_claim(after) and after.startswith(f"{folder}/") else None
+    newest = max((item.key for item in store.objects(folder, after=hint) if parse_claim(item.key)), default=hint)
+    if newest is None:
+        return None
+    try:
+        return read_claim(store, newest)
+    except AbsentError:
+        if newest != hint:
+            raise
+        return newest_claim(store, start)  # the hint is of another lake
 
 
 def newest_start(store: Store, table: str, partition: int) -> Start | None:

@@ -49,7 +49,7 @@ class Topic(NamedTuple):
 
 
 def commit_metadata(claim: Claim) -> str:
-    """What the committed offset carries: the claim that it stands for, by its nonce: another lake may hold one of the same key."""
+    """What the committed offset carries: the claim it stands for. Another lake may hold one of its key, none of its nonce."""
     return msgspec.json.encode({"claim": claim.key, "nonce": claim.nonce, "end": claim.end}).decode()
 
 
@@ -90,7 +90,7 @@ class Recovery:
                 "the topic %s was made anew: partition %d goes on in generation g%d", start.topic, number, start.generation + 1
             )
             start = self._open(topic, number, start.generation + 1, offsets.start, "new topic")
-            newest = None
+            newest = claims.newest_claim(self._store, start)
         partition = Partition(start.topic, number)
         if (parted := self._parted(partition, start, newest, offsets)) is not None:
             self._leave(newest)
@@ -102,7 +102,7 @@ class Recovery:
                 start.generation + 1,
             )
             start = self._open(topic, number, start.generation + 1, parted, "log cut short")
-            newest = None
+            newest = claims.newest_claim(self._store, start)
         return self._position(start, newest, offsets, committed)
 
     def _newest(self, start: Start, committed: Committed) -> Claim | None:
@@ -131,8 +131,7 @@ class Recovery:
             repeat = None
         position = newest.end if newest is not None else start.start
         if repeat is None and offsets.start > position:
-            newest = self._lose(start, position, offsets.start)
-            position = newest.end
+            return self._position(start, self._lose(start, position, offsets.start), offsets, committed)
         last = newest.last if newest is not None and repeat is None else None
         before = last.offset if last is not None and last.offset >= offsets.start else None
         return Plan(start, position, repeat, before)
@@ -164,7 +163,7 @@ class Recovery:
         return missing
 
     def _lose(self, start: Start, since: int, until: int) -> Claim:
-        """Claim ``[since, until)`` as lost: no row of it will ever be in the lake."""
+        """Claim ``[since, until)`` as lost: none of its rows will ever be in the lake. The claim that then stands there."""
         if not self._accept_loss:
             raise StockctlError(
                 f"{until - since} records of {start.topic}/{start.partition} are lost: the lake goes on at offset {since}, "
@@ -190,10 +189,7 @@ class Recovery:
             rows=0,
             gaps=until - since,
         )
-        stands = claims.put_claim(self._store, lost)
-        if stands.nonce != lost.nonce:
-            raise UnreachableError(f"another writer claimed offset {since} of {start.topic}/{start.partition} at the same moment")
-        return lost
+        return claims.put_claim(self._store, lost)
 
     # Has the log been cut short?
 
@@ -229,15 +225,17 @@ class Recovery:
             except AbsentError:
                 continue
         refused = {item.offset for item in claim.rejected}
-        expected = claim.start
-        for message in self._probe.records(partition, max(claim.start, offsets.start), min(claim.end, offsets.end)):
-            if message.offset() not in refused and not _stands(message, claim, lines):
+        # Of these, retention took the first records, nobody knows how many: the first record that it left tells.
+        torn = {item.key for item in claim.objects if item.first_offset < offsets.start}
+        expected = max(claim.start, offsets.start)
+        for message in self._probe.records(partition, expected, min(claim.end, offsets.end)):
+            if message.offset() not in refused and not _stands(message, claim, lines, torn):
                 return int(message.offset())
             expected = message.offset() + 1
         return min(expected, offsets.end)
 
 
-def _stands(message: Message, claim: Claim, lines: dict[str, list[bytes]]) -> bool:
+def _stands(message: Message, claim: Claim, lines: dict[str, list[bytes]], torn: set[str]) -> bool:
     """Whether the record is the next line of the object it belongs to; ``lines`` are reversed and shrink."""
     batch = OpenBatch(claim.layout, claim.generation, claim.partition, claim.start)
     batch.add([message.offset()], [message.value()], None, 0)
@@ -247,7 +245,12 @@ def _stands(message: Message, claim: Claim, lines: dict[str, list[bytes]]) -> bo
     key = built[0].claimed.key
     if key not in lines:
         return any(item.key == key for item in claim.objects)
-    return bool(lines[key]) and lines[key].pop() == message.value()
+    left = lines[key]
+    if key in torn:
+        torn.remove(key)
+        while left and left[-1] != message.value():
+            left.pop()
+    return bool(left) and left.pop() == message.value()
 
 
 def _sha256(message: Message) -> str:

@@ -11,23 +11,24 @@ import logging
 import os
 import socket
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 from typing import Any
 
 from prometheus_client import Counter, Gauge
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, stop_when_event_set, wait_random_exponential
+from tenacity.nap import sleep_using_event
 
-from stockctl.clients.kafka import Admin, Consumer, Event, Message, Partition
+from stockctl.clients.kafka import Admin, Consumer, Event, Message, Partition, UnknownTopicError
 from stockctl.clients.store import open_store
-from stockctl.errors import StockctlError, UnreachableError
-from stockctl.lake.claims import CutReason
+from stockctl.errors import RefusedError, StockctlError, TimedOutError, UnreachableError
+from stockctl.lake.batch import OpenBatch
+from stockctl.lake.claims import Claim, CutReason, Start
 from stockctl.lake.layout import TABLES, Layout, Table
-from stockctl.lake.partition import Reading
+from stockctl.lake.partition import Delivery, Reading
 from stockctl.lake.probe import Probe
-from stockctl.lake.recovery import Plan, Recovery, Topic, commit_metadata
+from stockctl.lake.recovery import Recovery, Topic, commit_metadata
 from stockctl.lake.rejected import DeadLetters
 from stockctl.lake.upload import Stored, Taken, TopicChangedError, Uploads
 from stockctl.roles import Role
@@ -104,7 +105,7 @@ class LakeWriter:
         self._consumer.subscribe(list(self._tables), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
         try:
             self._loop()
-            self._drain("end" if self._once and not self._role.stop.is_set() else "stop")
+            self._drain()
         finally:
             gc.enable()
             # First of all: the partitions are free for others while the last requests to the store end.
@@ -118,24 +119,24 @@ class LakeWriter:
         frozen_after = self._settings.kafka.session_timeout / 2
         # Millions of records make the collector run all the time and find nothing: the loop makes no cycles.
         gc.disable()
-        polled = logged = time.monotonic()
+        turned = logged = time.monotonic()
         rows = 0
         while not self._role.stop.is_set():
             messages = self._consumer.consume(CHUNK, 0.1)
             now = time.monotonic()
-            if now - polled > frozen_after and self._readings:
-                log.warning("paused for %s: each partition is looked at anew", format_duration(now - polled))
+            if now - turned > frozen_after and self._readings:
+                log.warning("paused for %s: each partition is looked at anew", format_duration(now - turned))
                 self._restart(list(self._readings))
+                turned = time.monotonic()
             else:
                 self._take(messages)
-            polled = time.monotonic()
-            self._reap()
-            self._cut_due(now)
+                turned = now
+            self._settle(now)
             if now - logged >= self._settings.log.every:
                 self._tell((self._rows - rows) / (now - logged))
                 logged, rows = now, self._rows
                 gc.collect()
-            if self._once and self._finished():
+            if self._once and self._assigned and all(reading.at_end and reading.idle for reading in self._readings.values()):
                 return
 
     # Assignment
@@ -148,42 +149,45 @@ class LakeWriter:
         return starts
 
     def _plan(self, partitions: list[Partition]) -> dict[Partition, int]:
-        """Fresh readings for ``partitions``, with the offsets to read them from."""
-        if not partitions:
-            return {}
-        cluster = self._admin.cluster_id()
-        committed = self._consumer.committed(partitions)
+        """Fresh readings for ``partitions``, with the offsets to read them from.
+
+        Waits for the store and the broker, but not for ever: a role that can't begin should say so and leave.
+        """
+        retrying = Retrying(
+            retry=retry_if_exception_type((UnreachableError, TimedOutError, UnknownTopicError)),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
+            stop=stop_after_delay(self._settings.lake.store_wait) | stop_when_event_set(self._role.stop),
+            sleep=sleep_using_event(self._role.stop),
+            reraise=True,
+        )
+        for reading in retrying(lambda: self._look_at(partitions)) if partitions else []:
+            self._readings[reading.partition] = reading
+            if reading.repeat is not None:
+                log.info("repeating the newest claim %s, which may be unfinished", reading.repeat.key)
+        return {partition: self._readings[partition].read_from for partition in partitions}
+
+    def _look_at(self, partitions: list[Partition]) -> list[Reading]:
+        # The topics before their offsets: a topic made anew in between is noticed by its id before the first claim.
+        topics = {name: self._look_at_topic(name) for name in {partition.topic for partition in partitions}}
         offsets = self._admin.offsets(partitions)
-        topics = {}
-        for name in {p.topic for p in partitions}:
-            info = self._admin.topic(name)
-            if info is None:
-                raise StockctlError(f"the topic {name} is gone", hint="`stockctl topics apply` makes it anew")
-            topics[name] = Topic(cluster, info, self._tables[name])
+        committed = self._consumer.committed(partitions)
 
         def planned(partition: Partition) -> Reading:
             topic = topics[partition.topic]
-            plan = self._patiently(
-                lambda: self._recovery.plan(topic, partition.number, offsets[partition], committed[partition])
-            )
-            return Reading(partition, plan, self._layouts[self._tables[partition.topic]])
+            plan = self._recovery.plan(topic, partition.number, offsets[partition], committed[partition])
+            return Reading(partition, plan, self._layouts[self._tables[partition.topic]], self._settings.lake, self._submit)
 
         with ThreadPoolExecutor(8, thread_name_prefix="plan") as pool:
-            for reading in pool.map(planned, partitions):
-                self._readings[reading.partition] = reading
-                if reading.repeat is not None:
-                    log.info("repeating the newest claim %s, which may be unfinished", reading.repeat.key)
-        return {partition: self._readings[partition].read_from for partition in partitions}
+            return list(pool.map(planned, partitions))
 
-    def _patiently(self, call: Callable[[], Plan]) -> Plan:
-        """Wait for the store, but not for ever: a role that can't begin should say so and leave."""
-        retrying = Retrying(
-            retry=retry_if_exception_type(UnreachableError),
-            wait=wait_random_exponential(multiplier=0.2, max=5),
-            stop=stop_after_delay(self._settings.lake.store_wait) | stop_when_event_set(self._role.stop),
-            reraise=True,
-        )
-        return retrying(call)
+    def _look_at_topic(self, name: str) -> Topic:
+        cluster, info = self._admin.cluster_id(), self._admin.topic(name)
+        if info is None:
+            raise UnknownTopicError(f"the topic {name} is gone", hint="`stockctl topics apply` makes it anew")
+        return Topic(cluster, info, self._tables[name])
+
+    def _submit(self, batch: OpenBatch, start: Start, reason: CutReason, repeat: Claim | None) -> Future[Stored | Taken]:
+        return self._jobs.submit(self._uploads.store, batch, start, reason, repeat)
 
     def _revoke(self, partitions: list[Partition]) -> None:
         # Unclaimed records are dropped: the next owner reads them. An upload under way goes on: it can only repeat lines.
@@ -198,126 +202,101 @@ class LakeWriter:
     # Records
 
     def _take(self, messages: Sequence[Message]) -> None:
+        readings = dict(self._readings)
         for partition, run in _runs(messages):
-            reading = self._readings.get(partition)
-            if reading is None or reading.stopped:
-                continue
+            reading = readings.get(partition)
+            if reading is not self._readings.get(partition):
+                continue  # it has been restarted since: what is left here was delivered before
             values = list(map(_value, run))
-            heads = reading.batch.heads(values)
+            heads = None if reading is None or reading.stopped else reading.batch.heads(values)
             # An event's value is its text, which is no row: so nothing needs to be asked of messages that all are rows.
             if heads is None and any(map(_error, run)):
                 self._take_events(run, reading)
-            else:
+            elif reading is not None:
                 self._add(reading, run, values, heads)
 
-    def _take_events(self, messages: list[Message], reading: Reading) -> None:
+    def _take_events(self, messages: list[Message], reading: Reading | None) -> None:
         """Take the records among ``messages``, and handle what is none, in order."""
         for is_event, run in groupby(messages, key=lambda message: message.error() is not None):
             records = list(run)
             if not is_event:
-                self._add(reading, records, list(map(_value, records)), None)
+                if reading is not None and not self._add(reading, records, list(map(_value, records)), None):
+                    return
                 continue
             for message in records:
                 event = self._consumer.event(message, "read the topics")
-                if event is Event.end:
-                    reading.read_to_end = not reading.stopped
-                elif event is Event.out_of_range:
-                    log.warning("%s/%d no longer holds offset %d", *reading.partition, reading.read_from)
-                    self._restart([reading.partition])
-                    return
-                else:
+                if isinstance(event, RefusedError):
+                    raise event
+                if isinstance(event, StockctlError):
                     log.warning("%s", event)
-
-    def _add(self, reading: Reading, records: list[Message], values: list[bytes | None], heads: list[Any] | None) -> None:
-        if reading.stopped:
-            return
-        offsets = list(map(_offset, records))
-        first = reading.first_new(offsets)
-        if first is None:
-            log.warning("%s/%d delivered offset %d out of turn: it is looked at anew", *reading.partition, offsets[0])
-            self._restart([reading.partition])
-            return
-        reading.read_to_end = False
-        limit = self._settings.lake.max_records
-        while first < len(offsets):
-            batch, repeat = reading.batch, reading.repeat
-            if repeat is None and batch.records >= limit:
-                if reading.upload is not None:
-                    self._stop(reading)
+                elif reading is not None and event is Event.out_of_range:
+                    log.warning("%s/%d no longer holds offset %d", *reading.partition, reading.read_from)
+                    reading.overtaken = True
+                    reading.stop()
+                elif reading is not None and not reading.ended():
+                    self._astray(reading, "its end")
                     return
-                self._start_upload(reading, "records")
-                continue
-            refuse = None if repeat is None else frozenset(item.offset for item in repeat.rejected)
-            last = min(len(offsets), first + limit - batch.records) if repeat is None else bisect_left(offsets, repeat.end)
-            if first < last:
-                part = slice(first, last)
-                timestamp = records[last - 1].timestamp()[1]
-                batch.add(offsets[part], values[part], heads and heads[part], timestamp, refuse)
-                reading.took(offsets[last - 1])
-            first = last
-            if repeat is not None and (first < len(offsets) or batch.end >= repeat.end):
-                self._start_upload(reading, repeat.reason)
+
+    def _add(self, reading: Reading, records: list[Message], values: list[bytes | None], heads: list[Any] | None) -> bool:
+        """Whether the reading goes on."""
+        delivery = reading.take(records, list(map(_offset, records)), values, heads)
+        if delivery is Delivery.astray:
+            self._astray(reading, f"offset {records[0].offset()}")
+        elif delivery is Delivery.full and not reading.stopped:
+            self._stop(reading)
+        return delivery is not Delivery.astray
+
+    def _astray(self, reading: Reading, what: str) -> None:
+        log.warning("%s/%d delivered %s out of turn: it is looked at anew", *reading.partition, what)
+        self._restart([reading.partition])
 
     def _stop(self, reading: Reading) -> None:
         self._consumer.pause(reading.partition)
         reading.stop()
 
-    # Cutting
+    # Storing
 
-    def _cut_due(self, now: float) -> None:
-        lake = self._settings.lake
-        held = sum(reading.batch.bytes + reading.uploading for reading in self._readings.values())
-        idle = [r for r in self._readings.values() if r.upload is None and r.repeat is None and r.batch.records]
-        for reading in idle:
-            batch = reading.batch
-            reason: CutReason | None = None
-            if batch.bytes >= lake.max_bytes:
-                reason = "bytes"
-            elif batch.records >= lake.max_records:
-                reason = "records"
-            elif batch.objects >= lake.max_objects:
-                reason = "objects"
-            elif now - batch.opened >= lake.max_age:
-                reason = "age"
+    def _settle(self, now: float) -> None:
+        """Take up what was stored, cut what is due, and hold back what is full."""
+        self._reap()
+        readings, buffer = list(self._readings.values()), self._settings.lake.buffer
+        for reading in readings:
+            reason = reading.due(now, once=self._once)
             if reason is not None:
-                self._start_upload(reading, reason)
-        if held >= lake.buffer:
-            waiting = [reading for reading in idle if reading.upload is None]
-            if waiting:
-                self._start_upload(max(waiting, key=lambda reading: reading.batch.bytes), "buffer")
-        for reading in self._readings.values():
-            full = reading.batch.bytes >= lake.max_bytes or reading.batch.records >= lake.max_records
-            wait = reading.upload is not None and (full or held >= lake.buffer)
-            if wait and not reading.stopped:
+                reading.cut(reason)
+        held = sum(reading.held for reading in readings)
+        waiting = [
+            reading for reading in readings if reading.upload is None and reading.repeat is None and reading.batch.records
+        ]
+        if held >= buffer and waiting:
+            max(waiting, key=lambda reading: reading.batch.bytes).cut("buffer")
+        for reading in readings:
+            if reading.overtaken:
+                if reading.upload is None:
+                    self._restart([reading.partition])
+                continue
+            hold = reading.full or (reading.upload is not None and held >= buffer)
+            if hold and not reading.stopped:
                 self._stop(reading)
-            elif reading.stopped and not wait:
+            elif reading.stopped and not hold:
                 self._consumer.restart(reading.partition, reading.resume_from())
-
-    def _start_upload(self, reading: Reading, reason: CutReason) -> None:
-        batch, repeat = reading.batch, reading.repeat
-        reading.uploading = batch.bytes
-        reading.upload = self._jobs.submit(self._uploads.store, batch, reading.start, reason, repeat)
-        reading.open(repeat.end if repeat is not None else batch.end)
 
     def _reap(self) -> None:
         for reading in list(self._readings.values()):
-            if reading.upload is None or not reading.upload.done():
-                continue
-            upload, reading.upload, reading.uploading = reading.upload, None, 0
             try:
-                outcome = upload.result()
+                outcome = reading.reap()
             except TopicChangedError as error:
                 log.warning("%s", error)
                 self._restart([reading.partition])
                 continue
-            if isinstance(outcome, Taken) and outcome.claim.reason == "lost":
+            if isinstance(outcome, Stored):
+                self._commit(reading, outcome)
+            elif isinstance(outcome, Taken) and outcome.claim.reason == "lost":
                 self._restart([reading.partition])
             elif isinstance(outcome, Taken):
                 log.info("another writer holds %s: repeating it", outcome.claim.key)
                 reading.follow(outcome.claim)
                 self._consumer.restart(reading.partition, reading.read_from)
-            else:
-                self._commit(reading, outcome)
 
     def _commit(self, reading: Reading, stored: Stored) -> None:
         claim = stored.claim
@@ -345,25 +324,19 @@ class LakeWriter:
         # The log holds the truth: should the commit fail, the next start repeats this claim, which changes nothing.
         self._consumer.commit(reading.partition, claim.end, commit_metadata(claim))
 
-    # The end
-
-    def _finished(self) -> bool:
-        """Whether every assigned partition has been read to its end."""
-        return self._assigned and all(r.read_to_end and r.repeat is None for r in self._readings.values())
-
-    def _drain(self, reason: CutReason) -> None:
-        """Store every open batch and wait for the uploads, bounded once a signal asked to leave."""
+    def _drain(self) -> None:
+        """Told to stop: store every open batch and wait for the uploads, as long as there is time."""
         deadline = time.monotonic() + DRAIN_WITHIN
         while True:
             self._reap()
             for reading in self._readings.values():
                 if reading.upload is None and reading.repeat is None and reading.batch.records:
-                    self._start_upload(reading, reason)
-            open_uploads = [r.upload for r in self._readings.values() if r.upload is not None]
-            if not open_uploads:
+                    reading.cut("stop")
+            uploads = sum(reading.upload is not None for reading in self._readings.values())
+            if not uploads:
                 return
-            if self._role.stop.is_set() and time.monotonic() > deadline:
-                log.warning("left %d batches unfinished: the next start repeats or reads them", len(open_uploads))
+            if time.monotonic() > deadline:
+                log.warning("left %d batches unfinished: the next start repeats or reads them", uploads)
                 return
             # Polling keeps the partitions while the uploads run; whatever it delivers is read again by the next start.
             for reading in self._readings.values():

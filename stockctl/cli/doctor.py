@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def rooms() -> list[Callable[[Settings], list[Check]]]:
     """Each room's ``checks``, in the order of the report."""
     from stockctl.checks import disk
-    from stockctl.clients import kafka, store
+    from stockctl.clients import kafka, mongo, store
     from stockctl.feed import probe
     from stockctl.stream import connect, topics
 
@@ -29,6 +29,7 @@ def rooms() -> list[Callable[[Settings], list[Check]]]:
         kafka.checks,
         topics.checks,
         store.checks,
+        mongo.checks,
         connect.checks,
         lambda settings: [disk(settings.state_dir)],
     ]

@@ -10,7 +10,7 @@ from stockctl.errors import UnhealthyError
 
 
 def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
-    """Show topics, lag, lake, feed and local stack at a glance; exit code 10 when one fails.
+    """Show topics, lag, lake, MongoDB, feed and local stack at a glance; exit code 10 when one fails.
 
     Example: stockctl status
     """
@@ -18,10 +18,11 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     from stockctl.feed import probe
     from stockctl.lake import overview as lake
     from stockctl.local import overview as local
+    from stockctl.mongo import overview as mongo
     from stockctl.stream import connect, lag, topics
 
     settings = settings_of(ctx)
-    rooms = (probe.overview, topics.overview, lag.overview, connect.overview, lake.overview, local.overview)
+    rooms = (probe.overview, topics.overview, lag.overview, connect.overview, lake.overview, mongo.overview, local.overview)
     results = run([check for room in rooms for check in room(settings)])
     write_rows(
         ({"part": part, "state": finding.state, "detail": finding.detail, "fix": finding.fix} for part, finding in results),

@@ -41,6 +41,7 @@ def demo(settings: Settings, command: Sequence[str], *, seconds: float, say: sta
 
     try:
         show("metrics", "watch", "--for", format_duration(seconds).replace(" ", ""))
+        show("mongo", "status")
     finally:
         died = [row for row in stack.status(settings) if row.restarts or row.state != "running"]
         wrong += [f"{row.part} is {row.state} after {row.restarts} restarts" for row in died]

@@ -1,4 +1,4 @@
-"""What the local stack is made of: embedded broker, simulator or real feed, ``produce`` and the lake's writer."""
+"""What the local stack is made of: embedded broker and MongoDB, simulator or real feed, ``produce``, the writers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Literal
 
 from stockctl.clients.kafka import Admin
 from stockctl.errors import ConfigError, StockctlError
-from stockctl.local import broker
+from stockctl.local import broker, standin
 from stockctl.local.files import StackFiles
 from stockctl.local.process import tail
 from stockctl.local.supervisor import Part
@@ -40,7 +40,7 @@ class Plan:
 
 def check(settings: Settings, mode: Mode) -> None:
     """ConfigError if something is missing that the stack cannot do without: packages, symbols, the real feed's key."""
-    needed = ("noida_db", "websockets") if mode == "sim" else ("noida_db",)
+    needed = ("noida_db", "secantus", *(["websockets"] if mode == "sim" else []))
     if missing := [name for name in needed if find_spec(name) is None]:
         raise ConfigError(
             f"the local stack needs {' and '.join(missing)}, of the extra `local`", hint="pip install 'stockctl[local]'"
@@ -60,11 +60,15 @@ def plan(settings: Settings, files: StackFiles, mode: Mode, ports: Mapping[str, 
         "kafka.security_protocol": "PLAINTEXT",
         "finnhub.url": settings.finnhub.url if mode == "live" else f"ws://127.0.0.1:{ports['sim']}",
         "lake.url": str(settings.lake.url),
+        "mongo.url": f"mongodb://127.0.0.1:{ports['mongo']}",
         "symbols": settings.symbols,
     }
     if mode == "live" and settings.origin("lake.url").startswith("defaults"):
         shared["lake.url"] = (settings.state_dir.absolute() / "lake-live").as_uri()
     environment = environment_of({**shared, "state_dir": str(files.folder / mode)})
+    for name in ("mongo.username", "mongo.password", "mongo.password_file"):
+        # The stand-in asks for no login.
+        environment.pop(env_name(name), None)
     if mode == "sim":
         # The simulator takes any key: the user's own stays out of it.
         environment.pop(env_name("finnhub.token") + "_FILE", None)
@@ -106,6 +110,22 @@ def parts(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list[Part]
         grace=30.0,
         finish=lambda: drain(plan, files),
     )
+    mongo = Part(
+        "mongo",
+        standin.command(ports["mongo"], home / "mongo"),
+        lambda: standin.ready(settings),
+        address=str(settings.mongo.url),
+        environment=plan.environment,
+    )
+    consume_mongo = part(
+        "consume-mongo",
+        *("consume", "mongo", "--health-port", str(ports["consume-mongo"])),
+        prepare=lambda: broker.forget_members(settings, settings.mongo.group),
+        ready=lambda: _http(ports["consume-mongo"], "/healthz"),
+        after=("broker", "mongo"),
+        address=str(settings.mongo.url),
+    )
+    stores = [broker_part, lake, mongo, consume_mongo]
     produce = part(
         "produce",
         *("produce", "--health-port", str(ports["produce"])),
@@ -114,16 +134,16 @@ def parts(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list[Part]
         address=settings.finnhub.url,
     )
     if plan.mode == "live":
-        return [broker_part, lake, produce]
+        return [*stores, produce]
     sim = part(
         "sim", "sim", "--port", str(ports["sim"]), ready=lambda: _http(ports["sim"], "/counters"), address=settings.finnhub.url
     )
-    return [broker_part, lake, sim, produce]
+    return [*stores, sim, produce]
 
 
 def part_names(mode: Mode) -> list[str]:
     """Names of the parts, each of which has a port."""
-    return ["broker", "consume-s3", "sim", "produce"] if mode == "sim" else ["broker", "consume-s3", "produce"]
+    return ["broker", "consume-s3", "mongo", "consume-mongo", *(["sim"] if mode == "sim" else []), "produce"]
 
 
 def _http(port: int, path: str) -> str | None:

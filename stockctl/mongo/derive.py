@@ -20,6 +20,7 @@ Touched = Mapping[str, Collection[int]]
 """By symbol, the minutes (ms UTC) in which trades have come; none for a symbol whose coverage alone has changed."""
 
 MINUTE_MS = 60_000
+LONGEST_HOLE = 30 * MINUTE_MS
 VOLATILITY_TRADES = 100
 
 _NEVER = f"(^|,)({'|'.join(sorted(NEVER_PRICE_FORMING))})(,|$)"
@@ -61,16 +62,21 @@ def _of(symbol: str, field: str, since: int, until: int) -> Document:
 
 def bars_pipeline(symbol: str, since: int, until: int, policy: str) -> list[Document]:
     """Put the minute bars of ``[since, until)`` in the place of what was there."""
-    counted = counts(policy)
+    counted, last, high_low = {"$eq": ["$c", True]}, {"$eq": ["$l", True]}, {"$eq": ["$h", True]}
     return [
         _of(symbol, "ts_event", since, until),
+        # Each trade is judged once.
+        {
+            "$project": dict.fromkeys(("ts_event", "ts_recv", "price", "volume"), 1)
+            | {"c": counts(policy), "l": _may("l"), "h": _may("h")}
+        },
         {
             "$group": {
                 "_id": {"$dateTrunc": {"date": "$ts_event", "unit": "minute"}},
-                "first": {"$min": _if(_may("l"), _PLACE)},
-                "last": {"$max": _if(_may("l"), _PLACE)},
-                "high": {"$max": _if(_may("h"), "$price")},
-                "low": {"$min": _if(_may("h"), "$price")},
+                "first": {"$min": _if(last, _PLACE)},
+                "last": {"$max": _if(last, _PLACE)},
+                "high": {"$max": _if(high_low, "$price")},
+                "low": {"$min": _if(high_low, "$price")},
                 "volume": {"$sum": _if(counted, "$volume", 0.0)},
                 "paid": {"$sum": _if(counted, {"$multiply": ["$price", "$volume"]}, 0.0)},
                 "trades": {"$sum": _if(counted, 1, 0)},
@@ -98,10 +104,10 @@ def bars_pipeline(symbol: str, since: int, until: int, policy: str) -> list[Docu
 
 
 def runs(minutes: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """The minutes as stretches ``[since, until)`` without a hole."""
+    """The minutes as stretches ``[since, until)``; short holes are covered, for a question costs more than some bars."""
     since = until = 0
     for minute in sorted(minutes):
-        if minute != until:
+        if minute > until + LONGEST_HOLE or not until:
             if until:
                 yield since, until
             since = minute
@@ -147,33 +153,34 @@ def _companies(mongo: Mongo, settings: Settings, day: date, symbols: list[str]) 
     found = {symbol: hours_on(symbol, day, settings.metrics.session) for symbol in symbols}
     covered = {
         (hours, symbol): ms
-        for hours in {hours for hours in found.values() if hours is not None}
+        for hours in {hours for hours in found.values() if hours is not None} | {Hours("all", day, *_midnights(day))}
         for symbol, ms in _covered(mongo, hours.since, hours.until).items()
     }
     for symbol, hours in found.items():
         bars = list(mongo.find(BARS, _of(symbol, "bar", *_midnights(day))["$match"]))
         bars.sort(key=lambda bar: bar["bar"])
         fields: Document = {"symbol": symbol, "policy": settings.metrics.policy}
-        last = _last_trade(mongo, symbol, bars)
+        last = _last_trade(mongo, symbol, bars, settings.metrics.policy)
         if last is not None:
             fields["last"] = last
-        fields["session"] = None
-        if hours is not None:
-            inside = [bar for bar in bars if hours.since <= ms_of(bar["bar"]) < hours.until]
-            fields["session"] = _session(mongo, settings, symbol, hours, inside, covered.get((hours, symbol)))
+        inside = [bar for bar in bars if hours is not None and hours.since <= ms_of(bar["bar"]) < hours.until]
+        if hours is None or not any(bar["trades"] for bar in inside):
+            # Nothing in the session yet: better all that the day has brought than nothing.
+            hours, inside = Hours("all", day, *_midnights(day)), bars
+        fields["session"] = _session(mongo, settings, symbol, hours, inside, covered.get((hours, symbol)))
         mongo.set_fields(COMPANIES, symbol, fields)
 
 
-def _last_trade(mongo: Mongo, symbol: str, bars: list[Document]) -> Document | None:
-    """The newest trade that may set the last price."""
-    closing = next((ms_of(bar["bar"]) for bar in reversed(bars) if bar["close"] is not None), None)
+def _last_trade(mongo: Mongo, symbol: str, bars: list[Document], policy: str) -> Document | None:
+    """The newest trade that counts."""
+    closing = next((ms_of(bar["bar"]) for bar in reversed(bars) if bar["trades"]), None)
     if closing is None:
         return None
     rows = mongo.aggregate(
         TRADES,
         [
             _of(symbol, "ts_event", closing, closing + MINUTE_MS),
-            {"$group": {"_id": None, "last": {"$max": _if(_may("l"), _PLACE | {"source": "$source"})}}},
+            {"$group": {"_id": None, "last": {"$max": _if(counts(policy), _PLACE | {"source": "$source"})}}},
         ],
     )
     last = rows[0].get("last") if rows else None
@@ -203,7 +210,9 @@ def _session(
     if covered is not None:
         ms, until = covered
         figures["rate"] = trades * 1000 / ms if ms else None
-        figures["coverage"] = 100 * ms / (until - hours.since)
+        # Of a whole day nobody can say which hours should have been covered, unless the symbol trades in all of them.
+        if hours.name != "all" or is_around_the_clock(symbol):
+            figures["coverage"] = 100 * ms / (until - hours.since)
     return figures
 
 

@@ -89,6 +89,7 @@ class MongoWriter:
             )
             self._loop()
             self._drain()
+            log.info("%d documents in all; bars and companies took %.1f s", self._rows, self._writing.derived_seconds)
         finally:
             self._consumer.close()
             self._thread.shutdown()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from prometheus_client import Gauge
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_when_event_set, wait_random_exponential
 
 from stockctl.clients.kafka import Partition
@@ -24,6 +25,8 @@ from stockctl.stream.dead_letters import dead_letter
 from stockctl.stream.sender import DeadLetterSender
 
 log = logging.getLogger("stockctl.mongo")
+
+DERIVING = Gauge("stockctl_mongo_derive_seconds", "Time that bars and companies took the last time")
 
 Answer = TypeVar("Answer")
 
@@ -52,6 +55,9 @@ class Writing:
         self._touched: dict[str, set[int]] = {}
         self._ends: dict[Partition, int] = {}
         self._derived = time.monotonic()
+        self._deriving = 0.0
+        self.derived_seconds = 0.0
+        """Time that bars and companies have taken in all."""
         self.finishing = False
         self.gave_up = False
         """Whether a write was left because a signal asked to leave while MongoDB or Kafka was away."""
@@ -61,7 +67,9 @@ class Writing:
     @property
     def due(self) -> bool:
         """Whether it is time to bring bars and companies up to date."""
-        return self.owes and (self.finishing or time.monotonic() - self._derived >= self._settings.mongo.derive_every)
+        # At most a tenth of the time goes there: a backlog is read first.
+        pause = max(self._settings.mongo.derive_every, 9 * self._deriving)
+        return self.owes and (self.finishing or time.monotonic() - self._derived >= pause)
 
     @property
     def owes(self) -> bool:
@@ -115,9 +123,13 @@ class Writing:
         self._ends.update(batch.ends)
 
     def _derive(self) -> bool:
+        started = time.monotonic()
         refresh(self._mongo, self._settings, self._touched)
         self._touched = {}
         self._derived = time.monotonic()
+        self._deriving = self._derived - started
+        self.derived_seconds += self._deriving
+        DERIVING.set(self._deriving)
         return True
 
     def _send(self, refused: list[Refused]) -> bool:

@@ -174,6 +174,7 @@ def _profile_defaults(profile: str, state_dir: Path) -> Layer:
         # The embedded broker keeps its data in memory, so retention bounds its size; the lake keeps what passed through.
         "topics": {"trades": {"partitions": 3, "retention": "30m"}, "feed_events": {"retention": "30m"}},
         "lake": {"url": (state_dir / "lake").absolute().as_uri(), "max_age": "15s"},
+        "mongo": {"retention": "2h", "derive_every": "2s"},
     }
     return _table_layer(table, "defaults of the profile local")
 

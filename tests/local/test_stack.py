@@ -88,7 +88,7 @@ def test_up_and_down_and_up_again_keep_every_trade(stack: Stack) -> None:
     """What was in Kafka at the end is in the lake, and the broker goes on where it was."""
     up = stack.run("local", "up")
     assert "the local stack is up" in up.stderr
-    assert list(stack.status()) == ["supervisor", "broker", "consume-s3", "sim", "produce"]
+    assert list(stack.status()) == ["supervisor", "broker", "consume-s3", "mongo", "consume-mongo", "sim", "produce"]
     stack.wait_for_more()
     stack.run("local", "down")
     first = stack.rows()
@@ -252,4 +252,4 @@ def test_foreground_stops_everything_at_ctrl_c(stack: Stack) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0, log.read_text()
     stopping = [line.rsplit(" ", 1)[1] for line in log.read_text().splitlines() if " stopping " in line]
-    assert stopping == ["produce", "sim", "consume-s3", "broker"]
+    assert stopping == ["produce", "sim", "consume-mongo", "mongo", "consume-s3", "broker"]

@@ -1,0 +1,20 @@
+"""The MongoDB stand-in: secantusdb, which speaks MongoDB's wire protocol. It is GPL software, so only a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from stockctl.clients.mongo import Mongo
+from stockctl.settings import Settings
+
+
+def command(port: int, data: Path) -> list[str]:
+    """The server's command line; its data is kept in ``data``."""
+    return [sys.executable, "-m", "secantus", "--port", str(port), "--storage-path", str(data), "--log-level", "WARNING"]
+
+
+def ready(settings: Settings) -> None:
+    """Raises unless the server answers."""
+    with Mongo(settings, wait=0.5) as mongo:
+        mongo.version()

@@ -15,6 +15,17 @@ from stockctl.settings import Settings, require
 Result = TypeVar("Result")
 
 _UNREACHABLE = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
+# What brokers answer while they start, or change their roles.
+_UNSETTLED = {
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.REQUEST_TIMED_OUT,
+}
 REFUSED = {
     KafkaError._AUTHENTICATION,
     KafkaError._SSL,
@@ -126,7 +137,7 @@ def describe_error(error: KafkaError, settings: Settings, doing: str) -> Stockct
     message = f"cannot {doing}: {where}: {error.str()}"
     if error.code() in REFUSED:
         return RefusedError(message, hint="check kafka.username, STOCKCTL_KAFKA__PASSWORD and the user's rights")
-    if error.code() in _UNREACHABLE:
+    if error.code() in _UNREACHABLE | _UNSETTLED:
         return UnreachableError(
             message, hint="is the broker running? `stockctl local up` starts one; else correct kafka.bootstrap_servers"
         )

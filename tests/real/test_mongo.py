@@ -1,0 +1,55 @@
+"""``consume mongo`` on Apache Kafka: several instances in one group, one of them killed."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from stockctl.clients.kafka import Admin
+from stockctl.settings import Settings, env_name, load
+from tests.conftest import Command, MongoServer, clean_environment, own_names, wait_for
+from tests.mongo.conftest import mongo_names
+from tests.mongo.test_writer import committed, held, produce
+from tests.servers import Kafka
+
+
+@pytest.fixture
+def flags(kafka: Kafka, mongo_server: MongoServer, tmp_path: Path) -> dict[str, str]:
+    """Dotted settings of a test of its own."""
+    return own_names(kafka.servers, tmp_path) | mongo_names(mongo_server, tmp_path) | {"kafka.session_timeout": "6s"}
+
+
+@pytest.fixture
+def topics(flags: dict[str, str]) -> Settings:
+    """The test's own topics, made, and its settings."""
+    settings = load(environ=clean_environment(), flags=flags)
+    admin = Admin(settings)
+    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
+        admin.create_topic(topic.name, topic.partitions, 1, {})
+    return settings
+
+
+def test_two_instances_share_the_partitions_and_one_takes_over(topics: Settings, flags: dict[str, str], tmp_path: Path) -> None:
+    """Each record is one document, while both run, and after one was killed with -9."""
+    command = Command(tmp_path, **{env_name(name): value for name, value in flags.items()})
+    logs = [tmp_path / "one.log", tmp_path / "two.log"]
+    processes = [command.start("consume", "mongo", "--max-records", "50", log=log) for log in logs]
+    try:
+        wait_for(lambda: all("assigned" in log.read_text() for log in logs), "both assignments", 60)
+        ids = produce(topics, 300)
+        wait_for(lambda: committed(topics) == 300, "all commits", 60)
+        ids |= produce(topics, 900, first=300)
+        wait_for(lambda: len(held(topics)) > 300, "more documents", 60)
+        processes[0].kill()
+        processes[0].wait()
+        ids |= produce(topics, 100, first=1200)
+        wait_for(lambda: committed(topics) == 1300, "the other to take over", 90)
+        assert held(topics) == ids
+        processes[1].send_signal(signal.SIGTERM)
+        assert processes[1].wait(10) == 0, logs[1].read_text()
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()

@@ -89,15 +89,19 @@ def apply(
     connect.wait(settings.connect.wait, say=say)
     _check_worker(connect, admin)
     there = connect.config(name)
-    if there == config:
-        change = Change(name, "kept", "as the settings say")
-    else:
+    before = {task.state for task in _status(connect, name)}
+    change = Change(name, "kept", "as the settings say")
+    if there != config:
         _check_config(connect, config)
         _patiently(lambda: connect.put(name, config), settings)
         change = Change(name, "made" if there is None else "changed", f"topics {config['topics']} to {config['database']}")
-    if any(task.state in ("PAUSED", "STOPPED") for task in _status(connect, name)):
+    if before & {"PAUSED", "STOPPED"}:
         connect.resume(name)
-        change = change._replace(done="changed", detail="it was paused, and goes on")
+        change = Change(name, "changed", "it was paused, and goes on")
+    if "FAILED" in before:
+        # A new configuration alone would leave the old failure in the status for a while.
+        _patiently(lambda: connect.restart(name, only_failed=True), settings)
+        change = Change(name, "changed", "restarted, because it had failed")
     _await_running(connect, admin, settings, config, say)
     return [*changes, change]
 

@@ -137,6 +137,14 @@ def test_apply_tells_the_first_cause_of_a_failed_task(connected: Settings, worke
     assert "failed: MongoDB does not answer: Timed out while waiting" in str(failure(connected))
 
 
+@pytest.mark.usefixtures("member")
+def test_apply_restarts_what_had_failed(connected: Settings, worker: Worker) -> None:
+    applied(connected)
+    worker.states, worker.trace, worker.heals = ["FAILED"], TRACE, True
+    assert applied(connected)[0][-1].detail == "restarted, because it had failed"
+    assert applied(connected)[0][-1].done == "kept"
+
+
 def test_a_worker_without_the_class_is_told_how_to_get_it(connected: Settings, worker: Worker) -> None:
     worker.classes = ["org.apache.kafka.connect.file.FileStreamSinkConnector"]
     error = failure(connected)

@@ -20,6 +20,8 @@ class Worker:
         self.state = "RUNNING"
         """State of the connector."""
         self.trace = ""
+        self.heals = False
+        """Whether a restart makes all run."""
         self.classes = [SINK_CLASS]
         self.cluster = ""
         self.errors: dict[str, list[str]] = {}
@@ -69,6 +71,7 @@ class Worker:
             del self.configs[name]
             return 204, None
         if parts[-1] == "restart":
+            self.states = ["RUNNING"] if self.heals else self.states
             return 202, {}
         if parts[-1] == "resume":
             self.state = "RUNNING"

@@ -17,6 +17,7 @@ def mongo_names(server: MongoServer, folder: Path) -> dict[str, str]:
         "mongo.url": server.url,
         "mongo.database": mark,
         "mongo.group": f"mongo-{mark}",
+        "mongo.retention": "7d",
         "mongo.connect_wait": "5s",
         "mongo.max_age": "200ms",
         "mongo.derive_every": "200ms",

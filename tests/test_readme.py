@@ -27,7 +27,7 @@ from typing import NamedTuple
 import pytest
 
 from stockctl.errors import EXIT_CODES
-from tests.conftest import BIN, clean_environment, free_port, listening, wait_for
+from tests.conftest import BIN, NOIDA_DB, clean_environment, free_port, listening, wait_for
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -157,12 +157,12 @@ def _s3(world: World, servers: pytest.FixtureRequest) -> None:
 
 def _kafka(world: World, servers: pytest.FixtureRequest) -> None:
     """The embedded broker for a Kafka cluster."""
-    world.replaced["kafka-1:9092,kafka-2:9092"] = servers.getfixturevalue("broker")
+    world.replaced["kafka-1:9092,kafka-2:9092"] = servers.getfixturevalue("own_broker")
 
 
 def _broker(world: World, servers: pytest.FixtureRequest) -> None:
     """The embedded broker where the settings look for Kafka."""
-    world.environment["STOCKCTL_KAFKA__BOOTSTRAP_SERVERS"] = servers.getfixturevalue("broker")
+    world.environment["STOCKCTL_KAFKA__BOOTSTRAP_SERVERS"] = servers.getfixturevalue("own_broker")
 
 
 def _checkout(world: World, servers: pytest.FixtureRequest) -> None:
@@ -196,6 +196,24 @@ def home(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(
         [BIN / "stockctl", "local", "down"], env=stack.environment, cwd=tmp_path, check=True, capture_output=True, timeout=120
     )
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[str]:
+    """An embedded broker of one document, since its topics have their usual names; its address."""
+    port = free_port()
+    log = tmp_path / "broker.log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [NOIDA_DB, "start", "--only", "kafka", "--kafka-port", str(port), "--data-dir", tmp_path / "broker"],
+            stdout=stream,
+            stderr=stream,
+        )
+    wait_for(lambda: listening(port) or process.poll() is not None, "the embedded broker")
+    assert process.poll() is None, log.read_text()
+    yield f"127.0.0.1:{port}"
+    process.kill()
+    process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +250,7 @@ def bucket(s3_environment: dict[str, str]) -> dict[str, str]:
     return s3_environment
 
 
+@pytest.mark.server
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_examples_run(document: Path, home: Path, request: pytest.FixtureRequest) -> None:

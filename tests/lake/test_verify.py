@@ -16,7 +16,7 @@ from stockctl.lake.batch import OpenBatch, compress, decompress
 from stockctl.lake.claims import Claim, Start
 from stockctl.lake.layout import Layout
 from stockctl.lake.verify import Report, verify
-from stockctl.records import Trade, encode
+from stockctl.records import FeedEvent, Trade, encode
 from stockctl.settings import load
 from tests.conftest import Command
 
@@ -210,3 +210,34 @@ def test_progress_counts_every_object(store: Store) -> None:
     report: Report = verify(store, deep=True, advance=lambda done, total: seen.append((done, total)))
     assert seen == [(number, 6) for number in range(1, 7)]
     assert report.deep
+
+
+def test_a_feed_event_that_came_twice_is_no_damage(store: Store) -> None:
+    """A producer that was killed sends the events that waited on its disk again; coverage is the same twice."""
+    layout = Layout("feed_events", "America/New_York", "none", "gzip")
+    event = FeedEvent("tok-covered-000001", "covered", NOW, NOW + 10_000, "AAPL", "", "tok", NOW + 10_000, "sim")
+    batch = OpenBatch(layout, 1, 0, 0)
+    values: list[bytes | None] = [encode(event), encode(event)]
+    batch.add([0, 1], values, batch.heads(values), NOW)
+    built = batch.build(1)
+    claims.put_start(
+        store,
+        Start(
+            cluster_id="c",
+            topic_id="e",
+            topic="feed-events",
+            table="feed_events",
+            generation=1,
+            partition=0,
+            start=0,
+            reason="first",
+        ),
+    )
+    like = json.loads(store.get(claim_at(store, 0).key))
+    objects = [json.loads(claims.msgspec.json.encode(item.claimed)) for item in built]
+    own = {"table": "feed_events", "topic": "feed-events", "start": 0, "end": 2, "rows": 2, "objects": objects}
+    changed = own | {"layout": json.loads(claims.msgspec.json.encode(layout))}
+    store.put_new(claims.claim_key("feed_events", 1, 0, 0), json.dumps(like | changed).encode())
+    for item in built:
+        store.put_new(item.claimed.key, item.data)
+    assert found(store, deep=True) == set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -172,12 +173,14 @@ class Supervisor:
     def _stop_part(self, life: _Life) -> None:
         name, process = life.part.name, life.process
         if process is not None and process.poll() is None:
+            # Before it is ready a part may not answer the signal yet, and holds nothing that could be lost.
+            expected = {0} if life.state == "running" else {0, -signal.SIGTERM}
             life.state, life.detail = "stopping", ""
             self._write()
             _log.info("stopping %s", name)
             if not end(process.pid, lambda: process.poll() is not None, life.part.grace):
                 self._trouble.append(f"{name} did not leave within {format_duration(life.part.grace)} and was killed")
-            elif process.returncode != 0:
+            elif process.returncode not in expected:
                 self._trouble.append(f"{name} {describe_exit(process.returncode)} when it was stopped")
         life.process, life.state = None, "stopped"
 

@@ -124,3 +124,10 @@ def test_a_closed_terminal_does_not_reach_the_children(supervise: Supervise) -> 
     assert os.getsid(stack.part("a")["pid"]) == stack.part("a")["pid"]
     stack.process.send_signal(signal.SIGINT)
     assert stack.process.wait(30) == 0
+
+
+def test_a_part_that_was_still_starting_may_be_ended_by_sigterm(supervise: Supervise) -> None:
+    """It holds nothing yet, and may not have got as far as to answer the signal."""
+    stack = supervise({"name": "a", "code": "import time; time.sleep(60)"})
+    stack.wait("starting", "a")
+    assert stack.stop() == 0, stack.log.read_text()

@@ -154,3 +154,11 @@ def test_rows_doubled_across_layouts_are_found_by_reading(settings: Settings, st
     lay(settings, [row], start=42, partition_by="bucket")
     assert found(store) == set()
     assert found(store, deep=True) == {"doubled"}
+
+
+def test_parquet_is_mended_by_compacting_anew(settings: Settings, store: Store) -> None:
+    """What is missing or changed comes back from the raw objects once its manifest is gone."""
+    remove_object(store)
+    store.delete([MANIFEST])
+    assert len(list(compact(settings))) == 1
+    assert verify(store, deep=True).findings == []

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from stockctl.clients.kafka import Admin, Consumer, Event, Partition, Producer
 from stockctl.settings import Settings
 from tests.conftest import wait_for
+
+
+@pytest.fixture(autouse=True)
+def no_consumer_left_open() -> Iterator[None]:
+    """Close what a failing test leaves open: librdkafka may hang when the collector destroys a consumer in a group."""
+    yield
+    for left in [one for one in gc.get_objects() if isinstance(one, Consumer)]:
+        with suppress(RuntimeError):  # it is closed
+            left.close()
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ import pytest
 from stockctl.errors import EXIT_CODES
 from tests.conftest import BIN, NOIDA_DB, clean_environment, free_port, listening, wait_for
 
+pytestmark = pytest.mark.server
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = {"console", "sh"}

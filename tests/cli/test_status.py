@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.conftest import Command, free_port
 
 FRAMES = [
@@ -56,6 +58,7 @@ def test_what_cannot_be_reached_is_said_in_its_row_and_the_lake_is_still_shown(c
     assert found["lake trades"]["state"] == "warn"
 
 
+@pytest.mark.server
 def test_a_running_local_stack_shows_each_part(tmp_path: Path) -> None:
     """Broker, simulator, producer and lake writer, and what they do, with nothing configured."""
     alone = Command(tmp_path, XDG_CONFIG_HOME=str(tmp_path / "xdg"))

@@ -16,7 +16,8 @@ from stockctl.clients.store import AbsentError, ExistsError, Store
 from stockctl.errors import StockctlError
 from stockctl.lake.layout import FORMAT, LOG, Layout, claim_key, log_folder, parse_claim
 
-CutReason = Literal["age", "bytes", "records", "objects", "buffer", "retention", "stop", "end", "lost"]
+CutReason = Literal["age", "bytes", "records", "objects", "buffer", "retention", "stop", "end", "lost", "closed"]
+StartReason = Literal["first", "new topic", "log cut short"]
 
 
 class ClaimedObject(msgspec.Struct, frozen=True):
@@ -50,8 +51,38 @@ class Rejected(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one partition's log begins, and the topic that its offsets count in."""
+
+    format: int = FORMAT
+    cluster_id: str
+    topic_id: str
+    topic: str
+    table: str
+    generation: int
+    partition: int
+    start: int
+    reason: StartReason
+    blind: bool = False
+    """Whether retention had passed the place where the log was cut: it may have taken records that no writer ever saw."""
+
+    @property
+    def key(self) -> str:
+        """The start's key."""
+        return f"{log_folder(self.table, self.generation, self.partition)}/start.json"
+
+    def __str__(self) -> str:
+        unseen = "; retention may have taken records from before it, which no writer ever saw" if self.blind else ""
+        place = f"in generation g{self.generation} at offset {self.start}"
+        return f"{self.reason}: {self.topic}/{self.partition} goes on {place}{unseen}"
+
+
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """One batch ``[start, end)`` of one partition. ``gaps`` counts offsets that hold no record (transaction markers)."""
+    """One batch ``[start, end)`` of one partition. ``gaps`` counts offsets that hold no record (transaction markers).
+
+    Two kinds hold no records: a ``lost`` one, and a ``closed`` one, which ends its generation and ``opens`` the next: whether a
+    generation goes on, and where the next begins, is agreed on by the same put-if-absent as everything else.
+    """
 
     format: int = FORMAT
     nonce: str
@@ -72,6 +103,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     gaps: int
     rejected: list[Rejected] = []
     objects: list[ClaimedObject] = []
+    opens: Start | None = None
 
     @property
     def key(self) -> str:
@@ -82,25 +114,6 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     def first_record(self) -> int:
         """Offset of the batch's first record; ``start`` where it holds none."""
         return min([item.first_offset for item in self.objects] + [item.offset for item in self.rejected], default=self.start)
-
-
-class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one partition's log begins, and the topic that its offsets count in."""
-
-    format: int = FORMAT
-    cluster_id: str
-    topic_id: str
-    topic: str
-    table: str
-    generation: int
-    partition: int
-    start: int
-    reason: Literal["first", "new topic", "log cut short"]
-
-    @property
-    def key(self) -> str:
-        """The start's key."""
-        return f"{log_folder(self.table, self.generation, self.partition)}/start.json"
 
 
 _encode = msgspec.json.Encoder().encode
@@ -158,15 +171,26 @@ def newest_claim(store: Store, start: Start, after: str | None = None) -> Claim 
         return newest_claim(store, start)  # the hint is of another lake
 
 
+def claim_keys(store: Store, start: Start) -> list[str]:
+    """Keys of all claims of the partition's generation, in order."""
+    return [
+        item.key for item in store.objects(log_folder(start.table, start.generation, start.partition)) if parse_claim(item.key)
+    ]
+
+
+def start_of(store: Store, table: str, generation: int, partition: int) -> Start | None:
+    """The start of one generation of the partition; None if there is none."""
+    try:
+        return _decode_start(store.get(f"{log_folder(table, generation, partition)}/start.json"))
+    except AbsentError:
+        return None
+
+
 def newest_start(store: Store, table: str, partition: int) -> Start | None:
     """The start of the partition's newest generation; None if the lake has never seen it."""
     generations = sorted((int(name[1:]) for name in store.folders(f"{LOG}/{table}") if name[1:].isdigit()), reverse=True)
-    for generation in generations:
-        try:
-            return _decode_start(store.get(f"{log_folder(table, generation, partition)}/start.json"))
-        except AbsentError:
-            continue
-    return None
+    found = (start_of(store, table, generation, partition) for generation in generations)
+    return next((start for start in found if start is not None), None)
 
 
 def put_start(store: Store, start: Start) -> Start:

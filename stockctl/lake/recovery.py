@@ -1,27 +1,28 @@
 """Where a writer goes on in a partition: what the claim log says, held against what the topic still holds.
 
 Only the newest claim of a partition can be unfinished, because a claim is only ever made by a writer that has put every object
-of the one before it. So the newest claim alone is looked at, and repeated unless the committed offset's metadata names it.
+of the one before it. So the newest claim alone is looked at, and repeated unless the committed offset's metadata names it. A
+generation ends by a claim too, so that no writer goes on in it while another has opened the next.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
 
-from stockctl.clients.kafka import Committed, Message, Offsets, Partition, TopicInfo
+from stockctl.clients.kafka import Committed, Offsets, TopicInfo
 from stockctl.clients.store import AbsentError, Store
 from stockctl.errors import StockctlError
 from stockctl.lake import claims
-from stockctl.lake.batch import OpenBatch, decompress
-from stockctl.lake.claims import Claim, Start
+from stockctl.lake.claims import Claim, CutReason, Start, StartReason
 from stockctl.lake.floor import is_below, read_floor
-from stockctl.lake.layout import Layout, log_folder, parse_claim
+from stockctl.lake.layout import Layout, Table
+from stockctl.lake.parting import Parting, parting
 from stockctl.lake.probe import Probe
 
 log = logging.getLogger("stockctl.lake")
@@ -40,12 +41,12 @@ class Plan(NamedTuple):
     before: int | None
 
 
-class Topic(NamedTuple):
-    """The topic as it is now."""
+class Seen(NamedTuple):
+    """What the broker says of a partition: cluster id, topic, offsets, asked for in this order."""
 
     cluster_id: str
-    info: TopicInfo
-    table: str
+    topic: TopicInfo
+    offsets: Offsets
 
 
 def commit_metadata(claim: Claim) -> str:
@@ -72,69 +73,57 @@ class Recovery:
     def __init__(self, store: Store, probe: Probe, *, writer: str, accept_loss: bool) -> None:
         self._store, self._probe, self._writer, self._accept_loss = store, probe, writer, accept_loss
 
-    def plan(self, topic: Topic, number: int, offsets: Offsets, committed: Committed) -> Plan:
-        """Where to go on in partition ``number``. StockctlError when records are lost, or the cluster is another one."""
-        start = claims.newest_start(self._store, topic.table, number)
+    def plan(self, table: Table, number: int, ask: Callable[[], Seen], committed: Committed) -> Plan:
+        """Where to go on in partition ``number``. StockctlError when records are lost, or the cluster is another one.
+
+        ``ask`` asks the broker; ``committed`` may be a little old.
+        """
+        start = claims.newest_start(self._store, table, number)
         if start is None:
-            start = self._open(topic, number, 1, offsets.start, "first")
-        if start.cluster_id != topic.cluster_id:
+            start = claims.put_start(self._store, _start(table, number, 1, ask(), "first"))
+        newest = claims.newest_claim(self._store, start, hinted_claim(committed))
+        while True:
+            if newest is not None and newest.opens is not None:
+                start = claims.put_start(self._store, newest.opens)
+                newest = claims.newest_claim(self._store, start)
+                continue
+            # Only now: an earlier answer may be older than what other writers knew when they made these claims.
+            seen = ask()
+            self._check_cluster(start, seen)
+            offsets = seen.offsets
+            if (opens := self._next_generation(start, newest, seen)) is not None:
+                self._leave(newest)
+                log.warning("%s", opens)
+                newest = self._put_empty(start, newest, "closed", opens=opens)
+                continue
+            repeat = newest if newest is not None and newest.last is not None and not _names(committed, newest) else None
+            if repeat is not None and offsets.start > repeat.first_record:
+                # Kafka has begun to forget the newest claim's records. If all its objects stand, nothing is left to repeat.
+                self._leave(repeat)
+                repeat = None
+            position = newest.end if newest is not None else start.start
+            if repeat is None and offsets.start > position:
+                newest = self._lose(start, newest, position, offsets.start)
+                continue
+            last = newest.last if newest is not None and repeat is None else None
+            before = last.offset if last is not None and last.offset >= offsets.start else None
+            return Plan(start, position, repeat, before)
+
+    def _check_cluster(self, start: Start, seen: Seen) -> None:
+        if start.cluster_id != seen.cluster_id:
             raise StockctlError(
-                f"the lake at {self._store.url} is of the Kafka cluster {start.cluster_id}, and this is {topic.cluster_id}",
+                f"the lake at {self._store.url} is of the Kafka cluster {start.cluster_id}, and this is {seen.cluster_id}",
                 hint="correct kafka.bootstrap_servers, or use another lake.url: offsets of two clusters can't be told apart",
             )
-        newest = self._newest(start, committed)
-        ids_differ = start.topic_id and topic.info.topic_id and start.topic_id != topic.info.topic_id
-        if ids_differ or start.topic != topic.info.name:
-            self._leave(newest)
-            log.warning(
-                "the topic %s was made anew: partition %d goes on in generation g%d", start.topic, number, start.generation + 1
-            )
-            start = self._open(topic, number, start.generation + 1, offsets.start, "new topic")
-            newest = claims.newest_claim(self._store, start)
-        partition = Partition(start.topic, number)
-        if (parted := self._parted(partition, start, newest, offsets)) is not None:
-            self._leave(newest)
-            log.warning(
-                "the log of %s/%d was cut short and differs from offset %d on: it goes on in generation g%d",
-                start.topic,
-                number,
-                parted,
-                start.generation + 1,
-            )
-            start = self._open(topic, number, start.generation + 1, parted, "log cut short")
-            newest = claims.newest_claim(self._store, start)
-        return self._position(start, newest, offsets, committed)
 
-    def _newest(self, start: Start, committed: Committed) -> Claim | None:
-        return claims.newest_claim(self._store, start, hinted_claim(committed))
-
-    def _open(self, topic: Topic, number: int, generation: int, at: int, reason: str) -> Start:
-        start = Start(
-            cluster_id=topic.cluster_id,
-            topic_id=topic.info.topic_id,
-            topic=topic.info.name,
-            table=topic.table,
-            generation=generation,
-            partition=number,
-            start=at,
-            reason=reason,  # type: ignore[arg-type]  # one of the literals, by the callers above
-        )
-        return claims.put_start(self._store, start)
-
-    def _position(self, start: Start, newest: Claim | None, offsets: Offsets, committed: Committed) -> Plan:
-        repeat = newest
-        if newest is not None and (newest.reason == "lost" or _names(committed, newest)):
-            repeat = None
-        if repeat is not None and offsets.start > repeat.first_record:
-            # Kafka has begun to forget the newest claim's records. If all its objects stand, nothing is left to repeat.
-            self._leave(repeat)
-            repeat = None
-        position = newest.end if newest is not None else start.start
-        if repeat is None and offsets.start > position:
-            return self._position(start, self._lose(start, position, offsets.start), offsets, committed)
-        last = newest.last if newest is not None and repeat is None else None
-        before = last.offset if last is not None and last.offset >= offsets.start else None
-        return Plan(start, position, repeat, before)
+    def _next_generation(self, start: Start, newest: Claim | None, seen: Seen) -> Start | None:
+        """The next generation, if the topic is another one than that of ``start``, or its log was cut short."""
+        table, number, generation, topic = start.table, start.partition, start.generation + 1, seen.topic
+        ids_differ = start.topic_id and topic.topic_id and start.topic_id != topic.topic_id
+        if ids_differ or start.topic != topic.name:
+            return _start(table, number, generation, seen, "new topic")
+        found = parting(self._store, self._probe, start, newest, seen.offsets)
+        return None if found is None else _start(table, number, generation, seen, "log cut short", found)
 
     def _leave(self, claim: Claim | None) -> None:
         """Go on behind ``claim``, whose records the topic no longer holds: fine if its objects all stand, else a loss."""
@@ -162,7 +151,7 @@ class Recovery:
                 missing.append(item.key)
         return missing
 
-    def _lose(self, start: Start, since: int, until: int) -> Claim:
+    def _lose(self, start: Start, newest: Claim | None, since: int, until: int) -> Claim:
         """Claim ``[since, until)`` as lost: none of its rows will ever be in the lake. The claim that then stands there."""
         if not self._accept_loss:
             raise StockctlError(
@@ -171,7 +160,15 @@ class Recovery:
                 hint="--accept-loss goes on behind them; `stockctl lake verify` will tell of it for ever",
             )
         log.warning("lost: offsets %d to %d of %s/%d", since, until, start.topic, start.partition)
-        lost = Claim(
+        return self._put_empty(start, newest, "lost", until=until)
+
+    def _put_empty(
+        self, start: Start, newest: Claim | None, reason: CutReason, *, until: int | None = None, opens: Start | None = None
+    ) -> Claim:
+        """Put a claim without records behind ``newest``, up to ``until``. The claim that then stands there, ours or not."""
+        at = start.start if newest is None else newest.end
+        end = at if until is None else until
+        claim = Claim(
             nonce=secrets.token_hex(8),
             writer=self._writer,
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -181,77 +178,27 @@ class Recovery:
             table=start.table,
             generation=start.generation,
             partition=start.partition,
-            start=since,
-            end=until,
-            reason="lost",
+            start=at,
+            end=end,
+            reason=reason,
             layout=Layout("trades", "UTC", "none", "gzip"),
             last=None,
             rows=0,
-            gaps=until - since,
+            gaps=end - at,
+            opens=opens,
         )
-        return claims.put_claim(self._store, lost)
-
-    # Has the log been cut short?
-
-    def _parted(self, partition: Partition, start: Start, newest: Claim | None, offsets: Offsets) -> int | None:
-        """The offset from which the topic's records are not the claimed ones; None when they are the same."""
-        if newest is None:
-            return offsets.start if offsets.end < start.start else None
-        if offsets.end >= newest.end and self._same(partition, newest, offsets):
-            return None
-        folder = log_folder(start.table, start.generation, start.partition)
-        keys = [item.key for item in self._store.objects(folder) if parse_claim(item.key)]
-        following = newest
-        for key in reversed(keys[:-1]):
-            claim = claims.read_claim(self._store, key)
-            if claim.end <= offsets.end and self._same(partition, claim, offsets):
-                break
-            following = claim
-        return self._first_difference(partition, following, offsets)
-
-    def _same(self, partition: Partition, claim: Claim, offsets: Offsets) -> bool:
-        """Whether the topic holds the claim's last record; also when it can't be known, because retention took it."""
-        if claim.last is None or claim.last.offset < offsets.start:
-            return True
-        found = self._probe.first(partition, claim.last.offset)
-        return found is not None and found.offset() == claim.last.offset and _sha256(found) == claim.last.sha256
-
-    def _first_difference(self, partition: Partition, claim: Claim, offsets: Offsets) -> int:
-        """The first offset of ``claim`` at which the topic holds another record than the lake does."""
-        lines: dict[str, list[bytes]] = {}
-        for item in claim.objects:
-            try:
-                lines[item.key] = decompress(self._store.get(item.key), item.key).splitlines()[::-1]
-            except AbsentError:
-                continue
-        refused = {item.offset for item in claim.rejected}
-        # Of these, retention took the first records, nobody knows how many: the first record that it left tells.
-        torn = {item.key for item in claim.objects if item.first_offset < offsets.start}
-        expected = max(claim.start, offsets.start)
-        for message in self._probe.records(partition, expected, min(claim.end, offsets.end)):
-            if message.offset() not in refused and not _stands(message, claim, lines, torn):
-                return int(message.offset())
-            expected = message.offset() + 1
-        return min(expected, offsets.end)
+        return claims.put_claim(self._store, claim)
 
 
-def _stands(message: Message, claim: Claim, lines: dict[str, list[bytes]], torn: set[str]) -> bool:
-    """Whether the record is the next line of the object it belongs to; ``lines`` are reversed and shrink."""
-    batch = OpenBatch(claim.layout, claim.generation, claim.partition, claim.start)
-    batch.add([message.offset()], [message.value()], None, 0)
-    built = batch.build(0)
-    if not built:
-        return False
-    key = built[0].claimed.key
-    if key not in lines:
-        return any(item.key == key for item in claim.objects)
-    left = lines[key]
-    if key in torn:
-        torn.remove(key)
-        while left and left[-1] != message.value():
-            left.pop()
-    return bool(left) and left.pop() == message.value()
-
-
-def _sha256(message: Message) -> str:
-    return hashlib.sha256(message.value() or b"").hexdigest()
+def _start(table: str, number: int, generation: int, seen: Seen, reason: StartReason, cut: Parting | None = None) -> Start:
+    return Start(
+        cluster_id=seen.cluster_id,
+        topic_id=seen.topic.topic_id,
+        topic=seen.topic.name,
+        table=table,
+        generation=generation,
+        partition=number,
+        start=seen.offsets.start if cut is None else cut.at,
+        reason=reason,
+        blind=cut is not None and cut.blind,
+    )

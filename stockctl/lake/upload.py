@@ -50,11 +50,16 @@ class DifferentRecordsError(StockctlError):
 
 
 class Uploads:
-    """Stores batches. What fails for a while is tried again until ``abandon`` is set; ``trouble`` tells of it meanwhile."""
+    """Stores batches. What fails for a while is tried again until ``abandon`` is set; ``trouble`` tells of it meanwhile.
 
-    def __init__(self, store: Store, settings: Settings, admin: Admin, dead_letters: DeadLetters, *, writer: str) -> None:
+    The first try again comes within ``pause`` seconds, each later one within twice the time of the one before.
+    """
+
+    def __init__(
+        self, store: Store, settings: Settings, admin: Admin, dead_letters: DeadLetters, *, writer: str, pause: float = 0.2
+    ) -> None:
         self._store, self._settings, self._admin, self._dead_letters = store, settings, admin, dead_letters
-        self._writer = writer
+        self._writer, self._pause = writer, pause
         self._puts = ThreadPoolExecutor(settings.lake.uploads, thread_name_prefix="put")
         self._source: str | None = None
         self.abandon = threading.Event()
@@ -147,7 +152,7 @@ class Uploads:
     def _retrying(self, call: Callable[[], Result]) -> Result:
         retrying = Retrying(
             retry=retry_if_exception(_passes),
-            wait=wait_random_exponential(multiplier=0.2, max=15),
+            wait=wait_random_exponential(multiplier=self._pause, max=15),
             stop=stop_when_event_set(self.abandon),
             sleep=sleep_using_event(self.abandon),
             before_sleep=self._tell,

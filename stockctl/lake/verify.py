@@ -174,9 +174,7 @@ def _check_chain(log: _Log, report: Report) -> None:
     """Each claim must begin where the one before it ends, and its counts must add up."""
     start = log.start
     if start.generation > 1:
-        report.findings.append(
-            Finding("cut short", start.key, f"{start.reason}: the partition goes on at offset {start.start} of {start.topic}")
-        )
+        report.findings.append(Finding("cut short", start.key, str(start)))
     expected = start.start
     for claim in log.claims:
         if claim.start > expected:

@@ -28,7 +28,7 @@ from stockctl.lake.claims import Claim, CutReason, Start
 from stockctl.lake.layout import TABLES, Layout, Table
 from stockctl.lake.partition import Delivery, Reading
 from stockctl.lake.probe import Probe
-from stockctl.lake.recovery import Recovery, Topic, commit_metadata
+from stockctl.lake.recovery import Recovery, Seen, commit_metadata
 from stockctl.lake.rejected import DeadLetters
 from stockctl.lake.upload import Stored, Taken, TopicChangedError, Uploads
 from stockctl.roles import Role
@@ -167,24 +167,21 @@ class LakeWriter:
         return {partition: self._readings[partition].read_from for partition in partitions}
 
     def _look_at(self, partitions: list[Partition]) -> list[Reading]:
-        # The topics before their offsets: a topic made anew in between is noticed by its id before the first claim.
-        topics = {name: self._look_at_topic(name) for name in {partition.topic for partition in partitions}}
-        offsets = self._admin.offsets(partitions)
         committed = self._consumer.committed(partitions)
 
         def planned(partition: Partition) -> Reading:
-            topic = topics[partition.topic]
-            plan = self._recovery.plan(topic, partition.number, offsets[partition], committed[partition])
-            return Reading(partition, plan, self._layouts[self._tables[partition.topic]], self._settings.lake, self._submit)
+            table = self._tables[partition.topic]
+            plan = self._recovery.plan(table, partition.number, lambda: self._ask(partition), committed[partition])
+            return Reading(partition, plan, self._layouts[table], self._settings.lake, self._submit)
 
         with ThreadPoolExecutor(8, thread_name_prefix="plan") as pool:
             return list(pool.map(planned, partitions))
 
-    def _look_at_topic(self, name: str) -> Topic:
-        cluster, info = self._admin.cluster_id(), self._admin.topic(name)
-        if info is None:
-            raise UnknownTopicError(f"the topic {name} is gone", hint="`stockctl topics apply` makes it anew")
-        return Topic(cluster, info, self._tables[name])
+    def _ask(self, partition: Partition) -> Seen:
+        cluster, topic = self._admin.cluster_id(), self._admin.topic(partition.topic)
+        if topic is None:
+            raise UnknownTopicError(f"the topic {partition.topic} is gone", hint="`stockctl topics apply` makes it anew")
+        return Seen(cluster, topic, self._admin.offsets([partition])[partition])
 
     def _submit(self, batch: OpenBatch, start: Start, reason: CutReason, repeat: Claim | None) -> Future[Stored | Taken]:
         return self._jobs.submit(self._uploads.store, batch, start, reason, repeat)
@@ -291,9 +288,9 @@ class LakeWriter:
                 continue
             if isinstance(outcome, Stored):
                 self._commit(reading, outcome)
-            elif isinstance(outcome, Taken) and outcome.claim.reason == "lost":
-                self._restart([reading.partition])
-            elif isinstance(outcome, Taken):
+            elif outcome is not None and outcome.claim.last is None:
+                self._restart([reading.partition])  # lost, or closed: there is nothing to repeat
+            elif outcome is not None:
                 log.info("another writer holds %s: repeating it", outcome.claim.key)
                 reading.follow(outcome.claim)
                 self._consumer.restart(reading.partition, reading.read_from)

@@ -11,7 +11,9 @@ import pytest
 
 from tests.conftest import clean_environment
 
-# A library's call that neither ends nor looks at signals, as librdkafka's may while no broker answers.
+# A library's call that neither ends nor looks at signals, as librdkafka's may while no broker answers: in a loop, because a
+# signal cuts C's sleep short.
+STUCK = "while True: ctypes.CDLL(None).sleep(60)"
 DEEP = """
 import ctypes
 from stockctl.roles import running
@@ -51,7 +53,7 @@ def test_a_signal_asks_the_role_to_stop(number: int) -> None:
 
 
 def test_a_role_deep_in_a_library_is_left_with_exit_6_when_its_time_is_up() -> None:
-    process = started("ctypes.CDLL(None).sleep(60)", 1)
+    process = started(STUCK, 1)
     began = time.monotonic()
     process.terminate()
     assert process.wait(10) == 6
@@ -60,7 +62,7 @@ def test_a_role_deep_in_a_library_is_left_with_exit_6_when_its_time_is_up() -> N
 
 
 def test_a_second_ctrl_c_leaves_at_once() -> None:
-    process = started("role.stop.wait(); ctypes.CDLL(None).sleep(60)", None)
+    process = started(f"role.stop.wait()\n    {STUCK}", None)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)  # two signals at the same moment may arrive as one
     process.send_signal(signal.SIGINT)

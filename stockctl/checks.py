@@ -2,6 +2,7 @@
 
 A room's ``checks(settings)`` answers with what ``stockctl doctor`` asks of it, its ``overview(settings)`` with its rows of
 ``stockctl status``. A probe that raises one of our errors has failed: the error's words are the cause, its hint the fix.
+Whatever else it raises is a defect, which fails its own check and hides no other.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Result(NamedTuple):
 def run(checks: Sequence[Check], *, timeout: float = 30.0) -> list[Result]:
     """Run ``checks`` side by side; each one's result, in their order, after at most ``timeout`` seconds.
 
-    A probe that has not answered by then has failed. What a probe raises beside StockctlError is raised here.
+    A probe that has not answered by then, or that raises an error, has failed.
     """
     deadline = time.monotonic() + timeout
     answers = [(check, _start(check)) for check in checks]
@@ -82,6 +83,8 @@ def _answer(future: Future[Finding], deadline: float, timeout: float) -> Finding
         return Finding(str(error), "fail", error.hint)
     except TimeoutError:
         return Finding(f"no answer within {format_duration(timeout)}", "fail", "check the network between here and there")
+    except Exception as error:  # noqa: BLE001 - a defect of one check must not hide what the others found
+        return Finding(f"unexpected {type(error).__name__}: {error}", "fail", "report it: this is a defect of stockctl")
 
 
 def disk(folder: Path) -> Check:

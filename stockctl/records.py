@@ -76,5 +76,8 @@ def connection_token() -> str:
     return "".join(secrets.choice(alphabet) for _ in range(6))
 
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What msgspec raises for what is no JSON, or not of the type; broken UTF-8 and deep nesting have errors of their own."""
+
 encode = msgspec.json.Encoder().encode
 """A record as one line of JSON, without its newline."""

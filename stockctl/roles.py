@@ -1,4 +1,4 @@
-"""Long-running roles: leaving cleanly on a signal, readable logs, a health port."""
+"""Long-running roles: leaving cleanly on a signal, trying again what fails for a while, readable logs, a health port."""
 
 from __future__ import annotations
 
@@ -15,6 +15,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_delay,
+    stop_any,
+    stop_never,
+    stop_when_event_set,
+    wait_random_exponential,
+)
+from tenacity.nap import sleep_using_event
 
 from stockctl.errors import StockctlError, TimedOutError
 from stockctl.settings import Settings
@@ -75,6 +87,30 @@ class Role:
             if leave_within is not None and deadline is None:
                 deadline = time.monotonic() + leave_within
             self.stop.set()
+
+
+def patient(
+    stop: threading.Event,
+    passes: Callable[[BaseException], bool],
+    *,
+    within: float | None = None,
+    first: float = 0.2,
+    longest: float = 5.0,
+    tell: Callable[[RetryCallState], None] | None = None,
+) -> Retrying:
+    """Calls again what fails with an error that ``passes``; raises it once ``stop`` is set or ``within`` seconds are over.
+
+    The first pause is at most ``first`` seconds, each later one at most twice the one before and never above ``longest``, at
+    random below that, so that many do not come back at once. ``tell`` is called before each pause.
+    """
+    return Retrying(
+        retry=retry_if_exception(passes),
+        wait=wait_random_exponential(multiplier=first, max=longest),
+        stop=stop_any(stop_never if within is None else stop_after_delay(within), stop_when_event_set(stop)),
+        sleep=sleep_using_event(stop),
+        before_sleep=tell,
+        reraise=True,
+    )
 
 
 @contextmanager

@@ -44,11 +44,21 @@ def test_a_probe_that_hangs_fails_and_keeps_nobody_waiting() -> None:
     assert quick.detail == "here"
 
 
-def test_a_defect_of_a_probe_is_no_finding() -> None:
+def test_a_defect_of_a_probe_fails_its_own_check_alone() -> None:
     def probe() -> Finding:
         raise KeyError("defect")
 
-    with pytest.raises(KeyError):
+    [(_, defect), (_, other)] = run([Check("a", probe), Check("b", lambda: Finding("here"))])
+    assert (defect.state, defect.detail) == ("fail", "unexpected KeyError: 'defect'")
+    assert defect.fix
+    assert other == Finding("here")
+
+
+def test_an_interruption_is_no_finding() -> None:
+    def probe() -> Finding:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
         run([Check("a", probe)])
 
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from stockctl.settings.layers import env_name
-from stockctl.settings.model import Duration, Settings, Size
+from stockctl.settings.model import Settings
+from stockctl.settings.values import Duration, Size
 from stockctl.units import format_duration
 
 HEAD = """\
@@ -33,7 +34,7 @@ A value comes from the strongest place that has one:
 and a secret in `stockctl.toml` is refused. The profile is `local` unless `--profile` or `STOCKCTL_PROFILE` names another.
 
 Durations are written as `90s`, `5m`, `1h30m`, `7d` or a number of seconds; sizes as `64MB`, `2GiB` or a number of bytes; lists
-in the environment with commas.
+in the environment with commas. A path may begin with `~`, the home folder.
 """
 
 

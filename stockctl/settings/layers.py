@@ -10,6 +10,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -18,6 +19,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from stockctl.errors import ConfigError
 from stockctl.settings.model import Settings
+from stockctl.settings.values import at_home
 
 ENV_PREFIX = "STOCKCTL_"
 CONTROL_NAMES = frozenset({"STOCKCTL_CONFIG", "STOCKCTL_PROFILE", "STOCKCTL_DEBUG"})
@@ -211,11 +213,13 @@ def load(
         layers += [Layer(f"{path} (absent)", {}, {}) for path in config_candidates()]
 
     state_dir = next((layer.values["state_dir"] for layer in layers if "state_dir" in layer.values), None)
-    state_dir = (
-        Path(str(state_dir)).expanduser()
-        if state_dir
-        else Settings.model_fields["state_dir"].get_default(call_default_factory=True)
-    )
+    if state_dir:
+        state_dir = Path(str(state_dir))
+        # What is wrong with it is told with all other values.
+        with suppress(ValueError):
+            state_dir = at_home(state_dir)
+    else:
+        state_dir = Settings.model_fields["state_dir"].get_default(call_default_factory=True)
     if stack and profile == DEFAULT_PROFILE and (path := local_stack_file(state_dir)).is_file():
         layers.append(_table_layer(_read_toml(path), f"local stack {path}"))
     layers.append(_profile_defaults(profile, state_dir))

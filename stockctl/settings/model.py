@@ -2,74 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import Field, PrivateAttr, SecretStr
 
 from stockctl.records import Source
 from stockctl.sessions import EXCHANGE_TIMEZONE
-from stockctl.units import parse_duration, parse_size
-
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-"""Seconds; written as ``90s``, ``5m`` or a number of seconds."""
-Size = Annotated[int, BeforeValidator(parse_size)]
-"""Bytes; written as ``64MB``, ``2GiB`` or a number of bytes."""
+from stockctl.settings.values import Address, Duration, HomePath, MongoAddress, NameList, Section, Size, Sources, Zone
 
 
-def _split(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-NameList = Annotated[list[str], BeforeValidator(_split)]
-"""Several names; in the environment joined by commas."""
-
-
-def _known_zone(value: str) -> str:
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError(f"{value!r} is no time zone: write a name such as America/New_York or UTC") from None
-    return value
-
-
-Zone = Annotated[str, AfterValidator(_known_zone)]
-"""Name of a time zone."""
-
-
-def _free_of_secrets(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.query or "@" in parts.netloc:
-        # An address is printed in errors and logs, so nothing secret may hide in it. The value itself is not told here either.
-        raise ValueError("an address holds no key, user or query: secrets have settings of their own")
-    return value
-
-
-Address = Annotated[str, AfterValidator(_free_of_secrets)]
-"""A URL without anything secret in it."""
-
-
-def _mongo_address(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("mongodb", "mongodb+srv"):
-        raise ValueError("it begins with mongodb:// or mongodb+srv://")
-    if "@" in parts.netloc or "password" in parts.query.lower() or "authmechanismproperties" in parts.query.lower():
-        raise ValueError("an address holds no user and no password: mongo.username and mongo.password do")
-    return value
-
-
-MongoAddress = Annotated[str, AfterValidator(_mongo_address)]
-"""A connection string without user and password; options such as ``?tls=true`` may stand in it."""
-
-
-class Section(BaseModel):
-    """A group of settings; an unknown name in it is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+def _is_finnhubs(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host == "finnhub.io" or host.endswith(".finnhub.io")
 
 
 class FinnhubSettings(Section):
@@ -80,8 +26,15 @@ class FinnhubSettings(Section):
     token: SecretStr | None = Field(None, description="API key")
     silence_timeout: Duration = Field(150.0, gt=0, description="reconnect after this long without any frame, pings included")
     connect_timeout: Duration = Field(10.0, gt=0, description="give up one connection attempt after this long")
-    backoff_max: Duration = Field(60.0, gt=0, description="longest pause between two connection attempts")
+    backoff_max: Duration = Field(
+        60.0, gt=0, description="longest pause between two attempts to connect, or to ask the REST API"
+    )
     symbol_limit: int = Field(50, gt=0, description="symbols that the plan allows on one connection")
+    requests_per_minute: int = Field(60, gt=0, description="requests to the REST API that the plan allows in a minute")
+    requests_per_second: int = Field(30, gt=0, description="requests to the REST API that are allowed in a second")
+    request_window: Duration = Field(60.0, gt=0, description="the time over which requests_per_minute counts")
+    request_timeout: Duration = Field(30.0, gt=0, description="how long one request to the REST API may take")
+    request_tries: int = Field(6, gt=0, description="tries of a request to the REST API before it counts as failed")
     drop_repeated_frames: bool = Field(
         False, description="drop a frame equal to one of the last few on the connection (always counted and reported)"
     )
@@ -89,13 +42,22 @@ class FinnhubSettings(Section):
     @property
     def is_real(self) -> bool:
         """Whether the address is Finnhub's own."""
-        host = urlsplit(self.url).hostname or ""
-        return host == "finnhub.io" or host.endswith(".finnhub.io")
+        return _is_finnhubs(self.url)
+
+    @property
+    def rest_is_real(self) -> bool:
+        """Whether the REST API's address is Finnhub's own."""
+        return _is_finnhubs(self.rest_url)
 
     @property
     def source(self) -> Source:
         """The ``source`` that records from this feed carry."""
         return "finnhub" if self.is_real else "sim"
+
+    @property
+    def rest_source(self) -> Source:
+        """The source that filings from the REST API count as."""
+        return "finnhub" if self.rest_is_real else "sim"
 
 
 class KafkaSettings(Section):
@@ -108,9 +70,9 @@ class KafkaSettings(Section):
     sasl_mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] = Field("SCRAM-SHA-256", description="SASL mechanism")
     username: str | None = Field(None, description="SASL user name")
     password: SecretStr | None = Field(None, description="SASL password")
-    ssl_ca_location: Path | None = Field(None, description="file of CA certificates; the system's when absent")
-    ssl_certificate_location: Path | None = Field(None, description="file of the client's certificate")
-    ssl_key_location: Path | None = Field(None, description="file of the client's private key")
+    ssl_ca_location: HomePath | None = Field(None, description="file of CA certificates; the system's when absent")
+    ssl_certificate_location: HomePath | None = Field(None, description="file of the client's certificate")
+    ssl_key_location: HomePath | None = Field(None, description="file of the client's private key")
     ssl_key_password: SecretStr | None = Field(None, description="password of the client's private key")
     compression: Literal["lz4", "zstd"] = Field("lz4", description="compression of produced batches")
     connect_wait: Duration = Field(30.0, gt=0, description="how long a command waits for a broker before it gives up")
@@ -190,14 +152,12 @@ class LakeSettings(Section):
     max_objects: int = Field(2_000, gt=0, description="cut a batch at this many objects")
     buffer: Size = Field(80_000_000, gt=0, description="most bytes that all open batches hold together")
     uploads: int = Field(8, gt=0, description="objects put at the same time")
-    extra_sources: Annotated[list[Source], BeforeValidator(_split)] = Field(
-        [], description="sources the lake takes beside its first: finnhub, sim, replay"
-    )
+    extra_sources: Sources = Field([], description="sources the lake takes beside its first: finnhub, sim, replay")
     store_wait: Duration = Field(60.0, gt=0, description="how long a command waits for the store before it gives up")
     compact_memory: Size = Field(
         512_000_000, ge=128_000_000, description="most bytes that sorting for `lake compact` takes; the rest waits on disk"
     )
-    cache_dir: Path = Field(
+    cache_dir: HomePath = Field(
         default_factory=lambda: user_cache_path("stockctl") / "lake", description="folder of objects fetched from S3"
     )
     cache_max_bytes: Size = Field(5_000_000_000, ge=0, description="most bytes the cache folder holds")
@@ -216,9 +176,7 @@ class MongoSettings(Section):
     max_age: Duration = Field(1.0, gt=0, description="write a batch this long after its first record")
     max_records: int = Field(2_000, gt=0, le=100_000, description="write a batch at this many records")
     derive_every: Duration = Field(5.0, gt=0, description="how often bars and companies are brought up to date")
-    extra_sources: Annotated[list[Source], BeforeValidator(_split)] = Field(
-        [], description="sources MongoDB takes beside its first: finnhub, sim, replay"
-    )
+    extra_sources: Sources = Field([], description="sources MongoDB takes beside its first: finnhub, sim, replay")
     connect_wait: Duration = Field(30.0, gt=0, description="how long a command waits for MongoDB before it gives up")
     timeout: Duration = Field(30.0, gt=0, description="how long one request may take")
 
@@ -245,11 +203,101 @@ class ConnectSettings(Section):
     backoff_max: Duration = Field(300.0, gt=0, description="longest pause between two restarts of a failed task")
 
 
+class GlueSettings(Section):
+    """The Glue Data Catalog over a lake in S3; region and credentials are those of ``s3``."""
+
+    database: str = Field("stockctl", pattern=r"^[a-z0-9_]{1,255}$", description="database of the tables")
+    role: str | None = Field(None, description="IAM role of the crawlers, its name or its ARN; no crawlers without one")
+    schedule: str | None = Field(
+        None,
+        pattern=r"^cron\(.+\)$",
+        description="when the crawlers run, such as cron(15 * * * ? *), in UTC; on demand when absent",
+    )
+    endpoint_url: Address | None = Field(
+        None, description="address of the Glue, STS and IAM APIs, where it is not the region's own"
+    )
+    wait: Duration = Field(1800.0, gt=0, description="how long `glue run --wait` follows a crawler")
+
+
+class RedshiftSettings(Section):
+    """Redshift, and its Spectrum over the lake; region and AWS credentials are those of ``s3``."""
+
+    via: Literal["connector", "data-api"] = Field(
+        "connector", description="a connection to the port, or the Data API over HTTPS"
+    )
+    host: str | None = Field(None, description="host name of the cluster or workgroup")
+    port: int = Field(5439, gt=0, le=65535, description="port of the cluster or workgroup")
+    database: str = Field("dev", description="database to log in to")
+    user: str | None = Field(None, description="user name")
+    password: SecretStr | None = Field(None, description="password; temporary IAM credentials are asked for when absent")
+    cluster: str | None = Field(None, description="identifier of a provisioned cluster, for IAM credentials and the Data API")
+    workgroup: str | None = Field(None, description="name of a serverless workgroup, for IAM credentials and the Data API")
+    secret_arn: str | None = Field(None, description="ARN of the secret that the Data API logs in with; IAM when absent")
+    ssl: bool = Field(True, description="whether the connection is encrypted")
+    role: str | None = Field(
+        None,
+        pattern=r"^(default|arn:[\w:/+=,.@-]+)$",
+        description="ARN of the IAM role by which Redshift reads the lake, or `default`",
+    )
+    catalog: Literal["glue", "tables"] = Field(
+        "glue", description="take the external tables from Glue as `glue apply` makes them, or write them out in SQL"
+    )
+    external_schema: str = Field("lake", pattern=r"^[a-z_][a-z0-9_]{0,126}$", description="schema of the external tables")
+    view_schema: str = Field("stockctl", pattern=r"^[a-z_][a-z0-9_]{0,126}$", description="schema of the views")
+    parquet: bool = Field(True, description="whether the views read Parquet for compacted dates")
+    endpoint_url: Address | None = Field(None, description="address of Redshift's APIs, where it is not the region's own")
+    connect_wait: Duration = Field(15.0, gt=0, description="how long a command waits for Redshift before it gives up")
+    timeout: Duration = Field(600.0, gt=0, description="how long one statement may take")
+
+
+class FilingsSettings(Section):
+    """How filings are fetched."""
+
+    fresh_for: Duration = Field(
+        43200.0, ge=0, description="a symbol fetched whole this lately is not asked for again, so that a fetch may be resumed"
+    )
+    workers: int = Field(4, gt=0, le=64, description="symbols fetched at the same time; the limits hold for all together")
+
+
 class MetricsSettings(Section):
     """Defaults of ``stockctl metrics``."""
 
     policy: Literal["standard", "all", "price-forming"] = Field("standard", description="which trades count")
     session: Literal["regular", "pre", "post", "all"] = Field("regular", description="which sessions count")
+
+
+class ValuationSettings(Section):
+    """What the cost of capital stands on; no statement tells it."""
+
+    risk_free_rate: float = Field(0.04, ge=0, lt=1, description="risk-free rate a year, 0.04 for 4 %")
+    equity_premium: float = Field(0.05, ge=0, lt=1, description="equity premium a year over the risk-free rate")
+    beta: float = Field(1.0, allow_inf_nan=False, description="beta of the company's shares")
+
+
+class InfraSettings(Section):
+    """The pipeline on a Kubernetes cluster."""
+
+    overlay: str = Field("single-node", description="overlay of the manifests: `single-node`, `ha`, or one of your own")
+    manifests: HomePath | None = Field(None, description="folder of manifests of your own, laid out as the package's")
+    kubeconfig: HomePath | None = Field(None, description="the kubeconfig; that of KUBECONFIG or ~/.kube/config when absent")
+    context: str | None = Field(None, description="context of the kubeconfig; its current one when absent")
+    namespace: str = Field(
+        "stockctl", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="namespace of everything that is made"
+    )
+    image: str | None = Field(None, description="name of the image of `stockctl`, where it is not that of the manifests")
+    connect_image: str | None = Field(
+        None, description="name of the image of Kafka Connect, where it is not that of the manifests"
+    )
+    image_tag: str | None = Field(None, description="tag of both images, where it is not that of the manifests")
+    secrets: Literal["settings", "referenced"] = Field(
+        "settings", description="make the secrets of these settings, or only refer to those that are there"
+    )
+    mongo_url: MongoAddress | None = Field(
+        None, description="address of a MongoDB outside the cluster, as its pods reach it; without one it runs inside"
+    )
+    mongo_clients: NameList = Field(
+        [], description="networks that may reach the MongoDB inside at port 31234 of the node, such as 203.0.113.7/32"
+    )
 
 
 class LogSettings(Section):
@@ -265,7 +313,7 @@ class Settings(Section):
 
     symbols: NameList = Field([], description="symbols of the pipeline")
     timezone: Zone = Field(EXCHANGE_TIMEZONE, description="zone of times on input without one, of bar edges and on display")
-    state_dir: Path = Field(
+    state_dir: HomePath = Field(
         default_factory=lambda: user_data_path("stockctl"),
         description="folder of local state: the local stack, waiting feed events",
     )
@@ -276,7 +324,12 @@ class Settings(Section):
     lake: LakeSettings = LakeSettings()
     mongo: MongoSettings = MongoSettings()
     connect: ConnectSettings = ConnectSettings()
+    glue: GlueSettings = GlueSettings()
+    redshift: RedshiftSettings = RedshiftSettings()
+    filings: FilingsSettings = FilingsSettings()
     metrics: MetricsSettings = MetricsSettings()
+    valuation: ValuationSettings = ValuationSettings()
+    infra: InfraSettings = InfraSettings()
     log: LogSettings = LogSettings()
 
     _profile: str = PrivateAttr("local")

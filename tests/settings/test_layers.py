@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from stockctl.errors import ConfigError
 from stockctl.settings import Settings, config_candidates, env_name, is_secret, load, local_stack_file, require, setting_names
+from stockctl.settings.layers import LEAVES
 
 SECRET = "c0ffee-hunter2-9f8e7d6c5b4a"
 
@@ -98,6 +100,20 @@ def test_lists_are_joined_by_commas_in_the_environment(here: Path, text: str, na
     assert read(here, STOCKCTL_SYMBOLS=text).symbols == names
 
 
+def test_a_path_may_begin_with_the_home_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = here / "home"
+    monkeypatch.setenv("HOME", str(home))
+    paths = [name for name in setting_names() if "Path" in str(LEAVES[name])]
+    assert {"state_dir", "lake.cache_dir", "kafka.ssl_ca_location", "infra.manifests", "infra.kubeconfig"} <= set(paths)
+    settings = load(environ={env_name(name): f"~/{name}" for name in paths})
+    for name in paths:
+        value: Any = settings
+        for part in name.split("."):
+            value = getattr(value, part)
+        assert value == home / name
+    assert settings.lake.url == (home / "state_dir" / "lake").as_uri()
+
+
 def test_a_secret_may_stand_in_a_file(here: Path) -> None:
     file = here / "token"
     file.write_text(SECRET + "\n")
@@ -123,6 +139,10 @@ def test_only_secrets_are_read_from_files(here: Path) -> None:
         ),
         ({"STOCKCTL_LAKE__TIMEZONE": "Mars"}, "'Mars' is no time zone"),
         ({"STOCKCTL_CONFIG": "/no/such.toml"}, "cannot read /no/such.toml"),
+        (
+            {"STOCKCTL_STATE_DIR": "~nobody-here/stock"},
+            "bad setting state_dir from environment STOCKCTL_STATE_DIR: no home folder is known for ~nobody-here/stock",
+        ),
     ],
 )
 def test_what_is_bad_in_the_environment_names_itself(here: Path, environ: dict[str, str], message: str) -> None:
@@ -209,6 +229,7 @@ def test_the_secrets_are_known() -> None:
         "connect.password",
         "connect.mongo_uri",
         "connect.kafka_jaas",
+        "redshift.password",
     ]
 
 

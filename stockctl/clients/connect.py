@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import httpx
 
+from stockctl.clients.http import http_client
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.settings import Settings, require
 from stockctl.units import format_duration
+
+Result = TypeVar("Result")
 
 _TIMEOUT = httpx.Timeout(95.0, connect=5.0)
 """A worker that cannot reach its brokers answers after 90 s, with words worth waiting for."""
@@ -45,11 +48,12 @@ class Connect:
         if connect.username is not None:
             login = (connect.username, require(settings, "connect.password").get_secret_value())
         try:
-            self._http = httpx.Client(base_url=self.url, auth=login, timeout=timeout or _TIMEOUT)
+            httpx.URL(self.url)
         except (httpx.InvalidURL, ValueError) as error:
             raise ConfigError(
                 f"connect.url is {self.url}, which is no address: {error}", hint="write http://host:8083"
             ) from error
+        self._http = http_client(base_url=self.url, auth=login, timeout=timeout or _TIMEOUT)
 
     def __enter__(self) -> Self:
         return self
@@ -81,56 +85,72 @@ class Connect:
 
     def about(self) -> dict[str, str]:
         """``version`` of the worker that answered, and ``kafka_cluster_id``."""
-        return dict(self._ask("GET", "/", "ask for the version"))
+        return self._ask("GET", "/", "ask for the version", read=dict)
 
     def classes(self) -> set[str]:
         """Names of the connector classes that the worker has."""
-        return {item["class"] for item in self._ask("GET", "/connector-plugins", "list the connector classes")}
+        path, doing = "/connector-plugins", "list the connector classes"
+        return self._ask("GET", path, doing, read=lambda answer: {item["class"] for item in answer})
 
     def config(self, name: str) -> dict[str, str] | None:
         """The connector's configuration, secrets included; None if there is no such connector."""
         try:
-            return dict(self._ask("GET", f"/connectors/{name}/config", f"read the configuration of {name}"))
+            return self._ask("GET", f"/connectors/{name}/config", f"read the configuration of {name}", read=dict)
         except AbsentConnectorError:
             return None
 
     def task_configs(self, name: str) -> list[dict[str, str]]:
         """The configuration of each task, secrets included."""
-        found = self._ask("GET", f"/connectors/{name}/tasks", f"read the tasks of {name}")
-        return [dict(item["config"]) for item in found]
+        path, doing = f"/connectors/{name}/tasks", f"read the tasks of {name}"
+        return self._ask("GET", path, doing, read=lambda answer: [dict(item["config"]) for item in answer])
 
     def problems(self, kind: str, config: Mapping[str, str]) -> list[str]:
         """What the worker finds wrong with a configuration for the class ``kind``: each setting's name and words."""
-        answer = self._ask("PUT", f"/connector-plugins/{kind}/config/validate", "check the configuration", dict(config))
-        values = [item["value"] for item in answer["configs"]]
-        return [f"{value['name']}: {words}" for value in values for words in value["errors"]]
+
+        def read(answer: Any) -> list[str]:
+            values = [item["value"] for item in answer["configs"]]
+            return [f"{value['name']}: {words}" for value in values for words in value["errors"]]
+
+        path = f"/connector-plugins/{kind}/config/validate"
+        return self._ask("PUT", path, "check the configuration", dict(config), read=read)
 
     def put(self, name: str, config: Mapping[str, str]) -> None:
         """Make the connector, or change its configuration."""
-        self._ask("PUT", f"/connectors/{name}/config", f"configure {name}", dict(config))
+        self._ask("PUT", f"/connectors/{name}/config", f"configure {name}", dict(config), read=_nothing)
 
     def status(self, name: str) -> list[Task]:
         """The connector itself first, then its tasks. AbsentConnectorError if there is none of that name."""
-        answer = self._ask("GET", f"/connectors/{name}/status", f"read the status of {name}")
-        connector = Task(
-            -1, answer["connector"]["state"], answer["connector"]["worker_id"], answer["connector"].get("trace", "")
-        )
-        return [connector, *(Task(one["id"], one["state"], one["worker_id"], one.get("trace", "")) for one in answer["tasks"])]
+
+        def read(answer: Any) -> list[Task]:
+            parts = [answer["connector"] | {"id": -1}, *answer["tasks"]]
+            return [Task(one["id"], one["state"], one["worker_id"], one.get("trace", "")) for one in parts]
+
+        return self._ask("GET", f"/connectors/{name}/status", f"read the status of {name}", read=read)
 
     def restart(self, name: str, *, only_failed: bool) -> None:
         """Restart the connector and its tasks, or what of them has failed."""
         asked = {"includeTasks": "true", "onlyFailed": str(only_failed).lower()}
-        self._ask("POST", f"/connectors/{name}/restart", f"restart {name}", params=asked)
+        self._ask("POST", f"/connectors/{name}/restart", f"restart {name}", params=asked, read=_nothing)
 
     def resume(self, name: str) -> None:
         """Let a connector that was paused or stopped run."""
-        self._ask("PUT", f"/connectors/{name}/resume", f"resume {name}")
+        self._ask("PUT", f"/connectors/{name}/resume", f"resume {name}", read=_nothing)
 
     def delete(self, name: str) -> None:
         """Delete the connector. AbsentConnectorError if there is none of that name."""
-        self._ask("DELETE", f"/connectors/{name}", f"delete {name}")
+        self._ask("DELETE", f"/connectors/{name}", f"delete {name}", read=_nothing)
 
-    def _ask(self, method: str, path: str, doing: str, body: Any = None, *, params: Mapping[str, str] | None = None) -> Any:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        body: Any = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        read: Callable[[Any], Result],
+    ) -> Result:
+        """What ``read`` makes of the answer's JSON, None if it has none. UnreachableError if that cannot be a worker's."""
         where = f"cannot {doing}: Kafka Connect at {self.url}"
         try:
             answer = self._http.request(method, path, json=body, params=params)
@@ -143,9 +163,16 @@ class Connect:
             raise TimedOutError(f"{where} does not answer", hint="the worker's log; can it reach its Kafka?") from error
         except httpx.HTTPError as error:
             raise StockctlError(f"{where}: {error}") from error
-        if answer.is_success:
-            return answer.json() if answer.content else None
-        raise self._described(answer, where)
+        if not answer.is_success:
+            raise self._described(answer, where)
+        try:
+            return read(answer.json() if answer.content else None)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            kind = answer.headers.get("content-type", "no type")
+            raise UnreachableError(
+                f"cannot {doing}: no Kafka Connect answers at {self.url} (HTTP {answer.status_code}, {kind})",
+                hint="correct connect.url; does a login page stand before the worker?",
+            ) from None
 
     def _described(self, answer: httpx.Response, where: str) -> StockctlError:
         status, words = answer.status_code, _words(answer)
@@ -166,6 +193,10 @@ class Connect:
         if status == 500 and "timed out" in words.lower():
             return TimedOutError(message, hint="the worker's log; can it reach its Kafka?")
         return StockctlError(message, hint="the worker's log")
+
+
+def _nothing(_: Any) -> None:
+    """What is read of an answer that tells nothing more than that it was done."""
 
 
 def _words(answer: httpx.Response) -> str:

@@ -5,6 +5,7 @@ Documents are mappings with ``_id``; times in them are datetimes in UTC.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ _REFUSED = {13, 18, 8000}
 """Unauthorized, AuthenticationFailed, AtlasError (which is what Atlas answers to a wrong password)."""
 _CLASH = {85, 86}
 """IndexOptionsConflict, IndexKeySpecsConflict."""
+_MOMENT = 1.0
+"""Seconds of waiting that need no word."""
 _EXISTS = 48
 _DUPLICATE = 11000
 _BAD_DOCUMENT = {2, 9, 14, 52, 53, 54, 55, 56, 57, 121, 10334, 17280, 17419, 17420}
@@ -72,15 +75,19 @@ class Mongo:
                 "authSource": mongo.auth_source,
             }
         with self._translated("make a client"):
-            self._client: MongoClient[Document] = MongoClient(
-                self.address,
-                appname="stockctl",
-                tz_aware=True,
-                serverSelectionTimeoutMS=max(1, round(self._wait * 1000)),
-                connectTimeoutMS=max(1, round(min(self._wait, 10.0) * 1000)),
-                socketTimeoutMS=round(mongo.timeout * 1000),
-                **login,
-            )
+            try:
+                self._client: MongoClient[Document] = MongoClient(
+                    self.address,
+                    appname="stockctl",
+                    tz_aware=True,
+                    serverSelectionTimeoutMS=max(1, round(self._wait * 1000)),
+                    connectTimeoutMS=max(1, round(min(self._wait, 10.0) * 1000)),
+                    socketTimeoutMS=round(mongo.timeout * 1000),
+                    **login,
+                )
+            except (ValueError, OSError) as error:
+                # A port that is none, or a file of certificates that cannot be read.
+                raise ConfigurationError(str(error)) from error
             self._database = self._client[mongo.database]
 
     @property
@@ -98,6 +105,18 @@ class Mongo:
         """Close the connections."""
         self._client.close()
 
+    def wait(self, *, say: Callable[[str], None]) -> None:
+        """Wait until a server answers, at most ``mongo.connect_wait``; ``say`` is told once when that is more than a moment."""
+        told = f"waiting up to {format_duration(self._wait)} for MongoDB at {self.address}"
+        timer = threading.Timer(_MOMENT, say, [told])
+        timer.daemon = True
+        timer.start()
+        try:
+            with self._translated("connect"):
+                self._client.admin.command("ping")
+        finally:
+            timer.cancel()
+
     def version(self) -> str:
         """The server's version, once it lets us look at our database: this is where a wrong password is told."""
         with self._translated("log in"):
@@ -112,11 +131,36 @@ class Mongo:
             found = list(self._database.list_collections())
         return {item["name"]: item.get("options", {}) for item in found if item.get("type", "collection") == "collection"}
 
+    def views(self) -> dict[str, Document]:
+        """The views of the database by name, each with ``viewOn`` and ``pipeline``."""
+        with self._translated("list the views"):
+            found = list(self._database.list_collections(filter={"type": "view"}))
+        return {item["name"]: item.get("options", {}) for item in found}
+
+    def create_view(self, name: str, on: str, pipeline: Sequence[Document]) -> None:
+        """Make a view. ClashError if a collection has its name; a view that another has made meanwhile is no error."""
+        with self._translated(f"make the view {name}"):
+            try:
+                self._database.create_collection(name, check_exists=False, viewOn=on, pipeline=list(pipeline))
+            except OperationFailure as error:
+                if error.code != _EXISTS:
+                    raise
+                if name not in self.views():
+                    raise ClashError(
+                        f"a collection {name} stands where the view should", hint="rename it, if it is needed"
+                    ) from error
+
+    def set_view(self, name: str, on: str, pipeline: Sequence[Document]) -> None:
+        """Let the view show something else."""
+        with self._translated(f"change the view {name}"):
+            self._database.command("collMod", name, viewOn=on, pipeline=list(pipeline))
+
     def create(self, name: str, validator: Mapping[str, Any]) -> None:
         """Make a collection; one that another has made meanwhile is no error."""
         with self._translated(f"make the collection {name}"):
             try:
-                self._database.create_collection(name, validator=validator)
+                # The server alone knows whether it is there: pymongo's own look comes before, and answers in another way.
+                self._database.create_collection(name, check_exists=False, validator=validator)
             except OperationFailure as error:
                 if error.code != _EXISTS:
                     raise
@@ -238,13 +282,17 @@ class Mongo:
         with self._translated(f"count {name}"):
             return self._database[name].estimated_document_count()
 
-    def watch(self, name: str, id: str, stop: Callable[[], bool]) -> Iterator[Document]:
-        """The document ``id`` anew after each of its changes, until ``stop()``. StockctlError without a replica set."""
+    def watch(self, name: str, id: str, stop: Callable[[], bool]) -> Iterator[Document | None]:
+        """The document ``id`` as it stands (None: there is none), and anew after each of its changes, until ``stop()``.
+
+        No change between them is missed. StockctlError without a replica set.
+        """
         match = [{"$match": {"documentKey._id": id}}]
         with (
             self._translated(f"watch {id} of {name}"),
             self._database[name].watch(match, full_document="updateLookup", max_await_time_ms=250) as changes,
         ):
+            yield self._database[name].find_one({"_id": id})
             while not stop():
                 change = changes.try_next()
                 if change is not None and change.get("fullDocument") is not None:

@@ -1,6 +1,6 @@
 """Object storage: one interface over ``file://`` and ``s3://``, with put-if-absent on both.
 
-The only importer of obstore, and of boto3 for its credential chain.
+The only importer of obstore.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from stockctl.checks import Check, Finding
+from stockctl.clients import aws
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnhealthyError, UnreachableError
 from stockctl.settings import Settings, require
 
@@ -138,6 +139,8 @@ class _translated:
         raise _translate(error, self.store, self.doing) from error
 
 
+_ANSWER = re.compile(r"<Code>(?P<code>\w+)</Code>.*?<Message>(?P<message>[^<]*)", re.DOTALL)
+"""What S3 says of a request that failed."""
 _BUSY = re.compile(r"status code: (?:5\d\d|429)\b")
 
 
@@ -145,7 +148,10 @@ def _translate(error: Exception, store: Store, doing: str) -> Exception:
     from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 
     # Everything behind the first line is a dump of the SDK's own structures.
-    text = str(error).split("\n", 1)[0]
+    text = str(error).split("\n", 1)[0].split("<?xml", 1)[0].rstrip(": ")
+    answer = _ANSWER.search(str(error))
+    if answer is not None:
+        text = f"{text}: {answer['code']}: {answer['message']}"
     message = f"cannot {doing} in {store.url}: {text}"
     if isinstance(error, AlreadyExistsError):
         return ExistsError(message)
@@ -155,6 +161,8 @@ def _translate(error: Exception, store: Store, doing: str) -> Exception:
     if isinstance(error, FileNotFoundError):
         return AbsentError(message)
     refused = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
+    if answer is not None and answer["code"] == "RequestTimeTooSkewed":
+        return RefusedError(message, hint="set this machine's clock: S3 takes no request that is a quarter of an hour off")
     # A refused listing comes as a general error that only tells the status.
     if refused or any(sign in str(error) for sign in ("status code: 401", "status code: 403", "Permission denied")):
         return RefusedError(message, hint="check the rights and the credentials: `stockctl doctor` tries each right")
@@ -170,6 +178,11 @@ def open_store(settings: Settings, url: str | None = None) -> Store:
     url = url or str(require(settings, "lake.url"))
     parts = urlsplit(url)
     if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or "?" in url or "#" in url:
+            raise ConfigError(
+                f"lake.url is {url}, which names no folder from the root on",
+                hint="write file:///folder, with %23 for # and %3F for ? in its name",
+            )
         return _open_folder(url, Path(unquote(parts.path)))
     if parts.scheme == "s3" and parts.netloc:
         return _open_s3(settings, url, parts.netloc, parts.path.strip("/"))
@@ -187,28 +200,16 @@ def _open_folder(url: str, folder: Path) -> Store:
 
 
 def _open_s3(settings: Settings, url: str, bucket: str, prefix: str) -> Store:
-    import boto3
     from botocore.exceptions import BotoCoreError
     from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import S3Store
 
     s3 = settings.s3
+    session = aws.session(settings, url)
     try:
-        session = boto3.Session(
-            aws_access_key_id=s3.access_key_id,
-            aws_secret_access_key=s3.secret_access_key.get_secret_value() if s3.secret_access_key else None,
-            aws_session_token=s3.session_token.get_secret_value() if s3.session_token else None,
-            profile_name=s3.profile,
-            region_name=s3.region,
-        )
         credentials = Boto3CredentialProvider(session)
     except (BotoCoreError, ValueError) as error:
-        raise RefusedError(
-            f"no AWS credentials for {url}: {error}",
-            hint="set s3.profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role",
-        ) from error
-    if session.region_name is None:
-        raise ConfigError(f"no region for {url}", hint="set s3.region, or AWS_REGION")
+        raise aws.no_credentials(url, error) from error
     options: dict[str, Any] = {"endpoint": s3.endpoint_url, "virtual_hosted_style_request": False} if s3.endpoint_url else {}
     plain = bool(s3.endpoint_url and s3.endpoint_url.startswith("http://"))
     backend = S3Store(

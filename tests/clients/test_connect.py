@@ -66,6 +66,27 @@ def test_each_answer_that_is_no_success_has_its_error(
     assert raised.value.hint
 
 
+@pytest.mark.parametrize("body", ["<html>Please log in</html>", "", "{", {"hello": "world"}, ["a"], 7, "null"])
+def test_what_answers_otherwise_than_a_worker_is_told(worker: Worker, body: Any) -> None:
+    """As a login page, or another service at that address."""
+    with Connect(settings(worker.url)) as connect:
+        for ask in (
+            lambda: connect.status("a"),
+            lambda: connect.task_configs("a"),
+            lambda: connect.problems("A", {}),
+            connect.classes,
+        ):
+            worker.answers.append((200, body))
+            with pytest.raises(UnreachableError, match=f"at {worker.url} .*HTTP 200, (text/html|application/json)"):
+                ask()
+
+
+def test_a_login_page_takes_no_configuration(worker: Worker) -> None:
+    worker.answers.append((200, "<html>Please log in</html>"))
+    with Connect(settings(worker.url)) as connect, pytest.raises(UnreachableError, match="text/html"):
+        connect.put("a", {"x": "1"})
+
+
 def test_nobody_there_is_unreachable() -> None:
     with Connect(settings(f"http://127.0.0.1:{free_port()}")) as connect, pytest.raises(UnreachableError, match="refused"):
         connect.about()

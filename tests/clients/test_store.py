@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,6 +42,28 @@ def test_what_was_put_is_got(store: Store) -> None:
     store.put_new("a/b=1/c.bin", b"\x00one")
     assert store.get("a/b=1/c.bin") == b"\x00one"
     assert store.size("a/b=1/c.bin") == 4
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["file://lake", "file:lake", "file://", "file://data{folder}/lake", "file://{folder}/my#lake", "file://{folder}/lake?"],
+)
+def test_a_url_that_names_another_folder_than_it_seems_to_is_refused(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands behind two slashes is a host, and what stands behind # or ? no part of the path."""
+    monkeypatch.chdir(tmp_path)
+    url = url.format(folder=tmp_path)
+    with pytest.raises(ConfigError, match=re.escape(f"lake.url is {url}")) as caught:
+        open_store(load(environ={}, flags={"lake.url": url}))
+    assert "file:///folder" in (caught.value.hint or "")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("start", ["file://", "file://localhost", "file:"])
+def test_a_folder_with_odd_characters_is_written_with_percent_signs(start: str, tmp_path: Path) -> None:
+    store = open_store(load(environ={}, flags={"lake.url": f"{start}{tmp_path}/my%20%23lake%3f"}))
+    assert store.folder == tmp_path / "my #lake?"
 
 
 def test_put_replaces_and_put_new_does_not(store: Store) -> None:

@@ -6,6 +6,7 @@ Its hot loop hands out librdkafka's own messages, because a wrapper a message wo
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,9 @@ from stockctl.errors import StockctlError
 from stockctl.settings import Settings
 
 log = logging.getLogger("stockctl.kafka")
+
+_LOOK_EVERY = 0.01
+"""Seconds between two looks at an empty queue: short against what a reader waits for, long against the look."""
 
 
 class Consumer:
@@ -60,13 +64,21 @@ class Consumer:
             }
             | overrides,
         )
-        self.consume: Callable[[int, float], list[Message]] = self._consumer.consume
-        """librdkafka's own ``consume(n, timeout)``."""
         self._paused: set[Partition] = set()
         self._idle: IdleReads | None = None
         if settings.kafka.idle_pause:
-            self._idle = IdleReads(self._consumer, self._paused, settings.kafka.idle_pause)
-            self.consume = self._idle.consume
+            self._idle = IdleReads(self._consumer, self._read, self._paused, settings.kafka.idle_pause)
+        self.consume: Callable[[int, float], list[Message]] = self._idle.consume if self._idle else self._read
+        """``consume(count, timeout)``: the next ``count`` messages, fewer after ``timeout`` seconds; serves callbacks."""
+
+    def _read(self, count: int, timeout: float) -> list[Message]:
+        # librdkafka's waits end by the wall clock: once that is set back, they would last for as long as it was set back.
+        messages: list[Message] = self._consumer.consume(count, 0)
+        deadline = time.monotonic() + timeout
+        while len(messages) < count and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, _LOOK_EVERY))
+            messages += self._consumer.consume(count - len(messages), 0)
+        return messages
 
     def subscribe(
         self,

@@ -7,7 +7,7 @@ read to their end are paused, and asked for their end a few times a second, unti
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaException, Message, TopicPartition
@@ -17,10 +17,12 @@ _PATIENCE = 2.0  # seconds that librdkafka gets to begin with new partitions, an
 
 
 class IdleReads:
-    """Stands between a consumer and its reader. ``held`` are partitions that the reader has paused itself."""
+    """Stands between ``read``, which reads from ``consumer``, and its reader, who has paused the partitions ``held``."""
 
-    def __init__(self, consumer: Any, held: Collection[tuple[str, int]], pause: float) -> None:
-        self._consumer, self._held, self._pause = consumer, held, pause
+    def __init__(
+        self, consumer: Any, read: Callable[[int, float], list[Message]], held: Collection[tuple[str, int]], pause: float
+    ) -> None:
+        self._consumer, self._read, self._held, self._pause = consumer, read, held, pause
         self._resting: list[TopicPartition] = []
         self._starts: dict[tuple[str, int], int] = {}
         self._busy_until = self._ask_at = 0.0
@@ -36,7 +38,7 @@ class IdleReads:
         deadline = time.monotonic() + timeout
         while True:
             left = max(0.0, deadline - time.monotonic())
-            messages: list[Message] = self._consumer.consume(count, min(left, self._pause if self._resting else _SLICE))
+            messages = self._read(count, min(left, self._pause if self._resting else _SLICE))
             if messages:
                 return messages
             now = time.monotonic()

@@ -9,7 +9,8 @@ class Counters(msgspec.Struct):
     """What has happened since the start. ``open`` connections and ``subscribed`` symbols are those of now.
 
     ``refused`` counts handshakes, ``frames`` and ``rows`` trade frames and their rows, over all connections and with every
-    repetition; ``errors`` counts error frames.
+    repetition; ``errors`` counts error frames. ``requests`` are those to the REST API with a good key,
+    ``limited`` those of them that were turned away with 429.
     """
 
     connections: int = 0
@@ -19,4 +20,6 @@ class Counters(msgspec.Struct):
     rows: int = 0
     pings: int = 0
     errors: int = 0
+    requests: int = 0
+    limited: int = 0
     subscribed: list[str] = msgspec.field(default_factory=list)

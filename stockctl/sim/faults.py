@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from stockctl.errors import UsageError
 from stockctl.units import parse_duration
 
-FaultKind = Literal["drop", "silent", "resume", "triple", "malformed", "refuse"]
+FaultKind = Literal["drop", "silent", "resume", "triple", "malformed", "refuse", "rest"]
 
 FAULTS: dict[FaultKind, str] = {
     "drop": "end every connection without a goodbye",
@@ -18,18 +18,22 @@ FAULTS: dict[FaultKind, str] = {
     "triple": "send the next trade frame three times",
     "malformed": "send a trade frame that breaks off",
     "refuse": "refuse the next handshake with 429; refuse:503x5 the next five with 503",
+    "rest": "answer the next REST request with 502; rest:403x5 the next five with 403, rest:garbage with what is no JSON",
 }
 """Every kind of fault, with what it does."""
 
 _HINT = "write KIND@WHEN[:ARGUMENT], as in drop@30s, silent@1m:20s, triple@500frames or refuse@10s:429x3"
 _FAULT = re.compile(r"(?P<kind>\w+)@(?:(?P<frames>\d+)frames|(?P<after>[^:]+))(?::(?P<argument>.+))?")
+_GARBAGE = re.compile(r"garbage(?:x([1-9]\d*))?")
+GARBAGE = 200
+"""The status that stands for an answer which is no JSON."""
 _REFUSAL = re.compile(r"(\d{3})(?:x(\d+))?")
 
 
 class Fault(NamedTuple):
     """One fault, due ``seconds`` after the start or, if that is None, after ``frames`` trade frames.
 
-    ``span`` is a silence's length in seconds (None: until resumed); ``status`` and ``times`` are a refusal's.
+    ``span`` is a silence's length in seconds (None: until resumed); ``status`` and ``times`` are a refusal's or an answer's.
     """
 
     kind: FaultKind
@@ -56,6 +60,8 @@ def parse_order(kind: str, argument: str = "") -> Fault:
     known = next((known for known in FAULTS if known == kind), None)
     if known is None:
         raise UsageError(f"there is no fault {kind!r}", hint=f"the faults are {', '.join(FAULTS)}")
+    if known == "rest":
+        return _rest(argument or "502")
     if not argument:
         return Fault(known)
     if known == "silent":
@@ -72,6 +78,14 @@ def refusal(status: int, times: int) -> Fault:
             f"a handshake cannot be refused with {status}, {times} times", hint="give an HTTP error status, as 429"
         )
     return Fault("refuse", status=status, times=times)
+
+
+def _rest(argument: str) -> Fault:
+    if match := _GARBAGE.fullmatch(argument):
+        return Fault("rest", status=GARBAGE, times=int(match[1] or 1))
+    if match := _REFUSAL.fullmatch(argument):
+        return refusal(int(match[1]), int(match[2] or 1))._replace(kind="rest")
+    raise UsageError(f"{argument!r} says nothing to the fault rest", hint="write rest:502x3 or rest:garbage")
 
 
 def _seconds(text: str) -> float:

@@ -13,6 +13,7 @@ from websockets.http11 import Request, Response
 
 from stockctl.errors import StockctlError, UsageError
 from stockctl.sim.faults import Fault, parse_order
+from stockctl.sim.rest import Rest
 
 logger = logging.getLogger("stockctl.sim")
 
@@ -21,7 +22,8 @@ class Door:
     """Answers each request before it becomes a WebSocket.
 
     ``tokens`` are the keys it takes, None any that is not empty. ``GET /counters`` is told ``counters()``,
-    ``GET /control/KIND[:ARGUMENT]`` does ``apply`` a fault. ``on_refusal`` is called for each refused handshake.
+    ``GET /control/KIND[:ARGUMENT]`` does ``apply`` a fault. ``on_refusal`` is called for each refused handshake. ``rest``
+    answers what the API is asked.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Door:
         counters: Callable[[], object],
         apply: Callable[[Fault], None],
         on_refusal: Callable[[], None],
+        rest: Rest,
     ) -> None:
         self.refusals: list[int] = []
         """Statuses with which the next handshakes are refused."""
@@ -37,10 +40,13 @@ class Door:
         self._counters = counters
         self._apply = apply
         self._on_refusal = on_refusal
+        self._rest = rest
 
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """The response that ends the request, or None: it may become a WebSocket."""
         path = urlsplit(request.path).path
+        if self._rest.takes(path):
+            return self._rest.answer(request)
         if path == "/counters":
             return self._tell(connection)
         if path.startswith("/control/"):

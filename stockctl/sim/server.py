@@ -25,6 +25,7 @@ from stockctl.sim.counters import Counters
 from stockctl.sim.faults import Fault
 from stockctl.sim.handshake import Door, key_of
 from stockctl.sim.market import FLUSH_MS, MAX_FRAME_ROWS, Row, encode_frame
+from stockctl.sim.rest import Rest
 
 logger = logging.getLogger("stockctl.sim")
 _wire_logger = logging.getLogger("stockctl.sim.websockets")
@@ -51,7 +52,8 @@ class FeedServer:
     """Finnhub's WebSocket as a server. All methods belong to the loop it was started in.
 
     ``tokens`` are the keys it takes; None takes any that is not empty. ``listed`` are the symbols it knows; None means every
-    one that looks right. ``sent``, if given, gets every text that is sent, in order.
+    one that looks right. ``sent``, if given, gets every text that is sent, in order. ``rest`` makes the REST
+    API that answers on the same port.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class FeedServer:
         symbol_limit: int = 50,
         ping_interval: float = 60.0,
         sent: list[str] | None = None,
+        rest: Callable[[Counters], Rest] | None = None,
     ) -> None:
         self.counters = Counters()
         self.subscribed: tuple[str, ...] = ()
@@ -76,7 +79,9 @@ class FeedServer:
         self._sent = sent
         self._clients: dict[str, _Client] = {}
         self._accepted: WeakSet[ServerConnection] = WeakSet()
-        self._door = Door(tokens, lambda: self.counters, self.apply, self._refused)
+        self._rest = rest(self.counters) if rest else Rest(tokens, listed, self.counters)
+        self._rest.changed = self._changed
+        self._door = Door(tokens, lambda: self.counters, self.apply, self._refused, self._rest)
         self._faults: list[Fault] = []  # those due by frames, the next first
         self._timers: list[asyncio.TimerHandle] = []
         self._change = asyncio.Event()
@@ -300,6 +305,8 @@ class FeedServer:
         match fault.kind:
             case "refuse":
                 self._door.refusals += [fault.status] * fault.times
+            case "rest":
+                self._rest.failures += [fault.status] * fault.times
             case "drop":
                 for client in self._open():
                     self._drop(client)

@@ -40,6 +40,10 @@ class Simulator:
     ``faults`` are words as on the command line (``"drop@30s"``). ``port`` 0 takes a free one. ``record`` keeps every text
     sent in ``sent``. Methods are safe to call from any thread.
 
+    The REST API answers at ``rest_url``: ``filings`` is a folder of reports to serve in place of generated ones,
+    ``rest_errors`` the share of requests that fail with 502. A key may ask ``requests_per_second``, and
+    ``requests_per_minute``, where a minute lasts ``request_window`` seconds.
+
     Raises ConfigError if the extra ``local`` is not installed or the port is taken, UsageError for a rate, a limit or a fault
     that cannot be.
     """
@@ -59,9 +63,16 @@ class Simulator:
         replay: Path | str | None = None,
         faults: Iterable[str] = (),
         record: bool = False,
+        filings: Path | str | None = None,
+        rest_errors: float = 0.0,
+        requests_per_minute: int = 60,
+        requests_per_second: int = 30,
+        request_window: float = 60.0,
     ) -> None:
         if ping_interval <= 0 or symbol_limit < 0:
             raise UsageError("the ping interval must be above 0 and the symbol limit 0 or more")
+        if not 0 <= rest_errors <= 1 or min(requests_per_minute, requests_per_second) < 1 or request_window <= 0:
+            raise UsageError("the share of REST errors must be 0 to 1, the requests 1 or more, their window above 0")
         self.token = token or DEFAULT_TOKEN
         self.sent: list[str] = []
         self._tokens = None if token is None else {token}
@@ -71,6 +82,9 @@ class Simulator:
         self._symbol_limit, self._ping_interval = symbol_limit, ping_interval
         self._record = record
         self._replay = None if replay is None else read_frames(Path(replay))
+        self._given = None if filings is None else Path(filings)
+        self._rest_errors = rest_errors
+        self._rest_limits = (requests_per_minute, requests_per_second, request_window)
         self._faults = [parse_fault(fault) for fault in faults]
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
@@ -125,8 +139,18 @@ class Simulator:
                 ready.set_exception(error)
 
     async def _main(self, ready: Future[int]) -> None:
+        from stockctl.sim.given import read_given
+        from stockctl.sim.rest import Rest, RestLimits
         from stockctl.sim.server import FeedServer
         from stockctl.sim.source import Live, replay
+
+        given = read_given(self._given) if self._given else None
+
+        def rest(counters: Counters) -> Rest:
+            limits = RestLimits(*self._rest_limits)
+            return Rest(
+                self._tokens, self._symbols, counters, seed=self._seed, limits=limits, errors=self._rest_errors, given=given
+            )
 
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
@@ -136,6 +160,7 @@ class Simulator:
             symbol_limit=self._symbol_limit,
             ping_interval=self._ping_interval,
             sent=self.sent if self._record else None,
+            rest=rest,
         )
         server.set_rate(self._rate)
         try:
@@ -159,6 +184,11 @@ class Simulator:
     def url(self) -> str:
         """The address without a token: ``ws://127.0.0.1:40123``."""
         return f"ws://{self._host}:{self._port}"
+
+    @property
+    def rest_url(self) -> str:
+        """Base address of the REST API: ``http://127.0.0.1:40123/api/v1``."""
+        return f"http://{self._host}:{self._port}/api/v1"
 
     @property
     def counters(self) -> Counters:
@@ -212,6 +242,10 @@ class Simulator:
     def refuse(self, status: int = 429, times: int = 1) -> None:
         """Refuse the next ``times`` handshakes with the HTTP ``status``."""
         self._order(lambda server: server.apply(refusal(status, times)))
+
+    def fail_requests(self, status: int = 502, times: int = 1) -> None:
+        """Answer the next ``times`` REST requests with the HTTP ``status``; 200 stands for an answer that is no JSON."""
+        self._order(lambda server: server.apply(Fault("rest", status=status, times=times)))
 
     @property
     def _started(self) -> FeedServer:

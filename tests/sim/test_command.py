@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import websocket
 
-from tests.conftest import BIN, Command, clean_environment
+from tests.conftest import BIN, Command, clean_environment, free_port, listening, wait_for
 from tests.sim.conftest import Client
 
 
@@ -93,3 +96,23 @@ def test_what_cannot_be_ends_in_words_and_its_exit_code(tmp_path: Path, argument
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_filings_and_limits_are_the_users(tmp_path: Path) -> None:
+    """The REST half, on the same port."""
+    (tmp_path / "mine.json").write_text('{"symbol":"MINE","data":[{"accessNumber":"0000000001-25-000001","form":"10-K"}]}')
+    command = Command(tmp_path)
+    port = free_port()
+    process = command.start("sim", "--port", str(port), "--filings", str(tmp_path), "--requests-per-minute", "2")
+    url = f"http://127.0.0.1:{port}/api/v1/stock/financials-reported?symbol=MINE&token=k"
+    try:
+        wait_for(lambda: listening(port), "the simulator")
+        for _ in range(2):
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                assert json.loads(answer.read())["data"][0]["accessNumber"] == "0000000001-25-000001"
+        with pytest.raises(urllib.error.HTTPError, match="429") as raised:
+            urllib.request.urlopen(url, timeout=5)
+        raised.value.close()
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0

@@ -70,7 +70,8 @@ def test_counters_are_told_over_http(connect: Connect) -> None:
         sim.send_rows([{"s": "AAPL"}] * 12)
         assert len(client.rows(12)) == 12
         assert counters(sim) == {
-            "connections": 1, "open": 1, "refused": 0, "frames": 2, "rows": 12, "pings": 0, "errors": 0, "subscribed": ["AAPL"],
+            "connections": 1, "open": 1, "refused": 0, "frames": 2, "rows": 12, "pings": 0, "errors": 0,
+            "requests": 0, "limited": 0, "subscribed": ["AAPL"],
         }  # fmt: skip
 
 

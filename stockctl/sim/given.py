@@ -1,0 +1,32 @@
+"""Filings of the user's own, for the simulator to serve in place of generated ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from stockctl.errors import ConfigError
+
+
+def read_given(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Filings by symbol from the files ``*.json`` of ``folder``: answers of the API, or elements of their ``data``.
+
+    ConfigError if there is none, or one is neither.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        raise ConfigError(f"{folder} holds no *.json", hint="put answers of /stock/financials-reported there, a file each")
+    for file in files:
+        try:
+            read = json.loads(file.read_bytes())
+            items = read.get("data", [read])
+            for item in items:
+                symbol = str(item.get("symbol") or read["symbol"])
+                found.setdefault(symbol, {})[item["accessNumber"]] = {"form": "", "endDate": "", "filedDate": ""} | item
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"{file} is no answer of /stock/financials-reported: {error!r}", hint="write one as Finnhub sends it"
+            ) from error
+    return {symbol: sorted(held.values(), key=lambda one: str(one["endDate"]))[::-1] for symbol, held in found.items()}

@@ -5,14 +5,16 @@ Spans are ``[since, until)`` in ms UTC. Repeated events change nothing: coverage
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from stockctl.records import EventKind, FeedEvent
 from stockctl.sessions import SESSION_NAMES, SessionName, is_around_the_clock, sessions_between
+from stockctl.timespans import Span, intersect, length, merge, subtract
 
-Span = tuple[int, int]
-"""``[since, until)`` in ms UTC."""
+LONGEST = 3_600_000
+"""The longest span in ms that one event tells as covered: events lie by their end, and readers look only so far for it."""
 
 
 class Gap(NamedTuple):
@@ -37,48 +39,10 @@ class Coverage(NamedTuple):
         return length(self.covered) / expected if expected else None
 
 
-def merge(spans: Iterable[Span], slack: int = 0) -> list[Span]:
-    """The union of ``spans``, in order and disjoint; those at most ``slack`` ms apart become one. Empty ones vanish."""
-    merged: list[Span] = []
-    for since, until in sorted(span for span in spans if span[0] < span[1]):
-        if merged and since <= merged[-1][1] + slack:
-            merged[-1] = (merged[-1][0], max(until, merged[-1][1]))
-        else:
-            merged.append((since, until))
-    return merged
-
-
-def intersect(one: Sequence[Span], other: Sequence[Span]) -> list[Span]:
-    """What is in both of two merged lists of spans."""
-    common: list[Span] = []
-    i = j = 0
-    while i < len(one) and j < len(other):
-        since, until = max(one[i][0], other[j][0]), min(one[i][1], other[j][1])
-        if since < until:
-            common.append((since, until))
-        if one[i][1] < other[j][1]:
-            i += 1
-        else:
-            j += 1
-    return common
-
-
-def subtract(spans: Sequence[Span], taken: Sequence[Span]) -> list[Span]:
-    """What of the merged ``spans`` is not in the merged ``taken``."""
-    if not spans:
-        return []
-    left: list[Span] = []
-    since = spans[0][0]
-    for taken_since, taken_until in taken:
-        left.append((since, taken_since))
-        since = max(since, taken_until)
-    left.append((since, max(since, spans[-1][1])))
-    return intersect(spans, merge(left))
-
-
-def length(spans: Iterable[Span]) -> int:
-    """Milliseconds of disjoint spans together."""
-    return sum(until - since for since, until in spans)
+def cut(span: Span) -> list[Span]:
+    """``span`` in pieces of at most ``LONGEST``, each beginning where the one before it ends."""
+    since, until = span
+    return [(start, min(start + LONGEST, until)) for start in range(since, until, LONGEST)]
 
 
 def session_time(symbol: str, since: int, until: int, names: tuple[SessionName, ...] = SESSION_NAMES) -> list[Span]:
@@ -99,10 +63,13 @@ def coverage(
 
     ``events`` are feed events as mappings of their fields, in any order, of one source, and may overlap the span's edges.
     """
-    held = list(events)
+    told: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for event in events:
+        for name in set(event["symbols"].split(",")):
+            told[name].append(event)
     answer = {}
     for symbol in symbols:
-        of_symbol = [event for event in held if symbol in event["symbols"].split(",")]
+        of_symbol = told.get(symbol, [])
         expected = session_time(symbol, since, until, names)
         covered = intersect(
             expected, merge((event["span_start"], event["span_end"]) for event in of_symbol if event["kind"] == "covered")

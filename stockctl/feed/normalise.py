@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from stockctl.conditions import unknown_codes, updates_of
-from stockctl.records import DeadLetter, Trade
+from stockctl.records import UNREADABLE, DeadLetter, Trade
 from stockctl.stream.dead_letters import dead_letter
 
 log = logging.getLogger("stockctl.produce")
@@ -28,8 +28,6 @@ REMEMBERED_FRAMES = 32
 """So many of the last trade frames are compared with a new one, to notice a server that sends frames again."""
 
 _SYMBOL = re.compile(r"[^\s,\x00-\x1f\x7f]+")
-_NO_FRAME = (msgspec.MsgspecError, UnicodeError, RecursionError)
-"""What msgspec raises for text that is no frame; broken UTF-8 and deep nesting have errors of their own."""
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -102,23 +100,27 @@ class Normaliser:
 
         ``origin`` tells in a dead letter where its text came from; the connection's token when empty.
         """
+        looked_for = False
         try:
             wire = _decode(text)
             if wire.type == "trade" and wire.data is not msgspec.UNSET:
-                if text in self._recent and self._is_dropped(len(wire.data)):
+                if self._is_dropped(text, len(wire.data)):
                     return Frame("trade", [], [])
-                self._recent.append(text)
+                looked_for = True
                 return Frame("trade", self._trades(wire.data, ts_recv), [])
             if wire.type == "ping":
                 return Frame("ping", [], [])
             if wire.type == "error":
                 return Frame("error", [], [], wire.msg)
-        except (*_NO_FRAME, _AbsurdRowError):
+        except (*UNREADABLE, _AbsurdRowError):
             pass
-        return self._apart(text, ts_recv, origin or self.token)
+        return self._apart(text, ts_recv, origin or self.token, looked_for=looked_for)
 
-    def _is_dropped(self, rows: int) -> bool:
-        """Count a frame that came again, and tell whether it is to be dropped."""
+    def _is_dropped(self, text: str | bytes, rows: int) -> bool:
+        """Whether a trade frame is to be dropped because it came before. One that did is counted, a new one remembered."""
+        if text not in self._recent:
+            self._recent.append(text)
+            return False
         if not self.repeated_frames:
             log.warning(
                 "the feed sent a frame again; such frames are %s (finnhub.drop_repeated_frames)",
@@ -168,18 +170,20 @@ class Normaliser:
         self._reported |= unknown
         return self._updates.setdefault(conditions, updates_of(conditions))
 
-    def _apart(self, text: str | bytes, ts_recv: int, origin: str) -> Frame:
+    def _apart(self, text: str | bytes, ts_recv: int, origin: str, *, looked_for: bool) -> Frame:
         """The frame row by row, each bad one a dead letter; the whole text one where it is no trade frame at all."""
         try:
             rows = _rows_of(text)
-        except (*_NO_FRAME, ValueError) as error:
+        except (*UNREADABLE, ValueError) as error:
             return Frame("malformed", [], [self._dead(text, str(error), ts_recv, origin)])
+        if not looked_for and self._is_dropped(text, len(rows)):
+            return Frame("trade", [], [])
         trades: list[Trade] = []
         dead: list[DeadLetter] = []
         for raw in rows:
             try:
                 trades += self._trades([_decode_row(raw)], ts_recv)
-            except (*_NO_FRAME, _AbsurdRowError) as error:
+            except (*UNREADABLE, _AbsurdRowError) as error:
                 dead.append(self._dead(bytes(raw), str(error), ts_recv, origin))
         return Frame("trade", trades, dead)
 

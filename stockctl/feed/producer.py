@@ -143,6 +143,7 @@ class _Pipeline:
     def _tell_coverage(self) -> None:
         for event in self._tracker.covered():
             self._spool.write(event)
+            self._report.covered(event)
 
     def _leave(self) -> int:
         """Flush within the time there is; how many messages were given up."""

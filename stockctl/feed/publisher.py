@@ -76,7 +76,8 @@ class Publisher:
         self.trouble: StockctlError | None = None
         """Why the newest undelivered message was not taken."""
         self._answered = time.monotonic()
-        self._full = False
+        self._full = 0
+        """Messages in the buffer when it was found full; 0 once it has room again."""
         self._given_up: StockctlError | None = None
 
     def stretch(self, since: int) -> Stretch:
@@ -96,12 +97,13 @@ class Publisher:
     def poll(self, timeout: float) -> None:
         """Take in what Kafka has answered, waiting up to ``timeout`` seconds for something."""
         answers = self.producer.poll(timeout)
-        empty = not len(self.producer)
-        if answers or empty:
+        buffered = len(self.producer)
+        if answers or not buffered:
             self._answered = time.monotonic()
-        if empty and self._full:
-            self._full = False
-            log.warning("Kafka has taken all that was buffered; %d rows were dropped so far", self.dropped)
+        # A feed that never pauses never leaves the buffer empty, and at its edge it would be full and not full in turn.
+        if buffered < self._full / 2:
+            self._full = 0
+            log.warning("the buffer has room again; %d rows were dropped so far", self.dropped)
 
     @property
     def late(self) -> float:
@@ -118,7 +120,7 @@ class Publisher:
         stretch.lost += missing
         self.dropped += missing
         if missing and not self._full:
-            self._full = True
+            self._full = max(1, len(self.producer))
             log.warning("the buffer (kafka.buffer) is full: dropping the newest rows; their time will show as a gap")
         return taken
 

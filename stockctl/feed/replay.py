@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import gzip
 import logging
+import os
 import re
+import select
 import sys
 import threading
 import time
@@ -20,13 +22,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stockctl.errors import StockctlError
-from stockctl.feed.coverage import Span, feed_event
+from stockctl.feed.coverage import cut, feed_event
 from stockctl.feed.normalise import Normaliser
 from stockctl.feed.publisher import Publisher, Stretch
 from stockctl.feed.spool import EventSpool
 from stockctl.records import Trade, connection_token
 from stockctl.sessions import now_ms
 from stockctl.settings import Settings
+from stockctl.timespans import Span
 from stockctl.units import format_duration
 
 log = logging.getLogger("stockctl.produce")
@@ -35,7 +38,13 @@ SOURCE = "replay"
 QUIET = 15 * 60_000
 """A capture without any trade for this many ms has a gap there."""
 _ENDS: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, StockctlError)
-"""What ends a replay too early: a file that is absent, no gzip or cut short; a Kafka that refuses."""
+"""What ends a replay too early: a file that is absent, no gzip or cut short; a Kafka that refuses; a full disk."""
+_LOOK_UP = 0.2
+"""Seconds after which a wait, for more of stdin or for Kafka, looks whether it is to stop."""
+_DRAIN_WITHIN = 30.0
+"""Seconds to wait for Kafka to take the coverage; what it has not taken by then waits on disk."""
+_LEAVE_WITHIN = 8.0
+"""Seconds of such waits that are left once it is to stop."""
 _TIME = re.compile(rb'"t":\s*(\d{1,15})')
 
 
@@ -78,32 +87,46 @@ class Replay:
 
         StockctlError with the counts when something could not be delivered, or the signal to stop came first.
         """
+        # Before the first line: a repeat for want of a place for the coverage would double every trade.
+        spool = EventSpool(self._settings, self.publisher)
+        try:
+            # What an earlier run left must not wait for the end of this one.
+            self._drain(spool)
+            return self._run(spool, deadline, tick)
+        finally:
+            spool.close()
+
+    def _run(self, spool: EventSpool, deadline: float | None, tick: Callable[[], None]) -> Replayed:
         started = time.monotonic()
         stretch = self.publisher.stretch(now_ms())
         pace = _Pace(self._speed, self._stop, deadline)
         broken: Exception | None = None
         try:
-            with _opened(self._path) as file:
-                for line in file:
-                    self._lines += 1
+            with _opened(self._path, self._stop) as lines:
+                for line in lines:
                     pace.wait_for(line)
                     if pace.over or self._stop.is_set() or self.publisher.undelivered:
                         break
+                    self._lines += 1
                     self._take(line, stretch)
                     tick()
         except _ENDS as error:
             broken = error
         while stretch.outstanding and not (self._stop.is_set() or self.publisher.undelivered):
             self.publisher.poll(0.1)
-        self.publisher.flush(8)
+        self.publisher.flush(_LEAVE_WITHIN)
         reason = broken or self.publisher.trouble or ("stopped by a signal" if self._stop.is_set() else None)
+        if reason is None:
+            try:
+                self._tell_coverage(spool)
+            except _ENDS as error:
+                reason = error
         if reason is not None:
             raise StockctlError(
                 f"the replay of {self._path} ended at line {self._lines}: {reason}; "
                 f"{stretch.acknowledged} messages were delivered, {stretch.lost} were not",
-                hint="replayed rows are new data each time: start again with a fresh lake",
+                hint="replayed rows are new data each time: start again with a fresh lake" if stretch.acknowledged else None,
             )
-        self._tell_coverage()
         return Replayed(self._lines, self.publisher.trades, self.publisher.dead_letters, time.monotonic() - started)
 
     def _take(self, line: bytes, stretch: Stretch) -> None:
@@ -114,26 +137,31 @@ class Replay:
             self._covered.add(frame.trades)
             self.publisher.publish(frame, now, stretch)
 
-    def _tell_coverage(self) -> None:
-        spool = EventSpool(self._settings, self.publisher)
-        try:
-            for number, (span, symbols) in enumerate(self._covered.spans()):
-                spool.write(
-                    feed_event(
-                        "covered",
-                        span,
-                        sorted(symbols),
-                        SOURCE,
-                        connection=self._token,
-                        number=number,
-                        ts_recv=now_ms(),
-                        source=SOURCE,
-                    )
+    def _tell_coverage(self, spool: EventSpool) -> None:
+        pieces = [(piece, symbols) for span, symbols in self._covered.spans() for piece in cut(span)]
+        for number, (span, symbols) in enumerate(pieces):
+            spool.write(
+                feed_event(
+                    "covered",
+                    span,
+                    sorted(symbols),
+                    SOURCE,
+                    connection=self._token,
+                    number=number,
+                    ts_recv=now_ms(),
+                    source=SOURCE,
                 )
-            if spool.drain(30):
-                log.warning("%d feed events of the replay wait on disk: the next produce sends them", spool.waiting)
-        finally:
-            spool.close()
+            )
+        if self._drain(spool):
+            log.warning("%d feed events of the replay wait on disk: the next produce sends them", spool.waiting)
+
+    def _drain(self, spool: EventSpool) -> int:
+        """Wait until the events are acknowledged, after a signal no longer than there is; how many still wait."""
+        deadline = time.monotonic() + _DRAIN_WITHIN
+        while (left := spool.drain(_LOOK_UP)) and time.monotonic() < deadline:
+            if self._stop.is_set():
+                return spool.drain(_LEAVE_WITHIN)
+        return left
 
 
 class _Covered:
@@ -194,10 +222,25 @@ class _Pace:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[Iterable[bytes]]:
-    """The lines of the capture."""
+def _opened(path: str, stop: threading.Event) -> Iterator[Iterable[bytes]]:
+    """The lines of the capture; of stdin until ``stop`` is set."""
     if path == "-":
-        yield sys.stdin.buffer
+        yield _stdin(stop)
     else:
         with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as file:
             yield file
+
+
+def _stdin(stop: threading.Event) -> Iterator[bytes]:
+    # Reading its lines would not end before the next one comes, whatever ``stop`` says.
+    descriptor, rest = sys.stdin.fileno(), b""
+    while not stop.is_set():
+        if not select.select([descriptor], [], [], _LOOK_UP)[0]:
+            continue
+        read = os.read(descriptor, 1 << 16)
+        if not read:
+            break
+        *lines, rest = (rest + read).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest

@@ -14,11 +14,15 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from stockctl.feed.coverage import session_time
 from stockctl.feed.normalise import Normaliser
 from stockctl.feed.publisher import Publisher
 from stockctl.feed.session import FeedSession, Received
 from stockctl.feed.spool import EventSpool
+from stockctl.records import FeedEvent
+from stockctl.sessions import SESSION_NAMES, is_around_the_clock, now_ms, session_at
 from stockctl.settings import Settings
+from stockctl.timespans import length
 from stockctl.units import format_duration
 
 log = logging.getLogger("stockctl.produce")
@@ -43,6 +47,9 @@ class Report:
         self._started = self._logged = time.monotonic()
         self._trades_logged = 0
         self._lags: deque[int] = deque(maxlen=10_000)
+        self._around_the_clock = any(map(is_around_the_clock, settings.symbols))
+        self._covered_until = now_ms()
+        self._gaps = self._uncovered = 0
 
     def __enter__(self) -> Self:
         REGISTRY.register(self)
@@ -55,6 +62,15 @@ class Report:
         """Take note of how late the newest trade of a frame was: receipt less its own time, in ms."""
         if happening.frame.trades:
             self._lags.append(happening.ts_recv - max(trade.ts_event for trade in happening.frame.trades))
+
+    def covered(self, event: FeedEvent) -> None:
+        """Take note of a ``covered`` event, and of session time before it that nothing covered since the start."""
+        symbols = event.symbols.split(",")
+        widest = next(filter(is_around_the_clock, symbols), symbols[0])
+        gaps = session_time(widest, self._covered_until, event.span_start)
+        self._gaps += len(gaps)
+        self._uncovered += length(gaps)
+        self._covered_until = max(self._covered_until, event.span_end)
 
     def log_when_due(self) -> None:
         """Log the state if ``log.every`` has passed since the last time."""
@@ -107,6 +123,8 @@ class Report:
             ("stockctl_dead_letters", "rows that were no valid trades", publisher.dead_letters),
             ("stockctl_feed_reconnects", "connections to the feed after the first", self._reconnects),
             ("stockctl_feed_repeated_frames", "frames that came again", self._normaliser.repeated_frames),
+            ("stockctl_feed_gaps", "spans of session time that nothing covered", self._gaps),
+            ("stockctl_feed_uncovered_seconds", "session time that nothing covered", self._uncovered / 1000),
             ("stockctl_producer_dropped", "messages dropped because the buffer was full", publisher.dropped),
             ("stockctl_producer_undelivered", "messages that Kafka did not take", publisher.undelivered),
         ):
@@ -121,5 +139,24 @@ class Report:
             ("stockctl_feed_events_waiting", "feed events not acknowledged yet", self._waiting),
         ):
             yield GaugeMetricFamily(name, words, value)
+        if self._session is not None:
+            yield GaugeMetricFamily(
+                "stockctl_feed_covered_timestamp_seconds",
+                "end of the time that is covered; the start, while none is",
+                self._covered_until / 1000,
+            )
+            yield self._sessions()
         if self._lags:
             yield GaugeMetricFamily("stockctl_feed_lag_seconds", "lag of the newest trade", self._lags[-1] / 1000)
+
+    def _sessions(self) -> Metric:
+        now = session_at(now_ms())
+        family = GaugeMetricFamily(
+            "stockctl_feed_session_open",
+            "1 in that session; regular is always 1 where a symbol trades around the clock",
+            labels=["session"],
+        )
+        for name in SESSION_NAMES:
+            is_open = (now is not None and now.name == name) or (name == "regular" and self._around_the_clock)
+            family.add_metric([name], int(is_open))
+        return family

@@ -28,6 +28,8 @@ log = logging.getLogger("stockctl.produce")
 
 TICK = 0.2
 """The longest time in seconds without a happening; what a signal to stop waits for at most."""
+JUMP = 1.0
+"""Seconds that the wall clock may gain or lose on the monotonic one, which does not run while the machine sleeps, at once."""
 STABLE = 15.0
 """A connection that lived this many seconds was a success: the pauses between attempts start short again."""
 _KEY_IN_USE = (
@@ -41,6 +43,10 @@ _INVALID_SYMBOL = re.compile(r"invalid symbol\s+(\S+)", re.IGNORECASE)
 
 class _SilentError(FeedLostError):
     """The connection is open, but nothing comes."""
+
+
+class _ClockError(FeedLostError):
+    """The wall clock was set, or stood still for this process: what was received when cannot be told across that."""
 
 
 class Received(NamedTuple):
@@ -184,7 +190,7 @@ class FeedSession:
         except FeedLostError as error:
             self.last_error = error
             reason = str(error)
-            early = time.monotonic() - self._opened < STABLE and not isinstance(error, _SilentError)
+            early = time.monotonic() - self._opened < STABLE and not isinstance(error, _SilentError | _ClockError)
             self._early_drops = self._early_drops + 1 if early else 0
             log.warning("%s", _KEY_IN_USE if self._early_drops > 1 else error)
         finally:
@@ -197,9 +203,17 @@ class FeedSession:
 
     def _listen(self, connection: FeedConnection) -> Iterator[Happening]:
         heard = looked = time.monotonic()
+        ahead = now_ms() / 1000 - heard
         while not self._stop.is_set():
             text = connection.receive(TICK)
-            now, moment = max(now_ms(), self._last_frame), time.monotonic()
+            now, moment = now_ms(), time.monotonic()
+            before, ahead = ahead, now / 1000 - moment
+            if abs(ahead - before) > JUMP:
+                if text:  # it came before the clock was set, or lay there while the machine slept
+                    yield Received(self._normaliser.frame(text, self._last_frame), self._last_frame)
+                moved = "forward, or the machine slept," if ahead > before else "back"
+                raise _ClockError(f"the clock was set {moved} by {format_duration(abs(ahead - before))}")
+            now = max(now, self._last_frame)
             received = None
             if text is not None:
                 heard, self._last_frame = moment, now

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import time
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -85,7 +86,9 @@ class EventSpool:
         for file in self._files:
             if os.fstat(file.fileno()).st_size == 0:
                 Path(file.name).unlink(missing_ok=True)
-            file.close()
+            # Closing tries once more to write what the disk did not take: ``write`` has told of that.
+            with suppress(OSError):
+                file.close()
 
     def _send(self) -> None:
         file = self._files[0]

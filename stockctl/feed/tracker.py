@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from stockctl.feed.coverage import feed_event
+from stockctl.feed.coverage import cut, feed_event
 from stockctl.feed.publisher import Stretch
 from stockctl.records import FeedEvent
 from stockctl.sessions import now_ms
+from stockctl.timespans import Span
 
 STRETCH = 1_000
 """Length of a stretch in ms."""
@@ -74,18 +75,18 @@ class Tracker:
             self._subscription = None
 
     def covered(self) -> Iterator[FeedEvent]:
-        """What has become covered since the last call, as events: one for each run of stretches without a loss between them."""
+        """What has become covered since the last call, as events: each run of stretches without a loss between them, cut."""
         run: tuple[int, int, _Subscription] | None = None
         while self._closed and not self._closed[0][0].outstanding:
             stretch, until, subscription = self._closed.popleft()
             if run is not None and (stretch.lost or run[1:] != (stretch.since, subscription)):
-                yield self._event(*run)
+                yield from self._events(*run)
                 run = None
             self._lost += stretch.lost
             if not stretch.lost:
                 run = (run[0] if run else stretch.since, until, subscription)
         if run is not None:
-            yield self._event(*run)
+            yield from self._events(*run)
 
     def _close(self, until: int, subscription: _Subscription) -> None:
         stretch = self.current
@@ -98,13 +99,16 @@ class Tracker:
             return
         self._closed.append((stretch, until, subscription))
 
-    def _event(self, since: int, until: int, subscription: _Subscription) -> FeedEvent:
+    def _events(self, since: int, until: int, subscription: _Subscription) -> Iterator[FeedEvent]:
+        return (self._event(piece, subscription) for piece in cut((since, until)))
+
+    def _event(self, span: Span, subscription: _Subscription) -> FeedEvent:
         reason = f"messages lost: {self._lost}" if self._lost else ""
         self._lost = 0
         self._made += 1
         return feed_event(
             "covered",
-            (since, until),
+            span,
             subscription.symbols,
             reason,
             connection=subscription.connection,

@@ -161,6 +161,14 @@ def test_a_repeated_frame_is_counted_and_kept(caplog: pytest.LogCaptureFixture) 
     assert caplog.text.count("sent a frame again") == 1
 
 
+def test_a_repeated_frame_with_a_bad_row_is_dropped_too() -> None:
+    made = normaliser(drop_repeated_frames=True)
+    text = '{"data":[{"p":1.5,"s":"AAPL","t":1680286537580,"v":1},{"p":0,"s":"AAPL","t":1680286537580,"v":1}],"type":"trade"}'
+    taken = [made.frame(text, NOW) for _ in range(3)]
+    assert [(len(frame.trades), len(frame.dead_letters)) for frame in taken] == [(1, 1), (0, 0), (0, 0)]
+    assert made.repeated_frames == 2
+
+
 def test_a_repeated_frame_is_dropped_when_that_is_asked_for() -> None:
     made = normaliser(drop_repeated_frames=True)
     taken = [len(made.frame(frame(ROW, ROW), NOW).trades) for _ in range(3)]

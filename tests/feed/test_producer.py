@@ -123,6 +123,39 @@ def test_a_drop_of_the_connection_is_a_gap(topics: Settings, sim: Simulator) -> 
         assert "ended the connection" in gap.reason
 
 
+def test_prometheus_is_told_the_gaps_that_the_events_show(
+    topics: Settings, sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(name: str) -> float:
+        return REGISTRY.get_sample_value(f"stockctl_feed_{name}") or 0.0
+
+    def gaps(number: int) -> bool:
+        # Time is covered up to the last frame: so one frame after another.
+        sim.send_rows(numbered_rows(1))
+        return told("gaps_total") == number
+
+    monkeypatch.setattr("stockctl.feed.producer.COVERED_EVERY", 0.2)
+    symbol = "BINANCE:BTCUSDT"
+    with Running(live(topics, sim, symbols=symbol)):
+        sim.wait_for(lambda counters: counters.subscribed == [symbol])
+        wait_for(lambda: gaps(1), "the time until the first connection")
+        at_first = told("uncovered_seconds_total")
+        sim.drop()
+        sim.wait_for(lambda counters: counters.connections == 2 and counters.subscribed == [symbol])
+        wait_for(lambda: gaps(2), "the time between two connections")
+        wait_for(lambda: len({event["connection"] for event in covered(topics)}) == 2, "the events of both")
+        spans = covered(topics)
+        later = next(i for i, event in enumerate(spans) if event["connection"] != spans[0]["connection"])
+        missed = (spans[later]["span_start"] - spans[later - 1]["span_end"]) / 1000
+        assert told("uncovered_seconds_total") == pytest.approx(at_first + missed)
+        assert told("covered_timestamp_seconds") >= spans[later]["span_end"] / 1000
+
+
+def covered(settings: Settings) -> list[dict[str, Any]]:
+    """The events that tell what was covered, in order."""
+    return [event for event in events(settings) if event["kind"] == "covered"]
+
+
 @pytest.mark.parametrize("format", ["text", "json"])
 def test_the_command_runs_until_a_signal_and_leaves_with_everything_flushed(
     topics: Settings, command: Command, sim: Simulator, format: str
@@ -225,7 +258,7 @@ def test_rows_that_met_a_full_buffer_are_a_gap_in_coverage(
         sim.send_rows(numbered_rows(1_000))
         wait_for(lambda: "buffer (kafka.buffer) is full" in caplog.text, "the buffer to fill")
         own_broker.start()
-        wait_for(lambda: "Kafka has taken all that was buffered" in caplog.text, "the buffer to drain")
+        wait_for(lambda: "the buffer has room again" in caplog.text, "the buffer to drain")
         threading.Event().wait(1.1)  # a stretch of received time is a second long: the next frame starts a new one
         sim.send_rows(numbered_rows(7))
         wait_for(lambda: trades(own_topics)[-7]["volume"] == 1 and trades(own_topics)[-1]["volume"] == 7, "the last rows")

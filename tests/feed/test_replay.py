@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
+import resource
 import threading
 import time
 from pathlib import Path
@@ -12,10 +14,11 @@ from typing import Any
 import pytest
 
 from stockctl.errors import StockctlError
+from stockctl.feed import replay as feed_replay
 from stockctl.feed.replay import QUIET, Replay, Replayed
 from stockctl.sessions import now_ms
 from stockctl.settings import Settings, load
-from tests.conftest import clean_environment, free_port, own_names
+from tests.conftest import clean_environment, free_port, own_names, wait_for
 from tests.feed.conftest import dead_letters, events, trades
 
 START = 1_680_286_538_000
@@ -107,6 +110,33 @@ def test_a_file_that_is_not_there_is_an_error(topics: Settings, tmp_path: Path) 
         replay(topics, str(tmp_path / "nosuch.jsonl"))
 
 
+def test_nothing_is_delivered_where_the_coverage_finds_no_place(topics: Settings, tmp_path: Path) -> None:
+    """A repeat, once there is one, doubles nothing."""
+    path = capture(tmp_path, frame(row(1), row(2)))
+    lost = topics.model_copy(update={"state_dir": Path(path) / "state"})
+    with pytest.raises(StockctlError, match="cannot keep feed events in") as raised:
+        replay(lost, path)
+    assert "state_dir" in (raised.value.hint or "")
+    assert trades(topics) == []
+
+
+def test_a_disk_that_is_full_at_the_end_is_told_with_the_counts(topics: Settings, tmp_path: Path) -> None:
+    """The trades are in Kafka by then."""
+    path = capture(tmp_path, frame(row(1), row(2)))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(
+            StockctlError, match=r"ended at line 1: cannot keep feed events.*; 2 messages were delivered"
+        ) as raised:
+            Replay(topics, path, threading.Event()).run(
+                tick=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1])),
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert "fresh lake" in (raised.value.hint or "")
+    assert len(trades(topics)) == 2
+
+
 def test_coverage_spans_the_trades_and_stops_where_there_are_none_for_long(topics: Settings, tmp_path: Path) -> None:
     far = START + 2 * QUIET
     path = capture(
@@ -125,6 +155,17 @@ def test_coverage_spans_the_trades_and_stops_where_there_are_none_for_long(topic
         (far, far + QUIET + 1, "AAPL,TSLA"),
     ]
     assert len({event["id"] for event in found}) == 2
+
+
+def test_coverage_of_days_is_told_by_the_hour(topics: Settings, tmp_path: Path) -> None:
+    step = QUIET - 1
+    replay(topics, capture(tmp_path, *[frame(row(0, t=START + number * step)) for number in range(200)]))
+    found = events(topics)
+    spans = [(event["span_start"], event["span_end"]) for event in found]
+    assert (spans[0][0], spans[-1][1]) == (START, START + 199 * step + 1)
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(spans))
+    assert max(until - since for since, until in spans) == 3_600_000
+    assert len({event["id"] for event in found}) == len(found)
 
 
 def test_retiming_moves_the_first_trade_to_now(topics: Settings, tmp_path: Path) -> None:
@@ -149,7 +190,7 @@ def test_speed_keeps_the_pace_of_the_trades(topics: Settings, tmp_path: Path) ->
 def test_a_deadline_ends_a_replay_in_good_order(topics: Settings, tmp_path: Path) -> None:
     path = capture(tmp_path, frame(row(0)), frame(row(1, t=START + 3_600_000)))
     done = Replay(topics, path, threading.Event(), speed=1.0).run(time.monotonic() + 0.5)
-    assert done.trades == 1
+    assert (done.lines, done.trades) == (1, 1)
     assert len(trades(topics)) == 1
     assert [event["span_end"] for event in events(topics)] == [START + 1]
 
@@ -158,9 +199,33 @@ def test_the_signal_to_stop_ends_a_replay_with_the_counts(topics: Settings, tmp_
     path = capture(tmp_path, frame(row(0), row(1)), frame(row(1, t=START + 3_600_000)))
     stop = threading.Event()
     threading.Timer(0.5, stop.set).start()
-    with pytest.raises(StockctlError, match="ended at line 2: stopped by a signal; 2 messages were delivered, 0 were not"):
+    with pytest.raises(StockctlError, match="ended at line 1: stopped by a signal; 2 messages were delivered, 0 were not"):
         Replay(topics, path, stop, speed=1.0).run()
     assert len(trades(topics)) == 2
+
+
+def test_coverage_that_kafka_does_not_take_stays_on_disk_when_the_signal_comes(
+    topics: Settings, broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without waiting for it as long as a replay that may go on."""
+    monkeypatch.setattr(feed_replay, "_LEAVE_WITHIN", 0.5)
+    lost = load(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"topics.feed_events.name": "nosuch"})
+    stop = threading.Event()
+
+    def stop_at_the_end() -> None:
+        wait_for(lambda: any(path.stat().st_size for path in lost.state_dir.rglob("*.jsonl")), "the coverage")
+        stop.set()
+
+    stopping = threading.Thread(target=stop_at_the_end)
+    stopping.start()
+    replaying = Replay(lost, capture(tmp_path, frame(row(1), row(2))), stop)
+    done = replaying.run()
+    stopping.join()
+    replaying.publisher.producer.purge()
+    assert done.trades == len(trades(topics)) == 2
+    assert done.seconds < 9
+    [waiting] = lost.state_dir.rglob("*.jsonl")
+    assert json.loads(waiting.read_text())["span_start"] == START + 10
 
 
 def test_a_full_buffer_makes_the_replay_wait(topics: Settings, broker: str, tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.feed.coverage import Span, feed_event
+from stockctl.feed.coverage import LONGEST, feed_event
 from stockctl.feed.publisher import Stretch
 from stockctl.feed.tracker import STRETCH, Tracker
 from stockctl.records import EventKind, FeedEvent
+from stockctl.timespans import Span
 
 LOST: Any = object()
 """Stands for librdkafka's error of a delivery: a stretch only hands it on."""
@@ -156,6 +157,25 @@ def test_a_long_outage_of_kafka_is_one_stretch() -> None:
     feed.receive(5_001 * STRETCH)
     feed.acknowledge()
     assert feed.covered() == [(0, 1_000), (5_000_000, 5_001_000)]
+
+
+def test_what_becomes_covered_at_once_after_a_long_outage_is_told_in_pieces() -> None:
+    feed = Feed()
+    feed.subscribe(0)
+    feed.receive(500)
+    feed.receive(1_500)
+    feed.receive(5_000)
+    for minute in range(1, 30 * 60 + 1):
+        feed.receive(5_000 + minute * 60_000)
+    feed.lose(0)
+    feed.acknowledge()
+    events = list(feed.tracker.covered())
+    spans = [(event.span_start, event.span_end) for event in events]
+    assert (spans[0][0], spans[-1][1]) == (1_500, 5_000 + 30 * 3_600_000)
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(spans))
+    assert max(until - since for since, until in spans) == LONGEST
+    assert len({event.id for event in events}) == len(events)
+    assert [event.reason for event in events] == ["messages lost: 1"] + [""] * (len(events) - 1)
 
 
 FRAMES = st.lists(

@@ -1,0 +1,98 @@
+"""What the report tells Prometheus: the exchange's sessions, and the session time that nothing covered."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from stockctl.feed import report as module
+from stockctl.feed.coverage import feed_event
+from stockctl.feed.normalise import Normaliser
+from stockctl.feed.publisher import Publisher
+from stockctl.feed.report import Report
+from stockctl.feed.session import FeedSession
+from stockctl.sessions import parse_moment
+from stockctl.settings import load
+from tests.conftest import clean_environment
+
+FRIDAY = "2026-11-20"
+
+
+class Told:
+    """A report of a producer that began ``at`` this time in New York, and what it tells."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: str, symbols: str) -> None:
+        self._monkeypatch, self._symbols = monkeypatch, symbols.split(",")
+        self.now(at)
+        settings = load(environ=clean_environment(), flags={"symbols": symbols}, stack=False)
+        normaliser = Normaliser("sim")
+        session = FeedSession(settings, self._symbols, normaliser, threading.Event())
+        self.report = Report(settings, normaliser, Publisher(settings), session)
+
+    def now(self, at: str) -> None:
+        """Let it be ``at`` this time."""
+        self._monkeypatch.setattr(module, "now_ms", lambda: parse_moment(at))
+
+    def covered(self, since: str, until: str) -> None:
+        """What is received from ``since`` to ``until`` has been acknowledged."""
+        span = parse_moment(since), parse_moment(until)
+        event = feed_event("covered", span, self._symbols, "", connection="k3f9a2", number=1, ts_recv=0, source="sim")
+        self.report.covered(event)
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sample ``name``."""
+        samples = [sample for family in self.report.collect() for sample in family.samples]
+        (found,) = (sample.value for sample in samples if (sample.name, sample.labels) == (name, labels))
+        return float(found)
+
+    @property
+    def gaps(self) -> tuple[float, float]:
+        """Number of gaps, and their seconds together."""
+        return self.value("stockctl_feed_gaps_total"), self.value("stockctl_feed_uncovered_seconds_total")
+
+    @property
+    def open(self) -> set[str]:
+        """Sessions that are open."""
+        return {name for name in ("pre", "regular", "post") if self.value("stockctl_feed_session_open", session=name)}
+
+
+def test_time_that_is_covered_without_a_break_makes_no_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch, f"{FRIDAY} 10:00", "AAPL")
+    assert told.value("stockctl_feed_covered_timestamp_seconds") == parse_moment(f"{FRIDAY} 10:00") / 1000
+    told.covered(f"{FRIDAY} 10:00", f"{FRIDAY} 10:05")
+    told.covered(f"{FRIDAY} 10:05", f"{FRIDAY} 10:10")
+    told.covered(f"{FRIDAY} 10:03", f"{FRIDAY} 10:05")
+    assert told.gaps == (0, 0)
+    assert told.value("stockctl_feed_covered_timestamp_seconds") == parse_moment(f"{FRIDAY} 10:10") / 1000
+
+
+def test_session_time_that_nothing_covered_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch, f"{FRIDAY} 10:00", "AAPL,MSFT")
+    told.covered(f"{FRIDAY} 10:00:05", f"{FRIDAY} 10:05")
+    assert told.gaps == (1, 5), "connecting took a moment"
+    told.covered(f"{FRIDAY} 10:07", f"{FRIDAY} 19:00")
+    assert told.gaps == (2, 125)
+    told.covered("2026-11-23 04:30", "2026-11-23 05:00")
+    assert told.gaps == (4, 125 + 3600 + 1800), "until the exchange closed, and since it opened again"
+
+
+def test_there_is_no_gap_while_the_exchange_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch, f"{FRIDAY} 20:30", "AAPL")
+    told.covered("2026-11-22 12:00", "2026-11-22 13:00")
+    assert told.gaps == (0, 0)
+    one_never_sleeps = Told(monkeypatch, f"{FRIDAY} 20:30", "AAPL,BINANCE:BTCUSDT")
+    one_never_sleeps.covered(f"{FRIDAY} 20:31", "2026-11-22 13:00")
+    assert one_never_sleeps.gaps == (1, 60)
+
+
+def test_it_tells_which_session_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch, f"{FRIDAY} 03:00", "AAPL")
+    for at, session in ((f"{FRIDAY} 03:00", set()), (f"{FRIDAY} 04:00", {"pre"}), (f"{FRIDAY} 12:00", {"regular"})):
+        told.now(at)
+        assert told.open == session
+    told.now("2026-11-27 13:00")
+    assert told.open == {"post"}, "a half day"
+    told.now("2026-11-26 12:00")
+    assert told.open == set(), "a holiday"
+    assert Told(monkeypatch, "2026-11-26 12:00", "AAPL,BINANCE:BTCUSDT").open == {"regular"}

@@ -9,7 +9,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from math import nan
+from typing import NamedTuple, TypeVar
 
 from prometheus_client import Counter, Gauge
 
@@ -27,6 +28,8 @@ from stockctl.units import format_duration
 
 log = logging.getLogger("stockctl.connect")
 
+Result = TypeVar("Result")
+
 INSTALL = (
     f"put the jar of {PLUGIN} (Maven: org.mongodb.kafka:mongo-kafka-connect:2.0.1, classifier all) into a folder of its own "
     "below the plugin.path of every worker, and restart the workers"
@@ -34,9 +37,13 @@ INSTALL = (
 STEADY = 2.0
 """Seconds for which everything must run without a break, before it counts as running."""
 _PAUSE = 0.5
+_IDLE = frozenset(("PAUSED", "STOPPED"))  # states that somebody has asked for
 
 _restarts = Counter("stockctl_connect_restarts", "Restarts of failed tasks by connect watch")
 _failed = Gauge("stockctl_connect_failed_tasks", "Failed tasks of the connector")
+_running = Gauge("stockctl_connect_running_tasks", "Running tasks of the connector, 0 while Kafka Connect does not answer")
+_lag = Gauge("stockctl_connect_lag_records", "Records in the topics that the connector has not committed, NaN while not known")
+_letters = Gauge("stockctl_dead_letters_end_offset", "End of the topic of dead letters, whoever sent them")
 
 
 class Part(NamedTuple):
@@ -88,15 +95,15 @@ def apply(
     name, config = settings.connect.connector, render(settings)
     connect.wait(settings.connect.wait, say=say)
     _check_worker(connect, admin)
-    there = connect.config(name)
-    before = {task.state for task in _status(connect, name)}
+    there = _patiently(lambda: connect.config(name), settings)
+    before = {task.state for task in _patiently(lambda: _status(connect, name), settings)}
     change = Change(name, "kept", "as the settings say")
     if there != config:
         _check_config(connect, config)
         _patiently(lambda: connect.put(name, config), settings)
         change = Change(name, "made" if there is None else "changed", f"topics {config['topics']} to {config['database']}")
-    if before & {"PAUSED", "STOPPED"}:
-        connect.resume(name)
+    if before & _IDLE:
+        _patiently(lambda: connect.resume(name), settings)
         change = Change(name, "changed", "it was paused, and goes on")
     if "FAILED" in before:
         # A new configuration alone would leave the old failure in the status for a while.
@@ -132,8 +139,8 @@ def _check_config(connect: Connect, config: dict[str, str]) -> None:
     raise ConfigError(message, hint="`stockctl connect render` shows it")
 
 
-def _patiently(call: Callable[[], None], settings: Settings) -> None:
-    """Do ``call`` again while the workers share out their work anew, at most ``connect.wait``."""
+def _patiently(call: Callable[[], Result], settings: Settings) -> Result:
+    """The answer of ``call``, made again while the workers share out their work anew, at most ``connect.wait``."""
     deadline = time.monotonic() + settings.connect.wait
     while True:
         try:
@@ -148,7 +155,7 @@ def _status(connect: Connect, name: str) -> list[Task]:
     """The connector's status; empty while the workers have none, as in the first moments."""
     try:
         return connect.status(name)
-    except (AbsentConnectorError, BusyError):
+    except AbsentConnectorError:
         return []
 
 
@@ -159,7 +166,10 @@ def _await_running(
     name, bound = settings.connect.connector, settings.connect.wait
     deadline, steady_since, told = time.monotonic() + bound, None, ""
     while True:
-        missing = _missing(connect, admin, settings, config)
+        try:
+            missing = _missing(connect, admin, settings, config)
+        except (AbsentConnectorError, BusyError):
+            missing = "the workers to share out their work"
         now = time.monotonic()
         if not missing:
             steady_since = steady_since or now
@@ -229,15 +239,26 @@ def status(connect: Connect, admin: Admin, settings: Settings) -> list[Part]:
 
 def unhealthy(parts: Sequence[Part]) -> list[str]:
     """Names of the parts that don't run; ``tasks`` if there is none at all."""
-    bad = [part.part for part in parts if part.state in ("FAILED", "UNASSIGNED", "LOST")]
+    bad = [part.part for part in parts if part.state in (*_IDLE, "FAILED", "UNASSIGNED", "LOST")]
     return bad if any(part.part.startswith("task") for part in parts) or bad else ["tasks"]
 
 
+def remedy(parts: Sequence[Part]) -> str:
+    """What to try where something does not run."""
+    if any(part.state in _IDLE for part in parts):
+        return "`stockctl connect apply` resumes what was paused or stopped"
+    return "`stockctl connect restart --failed`, once the cause is gone; `stockctl connect watch` does so by itself"
+
+
 class Watch:
-    """Restarts what of the connector has failed, after pauses that double from ``connect.watch_every`` to the longest one."""
+    """Restarts what of the connector has failed, after pauses that double from ``connect.watch_every`` to the longest one.
+
+    Connect's API tells neither its lag nor its dead letters: every ``log.every`` the watch asks Kafka, for Prometheus.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._admin = Admin(settings)
         self._connect = Connect(settings, timeout=30.0)
         self._pause = settings.connect.watch_every
         self._not_before = 0.0
@@ -250,16 +271,34 @@ class Watch:
     def run(self, stop: threading.Event) -> None:
         """Look, and restart, until ``stop`` is set."""
         with self._connect:
+            measure_at = time.monotonic()
             while not stop.is_set():
-                self.look(time.monotonic())
+                now = time.monotonic()
+                self.look(now)
+                if now >= measure_at:
+                    measure_at = now + self._settings.log.every
+                    self.measure()
                 stop.wait(self._settings.connect.watch_every)
+
+    def measure(self) -> None:
+        """Ask Kafka how far behind the connector is, and how many dead letters there are."""
+        letters = self._settings.topics.dead_letters.name
+        try:
+            _lag.set(sum(row.lag for row in read_lag(self._admin, self._settings, [group_of(self._settings)])))
+            if partitions := self._admin.partitions(letters):
+                _letters.set(sum(held.end for held in self._admin.offsets(partitions).values()))
+        except StockctlError as error:
+            _lag.set(nan)
+            log.warning("the connector's lag is not known: %s", error)
 
     def look(self, now: float) -> None:
         """Look once, and restart what has failed if its pause is over; ``now`` on the monotonic clock."""
         name = self._settings.connect.connector
         try:
-            failed = [task for task in self._connect.status(name) if task.state == "FAILED"]
+            tasks = self._connect.status(name)
+            failed = [task for task in tasks if task.state == "FAILED"]
             _failed.set(len(failed))
+            _running.set(sum(task.number >= 0 and task.state == "RUNNING" for task in tasks))
             if not failed:
                 self._is_well(now)
                 return
@@ -277,6 +316,7 @@ class Watch:
             # Tasks move between workers: what failed is told afterwards.
             return
         except StockctlError as error:
+            _running.set(0)
             self._well_since = None
             self._tell(str(error))
 
@@ -325,7 +365,7 @@ def overview(settings: Settings) -> list[Check]:
         causes = "; ".join(part.detail for part in parts[:-1] if part.detail)
         detail = "; ".join(filter(None, (states, causes, parts[-1].detail)))
         if unhealthy(parts):
-            return Finding(detail, "fail", "`stockctl connect restart --failed`; `stockctl connect watch` does so by itself")
+            return Finding(detail, "fail", remedy(parts))
         return Finding(detail)
 
     return [Check(f"connector {settings.connect.connector}", probe)] if settings.connect.url is not None else []

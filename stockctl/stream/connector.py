@@ -7,16 +7,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote
 
 from stockctl.settings import Settings, require
+from stockctl.settings.values import mongo_parts
 from stockctl.stream.topics import Wanted
 
 SINK_CLASS = "com.mongodb.kafka.connect.MongoSinkConnector"
 PLUGIN = "mongo-kafka-connect 2.0.1"
 
-_USER = re.compile(r"//[^/@]*@")
-_PASSWORD = re.compile(r"(?<=:)(?<!://)([^/:@]*)@|(?<=password=\")((?:[^\"\\]|\\.)*)")
+_HOST = r"(?:[\w.%-]+|\[[\da-fA-F:.]+\])(?::\d+)?"
+_URI = re.compile(rf"(mongodb(?:\+srv)?://)([^?]*@)?({_HOST}(?:,{_HOST})*(?:/[^/?@]*)?)(?:\?([^?@]*))?", re.DOTALL)
+"""A connection string: scheme, login, hosts with the database, options. A login may hold what should have been escaped."""
+_PLAIN = re.compile(
+    r"(?:appname|authmechanism|authsource|directconnection|readconcernlevel|readpreference|replicaset|retryreads|retrywrites"
+    r"|ssl|tls|w|\w+ms|\w+size|journal|loadbalanced|compressors|maxstalenessseconds|readpreferencetags|tlsinsecure|tlsallow\w+)"
+    r"=[\w.,:%$-]*",
+    re.IGNORECASE,
+)
+"""Options that are no secret. Others may be one: the login of a proxy, the session token of AWS."""
+_PASSWORD = re.compile(r"(?<=password=\")((?:[^\"\\]|\\.)*)")
+_WORTH_MASKING = 4
+"""Characters of a part of a secret that would not mask half of a message."""
 _TRANSFORMS = "org.apache.kafka.connect.transforms."
 _FIELDS = {
     "trades": {
@@ -116,12 +128,12 @@ def _connection(settings: Settings) -> str:
     url = str(require(settings, "mongo.url"))
     if mongo.username is None:
         return url
-    parts = urlsplit(url)
+    parts = mongo_parts(url)
     password = require(settings, "mongo.password").get_secret_value()
     source = f"authSource={quote(mongo.auth_source, safe='')}"
     query = parts.query if "authSource=" in parts.query else "&".join(filter(None, (parts.query, source)))
-    place = f"{quote(mongo.username, safe='')}:{quote(password, safe='')}@{parts.netloc}"
-    return urlunsplit((parts.scheme, place, parts.path or "/", query, ""))
+    place = f"{quote(mongo.username, safe='')}:{quote(password, safe='')}@{parts.hosts}"
+    return f"{parts.scheme}://{place}{parts.path or '/'}?{query}"
 
 
 def _login(settings: Settings) -> dict[str, str]:
@@ -159,14 +171,37 @@ def _masked(name: str, value: str) -> str:
     if value.startswith("${") and value.endswith("}"):
         return value
     if name == "connection.uri":
-        return _USER.sub("//****@", value)
+        return _masked_uri(value)
     return "****" if name.endswith("sasl.jaas.config") or "password" in name or "secret" in name else value
+
+
+def _masked_uri(uri: str) -> str:
+    """Hosts, database and plain options of a connection string; nothing where it cannot be told which part is which."""
+    match = _URI.fullmatch(uri)
+    if match is None:
+        return "****"
+    scheme, login, place, query = match.groups()
+    shown = [one if _PLAIN.fullmatch(one) else one.partition("=")[0] + "=****" for one in (query or "").split("&") if one]
+    return scheme + ("****@" if login else "") + place + ("?" + "&".join(shown) if shown else "")
+
+
+def _secrets_of_uri(uri: str) -> Iterator[str]:
+    rest = uri.partition("//")[2]
+    login, _, hosts = rest.rpartition("@")
+    password = (login or hosts).partition(":")[2]
+    yield from (login, password)
+    # Whoever parses it may stop at what should have been escaped, and quote what it has then.
+    options = [one.partition("=")[2] for one in rest.partition("?")[2].split("&") if not _PLAIN.fullmatch(one)]
+    parts = [*re.split("[/?#@:]", password if login else ""), *options]
+    parts += [item.partition(":")[2] for one in options for item in one.split(",")]
+    yield from (part for part in parts if len(part) >= _WORTH_MASKING)
 
 
 def secrets_of(config: Mapping[str, str]) -> list[str]:
     """What of ``config`` must not be shown where a message quotes it, the longest first."""
-    held = [value for name, value in config.items() if _masked(name, value) != value]
-    found = [*held, *(match[1] or match[2] for value in held for match in _PASSWORD.finditer(value))]
+    held = {name: value for name, value in config.items() if _masked(name, value) != value}
+    found = [*held.values(), *(match[1] for value in held.values() for match in _PASSWORD.finditer(value))]
+    found += _secrets_of_uri(held.get("connection.uri", ""))
     return sorted({*found, *map(unquote, found)} - {""}, key=len, reverse=True)
 
 

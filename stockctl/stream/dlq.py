@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from stockctl.clients.kafka import Admin, Consumer, Event, Message, UnknownTopicError
 from stockctl.errors import StockctlError
-from stockctl.records import DeadLetter
+from stockctl.records import UNREADABLE, DeadLetter
 from stockctl.settings import Settings
 from stockctl.stream.dead_letters import dead_letter
 from stockctl.stream.topics import Wanted
@@ -69,13 +69,13 @@ class Count(NamedTuple):
     last: int
 
 
-def read(settings: Settings, since: int | None = None) -> Iterator[Letter]:
+def read(settings: Settings, since: int | None = None, *, say: Callable[[str], None] = lambda _: None) -> Iterator[Letter]:
     """Every letter that the topic of dead letters holds now, from ``since`` (ms UTC, by the messages' time) on.
 
-    UnknownTopicError if there is no such topic.
+    ``say`` is told of a wait for Kafka. UnknownTopicError if there is no such topic.
     """
     admin, topic = Admin(settings), settings.topics.dead_letters.name
-    admin.wait()
+    admin.wait(say=say)
     if admin.topic(topic) is None:
         raise UnknownTopicError(f"there is no topic {topic}", hint="`stockctl topics apply` makes the topics")
     return map(_understood, _messages(admin, settings, topic, since))
@@ -128,7 +128,7 @@ def _understood(message: Message) -> Letter:
         return _from_connect(message, headers)
     try:
         letter = _decode(message.value() or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         place = (message.topic(), message.partition(), message.offset())
         letter = dead_letter(
             "no dead letter of ours, and without Kafka Connect's headers",
@@ -179,10 +179,10 @@ def matches(letter: DeadLetter, *, reason: str | None = None, topic: str | None 
     )
 
 
-def summaries(settings: Settings, **asked: Any) -> list[Summary]:
+def summaries(settings: Settings, *, say: Callable[[str], None] = lambda _: None, **asked: Any) -> list[Summary]:
     """The letters that match what is ``asked`` (as ``matches``), the newest first."""
     found: dict[tuple[str, str, str], tuple[Letter, int]] = {}
-    for item in read(settings, asked.get("since")):
+    for item in read(settings, asked.get("since"), say=say):
         if matches(item.letter, **asked):
             # Without its text: a topic of letters may be larger than memory.
             key = (item.digest, item.letter.reason, item.refused_by)
@@ -223,10 +223,10 @@ def counts(rows: list[Summary]) -> list[Count]:
     return sorted(counted, key=lambda count: (-count.letters, count.reason))
 
 
-def letters_of(settings: Settings, id: str) -> tuple[list[Letter], int | None]:
+def letters_of(settings: Settings, id: str, *, say: Callable[[str], None] = lambda _: None) -> tuple[list[Letter], int | None]:
     """Every different letter of that id, and when the newest replay of it was (ms UTC, or None)."""
     found: dict[tuple[str, str, str], Letter] = {}
-    for item in read(settings):
+    for item in read(settings, say=say):
         if item.letter.id == id:
             found[item.digest, item.letter.reason, item.refused_by] = item
     replayed = marks(settings) if found else {}

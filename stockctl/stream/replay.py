@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 
 from stockctl.clients.kafka import Admin, TransactionalProducer
 from stockctl.errors import StockctlError
-from stockctl.records import DeadLetter, FeedEvent, Trade, encode
+from stockctl.records import UNREADABLE, DeadLetter, FeedEvent, Source, Trade, encode
 from stockctl.settings import Settings
 from stockctl.stream import topics
 from stockctl.stream.dlq import LAKE, Letter, marks, marks_topic, matches, read
@@ -51,7 +51,7 @@ class _TradeShape(msgspec.Struct, gc=False):
     volume: float
     ts_event: int
     ts_recv: int
-    source: str
+    source: Source
     conditions: str | None = None
     updates: str | None = None
 
@@ -64,12 +64,17 @@ class _EventShape(msgspec.Struct, gc=False):
     span_start: int
     span_end: int
     ts_recv: int
+    source: Source
+    symbols: str
+    reason: str
+    connection: str
 
 
 class Replay:
     """One run of ``stockctl dlq replay``: of the letters ``ids``, or of all that match ``asked`` (as ``dlq.matches``).
 
     ``mended`` stands in for the text of the one letter that is named. With ``dry_run`` nothing is sent.
+    ``say`` is told of a wait for Kafka.
     """
 
     def __init__(
@@ -80,16 +85,19 @@ class Replay:
         ids: Sequence[str] = (),
         mended: str | None = None,
         dry_run: bool = False,
+        say: Callable[[str], None] = lambda _: None,
         **asked: Any,
     ) -> None:
         self._settings, self._retake, self._mended, self._dry_run = settings, retake, mended, dry_run
-        self._ids, self._asked = set(ids), asked
+        self._ids, self._asked, self._say = set(ids), asked, say
 
     def run(self) -> Iterator[Outcome]:
         """Replay; what became of each letter, told once it is so. StockctlError where one text is to mend several letters."""
         producer = None
+        admin = Admin(self._settings)
+        admin.wait(say=self._say)
         if not self._dry_run:
-            list(topics.apply_one(Admin(self._settings), marks_topic(self._settings)))
+            list(topics.apply_one(admin, marks_topic(self._settings)))
             producer = TransactionalProducer(self._settings, f"stockctl-replay-{self._settings.topics.dead_letters.name}")
         done = marks(self._settings)
         readers: dict[str, set[str]] = {}
@@ -139,6 +147,7 @@ class Replay:
             trade = _checked(_decoded(text, Trade))
             return [_Message(letter.topic, encode(trade), trade.symbol)]
         event = _decoded(text, FeedEvent)
+        _check_source(event.source)
         return [_Message(letter.topic, encode(event), event.source)]
 
     def _send(
@@ -161,7 +170,7 @@ class Replay:
 def _decoded(text: str, kind: Any) -> Any:
     try:
         return msgspec.json.decode(text, type=kind)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"it still cannot be taken: {error}") from error
 
 
@@ -182,4 +191,10 @@ def _checked(trade: Trade) -> Trade:
     ):
         if wrong:
             raise ValueError(f"it still is no trade: {words}")
+    _check_source(trade.source)
     return trade
+
+
+def _check_source(source: str) -> None:
+    if source not in get_args(Source):
+        raise ValueError(f"its source is {source!r}, and the lake knows {', '.join(get_args(Source))}")

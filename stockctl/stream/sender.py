@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
 
 from stockctl.clients.kafka import Producer
 from stockctl.errors import StockctlError
@@ -12,7 +14,10 @@ from stockctl.settings import Settings
 from stockctl.stream.dead_letters import as_message
 
 _WAIT = 30.0
-"""Seconds to wait for the deliveries of one call before it fails; the caller tries the whole again."""
+"""Seconds to wait for room in the buffer, or for the last deliveries, before a call fails; the caller tries the whole again."""
+
+_CHUNK = 1000
+"""Letters made and delivered at a time: a million at once would take more memory than the records that they are about."""
 
 
 class DeadLetterSender:
@@ -28,25 +33,41 @@ class DeadLetterSender:
 
         A repeat sends them again: a dead letter's id is its place in the topic, so that readers can tell.
         """
-        failures: list[object] = []
+        arrived = asked = 0
+        failures = list[object]()
 
         def delivered(error: object, _message: object) -> None:
-            if error is not None:
+            nonlocal arrived
+            if error is None:
+                arrived += 1
+            else:
                 failures.append(error)
 
         topic = self._settings.topics.dead_letters.name
         with self._lock:
+            left = iter(letters)
             producer = self._producer = self._producer or Producer(self._settings)
-            for letter in letters:
-                value, key = as_message(letter)
-                producer.produce(topic, value=value, key=key, timestamp=letter.ts_recv, on_delivery=delivered)
-            left = producer.flush(_WAIT)
-            if left:
+            answered = True
+            while answered and not failures and (chunk := list(islice(left, _CHUNK))):
+                asked += len(chunk)
+                answered = all(_put(producer, topic, letter, delivered) for letter in chunk) and not producer.flush(_WAIT)
+            why = failures[0] if failures else f"no answer within {_WAIT:.0f} s"
+            if not answered:
                 producer.purge()
                 producer.flush(1)
-        if left or failures:
-            why = failures[0] if failures else f"no answer within {_WAIT:.0f} s"
+            asked += sum(1 for _ in left)
+        if arrived < asked:
             raise StockctlError(
-                f"{max(left, len(failures))} dead letters were not delivered to {topic}: {why}",
+                f"{asked - arrived} dead letters were not delivered to {topic}: {why}",
                 hint="`stockctl topics apply` makes the topic",
             )
+
+
+def _put(producer: Producer, topic: str, letter: DeadLetter, delivered: Callable[[object, object], None]) -> bool:
+    """Whether the producer's buffer took ``letter``; while it is full, that is waited for."""
+    deadline = time.monotonic() + _WAIT
+    while not producer.send(topic, [as_message(letter)], letter.ts_recv, delivered):
+        if time.monotonic() > deadline:
+            return False
+        producer.poll(0.1)
+    return True

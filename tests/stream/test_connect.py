@@ -9,15 +9,18 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from math import isnan
 
 import pytest
+from prometheus_client import REGISTRY
 
 from stockctl.checks import run
 from stockctl.clients.connect import Connect
-from stockctl.clients.kafka import Admin, Consumer
+from stockctl.clients.kafka import Admin, Consumer, Producer
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.settings import Settings, env_name, load
 from stockctl.stream import connect as room
+from stockctl.stream import topics
 from stockctl.stream.topics import Change
 from tests.conftest import Command, clean_environment, free_port, own_names, wait_for
 from tests.stream.worker import Worker
@@ -118,6 +121,18 @@ def test_a_change_while_the_workers_share_out_their_work_is_tried_again(connecte
         worker.answers += [busy, busy]
         room._patiently(lambda: connect.put(connected.connect.connector, {"a": "1"}), connected)
     assert worker.configs[connected.connect.connector] == {"a": "1"}
+
+
+@pytest.mark.usefixtures("member")
+def test_apply_outlasts_workers_that_share_out_their_work(connected: Settings, worker: Worker) -> None:
+    worker.busy = ["GET config", "GET status", "PUT config", "GET tasks"]
+    changes, said = applied(connected)
+    assert (changes[-1].done, worker.busy) == ("made", [])
+    assert any("for the workers to share out their work" in words for words in said)
+    worker.state, worker.busy = "PAUSED", ["GET config", "GET status", "PUT resume"]
+    assert (applied(connected)[0][-1].done, worker.busy) == ("changed", [])
+    worker.busy = ["GET tasks"] * 10
+    assert "still waiting for the workers to share out their work" in str(failure(connected))
 
 
 def test_apply_waits_for_running_tasks_and_says_what_for(connected: Settings, worker: Worker) -> None:
@@ -241,6 +256,56 @@ def test_watch_outlasts_a_worker_that_is_away(connected: Settings, worker: Worke
     watch._connect.close()
 
 
+def test_watch_outlasts_a_login_page(connected: Settings, worker: Worker) -> None:
+    watch = watching(connected)
+    worker.answers.append((200, "<html>Please log in</html>"))
+    watch.look(0.0)
+    assert watch.trouble is not None
+    assert "no Kafka Connect answers" in watch.trouble
+    watch._connect.close()
+
+
+def told(name: str) -> float | None:
+    """What Prometheus is told."""
+    return REGISTRY.get_sample_value(name)
+
+
+def test_watch_tells_prometheus_what_connect_does_not(connected: Settings, worker: Worker) -> None:
+    admin, producer = Admin(connected), Producer(connected)
+    topics.apply(admin, connected)
+    for topic, count in ((connected.topics.trades.name, 10), (connected.topics.dead_letters.name, 3)):
+        producer.send(topic, [(b"{}", "AAPL")] * count, time.time_ns() // 1_000_000, lambda *_: None)
+    assert producer.flush(10) == 0
+    worker.configs[connected.connect.connector] = {}
+    worker.states = ["RUNNING", "FAILED", "RUNNING"]
+    stop = threading.Event()
+    thread = threading.Thread(target=room.Watch(connected).run, args=(stop,))
+    thread.start()
+    try:
+        wait_for(lambda: told("stockctl_dead_letters_end_offset") == 3, "the dead letters")
+        assert told("stockctl_connect_lag_records") == 10
+        assert (told("stockctl_connect_running_tasks"), told("stockctl_connect_failed_tasks")) == (2, 1)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_watch_says_that_it_does_not_know(connected: Settings, worker: Worker) -> None:
+    worker.configs[connected.connect.connector] = {}
+    watch = watching(connected, watch_every="1s")
+    watch.look(0.0)
+    assert told("stockctl_connect_running_tasks") == 1
+    worker.answers = [(500, {"message": "ill"})]
+    watch.look(1.0)
+    assert told("stockctl_connect_running_tasks") == 0
+    watch._connect.close()
+    away = {"kafka.bootstrap_servers": f"127.0.0.1:{free_port()}", "connect.url": worker.url}
+    nobody = room.Watch(load(environ=clean_environment(), flags=away))
+    nobody.measure()
+    assert isnan(told("stockctl_connect_lag_records") or 0.0)
+    nobody._connect.close()
+
+
 @pytest.mark.usefixtures("member")
 def test_doctor_and_status_know_connect_where_it_is_set(connected: Settings, worker: Worker) -> None:
     assert room.checks(load(environ=clean_environment(), flags={}, stack=False)) == []
@@ -252,9 +317,13 @@ def test_doctor_and_status_know_connect_where_it_is_set(connected: Settings, wor
     applied(connected)
     [(_, running)] = run(room.overview(connected))
     assert (running.state, running.detail) == ("ok", "connector RUNNING, task 0 RUNNING; 0 records behind")
-    worker.states, worker.trace = ["FAILED"], TRACE
+    for state, states in (("PAUSED", ["PAUSED"]), ("STOPPED", [])):
+        worker.state, worker.states = state, states
+        [(_, idle)] = run(room.overview(connected))
+        assert (idle.state, idle.fix) == ("fail", "`stockctl connect apply` resumes what was paused or stopped")
+    worker.state, worker.states, worker.trace = "RUNNING", ["FAILED"], TRACE
     [(_, failed)] = run(room.overview(connected))
-    assert failed.state == "fail"
+    assert (failed.state, "restart --failed" in (failed.fix or "")) == ("fail", True)
     assert "MongoDB does not answer" in failed.detail
     worker.classes = []
     assert run(room.checks(connected))[0].finding.state == "fail"
@@ -270,6 +339,11 @@ def test_the_command_ends_with_the_codes_that_are_documented(
     command.run("connect", "status", check=1)
     command.run("connect", "apply", "--topics-only")
     command.run("connect", "apply", check=6)
+    worker.state, worker.states = "PAUSED", ["PAUSED"]
+    assert (
+        "not running: connector, task 0\n  try: `stockctl connect apply`" in command.run("connect", "status", check=10).stderr
+    )
+    worker.state = "RUNNING"
     worker.states, worker.trace = ["FAILED"], TRACE
     done = command.run("connect", "status", "-o", "json", check=10)
     assert json.loads(done.stdout)[1]["detail"].startswith("MongoDB does not answer")

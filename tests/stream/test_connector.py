@@ -77,6 +77,33 @@ def test_what_is_shown_holds_no_secret() -> None:
     assert config["producer.override.sasl.jaas.config"] == "****"
 
 
+@pytest.mark.parametrize(
+    ("uri", "shown", "secrets"),
+    [
+        ("mongodb://me:pa/ss@host/db", "mongodb://****@host/db", {"pa/ss"}),
+        ("mongodb://me:p@ss/word@host:1,b:2/?w=majority", "mongodb://****@host:1,b:2/?w=majority", {"p@ss/word", "word"}),
+        ("mongodb+srv://me:p@ss@host", "mongodb+srv://****@host", {"p@ss"}),
+        ("mongodb://me:pa?ssword@host/?tls=true", "****", {"pa?ssword", "ssword"}),
+        ("mongodb://me:hunter2", "****", {"hunter2"}),
+        (
+            "mongodb://[::1]:27017/?proxyHost=p&proxyPassword=hunter2&tls=true",
+            "mongodb://[::1]:27017/?proxyHost=****&proxyPassword=****&tls=true",
+            {"hunter2"},
+        ),
+        (
+            "mongodb://AKIA:k%2Fey@host/?authMechanismProperties=A:b,AWS_SESSION_TOKEN:to/k%3Den",
+            "mongodb://****@host/?authMechanismProperties=****",
+            {"k/ey", "k%2Fey", "to/k=en", "to/k%3Den"},
+        ),
+        ("mongodb://host/?authMechanismProperties=AWS_SESSION_TOKEN:to@ken", "****", {"to@ken"}),
+    ],
+)
+def test_of_an_address_that_holds_secrets_hosts_and_plain_options_are_shown(uri: str, shown: str, secrets: set[str]) -> None:
+    config = render(settings(**{"connect.mongo_uri": uri}))
+    assert masked(config)["connection.uri"] == shown
+    assert secrets <= set(secrets_of(config))
+
+
 @given(
     st.text(st.characters(codec="utf-8", exclude_categories=("Cc",)), min_size=1).filter(str.strip),
     st.text(st.characters(codec="ascii", exclude_categories=("Cc",)), min_size=6).filter(str.strip),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from typing import Any
 
@@ -19,10 +20,12 @@ from stockctl.stream.dlq import counts, letters_of, read, summaries
 from stockctl.stream.replay import Outcome, Replay
 from stockctl.stream.topics import apply
 from tests.conftest import Command
+from tests.lakes import TOO_DEEP
 
 ROW = '{"s":"AAPL","p":164.06,"t":1680286538064,"v":4}'
 TRADE = '{"id":"AAPL-1-k3f9a2-7","symbol":"AAPL","price":164.06,"volume":4.0,"ts_event":1,"ts_recv":2,"conditions":"","updates":"vhl","source":"sim"}'  # noqa: E501
 EVENT = '{"id":"e1","kind":"covered","span_start":1,"span_end":2,"symbols":"AAPL","reason":"","connection":"k3f9a2","ts_recv":2,"source":"sim"}'  # noqa: E501
+DEEP = b'{"n":' + TOO_DEEP + b"}"
 TRACE = (
     "a.DataException: wrapped\n\tat x.y(Z.java:1)\nCaused by: com.fasterxml.jackson.core.JsonParseException: Unrecognized token"
 )
@@ -147,6 +150,8 @@ def test_a_message_that_nobody_knows_is_a_letter_too(letters: Letters, made: Set
     assert (item.refused_by, item.letter.raw) == ("unknown", "\\xff")
     [outcome] = replay(made)
     assert outcome.done == "left"
+    letters.put(DEEP, b"")
+    assert [item.letter.raw for item in read(made) if item.refused_by == "unknown"] == ["\\xff", DEEP.decode()]
 
 
 def test_a_mended_row_of_the_feed_becomes_a_trade_once(letters: Letters, made: Settings) -> None:
@@ -197,8 +202,10 @@ def test_what_mongodb_alone_refused_is_not_sent_because_the_lake_has_it(
 def test_a_record_that_is_still_wrong_is_left(letters: Letters, made: Settings) -> None:
     letters.kafka(17, TRADE.replace("164.06", "0"))
     letters.kafka(18, TRADE, topic="other")
-    price, topic = replay(made)
+    letters.kafka(19, TRADE.replace('"sim"', '"polygon"'))
+    price, topic, source = replay(made)
     assert (price.done, price.detail) == ("left", "it still is no trade: its price is 0.0")
+    assert (source.done, source.detail) == ("left", "its source is 'polygon', and the lake knows finnhub, sim, replay")
     assert (topic.done, topic.detail) == ("left", "it comes from other, which is no topic of this profile")
 
 
@@ -262,6 +269,17 @@ def test_the_command_lists_shows_mends_and_replays(command: Command, letters: Le
     assert "1 sent" in command.run("dlq", "replay", id, "--with", "-", text=ROW).stderr
     assert "1 already" in command.run("dlq", "replay", id, "--with", "-", text=ROW).stderr
     assert json.loads(command.run("dlq", "list", "-o", "json").stdout)[0]["replayed"]
+
+
+def test_letters_of_two_readers_are_shown_as_one_document(command: Command, letters: Letters) -> None:
+    """``consume s3`` and ``consume mongo`` may refuse the same record: its letters have one id."""
+    id = letters.kafka(17)
+    assert letters.kafka(17, origin="consume mongo") == id
+    both = ["consume mongo", "consume s3"]
+    assert sorted(row["refused_by"] for row in json.loads(command.run("dlq", "show", id, "-o", "json").stdout)) == both
+    rows = csv.DictReader(command.run("dlq", "show", id, "-o", "csv").stdout.splitlines())
+    assert sorted(row["refused_by"] for row in rows) == both
+    assert len(command.run("dlq", "show", id).stdout.split("\n\n")) == 2
 
 
 def test_the_command_says_what_it_misses(command: Command, letters: Letters) -> None:

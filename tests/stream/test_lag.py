@@ -6,9 +6,10 @@ import time
 
 import pytest
 
+from stockctl.checks import run
 from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
 from stockctl.settings import Settings
-from stockctl.stream.lag import Lag, read_lag
+from stockctl.stream.lag import Lag, overview, read_lag
 from stockctl.stream.topics import apply
 from tests.conftest import wait_for
 
@@ -82,3 +83,22 @@ def test_without_names_every_group_that_read_a_topic_of_ours_is_shown(
 
 def test_before_the_topics_are_made_there_is_no_lag(settings: Settings) -> None:
     assert read_lag(Admin(settings), settings) == []
+
+
+def test_status_watches_mongodbs_writer_unless_connect_fills_it(admin: Admin, settings: Settings, full: Partition) -> None:
+    lake = f"group {settings.lake.group}"
+    assert [check.system for check in overview(settings)] == [lake]
+    group = f"{settings.lake.group}-mongo"
+    mongo = settings.mongo.model_copy(update={"url": "mongodb://127.0.0.1:1", "group": group})
+    writing = settings.model_copy(update={"mongo": mongo})
+    commit(writing, admin, group, full, 7)
+    found = dict(run(overview(writing)))
+    assert list(found) == [lake, f"group {group}"]
+    behind = found[f"group {group}"]
+    assert (behind.state, behind.detail) == ("ok", f"3 records behind: {full.topic}/{full.number} 3")
+    admin.delete_records({full: 9})
+    lost = dict(run(overview(writing)))[f"group {group}"]
+    assert lost.state == "fail"
+    assert "2 were deleted by retention" in lost.detail
+    connect = settings.connect.model_copy(update={"url": "http://127.0.0.1:1"})
+    assert [check.system for check in overview(writing.model_copy(update={"connect": connect}))] == [lake]

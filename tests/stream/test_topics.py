@@ -15,14 +15,20 @@ from tests.conftest import clean_environment, own_names
 
 
 @pytest.fixture
+def settings(broker: str, tmp_path: Path) -> Settings:
+    return changed(broker, tmp_path)
+
+
+@pytest.fixture
 def admin(settings: Settings) -> Admin:
     return Admin(settings)
 
 
 def changed(broker: str, folder: Path, **flags: object) -> Settings:
-    """The settings of the same test with other values; keywords are dotted settings with ``__``."""
+    """The settings of the same test, retentions as users have them, with other values; ``__`` in a keyword is a dot."""
+    names = {name: value for name, value in own_names(broker, folder).items() if not name.endswith(".retention")}
     more = {name.replace("__", "."): value for name, value in flags.items()}
-    return load(environ=clean_environment(), flags=own_names(broker, folder) | more)
+    return load(environ=clean_environment(), flags=names | more)
 
 
 def by_thing(admin: Admin, settings: Settings) -> dict[str, tuple[str, str]]:

@@ -28,6 +28,8 @@ class Worker:
         """What it finds wrong with a configuration, by the setting's name."""
         self.answers: list[tuple[int, Any]] = []
         """Status and body of the next answers, before it answers by itself again; text is sent as text."""
+        self.busy: list[str] = []
+        """Methods and last parts of the path (``GET tasks``) of which the next request is refused, as in a rebalance."""
         self.asked: list[str] = []
         """Method and path of every request."""
         worker = self
@@ -55,6 +57,9 @@ class Worker:
 
     def _answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         parts = path.split("?")[0].strip("/").split("/")
+        if (asked := f"{method} {parts[-1]}") in self.busy:
+            self.busy.remove(asked)
+            return 409, {"message": "rebalance in process"}
         if parts == [""]:
             return 200, {"version": "4.3.1", "kafka_cluster_id": self.cluster}
         if parts[0] == "connector-plugins":

@@ -1,0 +1,66 @@
+"""Dead letters are sent and known to have arrived, however many there are at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stockctl.clients.kafka import Admin
+from stockctl.errors import StockctlError
+from stockctl.records import DeadLetter
+from stockctl.sessions import now_ms
+from stockctl.settings import load
+from stockctl.stream import sender
+from stockctl.stream.dead_letters import dead_letter
+from stockctl.stream.dlq import read
+from stockctl.stream.sender import DeadLetterSender
+from stockctl.stream.topics import apply
+from tests.conftest import clean_environment, free_port, own_names
+
+SMALL = {"kafka.buffer": "10KB"}
+"""A buffer for about a hundred messages."""
+
+
+def letters(count: int) -> list[DeadLetter]:
+    """So many refused records of one partition."""
+    return [
+        dead_letter("no trade", "{}", ts_recv=now_ms(), source="", topic="trades", partition=0, offset=offset)
+        for offset in range(count)
+    ]
+
+
+def test_more_letters_than_the_buffer_holds_all_arrive(broker: str, tmp_path: Path) -> None:
+    """They wait for room."""
+    settings = load(environ=clean_environment(), flags=own_names(broker, tmp_path) | SMALL)
+    apply(Admin(settings), settings)
+    sent = letters(1000)
+    DeadLetterSender(settings).send(sent)
+    assert [item.letter.id for item in read(settings)] == [letter.id for letter in sent]
+
+
+def test_letters_arrive_while_later_ones_are_still_to_be_made(broker: str, tmp_path: Path) -> None:
+    """They are not all held at once."""
+    settings = load(environ=clean_environment(), flags=own_names(broker, tmp_path))
+    apply(Admin(settings), settings)
+    arrived = []
+
+    def made() -> Iterator[DeadLetter]:
+        sent = letters(3000)
+        yield from sent[:-1]
+        arrived.append(len(list(read(settings))))
+        yield sent[-1]
+
+    DeadLetterSender(settings).send(made())
+    assert arrived[0] > 0
+    assert len(list(read(settings))) == 3000
+
+
+def test_letters_that_get_no_room_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those that get no answer: with their number, so that the caller sends all of them again."""
+    monkeypatch.setattr(sender, "_WAIT", 0.5)
+    settings = load(environ=clean_environment(), flags=own_names(f"127.0.0.1:{free_port()}", tmp_path) | SMALL)
+    for count in (1000, 10):
+        with pytest.raises(StockctlError, match=rf"^{count} dead letters were not delivered to dlq-.*: no answer within"):
+            DeadLetterSender(settings).send(letters(count))

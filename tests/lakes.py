@@ -16,6 +16,9 @@ from stockctl.settings import Settings
 
 _numbers = itertools.count()
 
+TOO_DEEP = b"[" * 20_000 + b"]" * 20_000
+"""JSON deeper than any decoder goes: each Python has a limit of its own, 3.13.0 one between 9,000 and 11,000 levels."""
+
 
 def at(text: str) -> int:
     """Milliseconds of an exchange time such as ``2026-11-23 09:30:00``."""

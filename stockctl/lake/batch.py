@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,12 +13,23 @@ from isal import igzip
 
 from stockctl.errors import StockctlError
 from stockctl.lake.claims import ClaimedObject, LastRecord, Rejected
-from stockctl.lake.layout import EventHead, Layout, TradeHead, day_bounds
+from stockctl.lake.layout import ClaimedEvent, ClaimedTrade, EventHead, Layout, TradeHead, day_bounds
+from stockctl.records import UNREADABLE, FeedEvent, Trade
 
 _DECODERS = {
     "trades": msgspec.json.Decoder(TradeHead).decode,
     "feed_events": msgspec.json.Decoder(EventHead).decode,
 }
+_CLAIMED = {
+    "trades": msgspec.json.Decoder(ClaimedTrade).decode,
+    "feed_events": msgspec.json.Decoder(ClaimedEvent).decode,
+}
+"""What takes a record that a claim took before."""
+_REASON = 300
+"""Most characters of the reason why a record is rejected: a decoder's text may hold a whole value."""
+_REJECTED = 400
+"""Bytes that a rejected record takes beside its value, in the batch and in its claim."""
+_COLUMNS = {"trades": Trade.__struct_fields__, "feed_events": FeedEvent.__struct_fields__}
 
 
 class _Group:
@@ -63,6 +75,7 @@ class OpenBatch:
         self._groups: dict[str, _Group] = {}
         self._by_symbol: dict[str, _Group] = {}
         self._decode: Any = _DECODERS[layout.table]
+        self._columns = _COLUMNS[layout.table]
 
     @property
     def objects(self) -> int:
@@ -77,17 +90,18 @@ class OpenBatch:
         return LastRecord(self._last.offset, self._last.timestamp, hashlib.sha256(self._last.value).hexdigest())
 
     def heads(self, values: Sequence[bytes | None]) -> list[Any] | None:
-        """What the writer needs to know of each of ``values``; None if one of them is no row."""
+        """What the writer needs to know of each of ``values``; None if one of them is no row, or has other keys than ours."""
         try:
             found = list(map(self._decode, values))
             joined = b"\n".join(values)  # type: ignore[arg-type]  # the decoder has refused None
             # The decoder looks only into the texts that it wants, readers into all of them.
             if not joined.isascii():
                 joined.decode()
-        except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
+        except (*UNREADABLE, TypeError):
             return None
         # A row is one line: a break within one would make two.
-        return found if joined.count(b"\n") == len(values) - 1 and b"\r" not in joined else None
+        one_line_each = joined.count(b"\n") == len(values) - 1 and b"\r" not in joined
+        return found if one_line_each and joined.count(b'":') == len(self._columns) * len(values) else None
 
     def add(
         self,
@@ -132,6 +146,8 @@ class OpenBatch:
         self.bytes += sum(map(len, values)) + len(values)
 
     def _take_carefully(self, offsets: Sequence[int], values: Sequence[bytes | None], refuse: frozenset[int] | None) -> None:
+        # What an earlier cut took stays a row.
+        decode = self._decode if refuse is None else _CLAIMED[self.layout.table]
         for offset, value in zip(offsets, values, strict=True):
             reason = "rejected by the claim" if refuse is not None and offset in refuse else None
             head = None
@@ -139,9 +155,11 @@ class OpenBatch:
                 reason = reason or "no value"
             elif reason is None:
                 try:
-                    head = self._decode(value)
+                    head = decode(value)
                     value.decode()
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    if refuse is None and (twice := self._repeated(value)):
+                        reason = f"{twice} is there more than once"
+                except UNREADABLE as error:
                     reason = str(error)
                 if b"\n" in value or b"\r" in value:
                     reason = "more than one line"
@@ -153,8 +171,16 @@ class OpenBatch:
                     hint="has the topic been rewritten? `stockctl lake verify`",
                 )
             else:
-                self.rejected.append((Rejected(offset, reason or ""), value or b""))
-                self.bytes += len(value or b"")
+                self.rejected.append((Rejected(offset, (reason or "")[:_REASON]), value or b""))
+                self.bytes += len(value or b"") + _REJECTED
+
+    def _repeated(self, value: bytes) -> str | None:
+        """A column that the row ``value`` has more than once: our decoder takes its last one, and readers refuse the object."""
+        if value.count(b'":') == len(self._columns):
+            return None
+        # Texts of digits: Python converts none of more than 4,300.
+        keys = [key for key, _ in json.loads(value, object_pairs_hook=list, parse_int=str)]
+        return next((key for key in self._columns if keys.count(key) > 1), None)
 
     def _group(self, symbol: str, ts: int, offset: int) -> _Group:
         day, since, until = day_bounds(ts, self.layout.timezone)

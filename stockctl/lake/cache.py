@@ -1,14 +1,15 @@
 """Local copies of the lake's immutable files: fetched once from S3, read where they lie for ``file://``.
 
-The cache is a folder that any number of processes share. A file appears in it by a rename, under a name that carries the hash
-of its bytes, so that one that is torn or damaged is never believed. Whoever leaves last removes what was not used for longest,
-down to ``lake.cache_max_bytes``.
+The cache is a folder of our own within ``lake.cache_dir``, shared by any number of processes. A file appears in it by a rename,
+under a name that carries the hash of its bytes, so that one that is torn or damaged is never believed. Whoever leaves last
+removes what was not used for longest, down to ``lake.cache_max_bytes``.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +22,15 @@ from typing import IO, Self
 
 from stockctl.clients.store import AbsentError, Store
 from stockctl.errors import ConfigError
+from stockctl.lake.claims import lake_id
 from stockctl.settings import Settings
 
 _WORKERS = 16
 """Requests under way at a time: a request waits much longer for its answer than for its bytes."""
 _MARK = 32
 """Characters of the hash that a file's name carries."""
+_OURS = re.compile(rf"[0-9a-f]{{{_MARK}}}-.+|\.[0-9a-f]{{16}}", re.DOTALL)
+"""Names that a file of the cache has, once it is whole and before."""
 
 Check = Callable[[str, bytes], None]
 """Raises when the bytes fetched for a key are not what they should be."""
@@ -37,7 +41,8 @@ class LocalFiles:
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
-        self._folder = settings.lake.cache_dir.absolute()
+        self._endpoint = settings.s3.endpoint_url or ""
+        self._folder = settings.lake.cache_dir.absolute() / "objects"
         self._limit = settings.lake.cache_max_bytes
         self._lock: IO[bytes] | None = None
 
@@ -61,8 +66,13 @@ class LocalFiles:
 
     @cached_property
     def _place(self) -> Path:
-        """The folder of this store's files: another store may have other bytes under the same keys."""
-        return self._folder / sha256(self._store.url.encode()).hexdigest()[:16]
+        """The folder of this lake's files.
+
+        Another lake may have other bytes under the same keys: one of the same name at another endpoint, or one that was begun
+        anew in the same place.
+        """
+        lake = "\n".join((self._endpoint, self._store.url, lake_id(self._store)))
+        return self._folder / sha256(lake.encode()).hexdigest()[:16]
 
     def paths(self, keys: Iterable[str], check: Check = lambda *_: None) -> dict[str, Path]:
         """Where each key's bytes lie; keys without an object are left out.
@@ -113,25 +123,36 @@ def _listing(folder: Path) -> dict[str, Path]:
 
 
 def _trim(folder: Path, limit: int) -> None:
-    """Remove unfinished files, then the least recently used ones above ``limit`` bytes. Nobody else reads or writes now."""
+    """Remove unfinished files, then the least recently used ones above ``limit`` bytes. Nobody else reads or writes now.
+
+    What the cache has not made stays, and what may not be removed: another user may have fetched it.
+    """
     held: list[tuple[float, int, Path]] = []
     for path in _files(folder):
         if path.name.startswith("."):
-            path.unlink()
-        elif path.parent != folder:
+            _remove(path)
+        else:
             status = path.stat()
             held.append((status.st_mtime, status.st_size, path))
     over = sum(size for _, size, _ in held) - limit
     for _, size, path in sorted(held):
         if over <= 0:
             break
+        if _remove(path):
+            over -= size
+
+
+def _remove(path: Path) -> bool:
+    try:
         path.unlink()
-        over -= size
+    except OSError:
+        return False
+    return True
 
 
 def _files(folder: Path) -> Iterator[Path]:
     for parent, _, names in os.walk(folder):
-        yield from (Path(parent) / name for name in names)
+        yield from (Path(parent) / name for name in names if _OURS.fullmatch(name))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ made anew, or whose log was cut short, goes on in the next **generation**.
 
 from __future__ import annotations
 
+import secrets
 from typing import Literal
 
 import msgspec
@@ -121,17 +122,23 @@ _decode_claim = msgspec.json.Decoder(Claim).decode
 _decode_start = msgspec.json.Decoder(Start).decode
 
 
+class UnreadableClaimError(StockctlError):
+    """A claim is damaged, or of a version that we do not know: asking again gives the same."""
+
+
 def decode_claim(data: bytes, key: str) -> Claim:
-    """The claim in ``data``. StockctlError if it is none, or of a version that we can't repeat."""
+    """The claim in ``data``. UnreadableClaimError if it is none, or of a version that we can't repeat."""
     try:
         version = msgspec.json.decode(data, type=dict).get("format")
         claim = _decode_claim(data) if version == FORMAT else None
     except msgspec.DecodeError as error:
-        raise StockctlError(
+        raise UnreadableClaimError(
             f"the claim {key} cannot be read: {error}", hint="`stockctl lake verify` names all damage"
         ) from error
     if claim is None:
-        raise StockctlError(f"the claim {key} has format {version}; this stockctl knows {FORMAT}", hint="use a newer stockctl")
+        raise UnreadableClaimError(
+            f"the claim {key} has format {version}; this stockctl knows {FORMAT}", hint="use a newer stockctl"
+        )
     return claim
 
 
@@ -238,9 +245,25 @@ _SOURCE = f"{LOG}/source.json"
 
 def lake_source(store: Store, first: str) -> str:
     """The source that the lake was begun with; ``first`` begins it if it is empty."""
-    data = _encode({"source": first})
     try:
-        store.put_new(_SOURCE, data)
+        store.put_new(_SOURCE, _encode({"source": first, "id": secrets.token_hex(8)}))
     except ExistsError:
-        data = store.get(_SOURCE)
-    return str(msgspec.json.decode(data)["source"])
+        return begun_with(store) or first
+    return first
+
+
+def begun_with(store: Store) -> str | None:
+    """The source that the lake was begun with; None while it is empty."""
+    return _beginning(store).get("source")
+
+
+def lake_id(store: Store) -> str:
+    """What tells this lake from another that began anew at the same place; empty while it is empty, or if it has none."""
+    return _beginning(store).get("id", "")
+
+
+def _beginning(store: Store) -> dict[str, str]:
+    try:
+        return msgspec.json.decode(store.get(_SOURCE), type=dict[str, str])
+    except AbsentError:
+        return {}

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
 from stockctl.errors import StockctlError
 from stockctl.lake.layout import Table
+
+Answer = TypeVar("Answer")
 
 COLUMNS: dict[str, dict[str, str]] = {
     "trades": {
@@ -71,6 +74,17 @@ def duck(memory: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
             ) from error
 
 
+def interruptible(connection: duckdb.DuckDBPyConnection, call: Callable[[], Answer]) -> Answer:
+    """The answer of ``call`` to ``connection``; Ctrl-C ends it, which would wait for the answer otherwise."""
+    with ThreadPoolExecutor(1, thread_name_prefix="duckdb") as pool:
+        answer = pool.submit(call)
+        try:
+            return answer.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
+
+
 def scan(connection: duckdb.DuckDBPyConnection, table: Table, paths: Iterable[Path]) -> duckdb.DuckDBPyRelation:
     """The rows of raw and of Parquet files: the table's columns, ``trade_date`` and ``filename``."""
     columns = COLUMNS[table]
@@ -86,11 +100,12 @@ def _alike(
     connection: duckdb.DuckDBPyConnection, columns: dict[str, str], suffix: str, paths: list[str]
 ) -> duckdb.DuckDBPyRelation:
     same: dict[str, Any] = {"hive_partitioning": True, "filename": True}
+    several: Any = paths  # the stubs of some versions know one path only
     if suffix == ".parquet":
-        rows = connection.read_parquet(paths, **same)
+        rows = connection.read_parquet(several, **same)
     else:
         same |= {"columns": columns, "format": "newline_delimited", "compression": {".gz": "gzip", ".zst": "zstd"}[suffix]}
-        rows = connection.read_json(paths, **same)  # type: ignore[arg-type]  # the stubs know one path only
+        rows = connection.read_json(several, **same)
     return rows.select(*columns, duckdb.ColumnExpression("trade_date").cast("DATE").alias("trade_date"), "filename")
 
 

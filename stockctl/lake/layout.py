@@ -22,9 +22,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from stockctl.records import Source
 from stockctl.sessions import to_ms, trade_date
 
 Table = Literal["trades", "feed_events"]
+_HOUR = 3_600_000
+_UTC = ZoneInfo("UTC")
 TABLES: tuple[Table, ...] = ("trades", "feed_events")
 
 LOG = "_log"
@@ -52,11 +55,11 @@ class TradeHead(msgspec.Struct, gc=False):
 
     id: _Id
     symbol: _Symbol
-    price: float
-    volume: float
+    price: Annotated[float, msgspec.Meta(gt=0)]
+    volume: Annotated[float, msgspec.Meta(ge=0)]
     ts_event: _Millis
     ts_recv: _Millis
-    source: str
+    source: Source
     conditions: str | None = None
     updates: str | None = None
 
@@ -69,11 +72,38 @@ class EventHead(msgspec.Struct, gc=False):
     span_start: _Millis
     ts_recv: _Millis
     ts_event: _Millis = msgspec.field(name="span_end")
-    source: str = "finnhub"
-    symbols: str | None = None
-    reason: str | None = None
-    connection: str | None = None
+    source: Source
+    symbols: str
+    reason: str
+    connection: str
     symbol = ""
+
+
+class ClaimedTrade(msgspec.Struct, gc=False):
+    """What places a trade that a claim has taken: by the rules of its time, which may have been others than ``TradeHead``'s."""
+
+    symbol: str
+    ts_event: _Millis
+    source: str = ""
+
+
+class ClaimedEvent(msgspec.Struct, gc=False):
+    """As ``ClaimedTrade``, of feed events."""
+
+    ts_event: _Millis = msgspec.field(name="span_end")
+    source: str = "finnhub"
+    symbol = ""
+
+
+def dates_around(since: int | None, until: int | None) -> tuple[date, date]:
+    """The first and the last date under which records of ``[since, until)`` in ms UTC may lie (None: no bound).
+
+    In whatever zone they were cut: ``lake.timezone`` may have changed, and a date begins 14 hours before UTC's at the earliest,
+    12 hours after it at the latest.
+    """
+    first = date.min if since is None else trade_date(since - 12 * _HOUR, _UTC)
+    last = date.max if until is None else trade_date(until - 1 + 14 * _HOUR, _UTC)
+    return first, last
 
 
 class ObjectName(NamedTuple):

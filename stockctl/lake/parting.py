@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from stockctl.clients.kafka import Message, Offsets, Partition
 from stockctl.clients.store import AbsentError, Store
+from stockctl.errors import StockctlError
 from stockctl.lake import claims
 from stockctl.lake.batch import OpenBatch, decompress
 from stockctl.lake.claims import Claim, Start
@@ -107,11 +108,14 @@ def _first_difference(
 def _stands(message: Message, claim: Claim, lines: dict[str, list[bytes]], torn: set[str], refused: set[int]) -> bool:
     """Whether the record is the next line of the object it belongs to; ``lines`` are reversed and shrink."""
     batch = OpenBatch(claim.layout, claim.generation, claim.partition, claim.start)
-    batch.add([message.offset()], [message.value()], None, 0)
-    built = batch.build(0)
-    if not built or message.offset() in refused:
-        return not built and message.offset() in refused
-    key = built[0].claimed.key
+    if message.offset() in refused:
+        batch.add([message.offset()], [message.value()], None, 0)
+        return not batch.objects
+    try:
+        batch.add([message.offset()], [message.value()], None, 0, frozenset())
+    except StockctlError:
+        return False
+    key = batch.build(0)[0].claimed.key
     if key not in lines:
         return any(item.key == key for item in claim.objects)
     left = lines[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -35,9 +36,13 @@ class Reading:
     and takes nothing until it has been delivered: what the client still held from before the restart cannot slip in.
     """
 
-    def __init__(self, partition: Partition, plan: Plan, layout: Layout, limits: LakeSettings, submit: Submit) -> None:
+    def __init__(
+        self, partition: Partition, plan: Plan, layout: Layout, limits: LakeSettings, submit: Submit, *, once: bool = False
+    ) -> None:
         self.partition, self.start, self.layout = partition, plan.start, layout
         self._limits, self._submit = limits, submit
+        # With ``once``, what comes in meanwhile is left to the next run: a topic that grows has an end too.
+        self._until: float = plan.end if once else math.inf
         self.upload: Future[Stored | Taken] | None = None
         self.uploading = 0
         """Bytes of the batch that is being stored."""
@@ -81,6 +86,7 @@ class Reading:
     def follow(self, claim: Claim) -> None:
         """Drop what is held and begin to repeat ``claim``, cut by its own layout; reading must restart at ``read_from``."""
         self.repeat = claim
+        self._until = max(self._until, claim.end)
         self.batch = OpenBatch(claim.layout, claim.generation, claim.partition, claim.start)
         self._await = claim.first_record
         self.stopped = self.at_end = False
@@ -108,14 +114,18 @@ class Reading:
         if first is None:
             return Delivery.astray
         limit = self._limits.max_records
+        stop = bisect_left(offsets, self._until)
         while first < len(offsets):
             repeat = self.repeat
+            if repeat is None and first >= stop:
+                self.at_end = True
+                break
             if repeat is None and self.batch.records >= limit:
                 if self.upload is not None:
                     return Delivery.full
                 self.cut("records")
             if repeat is None:
-                last, refuse = min(len(offsets), first + limit - self.batch.records), None
+                last, refuse = min(stop, first + limit - self.batch.records), None
             else:
                 last, refuse = bisect_left(offsets, repeat.end), frozenset(item.offset for item in repeat.rejected)
             if first < last:
@@ -146,8 +156,8 @@ class Reading:
         self.at_end = self._await is None
         return self.at_end
 
-    def due(self, now: float, *, once: bool) -> CutReason | None:
-        """Why the open batch is to be cut now, None if it is not; ``once`` cuts at the topic's end."""
+    def due(self, now: float) -> CutReason | None:
+        """Why the open batch is to be cut now, None if it is not; with ``once`` also at the topic's end."""
         batch, limits = self.batch, self._limits
         if self.upload is not None or self.repeat is not None or not batch.records:
             return None
@@ -161,7 +171,7 @@ class Reading:
             return "objects"
         if now - batch.opened >= limits.max_age:
             return "age"
-        return "end" if once and self.at_end else None
+        return "end" if self._until < math.inf and self.at_end else None
 
     @property
     def full(self) -> bool:

@@ -29,9 +29,9 @@ from stockctl.lake.claims import Claim, ClaimedObject, decode_claim, read_claim
 from stockctl.lake.duck import COLUMNS, duck, scan
 from stockctl.lake.floor import read_floor
 from stockctl.lake.join import joined
-from stockctl.lake.layout import ObjectName, Table, date_folder, log_folder, parse_claim, parse_object, parts_of
+from stockctl.lake.layout import ObjectName, Table, date_folder, dates_around, log_folder, parse_claim, parse_object, parts_of
 from stockctl.lake.manifest import Manifest, ParquetObject, decode_manifest, newest_manifests
-from stockctl.sessions import parse_moment, trade_date
+from stockctl.sessions import parse_moment
 from stockctl.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -101,20 +101,15 @@ class Lake:
         ``exact`` looks into the objects that symbols share by bucket: those that hold none of ``symbols`` are left out, the
         others come with the time span of these symbols alone.
         """
-        first = None if since is None else trade_date(since, self.zone)
-        last = None if until is None else trade_date(until - 1, self.zone)
-        days = [day for day in self.dates(table) if (first is None or first <= day) and (last is None or day <= last)]
+        first, last = dates_around(since, until)
+        days = [day for day in self.dates(table) if first <= day <= last]
         wanted = None if symbols is None or table != "trades" else set(symbols)
         manifests = self.manifests(days) if table == "trades" else {}
-        raw = self.unheld(self.objects(table, days, wanted), manifests)
+        raw = _touching(self.unheld(self.objects(table, days, wanted), manifests), since, until)
         if exact and wanted is not None:
-            raw = self._exact(raw, wanted)
+            raw = _touching(self._exact(raw, wanted), since, until)
         held = [Found(day, item) for day, manifest in manifests.items() for item in manifest.objects_of(wanted)]
-        return [
-            item
-            for item in raw + held
-            if (since is None or item.claimed.ts_max >= since) and (until is None or item.claimed.ts_min < until)
-        ]
+        return raw + _touching(held, since, until)
 
     def objects(self, table: Table, days: Iterable[date], symbols: Collection[str] | None) -> dict[str, ObjectName]:
         """The raw objects in the folders of ``days`` that may hold records of ``symbols``, claimed or not."""
@@ -230,6 +225,15 @@ class Lake:
         return chosen
 
 
+def _touching(found: Iterable[Found], since: int | None, until: int | None) -> list[Found]:
+    """Those whose time span touches ``[since, until)``."""
+    return [
+        item
+        for item in found
+        if (since is None or item.claimed.ts_max >= since) and (until is None or item.claimed.ts_min < until)
+    ]
+
+
 def _among(column: str, values: Iterable[str]) -> duckdb.Expression:
     return duckdb.ColumnExpression(column).isin(*map(duckdb.ConstantExpression, values))
 
@@ -243,12 +247,13 @@ def check(claimed: ClaimedObject | ParquetObject, data: bytes) -> None:
 
 def events(lake: Lake, since: int | None = None, until: int | None = None) -> list[dict[str, Any]]:
     """The feed events that touch ``[since, until)`` (ms UTC), as mappings of their fields."""
-    # An event lies under the date of its end, and none is longer than a few minutes of the next day.
+    # An event lies under the date of its end, and none that tells coverage is longer than an hour.
     until_end = None if until is None else until + _DAY
     with duck() as connection:
         lake.view(connection, "feed_events", lake.find("feed_events", since=since, until=until_end))
         rows = connection.sql(
-            "SELECT * EXCLUDE (trade_date) FROM feed_events "
+            "SELECT * EXCLUDE (trade_date) REPLACE (COALESCE(symbols, '') AS symbols, COALESCE(reason, '') AS reason) "
+            "FROM feed_events "
             "WHERE ($since IS NULL OR span_end >= $since) AND ($until IS NULL OR span_start < $until) ORDER BY span_start, id",
             params={"since": since, "until": until},
         )

@@ -32,13 +32,14 @@ class Plan(NamedTuple):
     """Where to go on: the log's start, the offset of the next claim, and the claim to repeat before it, if any.
 
     ``before`` is the offset of the last record ahead of the position that the topic still holds: reading begins there, so that
-    the first record delivered proves that the reading is where it should be.
+    the first record delivered proves that the reading is where it should be. ``end`` is where the topic ended meanwhile.
     """
 
     start: Start
     position: int
     repeat: Claim | None
     before: int | None
+    end: int
 
 
 class Seen(NamedTuple):
@@ -107,7 +108,7 @@ class Recovery:
                 continue
             last = newest.last if newest is not None and repeat is None else None
             before = last.offset if last is not None and last.offset >= offsets.start else None
-            return Plan(start, position, repeat, before)
+            return Plan(start, position, repeat, before, offsets.end)
 
     def _check_cluster(self, start: Start, seen: Seen) -> None:
         if start.cluster_id != seen.cluster_id:
@@ -200,5 +201,6 @@ def _start(table: str, number: int, generation: int, seen: Seen, reason: StartRe
         partition=number,
         start=seen.offsets.start if cut is None else cut.at,
         reason=reason,
-        blind=cut is not None and cut.blind,
+        # What retention took of a new topic before anyone looked, no writer ever saw. A lake begins where its topic does.
+        blind=seen.offsets.start > 0 and reason == "new topic" if cut is None else cut.blind,
     )

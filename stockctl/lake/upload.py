@@ -11,8 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_when_event_set, wait_random_exponential
-from tenacity.nap import sleep_using_event
+from tenacity import RetryCallState
 
 from stockctl.clients.kafka import Admin
 from stockctl.clients.store import AbsentError, ExistsError, Store
@@ -21,6 +20,7 @@ from stockctl.lake import claims
 from stockctl.lake.batch import BuiltObject, OpenBatch
 from stockctl.lake.claims import Claim, CutReason, Start
 from stockctl.lake.rejected import DeadLetters
+from stockctl.roles import patient
 from stockctl.settings import Settings
 
 log = logging.getLogger("stockctl.lake")
@@ -133,14 +133,17 @@ class Uploads:
     def _check_source(self, batch: OpenBatch, start: Start) -> None:
         """Simulated and real trades must never mix: refuse a source that the lake was not begun with."""
         strangers = batch.sources - {self._source} - set(self._settings.lake.extra_sources)
-        if strangers:
-            first = min(strangers)
+        if len(strangers) == 1:
+            (first,) = strangers
             self._source = self._retrying(lambda: claims.lake_source(self._store, first))
-            strangers -= {self._source}
+        elif strangers:
+            # Of two, neither may begin the lake.
+            self._source = self._retrying(lambda: claims.begun_with(self._store))
+        strangers -= {self._source}
         if strangers:
             raise StockctlError(
                 f"the topic {start.topic} holds records of the source {', '.join(sorted(strangers))}, "
-                f"and the lake at {self._store.url} those of {self._source}: they would mix",
+                f"and the lake at {self._store.url} those of {self._source or 'none yet'}: they would mix",
                 hint="use another lake.url, or name the source in lake.extra_sources",
             )
 
@@ -150,15 +153,7 @@ class Uploads:
             raise TopicChangedError(f"the topic {start.topic} was made anew")
 
     def _retrying(self, call: Callable[[], Result]) -> Result:
-        retrying = Retrying(
-            retry=retry_if_exception(_passes),
-            wait=wait_random_exponential(multiplier=self._pause, max=15),
-            stop=stop_when_event_set(self.abandon),
-            sleep=sleep_using_event(self.abandon),
-            before_sleep=self._tell,
-            reraise=True,
-        )
-        return retrying(call)
+        return patient(self.abandon, _passes, first=self._pause, longest=15, tell=self._tell)(call)
 
     def _tell(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -174,7 +169,7 @@ class Uploads:
 
 def _passes(error: BaseException) -> bool:
     """Whether trying again may help."""
-    lasting = RefusedError | ConfigError | TopicChangedError | DifferentRecordsError
+    lasting = RefusedError | ConfigError | TopicChangedError | DifferentRecordsError | claims.UnreadableClaimError
     return isinstance(error, StockctlError) and not isinstance(error, lasting)
 
 

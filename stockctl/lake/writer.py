@@ -17,8 +17,6 @@ from itertools import groupby
 from typing import Any
 
 from prometheus_client import Counter, Gauge
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, stop_when_event_set, wait_random_exponential
-from tenacity.nap import sleep_using_event
 
 from stockctl.clients.kafka import Admin, Consumer, Event, Message, Partition, UnknownTopicError
 from stockctl.clients.store import open_store
@@ -31,7 +29,7 @@ from stockctl.lake.probe import Probe
 from stockctl.lake.recovery import Recovery, Seen, commit_metadata
 from stockctl.lake.rejected import DeadLetters
 from stockctl.lake.upload import Stored, Taken, TopicChangedError, Uploads
-from stockctl.roles import Role
+from stockctl.roles import Role, patient
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 
@@ -47,7 +45,8 @@ LEAVE_WITHIN = 9.0
 ROWS = Counter("stockctl_lake_rows_total", "Rows written to the lake", ["table"])
 REJECTED = Counter("stockctl_lake_rejected_total", "Records sent to the dead letters by the lake writer", ["table"])
 CLAIMS = Counter("stockctl_lake_claims_total", "Batches written to the lake", ["table", "reason"])
-LAG = Gauge("stockctl_lake_lag_records", "Records in the topic that are not in the lake yet", ["table"])
+LAG = Gauge("stockctl_lake_lag_records", "Records in the topic that the lake writer has not read yet", ["table"])
+NEWEST = Gauge("stockctl_lake_newest_timestamp_seconds", "Time of the last record of the newest batch in the lake", ["table"])
 SECONDS = Gauge("stockctl_lake_batch_seconds", "Time that the newest batch took to store", ["table"])
 
 
@@ -79,7 +78,13 @@ class LakeWriter:
         self._jobs = ThreadPoolExecutor(4, thread_name_prefix="upload")
         self._readings: dict[Partition, Reading] = {}
         self._assigned = False
+        self._shared_out = False
+        """Whether the group has told what is ours, even if that is nothing, since it last took something away."""
         self._rows = self._rejected = 0
+        for table in TABLES:
+            # A counter that comes with its first records would hide them from whoever asks for its increase.
+            ROWS.labels(table)
+            REJECTED.labels(table)
         self._last_object = "none yet"
         self._consumer = Consumer(settings, settings.lake.group, **({"enable.partition.eof": True} if once else {}))
         role.health = lambda: self._uploads.trouble or (None if self._assigned else "has not joined its group yet")
@@ -136,13 +141,13 @@ class LakeWriter:
                 self._tell((self._rows - rows) / (now - logged))
                 logged, rows = now, self._rows
                 gc.collect()
-            if self._once and self._assigned and all(reading.at_end and reading.idle for reading in self._readings.values()):
+            if self._once and self._shared_out and all(reading.at_end and reading.idle for reading in self._readings.values()):
                 return
 
     # Assignment
 
     def _assign(self, partitions: list[Partition]) -> dict[Partition, int]:
-        self._assigned = True
+        self._assigned = self._shared_out = True
         starts = self._plan(partitions)
         if partitions:
             log.info("assigned %s", ", ".join(f"{p.topic}/{p.number} from {offset}" for p, offset in sorted(starts.items())))
@@ -153,14 +158,12 @@ class LakeWriter:
 
         Waits for the store and the broker, but not for ever: a role that can't begin should say so and leave.
         """
-        retrying = Retrying(
-            retry=retry_if_exception_type((UnreachableError, TimedOutError, UnknownTopicError)),
-            wait=wait_random_exponential(multiplier=0.2, max=5),
-            stop=stop_after_delay(self._settings.lake.store_wait) | stop_when_event_set(self._role.stop),
-            sleep=sleep_using_event(self._role.stop),
-            reraise=True,
+        waiting = patient(
+            self._role.stop,
+            lambda error: isinstance(error, UnreachableError | TimedOutError | UnknownTopicError),
+            within=self._settings.lake.store_wait,
         )
-        for reading in retrying(lambda: self._look_at(partitions)) if partitions else []:
+        for reading in waiting(lambda: self._look_at(partitions)) if partitions else []:
             self._readings[reading.partition] = reading
             if reading.repeat is not None:
                 log.info("repeating the newest claim %s, which may be unfinished", reading.repeat.key)
@@ -172,7 +175,7 @@ class LakeWriter:
         def planned(partition: Partition) -> Reading:
             table = self._tables[partition.topic]
             plan = self._recovery.plan(table, partition.number, lambda: self._ask(partition), committed[partition])
-            return Reading(partition, plan, self._layouts[table], self._settings.lake, self._submit)
+            return Reading(partition, plan, self._layouts[table], self._settings.lake, self._submit, once=self._once)
 
         with ThreadPoolExecutor(8, thread_name_prefix="plan") as pool:
             return list(pool.map(planned, partitions))
@@ -187,6 +190,7 @@ class LakeWriter:
         return self._jobs.submit(self._uploads.store, batch, start, reason, repeat)
 
     def _revoke(self, partitions: list[Partition]) -> None:
+        self._shared_out = False
         # Unclaimed records are dropped: the next owner reads them. An upload under way goes on: it can only repeat lines.
         given_up = [partition for partition in sorted(partitions) if self._readings.pop(partition, None) is not None]
         if given_up:
@@ -258,7 +262,7 @@ class LakeWriter:
         self._reap()
         readings, buffer = list(self._readings.values()), self._settings.lake.buffer
         for reading in readings:
-            reason = reading.due(now, once=self._once)
+            reason = reading.due(now)
             if reason is not None:
                 reading.cut(reason)
         held = sum(reading.held for reading in readings)
@@ -303,6 +307,8 @@ class LakeWriter:
         REJECTED.labels(claim.table).inc(len(claim.rejected))
         CLAIMS.labels(claim.table, claim.reason).inc()
         SECONDS.labels(claim.table).set(stored.seconds)
+        if claim.last is not None:
+            NEWEST.labels(claim.table).set(claim.last.timestamp / 1000)
         if claim.objects:
             self._last_object = claim.objects[-1].key
         log.info(

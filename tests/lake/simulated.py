@@ -292,7 +292,7 @@ class SimulatedWriter:
         reading = self._reading
         if reading.overtaken or not self._topic.start <= self.reads_to <= self._topic.end:
             reading.overtaken = True
-            reason = reading.due(0, once=False)
+            reason = reading.due(0)
             if reason is not None:
                 reading.cut(reason)
             elif reading.upload is None:

@@ -12,6 +12,7 @@ from stockctl.errors import StockctlError
 from stockctl.lake.batch import BuiltObject, OpenBatch, compress, decompress
 from stockctl.lake.layout import Layout
 from stockctl.records import Trade, encode
+from tests.lakes import TOO_DEEP, covered
 
 LAYOUT = Layout("trades", "America/New_York", "ticker", "gzip")
 DAY = 86_400_000
@@ -36,6 +37,9 @@ bad_values = st.sampled_from(
         trade(0).replace(b'"1,12"', b'"\xed\xa0\x80"'),
         trade(0).replace(b'"1,12"', b'"\\ud800"'),
         trade(0).replace(b'"ts_recv":', b'"ts_recv":"soon","x":'),
+        trade(0).replace(b'"price":', b'"price":1.0,"price":'),
+        trade(0).replace(b'"price":', b'"unknown":[1],"price":'),
+        trade(0).replace(b',"conditions":"1,12"', b""),
     ]
 )
 values = st.one_of(
@@ -104,6 +108,24 @@ def test_symbols_of_one_slug_share_an_object() -> None:
     assert [item.claimed.rows for item in built] == [3]
 
 
+@pytest.mark.parametrize("value", [None, b"", b"{}"])
+def test_rejected_records_count_with_what_they_take(value: bytes | None) -> None:
+    """However small they are: a batch of nothing else is cut before it fills the memory."""
+    batch = OpenBatch(LAYOUT, 1, 0, 0)
+    fill(batch, list(range(1000)), [value] * 1000)
+    assert len(batch.rejected) == 1000
+    assert batch.bytes >= 300_000
+
+
+def test_the_reason_stays_short_whatever_the_value() -> None:
+    """Claims and dead letters carry it, and a Kafka message has its bound."""
+    batch = OpenBatch(LAYOUT, 1, 0, 0)
+    fill(batch, [0], [trade(0).replace(b'"sim"', b'"' + b"x" * 900_000 + b'"')])
+    ((rejected, _),) = batch.rejected
+    assert rejected.reason.startswith("Invalid enum value 'xxx")
+    assert len(rejected.reason) < 1000
+
+
 @pytest.mark.parametrize("line_break", [b"\n", b"\r"])
 def test_a_line_break_inside_a_record_is_rejected(line_break: bytes) -> None:
     """JSON may contain line breaks, a line may not: the record would become two lines."""
@@ -118,6 +140,68 @@ def test_text_that_is_no_utf8_is_rejected(field: bytes) -> None:
     batch = OpenBatch(LAYOUT, 1, 0, 0)
     fill(batch, [0, 1], [trade(0), trade(1).replace(field, b'"\xff"')])
     assert [item.offset for item, _ in batch.rejected] == [1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b'"price":164.06', b'"price":-5.0', "Expected `float` > 0.0 - at `$.price`"),
+        (b'"volume":4.0', b'"volume":-1.0', "Expected `float` >= 0.0 - at `$.volume`"),
+        (b'"price":', b'"price":1.0,"price":', "price is there more than once"),
+        (b'"source":"sim"', b'"source":"polygon"', "Invalid enum value 'polygon' - at `$.source`"),
+        pytest.param(b'"source":', b'"deep":' + TOO_DEEP + b',"source":', "recursion", id="deep"),
+    ],
+)
+def test_what_readers_would_stumble_over_or_count_is_rejected(old: bytes, new: bytes, reason: str) -> None:
+    batch = OpenBatch(LAYOUT, 1, 0, 0)
+    fill(batch, [0, 1, 2], [trade(0), trade(1).replace(old, new), trade(2)])
+    ((rejected, _),) = batch.rejected
+    assert rejected.offset == 1
+    assert reason in rejected.reason
+    assert sum(item.claimed.rows for item in batch.build(1)) == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b',"source":"sim"', b"", "missing required field `source`"),
+        (b'"source":"sim"', b'"source":"polygon"', "Invalid enum value 'polygon' - at `$.source`"),
+        (b'"symbols":"AAPL",', b"", "missing required field `symbols`"),
+        (b'"symbols":"AAPL"', b'"symbols":null', "Expected `str`, got `null` - at `$.symbols`"),
+        (b'"reason":"",', b"", "missing required field `reason`"),
+        (b'"connection":"test00",', b"", "missing required field `connection`"),
+    ],
+)
+def test_an_event_without_what_readers_look_at_is_rejected(old: bytes, new: bytes, reason: str) -> None:
+    batch = OpenBatch(Layout("feed_events", "America/New_York", "none", "gzip"), 1, 0, 0)
+    value = encode(covered("AAPL", "2026-11-23 10:00", "2026-11-23 11:00"))
+    assert old in value
+    fill(batch, [0, 1], [value, value.replace(old, new)])
+    ((rejected, _),) = batch.rejected
+    assert rejected.offset == 1
+    assert reason in rejected.reason
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        b'"unknown":{"price":1,"price":2},',
+        b'"other" : 1,"other" : 2,',
+        pytest.param(b'"many_digits":' + b"9" * 5000 + b",", id="an integer that Python does not convert"),
+    ],
+)
+def test_keys_that_are_no_columns_do_not_matter(more: bytes) -> None:
+    batch = OpenBatch(LAYOUT, 1, 0, 0)
+    fill(batch, [0, 1], [trade(0), trade(1).replace(b'"price":', more + b'"price":')])
+    assert batch.rejected == []
+    assert lines(batch.build(1))[1] == trade(1).replace(b'"price":', more + b'"price":')
+
+
+def test_a_row_that_was_claimed_with_a_column_twice_is_repeated() -> None:
+    """As a writer before this rule has claimed it."""
+    batch = OpenBatch(LAYOUT, 1, 0, 0)
+    fill(batch, [0], [trade(0).replace(b'"price":', b'"price":1.0,"price":')], refuse=frozenset())
+    assert batch.rejected == []
 
 
 def test_a_claimed_row_that_is_none_now_stops_the_repeat() -> None:

@@ -11,8 +11,11 @@ import pytest
 import stockctl
 from stockctl.clients.store import open_store
 from stockctl.errors import ConfigError, StockctlError, UnhealthyError, UsageError
-from stockctl.lake.claims import lost_key
+from stockctl.lake.batch import compress, decompress
+from stockctl.lake.claims import lake_source, lost_key
+from stockctl.lake.compact import compact
 from stockctl.lake.reading import Lake, events, read_trades
+from stockctl.sessions import parse_moment
 from stockctl.settings import Settings, load
 from tests.conftest import clean_environment
 from tests.lakes import at, covered, lay, trade
@@ -118,6 +121,24 @@ def test_odd_folder_names_are_taken_literally(tmp_path: Path) -> None:
     assert prices(settings) == [1.0]
 
 
+@pytest.mark.parametrize("compacted", [False, True])
+@pytest.mark.parametrize(("old", "new"), [("Pacific/Kiritimati", "Etc/GMT+12"), ("Etc/GMT+12", "Pacific/Kiritimati")])
+def test_rows_are_found_after_the_timezone_was_changed(settings: Settings, old: str, new: str, compacted: bool) -> None:
+    """Objects lie under the dates of the zone they were cut with: up to two days from those of the zone of today."""
+    before, now = (
+        settings.model_copy(update={"lake": settings.lake.model_copy(update={"timezone": zone})}) for zone in (old, new)
+    )
+    since, until = "2026-11-23T11:00Z", "2026-11-23T11:01Z"
+    first, last = parse_moment(since), parse_moment(until)
+    lay(before, [trade("AAPL", first, 1.0), trade("AAPL", last - 1, 2.0), trade("AAPL", last, 3.0)])
+    lay(before, [covered("AAPL", first - 1000, first)], table="feed_events")
+    if compacted:
+        assert len(list(compact(before))) == 1
+    assert prices(now, "AAPL", since, until) == [1.0, 2.0]
+    with Lake(now) as lake:
+        assert len(events(lake, first, last)) == 1
+
+
 def test_an_empty_lake_answers_with_no_rows(settings: Settings) -> None:
     """No data is an answer, with all its columns."""
     table = read_trades("AAPL", settings=settings)
@@ -149,6 +170,17 @@ def test_events_that_touch_the_span(settings: Settings) -> None:
     assert [event["symbols"] for event in found] == ["AAPL,MSFT", "AAPL"]
 
 
+def test_an_event_that_names_no_symbols_is_one_of_none(settings: Settings) -> None:
+    """As an older writer may have taken it."""
+    (claim,) = lay(settings, [covered("AAPL", "2026-11-23 10:00", "2026-11-23 11:00", reason="closed")], table="feed_events")
+    key = claim.objects[0].key
+    line = decompress(open_store(settings).get(key), key).replace(b'"symbols":"AAPL",', b"").replace(b'"closed"', b"null")
+    (Path(open_store(settings).folder or "") / key).write_bytes(compress(line, "gzip", 1))
+    with Lake(settings) as lake:
+        (event,) = events(lake)
+    assert (event["symbols"], event["reason"]) == ("", "")
+
+
 def test_data_is_through_to_the_newest_record_of_the_symbols_partition(settings: Settings) -> None:
     """The partition's newest claim tells, even one without the symbol; another partition's does not."""
     lay(settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
@@ -174,6 +206,11 @@ def cached(settings: Settings) -> dict[str, os.stat_result]:
     return {str(path): path.stat() for path in settings.lake.cache_dir.rglob("*") if path.is_file() and path.name != "lock"}
 
 
+def with_room_for(size: int, settings: Settings) -> Settings:
+    """The settings with a cache of at most ``size`` bytes."""
+    return settings.model_copy(update={"lake": settings.lake.model_copy(update={"cache_max_bytes": size})})
+
+
 def test_a_second_question_downloads_nothing(s3_settings: Settings) -> None:
     """From S3 claims and objects come once: the second answer comes from the same files, even with the objects gone from S3."""
     claim = lay(s3_settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])[0]
@@ -188,6 +225,31 @@ def test_a_second_question_downloads_nothing(s3_settings: Settings) -> None:
     assert {path: status.st_ino for path, status in cached(s3_settings).items()} == {
         path: status.st_ino for path, status in first.items()
     }
+
+
+def test_a_lake_begun_anew_in_the_same_place_is_not_read_from_the_old_ones_files(s3_settings: Settings) -> None:
+    """An emptied prefix may hold other rows under the same keys: the files kept of the old lake are none of the new one."""
+    store = open_store(s3_settings)
+    lake_source(store, "sim")
+    lay(s3_settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
+    assert prices(s3_settings) == [1.0]
+    store.delete([item.key for item in store.objects()])
+    lake_source(store, "sim")
+    lay(s3_settings, [trade("AAPL", "2026-11-23 12:00", 2.0)])
+    assert prices(s3_settings) == [2.0]
+
+
+def test_lakes_of_one_name_at_two_endpoints_are_told_apart(s3_settings: Settings) -> None:
+    """Two servers may have a bucket of the same name, with other rows under the same keys."""
+    lay(s3_settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
+    assert prices(s3_settings) == [1.0]
+    store = open_store(s3_settings)
+    store.delete([item.key for item in store.objects()])
+    lay(s3_settings, [trade("AAPL", "2026-11-23 12:00", 2.0)])
+    endpoint = str(s3_settings.s3.endpoint_url).replace("127.0.0.1", "localhost")
+    assert endpoint != s3_settings.s3.endpoint_url
+    other = s3_settings.model_copy(update={"s3": s3_settings.s3.model_copy(update={"endpoint_url": endpoint})})
+    assert prices(other) == [2.0]
 
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "emptied"])
@@ -224,19 +286,47 @@ def test_the_cache_keeps_to_its_bound_and_drops_the_least_recently_used(s3_setti
     read_trades("AAPL", settings=s3_settings)
     one = sum(status.st_size for status in cached(s3_settings).values())
     os.utime(next(path for path in cached(s3_settings) if "AAPL" in path), (1, 1))
-    (s3_settings.lake.cache_dir / ".unfinished").write_bytes(b"half")
-    bounded = s3_settings.model_copy(update={"lake": s3_settings.lake.model_copy(update={"cache_max_bytes": one + 100})})
+    unfinished = Path(next(iter(cached(s3_settings)))).with_name(".0123456789abcdef")
+    unfinished.write_bytes(b"half")
+    bounded = with_room_for(one + 100, s3_settings)
     assert prices(bounded, "MSFT") == [2.0]
     left = cached(bounded)
     assert sum(status.st_size for status in left.values()) <= one + 100
     assert any("MSFT" in path for path in left)
-    assert not any("AAPL" in path or "unfinished" in path for path in left)
+    assert not any("AAPL" in path for path in left)
+    assert not unfinished.exists()
+
+
+def test_trimming_leaves_what_the_cache_has_not_made(s3_settings: Settings) -> None:
+    """The cache's folder may hold files of someone else, hidden ones too: they stay, wherever they lie."""
+    lay(s3_settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
+    folder = s3_settings.lake.cache_dir
+    others = [folder / name for name in (".env", "notes.txt", "work/.gitignore", "work/report.csv", "objects/.keep")]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"mine")
+    assert prices(with_room_for(0, s3_settings)) == [1.0]
+    assert set(cached(s3_settings)) == {str(path) for path in others}
+
+
+def test_trimming_leaves_what_may_not_be_removed(s3_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that may not be removed fails no question. Root, as whom tests may run, may remove every one: hence a double."""
+    lay(s3_settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
+    assert prices(s3_settings) == [1.0]
+    before = set(cached(s3_settings))
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert prices(with_room_for(0, s3_settings)) == [1.0]
+    assert before <= set(cached(s3_settings))
 
 
 def test_files_in_use_are_not_trimmed_by_another_question(s3_settings: Settings) -> None:
     """While one question reads, another that leaves removes nothing; the last to leave does."""
     lay(s3_settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
-    tiny = s3_settings.model_copy(update={"lake": s3_settings.lake.model_copy(update={"cache_max_bytes": 0})})
+    tiny = with_room_for(0, s3_settings)
     with Lake(tiny) as lake:
         (path,) = lake.files(lake.find("trades")).values()
         assert prices(tiny) == [1.0]

@@ -222,6 +222,37 @@ def test_a_writer_that_saw_the_topic_before_it_was_made_anew_opens_nothing(lake:
     assert len(lake.rows()) == 5
 
 
+def test_what_retention_took_of_a_new_topic_before_anyone_looked_is_told(lake: Lake) -> None:
+    """Nobody knows how much it was: the start says so for ever."""
+    lake.topic.produce(["A"] * 5)
+    lake.run()
+    lake.topic.remake()
+    lake.topic.produce(["A"] * 5)
+    lake.topic.retain(3)
+    assert lake.run() is None
+    start = newest_start(lake.store, "trades", 0)
+    assert start is not None
+    assert (start.reason, start.start, start.blind) == ("new topic", 3, True)
+    assert "which no writer ever saw" in str(start)
+
+
+@pytest.mark.parametrize("data", [b"damaged", b'{"format":99}'])
+def test_a_claim_that_cannot_be_read_ends_the_writer(lake: Lake, data: bytes) -> None:
+    """It stands where the writer's own would go, and will be no other however often it is asked for."""
+    lake.topic.produce(["A"] * 5)
+    writer = lake.writer()
+    until(writer, "decide")
+    writer.step("read", 1000)
+    key = "_log/trades/g1/000/00000000000000000000.json"
+    writer.step("cut")
+    until(writer, f"put {key}")
+    lake.store.put_new(key, data)
+    for _ in range(50):
+        if not writer.ended:
+            writer.step("store" if writer.deciding else "go", 1000)
+    assert key in str(writer.error)
+
+
 def test_a_generation_that_was_agreed_on_is_opened_by_the_next_writer(lake: Lake) -> None:
     """Its opener died between the closing claim and the start."""
     lake.topic.produce(["A"] * 5)

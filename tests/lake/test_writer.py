@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
@@ -15,9 +20,13 @@ from stockctl.clients.store import Store, open_store
 from stockctl.lake.batch import decompress
 from stockctl.lake.claims import Claim, Start, newest_claim, newest_start
 from stockctl.lake.layout import parse_object
+from stockctl.lake.upload import Stored, Taken, Uploads
+from stockctl.lake.writer import LakeWriter
+from stockctl.local.broker import forget_members
 from stockctl.records import Trade, encode
+from stockctl.roles import Role
 from stockctl.settings import Settings, load
-from tests.conftest import Command, clean_environment, wait_for
+from tests.conftest import Command, clean_environment, free_port, listening, wait_for
 
 SYMBOLS = ["AAPL", "MSFT", "NVDA", "BINANCE:BTCUSDT", "../x"]
 
@@ -110,6 +119,80 @@ def test_every_record_is_in_the_lake_once_and_what_is_none_in_the_dead_letters(t
     assert "wrote 0 rows" in command.run("consume", "s3", "--once").stderr
     assert "is whole" in command.run("lake", "verify", "--deep").stderr
     assert held(store) == sorted(ids)
+
+
+def test_once_ends_on_a_topic_that_goes_on_growing(topics: Settings, command: Command) -> None:
+    """It stores what the topic held when it began, and leaves the rest to the next run."""
+    ids = produce(topics, 1000)
+    stop, later = threading.Event(), list[str]()
+
+    def go_on() -> None:
+        producer = Producer(topics)
+        while not stop.wait(0.002):
+            for symbol in SYMBOLS:
+                now = int(time.time() * 1000)
+                later.append(f"{symbol}-{now}-later1-{len(later):08d}")
+                trade = Trade(later[-1], symbol, 100.0, 1.0, now, now, "1", "vhl", "sim")
+                producer.produce(topics.topics.trades.name, value=encode(trade), key=symbol.encode(), timestamp=now)
+        assert producer.flush(30) == 0
+
+    with ThreadPoolExecutor(1) as pool:
+        producing = pool.submit(go_on)
+        wait_for(lambda: later, "the first later trades")
+        try:
+            done = command.run("consume", "s3", "--once", timeout=60)
+        finally:
+            stop.set()
+        producing.result()
+    assert done.stderr.count("cut by end") <= topics.topics.trades.partitions
+    stored = held(open_store(topics))
+    assert set(ids) <= set(stored)
+    assert len(stored) < len(ids) + len(later)
+    command.run("consume", "s3", "--once")
+    assert held(open_store(topics)) == sorted(ids + later)
+
+
+def test_once_goes_on_when_its_partitions_come_back(
+    topics: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a pause that was longer than the group waits: what it has lost it has not read to the end."""
+    caplog.set_level(logging.INFO)
+    ids = produce(topics, 1000)
+    settings = topics.model_copy(update={"lake": topics.lake.model_copy(update={"max_records": 20})})
+    lost, store = threading.Lock(), Uploads.store
+
+    def lose(uploads: Uploads, *batch: Any) -> Stored | Taken:
+        with lost:
+            if "gave up" not in caplog.text:
+                forget_members(topics, topics.lake.group)
+                wait_for(lambda: "gave up" in caplog.text, "the loss")
+        return store(uploads, *batch)
+
+    monkeypatch.setattr(Uploads, "store", lose)
+    LakeWriter(settings, Role(), once=True).run()
+    assert held(open_store(topics)) == sorted(ids)
+
+
+def test_prometheus_is_told_how_old_the_lake_is(topics: Settings, command: Command) -> None:
+    port = free_port()
+
+    def told() -> list[str]:
+        return httpx.get(f"http://127.0.0.1:{port}/metrics").text.splitlines()
+
+    process = command.start("consume", "s3", "--max-age", "1s", "--health-port", str(port))
+    try:
+        wait_for(lambda: listening(port), "the health port")
+        wait_for(lambda: 'stockctl_lake_rejected_total{table="feed_events"} 0.0' in told(), "the counters to begin at 0")
+        produce(topics, 10, bad=(b"garbage",))
+        wait_for(lambda: 'stockctl_lake_rejected_total{table="trades"} 1.0' in told(), "the batches")
+        found = [line for line in told() if line.startswith("stockctl_lake_newest_timestamp_seconds{")]
+    finally:
+        process.terminate()
+        assert process.wait(15) == 0
+    _, claim = newest(topics, busiest(topics))
+    assert claim.last is not None
+    assert [line.split("{")[1].split("} ")[0] for line in found] == ['table="trades"']
+    assert float(found[0].split()[-1]) == claim.last.timestamp / 1000
 
 
 def test_batches_are_cut_by_records_and_say_so(topics: Settings, command: Command) -> None:
@@ -235,6 +318,15 @@ def test_another_cluster_is_refused(topics: Settings, command: Command) -> None:
     refused = command.run("consume", "s3", "--once", check=1)
     assert "elsewhere" in refused.stderr
     assert "another lake.url" in refused.stderr
+
+
+def test_of_two_sources_neither_begins_an_empty_lake(topics: Settings, command: Command) -> None:
+    produce(topics, 100, source="sim")
+    produce(topics, 100, first=100, source="replay")
+    assert "replay, sim" in command.run("consume", "s3", "--once", check=1).stderr
+    command.environment["STOCKCTL_LAKE__EXTRA_SOURCES"] = "replay"
+    command.run("consume", "s3", "--once")
+    command.run("lake", "verify", "--deep")
 
 
 def test_simulated_trades_never_mix_with_real_ones(topics: Settings, command: Command) -> None:

@@ -5,16 +5,20 @@ Both are recomputed by aggregation from what MongoDB holds, for what a batch has
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from stockctl.clients.mongo import Document, Mongo
 from stockctl.conditions import NEVER_PRICE_FORMING
 from stockctl.mongo.documents import date_of, ms_of
-from stockctl.mongo.schema import BARS, COMPANIES, COVERAGE, TRADES
-from stockctl.sessions import EXCHANGE_ZONE, is_around_the_clock, sessions_of, to_ms, trade_date
+from stockctl.mongo.schema import BARS, COMPANIES, TRADES
+from stockctl.mongo.watched import covered, through
+from stockctl.sessions import EXCHANGE_ZONE, is_around_the_clock, now_ms, sessions_of, to_ms, trade_date
 from stockctl.settings import Settings
+from stockctl.timespans import Span, intersect, length
 
 Touched = Mapping[str, Collection[int]]
 """By symbol, the minutes (ms UTC) in which trades have come; none for a symbol whose coverage alone has changed."""
@@ -84,7 +88,7 @@ def bars_pipeline(symbol: str, since: int, until: int, policy: str) -> list[Docu
         },
         {
             "$project": {
-                "_id": {"$concat": [symbol, "-", {"$toString": {"$toLong": "$_id"}}]},
+                "_id": {"$concat": [{"$literal": symbol}, "-", {"$toString": {"$toLong": "$_id"}}]},
                 "symbol": {"$literal": symbol},
                 "bar": "$_id",
                 "open": {"$ifNull": ["$first.price", None]},
@@ -132,7 +136,7 @@ def refresh(mongo: Mongo, settings: Settings, touched: Touched) -> None:
     """Bring bars and companies up to date with the trades and the coverage that MongoDB holds."""
     for symbol, minutes in touched.items():
         for since, until in runs(minutes):
-            mongo.aggregate(TRADES, bars_pipeline(symbol, since, until, settings.metrics.policy))
+            _bars(mongo, settings, symbol, since, until)
     days: dict[date, list[str]] = {}
     for symbol, minutes in touched.items():
         day = _newest_day(mongo, symbol, minutes)
@@ -140,6 +144,18 @@ def refresh(mongo: Mongo, settings: Settings, touched: Touched) -> None:
             days.setdefault(day, []).append(symbol)
     for day, symbols in days.items():
         _companies(mongo, settings, day, symbols)
+
+
+def _bars(mongo: Mongo, settings: Settings, symbol: str, since: int, until: int) -> None:
+    pipeline = bars_pipeline(symbol, since, until, settings.metrics.policy)
+    kept_since = now_ms() - round(settings.mongo.retention * 1000) + MINUTE_MS
+    if since >= kept_since:
+        mongo.aggregate(TRADES, pipeline)
+        return
+    # Bars outlive their trades: of a minute that expires, what is left must not take the place of what was more.
+    *made, _ = pipeline
+    held = {bar["_id"]: bar["trades"] for bar in mongo.find(BARS, _of(symbol, "bar", since, until)["$match"], ["trades"])}
+    mongo.upsert(BARS, [bar for bar in mongo.aggregate(TRADES, made) if bar["trades"] >= held.get(bar["_id"], 0)])
 
 
 def _newest_day(mongo: Mongo, symbol: str, minutes: Collection[int]) -> date | None:
@@ -151,11 +167,7 @@ def _newest_day(mongo: Mongo, symbol: str, minutes: Collection[int]) -> date | N
 
 def _companies(mongo: Mongo, settings: Settings, day: date, symbols: list[str]) -> None:
     found = {symbol: hours_on(symbol, day, settings.metrics.session) for symbol in symbols}
-    covered = {
-        (hours, symbol): ms
-        for hours in {hours for hours in found.values() if hours is not None} | {Hours("all", day, *_midnights(day))}
-        for symbol, ms in _covered(mongo, hours.since, hours.until).items()
-    }
+    watched = covered(mongo, symbols, *_midnights(day))
     for symbol, hours in found.items():
         bars = list(mongo.find(BARS, _of(symbol, "bar", *_midnights(day))["$match"]))
         bars.sort(key=lambda bar: bar["bar"])
@@ -167,7 +179,8 @@ def _companies(mongo: Mongo, settings: Settings, day: date, symbols: list[str]) 
         if hours is None or not any(bar["trades"] for bar in inside):
             # Nothing in the session yet: better all that the day has brought than nothing.
             hours, inside = Hours("all", day, *_midnights(day)), bars
-        fields["session"] = _session(mongo, settings, symbol, hours, inside, covered.get((hours, symbol)))
+        spans = intersect(watched[symbol], [(hours.since, hours.until)])
+        fields["session"] = _session(mongo, settings, symbol, hours, inside, spans)
         mongo.set_fields(COMPANIES, symbol, fields)
 
 
@@ -190,9 +203,9 @@ def _last_trade(mongo: Mongo, symbol: str, bars: list[Document], policy: str) ->
 
 
 def _session(
-    mongo: Mongo, settings: Settings, symbol: str, hours: Hours, bars: list[Document], covered: tuple[int, int] | None
+    mongo: Mongo, settings: Settings, symbol: str, hours: Hours, bars: list[Document], watched: list[Span]
 ) -> Document:
-    """The session's figures; what cannot be told is null. ``covered`` is as ``_covered`` tells it."""
+    """The session's figures; what cannot be told is null. ``watched`` is what the feed covered of the session."""
     trades = sum(bar["trades"] for bar in bars)
     volume = sum(bar["volume"] or 0.0 for bar in bars)
     figures: Document = {
@@ -204,16 +217,52 @@ def _session(
         "volume": volume if trades else None,
         "vwap": sum((bar["vwap"] or 0.0) * (bar["volume"] or 0.0) for bar in bars) / volume if trades else None,
         "volatility": _volatility(mongo, settings, symbol, hours, bars) if trades > 1 else None,
-        "rate": None,
+        "rate": _rate(mongo, settings, symbol, hours, bars, watched) if watched else None,
         "coverage": None,
     }
-    if covered is not None:
-        ms, until = covered
-        figures["rate"] = trades * 1000 / ms if ms else None
-        # Of a whole day nobody can say which hours should have been covered, unless the symbol trades in all of them.
-        if hours.name != "all" or is_around_the_clock(symbol):
-            figures["coverage"] = 100 * ms / (until - hours.since)
+    # Of a whole day nobody can say which hours should have been covered, unless the symbol trades in all of them.
+    if watched and (hours.name != "all" or is_around_the_clock(symbol)):
+        figures["coverage"] = 100 * length(watched) / (watched[-1][1] - hours.since)
     return figures
+
+
+def _rate(
+    mongo: Mongo, settings: Settings, symbol: str, hours: Hours, bars: list[Document], watched: list[Span]
+) -> float | None:
+    """Counted trades in covered time a covered second, as ``sql/metrics/rate.sql`` has it; null without a trade."""
+    # Coverage comes by another partition than trades, and proves nothing of how far these are stored.
+    stored = through(mongo, symbol, _midnights(hours.day)[0]) or 0
+    known = intersect(watched, [(hours.since, stored)])
+    starts, sums = [ms_of(bar["bar"]) for bar in bars], [0, *accumulate(int(bar["trades"]) for bar in bars)]
+
+    def told(since: int, until: int) -> int:
+        """Trades of the bars that begin in ``[since, until)``."""
+        return sums[bisect_left(starts, until)] - sums[bisect_left(starts, since)]
+
+    trades = 0
+    edges: list[Span] = []
+    for since, until in known:
+        # Bars tell of whole minutes; of the others the trades themselves.
+        first, last = -(-since // MINUTE_MS) * MINUTE_MS, until // MINUTE_MS * MINUTE_MS
+        if first <= last:
+            trades += told(first, last)
+            edges += [(since, first), (last, until)]
+        else:
+            edges.append((since, until))
+    edges = [(since, until) for since, until in edges if since < until and told(since // MINUTE_MS * MINUTE_MS, until)]
+    if edges:
+        reach = _of(symbol, "ts_event", edges[0][0], edges[-1][1])["$match"]
+        parts = [{"ts_event": {"$gte": date_of(since), "$lt": date_of(until)}} for since, until in edges]
+        rows = mongo.aggregate(
+            TRADES,
+            [
+                {"$match": reach | {"$or": parts}},
+                {"$match": {"$expr": counts(settings.metrics.policy)}},
+                {"$count": "trades"},
+            ],
+        )
+        trades += sum(row["trades"] for row in rows)
+    return trades * 1000 / sum(until - since for since, until in known) if trades else None
 
 
 def _volatility(mongo: Mongo, settings: Settings, symbol: str, hours: Hours, bars: list[Document]) -> float | None:
@@ -235,39 +284,3 @@ def _volatility(mongo: Mongo, settings: Settings, symbol: str, hours: Hours, bar
         ],
     )
     return rows[0]["deviation"] if rows else None
-
-
-def _covered(mongo: Mongo, since: int, until: int) -> dict[str, tuple[int, int]]:
-    """By symbol, the ms of ``[since, until)`` that the feed covered, and the end of the newest coverage."""
-    first, last = date_of(since), date_of(until)
-    rows = mongo.aggregate(
-        COVERAGE,
-        [
-            {"$match": {"span_end": {"$gte": first, "$lt": last + timedelta(days=1)}}},
-            {"$match": {"kind": "covered", "span_start": {"$lt": last}}},
-            {
-                "$project": {
-                    "symbol": {"$split": ["$symbols", ","]},
-                    "since": {"$max": ["$span_start", first]},
-                    "until": {"$min": ["$span_end", last]},
-                }
-            },
-            {"$unwind": "$symbol"},
-            # Overlapping spans count once: each from where those that began before it have come to.
-            {
-                "$setWindowFields": {
-                    "partitionBy": "$symbol",
-                    "sortBy": {"since": 1, "_id": 1},
-                    "output": {"before": {"$max": "$until", "window": {"documents": ["unbounded", -1]}}},
-                }
-            },
-            {
-                "$group": {
-                    "_id": "$symbol",
-                    "ms": {"$sum": {"$max": [0, {"$subtract": ["$until", {"$max": ["$since", "$before"]}]}]}},
-                    "until": {"$max": "$until"},
-                }
-            },
-        ],
-    )
-    return {row["_id"]: (int(row["ms"]), ms_of(row["until"])) for row in rows if ms_of(row["until"]) > since}

@@ -10,11 +10,13 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from stockctl.records import UNREADABLE
+
 Document = dict[str, Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# What a date of MongoDB's clients can say: the years 1 to 9999.
-_Ms = Annotated[int, msgspec.Meta(ge=-62_135_596_800_000, le=253_402_300_799_999)]
+# The years 1970 to 9998, as in the lake: around each of these times midnights and sessions can be reckoned.
+_Ms = Annotated[int, msgspec.Meta(ge=0, le=253_370_764_800_000)]
 _Id = Annotated[str, msgspec.Meta(min_length=1)]
 
 
@@ -103,6 +105,6 @@ def _made(decode: Any, value: bytes | None) -> Document | BadRecord:
         return BadRecord("no value")
     try:
         document: Document = decode(value).document()
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         return BadRecord(str(error))
     return document

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from stockctl.clients.mongo import ClashError, Mongo
+from stockctl.errors import ConfigError
+from stockctl.mongo.views import VIEWS
 from stockctl.settings import Settings
 
 TRADES, COVERAGE, FILINGS, BARS, COMPANIES = "trades", "coverage", "filings", "bars_1m", "companies"
@@ -76,7 +78,10 @@ def shapes(settings: Settings) -> dict[str, Shape]:
             | dict.fromkeys(("conditions", "updates", "source"), _TEXT),
             (Index("symbol_ts_event", (("symbol", 1), ("ts_event", 1))), kept),
         ),
-        FILINGS: Shape(texts, (Index("symbol_accepted", (("symbol", 1), ("accepted", 1))),)),
+        FILINGS: Shape(
+            texts,
+            (Index("symbol_accepted", (("symbol", 1), ("accepted", 1))), Index("symbol_known", (("symbol", 1), ("known", 1)))),
+        ),
         COVERAGE: Shape(
             dict.fromkeys(("_id", "kind", "symbols", "reason", "connection", "source"), _TEXT)
             | dict.fromkeys(("span_start", "span_end", "ts_recv"), _DATE),
@@ -126,7 +131,18 @@ APPLY = "`stockctl mongo apply`"
 def differences(mongo: Mongo, settings: Settings) -> list[Difference]:
     """Everything in which the collections differ from the settings; what they have beyond is left out."""
     there = mongo.collections()
-    return [one for name, shape in shapes(settings).items() for one in _differences(mongo, name, shape, there)]
+    found = [one for name, shape in shapes(settings).items() for one in _differences(mongo, name, shape, there)]
+    return found + list(_view_differences(mongo))
+
+
+def _view_differences(mongo: Mongo) -> Iterator[Difference]:
+    there = mongo.views()
+    for view in VIEWS:
+        found = there.get(view.name)
+        if found is None:
+            yield Difference(view.name, "view", "there", "absent", APPLY)
+        elif (found.get("viewOn"), found.get("pipeline")) != (view.on, view.pipeline):
+            yield Difference(view.name, "view", f"of {view.on}", "another", APPLY)
 
 
 def _differences(mongo: Mongo, name: str, shape: Shape, there: Mapping[str, Mapping[str, Any]]) -> Iterator[Difference]:
@@ -180,8 +196,24 @@ def _index_words(index: Mapping[str, Any]) -> str:
     return "; ".join(words)
 
 
+def stored_source(mongo: Mongo) -> str | None:
+    """The source of the trades that MongoDB holds; None if it holds none. ConfigError if they are none of ours."""
+    trade = next(mongo.find(TRADES, {}, ["source"], limit=1), None)
+    source = trade.get("source") if trade is not None else None
+    if trade is not None and not isinstance(source, str):
+        raise ConfigError(
+            f"the collection {TRADES} of MongoDB at {mongo.place} holds documents of somebody else",
+            hint="set mongo.database to a name that nothing else uses",
+        )
+    return source
+
+
 def apply(mongo: Mongo, settings: Settings) -> list[Change]:
-    """Make what is absent, and change what can be changed without dropping; the rest is left alone, and told."""
+    """Make what is absent, and change what can be changed without dropping; the rest is left alone, and told.
+
+    ConfigError, and nothing is changed, if somebody else's documents are where trades should be.
+    """
+    stored_source(mongo)
     changes: list[Change] = []
     there = mongo.collections()
     for name, shape in shapes(settings).items():
@@ -195,7 +227,23 @@ def apply(mongo: Mongo, settings: Settings) -> list[Change]:
         else:
             changes.append(Change(name, "collection", "kept", ""))
         changes += [_apply_index(mongo, name, index, found.get(f"index {index.name}")) for index in shape.indexes]
-    return changes
+    return changes + list(_apply_views(mongo))
+
+
+def _apply_views(mongo: Mongo) -> Iterator[Change]:
+    found = {one.collection: one.found for one in _view_differences(mongo)}
+    for view in VIEWS:
+        try:
+            if found.get(view.name) == "absent":
+                mongo.create_view(view.name, view.on, view.pipeline)
+                yield Change(view.name, "view", "made", f"of {view.on}")
+            elif view.name in found:
+                mongo.set_view(view.name, view.on, view.pipeline)
+                yield Change(view.name, "view", "changed", f"of {view.on}")
+            else:
+                yield Change(view.name, "view", "kept", "")
+        except ClashError as error:
+            yield Change(view.name, "view", "left alone", str(error))
 
 
 def _apply_index(mongo: Mongo, name: str, index: Index, difference: Difference | None) -> Change:

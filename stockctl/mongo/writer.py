@@ -8,6 +8,7 @@ again, which changes nothing. While MongoDB is away the partitions are paused, a
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -20,7 +21,7 @@ from stockctl.clients.mongo import Mongo
 from stockctl.errors import StockctlError
 from stockctl.mongo.batch import Batch
 from stockctl.mongo.schema import COVERAGE, TRADES
-from stockctl.mongo.writing import Writing, Written
+from stockctl.mongo.writing import Also, Writing, Written
 from stockctl.roles import Role
 from stockctl.settings import Settings
 
@@ -39,27 +40,36 @@ LEAVE_WITHIN = 9.0
 
 ROWS = Counter("stockctl_mongo_documents_total", "Documents written to MongoDB", ["collection"])
 REJECTED = Counter("stockctl_mongo_rejected_total", "Records sent to the dead letters by the MongoDB writer")
-LAG = Gauge("stockctl_mongo_lag_records", "Records in the topics that are not in MongoDB yet")
+LAG = Gauge("stockctl_mongo_lag_records", "Records in the topics that the MongoDB writer has not read yet")
 SECONDS = Gauge("stockctl_mongo_batch_seconds", "Time that the newest batch took to write")
 
 
 class MongoWriter:
-    """Writes the topics of trades and feed events into MongoDB until told to stop, or with ``once`` to the topics' end."""
+    """Writes the topics of trades and feed events into MongoDB until told to stop, or with ``once`` to where the topics
+    ended as it began.
 
-    def __init__(self, settings: Settings, role: Role, *, once: bool = False) -> None:
+    ``also`` is called whenever bars and companies were brought up to date.
+    """
+
+    def __init__(self, settings: Settings, role: Role, *, once: bool = False, also: Also | None = None) -> None:
         self._settings, self._role, self._once = settings, role, once
         self._collections = {settings.topics.trades.name: TRADES, settings.topics.feed_events.name: COVERAGE}
         self._admin = Admin(settings)
         self._mongo = Mongo(settings, wait=ANSWER_WITHIN)
-        self._writing = Writing(self._mongo, settings, role.stop)
+        self._writing = Writing(self._mongo, settings, role.stop, also)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mongo")
         self._batch = Batch()
         self._write: Future[Written] | None = None
         self._next: dict[Partition, int] = {}
         """Where each assigned partition stands: one past the last record taken."""
+        self._until: dict[Partition, float] = {}
+        """Where each is read to. With ``once`` what comes in meanwhile is the next run's: a topic that grows ends too."""
         self._at_end: set[Partition] = set()
-        self._paused = False
+        self._paused: bool | None = False
+        """Whether the partitions are paused; None where some are and those that came since are not."""
         self._assigned = False
+        self._shared_out = False
+        """Whether the group has told what is ours, even if that is nothing, since it last took something away."""
         self._rows = self._rejected = 0
         self._consumer = Consumer(settings, settings.mongo.group, **({"enable.partition.eof": True} if once else {}))
         role.health = lambda: self._writing.trouble or (None if self._assigned else "has not joined its group yet")
@@ -115,13 +125,13 @@ class MongoWriter:
             if now - logged >= self._settings.log.every:
                 self._tell((self._rows - rows) / (now - logged))
                 logged, rows = now, self._rows
-            if self._once and self._assigned and self._at_end >= self._next.keys():
+            if self._once and self._shared_out and self._at_end >= self._next.keys():
                 return
 
     # Partitions
 
     def _assign(self, partitions: list[Partition]) -> dict[Partition, int]:
-        self._assigned = True
+        self._assigned = self._shared_out = True
         if not partitions:
             return {}
         committed = self._consumer.committed(partitions)
@@ -133,12 +143,14 @@ class MongoWriter:
             elif 0 <= at < held.start:
                 log.warning("%s/%d no longer holds offsets %d to %d: they are lost here", *partition, at, held.start)
             self._next[partition] = at if held.start <= at <= held.end else held.start
-        self._paused = False
+            self._until[partition] = held.end if self._once else math.inf
+        self._paused = None
         starts = {partition: self._next[partition] for partition in partitions}
         log.info("assigned %s", ", ".join(f"{p.topic}/{p.number} from {offset}" for p, offset in sorted(starts.items())))
         return starts
 
     def _revoke(self, partitions: list[Partition]) -> None:
+        self._shared_out = False
         # What was read of them is still written, and never committed: the next owner writes the same.
         for partition in partitions:
             self._next.pop(partition, None)
@@ -170,11 +182,16 @@ class MongoWriter:
                     self._take_event(message, partition)
                 continue
             at = self._next.get(partition)
-            records = [message for message in run if at is not None and message.offset() >= at]
+            if at is None:
+                continue
+            messages, until = list(run), self._until[partition]
+            records = [message for message in messages if at <= message.offset() < until]
             if records:
                 self._batch.add(self._collections[topic], partition, records)
                 self._next[partition] = records[-1].offset() + 1
                 self._at_end.discard(partition)
+            if messages[-1].offset() + 1 >= until:
+                self._at_end.add(partition)
 
     def _take_event(self, message: Message, partition: Partition) -> None:
         event = self._consumer.event(message, "read the topics")

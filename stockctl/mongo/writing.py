@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from prometheus_client import Gauge
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_when_event_set, wait_random_exponential
+from tenacity import RetryCallState
 
 from stockctl.clients.kafka import Partition
 from stockctl.clients.mongo import Mongo
@@ -19,7 +19,9 @@ from stockctl.mongo import schema
 from stockctl.mongo.batch import MINUTE_MS, Batch, Refused
 from stockctl.mongo.derive import refresh
 from stockctl.mongo.documents import ms_of
-from stockctl.mongo.schema import COVERAGE, META, TRADES
+from stockctl.mongo.schema import COVERAGE, TRADES
+from stockctl.mongo.source import strangers
+from stockctl.roles import patient
 from stockctl.settings import Settings
 from stockctl.stream.dead_letters import dead_letter
 from stockctl.stream.sender import DeadLetterSender
@@ -29,6 +31,9 @@ log = logging.getLogger("stockctl.mongo")
 DERIVING = Gauge("stockctl_mongo_derive_seconds", "Time that bars and companies took the last time")
 
 Answer = TypeVar("Answer")
+
+Also = Callable[[Mongo, Settings, Collection[str]], None]
+"""What else follows from the trades of these symbols, in rooms above this one. It is safe to repeat."""
 
 
 class MixedSourcesError(StockctlError):
@@ -48,10 +53,10 @@ class Written:
 class Writing:
     """Writes batches, one at a time. ``finishing`` makes each write bring everything up to date, not only what is due."""
 
-    def __init__(self, mongo: Mongo, settings: Settings, stop: threading.Event) -> None:
-        self._mongo, self._settings, self._stop = mongo, settings, stop
+    def __init__(self, mongo: Mongo, settings: Settings, stop: threading.Event, also: Also | None = None) -> None:
+        self._mongo, self._settings, self._stop, self._also = mongo, settings, stop, also
         self._letters = DeadLetterSender(settings)
-        self._allowed: set[str] = set()
+        self._allowed: set[str] = set(settings.mongo.extra_sources)
         self._touched: dict[str, set[int]] = {}
         self._ends: dict[Partition, int] = {}
         self._derived = time.monotonic()
@@ -79,6 +84,7 @@ class Writing:
     def begin(self) -> None:
         """Make sure of login and collections before anything is read. Errors as ``Mongo`` raises them."""
         with Mongo(self._settings) as patient:
+            patient.wait(say=log.warning)
             changes = schema.apply(patient, self._settings)
         for change in changes:
             if change.done in ("made", "changed"):
@@ -91,6 +97,8 @@ class Writing:
 
         RefusedError when MongoDB refuses our login, StockctlError for a second source.
         """
+        if self.gave_up:
+            return Written()  # its end must not be committed over what was left
         started = time.monotonic()
         written = Written()
         refused = list(batch.refused)
@@ -125,6 +133,8 @@ class Writing:
     def _derive(self) -> bool:
         started = time.monotonic()
         refresh(self._mongo, self._settings, self._touched)
+        if self._also is not None:
+            self._also(self._mongo, self._settings, self._touched.keys())
         self._touched = {}
         self._derived = time.monotonic()
         self._deriving = self._derived - started
@@ -151,22 +161,16 @@ class Writing:
 
     def _check_sources(self, batch: Batch) -> bool:
         """Simulated and real trades must never mix: refuse a source that MongoDB was not begun with."""
-        sources = batch.sources - self._allowed
-        if sources:
-            first = self._mongo.add(META, {"_id": "source", "source": min(sources)})["source"]
-            stored = next(self._mongo.find(TRADES, {}, ["source"], limit=1), {"source": first})["source"]
-            known = {first, *self._settings.mongo.extra_sources}
-            if strangers := ({*sources, stored}) - known:
+        if batch.sources - self._allowed:
+            first, mixing = strangers(self._mongo, batch.sources, self._allowed)
+            if mixing:
                 raise MixedSourcesError(
-                    f"records of the source {', '.join(sorted(strangers))} and MongoDB at {self._mongo.place}, "
-                    f"begun with {first}, would mix",
+                    f"records of the source {', '.join(sorted(mixing))} and MongoDB at {self._mongo.place}, "
+                    f"begun with {first or 'none yet'}, would mix",
                     hint="use another mongo.database, or name the source in mongo.extra_sources",
                 )
-            self._allowed |= known
+            self._allowed |= batch.sources
         return True
-
-    def _pause(self, seconds: float) -> None:
-        self._stop.wait(seconds)
 
     def _patiently(self, call: Callable[[], Answer]) -> Answer | None:
         """The answer of ``call``, after as many tries as it takes; None if a signal ended the trying."""
@@ -177,16 +181,8 @@ class Writing:
                 log.warning("waiting: %s", error)
             self.trouble = str(error)
 
-        retrying = Retrying(
-            retry=retry_if_exception(_passes),
-            wait=wait_random_exponential(multiplier=0.2, max=5),
-            stop=stop_when_event_set(self._stop),
-            sleep=self._pause,
-            before_sleep=failed,
-            reraise=True,
-        )
         try:
-            answer = retrying(call)
+            answer = patient(self._stop, _passes, tell=failed)(call)
         except StockctlError as error:
             if self._stop.is_set() and _passes(error):
                 self.gave_up = True

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stockctl.clients.mongo import Mongo
+from stockctl.errors import ConfigError
 from stockctl.settings import Settings, load
 from tests.conftest import Command, MongoServer, clean_environment, free_port
 
@@ -18,13 +19,21 @@ def rows(command: Command, *arguments: str, check: int = 0) -> list[dict[str, ob
 
 def test_apply_makes_all_once_and_then_keeps_it(mongo_command: Command) -> None:
     assert {row["collection"] for row in rows(mongo_command, "diff", check=10)} == {
-        *("trades", "filings", "coverage", "bars_1m", "companies")
+        *("trades", "filings", "coverage", "bars_1m", "companies", "trades_with_filings")
     }
     assert {row["done"] for row in rows(mongo_command, "apply")} == {"made"}
     assert {row["done"] for row in rows(mongo_command, "apply")} == {"kept"}
     assert rows(mongo_command, "diff") == []
     status = {row["collection"]: row for row in rows(mongo_command, "status")}
     assert status["trades"] == {"collection": "trades", "documents": 0, "indexes": "_id_, symbol_ts_event, ts_recv_expiry"}
+
+
+def test_what_another_has_made_meanwhile_is_no_error(mongo_settings: Settings) -> None:
+    """As when two writers begin an empty MongoDB at once."""
+    with Mongo(mongo_settings) as mongo:
+        for _ in range(2):
+            mongo.create("trades", {})
+            mongo.create_view("rows", "trades", [])
 
 
 def test_another_retention_is_told_and_changed_in_place(mongo_command: Command, mongo_settings: Settings) -> None:
@@ -66,6 +75,24 @@ def test_an_index_that_clashes_is_told_and_never_dropped(
     assert difference["what"] == "index symbol_ts_event"
 
 
+def test_trades_of_somebody_else_are_left_alone(mongo_command: Command, mongo_settings: Settings) -> None:
+    """Our validator would refuse what their owner writes."""
+    with Mongo(mongo_settings) as mongo:
+        assert mongo.upsert("trades", [{"_id": 1, "item": "a chair"}]) == []
+        done = mongo_command.run("mongo", "apply", check=3)
+        assert "trades" in done.stderr
+        assert "mongo.database" in done.stderr
+        assert mongo.collections() == {"trades": {}}
+
+
+def test_a_collection_where_the_view_should_be_is_left_alone(mongo_command: Command, mongo_settings: Settings) -> None:
+    with Mongo(mongo_settings) as mongo:
+        mongo.create("trades_with_filings", {})
+    assert "a collection trades_with_filings stands where" in mongo_command.run("mongo", "apply", check=10).stdout
+    (difference,) = rows(mongo_command, "diff", check=10)
+    assert (difference["collection"], difference["what"]) == ("trades_with_filings", "view")
+
+
 def test_nothing_at_the_address_is_exit_5_within_the_wait(mongo_command: Command) -> None:
     mongo_command.environment |= {
         "STOCKCTL_MONGO__URL": f"mongodb://127.0.0.1:{free_port()}",
@@ -74,6 +101,16 @@ def test_nothing_at_the_address_is_exit_5_within_the_wait(mongo_command: Command
     done = mongo_command.run("mongo", "status", check=5, timeout=20)
     assert "nothing answers within 500ms" in done.stderr
     assert "mongo.url" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["mongodb://h:abc", "mongodb://h:70000", "mongodb://h/?tlsCAFile=/absent", f"mongodb://h/?tlsCAFile={__file__}"]
+)
+def test_an_address_that_cannot_be_used_is_a_bad_setting(url: str) -> None:
+    settings = load(environ=clean_environment(), flags={"mongo.url": url}, stack=False)
+    with pytest.raises(ConfigError, match="MongoDB at mongodb://h") as raised:
+        Mongo(settings)
+    assert "mongo.url" in str(raised.value.hint)
 
 
 def test_without_an_address_the_setting_is_named(mongo_command: Command) -> None:

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
+from pymongo import MongoClient
 
-from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
+from stockctl.clients.kafka import Admin, Consumer, Offsets, Partition, Producer
 from stockctl.clients.mongo import Mongo
+from stockctl.lake.layout import MAX_MS
 from stockctl.local.broker import forget_members
+from stockctl.mongo import schema, writer
+from stockctl.mongo.derive import refresh
+from stockctl.mongo.documents import BadRecord, event_document, trade_document
+from stockctl.mongo.writer import MongoWriter
 from stockctl.records import FeedEvent, Trade, encode
+from stockctl.roles import Role
+from stockctl.sessions import now_ms, trade_date
 from stockctl.settings import Settings, env_name, load
-from tests.conftest import Command, MongoServer, clean_environment, wait_for
+from tests.conftest import Command, MongoServer, clean_environment, free_port, wait_for
+from tests.lakes import TOO_DEEP
 
 SYMBOLS = ["AAPL", "MSFT", "BINANCE:BTCUSDT"]
 NOW = int(time.time() * 1000)
@@ -119,12 +132,93 @@ def test_each_record_is_a_document_and_reading_again_changes_nothing(topics: Set
     assert everything(topics) == before
 
 
+def test_once_ends_where_the_topics_ended_as_it_began(topics: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes in from that moment on is left to the next run, so that it also ends on topics that go on growing."""
+    ids, later = produce(topics, 300), set[str]()
+    ask = Admin.offsets
+
+    def then_more(admin: Admin, partitions: Iterable[Partition]) -> dict[Partition, Offsets]:
+        found = ask(admin, partitions)
+        later.update(produce(topics, 100, first=len(ids) + len(later)))
+        return found
+
+    with monkeypatch.context() as growing:
+        growing.setattr(Admin, "offsets", then_more)
+        MongoWriter(topics, Role(), once=True).run()
+    assert later
+    assert held(topics) == ids
+    assert committed(topics) == 300
+    MongoWriter(topics, Role(), once=True).run()
+    assert held(topics) == ids | later
+
+
+def test_once_goes_on_when_its_partitions_come_back(
+    topics: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a pause that was longer than the group waits: what it has lost it has not read to the end."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(writer, "CHUNK", 20)
+    ids = produce(topics, 300)
+    settings = topics.model_copy(update={"mongo": topics.mongo.model_copy(update={"max_records": 20})})
+
+    def lose(*_: object) -> None:
+        if "gave up" not in caplog.text:
+            forget_members(topics, topics.mongo.group)
+            wait_for(lambda: "gave up" in caplog.text, "the loss")
+
+    MongoWriter(settings, Role(), once=True, also=lose).run()
+    assert held(topics) == ids
+    assert committed(topics) == 300
+
+
+def test_a_partition_that_was_held_goes_on_when_others_are_added(
+    topics: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(writer, "CHUNK", 20)
+    settings = topics.model_copy(update={"mongo": topics.mongo.model_copy(update={"max_records": 20})})
+    ids, role, other, polls = produce(topics, 300), Role(), Consumer(topics, topics.mongo.group), threading.Event()
+    theirs: set[Partition] = set()
+
+    def assigned(partitions: list[Partition]) -> dict[Partition, int]:
+        theirs.update(partitions)
+        return dict.fromkeys(partitions, 0)
+
+    def poll() -> None:
+        other.subscribe([topics.topics.trades.name], on_assign=assigned, on_revoke=print, on_lost=print)
+        while not polls.wait(0.05):
+            other.consume(1, 0.1)
+        other.close()
+
+    def leave(*_: object) -> None:
+        """The other one leaves while all of ours are held."""
+        if not polls.is_set():
+            wait_for(lambda: one._paused, "the hold")
+            before = caplog.text.count("assigned ")
+            polls.set()
+            wait_for(lambda: caplog.text.count("assigned ") > before, "the partitions of the other one")
+
+    one = MongoWriter(settings, role, also=leave)
+    with ThreadPoolExecutor(2) as pool:
+        polling = pool.submit(poll)
+        wait_for(lambda: theirs, "the other one's partitions")
+        writing = pool.submit(one.run)
+        try:
+            wait_for(lambda: held(topics) == ids or writing.done(), "all documents")
+        finally:
+            polls.set()
+            role.stop.set()
+        writing.result()
+        polling.result()
+
+
 def test_bad_records_go_to_the_dead_letters_before_the_commit(topics: Settings, consume: Command) -> None:
     row = Trade("x", "AAPL", -1.0, 1.0, NOW, NOW, "1", "vhl", "sim")
-    bad = (b"no json", b'{"id":"y"}', encode(row), b'{"id":"z","ts_event":' + b"9" * 30 + b"}")
+    deep = encode(row)[:-1] + b',"n":' + TOO_DEEP + b"}"
+    bad = (b"no json", b'{"id":"y"}', encode(row), b'{"id":"z","ts_event":' + b"9" * 30 + b"}", deep)
     ids = produce(topics, 30, bad=bad)
     done = consume.run("consume", "mongo", "--once")
-    assert f"4 records to {topics.topics.dead_letters.name}" in done.stderr
+    assert f"5 records to {topics.topics.dead_letters.name}" in done.stderr
     letters = list(dead_letters(topics))
     assert sorted(str(letter["raw"]).encode() for letter in letters) == sorted(bad)
     assert all(letter["topic"] == topics.topics.trades.name and letter["offset"] >= 0 for letter in letters)
@@ -132,7 +226,7 @@ def test_bad_records_go_to_the_dead_letters_before_the_commit(topics: Settings, 
     assert "MongoDB does not take it" in str(refused["reason"])
     assert "price" in str(refused["reason"])
     assert held(topics) == ids
-    assert committed(topics) == 34
+    assert committed(topics) == 35
 
 
 def test_kill_9_loses_and_doubles_nothing(topics: Settings, consume: Command) -> None:
@@ -194,6 +288,23 @@ def test_an_outage_pauses_and_then_goes_on(topics: Settings, consume: Command, t
         server.stop()
 
 
+def test_a_start_without_mongodb_says_what_it_waits_for(topics: Settings, consume: Command) -> None:
+    consume.environment |= {
+        "STOCKCTL_MONGO__URL": f"mongodb://127.0.0.1:{free_port()}",
+        "STOCKCTL_MONGO__CONNECT_WAIT": "2500ms",
+    }
+    assert "waiting up to 2.5s for MongoDB at mongodb://" in consume.run("consume", "mongo", "--once", check=5).stderr
+
+
+def test_of_two_sources_neither_begins_an_empty_mongodb(topics: Settings, consume: Command) -> None:
+    produce(topics, 10, source="sim")
+    produce(topics, 10, first=10, source="replay")
+    done = consume.run("consume", "mongo", "--once", check=1)
+    assert "replay, sim" in done.stderr
+    consume.environment["STOCKCTL_MONGO__EXTRA_SOURCES"] = "replay"
+    assert "20 " in consume.run("consume", "mongo", "--once").stderr
+
+
 def test_another_source_is_refused_unless_named(topics: Settings, consume: Command) -> None:
     ids = produce(topics, 10)
     consume.run("consume", "mongo", "--once")
@@ -207,9 +318,84 @@ def test_another_source_is_refused_unless_named(topics: Settings, consume: Comma
     assert len(held(topics)) == 20
 
 
-def test_it_says_whether_it_is_well(topics: Settings, consume: Command) -> None:
-    from tests.conftest import free_port
+def test_what_the_connector_has_stored_began_it(topics: Settings, consume: Command) -> None:
+    """A refused source leaves no mark."""
+    with Mongo(topics) as mongo:
+        schema.apply(mongo, topics)
+        row = Trade("AAPL-1", "AAPL", 100.0, 2.0, NOW, NOW, "1", "vhl", "sim")
+        assert mongo.upsert("trades", [trade_document(encode(row))]) == []
+        produce(topics, 10, source="finnhub")
+        assert "begun with sim, would mix" in consume.run("consume", "mongo", "--once", check=1).stderr
+        assert mongo.get("meta", "source") == {"_id": "source", "source": "sim"}
 
+
+def test_trades_of_somebody_else_end_it(topics: Settings, consume: Command) -> None:
+    with Mongo(topics) as mongo:
+        assert mongo.upsert("trades", [{"_id": 1, "item": "a chair"}]) == []
+        produce(topics, 10)
+        assert "set mongo.database" in consume.run("consume", "mongo", "--once", check=3).stderr
+        assert mongo.count("trades") == 1
+
+
+def test_a_bar_outlives_its_trades(topics: Settings) -> None:
+    """What is left of a minute whose trades expire never replaces the bar of all; trades that come late still add to it."""
+    minute = NOW // 60_000 * 60_000 - 86_400_000
+    rows = [Trade(f"AAPL-{row}", "AAPL", 100.0 + row, 2.0, minute + row, NOW, "1", "vhl", "sim") for row in range(4)]
+    settings = topics.model_copy(update={"mongo": topics.mongo.model_copy(update={"retention": 3600.0})})
+    with Mongo(topics) as mongo, MongoClient[dict[str, object]](str(topics.mongo.url)) as client:
+        schema.apply(mongo, topics)
+
+        def bar_of(*held: int) -> tuple[int, float]:
+            client[topics.mongo.database]["trades"].delete_many({})
+            assert mongo.upsert("trades", [trade_document(encode(rows[row])) for row in held]) == []
+            refresh(mongo, settings, {"AAPL": {minute}})
+            (bar,) = mongo.find("bars_1m", {})
+            return bar["trades"], bar["close"]
+
+        assert [bar_of(0, 1), bar_of(0, 1, 2, 3), bar_of(2), bar_of(1, 2, 3)] == [
+            (2, 101.0),
+            (4, 103.0),
+            (4, 103.0),
+            (4, 103.0),
+        ]
+
+
+@pytest.mark.parametrize("symbol", ["$SPX", "$$ROOT", "a.b"])
+def test_a_symbol_is_text_whatever_it_looks_like(topics: Settings, symbol: str) -> None:
+    with Mongo(topics) as mongo:
+        schema.apply(mongo, topics)
+        row = Trade("x", symbol, 100.0, 2.0, NOW, NOW, "1", "vhl", "sim")
+        assert mongo.upsert("trades", [trade_document(encode(row))]) == []
+        refresh(mongo, topics, {symbol: {NOW // 60_000 * 60_000}})
+        assert [bar["_id"] for bar in mongo.find("bars_1m", {})] == [f"{symbol}-{NOW // 60_000 * 60_000}"]
+        assert [one["last"]["price"] for one in mongo.find("companies", {"_id": symbol})] == [100.0]
+
+
+@pytest.mark.parametrize("at", [0, MAX_MS])
+@pytest.mark.parametrize("symbol", ["AAPL", "BINANCE:BTCUSDT"])
+def test_every_time_that_the_lake_takes_is_taken(topics: Settings, symbol: str, at: int) -> None:
+    with Mongo(topics) as mongo:
+        schema.apply(mongo, topics)
+        event = event_document(encode(FeedEvent("e", "covered", at, at, symbol, "", "c", at, "sim")))
+        assert isinstance(event, dict)
+        assert mongo.upsert("coverage", [event]) == []
+        document = trade_document(encode(Trade("x", symbol, 100.0, 2.0, at, at, "1", "vhl", "sim")))
+        assert mongo.upsert("trades", [document]) == []
+        refresh(mongo, topics, {symbol: {at // 60_000 * 60_000}})
+        assert [one["last"]["price"] for one in mongo.find("companies", {"_id": symbol})] == [100.0]
+
+
+@pytest.mark.parametrize("at", [-62_135_596_800_000, -1, MAX_MS + 1, 253_402_300_799_999])
+def test_a_time_that_no_clock_tells_is_no_trade(at: int) -> None:
+    """Dates can be reckoned from those that are taken; the first and the last ones of all have no neighbours."""
+    row = Trade("x", "AAPL", 100.0, 2.0, at, NOW, "1", "vhl", "sim")
+    event = FeedEvent("e", "covered", NOW, at, "AAPL", "", "c", NOW, "sim")
+    assert isinstance(trade_document(encode(row)), BadRecord)
+    assert isinstance(trade_document(encode(msgspec.structs.replace(row, ts_event=NOW, ts_recv=at))), BadRecord)
+    assert isinstance(event_document(encode(event)), BadRecord)
+
+
+def test_it_says_whether_it_is_well(topics: Settings, consume: Command) -> None:
     port = free_port()
     process = consume.start("consume", "mongo", "--health-port", str(port))
     try:
@@ -220,3 +406,23 @@ def test_it_says_whether_it_is_well(topics: Settings, consume: Command) -> None:
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
+
+
+def test_a_replay_of_days_is_covered_in_both_engines(topics: Settings, consume: Command) -> None:
+    """Four days around the clock without a break: each whole date is covered to its edges, and both engines say so."""
+    now = now_ms() // 600_000 * 600_000
+    times = range(now - 4 * 86_400_000, now, 600_000)
+    frames = ({"type": "trade", "data": [{"s": "BINANCE:BTCUSDT", "p": 100.0, "v": 1.0, "t": t, "c": []}]} for t in times)
+    (consume.folder / "frames.jsonl").write_text("".join(f"{json.dumps(frame)}\n" for frame in frames))
+    consume.run("produce", "--replay", "frames.jsonl")
+    consume.run("consume", "s3", "--once")
+    consume.run("consume", "mongo", "--once")
+    days = [trade_date(ms) for ms in times]
+    for day in sorted(set(days))[1:-1]:
+        asked = ("BINANCE:BTCUSDT", "--date", day.isoformat(), "-o", "json")
+        answers = [json.loads(consume.run("metrics", "rate", *asked, "--engine", name).stdout) for name in ("lake", "mongo")]
+        assert answers[0] == answers[1]
+        (row,) = answers[0]
+        count = days.count(day)
+        assert (row["trades"], row["covered_seconds"], row["coverage"]) == (count, count * 600.0, 100.0)
+        assert json.loads(consume.run("lake", "gaps", *asked).stdout) == []

@@ -1,0 +1,24 @@
+"""Which source MongoDB's data is of. Simulated and real data must never mix."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from stockctl.clients.mongo import Mongo
+from stockctl.mongo.schema import META, stored_source
+
+
+def strangers(mongo: Mongo, sources: Set[str], extra: Set[str]) -> tuple[str | None, Set[str]]:
+    """The source that MongoDB was begun with, and which of ``sources``, and of what is stored, are neither that nor ``extra``.
+
+    An empty MongoDB is begun with the one source that asks first; of two, neither may begin it. One that others have filled, as
+    the connector does, was begun with what is there.
+    """
+    source = stored_source(mongo)
+    stored, asking = ({source} if source is not None else set()) - extra, sources - extra
+    begin = stored or asking
+    if len(begin) == 1:
+        first = mongo.add(META, {"_id": "source", "source": min(begin)})["source"]
+    else:
+        first = (mongo.get(META, "source") or {"source": None})["source"]
+    return first, (asking | stored) - {first}

@@ -1,4 +1,4 @@
-"""A company as MongoDB holds it: its last trade, its session's figures; its filings when they have been fetched."""
+"""A company as MongoDB holds it: its last trade, its session's figures, its newest filing, and what both give together."""
 
 from __future__ import annotations
 
@@ -14,27 +14,31 @@ from stockctl.settings import Settings
 
 Document = dict[str, Any]
 
+DAYS = frozenset(("period_start", "period_end", "filed", "flows_from", "flows_to", "balances_at"))
+"""Fields that tell a day; MongoDB knows moments alone, so they are midnights in UTC there."""
+HELD = frozenset(("_id", "symbol", "figures"))
+"""Fields that are not shown as they are held; ``figures`` are what ``together`` is computed from."""
+
 
 def company(mongo: Mongo, settings: Settings, symbol: str) -> Document:
     """The company's document, times in the settings' timezone. StockctlError if MongoDB knows none of that symbol."""
-    found = mongo.get(COMPANIES, symbol)
-    if found is None:
-        raise StockctlError(
-            f"MongoDB at {mongo.place} knows no company {symbol}",
-            hint="`stockctl consume mongo` brings trades there; symbols are as the feed writes them",
-        )
-    return shown(found, settings)
+    return _shown(mongo, settings, symbol, mongo.get(COMPANIES, symbol))
 
 
 def changes(mongo: Mongo, settings: Settings, symbol: str, stop: Callable[[], bool]) -> Iterator[Document]:
-    """The company's document anew after each change, told by MongoDB's change stream, until ``stop()``."""
+    """As ``company``, and anew after each change, told by MongoDB's change stream, until ``stop()``."""
     for document in mongo.watch(COMPANIES, symbol, stop):
-        yield shown(document, settings)
+        yield _shown(mongo, settings, symbol, document)
 
 
-def shown(document: Document, settings: Settings) -> Document:
-    """The document with the symbol first, and its times in the settings' timezone."""
-    rest = {name: value for name, value in document.items() if name not in ("_id", "symbol")}
+def _shown(mongo: Mongo, settings: Settings, symbol: str, document: Document | None) -> Document:
+    """The document with the symbol first, its days as dates, and its times in the settings' timezone."""
+    if document is None:
+        raise StockctlError(
+            f"MongoDB at {mongo.place} knows no company {symbol}",
+            hint="`stockctl consume mongo` brings trades, `stockctl filings fetch` filings; symbols are as the feed has them",
+        )
+    rest = {name: value for name, value in document.items() if name not in HELD}
     local: Document = _local({"symbol": document["_id"]} | rest, ZoneInfo(settings.timezone))
     return local
 
@@ -49,5 +53,5 @@ def flat(document: Document, prefix: str = "") -> Document:
 
 def _local(value: Any, zone: ZoneInfo) -> Any:
     if isinstance(value, dict):
-        return {name: _local(item, zone) for name, item in value.items()}
+        return {name: item.date() if item and name in DAYS else _local(item, zone) for name, item in value.items()}
     return value.astimezone(zone) if isinstance(value, datetime) else value

@@ -23,7 +23,7 @@ OPEN = at("2026-11-23 09:30")
 @pytest.fixture
 def settings(mongo_server: MongoServer, tmp_path: Path) -> Settings:
     """A database with two trades of AAPL, and the minute around them covered, by two spans that overlap."""
-    flags = {"mongo.url": mongo_server.url, "mongo.database": f"company-{tmp_path.name}"}
+    flags = {"mongo.url": mongo_server.url, "mongo.database": f"company-{tmp_path.name}", "mongo.retention": "3650d"}
     found = load(environ=clean_environment(), flags=flags)
     with Mongo(found) as mongo:
         schema.apply(mongo, found)
@@ -49,7 +49,8 @@ def test_the_last_trade_and_the_sessions_figures(command: Command) -> None:
     assert (session["name"], session["trade_date"], session["trades"]) == ("regular", "2026-11-23", 2)
     assert session["vwap"] == 17.5
     assert session["volatility"] == pytest.approx(50**0.5)
-    assert session["rate"] == pytest.approx(2 / 60)
+    # As far as trades are known to be stored: the newest was received 50 ms after it was made.
+    assert session["rate"] == pytest.approx(2 / 2.05)
     assert session["coverage"] == pytest.approx(100.0)
     table = command.run("company", "show", "AAPL").stdout
     assert "session.vwap" in table
@@ -57,14 +58,18 @@ def test_the_last_trade_and_the_sessions_figures(command: Command) -> None:
 
 
 def test_an_unknown_company_is_told(command: Command) -> None:
-    assert "knows no company NONE" in command.run("company", "show", "NONE", check=1).stderr
+    for more in ((), ("--watch",)):
+        done = command.run("company", "show", "NONE", *more, check=1)
+        assert "knows no company NONE" in done.stderr
+        assert "watching" not in done.stderr
 
 
-def test_watch_shows_each_change(command: Command, settings: Settings) -> None:
+def test_watch_shows_the_company_and_each_change(command: Command, settings: Settings) -> None:
     log = command.folder / "company.log"
     process = command.start("company", "show", "AAPL", "--watch", "-o", "jsonl", log=log)
     try:
         wait_for(lambda: "watching" in log.read_text(), "the start")
+        assert '"price": 20.0' in log.read_text()
         with Mongo(settings) as mongo:
 
             def trades_on() -> bool:

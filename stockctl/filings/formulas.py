@@ -1,0 +1,104 @@
+"""The KPIs' formulas, in words and as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kpi:
+    """A KPI: its formula in words and as a function of ``inputs``, in that order.
+
+    ``unit`` is ``%`` (the function's value times 100), ``x`` for a ratio, or ``money`` in the statements' currency. Inputs in
+    ``positive`` must be more than 0 for the KPI to mean anything.
+    """
+
+    name: str
+    formula: str
+    inputs: tuple[str, ...]
+    reckon: Callable[..., float]
+    unit: str = "x"
+    positive: tuple[str, ...] = ()
+
+
+def _share(first: float, second: float) -> float:
+    return first / second
+
+
+def _ratio(name: str, first: str, second: str, unit: str = "x") -> Kpi:
+    return Kpi(name, f"{first} / {second}", (first, second), _share, unit, (second,))
+
+
+def _difference(first: float, second: float) -> float:
+    return first - second
+
+
+def _wacc(equity: float, debt: float, cost_of_equity: float, interest: float, tax: float) -> float:
+    # Interest is the cost of debt times the debt, so that no debt needs no rate. Rates come as per cent.
+    return (equity * cost_of_equity / 100 + interest * (1 - tax / 100)) / (equity + debt)
+
+
+KPIS = (
+    Kpi(
+        "working_capital",
+        "current_assets − current_liabilities",
+        ("current_assets", "current_liabilities"),
+        _difference,
+        "money",
+    ),
+    Kpi(
+        "free_cash_flow",
+        "operating_cash_flow − capital_expenditure",
+        ("operating_cash_flow", "capital_expenditure"),
+        _difference,
+        "money",
+    ),
+    _ratio("gross_margin", "gross_profit", "revenue", "%"),
+    _ratio("operating_margin", "operating_income", "revenue", "%"),
+    _ratio("net_margin", "net_income", "revenue", "%"),
+    _ratio("current_ratio", "current_assets", "current_liabilities"),
+    Kpi(
+        "quick_ratio",
+        "(current_assets − inventory) / current_liabilities",
+        ("current_assets", "inventory", "current_liabilities"),
+        lambda assets, inventory, liabilities: (assets - inventory) / liabilities,
+        positive=("current_liabilities",),
+    ),
+    _ratio("debt_to_equity", "total_debt", "equity"),
+    _ratio("asset_turnover", "revenue", "assets"),
+    _ratio("inventory_turnover", "cost_of_revenue", "inventory"),
+    _ratio("roe", "net_income", "equity", "%"),
+    Kpi("eps", "as reported for the newest year", ("eps",), lambda eps: eps, "money"),
+    _ratio("effective_tax_rate", "income_tax", "pretax_income", "%"),
+    Kpi("market_value", "price × diluted_shares", ("price", "diluted_shares"), lambda price, shares: price * shares, "money"),
+    Kpi(
+        "enterprise_value",
+        "market_value + total_debt − cash",
+        ("market_value", "total_debt", "cash"),
+        lambda value, debt, cash: value + debt - cash,
+        "money",
+    ),
+    _ratio("pe", "price", "eps"),
+    _ratio("ev_to_ebit", "enterprise_value", "operating_income"),
+    _ratio("ev_to_sales", "enterprise_value", "revenue"),
+    Kpi(
+        "cost_of_equity",
+        "risk_free_rate + beta × equity_premium",
+        ("risk_free_rate", "beta", "equity_premium"),
+        lambda free, beta, premium: (free + beta * premium) / 100,
+        "%",
+    ),
+    Kpi(
+        "wacc",
+        "(market_value × cost_of_equity + interest_expense × (1 − effective_tax_rate)) / (market_value + total_debt)",
+        ("market_value", "total_debt", "cost_of_equity", "interest_expense", "effective_tax_rate"),
+        _wacc,
+        "%",
+        ("market_value",),
+    ),
+)
+"""Every KPI, those that others stand on before them."""
+
+PRICED = frozenset(("market_value", "enterprise_value", "pe", "ev_to_ebit", "ev_to_sales", "cost_of_equity", "wacc"))
+"""KPIs that need a price, or are of use with one alone."""

@@ -1,0 +1,222 @@
+"""Accounting identities over reports: what must add up, and whether it does.
+
+- ``assets``: assets = liabilities + equity, and the report's own total of the two.
+- ``cash flow``: operating + investing + financing flows (and exchange rates) = change in cash.
+- ``cash``: that change (and exchange rates, where it leaves them out) = cash at the period's end less cash at its start.
+- ``quarters``: the quarters of a year sum to it, and none of them has negative revenue.
+
+Amounts are rounded as the reports round them: each may be half a unit off. What a report does not tell is not held against it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, timedelta
+from itertools import combinations
+from typing import Any, NamedTuple
+
+from stockctl.filings.filing import Filing, Statement, bare
+from stockctl.filings.items import Source, digits, table
+from stockctl.filings.known import Known
+from stockctl.filings.periods import Part, Span, add_up, ending
+from stockctl.filings.standard import value_in
+
+_CHANGE = (
+    "CashCashEquivalentsRestrictedCashAndRestrictedCashEquivalentsPeriodIncreaseDecreaseIncludingExchangeRateEffect",
+    "CashCashEquivalentsRestrictedCashAndRestrictedCashEquivalentsPeriodIncreaseDecreaseExcludingExchangeRateEffect",
+    "CashAndCashEquivalentsPeriodIncreaseDecrease",
+    "CashAndCashEquivalentsPeriodIncreaseDecreaseExcludingExchangeRateEffect",
+)
+_PLAIN_CASH = "CashAndCashEquivalentsAtCarryingValue"
+_ALL_CASH = "CashCashEquivalentsRestrictedCashAndRestrictedCashEquivalents"
+_FLOWS = tuple(f"NetCashProvidedByUsedIn{name}Activities" for name in ("Operating", "Investing", "Financing"))
+_EQUITY = ("StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest", "StockholdersEquity")
+_BESIDE_EQUITY = re.compile(r"MinorityInterest|NoncontrollingInterest|TemporaryEquity|Mezzanine|Redeemable")
+_EXCHANGE_RATES = re.compile(r"^EffectOfExchangeRate")
+_BESIDE_FLOWS = re.compile(r"EffectOfExchangeRate|DiscontinuedOperation")
+_MOST_BESIDE = 8
+_UNITS = (1e6, 1e3)  # what reports round to
+_SUMMED = ("revenue", "net_income", "operating_cash_flow")
+
+
+class Finding(NamedTuple):
+    """One identity of one period: ``holds`` is None where the reports do not tell all of it; ``detail`` names the terms."""
+
+    identity: str
+    period_end: date | None
+    holds: bool | None
+    left: float | None
+    right: float | None
+    detail: str
+    accession: str
+
+    @property
+    def words(self) -> str:
+        """The finding in one line."""
+        return f"{self.identity} to {self.period_end}: {self.detail} ({self.accession})"
+
+
+def check(known: Known) -> list[Finding]:
+    """Every identity over every report, the newest period first."""
+    found = [one for filing in known.filings for one in (*_assets(filing), *_cash_flow(filing), *_cash(known, filing))]
+    found += _quarters(known)
+    order = {name: number for number, name in enumerate(("assets", "cash flow", "cash", "quarters"))}
+    return sorted(found, key=lambda one: (-(one.period_end or date.min).toordinal(), order[one.identity], one.accession))
+
+
+def _assets(filing: Filing) -> Iterator[Finding]:
+    if not filing.bs:
+        return
+    assets = value_in(filing, "bs", "Assets")
+    total = value_in(filing, "bs", "LiabilitiesAndStockholdersEquity")
+    liabilities = value_in(filing, "bs", "Liabilities")
+    equities = [one for name in _EQUITY if (one := value_in(filing, "bs", name)) is not None]
+    if assets is None or (total is None and (liabilities is None or not equities)):
+        yield _untold("assets", filing, "the balance sheet lacks a total, or a side of it")
+        return
+    if total is not None:
+        yield _compared("assets", filing, [assets], [total])
+    if liabilities is not None and equities:
+        beside = _beside(filing, "bs", _BESIDE_EQUITY)
+        best = min(
+            ([liabilities, equity, *more] for equity in equities for more in _choices(beside)),
+            key=lambda terms: (abs(assets.value - _sum(terms)) > _tolerance([assets, *terms]), len(terms)),
+        )
+        yield _compared("assets", filing, [assets], best)
+
+
+def _cash_flow(filing: Filing) -> Iterator[Finding]:
+    if not filing.cf:
+        return
+    change = value_in(filing, "cf", *_CHANGE)
+    flows = [value_in(filing, "cf", name, f"{name}ContinuingOperations") for name in _FLOWS]
+    told = [flow for flow in flows if flow is not None]
+    if change is None or len(told) < len(flows):
+        yield _untold("cash flow", filing, "the cash flow statement lacks one of its three flows, or the change in cash")
+        return
+    best = min(
+        ([*told, *more] for more in _choices(_beside(filing, "cf", _BESIDE_FLOWS))),
+        key=lambda terms: (abs(change.value - _sum(terms)) > _tolerance([change, *terms]), -len(terms)),
+    )
+    yield _compared("cash flow", filing, [change], best)
+
+
+def _cash(known: Known, filing: Filing) -> Iterator[Finding]:
+    """The change in cash against the balance sheets at both ends of the period."""
+    change = value_in(filing, "cf", *_CHANGE)
+    if change is None or filing.start is None or filing.end is None:
+        return
+    before = known.report_on(filing.start - timedelta(days=1))
+    effects: list[Source] = []
+    if "ExcludingExchangeRateEffect" in change.concept:
+        if not any(item.value is not None and _EXCHANGE_RATES.search(item.name) for item in filing.cf):
+            yield _untold("cash", filing, "the change leaves out exchange rates, whose effect the report does not tell")
+            return
+        effects = _beside(filing, "cf", _EXCHANGE_RATES)
+    restricted = "RestrictedCash" in change.concept
+    for name in (_ALL_CASH, _PLAIN_CASH) if restricted else (_PLAIN_CASH,):
+        last = value_in(filing, "bs", name)
+        first = value_in(before, "bs", name) if before else None
+        if last is None or first is None:
+            continue
+        finding = _compared("cash", filing, [change, *effects], [last, first._replace(value=-first.value)])
+        if finding.holds or name == _ALL_CASH or not restricted:
+            yield finding
+        else:
+            yield _untold("cash", filing, "the change counts restricted cash, which the balance sheet does not tell apart")
+        return
+    yield _untold("cash", filing, "no report tells cash at the start of the period, or this one not at its end")
+
+
+def _quarters(known: Known) -> Iterator[Finding]:
+    for name in _SUMMED:
+        statement = table()[name].statement
+        told = {span: found[name] for span, found in known.told(statement).items() if name in found}
+        for year in (span for span in told if span.lasts("year")):
+            # Without the year itself: reports of single quarters, where there are any, tell it a second time.
+            parts = add_up((span for span in told if span != year), year)
+            quarters = _cut(known.spans(statement), year)
+            figures = [known.over(name, quarter) for quarter in quarters]
+            values = [figure.value for figure in figures if figure is not None]
+            accession = told[year].accession
+            if parts is not None:
+                right = sum(part.sign * told[part.span].value for part in parts)
+                sources = [told[year].sources[0], *(told[part.span].sources[0] for part in parts)]
+                holds = abs(told[year].value - right) <= _tolerance(sources)
+                yield _of_year(name, year, holds, told[year].value, right, _told_parts(parts), accession)
+            elif len(values) < 4:
+                yield Finding(
+                    "quarters", year.end, None, told[year].value, None, f"{name}: a report of the year is missing", accession
+                )
+            elif name == "revenue" and min(values) < 0:
+                words = f"the quarters' {name} is {', '.join(digits(value) for value in values)}: none can be negative"
+                yield Finding("quarters", year.end, False, told[year].value, sum(values), words, accession)
+            else:
+                holds = abs(told[year].value - sum(values)) <= 0.5 * len(values)
+                yield _of_year(name, year, holds, told[year].value, sum(values), "the sum of four quarters", accession)
+
+
+def _cut(spans: Iterable[Span], year: Span) -> list[Span]:
+    """The quarters that the reports cut the year into, the last first; fewer than four where one is missing."""
+    held = list(spans)
+    quarters: list[Span] = []
+    end = year.end
+    while end > year.start and (quarter := ending(held, end, "quarter")) is not None and quarter.start >= year.start:
+        quarters.append(quarter)
+        end = quarter.start - timedelta(days=1)
+    return quarters
+
+
+def _of_year(name: str, year: Span, holds: bool, left: float, right: float, words: str, accession: str) -> Finding:
+    sign = "=" if holds else "≠"
+    return Finding(
+        "quarters", year.end, holds, left, right, f"{name} {digits(left)} {sign} {digits(right)}, {words}", accession
+    )
+
+
+def _told_parts(parts: Sequence[Part]) -> str:
+    return "".join(f" {'+' if part.sign > 0 else '−'} {part.span}" for part in parts).removeprefix(" + ")
+
+
+def _beside(filing: Filing, statement: Statement, pattern: re.Pattern[str]) -> list[Source]:
+    """Lines that may belong to the sum, by their concepts."""
+    lines = {item.name: item for item in filing.statement(statement) if item.value and pattern.search(item.name)}
+    found = [Source(item.concept, filing.accession, item.value or 0.0) for name, item in lines.items() if name not in _EQUITY]
+    return found[:_MOST_BESIDE]
+
+
+def _choices(lines: Sequence[Source]) -> Iterator[tuple[Source, ...]]:
+    for count in range(len(lines) + 1):
+        yield from combinations(lines, count)
+
+
+def _sum(terms: Iterable[Source]) -> float:
+    return sum(term.value for term in terms)
+
+
+def _tolerance(terms: Sequence[Source]) -> float:
+    """Half a unit for each term; the unit is the largest of millions, thousands and ones that all of them are whole in."""
+    unit = next((unit for unit in _UNITS if all(term.value % unit == 0 for term in terms)), 1.0)
+    return 0.5 * len(terms) * unit
+
+
+def _compared(identity: str, filing: Filing, left: list[Source], right: list[Source]) -> Finding:
+    holds = abs(_sum(left) - _sum(right)) <= _tolerance([*left, *right])
+    words = f"{_named(left)} {'=' if holds else '≠'} {_named(right)}"
+    return Finding(identity, filing.end, holds, _sum(left), _sum(right), words, filing.accession)
+
+
+def _named(terms: Sequence[Source]) -> str:
+    signed = (f" {'−' if term.value < 0 else '+'} {bare(term.concept)} {digits(abs(term.value))}" for term in terms)
+    return "".join(signed).removeprefix(" + ").strip()
+
+
+def _untold(identity: str, filing: Filing, words: str) -> Finding:
+    return Finding(identity, filing.end, None, None, None, words, filing.accession)
+
+
+def rows(found: Iterable[Finding], symbol: str) -> list[dict[str, Any]]:
+    """A row a finding; ``holds`` is ``yes``, ``no`` or ``not told``."""
+    words = {True: "yes", False: "no", None: "not told"}
+    return [{"symbol": symbol} | one._asdict() | {"holds": words[one.holds]} for one in found]

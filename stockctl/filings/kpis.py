@@ -1,0 +1,262 @@
+"""KPIs of a company: each a formula over standard items, with its inputs. What an input lacks, the KPI lacks too.
+
+Flows are those of the newest twelve months, balances those of the newest report, EPS that of the newest year, for a quarter's
+report tells none of its own. Prices come from the caller alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any, NamedTuple
+
+from stockctl.filings.filing import bare
+from stockctl.filings.formulas import KPIS, Kpi
+from stockctl.filings.items import Figure, digits, table
+from stockctl.filings.known import Known
+from stockctl.filings.periods import Span, ending
+from stockctl.filings.standard import value_in
+from stockctl.settings import Settings
+
+Row = dict[str, Any]
+
+
+class Price(NamedTuple):
+    """A price for the KPIs that need one: where it came from, and its currency (empty: that of the statements)."""
+
+    value: float
+    origin: str
+    currency: str = ""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A value that a KPI stands on; None is missing, and ``notes`` may say why.
+
+    One from ``before_split`` goes with no price, for that is of after it.
+    """
+
+    name: str
+    value: float | None
+    unit: str = ""
+    start: date | None = None
+    end: date | None = None
+    origin: str = ""
+    derived: bool = False
+    notes: tuple[str, ...] = ()
+    before_split: bool = False
+
+
+@dataclass
+class Reckoned:
+    """A KPI with its value and inputs; without a value ``notes`` say what is missing or makes it meaningless."""
+
+    kpi: Kpi
+    value: float | None
+    unit: str
+    inputs: list[Input]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def period(self) -> tuple[date | None, date | None]:
+        """The first and the last day that the inputs tell of."""
+        starts = [one.start for one in self.inputs if one.start]
+        ends = [one.end for one in self.inputs if one.end]
+        return min(starts, default=None), max(ends, default=None)
+
+
+class Basis(NamedTuple):
+    """The periods that KPIs stand on; None where the reports tell none."""
+
+    twelve_months: Span | None
+    balance: date | None
+    year: Span | None
+    shares: Span | None
+
+
+def basis(known: Known) -> tuple[Basis, list[str]]:
+    """The newest periods that can be told, with words where they are not those of the newest report."""
+    income, balance = known.spans("ic"), known.spans("bs")
+    years = [span for span in income if span.lasts("year")]
+    newest = income[-1].end if income else None
+    twelve = ending(income, newest, "year") if newest else None
+    words = []
+    if newest and twelve is None:
+        twelve = years[-1] if years else None
+        instead = f"the flows are those of the year {twelve}" if twelve else "there are no flows"
+        words.append(f"the twelve months to {newest} cannot be told from the reports: {instead}")
+    if years:
+        words += [text for span, text in known.jumps() if span.end > years[-1].end]
+    with_shares = [span for span in income if "diluted_shares" in known.told("ic")[span]]
+    found = Basis(
+        twelve_months=twelve,
+        balance=balance[-1].end if balance else None,
+        year=years[-1] if years else None,
+        shares=with_shares[-1] if with_shares else None,
+    )
+    return found, words
+
+
+def kpis(known: Known, settings: Settings, price: Price | None = None) -> tuple[list[Reckoned], list[str]]:
+    """Every KPI, and words on the periods that they stand on."""
+    found, words = basis(known)
+    return reckon(inputs_of(known, found, settings, price)), words
+
+
+def reckon(inputs: Mapping[str, Input], wanted: Iterable[Kpi] = KPIS) -> list[Reckoned]:
+    """The KPIs ``wanted`` over ``inputs``; each is an input of those behind it."""
+    held = dict(inputs)
+    reckoned: list[Reckoned] = []
+    for kpi in wanted:
+        one = _reckon(kpi, [held[name] for name in kpi.inputs])
+        reckoned.append(one)
+        if kpi.name not in kpi.inputs:
+            start, end = one.period
+            held[kpi.name] = Input(kpi.name, one.value, one.unit, start, end, kpi.formula, True, tuple(one.notes))
+    return reckoned
+
+
+def _reckon(kpi: Kpi, inputs: list[Input]) -> Reckoned:
+    money = {one.unit.removesuffix("/share") for one in inputs if one.unit not in ("", "%", "x", "shares")}
+    unit = next(iter(money), "") if kpi.unit == "money" else kpi.unit
+    if kpi.name == "eps":
+        unit = inputs[0].unit
+    done = Reckoned(kpi, None, unit, inputs)
+    missing = [one for one in inputs if one.value is None]
+    done.notes += dict.fromkeys(note for one in inputs for note in one.notes)
+    if missing:
+        # An input that says itself why it is missing is not named beside that.
+        silent = [one.name for one in missing if not one.notes]
+        done.notes = [*([f"missing: {', '.join(silent)}"] if silent else []), *done.notes]
+        return done
+    values = [one.value for one in inputs if one.value is not None]
+    apart = [one.name for one in inputs if one.before_split] if "price" in kpi.inputs else []
+    below = [one.name for one in inputs if one.name in kpi.positive and one.value is not None and one.value <= 0]
+    if below:
+        done.notes = [f"means nothing: {', '.join(below)} not above 0", *done.notes]
+    elif apart:
+        done.notes = [f"price and {', '.join(apart)} do not go together", *done.notes]
+    elif len(money) > 1:
+        done.notes = [f"amounts in {' and '.join(sorted(money))} do not go together", *done.notes]
+    else:
+        done.value = kpi.reckon(*values) * (100 if kpi.unit == "%" else 1)
+    return done
+
+
+def inputs_of(known: Known, found: Basis, settings: Settings, price: Price | None) -> dict[str, Input]:
+    """Every input of the KPIs by its name."""
+    split = max((span for span, _ in known.jumps()), key=lambda span: span.end, default=None)
+    inputs = {}
+    for item in table().values():
+        if item.kind == "instant":
+            figure = known.at(item.name, found.balance) if found.balance else None
+        else:
+            spans = {"money": found.twelve_months, "per_share": found.year, "shares": found.shares}
+            span = spans[item.amount]
+            figure = known.over(item.name, span) if span else None
+        one = _input(item.name, figure)
+        if item.amount != "money" and split is not None and one.end is not None and one.end < split.end:
+            note = f"{item.name}: of before what looks like a split, in the diluted shares of the report to {split.end}"
+            one = replace(one, notes=(*one.notes, note), before_split=True)
+        inputs[item.name] = one
+    inputs["total_debt"] = _total_debt(known, found, inputs)
+    currency = inputs["eps"].unit.removesuffix("/share") or inputs["revenue"].unit
+    return inputs | valuation(settings, price and price._replace(currency=price.currency or currency))
+
+
+def valuation(settings: Settings, price: Price | None) -> dict[str, Input]:
+    """The inputs that no statement tells: the price, and what the cost of capital stands on."""
+    inputs = {"price": Input("price", None)}
+    if price is not None:
+        inputs["price"] = Input("price", price.value, price.currency, origin=price.origin)
+    for name, value in settings.valuation.model_dump().items():
+        rate = (value, "x") if name == "beta" else (value * 100, "%")
+        inputs[name] = Input(name, *rate, origin=f"setting valuation.{name}")
+    return inputs
+
+
+def _input(name: str, figure: Figure | None) -> Input:
+    if figure is None:
+        return Input(name, None)
+    origin = f"{figure.concept} in {figure.accession}" + (f": {figure.derived}" if figure.derived else "")
+    return Input(name, figure.value, figure.measure, figure.start, figure.end, origin, bool(figure.derived), figure.notes)
+
+
+def _total_debt(known: Known, found: Basis, inputs: Mapping[str, Input]) -> Input:
+    """Short-term and long-term debt. One of them alone is told to be so; the part due within a year is counted once."""
+    parts = [one for name in ("short_term_debt", "long_term_debt") if (one := inputs[name]).value is not None]
+    if not parts or found.balance is None:
+        return Input("total_debt", None, notes=("missing: total_debt, which no line names",))
+    total = sum(one.value for one in parts if one.value is not None)
+    origin = " + ".join(one.name for one in parts)
+    notes = [f"total_debt is {parts[0].name} alone: no other is reported"] if len(parts) == 1 else []
+    long = known.at("long_term_debt", found.balance)
+    if long is not None and len(parts) == 2 and bare(long.sources[0].concept) == "LongTermDebt":
+        # This concept has in it what is due within a year, which short-term debt counts too.
+        report = known.by_accession[long.sources[0].accession]
+        due = value_in(report, "bs", "LongTermDebtCurrent")
+        if due is not None:
+            total, origin = total - due.value, f"{origin} − {due.concept}"
+        else:
+            notes.append("total_debt: long-term debt may count the part due within a year a second time")
+    return Input("total_debt", total, parts[0].unit, None, found.balance, origin, derived=True, notes=tuple(notes))
+
+
+def rows(reckoned: list[Reckoned], symbol: str, *, explain: bool, flat: bool = False) -> list[Row]:
+    """A row a KPI; with ``explain`` also its formula, and in ``inputs`` its inputs: as rows, or with ``flat`` as text."""
+    made = []
+    for one in reckoned:
+        start, end = one.period
+        row: Row = {"symbol": symbol, "kpi": one.kpi.name, "value": one.value, "unit": one.unit}
+        row |= {"period_start": start, "period_end": end, "derived": any(each.derived for each in one.inputs)}
+        row |= {"notes": "; ".join(one.notes) or None}
+        if explain:
+            inputs = [_told(each) for each in one.inputs]
+            row |= {"formula": one.kpi.formula, "inputs": "; ".join(map(_in_words, inputs)) if flat else inputs}
+        made.append(row)
+    return made
+
+
+def shown(made: Iterable[Row], *, explain: bool) -> list[Row]:
+    """Rows as a table shows them; with ``explain`` each KPI's inputs below it, with where they came from."""
+    lines: list[Row] = []
+    for row in made:
+        lines.append(row | ({"from": f"= {row['formula']}"} if explain else {}))
+        for one in row["inputs"] if explain else ():
+            lines.append(one | {"kpi": f"    {one['name']}", "from": one["from"] + (" (derived)" if one["derived"] else "")})
+    # Amounts of billions are digits here, not powers of ten.
+    texts = ["" if (value := line["value"]) is None else digits(value) for line in lines]
+    width = max(map(len, texts), default=0)
+    return [line | {"value": text.rjust(width)} for line, text in zip(lines, texts, strict=True)]
+
+
+def premises(settings: Settings, symbol: str, price: Price | None) -> Iterator[str]:
+    """What the KPIs stand on that no statement tells."""
+    if price is None:
+        yield f"no price: the lake holds no trade of {symbol} that sets one; --price gives one"
+    else:
+        yield f"price {price.value:,.10g}: {price.origin}"
+    one = settings.valuation
+    yield (
+        f"the cost of capital stands on a risk-free rate of {100 * one.risk_free_rate:g} %, an equity premium of "
+        f"{100 * one.equity_premium:g} % and a beta of {one.beta:g}: settings valuation.*, or flags"
+    )
+    yield "flows are of the newest twelve months, balances of the newest report, EPS of the newest year, as reported"
+
+
+def _told(one: Input) -> Row:
+    return {
+        "name": one.name,
+        "value": one.value,
+        "unit": one.unit,
+        "period_start": one.start and one.start.isoformat(),
+        "period_end": one.end and one.end.isoformat(),
+        "derived": one.derived,
+        "from": one.origin,
+    }
+
+
+def _in_words(told: Row) -> str:
+    value = "missing" if told["value"] is None else f"{digits(told['value'])} {told['unit']}".rstrip()
+    return f"{told['name']} {value}" + (f" ({told['from']})" if told["from"] else "")

@@ -1,0 +1,182 @@
+"""``stockctl filings fetch|list|show`` as a process: what it writes, its exit codes, staying, and leaving."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stockctl.sim import Simulator
+from tests.conftest import Command, free_port, wait_for
+from tests.filings.fetching import command, settings, simulator
+from tests.filings.fetching import fetch as fetched
+
+
+@pytest.fixture(scope="module")
+def sim() -> Iterator[Simulator]:
+    with simulator() as running:
+        yield running
+
+
+@pytest.fixture
+def own(sim: Simulator, tmp_path: Path) -> Command:
+    return command(sim, tmp_path)
+
+
+def test_the_closing_table_is_on_stdout_and_words_on_stderr(own: Command) -> None:
+    done = own.run("filings", "fetch", "AAPL", "nosuch", "--since", "2026-06-01", "-o", "json", check=1)
+    rows = {row["symbol"]: row for row in json.loads(done.stdout)}
+    assert (rows["AAPL"]["state"], rows["nosuch"]["state"]) == ("fetched", "failed")
+    assert "2 symbols, 2 new reports kept in file://" in done.stderr
+    assert "error: Finnhub knows no symbol nosuch\n  try: check its spelling" in done.stderr
+    again = own.run("filings", "fetch", "AAPL", "--since", "2026-06-01")
+    assert "fresh" in again.stdout
+    dry = own.run("filings", "fetch", "AAPL", "--full", "--dry-run")
+    assert "new reports to keep" in dry.stderr
+
+
+def test_each_failure_has_its_exit_code(sim: Simulator, own: Command, tmp_path: Path) -> None:
+    def told(code: int, *arguments: str, **environment: str) -> str:
+        before = dict(own.environment)
+        own.environment |= {f"STOCKCTL_FINNHUB__{name}": value for name, value in environment.items()}
+        done = own.run("filings", "fetch", *(arguments or ("AAPL",)), check=code)
+        own.environment = before
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    assert "finnhub.token is not set" in told(3, REST_URL="https://finnhub.io/api/v1")
+    assert "free plan" in told(4, "SAP.DE")
+    assert "cannot reach Finnhub" in told(5, REST_URL=f"http://127.0.0.1:{free_port()}/api/v1", REQUEST_TRIES="1")
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}/api/v1"
+        assert "has not answered" in told(6, REST_URL=url, REQUEST_TRIES="1", REQUEST_TIMEOUT="200ms")
+    sim.fail_requests(200)
+    assert "cannot be read" in told(1)
+    with simulator(token="right") as other:
+        assert "refuses the key: Invalid API key." in told(4, REST_URL=other.rest_url, TOKEN="wrong-key-4711")
+        assert "4711" not in told(4, REST_URL=other.rest_url, TOKEN="wrong-key-4711")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("fetch", "AAPL", "--all-us"),
+        ("fetch", "AAPL", "--since", "soon"),
+        ("fetch", "AAPL", "--every", "often"),
+        ("fetch", "AAPL", "--every", "0"),
+        ("fetch", "AAPL", "--every", "7d", "--dry-run"),
+        ("fetch", "AAPL", "--health-port", "1"),
+        ("fetch", "BINANCE:BTCUSDT"),
+        ("show", "AAPL", "7"),
+        ("show", "AAPL", "latest", "-s", "profit"),
+        ("show", "0000000000-00-000000"),
+    ],
+)
+def test_what_cannot_be_asked_is_a_usage_error_with_a_hint(own: Command, arguments: tuple[str, ...]) -> None:
+    assert "try: " in own.run("filings", *arguments, check=2).stderr
+
+
+def test_filings_are_listed_with_dates_and_links(sim: Simulator, own: Command, tmp_path: Path) -> None:
+    fetched(settings(sim, tmp_path), "AAPL")
+    rows = list(csv.DictReader(own.run("filings", "list", "AAPL", "--last", "8", "-o", "csv").stdout.splitlines()))
+    assert len(rows) == 8
+    assert [row["accepted"] for row in rows] == sorted((row["accepted"] for row in rows), reverse=True)
+    assert set(rows[0]) >= {"form", "filed", "accepted", "period_end", "accession", "report", "index"}
+    assert rows[0]["accepted"].endswith(("-05:00", "-04:00"))
+    assert rows[0]["report"].startswith("https://www.sec.gov/")
+    annual = own.run("filings", "list", "AAPL", "--form", "10-k/a", "--tz", "UTC", "-o", "jsonl").stdout.splitlines()
+    assert [json.loads(row)["form"] for row in annual] == ["10-K/A"]
+    assert json.loads(annual[0])["accepted"].endswith("+00:00")
+    none = own.run("filings", "list", "MSFT")
+    assert "holds no such filing" in none.stderr
+
+
+@pytest.mark.parametrize("arguments", [("show", "AAPL"), ("statement", "AAPL", "income"), ("kpis", "AAPL"), ("check", "AAPL")])
+def test_a_symbol_without_filings_is_told_alike(own: Command, arguments: tuple[str, ...]) -> None:
+    done = own.run("filings", *arguments, check=1)
+    assert "holds no filing of AAPL\n  try: `stockctl filings fetch AAPL`" in done.stderr
+
+
+def test_a_filing_is_shown_readably_as_received_and_as_rows(sim: Simulator, own: Command, tmp_path: Path) -> None:
+    fetched(settings(sim, tmp_path), "AAPL")
+    text = own.run("filings", "show", "AAPL").stdout
+    number = next(line.split()[1] for line in text.splitlines() if line.startswith("accession"))
+    assert "balance, as reported" in text
+    assert "cashflow, as reported" in text
+    assets = next(line for line in text.splitlines() if line.startswith("Total assets "))
+    raw = json.loads(own.run("filings", "show", number, "-o", "json").stdout)
+    assert raw["accessNumber"] == number
+    value = next(item["value"] for item in raw["report"]["bs"] if item["concept"] == "us-gaap_Assets")
+    assert f" {value:,} " in assets
+    income = own.run("filings", "show", "AAPL", number, "-s", "income").stdout
+    assert "balance, as reported" not in income
+    rows = list(csv.DictReader(own.run("filings", "show", "AAPL", "-s", "income", "-o", "csv").stdout.splitlines()))
+    assert {row["statement"] for row in rows} == {"ic"}
+    assert len(rows) == len(raw["report"]["ic"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_fetch_that_waits_for_its_limit(tmp_path: Path, number: signal.Signals) -> None:
+    with simulator(requests_per_minute=4) as sim:
+        own = command(sim, tmp_path, finnhub__requests_per_minute="4")
+        process = own.start("filings", "fetch", "AAPL", "MSFT", "KO", "XOM", "--since", "2026-06-01")
+        wait_for(lambda: sim.counters.requests == 4, "the first requests")
+        started = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(20) == 1
+        assert time.monotonic() - started < 5
+    text = (tmp_path / "filings.log").read_text()
+    assert "symbols not tried" in text
+    assert "Traceback" not in text
+
+
+def test_staying_each_symbol_is_fetched_again_when_it_is_due(sim: Simulator, tmp_path: Path) -> None:
+    port = free_port()
+    own = command(sim, tmp_path)
+    asked = sim.counters.requests
+    process = own.start("filings", "fetch", "AAPL", "MSFT", "--every", "2s", "--health-port", str(port))
+    try:
+        sim.wait_for(lambda counters: counters.requests >= asked + 6, timeout=30)
+        started = time.monotonic()
+        sim.wait_for(lambda counters: counters.requests >= asked + 6 + 4 + 4, timeout=30)
+        assert time.monotonic() - started >= 3.5
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as health:
+            assert health.read() == b"ok\n"
+    finally:
+        process.terminate()
+        assert process.wait(15) == 0
+    text = (tmp_path / "filings.log").read_text()
+    assert "2 symbols: 2 fetched" in text
+    assert "2 symbols: 2 up to date" in text or "1 symbols: 1 up to date" in text
+    assert "Traceback" not in text
+
+
+def test_staying_a_symbol_that_the_plan_lacks_ends_no_fetch(sim: Simulator, tmp_path: Path) -> None:
+    process = command(sim, tmp_path).start("filings", "fetch", "SAP.DE", "AAPL", "--since", "2026-06-01", "--every", "1s")
+    try:
+        wait_for(lambda: (tmp_path / "filings.log").read_text().count("SAP.DE: the plan of this key") >= 2, "the second round")
+        assert list((tmp_path / "lake" / "raw").rglob("*.json"))
+    finally:
+        process.terminate()
+        assert process.wait(15) == 0
+
+
+@pytest.mark.parametrize(("status", "words"), [(502, "HTTP 502"), (429, "limit at Finnhub stays reached")])
+def test_staying_trouble_passes_and_a_wrong_key_does_not(tmp_path: Path, status: int, words: str) -> None:
+    with simulator(token="right") as sim:
+        own = command(sim, tmp_path, finnhub__token="right", finnhub__request_tries="1", finnhub__request_window="1s")
+        sim.fail_requests(status)
+        process = own.start("filings", "fetch", "AAPL", "--since", "2026-06-01", "--every", "1s")
+        wait_for(lambda: list((tmp_path / "lake" / "raw").rglob("*.json")), "the filings")
+        process.terminate()
+        assert process.wait(15) == 0
+        assert words in (tmp_path / "filings.log").read_text()
+        wrong = command(sim, tmp_path, finnhub__token="wrong")
+        assert "refuses the key" in wrong.run("filings", "fetch", "MSFT", "--every", "1s", check=4).stderr

@@ -31,11 +31,15 @@ _FEEDS = {
 
 
 class Answer(NamedTuple):
-    """``columns`` are those of the figures; each row holds them and ``CONTEXT``. ``words`` are for the person who asked."""
+    """``columns`` are those of the figures; each row holds them and ``CONTEXT``. ``words`` are for the person who asked.
+
+    ``types`` are those of every column, since a figure that is missing in each row tells none; a zone stands for moments in it.
+    """
 
     columns: tuple[str, ...]
     rows: list[Row]
     words: list[str]
+    types: dict[str, type | ZoneInfo]
 
 
 def time_of(ms: int | None, zone: ZoneInfo) -> datetime | None:
@@ -70,7 +74,22 @@ def answer(reckoning: Reckoning, found: Iterable[Row], columns: Sequence[str], t
             words.append(f"{symbol}: {reckoning.place} holds no trades of it in the {_asked(question)}")
     sources = sorted({source for context in reckoning.contexts for source in context.sources})
     words += [_FEEDS.get(source, source) for source in sources] + list(_jumps(reckoning))
-    return Answer(names, rows, words)
+    return Answer(names, rows, words, _types(question.zone))
+
+
+def _types(zone: ZoneInfo) -> dict[str, type | ZoneInfo]:
+    texts = ("symbol", "window", "every", "policy", "session", "left_out_by", "feed")
+    moments = ("bar", "at", "through", "last_trade")
+    counts = ("trades", "left_out", "returns")
+    prices = ("open", "high", "low", "close")
+    figures = ("vwap", "volume", "rate", "covered_seconds", "volatility", "annual_volatility", "deviation", "coverage")
+    return (
+        dict.fromkeys(texts, str)
+        | dict.fromkeys(moments, zone)
+        | dict.fromkeys(counts, int)
+        | dict.fromkeys((*prices, *figures), float)
+        | {"trade_date": date}
+    )
 
 
 def _beside(question: Question, span: Span, context: Context) -> Row:

@@ -10,7 +10,7 @@ import threading
 import time
 from bisect import insort
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ import msgspec
 from stockctl.clients.kafka import Admin, Consumer, UnknownTopicError
 from stockctl.errors import StockctlError
 from stockctl.metrics.policy import Policy, counts
-from stockctl.records import Trade
+from stockctl.records import UNREADABLE, Trade
 from stockctl.settings import Settings
 
 RATE_SECONDS = 60
@@ -131,7 +131,7 @@ class Ticker:
         """Take the value of one message."""
         try:
             trade = _decode(value)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             self.unreadable += 1
             return
         if self.first_ms is None or trade.ts_recv < self.first_ms:
@@ -158,15 +158,16 @@ def follow(
     refresh: float = 1.0,
     look_back: float = LOOK_BACK,
     stop: threading.Event | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Snapshot]:
     """Read the topic of trades from ``look_back`` seconds ago on, without a group; a snapshot every ``refresh`` seconds.
 
-    Ends after ``seconds``, or when ``stop`` is set, with a last snapshot. UnreachableError when no broker answers,
-    UnknownTopicError when there is no such topic.
+    Ends after ``seconds``, or when ``stop`` is set, with a last snapshot. ``say`` is told of a wait for Kafka.
+    UnreachableError when no broker answers, UnknownTopicError when there is no such topic.
     """
     stop = stop or threading.Event()
     admin = Admin(settings)
-    admin.wait()
+    admin.wait(say=say)
     topic = settings.topics.trades.name
     partitions = admin.partitions(topic)
     if not partitions:

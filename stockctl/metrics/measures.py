@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
 from stockctl.errors import UsageError
-from stockctl.feed.coverage import intersect
 from stockctl.metrics.answers import Answer, Row, answer, time_of
-from stockctl.metrics.policy import Policy
+from stockctl.metrics.policy import POLICIES, Policy
 from stockctl.metrics.reckoning import Reckoning, reckon
 from stockctl.metrics.spans import (
     DAY_MS,
     ENDLESS_MS,
+    SESSION_CHOICES,
     Question,
     SessionChoice,
     bounds,
@@ -31,6 +31,7 @@ from stockctl.metrics.spans import (
 )
 from stockctl.sessions import parse_moment, to_ms, trade_date
 from stockctl.settings import Settings, load
+from stockctl.timespans import intersect
 from stockctl.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
@@ -252,10 +253,13 @@ def read_bars(
 
         table = stockctl.read_bars(["AAPL", "MSFT"], "2026-11-23", every="5m")
 
-    UsageError for an ``every`` that cuts no day evenly; the rest as ``read_trades``.
+    UsageError for an ``every`` that cuts no day evenly, or an unknown ``policy`` or ``session``; the rest as ``read_trades``.
     """
     import pyarrow as pa
 
+    for name, value, known in (("policy", policy, POLICIES), ("session", session, SESSION_CHOICES)):
+        if value is not None and value not in known:
+            raise UsageError(f"there is no {name} {value!r}", hint=f"there are {', '.join(known)}")
     settings = settings or load()
     chosen = [symbols] if isinstance(symbols, str) else symbols
     asked = question(settings, chosen, since=since or _EVER, until=until, every=every, as_of=as_of)

@@ -1,6 +1,6 @@
 """``lake query``: a person's SQL, in DuckDB's dialect, over views of the lake; it reads those and nothing else.
 
-- ``trades``: the records, with ``trade_date``, and ``time``, the trade's time as a timestamp
+- ``trades``: the records, with ``trade_date``, and ``time``, the trade's time as a timestamp; null conditions are empty
 - ``bars_1m``: bars of a minute, all hours, by the settings' policy: symbol, trade_date, bar, open, high, low, close, volume,
   vwap, trades
 - ``coverage``: session time, all hours: symbol, trade_date, since, until, covered (true or false), reason
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from stockctl.errors import UsageError
-from stockctl.lake.duck import duck
+from stockctl.lake.duck import duck, interruptible
 from stockctl.lake.reading import Lake, events
 from stockctl.metrics import sql
 from stockctl.metrics.gaps import heard_symbols, stretches
-from stockctl.metrics.relations import condition_codes, provide
+from stockctl.metrics.relations import condition_codes, fill_nulls, provide
 from stockctl.sessions import EXCHANGE_TIMEZONE, to_ms
 from stockctl.settings import Settings
 
@@ -41,6 +41,7 @@ def query(settings: Settings, text: str, since: int | None = None, until: int | 
         files = []
         if named & {"trades", "bars_1m"}:
             files = lake.view(connection, "trades", lake.find("trades", since=since, until=until), "stored")
+            fill_nulls(connection)
             trades = _trades(connection, since, until)
             # Bars read the trades more than once.
             (trades.create if "bars_1m" in named else trades.create_view)("trades")
@@ -60,7 +61,7 @@ def _run(connection: duckdb.DuckDBPyConnection, text: str) -> pa.Table:
         statements = connection.extract_statements(text)
         if len(statements) != 1 or statements[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
             raise UsageError("this is not one statement that reads", hint=hint)
-        rows: pa.Table = connection.sql(text).to_arrow_table()
+        rows: pa.Table = interruptible(connection, lambda: connection.sql(text).to_arrow_table())
     except duckdb.IOException:
         raise  # a damaged object: told as for every reading of the lake
     except duckdb.Error as error:
@@ -70,7 +71,7 @@ def _run(connection: duckdb.DuckDBPyConnection, text: str) -> pa.Table:
 
 def _trades(connection: duckdb.DuckDBPyConnection, since: int | None, until: int | None) -> duckdb.DuckDBPyRelation:
     return connection.sql(
-        "SELECT *, epoch_ms(ts_event) AT TIME ZONE 'UTC' AS time FROM stored "
+        "SELECT *, epoch_ms(ts_event) AT TIME ZONE 'UTC' AS time FROM filled "
         "WHERE ($since IS NULL OR ts_event >= $since) AND ($until IS NULL OR ts_event < $until)",
         params={"since": since, "until": until},
     )

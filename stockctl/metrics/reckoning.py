@@ -1,4 +1,4 @@
-"""A question under way: its trades from an engine, placed into spans in a DuckDB of its own, and what is said beside them."""
+"""A question under way: its trades from an engine, placed into spans on a bench of its own, and what is said beside them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import duckdb
-
-from stockctl.feed.coverage import Span as Stretch
-from stockctl.feed.coverage import intersect, length, merge, session_time
+from stockctl.feed.coverage import session_time
 from stockctl.lake.duck import duck
-from stockctl.metrics import sql
+from stockctl.metrics.bench import Bench, DuckBench
 from stockctl.metrics.policy import NO_VOLUME, reasons
-from stockctl.metrics.relations import condition_codes, provide
+from stockctl.metrics.relations import condition_codes
 from stockctl.metrics.rows import Held, Rows, rows_of
 from stockctl.metrics.spans import Part, Question, Span, part_on, pieces, session_of
 from stockctl.sessions import trade_date
 from stockctl.settings import Settings
+from stockctl.timespans import Span as Stretch
+from stockctl.timespans import intersect, length, merge, subtract
 
 _LATEST = 30
 """Newest dates in which the latest session with data is looked for."""
@@ -31,7 +30,7 @@ class Context:
     """What an answer says beside its figures, for one span. Times are ms UTC.
 
     ``through`` is the receipt time up to which the engine holds every trade; ``covered`` is what the feed watched of it until
-    then, ``expected`` the session time that it should have watched.
+    then, ``expected`` the session time that it should have watched, less what it watched of it since.
     """
 
     through: int | None = None
@@ -53,12 +52,11 @@ class Context:
 class Reckoning:
     """The trades of a question as the relation ``placed``, its spans, and each span's context."""
 
-    def __init__(self, question: Question, rows: Rows, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, question: Question, rows: Rows, bench: Bench) -> None:
         self.question = question
         self.place = rows.place
         self._rows = rows
-        self._connection = connection
-        self._provided: set[str] = set()
+        self._bench = bench
         found = {symbol: self._resolve(symbol) for symbol in dict.fromkeys(question.symbols)}
         parts = [
             (symbol, chosen)
@@ -94,30 +92,15 @@ class Reckoning:
     def _place(self, found: Iterable[Held]) -> None:
         self.provide("pieces", [row for span in self.spans for row in pieces(span, self.question)])
         self.provide("codes", condition_codes())
-        self._rows.load(self._connection, {item.key: item for item in found}.values(), "stored")
-        self._connection.sql(
-            "SELECT * REPLACE (COALESCE(conditions, '') AS conditions, COALESCE(updates, '') AS updates) FROM stored "
-            "WHERE symbol IN (SELECT symbol FROM pieces) AND ts_event >= (SELECT MIN(since_ms) FROM pieces) "
-            "AND ts_event < (SELECT MAX(until_ms) FROM pieces) AND ($as_of IS NULL OR ts_recv <= $as_of)",
-            params={"as_of": self.question.as_of},
-        ).create("trades")
-        self._provided.add("trades")
-        self._relation("placed", {"policy": self.question.policy}).create("placed")
-        self._connection.execute("DROP TABLE trades")
-        self._provided = {"placed"}
+        self._bench.place({item.key: item for item in found}.values(), self.question)
 
     def provide(self, name: str, rows: Sequence[Sequence[Any]]) -> None:
         """Make ``rows`` the relation ``name`` for the queries that follow, in place of what it held."""
-        provide(self._connection, name, rows)
-        self._provided.add(name)
+        self._bench.provide(name, rows)
 
     def run(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
         """The rows of the file ``name`` of ``sql/metrics``, over the placed trades and what was provided."""
-        rows = self._relation(name, parameters)
-        return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
-
-    def _relation(self, name: str, parameters: dict[str, Any]) -> duckdb.DuckDBPyRelation:
-        return self._connection.sql(sql.statement(name, frozenset(self._provided)), params=parameters)
+        return self._bench.run(name, parameters)
 
     def _contexts(self, found: dict[str, list[Held]]) -> list[Context]:
         contexts = [Context() for _ in self.spans]
@@ -135,34 +118,32 @@ class Reckoning:
         if not self.spans:
             return contexts
         told = self._rows.events(min(span.since for span in self.spans), max(span.until for span in self.spans))
-        for symbol in dict.fromkeys(span.symbol for span in self.spans):
-            covered = merge(
-                (event["span_start"], event["span_end"])
-                for event in told
-                if event["kind"] == "covered"
-                and symbol in event["symbols"].split(",")
-                and (self.question.as_of is None or event["ts_recv"] <= self.question.as_of)
-            )
-            stored = self._rows.through(symbol, found[symbol])
-            for span, context in zip(self.spans, contexts, strict=True):
-                if span.symbol == symbol:
-                    self._cover(span, context, covered, stored)
+        covered: dict[str, list[Stretch]] = {span.symbol: [] for span in self.spans}
+        for event in told:
+            if event["kind"] == "covered" and (self.question.as_of is None or event["ts_recv"] <= self.question.as_of):
+                stretch = (event["span_start"], event["span_end"])
+                for symbol in covered.keys() & event["symbols"].split(","):
+                    covered[symbol].append(stretch)
+        merged = {symbol: merge(stretches) for symbol, stretches in covered.items()}
+        stored = {symbol: self._rows.through(symbol, found[symbol]) for symbol in covered}
+        for span, context in zip(self.spans, contexts, strict=True):
+            self._cover(span, context, merged[span.symbol], stored[span.symbol])
         return contexts
 
     def _cover(self, span: Span, context: Context, covered: list[Stretch], stored: int | None) -> None:
-        # Where nothing arrives, no batch is cut: a partition is taken as read up to two batch ages before the newest coverage.
-        lag = self._rows.lag_ms
-        through = max(stored or 0, covered[-1][1] - lag if covered else 0)
+        # Coverage comes by another partition than trades, and proves nothing of how far these are stored.
+        through = min(stored or 0, span.until)
         parts = [(part.since, part.until) for part in span.parts]
         if through:
-            context.through = min(through, span.until)
-            context.covered = intersect(intersect(covered, parts), [(0, context.through)])
+            context.through = through
+            context.covered = intersect(intersect(covered, parts), [(0, through)])
         # What the newest batches may still bring is not held against the coverage.
-        elapsed = min(span.until, max(through, self.question.now - lag))
+        elapsed = min(span.until, max(through, self.question.now - self._rows.lag_ms))
         hours = merge(
             stretch for since, until in parts for stretch in (session_time(span.symbol, since, until) or [(since, until)])
         )
-        context.expected = intersect(hours, [(0, elapsed)])
+        # Nor are covered hours whose trades may still be on their way: they are neither covered nor missed yet.
+        context.expected = subtract(intersect(hours, [(0, elapsed)]), intersect(covered, [(through, elapsed)]))
 
 
 def _within(found: Iterable[Held], part: Part) -> bool:
@@ -172,5 +153,11 @@ def _within(found: Iterable[Held], part: Part) -> bool:
 @contextmanager
 def reckon(settings: Settings, question: Question) -> Iterator[Reckoning]:
     """Bring the question's trades from its engine, for as many metrics as are wanted of them."""
+    if question.engine == "redshift":
+        from stockctl.metrics.redshift import redshift_bench
+
+        with redshift_bench(settings) as (found, bench):
+            yield Reckoning(question, found, bench)
+        return
     with rows_of(settings, question.engine) as rows, duck() as connection:
-        yield Reckoning(question, rows, connection)
+        yield Reckoning(question, rows, DuckBench(connection, rows))

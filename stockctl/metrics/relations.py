@@ -38,6 +38,13 @@ def provide(connection: duckdb.DuckDBPyConnection, name: str, rows: Sequence[Seq
     )
 
 
+def fill_nulls(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make ``filled``: the trades of ``stored``, with empty text for no conditions and no updates, as in Redshift's views."""
+    connection.sql(
+        "SELECT * REPLACE (COALESCE(conditions, '') AS conditions, COALESCE(updates, '') AS updates) FROM stored"
+    ).create_view("filled")
+
+
 def condition_codes() -> list[tuple[str, int]]:
     """The rows of ``codes``."""
     return [(code, int(code in NEVER_PRICE_FORMING)) for code in table()]

@@ -150,15 +150,11 @@ class MongoRows:
         connection.register(name, pa.table(columns, schema))
 
     def through(self, symbol: str, held: Collection[Held]) -> int | None:
-        """As in ``Rows``: the newest receipt among the symbol's newest trades: they are written in order."""
-        from stockctl.mongo.documents import ms_of
+        """As in ``Rows``: told by the symbol's newest trades, on whatever date."""
+        from stockctl.mongo.watched import through
 
         day = max((item.ts_max for item in held), default=None)
-        if day is None:
-            return None
-        since, until = day_around(day, EXCHANGE_ZONE)
-        newest = self._mongo.find("trades", _between(symbol, since, until), ["ts_recv"], sort=[("ts_event", -1)], limit=1000)
-        return max((ms_of(document["ts_recv"]) for document in newest), default=None)
+        return None if day is None else through(self._mongo, symbol, day_around(day, EXCHANGE_ZONE)[0])
 
     def events(self, since: int, until: int) -> list[Event]:
         """As in ``Rows``."""

@@ -45,7 +45,7 @@ class Question:
     across: bool = False
     every_ms: int | None = None
     as_of: int | None = None
-    engine: Literal["lake", "mongo"] = "lake"
+    engine: Literal["lake", "mongo", "redshift"] = "lake"
 
 
 def bounds(

@@ -41,8 +41,14 @@ def _chain(name: str, provided: frozenset[str]) -> list[str]:
 
 
 @cache
-def statement(name: str, provided: frozenset[str], dialect: str = "duckdb") -> str:
-    """The query of the file ``name`` in ``dialect``, ordered by its first two columns; ``provided`` are tables already."""
+def written(name: str, provided: frozenset[str], *, ordered: bool = True) -> str:
+    """The query of the file ``name`` as written, ordered by its first two columns; ``provided`` are tables already."""
     relations = ", ".join(f"{file} AS (\n{text(file)}\n)" for file in _chain(name, provided))
-    query = f"WITH {relations} SELECT * FROM {name} ORDER BY 1, 2"  # noqa: S608  # names of our own files, no value
-    return sqlglot.transpile(query, read="redshift", write=dialect, comments=False)[0]
+    order = " ORDER BY 1, 2" if ordered else ""
+    return f"WITH {relations} SELECT * FROM {name}{order}"  # noqa: S608  # names of our own files, no value
+
+
+@cache
+def statement(name: str, provided: frozenset[str], dialect: str = "duckdb", *, ordered: bool = True) -> str:
+    """As ``written``, in ``dialect``."""
+    return sqlglot.transpile(written(name, provided, ordered=ordered), read="redshift", write=dialect, comments=False)[0]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -28,6 +29,7 @@ def watch(
     refresh: float = 1.0,
     look_back: float = LOOK_BACK,
     stop: threading.Event | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Show the live metrics of ``symbols`` (none: of all that come) on stdout, for ``seconds`` or until ``stop`` is set.
 
@@ -39,9 +41,9 @@ def watch(
     console = Console(highlight=False)
     with ExitStack() as stack:
         live = stack.enter_context(Live(console=console, auto_refresh=False)) if console.is_terminal else None
-        for snapshot in follow(settings, symbols, seconds=seconds, refresh=refresh, look_back=look_back, stop=stop):
+        for snapshot in follow(settings, symbols, seconds=seconds, refresh=refresh, look_back=look_back, stop=stop, say=say):
             if live is not None:
-                live.update(_table(settings, snapshot), refresh=True)
+                live.update(_table(settings, snapshot, console.width), refresh=True)
             else:
                 sys.stdout.writelines(_lines(settings, snapshot))
                 sys.stdout.flush()
@@ -96,9 +98,13 @@ def _caption(settings: Settings, snapshot: Snapshot) -> str:
     return " · ".join(parts)
 
 
-def _table(settings: Settings, snapshot: Snapshot) -> Table:
+def _table(settings: Settings, snapshot: Snapshot, width: int) -> Table:
     from rich.table import Table
 
+    lines = [_COLUMNS, *_cells(snapshot)]
+    # A figure that is cut is a wrong figure, so what does not fit goes whole, from the right.
+    ends = accumulate(max(map(len, column)) + 1 for column in zip(*lines, strict=True))
+    fitting = sum(end - 1 <= width for end in ends)
     table = Table(
         box=None,
         pad_edge=False,
@@ -107,10 +113,10 @@ def _table(settings: Settings, snapshot: Snapshot) -> Table:
         caption=_caption(settings, snapshot),
         caption_justify="left",
     )
-    for name in _COLUMNS:
+    for name in _COLUMNS[:fitting]:
         table.add_column(name, justify="left" if name == "symbol" else "right", no_wrap=True)
-    for cells in _cells(snapshot):
-        table.add_row(*cells)
+    for cells in lines[1:]:
+        table.add_row(*cells[:fitting])
     return table
 
 

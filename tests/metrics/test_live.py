@@ -13,7 +13,7 @@ from stockctl.errors import StockctlError, UnreachableError
 from stockctl.metrics.live import RATE_SECONDS, Tally, Ticker, follow
 from stockctl.records import Trade, encode
 from stockctl.settings import Settings
-from tests.lakes import trade
+from tests.lakes import TOO_DEEP, trade
 
 NOW = 1_800_000_000_000
 
@@ -77,6 +77,16 @@ def test_without_symbols_every_symbol_that_comes_is_told() -> None:
             ticker.take(encode(trade(symbol, NOW, 1.0)))
     assert [figures.symbol for figures in every.figures(NOW)] == ["AAPL", "MSFT"]
     assert [(figures.symbol, figures.trades) for figures in some.figures(NOW)] == [("NVDA", 0), ("AAPL", 1)]
+
+
+def test_what_is_no_trade_is_counted_whatever_it_is() -> None:
+    """No JSON, no UTF-8, or nested deeper than the decoder goes."""
+    ticker = Ticker([], "standard")
+    whole = encode(trade("AAPL", NOW, 1.0))
+    for value in (b"no trade", whole.replace(b"AAPL", b"\xff"), whole[:-1] + b',"n":' + TOO_DEEP + b"}"):
+        ticker.take(value)
+    assert ticker.unreadable == 3
+    assert ticker.figures(NOW) == []
 
 
 def test_it_follows_the_topic_from_the_look_back_on(topic: Settings) -> None:

@@ -14,8 +14,13 @@ import pytest
 
 import stockctl
 from stockctl.errors import UsageError
+from stockctl.lake.duck import duck
+from stockctl.lake.reading import Lake
 from stockctl.metrics import measures
 from stockctl.metrics.answers import Answer
+from stockctl.metrics.bench import DuckBench
+from stockctl.metrics.reckoning import Reckoning
+from stockctl.metrics.rows import Event, LakeRows
 from stockctl.metrics.spans import Question
 from stockctl.records import Trade
 from stockctl.settings import Settings
@@ -221,7 +226,7 @@ def test_coverage_counts_session_time_that_the_feed_watched(lake_settings: Setti
 def test_what_the_lake_does_not_hold_yet_is_no_covered_time(lake_settings: Settings) -> None:
     """The feed watched on, but trades are stored through 09:31 alone: the rate is that of the first minute.
 
-    Only where the feed is far ahead is silence taken for no trades: there a batch would have been cut long ago.
+    However far ahead the feed is, only a later record of the trades' own partition, of any symbol, proves a silence.
     """
     lay(lake_settings, [*series([1.0] * 60), trade("AAPL", OPEN + 59_999, 1.0, ts_recv=OPEN + 60_000)])
     lay(lake_settings, [covered("AAPL", OPEN, OPEN + 80_000)], table="feed_events")
@@ -231,7 +236,20 @@ def test_what_the_lake_does_not_hold_yet_is_no_covered_time(lake_settings: Setti
     assert row["coverage"] == 100.0
     lay(lake_settings, [covered("AAPL", OPEN + 80_000, OPEN + 600_000)], table="feed_events", start=1)
     (row,) = measures.rate(lake_settings, question(lake_settings, now=OPEN + 605_000)).rows
-    assert row["covered_seconds"] == 600.0 - 2 * lake_settings.lake.max_age
+    assert (row["covered_seconds"], row["trades"], row["coverage"]) == (60.0, 61, 100.0)
+    assert row["through"].timestamp() * 1000 == OPEN + 60_000
+    lay(lake_settings, [trade("MSFT", OPEN + 500_000, 1.0, ts_recv=OPEN + 500_000)], start=61)
+    (row,) = measures.rate(lake_settings, question(lake_settings, now=OPEN + 605_000)).rows
+    assert (row["covered_seconds"], row["trades"], row["coverage"]) == (500.0, 61, 100.0)
+
+
+def test_a_feed_that_is_gone_is_held_against_the_coverage(lake_settings: Settings) -> None:
+    """Time that nothing covers is missed, also behind what is stored; covered time there is neither covered nor missed."""
+    lay(lake_settings, [trade("AAPL", OPEN + 59_999, 1.0, ts_recv=OPEN + 60_000)])
+    lay(lake_settings, [covered("AAPL", OPEN, OPEN + 80_000)], table="feed_events")
+    lag = 2 * round(1000 * lake_settings.lake.max_age)
+    (row,) = measures.rate(lake_settings, question(lake_settings, now=OPEN + 140_000 + lag)).rows
+    assert (row["covered_seconds"], row["coverage"]) == (60.0, 50.0)
 
 
 def test_without_coverage_there_is_no_rate_and_no_return(lake_settings: Settings) -> None:
@@ -301,6 +319,40 @@ def test_a_window_with_too_many_steps_is_refused(lake_settings: Settings) -> Non
     """A window of 61 minutes every 59 seconds would be summed second by second."""
     with pytest.raises(UsageError, match="--window"):
         measures.volatility(lake_settings, question(lake_settings, every="1s"), measures.Window(None, 3_600_000))
+
+
+def test_each_feed_event_is_gone_through_once_however_many_symbols_are_asked(lake_settings: Settings) -> None:
+    """Symbols times symbols times events would be hours for a whole market."""
+    splits: list[str] = []
+
+    class Named(str):
+        def split(self, *arguments: Any) -> list[str]:
+            splits.append(str(self))
+            return super().split(*arguments)
+
+    class Told(LakeRows):
+        def events(self, since: int, until: int) -> list[Event]:
+            return [event | {"symbols": Named(event["symbols"])} for event in super().events(since, until)]
+
+    symbols = [f"S{number}" for number in range(20)]
+    lay(lake_settings, [trade(symbol, OPEN + 120_000, 1.0) for symbol in symbols])
+    minutes = [covered(",".join(symbols[n:]), OPEN + n * 60_000, OPEN + (n + 1) * 60_000) for n in range(2)]
+    lay(lake_settings, minutes, table="feed_events")
+    with Lake(lake_settings) as lake, duck() as connection:
+        rows = Told(lake_settings, lake)
+        contexts = Reckoning(question(lake_settings, *symbols), rows, DuckBench(connection, rows)).contexts
+    assert [context.covered for context in contexts] == [[(OPEN, OPEN + 60_000)], *[[(OPEN, OPEN + 120_000)]] * 19]
+    assert len(splits) == len(minutes)
+
+
+@pytest.mark.parametrize("wrong", [{"policy": "prices"}, {"session": "Regular"}, {"policy": ""}])
+def test_read_bars_takes_no_unknown_policy_or_session(lake_settings: Settings, wrong: dict[str, Any]) -> None:
+    """Python's types are not checked where it runs: another word would answer by no rule."""
+    lay(lake_settings, [trade("AAPL", "2026-11-23 09:30", 1.0)])
+    (name,) = wrong
+    with pytest.raises(UsageError, match=f"no {name}") as raised:
+        stockctl.read_bars("AAPL", settings=lake_settings, **wrong)
+    assert "all" in str(raised.value.hint)
 
 
 def test_read_bars_gives_arrow(lake_settings: Settings) -> None:

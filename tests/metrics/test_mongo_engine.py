@@ -74,6 +74,7 @@ def both(server: MongoServer, trades: list[Trade], events: list[FeedEvent]) -> I
             "lake.max_age": "1s",
             "mongo.url": server.url,
             "mongo.database": f"engine-{next(_numbers)}",
+            "mongo.retention": "3650d",
         }
         settings = load(environ=clean_environment(), flags=flags)
         lay(settings, trades, batches=2)
@@ -135,6 +136,16 @@ def test_every_measure(
             same(measure(settings, replace(asked, engine="mongo")), measure(settings, asked))
 
 
+def test_an_earlier_date_is_held_to_its_end(mongo_server: MongoServer) -> None:
+    """A later date's trade proves the silence after an earlier one's last."""
+    watched = covered("AAPL", at("2026-11-20 09:30"), at("2026-11-20 20:00"))
+    asked = Question(("AAPL",), "standard", "all", EXCHANGE_ZONE, now=OPEN + 60_000_000, day=date(2026, 11, 20))
+    with both(mongo_server, [], [watched]) as (settings, _):
+        answer = measures.rate(settings, replace(asked, engine="mongo"))
+        assert [row["covered_seconds"] for row in answer.rows] == [10.5 * 3600]
+        same(answer, measures.rate(settings, asked))
+
+
 @examples
 @given(trades=some_days(), events=some_coverage(), policy=st.sampled_from(POLICIES))
 def test_bars_and_companies(mongo_server: MongoServer, trades: list[Trade], events: list[FeedEvent], policy: str) -> None:
@@ -162,10 +173,30 @@ def test_bars_and_companies(mongo_server: MongoServer, trades: list[Trade], even
         asked = replace(asked, session="regular", day=EXCHANGE_DAY, since=None, every_ms=None)
         (vwap,) = measures.vwap(settings, asked).rows
         (volatility,) = measures.volatility(settings, asked).rows
+        (rate,) = measures.rate(settings, asked).rows
         session = company["session"]
+        assert session["rate"] == (None if rate["rate"] is None else near(rate["rate"]))
         assert (session["vwap"], session["volume"]) == (near(vwap["vwap"]), near(vwap["volume"]))
         assert session["volatility"] == near(volatility["volatility"])
         assert session["trades"] == (vwap["trades"] or 0)
+
+
+@pytest.mark.parametrize(("session", "counted", "seconds"), [("regular", 3, 210.0), ("all", 4, 240.05)])
+def test_the_rate_of_a_company(mongo_server: MongoServer, session: str, counted: int, seconds: float) -> None:
+    """A gap from the middle of a minute to the middle of another, overlapping and adjoining spans, and time not yet stored."""
+    moments = [OPEN + 15_000, OPEN + 45_000, OPEN + 90_000, OPEN + 120_000, OPEN + 165_000, OPEN + 185_000]
+    newest = at("2026-11-23 21:00")
+    spans = [(0, 30_000), (150_000, 170_000), (160_000, 180_000), (180_000, 330_000)]
+    events = [covered("MSFT,AAPL", OPEN + since, OPEN + until) for since, until in spans]
+    events += [covered("AAPL", newest - 30_000, newest + 60_000), covered("MSFT", OPEN, CLOSE)]
+    asked = Question(("AAPL",), "standard", session, EXCHANGE_ZONE, now=OPEN + 60_000_000, day=EXCHANGE_DAY)
+    with both(mongo_server, [trade("AAPL", moment, 5.0, 1.0) for moment in moments], events) as (own, mongo):
+        settings = own.model_copy(update={"metrics": own.metrics.model_copy(update={"session": session})})
+        refresh(mongo, settings, {"AAPL": {ms_of(one["ts_event"]) // 60_000 * 60_000 for one in mongo.find("trades", {})}})
+        (company,) = mongo.find("companies", {})
+        (rate,) = measures.rate(settings, asked).rows
+    assert (rate["trades"], rate["covered_seconds"]) == (counted, near(seconds))
+    assert company["session"]["rate"] == near(rate["rate"]) == near(counted / seconds)
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "NONE"])

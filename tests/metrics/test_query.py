@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from stockctl.clients.store import open_store
@@ -53,6 +54,16 @@ def test_bars_of_a_minute_are_those_of_metrics_bars(lake: Settings) -> None:
     table = measures.read_bars("AAPL", settings=lake)
     assert found == [tuple(row.values()) for row in table.to_pylist()]
     assert len(found) == 3
+
+
+def test_a_trade_without_conditions_counts_as_in_metrics_bars(lake_settings: Settings) -> None:
+    """Whether they are null or an empty text."""
+    made = trade("AAPL", OPEN, 100.0, conditions="")
+    lay(lake_settings, [made, msgspec.structs.replace(made, id="null", price=101.0, conditions=None)])
+    found = rows(lake_settings, "FROM bars_1m")
+    assert found == [tuple(row.values()) for row in measures.read_bars("AAPL", settings=lake_settings).to_pylist()]
+    assert rows(lake_settings, "SELECT sum(trades), max(high) FROM bars_1m") == [(2, 101.0)]
+    assert rows(lake_settings, "SELECT count(*) FROM trades WHERE conditions = ''") == [(2,)]
 
 
 def test_coverage_is_a_view(lake: Settings) -> None:

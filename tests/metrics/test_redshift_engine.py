@@ -1,0 +1,229 @@
+"""``--engine redshift`` answers as the lake does, to 1e-9 relative and 1e-12 absolute: the same SQL, run by PostgreSQL.
+
+PostgreSQL stands in for Redshift behind its wire; each file of ``sql/metrics`` goes there as it is written.
+"""
+# ruff: noqa: S608  # what is put into these statements is the tests' own
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from stockctl.clients.redshift import Connection
+from stockctl.errors import ConfigError
+from stockctl.lake.duck import COLUMNS
+from stockctl.lake.reading import Lake
+from stockctl.metrics import measures, sql
+from stockctl.metrics.policy import POLICIES
+from stockctl.metrics.redshift import redshift_bench
+from stockctl.metrics.relations import RELATIONS
+from stockctl.metrics.spans import SESSION_CHOICES, Question
+from stockctl.records import FeedEvent, Trade
+from stockctl.sessions import EXCHANGE_ZONE, trade_date
+from stockctl.settings import Settings, env_name, load
+from stockctl.warehouse import ddl
+from stockctl.warehouse.partitions import Values, Wanted
+from stockctl.warehouse.tables import TABLES
+from tests.conftest import Command, clean_environment
+from tests.lakes import at, covered, lay, trade
+from tests.metrics.test_mongo_engine import EXCHANGE_DAY, OPEN, same, some_coverage, some_days
+from tests.warehouse.conftest import fake_redshift, postgres, redshift_flags
+from tests.warehouse.redshift import FakeRedshift
+
+pytestmark = pytest.mark.postgres
+__all__ = ["fake_redshift", "postgres", "redshift_flags"]
+
+BUCKET = "s3://my-bucket/market"
+
+
+def apply(flags: dict[str, str]) -> None:
+    """Make tables and views, as ``spectrum apply`` does; tables hold what the test puts in."""
+    settings = load(environ=clean_environment(), flags=flags | {"lake.url": BUCKET})
+    with Connection(settings) as redshift:
+        for statement in ddl.statements(settings, Wanted({table.name: {} for table in TABLES}, (), {})):
+            redshift.execute(statement.sql)
+
+
+def fill(fake: FakeRedshift, trades: list[Trade], events: list[FeedEvent]) -> None:
+    """Put these rows, and no others, into the external tables; and their partitions into the book."""
+
+    def quoted(value: Any) -> str:
+        return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
+
+    text = "TRUNCATE lake.trades, lake.feed_events, svv_external_partitions;"
+    known: set[Values] = set()
+    for table, records, moment in (("trades", trades, "ts_event"), ("feed_events", events, "span_end")):
+        for record in records:
+            day = trade_date(getattr(record, moment)).isoformat()
+            values = [quoted(getattr(record, name)) for name in COLUMNS[table]] + [quoted(day)]
+            if table == "trades":
+                values.append(quoted(record.symbol))
+                known.add((day, record.symbol))
+            text += f"INSERT INTO lake.{table} VALUES ({', '.join(values)});"
+    for values in known:
+        text += f"INSERT INTO svv_external_partitions VALUES ('lake', 'trades', {quoted(json.dumps(values))}, '');"
+    fake.postgres.sql(fake.database, text)
+
+
+@contextmanager
+def both(fake: FakeRedshift, flags: dict[str, str], trades: list[Trade], events: list[FeedEvent]) -> Iterator[Settings]:
+    """A lake and a Redshift with the same records."""
+    hours = [at(f"2026-11-{day} {hour}:00") for day in (20, 23) for hour in ("08", "12", "17")]
+    trades = sorted([*trades, *(trade("AAPL", ms, 5.0, 1.0) for ms in hours)], key=lambda row: row.ts_recv)
+    trades = [*trades, trade("AAPL", at("2026-11-23 21:00"), 7.0, 1.0)]
+    with tempfile.TemporaryDirectory() as folder:
+        own = {"lake.url": (Path(folder) / "lake").as_uri(), "lake.max_age": "1s"}
+        settings = load(environ=clean_environment(), flags=flags | own)
+        lay(settings, trades, batches=2)
+        if events:
+            lay(settings, events, table="feed_events")
+        fill(fake, trades, events)
+        yield settings
+
+
+@pytest.fixture
+def flags(redshift_flags: dict[str, str]) -> dict[str, str]:
+    apply(redshift_flags)
+    return redshift_flags
+
+
+@hypothesis_settings(
+    max_examples=5,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    # The tables are filled anew for each example.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    trades=some_days(),
+    events=some_coverage(),
+    policy=st.sampled_from(POLICIES),
+    session=st.sampled_from(SESSION_CHOICES),
+    window=st.sampled_from([measures.Window(2), measures.Window(100), measures.Window(None, 60_000)]),
+    span=st.sampled_from([{}, {"day": True}, {"since": at("2026-11-20")}, {"since": at("2026-11-20"), "across": True}]),
+)
+def test_every_measure(
+    fake_redshift: FakeRedshift,
+    flags: dict[str, str],
+    trades: list[Trade],
+    events: list[FeedEvent],
+    policy: str,
+    session: str,
+    window: measures.Window,
+    span: dict[str, Any],
+) -> None:
+    """Each measure, policy, session and window, of the newest session, a date, and all dates, one by one and together."""
+    asked = Question(("AAPL",), policy, session, EXCHANGE_ZONE, now=OPEN + 60_000_000)
+    asked = replace(asked, **span | ({"day": EXCHANGE_DAY} if "day" in span else {}))
+    with both(fake_redshift, flags, trades, events) as settings:
+        for measure in (
+            measures.vwap,
+            measures.rate,
+            measures.returns,
+            measures.summary,
+            lambda settings, asked: measures.volatility(settings, asked, window),
+            lambda settings, asked: measures.volatility(settings, replace(asked, every_ms=60_000), window),
+            lambda settings, asked: measures.bars(settings, replace(asked, every_ms=60_000)),
+        ):
+            answer = measure(settings, replace(asked, engine="redshift"))
+            words = [line.replace("Redshift holds", "the lake holds") for line in answer.words]
+            same(answer._replace(words=words), measure(settings, asked))
+
+
+def test_an_earlier_date_is_held_to_its_end(fake_redshift: FakeRedshift, flags: dict[str, str]) -> None:
+    """A later date's trade proves the silence after an earlier one's last."""
+    watched = covered("AAPL", at("2026-11-20 09:30"), at("2026-11-20 20:00"))
+    asked = Question(("AAPL",), "standard", "all", EXCHANGE_ZONE, now=OPEN + 60_000_000, day=date(2026, 11, 20))
+    with both(fake_redshift, flags, [], [watched]) as settings:
+        answer = measures.rate(settings, replace(asked, engine="redshift"))
+        assert [row["covered_seconds"] for row in answer.rows] == [10.5 * 3600]
+        same(answer, measures.rate(settings, asked))
+
+
+def test_each_file_runs_there_as_it_is_written(fake_redshift: FakeRedshift, flags: dict[str, str]) -> None:
+    """Word for word, but for the values of its parameters."""
+    rows = [trade("AAPL", OPEN + ms, 100.0 + ms / 1000) for ms in range(0, 60_000, 1000)]
+    with both(fake_redshift, flags, rows, [covered("AAPL", OPEN, OPEN + 60_000)]) as settings:
+        asked = Question(
+            ("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN + 60_000_000, since=at("2026-11-20"), across=True
+        )
+        asked = replace(asked, engine="redshift")
+        before = len(fake_redshift.statements)
+        measures.summary(settings, asked)
+        measures.volatility(settings, asked, measures.Window(None, 60_000))
+        ran = "\n".join(fake_redshift.statements[before:])
+    for name in sql.names():
+        head = sql.text(name).split(":")[0]
+        assert head in ran, name
+
+
+def test_the_views_bars_are_those_of_the_metrics(fake_redshift: FakeRedshift, flags: dict[str, str]) -> None:
+    """The view that analysts see in Redshift, run by PostgreSQL, and ``metrics bars`` of the lake."""
+    codes = ["1", "1,10", "1,12", "37", "1,8", ""]
+    rows = [
+        trade("AAPL", OPEN + ms, 100.0 + (ms % 7000) / 1000, float(ms % 3), codes[ms // 1000 % len(codes)])
+        for ms in range(0, 180_000, 1000)
+    ]
+    with both(fake_redshift, flags, rows, []) as settings, Connection(settings) as redshift:
+        found = redshift.execute(
+            'SELECT "open", "high", "low", "close", volume, vwap, trades FROM stockctl.bars_1m ORDER BY symbol, bar'
+        )
+        table = measures.read_bars("AAPL", every="1m", session="all", settings=settings)
+        with Lake(settings) as lake:
+            assert lake.dates() == [date(2026, 11, 20), date(2026, 11, 23)]
+    wanted = [tuple(row.values())[3:] for row in table.to_pylist()]
+    assert len(found) == len(wanted) > 3
+    for one, other in zip(found, wanted, strict=True):
+        assert one == pytest.approx(other, rel=1e-9)
+
+
+@pytest.mark.parametrize("path", ["public", "public, pg_temp"])
+def test_tables_of_the_same_names_are_left_alone_and_not_read(
+    fake_redshift: FakeRedshift, flags: dict[str, str], path: str
+) -> None:
+    """Someone's own tables stand before the temporary ones, even where the user's search path looks there first."""
+    names = sorted({*RELATIONS, "trades", "placed"})
+    own = "".join(f"CREATE TABLE public.{name} AS SELECT 'mine' AS note;" for name in names)
+    fake_redshift.postgres.sql(
+        fake_redshift.database,
+        f"SET ROLE analyst; {own} RESET ROLE;ALTER ROLE analyst IN DATABASE {fake_redshift.database} SET search_path = {path}",
+    )
+    rows = [trade("AAPL", OPEN + ms, 100.0 + ms / 1000) for ms in range(0, 60_000, 1000)]
+    with both(fake_redshift, flags, rows, [covered("AAPL", OPEN, OPEN + 60_000)]) as settings:
+        asked = Question(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN + 60_000_000, day=EXCHANGE_DAY)
+        for measure in (measures.summary, lambda *asked: measures.volatility(*asked, measures.Window(None, 60_000))):
+            answer = measure(settings, replace(asked, engine="redshift"))
+            words = [line.replace("Redshift holds", "the lake holds") for line in answer.words]
+            same(answer._replace(words=words), measure(settings, asked))
+        with redshift_bench(settings) as (_, bench):
+            for edge in (1, 2):
+                bench.provide("anchors", [(0, edge)])
+        with Connection(settings) as redshift:
+            for name in names:
+                assert redshift.execute(f"SELECT note FROM public.{name}") == [("mine",)]
+
+
+def test_the_command_asks_redshift(fake_redshift: FakeRedshift, flags: dict[str, str], tmp_path: Path) -> None:
+    """The option reaches the engine; nothing to answer is words and exit 0."""
+    with both(fake_redshift, flags, [], []):
+        command = Command(tmp_path, **{env_name(name): value for name, value in flags.items()})
+        done = command.run("metrics", "vwap", "AAPL", "NONE", "--engine", "redshift", "--date", "2026-11-20", "-o", "json")
+    assert [row["vwap"] for row in json.loads(done.stdout)] == [5.0, None]
+    assert "NONE 2026-11-20 regular: no trades" in done.stderr
+
+
+def test_the_data_api_is_refused_with_the_reason(flags: dict[str, str]) -> None:
+    settings = load(environ=clean_environment(), flags=flags | {"redshift.via": "data-api", "redshift.workgroup": "w"})
+    asked = Question(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN, engine="redshift")
+    with pytest.raises(ConfigError, match="forgets temporary tables"):
+        measures.vwap(settings, asked)

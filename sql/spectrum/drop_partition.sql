@@ -1,0 +1,1 @@
+ALTER TABLE :external_schema.:table DROP PARTITION (:keys)

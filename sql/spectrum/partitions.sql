@@ -1,0 +1,2 @@
+ALTER TABLE :external_schema.:table ADD IF NOT EXISTS
+:partitions

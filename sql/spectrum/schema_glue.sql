@@ -1,0 +1,5 @@
+CREATE EXTERNAL SCHEMA IF NOT EXISTS :external_schema
+FROM DATA CATALOG
+DATABASE :database
+REGION :region
+IAM_ROLE :role

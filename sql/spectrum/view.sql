@@ -1,0 +1,3 @@
+CREATE OR REPLACE VIEW :view_schema.:view AS
+:query
+WITH NO SCHEMA BINDING

@@ -1,0 +1,34 @@
+-- Trades with their times as timestamps in UTC: compacted dates from Parquet, all others from the JSON lines.
+-- The dates stand here one by one, so that Spectrum leaves out the partitions of the other table without looking at them.
+-- A malformed line is a row of nulls there: it is no trade.
+SELECT
+    id,
+    symbol,
+    price,
+    volume,
+    ts_event,
+    ts_recv,
+    TIMESTAMP 'epoch' + ts_event / 1000 * INTERVAL '1 second' + ts_event % 1000 * INTERVAL '1 millisecond' AS event_time,
+    TIMESTAMP 'epoch' + ts_recv / 1000 * INTERVAL '1 second' + ts_recv % 1000 * INTERVAL '1 millisecond' AS receipt_time,
+    conditions,
+    updates,
+    source,
+    trade_date
+FROM :external_schema.trades_parquet
+WHERE trade_date IN (:compacted)
+UNION ALL
+SELECT
+    id,
+    symbol,
+    price,
+    volume,
+    ts_event,
+    ts_recv,
+    TIMESTAMP 'epoch' + ts_event / 1000 * INTERVAL '1 second' + ts_event % 1000 * INTERVAL '1 millisecond' AS event_time,
+    TIMESTAMP 'epoch' + ts_recv / 1000 * INTERVAL '1 second' + ts_recv % 1000 * INTERVAL '1 millisecond' AS receipt_time,
+    conditions,
+    updates,
+    source,
+    trade_date
+FROM :external_schema.trades
+WHERE trade_date NOT IN (:compacted) AND id IS NOT NULL

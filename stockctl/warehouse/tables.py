@@ -1,0 +1,167 @@
+"""The lake's tables, as data: what Glue's ``TableInput`` and Spectrum's DDL are both made from.
+
+Columns are the records' fields with explicit types, times as ms in a bigint; a partition key is never one of them, because a
+Hive-style table cannot hold a name twice. Malformed lines become rows of nulls instead of ending the query.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from stockctl.errors import ConfigError, UsageError
+from stockctl.lake.manifest import ROOT
+from stockctl.records import FeedEvent, Trade
+from stockctl.settings import Settings, require
+
+Kind = Literal["text", "integer", "number", "date"]
+
+MADE_BY = "made_by"
+OURS = "stockctl"
+"""A table's, and a database's, parameter ``made_by`` tells that it is ours to change."""
+
+JSON_SERDE = "org.openx.data.jsonserde.JsonSerDe"
+JSON_OPTIONS = {"ignore.malformed.json": "true"}
+PARQUET_SERDE = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
+
+_GLUE: dict[Kind, str] = {"text": "string", "integer": "bigint", "number": "double", "date": "date"}
+# As long as Spectrum takes a Glue string for: the two ways to a table agree, and no text is cut.
+_REDSHIFT: dict[Kind, str] = {"text": "varchar(65535)", "integer": "bigint", "number": "double precision", "date": "date"}
+_KINDS: dict[type, Kind] = {str: "text", int: "integer", float: "number"}
+
+
+class Column(NamedTuple):
+    """A column, or a partition key."""
+
+    name: str
+    kind: Kind
+
+    @property
+    def glue(self) -> str:
+        """Its type in Glue."""
+        return _GLUE[self.kind]
+
+    @property
+    def redshift(self) -> str:
+        """Its type in Redshift."""
+        return _REDSHIFT[self.kind]
+
+
+class Table(NamedTuple):
+    """One table: its folder below the lake's URL, its columns, and the partition keys that its folders carry."""
+
+    name: str
+    folder: str
+    columns: tuple[Column, ...]
+    keys: tuple[Column, ...]
+    about: str
+    form: Literal["json", "parquet"] = "json"
+    crawled: bool = True
+
+
+def _of(record: type[msgspec.Struct]) -> tuple[Column, ...]:
+    fields = msgspec.structs.fields(record)
+    # Whatever is no number is written as text: a literal such as ``kind`` too.
+    return tuple(Column(field.name, _KINDS.get(field.type, "text")) for field in fields)
+
+
+_DATE = Column("trade_date", "date")
+_TICKER = Column("ticker", "text")
+
+_LINES: dict[str, Kind] = {
+    **dict.fromkeys(("symbol", "accession", "cik", "form"), "text"),
+    **dict.fromkeys(("year", "quarter"), "integer"),
+    **dict.fromkeys(("period_start", "period_end", "filed"), "text"),
+    "accepted": "integer",
+    "statement": "text",
+    "position": "integer",
+    **dict.fromkeys(("concept", "name", "label", "unit", "measure"), "text"),
+    "value": "number",
+}
+LINES = tuple(Column(name, kind) for name, kind in _LINES.items())
+"""Columns of a report's items, as ``stockctl.filings.filing.lines`` writes them."""
+
+TRADES = Table("trades", "trades", _of(Trade), (_DATE, _TICKER), "Trades as they were received, a JSON object a line")
+FEED_EVENTS = Table(
+    "feed_events", "feed_events", _of(FeedEvent), (_DATE,), "What the feed covered and when it did not, a JSON object a line"
+)
+FILINGS = Table("filings", "filings", LINES, (_TICKER,), "Items of companies' reports, a JSON object a line")
+TRADES_PARQUET = Table(
+    "trades_parquet", ROOT, _of(Trade), (_DATE,), "Trades of compacted dates, as Parquet", form="parquet", crawled=False
+)
+TABLES = (TRADES, FEED_EVENTS, FILINGS, TRADES_PARQUET)
+"""Every table. Parquet is never crawled: of each date only the newest version counts, which no crawler knows."""
+
+
+class RepeatedKeyError(UsageError):
+    """A partition key that is a record's field too."""
+
+
+def check(table: Table) -> Table:
+    """``table``, if no partition key repeats a column; RepeatedKeyError if one does."""
+    names = [column.name for column in (*table.columns, *table.keys)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise RepeatedKeyError(f"the table {table.name} has {', '.join(twice)} both as a column and as a partition key")
+    return table
+
+
+def lake_url(settings: Settings) -> str:
+    """The lake's address, without a ``/`` at its end. ConfigError unless it is in S3, in a form that is read there."""
+    url = str(require(settings, "lake.url")).rstrip("/")
+    if not url.startswith("s3://"):
+        raise ConfigError(
+            f"the lake is at {url}, and Glue and Redshift read S3 alone", hint="set lake.url to s3://bucket/prefix"
+        )
+    if settings.lake.compression == "zstd":
+        raise ConfigError(
+            "lake.compression is zstd, which Redshift Spectrum does not read in JSON lines: it knows gzip, bzip2 and snappy",
+            hint="set lake.compression to gzip; `stockctl lake compact` turns dates that lie there as zstd into Parquet",
+        )
+    return url
+
+
+def location(url: str, folder: str) -> str:
+    """The address of ``folder`` in the lake at ``url``. It ends in ``/``: without it, ``trades`` means ``trades_old`` too."""
+    return f"{url}/{folder}/"
+
+
+def descriptor(table: Table, place: str, *, columns: bool = True) -> dict[str, Any]:
+    """Glue's ``StorageDescriptor`` of the table, or of a partition of it at ``place``."""
+    if table.form == "json":
+        formats = ("org.apache.hadoop.mapred.TextInputFormat", "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat")
+        serde: dict[str, Any] = {
+            "SerializationLibrary": JSON_SERDE,
+            # Crawlers write the columns there too; it makes their tables and ours alike.
+            "Parameters": JSON_OPTIONS | {"paths": ",".join(sorted(column.name for column in table.columns))},
+        }
+    else:
+        formats = (
+            "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
+            "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
+        )
+        serde = {"SerializationLibrary": PARQUET_SERDE, "Parameters": {"serialization.format": "1"}}
+    return {
+        "Columns": [{"Name": column.name, "Type": column.glue} for column in table.columns] if columns else [],
+        "Location": place,
+        "InputFormat": formats[0],
+        "OutputFormat": formats[1],
+        "Compressed": table.form == "json",
+        "SerdeInfo": serde,
+    }
+
+
+def table_input(table: Table, url: str) -> dict[str, Any]:
+    """Glue's ``TableInput`` of the table in the lake at ``url``."""
+    check(table)
+    parameters = {MADE_BY: OURS, "EXTERNAL": "TRUE", "classification": table.form}
+    if table.form == "json":
+        parameters |= {"compressionType": "gzip", "typeOfData": "file"}
+    return {
+        "Name": table.name,
+        "Description": table.about,
+        "TableType": "EXTERNAL_TABLE",
+        "Parameters": parameters,
+        "PartitionKeys": [{"Name": key.name, "Type": key.glue} for key in table.keys],
+        "StorageDescriptor": descriptor(table, location(url, table.folder)),
+    }

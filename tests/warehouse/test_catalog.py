@@ -1,0 +1,228 @@
+"""Database, tables and crawlers on a catalog of its own: made, compared, adopted, deleted."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from stockctl.clients.glue import Glue
+from stockctl.errors import ConfigError, RefusedError, UnreachableError
+from stockctl.settings import Settings, load
+from stockctl.warehouse import catalog, crawlers
+from stockctl.warehouse.tables import FEED_EVENTS, TABLES, TRADES, TRADES_PARQUET, table_input
+from tests.conftest import clean_environment, free_port
+from tests.warehouse.crawler import FakeGlue
+
+pytestmark = pytest.mark.server
+
+
+def done(changes: list[catalog.Change]) -> dict[str, str]:
+    return {f"{change.what} {change.name}": change.done for change in changes}
+
+
+def foreign_table(**more: Any) -> dict[str, Any]:
+    """A table that someone else made under the name of ours."""
+    return {
+        "Name": "trades",
+        "StorageDescriptor": {"Columns": [{"Name": "x", "Type": "int"}], "Location": "s3://other/"},
+    } | more
+
+
+def test_apply_makes_all_and_doing_it_again_changes_nothing(glue: Glue, warehouse_settings: Settings) -> None:
+    first = catalog.apply(glue, warehouse_settings)
+    assert set(done(first).values()) == {"made"}
+    assert [change.what for change in first] == ["database"] + ["table"] * 4 + ["crawler"] * 3
+    assert catalog.differences(glue, warehouse_settings) == []
+    assert set(done(catalog.apply(glue, warehouse_settings)).values()) == {"unchanged"}
+
+
+def test_a_crawler_has_our_table_as_its_target_and_logs_what_changes(
+    glue: Glue, warehouse_settings: Settings, fake_glue: FakeGlue
+) -> None:
+    catalog.apply(glue, warehouse_settings)
+    made = {body["Name"]: body for body in fake_glue.named("CreateCrawler")}
+    targets = [body["Targets"]["CatalogTargets"][0]["Tables"] for body in made.values()]
+    assert targets == [["trades"], ["feed_events"], ["filings"]]
+    for body in made.values():
+        assert body["SchemaChangePolicy"] == {"UpdateBehavior": "LOG", "DeleteBehavior": "LOG"}
+        assert json.loads(body["Configuration"])["CrawlerOutput"]["Partitions"]["AddOrUpdateBehavior"] == "InheritFromTable"
+        assert "Schedule" not in body
+
+
+def test_a_schedule_is_taken_up_and_given_up(warehouse_flags: dict[str, str], fake_glue: FakeGlue) -> None:
+    same = warehouse_flags | {"glue.endpoint_url": fake_glue.url}
+    without = load(environ=clean_environment(), flags=same)
+    scheduled = load(environ=clean_environment(), flags=same | {"glue.schedule": "cron(15 * * * ? *)"})
+    client = Glue(without)
+    catalog.apply(client, without)
+    assert {item.problem for item in catalog.differences(client, scheduled)} == {"differs in Schedule"}
+    catalog.apply(client, scheduled)
+    assert catalog.differences(client, scheduled) == []
+    assert {item.problem for item in catalog.differences(client, without)} == {"differs in Schedule"}
+    catalog.apply(client, without)
+    assert catalog.differences(client, without) == []
+
+
+def test_crawlers_from_paths_make_one_table_a_folder(glue: Glue, warehouse_settings: Settings) -> None:
+    url = str(warehouse_settings.lake.url)
+    wanted = crawlers.crawler_input(warehouse_settings, FEED_EVENTS, url, from_paths=True)
+    assert wanted["Targets"] == {"S3Targets": [{"Path": f"{url}/feed_events/"}]}
+    assert wanted["TablePrefix"] == "found_"
+    # market / the test's prefix / feed_events: the third level
+    assert json.loads(wanted["Configuration"])["Grouping"]["TableLevelConfiguration"] == 3
+    catalog.apply(glue, warehouse_settings, from_paths=True)
+    assert catalog.differences(glue, warehouse_settings, from_paths=True) == []
+    assert "Targets" in catalog.differences(glue, warehouse_settings)[0].problem
+
+
+def test_a_table_of_someone_else_is_left_alone_until_it_is_adopted(glue: Glue, warehouse_settings: Settings) -> None:
+    glue.create_database("another's", {})
+    glue.create_table(foreign_table(Parameters={"owner": "ann"}))
+    assert done(catalog.apply(glue, warehouse_settings))["table trades"] == "left alone"
+    there = glue.find_table("trades")
+    assert there is not None
+    assert there["StorageDescriptor"]["Location"] == "s3://other/"
+    assert ("trades", "made by someone else") in {
+        (item.name, item.problem) for item in catalog.differences(glue, warehouse_settings)
+    }
+    keyed = foreign_table(PartitionKeys=table_input(TRADES, "s3://b/p")["PartitionKeys"], Parameters={"owner": "ann"})
+    glue.delete_table("trades")
+    glue.create_table(keyed)
+    assert done(catalog.apply(glue, warehouse_settings, adopt=True))["table trades"] == "adopted"
+    taken = glue.find_table("trades")
+    assert taken is not None
+    assert taken["StorageDescriptor"]["Location"] == f"{warehouse_settings.lake.url}/trades/"
+    assert taken["Parameters"]["owner"] == "ann", "what others noted there stays"
+    assert catalog.differences(glue, warehouse_settings) == []
+
+
+def test_partition_keys_that_differ_cannot_be_changed_and_it_says_so(glue: Glue, warehouse_settings: Settings) -> None:
+    glue.create_database("", {})
+    glue.create_table(foreign_table(Parameters={"made_by": "stockctl"}))
+    (change,) = [change for change in catalog.apply(glue, warehouse_settings) if change.name == "trades"]
+    assert change.done == "left alone"
+    assert "partition keys" in change.detail
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "named"),
+    [
+        (("StorageDescriptor", "Location"), "s3://elsewhere/trades/", "Location"),
+        (("StorageDescriptor", "SerdeInfo"), {"SerializationLibrary": "other"}, "SerdeInfo"),
+        (("StorageDescriptor", "Columns"), [{"Name": "id", "Type": "int"}], "Columns"),
+        (("Parameters",), {"made_by": "stockctl"}, "Parameters"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, tuple) else None,
+)
+def test_a_change_of_our_table_is_found_and_mended(
+    glue: Glue, warehouse_settings: Settings, place: tuple[str, ...], value: object, named: str
+) -> None:
+    catalog.apply(glue, warehouse_settings)
+    spoiled = table_input(TRADES, str(warehouse_settings.lake.url))
+    inner = spoiled if len(place) == 1 else spoiled[place[0]]
+    inner[place[-1]] = value
+    glue.update_table(spoiled)
+    (found,) = catalog.differences(glue, warehouse_settings)
+    assert (found.name, found.problem) == ("trades", f"differs in {named}")
+    assert done(catalog.apply(glue, warehouse_settings))["table trades"] == "changed"
+    assert catalog.differences(glue, warehouse_settings) == []
+
+
+def test_comments_and_parameters_of_others_are_no_difference(glue: Glue, warehouse_settings: Settings) -> None:
+    """Crawlers and people write theirs."""
+    catalog.apply(glue, warehouse_settings)
+    noted = table_input(TRADES_PARQUET, str(warehouse_settings.lake.url))
+    noted["Parameters"]["CrawlerSchemaSerializerVersion"] = "1.0"
+    noted["StorageDescriptor"]["Columns"][0]["Comment"] = "who"
+    glue.update_table(noted)
+    assert catalog.differences(glue, warehouse_settings) == []
+
+
+def test_without_a_role_there_are_no_crawlers(warehouse_flags: dict[str, str], fake_glue: FakeGlue) -> None:
+    flags = {name: value for name, value in warehouse_flags.items() if name != "glue.role"}
+    settings = load(environ=clean_environment(), flags=flags | {"glue.endpoint_url": fake_glue.url})
+    changes = catalog.apply(Glue(settings), settings)
+    assert "sync" in changes[-1].detail
+    assert fake_glue.crawlers == {}
+    assert catalog.differences(Glue(settings), settings) == []
+
+
+def test_trades_in_buckets_get_no_crawler(warehouse_flags: dict[str, str], fake_glue: FakeGlue) -> None:
+    flags = warehouse_flags | {"glue.endpoint_url": fake_glue.url, "lake.partition_by": "bucket"}
+    settings = load(environ=clean_environment(), flags=flags)
+    changes = done(catalog.apply(Glue(settings), settings))
+    assert changes[f"crawler {settings.glue.database}-trades"] == "not made"
+    assert set(fake_glue.crawlers) == {f"{settings.glue.database}-feed-events", f"{settings.glue.database}-filings"}
+    assert catalog.differences(Glue(settings), settings) == []
+
+
+def test_a_crawler_from_before_trades_lay_in_buckets_is_told(
+    glue: Glue, warehouse_settings: Settings, warehouse_flags: dict[str, str], fake_glue: FakeGlue
+) -> None:
+    """It would go on making partitions of folders that it does not know."""
+    catalog.apply(glue, warehouse_settings)
+    flags = warehouse_flags | {"glue.endpoint_url": fake_glue.url, "lake.partition_by": "bucket"}
+    settings = load(environ=clean_environment(), flags=flags)
+    name = crawlers.name_of(settings, TRADES)
+    (change,) = [change for change in catalog.apply(glue, settings) if change.name == name]
+    assert (change.done, "buckets" in change.detail) == ("left alone", True)
+    (difference,) = catalog.differences(glue, settings)
+    assert (difference.name, f"delete-crawler --name {name}" in difference.remedy) == (name, True)
+    fake_glue.crawlers[name]["Description"] = "of Ann"
+    assert catalog.differences(glue, settings) == []
+
+
+def test_a_running_crawler_is_not_changed(glue: Glue, warehouse_settings: Settings, fake_glue: FakeGlue) -> None:
+    catalog.apply(glue, warehouse_settings)
+    name = crawlers.name_of(warehouse_settings, TRADES)
+    fake_glue.crawlers[name] |= {"State": "RUNNING", "SchemaChangePolicy": {}}
+    fake_glue.left[name] = 10
+    (change,) = [change for change in catalog.apply(glue, warehouse_settings) if change.name == name]
+    assert (change.done, "running" in change.detail) == ("left alone", True)
+
+
+def test_delete_takes_what_is_ours_and_leaves_the_rest(glue: Glue, warehouse_settings: Settings, fake_glue: FakeGlue) -> None:
+    catalog.apply(glue, warehouse_settings)
+    glue.create_table(foreign_table(Name="of_ann"))
+    changes = done(catalog.delete(glue, warehouse_settings))
+    assert changes[f"database {glue.database}"] == "left alone"
+    assert [table["Name"] for table in glue.tables()] == ["of_ann"]
+    assert fake_glue.crawlers == {}
+    glue.delete_table("of_ann")
+    assert done(catalog.delete(glue, warehouse_settings)) == {f"database {glue.database}": "deleted"}
+    assert catalog.delete(glue, warehouse_settings) == []
+
+
+def test_all_tables_have_a_name_of_their_own() -> None:
+    assert len({table.name for table in TABLES}) == len(TABLES)
+
+
+def test_missing_rights_are_told_with_the_way_to_the_policy(
+    glue: Glue, warehouse_settings: Settings, fake_glue: FakeGlue
+) -> None:
+    fake_glue.denied = {"CreateTable"}
+    with pytest.raises(RefusedError, match=r"cannot make the table .*trades: not authorized") as caught:
+        catalog.apply(glue, warehouse_settings)
+    assert "policy" in (caught.value.hint or "")
+
+
+def test_no_credentials_are_a_refusal(warehouse_flags: dict[str, str]) -> None:
+    flags = {name: value for name, value in warehouse_flags.items() if not name.startswith("s3.")}
+    settings = load(environ=clean_environment(), flags=flags | {"s3.profile": "nobody", "s3.region": "us-east-1"})
+    with pytest.raises(RefusedError, match="no AWS credentials"):
+        Glue(settings)
+
+
+def test_no_region_is_named(warehouse_flags: dict[str, str]) -> None:
+    flags = {name: value for name, value in warehouse_flags.items() if name != "s3.region"}
+    with pytest.raises(ConfigError, match="no region"):
+        Glue(load(environ=clean_environment(), flags=flags))
+
+
+def test_an_address_where_nothing_answers_is_unreachable(warehouse_flags: dict[str, str]) -> None:
+    dead = f"http://127.0.0.1:{free_port()}"
+    settings = load(environ=clean_environment(), flags=warehouse_flags | {"glue.endpoint_url": dead})
+    with pytest.raises(UnreachableError, match=r"cannot look at the database"):
+        Glue(settings).find_database()

@@ -1,0 +1,174 @@
+"""The tables as data: types from the records, keys from the layout, and never a name twice."""
+
+from __future__ import annotations
+
+from datetime import date
+from itertools import combinations
+
+import msgspec
+import pytest
+
+from stockctl.errors import ConfigError
+from stockctl.filings.filing import Filing, Item, lines
+from stockctl.lake.duck import COLUMNS
+from stockctl.lake.layout import Layout, parse_object
+from stockctl.records import FeedEvent, Trade, encode
+from stockctl.settings import load
+from stockctl.warehouse import tables
+from stockctl.warehouse.tables import TABLES, Column, RepeatedKeyError, Table, check, lake_url, location, table_input
+from tests.conftest import clean_environment
+from tests.lakes import trade
+
+URL = "s3://my-bucket/market"
+
+
+def kinds(table: Table) -> dict[str, str]:
+    return {column.name: column.kind for column in table.columns}
+
+
+def test_types_are_explicit_and_those_of_the_records() -> None:
+    """Times are ms in a bigint, prices doubles; nothing is left to a crawler's guess."""
+    assert [(column.name, column.glue, column.redshift) for column in tables.TRADES.columns] == [
+        ("id", "string", "varchar(65535)"),
+        ("symbol", "string", "varchar(65535)"),
+        ("price", "double", "double precision"),
+        ("volume", "double", "double precision"),
+        ("ts_event", "bigint", "bigint"),
+        ("ts_recv", "bigint", "bigint"),
+        ("conditions", "string", "varchar(65535)"),
+        ("updates", "string", "varchar(65535)"),
+        ("source", "string", "varchar(65535)"),
+    ]
+    assert tables.TRADES_PARQUET.columns == tables.TRADES.columns
+
+
+@pytest.mark.parametrize("table", [tables.TRADES, tables.FEED_EVENTS], ids=lambda table: table.name)
+def test_duckdb_reads_the_same_columns(table: Table) -> None:
+    """The lake's own reader and the warehouse agree on each column and its type."""
+    same = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE"}
+    assert {name: same[kind] for name, kind in kinds(table).items()} == COLUMNS[table.name]
+
+
+@pytest.mark.parametrize(
+    ("table", "record"),
+    [
+        (tables.TRADES, trade("AAPL", 1_795_447_800_000, 164.06)),
+        (tables.FEED_EVENTS, FeedEvent("e", "covered", 1, 2, "AAPL", "", "k3f9a2", 2, "finnhub")),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_written_line_has_these_fields(table: Table, record: Trade | FeedEvent) -> None:
+    """What lies in the lake, read back as JSON."""
+    found = msgspec.json.decode(encode(record))
+    assert list(found) == list(kinds(table))
+    same = {"text": str, "integer": int, "number": float}
+    assert {name: type(value) for name, value in found.items()} == {name: same[kind] for name, kind in kinds(table).items()}
+
+
+def test_a_filings_line_has_these_fields() -> None:
+    """The columns are those that the filings' own lines have, with their types."""
+    item = Item("us-gaap_Assets", "Assets", "Total assets", "u_usd", "usd", 364980000000.0)
+    filing = Filing(
+        "0000320193-24-000123",
+        "AAPL",
+        "320193",
+        "10-K",
+        2024,
+        0,
+        date(2023, 10, 1),
+        date(2024, 9, 28),
+        date(2024, 11, 1),
+        None,
+        (item,),
+    )
+    (found,) = lines(filing)
+    assert list(found) == [column.name for column in tables.LINES]
+    same = {"text": str, "integer": int, "number": float}
+    for name, value in found.items():
+        assert value is None or type(value) is same[kinds(tables.FILINGS)[name]]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_no_partition_key_repeats_a_field(table: Table) -> None:
+    assert check(table) is table
+
+
+def test_a_key_that_repeats_a_field_is_refused_by_name() -> None:
+    bad = tables.TRADES._replace(keys=(Column("trade_date", "date"), Column("symbol", "text")))
+    with pytest.raises(RepeatedKeyError, match="trades has symbol both"):
+        table_input(bad, URL)
+
+
+def test_the_keys_are_those_of_the_layouts_folders() -> None:
+    """In their order, as an object's key carries them."""
+    layout = Layout("trades", "America/New_York", "ticker", "gzip")
+    key = layout.object_key(layout.folder("AAPL", date(2026, 11, 23)), 1, 3, 42)
+    assert parse_object(key) is not None
+    names = [part.partition("=")[0] for part in key.split("/") if "=" in part]
+    assert names == [column.name for column in tables.TRADES.keys]
+
+
+def test_every_location_ends_in_a_slash_and_none_is_the_start_of_anothers() -> None:
+    """S3 compares prefixes: ``trades`` without its slash would hold ``trades_parquet`` too."""
+    places = [table_input(table, URL)["StorageDescriptor"]["Location"] for table in TABLES]
+    assert all(place.startswith(f"{URL}/") and place.endswith("/") for place in places)
+    assert not any(one.startswith(other) or other.startswith(one) for one, other in combinations(places, 2))
+    assert not any(place.startswith(location(URL, "_log")) or place.startswith(location(URL, "raw")) for place in places)
+
+
+def test_glues_table_is_known_in_full() -> None:
+    """Golden: what ``glue apply`` sends for trades."""
+    assert table_input(tables.TRADES, URL) == {
+        "Name": "trades",
+        "Description": "Trades as they were received, a JSON object a line",
+        "TableType": "EXTERNAL_TABLE",
+        "Parameters": {
+            "made_by": "stockctl",
+            "EXTERNAL": "TRUE",
+            "classification": "json",
+            "compressionType": "gzip",
+            "typeOfData": "file",
+        },
+        "PartitionKeys": [{"Name": "trade_date", "Type": "date"}, {"Name": "ticker", "Type": "string"}],
+        "StorageDescriptor": {
+            "Columns": [
+                {"Name": "id", "Type": "string"},
+                {"Name": "symbol", "Type": "string"},
+                {"Name": "price", "Type": "double"},
+                {"Name": "volume", "Type": "double"},
+                {"Name": "ts_event", "Type": "bigint"},
+                {"Name": "ts_recv", "Type": "bigint"},
+                {"Name": "conditions", "Type": "string"},
+                {"Name": "updates", "Type": "string"},
+                {"Name": "source", "Type": "string"},
+            ],
+            "Location": "s3://my-bucket/market/trades/",
+            "InputFormat": "org.apache.hadoop.mapred.TextInputFormat",
+            "OutputFormat": "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+            "Compressed": True,
+            "SerdeInfo": {
+                "SerializationLibrary": "org.openx.data.jsonserde.JsonSerDe",
+                "Parameters": {
+                    "ignore.malformed.json": "true",
+                    "paths": "conditions,id,price,source,symbol,ts_event,ts_recv,updates,volume",
+                },
+            },
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"lake.url": "file:///lake"}, "read S3 alone"),
+        ({"lake.url": URL, "lake.compression": "zstd"}, "zstd, which Redshift Spectrum does not read"),
+    ],
+)
+def test_a_lake_that_cannot_be_read_there_is_refused_with_the_reason(flags: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        lake_url(load(environ=clean_environment(), flags=flags))
+    assert caught.value.hint
+
+
+def test_the_lakes_address_has_no_slash_at_its_end() -> None:
+    assert lake_url(load(environ=clean_environment(), flags={"lake.url": f"{URL}/"})) == URL

@@ -1,0 +1,62 @@
+"""Every metric of the roles, asked of the code that exposes it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric
+
+import stockctl
+from stockctl.feed.normalise import Frame, Normaliser
+from stockctl.feed.publisher import Publisher
+from stockctl.feed.report import Report
+from stockctl.feed.session import FeedSession, Received
+from stockctl.feed.spool import EventSpool
+from stockctl.records import Trade
+from stockctl.settings import load
+from tests.conftest import clean_environment
+
+
+class Exposed(NamedTuple):
+    """A metric as Prometheus reads it."""
+
+    kind: str
+    labels: frozenset[str]
+    words: str
+
+
+def exposed(folder: Path) -> dict[str, Exposed]:
+    """The metrics of every module of the package, and of the producer's report, by their names; ``folder`` is for its state."""
+    found: dict[str, Exposed] = {}
+    for family, labels in [*_of_modules(), *_of_producer(folder)]:
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        found[name] = Exposed(family.type, labels, family.documentation)
+    return found
+
+
+def _of_modules() -> Iterator[tuple[Metric, frozenset[str]]]:
+    for module in pkgutil.walk_packages(stockctl.__path__, "stockctl."):
+        for value in vars(importlib.import_module(module.name)).values():
+            if isinstance(value, MetricWrapperBase):
+                for family in value.collect():
+                    yield family, frozenset(value._labelnames)
+
+
+def _of_producer(folder: Path) -> Iterator[tuple[Metric, frozenset[str]]]:
+    settings = load(environ=clean_environment(), flags={"symbols": "AAPL", "state_dir": str(folder)}, stack=False)
+    normaliser, publisher = Normaliser("sim"), Publisher(settings)
+    session, spool = FeedSession(settings, ["AAPL"], normaliser, threading.Event()), EventSpool(settings, publisher)
+    try:
+        report = Report(settings, normaliser, publisher, session, spool)
+        trade = Trade("AAPL-1-k3f9a2-00000001", "AAPL", 1.0, 1.0, 1, 1, "", "vhl", "sim")
+        report.received(Received(Frame("trade", [trade], []), 2))
+        for family in report.collect():
+            yield family, frozenset(label for sample in family.samples for label in sample.labels)
+    finally:
+        spool.close()

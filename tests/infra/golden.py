@@ -1,0 +1,32 @@
+"""The golden list of workloads: ``python -m tests.infra.golden`` writes it anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from stockctl.infra.kustomize import Manifest, build, containers, label_of
+
+FILE = Path(__file__).with_name("golden.txt")
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+
+
+def listing() -> str:
+    """Every object of each overlay a line, with its replicas, and each container of it with image, limits and command."""
+    lines: list[str] = []
+    for overlay in ("single-node", "ha"):
+        lines += [f"== {overlay}", *(line for manifest in build(MANIFESTS / "overlays" / overlay) for line in _lines(manifest))]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(manifest: Manifest) -> Iterator[str]:
+    replicas = manifest.get("spec", {}).get("replicas")
+    yield label_of(manifest) + (f" × {replicas}" if replicas else "")
+    for container in containers(manifest):
+        limits = container["resources"]["limits"]
+        words = [*container.get("command", ()), *container.get("args", ())]
+        yield f"    {container['name']}: {container['image']} {limits['cpu']} {limits['memory']}: {' '.join(words)}"
+
+
+if __name__ == "__main__":
+    FILE.write_text(listing())

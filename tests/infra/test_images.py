@@ -1,0 +1,62 @@
+"""The Dockerfiles: linted, and held to what the tree, the manifests and the tests of Kafka Connect say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stockctl import __version__
+from stockctl.infra.kustomize import build, containers, pod_template
+from tests.conftest import BIN
+from tests.servers import KAFKA_VERSION, MONGO_PLUGIN
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "images").glob("*.Dockerfile"))
+
+
+def told(file: str, word: str) -> list[str]:
+    """What every instruction ``word`` of ``file`` says."""
+    text = (ROOT / "images" / file).read_text().replace("\\\n", " ")
+    return re.findall(rf"^{word} +(.+)$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda path: path.name)
+def test_hadolint_finds_nothing(file: Path) -> None:
+    done = subprocess.run([BIN / "hadolint", file], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_what_is_copied_is_there_and_not_ignored() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = [word for line in told("stockctl.Dockerfile", "COPY") if "--from" not in line for word in line.split()[:-1]]
+    assert {"pyproject.toml", "stockctl", "manifests", "sql"} <= set(copied)
+    for name in copied:
+        assert (ROOT / name).exists(), name
+        assert f"!{name}" in ignored, name
+
+
+def test_the_manifests_run_the_images_as_their_users() -> None:
+    """The worker's pod as the image's own user, since that owns Kafka's files; the others as the user of our image."""
+    users = {"stockctl": told("stockctl.Dockerfile", "USER")[-1], "stockctl-connect": told("connect.Dockerfile", "USER")[-1]}
+    for manifest in build(ROOT / "manifests" / "overlays" / "ha"):
+        images = {container["image"].partition(":")[0] for container in containers(manifest)}
+        for image in ("stockctl-connect", "stockctl"):
+            if image in images and "mongo" not in images:
+                security = (pod_template(manifest) or {})["spec"]["securityContext"]
+                assert f"{security['runAsUser']}:{security['runAsGroup']}" == users[image], manifest["metadata"]["name"]
+                break
+
+
+def test_kafka_and_the_plugin_are_those_that_are_tested() -> None:
+    assert told("connect.Dockerfile", "FROM")[-1] == f"apache/kafka:{KAFKA_VERSION}"
+    assert f"-Dartifact={MONGO_PLUGIN} " in told("connect.Dockerfile", "RUN")[0]
+    images = {container["image"] for each in build(ROOT / "manifests" / "overlays" / "ha") for container in containers(each)}
+    assert f"apache/kafka:{KAFKA_VERSION}" in images
+
+
+def test_the_commands_in_the_files_name_the_version() -> None:
+    for file in FILES:
+        assert f":{__version__} " in file.read_text().splitlines()[0] + " ", file.name

@@ -1,0 +1,335 @@
+"""What every overlay of the package keeps to, and that its commands and settings are real."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import kubernetes_validate
+import pytest
+from typer.testing import CliRunner
+
+from stockctl import __version__
+from stockctl.cli.main import app
+from stockctl.infra.kustomize import Manifest, at, build, containers, pod_template
+from stockctl.infra.render import Rendered, overlays
+from stockctl.infra.values import TAKES, taken_names
+from stockctl.settings import Settings, env_name, is_secret, setting_names
+from stockctl.settings.layers import CONTROL_NAMES
+from tests.infra.conftest import OVERLAYS, SettingsOf
+
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+VARIABLES = {env_name(name): name for name in setting_names()}
+UNITS = {"Mi": 2**20, "Gi": 2**30}
+
+
+@pytest.fixture(params=OVERLAYS)
+def plain(request: pytest.FixtureRequest) -> list[Manifest]:
+    """Each overlay as kustomize builds it, without any setting."""
+    return build(MANIFESTS / "overlays" / request.param)
+
+
+def pods(manifests: list[Manifest]) -> dict[str, dict[str, Any]]:
+    """The pods' specs of every workload, by its name label."""
+    found = {}
+    for manifest in manifests:
+        if (template := pod_template(manifest)) is not None:
+            found[template["metadata"]["labels"]["app.kubernetes.io/name"]] = template["spec"]
+    return found
+
+
+def of(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:
+    """The objects of ``kind``, by name."""
+    return {manifest["metadata"]["name"]: manifest for manifest in manifests if manifest["kind"] == kind}
+
+
+def size(text: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)(\w+)", text).groups()  # type: ignore[union-attr]
+    return int(number) * UNITS[unit]
+
+
+def variables(manifests: list[Manifest]) -> dict[str, str]:
+    """Every STOCKCTL_… of ConfigMaps and containers, with its value where it has one."""
+    found: dict[str, str] = {}
+    for manifest in manifests:
+        if manifest["kind"] == "ConfigMap":
+            found |= {name: value for name, value in manifest.get("data", {}).items() if name.startswith("STOCKCTL_")}
+        for container in containers(manifest):
+            found |= {
+                each["name"]: each.get("value", "") for each in container.get("env", ()) if each["name"].startswith("STOCKCTL_")
+            }
+    return found
+
+
+def test_every_object_is_valid_for_kubernetes(rendered: Rendered) -> None:
+    assert len(rendered.all) > 35
+    for manifest in rendered.all:
+        kubernetes_validate.validate(manifest, "1.37", strict=True)
+
+
+def test_every_variable_is_a_setting(plain: list[Manifest]) -> None:
+    found = variables(plain)
+    assert len(found) > 12
+    for name in found:
+        setting = VARIABLES.get(name.removesuffix("_FILE"))
+        assert name in CONTROL_NAMES or name in VARIABLES or (setting and is_secret(setting)), name
+
+
+def test_the_settings_of_each_container_load(rendered: Rendered, tmp_path: Path) -> None:
+    """As its process will see them: variables of its maps and its own, and the files that they name, mounted."""
+    from stockctl.settings import load
+
+    maps = of(rendered.all, "ConfigMap")
+    held = {secret["metadata"]["name"]: secret["data"] for secret in rendered.secrets}
+    (config := tmp_path / "config.toml").write_text(maps["stockctl-config"]["data"]["stockctl.toml"])
+    (a_secret := tmp_path / "secret").write_text("a secret")
+    seen: list[Settings] = []
+    for name, pod in pods(rendered.all).items():
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        for container in [*pod.get("initContainers", []), *pod["containers"]]:
+            if not container["image"].startswith("stockctl:"):
+                continue
+            environment: dict[str, str] = {}
+            for source in container["envFrom"]:
+                environment |= maps[source["configMapRef"]["name"]].get("data", {})
+            environment |= {each["name"]: each["value"] for each in container.get("env", ()) if "value" in each}
+            mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in container["volumeMounts"]}
+            for variable, path in list(environment.items()):
+                if variable.endswith("_FILE"):
+                    folder, _, key = path.rpartition("/")
+                    secret = mounts[folder]["secret"]
+                    items = {item["path"]: item["key"] for item in secret["items"]}
+                    assert items[key] in held[secret["secretName"]], f"{name}: {path}"
+                    environment[variable] = str(a_secret)
+            assert "config" in {volume["name"] for volume in mounts.values()}, name
+            assert environment["STOCKCTL_CONFIG"] == "/etc/stockctl/stockctl.toml"
+            seen.append(load(environ=environment | {"STOCKCTL_CONFIG": str(config)}))
+    assert len(seen) >= 6
+    assert {settings.profile for settings in seen} == {"cluster"}
+
+
+def test_every_command_is_one_of_stockctl() -> None:
+    commands = {
+        tuple(container["args"])
+        for overlay in OVERLAYS
+        for manifest in build(MANIFESTS / "overlays" / overlay)
+        for container in containers(manifest)
+        if container["image"].startswith("stockctl:")
+    }
+    assert ("produce", "--health-port", "8080") in commands
+    for arguments in commands:
+        # --help answers only when all that stands before it is known.
+        assert CliRunner().invoke(app, [*arguments, "--help"]).exit_code == 0, arguments
+
+
+@pytest.mark.parametrize("arguments", [["produse"], ["produce", "--healthport", "8080"]])
+def test_a_wrong_command_would_be_noticed(arguments: list[str]) -> None:
+    assert CliRunner().invoke(app, [*arguments, "--help"]).exit_code == 2
+
+
+def test_what_a_map_takes_is_a_setting_and_belongs_in_a_cluster(plain: list[Manifest]) -> None:
+    taking = {
+        name: map_["metadata"]["annotations"][TAKES]
+        for name, map_ in of(plain, "ConfigMap").items()
+        if "annotations" in map_["metadata"]
+    }
+    assert len(taking) >= 6
+    for name, taken in taking.items():
+        names = list(taken_names(taken, name))
+        assert names
+        # What holds for the machine of whoever runs `infra`, and what is secret, stays there.
+        assert not [
+            each for each in names if each.endswith(("_location", ".profile", "bootstrap_servers")) or is_secret(each)
+        ], name
+
+
+def test_every_map_and_secret_that_a_pod_reads_is_there(rendered: Rendered) -> None:
+    there = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in rendered.all}
+    for name, pod in pods(rendered.all).items():
+        for volume in pod["volumes"]:
+            if "configMap" in volume:
+                assert ("ConfigMap", volume["configMap"]["name"]) in there, name
+            if "secret" in volume:
+                assert ("Secret", volume["secret"]["secretName"]) in there, name
+            if "persistentVolumeClaim" in volume:
+                assert ("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]) in there, name
+
+
+def test_pods_have_no_rights_that_they_don_t_need(plain: list[Manifest]) -> None:
+    assert len(pods(plain)) >= 8
+    for name, pod in pods(plain).items():
+        assert pod["automountServiceAccountToken"] is False, name
+        assert pod["enableServiceLinks"] is False, name
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["runAsUser"] > 0, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for container in [*pod.get("initContainers", []), *pod["containers"]]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+            assert "tmp" in [mount["name"] for mount in container["volumeMounts"]] or container["name"] == "keyfile", name
+            assert set(container["resources"]) == {"requests", "limits"}, name
+            assert all(set(kind) == {"cpu", "memory"} for kind in container["resources"].values()), name
+            assert size(container["resources"]["requests"]["memory"]) <= size(container["resources"]["limits"]["memory"]), name
+
+
+def test_whatever_stays_is_probed(plain: list[Manifest]) -> None:
+    staying = [manifest for manifest in plain if manifest["kind"] in ("Deployment", "StatefulSet")]
+    assert len(staying) >= 6
+    for manifest in staying:
+        for container in manifest["spec"]["template"]["spec"]["containers"]:
+            assert {"readinessProbe", "livenessProbe"} <= set(container), container["name"]
+            if container["image"].startswith("stockctl:"):
+                assert container["readinessProbe"]["httpGet"] == {"path": "/healthz", "port": "health"}
+                # Whoever waits for others is not killed for it: the producer holds rows that nobody else has.
+                assert container["livenessProbe"]["httpGet"] == {"path": "/metrics", "port": "health"}
+                port = container["args"][container["args"].index("--health-port") + 1]
+                assert container["ports"] == [{"name": "health", "containerPort": int(port)}]
+                assert manifest["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"] == port
+
+
+def test_mongodbs_key_file_is_made_anew_where_one_is() -> None:
+    """A pod's sandbox may be made again, and its volume in memory stays. Not as root, whom no mode of a file hinders."""
+    script = of(build(MANIFESTS / "overlays" / "single-node"), "ConfigMap")["mongo-config"]["data"]["keyfile.sh"]
+    user = 65534 if os.geteuid() == 0 else None
+    with TemporaryDirectory() as folder:
+        if user is not None:
+            os.chown(folder, user, user)
+        keys = []
+        for _ in ("a fresh volume", "one with a key file"):
+            done = subprocess.run(
+                ["bash", "-c", script.replace("/run/mongo", folder)], user=user, capture_output=True, text=True, cwd="/"
+            )
+            assert done.returncode == 0, done.stderr
+            keys.append(Path(folder, "keyfile").read_text())
+        assert Path(folder, "keyfile").stat().st_mode & 0o777 == 0o400
+    assert len(set(keys)) == 2
+    assert all(len(key) == 128 for key in keys)
+
+
+def test_the_limits_of_a_single_node_fit_a_machine_of_4_gib() -> None:
+    """All at once: what stays, the Jobs, and filings. What a pod runs first counts where it takes more than what follows."""
+    manifests = build(MANIFESTS / "overlays" / "single-node")
+    total = 0
+    for pod in pods(manifests).values():
+        first = [size(container["resources"]["limits"]["memory"]) for container in pod.get("initContainers", [])]
+        total += max(*first, 0, sum(size(container["resources"]["limits"]["memory"]) for container in pod["containers"]), 0)
+    assert 2 * 2**30 < total <= 2.9 * 2**30, f"{total / 2**30:.2f} GiB"
+
+
+def test_there_is_one_producer_and_the_old_one_ends_first(plain: list[Manifest]) -> None:
+    spec = of(plain, "Deployment")["producer"]["spec"]
+    assert spec["replicas"] == 1
+    assert spec["strategy"] == {"type": "Recreate"}
+
+
+def test_one_way_into_mongodb_is_deployed() -> None:
+    ways = {"mongo-writer", "connect"}
+    assert ways & set(of(build(MANIFESTS / "overlays" / "single-node"), "Deployment")) == {"mongo-writer"}
+    assert ways & set(of(build(MANIFESTS / "overlays" / "ha"), "Deployment")) == {"connect"}
+
+
+def test_the_quorum_names_every_controller(plain: list[Manifest]) -> None:
+    voters = of(plain, "ConfigMap")["kafka-config"]["data"]["quorum.properties"].splitlines()[0]
+    replicas = of(plain, "StatefulSet")["kafka-controller"]["spec"]["replicas"]
+    expected = ",".join(f"{3000 + number}@kafka-controller-{number}.kafka-controllers:9093" for number in range(replicas))
+    assert voters == f"controller.quorum.voters={expected}"
+
+
+def test_more_than_one_replica_means_a_disruption_budget(plain: list[Manifest]) -> None:
+    several = {
+        manifest["metadata"]["name"]
+        for manifest in plain
+        if manifest["kind"] in ("Deployment", "StatefulSet") and manifest["spec"]["replicas"] > 1
+    }
+    budgets = of(plain, "PodDisruptionBudget")
+    assert set(budgets) == several
+    for name, budget in budgets.items():
+        assert budget["spec"]["selector"]["matchLabels"] == {"app.kubernetes.io/name": name}
+
+
+def test_nobody_talks_to_anybody_unless_both_policies_name_them(plain: list[Manifest]) -> None:
+    """Whoever may send to a server's port is let in there, and nobody else; every name is a workload's."""
+    policies = of(plain, "NetworkPolicy")
+    assert policies["nobody"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    for server, senders in (("kafka", "to-kafka"), ("mongo", "to-mongo")):
+        (let_in,) = policies[server]["spec"]["ingress"]
+        (names,) = let_in["from"][0]["podSelector"]["matchExpressions"]
+        (sending,) = policies[senders]["spec"]["podSelector"]["matchExpressions"]
+        assert set(names["values"]) == {*sending["values"], server}
+    known = {*pods(build(MANIFESTS / "overlays" / "single-node")), *pods(build(MANIFESTS / "overlays" / "ha")), "prometheus"}
+    named = set(
+        re.findall(r"'app.kubernetes.io/name': '([\w-]+)'|'values': \[([^\]]+)\]", str([p["spec"] for p in policies.values()]))
+    )
+    flat = {name.strip(" '") for pair in named for text in pair if text for name in text.split(",")}
+    assert flat <= known
+
+
+def test_pods_reach_what_their_settings_name(plain: list[Manifest]) -> None:
+    """A pod that reads kafka-settings or mongo-settings may send to Kafka or MongoDB."""
+    policies = of(plain, "NetworkPolicy")
+    for name, pod in pods(plain).items():
+        for container in [*pod.get("initContainers", []), *pod["containers"]]:
+            read = {source["configMapRef"]["name"] for source in container.get("envFrom", ())}
+            # Kafka Connect writes into MongoDB for these two.
+            for system in ("kafka", *(() if name in ("connector", "connect-watch") else ("mongo",))):
+                (may,) = policies[f"to-{system}"]["spec"]["podSelector"]["matchExpressions"]
+                assert f"{system}-settings" not in read or name in may["values"], f"{name} to {system}"
+
+
+def test_ports_of_services_are_those_of_their_pods(plain: list[Manifest]) -> None:
+    for name, service in of(plain, "Service").items():
+        pod = pods(plain)[service["spec"]["selector"]["app.kubernetes.io/name"]]
+        there = {port["name"]: port["containerPort"] for container in pod["containers"] for port in container.get("ports", ())}
+        for port in service["spec"]["ports"]:
+            assert there[port["targetPort"]] == port["port"], name
+
+
+def test_mongodb_from_outside_stands_behind_an_ip_block(plain: list[Manifest]) -> None:
+    service = of(plain, "Service")["mongo-outside"]["spec"]
+    assert (service["type"], service["externalTrafficPolicy"], service["ports"][0]["nodePort"]) == ("NodePort", "Local", 31234)
+    (rule,) = of(plain, "NetworkPolicy")["mongo-outside"]["spec"]["ingress"]
+    assert rule["from"] == [{"ipBlock": {"cidr": "127.0.0.1/32"}}]
+
+
+def test_no_file_holds_a_secret(plain: list[Manifest]) -> None:
+    assert not of(plain, "Secret")
+    assert not [
+        name
+        for name in variables(plain)
+        if name in VARIABLES and is_secret(VARIABLES[name]) and variables(plain)[name][:2] not in ("", "${")
+    ]
+
+
+def test_images_carry_the_version(plain: list[Manifest]) -> None:
+    tags = {
+        container["image"]
+        for manifest in plain
+        for container in containers(manifest)
+        if container["image"].startswith("stockctl")
+    }
+    assert tags <= {f"stockctl:{__version__}", f"stockctl-connect:{__version__}"}
+    assert f"stockctl:{__version__}" in tags
+
+
+def test_the_overlays_are_what_they_were(settings_of: SettingsOf) -> None:
+    """Against the golden list: a workload a line. Change both on purpose: `python -m tests.infra.golden`."""
+    from tests.infra.golden import FILE, listing
+
+    assert set(overlays(settings_of())) == set(OVERLAYS)
+    assert FILE.read_text() == listing()
+
+
+def test_schedules_and_storage(plain: list[Manifest]) -> None:
+    filings = of(plain, "CronJob")["filings"]["spec"]
+    assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", filings["schedule"]), "once a week"
+    assert (filings["timeZone"], filings["concurrencyPolicy"]) == ("America/New_York", "Forbid")
+    for name in ("kafka", "kafka-controller"):
+        (claim,) = at(of(plain, "StatefulSet")[name], "spec.volumeClaimTemplates")
+        assert claim["spec"]["resources"] == {"requests": {"storage": "2Gi"}}

@@ -1,0 +1,32 @@
+"""The rights of an operator: the manifest gives what docs/deploy.md lists, and no more."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_manifest_gives_the_rights_that_the_docs_list() -> None:
+    """Each row of the page's table: where, verbs, resources. ``namespaces`` is the one namespace alone."""
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    rows = re.findall(r"^\| (cluster|namespace) \| ([^|]+) \| ([^|]+) \|", page, re.MULTILINE)
+    assert len(rows) == 5
+    told = {
+        (where, verb, resource)
+        for where, verbs, resources in rows
+        for verb in re.findall(r"`(\w+)`", verbs)
+        for resource in re.findall(r"[a-z]+(?:/[a-z]+)?", resources)
+    }
+    places = {"ClusterRole": "cluster", "Role": "namespace"}
+    given = {
+        (places[role["kind"]], verb, resource)
+        for role in yaml.safe_load_all((ROOT / "manifests" / "rbac" / "operator.yaml").read_text())
+        for rule in role["rules"]
+        for verb in rule["verbs"]
+        for resource in rule["resources"]
+    }
+    assert given == told

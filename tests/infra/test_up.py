@@ -1,0 +1,101 @@
+"""Bringing up what has no pods, on a cluster that does as the test wants; the rest runs on the real API server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from stockctl.clients.kubernetes import Kubernetes, Manifest
+from stockctl.errors import StockctlError, UnreachableError
+from stockctl.infra.changes import Change
+from stockctl.infra.differ import differences
+from stockctl.infra.kustomize import label_of
+from stockctl.infra.render import Rendered, render
+from stockctl.infra.up import Watch, up
+from tests.infra.conftest import SettingsOf
+
+MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one", "namespace": "stockctl"}}
+
+
+class Cluster(Kubernetes):
+    """A cluster that holds ``objects``, whose server is away for the first ``away`` changes."""
+
+    def __init__(self, away: int = 0, objects: Sequence[Manifest] = ()) -> None:
+        self.away = away
+        self.objects = {label_of(each): each for each in objects}
+        self.changed: list[str] = []
+
+    def get(self, manifest: Manifest) -> Manifest | None:
+        return self.objects.get(label_of(manifest))
+
+    def find(
+        self, api_version: str, kind: str, namespace: str | None = None, *, labels: str | None = None, fields: str | None = None
+    ) -> list[Manifest]:
+        return [each for each in self.objects.values() if each["kind"] == kind]
+
+    def apply(self, manifest: Manifest, *, dry_run: bool = False, force: bool = False) -> Manifest:
+        if not dry_run and self.away:
+            self.away -= 1
+            raise UnreachableError("Kubernetes cannot now")
+        if not dry_run:
+            self.changed.append(label_of(manifest))
+        return manifest
+
+
+def test_a_server_that_is_away_meanwhile_is_waited_for(settings_of: SettingsOf) -> None:
+    changed: list[Change] = []
+    said: list[str] = []
+    up(Cluster(2), settings_of(), Rendered([MAP], []), Watch(changed.append, lambda _: None, said.append), timeout=60)
+    assert changed == [Change("made", "ConfigMap one")]
+    assert said == ["waiting: Kubernetes cannot now"]
+
+
+def test_a_change_whose_answer_was_lost_is_told(settings_of: SettingsOf) -> None:
+    class Forgetful(Cluster):
+        def apply(self, manifest: Manifest, *, dry_run: bool = False, force: bool = False) -> Manifest:
+            if not dry_run:
+                self.objects[label_of(manifest)] = manifest
+            return super().apply(manifest, dry_run=dry_run, force=force)
+
+    changed: list[Change] = []
+    watch = Watch(changed.append, lambda _: None, lambda _: None)
+    up(Forgetful(1, [MAP]), settings_of(), Rendered([MAP | {"data": {"a": "b"}}], []), watch, timeout=60)
+    assert changed == [Change("changed", "ConfigMap one")]
+
+
+def test_a_server_that_stays_away_is_not_waited_for_longer_than_that(settings_of: SettingsOf) -> None:
+    watch = Watch(lambda _: None, lambda _: None, lambda _: None)
+    with pytest.raises(UnreachableError, match="cannot now"):
+        up(Cluster(1000), settings_of(), Rendered([MAP], []), watch, timeout=0.1)
+
+
+@pytest.mark.parametrize("only", [None, "kafka-controller", "kafka"])
+def test_a_quorum_of_other_controllers_is_refused(settings_of: SettingsOf, only: str | None) -> None:
+    """Its storage knows one voter: three would begin without what that one holds, or not at all."""
+    cluster = Cluster(objects=render(settings_of()).all)
+    watch = Watch(lambda _: None, lambda _: None, lambda _: None)
+    settings = settings_of(**{"infra.overlay": "ha"})
+    words = "Kafka's controllers were made as a quorum of 3000, and would be one of 3000, 3001, 3002"
+    with pytest.raises(StockctlError, match=f"nothing is changed: {words}"):
+        up(cluster, settings, render(settings), watch, only=only, timeout=0)
+    assert cluster.changed == []
+    first = next(differences(cluster, settings, render(settings)))
+    assert first == ("StatefulSet kafka-controller", "refused", [words])
+
+
+def test_a_quorum_whose_storage_is_gone_may_be_another(settings_of: SettingsOf) -> None:
+    cluster = Cluster(objects=[each for each in render(settings_of()).all if each["kind"] != "StatefulSet"])
+    settings = settings_of(**{"infra.overlay": "ha"})
+    assert next(differences(cluster, settings, render(settings))).state != "refused"
+
+
+@pytest.mark.parametrize(("overlay", "refused"), [("ha", True), ("single-node", False)])
+def test_volumes_of_another_quorum_are_told_where_its_controllers_are_gone(
+    settings_of: SettingsOf, overlay: str, refused: bool
+) -> None:
+    """As after ``down``, which keeps them."""
+    names = ("data-kafka-0", "data-kafka-controller-0", "data-mongo-0")
+    claims = [{"kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": "stockctl"}} for name in names]
+    settings = settings_of(**{"infra.overlay": overlay})
+    assert (next(differences(Cluster(objects=claims), settings, render(settings))).state == "refused") == refused

@@ -1,0 +1,84 @@
+"""How far a workload is, judged from what the API server tells of it and its pods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stockctl.clients.kubernetes import Kubernetes, Manifest
+from stockctl.infra.workloads import Look, Progress
+
+REVISION = "deployment.kubernetes.io/revision"
+
+
+class Cluster(Kubernetes):
+    """A cluster that holds ``objects``."""
+
+    def __init__(self, *objects: Manifest) -> None:
+        self.objects = objects
+
+    def find(
+        self, api_version: str, kind: str, namespace: str | None = None, *, labels: str | None = None, fields: str | None = None
+    ) -> list[Manifest]:
+        return [each for each in self.objects if each["kind"] == kind]
+
+
+def made(kind: str, name: str, owner: str | None = None, **metadata: Any) -> dict[str, Any]:
+    """The kind and the metadata of an object, which ``owner`` made."""
+    noted = {"name": name, "namespace": "stockctl", "uid": f"uid of {name}", "generation": 1, "creationTimestamp": "2026-11-23"}
+    owners = [{"uid": f"uid of {owner}"}] if owner else []
+    return {"kind": kind, "metadata": noted | {"ownerReferences": owners} | metadata}
+
+
+def deployment(**status: Any) -> Manifest:
+    """The Deployment lake after its second change."""
+    return made("Deployment", "lake", generation=2, annotations={REVISION: "1"}) | {"spec": {"replicas": 1}, "status": status}
+
+
+def replica_set(replicas: int) -> Manifest:
+    return made("ReplicaSet", "lake-1", "lake", annotations={REVISION: "1"}) | {"spec": {"replicas": replicas}}
+
+
+def pod(**metadata: Any) -> Manifest:
+    """A pod of the revision before the change, whose image is away."""
+    state = {"waiting": {"reason": "ErrImageNeverPull"}}
+    status = {"containerStatuses": [{"name": "lake", "state": state, "restartCount": 0}]}
+    return made("Pod", "lake-1-1", "lake-1", labels={}, **metadata) | {"status": status}
+
+
+def progress(*objects: Manifest, spared: bool = False) -> Progress:
+    """How far the Deployment among ``objects`` is; ``spared`` is what was there before."""
+    look = Look(Cluster(*objects), "stockctl")
+    return look.progress(look.workloads["Deployment", "lake"], look.marks if spared else ())
+
+
+@pytest.mark.parametrize(
+    ("seen", "replicas", "of_pod", "state"),
+    [
+        (1, 1, {}, "waiting"),
+        (2, 0, {}, "waiting"),
+        (2, 1, {"deletionTimestamp": "2026-11-24"}, "waiting"),
+        (2, 1, {}, "failed"),
+    ],
+    ids=["the change is not seen yet", "the old set ends", "the old pod ends", "the pod is the one that is wanted"],
+)
+def test_pods_from_before_a_change_fail_nothing(seen: int, replicas: int, of_pod: dict[str, Any], state: str) -> None:
+    told = progress(deployment(observedGeneration=seen), replica_set(replicas), pod(**of_pod))
+    assert told.state == state
+
+
+def test_what_was_there_before_is_given_time() -> None:
+    condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "timed out"}
+    there = deployment(observedGeneration=2, conditions=[condition])
+    assert progress(there, replica_set(1), pod()).state == "failed"
+    told = progress(there, replica_set(1), pod(), spared=True)
+    assert (told.state, told.why) == ("waiting", "lake: ErrImageNeverPull")
+    told = progress(there, spared=True)
+    assert (told.state, told.why) == ("waiting", "ProgressDeadlineExceeded: timed out")
+
+
+def test_a_job_that_gave_up_is_given_no_time() -> None:
+    condition = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too often"}
+    look = Look(Cluster(made("Job", "topics") | {"spec": {}, "status": {"conditions": [condition]}}), "stockctl")
+    assert look.progress(look.workloads["Job", "topics"], look.marks).state == "failed"

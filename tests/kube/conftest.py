@@ -1,0 +1,49 @@
+"""One API server for the whole suite; each test keeps to a namespace of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command, mark_below
+from tests.infra.conftest import PROFILE, SECRETS, settings_of
+from tests.kube.kubelet import Kubelet
+from tests.kube.server import Kube
+
+__all__ = ["settings_of"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder needs the API server."""
+    mark_below(Path(__file__).parent, items, "kube")
+
+
+@pytest.fixture(scope="session")
+def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
+    """A running API server, with its controllers."""
+    server = Kube(tmp_path_factory.mktemp("kube"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def command(kube: Kube, tmp_path: Path) -> Command:
+    """The command with the profile of a cluster, and this one's kubeconfig."""
+    (tmp_path / "stockctl.toml").write_text(PROFILE)
+    namespace = tmp_path.name.replace("_", "-")
+    return Command(
+        tmp_path, STOCKCTL_PROFILE="prod", KUBECONFIG=str(kube.kubeconfig), STOCKCTL_INFRA__NAMESPACE=namespace, **SECRETS
+    )
+
+
+@pytest.fixture
+def kubelet(kube: Kube, command: Command) -> Iterator[Kubelet]:
+    """What plays kubelet in the namespace of the command."""
+    playing = Kubelet(kube, command.environment["STOCKCTL_INFRA__NAMESPACE"])
+    with playing.running():
+        yield playing

@@ -1,0 +1,148 @@
+"""``stockctl infra diff`` against a real API server."""
+
+from __future__ import annotations
+
+import pytest
+from kubernetes.config import new_client_from_config
+from kubernetes.dynamic import DynamicClient
+
+from stockctl.clients.kubernetes import Kubernetes
+from stockctl.infra.render import render
+from tests.conftest import Command, free_port
+from tests.infra.conftest import SECRETS, SettingsOf
+from tests.kube.manifests import own_manifests, replace
+from tests.kube.server import TOKEN, Kube
+
+
+@pytest.fixture
+def applied(command: Command, settings_of: SettingsOf) -> Command:
+    """The command, once all is on the cluster."""
+    settings = settings_of(
+        **{
+            "infra.namespace": command.environment["STOCKCTL_INFRA__NAMESPACE"],
+            "infra.kubeconfig": command.environment["KUBECONFIG"],
+        }
+    )
+    with Kubernetes(settings) as kubernetes:
+        for manifest in render(settings).all:
+            kubernetes.apply(manifest)
+    return command
+
+
+def test_on_an_empty_cluster_all_is_new(command: Command) -> None:
+    done = command.run("infra", "diff", check=10)
+    lines = done.stdout.splitlines()
+    assert len(lines) > 35
+    assert all(line.startswith("new ") for line in lines)
+    assert f"error: {len(lines)} objects differ in " in done.stderr
+
+
+def test_what_is_applied_does_not_differ(applied: Command) -> None:
+    done = applied.run("infra", "diff")
+    assert done.stdout == ""
+    assert "objects are as the settings want them" in done.stderr
+
+
+def test_a_changed_setting_shows_where_it_goes(applied: Command) -> None:
+    applied.environment["STOCKCTL_LAKE__MAX_AGE"] = "1m"
+    lines = applied.run("infra", "diff", check=10).stdout.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [
+        "changed ConfigMap lake-settings",
+        "changed Deployment lake",
+    ]
+    assert "  +  STOCKCTL_LAKE__MAX_AGE: '60.0'" in lines
+
+
+def test_a_secret_that_differs_is_named_and_not_shown(applied: Command) -> None:
+    applied.environment["STOCKCTL_FINNHUB__TOKEN"] = "another-token-of-a-test"
+    done = applied.run("infra", "diff", check=10)
+    assert "changed Secret stockctl-finnhub" in done.stdout.splitlines()
+    for text in ("another-token", "YW5vdGhlci10b2tlbi", SECRETS["STOCKCTL_FINNHUB__TOKEN"]):
+        assert text not in done.stdout + done.stderr
+
+
+def test_what_is_no_longer_wanted_is_told(applied: Command) -> None:
+    folder = own_manifests(applied)
+    (folder / "overlays" / "single-node" / "mongo-writer.yaml").write_text("")
+    replace(folder / "base" / "producer.yaml", "name: producer-state", "name: another")
+    replace(folder / "base" / "producer.yaml", "claimName: producer-state", "claimName: another")
+    lines = [line for line in applied.run("infra", "diff", check=10).stdout.splitlines() if not line.startswith(" ")]
+    assert lines == [
+        "new PersistentVolumeClaim another",
+        "changed Deployment producer",
+        "deleted Deployment mongo-writer",
+        "deleted ConfigMap mongo-writer-settings",
+    ]
+
+
+def test_a_secret_that_is_only_referenced_is_not_told(applied: Command) -> None:
+    applied.environment["STOCKCTL_INFRA__SECRETS"] = "referenced"
+    lines = applied.run("infra", "diff", check=10).stdout.splitlines()
+    # What reads the secrets has another hash, and so a Job another name.
+    assert {line.split()[1] for line in lines if line.startswith("deleted ")} == {"Job"}
+
+
+def test_a_conflict_names_the_other_manager_and_the_field(applied: Command, kube: Kube) -> None:
+    client = DynamicClient(new_client_from_config(str(kube.kubeconfig)), cache_file=str(applied.folder / "resources"))
+    deployments = client.resources.get(api_version="apps/v1", kind="Deployment")
+    scaled = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "lake"}, "spec": {"replicas": 3}}
+    client.server_side_apply(
+        deployments,
+        body=scaled,
+        namespace=applied.environment["STOCKCTL_INFRA__NAMESPACE"],
+        field_manager="somebody",
+        force_conflicts=True,
+    )
+    lines = applied.run("infra", "diff", check=10).stdout.splitlines()
+    assert lines[0] == "conflict Deployment lake"
+    assert '"somebody"' in "".join(lines)
+    assert ".spec.replicas" in "".join(lines)
+
+
+def test_without_a_kubeconfig(command: Command) -> None:
+    command.environment["KUBECONFIG"] = str(command.folder / "none")
+    done = command.run("infra", "diff", check=3)
+    assert "no use can be made of the kubeconfig" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "content", [b"a: [", b"\x00\xff", b"[1]", b"contexts: 3\ncurrent-context: a", b"contexts: [{}]\ncurrent-context: a"]
+)
+def test_with_a_kubeconfig_that_is_none(command: Command, content: bytes) -> None:
+    config = command.folder / "kubeconfig"
+    config.write_bytes(content)
+    command.environment["KUBECONFIG"] = str(config)
+    assert "no use can be made of the kubeconfig: " in command.run("infra", "diff", check=3).stderr
+
+
+def test_with_a_context_that_is_not_there(command: Command) -> None:
+    done = command.run("infra", "diff", "--context", "elsewhere", check=3)
+    assert "elsewhere" in done.stderr
+
+
+def test_where_nothing_answers(command: Command, kube: Kube) -> None:
+    config = command.folder / "kubeconfig"
+    config.write_text(kube.kubeconfig.read_text().replace(str(kube.port), str(free_port())))
+    command.environment["KUBECONFIG"] = str(config)
+    done = command.run("infra", "diff", check=5)
+    assert "no Kubernetes answers at https://127.0.0.1:" in done.stderr
+
+
+def test_a_login_that_is_not_known(command: Command, kube: Kube) -> None:
+    config = command.folder / "kubeconfig"
+    config.write_text(kube.kubeconfig.read_text().replace(TOKEN, "nobody"))
+    command.environment["KUBECONFIG"] = str(config)
+    assert "does not know who asks" in command.run("infra", "diff", check=4).stderr
+
+
+def test_a_login_without_rights(command: Command, kube: Kube) -> None:
+    config = command.folder / "kubeconfig"
+    config.write_text(kube.kubeconfig.read_text().replace(TOKEN, "a-guest-of-a-test"))
+    command.environment["KUBECONFIG"] = str(config)
+    assert "no right to get Secret" in command.run("infra", "diff", check=4).stderr
+
+
+def test_the_kubeconfig_is_a_setting_too(command: Command, kube: Kube) -> None:
+    del command.environment["KUBECONFIG"]
+    command.environment["STOCKCTL_INFRA__KUBECONFIG"] = str(kube.kubeconfig)
+    assert command.run("infra", "diff", check=10).stdout.startswith("new Namespace")

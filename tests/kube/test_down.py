@@ -1,0 +1,106 @@
+"""``stockctl infra down`` against a real API server and its controllers."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+
+import pytest
+
+from tests.conftest import BIN, Command
+from tests.kube.kubelet import Kubelet
+
+
+@pytest.fixture
+def up(command: Command, kubelet: Kubelet) -> Command:
+    """The command, once all is up."""
+    command.run("infra", "up", timeout=120)
+    return command
+
+
+def volumes(kubelet: Kubelet) -> dict[str, str]:
+    """The volumes that are there, each with its uid."""
+    found = kubelet.core.list_namespaced_persistent_volume_claim(kubelet.namespace).items
+    return {each.metadata.name: each.metadata.uid for each in found}
+
+
+def test_down_ends_the_roles_first_and_keeps_the_volumes(up: Command, kubelet: Kubelet) -> None:
+    before = volumes(kubelet)
+    assert set(before) == {"data-kafka-0", "data-kafka-controller-0", "data-mongo-0", "producer-state"}
+    done = up.run("infra", "down", "--yes", timeout=120)
+    lines = done.stdout.splitlines()
+    assert (
+        lines.index("deleted Deployment lake") < lines.index("deleted StatefulSet kafka") < lines.index("deleted Service kafka")
+    )
+    assert {line for line in lines if line.startswith("kept")} == {f"kept PersistentVolumeClaim {name}" for name in before}
+    assert kubelet.pods() == []
+    assert volumes(kubelet) == before
+    again = up.run("infra", "down", "--yes")
+    assert "nothing of stockctl is in " in again.stderr
+    assert "but its volumes" in again.stderr
+    up.run("infra", "up", timeout=120)
+    assert volumes(kubelet) == before
+
+
+def test_down_deletes_data_only_when_told(up: Command, kubelet: Kubelet) -> None:
+    body = {"metadata": {"name": "of-others"}, "data": {"a": "b"}}
+    kubelet.core.create_namespaced_config_map(kubelet.namespace, body)
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    kubelet.core.create_namespaced_persistent_volume_claim(
+        kubelet.namespace, {"metadata": {"name": "of-others"}, "spec": claim}
+    )
+    up.run("infra", "down", "--yes", timeout=120)
+    up.run("infra", "down", "--delete-data", "--yes")
+    assert set(volumes(kubelet)) == {"of-others"}
+    assert kubelet.core.read_namespaced_config_map("of-others", kubelet.namespace).data == {"a": "b"}
+    assert "nothing of stockctl is in " in up.run("infra", "down", "--delete-data", "--yes").stderr
+
+
+def test_down_keeps_secrets_that_are_only_referenced(up: Command, kubelet: Kubelet) -> None:
+    def secrets() -> set[str]:
+        return {each.metadata.name for each in kubelet.core.list_namespaced_secret(kubelet.namespace).items}
+
+    before = secrets()
+    assert before == {"stockctl-finnhub", "stockctl-kafka", "stockctl-mongo"}
+    up.environment["STOCKCTL_INFRA__SECRETS"] = "referenced"
+    up.run("infra", "down", "--yes", timeout=120)
+    assert secrets() == before
+    up.environment["STOCKCTL_INFRA__SECRETS"] = "settings"
+    up.run("infra", "down", "--yes")
+    assert secrets() == set()
+
+
+def test_without_a_terminal_it_needs_a_yes(up: Command, kubelet: Kubelet) -> None:
+    done = up.run("infra", "down", "--delete-data", check=2, text="y\n")
+    assert "try: stockctl infra down --delete-data --yes" in done.stderr
+    assert done.stdout == ""
+    assert len(kubelet.pods()) >= 6
+
+
+def test_on_a_terminal_it_asks_and_takes_a_no(up: Command, kubelet: Kubelet) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [BIN / "stockctl", "infra", "down"], stdin=theirs, stdout=theirs, stderr=theirs, env=up.environment, cwd=up.folder
+    )
+    shown = b""
+    while b"[y/N]" not in shown:
+        assert select.select([ours], [], [], 30)[0], shown
+        shown += os.read(ours, 65536)
+    os.write(ours, b"n\n")
+    assert process.wait(30) != 0
+    os.close(theirs)
+    os.close(ours)
+    assert b"and keep the volumes?" in shown
+    assert len(kubelet.pods()) >= 6
+
+
+def test_pods_that_do_not_go_end_in_a_time_out(up: Command, kubelet: Kubelet) -> None:
+    pod = kubelet.wait_for_pod("lake")
+    held = {"metadata": {"finalizers": ["test/held"]}}
+    kubelet.core.patch_namespaced_pod(pod.metadata.name, kubelet.namespace, held)
+    done = up.run("infra", "down", "--yes", "--timeout", "3s", check=6)
+    assert "still there after 3s: Deployment lake" in done.stderr
+    assert "deleted StatefulSet kafka" not in done.stdout
+    kubelet.core.patch_namespaced_pod(pod.metadata.name, kubelet.namespace, {"metadata": {"finalizers": None}})

@@ -1,0 +1,310 @@
+"""``stockctl infra up`` against a real API server and its controllers, with pods that do as the test wants."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import time
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes.client import AppsV1Api
+from kubernetes.config import new_client_from_config
+
+from tests.conftest import BIN, Command, wait_for
+from tests.kube.kubelet import IMAGE_AWAY, Kubelet, Node
+from tests.kube.manifests import own_manifests, replace
+from tests.kube.server import Kube
+
+
+@pytest.fixture
+def up(command: Command, kubelet: Kubelet) -> Command:
+    """The command, once all is up."""
+    command.run("infra", "up", timeout=120)
+    return command
+
+
+def revisions(kube: Kube, namespace: str) -> dict[str, Any]:
+    """The generation of every workload."""
+    apps = AppsV1Api(new_client_from_config(str(kube.kubeconfig)))
+    found = [*apps.list_namespaced_deployment(namespace).items, *apps.list_namespaced_stateful_set(namespace).items]
+    return {each.metadata.name: each.metadata.generation for each in found}
+
+
+def test_an_empty_cluster_is_brought_up_in_the_order_of_needs(command: Command, kubelet: Kubelet) -> None:
+    done = command.run("infra", "up", timeout=120)
+    made = [line.removeprefix("made ") for line in done.stdout.splitlines()]
+    assert made[0].startswith("Namespace ")
+    order = ["ConfigMap kafka-settings", "StatefulSet kafka-controller", "StatefulSet kafka", "Job topics", "Deployment lake"]
+    names = ["Job topics" if name.startswith("Job topics-") else name for name in made]
+    assert [name for name in names if name in order] == order
+    said = done.stderr.splitlines()
+    assert said.index("StatefulSet kafka: ready") < said.index("Deployment lake: ready")
+    assert "Deployment lake: 0 of 1 ready, comes after topics" in said
+    assert said[-1] == "all 8 workloads are ready"
+
+
+def test_the_second_time_nothing_changes(up: Command, kube: Kube) -> None:
+    before = revisions(kube, up.environment["STOCKCTL_INFRA__NAMESPACE"])
+    done = up.run("infra", "up")
+    assert done.stdout == ""
+    assert "nothing changed: all " in done.stderr
+    assert revisions(kube, up.environment["STOCKCTL_INFRA__NAMESPACE"]) == before
+    up.run("infra", "diff")
+
+
+def test_a_changed_setting_rolls_the_role_that_reads_it(up: Command, kubelet: Kubelet) -> None:
+    old = {pod.metadata.name for pod in kubelet.pods()}
+    up.environment["STOCKCTL_LAKE__MAX_AGE"] = "1m"
+    done = up.run("infra", "up")
+    assert done.stdout.splitlines() == ["changed ConfigMap lake-settings", "changed Deployment lake"]
+    new = {pod.metadata.name for pod in kubelet.pods()} - old
+    assert len(new) == 1
+    assert new.pop().startswith("lake-")
+
+
+def test_another_lake_leaves_kafka_the_id_that_its_storage_has(up: Command, kubelet: Kubelet) -> None:
+    def kafka() -> Any:
+        return kubelet.core.read_namespaced_secret("stockctl-kafka", kubelet.namespace).data
+
+    before = kafka()
+    up.environment["STOCKCTL_LAKE__URL"] = "s3://other/lake"
+    assert "Secret" not in up.run("infra", "diff", check=10).stdout
+    changed = up.run("infra", "up").stdout.splitlines()
+    assert {name.partition("changed ")[2] for name in changed if "ConfigMap" not in name} == {
+        "Deployment lake",
+        "Deployment mongo-writer",
+        "CronJob filings",
+    }
+    assert kafka() == before
+
+
+def test_only_one_role_brings_what_it_needs(command: Command, kubelet: Kubelet) -> None:
+    done = command.run("infra", "up", "--only", "lake")
+    made = [line.removeprefix("made ") for line in done.stdout.splitlines()]
+    assert {"Deployment lake", "ConfigMap lake-settings", "Secret stockctl-kafka", "NetworkPolicy nobody"} <= set(made)
+    assert "ConfigMap producer-settings" not in made
+    assert {line.split(" ")[1] for line in made if line.startswith(("Deployment", "StatefulSet", "Job", "CronJob"))} == {"lake"}
+    assert "all 1 workloads are ready" in done.stderr
+
+
+def test_a_role_that_is_not_there(command: Command) -> None:
+    done = command.run("infra", "up", "--only", "nobody", check=2)
+    assert "one of filings, kafka, kafka-controller, lake" in done.stderr
+
+
+def test_a_rollout_that_cannot_get_ready_names_the_cause(up: Command, kubelet: Kubelet) -> None:
+    kubelet.states["lake"] = IMAGE_AWAY
+    started = time.monotonic()
+    done = up.run("infra", "up", "--image-tag", "9.9.9", check=1, timeout=120)
+    assert time.monotonic() - started < 60
+    assert "Deployment lake: 1 of 1 ready, lake: ErrImageNeverPull" in done.stderr or (
+        "Deployment lake: 0 of 1 ready, lake: ErrImageNeverPull" in done.stderr
+    )
+    assert "  pod lake-" in done.stderr
+    assert "error: not ready: Deployment lake" in done.stderr
+    assert "try: import the image" in done.stderr
+    del kubelet.states["lake"]
+    assert "changed Deployment lake" in up.run("infra", "up").stdout.splitlines()
+
+
+def test_what_was_mended_since_the_last_time_is_waited_for(up: Command, kubelet: Kubelet) -> None:
+    kubelet.states["lake"] = IMAGE_AWAY
+    up.run("infra", "up", "--image-tag", "9.9.9", check=1, timeout=120)
+    log = up.folder / "up.log"
+    again = up.start("infra", "up", "--image-tag", "9.9.9", log=log)
+    wait_for(lambda: "lake: ErrImageNeverPull" in log.read_text() or again.poll() is not None, "the look at the old pod")
+    del kubelet.states["lake"]
+    assert again.wait(60) == 0, log.read_text()
+
+
+def test_a_job_that_fails_holds_back_what_comes_after_it(command: Command, kubelet: Kubelet) -> None:
+    kubelet.states["topics"] = {"waiting": {"reason": "CrashLoopBackOff"}}
+    kubelet.restarts = 5
+    done = command.run("infra", "up", check=1)
+    assert "topics: CrashLoopBackOff, restarted 5 times" in done.stderr
+    assert "not put there yet: " in done.stderr
+    assert "lake" in done.stderr.split("not put there yet: ")[1].splitlines()[0]
+    assert "made Deployment lake" not in done.stdout
+    assert "try: mend what its log says" in done.stderr
+
+
+def test_events_and_the_end_of_the_log_are_told(command: Command, kubelet: Kubelet) -> None:
+    """A quota keeps the pod from being made, which the set's event and condition tell."""
+    kubelet.core.create_namespace({"metadata": {"name": kubelet.namespace}})
+    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    kubelet.core.create_namespaced_resource_quota(kubelet.namespace, quota)
+    done = command.run("infra", "up", "--timeout", "8s", check=6)
+    assert "event Warning FailedCreate of StatefulSet kafka-controller" in done.stderr
+    assert "exceeded quota" in done.stderr
+    assert "not ready: StatefulSet kafka-controller" in done.stderr
+    assert "after 8s" in done.stderr
+
+
+def test_the_last_lines_of_its_log_are_told(command: Command, kubelet: Kubelet, kube: Kube) -> None:
+    with Node().of(kubelet, kube.folder / "tls") as node:
+        kubelet.states["lake"] = {"waiting": {"reason": "ContainerCreating"}}
+        command.run("infra", "up", "--only", "lake", "--timeout", "1s", check=6)
+        node.put(kubelet.wait_for_pod("lake").metadata.name, b"first\nerror: the setting lake.url is not set\n", None)
+        kubelet.states["lake"] = {"terminated": {"exitCode": 3, "reason": "Error"}}
+        told = command.run("infra", "up", "--only", "lake", "--timeout", "2s", check=6).stderr.splitlines()
+    place = told.index("  the last lines of lake:")
+    assert told[place + 1 : place + 3] == ["    first", "    error: the setting lake.url is not set"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("kind: Deployment", "kind: Deployment\n- not: yaml", "lake.yaml is no valid YAML, line "),
+        ("kind: Deployment", "kind: Deploiment", "does not look after: Deploiment lake (apps/v1)"),
+        ("  replicas: 1", "  replikas: 1", "the cluster refuses Deployment lake: "),
+        ("  replicas: 1", "  replicas: one", "lake.yaml: Deployment lake does not do: spec.replicas is no whole number"),
+        ("type: RollingUpdate", "type: Rolling", "the cluster refuses Deployment lake: "),
+        ("cpu: 100m", "cpu: much", "the cluster refuses Deployment lake: "),
+        (
+            "image: stockctl",
+            "imag: stockctl",
+            "lake.yaml: Deployment lake does not do: spec.template.spec.containers[0].image is ",
+        ),
+    ],
+)
+def test_a_manifest_that_is_broken_is_named_before_anything_runs(command: Command, old: str, new: str, said: str) -> None:
+    folder = own_manifests(command)
+    replace(folder / "base" / "lake.yaml", old, new)
+    done = command.run("infra", "up", check=1)
+    assert said in done.stderr
+    assert done.stdout in ("", f"made Namespace {command.environment['STOCKCTL_INFRA__NAMESPACE']}\n")
+
+
+def test_an_overlay_that_is_not_there(command: Command) -> None:
+    assert "try: one of ha, single-node" in command.run("infra", "up", "--overlay", "three", check=2).stderr
+
+
+def test_time_runs_out_in_its_own_exit_code(command: Command) -> None:
+    """Without a kubelet no pod ever runs."""
+    done = command.run("infra", "up", "--timeout", "3s", check=6)
+    assert "StatefulSet kafka-controller: 0 of 1 ready" in done.stderr
+    assert "  pod kafka-controller-0 is Pending" in done.stderr
+    assert "error: not ready: StatefulSet kafka-controller, StatefulSet mongo, after 3s" in done.stderr
+    assert "--timeout" in done.stderr.split("try: ")[1]
+
+
+def test_a_timeout_that_is_none(command: Command) -> None:
+    assert "--timeout: 'soon' is no duration" in command.run("infra", "up", "--timeout", "soon", check=2).stderr
+
+
+def test_what_is_no_longer_wanted_goes_and_volumes_stay(up: Command, kubelet: Kubelet) -> None:
+    folder = own_manifests(up)
+    (folder / "overlays" / "single-node" / "mongo-writer.yaml").write_text("")
+    file = folder / "base" / "producer.yaml"
+    documents = file.read_text().split("---\n")
+    file.write_text("---\n".join(each for each in documents if "kind: PersistentVolumeClaim" not in each))
+    told = up.run("infra", "diff", check=10).stdout.splitlines()
+    assert told == ["deleted Deployment mongo-writer", "deleted ConfigMap mongo-writer-settings"]
+    done = up.run("infra", "up")
+    assert done.stdout.splitlines() == [
+        "deleted Deployment mongo-writer",
+        "kept PersistentVolumeClaim producer-state",
+        "deleted ConfigMap mongo-writer-settings",
+    ]
+    assert "kept: volumes hold data" in done.stderr
+    assert "nothing changed" in up.run("infra", "up").stderr
+
+
+def test_secrets_that_are_only_referenced_are_not_deleted(up: Command) -> None:
+    up.environment["STOCKCTL_INFRA__SECRETS"] = "referenced"
+    assert "Secret" not in up.run("infra", "up").stdout
+
+
+def test_what_others_made_in_the_namespace_stays(up: Command, kubelet: Kubelet) -> None:
+    body = {"metadata": {"name": "of-others"}, "data": {"a": "b"}}
+    kubelet.core.create_namespaced_config_map(kubelet.namespace, body)
+    up.run("infra", "up")
+    assert kubelet.core.read_namespaced_config_map("of-others", kubelet.namespace).data == {"a": "b"}
+
+
+def test_a_conflict_changes_nothing_until_it_is_forced(up: Command, kubelet: Kubelet, kube: Kube) -> None:
+    apps = AppsV1Api(new_client_from_config(str(kube.kubeconfig)))
+    scale = {"spec": {"replicas": 2}}
+    apps.patch_namespaced_deployment_scale("lake", kubelet.namespace, scale, field_manager="somebody")
+    up.environment["STOCKCTL_LAKE__MAX_AGE"] = "1m"
+    done = up.run("infra", "up", check=1)
+    assert done.stdout == ""
+    assert "others manage fields of Deployment lake" in done.stderr
+    assert '"somebody"' in done.stderr
+    assert "take them over with --force-conflicts" in done.stderr
+    assert "60.0" not in str(kubelet.core.read_namespaced_config_map("lake-settings", kubelet.namespace).data)
+    forced = up.run("infra", "up", "--force-conflicts")
+    assert forced.stdout.splitlines() == ["changed ConfigMap lake-settings", "changed Deployment lake"]
+    assert apps.read_namespaced_deployment("lake", kubelet.namespace).spec.replicas == 1
+
+
+def test_what_cannot_be_changed_is_explained(up: Command) -> None:
+    folder = own_manifests(up)
+    replace(folder / "base" / "mongo.yaml", "storage: 8Gi", "storage: 9Gi")
+    up.environment["STOCKCTL_LAKE__MAX_AGE"] = "1m"
+    done = up.run("infra", "up", check=1)
+    assert done.stdout == ""
+    assert "StatefulSet mongo cannot be changed while it is there" in done.stderr
+    assert "--cascade=orphan` keeps its pods and volumes" in done.stderr
+
+
+def test_a_quorum_of_other_controllers_is_refused(up: Command, kubelet: Kubelet) -> None:
+    pods = {pod.metadata.name for pod in kubelet.pods()}
+    words = "Kafka's controllers were made as a quorum of 3000, and would be one of 3000, 3001, 3002"
+    told = up.run("infra", "diff", "--overlay", "ha", check=10).stdout.splitlines()
+    assert told[:2] == ["refused StatefulSet kafka-controller", f"  {words}"]
+    done = up.run("infra", "up", "--overlay", "ha", check=1)
+    assert done.stdout == ""
+    assert f"error: nothing is changed: {words}" in done.stderr
+    assert "`stockctl infra down --delete-data`" in done.stderr
+    assert {pod.metadata.name for pod in kubelet.pods()} == pods
+
+
+@pytest.mark.parametrize("verb", ["up", "diff"])
+def test_a_kind_that_would_stay_for_ever_is_refused(command: Command, verb: str) -> None:
+    file = own_manifests(command) / "base" / "producer.yaml"
+    others = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "feed"}},
+        {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "web"}},
+    ]
+    file.write_text(yaml.safe_dump_all(others) + "---\n" + file.read_text())
+    done = command.run("infra", verb, check=1)
+    assert done.stdout == ""
+    assert "Service web (serving.knative.dev/v1)" in done.stderr
+    assert "ServiceAccount feed (v1)" in done.stderr
+    assert command.run("infra", "render").stdout.count("kind: ServiceAccount") == 1
+
+
+def test_roles_that_wait_for_each_other_are_refused(command: Command) -> None:
+    folder = own_manifests(command)
+    replace(folder / "base" / "topics.yaml", "stockctl.io/after: kafka", "stockctl.io/after: lake")
+    done = command.run("infra", "up", check=1)
+    assert "wait for each other" in done.stderr
+
+
+def test_on_a_terminal_a_live_table_is_shown(command: Command, kubelet: Kubelet) -> None:
+    ours, theirs = pty.openpty()
+    environment = command.environment | {"TERM": "xterm", "COLUMNS": "120", "LINES": "50"}
+    process = subprocess.Popen(
+        [BIN / "stockctl", "infra", "up"], stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=command.folder
+    )
+    os.close(theirs)
+    shown = b""
+    while process.poll() is None or select.select([ours], [], [], 0)[0]:
+        if select.select([ours], [], [], 1)[0]:
+            try:
+                shown += os.read(ours, 65536)
+            except OSError:  # the other end is closed
+                break
+    os.close(ours)
+    assert process.wait(60) == 0
+    text = shown.decode()
+    assert "\x1b[" in text
+    assert "workload" in text
+    assert "comes after topics" in text
+    assert "made Deployment lake" in text
+    assert "all 8 workloads are ready" in text

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from stockctl.clients.store import open_store
 from stockctl.errors import StockctlError
@@ -16,22 +17,17 @@ from stockctl.settings import Settings, load
 from stockctl.units import format_duration, format_size
 
 
-def demo(settings: Settings, command: Sequence[str], *, seconds: float, say: stack.Say) -> list[str]:
+def demo(settings: Settings, command: Sequence[str], config: Path | None, *, seconds: float, say: stack.Say) -> list[str]:
     """Show the live table for ``seconds``, stop, prove the lake, and show what came into it; the symbols shown.
 
-    ``command`` is how to call ``stockctl``. A stack that runs already is used and left running; one that is started here is
-    stopped, whatever happens. Ctrl-C during the live table shortens it. StockctlError names every step that went wrong.
+    ``command`` is how to call ``stockctl``, ``config`` the file of the settings, if one was named. A stack that runs already is
+    used and left running; one that is started here is stopped, whatever happens. Ctrl-C during the live table shortens it.
+    StockctlError names every step that went wrong.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     files = stack.files_of(settings)
-    own = not files.held
-    mode = stack.current(files).get("mode", "sim")
-    state = stack.up(settings, mode, [*command, "local", "up", "--foreground"], say=say)
-    symbols: list[str] = state["settings"]["symbols"]
-    # What the user's shell says otherwise of Kafka and lake is not about this stack.
-    environment = environment_of(state["settings"])
-    lake = load(profile="local", environ=environment)
-    before = totals(lake)
+    held = stack.current(files)
+    own = not files.held or held.get("phase") == "stopping"
     wrong: list[str] = []
 
     def show(*arguments: str) -> None:
@@ -40,12 +36,18 @@ def demo(settings: Settings, command: Sequence[str], *, seconds: float, say: sta
             wrong.append(f"`stockctl {arguments[0]} {arguments[1]}` ended with exit {code}")
 
     try:
+        state = stack.up(settings, held.get("mode", "sim"), [*command, "local", "up", "--foreground"], say=say)
+        symbols: list[str] = state["settings"]["symbols"]
+        # What the user's shell says otherwise of Kafka and lake is not about this stack.
+        environment = environment_of(state["settings"])
+        lake = load(profile="local", config=config, environ=environment)
+        before = totals(lake)
         show("metrics", "watch", "--for", format_duration(seconds).replace(" ", ""))
         show("mongo", "status")
-    finally:
         died = [row for row in stack.status(settings) if row.restarts or row.state != "running"]
         wrong += [f"{row.part} is {row.state} after {row.restarts} restarts" for row in died]
-        if own:
+    finally:
+        if own and files.held:
             say("\n$ stockctl local down")
             stack.down(settings, say=say)
     show("lake", "verify", "--deep")

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 from stockctl.clients.kafka import Admin
@@ -49,8 +50,11 @@ def check(settings: Settings, mode: Mode) -> None:
         require(settings, name)
 
 
-def plan(settings: Settings, files: StackFiles, mode: Mode, ports: Mapping[str, int], command: Sequence[str]) -> Plan:
-    """Settle every address. ``settings`` are the user's, without those of an earlier stack.
+def plan(
+    settings: Settings, files: StackFiles, mode: Mode, ports: Mapping[str, int], command: Sequence[str], config: Path | None
+) -> Plan:
+    """Settle every address. ``settings`` are the user's, without those of an earlier stack; ``config`` is their file, where
+    it is not the one that is found from here.
 
     Simulated and real trades never meet: each mode has a broker's data, waiting events and, unless the user named one, a lake
     of its own.
@@ -59,6 +63,7 @@ def plan(settings: Settings, files: StackFiles, mode: Mode, ports: Mapping[str, 
         "kafka.bootstrap_servers": f"127.0.0.1:{ports['broker']}",
         "kafka.security_protocol": "PLAINTEXT",
         "finnhub.url": settings.finnhub.url if mode == "live" else f"ws://127.0.0.1:{ports['sim']}",
+        "finnhub.rest_url": settings.finnhub.rest_url if mode == "live" else f"http://127.0.0.1:{ports['sim']}/api/v1",
         "lake.url": str(settings.lake.url),
         "mongo.url": f"mongodb://127.0.0.1:{ports['mongo']}",
         "symbols": settings.symbols,
@@ -73,7 +78,7 @@ def plan(settings: Settings, files: StackFiles, mode: Mode, ports: Mapping[str, 
         # The simulator takes any key: the user's own stays out of it.
         environment.pop(env_name("finnhub.token") + "_FILE", None)
         environment[env_name("finnhub.token")] = "sim"
-    return Plan(mode, command, load(environ=environment), environment, shared)
+    return Plan(mode, command, load(config=config, environ=environment), environment, shared)
 
 
 def environment_of(shared: Mapping[str, str | list[str]]) -> dict[str, str]:
@@ -181,7 +186,7 @@ def drain(plan: Plan, files: StackFiles) -> str | None:
                 start_new_session=True,
                 check=False,
             )
-    except (StockctlError, subprocess.TimeoutExpired) as error:
+    except (StockctlError, subprocess.TimeoutExpired, OSError) as error:
         return f"cannot bring what is left in Kafka into the lake: {error}"
     if done.returncode:
         return f"what is left in Kafka is not in the lake yet, the next `local up` takes it: {'; '.join(tail(log, 2))}"

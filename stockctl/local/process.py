@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 LOG_LIMIT = 5_000_000
@@ -36,6 +37,21 @@ def spawn(command: Sequence[str], *, log: Path, folder: Path, environment: Mappi
             start_new_session=True,
             preexec_fn=_tether(os.getpid()),
         )
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until the end of this, so that a child that has been started is also known. Main thread only."""
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _tether(parent: int) -> Callable[[], None] | None:

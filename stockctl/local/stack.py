@@ -18,7 +18,7 @@ from stockctl.errors import StockctlError, TimedOutError, UsageError
 from stockctl.local import parts
 from stockctl.local.files import StackFiles
 from stockctl.local.ports import choose_ports
-from stockctl.local.process import LOG_LIMIT, end, identity, rotate, tail
+from stockctl.local.process import LOG_LIMIT, end, identity, rotate, signals_held, tail
 from stockctl.local.supervisor import Supervisor
 from stockctl.roles import running
 from stockctl.settings import Settings, local_stack_file
@@ -49,8 +49,9 @@ def files_of(settings: Settings) -> StackFiles:
     return StackFiles(local_stack_file(settings.state_dir.absolute()).parent)
 
 
-def serve(settings: Settings, mode: parts.Mode, command: Sequence[str]) -> None:
-    """Be the supervisor until SIGTERM or Ctrl-C. ``settings`` are the user's, without those of an earlier stack.
+def serve(settings: Settings, mode: parts.Mode, command: Sequence[str], config: Path | None) -> None:
+    """Be the supervisor until SIGTERM or Ctrl-C. ``settings`` are the user's, without those of an earlier stack; ``config`` is
+    their file, if one was named.
 
     StockctlError if another supervisor is at work, or if not everything stopped as it should.
     """
@@ -66,7 +67,7 @@ def serve(settings: Settings, mode: parts.Mode, command: Sequence[str]) -> None:
             ports, changes = choose_ports(files, parts.part_names(mode))
             for change in changes:
                 _log.warning("%s", change)
-            plan = parts.plan(settings, files, mode, ports, command)
+            plan = parts.plan(settings, files, mode, ports, command, config)
             files.write(local_stack_file(files.folder.parent), _toml(plan.shared))
             about = {"mode": mode, "notes": changes, "settings": dict(plan.shared)}
             trouble = Supervisor(files, parts.parts(plan, files, ports), about).run(role.stop)
@@ -115,19 +116,20 @@ def up(settings: Settings, mode: parts.Mode, command: Sequence[str], *, say: Say
     say(f"starting the local stack in {files.folder}")
     log = files.log("supervisor")
     rotate(log, limit=LOG_LIMIT)
-    with log.open("ab") as stream:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-            start_new_session=True,
-        )
+    process: subprocess.Popen[bytes] | None = None
     try:
+        with log.open("ab") as stream, signals_held():
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+            )
         return _follow_start(files, process, say, timeout)
     except BaseException:
         # A start that failed, or was interrupted, leaves nothing behind but its logs.
-        if process.poll() is None:
+        if process is not None and process.poll() is None:
             process.terminate()
             process.wait(_STOP_SECONDS)
         raise

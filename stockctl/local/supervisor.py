@@ -86,11 +86,12 @@ class Supervisor:
         self._phase = "starting"
         self._trouble: list[str] = []
         self._written: dict[str, Any] = {}
+        self._told: set[str] = set()
 
     def run(self, stop: threading.Event) -> list[str]:
         """Keep the parts running until ``stop`` is set, then stop them in order; what went wrong while stopping."""
         for life in self._lives.values():
-            rotate(self._files.log(life.part.name))
+            self._shorten(life)
         self._write()
         try:
             while not stop.is_set():
@@ -123,7 +124,7 @@ class Supervisor:
                     _log.info("%s is ready", life.part.name)
         except StockctlError as error:
             life.detail = str(error)
-        rotate(self._files.log(life.part.name), limit=LOG_LIMIT)
+        self._shorten(life, limit=LOG_LIMIT)
 
     def _start(self, life: _Life) -> None:
         part = life.part
@@ -192,5 +193,21 @@ class Supervisor:
             "parts": [life.shown() for life in self._lives.values()],
         }
         if state != self._written:
-            self._files.write(self._files.state, json.dumps(state, indent=1))
+            try:
+                self._files.write(self._files.state, json.dumps(state, indent=1))
+            except OSError as error:
+                self._tell_once(f"cannot note the state: {error}")
+                return
             self._written = json.loads(json.dumps(state))
+
+    def _shorten(self, life: _Life, *, limit: int = 0) -> None:
+        try:
+            rotate(self._files.log(life.part.name), limit=limit)
+        except OSError as error:
+            self._tell_once(f"cannot shorten the log of {life.part.name}: {error}")
+
+    def _tell_once(self, words: str) -> None:
+        """Log what is wrong with the disk: the parts run without their notes, and are stopped as they should be."""
+        if words not in self._told:
+            self._told.add(words)
+            _log.error("%s", words)

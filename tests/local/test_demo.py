@@ -70,7 +70,7 @@ def test_a_running_stack_is_used_and_left_running(stack: Stack) -> None:
 
 def test_a_part_that_died_meanwhile_fails_the_demo(stack: Stack) -> None:
     log = stack.folder / "demo.log"
-    process = stack.start("local", "demo", "--for", "6s", log=log)
+    process = stack.start("local", "demo", "--for", "15s", log=log)
     wait_for(lambda: "vwap" in log.read_text(), "the live table", 60)
     stack.kill("sim")
     assert process.wait(100) == 1, log.read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from stockctl.local.files import StackFiles
 from stockctl.local.ports import choose_ports
-from stockctl.local.process import identity, rotate, tail
+from stockctl.local.process import identity, rotate, signals_held, tail
 
 HOLD = """
 import pathlib, sys, time
@@ -107,3 +108,23 @@ def test_the_tail_of_a_log_skips_empty_lines_and_bears_any_bytes(files: StackFil
     assert tail(log) == []
     log.write_bytes(b"a\n\xff\xfe b\n\n  \n")
     assert tail(log, 2) == ["a", "\ufffd\ufffd b"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_held_signal_comes_once_the_work_is_done(number: signal.Signals) -> None:
+    """Also where SIGTERM is to be as Ctrl-C, as the demo has it."""
+    done = []
+
+    def work() -> None:
+        with signals_held():
+            os.kill(os.getpid(), number)
+            done.append("all of it")
+
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        assert done == ["all of it"]
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)

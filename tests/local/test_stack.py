@@ -105,6 +105,15 @@ def test_up_and_down_and_up_again_keep_every_trade(stack: Stack) -> None:
     stack.verify()
 
 
+def test_a_configuration_file_elsewhere_holds_for_supervisor_and_parts(stack: Stack, tmp_path: Path) -> None:
+    config = tmp_path / "elsewhere.toml"
+    config.write_text('[profile.local.topics.trades]\nname = "of-here"\npartitions = 2\n')
+    stack.run("--config", str(config), "local", "up")
+    stack.run("--config", str(config), "topics", "diff")
+    wait_for(lambda: stack.rows() > 0, "trades in the lake")
+    stack.run("--config", str(config), "local", "down")
+
+
 def test_up_twice_changes_nothing(stack: Stack) -> None:
     stack.run("local", "up")
     before = stack.status()

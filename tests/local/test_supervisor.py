@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stockctl.local.files import StackFiles
-from stockctl.local.process import identity
+from stockctl.local.process import LOG_LIMIT, identity
 from stockctl.local.stack import end_leftovers
 from tests.conftest import wait_for
 from tests.local.conftest import Running
@@ -124,6 +124,23 @@ def test_a_closed_terminal_does_not_reach_the_children(supervise: Supervise) -> 
     assert os.getsid(stack.part("a")["pid"]) == stack.part("a")["pid"]
     stack.process.send_signal(signal.SIGINT)
     assert stack.process.wait(30) == 0
+
+
+def test_a_full_disk_is_told_and_keeps_nothing_from_stopping_in_order(supervise: Supervise) -> None:
+    stack = supervise({"name": "a"}, {"name": "b", "after": ["a"]})
+    stack.wait("running", "a", "b")
+    full = Path("/dev/full")
+    (stack.files.folder / f".state.json.{stack.process.pid}").symlink_to(full)
+    stack.files.log("a").with_name("a.log.1").symlink_to(full)
+    with stack.files.log("a").open("ab") as log:
+        log.write(bytes(LOG_LIMIT))
+    wait_for(lambda: "cannot shorten the log of a" in stack.log.read_text(), "word of the log")
+    stack.kill("b")
+    wait_for(lambda: "cannot note the state" in stack.log.read_text(), "word of the state")
+    wait_for(lambda: stack.notes.count("start b") == 2, "the restart")
+    assert stack.stop() == 0, stack.log.read_text()
+    assert stack.notes[-2:] == ["stop b", "stop a"]
+    assert stack.log.read_text().count("cannot note the state") == 1
 
 
 def test_a_part_that_was_still_starting_may_be_ended_by_sigterm(supervise: Supervise) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.context import settings_of
+from stockctl.cli.context import mongo_of, settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_object
 
 if TYPE_CHECKING:
@@ -25,28 +25,28 @@ def group() -> None:
 def show(
     ctx: typer.Context,
     symbol: Annotated[str, typer.Argument(help="Symbol of the company, as the feed writes it.")],
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again after each change, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it, and again after each change, until Ctrl-C.")] = False,
     tz: Annotated[str | None, typer.Option("--tz", help="Zone of times; default: exchange time.")] = None,
     output: OutputOption = Format.table,
 ) -> None:
-    """Show a company's last trade, and VWAP, volatility, rate and coverage of its session.
+    """Show a company's last trade, its session, its newest filing with KPIs, and what both give together.
 
     Example: stockctl company show AAPL
     """
-    from stockctl.clients.mongo import Mongo
     from stockctl.company.document import changes, company
     from stockctl.roles import running
 
     settings = settings_of(ctx, {"timezone": tz})
-    with Mongo(settings) as mongo:
+    with mongo_of(settings) as mongo:
         if not watch:
             _write(company(mongo, settings, symbol), output)
             return
         with running(settings) as role:
-            say(f"watching {symbol}; Ctrl-C ends it")
-            for document in changes(mongo, settings, symbol, role.stop.is_set):
+            for number, document in enumerate(changes(mongo, settings, symbol, role.stop.is_set)):
                 _write(document, output)
                 sys.stdout.flush()
+                if not number:
+                    say(f"watching {symbol}; Ctrl-C ends it")
 
 
 def _write(document: dict[str, Any], form: Format) -> None:

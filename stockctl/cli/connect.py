@@ -97,9 +97,7 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
         parts = room.status(connect, admin, settings)
     write_rows((part._asdict() for part in parts), output, room.Part._fields)
     if bad := room.unhealthy(parts):
-        raise UnhealthyError(
-            f"not running: {', '.join(bad)}", hint="`stockctl connect restart --failed`, once the cause is gone"
-        )
+        raise UnhealthyError(f"not running: {', '.join(bad)}", hint=room.remedy(parts))
 
 
 @app.command()

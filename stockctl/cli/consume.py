@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, help="Write what streams through Kafka i
 @app.command()
 def s3(
     ctx: typer.Context,
-    once: Annotated[bool, typer.Option("--once", help="Stop at the end of the topics.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Stop at what the topics hold now.")] = False,
     max_age: Annotated[str | None, typer.Option(help="Cut a batch this long after its first record, such as 5m.")] = None,
     max_bytes: Annotated[str | None, typer.Option(help="Cut a batch at this size, such as 64MB.")] = None,
     max_records: Annotated[int | None, typer.Option(min=1, help="Cut a batch at this many records.")] = None,
@@ -43,7 +43,7 @@ def s3(
 @app.command()
 def mongo(
     ctx: typer.Context,
-    once: Annotated[bool, typer.Option("--once", help="Stop at the end of the topics.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Stop at what the topics hold now.")] = False,
     max_age: Annotated[str | None, typer.Option(help="Write a batch this long after its first record, such as 1s.")] = None,
     max_records: Annotated[int | None, typer.Option(min=1, help="Write a batch at this many records.")] = None,
     health_port: Annotated[int | None, typer.Option(help="Serve /healthz and /metrics here.")] = None,
@@ -53,12 +53,13 @@ def mongo(
     Example: stockctl consume mongo --once
     """
     from stockctl.cli.output import say
+    from stockctl.filings.companies import refresh_together
     from stockctl.mongo.writer import LEAVE_WITHIN, MongoWriter
     from stockctl.roles import running
 
     settings = settings_of(ctx, {"mongo.max_age": max_age, "mongo.max_records": max_records})
     with running(settings, health_port=health_port, leave_within=LEAVE_WITHIN) as role:
-        writer = MongoWriter(settings, role, once=once)
+        writer = MongoWriter(settings, role, once=once, also=refresh_together)
         writer.run()
     rejected = f", {writer.rejected} records to {settings.topics.dead_letters.name}" if writer.rejected else ""
     say(f"wrote {writer.rows} documents to {settings.mongo.url}{rejected}")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stockctl.cli.output import say
+
 if TYPE_CHECKING:
     import typer
 
+    from stockctl.clients.mongo import Mongo
     from stockctl.settings import Settings
 
 
@@ -30,3 +35,13 @@ def settings_of(ctx: typer.Context, flags: dict[str, Any] | None = None, *, stac
 
     given: Globals = ctx.obj
     return load(profile=given.profile, config=given.config, flags=flags, stack=stack)
+
+
+@contextmanager
+def mongo_of(settings: Settings) -> Iterator[Mongo]:
+    """MongoDB, once it answers; a wait for it is said."""
+    from stockctl.clients.mongo import Mongo
+
+    with Mongo(settings) as mongo:
+        mongo.wait(say=say)
+        yield mongo

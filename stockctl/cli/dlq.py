@@ -62,7 +62,7 @@ def list_(
     from stockctl.stream.dlq import Count, Summary, counts, summaries
 
     settings = settings_of(ctx)
-    found = summaries(settings, reason=reason, topic=topic, since=_since(settings, since))
+    found = summaries(settings, say=say, reason=reason, topic=topic, since=_since(settings, since))
     if by_reason:
         counted = counts(found)[:limit]
         write_rows(
@@ -88,7 +88,7 @@ def show(
     id: Annotated[str, typer.Argument(help="Id of the letter, as `dlq list` shows it.")],
     output: OutputOption = Format.table,
 ) -> None:
-    """Show a dead letter: its raw text, the reason, and where it was found.
+    """Show a dead letter: its raw text, the reason, and where it was found; one for each reader that refused it.
 
     Example: stockctl dlq show trades-2-17
     """
@@ -97,19 +97,27 @@ def show(
     from stockctl.stream.dlq import letters_of
 
     settings = settings_of(ctx)
-    letters, replayed = letters_of(settings, id)
+    letters, replayed = letters_of(settings, id, say=say)
     if not letters:
         raise StockctlError(
             f"there is no dead letter {id} in {settings.topics.dead_letters.name}", hint="`stockctl dlq list` shows the ids"
         )
-    for number, item in enumerate(letters):
-        if number and output is Format.table:
-            print()
-        row = msgspec.structs.asdict(item.letter) | {
+    rows = [
+        msgspec.structs.asdict(item.letter)
+        | {
             "refused_by": item.refused_by,
             "ts_recv": _at(settings, item.letter.ts_recv),
             "replayed": _at(settings, replayed),
         }
+        for item in letters
+    ]
+    # Several readers may have refused one record: one document holds all their letters.
+    if output is not Format.table:
+        write_rows(rows, output)
+        return
+    for number, row in enumerate(rows):
+        if number:
+            print()
         write_object(row, output)
 
 
@@ -151,6 +159,7 @@ def replay(
         ids=ids or (),
         mended=None if mended is None else _text(mended),
         dry_run=dry_run,
+        say=say,
         **asked | {"since": _since(settings, since)},
     )
     done: Counter[str] = Counter()

@@ -22,15 +22,19 @@ def rooms() -> list[Callable[[Settings], list[Check]]]:
     from stockctl.checks import disk
     from stockctl.clients import kafka, mongo, store
     from stockctl.feed import probe
+    from stockctl.filings import probe as filings
     from stockctl.stream import connect, topics
+    from stockctl.warehouse import checks as warehouse
 
     return [
         probe.checks,
+        filings.checks,
         kafka.checks,
         topics.checks,
         store.checks,
         mongo.checks,
         connect.checks,
+        warehouse.checks,
         lambda settings: [disk(settings.state_dir)],
     ]
 

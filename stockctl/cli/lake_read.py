@@ -70,6 +70,7 @@ def gaps(
 
     Example: stockctl lake gaps AAPL --date 2026-11-23 --session all
     """
+    import datetime
     from zoneinfo import ZoneInfo
 
     from stockctl.metrics.gaps import missed
@@ -95,7 +96,9 @@ def gaps(
         }
         for gap in found.gaps
     )
-    write_rows(rows, output, ("symbol", "trade_date", "since", "until", "seconds", "reason"))
+    types: dict[str, type | ZoneInfo]
+    types = {"symbol": str, "trade_date": datetime.date, "since": zone, "until": zone, "seconds": float, "reason": str}
+    write_rows(rows, output, list(types), types)
     for symbol, day, covered, expected in found.totals:
         say(f"{symbol} {day}: {format_duration(covered / 1000)} of {format_duration(expected / 1000)} covered")
     if not found.totals:

@@ -58,7 +58,7 @@ def up(
     settings = _settings(ctx, symbols, stack=False)
     mode: Mode = "live" if live else "sim"
     if foreground:
-        stack.serve(settings, mode, _command(ctx))
+        stack.serve(settings, mode, _command(ctx), ctx.obj.config)
         return
     state = stack.up(settings, mode, _supervisor(ctx, symbols, live), say=say)
     for note in state["notes"]:
@@ -95,6 +95,7 @@ def _places(settings: Settings, state: dict[str, Any]) -> dict[str, str]:
         "broker": shared["kafka.bootstrap_servers"],
         "feed": f"{shared['finnhub.url']}, {', '.join(shared['symbols'])}",
         "lake": shared["lake.url"],
+        "MongoDB": shared["mongo.url"],
         "logs": str(settings.state_dir.absolute() / "local" / "logs"),
     }
 
@@ -133,7 +134,7 @@ def demo(
     except ValueError as error:
         raise UsageError(f"--for: {error}") from None
     settings = _settings(ctx, stack=False)
-    symbol = run(settings, _command(ctx), seconds=seconds, say=say)[0]
+    symbol = run(settings, _command(ctx), ctx.obj.config, seconds=seconds, say=say)[0]
     say("")
     _suggest(
         f"metrics vwap {symbol} --session all --every 1m",

@@ -11,7 +11,22 @@ import typer
 from typer.core import TyperGroup
 
 from stockctl import __version__
-from stockctl.cli import company, config, connect, consume, dlq, lake, local, metrics, mongo, topics
+from stockctl.cli import (
+    company,
+    config,
+    connect,
+    consume,
+    dlq,
+    filings,
+    glue,
+    infra,
+    lake,
+    local,
+    metrics,
+    mongo,
+    spectrum,
+    topics,
+)
 from stockctl.cli.context import Globals
 from stockctl.cli.doctor import doctor
 from stockctl.cli.output import say
@@ -50,8 +65,12 @@ app.add_typer(connect.app, name="connect")
 app.add_typer(consume.app, name="consume")
 app.add_typer(lake.app, name="lake")
 app.add_typer(mongo.app, name="mongo")
+app.add_typer(filings.app, name="filings")
 app.add_typer(company.app, name="company")
 app.add_typer(metrics.app, name="metrics")
+app.add_typer(glue.app, name="glue")
+app.add_typer(spectrum.app, name="spectrum")
+app.add_typer(infra.app, name="infra")
 app.command()(doctor)
 app.command()(produce)
 app.command()(sim)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.context import settings_of
+from stockctl.cli.context import mongo_of, settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UsageError
 
@@ -219,9 +219,11 @@ def watch(
     refresh, back = _seconds(every, "--every"), _seconds(look_back, "--look-back")
     with _until_signalled() as stop:
         if output is Format.table:
-            view.watch(settings, settings.symbols, seconds=seconds, refresh=refresh, look_back=back, stop=stop)
+            view.watch(settings, settings.symbols, seconds=seconds, refresh=refresh, look_back=back, stop=stop, say=say)
             return
-        for snapshot in live.follow(settings, settings.symbols, seconds=seconds, refresh=refresh, look_back=back, stop=stop):
+        for snapshot in live.follow(
+            settings, settings.symbols, seconds=seconds, refresh=refresh, look_back=back, stop=stop, say=say
+        ):
             write_rows(view.rows(settings, snapshot), output)
             sys.stdout.flush()
 
@@ -281,15 +283,18 @@ def _asked(
 
     if engine is Engine.kafka:
         raise UsageError("the engine kafka is live", hint="stockctl metrics watch")
-    if engine is Engine.redshift:
-        raise UsageError("there is no engine redshift yet", hint="leave --engine out: the lake answers")
     settings = _settings(ctx, symbols, policy, session, tz)
     asked = question(settings, settings.symbols, since=since, until=until, day=day, across=across, every=every)
-    return settings, replace(asked, engine="mongo" if engine is Engine.mongo else "lake")
+    if engine is Engine.mongo:
+        with mongo_of(settings):
+            pass  # it answers: the rooms below, which say nothing, need not wait for it
+    return settings, replace(
+        asked, engine="mongo" if engine is Engine.mongo else "redshift" if engine is Engine.redshift else "lake"
+    )
 
 
 def _show(answer: Answer, form: Format) -> None:
     """Figures to stdout, what must be known beside them to stderr; other forms than the table carry it in each row."""
-    write_rows(answer.rows, form, answer.columns if form is Format.table else None)
+    write_rows(answer.rows, form, answer.columns if form is Format.table else None, answer.types)
     for line in answer.words:
         say(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from stockctl.cli.context import settings_of
+from stockctl.cli.context import mongo_of, settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UnhealthyError
 
@@ -17,11 +17,10 @@ def apply(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 
     Example: stockctl mongo apply
     """
-    from stockctl.clients.mongo import Mongo
     from stockctl.mongo import schema
 
     settings = settings_of(ctx)
-    with Mongo(settings) as mongo:
+    with mongo_of(settings) as mongo:
         changes = schema.apply(mongo, settings)
     write_rows((change._asdict() for change in changes), output, schema.Change._fields)
     if left := [f"{change.collection} {change.what}" for change in changes if change.done == "left alone"]:
@@ -34,11 +33,10 @@ def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 
     Example: stockctl mongo diff
     """
-    from stockctl.clients.mongo import Mongo
     from stockctl.mongo import schema
 
     settings = settings_of(ctx)
-    with Mongo(settings) as mongo:
+    with mongo_of(settings) as mongo:
         found = schema.differences(mongo, settings)
     write_rows((difference._asdict() for difference in found), output, schema.Difference._fields)
     if found:
@@ -52,11 +50,10 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 
     Example: stockctl mongo status
     """
-    from stockctl.clients.mongo import Mongo
     from stockctl.mongo import schema
 
     settings = settings_of(ctx)
-    with Mongo(settings) as mongo:
+    with mongo_of(settings) as mongo:
         rows = schema.standing(mongo, settings)
         say(mongo.place)
     write_rows((row._asdict() for row in rows), output, schema.Standing._fields)

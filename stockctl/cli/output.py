@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import date, datetime
+from datetime import date, datetime, time
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -81,16 +84,32 @@ def _cell(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as JSON and CSV carry it: dates in ISO 8601, NaN and infinities as null."""
-    if isinstance(value, date | datetime):
+    """``value`` as JSON carries it: dates and times in ISO 8601, NaN and infinities as null, bytes in hexadecimal.
+
+    Decimals are numbers, whole ones with all their digits; what JSON has no form for is its text.
+    """
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float | Decimal):
+        if not math.isfinite(value):
+            return None
+        return int(value) if isinstance(value, Decimal) and value == int(value) else float(value)
+    if isinstance(value, date | time):
         return value.isoformat()
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
-def write_rows(rows: Iterable[Row], form: Format, columns: Sequence[str] | None = None) -> None:
-    """Write ``rows`` to stdout. ``columns`` names them where there may be no row; JSON lines and CSV stream."""
+def write_rows(
+    rows: Iterable[Row], form: Format, columns: Sequence[str] | None = None, types: Mapping[str, type | ZoneInfo] | None = None
+) -> None:
+    """Write ``rows`` to stdout. ``columns`` names them where there may be no row; JSON lines and CSV stream.
+
+    ``types`` are those of Parquet's columns that may hold nulls alone, which tell none; a zone stands for moments in it.
+    """
     if form is Format.jsonl:
         for row in rows:
             sys.stdout.write(json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=False) + "\n")
@@ -104,11 +123,21 @@ def write_rows(rows: Iterable[Row], form: Format, columns: Sequence[str] | None 
         plain = [{name: _plain(value) for name, value in row.items()} for row in held]
         sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
     elif form is Format.parquet:
-        import pyarrow as pa
-
-        write_arrow(pa.Table.from_pylist([dict(row) for row in held]), form)
+        write_arrow(_arrow(held, names, types or {}), form)
     elif names:
         _write_table(held, names)
+
+
+def _arrow(rows: list[Row], names: list[str], types: Mapping[str, type | ZoneInfo]) -> pa.Table:
+    import pyarrow as pa
+
+    known: dict[Any, Any] = {str: pa.string(), int: pa.int64(), float: pa.float64(), date: pa.date32()}
+    columns = {}
+    for name in rows[0] if rows else names:
+        told = types.get(name)
+        kind = pa.timestamp("us", str(told)) if isinstance(told, ZoneInfo) else known.get(told)
+        columns[name] = pa.array([row.get(name) for row in rows], kind)
+    return pa.table(columns)
 
 
 def write_object(row: Row, form: Format) -> None:
@@ -123,8 +152,21 @@ def write_object(row: Row, form: Format) -> None:
         write_rows([row], form)
 
 
+def numbered(columns: Iterable[str]) -> list[str]:
+    """``columns`` as names of a row: one that came before gets a number, as ``max``, ``max_2``."""
+    names: list[str] = []
+    for column in columns:
+        name, number = column, 1
+        while name in names:
+            number += 1
+            name = f"{column}_{number}"
+        names.append(name)
+    return names
+
+
 def write_arrow(table: pa.Table, form: Format) -> None:
-    """Write an Arrow table; Parquet goes to stdout as bytes and is refused on a terminal."""
+    """Write an Arrow table, its columns ``numbered``; Parquet goes to stdout as bytes and is refused on a terminal."""
+    table = table.rename_columns(numbered(table.column_names))
     if form is not Format.parquet:
         rows = (row for batch in table.to_batches(max_chunksize=10_000) for row in batch.to_pylist())
         write_rows(rows, form, table.column_names)
@@ -148,7 +190,8 @@ def _write_csv(rows: Iterable[Row], columns: Sequence[str] | None) -> None:
         if names is None:
             names = list(row)
             writer.writerow(names)
-        writer.writerow([_plain(row.get(name)) for name in names])
+        values = [row.get(name) for name in names]
+        writer.writerow([value if isinstance(value, Decimal) and value.is_finite() else _plain(value) for value in values])
 
 
 def _write_table(rows: list[Row], names: list[str]) -> None:

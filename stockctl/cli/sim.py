@@ -36,11 +36,19 @@ def sim(
     ] = False,
     ping_interval: Annotated[str, typer.Option("--ping-interval", help="Time between ping frames.")] = "60s",
     symbol_limit: Annotated[int, typer.Option("--symbol-limit", min=0, help="Symbols allowed on one connection.")] = 50,
+    filings: Annotated[
+        Path | None, typer.Option("--filings", metavar="DIR", help="Serve the filings in this folder's *.json.")
+    ] = None,
+    rest_errors: Annotated[
+        float, typer.Option("--rest-errors", min=0, max=1, help="Share of REST requests that fail with 502.")
+    ] = 0.0,
+    per_minute: Annotated[int, typer.Option("--requests-per-minute", min=1, help="REST requests a key may make.")] = 60,
+    per_second: Annotated[int, typer.Option("--requests-per-second", min=1, help="REST requests a key may make.")] = 30,
 ) -> None:
-    """Run a WebSocket server that behaves as Finnhub's; its address goes to stdout.
+    """Run a server that behaves as Finnhub's WebSocket and REST API do; its address goes to stdout.
 
-    A running one takes orders and tells its counters over HTTP on the same port:
-    GET /control/drop, silent, resume, triple, malformed, refuse:429x3; GET /counters.
+    The REST API is at /api/v1 of the same port. A running one takes orders and tells its counters over HTTP:
+    GET /control/drop, silent, resume, triple, malformed, refuse:429x3, rest:502x3; GET /counters.
 
     Example: stockctl sim --port 8765 --rate 50 --fault drop@1m
     """
@@ -66,6 +74,10 @@ def sim(
         real_hours=real_hours,
         ping_interval=ping_seconds,
         symbol_limit=symbol_limit,
+        filings=filings,
+        rest_errors=rest_errors,
+        requests_per_minute=per_minute,
+        requests_per_second=per_second,
     )
     with running(settings) as role, simulator:
         print(simulator.url, flush=True)

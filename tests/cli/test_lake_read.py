@@ -63,9 +63,43 @@ def test_query_runs_sql(filled: Command) -> None:
     assert "one SELECT" in filled.run("lake", "query", "DELETE FROM trades", check=2).stderr
 
 
+def test_query_gives_json_whatever_the_types(filled: Command) -> None:
+    """Sums of integers, lengths of time, lists and maps among them."""
+    sql = (
+        "SELECT sum(ts_event) AS total, max(time) - min(time) AS length, list(DISTINCT trade_date) AS days, "
+        "map {'AAPL': 0.25} AS shares FROM trades"
+    )
+    for form in ("json", "jsonl"):
+        told = json.loads(filled.run("lake", "query", sql, "-o", form).stdout)
+        assert (told[0] if form == "json" else told) == {
+            "total": 3 * OPEN + 1,
+            "length": [0, 0, 1_000_000],
+            "days": ["2026-11-20"],
+            "shares": [["AAPL", 0.25]],
+        }
+
+
+def test_query_keeps_columns_of_one_name_apart(filled: Command) -> None:
+    """In Parquet too."""
+    sql = "SELECT min(price) AS price, max(price) AS price FROM trades WHERE symbol = 'AAPL'"
+    assert filled.run("lake", "query", sql, "-o", "csv").stdout == "price,price_2\n1.0,2.0\n"
+    run = [BIN / "stockctl", "lake", "query", sql, "-o", "parquet"]
+    done = subprocess.run(run, capture_output=True, check=True, env=filled.environment, cwd=filled.folder)
+    assert pyarrow.parquet.read_table(io.BytesIO(done.stdout)).to_pylist() == [{"price": 1.0, "price_2": 2.0}]
+
+
 def test_gaps_lists_what_was_missed(filled: Command) -> None:
     """Rows on stdout, each symbol's share on stderr."""
     done = filled.run("lake", "gaps", "AAPL", "-o", "json")
     (gap,) = json.loads(done.stdout)
     assert (gap["since"], gap["seconds"], gap["reason"]) == ("2026-11-20T10:00:00-05:00", 21_600.0, "the feed told nothing")
     assert "AAPL 2026-11-20: 30m of 6h 30m covered" in done.stderr
+
+
+def test_gaps_has_its_types_where_nothing_was_missed(filled: Command) -> None:
+    def schema(*arguments: str) -> pyarrow.Schema:
+        run = [BIN / "stockctl", "lake", "gaps", "AAPL", *arguments, "-o", "parquet"]
+        done = subprocess.run(run, capture_output=True, check=True, env=filled.environment, cwd=filled.folder)
+        return pyarrow.parquet.read_schema(io.BytesIO(done.stdout))
+
+    assert schema("--since", "2026-11-20T09:30", "--until", "2026-11-20T09:45") == schema()

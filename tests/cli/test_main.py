@@ -166,6 +166,30 @@ def test_a_broker_that_is_away_is_unreachable_after_a_bounded_wait_that_says_wha
     assert "Traceback" not in done.stderr
 
 
+DEAD_LETTERS = (("list",), ("show", "x"), ("replay", "--all"), ("replay", "--all", "--dry-run"))
+
+
+@pytest.mark.parametrize("arguments", DEAD_LETTERS, ids=" ".join)
+def test_dead_letters_say_that_they_wait_for_kafka(alone: Command, arguments: tuple[str, ...]) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    alone.environment |= {"STOCKCTL_KAFKA__BOOTSTRAP_SERVERS": address, "STOCKCTL_KAFKA__CONNECT_WAIT": "2500ms"}
+    done = alone.run("dlq", *arguments, check=5, timeout=20)
+    assert f"waiting up to 2.5s for Kafka at {address}" in done.stderr
+
+
+FROM_MONGO = ("mongo apply", "mongo diff", "mongo status", "company show AAPL", "metrics vwap AAPL --engine mongo")
+
+
+@pytest.mark.parametrize("command", FROM_MONGO)
+def test_a_wait_for_mongodb_is_said(alone: Command, command: str) -> None:
+    url = f"mongodb://127.0.0.1:{free_port()}"
+    alone.environment |= {"STOCKCTL_MONGO__URL": url, "STOCKCTL_MONGO__CONNECT_WAIT": "2500ms"}
+    done = alone.run(*command.split(), check=5, timeout=20)
+    said, error = done.stderr.splitlines()[:2]
+    assert said == f"waiting up to 2.5s for MongoDB at {url}"
+    assert error.startswith(f"error: cannot connect: MongoDB at {url}: nothing answers within 2.5s")
+
+
 def test_debug_shows_the_traceback_of_an_error(alone: Command) -> None:
     done = alone.run("--debug", "--config", "no-such.toml", "topics", "list", check=None)
     assert done.returncode != 0

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
@@ -19,7 +20,7 @@ import pytest
 
 from stockctl.clients.kafka import Admin
 from stockctl.settings import Settings
-from tests.conftest import BIN, Command, wait_for
+from tests.conftest import BIN, Command, free_port, wait_for
 from tests.lakes import at, covered, lay, trade
 from tests.metrics.test_live import send
 
@@ -66,6 +67,32 @@ def test_every_form_carries_the_context_in_its_rows(filled: Command) -> None:
         assert (row["policy"], row["session"], int(row["left_out"])) == ("standard", "regular", 1)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["vwap", "--every", "30s"],
+        ["bars", "--every", "30s"],
+        ["rate"],
+        ["volatility", "--window", "10s", "--every", "30s"],
+        ["volatility", "--returns"],
+        ["summary"],
+    ],
+    ids=" ".join,
+)
+def test_parquet_has_its_types_where_nothing_is_known(filled: Command, arguments: list[str]) -> None:
+    """So that files of several answers can be read as one."""
+
+    def schema(symbol: str) -> pyarrow.Schema:
+        run = [BIN / "stockctl", "metrics", arguments[0], symbol, *arguments[1:], "-o", "parquet"]
+        done = subprocess.run(run, capture_output=True, check=True, env=filled.environment, cwd=filled.folder)
+        table = pyarrow.parquet.read_table(io.BytesIO(done.stdout))
+        assert table.num_rows >= 1
+        assert not any(pyarrow.types.is_null(field.type) for field in table.schema)
+        return table.schema
+
+    assert schema("NVDA") == schema("AAPL")
+
+
 def test_each_metric_answers(filled: Command) -> None:
     """With the options that belong to it."""
     assert [row["trades"] for row in asked(filled, "vwap", "AAPL", "--every", "30s")] == [60, 60]
@@ -97,7 +124,6 @@ def test_nothing_to_answer_is_exit_0_null_and_words(filled: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("vwap", "AAPL", "--engine", "redshift"), "no engine redshift"),
         (("vwap", "AAPL", "--engine", "kafka"), "metrics watch"),
         (("vwap", "AAPL", "--since", "tomorrow"), "'tomorrow' is no time"),
         (("vwap", "AAPL", "--since", "2026-11-21", "--until", "2026-11-20"), "--since is not before --until"),
@@ -148,10 +174,16 @@ def test_watch_writes_json_lines(streaming: Command) -> None:
     assert (row["vwap"], row["trades"], row["policy"], row["feed"]) == (100.5, 20, "standard", "sim")
 
 
-def test_watch_redraws_in_place_on_a_terminal_and_leaves_at_ctrl_c(streaming: Command) -> None:
-    """The cursor goes up before each redraw, and the first Ctrl-C ends it with exit 0."""
+@pytest.mark.parametrize(
+    ("width", "shown", "left_out"),
+    [(100, ["vwap", "trades/s", "age"], []), (40, ["vwap", "volatility"], ["trades/s", "volume", "age", "…"])],
+)
+def test_watch_redraws_in_place_on_a_terminal_and_leaves_at_ctrl_c(
+    streaming: Command, width: int, shown: list[str], left_out: list[str]
+) -> None:
+    """The cursor goes up before each redraw, and the first Ctrl-C ends it with exit 0. No figure is cut on a narrow one."""
     main, other = pty.openpty()
-    environment = streaming.environment | {"TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+    environment = streaming.environment | {"TERM": "xterm", "COLUMNS": str(width), "LINES": "30"}
     process = subprocess.Popen(
         [BIN / "stockctl", "metrics", "watch", "AAPL", "--every", "200ms"],
         stdout=other,
@@ -174,3 +206,11 @@ def test_watch_redraws_in_place_on_a_terminal_and_leaves_at_ctrl_c(streaming: Co
     assert process.wait(10) == 0
     os.close(main)
     assert b"\x1b[1A" in seen
+    table = seen.decode().partition("policy")[0]
+    assert [word for word in [*shown, *left_out] if word in table] == shown
+
+
+def test_watch_says_what_it_waits_for(tmp_path: Path) -> None:
+    away = {"STOCKCTL_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}", "STOCKCTL_KAFKA__CONNECT_WAIT": "2500ms"}
+    done = Command(tmp_path, **away).run("metrics", "watch", "--for", "1s", check=5)
+    assert "waiting up to 2.5s for Kafka at 127.0.0.1:" in done.stderr

@@ -10,8 +10,10 @@ import pty
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -98,6 +100,19 @@ def test_no_rows_are_still_an_answer(capsys: pytest.CaptureFixture[str], form: F
     assert capsys.readouterr().out == text
 
 
+def test_parquet_without_rows_has_its_columns() -> None:
+    program = (
+        "from stockctl.cli.output import *\nwrite_rows([], Format.parquet, ['a', 'b', 'c'], {'a': float, 'b': ZoneInfo('UTC')})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30)
+    schema = pyarrow.parquet.read_schema(io.BytesIO(done.stdout))
+    assert [(field.name, str(field.type)) for field in schema] == [
+        ("a", "double"),
+        ("b", "timestamp[us, tz=UTC]"),
+        ("c", "null"),
+    ]
+
+
 def test_parquet_carries_types_and_is_refused_on_a_terminal() -> None:
     program = "from stockctl.cli.output import *\nwrite_rows([{'a': 1, 'b': 'x'}], Format.parquet)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30)
@@ -117,6 +132,54 @@ def test_an_arrow_table_is_written_in_every_form(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out == '{"a": 1, "b": "x"}\n{"a": 2, "b": null}\n'
     write_arrow(table.slice(0, 0), Format.csv)
     assert capsys.readouterr().out == "a,b\n"
+
+
+def test_columns_of_one_name_are_numbered(capsys: pytest.CaptureFixture[str]) -> None:
+    """As of a join: each keeps its own values."""
+    table = pa.table([pa.array([number]) for number in range(5)], names=["max", "max", "n", "max_2", "max"])
+    write_arrow(table, Format.csv)
+    assert capsys.readouterr().out == "max,max_2,n,max_2_2,max_3\n0,1,2,3,4\n"
+    write_arrow(table, Format.jsonl)
+    assert json.loads(capsys.readouterr().out) == {"max": 0, "max_2": 1, "n": 2, "max_2_2": 3, "max_3": 4}
+
+
+def test_json_and_csv_carry_what_sql_answers_with(capsys: pytest.CaptureFixture[str]) -> None:
+    """DuckDB sums integers up as decimals; CSV keeps a decimal's digits."""
+    row: dict[str, Any] = {
+        "whole": Decimal("36893488147419103232"),
+        "part": Decimal("1.50"),
+        "none": Decimal("NaN"),
+        "time": time(9, 30),
+        "length": timedelta(days=1, seconds=2),
+        "bytes": b"\x00\xff",
+        "days": [date(2026, 11, 20), None],
+        "struct": {"at": datetime(2026, 11, 20, 9, 30, tzinfo=UTC), "parts": [{"n": Decimal(2), "x": float("nan")}]},
+        "map": [("AAPL", Decimal("0.25"))],
+        "id": UUID(int=1),
+    }
+    wanted = {
+        "whole": 36893488147419103232,
+        "part": 1.5,
+        "none": None,
+        "time": "09:30:00",
+        "length": "1 day, 0:00:02",
+        "bytes": "00ff",
+        "days": ["2026-11-20", None],
+        "struct": {"at": "2026-11-20T09:30:00+00:00", "parts": [{"n": 2, "x": None}]},
+        "map": [["AAPL", 0.25]],
+        "id": "00000000-0000-0000-0000-000000000001",
+    }
+    write_rows([row], Format.json)
+    assert json.loads(capsys.readouterr().out) == [wanted]
+    write_rows([row], Format.jsonl)
+    assert json.loads(capsys.readouterr().out) == wanted
+    write_object(row, Format.json)
+    assert json.loads(capsys.readouterr().out) == wanted
+    write_rows([row], Format.csv)
+    head, cells = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert dict(zip(head, cells, strict=True)) == {
+        name: "1.50" if name == "part" else "" if value is None else str(value) for name, value in wanted.items()
+    }
 
 
 def test_one_record_is_a_line_a_field_or_one_object(capsys: pytest.CaptureFixture[str]) -> None:

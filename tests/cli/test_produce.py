@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from stockctl.clients.kafka import Admin
 from stockctl.settings import Settings
 from stockctl.sim import Simulator
 from stockctl.stream.topics import apply
-from tests.conftest import Command, free_port
+from tests.conftest import BIN, Command, free_port, wait_for
 from tests.feed.conftest import dead_letters, trades
 
 FRAME = '{"data":[{"c":["1"],"p":164.06,"s":"AAPL","t":1680286538064,"v":4},{"p":1,"s":"AAPL","t":1,"v":4}],"type":"trade"}'
@@ -96,3 +98,28 @@ def test_logs_can_be_json_lines(command: Command, topics: Settings) -> None:
     done = command.run("produce", "AAPL", "--for", "1s", check=5)
     lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     assert any("cannot reach the feed" in line["message"] and line["level"] == "warning" for line in lines)
+
+
+def test_a_signal_ends_a_replay_whose_stdin_is_idle(command: Command, topics: Settings) -> None:
+    read, write = os.pipe()
+    with subprocess.Popen(
+        [BIN / "stockctl", "produce", "--replay", "-"],
+        stdin=read,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=command.environment,
+        cwd=command.folder,
+    ) as process:
+        os.close(read)
+        os.write(write, f"{FRAME}\n".encode())
+        wait_for(lambda: trades(topics), "the first trade")
+        process.terminate()
+        assert process.wait(10) == 1
+        assert "stopped by a signal" in process.stderr.read()  # type: ignore[union-attr]
+    os.close(write)
+
+
+def test_a_file_that_is_not_there_is_named(command: Command, topics: Settings) -> None:
+    done = command.run("produce", "--replay", "absent.jsonl", check=1)
+    assert "No such file or directory: 'absent.jsonl'" in done.stderr
+    assert "fresh lake" not in done.stderr

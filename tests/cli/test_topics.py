@@ -30,6 +30,7 @@ def test_apply_again_keeps_everything(command: Command) -> None:
 
 
 def test_a_setting_that_changed_is_named_by_diff_and_set_by_apply(command: Command) -> None:
+    command.environment["STOCKCTL_TOPICS__TRADES__RETENTION"] = "30m"
     command.run("topics", "apply")
     command.environment["STOCKCTL_TOPICS__TRADES__RETENTION"] = "2h"
     [difference] = rows(command, "topics", "diff", check=10)

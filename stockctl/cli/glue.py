@@ -1,0 +1,218 @@
+"""``stockctl glue``: the lake's tables and partitions in the Glue Data Catalog, and crawlers over them."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stockctl.cli.context import settings_of
+from stockctl.cli.output import Format, OutputOption, say, write_object, write_rows
+from stockctl.errors import UnhealthyError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
+
+    from stockctl.clients.glue import Glue
+    from stockctl.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Make the lake's tables in the Glue Data Catalog, and keep their partitions.")
+
+
+class Who(StrEnum):
+    """Who a policy is for."""
+
+    crawler = "crawler"
+    redshift = "redshift"
+    operator = "operator"
+
+
+SinceDate = Annotated[str | None, typer.Option("--since", help="First trade date to look at, as 2026-11-23; default: all.")]
+FromPaths = Annotated[
+    bool, typer.Option("--from-paths", help="Crawlers that look at folders and make tables found_… of their own.")
+]
+
+
+@contextmanager
+def _glue(ctx: typer.Context) -> Iterator[tuple[Glue, Settings]]:
+    from stockctl.clients.glue import Glue
+
+    settings = settings_of(ctx)
+    yield Glue(settings), settings
+
+
+def _day(text: str | None) -> date | None:
+    from datetime import date
+
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--since {text} is no date", hint="write it as 2026-11-23") from None
+
+
+@app.command()
+def apply(
+    ctx: typer.Context,
+    adopt: Annotated[bool, typer.Option("--adopt", help="Take over tables and crawlers that someone else made.")] = False,
+    from_paths: FromPaths = False,
+    create_role: Annotated[bool, typer.Option("--create-role", help="Make the crawlers' role first.")] = False,
+    output: OutputOption = Format.table,
+) -> None:
+    """Make database, tables and crawlers as the settings say; delete nothing.
+
+    Example: stockctl glue apply
+    """
+    from stockctl.warehouse import catalog
+    from stockctl.warehouse import policy as rights
+
+    with _glue(ctx) as (glue, settings):
+        if create_role:
+            name, made = rights.create_role(settings)
+            say(f"{'made' if made else 'brought up to date'}: the role {name}; IAM may take some seconds to know it everywhere")
+        changes = catalog.apply(glue, settings, adopt=adopt, from_paths=from_paths)
+    write_rows((change._asdict() for change in changes), output, catalog.Change._fields)
+    if left := [change for change in changes if change.done == catalog.LEFT and change.name != "-"]:
+        names = ", ".join(f"{change.what} {change.name}" for change in left)
+        raise UnhealthyError(f"left as they are: {names}", hint="each row's detail")
+
+
+@app.command()
+def diff(ctx: typer.Context, from_paths: FromPaths = False, output: OutputOption = Format.table) -> None:
+    """Show in what database, tables and crawlers differ from the settings; exit code 10 when they do.
+
+    Example: stockctl glue diff
+    """
+    from stockctl.warehouse import catalog
+
+    with _glue(ctx) as (glue, settings):
+        found = catalog.differences(glue, settings, from_paths=from_paths)
+    write_rows((difference._asdict() for difference in found), output, catalog.Difference._fields)
+    if found:
+        raise UnhealthyError(f"the catalog differs from the settings in {len(found)} things", hint="each row's remedy")
+    say("the catalog is as the settings say")
+
+
+@app.command()
+def run(
+    ctx: typer.Context,
+    tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="Tables to crawl; default: all.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the crawlers to their end, and tell what they added.")] = False,
+    output: OutputOption = Format.table,
+) -> None:
+    """Start the crawlers.
+
+    Example: stockctl glue run --wait
+    """
+    from stockctl.settings import require
+    from stockctl.warehouse import crawlers
+
+    with _glue(ctx) as (glue, settings):
+        require(settings, "glue.role")
+        known = [table.name for table in crawlers.crawled(settings)]
+        if wrong := [name for name in tables or () if name not in known]:
+            raise UsageError(f"no crawler is for {', '.join(wrong)}", hint=f"name some of {', '.join(known)}")
+        runs = []
+        try:
+            for item in crawlers.run(glue, settings, tables or known, wait=wait, say=say):
+                runs.append(item)
+        finally:  # one that failed takes nothing from what the others did
+            if runs:
+                write_rows((item._asdict() for item in runs), output, crawlers.Run._fields)
+    if not wait:
+        say("`stockctl glue status` tells when they have ended")
+
+
+@app.command()
+def status(ctx: typer.Context, since: SinceDate = None, output: OutputOption = Format.table) -> None:
+    """Compare lake, catalog and crawlers; exit code 10 when they differ.
+
+    Example: stockctl glue status
+    """
+    from stockctl.clients.store import open_store
+    from stockctl.warehouse.sync import Standing
+    from stockctl.warehouse.sync import status as compare
+
+    shown = 20
+    with _glue(ctx) as (glue, settings):
+        standings, findings = compare(glue, open_store(settings), settings, _day(since))
+    if output is Format.table:
+        write_rows((standing._asdict() for standing in standings), output, Standing._fields)
+    else:
+        write_rows((finding._asdict() for finding in findings), output, ("what", "name", "problem", "detail"))
+    if findings:
+        for finding in findings[:shown] if output is Format.table else ():
+            say(f"{finding.what} {finding.name}: {finding.problem}: {finding.detail}")
+        if len(findings) > shown and output is Format.table:
+            say(f"… and {len(findings) - shown} more: `stockctl glue status -o jsonl`")
+        raise UnhealthyError(
+            f"lake, catalog and crawlers differ in {len(findings)} things",
+            hint="`stockctl glue sync`, with --prune for foreign ones",
+        )
+    say("the catalog holds what the lake holds")
+
+
+@app.command()
+def sync(
+    ctx: typer.Context,
+    since: SinceDate = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Delete partitions that the lake does not want.")] = False,
+    output: OutputOption = Format.table,
+) -> None:
+    """Register the lake's partitions from its claim log, without a crawler.
+
+    Example: stockctl glue sync --since 2026-11-20
+    """
+    from stockctl.clients.store import open_store
+    from stockctl.warehouse.sync import Synced
+    from stockctl.warehouse.sync import sync as register
+
+    with _glue(ctx) as (glue, settings):
+        changes, done = register(glue, open_store(settings), settings, since=_day(since), prune=prune)
+    for change in changes:
+        if change.done != "unchanged":
+            say(f"{change.done}: {change.what} {change.name}")
+    write_rows((item._asdict() for item in done), output, Synced._fields)
+    if foreign := sum(item.foreign for item in done):
+        say(f"{foreign} partitions are not of this lake, or not any more: `--prune` deletes them")
+    if unread := sum(item.unread for item in done):
+        raise UnhealthyError(
+            f"{unread} partitions hold zstd, which Redshift Spectrum does not read, and are left out",
+            hint="set lake.compression to gzip; `stockctl lake compact` turns trades that lie there into Parquet",
+        )
+
+
+@app.command()
+def policy(
+    ctx: typer.Context,
+    who: Annotated[Who, typer.Option("--for", help="Whose rights.")] = Who.crawler,
+    trust: Annotated[bool, typer.Option("--trust", help="Who may take on the role, instead of what it may do.")] = False,
+) -> None:
+    """Print the IAM policy that crawlers, Redshift, or whoever runs these commands needs, as JSON.
+
+    Example: stockctl glue policy --for redshift > policy.json
+    """
+    from stockctl.warehouse import policy as rights
+
+    settings = settings_of(ctx)
+    reader = rights.Reader(who.value)
+    if trust and reader is rights.Reader.operator:
+        raise UsageError("an operator is no role that a service takes on", hint="leave --trust out")
+    write_object(rights.trust(reader) if trust else rights.policy(settings, reader), Format.json)
+    sys.stdout.flush()
+
+
+@app.command()
+def delete(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+    """Delete our crawlers, tables and database from the catalog; the lake stays.
+
+    Example: stockctl glue delete
+    """
+    from stockctl.warehouse import catalog
+
+    with _glue(ctx) as (glue, settings):
+        changes = catalog.delete(glue, settings)
+    write_rows((change._asdict() for change in changes), output, catalog.Change._fields)

@@ -1,0 +1,169 @@
+"""``stockctl spectrum``: the lake in Redshift, as external tables and views, and SQL over them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stockctl.cli.context import settings_of
+from stockctl.cli.output import Format, OutputOption, numbered, say, write_rows
+from stockctl.errors import UnhealthyError, UsageError
+
+if TYPE_CHECKING:
+    from stockctl.settings import Settings
+    from stockctl.warehouse.partitions import Wanted
+
+app = typer.Typer(no_args_is_help=True, help="Show the lake in Redshift, and run SQL over it.")
+
+
+def _want(settings: Settings) -> Wanted:
+    from stockctl.clients.store import open_store
+    from stockctl.warehouse.partitions import wanted
+    from stockctl.warehouse.tables import lake_url
+
+    return wanted(open_store(settings), lake_url(settings))
+
+
+@app.command()
+def render(ctx: typer.Context) -> None:
+    """Print the SQL that `apply` runs where nothing is there yet.
+
+    It asks no Redshift: its view of trades takes each compacted date for one whose Parquet Redshift sees, as after `glue sync`.
+
+    Example: stockctl spectrum render > spectrum.sql
+    """
+    from stockctl.warehouse import ddl
+
+    settings = settings_of(ctx)
+    for statement in ddl.statements(settings, _want(settings)):
+        sys.stdout.write(f"{statement.sql};\n\n")
+
+
+@app.command()
+def apply(
+    ctx: typer.Context,
+    adopt: Annotated[bool, typer.Option("--adopt", help="Take over tables and views that someone else made.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Drop partitions that the lake does not want, of tables that are not Glue's.")
+    ] = False,
+    output: OutputOption = Format.table,
+) -> None:
+    """Make external schema, tables and views in Redshift; without --prune drop nothing.
+
+    Run it again after `lake compact` and `glue sync`: the compacted dates stand in the views.
+
+    Example: stockctl spectrum apply
+    """
+    from stockctl.clients.redshift import connect
+    from stockctl.warehouse import spectrum
+    from stockctl.warehouse.catalog import LEFT, Change
+
+    settings = settings_of(ctx)
+    want = _want(settings)
+    with connect(settings) as redshift:
+        changes = spectrum.apply(redshift, settings, want, adopt=adopt, prune=prune)
+    write_rows((change._asdict() for change in changes), output, Change._fields)
+    if left := [f"{change.what} {change.name}" for change in changes if change.done == LEFT]:
+        raise UnhealthyError(f"left as they are: {', '.join(left)}", hint="each row's detail")
+
+
+@app.command()
+def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+    """Show in what Redshift differs from the settings and the lake; exit code 10 when it does.
+
+    Example: stockctl spectrum diff
+    """
+    from stockctl.clients.redshift import connect
+    from stockctl.warehouse import spectrum
+    from stockctl.warehouse.catalog import Difference
+
+    settings = settings_of(ctx)
+    want = _want(settings)
+    with connect(settings) as redshift:
+        found = spectrum.differences(redshift, settings, want)
+    write_rows((difference._asdict() for difference in found), output, Difference._fields)
+    if found:
+        raise UnhealthyError(f"Redshift differs in {len(found)} things", hint="each row's remedy")
+    say("Redshift is as the settings say, and holds what the lake holds")
+
+
+@app.command()
+def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+    """Show schema, tables and views as Redshift sees them; exit code 10 when one is not as the settings say.
+
+    Example: stockctl spectrum status
+    """
+    from stockctl.clients.redshift import connect
+    from stockctl.warehouse import spectrum
+
+    settings = settings_of(ctx)
+    want = _want(settings)
+    with connect(settings) as redshift:
+        rows = spectrum.standing(redshift, settings, want)
+    write_rows((row._asdict() for row in rows), output, spectrum.Standing._fields)
+    if wrong := [f"{row.what} {row.name}" for row in rows if row.state not in spectrum.SOUND]:
+        raise UnhealthyError(
+            f"not as the settings say: {', '.join(wrong)}", hint="`stockctl spectrum diff` tells what mends each"
+        )
+
+
+@app.command()
+def query(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="File with one statement, or - for stdin.")],
+    local: Annotated[bool, typer.Option("--local", help="On the lake with DuckDB, without Redshift.")] = False,
+    explain_scan: Annotated[
+        bool, typer.Option("--explain-scan", help="Tell partitions and bytes that it reads, instead of its rows.")
+    ] = False,
+    output: OutputOption = Format.table,
+) -> None:
+    """Run SQL in Redshift; CSV and JSON lines stream, however large the answer is.
+
+    With --local the same SQL runs on the lake itself; what means something else there is refused by name.
+
+    Example: stockctl spectrum query report.sql -o csv > report.csv
+    """
+    settings = settings_of(ctx)
+    text = _text(file)
+    if local and explain_scan:
+        raise UsageError("--local scans nothing of Redshift's", hint="leave one of them out")
+    if local:
+        from stockctl.warehouse import local as lake
+
+        with lake.query(settings, text) as (columns, rows):
+            _write(columns, rows, output)
+        return
+    from stockctl.clients.redshift import connect
+
+    with connect(settings) as redshift:
+        if explain_scan:
+            from stockctl.warehouse.scan import Scan, explain
+
+            scans = explain(redshift, settings, text)
+            write_rows((scan._asdict() for scan in scans), output, Scan._fields)
+            if not scans:
+                say("nothing was scanned: the statement reads no external table, or its filters leave no partition to read")
+            return
+        columns, rows = redshift.query(text)
+        _write(columns, rows, output)
+
+
+def _write(columns: Sequence[str], rows: Iterable[Sequence[Any]], output: Format) -> None:
+    names = numbered(columns)
+    write_rows((dict(zip(names, row, strict=True)) for row in rows), output, names)
+
+
+def _text(file: str) -> str:
+    """The statement in the file, or on stdin, without a semicolon at its end."""
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {file}: {error}", hint="name a file with SQL, or - for stdin") from None
+    text = text.rstrip().rstrip(";").rstrip()
+    if not text:
+        raise UsageError(f"there is no SQL in {'stdin' if file == '-' else file}", hint="write one SELECT")
+    return text

@@ -1,0 +1,150 @@
+"""``stockctl filings statement``, ``kpis`` and ``check``: what filings say once they are understood."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stockctl.cli.context import settings_of
+from stockctl.cli.output import Format, OutputOption, say, write_rows
+from stockctl.errors import UnhealthyError, UsageError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from stockctl.filings.known import Known
+    from stockctl.settings import Settings
+
+
+class Which(StrEnum):
+    """Which statement."""
+
+    income = "income"
+    balance = "balance"
+    cashflow = "cashflow"
+
+
+class Period(StrEnum):
+    """How long its periods are."""
+
+    annual = "annual"
+    quarter = "quarter"
+    ttm = "ttm"
+
+
+Symbol = Annotated[str, typer.Argument(help="Symbol of the company.")]
+AsOf = Annotated[str | None, typer.Option(help="Only what had been accepted by then: a time, or a date with all of its day.")]
+Timezone = Annotated[str | None, typer.Option("--tz", help="Zone of times; default: exchange time.")]
+
+
+def statement(
+    ctx: typer.Context,
+    symbol: Symbol,
+    which: Annotated[Which, typer.Argument(help="Which statement.")],
+    period: Annotated[Period, typer.Option(help="Years, quarters, or twelve months to each quarter's end.")] = Period.annual,
+    last: Annotated[int, typer.Option(min=1, help="How many periods, the newest first.")] = 8,
+    as_of: AsOf = None,
+    tz: Timezone = None,
+    output: OutputOption = Format.table,
+) -> None:
+    """Show a statement by standard items, each value with the concept and the filing it came from.
+
+    Example: stockctl filings statement AAPL income --period quarter --last 8
+    """
+    from zoneinfo import ZoneInfo
+
+    from stockctl.filings import statements
+
+    settings = settings_of(ctx, {"timezone": tz})
+    known, _ = _known(settings, symbol, as_of)
+    answer = statements.statement(known, symbol, which.value, period.value, last, ZoneInfo(settings.timezone))
+    if output is Format.table:
+        lines, columns = statements.wide(answer)
+        write_rows(lines, output, columns)
+    else:
+        write_rows(answer.rows, output)
+    for line in answer.words:
+        say(line)
+
+
+def kpis(
+    ctx: typer.Context,
+    symbol: Symbol,
+    price: Annotated[float | None, typer.Option(help="Price of a share; default: the lake's last trade.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show each formula with its inputs.")] = False,
+    as_of: AsOf = None,
+    risk_free_rate: Annotated[float | None, typer.Option(help="In place of the setting valuation.risk_free_rate.")] = None,
+    equity_premium: Annotated[float | None, typer.Option(help="In place of the setting valuation.equity_premium.")] = None,
+    beta: Annotated[float | None, typer.Option(help="In place of the setting valuation.beta.")] = None,
+    tz: Timezone = None,
+    output: OutputOption = Format.table,
+) -> None:
+    """Show a company's KPIs; those that need a price take the lake's last trade unless --price gives one.
+
+    Example: stockctl filings kpis AAPL --price 264.5 --explain
+    """
+    from zoneinfo import ZoneInfo
+
+    from stockctl.filings import kpis as reckoning
+    from stockctl.filings.price import last_price
+    from stockctl.filings.statements import caveats
+
+    if price is not None and not 0 < price < float("inf"):
+        raise UsageError(f"--price {price:g} is no price", hint="a number above 0")
+    flags = {"risk_free_rate": risk_free_rate, "equity_premium": equity_premium, "beta": beta}
+    settings = settings_of(ctx, {"timezone": tz} | {f"valuation.{name}": value for name, value in flags.items()})
+    known, moment = _known(settings, symbol, as_of)
+    used = reckoning.Price(price, "given by --price") if price is not None else last_price(settings, symbol, moment)
+    found, words = reckoning.kpis(known, settings, used)
+    made = reckoning.rows(found, symbol, explain=explain, flat=output is Format.csv)
+    if output is Format.table:
+        columns = ["kpi", "value", "unit", "period_start", "period_end", *(["from"] if explain else []), "notes"]
+        write_rows(reckoning.shown(made, explain=explain), output, columns)
+    else:
+        write_rows(made, output)
+    for line in [*words, *reckoning.premises(settings, symbol, used), *caveats(known, ZoneInfo(settings.timezone))]:
+        say(line)
+
+
+def check(
+    ctx: typer.Context,
+    symbol: Symbol,
+    everything: Annotated[bool, typer.Option("--all", help="Show what holds, too.")] = False,
+    output: OutputOption = Format.table,
+) -> None:
+    """Prove the accounting identities over what was fetched; exit 10 and name each that does not hold.
+
+    Example: stockctl filings check AAPL
+    """
+    from stockctl.filings import identities
+
+    settings = settings_of(ctx)
+    known, _ = _known(settings, symbol, None)
+    found = identities.check(known)
+    wrong = [one for one in found if one.holds is False]
+    untold = sum(one.holds is None for one in found)
+    shown = identities.rows(found if everything or output is not Format.table else wrong, symbol)
+    columns = ["identity", "period_end", "holds", "detail", "accession"]
+    write_rows(shown, output, (columns if shown else None) if output is Format.table else None)
+    say(
+        f"{len(known.filings)} filings of {symbol}: {len(found) - len(wrong) - untold} identities hold, {len(wrong)} do not, "
+        f"{untold} cannot be told from what is reported"
+    )
+    if wrong:
+        raise UnhealthyError(
+            f"{len(wrong)} accounting identities of {symbol} do not hold: {'; '.join(one.words for one in wrong)}",
+            hint="`stockctl filings show` prints a filing as it was reported",
+        )
+
+
+def _known(settings: Settings, symbol: str, as_of: str | None) -> tuple[Known, datetime | None]:
+    """What the lake's filings of the symbol tell, and the moment of ``as_of``."""
+    from zoneinfo import ZoneInfo
+
+    from stockctl.filings.statements import as_of_moment, known_of
+    from stockctl.filings.stored import read_filings
+
+    moment = None if as_of is None else as_of_moment(as_of, ZoneInfo(settings.timezone))
+    return known_of(read_filings(settings, symbol), symbol, moment), moment

@@ -1,0 +1,103 @@
+"""``stockctl glue`` as a process, on a stand-in catalog: words, forms of output and exit codes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from stockctl.settings import Settings
+from tests.conftest import Command
+from tests.lakes import lay, trade
+from tests.warehouse.conftest import fake_glue, moto_server, warehouse_command, warehouse_flags, warehouse_settings
+from tests.warehouse.crawler import FakeGlue
+
+pytestmark = pytest.mark.server
+__all__ = ["fake_glue", "moto_server", "warehouse_command", "warehouse_flags", "warehouse_settings"]
+
+
+@pytest.fixture
+def lake(warehouse_settings: Settings) -> Settings:
+    lay(warehouse_settings, [trade("AAPL", "2026-11-23 10:00", 100.0)])
+    return warehouse_settings
+
+
+def test_from_nothing_to_a_catalog_that_holds_the_lake(warehouse_command: Command, lake: Settings) -> None:
+    assert warehouse_command.run("glue", "diff", check=10).stdout.splitlines()[0].split() == [
+        "what",
+        "name",
+        "problem",
+        "remedy",
+    ]
+    made = warehouse_command.run("glue", "apply", "--create-role")
+    assert "the role stockctl-crawler" in made.stderr
+    warehouse_command.run("glue", "diff")
+    behind = warehouse_command.run("glue", "status", check=10)
+    assert "partition trades/trade_date=2026-11-23/ticker=AAPL: missing" in behind.stderr
+    done = [json.loads(line) for line in warehouse_command.run("glue", "sync", "-o", "jsonl").stdout.splitlines()]
+    assert {item["table"]: item["made"] for item in done}["trades"] == 1
+    assert "the catalog holds what the lake holds" in warehouse_command.run("glue", "status").stderr
+    runs = json.loads(warehouse_command.run("glue", "run", "trades", "--wait", "-o", "json").stdout)
+    assert [(item["state"], item["added"]) for item in runs] == [("succeeded", 0)]
+    assert "deleted" in warehouse_command.run("glue", "delete").stdout
+
+
+def test_trades_in_buckets_need_no_crawler_and_that_is_no_failure(warehouse_command: Command, lake: Settings) -> None:
+    warehouse_command.environment["STOCKCTL_LAKE__PARTITION_BY"] = "bucket"
+    assert "not made  no crawler knows the folders of buckets" in warehouse_command.run("glue", "apply").stdout
+    warehouse_command.run("glue", "diff")
+
+
+def test_a_crawler_that_fails_is_a_row_beside_the_others(
+    warehouse_command: Command, lake: Settings, fake_glue: FakeGlue
+) -> None:
+    warehouse_command.run("glue", "apply")
+    fake_glue.fails[f"{lake.glue.database}-trades"] = "no reason"
+    done = warehouse_command.run("glue", "run", "--wait", "-o", "json", check=1)
+    assert [item["state"] for item in json.loads(done.stdout)] == ["failed", "succeeded", "succeeded"]
+    assert "trades failed: no reason" in done.stderr
+
+
+def test_a_table_of_someone_else_ends_in_10_and_says_how_to_adopt(warehouse_command: Command, lake: Settings) -> None:
+    from stockctl.clients.glue import Glue
+
+    glue = Glue(lake)
+    glue.create_database("", {})
+    glue.create_table({"Name": "filings", "StorageDescriptor": {"Columns": [], "Location": "s3://other/"}})
+    done = warehouse_command.run("glue", "apply", check=10)
+    assert "--adopt" in done.stdout
+    assert "left as they are: table filings" in done.stderr
+    assert "made by someone else" in warehouse_command.run("glue", "sync", check=10).stderr
+
+
+def test_refused_rights_are_exit_4(warehouse_command: Command, lake: Settings, fake_glue: FakeGlue) -> None:
+    fake_glue.denied = {"GetDatabase"}
+    done = warehouse_command.run("glue", "apply", check=4)
+    assert "not authorized" in done.stderr
+    assert "owner-secret-key" not in done.stdout + done.stderr
+
+
+def test_a_policy_is_json_and_asks_nobody(warehouse_command: Command) -> None:
+    warehouse_command.environment |= {"STOCKCTL_GLUE__ENDPOINT_URL": "http://127.0.0.1:9"}
+    assert json.loads(warehouse_command.run("glue", "policy").stdout)["Version"] == "2012-10-17"
+    told = json.loads(warehouse_command.run("glue", "policy", "--for", "redshift", "--trust").stdout)
+    assert told["Statement"][0]["Principal"] == {"Service": "redshift.amazonaws.com"}
+    warehouse_command.run("glue", "policy", "--for", "operator", "--trust", check=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("run", "parquet"), 2, "no crawler is for parquet"),
+        (("sync", "--since", "yesterday"), 2, "is no date"),
+    ],
+)
+def test_wrong_words_are_a_matter_of_usage(
+    warehouse_command: Command, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    assert words in warehouse_command.run("glue", *arguments, check=code).stderr
+
+
+def test_a_lake_in_a_folder_is_a_matter_of_configuration(warehouse_command: Command) -> None:
+    warehouse_command.environment |= {"STOCKCTL_LAKE__URL": "file:///tmp/lake"}
+    assert "read S3 alone" in warehouse_command.run("glue", "apply", check=3).stderr

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 
 import hypothesis
@@ -21,19 +23,31 @@ from stockctl.settings import Settings, load
 hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("tests")
 
+# A job in a shell's background has SIGINT ignored, and would hand that on to every command that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 BIN = Path(sys.executable).parent
 # The binary itself: its wrapper script, when killed, would leave the broker running.
 NOIDA_DB = str(files("noida_db") / "noida-db")
 
 
+# pytest-xdist's own variables: no port is given by two workers.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_given_ports: set[int] = set()
+
+
 def free_port() -> int:
-    """A port that nothing listens on now, and none of those that the system gives to outgoing connections."""
+    """A port that nothing listens on now, was not given before, and is none of those that outgoing connections get."""
     while True:
-        port = random.SystemRandom().randrange(15_000, 32_000)
+        port = random.SystemRandom().randrange(15_000 + WORKER, 32_000, WORKERS)
+        if port in _given_ports:
+            continue
         try:
             socket.create_server(("127.0.0.1", port)).close()
         except OSError:
             continue
+        _given_ports.add(port)
         return port
 
 
@@ -99,6 +113,13 @@ class Command:
                 env=self.environment,
                 cwd=self.folder,
             )
+
+
+def mark_below(folder: Path, items: list[pytest.Item], mark: str) -> None:
+    """Mark every test in ``folder``."""
+    for item in items:
+        if folder in item.path.parents:
+            item.add_marker(mark)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -245,7 +266,10 @@ def own_names(broker: str, folder: Path) -> dict[str, str]:
     return {
         "kafka.bootstrap_servers": broker,
         "topics.trades.name": f"trades-{mark}",
+        # Tests make records of any date, and a broker deletes what is past its retention by the record's own time.
+        "topics.trades.retention": "36500d",
         "topics.feed_events.name": f"feed-events-{mark}",
+        "topics.feed_events.retention": "36500d",
         "topics.dead_letters.name": f"dlq-{mark}",
         "lake.group": f"lake-{mark}",
         "lake.url": (folder / "lake").as_uri(),
@@ -260,3 +284,20 @@ def command(broker: str, tmp_path: Path) -> Command:
     from stockctl.settings import env_name
 
     return Command(tmp_path, **{env_name(name): value for name, value in own_names(broker, tmp_path).items()})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The fault suite's closing line. It stands here because the process that gathers from several workers reads no other."""
+    faults: list[str] = []
+    records = lost = 0
+    for report in chain.from_iterable(terminalreporter.stats.values()):
+        if getattr(report, "when", None) == "teardown":
+            for struck, came, gone in (value for name, value in report.user_properties if name == "tally"):
+                faults += struck
+                records += came
+                lost += gone
+    if faults:
+        but = f", {lost} of them lost by Kafka and accepted as lost" if lost else ""
+        terminalreporter.write_line(
+            f"{len(faults)} faults of {len(set(faults))} kinds struck: {records} records, each in the lake exactly once{but}"
+        )

@@ -47,13 +47,15 @@ class Kafka:
     """Apache Kafka with one node (KRaft) in ``folder``: a plain listener, and one for SASL/SCRAM-SHA-256.
 
     Whoever comes by the plain listener may do everything, and so may the other's user ``stockctl``. ``reader`` and ``guest``
-    have no rights until a test grants some.
+    have no rights until a test grants some. ``certificate``, a file with one and its key, adds a listener for SASL over TLS.
     """
 
     PASSWORDS = {"stockctl": "stockctl-password", "reader": "reader-password", "guest": "guest-password"}  # noqa: RUF012
 
-    def __init__(self, folder: Path, ports: tuple[int, int, int] | None = None) -> None:
+    def __init__(self, folder: Path, ports: tuple[int, int, int] | None = None, certificate: Path | None = None) -> None:
         self.folder = folder
+        self.certificate = certificate
+        self.tls_port = free_port() if certificate else 0
         self.ports = ports or (free_port(), free_port(), free_port())
         self.port, self.sasl_port, self._controller_port = self.ports
         self.process: subprocess.Popen[bytes] | None = None
@@ -83,6 +85,11 @@ class Kafka:
     def sasl_servers(self) -> str:
         """Address of the listener that asks for a login."""
         return f"127.0.0.1:{self.sasl_port}"
+
+    @property
+    def tls_servers(self) -> str:
+        """Address of the listener that asks for a login, over TLS."""
+        return f"127.0.0.1:{self.tls_port}"
 
     def start(self) -> None:
         """Start on the data that is there, and wait until the broker takes connections."""
@@ -116,24 +123,30 @@ class Kafka:
         self.start()
 
     def _answers(self) -> bool:
-        return listening(self.port) and listening(self.sasl_port)
+        return all(listening(port) for port in (self.port, self.sasl_port, self.tls_port) if port)
 
     def _java(self) -> list[str]:
         return ["java", "-Xms256m", "-Xmx512m", "-cp", f"{kafka_jars()}/*"]
 
     def _configuration(self) -> str:
         listeners = f"PLAINTEXT://{self.servers},SASL://{self.sasl_servers}"
+        keystore = ""
+        if self.certificate is not None:
+            listeners += f",TLS://{self.tls_servers}"
+            keystore = f"ssl.keystore.type=PEM\nssl.keystore.location={self.certificate}"
         return f"""\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{self._controller_port}
 listeners={listeners},CONTROLLER://127.0.0.1:{self._controller_port}
 advertised.listeners={listeners}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SASL_SSL
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 sasl.enabled.mechanisms=SCRAM-SHA-256
 listener.name.sasl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.tls.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+{keystore}
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS;User:stockctl
 log.dirs={self.folder / "data"}

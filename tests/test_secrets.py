@@ -48,6 +48,11 @@ def exercise(command: Command, leaks: Leaks, sim_port: int) -> None:
     run("status", check=None)
     run("doctor", check=None)
     run("config", "show", "--origin")
+    run("--debug", "filings", "fetch", "AAPL", "--since", "2026-06-01", check=1)  # no header may hold that key
+    run("--debug", "filings", "fetch", "AAPL", "--since", "2026-06-01", finnhub__token=WRONG)  # the simulator takes any
+    run("--debug", "filings", "list", "AAPL")
+    run("--debug", "filings", "show", "AAPL")
+    run("doctor", check=None, finnhub__token=WRONG)
     for role in [*roles, sim]:
         role.terminate()
     for role in [*roles, sim]:
@@ -60,6 +65,7 @@ def exercise(command: Command, leaks: Leaks, sim_port: int) -> None:
     # What goes wrong: nothing listens, the key is another one, a setting is none.
     run("--debug", "produce", "--for", "1s", check=None)
     run("--debug", "doctor", check=None)
+    run("--debug", "filings", "fetch", "MSFT", check=1, finnhub__token=WRONG, finnhub__request_tries="2")
     run("--debug", "lake", "list", check=None, s3__secret_access_key=WRONG)
     run("--debug", "consume", "s3", "--once", check=None, s3__secret_access_key=WRONG)
     run("--debug", "lake", "verify", check=None, s3__endpoint_url="http://127.0.0.1:1", lake__store_wait="1s")
@@ -75,6 +81,7 @@ def secret_environment(s3_environment: dict[str, str], folder: Path, sim_port: i
     given = {
         "lake.url": f"s3://market/secrets-{folder.parent.name}-{folder.name}",
         "finnhub.url": f"ws://127.0.0.1:{sim_port}",
+        "finnhub.rest_url": f"http://127.0.0.1:{sim_port}/api/v1",
         "finnhub.token": TOKEN,
         "kafka.username": "stockctl",
         "kafka.password": PASSWORD,

@@ -1,4 +1,4 @@
-"""Servers for the fault suite, and its closing line: how many faults struck, and how many records came through."""
+"""Servers for the fault suite, and what each of its tests has done, for the closing line."""
 
 from __future__ import annotations
 
@@ -7,28 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import mark_below
 from tests.faults.proxy import Proxy
 from tests.faults.rig import Rig, Tally
 from tests.servers import Kafka
 
-TALLY = Tally()
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything in this folder is a fault."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.faults)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell what was done, if anything was."""
-    if TALLY.faults:
-        lost = f", {TALLY.lost} of them lost by Kafka and accepted as lost" if TALLY.lost else ""
-        terminalreporter.write_line(
-            f"{len(TALLY.faults)} faults of {len(set(TALLY.faults))} kinds struck: "
-            f"{TALLY.records} records, each in the lake exactly once{lost}"
-        )
+    mark_below(Path(__file__).parent, items, "faults")
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +39,12 @@ MakeRig = Callable[..., Rig]
 
 
 @pytest.fixture
-def rig_on(tmp_path: Path, s3_bucket: str, s3_environment: dict[str, str], proxy: Proxy) -> Iterator[MakeRig]:
+def rig_on(
+    request: pytest.FixtureRequest, tmp_path: Path, s3_bucket: str, s3_environment: dict[str, str], proxy: Proxy
+) -> Iterator[MakeRig]:
     """Makes a rig on the broker at the address given; its writers reach the S3 server through the proxy."""
     made: list[Rig] = []
+    tally = Tally()
     s3 = {
         "lake.url": f"s3://{s3_bucket}/{tmp_path.parent.name}-{tmp_path.name}",
         "s3.endpoint_url": s3_environment["STOCKCTL_S3__ENDPOINT_URL"],
@@ -64,18 +54,36 @@ def rig_on(tmp_path: Path, s3_bucket: str, s3_environment: dict[str, str], proxy
     }
 
     def make(servers: str, **how: object) -> Rig:
-        rig = Rig(servers, tmp_path, TALLY, **({"store": s3, "s3.endpoint_url": proxy.url} | how))  # type: ignore[arg-type]
+        rig = Rig(servers, tmp_path, tally, **({"store": s3, "s3.endpoint_url": proxy.url} | how))  # type: ignore[arg-type]
         made.append(rig)
         return rig
 
     yield make
     for rig in made:
         rig.close()
+    request.node.user_properties.append(("tally", (tally.faults, tally.records, tally.lost)))
 
 
 @pytest.fixture
 def rig(kafka: Kafka, rig_on: MakeRig) -> Rig:
     """A rig on the shared Kafka with its topics made: two partitions of trades, a lake in S3."""
     rig = rig_on(kafka.servers)
+    rig.make_topics()
+    return rig
+
+
+@pytest.fixture
+def own_kafka(tmp_path: Path) -> Iterator[Kafka]:
+    """A running Apache Kafka for one test."""
+    server = Kafka(tmp_path / "kafka")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def own_rig(own_kafka: Kafka, rig_on: MakeRig) -> Rig:
+    """A rig on the test's own broker, its topics made."""
+    rig = rig_on(own_kafka.servers)
     rig.make_topics()
     return rig

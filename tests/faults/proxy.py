@@ -83,11 +83,11 @@ class Proxy:
         self._rules.append(rule)
         return rule
 
-    def clear(self) -> None:
-        """Take all rules away; what they hold is lost."""
+    def clear(self, *, passes_on: bool = False) -> None:
+        """Take all rules away; what they hold is lost, or passed on now."""
         rules, self._rules = self._rules, []
         for rule in rules:
-            rule.release(passes_on=False)
+            rule.release(passes_on=passes_on)
 
     def struck(self, method: str, path: str) -> Rule | None:
         """The rule that strikes this request, if any."""

@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import MakeRig
 from tests.faults.rig import Rig
 from tests.servers import Kafka
-
-
-@pytest.fixture
-def own_kafka(tmp_path: Path) -> Iterator[Kafka]:
-    """A running Apache Kafka for one test."""
-    server = Kafka(tmp_path / "kafka")
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def own_rig(own_kafka: Kafka, rig_on: MakeRig) -> Rig:
-    """A rig on the test's own broker, its topics made."""
-    rig = rig_on(own_kafka.servers)
-    rig.make_topics()
-    return rig
 
 
 def test_broker_stopped_and_killed(own_rig: Rig, own_kafka: Kafka) -> None:

@@ -64,7 +64,7 @@ def test_a_store_that_fails_when_a_writer_starts(rig: Rig, proxy: Proxy) -> None
 
 
 def test_settings_that_change_between_a_claim_and_its_repeat(kafka: Kafka, rig_on: MakeRig, proxy: Proxy) -> None:
-    """A claim is repeated by the layout it was cut with: other zones, compressions and limits hold for what follows."""
+    """A claim is repeated by the layout it was cut with: other zones, splits, compressions and limits hold for the rest."""
     rig = rig_on(kafka.servers, partitions=1, **{"lake.uploads": "1"})
     rig.make_topics()
     held = proxy.rule("PUT", OBJECT, "hold", nth=9)
@@ -76,11 +76,13 @@ def test_settings_that_change_between_a_claim_and_its_repeat(kafka: Kafka, rig_o
     rig.strike("settings changed between a claim and its repeat")
     rig.command.environment |= {
         "STOCKCTL_LAKE__TIMEZONE": "Pacific/Kiritimati",
+        "STOCKCTL_LAKE__PARTITION_BY": "bucket",
         "STOCKCTL_LAKE__COMPRESSION": "zstd",
         "STOCKCTL_LAKE__MAX_RECORDS": "7",
     }
     rig.finish()
     assert [claim.layout.compression for claim in rig.claims()[:3]] == ["gzip", "gzip", "zstd"]
+    assert [claim.layout.partition_by for claim in rig.claims()[:3]] == ["ticker", "ticker", "bucket"]
     assert {claim.layout.timezone for claim in rig.claims()[2:]} == {"Pacific/Kiritimati"}
     rig.check()
 

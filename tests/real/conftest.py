@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 
 from stockctl.settings import Settings, env_name, load
-from tests.conftest import Command, clean_environment, own_names
+from tests.conftest import Command, clean_environment, mark_below, own_names
 from tests.servers import Kafka
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything in this folder needs Apache Kafka."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.kafka)
+    mark_below(Path(__file__).parent, items, "kafka")
 
 
 @pytest.fixture(scope="session")

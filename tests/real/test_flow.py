@@ -75,6 +75,29 @@ def test_two_instances_and_a_rebalance_in_the_middle_write_each_trade_once(
     assert vwap(real_command) == pytest.approx(made.vwap, rel=1e-9)
 
 
+@pytest.mark.timeout(300)
+def test_more_instances_than_partitions_read_to_the_end_once_and_all_leave(
+    real_command: Command, real_settings: Settings, tmp_path: Path
+) -> None:
+    """Those that get nothing, or have to give up what they got, end as well."""
+    made = market.make(tmp_path / "frames.jsonl", 20_000, seed=5)
+    real_command.run("topics", "apply")
+    real_command.run("produce", "--replay", str(made.file))
+    count = max(real_settings.topics.trades.partitions, real_settings.topics.feed_events.partitions) + 2
+    logs = [log_of(real_command, f"instance {number}") for number in range(count)]
+    processes = [real_command.start("consume", "s3", "--once", log=log) for log in logs]
+    try:
+        wait_for(lambda: all(process.poll() is not None for process in processes), "all to leave", 120)
+        assert [process.returncode for process in processes] == [0] * count, [log.read_text() for log in logs]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert behind(real_settings) == 0
+    real_command.run("lake", "verify", "--deep", timeout=120)
+    assert rows_in_the_lake(real_command) == made.trades
+
+
 @pytest.mark.timeout(900)
 def test_a_million_trades_reach_s3_and_give_the_vwap_of_the_input(
     real_command: Command, s3_environment: dict[str, str], s3_bucket: str, tmp_path: Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -31,13 +32,19 @@ def topics(flags: dict[str, str]) -> Settings:
     return settings
 
 
+def ended(processes: list[subprocess.Popen[str]]) -> bool:
+    """Whether one of them has."""
+    return any(process.poll() is not None for process in processes)
+
+
 def test_two_instances_share_the_partitions_and_one_takes_over(topics: Settings, flags: dict[str, str], tmp_path: Path) -> None:
     """Each record is one document, while both run, and after one was killed with -9."""
     command = Command(tmp_path, **{env_name(name): value for name, value in flags.items()})
     logs = [tmp_path / "one.log", tmp_path / "two.log"]
     processes = [command.start("consume", "mongo", "--max-records", "50", log=log) for log in logs]
     try:
-        wait_for(lambda: all("assigned" in log.read_text() for log in logs), "both assignments", 60)
+        wait_for(lambda: all("assigned" in log.read_text() for log in logs) or ended(processes), "both assignments", 60)
+        assert not ended(processes), [log.read_text() for log in logs]
         ids = produce(topics, 300)
         wait_for(lambda: committed(topics) == 300, "all commits", 60)
         ids |= produce(topics, 900, first=300)
@@ -53,3 +60,23 @@ def test_two_instances_share_the_partitions_and_one_takes_over(topics: Settings,
         for process in processes:
             process.kill()
             process.wait()
+
+
+@pytest.mark.timeout(300)
+def test_more_instances_than_partitions_read_to_the_end_once_and_all_leave(
+    topics: Settings, flags: dict[str, str], tmp_path: Path
+) -> None:
+    """Those that get nothing, or have to give up what they got, end as well."""
+    command = Command(tmp_path, **{env_name(name): value for name, value in flags.items()})
+    ids = produce(topics, 300)
+    logs = [tmp_path / f"{number}.log" for number in range(topics.topics.trades.partitions + 2)]
+    processes = [command.start("consume", "mongo", "--once", log=log) for log in logs]
+    try:
+        wait_for(lambda: all(process.poll() is not None for process in processes), "all to leave", 120)
+        assert [process.returncode for process in processes] == [0] * len(logs), [log.read_text() for log in logs]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert held(topics) == ids
+    assert committed(topics) == 300

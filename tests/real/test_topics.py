@@ -25,7 +25,8 @@ def test_topics_are_made_compared_and_mended(real_command: Command, real_setting
     admin = Admin(real_settings)
     admin.set_topic_config(name, {"retention.ms": "60000", "message.timestamp.type": "LogAppendTime"})
     found = {row["what"]: (row["wanted"], row["found"]) for row in rows(real_command, "topics", "diff", check=10)}
-    assert found == {"retention.ms": ("1800000", "60000"), "message.timestamp.type": ("CreateTime", "LogAppendTime")}
+    wanted = f"{real_settings.topics.trades.retention * 1000:.0f}"
+    assert found == {"retention.ms": (wanted, "60000"), "message.timestamp.type": ("CreateTime", "LogAppendTime")}
     real_command.run("topics", "apply")
     real_command.run("topics", "diff")
 

@@ -1,0 +1,159 @@
+"""A feed under fire: rows that are numbered by their volume, and what the lake and its coverage must say of each."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import subprocess
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from stockctl.errors import StockctlError
+from stockctl.feed.coverage import Coverage, coverage
+from stockctl.lake.batch import decompress
+from stockctl.sim import Row, Simulator
+from tests.conftest import wait_for
+from tests.faults.rig import Rig
+from tests.feed.conftest import events
+
+SYMBOL = "BINANCE:BTCUSDT"
+"""It trades around the clock, so that all its time is session time."""
+SOON = 1000
+"""Milliseconds within which a row that was sent has arrived, if it arrives."""
+
+
+class Feed:
+    """A simulated feed that sends numbered rows all the time, and the producers of a rig that listen to it.
+
+    The n-th row's volume is n. Sent to nobody, or into a connection that swallows it, a row is known as well.
+    """
+
+    def __init__(self, rig: Rig, *, rows: int = 10, every: float = 0.02) -> None:
+        self.rig, self._rows, self._every = rig, rows, every
+        self.sent: dict[int, int] = {}
+        """When each row was sent, in ms UTC."""
+        self.times: Counter[int] = Counter()
+        """How often each row was sent."""
+        self.sim = Simulator(rate=0, ping_interval=0.5)
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._flow = threading.Thread(target=self._send_on)
+        self._producers: list[subprocess.Popen[str]] = []
+        rig.command.environment |= {
+            "STOCKCTL_SYMBOLS": SYMBOL,
+            "STOCKCTL_FINNHUB__SILENCE_TIMEOUT": "2s",
+            "STOCKCTL_FINNHUB__BACKOFF_MAX": "1s",
+        }
+
+    def __enter__(self) -> Self:
+        self.sim.start()
+        self.rig.command.environment["STOCKCTL_FINNHUB__URL"] = self.sim.url
+        self._flow.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._flow.join()
+        for process in self._producers:
+            process.kill()
+            process.wait()
+        self.sim.stop()
+
+    def _send_on(self) -> None:
+        while not self._stop.wait(self._every):
+            self.send(self._rows)
+
+    def send(self, count: int, *, times: int = 1) -> None:
+        """Send the next rows, newest first; as one frame that is repeated so that it comes ``times`` times."""
+        with self._lock:
+            now = int(time.time() * 1000)
+            numbers = list(itertools.islice(self._numbers, count))
+            self.sent |= dict.fromkeys(numbers, now)
+            self.times.update(dict.fromkeys(numbers, times))
+            if times > 1:
+                self.sim.repeat_next(times)
+            rows = [Row(None, 100 + n % 100 / 100, SYMBOL, now - 1000 * (n % 3), n) for n in numbers]
+            with contextlib.suppress(StockctlError):  # nobody is connected
+                self.sim.send_rows(rows[::-1])
+
+    # Producers
+
+    def producer(self) -> subprocess.Popen[str]:
+        """Start ``stockctl produce``; returns when it is subscribed."""
+        connections = self.sim.counters.connections
+        process = self.rig.command.start("produce", log=self.log)
+        self._producers.append(process)
+        self.sim.wait_for(lambda counters: counters.connections > connections and SYMBOL in counters.subscribed, timeout=30)
+        return process
+
+    @property
+    def log(self) -> Path:
+        """What the producers say."""
+        return self.rig.command.folder / "produce.log"
+
+    def says(self, words: str, seconds: float = 40) -> None:
+        """Wait until a producer has said ``words``."""
+        wait_for(lambda: words in self.log.read_text(), f"a producer to say “{words}”", seconds)
+
+    def flows(self, rows: int = 200) -> None:
+        """Wait until so many more rows are in Kafka."""
+        admin, topic = self.rig.admin, self.rig.topic
+
+        def end() -> int:
+            return sum(edges.end for edges in admin.offsets(admin.partitions(topic)).values())
+
+        goal = end() + rows
+        wait_for(lambda: end() >= goal, f"{rows} more rows in Kafka")
+
+    def covers(self, reason: str = "") -> None:
+        """Wait until a producer tells anew what it has covered; or until one has told ``reason`` for what it has not."""
+
+        def told() -> int:
+            return sum(event["kind"] == "covered" and reason in event["reason"] for event in events(self.rig.settings))
+
+        before = 0 if reason else told()
+        wait_for(lambda: told() > before, "a producer to tell what it has covered")
+
+    # The lake
+
+    def check(self, *reasons: str) -> Coverage:
+        """Stop the flow; what the lake holds is what was sent, once, and what it lacks is in a gap. The coverage.
+
+        ``reasons`` must stand in the order of the gaps that the faults made.
+        """
+        self._stop.set()
+        self._flow.join()
+        for process in self._producers:
+            if process.poll() is None:
+                process.terminate()
+                assert process.wait(10) == 0, self.log.read_text()
+        self.rig.finish()
+        trades = self._lines("trades")
+        found = Counter(int(trade["volume"]) for trade in trades)
+        ids = [trade["id"] for trade in trades]
+        assert len(ids) == len(set(ids))
+        too_many = {n: times for n, times in found.items() if times > self.times[n]}
+        assert not too_many, f"rows that were not sent so often: {too_many}"
+        told = self._lines("feed_events")
+        missing = [n for n in self.sent if found[n] < self.times[n]]
+        whole = coverage(told, [SYMBOL], min(self.sent.values()), max(self.sent.values()))[SYMBOL]
+        silent = [
+            n for n in missing if not any(gap.since < self.sent[n] + SOON and self.sent[n] < gap.until for gap in whole.gaps)
+        ]
+        assert not silent, f"rows lost of which no gap tells: {silent[:5]} of {len(silent)}\n{whole.gaps}"
+        given = iter(gap.reason for gap in whole.gaps)
+        assert all(any(reason in other for other in given) for reason in reasons), (reasons, whole.gaps)
+        self.rig.command.run("lake", "verify", "--deep")
+        self.rig.tally.records += len(ids)
+        return whole
+
+    def _lines(self, table: str) -> list[dict[str, Any]]:
+        store = self.rig.store
+        keys = [item.key for item in store.objects(table)]
+        return [msgspec.json.decode(line) for key in keys for line in decompress(store.get(key), key).splitlines()]

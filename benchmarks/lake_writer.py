@@ -1,11 +1,13 @@
 """The lake writer against bare ``consume()`` loops over the same topic, in one run.
 
-    python benchmarks/lake_writer.py --bootstrap localhost:9092 --records 1000000
+    python benchmarks/lake_writer.py --records 1000000
+
+Starts an Apache Kafka of its own, which needs a JDK 17+ and Maven, or takes ``--bootstrap HOST:PORT``.
 
 Fills a topic of its own with trades of 50 symbols, then, in turn, reads it with a loop that does nothing, in librdkafka's
 default configuration and in stockctl's, and with ``stockctl consume s3 --once`` as a process into a folder. A loop counts from
 the first record to the last, the writer from its assignment to the end of its process. Prints the rates, their ratios, the
-writer's peak memory and CPU time a trade.
+writer's peak memory and CPU time a trade, and the PUTs that a million trades cost.
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
+from produce import kafka, topics
+
+from stockctl.clients.kafka import Consumer, Partition, Producer
 from stockctl.records import Trade, encode
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name
 
 
 def fill(settings: Settings, records: int) -> None:
@@ -47,13 +51,33 @@ def fill(settings: Settings, records: int) -> None:
             "v",
             "sim",
         )
-        while True:
-            try:
-                producer.produce(settings.topics.trades.name, value=encode(trade), key=symbol.encode(), timestamp=now)
-                break
-            except BufferError:
-                producer.poll(0.05)
+        put(producer, settings, trade)
     assert producer.flush(60) == 0
+
+
+def put(producer: Producer, settings: Settings, trade: Trade) -> None:
+    """Produce ``trade``, as soon as the producer's buffer has room."""
+    while True:
+        try:
+            producer.produce(
+                settings.topics.trades.name, value=encode(trade), key=trade.symbol.encode(), timestamp=trade.ts_recv
+            )
+            break
+        except BufferError:
+            producer.poll(0.05)
+
+
+def environment(settings: Settings, lake: Path) -> dict[str, str]:
+    """The environment of a writer of those topics, in a group of its own, into the folder ``lake``."""
+    names = {
+        "kafka.bootstrap_servers": settings.kafka.bootstrap_servers,
+        "topics.trades.name": settings.topics.trades.name,
+        "topics.feed_events.name": settings.topics.feed_events.name,
+        "topics.dead_letters.name": settings.topics.dead_letters.name,
+        "lake.group": f"bench-{time.time()}",
+        "lake.url": lake.as_uri(),
+    }
+    return os.environ | {env_name(name): value for name, value in names.items()}
 
 
 DEFAULTS = {"fetch.queue.backoff.ms": 1000, "fetch.wait.max.ms": 500, "queued.max.messages.kbytes": 65536}
@@ -76,25 +100,22 @@ def bare(settings: Settings, records: int, overrides: dict[str, int]) -> float:
 
 def writer(settings: Settings, folder: Path, turn: int) -> tuple[float, float, int]:
     """Seconds of the writer's own work, its CPU seconds, its peak memory in bytes."""
-    names = {
-        "kafka.bootstrap_servers": settings.kafka.bootstrap_servers,
-        "topics.trades.name": settings.topics.trades.name,
-        "topics.feed_events.name": settings.topics.feed_events.name,
-        "topics.dead_letters.name": settings.topics.dead_letters.name,
-        "lake.group": f"bench-{time.time()}",
-        "lake.url": (folder / f"lake{turn}").as_uri(),
-    }
-    environment = os.environ | {env_name(name): value for name, value in names.items()}
     program = Path(sys.executable).parent / "stockctl"
     done = subprocess.run(
         ["/usr/bin/env", "python3", "-c", _MEASURE, program, "consume", "s3", "--once"],
-        env=environment,
+        env=environment(settings, folder / f"lake{turn}"),
         capture_output=True,
         text=True,
         check=True,
     )
     seconds, cpu, memory = re.findall(r"measured ([\d.]+) ([\d.]+) (\d+)", done.stderr)[0]
     return float(seconds), float(cpu), int(memory)
+
+
+def puts(lake: Path) -> tuple[int, int]:
+    """How many claims and objects a lake holds: each was one PUT."""
+    claims = sum(1 for path in (lake / "_log").rglob("*.json"))
+    return claims, sum(1 for path in (lake / "trades").rglob("*.gz"))
 
 
 _MEASURE = """
@@ -111,45 +132,41 @@ print("measured", time.perf_counter() - started, used.ru_utime + used.ru_stime, 
 
 
 def main() -> None:
-    """Fill, measure in turn, print."""
+    """Make topics and a folder, measure, and leave nothing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bootstrap", default="localhost:9092")
+    parser.add_argument("--bootstrap", help="a broker that runs; default: an Apache Kafka is started")
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--turns", type=int, default=3)
     given = parser.parse_args()
-    mark = int(time.time())
-    settings = load(
-        flags={
-            "kafka.bootstrap_servers": given.bootstrap,
-            "kafka.idle_pause": 0,
-            "topics.trades.name": f"bench-trades-{mark}",
-            "topics.feed_events.name": f"bench-events-{mark}",
-            "topics.dead_letters.name": f"bench-dlq-{mark}",
-        }
-    )
-    admin = Admin(settings)
-    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
-        admin.create_topic(topic.name, topic.partitions, 1, {})
     folder = Path(tempfile.mkdtemp(prefix="stockctl-bench-"))
     try:
-        fill(settings, given.records)
-        turns = []
-        for turn in range(given.turns):
-            default, tuned = bare(settings, given.records, DEFAULTS), bare(settings, given.records, {})
-            seconds, cpu, memory = writer(settings, folder, turn)
-            turns.append((default / seconds, tuned / seconds))
-            print(
-                f"bare loop {given.records / default:,.0f}/s (librdkafka's defaults) {given.records / tuned:,.0f}/s (ours)  "
-                f"writer {given.records / seconds:,.0f}/s  {cpu / given.records * 1e6:.2f} µs CPU a trade  "
-                f"peak {memory / 1e6:.0f} MB",
-                flush=True,
-            )
-        medians = [statistics.median(column) for column in zip(*turns, strict=True)]
-        print(f"writer / bare loop, median: {medians[0]:.2f} (librdkafka's defaults), {medians[1]:.2f} (ours)")
+        with (
+            kafka(given.bootstrap, folder) as bootstrap,
+            topics(bootstrap, folder, "lake", **{"kafka.idle_pause": 0}) as settings,
+        ):
+            measure(settings, folder, given.records, given.turns)
     finally:
         shutil.rmtree(folder)
-        for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
-            admin.delete_topic(topic.name)
+
+
+def measure(settings: Settings, folder: Path, records: int, turns: int) -> None:
+    """Fill, measure in turn, print."""
+    fill(settings, records)
+    ratios = []
+    for turn in range(turns):
+        default, tuned = bare(settings, records, DEFAULTS), bare(settings, records, {})
+        seconds, cpu, memory = writer(settings, folder, turn)
+        ratios.append((default / seconds, tuned / seconds))
+        print(
+            f"bare loop {records / default:,.0f}/s (librdkafka's defaults) {records / tuned:,.0f}/s (ours)  "
+            f"writer {records / seconds:,.0f}/s  {cpu / records * 1e6:.2f} µs CPU a trade  "
+            f"peak {memory / 1e6:.0f} MB",
+            flush=True,
+        )
+    claims, objects = puts(folder / "lake0")
+    print(f"PUTs a million trades: {claims / records * 1e6:.1f} claims, {objects / records * 1e6:.1f} objects")
+    medians = [statistics.median(column) for column in zip(*ratios, strict=True)]
+    print(f"writer / bare loop, median: {medians[0]:.2f} (librdkafka's defaults), {medians[1]:.2f} (ours)")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
     python benchmarks/metrics.py --trades 1000000
 
 Lays down a lake of 5-minute batches in a temporary folder, with the writer's own batches and claims, then asks each metric as a
-process of its own, start-up included. Prints seconds, processor seconds and peak memory; the quickest of ``--turns`` counts.
+process of its own, start-up included: of the raw objects, and again once ``lake compact`` has made Parquet of them. Beside them
+stands DuckDB's bare answer for the VWAP from one Parquet file that holds the same trades. Prints seconds, processor seconds and
+peak memory; the quickest of ``--turns`` counts.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import duckdb
 
 from stockctl.clients.store import open_store
 from stockctl.conditions import updates_of
@@ -40,6 +44,10 @@ QUESTIONS = [
     ["metrics", "summary", "AAPL"],
     ["lake", "query", "SELECT count(*) FROM trades"],
 ]
+BARE = """
+import sys, duckdb
+print(duckdb.sql(f"SELECT sum(price * volume) / sum(volume) FROM '{sys.argv[1]}' WHERE symbol = 'AAPL' AND updates LIKE '%v%'"))
+"""
 
 
 def put(settings: Settings, table: Table, values: list[bytes], start: int) -> None:
@@ -106,16 +114,21 @@ def fill(settings: Settings, trades: int) -> None:
     put(settings, "feed_events", [encode(event)], 0)
 
 
-def ask(question: list[str], environment: dict[str, str]) -> tuple[float, float, int]:
+def run(command: list[str], environment: dict[str, str]) -> tuple[float, float, int]:
     """Seconds, processor seconds and peak memory in MB of one command."""
     started = time.perf_counter()
-    command = [str(Path(sys.executable).parent / "stockctl"), *question]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = status
     if status:
-        raise SystemExit(f"stockctl {' '.join(question)} ended with status {status}")
+        raise SystemExit(f"{' '.join(command)} ended with status {status}")
     return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1024
+
+
+def show(name: str, command: list[str], environment: dict[str, str], turns: int) -> None:
+    """Run a command, and print the quickest turn."""
+    seconds, processor, memory = min(run(command, environment) for _ in range(turns))
+    print(f"{name:<58} {seconds:5.2f} s, {processor:5.2f} s of processor, {memory:4d} MB", flush=True)
 
 
 def main() -> None:
@@ -129,9 +142,16 @@ def main() -> None:
         fill(settings, options.trades)
         environment = dict(os.environ) | {"STOCKCTL_LAKE__URL": str(settings.lake.url), "STOCKCTL_STATE_DIR": folder}
         print(f"{options.trades:,} trades of one symbol and day, {BATCHES} gzip objects")
+        merged = Path(folder) / "merged.parquet"
+        objects = (Path(folder) / "lake" / "trades").as_posix() + "/**/*.gz"
+        duckdb.sql(f"COPY (FROM read_json('{objects}', format = 'newline_delimited')) TO '{merged}'")
+        show("DuckDB alone: the VWAP, one Parquet file", [sys.executable, "-c", BARE, str(merged)], environment, options.turns)
+        program = str(Path(sys.executable).parent / "stockctl")
         for question in QUESTIONS:
-            seconds, processor, memory = min(ask(question, environment) for _ in range(options.turns))
-            print(f"{' '.join(question):<50} {seconds:5.2f} s, {processor:5.2f} s of processor, {memory:4d} MB")
+            show(f"{' '.join(question)}, raw", [program, *question], environment, options.turns)
+        run([program, "lake", "compact"], environment)
+        for question in QUESTIONS:
+            show(f"{' '.join(question)}, compacted", [program, *question], environment, options.turns)
 
 
 if __name__ == "__main__":

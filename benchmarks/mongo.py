@@ -1,11 +1,13 @@
 """``consume mongo`` against a bare loop of pymongo's ``bulk_write`` of the same documents, in one run.
 
-    python benchmarks/mongo.py --records 20000 [--bootstrap localhost:9092] [--mongo mongodb://localhost:27017]
+    python benchmarks/mongo.py --records 20000 [--bootstrap localhost:9092] [--mongo mongodb://localhost:27017] [--connect URL]
 
 Without addresses it starts the embedded broker and the MongoDB stand-in: then the figures are the stand-in's, and only their
 ratio means something. Fills a topic with trades of 50 symbols over an hour. In turn, and as often as ``--rounds`` says, writes
 them with the loop, from documents that are ready in memory, and with ``stockctl consume mongo --once`` as a process: from its
 assignment to its end, with bars and companies brought up to date. Each goes into a database of its own, with the same indexes.
+``--connect`` is the address of a Kafka Connect worker of that Kafka, with the MongoDB connector: it then writes the same topic
+too, without bars and companies, timed from its first document to its last.
 """
 
 from __future__ import annotations
@@ -102,6 +104,26 @@ def ours(flags: dict[str, str], count: int) -> tuple[float, float]:
     return time.perf_counter() - started, deriving
 
 
+def connector(flags: dict[str, str], count: int) -> float:
+    """Documents a second of the MongoDB connector."""
+    flags = flags | {"connect.connector": flags["mongo.database"]}
+    environment = os.environ | {env_name(name): value for name, value in flags.items()}
+    program = Path(sys.executable).parent / "stockctl"
+    for command in (["mongo", "apply"], ["connect", "apply"]):
+        subprocess.run([program, *command], env=environment, check=True, capture_output=True)
+    client: MongoClient[dict[str, object]] = MongoClient(flags["mongo.url"])
+    collection = client[flags["mongo.database"]]["trades"]
+    began = first = 0.0
+    while (held := collection.estimated_document_count()) < count:
+        if held and not began:
+            began, first = time.perf_counter(), held
+        time.sleep(0.05)
+    rate = (count - first) / (time.perf_counter() - began)
+    subprocess.run([program, "connect", "delete"], env=environment, check=True, capture_output=True)
+    client.close()
+    return rate
+
+
 @contextmanager
 def servers(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[str, str]]:
     """The addresses of Kafka and MongoDB, both started here unless they are given."""
@@ -127,6 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bootstrap", help="address of Kafka")
     parser.add_argument("--mongo", help="address of MongoDB")
+    parser.add_argument("--connect", help="address of a Kafka Connect worker")
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
@@ -145,6 +168,7 @@ def main() -> None:
         loops: list[float] = []
         writers: list[float] = []
         writes: list[float] = []
+        sinks: list[float] = []
         for turn in range(arguments.rounds):
             loops.append(bare(load(environ={}, flags=flags | {"mongo.database": f"{mark}-loop-{turn}"}), rows))
             own = {"mongo.database": f"{mark}-ours-{turn}", "mongo.group": f"{mark}-{turn}"}
@@ -156,10 +180,15 @@ def main() -> None:
                 f"without bars and companies {writes[-1]:,.0f}/s",
                 flush=True,
             )
+            if arguments.connect is not None:
+                own = {"mongo.database": f"{mark}-connect-{turn}", "connect.url": arguments.connect}
+                sinks.append(connector(flags | own, len(rows)))
+                print(f"round {turn + 1}: MongoDB connector {sinks[-1]:,.0f}/s", flush=True)
     loop = statistics.median(loops)
     print(
         f"{len(rows):,} trades, {'the stand-in' if arguments.mongo is None else mongo}: "
         f"ratio {statistics.median(writers) / loop:.2f}, without bars and companies {statistics.median(writes) / loop:.2f}"
+        + (f", MongoDB connector {statistics.median(sinks) / loop:.2f}" if sinks else "")
     )
 
 

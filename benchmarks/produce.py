@@ -1,11 +1,12 @@
-"""Normalising, a bare producer loop, and the whole of ``stockctl produce --replay``, in trades a second.
+"""Simulated frames, normalising, a bare producer loop, and the whole of ``stockctl produce --replay``, in trades a second.
 
     python benchmarks/produce.py --trades 1000000
 
 Starts an embedded broker of its own, or takes ``--bootstrap HOST:PORT``, and pins this process to one core, librdkafka's
 threads included, so that the figures are those of one core; the broker runs elsewhere. The capture is a simulated trading
 day. The bare loop hands ready-made messages of the same bytes to librdkafka with the same settings and asks for no delivery
-reports. Each is run ``--turns`` times, and the best of each counts. Each turn has a topic of its own, which is deleted after.
+reports. The frames are made once, in processor time; the rest is run ``--turns`` times, and
+the best of each counts. Each turn has a topic of its own, which is deleted after.
 """
 
 from __future__ import annotations
@@ -50,16 +51,34 @@ def broker(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def topics(bootstrap: str, folder: Path, turn: str) -> Iterator[Settings]:
-    """Settings with topics of their own, which are deleted in the end."""
+def kafka(given: str | None, folder: Path) -> Iterator[str]:
+    """The address ``given``; without one that of an Apache Kafka of our own, as the tests start it."""
+    if given is not None:
+        yield given
+        return
+    from tests.servers import Kafka
+
+    server = Kafka(folder / "kafka")
+    try:
+        server.start()
+        yield server.servers
+    finally:
+        server.kill()
+
+
+@contextmanager
+def topics(bootstrap: str, folder: Path, turn: str, **flags: object) -> Iterator[Settings]:
+    """Settings with topics of their own, which are deleted in the end; ``flags`` are more of them."""
     names = {f"topics.{name}.name": f"bench-{os.getpid()}-{turn}-{name}" for name in ("trades", "feed_events", "dead_letters")}
-    settings = load(flags={"kafka.bootstrap_servers": bootstrap, "state_dir": str(folder / "state")} | names)
+    settings = load(flags={"kafka.bootstrap_servers": bootstrap, "state_dir": str(folder / "state")} | names | flags)
     admin = Admin(settings)
     admin.wait()
     apply(admin, settings)
-    yield settings
-    for topic in wanted(settings):
-        admin.delete_topic(topic.name)
+    try:
+        yield settings
+    finally:
+        for topic in wanted(settings):
+            admin.delete_topic(topic.name)
 
 
 def normalise(path: Path) -> float:
@@ -111,8 +130,10 @@ def main() -> None:
         folder = Path(name)
         path = folder / "frames.jsonl"
         day = Market(SYMBOLS, seed=7).day(date(2026, 11, 20), trades=options.trades)
+        started = time.process_time()
         with path.open("wb") as capture:
             capture.writelines(frame + b"\n" for frame in frames(day))
+        print(f"{'simulated frames':20} {options.trades / (time.process_time() - started):>10,.0f} trades/s")
         if options.bootstrap:
             measure(options.bootstrap, folder, path, options.trades, options.turns)
         else:

@@ -1,9 +1,10 @@
 """The lake writer against Kafka Connect's FileStreamSink and quixstreams' file sink, on the same topic in one run.
 
-    python benchmarks/sinks.py --bootstrap localhost:9092 --records 1000000
+    python benchmarks/sinks.py --records 1000000
 
-Needs a broker, a JDK 17+, Maven (which fetches Connect) and pip (which fetches quixstreams into an environment of its own). The
-two others write plain lines into local files. The lake writer also splits by date and ticker, compresses, hashes and claims.
+Starts an Apache Kafka of its own, or takes ``--bootstrap HOST:PORT``. Needs a JDK 17+, Maven (which fetches Kafka and Connect)
+and pip (which fetches quixstreams into an environment of its own). The two others write plain lines into local files. The lake
+writer also splits by date and ticker, compresses, hashes and claims.
 A sink is timed from its first record to its last, the writer from its assignment to the end of its process.
 """
 
@@ -22,9 +23,9 @@ from pathlib import Path
 
 from lake_writer import fill, writer
 from platformdirs import user_cache_path
+from produce import kafka, topics
 
-from stockctl.clients.kafka import Admin
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings
 
 CONNECT = "4.3.1"
 QUIXSTREAMS = "3.28.1"
@@ -142,37 +143,29 @@ def quixstreams(settings: Settings, folder: Path, records: int) -> float:
 def main() -> None:
     """Fill, measure in turn, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bootstrap", default="localhost:9092")
+    parser.add_argument("--bootstrap", help="a broker that runs; default: an Apache Kafka is started")
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--turns", type=int, default=3)
     given = parser.parse_args()
-    mark = int(time.time())
-    settings = load(
-        flags={
-            "kafka.bootstrap_servers": given.bootstrap,
-            "topics.trades.name": f"bench-trades-{mark}",
-            "topics.feed_events.name": f"bench-events-{mark}",
-            "topics.dead_letters.name": f"bench-dlq-{mark}",
-        }
-    )
-    admin = Admin(settings)
-    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
-        admin.create_topic(topic.name, topic.partitions, 1, {})
-    fill(settings, given.records)
-    quix_records = given.records // 5  # it takes ten times as long as the others, and its rate does not depend on the number
-    for turn in range(given.turns):
-        folder = Path(tempfile.mkdtemp(prefix="stockctl-bench-"))
-        ours = given.records / writer(settings, folder, turn)[0]
-        sink = given.records / file_stream_sink(settings, folder, given.records)
-        quix = quix_records / quixstreams(settings, folder, quix_records)
-        print(
-            f"lake writer {ours:,.0f}/s   FileStreamSink {sink:,.0f}/s ({ours / sink:.2f}x)   "
-            f"quixstreams {quix:,.0f}/s ({ours / quix:.1f}x)",
-            flush=True,
-        )
-        shutil.rmtree(folder)
-    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
-        admin.delete_topic(topic.name)
+    # quixstreams takes ten times as long as the others, and its rate does not depend on the number.
+    quix_records = given.records // 5
+    home = Path(tempfile.mkdtemp(prefix="stockctl-bench-"))
+    try:
+        with kafka(given.bootstrap, home) as bootstrap, topics(bootstrap, home, "sinks") as settings:
+            fill(settings, given.records)
+            for turn in range(given.turns):
+                folder = home / str(turn)
+                folder.mkdir()
+                ours = given.records / writer(settings, folder, turn)[0]
+                sink = given.records / file_stream_sink(settings, folder, given.records)
+                quix = quix_records / quixstreams(settings, folder, quix_records)
+                print(
+                    f"lake writer {ours:,.0f}/s   FileStreamSink {sink:,.0f}/s ({ours / sink:.2f}x)   "
+                    f"quixstreams {quix:,.0f}/s ({ours / quix:.1f}x)",
+                    flush=True,
+                )
+    finally:
+        shutil.rmtree(home)
 
 
 if __name__ == "__main__":

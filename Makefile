@@ -5,28 +5,40 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 FOR ?= 60s
+SEED ?= 1
 ARGS ?=
+# Tests at a time. Each worker has servers of its own.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit test-real test-faults lint bench wheel settings clean
+.PHONY: help demo test unit test-real kube test-kube test-faults soak lint bench wheel settings clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Run the whole pipeline on this machine and show it (FOR=60s)
 	$(BIN)/stockctl local demo --for $(FOR)
 
 test: $(VENV)/.test ## Run the tests that need pip alone (ARGS="-k lake")
-	$(BIN)/pytest -m "not kafka and not faults" $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not kafka and not postgres and not promtool and not kube and not faults" $(ARGS)
 
 unit: $(VENV)/.test ## Run the tests that need no server
-	$(BIN)/pytest -m "not kafka and not server and not faults" $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not kafka and not postgres and not promtool and not kube and not server and not faults" $(ARGS)
 
-test-real: $(VENV)/.test ## Run the tests on Apache Kafka; needs a JDK 17+ and Maven
-	$(BIN)/pytest -m kafka $(ARGS)
+test-real: $(VENV)/.test ## Run the tests on Apache Kafka, PostgreSQL and promtool; needs a JDK 17+, Maven, and the other two
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "kafka or postgres or promtool" $(ARGS)
 
-test-faults: $(VENV)/.test ## Strike writers, brokers and stores, and count the records; as test-real, for minutes
-	$(BIN)/pytest -m faults $(ARGS)
+kube: $(VENV)/.test ## Build Kubernetes' API server for the tests: once, 6 to 13 minutes; needs Go
+	$(BIN)/python -m tests.kube.build
+
+test-kube: kube ## Run the tests on Kubernetes' API server
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m kube $(ARGS)
+
+test-faults: $(VENV)/.test ## Strike feeds, writers, brokers and stores, and count the records; as test-real, with a C compiler
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m faults $(ARGS)
+
+soak: $(VENV)/.test ## Strike at random for as long as you like (FOR=10m, SEED=2)
+	SOAK=$(FOR) SEED=$(SEED) $(BIN)/pytest tests/faults/test_mix.py
 
 lint: $(VENV)/.dev ## Check style, types and the rooms' contracts
 	$(BIN)/ruff check .
@@ -34,7 +46,7 @@ lint: $(VENV)/.dev ## Check style, types and the rooms' contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: $(VENV)/.test ## Measure, and print the figures
+bench: $(VENV)/.test ## Measure, and print the figures; needs a JDK 17+ and Maven
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
 wheel: $(VENV)/.demo ## Build the wheel into dist/

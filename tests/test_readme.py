@@ -3,8 +3,9 @@
 Every fenced block of commands (``console`` or ``sh``) names, in a comment on the line above it, what stands in for the world:
 
     <!-- run: here -->             nothing: it works on any machine
-    <!-- run: here finnhub s3 -->  with the simulator for Finnhub's feed, SeaweedFS for AWS S3; ``kafka`` and ``broker``: the
-                                   embedded broker for the cluster that the block names, or where the settings look for one
+    <!-- run: here finnhub s3 -->  with the simulator for Finnhub's feed, SeaweedFS for AWS S3; ``glue``: moto for Glue and IAM;
+                                   ``kafka`` and ``broker``: the embedded broker for the cluster that the block names, or
+                                   where the settings look for one
 
 The blocks of one document run in order, in one folder, with one home. In a ``console`` block the lines that begin with ``$``
 are the commands, and each shown line of output without a digit must come out again. A command with ``# until Ctrl-C`` behind
@@ -28,13 +29,16 @@ import pytest
 
 from stockctl.errors import EXIT_CODES
 from tests.conftest import BIN, NOIDA_DB, clean_environment, free_port, listening, wait_for
+from tests.warehouse.conftest import moto_server
+
+__all__ = ["moto_server"]
 
 pytestmark = pytest.mark.server
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = {"console", "sh"}
-OTHERS = {"", "text", "toml", "json", "python", "sql", "ini"}
+OTHERS = {"", "text", "toml", "json", "yaml", "python", "sql", "ini"}
 """Languages of blocks that hold no commands."""
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>[\w-]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
@@ -149,12 +153,18 @@ def _here(world: World, servers: pytest.FixtureRequest) -> None:
 
 def _finnhub(world: World, servers: pytest.FixtureRequest) -> None:
     """The simulator for Finnhub; it takes any key."""
-    world.environment["STOCKCTL_FINNHUB__URL"] = servers.getfixturevalue("simulator")
+    address = world.environment["STOCKCTL_FINNHUB__URL"] = servers.getfixturevalue("simulator")
+    world.environment["STOCKCTL_FINNHUB__REST_URL"] = f"{address.replace('ws:', 'http:')}/api/v1"
 
 
 def _s3(world: World, servers: pytest.FixtureRequest) -> None:
     """SeaweedFS for AWS S3, with the bucket of the examples."""
     world.environment |= servers.getfixturevalue("bucket")
+
+
+def _glue(world: World, servers: pytest.FixtureRequest) -> None:
+    """The stand-in moto for Glue, IAM and STS."""
+    world.environment["STOCKCTL_GLUE__ENDPOINT_URL"] = servers.getfixturevalue("moto_server")
 
 
 def _kafka(world: World, servers: pytest.FixtureRequest) -> None:
@@ -185,6 +195,7 @@ WORLDS: dict[str, Callable[[World, pytest.FixtureRequest], None]] = {
     "broker": _broker,
     "finnhub": _finnhub,
     "s3": _s3,
+    "glue": _glue,
     "kafka": _kafka,
 }
 
@@ -246,7 +257,7 @@ def bucket(s3_environment: dict[str, str]) -> dict[str, str]:
         aws_access_key_id="owner",
         aws_secret_access_key="owner-secret-key",
     )
-    if not client.list_buckets()["Buckets"]:
+    if "my-bucket" not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
         client.create_bucket(Bucket="my-bucket")
     client.close()
     return s3_environment

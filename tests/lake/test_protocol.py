@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import hypothesis.strategies as st
 import msgspec
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from obstore.store import MemoryStore
@@ -42,12 +43,17 @@ CONFIGURATIONS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """Of thousands of crashes on purpose the log tells nothing, and afterwards it is as it was."""
+    caplog.set_level(logging.ERROR, "stockctl.lake")
+
+
 class Protocol(RuleBasedStateMachine):
     """One partition, its lake, and up to five writers at a time; the newest owns the partition, the others don't know."""
 
     def __init__(self) -> None:
         super().__init__()
-        logging.getLogger("stockctl.lake").setLevel(logging.ERROR)
         self.backend = MemoryStore()
         self.store = Store(self.backend, "memory:///lake")
         self.topic = SimulatedTopic()

@@ -112,7 +112,8 @@ class MongoWriter:
             self._reap()
             now, batch = time.monotonic(), self._batch
             full = batch.records >= limit
-            if self._write is None and (full or (batch.records and now - batch.opened >= max_age) or self._writing.due):
+            old = batch.records and (now - batch.opened >= max_age or self._writing.finishing)
+            if self._write is None and (full or old or self._writing.due):
                 self._write = self._started()
             elif full and self._write is not None:
                 # A write that takes its usual moment is waited for: pausing throws away what the client has fetched.
@@ -125,7 +126,9 @@ class MongoWriter:
             if now - logged >= self._settings.log.every:
                 self._tell((self._rows - rows) / (now - logged))
                 logged, rows = now, self._rows
-            if self._once and self._shared_out and self._at_end >= self._next.keys():
+            # Partitions may come until we leave, and then there is more to read.
+            self._writing.finishing = self._once and self._shared_out and self._at_end >= self._next.keys()
+            if self._writing.finishing and not (self._busy or self._consumer.committing):
                 return
 
     # Partitions
@@ -230,15 +233,20 @@ class MongoWriter:
             if partition in self._next:
                 self._consumer.commit(partition, end, "")
 
+    @property
+    def _busy(self) -> bool:
+        """Whether something read is not yet in MongoDB, with all that follows from it."""
+        return bool(self._write is not None or self._batch.records or self._writing.owes)
+
     def _drain(self) -> None:
-        """Write what is open and bring all up to date, bounded once a signal asked to leave."""
+        """Told to stop: write what is open and bring all up to date, as long as there is time."""
         deadline = time.monotonic() + DRAIN_WITHIN
         self._writing.finishing = True
-        while self._write is not None or self._batch.records or self._writing.owes:
+        while self._busy:
             self._write = self._write or self._started()
             wait([self._write], timeout=0.05)
             self._reap()
-            if self._role.stop.is_set() and (time.monotonic() > deadline or self._writing.gave_up):
+            if time.monotonic() > deadline or self._writing.gave_up:
                 log.warning("left a batch unfinished: the next start reads it again")
                 return
             self._hold(True)

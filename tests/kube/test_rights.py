@@ -71,7 +71,7 @@ def test_without_a_right_the_verb_and_the_resource_are_named(operator: Command, 
     rbac.patch_namespaced_role("stockctl-operator", kubelet.namespace, left)
     for arguments, words in (
         (["diff"], "no right to get StatefulSet "),
-        (["up"], "no right to patch StatefulSet "),
+        (["up"], "no right to get StatefulSet "),
         (["status"], "no right to list StatefulSet in "),
         (["logs", "lake"], "no right to list StatefulSet in "),
         (["down", "--yes"], "no right to list StatefulSet in "),

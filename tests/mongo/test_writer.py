@@ -7,10 +7,8 @@ import logging
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -169,47 +167,6 @@ def test_once_goes_on_when_its_partitions_come_back(
     MongoWriter(settings, Role(), once=True, also=lose).run()
     assert held(topics) == ids
     assert committed(topics) == 300
-
-
-def test_a_partition_that_was_held_goes_on_when_others_are_added(
-    topics: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    caplog.set_level(logging.INFO)
-    monkeypatch.setattr(writer, "CHUNK", 20)
-    settings = topics.model_copy(update={"mongo": topics.mongo.model_copy(update={"max_records": 20})})
-    ids, role, other, polls = produce(topics, 300), Role(), Consumer(topics, topics.mongo.group), threading.Event()
-    theirs: set[Partition] = set()
-
-    def assigned(partitions: list[Partition]) -> dict[Partition, int]:
-        theirs.update(partitions)
-        return dict.fromkeys(partitions, 0)
-
-    def poll() -> None:
-        other.subscribe([topics.topics.trades.name], on_assign=assigned, on_revoke=print, on_lost=print)
-        while not polls.wait(0.05):
-            other.consume(1, 0.1)
-        other.close()
-
-    def leave(*_: object) -> None:
-        """The other one leaves while all of ours are held."""
-        if not polls.is_set():
-            wait_for(lambda: one._paused, "the hold")
-            before = caplog.text.count("assigned ")
-            polls.set()
-            wait_for(lambda: caplog.text.count("assigned ") > before, "the partitions of the other one")
-
-    one = MongoWriter(settings, role, also=leave)
-    with ThreadPoolExecutor(2) as pool:
-        polling = pool.submit(poll)
-        wait_for(lambda: theirs, "the other one's partitions")
-        writing = pool.submit(one.run)
-        try:
-            wait_for(lambda: held(topics) == ids or writing.done(), "all documents")
-        finally:
-            polls.set()
-            role.stop.set()
-        writing.result()
-        polling.result()
 
 
 def test_bad_records_go_to_the_dead_letters_before_the_commit(topics: Settings, consume: Command) -> None:

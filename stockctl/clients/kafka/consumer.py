@@ -31,6 +31,8 @@ from stockctl.settings import Settings
 
 log = logging.getLogger("stockctl.kafka")
 
+_SHARING_OUT = (KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS)
+"""What a group answers to a commit that its next generation overtakes."""
 _LOOK_EVERY = 0.01
 """Seconds between two looks at an empty queue: short against what a reader waits for, long against the look."""
 
@@ -65,6 +67,8 @@ class Consumer:
             | overrides,
         )
         self._paused: set[Partition] = set()
+        self._commits: dict[Partition, Committed] = {}
+        """The newest commit of each partition that the broker has not confirmed."""
         self._idle: IdleReads | None = None
         if settings.kafka.idle_pause:
             self._idle = IdleReads(self._consumer, self._read, self._paused, settings.kafka.idle_pause)
@@ -98,11 +102,17 @@ class Consumer:
             consumer.incremental_assign([TopicPartition(p.topic, p.number, offset) for p, offset in starts.items()])
             self._moved(starts)
 
+        def gone(given: list[TopicPartition]) -> list[Partition]:
+            partitions = [Partition(item.topic, item.partition) for item in given]
+            for partition in partitions:
+                self._commits.pop(partition, None)
+            return partitions
+
         self._consumer.subscribe(
             list(topics),
             on_assign=assigned,
-            on_revoke=lambda _, given: on_revoke([Partition(item.topic, item.partition) for item in given]),
-            on_lost=lambda _, given: on_lost([Partition(item.topic, item.partition) for item in given]),
+            on_revoke=lambda _, given: on_revoke(gone(given)),
+            on_lost=lambda _, given: on_lost(gone(given)),
         )
 
     def assign(self, starts: Mapping[Partition, int]) -> None:
@@ -161,16 +171,38 @@ class Consumer:
         return {Partition(item.topic, item.partition): Committed(max(item.offset, -1), item.metadata or "") for item in found}
 
     def commit(self, partition: Partition, offset: int, metadata: str) -> None:
-        """Begin to commit ``offset`` with ``metadata``; a failure is logged. ``close`` waits for commits under way."""
+        """Begin to commit ``offset`` with ``metadata``; ``close`` waits for commits under way.
+
+        What is refused because the group is being shared out anew is committed again, as long as the partition stays here.
+        Any other failure is logged.
+        """
+        self._commits[partition] = Committed(offset, metadata)
         at = TopicPartition(partition.topic, partition.number, offset, metadata=metadata)
         try:
             self._consumer.commit(offsets=[at], asynchronous=True)
         except KafkaException as error:
-            log.warning("%s", describe_error(error.args[0], self._settings, f"commit {partition.topic}/{partition.number}"))
+            del self._commits[partition]
+            self._tell_uncommitted(error.args[0])
 
-    def _committed(self, error: KafkaError | None, _partitions: object) -> None:
-        if error is not None:
-            log.warning("%s", describe_error(error, self._settings, "commit"))
+    def _committed(self, error: KafkaError | None, items: list[TopicPartition]) -> None:
+        overtaken = error is not None and error.code() in _SHARING_OUT
+        for item in items:
+            partition = Partition(item.topic, item.partition)
+            commit = self._commits.get(partition)
+            if commit is not None and commit.offset == item.offset:
+                del self._commits[partition]
+                if overtaken:
+                    self.commit(partition, *commit)
+        if error is not None and not overtaken:
+            self._tell_uncommitted(error)
+
+    def _tell_uncommitted(self, error: KafkaError) -> None:
+        log.warning("%s", describe_error(error, self._settings, "commit"))
+
+    @property
+    def committing(self) -> bool:
+        """Whether a commit is neither confirmed nor refused for good; ``consume`` brings the answers."""
+        return bool(self._commits)
 
     def known_end(self, partition: Partition) -> int:
         """The end offset that the newest fetch told, −1 while there was none; asks nobody."""
@@ -179,6 +211,7 @@ class Consumer:
 
     def close(self) -> None:
         """Leave the group."""
+        self._commits.clear()
         self._consumer.close()
 
     def event(self, message: Message, doing: str) -> Event | StockctlError:

@@ -1,0 +1,100 @@
+"""The consumer on Apache Kafka, while others join its group and leave it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from stockctl.clients.kafka import Admin, Consumer, Partition
+from stockctl.settings import Settings, env_name, load
+from tests.conftest import Command, clean_environment, own_names, wait_for
+from tests.servers import Kafka
+
+
+@pytest.fixture
+def flags(kafka: Kafka, tmp_path: Path) -> dict[str, str]:
+    """Dotted settings of a test of its own."""
+    return own_names(kafka.servers, tmp_path) | {"kafka.session_timeout": "6s"}
+
+
+@pytest.fixture
+def settings(flags: dict[str, str]) -> Settings:
+    """The test's own topics, made, and its settings."""
+    settings = load(environ=clean_environment(), flags=flags)
+    admin = Admin(settings)
+    admin.create_topic(settings.topics.trades.name, 90, 1, {})
+    admin.create_topic(settings.topics.feed_events.name, 1, 1, {})
+    return settings
+
+
+@contextmanager
+def another(settings: Settings) -> Iterator[threading.Event]:
+    """Another member of the group while the block runs; the event is set once it has got partitions."""
+    got, leave = threading.Event(), threading.Event()
+
+    def assigned(partitions: list[Partition]) -> dict[Partition, int]:
+        if partitions:
+            got.set()
+        return dict.fromkeys(partitions, 0)
+
+    def run() -> None:
+        other = Consumer(settings, settings.lake.group)
+        other.subscribe([settings.topics.trades.name], on_assign=assigned, on_revoke=print, on_lost=print)
+        while not leave.is_set():
+            other.consume(1, 0.1)
+        other.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run)
+        try:
+            yield got
+        finally:
+            leave.set()
+        running.result()
+
+
+def test_what_is_committed_while_the_group_is_shared_out_anew_is_committed(
+    settings: Settings, flags: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A frozen member makes that last until its session has ended; each partition is committed once only meanwhile."""
+    caplog.set_level(logging.INFO)
+    held: set[Partition] = set()
+
+    def assigned(partitions: list[Partition]) -> dict[Partition, int]:
+        held.update(partitions)
+        return dict.fromkeys(partitions, 0)
+
+    consumer = Consumer(settings, settings.lake.group)
+    consumer.subscribe(
+        [settings.topics.trades.name], on_assign=assigned, on_revoke=held.difference_update, on_lost=held.difference_update
+    )
+    log = tmp_path / "frozen.log"
+    frozen = Command(tmp_path, **{env_name(name): value for name, value in flags.items()}).start("consume", "s3", log=log)
+    asked: list[Partition] = []
+
+    def commit_one() -> None:
+        if left := sorted(held - set(asked)):
+            asked.append(left[0])
+            consumer.commit(left[0], 1, "")
+        consumer.consume(1, 0.1)
+
+    try:
+        wait_for(lambda: consumer.consume(1, 0.1) or ("assigned" in log.read_text() and 0 < len(held) < 90), "both members", 60)
+        frozen.send_signal(signal.SIGSTOP)
+        with another(settings) as got:
+            wait_for(lambda: commit_one() or got.is_set(), "a third member's partitions", 60)
+            wait_for(lambda: consumer.consume(1, 0.1) or not consumer.committing, "the answers")
+            offsets = consumer.committed(sorted(held & set(asked)))
+        assert {one.offset for one in offsets.values()} == {1}
+    finally:
+        frozen.kill()
+        frozen.wait()
+    consumer.close()
+    assert "cannot commit" not in caplog.text

@@ -25,7 +25,7 @@ class AbsentConnectorError(StockctlError):
 
 
 class BusyError(StockctlError):
-    """The workers are sharing out their work anew (HTTP 409), and will answer soon."""
+    """The workers are sharing out their work anew (HTTP 409, of some requests 500), and will answer soon."""
 
 
 class Task(NamedTuple):
@@ -184,7 +184,7 @@ class Connect:
             return UnreachableError(f"no Kafka Connect answers at {self.url} (HTTP 404)", hint="correct connect.url")
         if status == 404:
             return AbsentConnectorError(message, hint="`stockctl connect apply` makes it")
-        if status == 409:
+        if status == 409 or (status == 500 and "rebalance" in words.lower()):
             return BusyError(message, hint="try again in a minute")
         if status == 400:
             return ConfigError(message, hint="`stockctl connect render` shows the configuration that was sent")

@@ -48,6 +48,7 @@ def test_what_a_worker_knows_is_read(worker: Worker) -> None:
         (404, "<html>another server</html>", UnreachableError),
         (404, {"message": "Connector a not found"}, AbsentConnectorError),
         (409, {"message": "rebalance in process"}, BusyError),
+        (500, {"message": "Request cannot be completed because a rebalance is expected"}, BusyError),
         (400, {"message": "Connector configuration is invalid"}, ConfigError),
         (500, {"message": "Request timed out. The worker is currently starting"}, TimedOutError),
         (500, {"message": "IO Error"}, StockctlError),

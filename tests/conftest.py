@@ -7,7 +7,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib.resources import files
@@ -18,15 +17,27 @@ import hypothesis
 import pytest
 
 from stockctl.settings import Settings, load
+from tests import command as commands
+from tests.command import BIN, Command, clean_environment
 
 # A busy machine is no defect: pytest's own time limit catches what hangs.
 hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("tests")
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--real-processes``: start every command as a process of its own, and not by the fork server."""
+    parser.addoption("--real-processes", action="store_true", help="start every stockctl as a process of its own")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hand the option on to ``Command``."""
+    commands.real_processes = config.getoption("--real-processes")
+
+
 # A job in a shell's background has SIGINT ignored, and would hand that on to every command that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-BIN = Path(sys.executable).parent
 # The binary itself: its wrapper script, when killed, would leave the broker running.
 NOIDA_DB = str(files("noida_db") / "noida-db")
 
@@ -67,52 +78,6 @@ def listening(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def clean_environment(**more: str) -> dict[str, str]:
-    """The environment of this process without stockctl's and AWS's own variables, plus ``more``."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("STOCKCTL_", "AWS_"))}
-    return kept | {"NO_COLOR": "1"} | more
-
-
-class Command:
-    """The installed ``stockctl`` command, run as a process with its own settings and folder."""
-
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self.folder = folder
-        self.environment = clean_environment(**{"STOCKCTL_STATE_DIR": str(folder / "state")} | environment)
-
-    def run(
-        self, *arguments: str, timeout: float = 60, check: int | None = 0, text: str | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Run to the end; the exit code must be ``check`` unless that is None."""
-        done = subprocess.run(
-            [BIN / "stockctl", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            env=self.environment,
-            cwd=self.folder,
-            input=text,
-        )
-        if check is not None:
-            assert done.returncode == check, (
-                f"stockctl {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-            )
-        return done
-
-    def start(self, *arguments: str, log: Path | None = None) -> subprocess.Popen[str]:
-        """Start in the background, output into ``log`` (default: a file named after the command)."""
-        log = log or self.folder / f"{arguments[0]}.log"
-        with log.open("a") as stream:
-            return subprocess.Popen(
-                [BIN / "stockctl", *arguments],
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                text=True,
-                env=self.environment,
-                cwd=self.folder,
-            )
 
 
 def mark_below(folder: Path, items: list[pytest.Item], mark: str) -> None:

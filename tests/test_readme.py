@@ -28,7 +28,8 @@ from typing import NamedTuple
 import pytest
 
 from stockctl.errors import EXIT_CODES
-from tests.conftest import BIN, NOIDA_DB, clean_environment, free_port, listening, wait_for
+from tests.command import BIN, clean_environment
+from tests.conftest import NOIDA_DB, free_port, listening, wait_for
 from tests.warehouse.conftest import moto_server
 
 __all__ = ["moto_server"]

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 
 # A library's call that neither ends nor looks at signals, as librdkafka's may while no broker answers: in a loop, because a
 # signal cuts C's sleep short.

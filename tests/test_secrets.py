@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from stockctl.settings import env_name, load
-from tests.conftest import Command, clean_environment, free_port, listening, own_names, wait_for
+from tests.command import Command, clean_environment
+from tests.conftest import free_port, listening, own_names, wait_for
 from tests.leaks import Leaks, spellings
 
 TOKEN = "fh tok/en+4711=é&ü%"

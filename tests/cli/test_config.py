@@ -10,7 +10,7 @@ import pytest
 
 from stockctl.cli.config import masked
 from stockctl.settings import env_name, is_secret, setting_names
-from tests.conftest import Command
+from tests.command import Command
 
 SECRET = "c0ffee-hunter2-9f8e7d6c5b4a"
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Command, free_port, listening, wait_for
+from tests.command import Command
+from tests.conftest import free_port, listening, wait_for
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from stockctl.settings import Settings
-from tests.conftest import Command
+from tests.command import Command
 from tests.lakes import lay, trade
 from tests.warehouse.conftest import fake_glue, moto_server, warehouse_command, warehouse_flags, warehouse_settings
 from tests.warehouse.crawler import FakeGlue

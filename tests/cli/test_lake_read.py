@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from stockctl.settings import Settings
-from tests.conftest import BIN, Command
+from tests.command import BIN, Command
 from tests.lakes import at, covered, lay, trade
 
 OPEN = at("2026-11-20 09:30")

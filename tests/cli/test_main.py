@@ -15,7 +15,8 @@ import typer
 from stockctl import __version__
 from stockctl.cli.main import app
 from stockctl.errors import EXIT_CODES
-from tests.conftest import BIN, Command, clean_environment, free_port
+from tests.command import BIN, Command, clean_environment
+from tests.conftest import free_port
 
 HEAVY = [
     "boto3", "botocore", "confluent_kafka", "duckdb", "httpx", "msgspec", "obstore", "prometheus_client", "pyarrow", "pydantic",

@@ -20,7 +20,8 @@ import pytest
 
 from stockctl.clients.kafka import Admin
 from stockctl.settings import Settings
-from tests.conftest import BIN, Command, free_port, wait_for
+from tests.command import BIN, Command
+from tests.conftest import free_port, wait_for
 from tests.lakes import at, covered, lay, trade
 from tests.metrics.test_live import send
 

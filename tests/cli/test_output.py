@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockctl.cli.output import Format, say, write_arrow, write_object, write_rows
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 
 ROWS: list[dict[str, Any]] = [
     {"symbol": "AAPL", "price": 164.06, "count": 3, "at": datetime(2026, 11, 23, 15, tzinfo=UTC), "day": date(2026, 11, 23)},

@@ -13,7 +13,8 @@ from stockctl.clients.kafka import Admin
 from stockctl.settings import Settings
 from stockctl.sim import Simulator
 from stockctl.stream.topics import apply
-from tests.conftest import BIN, Command, free_port, wait_for
+from tests.command import BIN, Command
+from tests.conftest import free_port, wait_for
 from tests.feed.conftest import dead_letters, trades
 
 FRAME = '{"data":[{"c":["1"],"p":164.06,"s":"AAPL","t":1680286538064,"v":4},{"p":1,"s":"AAPL","t":1,"v":4}],"type":"trade"}'

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from stockctl.settings import env_name, load
-from tests.conftest import Command, clean_environment, free_port
+from tests.command import Command, clean_environment
+from tests.conftest import free_port
 from tests.lakes import lay, trade
 from tests.warehouse.conftest import (
     fake_redshift,

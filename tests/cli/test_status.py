@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Command, free_port
+from tests.command import Command
+from tests.conftest import free_port
 
 FRAMES = [
     '{"data":[{"c":["1","12"],"p":164.06,"s":"AAPL","t":1680286537580,"v":5}],"type":"trade"}',

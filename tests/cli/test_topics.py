@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.conftest import Command
+from tests.command import Command
 
 
 def rows(command: Command, *arguments: str, check: int = 0) -> list[dict[str, Any]]:

@@ -9,7 +9,8 @@ import pytest
 from stockctl.clients.glue import Glue
 from stockctl.errors import RefusedError
 from stockctl.settings import load
-from tests.conftest import clean_environment, free_port
+from tests.command import clean_environment
+from tests.conftest import free_port
 
 _SSO = "sso_account_id = 123456789012\nsso_role_name = reader\nregion = us-east-1\n"
 

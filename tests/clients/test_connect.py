@@ -10,7 +10,8 @@ import pytest
 from stockctl.clients.connect import AbsentConnectorError, BusyError, Connect
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.settings import Settings, load
-from tests.conftest import clean_environment, free_port
+from tests.command import clean_environment
+from tests.conftest import free_port
 from tests.stream.worker import Worker
 
 

@@ -13,7 +13,8 @@ from stockctl.clients.finnhub import SIMULATOR_TOKEN, FeedConnection, FeedLostEr
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
 from stockctl.settings import Settings, load
 from stockctl.sim import Simulator, numbered_rows
-from tests.conftest import clean_environment, free_port
+from tests.command import clean_environment
+from tests.conftest import free_port
 
 KEY = "c0ffee+c0ffee/c0ffee"
 

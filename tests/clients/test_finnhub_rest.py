@@ -16,7 +16,8 @@ from stockctl.clients.finnhub_rest import FinnhubRest, LimitReachedError, NoAcce
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.settings import Settings, load
 from stockctl.sim import Simulator
-from tests.conftest import clean_environment, free_port
+from tests.command import clean_environment
+from tests.conftest import free_port
 
 KEY = "c0ffee+c0ffee/c0ffee"
 

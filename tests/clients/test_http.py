@@ -11,7 +11,8 @@ from stockctl.clients.finnhub_rest import FinnhubRest
 from stockctl.errors import ConfigError
 from stockctl.settings import load
 from stockctl.sim import Simulator
-from tests.conftest import clean_environment, free_port
+from tests.command import clean_environment
+from tests.conftest import free_port
 from tests.stream.worker import Worker
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")

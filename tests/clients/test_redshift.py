@@ -13,7 +13,8 @@ import pytest
 from stockctl.clients.redshift import Connection, connect, login
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError, UsageError
 from stockctl.settings import Settings, load
-from tests.conftest import clean_environment, free_port
+from tests.command import clean_environment
+from tests.conftest import free_port
 from tests.warehouse.conftest import fake_redshift, moto_server, postgres, redshift_flags
 from tests.warehouse.redshift import FakeRedshift
 

@@ -17,7 +17,8 @@ import pytest
 from stockctl.clients.redshift import connect
 from stockctl.errors import ConfigError, RefusedError, TimedOutError, UsageError
 from stockctl.settings import Settings, load
-from tests.conftest import clean_environment, free_port
+from tests.command import clean_environment
+from tests.conftest import free_port
 
 PAGE = 2
 

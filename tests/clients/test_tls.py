@@ -14,7 +14,7 @@ from stockctl.clients.mongo import Mongo
 from stockctl.clients.store import open_store
 from stockctl.errors import StockctlError
 from stockctl.settings import Settings, load
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 from tests.tls import Authority, Listener
 
 

@@ -14,7 +14,8 @@ from stockctl.mongo.derive import refresh
 from stockctl.mongo.documents import event_document, trade_document
 from stockctl.records import encode
 from stockctl.settings import Settings, load
-from tests.conftest import Command, MongoServer, clean_environment, wait_for
+from tests.command import Command, clean_environment
+from tests.conftest import MongoServer, wait_for
 from tests.lakes import at, covered, trade
 
 OPEN = at("2026-11-23 09:30")

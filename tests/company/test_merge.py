@@ -22,7 +22,8 @@ from stockctl.mongo.documents import trade_document
 from stockctl.records import encode
 from stockctl.sessions import now_ms
 from stockctl.settings import Settings, env_name, load
-from tests.conftest import Command, MongoServer, clean_environment, own_names
+from tests.command import Command, clean_environment
+from tests.conftest import MongoServer, own_names
 from tests.filings.fetching import fetch, settings, simulator
 from tests.filings.reports import TSLA_2020, tesla, wire
 from tests.lakes import at, trade

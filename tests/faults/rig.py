@@ -18,7 +18,8 @@ from stockctl.lake.claims import Claim, newest_claim, newest_start, read_claim
 from stockctl.lake.layout import parse_claim
 from stockctl.records import Trade, encode
 from stockctl.settings import Settings, env_name, load
-from tests.conftest import Command, clean_environment, own_names, wait_for
+from tests.command import Command, clean_environment
+from tests.conftest import own_names, wait_for
 
 SESSION = 6.0
 """Seconds after which Kafka takes the partitions of a silent writer away."""

@@ -21,7 +21,8 @@ from stockctl.roles import Role
 from stockctl.settings import Settings, load
 from stockctl.sim import Simulator, numbered_rows
 from stockctl.stream.topics import apply
-from tests.conftest import NOIDA_DB, Command, clean_environment, free_port, listening, own_names, wait_for
+from tests.command import Command, clean_environment
+from tests.conftest import NOIDA_DB, free_port, listening, own_names, wait_for
 from tests.feed.conftest import dead_letters, events, trades
 
 

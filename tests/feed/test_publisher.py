@@ -13,7 +13,8 @@ from stockctl.clients.kafka import Admin, UnknownTopicError
 from stockctl.feed.normalise import Frame, Normaliser
 from stockctl.feed.publisher import Publisher, check_topics
 from stockctl.settings import Settings, load
-from tests.conftest import clean_environment, free_port, own_names, wait_for
+from tests.command import clean_environment
+from tests.conftest import free_port, own_names, wait_for
 from tests.feed.conftest import held
 
 NOW = 1_795_444_200_123

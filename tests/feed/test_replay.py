@@ -18,7 +18,8 @@ from stockctl.feed import replay as feed_replay
 from stockctl.feed.replay import QUIET, Replay, Replayed
 from stockctl.sessions import now_ms
 from stockctl.settings import Settings, load
-from tests.conftest import clean_environment, free_port, own_names, wait_for
+from tests.command import clean_environment
+from tests.conftest import free_port, own_names, wait_for
 from tests.feed.conftest import dead_letters, events, trades
 
 START = 1_680_286_538_000

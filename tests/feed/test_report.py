@@ -14,7 +14,7 @@ from stockctl.feed.report import Report
 from stockctl.feed.session import FeedSession
 from stockctl.sessions import parse_moment
 from stockctl.settings import load
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 
 FRIDAY = "2026-11-20"
 

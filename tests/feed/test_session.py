@@ -20,7 +20,8 @@ from stockctl.feed.session import Backoff, FeedSession, Happening, Received
 from stockctl.records import FeedEvent, Trade
 from stockctl.settings import load
 from stockctl.sim import Simulator, numbered_rows
-from tests.conftest import clean_environment, free_port
+from tests.command import clean_environment
+from tests.conftest import free_port
 
 
 @pytest.fixture

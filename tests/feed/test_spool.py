@@ -13,7 +13,8 @@ from stockctl.feed.publisher import Publisher
 from stockctl.feed.spool import EventSpool
 from stockctl.records import FeedEvent
 from stockctl.settings import Settings, load
-from tests.conftest import clean_environment, free_port, own_names
+from tests.command import clean_environment
+from tests.conftest import free_port, own_names
 from tests.feed.conftest import events
 
 

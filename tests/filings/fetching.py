@@ -11,7 +11,7 @@ from stockctl.filings.fetch import Order, Outcome
 from stockctl.filings.runs import Choice, Run, Runs
 from stockctl.settings import Settings, env_name, load
 from stockctl.sim import Simulator
-from tests.conftest import Command, clean_environment
+from tests.command import Command, clean_environment
 
 
 def names(sim: Simulator, folder: Path, **more: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 from stockctl.clients.store import open_store
 from stockctl.filings.stored import raw_key
 from stockctl.settings import Settings, load
-from tests.conftest import Command, clean_environment
+from tests.command import Command, clean_environment
 
 
 def lake_of(folder: Path, reports: Iterable[Mapping[str, Any]]) -> tuple[Settings, Command]:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from stockctl.sim import Simulator
-from tests.conftest import Command, free_port, wait_for
+from tests.command import Command
+from tests.conftest import free_port, wait_for
 from tests.filings.fetching import command, settings, simulator
 from tests.filings.fetching import fetch as fetched
 

@@ -23,7 +23,7 @@ from stockctl.filings.kpis import Price, Reckoned, kpis
 from stockctl.filings.periods import Span
 from stockctl.filings.price import last_price
 from stockctl.settings import Settings, load
-from tests.conftest import BIN, clean_environment
+from tests.command import BIN, clean_environment
 from tests.filings.kept import lake_of
 from tests.filings.reports import TSLA_2020, report, tesla, wire
 from tests.lakes import lay, trade

@@ -5,7 +5,8 @@ from __future__ import annotations
 from stockctl.checks import run
 from stockctl.filings.probe import checks
 from stockctl.settings import load
-from tests.conftest import clean_environment, free_port
+from tests.command import clean_environment
+from tests.conftest import free_port
 from tests.filings.fetching import simulator
 
 

@@ -13,7 +13,7 @@ import pytest
 from stockctl.errors import UsageError
 from stockctl.filings.periods import Span
 from stockctl.filings.statements import as_of_moment
-from tests.conftest import Command
+from tests.command import Command
 from tests.filings.kept import lake_of
 from tests.filings.reports import wire
 

@@ -20,7 +20,7 @@ from stockctl.feed.session import FeedSession, Received
 from stockctl.feed.spool import EventSpool
 from stockctl.records import Trade
 from stockctl.settings import load
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 
 
 class Exposed(NamedTuple):

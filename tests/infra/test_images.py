@@ -10,7 +10,7 @@ import pytest
 
 from stockctl import __version__
 from stockctl.infra.kustomize import build, containers, pod_template
-from tests.conftest import BIN
+from tests.command import BIN
 from tests.servers import KAFKA_VERSION, MONGO_PLUGIN
 
 ROOT = Path(__file__).parents[2]

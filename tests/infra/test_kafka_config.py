@@ -13,7 +13,8 @@ import pytest
 
 from stockctl.infra.kustomize import build
 from stockctl.infra.render import render
-from tests.conftest import Command, MongoServer, free_port, listening, wait_for
+from tests.command import Command
+from tests.conftest import MongoServer, free_port, listening, wait_for
 from tests.infra.conftest import SettingsOf
 from tests.servers import connect_files, kafka_jars
 

@@ -18,7 +18,7 @@ from stockctl.infra.kustomize import containers, pod_template
 from stockctl.infra.render import Rendered
 from stockctl.settings import setting_names
 from tests.cli.test_main import parse
-from tests.conftest import Command
+from tests.command import Command
 from tests.infra.exposed import Exposed, exposed
 
 ROOT = Path(__file__).parents[2]

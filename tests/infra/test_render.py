@@ -21,7 +21,7 @@ from stockctl.infra import kustomize
 from stockctl.infra.kustomize import Manifest, ManifestError, containers, pod_template
 from stockctl.infra.render import CONTENT, OWNER, Rendered, render, text
 from stockctl.settings import load
-from tests.conftest import BIN, Command
+from tests.command import BIN, Command
 from tests.infra.conftest import PROFILE, SECRETS, SettingsOf
 
 ROOT = Path(__file__).parents[2]

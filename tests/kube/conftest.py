@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Command, mark_below
+from tests.command import Command
+from tests.conftest import mark_below
 from tests.infra.conftest import PROFILE, SECRETS, settings_of
 from tests.kube.kubelet import Kubelet
 from tests.kube.server import Kube

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tests.conftest import Command
+from tests.command import Command
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 

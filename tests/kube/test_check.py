@@ -21,7 +21,8 @@ from kubernetes.config import new_client_from_config
 from stockctl.clients.kubernetes import Kubernetes
 from stockctl.infra.cluster import check, of_version
 from stockctl.infra.render import render
-from tests.conftest import Command, wait_for
+from tests.command import Command
+from tests.conftest import wait_for
 from tests.infra.conftest import SettingsOf
 from tests.kube.server import Kube
 

@@ -8,7 +8,8 @@ from kubernetes.dynamic import DynamicClient
 
 from stockctl.clients.kubernetes import Kubernetes
 from stockctl.infra.render import render
-from tests.conftest import Command, free_port
+from tests.command import Command
+from tests.conftest import free_port
 from tests.infra.conftest import SECRETS, SettingsOf
 from tests.kube.manifests import own_manifests, replace
 from tests.kube.server import TOKEN, Kube

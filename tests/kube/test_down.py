@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from tests.conftest import BIN, Command
+from tests.command import BIN, Command
 from tests.kube.kubelet import Kubelet
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Command
+from tests.command import Command
 from tests.kube.kubelet import Kubelet, answering, own_address
 from tests.kube.manifests import own_manifests, replace
 

@@ -15,7 +15,8 @@ from kubernetes.client import AppsV1Api
 from stockctl.clients.kubernetes import Kubernetes
 from stockctl.errors import UnreachableError
 from stockctl.infra import logs
-from tests.conftest import BIN, Command, wait_for
+from tests.command import BIN, Command
+from tests.conftest import wait_for
 from tests.infra.conftest import SettingsOf
 from tests.kube.kubelet import Kubelet, Node
 from tests.kube.server import Kube

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from kubernetes.client import RbacAuthorizationV1Api
 
-from tests.conftest import Command
+from tests.command import Command
 from tests.kube.kubelet import IMAGE_AWAY, Kubelet
 from tests.kube.server import TOKEN, Kube
 

@@ -9,7 +9,8 @@ import time
 import pytest
 from kubernetes.client import BatchV1Api
 
-from tests.conftest import Command, wait_for
+from tests.command import Command
+from tests.conftest import wait_for
 from tests.kube.kubelet import IMAGE_AWAY, Kubelet, answering, own_address
 
 METRICS = """\

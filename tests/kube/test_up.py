@@ -14,7 +14,8 @@ import yaml
 from kubernetes.client import AppsV1Api
 from kubernetes.config import new_client_from_config
 
-from tests.conftest import BIN, Command, wait_for
+from tests.command import BIN, Command
+from tests.conftest import wait_for
 from tests.kube.kubelet import IMAGE_AWAY, Kubelet, Node
 from tests.kube.manifests import own_manifests, replace
 from tests.kube.server import Kube

@@ -25,7 +25,7 @@ from stockctl.metrics.spans import Question
 from stockctl.records import Trade
 from stockctl.sessions import EXCHANGE_ZONE
 from stockctl.settings import Settings, env_name, load
-from tests.conftest import BIN, Command, clean_environment
+from tests.command import BIN, Command, clean_environment
 from tests.faults.proxy import Proxy
 from tests.lakes import at, covered, lay, trade
 

@@ -12,7 +12,7 @@ from stockctl.lake import join
 from stockctl.lake.reading import Lake, read_trades
 from stockctl.metrics.query import query
 from stockctl.settings import Settings, load
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 from tests.lakes import at, lay, trade
 
 

@@ -14,7 +14,7 @@ from stockctl.lake.layout import parse_object
 from stockctl.lake.reading import read_trades
 from stockctl.records import Trade, encode
 from stockctl.settings import Settings, load
-from tests.conftest import Command, clean_environment
+from tests.command import Command, clean_environment
 
 SYMBOLS = [
     "../../../etc/passwd",

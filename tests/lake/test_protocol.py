@@ -25,7 +25,7 @@ from stockctl.lake.claims import Claim, Start, read_claim, read_lost
 from stockctl.lake.layout import parse_claim
 from stockctl.lake.verify import verify
 from stockctl.settings import Settings, load
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 from tests.lake.simulated import Record, SimulatedTopic, SimulatedWriter
 
 SYMBOLS = st.lists(st.sampled_from(["A", "B", "C", ""]), min_size=1, max_size=8)

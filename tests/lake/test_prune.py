@@ -22,7 +22,7 @@ from stockctl.lake.reading import Lake, events, read_trades
 from stockctl.lake.verify import verify
 from stockctl.records import encode
 from stockctl.settings import Settings, env_name, load
-from tests.conftest import BIN, Command, clean_environment
+from tests.command import BIN, Command, clean_environment
 from tests.faults.proxy import Proxy
 from tests.lakes import covered, lay, trade
 

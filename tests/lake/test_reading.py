@@ -17,7 +17,7 @@ from stockctl.lake.compact import compact
 from stockctl.lake.reading import Lake, events, read_trades
 from stockctl.sessions import parse_moment
 from stockctl.settings import Settings, load
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 from tests.lakes import at, covered, lay, trade
 
 

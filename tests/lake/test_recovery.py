@@ -16,7 +16,7 @@ from stockctl.lake.claims import Claim, newest_claim, newest_start, read_claim
 from stockctl.lake.layout import parse_claim
 from stockctl.lake.verify import verify
 from stockctl.settings import load
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 from tests.lake.simulated import SimulatedTopic, SimulatedWriter
 
 

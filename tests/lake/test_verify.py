@@ -18,7 +18,7 @@ from stockctl.lake.layout import Layout
 from stockctl.lake.verify import Report, verify
 from stockctl.records import FeedEvent, Trade, encode
 from stockctl.settings import load
-from tests.conftest import Command
+from tests.command import Command
 
 LAYOUT = Layout("trades", "America/New_York", "ticker", "gzip")
 NOW = 1_795_444_200_000

@@ -17,7 +17,7 @@ from stockctl.lake.compact import compact
 from stockctl.lake.manifest import ROOT
 from stockctl.lake.verify import verify
 from stockctl.settings import Settings, load
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 from tests.lakes import lay, trade
 
 MANIFEST = "_log/parquet/trades/2026-11-23/0001.json"

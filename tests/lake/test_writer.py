@@ -26,7 +26,8 @@ from stockctl.local.broker import forget_members
 from stockctl.records import Trade, encode
 from stockctl.roles import Role
 from stockctl.settings import Settings, load
-from tests.conftest import Command, clean_environment, free_port, listening, wait_for
+from tests.command import Command, clean_environment
+from tests.conftest import free_port, listening, wait_for
 
 SYMBOLS = ["AAPL", "MSFT", "NVDA", "BINANCE:BTCUSDT", "../x"]
 

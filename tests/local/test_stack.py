@@ -17,7 +17,8 @@ from stockctl.local.demo import totals
 from stockctl.local.process import identity
 from stockctl.local.stack import status as stack_status
 from stockctl.settings import Settings, load
-from tests.conftest import BIN, Command, wait_for
+from tests.command import BIN, Command
+from tests.conftest import wait_for
 
 pytestmark = pytest.mark.server
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stockctl.settings import Settings, load
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 
 
 @pytest.fixture

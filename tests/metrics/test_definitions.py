@@ -22,7 +22,7 @@ from stockctl.metrics.spans import Question
 from stockctl.records import FeedEvent, Trade
 from stockctl.sessions import EXCHANGE_ZONE
 from stockctl.settings import Settings, load
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 from tests.lakes import at, covered, lay, trade
 from tests.metrics import plain
 

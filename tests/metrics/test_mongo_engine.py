@@ -28,7 +28,8 @@ from stockctl.mongo.documents import event_document, ms_of, trade_document
 from stockctl.records import FeedEvent, Trade, encode
 from stockctl.sessions import EXCHANGE_ZONE
 from stockctl.settings import Settings, load
-from tests.conftest import MongoServer, clean_environment
+from tests.command import clean_environment
+from tests.conftest import MongoServer
 from tests.lakes import at, covered, lay, trade
 from tests.metrics.test_definitions import CODES, near, prices, volumes
 
@@ -202,7 +203,7 @@ def test_the_rate_of_a_company(mongo_server: MongoServer, session: str, counted:
 @pytest.mark.parametrize("symbol", ["AAPL", "NONE"])
 def test_the_command_asks_mongo(mongo_server: MongoServer, tmp_path: Path, symbol: str) -> None:
     """The option reaches the engine; nothing to answer is words and exit 0."""
-    from tests.conftest import Command
+    from tests.command import Command
 
     with both(mongo_server, [trade("AAPL", SUNDAY, 10.0, 2.0), trade("AAPL", SUNDAY + 2, 20.0, 2.0)], []) as (settings, _):
         command = Command(

@@ -35,7 +35,7 @@ from stockctl.settings import Settings, env_name, load
 from stockctl.warehouse import ddl
 from stockctl.warehouse.partitions import Values, Wanted
 from stockctl.warehouse.tables import TABLES
-from tests.conftest import Command, clean_environment
+from tests.command import Command, clean_environment
 from tests.lakes import at, covered, lay, trade
 from tests.metrics.test_mongo_engine import EXCHANGE_DAY, OPEN, same, some_coverage, some_days
 from tests.warehouse.conftest import fake_redshift, postgres, redshift_flags

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from stockctl.settings import Settings, env_name, load
-from tests.conftest import Command, MongoServer, clean_environment, own_names
+from tests.command import Command, clean_environment
+from tests.conftest import MongoServer, own_names
 
 
 def mongo_names(server: MongoServer, folder: Path) -> dict[str, str]:

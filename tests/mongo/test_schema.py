@@ -10,7 +10,8 @@ import pytest
 from stockctl.clients.mongo import Mongo
 from stockctl.errors import ConfigError
 from stockctl.settings import Settings, load
-from tests.conftest import Command, MongoServer, clean_environment, free_port
+from tests.command import Command, clean_environment
+from tests.conftest import MongoServer, free_port
 
 
 def rows(command: Command, *arguments: str, check: int = 0) -> list[dict[str, object]]:

@@ -27,7 +27,8 @@ from stockctl.records import FeedEvent, Trade, encode
 from stockctl.roles import Role
 from stockctl.sessions import now_ms, trade_date
 from stockctl.settings import Settings, env_name, load
-from tests.conftest import Command, MongoServer, clean_environment, free_port, wait_for
+from tests.command import Command, clean_environment
+from tests.conftest import MongoServer, free_port, wait_for
 from tests.lakes import TOO_DEEP
 
 SYMBOLS = ["AAPL", "MSFT", "BINANCE:BTCUSDT"]

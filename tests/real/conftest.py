@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from stockctl.settings import Settings, env_name, load
-from tests.conftest import Command, clean_environment, mark_below, own_names
+from tests.command import Command, clean_environment
+from tests.conftest import mark_below, own_names
 from tests.servers import Kafka
 
 

@@ -16,7 +16,8 @@ from pymongo import MongoClient
 from stockctl.clients.kafka import Producer
 from stockctl.records import FeedEvent, Trade, encode
 from stockctl.settings import Settings, env_name, load
-from tests.conftest import Command, MongoServer, clean_environment, own_names, wait_for
+from tests.command import Command, clean_environment
+from tests.conftest import MongoServer, own_names, wait_for
 from tests.servers import ConnectServer, Kafka
 
 NOW = int(time.time() * 1000)

@@ -14,7 +14,8 @@ import pytest
 
 from stockctl.clients.kafka import Admin, Consumer, Partition
 from stockctl.settings import Settings, env_name, load
-from tests.conftest import Command, clean_environment, own_names, wait_for
+from tests.command import Command, clean_environment
+from tests.conftest import own_names, wait_for
 from tests.servers import Kafka
 
 

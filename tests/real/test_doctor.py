@@ -18,7 +18,7 @@ from confluent_kafka.admin import (
 
 from stockctl.settings import Settings
 from stockctl.sim import Simulator
-from tests.conftest import Command
+from tests.command import Command
 from tests.servers import Kafka
 
 

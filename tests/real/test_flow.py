@@ -13,7 +13,8 @@ import pytest
 from stockctl.clients.kafka import Admin
 from stockctl.settings import Settings
 from stockctl.stream.lag import read_lag
-from tests.conftest import Command, wait_for
+from tests.command import Command
+from tests.conftest import wait_for
 from tests.real import market
 
 

@@ -16,7 +16,8 @@ from stockctl.mongo import writer
 from stockctl.mongo.writer import MongoWriter
 from stockctl.roles import Role
 from stockctl.settings import Settings, env_name, load
-from tests.conftest import Command, MongoServer, clean_environment, own_names, wait_for
+from tests.command import Command, clean_environment
+from tests.conftest import MongoServer, own_names, wait_for
 from tests.mongo.conftest import mongo_names
 from tests.mongo.test_writer import committed, held, produce
 from tests.servers import Kafka

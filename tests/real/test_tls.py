@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from stockctl.settings import env_name
-from tests.conftest import Command, free_port, own_names
+from tests.command import Command
+from tests.conftest import free_port, own_names
 from tests.leaks import Leaks
 from tests.servers import Kafka
 from tests.test_secrets import S3_SECRET, TOKEN, WRONG, search, secret_environment

@@ -7,7 +7,8 @@ from typing import Any
 
 from stockctl.clients.kafka import Admin
 from stockctl.settings import Settings
-from tests.conftest import Command, wait_for
+from tests.command import Command
+from tests.conftest import wait_for
 
 
 def rows(command: Command, *arguments: str, check: int = 0) -> list[dict[str, Any]]:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import websocket
 
-from tests.conftest import BIN, Command, clean_environment, free_port, listening, wait_for
+from tests.command import BIN, Command, clean_environment
+from tests.conftest import free_port, listening, wait_for
 from tests.sim.conftest import Client
 
 

@@ -22,7 +22,8 @@ from stockctl.settings import Settings, env_name, load
 from stockctl.stream import connect as room
 from stockctl.stream import topics
 from stockctl.stream.topics import Change
-from tests.conftest import Command, clean_environment, free_port, own_names, wait_for
+from tests.command import Command, clean_environment
+from tests.conftest import free_port, own_names, wait_for
 from tests.stream.worker import Worker
 
 TRACE = """\

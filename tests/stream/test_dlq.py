@@ -19,7 +19,7 @@ from stockctl.stream.dead_letters import as_message, dead_letter
 from stockctl.stream.dlq import counts, letters_of, read, summaries
 from stockctl.stream.replay import Outcome, Replay
 from stockctl.stream.topics import apply
-from tests.conftest import Command
+from tests.command import Command
 from tests.lakes import TOO_DEEP
 
 ROW = '{"s":"AAPL","p":164.06,"t":1680286538064,"v":4}'

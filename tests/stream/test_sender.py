@@ -17,7 +17,8 @@ from stockctl.stream.dead_letters import dead_letter
 from stockctl.stream.dlq import read
 from stockctl.stream.sender import DeadLetterSender
 from stockctl.stream.topics import apply
-from tests.conftest import clean_environment, free_port, own_names
+from tests.command import clean_environment
+from tests.conftest import free_port, own_names
 
 SMALL = {"kafka.buffer": "10KB"}
 """A buffer for about a hundred messages."""

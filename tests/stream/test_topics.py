@@ -11,7 +11,8 @@ from stockctl.checks import run
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.settings import Settings, load
 from stockctl.stream.topics import Change, apply, checks, differences, listing, wanted
-from tests.conftest import clean_environment, own_names
+from tests.command import clean_environment
+from tests.conftest import own_names
 
 
 @pytest.fixture

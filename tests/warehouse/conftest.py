@@ -11,7 +11,8 @@ import pytest
 from stockctl.clients.glue import Glue
 from stockctl.clients.store import open_store
 from stockctl.settings import Settings, env_name, load
-from tests.conftest import BIN, Command, clean_environment, free_port, listening, wait_for
+from tests.command import BIN, Command, clean_environment
+from tests.conftest import free_port, listening, wait_for
 from tests.warehouse.crawler import FakeGlue
 from tests.warehouse.redshift import SYSTEM_VIEWS, FakeRedshift, Postgres
 

@@ -12,7 +12,8 @@ from stockctl.errors import ConfigError, RefusedError, UnreachableError
 from stockctl.settings import Settings, load
 from stockctl.warehouse import catalog, crawlers
 from stockctl.warehouse.tables import FEED_EVENTS, TABLES, TRADES, TRADES_PARQUET, table_input
-from tests.conftest import clean_environment, free_port
+from tests.command import clean_environment
+from tests.conftest import free_port
 from tests.warehouse.crawler import FakeGlue
 
 pytestmark = pytest.mark.server

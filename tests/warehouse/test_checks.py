@@ -19,7 +19,8 @@ from stockctl.settings import Settings, load
 from stockctl.warehouse import catalog
 from stockctl.warehouse.checks import checks
 from stockctl.warehouse.policy import POLICY, Reader, create_role, policy, trust
-from tests.conftest import clean_environment, free_port
+from tests.command import clean_environment
+from tests.conftest import free_port
 from tests.warehouse.crawler import FakeGlue
 
 ROLE = "arn:aws:iam::123456789012:role/spectrum"

@@ -16,7 +16,7 @@ from stockctl.settings import Settings, load
 from stockctl.warehouse import ddl
 from stockctl.warehouse.partitions import Values, Wanted
 from stockctl.warehouse.tables import TABLES, TRADES, TRADES_PARQUET
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 from tests.warehouse.parser import Garbage, parse
 
 URL = "s3://my-bucket/market"

@@ -23,7 +23,7 @@ from stockctl.records import encode
 from stockctl.settings import Settings, load
 from stockctl.warehouse.ddl import STATEMENTS as COLUMNS
 from stockctl.warehouse.local import query
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 from tests.lakes import at, covered, lay, trade
 
 OPEN = at("2026-11-20 09:30")

@@ -13,7 +13,7 @@ from stockctl.clients.iam import Roles, identity
 from stockctl.errors import ConfigError
 from stockctl.settings import Settings, load
 from stockctl.warehouse.policy import POLICY, Reader, create_role, policy, trust
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 
 URL = "s3://my-bucket/market"
 

@@ -18,7 +18,7 @@ from stockctl.warehouse import catalog, ddl, spectrum
 from stockctl.warehouse.partitions import Wanted, wanted
 from stockctl.warehouse.sync import partition_input, sync
 from stockctl.warehouse.tables import FILINGS, TABLES, TRADES, table_input
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 from tests.lakes import covered, lay, trade
 from tests.warehouse.redshift import FakeRedshift
 

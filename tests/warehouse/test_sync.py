@@ -16,7 +16,7 @@ from stockctl.warehouse import catalog, crawlers
 from stockctl.warehouse.partitions import wanted
 from stockctl.warehouse.sync import Finding, Standing, Synced, partition_input, status, sync
 from stockctl.warehouse.tables import FEED_EVENTS, TRADES
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 from tests.lakes import covered, lay, trade
 from tests.warehouse.crawler import FakeGlue
 

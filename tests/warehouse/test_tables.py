@@ -16,7 +16,7 @@ from stockctl.records import FeedEvent, Trade, encode
 from stockctl.settings import load
 from stockctl.warehouse import tables
 from stockctl.warehouse.tables import TABLES, Column, RepeatedKeyError, Table, check, lake_url, location, table_input
-from tests.conftest import clean_environment
+from tests.command import clean_environment
 from tests.lakes import trade
 
 URL = "s3://my-bucket/market"

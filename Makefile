@@ -10,8 +10,14 @@ ARGS ?=
 # Tests at a time. Each worker has servers of its own.
 WORKERS ?= 2
 
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist worksteal
+UNIT := not kafka and not postgres and not promtool and not kube and not faults and not server
+
+# Where it is set, every one of some thousand processes would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit test-real kube test-kube test-faults soak lint bench wheel settings clean
+.PHONY: help demo test unit test-python test-real kube test-kube test-faults soak lint bench wheel settings clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,22 +26,25 @@ demo: $(VENV)/.demo ## Run the whole pipeline on this machine and show it (FOR=6
 	$(BIN)/stockctl local demo --for $(FOR)
 
 test: $(VENV)/.test ## Run the tests that need pip alone (ARGS="-k lake")
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not kafka and not postgres and not promtool and not kube and not faults" $(ARGS)
+	$(PYTEST) -m "not kafka and not postgres and not promtool and not kube and not faults" $(ARGS)
 
 unit: $(VENV)/.test ## Run the tests that need no server
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not kafka and not postgres and not promtool and not kube and not server and not faults" $(ARGS)
+	$(PYTEST) -m "$(UNIT)" $(ARGS)
+
+test-python: $(VENV)/.test ## Run what another Python can change (PYTHON=python3.13 VENV=.venv-3.13)
+	HYPOTHESIS_PROFILE=small $(PYTEST) -m "$(UNIT)" $(ARGS)
 
 test-real: $(VENV)/.test ## Run the tests on Apache Kafka, PostgreSQL and promtool; needs a JDK 17+, Maven, and the other two
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "kafka or postgres or promtool" $(ARGS)
+	$(PYTEST) -m "kafka or postgres or promtool" $(ARGS)
 
 kube: $(VENV)/.test ## Build Kubernetes' API server for the tests: once, 6 to 13 minutes; needs Go
 	$(BIN)/python -m tests.kube.build
 
 test-kube: kube ## Run the tests on Kubernetes' API server
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m kube $(ARGS)
+	$(PYTEST) -m kube $(ARGS)
 
 test-faults: $(VENV)/.test ## Strike feeds, writers, brokers and stores, and count the records; as test-real, with a C compiler
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m faults $(ARGS)
+	$(PYTEST) -m faults $(ARGS)
 
 soak: $(VENV)/.test ## Strike at random for as long as you like (FOR=10m, SEED=2)
 	SOAK=$(FOR) SEED=$(SEED) $(BIN)/pytest tests/faults/test_mix.py
@@ -67,18 +76,23 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) \
 		|| { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
 
-$(VENV)/.pip: | $(BIN)/python
-	$(PIP) install --upgrade "pip>=25.1"
+# uv, which pip brings unless it is on the PATH, installs in seconds what takes pip a minute. Where it cannot, pip does.
+$(VENV)/.uv: | $(BIN)/python
+	@command -v uv >/dev/null || $(PIP) install uv || echo "no uv is to be had here: pip installs, more slowly"
 	@touch $@
 
-$(VENV)/.demo: pyproject.toml | $(VENV)/.pip
-	$(PIP) install --editable ".[local]"
+install = @echo "installing $(1) into $(VENV)"; PATH="$$PATH:$(BIN)"; \
+	if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python $(1) && exit; echo "uv cannot: pip tries"; fi; \
+	$(PIP) install --upgrade "pip>=25.1" && $(PIP) install $(1)
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/.uv
+	$(call install,--editable .[local])
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(VENV)/.demo
-	$(PIP) install --group test
+	$(call install,--group test)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.test
-	$(PIP) install --group dev
+	$(call install,--group dev)
 	@touch $@

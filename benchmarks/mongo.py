@@ -32,7 +32,7 @@ from pymongo import MongoClient, ReplaceOne
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.clients.mongo import Mongo
 from stockctl.mongo import schema
-from stockctl.mongo.documents import trade_document
+from stockctl.mongo.documents import BadRecord, trade_document
 from stockctl.records import Trade, encode
 from stockctl.settings import Settings, env_name, load
 
@@ -73,12 +73,12 @@ def bare(settings: Settings, rows: list[Trade]) -> float:
     """Documents a second of the bare loop."""
     with Mongo(settings) as mongo:
         schema.apply(mongo, settings)
-    documents = [trade_document(encode(trade)) for trade in rows]
+    documents = [document for trade in rows if not isinstance(document := trade_document(encode(trade)), BadRecord)]
     client: MongoClient[dict[str, object]] = MongoClient(str(settings.mongo.url))
     collection = client[settings.mongo.database]["trades"]
     started = time.perf_counter()
     for first in range(0, len(documents), BULK):
-        requests = [ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in documents[first : first + BULK]]  # type: ignore[index]
+        requests = [ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in documents[first : first + BULK]]
         collection.bulk_write(requests, ordered=False)
     rate = len(documents) / (time.perf_counter() - started)
     client.close()
@@ -89,7 +89,7 @@ def ours(flags: dict[str, str], count: int) -> tuple[float, float]:
     """Seconds of ``consume mongo``, from its assignment to the end of its process, and those for bars and companies of them."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("STOCKCTL_")}
     environment |= {env_name(name): value for name, value in flags.items()}
-    command = [Path(sys.executable).parent / "stockctl", "consume", "mongo", "--once"]
+    command: list[str | Path] = [Path(sys.executable).parent / "stockctl", "consume", "mongo", "--once"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         started, deriving = time.perf_counter(), 0.0

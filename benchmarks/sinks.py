@@ -95,7 +95,15 @@ def file_stream_sink(settings: Settings, folder: Path, records: int) -> float:
     )
     jars = f"{connect_jars()}/*"
     main_class = "org.apache.kafka.connect.cli.ConnectStandalone"
-    command = ["java", "-Xmx1g", "-cp", jars, main_class, folder / "worker.properties", folder / "sink.properties"]
+    command: list[str | Path] = [
+        "java",
+        "-Xmx1g",
+        "-cp",
+        jars,
+        main_class,
+        folder / "worker.properties",
+        folder / "sink.properties",
+    ]
     with (folder / "connect.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:

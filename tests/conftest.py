@@ -127,7 +127,14 @@ class MongoServer:
 
     def start(self) -> None:
         """Start on the data that is there, and wait until it takes connections."""
-        command = [BIN / "secantusd-py", "--port", str(self.port), "--storage-path", self.folder / "data", *self.options]
+        command: list[str | Path] = [
+            BIN / "secantusd-py",
+            "--port",
+            str(self.port),
+            "--storage-path",
+            self.folder / "data",
+            *self.options,
+        ]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=subprocess.STDOUT)
         wait_for(lambda: listening(self.port) or self.process.poll() is not None, "the MongoDB stand-in")  # type: ignore[union-attr]

@@ -62,7 +62,7 @@ def serve(server: socket.socket) -> Job:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     running: dict[int, socket.socket] = {}
     while True:
-        ready, _, _ = select.select([server, ended_read], [], [])
+        ready, _, _ = select.select([server.fileno(), ended_read], [], [])
         if ended_read in ready:
             os.read(ended_read, 4096)
             while running:
@@ -71,7 +71,7 @@ def serve(server: socket.socket) -> Job:
                     break
                 with running.pop(pid) as client, contextlib.suppress(OSError):  # whoever asked may be gone
                     client.sendall(os.waitstatus_to_exitcode(status).to_bytes(4, "big", signed=True))
-        if server in ready:
+        if server.fileno() in ready:
             head, descriptors, _, _ = socket.recv_fds(server, 8, 4, socket.MSG_WAITALL)
             if not head:
                 sys.exit(0)  # the tests have ended

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 from stockctl.clients.store import open_store
 from stockctl.conditions import updates_of
 from stockctl.lake.batch import OpenBatch
 from stockctl.lake.claims import Claim, Start, put_claim, put_start
 from stockctl.lake.layout import Layout, Table
-from stockctl.records import FeedEvent, Trade, encode
+from stockctl.records import EventKind, FeedEvent, Trade, encode
 from stockctl.sessions import parse_moment
 from stockctl.settings import Settings
 
@@ -25,10 +26,10 @@ def at(text: str) -> int:
     return parse_moment(text)
 
 
-def trade(symbol: str, moment: str | int, price: float, volume: float = 100.0, conditions: str = "1", **other: object) -> Trade:
+def trade(symbol: str, moment: str | int, price: float, volume: float = 100.0, conditions: str = "1", **other: Any) -> Trade:
     """A trade, received 50 ms after its time unless ``ts_recv`` says otherwise; ids count up."""
     ts = at(moment) if isinstance(moment, str) else moment
-    fields = {"id": f"{symbol}-{ts}-test00-{next(_numbers):08d}", "ts_recv": ts + 50, "source": "sim"} | other
+    fields: dict[str, Any] = {"id": f"{symbol}-{ts}-test00-{next(_numbers):08d}", "ts_recv": ts + 50, "source": "sim"} | other
     return Trade(
         symbol=symbol,
         price=price,
@@ -40,7 +41,7 @@ def trade(symbol: str, moment: str | int, price: float, volume: float = 100.0, c
     )
 
 
-def covered(symbols: str, since: str | int, until: str | int, kind: str = "covered", reason: str = "") -> FeedEvent:
+def covered(symbols: str, since: str | int, until: str | int, kind: EventKind = "covered", reason: str = "") -> FeedEvent:
     """A feed event for the exchange times given."""
     first, last = (at(moment) if isinstance(moment, str) else moment for moment in (since, until))
     return FeedEvent(f"test00-{kind}-{next(_numbers):06d}", kind, first, last, symbols, reason, "test00", last, "sim")
@@ -54,8 +55,8 @@ def lay(
     partition: int = 0,
     start: int = 0,
     batches: int = 1,
-    compression: str = "gzip",
-    partition_by: str = "ticker",
+    compression: Literal["gzip", "zstd"] = "gzip",
+    partition_by: Literal["ticker", "bucket"] = "ticker",
     leave_out: Sequence[str] = (),
 ) -> list[Claim]:
     """Write ``records`` as ``batches`` claims of one partition from the offset ``start`` on; the claims.
@@ -64,9 +65,16 @@ def lay(
     """
     store = open_store(settings)
     layout = Layout(table, settings.lake.timezone, partition_by if table == "trades" else "none", compression, 4)
-    same = {"cluster_id": "test", "topic_id": "", "topic": table, "table": table, "generation": 1, "partition": partition}
+    same: dict[str, Any] = {
+        "cluster_id": "test",
+        "topic_id": "",
+        "topic": table,
+        "table": table,
+        "generation": 1,
+        "partition": partition,
+    }
     put_start(store, Start(**same, start=start, reason="first"))
-    held = list(records)
+    held: list[Trade | FeedEvent] = list(records)
     size = max(1, -(-len(held) // batches))
     claims = []
     for first in range(0, len(held), size):

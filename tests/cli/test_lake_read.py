@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
 
 import pyarrow.parquet
 import pytest
 
 from stockctl.settings import Settings
-from tests.command import BIN, Command
+from tests.command import Command
 from tests.lakes import at, covered, lay, trade
 
 OPEN = at("2026-11-20 09:30")
@@ -38,8 +37,7 @@ def test_read_gives_trades_in_order(filled: Command) -> None:
 
 def test_read_gives_parquet(filled: Command) -> None:
     """Typed, as ``read_trades`` gives it."""
-    run = [BIN / "stockctl", "lake", "read", "MSFT", "-o", "parquet"]
-    done = subprocess.run(run, capture_output=True, check=True, env=filled.environment, cwd=filled.folder)
+    done = filled.run_bytes("lake", "read", "MSFT", "-o", "parquet")
     table = pyarrow.parquet.read_table(io.BytesIO(done.stdout))
     assert table.column("price").to_pylist() == [3.0]
     assert str(table.schema.field("ts_event").type) == "timestamp[ms, tz=America/New_York]"
@@ -83,8 +81,7 @@ def test_query_keeps_columns_of_one_name_apart(filled: Command) -> None:
     """In Parquet too."""
     sql = "SELECT min(price) AS price, max(price) AS price FROM trades WHERE symbol = 'AAPL'"
     assert filled.run("lake", "query", sql, "-o", "csv").stdout == "price,price_2\n1.0,2.0\n"
-    run = [BIN / "stockctl", "lake", "query", sql, "-o", "parquet"]
-    done = subprocess.run(run, capture_output=True, check=True, env=filled.environment, cwd=filled.folder)
+    done = filled.run_bytes("lake", "query", sql, "-o", "parquet")
     assert pyarrow.parquet.read_table(io.BytesIO(done.stdout)).to_pylist() == [{"price": 1.0, "price_2": 2.0}]
 
 
@@ -98,8 +95,7 @@ def test_gaps_lists_what_was_missed(filled: Command) -> None:
 
 def test_gaps_has_its_types_where_nothing_was_missed(filled: Command) -> None:
     def schema(*arguments: str) -> pyarrow.Schema:
-        run = [BIN / "stockctl", "lake", "gaps", "AAPL", *arguments, "-o", "parquet"]
-        done = subprocess.run(run, capture_output=True, check=True, env=filled.environment, cwd=filled.folder)
+        done = filled.run_bytes("lake", "gaps", "AAPL", *arguments, "-o", "parquet")
         return pyarrow.parquet.read_schema(io.BytesIO(done.stdout))
 
     assert schema("--since", "2026-11-20T09:30", "--until", "2026-11-20T09:45") == schema()

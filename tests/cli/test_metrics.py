@@ -54,8 +54,7 @@ def test_vwap_in_a_table_says_what_must_be_known(filled: Command) -> None:
 def test_every_form_carries_the_context_in_its_rows(filled: Command) -> None:
     """JSON, JSON lines, CSV and Parquet hold policy, session, left out, coverage, through and feed."""
     context = {"policy", "session", "left_out", "left_out_by", "coverage", "through", "feed"}
-    run = [BIN / "stockctl", "metrics", "vwap", "AAPL", "-o"]
-    parquet = subprocess.run([*run, "parquet"], capture_output=True, check=True, env=filled.environment, cwd=filled.folder)
+    parquet = filled.run_bytes("metrics", "vwap", "AAPL", "-o", "parquet")
     rows = [
         asked(filled, "vwap", "AAPL")[0],
         json.loads(filled.run("metrics", "vwap", "AAPL", "-o", "jsonl").stdout),
@@ -84,8 +83,7 @@ def test_parquet_has_its_types_where_nothing_is_known(filled: Command, arguments
     """So that files of several answers can be read as one."""
 
     def schema(symbol: str) -> pyarrow.Schema:
-        run = [BIN / "stockctl", "metrics", arguments[0], symbol, *arguments[1:], "-o", "parquet"]
-        done = subprocess.run(run, capture_output=True, check=True, env=filled.environment, cwd=filled.folder)
+        done = filled.run_bytes("metrics", arguments[0], symbol, *arguments[1:], "-o", "parquet")
         table = pyarrow.parquet.read_table(io.BytesIO(done.stdout))
         assert table.num_rows >= 1
         assert not any(pyarrow.types.is_null(field.type) for field in table.schema)

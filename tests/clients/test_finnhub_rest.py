@@ -150,7 +150,8 @@ class Server:
     """A server that answers each request by ``answer``: status, headers, body; and notes what it was asked, with which key."""
 
     def __init__(self, answer: Any) -> None:
-        asked = self.asked = []
+        asked: list[Any] = []
+        self.asked = asked
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:

@@ -59,7 +59,8 @@ class FakeDataApi:
         if action == "DescribeStatement":
             result["looks"] += 1
             done = result["looks"] > 1 and not self.endless
-            return {"Id": number, "Status": result["status"] if done else "STARTED"} | result["told"]
+            told: dict[str, Any] = result["told"]
+            return {"Id": number, "Status": result["status"] if done else "STARTED"} | told
         if action == "CancelStatement":
             return {"Status": True}
         start = int(body.get("NextToken", 0))

@@ -11,12 +11,11 @@ import pytest
 from stockctl.clients.mongo import Mongo
 from stockctl.mongo import schema
 from stockctl.mongo.derive import refresh
-from stockctl.mongo.documents import event_document, trade_document
-from stockctl.records import encode
 from stockctl.settings import Settings, load
 from tests.command import Command, clean_environment
 from tests.conftest import MongoServer, wait_for
 from tests.lakes import at, covered, trade
+from tests.mongo.made import documents_of
 
 OPEN = at("2026-11-23 09:30")
 
@@ -30,8 +29,8 @@ def settings(mongo_server: MongoServer, tmp_path: Path) -> Settings:
         schema.apply(mongo, found)
         trades = [trade("AAPL", OPEN + 1_000, 10.0, 1.0), trade("AAPL", OPEN + 2_000, 20.0, 3.0)]
         events = [covered("MSFT,AAPL", OPEN, OPEN + 40_000), covered("AAPL", OPEN + 20_000, OPEN + 60_000)]
-        assert mongo.upsert("trades", [trade_document(encode(row)) for row in trades]) == []
-        assert mongo.upsert("coverage", [event_document(encode(event)) for event in events]) == []
+        assert mongo.upsert("trades", documents_of(trades)) == []
+        assert mongo.upsert("coverage", documents_of(events)) == []
         refresh(mongo, found, {"AAPL": {OPEN}})
     return found
 
@@ -75,7 +74,7 @@ def test_watch_shows_the_company_and_each_change(command: Command, settings: Set
 
             def trades_on() -> bool:
                 row = trade("AAPL", OPEN + 3_000, 30.0, 1.0)
-                mongo.upsert("trades", [trade_document(encode(row))])
+                mongo.upsert("trades", documents_of([row]))
                 refresh(mongo, settings, {"AAPL": {OPEN}})
                 return '"price": 30.0' in log.read_text()
 

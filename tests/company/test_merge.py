@@ -18,7 +18,6 @@ from stockctl.filings.periods import Span
 from stockctl.filings.stored import Links
 from stockctl.mongo import schema
 from stockctl.mongo.derive import refresh
-from stockctl.mongo.documents import trade_document
 from stockctl.records import encode
 from stockctl.sessions import now_ms
 from stockctl.settings import Settings, env_name, load
@@ -27,6 +26,7 @@ from tests.conftest import MongoServer, own_names
 from tests.filings.fetching import fetch, settings, simulator
 from tests.filings.reports import TSLA_2020, tesla, wire
 from tests.lakes import at, trade
+from tests.mongo.made import documents_of
 
 OPEN = at("2021-02-08 09:30")
 MINUTE = OPEN // 60_000 * 60_000
@@ -65,7 +65,7 @@ def command(own: Settings, tmp_path: Path) -> Command:
 def put(own: Settings, moment: int, price: float, symbol: str = "TSLA") -> None:
     """Put a trade as the writer does, and what follows from it."""
     with Mongo(own) as mongo:
-        assert mongo.upsert("trades", [trade_document(encode(trade(symbol, moment, price)))]) == []
+        assert mongo.upsert("trades", documents_of([trade(symbol, moment, price)])) == []
         refresh(mongo, own, {symbol: {moment // 60_000 * 60_000}})
         refresh_together(mongo, own, {symbol})
 
@@ -140,7 +140,7 @@ def test_each_trade_with_the_filing_that_was_known(own: Settings) -> None:
     moments = {at("2020-10-26 07:35:03"): None, at("2020-10-26 07:35:04"): "10-Q", accepted - 1: "10-Q", accepted: "10-K"}
     with Mongo(own) as mongo:
         rows = [trade("TSLA", moment, 1.0) for moment in moments] + [trade("AAPL", OPEN, 1.0)]
-        assert mongo.upsert("trades", [trade_document(encode(row)) for row in rows]) == []
+        assert mongo.upsert("trades", documents_of(rows)) == []
         found = list(mongo.find("trades_with_filings", {"symbol": "TSLA"}, sort=[("ts_event", 1)]))
         assert [one["filing"] and one["filing"]["form"] for one in found] == list(moments.values())
         assert found[-1]["filing"]["accession"] == "0001564590-21-004599"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -17,6 +16,7 @@ from stockctl.errors import StockctlError
 from stockctl.feed.coverage import Coverage, coverage
 from stockctl.lake.batch import decompress
 from stockctl.sim import Row, Simulator
+from tests.command import Process
 from tests.conftest import wait_for
 from tests.faults.rig import Rig
 from tests.feed.conftest import events
@@ -44,7 +44,7 @@ class Feed:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._flow = threading.Thread(target=self._send_on)
-        self._producers: list[subprocess.Popen[str]] = []
+        self._producers: list[Process] = []
         rig.command.environment |= {
             "STOCKCTL_SYMBOLS": SYMBOL,
             "STOCKCTL_FINNHUB__SILENCE_TIMEOUT": "2s",
@@ -84,7 +84,7 @@ class Feed:
 
     # Producers
 
-    def producer(self) -> subprocess.Popen[str]:
+    def producer(self) -> Process:
         """Start ``stockctl produce``; returns when it is subscribed."""
         connections = self.sim.counters.connections
         process = self.rig.command.start("produce", log=self.log)

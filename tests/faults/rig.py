@@ -18,7 +18,7 @@ from stockctl.lake.claims import Claim, newest_claim, newest_start, read_claim
 from stockctl.lake.layout import parse_claim
 from stockctl.records import Trade, encode
 from stockctl.settings import Settings, env_name, load
-from tests.command import Command, clean_environment
+from tests.command import Command, Process, clean_environment
 from tests.conftest import own_names, wait_for
 
 SESSION = 6.0
@@ -38,7 +38,7 @@ class Tally:
 class Writer:
     """A process of ``stockctl consume s3`` and what it has said."""
 
-    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+    def __init__(self, process: Process, log: Path) -> None:
         self.process, self._log = process, log
 
     def said(self, words: str) -> bool:

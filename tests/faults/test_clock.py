@@ -23,7 +23,20 @@ SOURCE = Path(__file__).with_name("clock.c")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The clock of ``clock.c``, built."""
     built = tmp_path_factory.mktemp("clock") / "clock.so"
-    command = ["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", built, SOURCE, "-ldl"]
+    command: list[str | Path] = [
+        "cc",
+        "-std=gnu11",
+        "-O2",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-shared",
+        "-fPIC",
+        "-o",
+        built,
+        SOURCE,
+        "-ldl",
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError:

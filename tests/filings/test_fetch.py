@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -236,7 +236,7 @@ def test_garbage_fails_its_symbol(tmp_path: Path) -> None:
         assert "cannot be read" in outcome(run, "AAPL").detail
 
 
-def given(folder: Path, *items: dict[str, object]) -> Path:
+def given(folder: Path, *items: Mapping[str, object]) -> Path:
     (folder / "given").mkdir()
     (folder / "given" / "mine.json").write_text(json.dumps({"symbol": "MINE", "cik": "1", "data": list(items)}))
     return folder / "given"

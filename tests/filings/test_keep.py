@@ -19,14 +19,14 @@ from stockctl.filings.fetch import Order
 from stockctl.filings.runs import Choice, Runs
 from stockctl.filings.stored import Links, flat_key, kept, raw_key, read_filings, read_state, state_key
 from stockctl.mongo import schema
-from stockctl.mongo.documents import trade_document
-from stockctl.records import Trade, encode
+from stockctl.records import Trade
 from stockctl.sessions import now_ms
 from stockctl.settings import Settings, local_stack_file
 from stockctl.sim import Simulator
 from tests.conftest import MongoServer, free_port
 from tests.faults.proxy import Proxy
 from tests.filings.fetching import command, fetch, objects, outcome, settings, simulator, states
+from tests.mongo.made import documents_of
 
 SHORT = Order(since=date(2026, 6, 1))
 PUTS = [r"_log/source\.json", r"raw/filings/", r"/filings/ticker=.*gz", r"_log/filings/"]
@@ -276,7 +276,7 @@ def test_filings_join_no_trades_of_another_source(sim: Simulator, mongo_server: 
     row = Trade("AAPL-1", "AAPL", 1.0, 1.0, now_ms(), now_ms(), "1", "vhl", "finnhub")
     with Mongo(own) as mongo:
         schema.apply(mongo, own)
-        assert mongo.upsert("trades", [trade_document(encode(row))]) == []
+        assert mongo.upsert("trades", documents_of([row])) == []
         with pytest.raises(StockctlError, match="holds data of the source finnhub, and filings come from sim"):
             fetch(own, "AAPL")
         assert mongo.count("filings") == 0

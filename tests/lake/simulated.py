@@ -232,13 +232,15 @@ class SimulatedWriter:
 
     def _gate(self, what: str) -> Order:
         self.at = what
-        if self._order == "crash":
-            raise Crash
+        self._die_if_told()
         self._reached.release()
         self._turn.acquire()
+        self._die_if_told()
+        return self._order
+
+    def _die_if_told(self) -> None:
         if self._order == "crash":
             raise Crash
-        return self._order
 
     def _run(self) -> None:
         try:
@@ -304,7 +306,7 @@ class SimulatedWriter:
                 self._look_anew()
             return
         values = [record.content for record in records]
-        delivery = reading.take(records, [record.place for record in records], values, reading.batch.heads(values))  # type: ignore[arg-type]
+        delivery = reading.take(records, [record.place for record in records], values, reading.batch.heads(values))
         if delivery is Delivery.astray:
             self._look_anew()
         elif delivery is Delivery.full:

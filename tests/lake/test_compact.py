@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -17,7 +18,7 @@ from stockctl.clients.store import Store, open_store
 from stockctl.errors import UnhealthyError
 from stockctl.lake.compact import Compacted, Sizes, compact
 from stockctl.lake.duck import COLUMNS
-from stockctl.lake.manifest import ROOT, decode_manifest, newest_manifests
+from stockctl.lake.manifest import ROOT, Manifest, decode_manifest, newest_manifests
 from stockctl.lake.reading import Lake, read_trades
 from stockctl.lake.verify import verify
 from stockctl.metrics import measures
@@ -55,7 +56,7 @@ def some(count: int, seed: int = 1, day: str = "2026-11-23") -> list[Trade]:
     ]
 
 
-def run(settings: Settings, **bounds: date) -> list[Compacted]:
+def run(settings: Settings, **bounds: Any) -> list[Compacted]:
     return list(compact(settings, **bounds))
 
 
@@ -68,7 +69,7 @@ def parquet_keys(store: Store) -> list[str]:
     return [item.key for item in store.objects(ROOT)]
 
 
-def manifest_of(settings: Settings, day: date = DAY):  # noqa: ANN201  # the test's own helper
+def manifest_of(settings: Settings, day: date = DAY) -> Manifest:
     store = open_store(settings)
     key = newest_manifests(store)[day]
     return decode_manifest(store.get(key), key)
@@ -83,8 +84,12 @@ def test_the_same_trades_come_from_parquet(settings: Settings, cut: str) -> None
         lay(settings, rows[:half], batches=5)
     if half < 4000:
         lay(settings, rows[half:], start=half, batches=5, partition_by="bucket")
-    questions = [(), ("AAPL",), (["MSFT", "日経"],), ("BINANCE:BTCUSDT",), ("TSLA",)]
-    spans = [{}, {"since": "2026-11-23T09:30", "until": "2026-11-23T10:00"}, {"as_of": "2026-11-23T12:00"}]
+    questions: list[tuple[Any, ...]] = [(), ("AAPL",), (["MSFT", "日経"],), ("BINANCE:BTCUSDT",), ("TSLA",)]
+    spans: list[dict[str, Any]] = [
+        {},
+        {"since": "2026-11-23T09:30", "until": "2026-11-23T10:00"},
+        {"as_of": "2026-11-23T12:00"},
+    ]
     raw = [read_trades(*asked, **span, settings=settings) for asked in questions for span in spans]
     (made,) = run(settings)
     assert (made.trade_date, made.version, made.rows) == (DAY, 1, 4000)
@@ -95,7 +100,7 @@ def test_the_same_trades_come_from_parquet(settings: Settings, cut: str) -> None
 
 
 @pytest.mark.parametrize("cut", ["ticker", "bucket"])
-def test_the_same_metrics_come_from_parquet(settings: Settings, cut: str) -> None:
+def test_the_same_metrics_come_from_parquet(settings: Settings, cut: Literal["ticker", "bucket"]) -> None:
     """With all that is said beside it, also for the latest session of a symbol that did not trade on the newest date."""
     first, second = some(1500, day="2026-11-23"), [row for row in some(1500, seed=2, day="2026-11-24") if row.symbol != "MSFT"]
     lay(settings, first + second, batches=7, partition_by=cut)
@@ -141,14 +146,16 @@ def test_objects_are_sorted_and_tell_where_a_symbol_is(settings: Settings) -> No
     assert rows == sorted(rows, key=lambda row: (row["symbol"].encode(), row["ts_event"], row["ts_recv"], row["id"]))
     assert tables[0].column_names == list(COLUMNS["trades"])
     for item, table in zip(manifest.objects, tables, strict=True):
-        symbols = table.column("symbol").to_pylist()
+        symbols = [row["symbol"] for row in table.to_pylist()]
         assert (item.rows, item.first_symbol, item.last_symbol) == (len(symbols), min(symbols), max(symbols))
     assert {symbol: extent.rows for symbol, extent in manifest.symbols.items()} == {
         symbol: sum(row["symbol"] == symbol for row in rows) for symbol in SYMBOLS
     }
     group = pyarrow.parquet.ParquetFile(pa.BufferReader(store.get(manifest.objects[0].key))).metadata.row_group(0)
     assert group.num_rows == 200
-    assert group.column(list(COLUMNS["trades"]).index("symbol")).statistics.max is not None
+    statistics = group.column(list(COLUMNS["trades"]).index("symbol")).statistics
+    assert statistics is not None
+    assert statistics.max is not None
     with Lake(settings) as lake:
         found = lake.find("trades", symbols=["日経"])
     times = [row["ts_event"] for row in rows if row["symbol"] == "日経"]
@@ -190,7 +197,7 @@ def test_a_claim_that_is_still_written_is_left_to_the_next_run(settings: Setting
     late = [trade("AAPL", "2026-11-23 11:00", 3.0), trade("MSFT", "2026-11-23 11:00", 4.0)]
     (claim,) = lay(settings, late, start=2, leave_out=["MSFT"])
     assert [made.claims for made in run(settings)] == [1]
-    assert sorted(read_trades(settings=settings).column("price").to_pylist()) == [1.0, 2.0, 3.0]
+    assert sorted(row["price"] for row in read_trades(settings=settings).to_pylist()) == [1.0, 2.0, 3.0]
     assert run(settings) == []
     lay(settings, [trade("X", "2026-11-23 11:00", 9.0)], partition=1, leave_out=["X"])
     assert run(settings) == []
@@ -236,7 +243,7 @@ def test_two_at_once_make_one_version(settings: Settings) -> None:
     """Two runs at the same time: one manifest wins, the other's objects go, and each row is there once."""
     lay(settings, some(20_000), batches=10)
     environment = clean_environment(STOCKCTL_LAKE__URL=str(settings.lake.url))
-    command = [BIN / "stockctl", "lake", "compact", "--before", "2030-01-01", "-o", "json"]
+    command: list[str | Path] = [BIN / "stockctl", "lake", "compact", "--before", "2030-01-01", "-o", "json"]
     runs = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -20,12 +21,13 @@ from tests.lakes import at, lay, trade
 def settings(tmp_path: Path) -> Settings:
     """A lake of 160 small objects: two dates, both compressions, tickers and buckets."""
     made = load(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
+    compressions: tuple[Literal["gzip", "zstd"], ...] = ("gzip", "zstd")
+    ways: tuple[Literal["ticker", "bucket"], ...] = ("ticker", "bucket")
     for number, day in enumerate(("2026-11-23", "2026-11-24")):
-        for cut, compression in enumerate(("gzip", "zstd")):
+        for cut, compression in enumerate(compressions):
             start = at(f"{day} 10:00") + cut
             rows = [trade(("AAPL", "MSFT")[row % 2], start + 10 * row, 1.0 + row) for row in range(80)]
-            by = ("ticker", "bucket")[number]
-            lay(made, rows, partition=2 * number + cut, batches=20, compression=compression, partition_by=by)
+            lay(made, rows, partition=2 * number + cut, batches=20, compression=compression, partition_by=ways[number])
     return made
 
 

@@ -61,7 +61,7 @@ def keys(store: Store, floor: date = FLOOR) -> list[str]:
 
 
 def prices(settings: Settings) -> list[float]:
-    return sorted(read_trades(settings=settings).column("price").to_pylist())
+    return sorted(row["price"] for row in read_trades(settings=settings).to_pylist())
 
 
 @pytest.mark.parametrize("lake", ["settings", "on_s3"])

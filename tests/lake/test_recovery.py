@@ -17,7 +17,7 @@ from stockctl.lake.layout import parse_claim
 from stockctl.lake.verify import verify
 from stockctl.settings import load
 from tests.command import clean_environment
-from tests.lake.simulated import SimulatedTopic, SimulatedWriter
+from tests.lake.simulated import Order, SimulatedTopic, SimulatedWriter
 
 
 class Lake:
@@ -39,7 +39,7 @@ class Lake:
         for turn in range(1000):
             if writer.ended or writer.idle:
                 break
-            writer.step(("read", "store", "cut")[turn % 3] if writer.deciding else "go", 1000)  # type: ignore[arg-type]
+            writer.step(("read", "store", "cut")[turn % 3] if writer.deciding else "go", 1000)
         assert writer.ended or writer.idle, writer.at
         writer.crash()
         return writer.error
@@ -71,12 +71,12 @@ def lake() -> Lake:
     return Lake()
 
 
-def until(writer: SimulatedWriter, what: str, order: str = "store") -> None:
+def until(writer: SimulatedWriter, what: str, order: Order = "store") -> None:
     """Let ``writer`` go on until it waits to do ``what``."""
     for _ in range(100):
         if writer.at.startswith(what):
             return
-        writer.step(order if writer.deciding else "go", 1000)  # type: ignore[arg-type]
+        writer.step(order if writer.deciding else "go", 1000)
     pytest.fail(f"it waits to {writer.at}")
 
 
@@ -294,7 +294,7 @@ def test_what_a_writer_holds_is_stored_before_it_looks_anew(lake: Lake) -> None:
     lake.topic.produce(["A"] * 5)
     lake.topic.retain(8)
     for turn in range(50):
-        writer.step(("read", "store")[turn % 2] if writer.deciding else "go", 5)  # type: ignore[arg-type]
+        writer.step(("read", "store")[turn % 2] if writer.deciding else "go", 5)
     writer.crash()
     lake.run(accept_loss=True)
     assert len(lake.rows()) == 7

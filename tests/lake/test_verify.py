@@ -8,14 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from stockctl.clients.store import Store, open_store
 from stockctl.lake import claims
 from stockctl.lake.batch import OpenBatch, compress, decompress
 from stockctl.lake.claims import Claim, Start
-from stockctl.lake.layout import Layout
-from stockctl.lake.verify import Report, verify
+from stockctl.lake.findings import Report
+from stockctl.lake.layout import Layout, claim_key
+from stockctl.lake.verify import verify
 from stockctl.records import FeedEvent, Trade, encode
 from stockctl.settings import load
 from tests.command import Command
@@ -72,7 +74,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def claim_at(store: Store, start: int) -> Claim:
-    return claims.read_claim(store, claims.claim_key("trades", 1, 0, start))
+    return claims.read_claim(store, claim_key("trades", 1, 0, start))
 
 
 def rewrite(store: Store, start: int, **changes: Any) -> None:
@@ -167,7 +169,7 @@ def test_rows_that_stand_twice_are_found_by_reading(store: Store) -> None:
     for old, source in zip(second.objects, first.objects, strict=True):
         store.put(old.key, store.get(source.key))
         changed = {"sha256": source.sha256, "size": source.size}
-        objects.append(json.loads(claims.msgspec.json.encode(old)) | changed)
+        objects.append(json.loads(msgspec.json.encode(old)) | changed)
     rewrite(store, 100, objects=objects)
     assert found(store, deep=True) == {"doubled"}
 
@@ -234,10 +236,10 @@ def test_a_feed_event_that_came_twice_is_no_damage(store: Store) -> None:
         ),
     )
     like = json.loads(store.get(claim_at(store, 0).key))
-    objects = [json.loads(claims.msgspec.json.encode(item.claimed)) for item in built]
+    objects = [json.loads(msgspec.json.encode(item.claimed)) for item in built]
     own = {"table": "feed_events", "topic": "feed-events", "start": 0, "end": 2, "rows": 2, "objects": objects}
-    changed = own | {"layout": json.loads(claims.msgspec.json.encode(layout))}
-    store.put_new(claims.claim_key("feed_events", 1, 0, 0), json.dumps(like | changed).encode())
+    changed = own | {"layout": json.loads(msgspec.json.encode(layout))}
+    store.put_new(claim_key("feed_events", 1, 0, 0), json.dumps(like | changed).encode())
     for item in built:
         store.put_new(item.claimed.key, item.data)
     assert found(store, deep=True) == set()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from stockctl.metrics import measures
 from stockctl.metrics.live import Tally
-from stockctl.metrics.policy import POLICIES, counts, reasons
+from stockctl.metrics.policy import POLICIES, Policy, counts, reasons
 from stockctl.metrics.spans import Question
 from stockctl.records import FeedEvent, Trade
 from stockctl.sessions import EXCHANGE_ZONE
@@ -89,7 +89,7 @@ examples = hypothesis_settings(max_examples=15, deadline=None)
 
 @examples
 @given(some_trades(), st.sampled_from(POLICIES))
-def test_vwap(trades: list[Trade], policy: str) -> None:
+def test_vwap(trades: list[Trade], policy: Policy) -> None:
     """VWAP, volume and count are those of the trades that the policy counts; what it leaves out is told."""
     chosen = plain.counted(trades, policy)
     with a_lake(trades) as settings:
@@ -179,7 +179,7 @@ def test_rate(trades: list[Trade], stretches: list[tuple[int, int]]) -> None:
 
 @examples
 @given(some_trades(), st.sampled_from(POLICIES))
-def test_bars(trades: list[Trade], policy: str) -> None:
+def test_bars(trades: list[Trade], policy: Policy) -> None:
     """Open and close by l, high and low by h, the rest by the policy; a row for each minute with any trade."""
     with a_lake(trades) as settings:
         rows = measures.bars(settings, ask(policy=policy, every_ms=60_000)).rows
@@ -187,7 +187,7 @@ def test_bars(trades: list[Trade], policy: str) -> None:
     assert [row["bar"].timestamp() * 1000 for row in rows] == starts
     for start, row in zip(starts, rows, strict=True):
         inside = plain.ordered(trade for trade in trades if start <= trade.ts_event < start + 60_000)
-        lasts = [trade.price for trade in inside if "l" in trade.updates] or [None]
+        lasts: list[float | None] = [trade.price for trade in inside if "l" in trade.updates] or [None]
         ranged = [trade.price for trade in inside if "h" in trade.updates]
         chosen = plain.counted(inside, policy)
         assert (row["open"], row["close"]) == (lasts[0], lasts[-1])
@@ -198,7 +198,7 @@ def test_bars(trades: list[Trade], policy: str) -> None:
 
 @examples
 @given(some_trades(), st.sampled_from(POLICIES))
-def test_live_figures_are_those_of_the_lake(trades: list[Trade], policy: str) -> None:
+def test_live_figures_are_those_of_the_lake(trades: list[Trade], policy: Policy) -> None:
     """The same trades, taken one by one in any order, give what the SQL gives."""
     tally = Tally(window=5)
     for row in trades:
@@ -213,7 +213,7 @@ def test_live_figures_are_those_of_the_lake(trades: list[Trade], policy: str) ->
 
 
 @given(st.sampled_from(CODES), st.sampled_from(POLICIES))
-def test_whatever_a_policy_leaves_out_has_a_reason(codes: str, policy: str) -> None:
+def test_whatever_a_policy_leaves_out_has_a_reason(codes: str, policy: Policy) -> None:
     """A trade that counts has none, any other at least one."""
     row = trade("AAPL", OPEN, 1.0, 1.0, codes)
     assert counts(policy, codes, row.updates) == bool(plain.counted([row], policy))

@@ -196,7 +196,7 @@ def test_the_latest_regular_session_with_data_answers(lake_settings: Settings) -
 def test_dates_answer_one_by_one_unless_across(lake_settings: Settings) -> None:
     """A row a date; with across one row, its VWAP over all dates."""
     lay(lake_settings, [*series([10.0], start=at("2026-11-20 10:00")), *series([20.0, 20.0, 20.0], start=OPEN)])
-    span = {"since": "2026-11-20", "until": "2026-11-24"}
+    span: dict[str, Any] = {"since": "2026-11-20", "until": "2026-11-24"}
     daily = measures.vwap(lake_settings, question(lake_settings, **span))
     assert figures(daily, "trade_date", "vwap") == [(date(2026, 11, 20), 10.0), (date(2026, 11, 23), 20.0)]
     assert figures(measures.vwap(lake_settings, question(lake_settings, across=True, **span)), "trade_date", "vwap") == [

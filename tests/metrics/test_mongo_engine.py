@@ -20,18 +20,19 @@ from hypothesis import strategies as st
 from stockctl.clients.mongo import Mongo
 from stockctl.metrics import measures
 from stockctl.metrics.answers import Answer
-from stockctl.metrics.policy import POLICIES
-from stockctl.metrics.spans import SESSION_CHOICES, Question
+from stockctl.metrics.policy import POLICIES, Policy
+from stockctl.metrics.spans import SESSION_CHOICES, Question, SessionChoice
 from stockctl.mongo import schema
 from stockctl.mongo.derive import refresh
-from stockctl.mongo.documents import event_document, ms_of, trade_document
-from stockctl.records import FeedEvent, Trade, encode
+from stockctl.mongo.documents import ms_of
+from stockctl.records import FeedEvent, Trade
 from stockctl.sessions import EXCHANGE_ZONE
 from stockctl.settings import Settings, load
 from tests.command import clean_environment
 from tests.conftest import MongoServer
 from tests.lakes import at, covered, lay, trade
 from tests.metrics.test_definitions import CODES, near, prices, volumes
+from tests.mongo.made import documents_of
 
 OPEN, CLOSE = at("2026-11-23 09:30"), at("2026-11-23 16:00")
 EDGES = [at("2026-11-23 04:00"), OPEN, CLOSE, at("2026-11-23 20:00"), at("2026-11-20 15:59")]
@@ -83,8 +84,8 @@ def both(server: MongoServer, trades: list[Trade], events: list[FeedEvent]) -> I
             lay(settings, events, table="feed_events")
         with Mongo(settings) as mongo:
             schema.apply(mongo, settings)
-            assert mongo.upsert("trades", [trade_document(encode(row)) for row in trades]) == []
-            assert mongo.upsert("coverage", [event_document(encode(event)) for event in events]) == []
+            assert mongo.upsert("trades", documents_of(trades)) == []
+            assert mongo.upsert("coverage", documents_of(events)) == []
             yield settings, mongo
 
 
@@ -115,8 +116,8 @@ def test_every_measure(
     mongo_server: MongoServer,
     trades: list[Trade],
     events: list[FeedEvent],
-    policy: str,
-    session: str,
+    policy: Policy,
+    session: SessionChoice,
     window: measures.Window,
     span: dict[str, Any],
 ) -> None:
@@ -149,7 +150,7 @@ def test_an_earlier_date_is_held_to_its_end(mongo_server: MongoServer) -> None:
 
 @examples
 @given(trades=some_days(), events=some_coverage(), policy=st.sampled_from(POLICIES))
-def test_bars_and_companies(mongo_server: MongoServer, trades: list[Trade], events: list[FeedEvent], policy: str) -> None:
+def test_bars_and_companies(mongo_server: MongoServer, trades: list[Trade], events: list[FeedEvent], policy: Policy) -> None:
     """What MongoDB makes by aggregation is what the SQL makes of the lake; making it again changes nothing."""
     with both(mongo_server, trades, events) as (settings, mongo):
         settings = load(
@@ -183,7 +184,7 @@ def test_bars_and_companies(mongo_server: MongoServer, trades: list[Trade], even
 
 
 @pytest.mark.parametrize(("session", "counted", "seconds"), [("regular", 3, 210.0), ("all", 4, 240.05)])
-def test_the_rate_of_a_company(mongo_server: MongoServer, session: str, counted: int, seconds: float) -> None:
+def test_the_rate_of_a_company(mongo_server: MongoServer, session: SessionChoice, counted: int, seconds: float) -> None:
     """A gap from the middle of a minute to the middle of another, overlapping and adjoining spans, and time not yet stored."""
     moments = [OPEN + 15_000, OPEN + 45_000, OPEN + 90_000, OPEN + 120_000, OPEN + 165_000, OPEN + 185_000]
     newest = at("2026-11-23 21:00")

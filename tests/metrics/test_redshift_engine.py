@@ -25,10 +25,11 @@ from stockctl.errors import ConfigError
 from stockctl.lake.duck import COLUMNS
 from stockctl.lake.reading import Lake
 from stockctl.metrics import measures, sql
-from stockctl.metrics.policy import POLICIES
+from stockctl.metrics.answers import Answer
+from stockctl.metrics.policy import POLICIES, Policy
 from stockctl.metrics.redshift import redshift_bench
 from stockctl.metrics.relations import RELATIONS
-from stockctl.metrics.spans import SESSION_CHOICES, Question
+from stockctl.metrics.spans import SESSION_CHOICES, Question, SessionChoice
 from stockctl.records import FeedEvent, Trade
 from stockctl.sessions import EXCHANGE_ZONE, trade_date
 from stockctl.settings import Settings, env_name, load
@@ -67,12 +68,12 @@ def fill(fake: FakeRedshift, trades: list[Trade], events: list[FeedEvent]) -> No
         for record in records:
             day = trade_date(getattr(record, moment)).isoformat()
             values = [quoted(getattr(record, name)) for name in COLUMNS[table]] + [quoted(day)]
-            if table == "trades":
+            if isinstance(record, Trade):
                 values.append(quoted(record.symbol))
                 known.add((day, record.symbol))
             text += f"INSERT INTO lake.{table} VALUES ({', '.join(values)});"
-    for values in known:
-        text += f"INSERT INTO svv_external_partitions VALUES ('lake', 'trades', {quoted(json.dumps(values))}, '');"
+    for partition in known:
+        text += f"INSERT INTO svv_external_partitions VALUES ('lake', 'trades', {quoted(json.dumps(partition))}, '');"
     fake.postgres.sql(fake.database, text)
 
 
@@ -117,8 +118,8 @@ def test_every_measure(
     flags: dict[str, str],
     trades: list[Trade],
     events: list[FeedEvent],
-    policy: str,
-    session: str,
+    policy: Policy,
+    session: SessionChoice,
     window: measures.Window,
     span: dict[str, Any],
 ) -> None:
@@ -201,7 +202,11 @@ def test_tables_of_the_same_names_are_left_alone_and_not_read(
     rows = [trade("AAPL", OPEN + ms, 100.0 + ms / 1000) for ms in range(0, 60_000, 1000)]
     with both(fake_redshift, flags, rows, [covered("AAPL", OPEN, OPEN + 60_000)]) as settings:
         asked = Question(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN + 60_000_000, day=EXCHANGE_DAY)
-        for measure in (measures.summary, lambda *asked: measures.volatility(*asked, measures.Window(None, 60_000))):
+
+        def volatility(settings: Settings, asked: Question) -> Answer:
+            return measures.volatility(settings, asked, measures.Window(None, 60_000))
+
+        for measure in (measures.summary, volatility):
             answer = measure(settings, replace(asked, engine="redshift"))
             words = [line.replace("Redshift holds", "the lake holds") for line in answer.words]
             same(answer._replace(words=words), measure(settings, asked))

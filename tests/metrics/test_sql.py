@@ -46,13 +46,12 @@ def test_every_relation_that_a_file_names_is_known(name: str) -> None:
 def test_a_statement_holds_each_file_once_behind_those_it_needs() -> None:
     """Shared files are not repeated, and provided ones are left out."""
     query = sqlglot.parse_one(sql.statement("bars", frozenset()), read="duckdb")
+    assert isinstance(query, exp.Query)
     names = [cte.alias for cte in query.ctes]
     assert names == ["condition_sets", "placed", "counted", "firsts", "vwap", "bars"]
-    assert [cte.alias for cte in sqlglot.parse_one(sql.statement("vwap", PLACED), read="duckdb").ctes] == [
-        "counted",
-        "firsts",
-        "vwap",
-    ]
+    placed = sqlglot.parse_one(sql.statement("vwap", PLACED), read="duckdb")
+    assert isinstance(placed, exp.Query)
+    assert [cte.alias for cte in placed.ctes] == ["counted", "firsts", "vwap"]
 
 
 def test_values_are_parameters_in_either_dialect() -> None:

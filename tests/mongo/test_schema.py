@@ -15,7 +15,8 @@ from tests.conftest import MongoServer, free_port
 
 
 def rows(command: Command, *arguments: str, check: int = 0) -> list[dict[str, object]]:
-    return json.loads(command.run("mongo", *arguments, "-o", "json", check=check).stdout)
+    found: list[dict[str, object]] = json.loads(command.run("mongo", *arguments, "-o", "json", check=check).stdout)
+    return found
 
 
 def test_apply_makes_all_once_and_then_keeps_it(mongo_command: Command) -> None:

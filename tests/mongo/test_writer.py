@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -30,6 +31,7 @@ from stockctl.settings import Settings, env_name, load
 from tests.command import Command, clean_environment
 from tests.conftest import MongoServer, free_port, wait_for
 from tests.lakes import TOO_DEEP
+from tests.mongo.made import documents_of
 
 SYMBOLS = ["AAPL", "MSFT", "BINANCE:BTCUSDT"]
 NOW = int(time.time() * 1000)
@@ -72,7 +74,7 @@ def held(settings: Settings, collection: str = "trades") -> set[str]:
         return {document["_id"] for document in mongo.find(collection, {}, [])}
 
 
-def everything(settings: Settings) -> dict[str, list[dict[str, object]]]:
+def everything(settings: Settings) -> dict[str, list[dict[str, Any]]]:
     """All documents, in order."""
     with Mongo(settings) as mongo:
         return {
@@ -81,7 +83,7 @@ def everything(settings: Settings) -> dict[str, list[dict[str, object]]]:
         }
 
 
-def dead_letters(settings: Settings) -> Iterator[dict[str, object]]:
+def dead_letters(settings: Settings) -> Iterator[dict[str, Any]]:
     """Dead letters in the topic now."""
     consumer = Consumer(settings, "dead-letters-of-test")
     consumer.assign({Partition(settings.topics.dead_letters.name, 0): 0})
@@ -281,7 +283,7 @@ def test_what_the_connector_has_stored_began_it(topics: Settings, consume: Comma
     with Mongo(topics) as mongo:
         schema.apply(mongo, topics)
         row = Trade("AAPL-1", "AAPL", 100.0, 2.0, NOW, NOW, "1", "vhl", "sim")
-        assert mongo.upsert("trades", [trade_document(encode(row))]) == []
+        assert mongo.upsert("trades", documents_of([row])) == []
         produce(topics, 10, source="finnhub")
         assert "begun with sim, would mix" in consume.run("consume", "mongo", "--once", check=1).stderr
         assert mongo.get("meta", "source") == {"_id": "source", "source": "sim"}
@@ -305,7 +307,7 @@ def test_a_bar_outlives_its_trades(topics: Settings) -> None:
 
         def bar_of(*held: int) -> tuple[int, float]:
             client[topics.mongo.database]["trades"].delete_many({})
-            assert mongo.upsert("trades", [trade_document(encode(rows[row])) for row in held]) == []
+            assert mongo.upsert("trades", documents_of(rows[row] for row in held)) == []
             refresh(mongo, settings, {"AAPL": {minute}})
             (bar,) = mongo.find("bars_1m", {})
             return bar["trades"], bar["close"]
@@ -323,7 +325,7 @@ def test_a_symbol_is_text_whatever_it_looks_like(topics: Settings, symbol: str) 
     with Mongo(topics) as mongo:
         schema.apply(mongo, topics)
         row = Trade("x", symbol, 100.0, 2.0, NOW, NOW, "1", "vhl", "sim")
-        assert mongo.upsert("trades", [trade_document(encode(row))]) == []
+        assert mongo.upsert("trades", documents_of([row])) == []
         refresh(mongo, topics, {symbol: {NOW // 60_000 * 60_000}})
         assert [bar["_id"] for bar in mongo.find("bars_1m", {})] == [f"{symbol}-{NOW // 60_000 * 60_000}"]
         assert [one["last"]["price"] for one in mongo.find("companies", {"_id": symbol})] == [100.0]
@@ -337,8 +339,8 @@ def test_every_time_that_the_lake_takes_is_taken(topics: Settings, symbol: str, 
         event = event_document(encode(FeedEvent("e", "covered", at, at, symbol, "", "c", at, "sim")))
         assert isinstance(event, dict)
         assert mongo.upsert("coverage", [event]) == []
-        document = trade_document(encode(Trade("x", symbol, 100.0, 2.0, at, at, "1", "vhl", "sim")))
-        assert mongo.upsert("trades", [document]) == []
+        trades = documents_of([Trade("x", symbol, 100.0, 2.0, at, at, "1", "vhl", "sim")])
+        assert mongo.upsert("trades", trades) == []
         refresh(mongo, topics, {symbol: {at // 60_000 * 60_000}})
         assert [one["last"]["price"] for one in mongo.find("companies", {"_id": symbol})] == [100.0]
 

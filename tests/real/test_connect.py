@@ -196,7 +196,7 @@ def test_apply_changes_what_differs_and_nothing_else(case: Case) -> None:
 
 def test_bad_rows_are_dead_letters_that_can_be_mended(case: Case) -> None:
     good, mended = case.trades(2)
-    bad = [
+    bad: list[bytes | str] = [
         "{no",
         '{"a":1}',
         good.replace(b"A-", b"B-").replace(b'"price":100.0', b'"price":"abc"'),

@@ -80,11 +80,12 @@ def test_what_is_committed_while_the_group_is_shared_out_anew_is_committed(
     frozen = Command(tmp_path, **{env_name(name): value for name, value in flags.items()}).start("consume", "s3", log=log)
     asked: list[Partition] = []
 
-    def commit_one() -> None:
+    def commit_one() -> bool:
         if left := sorted(held - set(asked)):
             asked.append(left[0])
             consumer.commit(left[0], 1, "")
         consumer.consume(1, 0.1)
+        return False
 
     try:
         wait_for(lambda: consumer.consume(1, 0.1) or ("assigned" in log.read_text() and 0 < len(held) < 90), "both members", 60)

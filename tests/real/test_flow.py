@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from stockctl.clients.kafka import Admin
 from stockctl.settings import Settings
 from stockctl.stream.lag import read_lag
-from tests.command import Command
+from tests.command import Command, Process
 from tests.conftest import wait_for
 from tests.real import market
 
@@ -27,7 +26,7 @@ def behind(settings: Settings) -> int:
     return sum(row.lag for row in read_lag(Admin(settings), settings, [settings.lake.group]))
 
 
-def stop(process: subprocess.Popen[str], log: Path) -> None:
+def stop(process: Process, log: Path) -> None:
     """SIGTERM: the batch in hand is finished, and it leaves within 10 s."""
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0, log.read_text()

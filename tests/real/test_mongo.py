@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +15,7 @@ from stockctl.mongo import writer
 from stockctl.mongo.writer import MongoWriter
 from stockctl.roles import Role
 from stockctl.settings import Settings, env_name, load
-from tests.command import Command, clean_environment
+from tests.command import Command, Process, clean_environment
 from tests.conftest import MongoServer, own_names, wait_for
 from tests.mongo.conftest import mongo_names
 from tests.mongo.test_writer import committed, held, produce
@@ -39,7 +38,7 @@ def topics(flags: dict[str, str]) -> Settings:
     return settings
 
 
-def ended(processes: list[subprocess.Popen[str]]) -> bool:
+def ended(processes: list[Process]) -> bool:
     """Whether one of them has."""
     return any(process.poll() is not None for process in processes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,15 @@ SECRET = "c0ffee-hunter2-9f8e7d6c5b4a"
 
 
 def read(
-    here: Path, toml: str | None = None, profile: str = "local", flags: dict[str, object] | None = None, **environ: str
+    here: Path,
+    toml: str | None = None,
+    profile: str = "local",
+    flags: dict[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> Settings:
     if toml is not None:
         (here / "stockctl.toml").write_text(toml, encoding="utf-8")
-    return load(profile=profile, flags=flags, environ={"STOCKCTL_STATE_DIR": str(here / "state")} | environ)
+    return load(profile=profile, flags=flags, environ={"STOCKCTL_STATE_DIR": str(here / "state")} | dict(environ or {}))
 
 
 SERVERS = "kafka.bootstrap_servers"
@@ -47,10 +52,10 @@ def test_each_place_wins_over_all_below_it_and_is_named_as_the_origin(here: Path
     )
 
     variable = env_name(SERVERS)
-    settings = read(here, toml, **{variable: "environment:3"})
+    settings = read(here, toml, environ={variable: "environment:3"})
     assert (settings.kafka.bootstrap_servers, settings.origin(SERVERS)) == ("environment:3", f"environment {variable}")
 
-    settings = read(here, toml, flags={SERVERS: "flag:4"}, **{variable: "environment:3"})
+    settings = read(here, toml, flags={SERVERS: "flag:4"}, environ={variable: "environment:3"})
     assert (settings.kafka.bootstrap_servers, settings.origin(SERVERS)) == ("flag:4", "command line")
 
 
@@ -88,7 +93,7 @@ def test_every_setting_can_be_given_by_the_environment(here: Path, name: str) ->
     probes = {"lake.partition_by": "nothing", "lake.extra_sources": "nobody", "metrics.session": "never"}
     text = probes.get(name, "value")
     try:
-        settings = read(here, **{env_name(name): text})
+        settings = read(here, environ={env_name(name): text})
     except ConfigError as error:
         assert f"bad setting {name} from environment {env_name(name)}" in str(error)  # noqa: PT017 - either end is right
     else:
@@ -97,7 +102,7 @@ def test_every_setting_can_be_given_by_the_environment(here: Path, name: str) ->
 
 @pytest.mark.parametrize(("text", "names"), [("AAPL", ["AAPL"]), ("AAPL, MSFT,", ["AAPL", "MSFT"]), ("", [])])
 def test_lists_are_joined_by_commas_in_the_environment(here: Path, text: str, names: list[str]) -> None:
-    assert read(here, STOCKCTL_SYMBOLS=text).symbols == names
+    assert read(here, environ={"STOCKCTL_SYMBOLS": text}).symbols == names
 
 
 def test_a_path_may_begin_with_the_home_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,14 +122,14 @@ def test_a_path_may_begin_with_the_home_folder(here: Path, monkeypatch: pytest.M
 def test_a_secret_may_stand_in_a_file(here: Path) -> None:
     file = here / "token"
     file.write_text(SECRET + "\n")
-    settings = read(here, STOCKCTL_FINNHUB__TOKEN_FILE=str(file))
+    settings = read(here, environ={"STOCKCTL_FINNHUB__TOKEN_FILE": str(file)})
     assert require(settings, "finnhub.token").get_secret_value() == SECRET
     assert settings.origin("finnhub.token") == f"file {file} (STOCKCTL_FINNHUB__TOKEN_FILE)"
 
 
 def test_only_secrets_are_read_from_files(here: Path) -> None:
     with pytest.raises(ConfigError, match="unknown setting STOCKCTL_SYMBOLS_FILE"):
-        read(here, STOCKCTL_SYMBOLS_FILE="/etc/hostname")
+        read(here, environ={"STOCKCTL_SYMBOLS_FILE": "/etc/hostname"})
 
 
 @pytest.mark.parametrize(
@@ -147,7 +152,7 @@ def test_only_secrets_are_read_from_files(here: Path) -> None:
 )
 def test_what_is_bad_in_the_environment_names_itself(here: Path, environ: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        read(here, **environ)
+        read(here, environ=environ)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +214,7 @@ def test_a_missing_setting_names_every_place_and_the_line_to_write(here: Path) -
 
 @pytest.mark.parametrize("text", ["", None])
 def test_an_absent_or_empty_secret_is_asked_for_by_environment_or_file(here: Path, text: str | None) -> None:
-    settings = read(here, **({} if text is None else {"STOCKCTL_FINNHUB__TOKEN": text}))
+    settings = read(here, environ={} if text is None else {"STOCKCTL_FINNHUB__TOKEN": text})
     with pytest.raises(ConfigError) as caught:
         require(settings, "finnhub.token")
     assert caught.value.hint == "export STOCKCTL_FINNHUB__TOKEN=… (or STOCKCTL_FINNHUB__TOKEN_FILE=/a/file)"
@@ -243,14 +248,14 @@ def test_a_secret_in_the_file_is_refused_without_being_repeated(here: Path, name
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_is_in_no_text_of_the_settings(here: Path, name: str) -> None:
-    settings = read(here, **{env_name(name): SECRET})
+    settings = read(here, environ={env_name(name): SECRET})
     for text in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
         assert SECRET not in text
 
 
 def test_a_secret_beside_a_bad_setting_is_in_no_text_of_the_error(here: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        read(here, **{env_name(name): SECRET for name in SECRETS}, STOCKCTL_FINNHUB__SYMBOL_LIMIT="many")
+        read(here, environ={env_name(name): SECRET for name in SECRETS} | {"STOCKCTL_FINNHUB__SYMBOL_LIMIT": "many"})
     assert SECRET not in "".join(traceback.format_exception(caught.value)) + str(caught.value.hint)
 
 
@@ -259,7 +264,7 @@ def test_a_secret_beside_a_bad_setting_is_in_no_text_of_the_error(here: Path) ->
 def test_an_address_with_a_secret_in_it_is_refused_without_being_repeated(here: Path, name: str, address: str) -> None:
     """Addresses are printed in errors, logs and `config show`."""
     with pytest.raises(ConfigError, match="holds no key") as caught:
-        read(here, **{env_name(name): address})
+        read(here, environ={env_name(name): address})
     assert SECRET not in "".join(traceback.format_exception(caught.value)) + str(caught.value.hint)
 
 

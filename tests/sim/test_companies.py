@@ -14,7 +14,7 @@ TODAY = date(2026, 11, 23)
 SYMBOLS = ["AAPL", "MSFT", "TSLA", "NVDA", "AMD", "XOM", "A", "C", "F", "IBM", "KO", "ZM"]
 
 
-def plain(statement: Any) -> dict[str, float | None]:
+def plain(statement: Any) -> dict[str, Any]:
     """Values by concept, without prefixes; None for what is no number."""
     if isinstance(statement, list):
         statement = {item["concept"]: item["value"] for item in statement}

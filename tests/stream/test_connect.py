@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 
 from stockctl.checks import run
 from stockctl.clients.connect import Connect
-from stockctl.clients.kafka import Admin, Consumer, Producer
+from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.settings import Settings, env_name, load
 from stockctl.stream import connect as room
@@ -69,7 +69,7 @@ def member(connected: Settings) -> Iterator[None]:
     Admin(connected).create_topic(connected.topics.trades.name, 1, 1, {})
     assigned = threading.Event()
 
-    def assign(given: list[object]) -> dict[object, int]:
+    def assign(given: list[Partition]) -> dict[Partition, int]:
         assigned.set()
         return dict.fromkeys(given, 0)
 
@@ -77,7 +77,7 @@ def member(connected: Settings) -> Iterator[None]:
         [connected.topics.trades.name],
         on_assign=assign,
         on_revoke=lambda _: None,
-        on_lost=lambda _: None,  # type: ignore[arg-type]
+        on_lost=lambda _: None,
     )
 
     def reads() -> bool:

@@ -105,8 +105,8 @@ def test_of_an_address_that_holds_secrets_hosts_and_plain_options_are_shown(uri:
 
 
 @given(
-    st.text(st.characters(codec="utf-8", exclude_categories=("Cc",)), min_size=1).filter(str.strip),
-    st.text(st.characters(codec="ascii", exclude_categories=("Cc",)), min_size=6).filter(str.strip),
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1).filter(str.strip),
+    st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=6).filter(str.strip),
 )
 def test_no_password_is_shown_and_each_is_scrubbed(user: str, password: str) -> None:
     given = {"mongo.username": user, "mongo.password": f"X{password}Y"}

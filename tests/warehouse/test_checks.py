@@ -49,14 +49,14 @@ def test_glue_goes_from_nothing_to_sound(warehouse_settings: Settings, glue: Glu
     assert findings(absent)["glue role"].state == "fail"
     roles = Roles(warehouse_settings)
     roles.create("stockctl-crawler", trust(Reader.crawler), "")
-    found = findings(warehouse_settings)["glue role"]
-    assert (found.state, "absent" in found.detail, found.fix) == ("warn", True, "`stockctl glue apply --create-role`")
+    role = findings(warehouse_settings)["glue role"]
+    assert (role.state, "absent" in role.detail, role.fix) == ("warn", True, "`stockctl glue apply --create-role`")
     create_role(warehouse_settings)
     sound = "glue.amazonaws.com may take on the role stockctl-crawler, which has the rights that it needs"
     assert findings(warehouse_settings)["glue role"] == Finding(sound)
     roles.put_policy("stockctl-crawler", POLICY, policy(warehouse_settings, Reader.redshift))
-    found = findings(warehouse_settings)["glue role"]
-    assert (found.state, "not as the settings want it" in found.detail) == ("warn", True)
+    role = findings(warehouse_settings)["glue role"]
+    assert (role.state, "not as the settings want it" in role.detail) == ("warn", True)
     catalog.apply(glue, warehouse_settings, from_paths=True)
     assert findings(warehouse_settings)["glue"].state == "ok", "crawlers of either kind are as they should be"
 
@@ -101,8 +101,13 @@ def attachment(settings: Settings) -> Finding:
 
 @pytest.mark.server
 def test_a_clusters_roles_are_looked_at(moto_server: str) -> None:
-    keys = {"aws_access_key_id": "anyone", "aws_secret_access_key": "any-secret"}
-    redshift = boto3.client("redshift", endpoint_url=moto_server, region_name="us-east-1", **keys)
+    redshift = boto3.client(
+        "redshift",
+        endpoint_url=moto_server,
+        region_name="us-east-1",
+        aws_access_key_id="anyone",
+        aws_secret_access_key="any-secret",
+    )
     for name, roles in (("with", [ROLE]), ("without", [f"{ROLE}-2"])):
         redshift.create_cluster(
             ClusterIdentifier=name,

@@ -113,7 +113,7 @@ def test_a_full_buffer_takes_what_fits_and_says_how_many(settings: Settings) -> 
     producer.flush(5)
     assert len(fates) == taken
     assert all(error is not None for error in fates)
-    assert "cannot deliver a message" in str(producer.describe(fates[0]))  # type: ignore[arg-type]
+    assert "cannot deliver a message" in str(producer.describe(fates[0]))
 
 
 def test_a_producer_without_a_broker_tells_its_trouble() -> None:

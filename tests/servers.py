@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import re
 import subprocess
+import tempfile
 import uuid
+import warnings
 from pathlib import Path
 
 import pytest
-from platformdirs import user_cache_path
 
+from tests.cache import alone, at_once, cached
 from tests.conftest import free_port, listening, wait_for
 
 KAFKA_VERSION = "4.3.1"
@@ -28,19 +33,59 @@ POM = f"""\
 
 def kafka_jars() -> Path:
     """The folder of Apache Kafka's jars, fetched by Maven once and kept in the user's cache."""
-    folder = user_cache_path("stockctl-tests") / f"kafka-{KAFKA_VERSION}"
-    complete = folder / "complete"
-    if not complete.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "pom.xml").write_text(POM)
-        command = ["mvn", "-B", "-q", "dependency:copy-dependencies", f"-DoutputDirectory={folder / 'jars'}"]
-        try:
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
-        except FileNotFoundError:
-            pytest.fail("Apache Kafka comes from Maven packages, and there is no mvn: install maven and a JDK of 17 or newer")
-        assert done.returncode == 0, f"mvn could not fetch Kafka\n{done.stdout}\n{done.stderr}"
-        complete.touch()
-    return folder / "jars"
+    folder = cached(f"kafka-{KAFKA_VERSION}")
+    jars = ["dependency:copy-dependencies", f"-DoutputDirectory={folder / 'jars'}"]
+    return _fetched(folder, "Kafka", POM, jars) / "jars"
+
+
+def _fetched(folder: Path, what: str, pom: str, *goals: list[str]) -> Path:
+    """``folder`` with what Maven's ``goals`` put there."""
+    with alone(folder):
+        complete = folder / "complete"
+        if not complete.exists():
+            (folder / "pom.xml").write_text(pom)
+            for goal in goals:
+                command = ["mvn", "-B", "-q", *goal]
+                try:
+                    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+                except FileNotFoundError:
+                    pytest.fail(f"Apache {what} comes from Maven packages, and there is no mvn: install maven and a JDK 17+")
+                assert done.returncode == 0, f"mvn could not fetch {what}\n{done.stdout}\n{done.stderr}"
+            complete.touch()
+    return folder
+
+
+QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
+"""What Java does without for servers that live for seconds: all that pays off later."""
+
+
+def quick_java() -> list[str]:
+    """``java``, quick to start, with the classes of a broker as an archive if this Java can make one."""
+    archive = _archive()
+    return ["java", *QUICK, *([f"-XX:SharedArchiveFile={archive}"] if archive else [])]
+
+
+@functools.cache
+def _archive() -> Path | None:
+    """The classes that a broker loads, parsed and laid out: one that ran has left them. Kept for each Java."""
+    version = subprocess.run(["java", "-version"], capture_output=True, check=True, timeout=60).stderr
+    archive = cached(f"kafka-{KAFKA_VERSION}-classes") / f"{hashlib.sha256(version).hexdigest()[:12]}.jsa"
+    with alone(archive.parent):
+        if not archive.exists():
+            with at_once(archive) as part, tempfile.TemporaryDirectory() as scratch:
+                broker = Kafka(Path(scratch), java=["java", *QUICK, f"-XX:ArchiveClassesAtExit={part}"])
+                broker.start()
+                broker.stop()
+    if archive.exists():
+        return archive
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("java leaves no archive of its classes: each broker takes seconds more to start", stacklevel=1)
+    return None
+
+
+_formatted: dict[str, bytes] = {}
+"""The files of a broker's folder, with its users, as the first broker of this process formatted it."""
 
 
 class Kafka:
@@ -52,8 +97,15 @@ class Kafka:
 
     PASSWORDS = {"stockctl": "stockctl-password", "reader": "reader-password", "guest": "guest-password"}  # noqa: RUF012
 
-    def __init__(self, folder: Path, ports: tuple[int, int, int] | None = None, certificate: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ports: tuple[int, int, int] | None = None,
+        certificate: Path | None = None,
+        java: list[str] | None = None,
+    ) -> None:
         self.folder = folder
+        self._java = [*(java or quick_java()), "-Xms256m", "-Xmx512m", "-cp", f"{kafka_jars()}/*"]
         self.certificate = certificate
         self.tls_port = free_port() if certificate else 0
         self.ports = ports or (free_port(), free_port(), free_port())
@@ -62,18 +114,24 @@ class Kafka:
         folder.mkdir(parents=True, exist_ok=True)
         self._properties = folder / "server.properties"
         self._properties.write_text(self._configuration())
+        if not _formatted:
+            self._format()
+            _formatted.update((file.name, file.read_bytes()) for file in (folder / "data").iterdir())
+        (folder / "data").mkdir(exist_ok=True)
+        for name, content in _formatted.items():
+            (folder / "data" / name).write_bytes(content)
+        # Each broker is a cluster of its own.
+        meta = folder / "data" / "meta.properties"
+        meta.write_text(re.sub(r"(?m)^cluster\.id=.*$", f"cluster.id={_cluster_id()}", meta.read_text()))
+
+    def _format(self) -> None:
         users = [
             argument
             for name, password in self.PASSWORDS.items()
             for argument in ("--add-scram", f"SCRAM-SHA-256=[name={name},password={password}]")
         ]
-        cluster = uuid.uuid4().hex[:22]
-        done = subprocess.run(
-            [*self._java(), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties), *users],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        command = ["java", *QUICK, "-cp", f"{kafka_jars()}/*", "kafka.tools.StorageTool", "format", "-t", _cluster_id()]
+        done = subprocess.run([*command, "-c", self._properties, *users], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, f"cannot format Kafka's folder\n{done.stdout}\n{done.stderr}"
 
     @property
@@ -95,7 +153,7 @@ class Kafka:
         """Start on the data that is there, and wait until the broker takes connections."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*self._java(), "kafka.Kafka", str(self._properties)], stdout=log, stderr=subprocess.STDOUT
+                [*self._java, "kafka.Kafka", str(self._properties)], stdout=log, stderr=subprocess.STDOUT
             )
         wait_for(lambda: self._answers() or self.process.poll() is not None, "Apache Kafka", 90)  # type: ignore[union-attr]
         assert self.process.poll() is None, (self.folder / "log").read_text()[-5000:]
@@ -125,9 +183,6 @@ class Kafka:
     def _answers(self) -> bool:
         return all(listening(port) for port in (self.port, self.sasl_port, self.tls_port) if port)
 
-    def _java(self) -> list[str]:
-        return ["java", "-Xms256m", "-Xmx512m", "-cp", f"{kafka_jars()}/*"]
-
     def _configuration(self) -> str:
         listeners = f"PLAINTEXT://{self.servers},SASL://{self.sasl_servers}"
         keystore = ""
@@ -156,7 +211,12 @@ offsets.topic.num.partitions=3
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
 """
+
+
+def _cluster_id() -> str:
+    return uuid.uuid4().hex[:22]
 
 
 CONNECT_POM = f"""\
@@ -177,19 +237,10 @@ MONGO_PLUGIN = "org.mongodb.kafka:mongo-kafka-connect:2.0.1:jar:all"
 
 def connect_files() -> Path:
     """The folder with Kafka Connect's ``jars`` and the MongoDB connector's in ``plugins/mongo``, fetched once and kept."""
-    folder = user_cache_path("stockctl-tests") / f"kafka-connect-{KAFKA_VERSION}"
-    if not (folder / "complete").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "pom.xml").write_text(CONNECT_POM)
-        plugins = folder / "plugins" / "mongo"
-        for goal in (
-            ["dependency:copy-dependencies", f"-DoutputDirectory={folder / 'jars'}"],
-            ["dependency:copy", f"-Dartifact={MONGO_PLUGIN}", f"-DoutputDirectory={plugins}"],
-        ):
-            done = subprocess.run(["mvn", "-B", "-q", *goal], cwd=folder, capture_output=True, text=True, timeout=600)
-            assert done.returncode == 0, f"mvn could not fetch Kafka Connect\n{done.stdout}\n{done.stderr}"
-        (folder / "complete").touch()
-    return folder
+    folder = cached(f"kafka-connect-{KAFKA_VERSION}")
+    jars = ["dependency:copy-dependencies", f"-DoutputDirectory={folder / 'jars'}"]
+    plugins = ["dependency:copy", f"-Dartifact={MONGO_PLUGIN}", f"-DoutputDirectory={folder / 'plugins' / 'mongo'}"]
+    return _fetched(folder, "Kafka Connect", CONNECT_POM, jars, plugins)
 
 
 class ConnectServer:
@@ -241,7 +292,9 @@ class ConnectServer:
         jars = f"{connect_files() / 'jars'}/*:{kafka_jars()}/log4j*:{kafka_jars()}/*"
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                ["java", "-Xms64m", "-Xmx512m", "-cp", jars, main, str(self._properties)], stdout=log, stderr=subprocess.STDOUT
+                ["java", *QUICK, "-Xms64m", "-Xmx512m", "-cp", jars, main, str(self._properties)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
 
     def kill(self) -> None:

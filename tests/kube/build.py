@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from platformdirs import user_cache_path
+from tests.cache import alone, at_once, cached
 
 SOURCES = [Path(__file__).with_name(name) for name in ("go.mod", "go.sum", "main.go")]
 
@@ -18,7 +17,7 @@ SOURCES = [Path(__file__).with_name(name) for name in ("go.mod", "go.sum", "main
 def program() -> Path:
     """Where the program with etcd, API server and controllers in it is, once it is built."""
     mark = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:12]
-    return user_cache_path("stockctl-tests") / f"kube-{mark}" / "kube"
+    return cached(f"kube-{mark}") / "kube"
 
 
 def wanted() -> tuple[int, ...]:
@@ -50,25 +49,39 @@ def complaint(folder: Path) -> str | None:
 
 
 def build() -> None:
-    """Build it, unless it is there. SystemExit with the reason when that fails."""
+    """Build it, unless it is there or another process builds it already: that one is waited for. SystemExit if that fails."""
     built = program()
-    if built.exists():
-        print(f"Kubernetes' API server is there: {built}")
-        return
-    built.parent.mkdir(parents=True, exist_ok=True)
-    for path in SOURCES:
-        shutil.copy(path, built.parent)
-    if reason := complaint(built.parent):
-        sys.exit(reason)
-    print("building Kubernetes' API server from Go modules: 6 to 13 minutes on two quiet cores, this once", flush=True)
-    # Under a name of its own, so that two builds at once don't meet.
-    part = built.with_name(f"kube.{os.getpid()}")
-    done = subprocess.run(["go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", part, "."], cwd=built.parent)
-    if done.returncode != 0:
-        part.unlink(missing_ok=True)
-        sys.exit(f"go could not build it in {built.parent}: its words stand above")
-    part.rename(built)
-    print(f"built {built}")
+    log = built.with_name("log")
+    with alone(
+        built.parent, lambda: print(f"another process builds Kubernetes' API server: waiting for it; see {log}", flush=True)
+    ):
+        if built.exists():
+            print(f"Kubernetes' API server is there: {built}")
+            return
+        for path in SOURCES:
+            shutil.copy(path, built.parent)
+        if reason := complaint(built.parent):
+            sys.exit(reason)
+        print("building Kubernetes' API server from Go modules: 6 to 13 minutes on two quiet cores, this once", flush=True)
+        with at_once(built) as part:
+            command = ["go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", str(part), "."]
+            if _told(command, built.parent, log) != 0:
+                sys.exit(f"go could not build it in {built.parent}: its words stand above")
+        print(f"built {built}")
+
+
+def _told(command: list[str], folder: Path, log: Path) -> int:
+    """Run ``command``, what it says written through, and kept in ``log`` for who waits; its exit code."""
+    with (
+        log.open("w") as kept,
+        subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running,
+    ):
+        assert running.stdout is not None
+        for line in running.stdout:
+            for sink in (sys.stderr, kept):
+                sink.write(line)
+                sink.flush()
+    return running.returncode
 
 
 if __name__ == "__main__":

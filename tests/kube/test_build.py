@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import wait_for
 from tests.kube import build
 
 
@@ -48,7 +50,8 @@ def test_it_tells_that_it_builds_and_leaves_no_half_of_it(go: Path, capfd: pytes
     written = capfd.readouterr()
     assert "building Kubernetes' API server from Go modules: 6 to 13 minutes" in written.out
     assert "no such module" in written.err
-    assert sorted(path.name for path in (go.parent / "cache").iterdir()) == ["go.mod", "go.sum", "main.go"]
+    assert sorted(path.name for path in (go.parent / "cache").iterdir()) == ["go.mod", "go.sum", "lock", "log", "main.go"]
+    assert (go.parent / "cache" / "log").read_text() == "no such module\n"
 
 
 def test_what_is_built_is_not_built_again(go: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,3 +61,31 @@ def test_what_is_built_is_not_built_again(go: Path, capsys: pytest.CaptureFixtur
     go.unlink()
     build.build()
     assert "is there: " in capsys.readouterr().out
+
+
+def test_who_comes_while_it_is_built_waits_and_builds_nothing(
+    go: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    building = "echo once more >> runs; while [ ! -e end ]; do sleep 0.05; done; echo program"
+    write(go, f'[ "$1" = env ] && echo go1.26.0 && exit; {building} > "$5"')
+    folder = tmp_path / "cache"
+    said: list[str] = []
+
+    def waits() -> bool:
+        said.append(capfd.readouterr().out)
+        return "waiting for it; see " in "".join(said) or second.done()
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(build.build)
+        try:
+            wait_for((folder / "runs").exists, "the first build")
+            second = pool.submit(build.build)
+            wait_for(waits, "the second one to wait")
+            assert not second.done()
+        finally:
+            (folder / "end").touch()
+        first.result(60)
+        second.result(60)
+    assert (folder / "runs").read_text() == "once more\n"
+    assert "is there: " in capfd.readouterr().out

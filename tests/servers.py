@@ -267,7 +267,8 @@ class ConnectServer:
             "offset.flush.interval.ms": "1000",
             # Soon after a worker was killed, instead of five minutes.
             "scheduled.rebalance.max.delay.ms": "1000",
-            "session.timeout.ms": "10000",
+            "session.timeout.ms": "4000",
+            "heartbeat.interval.ms": "1000",
             "config.providers": "file",
             "config.providers.file.class": "org.apache.kafka.common.config.provider.FileConfigProvider",
         }

@@ -97,7 +97,7 @@ class Feed:
         """What the producers say."""
         return self.rig.command.folder / "produce.log"
 
-    def says(self, words: str, seconds: float = 40) -> None:
+    def says(self, words: str, seconds: float = 60) -> None:
         """Wait until a producer has said ``words``."""
         wait_for(lambda: words in self.log.read_text(), f"a producer to say “{words}”", seconds)
 
@@ -132,7 +132,7 @@ class Feed:
         for process in self._producers:
             if process.poll() is None:
                 process.terminate()
-                assert process.wait(10) == 0, self.log.read_text()
+                assert process.wait(60) == 0, self.log.read_text()
         self.rig.finish()
         trades = self._lines("trades")
         found = Counter(int(trade["volume"]) for trade in trades)

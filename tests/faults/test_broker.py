@@ -25,7 +25,7 @@ def test_broker_stopped_and_killed(own_rig: Rig, own_kafka: Kafka) -> None:
         own_rig.until_held(90)
     own_kafka.kill()
     own_rig.strike("SIGTERM while the broker is away")
-    writer.stop(within=10)
+    writer.stop()
     own_kafka.start()
     own_rig.finish()
     own_rig.check()

@@ -64,7 +64,7 @@ def test_killed_at_random(rig: Rig) -> None:
     writers = [rig.writer() for _ in range(3)]
     for _ in range(20):
         rig.produce(chance.randrange(400, 1200))
-        time.sleep(chance.uniform(0.2, 3.0))  # the moment of the kill: any will do
+        time.sleep(chance.uniform(0.1, 1.5))  # the moment of the kill: any will do
         number = chance.randrange(len(writers))
         rig.kill(writers[number], "at random")
         writers[number] = rig.writer()

@@ -46,11 +46,11 @@ class Mix:
         self.rig.kill(self.chance.choice(self.writers), "in the mix")
 
     def leave(self) -> None:
-        """SIGTERM, which is obeyed in time whatever else is wrong."""
+        """SIGTERM, which is obeyed whatever else is wrong."""
         writer = self.chance.choice(self.writers)
         if writer not in self.frozen:
             self.rig.strike("writer told to leave in the mix")
-            writer.stop(within=10)
+            writer.stop()
 
     def freeze(self) -> None:
         """SIGSTOP, for less or more than a session."""
@@ -103,7 +103,7 @@ class Mix:
             writer.thaw()
         self.rig.until_held(120)
         for writer in self.writers:
-            writer.stop(within=10)
+            writer.stop()
             left_well(writer)
         self.rig.finish()
         self.rig.check()

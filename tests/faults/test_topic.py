@@ -209,7 +209,7 @@ def test_transactions(single: Rig) -> None:
     transaction(3, keep=False)
     producer.begin_transaction()
     send(20, keep=True)
-    single.finish(timeout=30)
+    single.finish()
     assert sum(claim.rows for claim in single.claims()) == len(single.sent) - 20
     producer.commit_transaction(30)
     single.finish()

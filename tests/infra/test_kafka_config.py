@@ -16,7 +16,7 @@ from stockctl.infra.render import render
 from tests.command import Command
 from tests.conftest import MongoServer, free_port, listening, wait_for
 from tests.infra.conftest import SettingsOf
-from tests.servers import connect_files, kafka_jars
+from tests.servers import connect_files, kafka_jars, quick_java
 
 pytestmark = pytest.mark.kafka
 
@@ -63,7 +63,7 @@ class Node:
             "CONFIG_DIR": str(self.folder / "config"),
             "SECRETS_DIR": str(self.folder / "secrets"),
             "OUT": str(self.folder / "server.properties"),
-            "STORAGE": f"java -cp {kafka_jars()}/* kafka.tools.StorageTool",
+            "STORAGE": f"{' '.join(quick_java())} -cp {kafka_jars()}/* kafka.tools.StorageTool",
         }
         script = self.folder / "config" / "prepare.sh"
         # -f: the jars' star is java's to expand, not the shell's.
@@ -72,7 +72,7 @@ class Node:
     def start(self) -> None:
         """Start the node as its container does, and wait for its port."""
         command = [
-            "java",
+            *quick_java(),
             *self.heap.split(),
             "-cp",
             f"{kafka_jars()}/*",
@@ -96,32 +96,30 @@ class Node:
             self.process.wait()
 
 
-@pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[list[Node]]:
-    """A controller and a broker, neither prepared nor started."""
-    ports = free_port(), free_port()
-    made = [Node("controller", tmp_path / "controller", *ports), Node("broker", tmp_path / "broker", *ports)]
-    yield made
-    for node in made:
-        node.stop()
-
-
-def start(nodes: list[Node]) -> None:
-    """Prepare and start ``nodes``, each twice prepared, as a pod that was started anew."""
-    for node in nodes:
-        for _ in ("a fresh volume", "one that is formatted"):
-            done = node.prepare()
-            assert done.returncode == 0, done.stdout + done.stderr
-        node.start()
-    for node in nodes:
-        node.wait()
+@pytest.fixture(scope="module")
+def kafka_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A broker that runs beside its controller, each twice prepared, as a pod that was started anew."""
+    folder, ports = tmp_path_factory.mktemp("nodes"), (free_port(), free_port())
+    nodes = [Node(role, folder / role, *ports) for role in ("controller", "broker")]
+    try:
+        for node in nodes:
+            for _ in ("a fresh volume", "one that is formatted"):
+                done = node.prepare()
+                assert done.returncode == 0, done.stdout + done.stderr
+            node.start()
+        for node in nodes:
+            node.wait()
+        yield nodes[1]
+    finally:
+        for node in nodes:
+            node.stop()
 
 
 def command_on(broker: Node, folder: Path) -> Command:
     """The command with the manifests' login to ``broker``."""
     return Command(
         folder,
-        STOCKCTL_KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{broker.port}",
+        STOCKCTL_KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{kafka_node.port}",
         STOCKCTL_KAFKA__SECURITY_PROTOCOL="SASL_PLAINTEXT",
         STOCKCTL_KAFKA__USERNAME="stockctl",
         STOCKCTL_KAFKA__PASSWORD=PASSWORD,
@@ -129,32 +127,32 @@ def command_on(broker: Node, folder: Path) -> Command:
     )
 
 
-def test_the_manifests_kafka_starts_and_takes_our_login(nodes: list[Node], tmp_path: Path) -> None:
-    start(nodes)
-    command = command_on(nodes[1], tmp_path)
-    assert "made" in command.run("topics", "apply", timeout=120).stdout
+def test_the_manifests_kafka_starts_and_takes_our_login(kafka_node: Node, tmp_path: Path) -> None:
+    command = command_on(kafka_node, tmp_path)
+    command.run("topics", "apply")
     command.run("topics", "diff")
     command.environment["STOCKCTL_KAFKA__PASSWORD"] = "another-password-of-a-test"
-    command.run("topics", "list", check=4, timeout=120)
+    command.run("topics", "list", check=4)
 
 
 @pytest.mark.parametrize("password", ["", 'with"quote-and-length', "with,comma-and-length"])
-def test_a_password_that_would_break_the_configuration_is_refused(nodes: list[Node], password: str) -> None:
-    done = nodes[1].prepare(password)
+def test_a_password_that_would_break_the_configuration_is_refused(tmp_path: Path, password: str) -> None:
+    node = Node("broker", tmp_path, free_port(), free_port())
+    done = node.prepare(password)
     assert done.returncode == 3
     assert "the Kafka password holds other characters" in done.stderr
-    assert not (nodes[1].folder / "server.properties").exists()
+    assert not (node.folder / "server.properties").exists()
 
 
 @pytest.mark.timeout(400)
 def test_the_manifests_connect_runs_the_connector_and_shows_no_login(
-    nodes: list[Node], tmp_path: Path, settings_of: SettingsOf, mongo_server: MongoServer
+    kafka_node: Node, tmp_path: Path, settings_of: SettingsOf, mongo_server: MongoServer
 ) -> None:
     rendered = render(settings_of(**{"infra.overlay": "ha", "STOCKCTL_KAFKA__PASSWORD": PASSWORD}))
     by_name = {(each["kind"], each["metadata"]["name"]): each for each in rendered.all}
     config, secrets, port = tmp_path / "config", tmp_path / "secrets", free_port()
     here = {
-        "bootstrap.servers=kafka:9092": f"bootstrap.servers=127.0.0.1:{nodes[1].port}",
+        "bootstrap.servers=kafka:9092": f"bootstrap.servers=127.0.0.1:{kafka_node.port}",
         "listeners=http://:8083": f"listeners=http://127.0.0.1:{port}",
         "/opt/connect-plugins": str(connect_files() / "plugins"),
         "/run/secrets/connect": str(secrets),
@@ -170,16 +168,15 @@ def test_the_manifests_connect_runs_the_connector_and_shows_no_login(
                 text = text.replace(there, instead)
             # MongoDB's stand-in knows no users.
             (folder / file).write_text(re.sub(r"^uri=.*$", f"uri={mongo_server.url}", text, flags=re.MULTILINE))
-    start(nodes)
-    command = command_on(nodes[1], tmp_path)
+    command = command_on(kafka_node, tmp_path)
     told = by_name["ConfigMap", "connect-settings"]["data"] | {
         "STOCKCTL_CONNECT__URL": f"http://127.0.0.1:{port}",
         "STOCKCTL_MONGO__URL": mongo_server.url,
         "STOCKCTL_MONGO__DATABASE": "infra",
     }
     command.environment |= {name: value.replace("/run/secrets/connect", str(secrets)) for name, value in told.items()}
-    command.run("topics", "apply", timeout=120)
-    command.run("connect", "apply", "--topics-only", timeout=120)
+    command.run("topics", "apply")
+    command.run("connect", "apply", "--topics-only")
     jars = f"{connect_files() / 'jars'}/*:{kafka_jars()}/log4j*:{kafka_jars()}/*"
     environment = {
         "PATH": "/usr/bin:/bin:/usr/local/bin",
@@ -187,12 +184,12 @@ def test_the_manifests_connect_runs_the_connector_and_shows_no_login(
         "SECRETS_DIR": str(secrets),
         "OUT": str(tmp_path / "worker.properties"),
         "HOSTNAME_IP": "127.0.0.1",
-        "START": f"java -Xms128m -Xmx512m -cp {jars} org.apache.kafka.connect.cli.ConnectDistributed",
+        "START": f"{' '.join(quick_java())} -Xms128m -Xmx512m -cp {jars} org.apache.kafka.connect.cli.ConnectDistributed",
     }
     with (tmp_path / "worker.log").open("wb") as log:
         worker = subprocess.Popen(["bash", "-f", config / "start.sh"], env=environment, stdout=log, stderr=log)
     try:
-        done = command.run("connect", "apply", timeout=200, check=None)
+        done = command.run("connect", "apply", check=None)
         assert done.returncode == 0, done.stderr + (tmp_path / "worker.log").read_text()[-3000:]
         shown = httpx.get(f"http://127.0.0.1:{port}/connectors/stockctl-mongo").text
     finally:

@@ -16,7 +16,7 @@ from tests.kube.kubelet import Kubelet
 @pytest.fixture
 def up(command: Command, kubelet: Kubelet) -> Command:
     """The command, once all is up."""
-    command.run("infra", "up", timeout=120)
+    command.run("infra", "up")
     return command
 
 
@@ -29,7 +29,7 @@ def volumes(kubelet: Kubelet) -> dict[str, str]:
 def test_down_ends_the_roles_first_and_keeps_the_volumes(up: Command, kubelet: Kubelet) -> None:
     before = volumes(kubelet)
     assert set(before) == {"data-kafka-0", "data-kafka-controller-0", "data-mongo-0", "producer-state"}
-    done = up.run("infra", "down", "--yes", timeout=120)
+    done = up.run("infra", "down", "--yes")
     lines = done.stdout.splitlines()
     assert (
         lines.index("deleted Deployment lake") < lines.index("deleted StatefulSet kafka") < lines.index("deleted Service kafka")
@@ -40,7 +40,7 @@ def test_down_ends_the_roles_first_and_keeps_the_volumes(up: Command, kubelet: K
     again = up.run("infra", "down", "--yes")
     assert "nothing of stockctl is in " in again.stderr
     assert "but its volumes" in again.stderr
-    up.run("infra", "up", timeout=120)
+    up.run("infra", "up")
     assert volumes(kubelet) == before
 
 
@@ -51,7 +51,7 @@ def test_down_deletes_data_only_when_told(up: Command, kubelet: Kubelet) -> None
     kubelet.core.create_namespaced_persistent_volume_claim(
         kubelet.namespace, {"metadata": {"name": "of-others"}, "spec": claim}
     )
-    up.run("infra", "down", "--yes", timeout=120)
+    up.run("infra", "down", "--yes")
     up.run("infra", "down", "--delete-data", "--yes")
     assert set(volumes(kubelet)) == {"of-others"}
     assert kubelet.core.read_namespaced_config_map("of-others", kubelet.namespace).data == {"a": "b"}
@@ -65,7 +65,7 @@ def test_down_keeps_secrets_that_are_only_referenced(up: Command, kubelet: Kubel
     before = secrets()
     assert before == {"stockctl-finnhub", "stockctl-kafka", "stockctl-mongo"}
     up.environment["STOCKCTL_INFRA__SECRETS"] = "referenced"
-    up.run("infra", "down", "--yes", timeout=120)
+    up.run("infra", "down", "--yes")
     assert secrets() == before
     up.environment["STOCKCTL_INFRA__SECRETS"] = "settings"
     up.run("infra", "down", "--yes")

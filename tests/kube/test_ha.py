@@ -40,7 +40,7 @@ def ha(command: Command, kubelet: Kubelet) -> Command:
 
 
 def test_the_overlay_of_three_nodes_comes_changes_and_goes(ha: Command, kubelet: Kubelet) -> None:
-    done = ha.run("infra", "up", timeout=120)
+    done = ha.run("infra", "up")
     said = done.stderr.splitlines()
     ready = [line.split()[1].removesuffix(":") for line in said if line.endswith(": ready")]
     order = [name.rpartition("-")[0] if name.startswith("connector-") else name for name in ready]
@@ -70,7 +70,7 @@ def test_the_overlay_of_three_nodes_comes_changes_and_goes(ha: Command, kubelet:
     assert [line.partition(" Job connector-")[0] for line in changed if "connector" in line] == ["made", "deleted"]
     assert roles(kubelet) == PODS
 
-    ha.run("infra", "down", "--delete-data", "--yes", timeout=120)
+    ha.run("infra", "down", "--delete-data", "--yes")
     assert not kubelet.pods()
     assert "nothing of stockctl is in " in ha.run("infra", "down", "--delete-data", "--yes").stderr
 

@@ -26,7 +26,7 @@ from tests.kube.server import Kube
 def node(command: Command, kubelet: Kubelet, kube: Kube) -> Iterator[Node]:
     """The node of the role lake, which is up."""
     with Node().of(kubelet, kube.folder / "tls") as node:
-        command.run("infra", "up", "--only", "lake", timeout=120)
+        command.run("infra", "up", "--only", "lake")
         yield node
 
 
@@ -111,7 +111,7 @@ def test_logs_are_those_of_the_roles_pods(command: Command, kubelet: Kubelet, no
 
 
 def test_logs_of_a_role_or_a_pod_that_has_none(command: Command, kubelet: Kubelet) -> None:
-    command.run("infra", "up", timeout=120)
+    command.run("infra", "up")
     for options in ((), ("--follow",)):
         done = command.run("infra", "logs", "nobody", *options, check=2)
         assert "one of filings, kafka, kafka-controller, lake" in done.stderr

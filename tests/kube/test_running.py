@@ -27,7 +27,7 @@ stockctl_lake_lag_records{table="feed_events"} 34.0
 def up(command: Command, kubelet: Kubelet) -> Command:
     """The command, once all is up; the pods have this machine's address."""
     kubelet.address = own_address()
-    command.run("infra", "up", timeout=120)
+    command.run("infra", "up")
     return command
 
 

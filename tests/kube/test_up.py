@@ -6,7 +6,6 @@ import os
 import pty
 import select
 import subprocess
-import time
 from typing import Any
 
 import pytest
@@ -24,7 +23,7 @@ from tests.kube.server import Kube
 @pytest.fixture
 def up(command: Command, kubelet: Kubelet) -> Command:
     """The command, once all is up."""
-    command.run("infra", "up", timeout=120)
+    command.run("infra", "up")
     return command
 
 
@@ -36,7 +35,7 @@ def revisions(kube: Kube, namespace: str) -> dict[str, Any]:
 
 
 def test_an_empty_cluster_is_brought_up_in_the_order_of_needs(command: Command, kubelet: Kubelet) -> None:
-    done = command.run("infra", "up", timeout=120)
+    done = command.run("infra", "up")
     made = [line.removeprefix("made ") for line in done.stdout.splitlines()]
     assert made[0].startswith("Namespace ")
     order = ["ConfigMap kafka-settings", "StatefulSet kafka-controller", "StatefulSet kafka", "Job topics", "Deployment lake"]
@@ -99,9 +98,8 @@ def test_a_role_that_is_not_there(command: Command) -> None:
 
 def test_a_rollout_that_cannot_get_ready_names_the_cause(up: Command, kubelet: Kubelet) -> None:
     kubelet.states["lake"] = IMAGE_AWAY
-    started = time.monotonic()
-    done = up.run("infra", "up", "--image-tag", "9.9.9", check=1, timeout=120)
-    assert time.monotonic() - started < 60
+    # It does not wait for what waiting cannot mend.
+    done = up.run("infra", "up", "--image-tag", "9.9.9", "--timeout", "1h", check=1)
     assert "Deployment lake: 1 of 1 ready, lake: ErrImageNeverPull" in done.stderr or (
         "Deployment lake: 0 of 1 ready, lake: ErrImageNeverPull" in done.stderr
     )
@@ -114,7 +112,7 @@ def test_a_rollout_that_cannot_get_ready_names_the_cause(up: Command, kubelet: K
 
 def test_what_was_mended_since_the_last_time_is_waited_for(up: Command, kubelet: Kubelet) -> None:
     kubelet.states["lake"] = IMAGE_AWAY
-    up.run("infra", "up", "--image-tag", "9.9.9", check=1, timeout=120)
+    up.run("infra", "up", "--image-tag", "9.9.9", check=1)
     log = up.folder / "up.log"
     again = up.start("infra", "up", "--image-tag", "9.9.9", log=log)
     wait_for(lambda: "lake: ErrImageNeverPull" in log.read_text() or again.poll() is not None, "the look at the old pod")

@@ -83,7 +83,7 @@ class Case:
         flags |= {f"connect.{setting}": topic for setting, topic in INTERNAL.items()}
         flags |= {
             "topics.trades.partitions": "3",
-            "kafka.session_timeout": "10s",
+            "kafka.session_timeout": "3s",
             "connect.url": rig.worker.url,
             "connect.connector": name,
             "connect.tasks": "2",
@@ -138,7 +138,7 @@ def case(rig: Rig, tmp_path: Path) -> Iterator[Case]:
     made = Case(rig, tmp_path)
     made.command.run("topics", "apply")
     made.command.run("mongo", "apply")
-    made.command.run("connect", "apply", timeout=120)
+    made.command.run("connect", "apply")
     yield made
     made.command.run("connect", "delete", check=None)
     made.database.close()
@@ -237,12 +237,12 @@ def test_a_killed_worker_loses_and_doubles_nothing(case: Case) -> None:
 
 
 def test_an_outage_of_mongodb_fails_the_task_and_watch_restarts_it(case: Case) -> None:
-    """For 30 s; no good row becomes a dead letter meanwhile."""
+    """As often as it takes; no good row becomes a dead letter meanwhile."""
     case.send(*case.trades(50))
     case.await_trades()
     case.command.environment |= {"STOCKCTL_CONNECT__WATCH_EVERY": "1s", "STOCKCTL_CONNECT__BACKOFF_MAX": "4s"}
+    log = case.command.folder / "connect.log"
     case.rig.mongo.stop()
-    gone = time.monotonic()
     try:
         case.send(*case.trades(50))
         until(case, lambda rows: any(row["state"] == "FAILED" for row in rows), "a failed task")
@@ -251,17 +251,19 @@ def test_an_outage_of_mongodb_fails_the_task_and_watch_restarts_it(case: Case) -
         assert "restart --failed" in failed.stderr
         watching = case.command.start("connect", "watch")
         case.send(*case.trades(50))
-        while time.monotonic() < gone + 30:
-            time.sleep(1)
-            assert watching.poll() is None
+        wait_for(
+            lambda: log.read_text().count("restarted what had failed") >= 3 or watching.poll() is not None,
+            "the third restart in vain",
+            120,
+        )
+        assert watching.poll() is None
     finally:
         case.rig.mongo.start()
     case.await_trades()
     until(case, lambda rows: all(row["state"] == "RUNNING" for row in rows[:-1]), "all tasks")
-    log = case.command.folder / "connect.log"
     wait_for(lambda: "runs again" in log.read_text(), "the watch to see it")
     watching.send_signal(signal.SIGTERM)
-    assert watching.wait(15) == 0
+    assert watching.wait(60) == 0
     assert "failed: MongoDB does not answer" in log.read_text()
     assert case.rows("dlq", "list") == []
 
@@ -274,7 +276,7 @@ def test_a_worker_without_the_class_is_told_how_to_get_it(rig: Rig, tmp_path: Pa
     command.run("connect", "apply", "--topics-only")
     worker.start()
     try:
-        done = command.run("connect", "apply", check=3, timeout=120)
+        done = command.run("connect", "apply", check=3)
     finally:
         worker.kill()
     assert "waiting up to" in done.stderr

@@ -22,7 +22,7 @@ from tests.servers import Kafka
 @pytest.fixture
 def flags(kafka: Kafka, tmp_path: Path) -> dict[str, str]:
     """Dotted settings of a test of its own."""
-    return own_names(kafka.servers, tmp_path) | {"kafka.session_timeout": "6s"}
+    return own_names(kafka.servers, tmp_path) | {"kafka.session_timeout": "3s"}
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.servers import Kafka
 @pytest.fixture
 def flags(kafka: Kafka, mongo_server: MongoServer, tmp_path: Path) -> dict[str, str]:
     """Dotted settings of a test of its own."""
-    return own_names(kafka.servers, tmp_path) | mongo_names(mongo_server, tmp_path) | {"kafka.session_timeout": "6s"}
+    return own_names(kafka.servers, tmp_path) | mongo_names(mongo_server, tmp_path) | {"kafka.session_timeout": "3s"}
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_two_instances_share_the_partitions_and_one_takes_over(topics: Settings,
         wait_for(lambda: committed(topics) == 1300, "the other to take over", 90)
         assert held(topics) == ids
         processes[1].send_signal(signal.SIGTERM)
-        assert processes[1].wait(10) == 0, logs[1].read_text()
+        assert processes[1].wait(60) == 0, logs[1].read_text()
     finally:
         for process in processes:
             process.kill()

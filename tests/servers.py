@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import uuid
 import warnings
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -243,6 +244,17 @@ def connect_files() -> Path:
     return _fetched(folder, "Kafka Connect", CONNECT_POM, jars, plugins)
 
 
+def _put_connector(folder: Path) -> None:
+    """The MongoDB connector in ``folder``, and the list of its classes, which it lacks."""
+    folder.mkdir(exist_ok=True)
+    for jar in (connect_files() / "plugins" / "mongo").iterdir():
+        (folder / jar.name).symlink_to(jar)
+    with zipfile.ZipFile(folder / "list.jar", "w") as listed:
+        listed.writestr(
+            "META-INF/services/org.apache.kafka.connect.sink.SinkConnector", "com.mongodb.kafka.connect.MongoSinkConnector\n"
+        )
+
+
 class ConnectServer:
     """A worker of distributed Kafka Connect in ``folder``; its internal topics are those of ``topics``, as in the settings.
 
@@ -256,12 +268,17 @@ class ConnectServer:
         self.folder, self.port = folder, free_port()
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "no plugins").mkdir(exist_ok=True)
+        plugins = folder / "plugins"
+        plugins.mkdir(exist_ok=True)
+        if plugin:
+            _put_connector(plugins / "mongo")
         lines = {
             "bootstrap.servers": servers,
             "group.id": topics["config_topic"],
             "listeners": f"http://127.0.0.1:{self.port}",
-            "plugin.path": str(connect_files() / "plugins" if plugin else folder / "no plugins"),
+            "plugin.path": str(plugins),
+            # It looks into no class to find out which are plugins: that would take most of its start.
+            "plugin.discovery": "service_load",
             "key.converter": "org.apache.kafka.connect.storage.StringConverter",
             "value.converter": "org.apache.kafka.connect.json.JsonConverter",
             "offset.flush.interval.ms": "1000",

@@ -119,7 +119,7 @@ def command_on(broker: Node, folder: Path) -> Command:
     """The command with the manifests' login to ``broker``."""
     return Command(
         folder,
-        STOCKCTL_KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{kafka_node.port}",
+        STOCKCTL_KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{broker.port}",
         STOCKCTL_KAFKA__SECURITY_PROTOCOL="SASL_PLAINTEXT",
         STOCKCTL_KAFKA__USERNAME="stockctl",
         STOCKCTL_KAFKA__PASSWORD=PASSWORD,

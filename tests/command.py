@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -26,6 +27,8 @@ ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 HANG = 300.0
 """Seconds after which a command that should have ended hangs: a bound, however busy the machine is, and no expectation."""
+
+_asking = threading.Lock()
 
 real_processes = False
 """Whether every command is a process of its own (``pytest --real-processes``)."""
@@ -127,13 +130,14 @@ def _fork_server() -> socket.socket:
 
 def fork(job: Job, stdin: IO[bytes] | None, stdout: int, stderr: int) -> Forked:
     """Start ``job`` by the fork server; its output goes to the descriptors given."""
-    server = _fork_server()
     request = pickle.dumps(job)
     answers, theirs = socket.socketpair()
     with theirs, Path(os.devnull).open("rb") as nothing:
         descriptors = [(stdin or nothing).fileno(), stdout, stderr, theirs.fileno()]
-        socket.send_fds(server, [len(request).to_bytes(8, "big")], descriptors)
-        server.sendall(request)
+        with _asking:  # tests start commands from threads too
+            server = _fork_server()
+            socket.send_fds(server, [len(request).to_bytes(8, "big")], descriptors)
+            server.sendall(request)
     pid = answers.recv(4, socket.MSG_WAITALL)
     assert len(pid) == 4, "the fork server died; what it said stands in this test's output"
     return Forked(int.from_bytes(pid, "big"), answers, job.arguments)

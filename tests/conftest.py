@@ -88,7 +88,11 @@ def mark_below(folder: Path, items: list[pytest.Item], mark: str) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start a server, by the fixtures that they ask for: what is left is the unit part."""
+    """Mark the tests that start a server, by the fixtures that they ask for: what is left is the unit part.
+
+    The documents' examples, the longest tests, come first: no worker is left alone with one at the end.
+    """
+    items.sort(key=lambda item: "test_the_examples_run" not in item.name)
     for item in items:
         if {"broker", "s3_server", "mongo_server"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("server")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -42,7 +43,8 @@ class Kubernetes:
     def __init__(self, settings: Settings) -> None:
         """ConfigError without a kubeconfig, or without that context in it. Nothing is contacted yet."""
         try:
-            file = settings.infra.kubeconfig
+            # The SDK itself keeps what KUBECONFIG was when it was imported.
+            file = settings.infra.kubeconfig or os.environ.get("KUBECONFIG")
             self._api = new_client_from_config(
                 str(file) if file else None, context=settings.infra.context, persist_config=False
             )

@@ -18,7 +18,7 @@ import pytest
 
 from stockctl.settings import Settings, load
 from tests import command as commands
-from tests.command import BIN, Command, clean_environment
+from tests.command import BIN, HANG, Command, clean_environment
 
 # A busy machine is no defect: pytest's own time limit catches what hangs.
 hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -62,8 +62,8 @@ def free_port() -> int:
         return port
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
-    """Wait until ``condition`` holds; fail naming ``what`` after ``seconds``."""
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 120.0) -> None:
+    """Wait until ``condition`` holds; fail naming ``what`` after ``seconds``: a bound for what hangs, and no expectation."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -149,7 +149,7 @@ class MongoServer:
         if self.process is not None:
             self.process.terminate()
             try:
-                self.process.wait(15)
+                self.process.wait(HANG)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -195,7 +195,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-    wait_for(lambda: listening(ports["s3.port"]) or process.poll() is not None, "the S3 server", 60)
+    wait_for(lambda: listening(ports["s3.port"]) or process.poll() is not None, "the S3 server")
     assert process.poll() is None, (folder / "log").read_text()
     yield f"http://127.0.0.1:{ports['s3.port']}"
     process.kill()

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import HANG
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "stockctl"
 
@@ -18,7 +20,7 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the contracts of ``pyproject.toml`` on the package in ``folder``."""
     program = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports_command; lint_imports_command()"
     command = [sys.executable, "-P", "-c", program, "--no-logo", "--no-cache"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=HANG)
 
 
 def test_the_contracts_of_the_rooms_hold() -> None:

@@ -13,7 +13,7 @@ from stockctl.errors import RefusedError
 
 def test_checks_run_side_by_side_and_answer_in_their_order() -> None:
     """Each of the two waits for the other, so one after the other would never end."""
-    meeting = threading.Barrier(2, timeout=5)
+    meeting = threading.Barrier(2)
 
     def probe(detail: str) -> Finding:
         meeting.wait()
@@ -35,12 +35,12 @@ def test_a_probe_that_hangs_fails_and_keeps_nobody_waiting() -> None:
     release = threading.Event()
 
     def probe() -> Finding:
-        release.wait(30)
+        release.wait()
         return Finding("late")
 
-    [(_, hanging), (_, quick)] = run([Check("a", probe), Check("b", lambda: Finding("here"))], timeout=0.2)
+    [(_, hanging), (_, quick)] = run([Check("a", probe), Check("b", lambda: Finding("here"))], timeout=1)
     release.set()
-    assert (hanging.state, hanging.detail) == ("fail", "no answer within 200ms")
+    assert (hanging.state, hanging.detail) == ("fail", "no answer within 1s")
     assert quick.detail == "here"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stockctl.settings import env_name, load
-from tests.command import Command, clean_environment
+from tests.command import HANG, Command, clean_environment
 from tests.conftest import free_port, listening, own_names, wait_for
 from tests.leaks import Leaks, spellings
 
@@ -33,7 +33,7 @@ def exercise(command: Command, leaks: Leaks, sim_port: int) -> None:
     def run(*arguments: str, check: int | None = 0, **more: str) -> None:
         before = dict(command.environment)
         command.environment |= {env_name(name.replace("__", ".")): value for name, value in more.items()}
-        done = command.run(*arguments, check=None, timeout=90)
+        done = command.run(*arguments, check=None)
         command.environment = before
         leaks.look("words", " ".join(arguments), done.stdout + done.stderr)
         assert check is None or done.returncode == check, (arguments, done.returncode, done.stderr[-2000:])
@@ -45,7 +45,7 @@ def exercise(command: Command, leaks: Leaks, sim_port: int) -> None:
         command.start("--debug", "produce", "AAPL", "MSFT", log=command.folder / "produce.log"),
         command.start("--debug", "consume", "s3", log=command.folder / "consume.log"),
     ]
-    wait_for(lambda: " rows in " in (command.folder / "consume.log").read_text(), "the first batch", 60)
+    wait_for(lambda: " rows in " in (command.folder / "consume.log").read_text(), "the first batch")
     run("status", check=None)
     run("doctor", check=None)
     run("config", "show", "--origin")
@@ -57,7 +57,7 @@ def exercise(command: Command, leaks: Leaks, sim_port: int) -> None:
     for role in [*roles, sim]:
         role.terminate()
     for role in [*roles, sim]:
-        assert role.wait(20) == 0, [path.read_text()[-3000:] for path in command.folder.glob("*.log")]
+        assert role.wait(HANG) == 0, [path.read_text()[-3000:] for path in command.folder.glob("*.log")]
     run("--debug", "lake", "verify", "--deep")
     run("--debug", "lake", "compact", "--before", "2999-01-01")
     run("--debug", "lake", "read", "AAPL", "-o", "csv")

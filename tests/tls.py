@@ -8,6 +8,8 @@ import subprocess
 import threading
 from pathlib import Path
 
+from tests.command import HANG
+
 _KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
 
 
@@ -32,7 +34,7 @@ class Authority:
         return both
 
     def _openssl(self, *arguments: str) -> None:
-        done = subprocess.run(["openssl", *arguments], cwd=self.folder, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(["openssl", *arguments], cwd=self.folder, capture_output=True, text=True, timeout=HANG)
         assert done.returncode == 0, done.stderr
 
 
@@ -57,7 +59,7 @@ class Listener:
     def __exit__(self, *_: object) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        self._thread.join(10)
+        self._thread.join(HANG)
 
     def _serve(self) -> None:
         while True:

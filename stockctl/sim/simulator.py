@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_TOKEN = "sim"  # noqa: S105 - the simulator's own, and no secret
+_PATIENCE = 60.0
+"""Seconds after which what a test waits for does not come: many, since a busy machine is no defect."""
 
 
 class Simulator:
@@ -200,7 +202,7 @@ class Simulator:
         """Rows sent so far, over all connections, repetitions included."""
         return self._started.counters.rows
 
-    def wait_for(self, condition: Callable[[Counters], bool], *, timeout: float = 10.0) -> Counters:
+    def wait_for(self, condition: Callable[[Counters], bool], *, timeout: float = _PATIENCE) -> Counters:
         """The counters once ``condition`` holds for them; TimedOutError after ``timeout`` seconds."""
         return self._await(self._started.wait_for(condition), timeout)
 
@@ -257,7 +259,7 @@ class Simulator:
         async def act() -> T:
             return action(self._started)
 
-        return self._await(act(), 10)
+        return self._await(act(), _PATIENCE)
 
     def _await(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
         async def bounded() -> T:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.command import Command
+from tests.command import HANG, Command
 from tests.conftest import free_port, listening, wait_for
 
 
@@ -28,7 +28,7 @@ def sim(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def sound(command: Command, sim: str) -> Command:
     """The command where everything is as it should be."""
-    command.environment |= {"STOCKCTL_FINNHUB__URL": sim, "STOCKCTL_KAFKA__CONNECT_WAIT": "5s"}
+    command.environment |= {"STOCKCTL_FINNHUB__URL": sim}
     command.run("topics", "apply")
     return command
 
@@ -44,7 +44,7 @@ def test_everything_sound_is_exit_0_with_each_latency(sound: Command) -> None:
     assert list(found)[-2:] == ["lake store", "disk"]
     assert len(found) == 7
     for system in ("feed", "kafka", "lake store"):
-        assert 0 < found[system]["latency_ms"] < 5000
+        assert found[system]["latency_ms"] > 0
 
 
 def test_the_simulators_connection_is_left_to_the_producer(sound: Command, sim: str) -> None:
@@ -55,7 +55,7 @@ def test_the_simulators_connection_is_left_to_the_producer(sound: Command, sim: 
     assert producer.poll() is None, log.read_text()
     findings(sound, 0)
     producer.terminate()
-    assert producer.wait(20) == 0
+    assert producer.wait(HANG) == 0
     assert "reconnects 0" in log.read_text()
 
 

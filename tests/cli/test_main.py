@@ -15,7 +15,7 @@ import typer
 from stockctl import __version__
 from stockctl.cli.main import app
 from stockctl.errors import EXIT_CODES
-from tests.command import BIN, Command, clean_environment
+from tests.command import BIN, HANG, Command, clean_environment
 from tests.conftest import free_port
 
 HEAVY = [
@@ -99,7 +99,9 @@ def test_help_imports_no_sdk_and_nothing_heavy() -> None:
         "try: main()\nexcept SystemExit: pass\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, env=clean_environment())
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=HANG, env=clean_environment()
+    )
     assert "Usage: stockctl" in done.stdout
     assert done.stderr.strip() == "[]"
 
@@ -109,7 +111,7 @@ def test_the_version_is_the_packages(alone: Command) -> None:
 
 
 def test_the_package_runs_as_a_module() -> None:
-    done = subprocess.run([sys.executable, "-m", "stockctl", "--version"], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-m", "stockctl", "--version"], capture_output=True, text=True, timeout=HANG)
     assert done.stdout == f"stockctl {__version__}\n"
 
 
@@ -122,7 +124,7 @@ def test_help_tells_every_exit_code(alone: Command) -> None:
 def test_completion_can_be_shown_for_the_shell_that_asks(alone: Command) -> None:
     """Bash starts it as a child here, as a person's shell does, and not in its own place."""
     script = f"{BIN / 'stockctl'} --show-completion; exit $?"
-    done = subprocess.run(["bash", "-c", script], env=alone.environment, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["bash", "-c", script], env=alone.environment, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0
     assert "complete -o default -F _stockctl_completion stockctl" in done.stdout
 
@@ -161,7 +163,7 @@ def test_malformed_toml_is_a_matter_of_configuration(alone: Command) -> None:
 def test_a_broker_that_is_away_is_unreachable_after_a_bounded_wait_that_says_what_for(alone: Command) -> None:
     address = f"127.0.0.1:{free_port()}"
     alone.environment |= {"STOCKCTL_KAFKA__BOOTSTRAP_SERVERS": address, "STOCKCTL_KAFKA__CONNECT_WAIT": "3s"}
-    done = alone.run("topics", "list", check=5, timeout=20)
+    done = alone.run("topics", "list", check=5)
     assert f"waiting up to 3s for Kafka at {address}" in done.stderr
     assert "cannot reach a broker within 3s" in done.stderr
     assert "Traceback" not in done.stderr
@@ -174,7 +176,7 @@ DEAD_LETTERS = (("list",), ("show", "x"), ("replay", "--all"), ("replay", "--all
 def test_dead_letters_say_that_they_wait_for_kafka(alone: Command, arguments: tuple[str, ...]) -> None:
     address = f"127.0.0.1:{free_port()}"
     alone.environment |= {"STOCKCTL_KAFKA__BOOTSTRAP_SERVERS": address, "STOCKCTL_KAFKA__CONNECT_WAIT": "2500ms"}
-    done = alone.run("dlq", *arguments, check=5, timeout=20)
+    done = alone.run("dlq", *arguments, check=5)
     assert f"waiting up to 2.5s for Kafka at {address}" in done.stderr
 
 
@@ -185,7 +187,7 @@ FROM_MONGO = ("mongo apply", "mongo diff", "mongo status", "company show AAPL", 
 def test_a_wait_for_mongodb_is_said(alone: Command, command: str) -> None:
     url = f"mongodb://127.0.0.1:{free_port()}"
     alone.environment |= {"STOCKCTL_MONGO__URL": url, "STOCKCTL_MONGO__CONNECT_WAIT": "2500ms"}
-    done = alone.run(*command.split(), check=5, timeout=20)
+    done = alone.run(*command.split(), check=5)
     said, error = done.stderr.splitlines()[:2]
     assert said == f"waiting up to 2.5s for MongoDB at {url}"
     assert error.startswith(f"error: cannot connect: MongoDB at {url}: nothing answers within 2.5s")
@@ -206,7 +208,7 @@ def test_a_reader_that_has_seen_enough_is_no_failure(alone: Command) -> None:
         cwd=alone.folder,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=HANG,
     )
     assert (done.returncode, done.stderr) == (0, "")
 

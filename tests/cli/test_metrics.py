@@ -20,7 +20,7 @@ import pytest
 
 from stockctl.clients.kafka import Admin
 from stockctl.settings import Settings
-from tests.command import BIN, Command
+from tests.command import BIN, HANG, Command
 from tests.conftest import free_port, wait_for
 from tests.lakes import at, covered, lay, trade
 from tests.metrics.test_live import send
@@ -154,10 +154,24 @@ def streaming(settings: Settings, command: Command) -> Command:
     return command
 
 
+def watched(streaming: Command, awaited: str, *arguments: str) -> list[str]:
+    """The lines that the command has written when ``awaited`` has come, and a signal after it."""
+    process, log = streaming.start("metrics", "watch", *arguments, "--every", "200ms"), streaming.folder / "metrics.log"
+    wait_for(lambda: awaited in log.read_text(), awaited)
+    process.terminate()
+    assert process.wait(HANG) == 0
+    return log.read_text().splitlines()
+
+
+def test_watch_ends_when_its_time_is_up(streaming: Command) -> None:
+    """With one more line, however far off the next refresh is."""
+    done = streaming.run("metrics", "watch", "AAPL", "--for", "500ms", "--every", "1h")
+    assert len(done.stdout.splitlines()) == 1
+
+
 def test_watch_writes_lines_when_piped(streaming: Command) -> None:
     """A line a symbol and refresh, each telling what its figures are."""
-    done = streaming.run("metrics", "watch", "AAPL", "MSFT", "--for", "1s", "--every", "500ms")
-    lines = done.stdout.splitlines()
+    lines = watched(streaming, "trades 20 ", "AAPL", "MSFT")
     assert re.fullmatch(
         r"\d\d:\d\d:\d\d E[SD]T  AAPL  last 10[01]\.0000  vwap 100\.5000  volatility 0\.513  trades/s [\d.]+  volume 2,000  "
         r"trades 20  age [\d.]+s",
@@ -168,8 +182,7 @@ def test_watch_writes_lines_when_piped(streaming: Command) -> None:
 
 def test_watch_writes_json_lines(streaming: Command) -> None:
     """A row a symbol and refresh, with what must be known beside the figures."""
-    done = streaming.run("metrics", "watch", "AAPL", "--for", "1s", "--every", "500ms", "-o", "jsonl")
-    row = json.loads(done.stdout.splitlines()[-1])
+    row = json.loads(watched(streaming, '"trades":20', "AAPL", "-o", "jsonl")[-1])
     assert (row["vwap"], row["trades"], row["policy"], row["feed"]) == (100.5, 20, "standard", "sim")
 
 
@@ -202,7 +215,7 @@ def test_watch_redraws_in_place_on_a_terminal_and_leaves_at_ctrl_c(
 
     wait_for(lambda: drawn(3), "three redraws")
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 0
+    assert process.wait(HANG) == 0
     os.close(main)
     assert b"\x1b[1A" in seen
     table = seen.decode().partition("policy")[0]

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockctl.cli.output import Format, say, write_arrow, write_object, write_rows
-from tests.command import clean_environment
+from tests.command import HANG, clean_environment
 
 ROWS: list[dict[str, Any]] = [
     {"symbol": "AAPL", "price": 164.06, "count": 3, "at": datetime(2026, 11, 23, 15, tzinfo=UTC), "day": date(2026, 11, 23)},
@@ -104,7 +104,7 @@ def test_parquet_without_rows_has_its_columns() -> None:
     program = (
         "from stockctl.cli.output import *\nwrite_rows([], Format.parquet, ['a', 'b', 'c'], {'a': float, 'b': ZoneInfo('UTC')})"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=HANG)
     schema = pyarrow.parquet.read_schema(io.BytesIO(done.stdout))
     assert [(field.name, str(field.type)) for field in schema] == [
         ("a", "double"),
@@ -115,12 +115,12 @@ def test_parquet_without_rows_has_its_columns() -> None:
 
 def test_parquet_carries_types_and_is_refused_on_a_terminal() -> None:
     program = "from stockctl.cli.output import *\nwrite_rows([{'a': 1, 'b': 'x'}], Format.parquet)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=HANG)
     table = pyarrow.parquet.read_table(io.BytesIO(done.stdout))
     assert table.to_pylist() == [{"a": 1, "b": "x"}]
 
     ours, theirs = pty.openpty()
-    done = subprocess.run([sys.executable, "-c", program], stdout=theirs, stderr=subprocess.PIPE, timeout=30)
+    done = subprocess.run([sys.executable, "-c", program], stdout=theirs, stderr=subprocess.PIPE, timeout=HANG)
     os.close(theirs)
     os.close(ours)
     assert b"stdout is a terminal" in done.stderr
@@ -206,7 +206,7 @@ def test_colour_is_for_terminals_that_want_it(no_color: bool) -> None:
     environment = {key: value for key, value in clean_environment(TERM="xterm").items() if key != "NO_COLOR"}
     ours, theirs = pty.openpty()
     subprocess.run(
-        [sys.executable, "-c", program], stdout=theirs, timeout=30, env=environment | ({"NO_COLOR": "1"} if no_color else {})
+        [sys.executable, "-c", program], stdout=theirs, timeout=HANG, env=environment | ({"NO_COLOR": "1"} if no_color else {})
     )
     os.close(theirs)
     written = os.read(ours, 10_000)

@@ -13,7 +13,7 @@ from stockctl.clients.kafka import Admin
 from stockctl.settings import Settings
 from stockctl.sim import Simulator
 from stockctl.stream.topics import apply
-from tests.command import BIN, Command
+from tests.command import BIN, HANG, Command
 from tests.conftest import free_port, wait_for
 from tests.feed.conftest import dead_letters, trades
 
@@ -90,14 +90,20 @@ def test_an_absent_broker_exits_5_after_a_wait_that_says_what_it_waits_for(comma
 def test_symbols_on_the_command_line_stand_for_the_setting(command: Command, topics: Settings) -> None:
     with Simulator(rate=200) as sim:
         command.environment |= {"STOCKCTL_FINNHUB__URL": sim.url, "STOCKCTL_SYMBOLS": "MSFT"}
-        command.run("produce", "TSLA,AMZN", "NVDA", "--for", "3s")
+        process = command.start("produce", "TSLA,AMZN", "NVDA")
+        wait_for(lambda: len({trade["symbol"] for trade in trades(topics)}) >= 3, "trades of each symbol")
+        process.terminate()
+        assert process.wait(HANG) == 0
     assert {trade["symbol"] for trade in trades(topics)} == {"TSLA", "AMZN", "NVDA"}
 
 
 def test_logs_can_be_json_lines(command: Command, topics: Settings) -> None:
     command.environment |= {"STOCKCTL_LOG__FORMAT": "json", "STOCKCTL_FINNHUB__URL": f"ws://127.0.0.1:{free_port()}"}
-    done = command.run("produce", "AAPL", "--for", "1s", check=5)
-    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    process, log = command.start("produce", "AAPL"), command.folder / "produce.log"
+    wait_for(lambda: "connecting again in" in log.read_text(), "the first attempt")
+    process.terminate()
+    assert process.wait(HANG) == 5
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     assert any("cannot reach the feed" in line["message"] and line["level"] == "warning" for line in lines)
 
 
@@ -115,7 +121,7 @@ def test_a_signal_ends_a_replay_whose_stdin_is_idle(command: Command, topics: Se
         os.write(write, f"{FRAME}\n".encode())
         wait_for(lambda: trades(topics), "the first trade")
         process.terminate()
-        assert process.wait(10) == 1
+        assert process.wait(HANG) == 1
         assert "stopped by a signal" in process.stderr.read()  # type: ignore[union-attr]
     os.close(write)
 

@@ -63,7 +63,7 @@ def test_what_cannot_be_reached_is_said_in_its_row_and_the_lake_is_still_shown(c
 def test_a_running_local_stack_shows_each_part(tmp_path: Path) -> None:
     """Broker, simulator, producer and lake writer, and what they do, with nothing configured."""
     alone = Command(tmp_path, XDG_CONFIG_HOME=str(tmp_path / "xdg"))
-    alone.run("local", "up", "AAPL", timeout=120)
+    alone.run("local", "up", "AAPL")
     try:
         found = parts(alone, 0)
         running = {part: row["detail"] for part, row in found.items() if part.startswith("local ")}
@@ -72,5 +72,5 @@ def test_a_running_local_stack_shows_each_part(tmp_path: Path) -> None:
         assert "source sim" in found["feed"]["detail"]
         alone.run("doctor")
     finally:
-        alone.run("local", "down", timeout=60)
+        alone.run("local", "down")
     assert parts(alone, 10)["local stack"]["detail"] == "stopped"

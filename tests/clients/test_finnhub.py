@@ -13,7 +13,7 @@ from stockctl.clients.finnhub import SIMULATOR_TOKEN, FeedConnection, FeedLostEr
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
 from stockctl.settings import Settings, load
 from stockctl.sim import Simulator, numbered_rows
-from tests.command import clean_environment
+from tests.command import HANG, clean_environment
 from tests.conftest import free_port
 
 KEY = "c0ffee+c0ffee/c0ffee"
@@ -52,11 +52,11 @@ def test_frames_of_subscribed_symbols_are_received_as_they_were_sent(sim: Simula
     connection.subscribe("AAPL")
     sim.wait_for(lambda counters: counters.subscribed == ["AAPL"])
     sim.send_rows(numbered_rows(2))
-    text = connection.receive(5)
+    text = connection.receive(HANG)
     assert text is not None
     assert text.startswith(b'{"data":[{')
     sim.send_raw('{"type":"ping"}')
-    assert connection.receive(5) == b'{"type":"ping"}'
+    assert connection.receive(HANG) == b'{"type":"ping"}'
     connection.unsubscribe("AAPL")
     sim.wait_for(lambda counters: counters.subscribed == [])
 
@@ -75,7 +75,7 @@ def test_the_key_is_sent_as_it_is_whatever_its_characters() -> None:
 def test_a_dropped_connection_is_lost(sim: Simulator, connection: FeedConnection) -> None:
     sim.drop()
     with pytest.raises(FeedLostError, match=r"ended the connection: Connection to remote host was lost$") as raised:
-        connection.receive(5)
+        connection.receive(HANG)
     assert raised.value.__context__ is None
 
 
@@ -94,7 +94,7 @@ def test_a_key_that_the_server_says_back_is_told_to_nobody() -> None:
     goodbye = (1008).to_bytes(2, "big") + f"key {KEY} is unknown".encode()
     connection = FeedConnection(settings(handshaken(bytes([0x88, len(goodbye)]) + goodbye)))
     with pytest.raises(FeedLostError, match=r"closed with 1008 key \*\*\*\* is unknown"):
-        connection.receive(5)
+        connection.receive(HANG)
     connection.close()
 
 
@@ -141,19 +141,19 @@ def test_the_code_and_reason_of_a_goodbye_are_told() -> None:
     goodbye = (1012).to_bytes(2, "big") + b"please reconnect"
     connection = FeedConnection(settings(handshaken(bytes([0x88, len(goodbye)]) + goodbye)))
     with pytest.raises(FeedLostError, match="closed with 1012 please reconnect"):
-        connection.receive(5)
+        connection.receive(HANG)
     connection.close()
 
 
 def test_a_ping_of_the_protocol_is_a_frame_without_text() -> None:
     connection = FeedConnection(settings(handshaken(bytes([0x89, 2]) + b"hi")))
-    assert connection.receive(5) == b""
+    assert connection.receive(HANG) == b""
     connection.close()
 
 
 def test_bytes_that_are_no_utf8_are_received_all_the_same() -> None:
     connection = FeedConnection(settings(handshaken(bytes([0x81, 3]) + b'"\xff"')))
-    assert connection.receive(5) == b'"\xff"'
+    assert connection.receive(HANG) == b'"\xff"'
     connection.close()
 
 
@@ -161,7 +161,7 @@ def test_a_frame_that_comes_in_pieces_survives_a_wait_that_ended_in_its_middle()
     connection = FeedConnection(settings(handshaken(bytes([0x81, 5]) + b"he", b"llo")))
     assert connection.receive(0.3) is None
     connection.subscribe("AAPL")
-    assert connection.receive(5) == b"hello"
+    assert connection.receive(HANG) == b"hello"
     connection.close()
 
 

@@ -15,7 +15,8 @@ import pytest
 from stockctl.clients.finnhub_rest import FinnhubRest, LimitReachedError, NoAccessError, rest_token
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.settings import Settings, load
-from stockctl.sim import Simulator
+from stockctl.sim import Simulator, rest
+from tests.clock import Clock
 from tests.command import clean_environment
 from tests.conftest import free_port
 
@@ -74,13 +75,17 @@ def test_what_passes_is_tried_again(sim: Simulator, gateway: FinnhubRest) -> Non
     assert sim.counters.requests == 4
 
 
-def test_another_who_uses_the_key_is_waited_for() -> None:
+def test_another_who_uses_the_key_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter of the window each time: the server says no more than that its limit is reached."""
+    clock = Clock()
+    monkeypatch.setattr(rest, "time", clock)
     with Simulator(rate=0, requests_per_minute=2, request_window=0.4) as sim, FinnhubRest(settings(sim.rest_url)) as first:
         first.quote("AAPL")
         first.quote("AAPL")
-        with FinnhubRest(settings(sim.rest_url)) as second:
+        with FinnhubRest(settings(sim.rest_url), stop=clock) as second:
             assert second.quote("AAPL").c == 265.0
-        assert sim.counters.limited > 0
+        assert sim.counters.limited == 4
+        assert clock.waits == [0.1] * 4
 
 
 def test_a_key_is_needed_where_the_address_is_finnhubs() -> None:
@@ -196,15 +201,14 @@ def test_an_answer_that_sends_in_circles_ends() -> None:
 
 
 def test_the_wait_that_is_asked_for_is_kept() -> None:
-    import time
+    clock = Clock()
 
     def answer(number: int, _path: str) -> tuple[int, dict[str, str], bytes]:
-        return (503, {"Retry-After": "1"}, b"") if number == 1 else (200, {}, b'{"c":1.5}')
+        return (503, {"Retry-After": "7"}, b"") if number == 1 else (200, {}, b'{"c":1.5}')
 
-    with Server(answer) as server, FinnhubRest(settings(server.url)) as gateway:
-        started = time.monotonic()
+    with Server(answer) as server, FinnhubRest(settings(server.url), stop=clock) as gateway:
         assert gateway.quote("AAPL").c == 1.5
-        assert time.monotonic() - started >= 1
+    assert clock.waits == [7]
 
 
 def test_a_key_that_the_server_says_back_is_told_to_nobody() -> None:

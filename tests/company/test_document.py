@@ -12,7 +12,7 @@ from stockctl.clients.mongo import Mongo
 from stockctl.mongo import schema
 from stockctl.mongo.derive import refresh
 from stockctl.settings import Settings, load
-from tests.command import Command, clean_environment
+from tests.command import HANG, Command, clean_environment
 from tests.conftest import MongoServer, wait_for
 from tests.lakes import at, covered, trade
 from tests.mongo.made import documents_of
@@ -80,7 +80,7 @@ def test_watch_shows_the_company_and_each_change(command: Command, settings: Set
 
             wait_for(trades_on, "the change")
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(HANG) == 0
     finally:
         process.kill()
         process.wait()

@@ -35,7 +35,7 @@ MINUTE = OPEN // 60_000 * 60_000
 def database(server: MongoServer, folder: Path) -> dict[str, Any]:
     """Dotted settings of a database of its own, which keeps the trades of years ago."""
     name = f"merge-{folder.name}"[-60:]
-    return {"mongo.url": server.url, "mongo.database": name, "mongo.connect_wait": "5s", "mongo.retention": "20000d"}
+    return {"mongo.url": server.url, "mongo.database": name, "mongo.connect_wait": "60s", "mongo.retention": "20000d"}
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from stockctl.roles import Role
 from stockctl.settings import Settings, load
 from stockctl.sim import Simulator, numbered_rows
 from stockctl.stream.topics import apply
-from tests.command import Command, clean_environment
+from tests.command import HANG, Command, clean_environment
 from tests.conftest import NOIDA_DB, free_port, listening, own_names, wait_for
 from tests.feed.conftest import dead_letters, events, trades
 
@@ -42,10 +42,10 @@ class Running:
         except StockctlError as error:
             self.error = error
 
-    def stop(self, seconds: float = 10) -> str:
-        """Stop it within ``seconds``; its summary, or raises what it failed with."""
+    def stop(self) -> str:
+        """Stop it; its summary, or raises what it failed with."""
         self.role.stop.set()
-        return self.ended(seconds)
+        return self.ended()
 
     def __enter__(self) -> Self:
         return self
@@ -54,10 +54,10 @@ class Running:
         self.role.stop.set()
         self._thread.join()
 
-    def ended(self, seconds: float = 10) -> str:
+    def ended(self) -> str:
         """Wait until it has ended by itself."""
-        self._thread.join(seconds)
-        assert not self._thread.is_alive(), f"it did not leave within {seconds} s"
+        self._thread.join(HANG)
+        assert not self._thread.is_alive(), "it does not leave"
         if self.error is not None:
             raise self.error
         return self.summary
@@ -172,12 +172,12 @@ def test_the_command_runs_until_a_signal_and_leaves_with_everything_flushed(
     subscribed(sim)
     sim.send_rows(numbered_rows(50))
     wait_for(lambda: len(trades(topics)) == 50, "the rows to arrive")
-    assert httpx.get(f"http://127.0.0.1:{port}/healthz").text == "ok\n"
-    metrics = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=HANG).text == "ok\n"
+    metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=HANG).text
     assert "stockctl_trades_total 50.0" in metrics
     assert "stockctl_feed_connected 1.0" in metrics
     process.terminate()
-    assert process.wait(10) == 0
+    assert process.wait(HANG) == 0
     log = (command.folder / "produce.log").read_text()
     assert "produced 50 trades in " in log
     assert "trades/s, feed lag " in log
@@ -196,7 +196,7 @@ def test_health_tells_that_the_feed_is_away(topics: Settings) -> None:
 
 
 def test_a_span_given_ends_the_run(topics: Settings, sim: Simulator) -> None:
-    assert produce_live(live(topics, sim), Role(), seconds=1.0).startswith("produced 0 trades in 1")
+    assert produce_live(live(topics, sim), Role(), seconds=1.0).startswith("produced 0 trades in ")
 
 
 class Broker:
@@ -214,7 +214,7 @@ class Broker:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(HANG)
 
 
 @pytest.fixture
@@ -284,7 +284,7 @@ def test_leaving_while_kafka_is_away_fails_in_time_and_keeps_the_events(
         sim.send_rows(numbered_rows(30))
         wait_for(lambda: REGISTRY.get_sample_value("stockctl_trades_total") == 50, "the rows to be received")
         with pytest.raises(StockctlError, match=r"^30 rows were not delivered: cannot produce: .*Connection refused") as raised:
-            running.stop(10)
+            running.stop()
         assert raised.value.exit_code == 1
         own_broker.start()
         produce_live(live(own_topics, sim), Role(), seconds=1.0)
@@ -300,5 +300,5 @@ def test_a_topic_that_disappears_ends_the_run_with_what_to_do(own_topics: Settin
         Admin(own_topics).delete_topic(own_topics.topics.trades.name)
         sim.set_rate(50)
         with pytest.raises(UnknownTopicError) as raised:
-            running.ended(60)
+            running.ended()
         assert "stockctl topics apply" in (raised.value.hint or "")

@@ -13,7 +13,7 @@ from stockctl.clients.kafka import Admin, UnknownTopicError
 from stockctl.feed.normalise import Frame, Normaliser
 from stockctl.feed.publisher import Publisher, check_topics
 from stockctl.settings import Settings, load
-from tests.command import clean_environment
+from tests.command import HANG, clean_environment
 from tests.conftest import free_port, own_names, wait_for
 from tests.feed.conftest import held
 
@@ -35,7 +35,7 @@ def test_trades_and_dead_letters_reach_their_topics(topics: Settings) -> None:
     publisher = Publisher(topics)
     stretch = publisher.stretch(NOW)
     publisher.publish(frame(row(), row(s="BINANCE:BTCUSDT"), row(p=-1)), NOW, stretch)
-    assert publisher.flush(20) == 0
+    assert publisher.flush(HANG) == 0
     assert (stretch.sent, stretch.acknowledged, stretch.lost, stretch.outstanding) == (3, 3, 0, 0)
     assert (publisher.trades, publisher.dead_letters) == (2, 1)
     found = sorted(held(topics, topics.topics.trades.name), key=lambda message: message.key)
@@ -61,7 +61,7 @@ def test_rows_of_a_symbol_share_a_partition(topics: Settings) -> None:
     stretch = publisher.stretch(NOW)
     for symbol in ("AAPL", "MSFT", "NVDA", "TSLA", "AMZN"):
         publisher.publish(frame(*[row(s=symbol)] * 10), NOW, stretch)
-    publisher.flush(20)
+    publisher.flush(HANG)
     found = held(topics, topics.topics.trades.name)
     assert len(found) == 50
     assert len({(message.key, message.partition) for message in found}) == 5
@@ -94,7 +94,7 @@ def test_who_is_patient_waits_for_room(topics: Settings, broker: str, tmp_path: 
     stretch = publisher.stretch(NOW)
     for start in range(0, 2_000, 10):
         publisher.publish(frame(*[row()] * 10, start=start), NOW, stretch)
-    assert publisher.flush(20) == 0
+    assert publisher.flush(HANG) == 0
     assert publisher.dropped == 0
     assert len({message.value["id"] for message in held(topics, topics.topics.trades.name)}) == 2_000
 
@@ -108,7 +108,7 @@ def test_a_message_that_kafka_does_not_take_in_time_is_lost_and_said(tmp_path: P
         publisher.poll(0.1)
         return stretch.lost == 2
 
-    wait_for(lost, "the deliveries to time out", 20)
+    wait_for(lost, "the deliveries to time out")
     assert publisher.undelivered == 2
     with caplog.at_level(logging.ERROR, "stockctl"):
         assert "cannot deliver a message" in str(publisher.trouble)

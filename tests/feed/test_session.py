@@ -20,7 +20,7 @@ from stockctl.feed.session import Backoff, FeedSession, Happening, Received
 from stockctl.records import FeedEvent, Trade
 from stockctl.settings import load
 from stockctl.sim import Simulator, numbered_rows
-from tests.command import clean_environment
+from tests.command import HANG, clean_environment
 from tests.conftest import free_port
 
 
@@ -54,8 +54,8 @@ class Listener:
     def trades(self) -> list[Trade]:
         return [trade for happening in self.happenings if isinstance(happening, Received) for trade in happening.frame.trades]
 
-    def until(self, condition: Callable[[], object], seconds: float = 15) -> None:
-        deadline = time.monotonic() + seconds
+    def until(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + HANG
         while not condition():
             assert time.monotonic() < deadline, f"waited in vain; so far {self.events}"
             self.happenings.append(next(self._run))
@@ -115,11 +115,11 @@ def test_total_silence_ends_the_connection_and_another_is_made(sim: Simulator) -
 
 
 def test_pings_alone_are_no_silence() -> None:
-    with Simulator(rate=0, ping_interval=0.2) as sim:
-        listener = Listener(sim.url, silence_timeout="0.6s")
+    with Simulator(rate=0, ping_interval=0.1) as sim:
+        listener = Listener(sim.url, silence_timeout="2s")
         listener.connected()
-        sim.wait_for(lambda counters: counters.pings > 6)
-        listener.until(lambda: sum(isinstance(happening, Received) for happening in listener.happenings) > 6)
+        sim.wait_for(lambda counters: counters.pings > 24)
+        listener.until(lambda: sum(isinstance(happening, Received) for happening in listener.happenings) > 24)
         listener.leave()
     assert "silent" not in listener.kinds
 
@@ -209,24 +209,23 @@ def test_an_absent_feed_is_tried_again_until_it_is_there(caplog: pytest.LogCaptu
 
 
 def test_the_signal_to_stop_ends_a_pause_at_once() -> None:
-    listener = Listener(f"ws://127.0.0.1:{free_port()}", backoff_max="60s")
+    listener = Listener(f"ws://127.0.0.1:{free_port()}", backoff_max="1h")
     listener.until(lambda: listener.session.last_error)
     listener.session._backoff._failures = 20
     listener.until(lambda: listener.happenings[-3:] == [None] * 3)
-    began = time.monotonic()
+    before = len(listener.happenings)
     listener.leave()
-    assert time.monotonic() - began < 2
+    assert len(listener.happenings) == before
 
 
 def test_the_signal_to_stop_ends_an_attempt_that_hangs() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        listener = Listener(f"ws://127.0.0.1:{mute.getsockname()[1]}", connect_timeout="2s")
+        listener = Listener(f"ws://127.0.0.1:{mute.getsockname()[1]}", connect_timeout="1h")
         listener.until(lambda: len(listener.happenings) == 2)
-        began = time.monotonic()
         listener.leave()
-        assert time.monotonic() - began < 1
         (attempt,) = [thread for thread in threading.enumerate() if thread.name == "connect"]
-        attempt.join(10)
+        assert attempt.is_alive()
+    attempt.join(HANG)
     assert listener.kinds == []
 
 

@@ -9,12 +9,15 @@ import socket
 import time
 import urllib.request
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from stockctl.sim import Simulator
-from tests.command import Command
+from tests.clients.test_finnhub_rest import Server
+from tests.command import HANG, Command
 from tests.conftest import free_port, wait_for
 from tests.filings.fetching import command, settings, simulator
 from tests.filings.fetching import fetch as fetched
@@ -126,33 +129,43 @@ def test_a_filing_is_shown_readably_as_received_and_as_rows(sim: Simulator, own:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_fetch_that_waits_for_its_limit(tmp_path: Path, number: signal.Signals) -> None:
     with simulator(requests_per_minute=4) as sim:
-        own = command(sim, tmp_path, finnhub__requests_per_minute="4")
+        own = command(sim, tmp_path, finnhub__requests_per_minute="4", finnhub__request_window="1h")
         process = own.start("filings", "fetch", "AAPL", "MSFT", "KO", "XOM", "--since", "2026-06-01")
         wait_for(lambda: sim.counters.requests == 4, "the first requests")
-        started = time.monotonic()
         process.send_signal(number)
-        assert process.wait(20) == 1
-        assert time.monotonic() - started < 5
+        assert process.wait(HANG) == 1
+        assert sim.counters.requests == 4
     text = (tmp_path / "filings.log").read_text()
     assert "symbols not tried" in text
     assert "Traceback" not in text
 
 
 def test_staying_each_symbol_is_fetched_again_when_it_is_due(sim: Simulator, tmp_path: Path) -> None:
+    """And no sooner: between two rounds of a symbol's requests lies the time that it was told."""
+    asked: dict[str, list[float]] = {"AAPL": [], "MSFT": []}
+
+    def served(_number: int, path: str) -> tuple[int, dict[str, str], bytes]:
+        query = parse_qs(urlsplit(path).query)
+        symbol, annual = query["symbol"][0], query.get("freq") == ["annual"]
+        if annual:
+            asked[symbol].append(time.monotonic())
+        number = f"0000000001-25-00000{list(asked).index(symbol)}"
+        report = {"accessNumber": number, "symbol": symbol, "form": "10-K", "endDate": "2024-12-31 00:00:00", "report": {}}
+        return 200, {}, json.dumps({"data": [report] if annual else []} if "reported" in path else []).encode()
+
     port = free_port()
-    own = command(sim, tmp_path)
-    asked = sim.counters.requests
-    process = own.start("filings", "fetch", "AAPL", "MSFT", "--every", "2s", "--health-port", str(port))
-    try:
-        sim.wait_for(lambda counters: counters.requests >= asked + 6, timeout=30)
-        started = time.monotonic()
-        sim.wait_for(lambda counters: counters.requests >= asked + 6 + 4 + 4, timeout=30)
-        assert time.monotonic() - started >= 3.5
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as health:
-            assert health.read() == b"ok\n"
-    finally:
-        process.terminate()
-        assert process.wait(15) == 0
+    with Server(served) as server:
+        own = command(sim, tmp_path, finnhub__rest_url=server.url)
+        process = own.start("filings", "fetch", "AAPL", "MSFT", "--every", "1s", "--health-port", str(port))
+        try:
+            wait_for(lambda: min(len(moments) for moments in asked.values()) >= 3, "the third round")
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=HANG) as health:
+                assert health.read() == b"ok\n"
+        finally:
+            process.terminate()
+            assert process.wait(HANG) == 0
+    # What a symbol's state tells of its last fetch is cut to milliseconds.
+    assert all(later - earlier > 0.998 for moments in asked.values() for earlier, later in pairwise(moments))
     text = (tmp_path / "filings.log").read_text()
     assert "2 symbols: 2 fetched" in text
     assert "2 symbols: 2 up to date" in text or "1 symbols: 1 up to date" in text
@@ -166,7 +179,7 @@ def test_staying_a_symbol_that_the_plan_lacks_ends_no_fetch(sim: Simulator, tmp_
         assert list((tmp_path / "lake" / "raw").rglob("*.json"))
     finally:
         process.terminate()
-        assert process.wait(15) == 0
+        assert process.wait(HANG) == 0
 
 
 @pytest.mark.parametrize(("status", "words"), [(502, "HTTP 502"), (429, "limit at Finnhub stays reached")])
@@ -177,7 +190,7 @@ def test_staying_trouble_passes_and_a_wrong_key_does_not(tmp_path: Path, status:
         process = own.start("filings", "fetch", "AAPL", "--since", "2026-06-01", "--every", "1s")
         wait_for(lambda: list((tmp_path / "lake" / "raw").rglob("*.json")), "the filings")
         process.terminate()
-        assert process.wait(15) == 0
+        assert process.wait(HANG) == 0
         assert words in (tmp_path / "filings.log").read_text()
         wrong = command(sim, tmp_path, finnhub__token="wrong")
         assert "refuses the key" in wrong.run("filings", "fetch", "MSFT", "--every", "1s", check=4).stderr

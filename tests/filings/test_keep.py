@@ -23,6 +23,7 @@ from stockctl.records import Trade
 from stockctl.sessions import now_ms
 from stockctl.settings import Settings, local_stack_file
 from stockctl.sim import Simulator
+from tests.command import HANG
 from tests.conftest import MongoServer, free_port
 from tests.faults.proxy import Proxy
 from tests.filings.fetching import command, fetch, objects, outcome, settings, simulator, states
@@ -129,7 +130,7 @@ def test_a_store_that_answers_wrongly_is_asked_again(
 ) -> None:
     """A lost answer looks like failure, a conflict like success: neither leaves a hole."""
     proxy.rule("PUT", r"raw/filings/|/filings/ticker=", action, times=3, status=status)  # type: ignore[arg-type]
-    own = settings(sim, tmp_path, **s3_names(proxy, s3_environment, tmp_path), lake__store_wait="20s")
+    own = settings(sim, tmp_path, **s3_names(proxy, s3_environment, tmp_path), lake__store_wait="60s")
     assert fetch(own, "AAPL", order=SHORT).failure is None
     assert objects(own) == whole(sim, tmp_path / "whole")
 
@@ -169,13 +170,13 @@ def test_two_fetches_at_the_same_time_leave_what_one_leaves(sim: Simulator, tmp_
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANG)
     assert objects(own) == whole(sim, tmp_path / "whole")
 
 
 def mongo_names(server: MongoServer, folder: Path) -> dict[str, str]:
     mark = f"{folder.parent.name}-{folder.name}"[-50:]
-    return {"mongo__url": server.url, "mongo__database": mark, "mongo__connect_wait": "2s"}
+    return {"mongo__url": server.url, "mongo__database": mark, "mongo__connect_wait": "60s"}
 
 
 def documents(own: Settings, symbol: str) -> dict[str, dict[str, object]]:

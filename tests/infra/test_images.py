@@ -10,7 +10,7 @@ import pytest
 
 from stockctl import __version__
 from stockctl.infra.kustomize import build, containers, pod_template
-from tests.command import BIN
+from tests.command import BIN, HANG
 from tests.servers import KAFKA_VERSION, MONGO_PLUGIN
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ def told(file: str, word: str) -> list[str]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.name)
 def test_hadolint_finds_nothing(file: Path) -> None:
-    done = subprocess.run([BIN / "hadolint", file], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([BIN / "hadolint", file], capture_output=True, text=True, timeout=HANG)
     assert (done.returncode, done.stdout) == (0, "")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from stockctl.infra.kustomize import build
 from stockctl.infra.render import render
-from tests.command import Command
+from tests.command import HANG, Command
 from tests.conftest import MongoServer, free_port, listening, wait_for
 from tests.infra.conftest import SettingsOf
 from tests.servers import connect_files, kafka_jars, quick_java
@@ -67,7 +67,7 @@ class Node:
         }
         script = self.folder / "config" / "prepare.sh"
         # -f: the jars' star is java's to expand, not the shell's.
-        return subprocess.run(["bash", "-f", script, self.role], env=environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(["bash", "-f", script, self.role], env=environment, capture_output=True, text=True, timeout=HANG)
 
     def start(self) -> None:
         """Start the node as its container does, and wait for its port."""
@@ -86,7 +86,7 @@ class Node:
         """Wait for its port."""
         assert self.process is not None
         process = self.process
-        wait_for(lambda: listening(self.port) or process.poll() is not None, f"the {self.role}", 120)
+        wait_for(lambda: listening(self.port) or process.poll() is not None, f"the {self.role}")
         assert process.poll() is None, (self.folder / "log").read_text()[-5000:]
 
     def stop(self) -> None:

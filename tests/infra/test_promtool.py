@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
+from tests.command import HANG
 from tests.infra.exposed import exposed
 from tests.infra.test_monitoring import FOLDER, ROOT, RULES, on_the_dashboard
 from tests.test_readme import blocks
@@ -25,7 +26,7 @@ def promtool(*arguments: str | Path, text: str | None = None) -> str:
     program = shutil.which("promtool")
     if program is None:
         pytest.fail("promtool checks the rules, and there is none: install the package prometheus")
-    done = subprocess.run([program, *arguments], input=text, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([program, *arguments], input=text, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -21,7 +21,7 @@ from stockctl.infra import kustomize
 from stockctl.infra.kustomize import Manifest, ManifestError, containers, pod_template
 from stockctl.infra.render import CONTENT, OWNER, Rendered, render, text
 from stockctl.settings import load
-from tests.command import BIN, Command
+from tests.command import BIN, HANG, Command
 from tests.infra.conftest import PROFILE, SECRETS, SettingsOf
 
 ROOT = Path(__file__).parents[2]
@@ -358,7 +358,7 @@ def test_secrets_go_into_a_pipe_and_onto_no_terminal(prod: Command) -> None:
         env=prod.environment,
         cwd=prod.folder,
         text=True,
-        timeout=60,
+        timeout=HANG,
     )
     os.close(theirs)
     os.close(ours)

@@ -26,7 +26,7 @@ from stockctl.metrics.spans import Question
 from stockctl.records import Trade
 from stockctl.sessions import EXCHANGE_ZONE
 from stockctl.settings import Settings, env_name, load
-from tests.command import BIN, Command, clean_environment
+from tests.command import BIN, HANG, Command, clean_environment
 from tests.faults.proxy import Proxy
 from tests.lakes import at, covered, lay, trade
 
@@ -247,7 +247,7 @@ def test_two_at_once_make_one_version(settings: Settings) -> None:
     runs = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)
     ]
-    outputs = [process.communicate(timeout=60) for process in runs]
+    outputs = [process.communicate(timeout=HANG) for process in runs]
     assert [process.returncode for process in runs] == [0, 0, 0], outputs
     assert sum(len(json.loads(out)) for out, _ in outputs) == 1
     run(settings)

@@ -22,7 +22,7 @@ from stockctl.lake.reading import Lake, events, read_trades
 from stockctl.lake.verify import verify
 from stockctl.records import encode
 from stockctl.settings import Settings, env_name, load
-from tests.command import BIN, Command, clean_environment
+from tests.command import BIN, HANG, Command, clean_environment
 from tests.faults.proxy import Proxy
 from tests.lakes import covered, lay, trade
 
@@ -173,7 +173,7 @@ def test_at_a_terminal_it_asks(settings: Settings, tmp_path: Path, answer: bytes
         stderr=subprocess.PIPE,
     )
     os.write(ours, answer)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=HANG)
     os.close(ours)
     os.close(theirs)
     assert process.returncode == code, told

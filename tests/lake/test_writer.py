@@ -26,7 +26,7 @@ from stockctl.local.broker import forget_members
 from stockctl.records import Trade, encode
 from stockctl.roles import Role
 from stockctl.settings import Settings, load
-from tests.command import Command, clean_environment
+from tests.command import HANG, Command, clean_environment
 from tests.conftest import free_port, listening, wait_for
 
 SYMBOLS = ["AAPL", "MSFT", "NVDA", "BINANCE:BTCUSDT", "../x"]
@@ -53,7 +53,7 @@ def produce(settings: Settings, count: int, *, first: int = 0, source: str = "si
         producer.produce(settings.topics.trades.name, value=encode(trade), key=symbol.encode(), timestamp=now)
     for value in bad:
         producer.produce(settings.topics.trades.name, value=value, key=b"bad", timestamp=now)
-    assert producer.flush(30) == 0
+    assert producer.flush(HANG) == 0
     return ids
 
 
@@ -135,13 +135,13 @@ def test_once_ends_on_a_topic_that_goes_on_growing(topics: Settings, command: Co
                 later.append(f"{symbol}-{now}-later1-{len(later):08d}")
                 trade = Trade(later[-1], symbol, 100.0, 1.0, now, now, "1", "vhl", "sim")
                 producer.produce(topics.topics.trades.name, value=encode(trade), key=symbol.encode(), timestamp=now)
-        assert producer.flush(30) == 0
+        assert producer.flush(HANG) == 0
 
     with ThreadPoolExecutor(1) as pool:
         producing = pool.submit(go_on)
         wait_for(lambda: later, "the first later trades")
         try:
-            done = command.run("consume", "s3", "--once", timeout=60)
+            done = command.run("consume", "s3", "--once")
         finally:
             stop.set()
         producing.result()
@@ -178,7 +178,7 @@ def test_prometheus_is_told_how_old_the_lake_is(topics: Settings, command: Comma
     port = free_port()
 
     def told() -> list[str]:
-        return httpx.get(f"http://127.0.0.1:{port}/metrics").text.splitlines()
+        return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=HANG).text.splitlines()
 
     process = command.start("consume", "s3", "--max-age", "1s", "--health-port", str(port))
     try:
@@ -189,7 +189,7 @@ def test_prometheus_is_told_how_old_the_lake_is(topics: Settings, command: Comma
         found = [line for line in told() if line.startswith("stockctl_lake_newest_timestamp_seconds{")]
     finally:
         process.terminate()
-        assert process.wait(15) == 0
+        assert process.wait(HANG) == 0
     _, claim = newest(topics, busiest(topics))
     assert claim.last is not None
     assert [line.split("{")[1].split("} ")[0] for line in found] == ['table="trades"']
@@ -219,7 +219,7 @@ def test_batches_are_cut_by_age_and_by_size(topics: Settings, command: Command) 
         ids += produce(topics, 10, first=2010)
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(HANG) == 0
     command.run("consume", "s3", "--once")
     assert held(open_store(topics)) == sorted(ids)
     command.run("lake", "verify", "--deep")

@@ -19,7 +19,7 @@ def mongo_names(server: MongoServer, folder: Path) -> dict[str, str]:
         "mongo.database": mark,
         "mongo.group": f"mongo-{mark}",
         "mongo.retention": "7d",
-        "mongo.connect_wait": "5s",
+        "mongo.connect_wait": "60s",
         "mongo.max_age": "200ms",
         "mongo.derive_every": "200ms",
     }

@@ -100,7 +100,7 @@ def test_nothing_at_the_address_is_exit_5_within_the_wait(mongo_command: Command
         "STOCKCTL_MONGO__URL": f"mongodb://127.0.0.1:{free_port()}",
         "STOCKCTL_MONGO__CONNECT_WAIT": "500ms",
     }
-    done = mongo_command.run("mongo", "status", check=5, timeout=20)
+    done = mongo_command.run("mongo", "status", check=5)
     assert "nothing answers within 500ms" in done.stderr
     assert "mongo.url" in done.stderr
 

@@ -28,7 +28,7 @@ from stockctl.records import FeedEvent, Trade, encode
 from stockctl.roles import Role
 from stockctl.sessions import now_ms, trade_date
 from stockctl.settings import Settings, env_name, load
-from tests.command import Command, clean_environment
+from tests.command import HANG, Command, clean_environment
 from tests.conftest import MongoServer, free_port, wait_for
 from tests.lakes import TOO_DEEP
 from tests.mongo.made import documents_of
@@ -113,7 +113,7 @@ def test_each_record_is_a_document_and_reading_again_changes_nothing(topics: Set
     event = FeedEvent("e-1", "covered", NOW, NOW + 10_000, "AAPL,MSFT", "", "c", NOW + 10_000, "sim")
     producer = Producer(topics)
     producer.produce(topics.topics.feed_events.name, value=encode(event), key=b"AAPL", timestamp=NOW)
-    assert producer.flush(10) == 0
+    assert producer.flush(HANG) == 0
     done = consume.run("consume", "mongo", "--once")
     assert "wrote 301 documents" in done.stderr
     before = everything(topics)
@@ -193,7 +193,7 @@ def test_kill_9_loses_and_doubles_nothing(topics: Settings, consume: Command) ->
     consume.environment |= {"STOCKCTL_KAFKA__SESSION_TIMEOUT": "6s", "STOCKCTL_MONGO__MAX_RECORDS": "50"}
     ids = produce(topics, 1500)
     process = consume.start("consume", "mongo")
-    wait_for(lambda: held(topics), "first documents", 60)
+    wait_for(lambda: held(topics), "first documents")
     process.kill()
     process.wait()
     assert len(held(topics)) < 1500
@@ -207,11 +207,11 @@ def test_kill_9_loses_and_doubles_nothing(topics: Settings, consume: Command) ->
 def test_a_signal_finishes_the_batch_in_hand(topics: Settings, consume: Command) -> None:
     consume.environment |= {"STOCKCTL_MONGO__MAX_AGE": "1h"}
     process = consume.start("consume", "mongo", "--max-age", "1h")
-    wait_for(lambda: "assigned" in (consume.folder / "consume.log").read_text(), "the assignment", 60)
+    wait_for(lambda: "assigned" in (consume.folder / "consume.log").read_text(), "the assignment")
     ids = produce(topics, 100)
     time.sleep(1.0)  # the records reach the open batch; nothing tells of it
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(HANG) == 0
     assert held(topics) == ids
     assert committed(topics) == 100
 
@@ -225,21 +225,21 @@ def test_an_outage_pauses_and_then_goes_on(topics: Settings, consume: Command, t
     log = consume.folder / "consume.log"
     try:
         ids = produce(topics, 100)
-        wait_for(lambda: committed(topics) == 100, "the first batch", 60)
+        wait_for(lambda: committed(topics) == 100, "the first batch")
         server.stop()
         ids |= produce(topics, 500, first=100)
-        wait_for(lambda: "waiting: " in log.read_text(), "word of the outage", 30)
+        wait_for(lambda: "waiting: " in log.read_text(), "word of the outage")
         ids |= produce(topics, 100, first=600)
         assert process.poll() is None
         server.start()
-        wait_for(lambda: committed(topics) == 700, "everything", 60)
+        wait_for(lambda: committed(topics) == 700, "everything")
         assert held(here) == ids
         # Away again: a signal is obeyed at once, and what was read is read again later.
         server.stop()
         produce(topics, 100, first=700)
-        wait_for(lambda: log.read_text().count("waiting: ") == 2, "word of the second outage", 30)
+        wait_for(lambda: log.read_text().count("waiting: ") == 2, "word of the second outage")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(HANG) == 0
         assert committed(topics) == 700
     finally:
         if process.poll() is None:
@@ -360,12 +360,12 @@ def test_it_says_whether_it_is_well(topics: Settings, consume: Command) -> None:
     process = consume.start("consume", "mongo", "--health-port", str(port))
     try:
         produce(topics, 10)
-        wait_for(lambda: committed(topics) == 10, "the commit", 60)
+        wait_for(lambda: committed(topics) == 10, "the commit")
         asked = subprocess.run(["curl", "-fsS", f"http://127.0.0.1:{port}/metrics"], capture_output=True, text=True, check=True)
         assert 'stockctl_mongo_documents_total{collection="trades"} 10.0' in asked.stdout
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0
+        assert process.wait(HANG) == 0
 
 
 def test_a_replay_of_days_is_covered_in_both_engines(topics: Settings, consume: Command) -> None:

@@ -10,13 +10,14 @@ import pytest
 import websocket
 
 from stockctl.sim import Simulator
+from tests.command import HANG
 
 
 class Client:
     """A WebSocket connection that speaks JSON."""
 
     def __init__(self, url: str) -> None:
-        self.socket = websocket.create_connection(url, timeout=10)
+        self.socket = websocket.create_connection(url, timeout=HANG)
 
     def ask(self, kind: str, *symbols: str) -> None:
         for symbol in symbols:

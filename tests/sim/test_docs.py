@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from stockctl.cli.main import app
 from stockctl.sim import FAULTS, parse_fault
+from tests.command import HANG
 
 PAGE = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
@@ -27,7 +28,7 @@ def test_there_are_examples() -> None:
 def test_examples_run(example: str, tmp_path: Path) -> None:
     """Each as a program of its own, warnings as errors."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", example], capture_output=True, text=True, timeout=30, cwd=tmp_path
+        [sys.executable, "-W", "error", "-c", example], capture_output=True, text=True, timeout=HANG, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

@@ -12,13 +12,14 @@ import pytest
 import websocket
 
 from stockctl.sim import Simulator
+from tests.command import HANG
 from tests.sim.conftest import Client, Connect
 
 
 def get(sim: Simulator, path: str) -> tuple[int, str]:
     """Status and body of a plain HTTP request."""
     try:
-        with urllib.request.urlopen(sim.url.replace("ws:", "http:") + path, timeout=5) as response:  # noqa: S310
+        with urllib.request.urlopen(sim.url.replace("ws:", "http:") + path, timeout=HANG) as response:  # noqa: S310
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -106,7 +107,7 @@ def test_probes_do_not_disturb_it(capfd: pytest.CaptureFixture[str]) -> None:
         socket.create_connection((host, int(port))).close()
         with socket.create_connection((host, int(port))) as nonsense, socket.create_connection((host, int(port))):
             nonsense.sendall(b"\x16\x03\x01 hello\r\n\r\n")
-            nonsense.settimeout(5)
+            nonsense.settimeout(HANG)
             assert nonsense.recv(100).startswith(b"HTTP/1.1 400") or nonsense.recv(100) == b""
             assert counters(sim)["connections"] == 0
             sim.stop()

@@ -13,6 +13,7 @@ import pytest
 
 from stockctl.errors import ConfigError, UsageError
 from stockctl.sim import Simulator, parse_fault
+from tests.command import HANG
 
 ACCESS = "You don't have access to this resource."
 
@@ -21,7 +22,7 @@ def ask(sim: Simulator, path: str, *, key: str = "k") -> tuple[int, Any]:
     """Status and body of a request with the key in its header; the body as JSON if it is that."""
     request = urllib.request.Request(sim.rest_url + path, headers={"X-Finnhub-Token": key} if key else {})  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=HANG) as response:  # noqa: S310
             status, body = response.status, response.read()
     except urllib.error.HTTPError as error:
         with error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 import websocket
@@ -11,6 +10,7 @@ import websocket
 from stockctl.errors import StockctlError, TimedOutError
 from stockctl.sim import Simulator, numbered_rows
 from stockctl.sim.server import FeedServer
+from tests.command import HANG
 from tests.sim.conftest import Connect
 
 SYMBOLS = [f"{a}{b}" for a in "ABCDEFGH" for b in "ABCDEFGH"]
@@ -161,7 +161,7 @@ def test_a_silent_connection_stays_open_and_sends_nothing(connect: Connect) -> N
         assert json.loads(text)["data"][0]["v"] == 1
         sim.resume()
         sim.send_rows(numbered_rows(1, first=7))
-        client.socket.settimeout(5)
+        client.socket.settimeout(HANG)
         seen, ponged = [], False
         while 7 not in seen or not ponged:
             kind, data = client.socket.recv_data(control_frame=True)
@@ -205,7 +205,7 @@ def test_scheduled_faults_come_after_their_frames(connect: Connect) -> None:
 
 def test_scheduled_faults_come_at_their_time(connect: Connect) -> None:
     """Counted from the start of the simulator; one without a connection to act on does nothing."""
-    with Simulator(rate=0, faults=["drop@0s", "malformed@0.5s"]) as sim:
+    with Simulator(rate=0, faults=["drop@0s", *[f"malformed@{second / 2}s" for second in range(1, 120)]]) as sim:
         client = connect(sim, "AAPL")
         with pytest.raises(json.JSONDecodeError):
             client.frame()
@@ -234,10 +234,8 @@ def test_a_client_that_does_not_read_is_dropped(connect: Connect) -> None:
 def test_waiting_in_vain_ends_and_a_faulty_condition_hurts_the_waiter_alone() -> None:
     """TimedOutError tells the counters; what a condition raises reaches the one who waits."""
     with Simulator(rate=0) as sim:
-        start = time.monotonic()
-        with pytest.raises(TimedOutError, match="connections=0"):
+        with pytest.raises(TimedOutError, match=r"waited 0\.2 s in vain .*connections=0"):
             sim.wait_for(lambda counters: counters.connections > 0, timeout=0.2)
-        assert time.monotonic() - start < 5
         with pytest.raises(ZeroDivisionError):
             sim.wait_for(lambda counters: 1 / counters.rows > 0)
         assert sim.counters.connections == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import statistics
 import time
+from collections import Counter
 from datetime import date
 from pathlib import Path
 
@@ -31,34 +33,34 @@ def test_the_same_seed_gives_the_same_rows_in_the_same_order(connect: Connect) -
 
 
 def test_rows_are_of_now_with_the_codes_of_now(connect: Connect) -> None:
-    """Never of the future, seldom older than two seconds; 24 unless the regular session is on."""
+    """Never of the future, nor of the time before; 24 unless the regular session is on."""
+    began = time.time() * 1000
     with Simulator(rate=200) as sim:
         client = connect(sim, "AAPL")
         for _ in range(20):
             rows, now = client.rows(1), time.time() * 1000
             for row in rows:
                 session = session_at(row["t"])
-                assert now - 4000 < row["t"] <= now
+                assert began - 1 < row["t"] <= now
                 assert ("24" in row["c"]) == (session is None or session.name != "regular") or row["v"] == 0
 
 
 def test_the_rate_holds_on_average(connect: Connect) -> None:
-    """Bursts come and go: within a factor of two over a few seconds."""
+    """Bursts come and go: within a factor of two over whole seconds, each of which is laid out before it comes."""
     with Simulator(rate=1000) as sim:
-        connect(sim, "AAPL", "MSFT")
-        start, before = time.monotonic(), sim.rows_sent
-        counters = sim.wait_for(lambda counters: counters.rows >= before + 2000)
-        rate = (counters.rows - before) / (time.monotonic() - start)
-    assert 500 < rate < 2000
+        rows = connect(sim, "AAPL", "MSFT").rows(3000)
+    seconds = list(Counter(row["t"] // 1000 for row in rows).values())[1:-1]
+    assert 500 < statistics.mean(seconds) < 2000
 
 
 def test_a_thin_market_sends_frames_that_are_not_full(connect: Connect) -> None:
     """About each second, whatever there is."""
+    began = time.time() * 1000
     with Simulator(rate=4) as sim:
         client = connect(sim, "AAPL")
         frame = client.frame()
         assert 1 <= len(frame["data"]) < 10
-        assert time.time() * 1000 - frame["data"][0]["t"] < 3000
+        assert began - 1 < frame["data"][0]["t"] <= time.time() * 1000
 
 
 def test_the_rate_can_change_while_it_runs(connect: Connect) -> None:
@@ -114,8 +116,8 @@ def test_a_replay_waits_for_a_subscriber_and_goes_on_after_a_drop(connect: Conne
     file.write_text("".join(SAMPLE[0].replace('"v":5', f'"v":{n}') + "\n" for n in range(200)))
     with Simulator(replay=file, rate=200) as sim:
         assert sim.rows_sent == 0
-        client = connect(sim, "AAPL")
         start = time.monotonic()
+        client = connect(sim, "AAPL")
         seen = [row["v"] for row in client.rows(20)]
         sim.drop()
         while not client.ended():

@@ -22,7 +22,7 @@ from stockctl.settings import Settings, env_name, load
 from stockctl.stream import connect as room
 from stockctl.stream import topics
 from stockctl.stream.topics import Change
-from tests.command import Command, clean_environment
+from tests.command import HANG, Command, clean_environment
 from tests.conftest import free_port, own_names, wait_for
 from tests.stream.worker import Worker
 
@@ -46,7 +46,6 @@ def flags_of(broker: str, tmp_path: object, worker: Worker) -> dict[str, str]:
     return names | {
         "connect.url": worker.url,
         "connect.connector": f"sink-{mark}",
-        "connect.wait": "1s",
         "mongo.url": "mongodb://host",
         "mongo.username": "me",
         "mongo.password": "hunter2",
@@ -95,6 +94,11 @@ def applied(settings: Settings) -> tuple[list[Change], list[str]]:
         return room.apply(connect, Admin(settings), settings, said.append), said
 
 
+def hasty(settings: Settings) -> Settings:
+    """``settings`` that wait a second for what does not come."""
+    return settings.model_copy(update={"connect": settings.connect.model_copy(update={"wait": 1.0})})
+
+
 def failure(settings: Settings) -> StockctlError:
     with pytest.raises(StockctlError) as raised:
         applied(settings)
@@ -133,18 +137,18 @@ def test_apply_outlasts_workers_that_share_out_their_work(connected: Settings, w
     worker.state, worker.busy = "PAUSED", ["GET config", "GET status", "PUT resume"]
     assert (applied(connected)[0][-1].done, worker.busy) == ("changed", [])
     worker.busy = ["GET tasks"] * 10
-    assert "still waiting for the workers to share out their work" in str(failure(connected))
+    assert "still waiting for the workers to share out their work" in str(failure(hasty(connected)))
 
 
 def test_apply_waits_for_running_tasks_and_says_what_for(connected: Settings, worker: Worker) -> None:
     worker.states = ["UNASSIGNED"]
-    error = failure(connected)
+    error = failure(hasty(connected))
     assert isinstance(error, TimedOutError)
     assert "task 0, which is UNASSIGNED, to run" in str(error)
     worker.states = []
-    assert "the tasks of" in str(failure(connected))
+    assert "the tasks of" in str(failure(hasty(connected)))
     worker.states = ["RUNNING"]
-    assert "to join their consumer group" in str(failure(connected))
+    assert "to join their consumer group" in str(failure(hasty(connected)))
 
 
 def test_apply_tells_the_first_cause_of_a_failed_task(connected: Settings, worker: Worker) -> None:
@@ -276,7 +280,7 @@ def test_watch_tells_prometheus_what_connect_does_not(connected: Settings, worke
     topics.apply(admin, connected)
     for topic, count in ((connected.topics.trades.name, 10), (connected.topics.dead_letters.name, 3)):
         producer.send(topic, [(b"{}", "AAPL")] * count, time.time_ns() // 1_000_000, lambda *_: None)
-    assert producer.flush(10) == 0
+    assert producer.flush(HANG) == 0
     worker.configs[connected.connect.connector] = {}
     worker.states = ["RUNNING", "FAILED", "RUNNING"]
     stop = threading.Event()
@@ -333,7 +337,7 @@ def test_doctor_and_status_know_connect_where_it_is_set(connected: Settings, wor
 def test_the_command_ends_with_the_codes_that_are_documented(
     broker: str, tmp_path: object, worker: Worker, connected: Settings
 ) -> None:
-    flags = flags_of(broker, tmp_path, worker)
+    flags = flags_of(broker, tmp_path, worker) | {"connect.wait": "1s"}
     command = Command(tmp_path, **{env_name(name): value for name, value in flags.items()})  # type: ignore[arg-type]
     assert "hunter2" not in command.run("connect", "render").stdout
     command.run("connect", "diff", check=10)
@@ -352,9 +356,7 @@ def test_the_command_ends_with_the_codes_that_are_documented(
     assert worker.asked[-1].endswith("onlyFailed=true")
     command.run("connect", "delete")
     command.environment["STOCKCTL_CONNECT__URL"] = f"http://127.0.0.1:{free_port()}"
-    started = time.monotonic()
     for verb in ("status", "diff", "apply", "delete"):
         command.run("connect", verb, check=5)
-    assert time.monotonic() - started < 30
     del command.environment["STOCKCTL_CONNECT__URL"]
     assert "connect.url" in command.run("connect", "status", check=3).stderr

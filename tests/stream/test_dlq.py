@@ -19,7 +19,7 @@ from stockctl.stream.dead_letters import as_message, dead_letter
 from stockctl.stream.dlq import counts, letters_of, read, summaries
 from stockctl.stream.replay import Outcome, Replay
 from stockctl.stream.topics import apply
-from tests.command import Command
+from tests.command import HANG, Command
 from tests.lakes import TOO_DEEP
 
 ROW = '{"s":"AAPL","p":164.06,"t":1680286538064,"v":4}'
@@ -49,7 +49,7 @@ class Letters:
         self.producer.produce(
             self.settings.topics.dead_letters.name, value=value, key=key, timestamp=self.now, headers=headers or []
         )
-        assert self.producer.flush(10) == 0
+        assert self.producer.flush(HANG) == 0
         self.now += 1000
 
     def feed(self, number: int = 1, raw: str = ROW, reason: str = "no price") -> str:
@@ -216,7 +216,7 @@ def test_a_run_that_died_before_its_commit_leaves_nothing(letters: Letters, made
     entered = dead.transaction()
     entered.__enter__()
     dead.produce(made.topics.trades.name, value=TRADE, key="AAPL")
-    dead.flush(10)
+    dead.flush(HANG)
     assert [one.done for one in replay(made)] == ["sent"]
     with pytest.raises(StockctlError, match="taken over"):
         entered.__exit__(None, None, None)
@@ -249,7 +249,7 @@ def test_more_letters_than_one_transaction_holds_are_all_sent(letters: Letters, 
     for number in range(1203):
         value, key = as_message(dead_letter("x", ROW, ts_recv=letters.now, source="sim", id=f"k3f9a2-{number:08d}"))
         letters.producer.produce(made.topics.dead_letters.name, value=value, key=key)
-    assert letters.producer.flush(10) == 0
+    assert letters.producer.flush(HANG) == 0
     assert [one.done for one in replay(made)] == ["sent"] * 1203
     assert len({msgspec.json.decode(value)["id"] for _, value in held(made, made.topics.trades.name)}) == 1203
 

@@ -11,6 +11,7 @@ from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
 from stockctl.settings import Settings
 from stockctl.stream.lag import Lag, overview, read_lag
 from stockctl.stream.topics import apply
+from tests.command import HANG
 from tests.conftest import wait_for
 
 
@@ -21,7 +22,7 @@ def admin(settings: Settings) -> Admin:
     apply(admin, settings)
     producer = Producer(settings)
     producer.send(settings.topics.trades.name, [(b"{}", "AAPL")] * 10, time.time_ns() // 1_000_000, lambda *_: None)
-    assert producer.flush(10) == 0
+    assert producer.flush(HANG) == 0
     return admin
 
 

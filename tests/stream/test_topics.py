@@ -11,7 +11,7 @@ from stockctl.checks import run
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.settings import Settings, load
 from stockctl.stream.topics import Change, apply, checks, differences, listing, wanted
-from tests.command import clean_environment
+from tests.command import HANG, clean_environment
 from tests.conftest import own_names
 
 
@@ -118,7 +118,7 @@ def test_records_survive_every_apply(admin: Admin, settings: Settings, broker: s
     producer.send(
         settings.topics.trades.name, [(b"{}", f"S{n}") for n in range(20)], time.time_ns() // 1_000_000, lambda *_: None
     )
-    assert producer.flush(10) == 0
+    assert producer.flush(HANG) == 0
     apply(admin, changed(broker, tmp_path, topics__trades__partitions=4, topics__trades__retention="7d"))
     assert listing(admin, settings)[0].records == 20
 

@@ -26,7 +26,7 @@ def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process = subprocess.Popen(
             [BIN / "moto_server", "-H", "127.0.0.1", "-p", str(port)], stdout=stream, stderr=stream, env=clean_environment()
         )
-    wait_for(lambda: listening(port) or process.poll() is not None, "moto", 60)
+    wait_for(lambda: listening(port) or process.poll() is not None, "moto")
     assert process.poll() is None, log.read_text()
     yield f"http://127.0.0.1:{port}"
     process.kill()
@@ -116,7 +116,7 @@ def redshift_flags(fake_redshift: FakeRedshift) -> dict[str, str]:
         "redshift.user": "analyst",
         "redshift.password": fake_redshift.postgres.PASSWORD,
         "redshift.ssl": "false",
-        "redshift.connect_wait": "5s",
+        "redshift.connect_wait": "60s",
         "redshift.role": "arn:aws:iam::123456789012:role/spectrum",
         "redshift.catalog": "tables",
         "s3.region": "us-east-1",

@@ -17,6 +17,7 @@ from typing import Any
 
 import boto3
 
+from tests.command import HANG
 from tests.conftest import free_port
 
 Document = dict[str, Any]
@@ -202,7 +203,7 @@ def _handler(fake: FakeGlue) -> type[BaseHTTPRequestHandler]:
                 self._send(400, {"__type": code, "message": words})
 
         def _pass(self, data: bytes) -> None:
-            connection = http.client.HTTPConnection(fake.moto.removeprefix("http://"), timeout=30)
+            connection = http.client.HTTPConnection(fake.moto.removeprefix("http://"), timeout=HANG)
             connection.request("POST", self.path, data, dict(self.headers))
             answer = connection.getresponse()
             body = answer.read()

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import HANG
 from tests.conftest import free_port
 from tests.warehouse.parser import Garbage, Parsed, parse
 
@@ -79,7 +80,7 @@ class Postgres:
         # pg_ctl's server keeps the pipes that it inherits: what it says goes to a file.
         with tempfile.TemporaryFile("w+") as said:
             command = [*self._as, str(self._bin / program), *arguments]
-            done = subprocess.run(command, stdout=said, stderr=said, cwd="/", timeout=60)
+            done = subprocess.run(command, stdout=said, stderr=said, cwd="/", timeout=HANG)
             said.seek(0)
             assert done.returncode == 0, f"{program}: {said.read()}"
 
@@ -100,7 +101,7 @@ class Postgres:
             "owner",
             database,
         ]
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=HANG)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gc
+import json
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from stockctl.clients.kafka import Admin, Consumer, Event, Partition, Producer
+from stockctl.clients.kafka.consumer import _LOOK_EVERY as LOOK_EVERY
 from stockctl.settings import Settings
+from tests.command import HANG
 from tests.conftest import wait_for
 
 
@@ -47,30 +51,66 @@ def send(settings: Settings, partition: Partition, *values: str) -> None:
     producer = Producer(settings)
     for value in values:
         producer.produce(partition.topic, value.encode(), partition=partition.number)
-    assert producer.flush(10) == 0
+    assert producer.flush(HANG) == 0
 
 
 def rest(consumer: Consumer) -> None:
-    """Read on until the consumer has nothing to do."""
-    until = time.monotonic() + 2.5
-    while time.monotonic() < until:
+    """Read on until the consumer has nothing to do, and has looked once more."""
+    assert consumer._idle is not None
+    while not consumer._idle._resting:
         assert consumer.consume(10, 0.5) == []
+    assert consumer.consume(10, 0.5) == []
 
 
-def test_nothing_to_read_costs_next_to_nothing(consumer: Consumer) -> None:
+def test_nothing_to_read_costs_next_to_nothing(settings: Settings, partitions: list[Partition]) -> None:
+    """No fetch, of which such a broker answers thousands a second, and no more looks than the time given holds."""
+    fetches: list[int] = []
+
+    def told(statistics: str) -> None:
+        fetches.append(sum(broker["req"].get("Fetch", 0) for broker in json.loads(statistics)["brokers"].values()))
+
+    consumer = Consumer(settings, "idle", **{"statistics.interval.ms": 100, "stats_cb": told})
+    consumer.assign(dict.fromkeys(partitions, 0))
     rest(consumer)
-    wall, cpu = time.monotonic(), time.process_time()
-    while time.monotonic() < wall + 2:
-        consumer.consume(10, 0.2)
-    assert time.process_time() - cpu < 0.3
+    fetches.clear()
+    looks = counted(consumer)
+    for _ in range(10):
+        assert consumer.consume(10, 0.2) == []
+    assert 10 <= len(looks) <= 10 * 0.2 / LOOK_EVERY * 1.5
+    wait_for(lambda: consumer.consume(10, 0.2) == [] and len(fetches) > 10, "librdkafka's statistics")
+    consumer.close()
+    assert 0 < fetches[0] == fetches[-1]
+
+
+def counted(consumer: Consumer) -> list[float]:
+    """A list with an item for each look at librdkafka's queue from now on."""
+    looks: list[float] = []
+
+    class Counted:
+        def __init__(self, wrapped: Any) -> None:
+            self._wrapped = wrapped
+
+        def consume(self, count: int, timeout: float) -> Any:
+            looks.append(timeout)
+            return self._wrapped.consume(count, timeout)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._wrapped, name)
+
+    consumer._consumer = Counted(consumer._consumer)
+    return looks
 
 
 def test_no_message_comes_only_after_the_time_given(consumer: Consumer) -> None:
+    """And not long after: it looks no more often than fits into it."""
     rest(consumer)
+    looks = counted(consumer)
     for timeout in (0.05, 0.7):
+        looks.clear()
         started = time.monotonic()
         assert consumer.consume(10, timeout) == []
-        assert timeout <= time.monotonic() - started < timeout + 0.5
+        assert time.monotonic() - started >= timeout
+        assert len(looks) <= timeout / LOOK_EVERY * 1.5 + 2
 
 
 def test_single_records_come_soon_and_none_is_left_behind(
@@ -80,9 +120,8 @@ def test_single_records_come_soon_and_none_is_left_behind(
     rest(consumer)
     for number in range(8):
         send(settings, partitions[number % 3], str(number))
-        started = time.monotonic()
-        while not (messages := consumer.consume(10, 0.2)):
-            assert time.monotonic() < started + 5, f"record {number} did not come"
+        messages: list[Any] = []
+        wait_for(lambda messages=messages: messages.extend(consumer.consume(10, 0.2)) or messages, f"record {number}")  # type: ignore[misc]
         assert [message.value() for message in messages] == [str(number).encode()]
 
 
@@ -111,10 +150,8 @@ def test_a_partition_that_its_reader_paused_stays_paused(
     send(settings, partitions[0], "held")
     send(settings, partitions[1], "free")
     seen: list[bytes] = []
-    until = time.monotonic() + 1.5
-    while time.monotonic() < until:
-        seen += [message.value() for message in consumer.consume(10, 0.2)]
-    assert seen == [b"free"]
+    wait_for(lambda: seen.extend(message.value() for message in consumer.consume(10, 0.2)) or seen, "the record of the other")
+    assert (seen, consumer.consume(10, 0.5)) == ([b"free"], [])
     consumer.restart(partitions[0], 0)
     wait_for(lambda: [message.value() for message in consumer.consume(10, 0.2)] == [b"held"], "the record held back")
 
@@ -166,5 +203,5 @@ def test_a_partition_that_was_taken_away_while_resting_is_read_when_it_comes_bac
         seen.update(message.partition() for message in first.consume(10, 0.2))
         return len(seen) == 3
 
-    wait_for(read, "a record of each partition", 10)
+    wait_for(read, "a record of each partition")
     first.close()

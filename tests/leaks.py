@@ -13,9 +13,9 @@ from urllib.parse import quote, quote_plus
 
 import boto3
 
-from stockctl.clients.kafka import Consumer, Partition
 from stockctl.lake.batch import decompress
 from stockctl.settings import Settings
+from tests.topics import messages
 
 
 def spellings(secret: str) -> set[bytes]:
@@ -70,14 +70,8 @@ class Leaks:
     def records(self, settings: Settings) -> None:
         """Look into every record of the topics: key, value and headers."""
         for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
-            consumer = Consumer(settings, "leaks")
-            consumer.assign({Partition(topic.name, number): 0 for number in range(topic.partitions)})
-            while messages := consumer.consume(10_000, 2.0):
-                for message in messages:
-                    self.look(
-                        "record", topic.name, repr((message.key(), message.headers())).encode() + (message.value() or b"")
-                    )
-            consumer.close()
+            for message in messages(settings, topic.name):
+                self.look("record", topic.name, repr((message.key(), message.headers())).encode() + (message.value() or b""))
 
     @contextmanager
     def command_lines(self) -> Iterator[None]:

@@ -157,9 +157,11 @@ def streaming(settings: Settings, command: Command) -> Command:
 def watched(streaming: Command, awaited: str, *arguments: str) -> list[str]:
     """The lines that the command has written when ``awaited`` has come, and a signal after it."""
     process, log = streaming.start("metrics", "watch", *arguments, "--every", "200ms"), streaming.folder / "metrics.log"
-    wait_for(lambda: awaited in log.read_text(), awaited)
-    process.terminate()
-    assert process.wait(HANG) == 0
+    try:
+        wait_for(lambda: awaited in log.read_text(), awaited)
+    finally:
+        process.terminate()
+        assert process.wait(HANG) == 0
     return log.read_text().splitlines()
 
 
@@ -182,7 +184,7 @@ def test_watch_writes_lines_when_piped(streaming: Command) -> None:
 
 def test_watch_writes_json_lines(streaming: Command) -> None:
     """A row a symbol and refresh, with what must be known beside the figures."""
-    row = json.loads(watched(streaming, '"trades":20', "AAPL", "-o", "jsonl")[-1])
+    row = json.loads(watched(streaming, '"trades": 20', "AAPL", "-o", "jsonl")[-1])
     assert (row["vwap"], row["trades"], row["policy"], row["feed"]) == (100.5, 20, "standard", "sim")
 
 

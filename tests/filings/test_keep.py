@@ -221,9 +221,10 @@ def test_mongodb_that_comes_later_gets_what_the_lake_holds(sim: Simulator, mongo
 def test_mongodb_away_in_the_middle_leaves_the_lake_whole_and_gets_its_documents_later(sim: Simulator, tmp_path: Path) -> None:
     server = MongoServer(tmp_path / "mongo")
     server.start()
-    own = settings(sim, tmp_path, **mongo_names(server, tmp_path), filings__workers="1")
+    own = settings(sim, tmp_path, **mongo_names(server, tmp_path))
+    alone = settings(sim, tmp_path, **mongo_names(server, tmp_path) | {"mongo__connect_wait": "5s"}, filings__workers="1")
     stop = threading.Event()
-    with Runs(own, Choice(("AAPL", "MSFT", "KO")), SHORT, stop) as runs:
+    with Runs(alone, Choice(("AAPL", "MSFT", "KO")), SHORT, stop) as runs:
         # It goes away when the first symbol is through.
         run = runs.once(lambda done, _all: server.stop() if done == 1 else None)
     assert states(run) == {"AAPL": "fetched", "MSFT": "fetched", "KO": "fetched"}

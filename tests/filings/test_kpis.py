@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from stockctl.filings.kpis import Price, Reckoned, kpis
 from stockctl.filings.periods import Span
 from stockctl.filings.price import last_price
 from stockctl.settings import Settings, load
-from tests.command import BIN, clean_environment
+from tests.command import clean_environment
 from tests.filings.kept import lake_of
 from tests.filings.reports import TSLA_2020, report, tesla, wire
 from tests.lakes import lay, trade
@@ -234,9 +233,7 @@ def test_every_form_of_output(tmp_path: Path) -> None:
     assert gross["inputs"].startswith("gross_profit 6,630,000,000 usd (GrossProfit in 0001564590-21-004599); revenue")
     assert len(rows) == len(command.run("filings", "kpis", "TSLA", "-o", "jsonl").stdout.splitlines()) == len(KPIS)
     for arguments in (("kpis", "TSLA", "--explain"), ("statement", "TSLA", "income"), ("check", "TSLA")):
-        done = subprocess.run(
-            [BIN / "stockctl", "filings", *arguments, "-o", "parquet"], env=command.environment, capture_output=True, timeout=60
-        )
+        done = command.run_bytes("filings", *arguments, "-o", "parquet")
         assert pq.read_table(io.BytesIO(done.stdout)).num_rows > 3
 
 

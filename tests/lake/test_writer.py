@@ -7,7 +7,6 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from stockctl.roles import Role
 from stockctl.settings import Settings, load
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import free_port, listening, wait_for
+from tests.topics import messages
 
 SYMBOLS = ["AAPL", "MSFT", "NVDA", "BINANCE:BTCUSDT", "../x"]
 
@@ -89,13 +89,9 @@ def commit(settings: Settings, number: int, offset: int, metadata: str = "") -> 
     consumer.close()
 
 
-def dead_letters(settings: Settings) -> Iterator[dict[str, object]]:
+def dead_letters(settings: Settings) -> list[dict[str, object]]:
     """Dead letters in the topic now."""
-    consumer = Consumer(settings, "dead-letters-of-test")
-    consumer.assign({Partition(settings.topics.dead_letters.name, 0): 0})
-    for message in consumer.consume(100, 3.0):
-        yield json.loads(message.value())
-    consumer.close()
+    return [json.loads(message.value()) for message in messages(settings, settings.topics.dead_letters.name)]
 
 
 def test_every_record_is_in_the_lake_once_and_what_is_none_in_the_dead_letters(topics: Settings, command: Command) -> None:
@@ -113,7 +109,7 @@ def test_every_record_is_in_the_lake_once_and_what_is_none_in_the_dead_letters(t
         "ticker=BINANCE_BTCUSDT",
         "ticker=.._x",
     }
-    letters = list(dead_letters(topics))
+    letters = dead_letters(topics)
     assert {letter["raw"] for letter in letters} == {"garbage", '{"symbol":"A"}', '{"a":\n1}'}
     assert {letter["topic"] for letter in letters} == {topics.topics.trades.name}
     assert all(isinstance(letter["offset"], int) and letter["offset"] >= 0 and letter["reason"] for letter in letters)

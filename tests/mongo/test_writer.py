@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from tests.command import HANG, Command, clean_environment
 from tests.conftest import MongoServer, free_port, wait_for
 from tests.lakes import TOO_DEEP
 from tests.mongo.made import documents_of
+from tests.topics import messages
 
 SYMBOLS = ["AAPL", "MSFT", "BINANCE:BTCUSDT"]
 NOW = int(time.time() * 1000)
@@ -64,7 +66,7 @@ def produce(settings: Settings, count: int, *, first: int = 0, source: str = "si
         producer.produce(settings.topics.trades.name, value=encode(trade), key=symbol.encode(), timestamp=NOW)
     for value in bad:
         producer.produce(settings.topics.trades.name, value=value, key=b"bad", timestamp=NOW)
-    assert producer.flush(30) == 0
+    assert producer.flush(HANG) == 0
     return ids
 
 
@@ -83,13 +85,9 @@ def everything(settings: Settings) -> dict[str, list[dict[str, Any]]]:
         }
 
 
-def dead_letters(settings: Settings) -> Iterator[dict[str, Any]]:
+def dead_letters(settings: Settings) -> list[dict[str, Any]]:
     """Dead letters in the topic now."""
-    consumer = Consumer(settings, "dead-letters-of-test")
-    consumer.assign({Partition(settings.topics.dead_letters.name, 0): 0})
-    for message in consumer.consume(100, 2.0):
-        yield json.loads(message.value())
-    consumer.close()
+    return [json.loads(message.value()) for message in messages(settings, settings.topics.dead_letters.name)]
 
 
 def committed(settings: Settings) -> int:
@@ -179,7 +177,7 @@ def test_bad_records_go_to_the_dead_letters_before_the_commit(topics: Settings, 
     ids = produce(topics, 30, bad=bad)
     done = consume.run("consume", "mongo", "--once")
     assert f"5 records to {topics.topics.dead_letters.name}" in done.stderr
-    letters = list(dead_letters(topics))
+    letters = dead_letters(topics)
     assert sorted(str(letter["raw"]).encode() for letter in letters) == sorted(bad)
     assert all(letter["topic"] == topics.topics.trades.name and letter["offset"] >= 0 for letter in letters)
     (refused,) = [letter for letter in letters if letter["raw"] == encode(row).decode()]
@@ -204,14 +202,16 @@ def test_kill_9_loses_and_doubles_nothing(topics: Settings, consume: Command) ->
     assert sum(bar["trades"] for bar in everything(topics)["bars_1m"]) == 1500
 
 
-def test_a_signal_finishes_the_batch_in_hand(topics: Settings, consume: Command) -> None:
-    consume.environment |= {"STOCKCTL_MONGO__MAX_AGE": "1h"}
-    process = consume.start("consume", "mongo", "--max-age", "1h")
-    wait_for(lambda: "assigned" in (consume.folder / "consume.log").read_text(), "the assignment")
-    ids = produce(topics, 100)
-    time.sleep(1.0)  # the records reach the open batch; nothing tells of it
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(HANG) == 0
+def test_the_signal_to_stop_finishes_the_batch_in_hand(topics: Settings) -> None:
+    settings = topics.model_copy(update={"mongo": topics.mongo.model_copy(update={"max_age": 3600.0})})
+    ids, role = produce(topics, 100), Role()
+    writing = MongoWriter(settings, role)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(writing.run)
+        wait_for(lambda: writing._batch.records == 100 or running.done(), "the records in the open batch")
+        assert held(topics) == set()
+        role.stop.set()
+        running.result()
     assert held(topics) == ids
     assert committed(topics) == 100
 

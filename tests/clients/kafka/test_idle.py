@@ -150,7 +150,12 @@ def test_a_partition_that_its_reader_paused_stays_paused(
     send(settings, partitions[0], "held")
     send(settings, partitions[1], "free")
     seen: list[bytes] = []
-    wait_for(lambda: seen.extend(message.value() for message in consumer.consume(10, 0.2)) or seen, "the record of the other")
+
+    def read() -> bool:
+        seen.extend(message.value() for message in consumer.consume(10, 0.2))
+        return bool(seen)
+
+    wait_for(read, "the record of the other")
     assert (seen, consumer.consume(10, 0.5)) == ([b"free"], [])
     consumer.restart(partitions[0], 0)
     wait_for(lambda: [message.value() for message in consumer.consume(10, 0.2)] == [b"held"], "the record held back")

@@ -140,8 +140,8 @@ class MongoServer:
             *self.options,
         ]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=subprocess.STDOUT)
-        wait_for(lambda: listening(self.port) or self.process.poll() is not None, "the MongoDB stand-in")  # type: ignore[union-attr]
+            process = self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=subprocess.STDOUT)
+        wait_for(lambda: listening(self.port) or process.poll() is not None, "the MongoDB stand-in")
         assert self.process.poll() is None, (self.folder / "log").read_text()
 
     def stop(self) -> None:

@@ -62,8 +62,8 @@ def test_half_days_agree_with_a_second_calendar(xnys: exchange_calendars.Exchang
     assert len(theirs) > 20
 
 
-def new_york(*parts: int) -> int:
-    return to_ms(datetime(*parts, tzinfo=EXCHANGE_ZONE))  # type: ignore[misc, arg-type]
+def new_york(year: int, month: int, day: int, hour: int, minute: int = 0, second: int = 0) -> int:
+    return to_ms(datetime(year, month, day, hour, minute, second, tzinfo=EXCHANGE_ZONE))
 
 
 @pytest.mark.parametrize(

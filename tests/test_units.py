@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,9 +30,9 @@ def test_durations_are_read_as_people_write_them(text: str | float, seconds: flo
 
 
 @pytest.mark.parametrize("text", ["", "m", "5 minutes", "-1s", "-1", "nan", "inf", "1h30", "5M", True, [1], None, -1.0])
-def test_what_is_no_duration_is_refused_with_an_example(text: object) -> None:
+def test_what_is_no_duration_is_refused_with_an_example(text: Any) -> None:
     with pytest.raises(ValueError, match="is no duration"):
-        parse_duration(text)  # type: ignore[arg-type]
+        parse_duration(text)
 
 
 @pytest.mark.parametrize(
@@ -51,9 +53,9 @@ def test_sizes_are_read_as_people_write_them(text: str | float, size: int) -> No
 
 
 @pytest.mark.parametrize("text", ["", "MB", "-1", "5 parsecs", "1e3", -1, float("nan"), float("inf"), True, [1], None])
-def test_what_is_no_size_is_refused(text: object) -> None:
+def test_what_is_no_size_is_refused(text: Any) -> None:
     with pytest.raises(ValueError, match="is no size"):
-        parse_size(text)  # type: ignore[arg-type]
+        parse_size(text)
 
 
 @given(st.floats(min_value=0.001, max_value=1e8))

@@ -122,7 +122,8 @@ def test_a_signal_ends_a_replay_whose_stdin_is_idle(command: Command, topics: Se
         wait_for(lambda: trades(topics), "the first trade")
         process.terminate()
         assert process.wait(HANG) == 1
-        assert "stopped by a signal" in process.stderr.read()  # type: ignore[union-attr]
+        assert process.stderr is not None
+        assert "stopped by a signal" in process.stderr.read()
     os.close(write)
 
 

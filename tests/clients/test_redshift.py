@@ -81,7 +81,7 @@ def test_a_large_answer_takes_constant_memory(connection: Connection) -> None:
 def test_an_answer_that_is_left_does_not_disturb_the_next(connection: Connection) -> None:
     _, rows = connection.query("SELECT n FROM generate_series(1, 5000) AS s(n)")
     assert next(rows) == (1,)
-    rows.close()  # type: ignore[attr-defined]
+    rows.close()  # type: ignore[attr-defined]  # it is a generator, and promises less
     assert connection.execute("SELECT 2") == [(2,)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,8 +54,8 @@ def rig_on(
         "s3.secret_access_key": s3_environment["STOCKCTL_S3__SECRET_ACCESS_KEY"],
     }
 
-    def make(servers: str, **how: object) -> Rig:
-        rig = Rig(servers, tmp_path, tally, **({"store": s3, "s3.endpoint_url": proxy.url} | how))  # type: ignore[arg-type]
+    def make(servers: str, **how: Any) -> Rig:
+        rig = Rig(servers, tmp_path, tally, **({"store": s3, "s3.endpoint_url": proxy.url} | how))
         made.append(rig)
         return rig
 

@@ -9,11 +9,11 @@ import pytest
 
 from tests.conftest import wait_for
 from tests.faults.conftest import MakeRig
-from tests.faults.proxy import CLAIM, OBJECT, Proxy
+from tests.faults.proxy import CLAIM, OBJECT, Action, Proxy
 from tests.faults.rig import SYMBOLS, Rig
 from tests.servers import Kafka
 
-STEPS = {
+STEPS: dict[str, tuple[Action, str, int, int, int]] = {
     # step: the request that is held, which one of them, and how many claims and objects the store then holds
     "before the claim": ("hold", CLAIM, 2, 1, 6),
     "between the claim and its first object": ("hold", OBJECT, 7, 2, 6),
@@ -34,7 +34,7 @@ def single(kafka: Kafka, rig_on: MakeRig) -> Rig:
 def test_killed_at_a_step_of_the_protocol(single: Rig, proxy: Proxy, step: str) -> None:
     """The next writer finishes what the dead one claimed, and claims what it did not."""
     action, pattern, nth, claims, objects = STEPS[step]
-    held = proxy.rule("PUT", pattern, action, nth=nth)  # type: ignore[arg-type]
+    held = proxy.rule("PUT", pattern, action, nth=nth)
     single.produce(250)
     writer = single.writer()
     held.reached()

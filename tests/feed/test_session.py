@@ -92,7 +92,7 @@ def test_a_dropped_connection_is_made_again_with_rows_counted_anew(sim: Simulato
         listener.connected(times)
         sim.wait_for(lambda counters: counters.open == 1 and len(counters.subscribed) == 2)
         sim.send_rows(numbered_rows(1))
-        listener.until(lambda times=times: len(listener.trades) == times)  # type: ignore[misc]
+        listener.until(lambda times=times: len(listener.trades) == times)  # type: ignore[misc]  # mypy infers no default's type
         sim.drop()
     listener.until(lambda: listener.kinds.count("disconnected") == 2)
     listener.leave()
@@ -171,7 +171,7 @@ def test_two_sessions_with_one_key_learn_that_it_is_in_use_elsewhere(sim: Simula
         one.connected(turn)
         sim.wait_for(lambda counters: len(counters.subscribed) == 2)
         other.connected(turn)
-        one.until(lambda turn=turn: one.kinds.count("disconnected") == turn)  # type: ignore[misc]
+        one.until(lambda turn=turn: one.kinds.count("disconnected") == turn)  # type: ignore[misc]  # mypy infers no default's type
     assert "key in use elsewhere" in (one.session.trouble or "")
     assert "key in use elsewhere: the feed ends the connection soon after each subscribing" in caplog.text
     one.leave()

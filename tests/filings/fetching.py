@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 from stockctl.clients.store import Store, open_store
 from stockctl.filings.fetch import Order, Outcome
@@ -38,10 +39,10 @@ def command(sim: Simulator, folder: Path, **more: str) -> Command:
     return Command(folder, **{env_name(name): value for name, value in names(sim, folder, **more).items()})
 
 
-def simulator(**options: object) -> Simulator:
+def simulator(**options: Any) -> Simulator:
     """A simulator that sends no trades and allows as many requests as one likes, unless told otherwise."""
-    given = {"rate": 0, "requests_per_minute": 100_000, "requests_per_second": 100_000} | options
-    return Simulator(**given)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"rate": 0, "requests_per_minute": 100_000, "requests_per_second": 100_000} | options
+    return Simulator(**given)
 
 
 def fetch(settings: Settings, *symbols: str, order: Order | None = None, all_us: bool = False) -> Run:

@@ -198,7 +198,9 @@ def test_one_symbols_failure_stops_no_other_and_is_told(tmp_path: Path) -> None:
         assert isinstance(run.failure, StockctlError)
         assert run.failure.exit_code == 1
         assert "2 symbols failed" in str(run.failure)
-        assert fetch(own, "SAP.DE").failure.exit_code == 4  # type: ignore[union-attr]
+        failure = fetch(own, "SAP.DE").failure
+        assert failure is not None
+        assert failure.exit_code == 4
         assert read_state(open_store(own), "nosuch") is None
 
 

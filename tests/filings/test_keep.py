@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ from stockctl.settings import Settings, local_stack_file
 from stockctl.sim import Simulator
 from tests.command import HANG
 from tests.conftest import MongoServer, free_port
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import Action, Proxy
 from tests.filings.fetching import command, fetch, objects, outcome, settings, simulator, states
 from tests.mongo.made import documents_of
 
@@ -102,11 +103,11 @@ def proxy(s3_server: str, s3_bucket: str) -> Iterator[Proxy]:
 @pytest.mark.parametrize("action", ["hold", "hold the answer"])
 @pytest.mark.parametrize("pattern", PUTS)
 def test_a_killed_process_loses_nothing(
-    sim: Simulator, proxy: Proxy, s3_environment: dict[str, str], tmp_path: Path, pattern: str, action: str
+    sim: Simulator, proxy: Proxy, s3_environment: dict[str, str], tmp_path: Path, pattern: str, action: Action
 ) -> None:
     """Killed before and after each kind of put has come to the store."""
     names = s3_names(proxy, s3_environment, tmp_path)
-    rule = proxy.rule("PUT", pattern, action)  # type: ignore[arg-type]
+    rule = proxy.rule("PUT", pattern, action)
     own = command(sim, tmp_path, **names)
     process = own.start("filings", "fetch", "AAPL", "--since", "2026-06-01")
     rule.reached()
@@ -126,10 +127,10 @@ def test_a_killed_process_loses_nothing(
 
 @pytest.mark.parametrize(("action", "status"), [("lose the answer", 0), ("lose", 0), ("answer", 503), ("answer", 409)])
 def test_a_store_that_answers_wrongly_is_asked_again(
-    sim: Simulator, proxy: Proxy, s3_environment: dict[str, str], tmp_path: Path, action: str, status: int
+    sim: Simulator, proxy: Proxy, s3_environment: dict[str, str], tmp_path: Path, action: Action, status: int
 ) -> None:
     """A lost answer looks like failure, a conflict like success: neither leaves a hole."""
-    proxy.rule("PUT", r"raw/filings/|/filings/ticker=", action, times=3, status=status)  # type: ignore[arg-type]
+    proxy.rule("PUT", r"raw/filings/|/filings/ticker=", action, times=3, status=status)
     own = settings(sim, tmp_path, **s3_names(proxy, s3_environment, tmp_path), lake__store_wait="60s")
     assert fetch(own, "AAPL", order=SHORT).failure is None
     assert objects(own) == whole(sim, tmp_path / "whole")
@@ -179,7 +180,7 @@ def mongo_names(server: MongoServer, folder: Path) -> dict[str, str]:
     return {"mongo__url": server.url, "mongo__database": mark, "mongo__connect_wait": "60s"}
 
 
-def documents(own: Settings, symbol: str) -> dict[str, dict[str, object]]:
+def documents(own: Settings, symbol: str) -> dict[str, dict[str, Any]]:
     with Mongo(own) as mongo:
         return {one["accession"]: one for one in mongo.find("filings", {"symbol": symbol})}
 
@@ -200,8 +201,8 @@ def test_documents_are_those_of_the_lake(sim: Simulator, mongo_server: MongoServ
         assert document["_id"] == f"AAPL-{number}"
         assert (document["form"], document["accepted"], document["known"]) == (filing.form, filing.accepted, filing.known)
         assert document["source"] == "sim"
-        assert document["links"]["report"].startswith("https://www.sec.gov/")  # type: ignore[index]
-        assert [item["value"] for item in document["report"]["bs"]] == [item.value for item in filing.bs]  # type: ignore[index]
+        assert document["links"]["report"].startswith("https://www.sec.gov/")
+        assert [item["value"] for item in document["report"]["bs"]] == [item.value for item in filing.bs]
 
 
 def test_mongodb_that_comes_later_gets_what_the_lake_holds(sim: Simulator, mongo_server: MongoServer, tmp_path: Path) -> None:
@@ -239,7 +240,7 @@ def test_mongodb_away_in_the_middle_leaves_the_lake_whole_and_gets_its_documents
         for symbol in ("AAPL", "MSFT", "KO"):
             assert documents(own, symbol).keys() == kept(open_store(own), symbol).raw != set()
             assert company(own, symbol)["filing"]
-            assert all(document["links"]["report"] for document in documents(own, symbol).values())  # type: ignore[index]
+            assert all(document["links"]["report"] for document in documents(own, symbol).values())
     finally:
         server.stop()
 

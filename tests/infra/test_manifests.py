@@ -48,7 +48,9 @@ def of(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:
 
 
 def size(text: str) -> int:
-    number, unit = re.fullmatch(r"(\d+)(\w+)", text).groups()  # type: ignore[union-attr]
+    found = re.fullmatch(r"(\d+)(\w+)", text)
+    assert found, text
+    number, unit = found.groups()
     return int(number) * UNITS[unit]
 
 

@@ -185,6 +185,7 @@ class SimulatedWriter:
         self._topic, self._settings = topic, settings
         self._layout = Layout("trades", settings.lake.timezone, "ticker", settings.lake.compression)
         store = GatedStore(backend, self._gate, late)
+        # The topic and its probe stand in for the classes named: they answer only what is asked here.
         self._recovery = Recovery(store, GatedProbe(topic, self._gate), writer="simulated", accept_loss=accept_loss)  # type: ignore[arg-type]
         self._uploads = Uploads(store, settings, topic, topic, writer="simulated", pause=0)  # type: ignore[arg-type]
         self._turn, self._reached = threading.Semaphore(0), threading.Semaphore(0)

@@ -26,7 +26,7 @@ from stockctl.lake.layout import parse_claim
 from stockctl.lake.verify import verify
 from stockctl.settings import Settings, load
 from tests.command import clean_environment
-from tests.lake.simulated import Record, SimulatedTopic, SimulatedWriter
+from tests.lake.simulated import Order, Record, SimulatedTopic, SimulatedWriter
 
 SYMBOLS = st.lists(st.sampled_from(["A", "B", "C", ""]), min_size=1, max_size=8)
 
@@ -130,14 +130,14 @@ class Protocol(RuleBasedStateMachine):
         count=st.integers(1, 9),
         steps=st.integers(1, 12),
     )
-    def go_on(self, which: int, order: str, count: int, steps: int) -> None:
+    def go_on(self, which: int, order: Order, count: int, steps: int) -> None:
         writer = self.writers[which % len(self.writers)]
         for _ in range(steps):
             self.step(writer, order if writer.deciding else "go", count)
 
     @precondition(lambda self: self.writers)
     @rule(which=st.integers(0, 20), order=st.sampled_from(["lose the answer", "time out"]))
-    def fail(self, which: int, order: str) -> None:
+    def fail(self, which: int, order: Order) -> None:
         """The next put is stored and its answer lost, or it is given up and arrives later or never."""
         writer = self.writers[which % len(self.writers)]
         for _ in range(8):
@@ -146,9 +146,9 @@ class Protocol(RuleBasedStateMachine):
             self.step(writer, "store" if writer.deciding else "go", 0)
         self.step(writer, order if not writer.deciding else "read", 1)
 
-    def step(self, writer: SimulatedWriter, order: str, count: int) -> None:
+    def step(self, writer: SimulatedWriter, order: Order, count: int) -> None:
         if not writer.ended:
-            writer.step(order, count)  # type: ignore[arg-type]
+            writer.step(order, count)
         if writer.ended and writer in self.writers:
             self.writers.remove(writer)
 

@@ -23,7 +23,7 @@ from stockctl.lake.verify import verify
 from stockctl.records import encode
 from stockctl.settings import Settings, env_name, load
 from tests.command import BIN, HANG, Command, clean_environment
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import Action, Proxy
 from tests.lakes import covered, lay, trade
 
 FLOOR = date(2026, 11, 23)
@@ -194,14 +194,14 @@ def test_killed_at_each_step(
     tmp_path: Path,
     method: str,
     pattern: str,
-    action: str,
+    action: Action,
     promised: bool,
 ) -> None:
     """SIGKILL around the floor and between deletions: either all is promised as before, or what is left is read by nobody."""
     store = open_store(on_s3)
     proxy = Proxy(s3_server)
     try:
-        held = proxy.rule(method, pattern, action, nth=2 if method == "POST" else 1)  # type: ignore[arg-type]
+        held = proxy.rule(method, pattern, action, nth=2 if method == "POST" else 1)
         environment = s3_environment | {env_name("s3.endpoint_url"): proxy.url, env_name("lake.url"): str(on_s3.lake.url)}
         process = Command(tmp_path, **environment).start("lake", "prune", "--before", "2026-11-23", "--yes")
         held.reached()

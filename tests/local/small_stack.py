@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from stockctl.local.files import StackFiles
 from stockctl.local.supervisor import Part, Supervisor
@@ -29,15 +30,15 @@ while True:
 """
 
 
-def part(folder: Path, name: str, code: str = CHILD, program: str = sys.executable, **rest: object) -> Part:
+def part(folder: Path, name: str, code: str = CHILD, program: str = sys.executable, **rest: Any) -> Part:
     """A part that runs ``code`` with its name and the folder, and is ready when it has made ``NAME.ready``."""
     mark = folder / f"{name}.ready"
-    rest["after"] = tuple(rest.get("after", ()))  # type: ignore[arg-type]
+    rest["after"] = tuple(rest.get("after", ()))
     return Part(
         name,
         (program, "-c", code, name, str(folder)),
         lambda: None if mark.exists() else f"waits for {mark.name}",
-        **rest,  # type: ignore[arg-type]
+        **rest,
     )
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -56,7 +56,7 @@ def make(file: Path, count: int, seed: int) -> Market:
 def _trades(count: int, chance: random.Random) -> Iterator[tuple[Trade, str]]:
     opens = [int(datetime(day.year, day.month, day.day, 9, 30, tzinfo=NEW_YORK).timestamp() * 1000) for day in DAYS]
     prices = {symbol: chance.uniform(5, 500) for symbol in SYMBOLS}
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for number in range(1, count + 1):
         if rows and chance.random() < 0.15:
             row = dict(rows[-1])  # a real trade, equal to the one before
@@ -78,5 +78,5 @@ def _trades(count: int, chance: random.Random) -> Iterator[tuple[Trade, str]]:
             if number % 1000 == 0:
                 line += '{"type":"ping"}\n'
             rows = []
-        day = DAYS[int(int(str(row["t"])) >= opens[1])]
-        yield Trade(str(row["s"]), day, float(str(row["p"])), float(str(row["v"])), row["c"]), line  # type: ignore[arg-type]
+        day = DAYS[int(row["t"] >= opens[1])]
+        yield Trade(row["s"], day, row["p"], row["v"], row["c"]), line

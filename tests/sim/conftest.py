@@ -52,7 +52,7 @@ class Client:
         return False
 
     def close(self) -> None:
-        self.socket.shutdown()  # type: ignore[no-untyped-call]
+        self.socket.shutdown()  # type: ignore[no-untyped-call]  # the library has no types
 
 
 Connect = Callable[..., Client]

@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -79,10 +80,10 @@ def test_a_fixed_port_can_be_taken_again_at_once(connect: Connect) -> None:
         {"faults": ["x"]},
     ],
 )
-def test_options_that_cannot_be_are_refused(options: dict[str, float]) -> None:
+def test_options_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
     """Before anything starts."""
     with pytest.raises(UsageError):
-        Simulator(**options)  # type: ignore[arg-type]
+        Simulator(**options)
 
 
 def test_a_replay_needs_a_file(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from math import isnan
+from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
@@ -40,8 +41,8 @@ def worker() -> Iterator[Worker]:
         yield running
 
 
-def flags_of(broker: str, tmp_path: object, worker: Worker) -> dict[str, str]:
-    names = own_names(broker, tmp_path)  # type: ignore[arg-type]
+def flags_of(broker: str, tmp_path: Path, worker: Worker) -> dict[str, str]:
+    names = own_names(broker, tmp_path)
     mark = names["lake.group"]
     return names | {
         "connect.url": worker.url,
@@ -54,7 +55,7 @@ def flags_of(broker: str, tmp_path: object, worker: Worker) -> dict[str, str]:
 
 
 @pytest.fixture
-def connected(broker: str, tmp_path: object, worker: Worker) -> Settings:
+def connected(broker: str, tmp_path: Path, worker: Worker) -> Settings:
     """Settings of a test of its own, with the worker for Kafka Connect."""
     made = load(environ=clean_environment(), flags=flags_of(broker, tmp_path, worker))
     worker.cluster = Admin(made).cluster_id()
@@ -335,10 +336,10 @@ def test_doctor_and_status_know_connect_where_it_is_set(connected: Settings, wor
 
 
 def test_the_command_ends_with_the_codes_that_are_documented(
-    broker: str, tmp_path: object, worker: Worker, connected: Settings
+    broker: str, tmp_path: Path, worker: Worker, connected: Settings
 ) -> None:
     flags = flags_of(broker, tmp_path, worker) | {"connect.wait": "1s"}
-    command = Command(tmp_path, **{env_name(name): value for name, value in flags.items()})  # type: ignore[arg-type]
+    command = Command(tmp_path, **{env_name(name): value for name, value in flags.items()})
     assert "hunter2" not in command.run("connect", "render").stdout
     command.run("connect", "diff", check=10)
     command.run("connect", "status", check=1)

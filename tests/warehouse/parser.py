@@ -6,8 +6,11 @@ General SQL parsers take external tables for opaque commands, and garbage in the
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+_Item = TypeVar("_Item")
 _TOKEN = re.compile(r"\s+|(?P<literal>'(?:[^']|'')*')|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<number>\d+)|(?P<sign>[().,=])")
 _TYPES = {"varchar", "bigint", "double", "date"}
 
@@ -72,12 +75,12 @@ class _Reader:
             raise Garbage(f"{found} is no plain name")
         return found
 
-    def listed(self, item: object) -> list:  # type: ignore[type-arg]
+    def listed(self, item: Callable[[], _Item]) -> list[_Item]:
         self.words("(")
-        found = [item()]  # type: ignore[operator]
+        found = [item()]
         while self.peek() == ",":
             self.words(",")
-            found.append(item())  # type: ignore[operator]
+            found.append(item())
         self.words(")")
         return found
 

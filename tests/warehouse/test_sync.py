@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -33,8 +34,8 @@ def lake(warehouse_settings: Settings) -> Settings:
     return warehouse_settings
 
 
-def run(glue: Glue, settings: Settings, **options: object) -> dict[str, Synced]:
-    _, done = sync(glue, open_store(settings), settings, **options)  # type: ignore[arg-type]
+def run(glue: Glue, settings: Settings, **options: Any) -> dict[str, Synced]:
+    _, done = sync(glue, open_store(settings), settings, **options)
     return {item.table: item for item in done}
 
 

@@ -230,10 +230,19 @@ def s3_environment(s3_server: str) -> dict[str, str]:
     }
 
 
+def own(broker: str, folder: Path) -> tuple[Settings, Command]:
+    """Settings of its own for a test or a module, in ``folder``, and the command with them."""
+    from stockctl.settings import env_name
+
+    names = own_names(broker, folder)
+    command = Command(folder, **{env_name(name): value for name, value in names.items()})
+    return load(environ=clean_environment(), flags=names), command
+
+
 @pytest.fixture
 def settings(broker: str, tmp_path: Path) -> Settings:
     """Settings of a test of its own: the embedded broker, fresh topics, a fresh lake in a folder."""
-    return load(environ=clean_environment(), flags=own_names(broker, tmp_path))
+    return own(broker, tmp_path)[0]
 
 
 def own_names(broker: str, folder: Path) -> dict[str, str]:
@@ -257,9 +266,7 @@ def own_names(broker: str, folder: Path) -> dict[str, str]:
 @pytest.fixture
 def command(broker: str, tmp_path: Path) -> Command:
     """The command with the settings of a test of its own."""
-    from stockctl.settings import env_name
-
-    return Command(tmp_path, **{env_name(name): value for name, value in own_names(broker, tmp_path).items()})
+    return own(broker, tmp_path)[1]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -11,27 +11,35 @@ from typing import Any
 
 import pytest
 
+from stockctl.clients.kafka import Admin
+from stockctl.stream.topics import apply
 from tests.command import HANG, Command
-from tests.conftest import free_port, listening, wait_for
+from tests.conftest import free_port, listening, own, wait_for
 
 
-@pytest.fixture
-def sim(tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A simulator; its address."""
     port = free_port()
-    process = Command(tmp_path).start("sim", "--port", str(port), "--seed", "1")
+    process = Command(tmp_path_factory.mktemp("sim")).start("sim", "--port", str(port), "--seed", "1")
     wait_for(lambda: listening(port) or process.poll() is not None, "the simulator")
     yield f"ws://127.0.0.1:{port}"
     process.kill()
     process.wait()
 
 
-@pytest.fixture
-def sound(command: Command, sim: str) -> Command:
-    """The command where everything is as it should be."""
-    command.environment |= {"STOCKCTL_FINNHUB__URL": sim}
-    command.run("topics", "apply")
+@pytest.fixture(scope="module")
+def topics(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """The command with its topics made, which a doctor only looks at."""
+    settings, command = own(broker, tmp_path_factory.mktemp("doctor"))
+    apply(Admin(settings), settings)
     return command
+
+
+@pytest.fixture
+def sound(topics: Command, sim: str, tmp_path: Path) -> Command:
+    """The command where everything is as it should be, in a folder of the test's own."""
+    return Command(tmp_path, **topics.environment | {"STOCKCTL_FINNHUB__URL": sim})
 
 
 def findings(command: Command, check: int) -> dict[str, dict[str, Any]]:

@@ -8,16 +8,17 @@ import json
 import pyarrow.parquet
 import pytest
 
-from stockctl.settings import Settings
 from tests.command import Command
+from tests.conftest import own
 from tests.lakes import at, covered, lay, trade
 
 OPEN = at("2026-11-20 09:30")
 
 
-@pytest.fixture
-def filled(settings: Settings, command: Command) -> Command:
-    """The command over a lake with two symbols and half an hour of coverage."""
+@pytest.fixture(scope="module")
+def filled(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """The command over a lake with two symbols and half an hour of coverage, which every test here only reads."""
+    settings, command = own(broker, tmp_path_factory.mktemp("read"))
     lay(settings, [trade("AAPL", OPEN + 1, 2.0), trade("AAPL", OPEN, 1.0), trade("MSFT", OPEN, 3.0)])
     lay(settings, [covered("AAPL", OPEN, OPEN + 1_800_000)], table="feed_events")
     return command

@@ -21,16 +21,17 @@ import pytest
 from stockctl.clients.kafka import Admin
 from stockctl.settings import Settings
 from tests.command import BIN, HANG, Command
-from tests.conftest import free_port, wait_for
+from tests.conftest import free_port, own, wait_for
 from tests.lakes import at, covered, lay, trade
 from tests.metrics.test_live import send
 
 OPEN = at("2026-11-20 09:30")
 
 
-@pytest.fixture
-def filled(settings: Settings, command: Command) -> Command:
-    """The command over a lake with a covered minute of AAPL, and one trade that does not count."""
+@pytest.fixture(scope="module")
+def filled(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """The command over a lake with a covered minute of AAPL, and one trade that does not count. Tests only read it."""
+    settings, command = own(broker, tmp_path_factory.mktemp("metrics"))
     rows = [trade("AAPL", OPEN + number * 500, 100.0 + number % 3, 100.0) for number in range(120)]
     lay(settings, [*rows, trade("AAPL", OPEN + 60_000, 500.0, 100.0, "1,3")])
     lay(settings, [covered("AAPL", OPEN, OPEN + 60_500)], table="feed_events")

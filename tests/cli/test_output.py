@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -100,12 +101,9 @@ def test_no_rows_are_still_an_answer(capsys: pytest.CaptureFixture[str], form: F
     assert capsys.readouterr().out == text
 
 
-def test_parquet_without_rows_has_its_columns() -> None:
-    program = (
-        "from stockctl.cli.output import *\nwrite_rows([], Format.parquet, ['a', 'b', 'c'], {'a': float, 'b': ZoneInfo('UTC')})"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=HANG)
-    schema = pyarrow.parquet.read_schema(io.BytesIO(done.stdout))
+def test_parquet_without_rows_has_its_columns(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    write_rows([], Format.parquet, ["a", "b", "c"], {"a": float, "b": ZoneInfo("UTC")})
+    schema = pyarrow.parquet.read_schema(io.BytesIO(capsysbinary.readouterr().out))
     assert [(field.name, str(field.type)) for field in schema] == [
         ("a", "double"),
         ("b", "timestamp[us, tz=UTC]"),
@@ -113,12 +111,14 @@ def test_parquet_without_rows_has_its_columns() -> None:
     ]
 
 
-def test_parquet_carries_types_and_is_refused_on_a_terminal() -> None:
-    program = "from stockctl.cli.output import *\nwrite_rows([{'a': 1, 'b': 'x'}], Format.parquet)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=HANG)
-    table = pyarrow.parquet.read_table(io.BytesIO(done.stdout))
+def test_parquet_carries_types(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    write_rows([{"a": 1, "b": "x"}], Format.parquet)
+    table = pyarrow.parquet.read_table(io.BytesIO(capsysbinary.readouterr().out))
     assert table.to_pylist() == [{"a": 1, "b": "x"}]
 
+
+def test_parquet_is_refused_on_a_terminal() -> None:
+    program = "from stockctl.cli.output import *\nwrite_rows([{'a': 1, 'b': 'x'}], Format.parquet)"
     ours, theirs = pty.openpty()
     done = subprocess.run([sys.executable, "-c", program], stdout=theirs, stderr=subprocess.PIPE, timeout=HANG)
     os.close(theirs)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from stockctl.settings import Settings
 from tests.command import Command
 from tests.conftest import mark_below
-from tests.infra.conftest import PROFILE, SECRETS, settings_of
+from tests.infra.conftest import PROFILE, SECRETS, SettingsOf, settings_of
 from tests.kube.kubelet import Kubelet
 from tests.kube.server import Kube
+from tests.kube.standing import stand
 
 __all__ = ["settings_of"]
 
@@ -43,8 +45,22 @@ def command(kube: Kube, tmp_path: Path) -> Command:
 
 
 @pytest.fixture
+def own_settings(command: Command, settings_of: SettingsOf) -> Settings:
+    """The settings of the command."""
+    names = {"infra.namespace": "STOCKCTL_INFRA__NAMESPACE", "infra.kubeconfig": "KUBECONFIG"}
+    return settings_of(**{name: command.environment[variable] for name, variable in names.items()})
+
+
+@pytest.fixture
 def kubelet(kube: Kube, command: Command) -> Iterator[Kubelet]:
     """What plays kubelet in the namespace of the command."""
     playing = Kubelet(kube, command.environment["STOCKCTL_INFRA__NAMESPACE"])
     with playing.running():
         yield playing
+
+
+@pytest.fixture
+def up(command: Command, kubelet: Kubelet, own_settings: Settings) -> Command:
+    """The command, once all is up."""
+    stand(own_settings)
+    return command

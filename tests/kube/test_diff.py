@@ -7,26 +7,20 @@ from kubernetes.config import new_client_from_config
 from kubernetes.dynamic import DynamicClient
 
 from stockctl.clients.kubernetes import Kubernetes
-from stockctl.infra.render import render
+from stockctl.settings import Settings
 from tests.command import Command
 from tests.conftest import free_port
-from tests.infra.conftest import SECRETS, SettingsOf
+from tests.infra.conftest import SECRETS
 from tests.kube.manifests import own_manifests, replace
 from tests.kube.server import TOKEN, Kube
+from tests.kube.standing import put
 
 
 @pytest.fixture
-def applied(command: Command, settings_of: SettingsOf) -> Command:
+def applied(command: Command, own_settings: Settings) -> Command:
     """The command, once all is on the cluster."""
-    settings = settings_of(
-        **{
-            "infra.namespace": command.environment["STOCKCTL_INFRA__NAMESPACE"],
-            "infra.kubeconfig": command.environment["KUBECONFIG"],
-        }
-    )
-    with Kubernetes(settings) as kubernetes:
-        for manifest in render(settings).all:
-            kubernetes.apply(manifest)
+    with Kubernetes(own_settings) as kubernetes:
+        put(kubernetes, own_settings)
     return command
 
 

@@ -7,17 +7,8 @@ import pty
 import select
 import subprocess
 
-import pytest
-
 from tests.command import BIN, Command
 from tests.kube.kubelet import Kubelet
-
-
-@pytest.fixture
-def up(command: Command, kubelet: Kubelet) -> Command:
-    """The command, once all is up."""
-    command.run("infra", "up")
-    return command
 
 
 def volumes(kubelet: Kubelet) -> dict[str, str]:

@@ -15,18 +15,20 @@ from kubernetes.client import AppsV1Api
 from stockctl.clients.kubernetes import Kubernetes
 from stockctl.errors import UnreachableError
 from stockctl.infra import logs
+from stockctl.settings import Settings
 from tests.command import BIN, Command
 from tests.conftest import wait_for
 from tests.infra.conftest import SettingsOf
 from tests.kube.kubelet import Kubelet, Node
 from tests.kube.server import Kube
+from tests.kube.standing import stand
 
 
 @pytest.fixture
-def node(command: Command, kubelet: Kubelet, kube: Kube) -> Iterator[Node]:
+def node(own_settings: Settings, kubelet: Kubelet, kube: Kube) -> Iterator[Node]:
     """The node of the role lake, which is up."""
     with Node().of(kubelet, kube.folder / "tls") as node:
-        command.run("infra", "up", "--only", "lake")
+        stand(own_settings, "lake")
         yield node
 
 
@@ -110,17 +112,16 @@ def test_logs_are_those_of_the_roles_pods(command: Command, kubelet: Kubelet, no
     assert "tailLines=20" in node.asked[0]
 
 
-def test_logs_of_a_role_or_a_pod_that_has_none(command: Command, kubelet: Kubelet) -> None:
-    command.run("infra", "up")
+def test_logs_of_a_role_or_a_pod_that_has_none(up: Command) -> None:
     for options in ((), ("--follow",)):
-        done = command.run("infra", "logs", "nobody", *options, check=2)
+        done = up.run("infra", "logs", "nobody", *options, check=2)
         assert "one of filings, kafka, kafka-controller, lake" in done.stderr
-    assert "filings has no pod" in command.run("infra", "logs", "filings", check=1).stderr
-    done = command.run("infra", "logs", "lake", "--container", "another", check=1)
+    assert "filings has no pod" in up.run("infra", "logs", "filings", check=1).stderr
+    done = up.run("infra", "logs", "lake", "--container", "another", check=1)
     assert "cannot get the log of Pod lake-" in done.stderr
     assert "another" in done.stderr
-    assert "try: one of lake" in command.run("infra", "logs", "lake", "-f", "--container", "another", check=2).stderr
-    assert "no lines to come" in command.run("infra", "logs", "lake", "--follow", "--previous", check=2).stderr
+    assert "try: one of lake" in up.run("infra", "logs", "lake", "-f", "--container", "another", check=2).stderr
+    assert "no lines to come" in up.run("infra", "logs", "lake", "--follow", "--previous", check=2).stderr
 
 
 def test_a_log_is_followed_through_a_restart_and_a_new_pod(command: Command, kubelet: Kubelet, node: Node) -> None:

@@ -24,11 +24,10 @@ stockctl_lake_lag_records{table="feed_events"} 34.0
 
 
 @pytest.fixture
-def up(command: Command, kubelet: Kubelet) -> Command:
-    """The command, once all is up; the pods have this machine's address."""
+def kubelet(kubelet: Kubelet) -> Kubelet:
+    """The pods have this machine's address."""
     kubelet.address = own_address()
-    command.run("infra", "up")
-    return command
+    return kubelet
 
 
 def test_status_joins_workloads_and_their_own_metrics(up: Command, kubelet: Kubelet) -> None:

@@ -20,13 +20,6 @@ from tests.kube.manifests import own_manifests, replace
 from tests.kube.server import Kube
 
 
-@pytest.fixture
-def up(command: Command, kubelet: Kubelet) -> Command:
-    """The command, once all is up."""
-    command.run("infra", "up")
-    return command
-
-
 def revisions(kube: Kube, namespace: str) -> dict[str, Any]:
     """The generation of every workload."""
     apps = AppsV1Api(new_client_from_config(str(kube.kubeconfig)))

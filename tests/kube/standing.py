@@ -1,0 +1,28 @@
+"""An overlay that stands in a namespace, without `infra up`."""
+
+from __future__ import annotations
+
+from stockctl.clients.kubernetes import Kubernetes
+from stockctl.infra.changes import chosen
+from stockctl.infra.render import render
+from stockctl.infra.workloads import Look
+from stockctl.settings import Settings
+from tests.conftest import wait_for
+
+
+def put(kubernetes: Kubernetes, settings: Settings, only: str | None = None) -> None:
+    """Put all on the cluster, or what the role ``only`` needs."""
+    for manifest in chosen(render(settings), only):
+        kubernetes.apply(manifest)
+
+
+def stand(settings: Settings, only: str | None = None) -> None:
+    """Put it there, and wait until every workload is ready: as `infra up` leaves it, without its checks and its order."""
+    with Kubernetes(settings) as kubernetes:
+        put(kubernetes, settings, only)
+
+        def ready() -> bool:
+            look = Look(kubernetes, settings.infra.namespace)
+            return all(look.progress(each).state == "ready" for each in look.workloads.values())
+
+        wait_for(ready, "all to be ready", 90)

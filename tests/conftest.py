@@ -20,9 +20,21 @@ from stockctl.settings import Settings, load
 from tests import command as commands
 from tests.command import BIN, HANG, Command, clean_environment
 
-# A busy machine is no defect: pytest's own time limit catches what hangs.
-hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("tests")
+# How many examples a property gets: for the gate, for Pythons beside the gate's own, and for hours of searching.
+for _profile, _examples in (("gate", 100), ("small", 10), ("thorough", 5000)):
+    hypothesis.settings.register_profile(
+        _profile,
+        max_examples=_examples,
+        # A busy machine is no defect: pytest's own time limit catches what hangs, and no example is too slow.
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
+
+
+def examples(share: float) -> int:
+    """That share of the examples that the profile gives a property, at least one."""
+    return max(1, round(share * hypothesis.settings().max_examples))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

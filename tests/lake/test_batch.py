@@ -12,6 +12,7 @@ from stockctl.errors import StockctlError
 from stockctl.lake.batch import BuiltObject, OpenBatch, compress, decompress
 from stockctl.lake.layout import Layout
 from stockctl.records import Trade, encode
+from tests.conftest import examples
 from tests.lakes import TOO_DEEP, covered
 
 LAYOUT = Layout("trades", "America/New_York", "ticker", "gzip")
@@ -65,7 +66,7 @@ def records(draw: st.DrawFn) -> tuple[list[int], list[bytes | None]]:
 
 
 @given(records(), st.integers(1, 20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(2))
 def test_every_record_is_a_row_once_or_rejected_once(given_records: tuple[list[int], list[bytes | None]], chunk: int) -> None:
     """However the records come in chunks, each stands in one object or among the rejected, and the counts add up."""
     offsets, found = given_records
@@ -84,7 +85,7 @@ def test_every_record_is_a_row_once_or_rejected_once(given_records: tuple[list[i
 
 
 @given(records(), st.integers(1, 20), st.integers(1, 20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(2))
 def test_a_repeat_gives_the_same_lines_however_they_come(
     given_records: tuple[list[int], list[bytes | None]], first_chunk: int, second_chunk: int
 ) -> None:
@@ -222,7 +223,6 @@ def test_late_rows_go_to_their_own_date() -> None:
     }
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=5000), st.sampled_from([("gzip", "a.jsonl.gz"), ("zstd", "a.jsonl.zst")]))
 def test_compression_keeps_the_bytes(data: bytes, kind: tuple[str, str]) -> None:
     """Both compressions give back what they were given."""

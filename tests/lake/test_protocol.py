@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable
 
@@ -26,6 +25,7 @@ from stockctl.lake.layout import parse_claim
 from stockctl.lake.verify import verify
 from stockctl.settings import Settings, load
 from tests.command import clean_environment
+from tests.conftest import examples
 from tests.lake.simulated import Order, Record, SimulatedTopic, SimulatedWriter
 
 SYMBOLS = st.lists(st.sampled_from(["A", "B", "C", ""]), min_size=1, max_size=8)
@@ -224,8 +224,7 @@ class Protocol(RuleBasedStateMachine):
 
 TestProtocol = Protocol.TestCase
 TestProtocol.settings = settings(
-    max_examples=int(os.environ.get("PROTOCOL_EXAMPLES", "150")),
+    max_examples=examples(1.5),
     stateful_step_count=50,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

@@ -11,22 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from stockctl.metrics import measures
+from stockctl.metrics.answers import Answer, Row
 from stockctl.metrics.live import Tally
 from stockctl.metrics.policy import POLICIES, Policy, counts, reasons
 from stockctl.metrics.spans import Question
-from stockctl.records import FeedEvent, Trade
+from stockctl.records import Trade
 from stockctl.sessions import EXCHANGE_ZONE
 from stockctl.settings import Settings, load
 from tests.command import clean_environment
+from tests.conftest import examples
 from tests.lakes import at, covered, lay, trade
 from tests.metrics import plain
 
 OPEN = at("2026-11-23 09:30")
+SYMBOLS = ("AAPL", "MSFT", "NVDA")
 MINUTES = 4
 CODES = ("", "1", "1,12", "1,8", "1,8,12", "1,24,12", "1,3", "1,22", "16", "39", "1,99", "1,2")
 
@@ -35,7 +38,7 @@ volumes = st.one_of(st.just(0.0), st.integers(1, 10_000).map(float), st.floats(1
 
 
 @st.composite
-def some_trades(draw: st.DrawFn) -> list[Trade]:
+def trades_of(draw: st.DrawFn, symbol: str) -> list[Trade]:
     """Trades of some minutes behind the open, many at the same ms, in any order, with any conditions."""
     edges = st.integers(1, 2 * MINUTES - 1).flatmap(lambda half: st.integers(half * 30_000 - 1, half * 30_000 + 1))
     moments = st.one_of(st.integers(0, 2), edges, st.integers(0, MINUTES * 60_000 - 1))
@@ -45,16 +48,19 @@ def some_trades(draw: st.DrawFn) -> list[Trade]:
     rows = []
     for number in ids[: draw(st.one_of(st.integers(1, 3), st.integers(30, 60)))]:
         ts = OPEN + draw(moments)
-        row = trade("AAPL", ts, draw(level), draw(volumes), draw(st.sampled_from(CODES)))
         received = ts + draw(st.sampled_from([0, 0, 0, 1]))
-        rows.append(
-            Trade(**{name: getattr(row, name) for name in row.__struct_fields__} | {"id": f"{number:x}", "ts_recv": received})
-        )
+        other = {"id": f"{number:x}", "ts_recv": received}
+        rows.append(trade(symbol, ts, draw(level), draw(volumes), draw(st.sampled_from(CODES)), **other))
     return rows
 
 
+def some_trades() -> st.SearchStrategy[dict[str, list[Trade]]]:
+    """Trades of each symbol: one lake answers for several at once, and a lake is what costs."""
+    return st.fixed_dictionaries({symbol: trades_of(symbol) for symbol in SYMBOLS})
+
+
 @st.composite
-def some_coverage(draw: st.DrawFn) -> list[tuple[int, int]]:
+def stretches(draw: st.DrawFn) -> list[tuple[int, int]]:
     """Covered stretches of the same minutes, apart from each other."""
     length = MINUTES * 60_000
     edges = sorted(draw(st.sets(st.integers(0, length), max_size=3)))
@@ -62,21 +68,34 @@ def some_coverage(draw: st.DrawFn) -> list[tuple[int, int]]:
     return [(OPEN + since, OPEN + until) for since, until in cuts if since < until]
 
 
+def some_coverage() -> st.SearchStrategy[dict[str, list[tuple[int, int]]]]:
+    """Covered stretches of each symbol."""
+    return st.fixed_dictionaries({symbol: stretches() for symbol in SYMBOLS})
+
+
 @contextmanager
-def a_lake(trades: list[Trade], events: list[FeedEvent] | None = None) -> Iterator[Settings]:
-    """A lake with these records in two batches."""
+def a_lake(trades: dict[str, list[Trade]], coverage: dict[str, list[tuple[int, int]]] | None = None) -> Iterator[Settings]:
+    """A lake with these trades in two batches; where coverage is told, a later record vouches for all that came before it."""
+    records = [row for symbol in SYMBOLS for row in trades[symbol]]
     with tempfile.TemporaryDirectory() as folder:
         settings = load(environ=clean_environment(), flags={"lake.url": (Path(folder) / "lake").as_uri()})
-        lay(settings, trades, batches=2)
-        if events:
+        if coverage is not None:
+            events = [covered(symbol, *stretch) for symbol, held in coverage.items() for stretch in held]
+            records.append(trade("LATE", OPEN + 1_000_000, 1.0))
             lay(settings, events, table="feed_events")
+        lay(settings, records, batches=2)
         yield settings
 
 
 def ask(**named: Any) -> Question:
-    """A question about AAPL's regular session of the day."""
-    question = Question(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN + 40_000_000)
+    """A question about every symbol's regular session of the day."""
+    question = Question(SYMBOLS, "standard", "regular", EXCHANGE_ZONE, now=OPEN + 40_000_000)
     return replace(question, **named)
+
+
+def by_symbol(answer: Answer) -> dict[str, list[Row]]:
+    """Each symbol's rows."""
+    return {symbol: [row for row in answer.rows if row["symbol"] == symbol] for symbol in SYMBOLS}
 
 
 def near(value: float | None) -> Any:
@@ -84,132 +103,138 @@ def near(value: float | None) -> Any:
     return None if value is None else pytest.approx(value, rel=1e-9, abs=1e-12)
 
 
-examples = hypothesis_settings(max_examples=15, deadline=None)
+# Each example is a lake of its own: shrinking one that fails would outlast the time limit.
+few = hypothesis_settings(max_examples=examples(0.06), phases=[Phase.explicit, Phase.reuse, Phase.generate])
 
 
-@examples
+@few
 @given(some_trades(), st.sampled_from(POLICIES))
-def test_vwap(trades: list[Trade], policy: Policy) -> None:
+def test_vwap(trades: dict[str, list[Trade]], policy: Policy) -> None:
     """VWAP, volume and count are those of the trades that the policy counts; what it leaves out is told."""
-    chosen = plain.counted(trades, policy)
     with a_lake(trades) as settings:
-        (row,) = measures.vwap(settings, ask(policy=policy)).rows
-    assert row["vwap"] == near(plain.vwap(chosen))
-    assert row["trades"] == (len(chosen) or None)
-    assert row["left_out"] == len(trades) - len(chosen)
+        found = by_symbol(measures.vwap(settings, ask(policy=policy)))
+    for symbol, (row,) in found.items():
+        chosen = plain.counted(trades[symbol], policy)
+        assert row["vwap"] == near(plain.vwap(chosen))
+        assert row["trades"] == (len(chosen) or None)
+        assert row["left_out"] == len(trades[symbol]) - len(chosen)
 
 
-@examples
+@few
 @given(some_trades(), st.integers(2, 12))
-def test_volatility_of_the_last_trades(trades: list[Trade], window: int) -> None:
+def test_volatility_of_the_last_trades(trades: dict[str, list[Trade]], window: int) -> None:
     """At each minute's edge, and at the last trade, the deviation of the last N prices by then."""
-    chosen = plain.counted(trades)
     with a_lake(trades) as settings:
-        whole = measures.volatility(settings, ask(), measures.Window(window)).rows
-        series = measures.volatility(settings, ask(every_ms=60_000), measures.Window(window)).rows
-    assert whole[0]["volatility"] == near(plain.deviation([trade.price for trade in chosen][-window:]))
-    for row in series:
-        if row["at"] is not None:
-            by_then = [trade.price for trade in chosen if trade.ts_event <= row["at"].timestamp() * 1000][-window:]
-            assert (row["volatility"], row["trades"]) == (near(plain.deviation(by_then)), len(by_then))
+        wholes = by_symbol(measures.volatility(settings, ask(), measures.Window(window)))
+        series = by_symbol(measures.volatility(settings, ask(every_ms=60_000), measures.Window(window)))
+    for symbol, (whole,) in wholes.items():
+        chosen = plain.counted(trades[symbol])
+        assert whole["volatility"] == near(plain.deviation([trade.price for trade in chosen][-window:]))
+        for row in series[symbol]:
+            if row["at"] is not None:
+                by_then = [trade.price for trade in chosen if trade.ts_event <= row["at"].timestamp() * 1000][-window:]
+                assert (row["volatility"], row["trades"]) == (near(plain.deviation(by_then)), len(by_then))
 
 
-@examples
+@few
 @given(some_trades(), st.sampled_from([1_000, 7_000, 60_000, 90_000]))
-def test_volatility_of_a_window_of_time(trades: list[Trade], window: int) -> None:
+def test_volatility_of_a_window_of_time(trades: dict[str, list[Trade]], window: int) -> None:
     """At the edge t, the deviation of the prices in (t - w, t], each edge that has a price in its window."""
-    chosen = plain.counted(trades)
     with a_lake(trades) as settings:
-        whole = measures.volatility(settings, ask(), measures.Window(None, window)).rows
-        series = measures.volatility(settings, ask(every_ms=30_000), measures.Window(None, window)).rows
+        wholes = by_symbol(measures.volatility(settings, ask(), measures.Window(None, window)))
+        series = by_symbol(measures.volatility(settings, ask(every_ms=30_000), measures.Window(None, window)))
 
-    def within(at_ms: float) -> list[float]:
+    def within(chosen: list[Trade], at_ms: float) -> list[float]:
         return [trade.price for trade in chosen if at_ms - window < trade.ts_event <= at_ms]
 
-    if chosen:
-        last = within(chosen[-1].ts_event)
-        assert (whole[0]["volatility"], whole[0]["trades"]) == (near(plain.deviation(last)), len(last))
-        # The newest claim's receipt time bounds what is known.
-        through = max([trade.ts_event for trade in chosen] + [trades[-1].ts_recv])
-        edges = [edge for edge in range(OPEN + 30_000, through + 1, 30_000) if within(edge)]
-        assert [(row["at"].timestamp() * 1000, row["volatility"]) for row in series if row["at"]] == [
-            (edge, near(plain.deviation(within(edge)))) for edge in edges
-        ]
+    # The newest claim's receipt time bounds what is known.
+    newest = trades[SYMBOLS[-1]][-1].ts_recv
+    for symbol, (whole,) in wholes.items():
+        if chosen := plain.counted(trades[symbol]):
+            last = within(chosen, chosen[-1].ts_event)
+            assert (whole["volatility"], whole["trades"]) == (near(plain.deviation(last)), len(last))
+            through = max(chosen[-1].ts_event, newest)
+            edges = [edge for edge in range(OPEN + 30_000, through + 1, 30_000) if within(chosen, edge)]
+            assert [(row["at"].timestamp() * 1000, row["volatility"]) for row in series[symbol] if row["at"]] == [
+                (edge, near(plain.deviation(within(chosen, edge)))) for edge in edges
+            ]
 
 
-@examples
+@few
 @given(some_trades(), some_coverage(), st.sampled_from([5_000, 20_000]))
-def test_volatility_of_returns(trades: list[Trade], stretches: list[tuple[int, int]], grid: int) -> None:
+def test_volatility_of_returns(trades: dict[str, list[Trade]], coverage: dict[str, list[tuple[int, int]]], grid: int) -> None:
     """Log returns between edges of the grid inside each covered stretch, unchanged prices too; none crosses a gap."""
-    moves = plain.returns(plain.counted(trades), stretches, grid)
-    # A record of another symbol vouches for all that came before it.
-    late = trade("MSFT", OPEN + 1_000_000, 1.0)
-    with a_lake([*trades, late], [covered("AAPL", *stretch) for stretch in stretches]) as settings:
-        (row,) = measures.returns(settings, ask(), grid).rows
-    expected = plain.deviation(moves)
-    assert row["returns"] == (len(moves) if expected is not None else None)
-    assert row["deviation"] == near(expected)
-    if expected is not None:
-        assert row["volatility"] == near(expected * (252 * 23_400_000 / grid) ** 0.5)
+    with a_lake(trades, coverage) as settings:
+        found = by_symbol(measures.returns(settings, ask(), grid))
+    for symbol, (row,) in found.items():
+        moves = plain.returns(plain.counted(trades[symbol]), coverage[symbol], grid)
+        expected = plain.deviation(moves)
+        assert row["returns"] == (len(moves) if expected is not None else None)
+        assert row["deviation"] == near(expected)
+        if expected is not None:
+            assert row["volatility"] == near(expected * (252 * 23_400_000 / grid) ** 0.5)
 
 
-@examples
+@few
 @given(some_trades(), some_coverage())
-def test_rate(trades: list[Trade], stretches: list[tuple[int, int]]) -> None:
+def test_rate(trades: dict[str, list[Trade]], coverage: dict[str, list[tuple[int, int]]]) -> None:
     """Trades in covered time over covered seconds, for the whole and for each minute."""
-    chosen = plain.counted(trades)
-    late = trade("MSFT", OPEN + 1_000_000, 1.0)
-    with a_lake([*trades, late], [covered("AAPL", *stretch) for stretch in stretches]) as settings:
-        (whole,) = measures.rate(settings, ask()).rows
-        bars = measures.rate(settings, ask(every_ms=60_000)).rows
+    with a_lake(trades, coverage) as settings:
+        wholes = by_symbol(measures.rate(settings, ask()))
+        bars = by_symbol(measures.rate(settings, ask(every_ms=60_000)))
 
-    def expected(since: int, until: int) -> tuple[int, float]:
-        cut = [(max(since, first), min(until, last)) for first, last in stretches]
+    def expected(symbol: str, since: int, until: int) -> tuple[int, float]:
+        cut = [(max(since, first), min(until, last)) for first, last in coverage[symbol]]
+        chosen = plain.counted(trades[symbol])
         inside = [trade for trade in chosen for first, last in cut if first <= trade.ts_event < last]
         return len(inside), sum(max(0, last - first) for first, last in cut) / 1000
 
-    count, seconds = expected(OPEN, OPEN + 23_400_000)
-    assert whole["rate"] == (near(count / seconds) if count else None)
-    for row in bars:
-        if row["bar"] is not None:
-            start = int(row["bar"].timestamp() * 1000)
-            count, seconds = expected(start, start + 60_000)
-            assert (row["trades"], row["covered_seconds"]) == (count, near(seconds))
+    for symbol, (whole,) in wholes.items():
+        count, seconds = expected(symbol, OPEN, OPEN + 23_400_000)
+        assert whole["rate"] == (near(count / seconds) if count else None)
+        for row in bars[symbol]:
+            if row["bar"] is not None:
+                start = int(row["bar"].timestamp() * 1000)
+                count, seconds = expected(symbol, start, start + 60_000)
+                assert (row["trades"], row["covered_seconds"]) == (count, near(seconds))
 
 
-@examples
+@few
 @given(some_trades(), st.sampled_from(POLICIES))
-def test_bars(trades: list[Trade], policy: Policy) -> None:
+def test_bars(trades: dict[str, list[Trade]], policy: Policy) -> None:
     """Open and close by l, high and low by h, the rest by the policy; a row for each minute with any trade."""
     with a_lake(trades) as settings:
-        rows = measures.bars(settings, ask(policy=policy, every_ms=60_000)).rows
-    starts = sorted({trade.ts_event // 60_000 * 60_000 for trade in trades})
-    assert [row["bar"].timestamp() * 1000 for row in rows] == starts
-    for start, row in zip(starts, rows, strict=True):
-        inside = plain.ordered(trade for trade in trades if start <= trade.ts_event < start + 60_000)
-        lasts: list[float | None] = [trade.price for trade in inside if "l" in trade.updates] or [None]
-        ranged = [trade.price for trade in inside if "h" in trade.updates]
-        chosen = plain.counted(inside, policy)
-        assert (row["open"], row["close"]) == (lasts[0], lasts[-1])
-        assert (row["high"], row["low"]) == ((max(ranged), min(ranged)) if ranged else (None, None))
-        assert (row["vwap"], row["trades"]) == (near(plain.vwap(chosen)), len(chosen))
-        assert row["volume"] == (near(sum(trade.volume for trade in chosen)) if chosen else None)
+        found = by_symbol(measures.bars(settings, ask(policy=policy, every_ms=60_000)))
+    for symbol, rows in found.items():
+        starts = sorted({trade.ts_event // 60_000 * 60_000 for trade in trades[symbol]})
+        assert [row["bar"].timestamp() * 1000 for row in rows] == starts
+        for start, row in zip(starts, rows, strict=True):
+            inside = plain.ordered(trade for trade in trades[symbol] if start <= trade.ts_event < start + 60_000)
+            lasts: list[float | None] = [trade.price for trade in inside if "l" in trade.updates] or [None]
+            ranged = [trade.price for trade in inside if "h" in trade.updates]
+            chosen = plain.counted(inside, policy)
+            assert (row["open"], row["close"]) == (lasts[0], lasts[-1])
+            assert (row["high"], row["low"]) == ((max(ranged), min(ranged)) if ranged else (None, None))
+            assert (row["vwap"], row["trades"]) == (near(plain.vwap(chosen)), len(chosen))
+            assert row["volume"] == (near(sum(trade.volume for trade in chosen)) if chosen else None)
 
 
-@examples
+@few
 @given(some_trades(), st.sampled_from(POLICIES))
-def test_live_figures_are_those_of_the_lake(trades: list[Trade], policy: Policy) -> None:
+def test_live_figures_are_those_of_the_lake(trades: dict[str, list[Trade]], policy: Policy) -> None:
     """The same trades, taken one by one in any order, give what the SQL gives."""
-    tally = Tally(window=5)
-    for row in trades:
-        tally.add(row, policy)
-    figures = tally.figures("AAPL", OPEN + 3_600_000, OPEN)
     with a_lake(trades) as settings:
-        (vwap,) = measures.vwap(settings, ask(policy=policy)).rows
-        (volatility,) = measures.volatility(settings, ask(policy=policy), measures.Window(5)).rows
-    assert (figures.trades or None, figures.left_out) == (vwap["trades"], vwap["left_out"])
-    assert (figures.vwap, figures.volume) == (near(vwap["vwap"]), near(vwap["volume"]))
-    assert figures.volatility == near(volatility["volatility"])
+        vwaps = by_symbol(measures.vwap(settings, ask(policy=policy)))
+        volatilities = by_symbol(measures.volatility(settings, ask(policy=policy), measures.Window(5)))
+    for symbol, rows in trades.items():
+        tally = Tally(window=5)
+        for row in rows:
+            tally.add(row, policy)
+        figures = tally.figures(symbol, OPEN + 3_600_000, OPEN)
+        (vwap,), (volatility,) = vwaps[symbol], volatilities[symbol]
+        assert (figures.trades or None, figures.left_out) == (vwap["trades"], vwap["left_out"])
+        assert (figures.vwap, figures.volume) == (near(vwap["vwap"]), near(vwap["volume"]))
+        assert figures.volatility == near(volatility["volatility"])
 
 
 @given(st.sampled_from(CODES), st.sampled_from(POLICIES))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from stockctl.records import FeedEvent, Trade
 from stockctl.sessions import EXCHANGE_ZONE
 from stockctl.settings import Settings, load
 from tests.command import clean_environment
-from tests.conftest import MongoServer
+from tests.conftest import MongoServer, examples
 from tests.lakes import at, covered, lay, trade
 from tests.metrics.test_definitions import CODES, near, prices, volumes
 from tests.mongo.made import documents_of
@@ -38,20 +39,26 @@ OPEN, CLOSE = at("2026-11-23 09:30"), at("2026-11-23 16:00")
 EDGES = [at("2026-11-23 04:00"), OPEN, CLOSE, at("2026-11-23 20:00"), at("2026-11-20 15:59")]
 SUNDAY = at("2026-11-22 12:00")
 EXCHANGE_DAY = date(2026, 11, 23)
+SYMBOLS = ("AAPL", "MSFT", "NVDA")
+"""One database and one lake answer for several at once: they are what costs."""
+Measure = Callable[[Settings, Question], Answer]
 _numbers = itertools.count()
+
+
+def question(policy: Policy, session: SessionChoice, symbols: tuple[str, ...] = SYMBOLS, **more: Any) -> Question:
+    """A question of the day's evening."""
+    return replace(Question(symbols, policy, session, EXCHANGE_ZONE, now=OPEN + 60_000_000), **more)
 
 
 @st.composite
 def some_days(draw: st.DrawFn) -> list[Trade]:
-    """Trades around the edges of two dates' sessions, in the order of their receipt."""
+    """Trades of several symbols around the edges of two dates' sessions, in the order of their receipt."""
     moments = st.sampled_from(EDGES).flatmap(lambda edge: st.integers(-70_000, 200_000).map(lambda ms: edge + ms))
     rows = []
-    for number in range(draw(st.integers(1, 40))):
-        ts = draw(moments)
+    for number in range(draw(st.integers(1, 40 * len(SYMBOLS)))):
+        symbol, ts, other = draw(st.sampled_from(SYMBOLS)), draw(moments), {"id": f"{number:x}"}
         rows.append(
-            trade(
-                "AAPL", ts, draw(prices), draw(volumes), draw(st.sampled_from(CODES)), id=f"{number:x}", ts_recv=ts + number % 2
-            )
+            trade(symbol, ts, draw(prices), draw(volumes), draw(st.sampled_from(CODES)), ts_recv=ts + number % 2, **other)
         )
     return sorted(rows, key=lambda row: row.ts_recv)
 
@@ -59,17 +66,25 @@ def some_days(draw: st.DrawFn) -> list[Trade]:
 @st.composite
 def some_coverage(draw: st.DrawFn) -> list[FeedEvent]:
     """Coverage around the open, before what the last trade vouches for; spans may overlap."""
-    spans = st.tuples(st.integers(-60_000, 150_000), st.integers(1, 60_000))
-    return [covered("MSFT,AAPL", OPEN + since, OPEN + since + ms) for since, ms in draw(st.lists(spans, max_size=4))]
+    spans = st.tuples(st.integers(-60_000, 150_000), st.integers(1, 60_000), st.permutations(SYMBOLS))
+    return [
+        covered(",".join(symbols[:2]), OPEN + since, OPEN + since + ms)
+        for since, ms, symbols in draw(st.lists(spans, max_size=6))
+    ]
+
+
+def with_ends(trades: list[Trade]) -> list[Trade]:
+    """And a trade in each session, so that no engine takes an empty one for held; the newest record tells through when."""
+    hours = [at(f"2026-11-{day} {hour}:00") for day in (20, 23) for hour in ("08", "12", "17")]
+    more = [trade(symbol, ms, 5.0, 1.0) for symbol in SYMBOLS for ms in hours]
+    last = [trade(symbol, at("2026-11-23 21:00"), 7.0, 1.0) for symbol in SYMBOLS]
+    return sorted([*trades, *more], key=lambda row: row.ts_recv) + last
 
 
 @contextmanager
 def both(server: MongoServer, trades: list[Trade], events: list[FeedEvent]) -> Iterator[tuple[Settings, Mongo]]:
     """A lake and a MongoDB with the same records."""
-    # Each session holds something, so that neither engine takes an empty one for held; the newest record tells through when.
-    hours = [at(f"2026-11-{day} {hour}:00") for day in (20, 23) for hour in ("08", "12", "17")]
-    trades = sorted([*trades, *(trade("AAPL", ms, 5.0, 1.0) for ms in hours)], key=lambda row: row.ts_recv)
-    trades = [*trades, trade("AAPL", at("2026-11-23 21:00"), 7.0, 1.0)]
+    trades = with_ends(trades)
     with tempfile.TemporaryDirectory() as folder:
         flags = {
             "lake.url": (Path(folder) / "lake").as_uri(),
@@ -99,88 +114,85 @@ def same(one: Answer, other: Answer) -> None:
     assert [line.replace("MongoDB holds", "the lake holds") for line in one.words] == other.words
 
 
+@st.composite
+def some_questions(draw: st.DrawFn) -> list[tuple[Measure, Question]]:
+    """Each measure, of the newest session, a date, or all dates, one by one or together; by any policy, session and window."""
+    asked: list[tuple[Measure, Question]] = []
+    measure: Measure
+    for measure, every_ms in (
+        *((measure, None) for measure in (measures.vwap, measures.rate, measures.returns, measures.summary)),
+        *((measures.volatility, every_ms) for every_ms in (None, 60_000)),
+        (measures.bars, 60_000),
+    ):
+        if measure is measures.volatility:
+            windows = [measures.Window(2), measures.Window(100), measures.Window(None, 60_000)]
+            measure = partial(measure, window=draw(st.sampled_from(windows)))
+        since = at("2026-11-20")
+        spans: list[dict[str, Any]] = [{}, {"day": EXCHANGE_DAY}, {"since": since}, {"since": since, "across": True}]
+        span = draw(st.sampled_from(spans))
+        policy, session = draw(st.sampled_from(POLICIES)), draw(st.sampled_from(SESSION_CHOICES))
+        asked.append((measure, replace(question(policy, session), every_ms=every_ms, **span)))
+    return asked
+
+
 # Each example is a database of its own: shrinking one that fails would take minutes.
-examples = hypothesis_settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+few = hypothesis_settings(max_examples=examples(0.04), phases=[Phase.explicit, Phase.reuse, Phase.generate])
 
 
-@examples
-@given(
-    trades=some_days(),
-    events=some_coverage(),
-    policy=st.sampled_from(POLICIES),
-    session=st.sampled_from(SESSION_CHOICES),
-    window=st.sampled_from([measures.Window(2), measures.Window(100), measures.Window(None, 60_000)]),
-    span=st.sampled_from([{}, {"day": True}, {"since": at("2026-11-20")}, {"since": at("2026-11-20"), "across": True}]),
-)
+@few
+@given(trades=some_days(), events=some_coverage(), asked=some_questions())
 def test_every_measure(
-    mongo_server: MongoServer,
-    trades: list[Trade],
-    events: list[FeedEvent],
-    policy: Policy,
-    session: SessionChoice,
-    window: measures.Window,
-    span: dict[str, Any],
+    mongo_server: MongoServer, trades: list[Trade], events: list[FeedEvent], asked: list[tuple[Measure, Question]]
 ) -> None:
-    """Each measure, policy, session and window, of the newest session, a date, and all dates, one by one and together."""
-    asked = Question(("AAPL",), policy, session, EXCHANGE_ZONE, now=OPEN + 60_000_000)
-    span = span | ({"day": EXCHANGE_DAY} if "day" in span else {})
-    asked = replace(asked, **span)
+    """Of several symbols at once."""
     with both(mongo_server, trades, events) as (settings, _):
-        for measure in (
-            measures.vwap,
-            measures.rate,
-            measures.returns,
-            measures.summary,
-            lambda settings, asked: measures.volatility(settings, asked, window),
-            lambda settings, asked: measures.volatility(settings, replace(asked, every_ms=60_000), window),
-            lambda settings, asked: measures.bars(settings, replace(asked, every_ms=60_000)),
-        ):
-            same(measure(settings, replace(asked, engine="mongo")), measure(settings, asked))
+        for measure, one in asked:
+            same(measure(settings, replace(one, engine="mongo")), measure(settings, one))
 
 
 def test_an_earlier_date_is_held_to_its_end(mongo_server: MongoServer) -> None:
     """A later date's trade proves the silence after an earlier one's last."""
     watched = covered("AAPL", at("2026-11-20 09:30"), at("2026-11-20 20:00"))
-    asked = Question(("AAPL",), "standard", "all", EXCHANGE_ZONE, now=OPEN + 60_000_000, day=date(2026, 11, 20))
+    asked = question("standard", "all", symbols=("AAPL",), day=date(2026, 11, 20))
     with both(mongo_server, [], [watched]) as (settings, _):
         answer = measures.rate(settings, replace(asked, engine="mongo"))
         assert [row["covered_seconds"] for row in answer.rows] == [10.5 * 3600]
         same(answer, measures.rate(settings, asked))
 
 
-@examples
+@few
 @given(trades=some_days(), events=some_coverage(), policy=st.sampled_from(POLICIES))
 def test_bars_and_companies(mongo_server: MongoServer, trades: list[Trade], events: list[FeedEvent], policy: Policy) -> None:
     """What MongoDB makes by aggregation is what the SQL makes of the lake; making it again changes nothing."""
     with both(mongo_server, trades, events) as (settings, mongo):
-        settings = load(
-            environ=clean_environment(),
-            flags={"metrics.policy": policy, "lake.url": settings.lake.url, "lake.max_age": "1s"}
-            | {"mongo.url": settings.mongo.url, "mongo.database": settings.mongo.database},
-        )
-        minutes = {ms_of(document["ts_event"]) // 60_000 * 60_000 for document in mongo.find("trades", {})}
-        refresh(mongo, settings, {"AAPL": minutes})
+        settings = settings.model_copy(update={"metrics": settings.metrics.model_copy(update={"policy": policy})})
+        minutes: dict[str, set[int]] = {}
+        for document in mongo.find("trades", {}):
+            minutes.setdefault(document["symbol"], set()).add(ms_of(document["ts_event"]) // 60_000 * 60_000)
+        refresh(mongo, settings, minutes)
         before = [list(mongo.find(name, {})) for name in ("bars_1m", "companies")]
-        refresh(mongo, settings, {"AAPL": minutes})
+        refresh(mongo, settings, minutes)
         assert [list(mongo.find(name, {})) for name in ("bars_1m", "companies")] == before
-        asked = Question(("AAPL",), policy, "all", EXCHANGE_ZONE, now=OPEN + 60_000_000, since=0, every_ms=60_000)
-        rows = measures.bars(settings, asked).rows
-        bars = sorted(before[0], key=lambda bar: bar["bar"])
+        rows = measures.bars(settings, question(policy, "all", since=0, every_ms=60_000)).rows
+        bars = sorted(before[0], key=lambda bar: (SYMBOLS.index(bar["symbol"]), bar["bar"]))
         names = ("open", "high", "low", "close", "volume", "vwap", "trades")
-        assert [(bar["bar"], *(bar[name] for name in names)) for bar in bars] == [
-            (row["bar"], *(near(row[name]) if row[name] is not None else None for name in names)) for row in rows
+        assert [(bar["symbol"], bar["bar"], *(bar[name] for name in names)) for bar in bars] == [
+            (row["symbol"], row["bar"], *(near(row[name]) if row[name] is not None else None for name in names))
+            for row in sorted(rows, key=lambda row: (SYMBOLS.index(row["symbol"]), row["bar"]))
         ]
-        (company,) = before[1]
-        assert (company["_id"], company["last"]["price"]) == ("AAPL", 7.0)
-        asked = replace(asked, session="regular", day=EXCHANGE_DAY, since=None, every_ms=None)
-        (vwap,) = measures.vwap(settings, asked).rows
-        (volatility,) = measures.volatility(settings, asked).rows
-        (rate,) = measures.rate(settings, asked).rows
-        session = company["session"]
-        assert session["rate"] == (None if rate["rate"] is None else near(rate["rate"]))
-        assert (session["vwap"], session["volume"]) == (near(vwap["vwap"]), near(vwap["volume"]))
-        assert session["volatility"] == near(volatility["volatility"])
-        assert session["trades"] == (vwap["trades"] or 0)
+        companies = {company["_id"]: company for company in before[1]}
+        assert companies.keys() == set(SYMBOLS)
+        asked = question(policy, "regular", day=EXCHANGE_DAY)
+        answers = [measure(settings, asked).rows for measure in (measures.vwap, measures.volatility, measures.rate)]
+        for vwap, volatility, rate in zip(*answers, strict=True):
+            company = companies[vwap["symbol"]]
+            assert vwap["symbol"] == volatility["symbol"] == rate["symbol"]
+            assert company["last"]["price"] == 7.0
+            session = company["session"]
+            assert session["rate"] == (None if rate["rate"] is None else near(rate["rate"]))
+            assert (session["vwap"], session["volume"]) == (near(vwap["vwap"]), near(vwap["volume"]))
+            assert session["volatility"] == near(volatility["volatility"])
+            assert session["trades"] == (vwap["trades"] or 0)
 
 
 @pytest.mark.parametrize(("session", "counted", "seconds"), [("regular", 3, 210.0), ("all", 4, 240.05)])
@@ -191,7 +203,7 @@ def test_the_rate_of_a_company(mongo_server: MongoServer, session: SessionChoice
     spans = [(0, 30_000), (150_000, 170_000), (160_000, 180_000), (180_000, 330_000)]
     events = [covered("MSFT,AAPL", OPEN + since, OPEN + until) for since, until in spans]
     events += [covered("AAPL", newest - 30_000, newest + 60_000), covered("MSFT", OPEN, CLOSE)]
-    asked = Question(("AAPL",), "standard", session, EXCHANGE_ZONE, now=OPEN + 60_000_000, day=EXCHANGE_DAY)
+    asked = question("standard", session, symbols=("AAPL",), day=EXCHANGE_DAY)
     with both(mongo_server, [trade("AAPL", moment, 5.0, 1.0) for moment in moments], events) as (own, mongo):
         settings = own.model_copy(update={"metrics": own.metrics.model_copy(update={"session": session})})
         refresh(mongo, settings, {"AAPL": {ms_of(one["ts_event"]) // 60_000 * 60_000 for one in mongo.find("trades", {})}})

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from stockctl.sessions import session_at, sessions_of
 from stockctl.sim import Market, Row, encode_frame, frames, numbered_rows
 from stockctl.sim.market import activity_at
+from tests.conftest import examples
 
 SYMBOLS = ["AAPL", "MSFT", "NVDA", "TSLA", "ACME", "BINANCE:BTCUSDT", "OANDA:EUR_USD"]
 DAY = date(2026, 11, 20)
@@ -41,7 +42,7 @@ def test_a_seed_gives_the_same_frames_again_and_another_seed_others() -> None:
     cuts=st.lists(st.tuples(st.integers(1, 5000), st.integers(0, 60)), min_size=1, max_size=20),
     seed=st.integers(0, 10),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(0.5))
 def test_rows_do_not_depend_on_how_time_is_sliced(cuts: list[tuple[int, int]], seed: int) -> None:
     """Symbols, prices, volumes and codes come in the same order however the clock cuts the time; times stay in their slice."""
     opening = sessions_of(DAY)[1].since + 60_000

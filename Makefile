@@ -17,7 +17,7 @@ UNIT := not kafka and not postgres and not promtool and not kube and not faults 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit test-python test-real kube test-kube test-faults soak lint bench wheel settings clean
+.PHONY: help demo test unit test-python test-real kube test-kube test-faults soak prove lint bench wheel settings clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ unit: $(VENV)/.test ## Run the tests that need no server
 	$(PYTEST) -m "$(UNIT)" $(ARGS)
 
 test-python: $(VENV)/.test ## Run what another Python can change (PYTHON=python3.13 VENV=.venv-3.13)
-	HYPOTHESIS_PROFILE=small $(PYTEST) -m "$(UNIT)" $(ARGS)
+	HYPOTHESIS_PROFILE=small $(PYTEST) -m "$(UNIT) and not process" --ignore tests/infra --ignore tests/local $(ARGS)
 
 test-real: $(VENV)/.test ## Run the tests on Apache Kafka, PostgreSQL and promtool; needs a JDK 17+, Maven, and the other two
 	$(PYTEST) -m "kafka or postgres or promtool" $(ARGS)
@@ -48,6 +48,9 @@ test-faults: $(VENV)/.test ## Strike feeds, writers, brokers and stores, and cou
 
 soak: $(VENV)/.test ## Strike at random for as long as you like (FOR=10m, SEED=2)
 	SOAK=$(FOR) SEED=$(SEED) $(BIN)/pytest tests/faults/test_mix.py
+
+prove: $(VENV)/.dev ## Prove for hours what .ci/run proves in minutes; needs all that .ci/run needs
+	HYPOTHESIS_PROFILE=thorough TRADES=1000000 SOAK=20m SEED=$(SEED) $(PYTEST) --real-processes --timeout 7200 $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types and the rooms' contracts
 	$(BIN)/ruff check .

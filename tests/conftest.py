@@ -100,7 +100,7 @@ def mark_below(folder: Path, items: list[pytest.Item], mark: str) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start a server, by the fixtures that they ask for: what is left is the unit part.
+    """Mark the tests that start a server, by the fixtures that they ask for, and those about processes, by what they import.
 
     The documents' examples, the longest tests, come first: no worker is left alone with one at the end.
     """
@@ -108,6 +108,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"broker", "s3_server", "mongo_server"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("server")
+        if hasattr(item.module, "Command") and "tests/cli" not in item.path.as_posix():  # type: ignore[attr-defined]
+            item.add_marker("process")
 
 
 @pytest.fixture(scope="session")

@@ -265,7 +265,7 @@ def bucket(s3_environment: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.server
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_examples_run(document: Path, home: Path, request: pytest.FixtureRequest) -> None:
     for block in blocks(document.read_text()):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from stockctl.settings import env_name, load
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import free_port, listening, own_names, wait_for
@@ -109,7 +107,6 @@ def search(command: Command, leaks: Leaks, sim_port: int) -> None:
     assert leaks.looked["object"] > 5
 
 
-@pytest.mark.timeout(300)
 def test_no_secret_is_left_anywhere(broker: str, s3_environment: dict[str, str], s3_bucket: str, tmp_path: Path) -> None:
     """The pipeline with the embedded broker and S3; each kind of place was really looked at."""
     port = free_port()

@@ -122,7 +122,7 @@ STRIKES: list[Callable[[Mix], None]] = [
 ]
 
 
-@pytest.mark.timeout(SECONDS + 300)
+@pytest.mark.timeout(SECONDS + 900)
 @pytest.mark.parametrize("seed", [SEED])
 def test_faults_at_random(own_rig: Rig, own_kafka: Kafka, proxy: Proxy, seed: int) -> None:
     """Whatever comes together, each record is in the lake once."""

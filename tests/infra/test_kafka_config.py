@@ -144,7 +144,6 @@ def test_a_password_that_would_break_the_configuration_is_refused(tmp_path: Path
     assert not (node.folder / "server.properties").exists()
 
 
-@pytest.mark.timeout(400)
 def test_the_manifests_connect_runs_the_connector_and_shows_no_login(
     kafka_node: Node, tmp_path: Path, settings_of: SettingsOf, mongo_server: MongoServer
 ) -> None:

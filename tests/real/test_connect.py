@@ -221,7 +221,6 @@ def test_bad_rows_are_dead_letters_that_can_be_mended(case: Case) -> None:
     case.await_trades()
 
 
-@pytest.mark.timeout(300)
 def test_a_killed_worker_loses_and_doubles_nothing(case: Case) -> None:
     case.send(*case.trades(1))
     case.await_trades()

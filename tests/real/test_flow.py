@@ -79,7 +79,6 @@ def test_two_instances_and_a_rebalance_in_the_middle_write_each_trade_once(
     assert vwap(real_command) == pytest.approx(made.vwap, rel=1e-9)
 
 
-@pytest.mark.timeout(300)
 def test_more_instances_than_partitions_read_to_the_end_once_and_all_leave(
     real_command: Command, real_settings: Settings, tmp_path: Path
 ) -> None:
@@ -102,7 +101,6 @@ def test_more_instances_than_partitions_read_to_the_end_once_and_all_leave(
     assert rows_in_the_lake(real_command) == made.trades
 
 
-@pytest.mark.timeout(900)
 def test_very_many_trades_reach_s3_and_give_the_vwap_of_the_input(
     real_command: Command, s3_environment: dict[str, str], s3_bucket: str, tmp_path: Path
 ) -> None:

@@ -68,7 +68,6 @@ def test_two_instances_share_the_partitions_and_one_takes_over(topics: Settings,
             process.wait()
 
 
-@pytest.mark.timeout(300)
 def test_more_instances_than_partitions_read_to_the_end_once_and_all_leave(
     topics: Settings, flags: dict[str, str], tmp_path: Path
 ) -> None:

@@ -31,7 +31,6 @@ def secure_kafka(tmp_path_factory: pytest.TempPathFactory, authority: Authority)
     server.kill()
 
 
-@pytest.mark.timeout(300)
 def test_the_pipeline_over_tls_leaves_no_secret(
     secure_kafka: Kafka, authority: Authority, s3_environment: dict[str, str], s3_bucket: str, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def parts(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list[Part]
     broker_part = Part(
         "broker",
         broker.command(ports["broker"], home / "kafka"),
-        lambda: broker.ready(settings),
+        lambda: _answer(ports["broker"], lambda: broker.ready(settings)),
         address=settings.kafka.bootstrap_servers,
         environment=plan.environment,
         # It saves what it holds when it is asked to leave.
@@ -118,7 +119,7 @@ def parts(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list[Part]
     mongo = Part(
         "mongo",
         standin.command(ports["mongo"], home / "mongo"),
-        lambda: standin.ready(settings),
+        lambda: _answer(ports["mongo"], lambda: standin.ready(settings)),
         address=str(settings.mongo.url),
         environment=plan.environment,
     )
@@ -149,6 +150,19 @@ def parts(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list[Part]
 def part_names(mode: Mode) -> list[str]:
     """Names of the parts, each of which has a port."""
     return ["broker", "consume-s3", "mongo", "consume-mongo", *(["sim"] if mode == "sim" else []), "produce"]
+
+
+def _answer(port: int, ask: Callable[[], None]) -> str | None:
+    """None if something listens at ``port`` and ``ask`` raises nothing, else what is waited for.
+
+    Nobody is asked before it listens: a client would wait for it, and all other parts with it.
+    """
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError as error:
+        return f"waits for an answer at port {port}: {error}"
+    ask()
+    return None
 
 
 def _http(port: int, path: str) -> str | None:

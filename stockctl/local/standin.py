@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from stockctl.clients.mongo import Mongo
 from stockctl.settings import Settings
 
 
@@ -16,5 +15,7 @@ def command(port: int, data: Path) -> list[str]:
 
 def ready(settings: Settings) -> None:
     """Raises unless the server answers."""
+    from stockctl.clients.mongo import Mongo
+
     with Mongo(settings, wait=0.5) as mongo:
         mongo.version()

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.command import Command
 from tests.conftest import free_port
 
@@ -57,20 +55,3 @@ def test_what_cannot_be_reached_is_said_in_its_row_and_the_lake_is_still_shown(c
     assert found["feed"]["state"] == "fail"
     assert "cannot reach a broker" in found["feed"]["detail"]
     assert found["lake trades"]["state"] == "warn"
-
-
-@pytest.mark.server
-def test_a_running_local_stack_shows_each_part(tmp_path: Path) -> None:
-    """Broker, simulator, producer and lake writer, and what they do, with nothing configured."""
-    alone = Command(tmp_path, XDG_CONFIG_HOME=str(tmp_path / "xdg"))
-    alone.run("local", "up", "AAPL")
-    try:
-        found = parts(alone, 0)
-        running = {part: row["detail"] for part, row in found.items() if part.startswith("local ")}
-        assert len(running) >= 4
-        assert all(detail.startswith("running") for detail in running.values())
-        assert "source sim" in found["feed"]["detail"]
-        alone.run("doctor")
-    finally:
-        alone.run("local", "down")
-    assert parts(alone, 10)["local stack"]["detail"] == "stopped"

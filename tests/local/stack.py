@@ -1,0 +1,79 @@
+"""The stack of real parts, as the tests drive it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from stockctl.local.demo import totals
+from stockctl.local.stack import status as stack_status
+from stockctl.settings import Settings, load
+from tests.command import HANG, Command
+from tests.conftest import wait_for
+
+
+class Stack(Command):
+    """A local stack in ``folder``, which should have a space in its name."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        folder.mkdir(exist_ok=True)
+        super().__init__(folder, STOCKCTL_LAKE__MAX_AGE="1s", **environment)
+        self.state_dir = folder / "state"
+
+    def status(self, check: int | None = 0) -> dict[str, dict[str, Any]]:
+        """``local status``, by part."""
+        done = self.run("local", "status", "-o", "json", check=check)
+        return {row["part"]: row for row in json.loads(done.stdout)}
+
+    def settings(self) -> Settings:
+        """The settings as the command sees them."""
+        return load(environ=self.environment)
+
+    def rows(self) -> int:
+        """Trades in the lake."""
+        return totals(self.settings()).get("trades", (0, 0, 0))[1]
+
+    def held(self) -> int:
+        """Trades in Kafka."""
+        topics = json.loads(self.run("topics", "list", "-o", "json").stdout)
+        return sum(int(row["records"]) for row in topics if row["topic"] == "trades")
+
+    def verify(self) -> None:
+        """The lake is whole. After a kill a feed event may be there twice: it is sent again if nobody knows. Its id tells."""
+        done = self.run("lake", "verify", "--deep", "-o", "json", check=None)
+        wrong = [finding for finding in json.loads(done.stdout or "[]") if finding["kind"] != "cut short"]
+        doubled = [finding for finding in wrong if finding["kind"] == "doubled" and finding["key"].startswith("feed_events/")]
+        assert wrong == doubled, done.stdout
+        assert done.returncode in (0, 10 if doubled else 0), done.stderr
+
+    def port(self, part: str) -> int:
+        """The port that the stack remembers for a part."""
+        return int(json.loads((self.state_dir / "local" / "ports.json").read_text())[part])
+
+    def log(self, part: str) -> str:
+        """What a part has logged in this run, or in the one before if none has begun."""
+        return (self.state_dir / "local" / "logs" / f"{part}.log").read_text()
+
+    def kill(self, *parts: str) -> dict[str, int]:
+        """``kill -9`` these parts, and wait until they run again and all others still do; how often each was restarted."""
+        before = self.status()
+        restarts = {part: before[part]["restarts"] + 1 for part in parts}
+        for part in parts:
+            os.kill(int(before[part]["pid"]), signal.SIGKILL)
+
+        def back() -> bool:
+            rows = {row.part: row for row in stack_status(self.settings())}
+            return {part: rows[part].restarts for part in parts} == restarts and {row.state for row in rows.values()} == {
+                "running"
+            }
+
+        wait_for(back, f"{parts} to be restarted", HANG)
+        return restarts
+
+    def wait_for_more(self) -> None:
+        """Wait until more trades have come into the lake."""
+        before = self.rows()
+        wait_for(lambda: self.rows() > before, "more trades in the lake", HANG)

@@ -58,7 +58,7 @@ def kafka(given: str | None, folder: Path) -> Iterator[str]:
         return
     from tests.servers import Kafka
 
-    server = Kafka(folder / "kafka")
+    server = Kafka(folder / "kafka", java=["java"])  # as it runs elsewhere, not as tests start it
     try:
         server.start()
         yield server.servers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -26,7 +25,7 @@ from stockctl.metrics.spans import Question
 from stockctl.records import Trade
 from stockctl.sessions import EXCHANGE_ZONE
 from stockctl.settings import Settings, env_name, load
-from tests.command import BIN, HANG, Command, clean_environment
+from tests.command import HANG, Command, clean_environment
 from tests.faults.proxy import Proxy
 from tests.lakes import at, covered, lay, trade
 
@@ -78,11 +77,11 @@ def manifest_of(settings: Settings, day: date = DAY) -> Manifest:
 @pytest.mark.parametrize("cut", ["ticker", "bucket", "both"])
 def test_the_same_trades_come_from_parquet(settings: Settings, cut: str) -> None:
     """Every row with every field, of every symbol and span, however the raw objects are cut."""
-    rows = some(4000)
-    half = {"ticker": 4000, "bucket": 0, "both": 2000}[cut]
+    rows = some(1200)
+    half = {"ticker": 1200, "bucket": 0, "both": 600}[cut]
     if half:
         lay(settings, rows[:half], batches=5)
-    if half < 4000:
+    if half < 1200:
         lay(settings, rows[half:], start=half, batches=5, partition_by="bucket")
     questions: list[tuple[Any, ...]] = [(), ("AAPL",), (["MSFT", "日経"],), ("BINANCE:BTCUSDT",), ("TSLA",)]
     spans: list[dict[str, Any]] = [
@@ -92,7 +91,7 @@ def test_the_same_trades_come_from_parquet(settings: Settings, cut: str) -> None
     ]
     raw = [read_trades(*asked, **span, settings=settings) for asked in questions for span in spans]
     (made,) = run(settings)
-    assert (made.trade_date, made.version, made.rows) == (DAY, 1, 4000)
+    assert (made.trade_date, made.version, made.rows) == (DAY, 1, 1200)
     with Lake(settings) as lake:
         assert {path.suffix for path in lake.files(lake.find("trades")).values()} == {".parquet"}
     assert [read_trades(*asked, **span, settings=settings) for asked in questions for span in spans] == raw
@@ -102,8 +101,8 @@ def test_the_same_trades_come_from_parquet(settings: Settings, cut: str) -> None
 @pytest.mark.parametrize("cut", ["ticker", "bucket"])
 def test_the_same_metrics_come_from_parquet(settings: Settings, cut: Literal["ticker", "bucket"]) -> None:
     """With all that is said beside it, also for the latest session of a symbol that did not trade on the newest date."""
-    first, second = some(1500, day="2026-11-23"), [row for row in some(1500, seed=2, day="2026-11-24") if row.symbol != "MSFT"]
-    lay(settings, first + second, batches=7, partition_by=cut)
+    first, second = some(600, day="2026-11-23"), [row for row in some(600, seed=2, day="2026-11-24") if row.symbol != "MSFT"]
+    lay(settings, first + second, batches=4, partition_by=cut)
     events = [covered(",".join(SYMBOLS), f"2026-11-{day} 04:00", f"2026-11-{day} 20:00") for day in (23, 24)]
     lay(settings, events, table="feed_events")
     now = at("2026-11-25 12:00")
@@ -239,20 +238,18 @@ def test_only_the_dates_asked_for(settings: Settings, tmp_path: Path) -> None:
     assert "nothing to compact" in command.run("lake", "compact", "--before", "2030-01-01").stderr
 
 
-def test_two_at_once_make_one_version(settings: Settings) -> None:
+def test_two_at_once_make_one_version(settings: Settings, tmp_path: Path) -> None:
     """Two runs at the same time: one manifest wins, the other's objects go, and each row is there once."""
-    lay(settings, some(20_000), batches=10)
-    environment = clean_environment(STOCKCTL_LAKE__URL=str(settings.lake.url))
-    command: list[str | Path] = [BIN / "stockctl", "lake", "compact", "--before", "2030-01-01", "-o", "json"]
-    runs = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)
-    ]
-    outputs = [process.communicate(timeout=HANG) for process in runs]
-    assert [process.returncode for process in runs] == [0, 0, 0], outputs
-    assert sum(len(json.loads(out)) for out, _ in outputs) == 1
+    lay(settings, some(6000), batches=10)
+    command = Command(tmp_path, STOCKCTL_LAKE__URL=str(settings.lake.url))
+    logs = [tmp_path / f"{number}.log" for number in range(3)]
+    runs = [command.start("lake", "compact", "--before", "2030-01-01", "-o", "jsonl", log=log) for log in logs]
+    outputs = [log.read_text() for process, log in zip(runs, logs, strict=True) if process.wait(HANG) == 0]
+    assert len(outputs) == 3, [log.read_text() for log in logs]
+    assert sum(line.startswith("{") for output in outputs for line in output.splitlines()) == 1, outputs
     run(settings)
     assert set(parquet_keys(open_store(settings))) == manifest_of(settings).keys
-    assert read_trades(settings=settings).num_rows == 20_000
+    assert read_trades(settings=settings).num_rows == 6000
     assert is_whole(settings)
 
 

@@ -35,6 +35,13 @@ Caused by: com.mongodb.MongoTimeoutException: Timed out while waiting for a serv
 """
 
 
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in settles at once: some looks in a row are steady, and little is waited between them."""
+    monkeypatch.setattr(room, "STEADY", 0.2)
+    monkeypatch.setattr(room, "_PAUSE", 0.05)
+
+
 @pytest.fixture
 def worker() -> Iterator[Worker]:
     with Worker() as running:
@@ -69,9 +76,9 @@ def member(connected: Settings) -> Iterator[None]:
     Admin(connected).create_topic(connected.topics.trades.name, 1, 1, {})
     assigned = threading.Event()
 
-    def assign(given: list[Partition]) -> dict[Partition, int]:
+    def assign(_: list[Partition]) -> dict[Partition, int]:
         assigned.set()
-        return dict.fromkeys(given, 0)
+        return {}  # it is a member, and reads nothing
 
     consumer.subscribe(
         [connected.topics.trades.name],
@@ -137,7 +144,7 @@ def test_apply_outlasts_workers_that_share_out_their_work(connected: Settings, w
     assert any("for the workers to share out their work" in words for words in said)
     worker.state, worker.busy = "PAUSED", ["GET config", "GET status", "PUT resume"]
     assert (applied(connected)[0][-1].done, worker.busy) == ("changed", [])
-    worker.busy = ["GET tasks"] * 10
+    worker.busy = ["GET tasks"] * 1000
     assert "still waiting for the workers to share out their work" in str(failure(hasty(connected)))
 
 
@@ -356,7 +363,7 @@ def test_the_command_ends_with_the_codes_that_are_documented(
     command.run("connect", "restart", "--failed")
     assert worker.asked[-1].endswith("onlyFailed=true")
     command.run("connect", "delete")
-    command.environment["STOCKCTL_CONNECT__URL"] = f"http://127.0.0.1:{free_port()}"
+    command.environment |= {"STOCKCTL_CONNECT__URL": f"http://127.0.0.1:{free_port()}", "STOCKCTL_CONNECT__WAIT": "200ms"}
     for verb in ("status", "diff", "apply", "delete"):
         command.run("connect", verb, check=5)
     del command.environment["STOCKCTL_CONNECT__URL"]

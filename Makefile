@@ -35,16 +35,16 @@ test-python: $(VENV)/.test ## Run what another Python can change (PYTHON=python3
 	HYPOTHESIS_PROFILE=small $(PYTEST) -m "$(UNIT) and not process" --ignore tests/infra --ignore tests/local $(ARGS)
 
 test-real: $(VENV)/.test ## Run the tests on Apache Kafka, PostgreSQL and promtool; needs a JDK 17+, Maven, and the other two
-	$(PYTEST) -m "kafka or postgres or promtool" $(ARGS)
+	$(PYTEST) -m "kafka or postgres or promtool" tests/real $$(grep -rlE 'mark\.(kafka|postgres|promtool)' tests --include='*.py') $(ARGS)
 
 kube: $(VENV)/.test ## Build Kubernetes' API server for the tests: once, 6 to 13 minutes; needs Go
 	$(BIN)/python -m tests.kube.build
 
 test-kube: kube ## Run the tests on Kubernetes' API server
-	$(PYTEST) -m kube $(ARGS)
+	$(PYTEST) -m kube tests/kube $(ARGS)
 
 test-faults: $(VENV)/.test ## Strike feeds, writers, brokers and stores, and count the records; as test-real, with a C compiler
-	$(PYTEST) -m faults $(ARGS)
+	$(PYTEST) -m faults tests/faults $(ARGS)
 
 soak: $(VENV)/.test ## Strike at random for as long as you like (FOR=10m, SEED=2)
 	SOAK=$(FOR) SEED=$(SEED) $(BIN)/pytest tests/faults/test_mix.py

@@ -117,8 +117,10 @@ def same(one: Answer, other: Answer) -> None:
 @st.composite
 def some_questions(draw: st.DrawFn) -> list[tuple[Measure, Question]]:
     """Each measure, of the newest session, a date, or all dates, one by one or together; by any policy, session and window."""
-    asked: list[tuple[Measure, Question]] = []
+    since = at("2026-11-20")
+    spans: list[dict[str, Any]] = [{}, {"day": EXCHANGE_DAY}, {"since": since}, {"since": since, "across": True}]
     measure: Measure
+    asked: list[tuple[Measure, Question]] = []
     for measure, every_ms in (
         *((measure, None) for measure in (measures.vwap, measures.rate, measures.returns, measures.summary)),
         *((measures.volatility, every_ms) for every_ms in (None, 60_000)),
@@ -127,8 +129,6 @@ def some_questions(draw: st.DrawFn) -> list[tuple[Measure, Question]]:
         if measure is measures.volatility:
             windows = [measures.Window(2), measures.Window(100), measures.Window(None, 60_000)]
             measure = partial(measure, window=draw(st.sampled_from(windows)))
-        since = at("2026-11-20")
-        spans: list[dict[str, Any]] = [{}, {"day": EXCHANGE_DAY}, {"since": since}, {"since": since, "across": True}]
         span = draw(st.sampled_from(spans))
         policy, session = draw(st.sampled_from(POLICIES)), draw(st.sampled_from(SESSION_CHOICES))
         asked.append((measure, replace(question(policy, session), every_ms=every_ms, **span)))

@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from stockctl.clients.redshift import Connection
 from stockctl.errors import ConfigError
@@ -26,10 +25,9 @@ from stockctl.lake.duck import COLUMNS
 from stockctl.lake.reading import Lake
 from stockctl.metrics import measures, sql
 from stockctl.metrics.answers import Answer
-from stockctl.metrics.policy import POLICIES, Policy
 from stockctl.metrics.redshift import redshift_bench
 from stockctl.metrics.relations import RELATIONS
-from stockctl.metrics.spans import SESSION_CHOICES, Question, SessionChoice
+from stockctl.metrics.spans import Question
 from stockctl.records import FeedEvent, Trade
 from stockctl.sessions import EXCHANGE_ZONE, trade_date
 from stockctl.settings import Settings, env_name, load
@@ -37,8 +35,19 @@ from stockctl.warehouse import ddl
 from stockctl.warehouse.partitions import Values, Wanted
 from stockctl.warehouse.tables import TABLES
 from tests.command import Command, clean_environment
+from tests.conftest import examples
 from tests.lakes import at, covered, lay, trade
-from tests.metrics.test_mongo_engine import EXCHANGE_DAY, OPEN, same, some_coverage, some_days
+from tests.metrics.test_mongo_engine import (
+    EXCHANGE_DAY,
+    OPEN,
+    SYMBOLS,
+    Measure,
+    same,
+    some_coverage,
+    some_days,
+    some_questions,
+    with_ends,
+)
 from tests.warehouse.conftest import fake_redshift, postgres, redshift_flags
 from tests.warehouse.redshift import FakeRedshift
 
@@ -80,9 +89,7 @@ def fill(fake: FakeRedshift, trades: list[Trade], events: list[FeedEvent]) -> No
 @contextmanager
 def both(fake: FakeRedshift, flags: dict[str, str], trades: list[Trade], events: list[FeedEvent]) -> Iterator[Settings]:
     """A lake and a Redshift with the same records."""
-    hours = [at(f"2026-11-{day} {hour}:00") for day in (20, 23) for hour in ("08", "12", "17")]
-    trades = sorted([*trades, *(trade("AAPL", ms, 5.0, 1.0) for ms in hours)], key=lambda row: row.ts_recv)
-    trades = [*trades, trade("AAPL", at("2026-11-23 21:00"), 7.0, 1.0)]
+    trades = with_ends(trades)
     with tempfile.TemporaryDirectory() as folder:
         own = {"lake.url": (Path(folder) / "lake").as_uri(), "lake.max_age": "1s"}
         settings = load(environ=clean_environment(), flags=flags | own)
@@ -100,45 +107,25 @@ def flags(redshift_flags: dict[str, str]) -> dict[str, str]:
 
 
 @hypothesis_settings(
-    max_examples=5,
+    max_examples=examples(0.03),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     # The tables are filled anew for each example.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(
-    trades=some_days(),
-    events=some_coverage(),
-    policy=st.sampled_from(POLICIES),
-    session=st.sampled_from(SESSION_CHOICES),
-    window=st.sampled_from([measures.Window(2), measures.Window(100), measures.Window(None, 60_000)]),
-    span=st.sampled_from([{}, {"day": True}, {"since": at("2026-11-20")}, {"since": at("2026-11-20"), "across": True}]),
-)
+@given(trades=some_days(), events=some_coverage(), asked=some_questions())
 def test_every_measure(
     fake_redshift: FakeRedshift,
     flags: dict[str, str],
     trades: list[Trade],
     events: list[FeedEvent],
-    policy: Policy,
-    session: SessionChoice,
-    window: measures.Window,
-    span: dict[str, Any],
+    asked: list[tuple[Measure, Question]],
 ) -> None:
-    """Each measure, policy, session and window, of the newest session, a date, and all dates, one by one and together."""
-    asked = Question(("AAPL",), policy, session, EXCHANGE_ZONE, now=OPEN + 60_000_000)
-    asked = replace(asked, **span | ({"day": EXCHANGE_DAY} if "day" in span else {}))
+    """Of several symbols at once."""
     with both(fake_redshift, flags, trades, events) as settings:
-        for measure in (
-            measures.vwap,
-            measures.rate,
-            measures.returns,
-            measures.summary,
-            lambda settings, asked: measures.volatility(settings, asked, window),
-            lambda settings, asked: measures.volatility(settings, replace(asked, every_ms=60_000), window),
-            lambda settings, asked: measures.bars(settings, replace(asked, every_ms=60_000)),
-        ):
-            answer = measure(settings, replace(asked, engine="redshift"))
+        for measure, one in asked:
+            answer = measure(settings, replace(one, engine="redshift"))
             words = [line.replace("Redshift holds", "the lake holds") for line in answer.words]
-            same(answer._replace(words=words), measure(settings, asked))
+            same(answer._replace(words=words), measure(settings, one))
 
 
 def test_an_earlier_date_is_held_to_its_end(fake_redshift: FakeRedshift, flags: dict[str, str]) -> None:
@@ -179,7 +166,7 @@ def test_the_views_bars_are_those_of_the_metrics(fake_redshift: FakeRedshift, fl
         found = redshift.execute(
             'SELECT "open", "high", "low", "close", volume, vwap, trades FROM stockctl.bars_1m ORDER BY symbol, bar'
         )
-        table = measures.read_bars("AAPL", every="1m", session="all", settings=settings)
+        table = measures.read_bars(SYMBOLS, every="1m", session="all", settings=settings)
         with Lake(settings) as lake:
             assert lake.dates() == [date(2026, 11, 20), date(2026, 11, 23)]
     wanted = [tuple(row.values())[3:] for row in table.to_pylist()]

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -29,6 +30,14 @@ HANG = 300.0
 """Seconds after which a command that should have ended hangs: a bound, however busy the machine is, and no expectation."""
 
 _asking = threading.Lock()
+
+
+def read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    """What an interpreter reads of ``environment`` as it starts."""
+    return {key: value for key, value in environment.items() if key.startswith(("PYTHON", "LC_", "LANG", "LD_"))}
+
+
+STARTED_WITH = read_at_start(os.environ)
 
 real_processes = False
 """Whether every command is a process of its own (``pytest --real-processes``)."""
@@ -187,16 +196,17 @@ class Command:
 
     def _begin(self, arguments: tuple[str, ...], stdin: IO[bytes] | None, stdout: int, stderr: int, real: bool) -> Process:
         command = [str(BIN / "stockctl"), *arguments]
-        if real or real_processes or self._needs_its_own_interpreter():
+        if real or real_processes or read_at_start(self.environment) != STARTED_WITH:
             return subprocess.Popen(
-                command, stdin=stdin, stdout=stdout, stderr=stderr, env=self.environment, cwd=self.folder, text=True
+                command,
+                stdin=stdin or subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env=self.environment,
+                cwd=self.folder,
+                text=True,
             )
         return fork(Job(command, self.environment, str(self.folder)), stdin, stdout, stderr)
-
-    def _needs_its_own_interpreter(self) -> bool:
-        """Whether the environment says what an interpreter reads as it starts."""
-        read = ("PYTHON", "LC_", "LANG", "LD_")
-        return any(os.environ.get(key) != value for key, value in self.environment.items() if key.startswith(read))
 
 
 def _lines(output: bytes) -> str:

@@ -88,7 +88,8 @@ def serve(server: socket.socket) -> Job:
             running[pid] = client
             for descriptor in descriptors[:3]:
                 os.close(descriptor)
-            client.sendall(pid.to_bytes(4, "big"))
+            with contextlib.suppress(OSError):
+                client.sendall(pid.to_bytes(4, "big"))
 
 
 def begin(job: Job, descriptors: list[int]) -> Job:
@@ -96,8 +97,8 @@ def begin(job: Job, descriptors: list[int]) -> Job:
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
-    for signum in (signal.SIGCHLD, signal.SIGINT):
-        signal.signal(signum, signal.SIG_DFL if signum is signal.SIGCHLD else signal.default_int_handler)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # one that came meanwhile strikes now
     os.chdir(job.folder)
     os.environ.clear()
     os.environ.update(job.environment)
@@ -110,7 +111,9 @@ def main() -> NoReturn:
     """Import, then serve; in a forked process, be the command."""
     sys.path.remove("")  # the folder that a command starts in holds none of its modules
     server = socket.socket(fileno=int(sys.argv[1]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C is for the tests. Blocked and not ignored, so that a forked process loses none that comes as it begins.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     import_everything()
     threads = [thread.name for thread in threading.enumerate()]
     tasks = Path("/proc/self/task")

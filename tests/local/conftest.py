@@ -15,6 +15,7 @@ import pytest
 
 from stockctl.local.files import StackFiles
 from stockctl.local.process import identity
+from tests.command import HANG
 from tests.conftest import wait_for
 
 
@@ -37,7 +38,7 @@ class Running:
 
     def wait(self, state: str, *names: str) -> None:
         """Wait until these parts are in ``state``."""
-        wait_for(lambda: all(self.part(name).get("state") == state for name in names), f"{names} to be {state}")
+        wait_for(lambda: all(self.part(name).get("state") == state for name in names), f"{names} to be {state}", HANG)
 
     def kill(self, name: str) -> int:
         """``kill -9`` a part; its pid."""
@@ -48,7 +49,7 @@ class Running:
     def stop(self) -> int:
         """SIGTERM to the supervisor; its exit code."""
         self.process.terminate()
-        return self.process.wait(30)
+        return self.process.wait(HANG)
 
     @property
     def notes(self) -> list[str]:

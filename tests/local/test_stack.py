@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from tests.local.stack import Stack
 
 pytestmark = pytest.mark.server
 
+SYMBOLS = ("AAPL", "AMZN")
+"""Others than the setting's default."""
+
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
@@ -31,8 +35,31 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture
 def stack(own: Stack) -> Stack:
     """The stack, running."""
-    own.run("local", "up")
+    own.run("local", "up", *SYMBOLS)
     return own
+
+
+@pytest.fixture
+def unharmed(stack: Stack) -> Stack:
+    """The stack, of which no part has died."""
+    if any(row["restarts"] for row in stack.status().values()):
+        stack.run("local", "down")
+        stack.run("local", "reset", "--yes")
+        stack.run("local", "up", *SYMBOLS)
+    return stack
+
+
+def test_a_demo_uses_a_running_stack_and_leaves_it_running(unharmed: Stack) -> None:
+    """SIGTERM shortens its live table, and the rest goes on."""
+    before = unharmed.status()
+    log = unharmed.folder / "demo.log"
+    process = unharmed.start("local", "demo", "--for", "1h", log=log)
+    wait_for(lambda: "vwap" in log.read_text(), "the live table", HANG)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(HANG) == 0, log.read_text()
+    assert "is whole" in log.read_text()
+    assert "\nAMZN " in log.read_text().partition("$ stockctl metrics summary")[2]
+    assert {name: row["pid"] for name, row in unharmed.status().items()} == {name: row["pid"] for name, row in before.items()}
 
 
 def test_up_twice_changes_nothing(stack: Stack) -> None:
@@ -42,8 +69,8 @@ def test_up_twice_changes_nothing(stack: Stack) -> None:
     assert "the local stack is up" in again.stderr
     after = stack.status()
     assert {name: row["pid"] for name, row in after.items()} == {name: row["pid"] for name, row in before.items()}
-    refused = stack.run("local", "up", "AMZN", check=2)
-    assert "running already, with the simulator" in refused.stderr
+    refused = stack.run("local", "up", "MSFT", check=2)
+    assert "running already, with the simulator and AAPL, AMZN" in refused.stderr
 
 
 def test_status_and_doctor_show_each_part(stack: Stack) -> None:
@@ -94,7 +121,7 @@ def test_a_killed_supervisor_takes_its_parts_along_and_two_ups_at_once_go_on_wit
 
     before = stack.log("supervisor").count("broker started")
     logs = [stack.folder / f"up-{number}.log" for number in (1, 2)]
-    both = [stack.start("local", "up", log=log) for log in logs]
+    both = [stack.start("local", "up", *SYMBOLS, log=log) for log in logs]
     assert [one.wait(HANG) for one in both] == [0, 0], [log.read_text() for log in logs]
     assert {row["state"] for row in stack.status().values()} == {"running"}
     assert stack.log("supervisor").count("broker started") == before + 1
@@ -107,6 +134,8 @@ def test_down_and_up_again_keep_every_trade_though_somebody_took_a_port(stack: S
     stack.wait_for_more()
     held = stack.held()
     stack.run("local", "down")
+    stopping = re.findall(r" stopping (.+)", stack.log("supervisor"))
+    assert stopping[-6:] == ["produce", "sim", "consume-mongo", "mongo", "consume-s3", "broker"]
     rows = stack.rows()
     assert {row["state"] for row in stack.status(10).values()} == {"stopped"}
     shown = {row["part"]: row["detail"] for row in json.loads(stack.run("status", "-o", "json", check=10).stdout)}
@@ -115,7 +144,7 @@ def test_down_and_up_again_keep_every_trade_though_somebody_took_a_port(stack: S
 
     taken = stack.port("broker")
     with socket.create_server(("127.0.0.1", taken)):
-        up = stack.run("local", "up")
+        up = stack.run("local", "up", *SYMBOLS)
         assert f"note: port {taken} of broker is taken by somebody else" in up.stderr
         assert stack.port("broker") != taken
         assert f"127.0.0.1:{stack.port('broker')}" in stack.run("config", "show").stdout
@@ -126,7 +155,7 @@ def test_down_and_up_again_keep_every_trade_though_somebody_took_a_port(stack: S
 
 
 def test_a_part_that_died_meanwhile_fails_the_demo(stack: Stack) -> None:
-    log = stack.folder / "demo.log"
+    log = stack.folder / "failed.log"
     process = stack.start("local", "demo", "--for", "1h", log=log)
     wait_for(lambda: "vwap" in log.read_text(), "the live table", HANG)
     restarts = stack.kill("sim")["sim"]

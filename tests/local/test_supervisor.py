@@ -12,6 +12,7 @@ from pathlib import Path
 from stockctl.local.files import StackFiles
 from stockctl.local.process import LOG_LIMIT, identity
 from stockctl.local.stack import end_leftovers
+from tests.command import HANG
 from tests.conftest import wait_for
 from tests.local.conftest import Running
 
@@ -35,7 +36,7 @@ def test_parts_start_after_what_they_need_and_stop_in_the_reverse_order(supervis
 
 def test_a_part_waits_until_what_it_needs_is_ready(supervise: Supervise) -> None:
     stack = supervise({"name": "a", "code": "import time; time.sleep(60)"}, {"name": "b", "after": ["a"]})
-    wait_for(lambda: stack.part("a").get("detail") == "waits for a.ready", "the reason for waiting")
+    wait_for(lambda: stack.part("a").get("detail") == "waits for a.ready", "the reason for waiting", HANG)
     assert stack.part("b")["state"] == "waiting"
     assert stack.part("b")["detail"] == "waits for a"
     (stack.folder / "a.ready").touch()
@@ -46,7 +47,7 @@ def test_what_dies_is_started_again_and_said(supervise: Supervise) -> None:
     stack = supervise({"name": "a"}, {"name": "b"})
     stack.wait("running", "a", "b")
     pid = stack.kill("a")
-    wait_for(lambda: stack.part("a")["restarts"] == 1 and stack.part("a")["state"] == "running", "a restart")
+    wait_for(lambda: stack.part("a")["restarts"] == 1 and stack.part("a")["state"] == "running", "a restart", HANG)
     assert stack.part("a")["pid"] not in (pid, None)
     assert stack.part("b")["restarts"] == 0
     assert "a was killed by SIGKILL; again in 500ms" in stack.log.read_text()
@@ -88,7 +89,7 @@ def test_children_leave_when_their_supervisor_is_killed(supervise: Supervise) ->
     stack.wait("running", "a")
     pid = stack.part("a")["pid"]
     stack.process.kill()
-    wait_for(lambda: identity(pid) is None, "the child to leave")
+    wait_for(lambda: identity(pid) is None, "the child to leave", HANG)
     assert stack.notes == ["start a", "stop a"]
     assert not stack.files.held
 
@@ -123,7 +124,7 @@ def test_a_closed_terminal_does_not_reach_the_children(supervise: Supervise) -> 
     assert os.getpgid(stack.part("a")["pid"]) != os.getpgid(stack.process.pid)
     assert os.getsid(stack.part("a")["pid"]) == stack.part("a")["pid"]
     stack.process.send_signal(signal.SIGINT)
-    assert stack.process.wait(30) == 0
+    assert stack.process.wait(HANG) == 0
 
 
 def test_a_full_disk_is_told_and_keeps_nothing_from_stopping_in_order(supervise: Supervise) -> None:
@@ -134,10 +135,10 @@ def test_a_full_disk_is_told_and_keeps_nothing_from_stopping_in_order(supervise:
     stack.files.log("a").with_name("a.log.1").symlink_to(full)
     with stack.files.log("a").open("ab") as log:
         log.write(bytes(LOG_LIMIT))
-    wait_for(lambda: "cannot shorten the log of a" in stack.log.read_text(), "word of the log")
+    wait_for(lambda: "cannot shorten the log of a" in stack.log.read_text(), "word of the log", HANG)
     stack.kill("b")
-    wait_for(lambda: "cannot note the state" in stack.log.read_text(), "word of the state")
-    wait_for(lambda: stack.notes.count("start b") == 2, "the restart")
+    wait_for(lambda: "cannot note the state" in stack.log.read_text(), "word of the state", HANG)
+    wait_for(lambda: stack.notes.count("start b") == 2, "the restart", HANG)
     assert stack.stop() == 0, stack.log.read_text()
     assert stack.notes[-2:] == ["stop b", "stop a"]
     assert stack.log.read_text().count("cannot note the state") == 1

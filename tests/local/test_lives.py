@@ -1,8 +1,11 @@
-"""Ways to start a stack of real parts, and what keeps one from starting."""
+"""Whole lives of a stack of real parts, with the real feed and by the demo, and those that end before they begin."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,54 +14,75 @@ from typing import NamedTuple
 
 import pytest
 
+from stockctl.local.process import identity
 from tests.command import BIN, HANG
 from tests.conftest import wait_for
 from tests.local.stack import Stack
 
 pytestmark = pytest.mark.server
 
+SYMBOLS = ("AAPL", "MSFT", "NVDA", "TSLA", "BINANCE:BTCUSDT")
+"""The setting's default."""
+
 
 class Lived(NamedTuple):
-    """What is left of two stacks that ran in one folder: one with the real feed, and then one with the simulator."""
+    """What two stacks have left that ran in one folder, one after the other: one with the real feed, and that of a demo."""
 
     stack: Stack
     live_parts: list[str]
     """Those of the first, which was asked for with a configuration file elsewhere."""
     diff: subprocess.CompletedProcess[str]
     """``topics diff`` with that file, while it ran."""
-    foreground: str
-    """Log of the second, which ran in the foreground until Ctrl-C."""
+    stopping: list[str]
+    """Its parts as they were stopped at Ctrl-C."""
+    code: int
+    """The demo's exit code."""
+    demo: str
+    """What the demo showed."""
 
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
-    """Run both, with a simulator of ours for Finnhub."""
+    """Run both, with a simulator of ours for Finnhub. The demo's live table is shortened by Ctrl-C."""
     home = tmp_path_factory.mktemp("lived")
+    stack = Stack(home / "a folder")
     config = home / "elsewhere.toml"
     config.write_text('[profile.local]\nsymbols = ["AMZN"]\n[profile.local.topics.trades]\nname = "of-here"\npartitions = 2\n')
-    stack = Stack(home / "a folder")
     with subprocess.Popen([BIN / "stockctl", "sim"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as finnhub:
         assert finnhub.stdout is not None
         url = finnhub.stdout.readline().strip()
         live = Stack(stack.folder, STOCKCTL_FINNHUB__URL=url, STOCKCTL_FINNHUB__TOKEN="a-key-of-mine")
         try:
             live.run("--config", str(config), "local", "up", "--live")
-            parts = list(live.status())
+            parts = live.status()
             diff = live.run("--config", str(config), "topics", "diff", check=None)
             live.wait_for_more()
+            # What runs in the background is `local up --foreground`.
+            supervisor = int(parts["supervisor"]["pid"])
+            os.kill(supervisor, signal.SIGINT)
+            wait_for(lambda: identity(supervisor) is None, "the supervisor to leave", HANG)
         finally:
             live.run("local", "down")
             finnhub.terminate()
-    log = home / "foreground.log"
-    process = stack.start("local", "up", "--foreground", log=log)
+
+    log = home / "demo.log"
+    demo = stack.start("local", "demo", "--for", "1h", log=log)
     try:
-        wait_for(lambda: "produce is ready" in log.read_text(), "the stack", HANG)
-        wait_for(lambda: tickers(stack.state_dir / "lake"), "trades in the lake", HANG)
+        wait_for(lambda: all(shown(log.read_text(), symbol) > 1 for symbol in SYMBOLS), "the live table", HANG)
     finally:
-        process.send_signal(signal.SIGINT)
-        code = process.wait(HANG)
-    assert code == 0, log.read_text()
-    return Lived(stack, parts, diff, log.read_text())
+        demo.send_signal(signal.SIGINT)
+        code = demo.wait(HANG)
+    return Lived(stack, list(parts), diff, stopping(live), code, log.read_text())
+
+
+def shown(text: str, symbol: str) -> int:
+    """How often the live table has shown figures of ``symbol``."""
+    return sum(f"  {symbol}  last " in line and "vwap -" not in line for line in text.splitlines())
+
+
+def stopping(stack: Stack) -> list[str]:
+    """The parts in the order in which the supervisor stopped them, in all of its log."""
+    return re.findall(r" stopping (.+)", stack.log("supervisor"))
 
 
 def tickers(lake: Path) -> set[str]:
@@ -88,9 +112,25 @@ def test_a_configuration_file_elsewhere_holds_for_supervisor_and_parts(lived: Li
     assert tickers(lived.stack.state_dir / "lake-live") == {"AMZN"}
 
 
-def test_foreground_stops_everything_at_ctrl_c(lived: Lived) -> None:
-    stopping = [line.rsplit(" ", 1)[1] for line in lived.foreground.splitlines() if " stopping " in line]
-    assert stopping == ["produce", "sim", "consume-mongo", "mongo", "consume-s3", "broker"]
+def test_ctrl_c_in_the_foreground_stops_everything(lived: Lived) -> None:
+    assert lived.stopping[:5] == ["produce", "consume-mongo", "mongo", "consume-s3", "broker"]
+
+
+def test_the_demo_shows_proves_and_leaves_a_lake_that_its_hints_can_read(lived: Lived) -> None:
+    """Ctrl-C shortened the live table, and the rest went on."""
+    stack, text = lived.stack, lived.demo
+    assert lived.code == 0, text
+    assert "is whole" in text
+    assert re.search(rf"^  trades +{stack.rows():,} rows \(\+[1-9]", text, re.MULTILINE)
+    figures = text.partition("$ stockctl metrics summary")[2]
+    for symbol in SYMBOLS:
+        assert f"\n{symbol} " in figures
+    assert {row["state"] for row in stack.status(10).values()} == {"stopped"}
+    hints = [shlex.split(line)[1:] for line in text.partition("try next:")[2].splitlines() if line.strip()]
+    assert ["local", "up"] in hints
+    for hint in hints:
+        if hint != ["local", "up"]:
+            assert stack.run(*hint).stdout
 
 
 def test_reset_asks_refuses_and_deletes(lived: Lived, tmp_path: Path) -> None:
@@ -138,3 +178,12 @@ def test_without_the_extra_the_pip_command_is_told(stack: Stack) -> None:
     stack.environment["PYTHONPATH"] = str(stack.folder)
     failed = stack.run("local", "up", check=3)
     assert "pip install 'stockctl[local]'" in failed.stderr
+
+
+def test_a_signal_before_the_live_table_of_a_demo_leaves_nothing_running(stack: Stack) -> None:
+    log = stack.folder / "demo.log"
+    process = stack.start("local", "demo", log=log)
+    wait_for(lambda: "starting the local stack" in log.read_text(), "the start", HANG)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(HANG) != 0
+    assert {row["state"] for row in stack.status(10).values()} == {"stopped"}

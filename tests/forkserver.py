@@ -34,6 +34,20 @@ class Job(NamedTuple):
     folder: str
 
 
+LATER = (
+    "boto3",
+    "confluent_kafka.admin",
+    "holidays.financial.ny_stock_exchange",
+    "kubernetes.client",
+    "obstore.store",
+    "pandas",  # DuckDB looks for it
+    "pyarrow.parquet",
+    "pymongo",
+    "sqlglot.dialects.redshift",
+)
+"""What is imported only as something is done with it."""
+
+
 def import_everything() -> None:
     """Every module of the package, and what they import only when they are called."""
     import stockctl
@@ -41,17 +55,8 @@ def import_everything() -> None:
     for module in pkgutil.walk_packages(stockctl.__path__, "stockctl."):
         if module.name != "stockctl.__main__":
             importlib.import_module(module.name)
-    for name in (
-        "boto3",
-        "confluent_kafka.admin",
-        "duckdb",
-        "kubernetes.client",
-        "obstore.store",
-        "pyarrow.parquet",
-        "sqlglot",
-    ):
-        with contextlib.suppress(ModuleNotFoundError):  # one that our package stopped using is no matter here
-            importlib.import_module(name)
+    for name in LATER:
+        importlib.import_module(name)
 
 
 def serve(server: socket.socket) -> Job:
@@ -110,6 +115,8 @@ def begin(job: Job, descriptors: list[int]) -> Job:
 def main() -> NoReturn:
     """Import, then serve; in a forked process, be the command."""
     sys.path.remove("")  # the folder that a command starts in holds none of its modules
+    # Without it DuckDB takes us for an interactive session, and draws progress bars on stdout when it is slow.
+    sys.modules["__main__"].__file__ = __file__
     server = socket.socket(fileno=int(sys.argv[1]))
     # Ctrl-C is for the tests. Blocked and not ignored, so that a forked process loses none that comes as it begins.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -11,13 +11,14 @@ ARGS ?=
 WORKERS ?= 2
 
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist worksteal
-UNIT := not kafka and not postgres and not promtool and not kube and not faults and not server
+TEST := not kafka and not postgres and not promtool and not kube and not faults
+UNIT := $(TEST) and not server
 
 # Where it is set, every one of some thousand processes would compile what it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit test-python test-real kube test-kube test-faults soak prove lint bench wheel settings clean
+.PHONY: help demo test unit test-python test-real kube test-kube test-faults soak prove coverage lint bench wheel settings clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +27,7 @@ demo: $(VENV)/.demo ## Run the whole pipeline on this machine and show it (FOR=6
 	$(BIN)/stockctl local demo --for $(FOR)
 
 test: $(VENV)/.test ## Run the tests that need pip alone (ARGS="-k lake")
-	$(PYTEST) -m "not kafka and not postgres and not promtool and not kube and not faults" $(ARGS)
+	$(PYTEST) -m "$(TEST)" $(ARGS)
 
 unit: $(VENV)/.test ## Run the tests that need no server
 	$(PYTEST) -m "$(UNIT)" $(ARGS)
@@ -57,6 +58,12 @@ lint: $(VENV)/.dev ## Check style, types and the rooms' contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+coverage: $(VENV)/.coverage ## Measure which lines `make test` runs, in the commands' processes too
+	rm -rf .cache/coverage && mkdir -p .cache/coverage
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal -m "$(TEST)" $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 bench: $(VENV)/.test ## Measure, and print the figures; needs a JDK 17+ and Maven
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
@@ -98,4 +105,8 @@ $(VENV)/.test: pyproject.toml | $(VENV)/.demo
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.test
 	$(call install,--group dev)
+	@touch $@
+
+$(VENV)/.coverage: pyproject.toml | $(VENV)/.test
+	$(call install,--group coverage)
 	@touch $@

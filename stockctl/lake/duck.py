@@ -62,7 +62,8 @@ def duck(memory: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
             "temp_directory": str(Path(tempfile.gettempdir()) / f"stockctl-{os.getpid()}"),
         }
     ) as connection:
-        connection.execute("SET integer_division = true")
+        # In a notebook or a prompt DuckDB draws a bar on stdout when a query is slow: stdout is for data.
+        connection.execute("SET integer_division = true; SET enable_progress_bar = false")
         if memory is not None:
             threads = max(1, min(os.cpu_count() or 1, memory // _THREAD))
             connection.execute(f"SET memory_limit = '{memory}B'; SET threads = {threads}; SET preserve_insertion_order = false")

@@ -5,18 +5,23 @@ Every fenced block of commands (``console`` or ``sh``) names, in a comment on th
     <!-- run: here -->             nothing: it works on any machine
     <!-- run: here finnhub s3 -->  with the simulator for Finnhub's feed, SeaweedFS for AWS S3; ``glue``: moto for Glue and IAM;
                                    ``kafka`` and ``broker``: the embedded broker for the cluster that the block names, or
-                                   where the settings look for one
+                                   where the settings look for one; ``stack``: a local stack that runs; ``filled``: as it
+                                   is once the stack that the reader has started here holds trades
 
-The blocks of one document run in order, in one folder, with one home. In a ``console`` block the lines that begin with ``$``
-are the commands, and each shown line of output without a digit must come out again. A command with ``# until Ctrl-C`` behind
-it gets its Ctrl-C after some seconds, and must leave with exit 0. ``# exit 10`` expects that code. A block of commands
-without the comment, or in a language that is not known here, fails.
+The blocks of one document run in order, in one folder, with one home; ``anew`` begins another, and a test of its own. In a
+``console`` block the lines that begin with ``$`` are the commands, and each shown line of output without a digit must come out
+again. A command with ``# until Ctrl-C`` behind it gets its Ctrl-C some seconds after its first word, and must leave with
+exit 0. ``# exit 10`` expects that code. A block of commands without the comment, or in a language that is not known here, fails.
+
+Each command runs as the installed script, with an interpreter of its own. What no document runs, some test runs so.
 """
 
 from __future__ import annotations
 
+import ast
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -28,8 +33,10 @@ from typing import NamedTuple
 import pytest
 
 from stockctl.errors import EXIT_CODES
-from tests.command import BIN, clean_environment
+from tests.cli.test_main import LEAVES
+from tests.command import BIN, HANG, Command, clean_environment
 from tests.conftest import NOIDA_DB, free_port, listening, wait_for
+from tests.local.stack import Stack
 from tests.warehouse.conftest import moto_server
 
 __all__ = ["moto_server"]
@@ -45,6 +52,17 @@ OTHERS = {"", "text", "toml", "json", "yaml", "python", "sql", "ini"}
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>[\w-]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 _RUN = re.compile(r"<!-- run: (?P<worlds>[\w ]+) -->\n\Z")
 _EXIT = re.compile(r"# exit (\d+)$")
+
+UNTIL_CTRL_C = """
+import signal, subprocess, sys, time
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+print(process.stdout.readline(), end="")
+time.sleep(3)
+process.send_signal(signal.SIGINT)
+print(process.stdout.read(), end="")
+sys.exit(process.wait())
+"""
+"""Runs a command as a person does who leaves it some seconds after it has begun to speak."""
 
 
 class Block(NamedTuple):
@@ -70,6 +88,17 @@ def commands(block: Block) -> list[str]:
     if block.language == "sh":
         return [line for line in lines if line.strip()]
     return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+
+
+def chapters(document: Path) -> list[list[Block]]:
+    """The blocks of commands of ``document``, by the homes that they run in."""
+    found: list[list[Block]] = []
+    for block in blocks(document.read_text()):
+        if block.language in COMMANDS:
+            if not found or "anew" in (block.worlds or ()):
+                found.append([])
+            found[-1].append(block)
+    return found
 
 
 def outputs(block: Block) -> list[str]:
@@ -108,6 +137,27 @@ def test_the_readme_tells_every_exit_code() -> None:
     assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
 
 
+def run_really() -> set[str]:
+    """The words of every call in the tests with ``real=True``: commands that run with an interpreter of their own."""
+    calls = [
+        node
+        for path in (ROOT / "tests").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and "real=True" in map(ast.unparse, node.keywords)
+    ]
+    return {" ".join(str(word.value) for word in call.args if isinstance(word, ast.Constant)) for call in calls}
+
+
+def test_every_command_runs_somewhere_with_an_interpreter_of_its_own() -> None:
+    """Elsewhere tests fork it from a process that has imported everything, which would hide an import that is missing."""
+    shown = " ".join(
+        line for document in DOCUMENTS for chapter in chapters(document) for one in chapter for line in commands(one)
+    )
+    run = {name for name in LEAVES if re.search(rf"\bstockctl {name}\b", shown)}
+    run |= {name for name in LEAVES for words in run_really() if f"{words} ".startswith(f"{name} ")}
+    assert sorted(set(LEAVES) - run) == []
+
+
 class World:
     """What stands in for the outside: environment variables, and texts of the documents replaced by others."""
 
@@ -133,7 +183,7 @@ class World:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=400,
+            timeout=1200,
         )
         assert done.returncode == 0, f"line {block.line}: exit {done.returncode}\n{script}\n{done.stdout}"
         return done.stdout
@@ -142,7 +192,7 @@ class World:
         for shown, meant in self.replaced.items():
             command = command.replace(shown, meant)
         if command.endswith("# until Ctrl-C"):
-            return f"timeout --foreground --preserve-status -k 15 -s INT 6 env {command}"
+            return shlex.join([sys.executable, "-c", UNTIL_CTRL_C]) + f" {command}"
         if code := _EXIT.search(command):
             return f"code=0; {_EXIT.sub('', command)} || code=$?; test $code -eq {code[1]}"
         return command
@@ -178,21 +228,52 @@ def _broker(world: World, servers: pytest.FixtureRequest) -> None:
     world.environment["STOCKCTL_KAFKA__BOOTSTRAP_SERVERS"] = servers.getfixturevalue("own_broker")
 
 
+def _stack(world: World, servers: pytest.FixtureRequest) -> None:
+    """A local stack that runs, with trades in its stores."""
+    world.environment |= servers.getfixturevalue("local_stack")
+
+
+def _filled(world: World, servers: pytest.FixtureRequest) -> None:
+    """The stack that the reader has started, as it is when its stores hold trades."""
+    command = Command(world.folder / "work")
+    command.environment = world.environment
+    wait_until_filled(command)
+
+
+def wait_until_filled(command: Command) -> None:
+    """Wait until MongoDB, which a local stack fills last, knows a company."""
+    wait_for(lambda: command.run("company", "show", "AAPL", check=None).returncode == 0, "a company in MongoDB", HANG)
+
+
 def _checkout(world: World, servers: pytest.FixtureRequest) -> None:
-    """A copy of the checkout, and an environment of the reader's own. The demo is shortened; the rest is as it stands."""
+    """A copy of the checkout, and an environment of the reader's own.
+
+    The demo is shortened; the rest is as it stands. What stockctl depends on is installed already, and what pip and uv have
+    once downloaded they know.
+    """
     work = world.folder / "work"
     ours = shutil.ignore_patterns(".*", "__pycache__", "dist", "*.egg-info")
     shutil.copytree(ROOT, work, ignore=ours, dirs_exist_ok=True)
     own = world.folder / "environment"
+    uv = [str(BIN / "uv"), "--quiet"]
     if not own.exists():
-        subprocess.run([sys.executable, "-m", "venv", own], check=True)
+        subprocess.run([*uv, "venv", "--seed", "--python", sys.executable, own], check=True)
+        target = ["--python", str(own / "bin" / "python")]
+        subprocess.run(
+            [*uv, "pip", "install", *target, "--requirements", "pyproject.toml", "--extra", "local"], cwd=ROOT, check=True
+        )
+    for name, tool in (("UV_CACHE_DIR", uv), ("PIP_CACHE_DIR", [sys.executable, "-m", "pip"])):
+        world.environment[name] = subprocess.check_output([*tool, "cache", "dir"], text=True).strip()
     world.environment["PATH"] = f"{own / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    world.replaced["make demo"] = "make demo FOR=15s"
+    world.replaced["make demo"] = "make demo FOR=5s"
 
 
 WORLDS: dict[str, Callable[[World, pytest.FixtureRequest], None]] = {
     "here": _here,
+    "anew": _here,
     "checkout": _checkout,
+    "stack": _stack,
+    "filled": _filled,
     "broker": _broker,
     "finnhub": _finnhub,
     "s3": _s3,
@@ -208,7 +289,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     stack = World(tmp_path)
     subprocess.run(
-        [BIN / "stockctl", "local", "down"], env=stack.environment, cwd=tmp_path, check=True, capture_output=True, timeout=120
+        [BIN / "stockctl", "local", "down"], env=stack.environment, cwd=tmp_path, check=True, capture_output=True, timeout=HANG
     )
 
 
@@ -243,7 +324,18 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert process.poll() is None, log.read_text()
     yield f"ws://127.0.0.1:{port}"
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(HANG) == 0
+
+
+@pytest.fixture(scope="module")
+def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A local stack with trades in all of its stores, for the documents that only ask them; what leads to it."""
+    stack = Stack(tmp_path_factory.mktemp("stack") / "a folder")
+    stack.run("local", "up")
+    stack.wait_for_more()
+    wait_until_filled(stack)
+    yield {name: value for name, value in stack.environment.items() if name.startswith("STOCKCTL_")}
+    stack.run("local", "down")
 
 
 @pytest.fixture
@@ -264,15 +356,20 @@ def bucket(s3_environment: dict[str, str]) -> dict[str, str]:
     return s3_environment
 
 
-@pytest.mark.server
+CHAPTERS = {
+    f"{document.relative_to(ROOT)}{f'-{number}' if number > 1 else ''}": chapter
+    for document in DOCUMENTS
+    for number, chapter in enumerate(chapters(document), 1)
+}
+
+
 @pytest.mark.timeout(2400)
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_examples_run(document: Path, home: Path, request: pytest.FixtureRequest) -> None:
-    for block in blocks(document.read_text()):
-        if block.language in COMMANDS:
-            world = World(home)
-            for name in block.worlds or ():
-                WORLDS[name](world, request)
-            said = [" ".join(line.split()) for line in world.run(block).splitlines()]
-            missing = [line for line in outputs(block) if line not in said]
-            assert not missing, f"{document.name}:{block.line} shows {missing}\nand says\n" + "\n".join(said)
+@pytest.mark.parametrize("chapter", CHAPTERS.values(), ids=list(CHAPTERS))
+def test_the_examples_run(chapter: list[Block], home: Path, request: pytest.FixtureRequest) -> None:
+    for block in chapter:
+        world = World(home)
+        for name in block.worlds or ():
+            WORLDS[name](world, request)
+        said = [" ".join(line.split()) for line in world.run(block).splitlines()]
+        missing = [line for line in outputs(block) if line not in said]
+        assert not missing, f"line {block.line} shows {missing}\nand says\n" + "\n".join(said)

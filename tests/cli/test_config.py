@@ -22,7 +22,7 @@ def alone(tmp_path: Path) -> Command:
 
 
 def test_init_writes_a_file_that_works_at_once(alone: Command) -> None:
-    alone.run("config", "init")
+    alone.run("config", "init", real=True)
     shown = {row["setting"]: row["value"] for row in json.loads(alone.run("-p", "prod", "config", "show", "-o", "json").stdout)}
     assert shown["symbols"] == "AAPL,MSFT"
     assert shown["lake.url"] == "s3://my-bucket/market"
@@ -85,7 +85,7 @@ def test_a_secret_is_in_no_error_and_no_traceback(alone: Command, arguments: lis
 
 
 def test_path_names_the_places_from_the_strongest_down(alone: Command) -> None:
-    lines = alone.run("config", "path").stdout.splitlines()
+    lines = alone.run("config", "path", real=True).stdout.splitlines()
     assert lines == [
         "the command line",
         "the environment (STOCKCTL_…)",

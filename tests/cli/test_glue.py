@@ -31,15 +31,15 @@ def test_from_nothing_to_a_catalog_that_holds_the_lake(warehouse_command: Comman
     ]
     made = warehouse_command.run("glue", "apply", "--create-role")
     assert "the role stockctl-crawler" in made.stderr
-    warehouse_command.run("glue", "diff")
+    warehouse_command.run("glue", "diff", real=True)
     behind = warehouse_command.run("glue", "status", check=10)
     assert "partition trades/trade_date=2026-11-23/ticker=AAPL: missing" in behind.stderr
     done = [json.loads(line) for line in warehouse_command.run("glue", "sync", "-o", "jsonl").stdout.splitlines()]
     assert {item["table"]: item["made"] for item in done}["trades"] == 1
     assert "the catalog holds what the lake holds" in warehouse_command.run("glue", "status").stderr
-    runs = json.loads(warehouse_command.run("glue", "run", "trades", "--wait", "-o", "json").stdout)
+    runs = json.loads(warehouse_command.run("glue", "run", "trades", "--wait", "-o", "json", real=True).stdout)
     assert [(item["state"], item["added"]) for item in runs] == [("succeeded", 0)]
-    assert "deleted" in warehouse_command.run("glue", "delete").stdout
+    assert "deleted" in warehouse_command.run("glue", "delete", real=True).stdout
 
 
 def test_trades_in_buckets_need_no_crawler_and_that_is_no_failure(warehouse_command: Command, lake: Settings) -> None:

@@ -33,10 +33,10 @@ def command(tmp_path: Path, warehouse_flags: dict[str, str], redshift_flags: dic
 @pytest.mark.postgres
 def test_from_nothing_to_views_that_answer(command: Command) -> None:
     assert "absent" in command.run("spectrum", "status", check=10).stdout
-    command.run("spectrum", "diff", check=10)
-    assert "view" in command.run("spectrum", "apply").stdout
+    command.run("spectrum", "diff", check=10, real=True)
+    assert "view" in command.run("spectrum", "apply", real=True).stdout
     assert "as the settings say" in command.run("spectrum", "diff").stderr
-    command.run("spectrum", "status")
+    command.run("spectrum", "status", real=True)
     command.environment["STOCKCTL_REDSHIFT__ROLE"] = "arn:aws:iam::123456789012:role/another"
     differing = command.run("spectrum", "status", check=10)
     assert "not as the settings say: external schema lake" in differing.stderr

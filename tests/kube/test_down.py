@@ -20,7 +20,7 @@ def volumes(kubelet: Kubelet) -> dict[str, str]:
 def test_down_ends_the_roles_first_and_keeps_the_volumes(up: Command, kubelet: Kubelet) -> None:
     before = volumes(kubelet)
     assert set(before) == {"data-kafka-0", "data-kafka-controller-0", "data-mongo-0", "producer-state"}
-    done = up.run("infra", "down", "--yes")
+    done = up.run("infra", "down", "--yes", real=True)
     lines = done.stdout.splitlines()
     assert (
         lines.index("deleted Deployment lake") < lines.index("deleted StatefulSet kafka") < lines.index("deleted Service kafka")

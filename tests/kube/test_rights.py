@@ -47,7 +47,7 @@ def as_user(command: Command, kube: Kube, token: str) -> Command:
 def test_every_command_does_with_the_rights_of_an_operator(operator: Command, kubelet: Kubelet) -> None:
     operator.environment["STOCKCTL_INFRA__MONGO_CLIENTS"] = "203.0.113.7/32"
     operator.run("infra", "diff", check=10)
-    operator.run("infra", "up")
+    operator.run("infra", "up", real=True)
     operator.run("infra", "diff")
     kubelet.states["lake"] = IMAGE_AWAY
     operator.environment["STOCKCTL_LAKE__MAX_AGE"] = "1m"
@@ -57,7 +57,7 @@ def test_every_command_does_with_the_rights_of_an_operator(operator: Command, ku
     # What each of them may not look at, it tells in its own words.
     told = [
         operator.run("infra", "status"),
-        operator.run("infra", "check", check=10),
+        operator.run("infra", "check", check=10, real=True),
         operator.run("infra", "logs", "lake"),
         operator.run("infra", "down", "--delete-data", "--yes"),
     ]

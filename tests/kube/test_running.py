@@ -38,7 +38,7 @@ def test_status_joins_workloads_and_their_own_metrics(up: Command, kubelet: Kube
             note = {"metadata": {"annotations": {"prometheus.io/port": str(port)}}}
             if pod.metadata.labels["app.kubernetes.io/name"] == "lake":
                 kubelet.core.patch_namespaced_pod(pod.metadata.name, kubelet.namespace, note)
-        rows = {row["role"]: row for row in json.loads(up.run("infra", "status", "-o", "json").stdout)}
+        rows = {row["role"]: row for row in json.loads(up.run("infra", "status", "-o", "json", real=True).stdout)}
     assert asked == ["/metrics"]
     lag = rows["lake"].pop("lag")
     assert re.fullmatch(r"1,234 records, newest trade 1h( \d+s)? ago", lag), lag

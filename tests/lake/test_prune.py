@@ -146,7 +146,7 @@ def test_it_says_what_it_will_drop_and_refuses_without_a_yes(settings: Settings,
     store = open_store(settings)
     assert len(keys(store)) == 8
     assert read_floor(store) is None
-    assert "floor is 2026-11-23" in command.run("lake", "prune", "--before", "2026-11-23", "--yes").stderr
+    assert "floor is 2026-11-23" in command.run("lake", "prune", "--before", "2026-11-23", "--yes", real=True).stderr
     assert keys(store) == []
     assert "holds nothing before" in command.run("lake", "prune", "--before", "2026-11-23", "--yes").stderr
     told = command.run("lake", "verify", "--deep").stderr

@@ -38,7 +38,7 @@ class Stack(Command):
 
     def held(self) -> int:
         """Trades in Kafka."""
-        topics = json.loads(self.run("topics", "list", "-o", "json").stdout)
+        topics = json.loads(self.run("topics", "list", "-o", "json", real=True).stdout)
         return sum(int(row["records"]) for row in topics if row["topic"] == "trades")
 
     def verify(self) -> None:

@@ -66,7 +66,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
             finnhub.terminate()
 
     log = home / "demo.log"
-    demo = stack.start("local", "demo", "--for", "1h", log=log)
+    demo = stack.start("local", "demo", "--for", "1h", log=log, real=True)
     try:
         wait_for(lambda: all(shown(log.read_text(), symbol) > 1 for symbol in SYMBOLS), "the live table", HANG)
     finally:
@@ -141,7 +141,7 @@ def test_reset_asks_refuses_and_deletes(lived: Lived, tmp_path: Path) -> None:
     refused = stack.run("local", "reset", text="", check=2)
     assert "--yes" in refused.stderr
     assert len(list(stack.state_dir.iterdir())) == 4
-    stack.run("local", "reset", "--yes")
+    stack.run("local", "reset", "--yes", real=True)
     assert [path.name for path in stack.state_dir.iterdir()] == ["mine"]
 
 

@@ -39,7 +39,7 @@ def test_what_another_has_made_meanwhile_is_no_error(mongo_settings: Settings) -
 
 
 def test_another_retention_is_told_and_changed_in_place(mongo_command: Command, mongo_settings: Settings) -> None:
-    mongo_command.run("mongo", "apply")
+    mongo_command.run("mongo", "apply", real=True)
     mongo_command.environment["STOCKCTL_MONGO__RETENTION"] = "1h"
     (trades, coverage) = rows(mongo_command, "diff", check=10)
     assert (trades["collection"], coverage["collection"]) == ("trades", "coverage")

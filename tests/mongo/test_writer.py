@@ -112,7 +112,7 @@ def test_each_record_is_a_document_and_reading_again_changes_nothing(topics: Set
     producer = Producer(topics)
     producer.produce(topics.topics.feed_events.name, value=encode(event), key=b"AAPL", timestamp=NOW)
     assert producer.flush(HANG) == 0
-    done = consume.run("consume", "mongo", "--once")
+    done = consume.run("consume", "mongo", "--once", real=True)
     assert "wrote 301 documents" in done.stderr
     before = everything(topics)
     assert {document["_id"] for document in before["trades"]} == ids

@@ -138,7 +138,7 @@ def case(rig: Rig, tmp_path: Path) -> Iterator[Case]:
     made = Case(rig, tmp_path)
     made.command.run("topics", "apply")
     made.command.run("mongo", "apply")
-    made.command.run("connect", "apply")
+    made.command.run("connect", "apply", real=True)
     yield made
     made.command.run("connect", "delete", check=None)
     made.database.close()
@@ -188,9 +188,9 @@ def test_apply_changes_what_differs_and_nothing_else(case: Case) -> None:
         line for line in case.command.run("doctor", check=None).stdout.splitlines() if line.startswith("connect ")
     )
 
-    case.command.run("connect", "restart")
-    case.command.run("connect", "delete")
-    assert "absent" in case.command.run("connect", "diff", check=10).stdout
+    case.command.run("connect", "restart", real=True)
+    case.command.run("connect", "delete", real=True)
+    assert "absent" in case.command.run("connect", "diff", check=10, real=True).stdout
     case.command.run("connect", "status", check=1)
 
 
@@ -245,10 +245,10 @@ def test_an_outage_of_mongodb_fails_the_task_and_watch_restarts_it(case: Case) -
     try:
         case.send(*case.trades(50))
         until(case, lambda rows: any(row["state"] == "FAILED" for row in rows), "a failed task")
-        failed = case.command.run("connect", "status", check=10)
+        failed = case.command.run("connect", "status", check=10, real=True)
         assert "MongoDB does not answer" in failed.stdout
         assert "restart --failed" in failed.stderr
-        watching = case.command.start("connect", "watch")
+        watching = case.command.start("connect", "watch", real=True)
         case.send(*case.trades(50))
         wait_for(
             lambda: log.read_text().count("restarted what had failed") >= 3 or watching.poll() is not None,

@@ -117,4 +117,4 @@ def test_very_many_trades_reach_s3_and_give_the_vwap_of_the_input(
     found = vwap(real_command)
     assert found == pytest.approx(made.vwap, rel=1e-9)
     assert len(found) == len(market.SYMBOLS) * len(market.DAYS)
-    real_command.run("topics", "lag")
+    real_command.run("topics", "lag", real=True)

@@ -11,7 +11,8 @@ Every fenced block of commands (``console`` or ``sh``) names, in a comment on th
 The blocks of one document run in order, in one folder, with one home; ``anew`` begins another, and a test of its own. In a
 ``console`` block the lines that begin with ``$`` are the commands, and each shown line of output without a digit must come out
 again. A command with ``# until Ctrl-C`` behind it gets its Ctrl-C some seconds after its first word, and must leave with
-exit 0. ``# exit 10`` expects that code. A block of commands without the comment, or in a language that is not known here, fails.
+exit 0. ``# exit 10`` expects that code. A block of commands without the comment, or in a language that is not known here,
+fails.
 
 Each command runs as the installed script, with an interpreter of its own. What no document runs, some test runs so.
 """

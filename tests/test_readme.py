@@ -249,8 +249,7 @@ def wait_until_filled(command: Command) -> None:
 def _checkout(world: World, servers: pytest.FixtureRequest) -> None:
     """A copy of the checkout, and an environment of the reader's own.
 
-    The demo is shortened; the rest is as it stands. What stockctl depends on is installed already, and what pip and uv have
-    once downloaded they know.
+    The demo is shortened; the rest is as it stands. What stockctl depends on is installed already.
     """
     work = world.folder / "work"
     ours = shutil.ignore_patterns(".*", "__pycache__", "dist", "*.egg-info")
@@ -263,8 +262,8 @@ def _checkout(world: World, servers: pytest.FixtureRequest) -> None:
         subprocess.run(
             [*uv, "pip", "install", *target, "--requirements", "pyproject.toml", "--extra", "local"], cwd=ROOT, check=True
         )
-    for name, tool in (("UV_CACHE_DIR", uv), ("PIP_CACHE_DIR", [sys.executable, "-m", "pip"])):
-        world.environment[name] = subprocess.check_output([*tool, "cache", "dir"], text=True).strip()
+    # What uv has once downloaded it knows.
+    world.environment["UV_CACHE_DIR"] = subprocess.check_output([BIN / "uv", "cache", "dir"], text=True).strip()
     world.environment["PATH"] = f"{own / 'bin'}{os.pathsep}{os.environ['PATH']}"
     world.replaced["make demo"] = "make demo FOR=5s"
 

@@ -10,9 +10,8 @@ Every fenced block of commands (``console`` or ``sh``) names, in a comment on th
 
 The blocks of one document run in order, in one folder, with one home; ``anew`` begins another, and a test of its own. In a
 ``console`` block the lines that begin with ``$`` are the commands, and each shown line of output without a digit must come out
-again. A command with ``# until Ctrl-C`` behind it gets its Ctrl-C some seconds after its first word, and must leave with
-exit 0. ``# exit 10`` expects that code. A block of commands without the comment, or in a language that is not known here,
-fails.
+again. A command with ``# until Ctrl-C`` behind it gets its Ctrl-C some seconds after its first word, and must leave with exit
+code 0. ``# exit 10`` expects that code. A block of commands without the comment, or in an unknown language, fails.
 
 Each command runs as the installed script, with an interpreter of its own. What no document runs, some test runs so.
 """
@@ -102,6 +101,14 @@ def chapters(document: Path) -> list[list[Block]]:
     return found
 
 
+CHAPTERS = {
+    f"{document.relative_to(ROOT)}{f'-{number}' if number > 1 else ''}": chapter
+    for document in DOCUMENTS
+    for number, chapter in enumerate(chapters(document), 1)
+}
+"""Every chapter of every document, by a name."""
+
+
 def outputs(block: Block) -> list[str]:
     """Lines of output that ``block`` shows and that must come out again: those without a digit, with spaces as one."""
     if block.language == "sh":
@@ -138,25 +145,23 @@ def test_the_readme_tells_every_exit_code() -> None:
     assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
 
 
-def run_really() -> set[str]:
-    """The words of every call in the tests with ``real=True``: commands that run with an interpreter of their own."""
-    calls = [
-        node
-        for path in (ROOT / "tests").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and "real=True" in map(ast.unparse, node.keywords)
-    ]
-    return {" ".join(str(word.value) for word in call.args if isinstance(word, ast.Constant)) for call in calls}
+def run_really() -> Iterator[str]:
+    """The words of every call in the tests with ``real=True``, which gives a command an interpreter of its own."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        if "real=True" in (text := path.read_text()):
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.Call) and any(given.arg == "real" for given in node.keywords):
+                    yield " ".join(
+                        word.value for word in node.args if isinstance(word, ast.Constant) and isinstance(word.value, str)
+                    )
 
 
 def test_every_command_runs_somewhere_with_an_interpreter_of_its_own() -> None:
     """Elsewhere tests fork it from a process that has imported everything, which would hide an import that is missing."""
-    shown = " ".join(
-        line for document in DOCUMENTS for chapter in chapters(document) for one in chapter for line in commands(one)
-    )
-    run = {name for name in LEAVES if re.search(rf"\bstockctl {name}\b", shown)}
-    run |= {name for name in LEAVES for words in run_really() if f"{words} ".startswith(f"{name} ")}
-    assert sorted(set(LEAVES) - run) == []
+    lines = [f"stockctl {words}" for words in run_really()]
+    lines += [line for chapter in CHAPTERS.values() for block in chapter for line in commands(block)]
+    text = "\n".join(lines)
+    assert [name for name in LEAVES if not re.search(rf"\bstockctl {name}\b", text)] == []
 
 
 class World:
@@ -354,13 +359,6 @@ def bucket(s3_environment: dict[str, str]) -> dict[str, str]:
         client.create_bucket(Bucket="my-bucket")
     client.close()
     return s3_environment
-
-
-CHAPTERS = {
-    f"{document.relative_to(ROOT)}{f'-{number}' if number > 1 else ''}": chapter
-    for document in DOCUMENTS
-    for number, chapter in enumerate(chapters(document), 1)
-}
 
 
 @pytest.mark.timeout(2400)

@@ -252,15 +252,14 @@ def wait_until_filled(command: Command) -> None:
 
 
 def _checkout(world: World, servers: pytest.FixtureRequest) -> None:
-    """A copy of the checkout; its environment is the reader's own, and what pip and uv have once downloaded they know.
+    """A copy of the checkout; its environment is the reader's own, and what uv has once downloaded it knows.
 
     The demo is shortened; the rest is as it stands.
     """
     work = world.folder / "work"
     ours = shutil.ignore_patterns(".*", "__pycache__", "dist", "*.egg-info")
     shutil.copytree(ROOT, work, ignore=ours, dirs_exist_ok=True)
-    for name, tool in (("UV_CACHE_DIR", [BIN / "uv"]), ("PIP_CACHE_DIR", [sys.executable, "-m", "pip"])):
-        world.environment[name] = subprocess.check_output([*tool, "cache", "dir"], text=True).strip()
+    world.environment["UV_CACHE_DIR"] = subprocess.check_output([BIN / "uv", "cache", "dir"], text=True).strip()
     world.environment["PATH"] = f"{work / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     world.environment["PYTHON"] = sys.executable
     world.replaced["make demo"] = "make demo FOR=5s"

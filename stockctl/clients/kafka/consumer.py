@@ -71,7 +71,8 @@ class Consumer:
         """The newest commit of each partition that the broker has not confirmed."""
         self._idle: IdleReads | None = None
         if settings.kafka.idle_pause:
-            self._idle = IdleReads(self._consumer, self._read, self._paused, settings.kafka.idle_pause)
+            ends = bool(overrides.get("enable.partition.eof"))
+            self._idle = IdleReads(self._consumer, self._read, self._paused, settings.kafka.idle_pause, ends=ends)
         self.consume: Callable[[int, float], list[Message]] = self._idle.consume if self._idle else self._read
         """``consume(count, timeout)``: the next ``count`` messages, fewer after ``timeout`` seconds; serves callbacks."""
 

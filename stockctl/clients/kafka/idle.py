@@ -7,30 +7,44 @@ read to their end are paused, and asked for their end a few times a second, unti
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 _SLICE = 0.02  # seconds of reading after which nothing seems to be left
-_PATIENCE = 2.0  # seconds that librdkafka gets to begin with new partitions, and to tell their end
+_PATIENCE = 2.0  # seconds that librdkafka gets to begin with new partitions
 
 
 class IdleReads:
-    """Stands between ``read``, which reads from ``consumer``, and its reader, who has paused the partitions ``held``."""
+    """Stands between ``read``, which reads from ``consumer``, and its reader, who has paused the partitions ``held``.
+
+    With ``ends`` the reader waits to be told where each partition ends, and none is paused before that.
+    """
 
     def __init__(
-        self, consumer: Any, read: Callable[[int, float], list[Message]], held: Collection[tuple[str, int]], pause: float
+        self,
+        consumer: Any,
+        read: Callable[[int, float], list[Message]],
+        held: Collection[tuple[str, int]],
+        pause: float,
+        *,
+        ends: bool,
     ) -> None:
         self._consumer, self._read, self._held, self._pause = consumer, read, held, pause
         self._resting: list[TopicPartition] = []
         self._starts: dict[tuple[str, int], int] = {}
+        self._ends = ends
+        self._untold: set[tuple[str, int]] = set()
+        """Partitions whose end the reader waits for."""
         self._busy_until = self._ask_at = 0.0
 
     def moved(self, starts: Mapping[Any, int]) -> None:
         """Partitions have been assigned, or begun anew, at these offsets."""
         self._wake()
         self._starts.update(starts)
+        if self._ends:
+            self._untold.update(starts)
         self._busy_until = time.monotonic() + _PATIENCE
 
     def consume(self, count: int, timeout: float) -> list[Message]:
@@ -40,6 +54,8 @@ class IdleReads:
             left = max(0.0, deadline - time.monotonic())
             messages = self._read(count, min(left, self._pause if self._resting else _SLICE))
             if messages:
+                if self._untold:
+                    self._untold.difference_update(_ended(messages))
                 return messages
             now = time.monotonic()
             if self._resting and now >= self._ask_at:
@@ -53,6 +69,8 @@ class IdleReads:
 
     def _rest(self) -> None:
         reading = [item for item in self._consumer.assignment() if (item.topic, item.partition) not in self._held]
+        if any((item.topic, item.partition) in self._untold for item in reading):
+            return
         if reading and not self._more(reading):
             self._consumer.pause(reading)
             self._resting = reading
@@ -74,3 +92,11 @@ class IdleReads:
             )
         except KafkaException:
             return True
+
+
+def _ended(messages: list[Message]) -> Iterator[tuple[Any, Any]]:
+    """The partitions whose end is told among ``messages``."""
+    for message in messages:
+        error = message.error()
+        if error is not None and error.code() == KafkaError._PARTITION_EOF:
+            yield message.topic(), message.partition()

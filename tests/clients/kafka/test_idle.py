@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stockctl.clients.kafka import Admin, Consumer, Event, Partition, Producer
+from stockctl.clients.kafka import Admin, Consumer, Event, Partition, Producer, idle
 from stockctl.clients.kafka.consumer import _LOOK_EVERY as LOOK_EVERY
 from stockctl.settings import Settings
 from tests.command import HANG
@@ -174,6 +174,16 @@ def test_the_end_of_each_partition_is_told(settings: Settings, partitions: list[
 
     wait_for(read, "the ends")
     consumer.close()
+
+
+def test_an_end_that_comes_late_is_told_too(
+    settings: Settings, partitions: list[Partition], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine librdkafka has hardly begun when all partitions look read, and a pause would swallow their ends."""
+    monkeypatch.setattr(idle, "_PATIENCE", 0.0)
+    monkeypatch.setattr(idle, "_SLICE", 0.0)
+    monkeypatch.setattr(idle.IdleReads, "_more", lambda *_: False)
+    test_the_end_of_each_partition_is_told(settings, partitions)
 
 
 def join(settings: Settings, topic: str) -> tuple[Consumer, set[Partition]]:

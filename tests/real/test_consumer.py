@@ -14,6 +14,7 @@ import pytest
 
 from stockctl.clients.kafka import Admin, Consumer, Partition
 from stockctl.settings import Settings, env_name, load
+from tests.clients.kafka.test_idle import rest, send
 from tests.command import Command, clean_environment
 from tests.conftest import own_names, wait_for
 from tests.servers import Kafka
@@ -100,3 +101,44 @@ def test_what_is_committed_while_the_group_is_shared_out_anew_is_committed(
         frozen.wait()
     consumer.close()
     assert "cannot commit" not in caplog.text
+
+
+def join(settings: Settings, topic: str) -> tuple[Consumer, set[Partition]]:
+    """A member of the lake's group, and the partitions that it has."""
+    consumer = Consumer(settings, settings.lake.group)
+    held: set[Partition] = set()
+
+    def assigned(given: list[Partition]) -> dict[Partition, int]:
+        held.update(given)
+        return dict.fromkeys(given, 0)
+
+    consumer.subscribe([topic], on_assign=assigned, on_revoke=held.difference_update, on_lost=held.difference_update)
+    return consumer, held
+
+
+def test_a_partition_that_was_taken_away_while_resting_is_read_when_it_comes_back(
+    real_settings: Settings,
+) -> None:
+    """Paused by us, taken away by the group, and given back: the pause must not outlast that."""
+    settings, admin = real_settings, Admin(real_settings)
+    assert settings.kafka.idle_pause
+    admin.create_topic(settings.topics.trades.name, 3, 1, {})
+    partitions = [Partition(settings.topics.trades.name, number) for number in range(3)]
+    first, held = join(settings, partitions[0].topic)
+    wait_for(lambda: first.consume(10, 0.2) == [] and len(held) == 3, "all partitions at one consumer")
+    rest(first)
+    second, others = join(settings, partitions[0].topic)
+    wait_for(lambda: [*first.consume(10, 0.1), *second.consume(10, 0.1)] == [] and others, "some at another")
+    rest(first)
+    second.close()
+    wait_for(lambda: first.consume(10, 0.2) == [] and len(held) == 3, "all at the one again")
+    for partition in partitions:
+        send(settings, partition, "new")
+    seen: set[int] = set()
+
+    def read() -> bool:
+        seen.update(message.partition() for message in first.consume(10, 0.2))
+        return len(seen) == 3
+
+    wait_for(read, "a record of each partition")
+    first.close()

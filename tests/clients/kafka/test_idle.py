@@ -184,39 +184,3 @@ def test_an_end_that_comes_late_is_told_too(
     monkeypatch.setattr(idle, "_SLICE", 0.0)
     monkeypatch.setattr(idle.IdleReads, "_more", lambda *_: False)
     test_the_end_of_each_partition_is_told(settings, partitions)
-
-
-def join(settings: Settings, topic: str) -> tuple[Consumer, set[Partition]]:
-    """A member of the lake's group, and the partitions that it has."""
-    consumer = Consumer(settings, settings.lake.group)
-    held: set[Partition] = set()
-
-    def assigned(given: list[Partition]) -> dict[Partition, int]:
-        held.update(given)
-        return dict.fromkeys(given, 0)
-
-    consumer.subscribe([topic], on_assign=assigned, on_revoke=held.difference_update, on_lost=held.difference_update)
-    return consumer, held
-
-
-def test_a_partition_that_was_taken_away_while_resting_is_read_when_it_comes_back(
-    settings: Settings, partitions: list[Partition]
-) -> None:
-    first, held = join(settings, partitions[0].topic)
-    wait_for(lambda: first.consume(10, 0.2) == [] and len(held) == 3, "all partitions at one consumer")
-    rest(first)
-    second, others = join(settings, partitions[0].topic)
-    wait_for(lambda: [*first.consume(10, 0.1), *second.consume(10, 0.1)] == [] and others, "some at another")
-    rest(first)
-    second.close()
-    wait_for(lambda: first.consume(10, 0.2) == [] and len(held) == 3, "all at the one again")
-    for partition in partitions:
-        send(settings, partition, "new")
-    seen: set[int] = set()
-
-    def read() -> bool:
-        seen.update(message.partition() for message in first.consume(10, 0.2))
-        return len(seen) == 3
-
-    wait_for(read, "a record of each partition")
-    first.close()

@@ -50,7 +50,7 @@ test-faults: $(VENV)/.test ## Strike feeds, writers, brokers and stores, and cou
 soak: $(VENV)/.test ## Strike at random for as long as you like (FOR=10m, SEED=2)
 	SOAK=$(FOR) SEED=$(SEED) $(BIN)/pytest tests/faults/test_mix.py
 
-prove: $(VENV)/.dev ## Prove for hours what .ci/run proves in minutes; needs all that .ci/run needs
+prove: kube ## Prove for hours what .ci/run proves in minutes; needs all that .ci/run needs
 	HYPOTHESIS_PROFILE=thorough TRADES=1000000 SOAK=20m SEED=$(SEED) $(PYTEST) --real-processes --timeout 7200 $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types and the rooms' contracts

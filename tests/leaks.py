@@ -15,6 +15,7 @@ import boto3
 
 from stockctl.lake.batch import decompress
 from stockctl.settings import Settings
+from tests.command import BIN
 from tests.topics import messages
 
 
@@ -75,8 +76,8 @@ class Leaks:
 
     @contextmanager
     def command_lines(self) -> Iterator[None]:
-        """Look at the command line of every process, again and again, until left."""
-        stop = threading.Event()
+        """Look at the command line of every process that runs the installed script, again and again, until left."""
+        stop, script = threading.Event(), str(BIN / "stockctl").encode()
 
         def watch() -> None:
             while not stop.wait(0.02):
@@ -85,7 +86,7 @@ class Leaks:
                         line = path.read_bytes()
                     except OSError:
                         continue  # it has ended
-                    if b"stockctl" in line:
+                    if script in line.split(b"\0"):  # and not one that the fork server started: its line is the server's
                         self.look("command line", line.decode(errors="replace"), line)
 
         thread = threading.Thread(target=watch, daemon=True)

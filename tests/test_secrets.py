@@ -36,12 +36,13 @@ def exercise(command: Command, leaks: Leaks, sim_port: int) -> None:
         leaks.look("words", " ".join(arguments), done.stdout + done.stderr)
         assert check is None or done.returncode == check, (arguments, done.returncode, done.stderr[-2000:])
 
-    sim = command.start("--debug", "sim", "--port", str(sim_port), log=command.folder / "sim.log")
+    # Processes of their own: what one that was forked was given does not stand in its command line.
+    sim = command.start("--debug", "sim", "--port", str(sim_port), log=command.folder / "sim.log", real=True)
     wait_for(lambda: listening(sim_port), "the simulator")
     run("--debug", "topics", "apply")
     roles = [
-        command.start("--debug", "produce", "AAPL", "MSFT", log=command.folder / "produce.log"),
-        command.start("--debug", "consume", "s3", log=command.folder / "consume.log"),
+        command.start("--debug", "produce", "AAPL", "MSFT", log=command.folder / "produce.log", real=True),
+        command.start("--debug", "consume", "s3", log=command.folder / "consume.log", real=True),
     ]
     wait_for(lambda: " rows in " in (command.folder / "consume.log").read_text(), "the first batch")
     run("status", check=None)

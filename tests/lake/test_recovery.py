@@ -222,6 +222,27 @@ def test_a_writer_that_saw_the_topic_before_it_was_made_anew_opens_nothing(lake:
     assert len(lake.rows()) == 5
 
 
+def test_a_batch_with_records_of_two_topics_is_not_claimed(lake: Lake) -> None:
+    """Made anew, the topic reaches the reader's offset before the reader knows: what it read then would come twice."""
+    lake.topic.produce(["A"] * 2)
+    lake.run()
+    slow = lake.writer()
+    until(slow, "decide")
+    lake.topic.produce(["A"] * 5)
+    slow.step("read", 5)
+    lake.topic.remake()
+    lake.topic.produce(["A"] * 10)
+    slow.step("read", 5)
+    slow.step("cut")
+    while slow.storing or not slow.deciding:
+        slow.step("store" if slow.deciding else "go")
+    slow.crash()
+    lake.run()
+    assert [(claim.generation, claim.rows) for claim in lake.claims()] == [(1, 2), (1, 0), (2, 10)]
+    assert len(set(lake.rows())) == len(lake.rows())
+    assert lake.sound()
+
+
 def test_what_retention_took_of_a_new_topic_before_anyone_looked_is_told(lake: Lake) -> None:
     """Nobody knows how much it was: the start says so for ever."""
     lake.topic.produce(["A"] * 5)

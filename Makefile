@@ -61,7 +61,7 @@ lint: $(VENV)/.dev ## Check style, types and the rooms' contracts
 
 coverage: $(VENV)/.coverage ## Measure which lines `make test` runs, in the commands' processes too
 	rm -rf .cache/coverage && mkdir -p .cache/coverage
-	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal -m "$(TEST)" $(ARGS)
+	$(BIN)/coverage run -m $(PYTEST:$(BIN)/%=%) -m "$(TEST)" $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

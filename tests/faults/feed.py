@@ -153,7 +153,7 @@ class Feed:
         told = self._lines("feed_events")
         missing = [n for n in self.sent if found[n] < self.times[n]]
         whole = coverage(told, [SYMBOL], min(self.sent.values()), max(self.sent.values()))[SYMBOL]
-        # A row lies in the time when it was received: on a busy machine, late. One that came an hour late met a clock that jumps.
+        # A row lies in the time when it was received: on a busy machine, late. One an hour late met a clock that jumps.
         lags = (trade["ts_recv"] - self.sent[int(trade["volume"])] for trade in trades)
         late = STRETCH + max(lag for lag in lags if lag < HOUR / 2)
         silent = [

@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, Message, TopicPartition
+
+from stockctl.clients.kafka.common import EVENTS, Event
 
 _SLICE = 0.02  # seconds of reading after which nothing seems to be left
 _PATIENCE = 2.0  # seconds that librdkafka gets to begin with new partitions
@@ -98,5 +100,5 @@ def _ended(messages: list[Message]) -> Iterator[tuple[Any, Any]]:
     """The partitions whose end is told among ``messages``."""
     for message in messages:
         error = message.error()
-        if error is not None and error.code() == KafkaError._PARTITION_EOF:
+        if error is not None and EVENTS.get(error.code()) is Event.end:
             yield message.topic(), message.partition()

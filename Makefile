@@ -7,8 +7,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 FOR ?= 60s
 SEED ?= 1
 ARGS ?=
-# Tests at a time. Each worker has servers of its own.
-WORKERS ?= 2
+# Tests at a time: twice the cores of a small machine, since most tests wait. Each worker has servers of its own.
+WORKERS ?= 4
 
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist worksteal
 TEST := not kafka and not postgres and not promtool and not kube and not faults

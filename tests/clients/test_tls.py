@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from stockctl.clients.mongo import Mongo
 from stockctl.clients.store import open_store
 from stockctl.errors import StockctlError
 from stockctl.settings import Settings, load
-from tests.command import clean_environment
+from tests.command import HANG, clean_environment
+from tests.conftest import wait_for
 from tests.tls import Authority, Listener
 
 
@@ -25,7 +27,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 def kafka(settings: Settings) -> None:
-    Admin(settings).wait(3)
+    Admin(settings).wait(60)
 
 
 def store(settings: Settings) -> None:
@@ -37,12 +39,12 @@ def feed(settings: Settings) -> None:
 
 
 def connect(settings: Settings) -> None:
-    with Connect(settings, timeout=3) as client:
+    with Connect(settings, timeout=60) as client:
         client.about()
 
 
 def mongo(settings: Settings) -> None:
-    with Mongo(settings, wait=2) as client:
+    with Mongo(settings, wait=4) as client:
         client.version()
 
 
@@ -84,10 +86,16 @@ def test_an_unknown_authority_is_refused_before_a_word_is_said(
 
 def test_kafka_trusts_the_authority_of_the_settings(authority: Authority) -> None:
     """With kafka.ssl_ca_location the handshake ends well, and the client begins to speak Kafka's protocol."""
+    heard = threading.Event()
     with Listener(authority.issue("localhost")) as listener:
-        with pytest.raises(StockctlError):  # the listener never answers
-            kafka(settings_for(listener.port, **{"kafka.ssl_ca_location": str(authority.certificate)}))
-        assert b"stockctl" in listener.heard
+        admin = Admin(settings_for(listener.port, **{"kafka.ssl_ca_location": str(authority.certificate)}))
+        waiting = threading.Thread(target=admin.wait, args=(HANG,), kwargs={"stop": heard})
+        waiting.start()
+        try:
+            wait_for(lambda: b"stockctl" in listener.heard, "the client to speak")  # the listener never answers
+        finally:
+            heard.set()
+            waiting.join()
 
 
 def test_kafka_refuses_a_certificate_of_another_host(authority: Authority) -> None:

@@ -16,7 +16,7 @@ from stockctl.errors import StockctlError
 from stockctl.feed.coverage import Coverage, coverage
 from stockctl.lake.batch import decompress
 from stockctl.sim import Row, Simulator
-from tests.command import Process
+from tests.command import HANG, Process
 from tests.conftest import wait_for
 from tests.faults.rig import Rig
 from tests.feed.conftest import events
@@ -32,10 +32,11 @@ HOUR = 3_600_000
 class Feed:
     """A simulated feed that sends numbered rows all the time, and the producers of a rig that listen to it.
 
-    The n-th row's volume is n. Sent to nobody, or into a connection that swallows it, a row is known as well.
+    The n-th row's volume is n. Sent to nobody, or into a connection that swallows it, a row is known as well. Producers take a
+    connection for lost that is silent for ``silence``: short, a busy machine makes such gaps too.
     """
 
-    def __init__(self, rig: Rig, *, rows: int = 10, every: float = 0.02) -> None:
+    def __init__(self, rig: Rig, *, rows: int = 10, every: float = 0.02, silence: str = "5m") -> None:
         self.rig, self._rows, self._every = rig, rows, every
         self.sent: dict[int, int] = {}
         """When each row was sent, in ms UTC."""
@@ -49,7 +50,7 @@ class Feed:
         self._producers: list[Process] = []
         rig.command.environment |= {
             "STOCKCTL_SYMBOLS": SYMBOL,
-            "STOCKCTL_FINNHUB__SILENCE_TIMEOUT": "2s",
+            "STOCKCTL_FINNHUB__SILENCE_TIMEOUT": silence,
             "STOCKCTL_FINNHUB__BACKOFF_MAX": "1s",
         }
 
@@ -91,7 +92,7 @@ class Feed:
         connections = self.sim.counters.connections
         process = self.rig.command.start("produce", log=self.log)
         self._producers.append(process)
-        self.sim.wait_for(lambda counters: counters.connections > connections and SYMBOL in counters.subscribed, timeout=30)
+        self.sim.wait_for(lambda counters: counters.connections > connections and SYMBOL in counters.subscribed, timeout=HANG)
         return process
 
     @property
@@ -99,9 +100,9 @@ class Feed:
         """What the producers say."""
         return self.rig.command.folder / "produce.log"
 
-    def says(self, words: str, seconds: float = 60) -> None:
+    def says(self, words: str) -> None:
         """Wait until a producer has said ``words``."""
-        wait_for(lambda: words in self.log.read_text(), f"a producer to say “{words}”", seconds)
+        wait_for(lambda: words in self.log.read_text(), f"a producer to say “{words}”")
 
     def flows(self, rows: int = 200) -> None:
         """Wait until so many more rows are in Kafka."""
@@ -142,7 +143,7 @@ class Feed:
         for process in self._producers:
             if process.poll() is None:
                 process.terminate()
-                assert process.wait(60) == 0, self.log.read_text()
+                assert process.wait(HANG) == 0, self.log.read_text()
         self.rig.finish()
         trades = self._lines("trades")
         found = Counter(int(trade["volume"]) for trade in trades)

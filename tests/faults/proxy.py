@@ -49,9 +49,9 @@ class Rule:
             self.struck += strikes
         return strikes
 
-    def reached(self, seconds: float = 30) -> None:
+    def reached(self) -> None:
         """Wait until the rule has struck."""
-        wait_for(lambda: self.struck, f"a {self.method} of {self.pattern.pattern}", seconds)
+        wait_for(lambda: self.struck, f"a {self.method} of {self.pattern.pattern}")
 
     def release(self, *, passes_on: bool = True) -> None:
         """Let what is held go on, or be lost; what the rule strikes from now on is not held any more."""

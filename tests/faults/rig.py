@@ -18,7 +18,7 @@ from stockctl.lake.claims import Claim, newest_claim, newest_start, read_claim
 from stockctl.lake.layout import parse_claim
 from stockctl.records import Trade, encode
 from stockctl.settings import Settings, env_name, load
-from tests.command import Command, Process, clean_environment
+from tests.command import HANG, Command, Process, clean_environment
 from tests.conftest import own_names, wait_for
 
 SESSION = 3.0
@@ -50,9 +50,9 @@ class Writer:
         """Its log."""
         return self._log.read_text()
 
-    def says(self, words: str, seconds: float = 60) -> None:
+    def says(self, words: str) -> None:
         """Wait until its log holds ``words``."""
-        wait_for(lambda: self.said(words) or self.process.poll() is not None, f"{self._log.name} to say “{words}”", seconds)
+        wait_for(lambda: self.said(words) or self.process.poll() is not None, f"{self._log.name} to say “{words}”")
         assert self.said(words), f"{self._log.name} ended with {self.process.poll()} and never said “{words}”\n{self.text}"
 
     def kill(self) -> None:
@@ -72,7 +72,7 @@ class Writer:
         """SIGTERM; its exit code. It leaves after some seconds (``LEAVE_WITHIN``), whatever else is wrong."""
         self.process.terminate()
         try:
-            return self.process.wait(60)
+            return self.process.wait(HANG)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self._log.name} does not leave\n{self.text[-3000:]}") from None
 
@@ -207,9 +207,9 @@ class Rig:
         consumer.commit(Partition(self.topic, number), offset, metadata)
         consumer.close()
 
-    def until_held(self, seconds: float = 60) -> None:
+    def until_held(self) -> None:
         """Wait until the claims count as many rows as were sent."""
-        wait_for(lambda: sum(claim.rows for claim in self.claims()) >= len(self.sent), "the claims of all records", seconds)
+        wait_for(lambda: sum(claim.rows for claim in self.claims()) >= len(self.sent), "the claims of all records", HANG)
 
     def finish(self, *arguments: str) -> str:
         """Bring what is left into the lake; what the command says."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import HANG
 from tests.faults.rig import Rig
 from tests.servers import Kafka
 
@@ -22,7 +23,7 @@ def test_broker_stopped_and_killed(own_rig: Rig, own_kafka: Kafka) -> None:
         own_rig.strike(f"broker {'stopped' if how == own_kafka.stop else 'killed'} and started")
         own_kafka.start()
         own_rig.produce(600)
-        own_rig.until_held(90)
+        own_rig.until_held()
     own_kafka.kill()
     own_rig.strike("SIGTERM while the broker is away")
     writer.stop()
@@ -93,7 +94,7 @@ def test_another_cluster_at_the_same_address(own_rig: Rig, own_kafka: Kafka, tmp
         own_rig.make_topics()
         own_rig.produce(300)
         writer.thaw()
-        assert writer.process.wait(60) == 1, writer.text
+        assert writer.process.wait(HANG) == 1, writer.text
         writer.says("another lake.url")
         assert "another lake.url" in own_rig.command.run("consume", "s3", "--once", check=1).stderr
         own_rig.sent = sent

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stockctl.lake.claims import Claim
+from tests.command import HANG
 from tests.conftest import wait_for
 from tests.faults.conftest import MakeRig
 from tests.faults.feed import Feed
@@ -109,7 +110,7 @@ def test_a_store_that_refuses_a_wrong_clock(rig: Rig, library: Path) -> None:
     rig.until_held()
     clock.jump(-HOUR)
     rig.produce(500)
-    assert writer.process.wait(60) == 4, writer.text
+    assert writer.process.wait(HANG) == 4, writer.text
     assert "RequestTimeTooSkewed" in writer.text
     assert "set this machine's clock" in writer.text
     clock.set(0)

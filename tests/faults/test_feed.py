@@ -17,30 +17,31 @@ from tests.servers import Kafka
 
 @pytest.fixture
 def feed(rig: Rig) -> Iterator[Feed]:
-    """A feed of 500 rows a second."""
+    """A feed of 500 rows a second, whose connection is never taken for silent."""
     with Feed(rig) as feed:
         yield feed
 
 
-def test_a_connection_that_breaks(feed: Feed) -> None:
+def test_a_connection_that_breaks(rig: Rig) -> None:
     """Cut, cut and refused, half-open: each is a gap with its reason, and the rows of it are lost."""
-    feed.producer()
-    feed.flows()
-    feed.sim.drop()
-    feed.rig.strike("connection to the feed cut")
-    feed.flows()
-    feed.sim.refuse(503, 2)
-    feed.sim.drop()
-    feed.rig.strike("connection to the feed cut, and refused twice")
-    feed.flows()
-    feed.sim.go_silent()
-    feed.rig.strike("connection to the feed half-open")
-    feed.says("silent")
-    feed.sim.resume()
-    feed.flows()
-    whole = feed.check("ended the connection", "ended the connection", "silent")
-    assert whole.share is not None
-    assert whole.share < 1
+    with Feed(rig, silence="2s") as feed:
+        feed.producer()
+        feed.flows()
+        feed.sim.drop()
+        feed.rig.strike("connection to the feed cut")
+        feed.flows()
+        feed.sim.refuse(503, 2)
+        feed.sim.drop()
+        feed.rig.strike("connection to the feed cut, and refused twice")
+        feed.flows()
+        feed.sim.go_silent()
+        feed.rig.strike("connection to the feed half-open")
+        feed.says("silent")
+        feed.sim.resume()
+        feed.flows()
+        whole = feed.check("ended the connection", "ended the connection", "silent")
+        assert whole.share is not None
+        assert whole.share < 1
 
 
 def test_frames_that_should_not_be(feed: Feed) -> None:

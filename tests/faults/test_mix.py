@@ -101,7 +101,7 @@ class Mix:
         self.proxy.clear()
         for writer in self.frozen:
             writer.thaw()
-        self.rig.until_held(120)
+        self.rig.until_held()
         for writer in self.writers:
             writer.stop()
             left_well(writer)

@@ -7,7 +7,7 @@ import pty
 import select
 import subprocess
 
-from tests.command import BIN, Command
+from tests.command import BIN, HANG, Command
 from tests.kube.kubelet import Kubelet
 
 
@@ -80,7 +80,7 @@ def test_on_a_terminal_it_asks_and_takes_a_no(up: Command, kubelet: Kubelet) -> 
         assert select.select([ours], [], [], 30)[0], shown
         shown += os.read(ours, 65536)
     os.write(ours, b"n\n")
-    assert process.wait(30) != 0
+    assert process.wait(HANG) != 0
     os.close(theirs)
     os.close(ours)
     assert b"and keep the volumes?" in shown

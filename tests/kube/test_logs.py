@@ -16,7 +16,7 @@ from stockctl.clients.kubernetes import Kubernetes
 from stockctl.errors import UnreachableError
 from stockctl.infra import logs
 from stockctl.settings import Settings
-from tests.command import BIN, Command
+from tests.command import BIN, HANG, Command
 from tests.conftest import wait_for
 from tests.infra.conftest import SettingsOf
 from tests.kube.kubelet import Kubelet, Node
@@ -145,7 +145,7 @@ def test_a_log_is_followed_through_a_restart_and_a_new_pod(command: Command, kub
         node.put(new, b"four\n")
         running.wait_for(f"{new} four\n")
         running.process.send_signal(signal.SIGINT)
-        assert running.process.wait(10) == 0
+        assert running.process.wait(HANG) == 0
     assert running.out.read_text() == f"one\ntwo\nan end without a line's\nthree\n{new} four\n"
     assert ["tailLines=7" in path for path in node.asked] == [True, False, False]
     assert all("follow=true" in path for path in node.asked)
@@ -180,7 +180,7 @@ def test_a_lost_connection_ends_it(way: Way, command: Command, kubelet: Kubelet,
         node.put(kubelet.wait_for_pod("lake").metadata.name, b"one\n")
         running.wait_for("one\n")
         way.cut(for_ever=for_ever)
-        assert running.process.wait(30) == 5
+        assert running.process.wait(HANG) == 5
     said = running.err.read_text()
     assert "broke off: the connection to https://127.0.0.1:" in said or (for_ever and "no Kubernetes answers at " in said)
 

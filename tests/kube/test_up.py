@@ -13,7 +13,7 @@ import yaml
 from kubernetes.client import AppsV1Api
 from kubernetes.config import new_client_from_config
 
-from tests.command import BIN, Command
+from tests.command import BIN, HANG, Command
 from tests.conftest import wait_for
 from tests.kube.kubelet import IMAGE_AWAY, Kubelet, Node
 from tests.kube.manifests import own_manifests, replace
@@ -110,7 +110,7 @@ def test_what_was_mended_since_the_last_time_is_waited_for(up: Command, kubelet:
     again = up.start("infra", "up", "--image-tag", "9.9.9", log=log)
     wait_for(lambda: "lake: ErrImageNeverPull" in log.read_text() or again.poll() is not None, "the look at the old pod")
     del kubelet.states["lake"]
-    assert again.wait(60) == 0, log.read_text()
+    assert again.wait(HANG) == 0, log.read_text()
 
 
 def test_a_job_that_fails_holds_back_what_comes_after_it(command: Command, kubelet: Kubelet) -> None:
@@ -293,7 +293,7 @@ def test_on_a_terminal_a_live_table_is_shown(command: Command, kubelet: Kubelet)
             except OSError:  # the other end is closed
                 break
     os.close(ours)
-    assert process.wait(60) == 0
+    assert process.wait(HANG) == 0
     text = shown.decode()
     assert "\x1b[" in text
     assert "workload" in text

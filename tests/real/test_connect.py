@@ -16,7 +16,7 @@ from pymongo import MongoClient
 from stockctl.clients.kafka import Producer
 from stockctl.records import FeedEvent, Trade, encode
 from stockctl.settings import Settings, env_name, load
-from tests.command import Command, clean_environment
+from tests.command import HANG, Command, clean_environment
 from tests.conftest import MongoServer, own_names, wait_for
 from tests.servers import ConnectServer, Kafka
 
@@ -262,7 +262,7 @@ def test_an_outage_of_mongodb_fails_the_task_and_watch_restarts_it(case: Case) -
     until(case, lambda rows: all(row["state"] == "RUNNING" for row in rows[:-1]), "all tasks")
     wait_for(lambda: "runs again" in log.read_text(), "the watch to see it")
     watching.send_signal(signal.SIGTERM)
-    assert watching.wait(60) == 0
+    assert watching.wait(HANG) == 0
     assert "failed: MongoDB does not answer" in log.read_text()
     assert case.rows("dlq", "list") == []
 

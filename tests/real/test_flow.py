@@ -13,7 +13,7 @@ import pytest
 from stockctl.clients.kafka import Admin
 from stockctl.settings import Settings
 from stockctl.stream.lag import read_lag
-from tests.command import Command, Process
+from tests.command import HANG, Command, Process
 from tests.conftest import wait_for
 from tests.real import market
 
@@ -33,7 +33,7 @@ def behind(settings: Settings) -> int:
 def stop(process: Process, log: Path) -> None:
     """SIGTERM: the batch in hand is finished, and it leaves."""
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0, log.read_text()
+    assert process.wait(HANG) == 0, log.read_text()
 
 
 def vwap(command: Command) -> dict[tuple[str, str], float]:
@@ -70,7 +70,7 @@ def test_two_instances_and_a_rebalance_in_the_middle_write_each_trade_once(
     producer = real_command.start("produce", "--replay", str(halves[1]))
     wait_for(lambda: "stored" in logs[1].read_text(), "a batch of the second instance")
     stop(one, logs[0])
-    assert producer.wait(60) == 0, log_of(real_command, "produce").read_text()
+    assert producer.wait(HANG) == 0, log_of(real_command, "produce").read_text()
     wait_for(lambda: behind(real_settings) == 0, "the second instance to catch up", 60)
     stop(two, logs[1])
 

@@ -15,7 +15,7 @@ from stockctl.mongo import writer
 from stockctl.mongo.writer import MongoWriter
 from stockctl.roles import Role
 from stockctl.settings import Settings, env_name, load
-from tests.command import Command, Process, clean_environment
+from tests.command import HANG, Command, Process, clean_environment
 from tests.conftest import MongoServer, own_names, wait_for
 from tests.mongo.conftest import mongo_names
 from tests.mongo.test_writer import committed, held, produce
@@ -61,7 +61,7 @@ def test_two_instances_share_the_partitions_and_one_takes_over(topics: Settings,
         wait_for(lambda: committed(topics) == 1300, "the other to take over", 90)
         assert held(topics) == ids
         processes[1].send_signal(signal.SIGTERM)
-        assert processes[1].wait(60) == 0, logs[1].read_text()
+        assert processes[1].wait(HANG) == 0, logs[1].read_text()
     finally:
         for process in processes:
             process.kill()

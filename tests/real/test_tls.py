@@ -52,7 +52,7 @@ def test_without_the_authority_nothing_is_said(secure_kafka: Kafka, tmp_path: Pa
     names = own_names(secure_kafka.tls_servers, tmp_path) | {
         "kafka.security_protocol": "SASL_SSL",
         "kafka.username": "stockctl",
-        "kafka.connect_wait": "3s",
+        "kafka.connect_wait": "60s",
     }
     command = Command(
         tmp_path,

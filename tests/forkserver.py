@@ -59,6 +59,12 @@ def import_everything() -> None:
         importlib.import_module(name)
 
 
+def opened() -> list[str]:
+    """What this process holds open, as far as the system tells."""
+    folder = Path("/proc/self/fd")
+    return sorted(str(one.readlink()) for one in folder.iterdir() if one.is_symlink()) if folder.is_dir() else []
+
+
 def serve(server: socket.socket) -> Job:
     """Fork a process for every job that comes, and tell how each ended. Returns in the forked process alone, with its job."""
     ended_read, ended_write = os.pipe()
@@ -118,6 +124,7 @@ def main() -> NoReturn:
     # Without it DuckDB takes us for an interactive session, and draws progress bars on stdout when it is slow.
     sys.modules["__main__"].__file__ = __file__
     server = socket.socket(fileno=int(sys.argv[1]))
+    before = opened()
     # Ctrl-C is for the tests. Blocked and not ignored, so that a forked process loses none that comes as it begins.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
@@ -126,6 +133,7 @@ def main() -> NoReturn:
     tasks = Path("/proc/self/task")
     natives = len(list(tasks.iterdir())) if tasks.is_dir() else 1
     assert len(threads) == natives == 1, f"an import started a thread, and a fork would lose it: {threads}, {natives} in all"
+    assert opened() == before, f"an import opened something, and each fork would share it: {before}, now {opened()}"
     gc.collect()
     gc.freeze()
     serve(server)

@@ -150,7 +150,7 @@ class Feed:
         ids = [trade["id"] for trade in trades]
         assert len(ids) == len(set(ids))
         too_many = {n: times for n, times in found.items() if times > self.times[n]}
-        assert not too_many, f"rows that were not sent so often: {too_many}"
+        assert not too_many, f"rows lost or doubled: not sent so often: {too_many}"
         told = self._lines("feed_events")
         missing = [n for n in self.sent if found[n] < self.times[n]]
         whole = coverage(told, [SYMBOL], min(self.sent.values()), max(self.sent.values()))[SYMBOL]
@@ -160,7 +160,7 @@ class Feed:
         silent = [
             n for n in missing if not any(gap.since < self.sent[n] + late and self.sent[n] < gap.until for gap in whole.gaps)
         ]
-        assert not silent, f"rows lost of which no gap tells: {silent[:5]} of {len(silent)}\n{whole.gaps}"
+        assert not silent, f"rows lost or doubled: lost, and no gap tells of it: {silent[:5]} of {len(silent)}\n{whole.gaps}"
         given = iter(gap.reason for gap in whole.gaps)
         assert all(any(reason in other for other in given) for reason in reasons), (reasons, whole.gaps)
         self.rig.command.run("lake", "verify", "--deep")

@@ -141,11 +141,14 @@ class Rig:
     # Writers
 
     def writer(self, *arguments: str, **more: str) -> Writer:
-        """Start a writer; ``more`` are settings with ``__`` for their dots."""
+        """Start a writer; ``more`` are settings with ``__`` for their dots.
+
+        With an interpreter of its own: what one has claimed another repeats, and neither may depend on its hash seed.
+        """
         log = self.command.folder / f"writer-{len(self._writers)}.log"
         before = dict(self.command.environment)
         self.command.environment |= {env_name(name.replace("__", ".")): value for name, value in more.items()}
-        writer = Writer(self.command.start("consume", "s3", *arguments, log=log), log)
+        writer = Writer(self.command.start("consume", "s3", *arguments, log=log, real=True), log)
         self.command.environment = before
         self._writers.append(writer)
         return writer

@@ -46,13 +46,13 @@ def test_frozen_past_its_session(rig: Rig, proxy: Proxy, holding: str) -> None:
 def test_frozen_for_less_than_its_session(rig: Rig) -> None:
     """It keeps its partitions and looks at each anew."""
     # Long enough for a busy machine, which may let it freeze for longer.
-    writer = rig.writer(kafka__session_timeout="8s")
+    writer = rig.writer(kafka__session_timeout="16s")
     rig.produce(600)
     writer.says(" rows in ")
     writer.freeze()
     rig.strike("writer frozen for less than its session")
     rig.produce(600)
-    time.sleep(4.2)  # more than half a session is what a writer notices
+    time.sleep(8.2)  # more than half a session is what a writer notices
     writer.thaw()
     writer.says("looked at anew")
     rig.until_held()
@@ -90,7 +90,8 @@ def test_told_to_leave_while_the_store_hangs(rig: Rig, proxy: Proxy, method: str
     held.reached()
     rig.strike(f"SIGTERM while the store hangs in a {method}")
     assert LEAVE_WITHIN < 10
-    writer.stop()
+    assert writer.stop() in (0, 1, 6), writer.text
+    assert not writer.said("error: unexpected"), writer.text
     proxy.clear()
     rig.finish()
     rig.check()

@@ -64,6 +64,12 @@ class Running:
         return self.summary
 
 
+@pytest.fixture(autouse=True)
+def _no_coverage_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was covered is told at the end of a connection alone, however long a test takes."""
+    monkeypatch.setattr("stockctl.feed.producer.COVERED_EVERY", 3600.0)
+
+
 @pytest.fixture
 def sim() -> Iterator[Simulator]:
     with Simulator(rate=0, ping_interval=30) as running:

@@ -61,6 +61,8 @@ class Protocol(RuleBasedStateMachine):
         self.writers: list[SimulatedWriter] = []
         self.made: dict[str, tuple[int, Record]] = {}
         """Every row by its id: the topic that it was in, and the record."""
+        self.refused: set[tuple[int, Record]] = set()
+        """Every record that is no row, with the topic that it was in."""
         self.destroyed: set[str] = set()
         """Rows of logs that were cut short, and of topics that were deleted."""
 
@@ -71,6 +73,8 @@ class Protocol(RuleBasedStateMachine):
         for record in self.topic.produce(symbols, gap=gap):
             if record.row is not None:
                 self.made[record.row] = (self.topic.identity, record)
+            else:
+                self.refused.add((self.topic.identity, record))
 
     @rule(where=st.floats(0, 1))
     def retain(self, where: float) -> None:
@@ -81,6 +85,7 @@ class Protocol(RuleBasedStateMachine):
         """The log is cut short while no broker answers, and may have grown again when it does."""
         gone = self.topic.truncate(self.topic.start + round(where * (self.topic.end - self.topic.start)))
         self.destroyed |= {record.row for record in gone if record.row}
+        self.refused -= {(self.topic.identity, record) for record in gone}
         for writer in self.writers:
             writer.anew = True
         self.produce(grown)
@@ -88,6 +93,7 @@ class Protocol(RuleBasedStateMachine):
     @rule()
     def remake(self) -> None:
         self.destroyed |= {row for row, (identity, _) in self.made.items() if identity == self.topic.identity}
+        self.refused = {(identity, record) for identity, record in self.refused if identity != self.topic.identity}
         self.topic.remake()
 
     @rule(offset=st.integers(-1, 60))
@@ -196,11 +202,17 @@ class Protocol(RuleBasedStateMachine):
         held: Counter[str] = Counter()
         for item in self.store.objects("trades"):
             held.update(json.loads(line)["id"] for line in decompress(self.store.get(item.key), item.key).splitlines())
-        assert not [name for name, times in held.items() if times > 1], "doubled"
-        assert not held.keys() - self.made.keys(), "strange"
+        assert not [name for name, times in held.items() if times > 1], "lost or doubled: doubled"
+        assert not held.keys() - self.made.keys(), "lost or doubled: strange"
         missing = self.made.keys() - held.keys() - self.destroyed
         unaccounted = [name for name in missing if not self.given_up(*self.made[name])]
-        assert not unaccounted, f"lost: {unaccounted}"
+        assert not unaccounted, f"lost or doubled: lost: {unaccounted}"
+        unsent = [
+            (identity, record)
+            for identity, record in self.refused
+            if (identity, record.place) not in self.topic.dead_letters and not self.given_up(identity, record)
+        ]
+        assert not unsent, f"lost or doubled: no dead letters of {unsent}"
         report = verify(self.store, deep=True)
         wrong = [finding for finding in report.findings if finding.wrong and finding.kind != "lost"]
         assert not wrong, wrong

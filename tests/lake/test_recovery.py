@@ -110,6 +110,21 @@ def test_a_claim_of_the_same_key_in_another_lake_proves_nothing(lake: Lake) -> N
     assert other.rows() == lake.rows()
 
 
+def test_what_a_dead_writer_refused_reaches_the_dead_letters(lake: Lake) -> None:
+    """It died between its claim and the dead letters: whoever repeats the claim sends them."""
+    lake.topic.produce(["A", "", "A"])
+    writer = lake.writer()
+    until(writer, "decide")
+    writer.step("read", 3)
+    writer.step("cut")
+    until(writer, "put trades/")
+    writer.crash()
+    assert lake.topic.dead_letters == set()
+    assert lake.run() is None
+    assert lake.topic.dead_letters == {(1, 1)}
+    assert len(lake.rows()) == 2
+
+
 def test_what_another_writer_claims_during_the_look_is_no_log_cut_short(lake: Lake) -> None:
     """The log grows, and a zombie claims what came, between a writer's questions: its answers are of different moments."""
     lake.topic.produce(["A"] * 4)

@@ -1,0 +1,14 @@
+"""Counting records: each once, whatever they went through."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+
+def assert_once(found: Iterable[str], sent: Iterable[str]) -> None:
+    """Each of ``sent`` was ``found`` once, and nothing else. A failure's words keep the gate from trying once more."""
+    there, wanted = Counter(found), Counter(sent)
+    lost, more = list((wanted - there).elements()), list((there - wanted).elements())
+    assert not lost, f"records lost or doubled: {len(lost)} lost, as {lost[:5]}"
+    assert not more, f"records lost or doubled: {len(more)} too many, as {more[:5]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -145,3 +146,28 @@ def test_a_killed_test_process_leaves_no_server_behind(tmp_path: Path) -> None:
         tests.kill()
         # The server holds this pipe too: it ends when the last of them has gone.
         assert tests.stdout.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("imports", "words"),
+    [
+        ("threading.Thread(target=time.sleep, args=(600,), daemon=True).start()", "an import started a thread"),
+        ("kept.append(open('/dev/zero'))", "an import opened something"),
+    ],
+)
+def test_what_a_fork_cannot_copy_is_not_served(imports: str, words: str) -> None:
+    """Every command would lose such a thread, or share such a file with all others."""
+    lines = ["import threading, time", "from tests import forkserver", "kept = []"]
+    code = "\n".join([*lines, f"forkserver.import_everything = lambda: {imports}", "forkserver.main()"])
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(theirs.fileno())],
+            cwd=ROOT,
+            pass_fds=[theirs.fileno()],
+            capture_output=True,
+            text=True,
+            timeout=HANG,
+        )
+    assert done.returncode == 1
+    assert words in done.stderr

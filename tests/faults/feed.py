@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import threading
 import time
+from bisect import bisect
 from collections import Counter
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +28,16 @@ SYMBOL = "BINANCE:BTCUSDT"
 STRETCH = 1000
 """Milliseconds by which a gap may begin earlier than what was lost: so finely does a producer tell what it covered."""
 HOUR = 3_600_000
+
+
+def lateness(missing: list[int], lags: dict[int, int]) -> list[int]:
+    """By how many milliseconds each missing row may have come after it was sent.
+
+    A row lies in the time when it was received, on a busy machine late: as late as the rows beside it that arrived, ``lags``.
+    """
+    found = sorted(n for n, lag in lags.items() if lag < HOUR / 2)  # one later than that met a clock that jumps
+    places = (bisect(found, n) for n in missing)
+    return [STRETCH + max(lags[n] for n in found[max(0, place - 1) : place + 1]) for place in places]
 
 
 class Feed:
@@ -154,11 +165,11 @@ class Feed:
         told = self._lines("feed_events")
         missing = [n for n in self.sent if found[n] < self.times[n]]
         whole = coverage(told, [SYMBOL], min(self.sent.values()), max(self.sent.values()))[SYMBOL]
-        # A row lies in the time when it was received: on a busy machine, late. One an hour late met a clock that jumps.
-        lags = (trade["ts_recv"] - self.sent[int(trade["volume"])] for trade in trades)
-        late = STRETCH + max(lag for lag in lags if lag < HOUR / 2)
+        lags = {int(trade["volume"]): trade["ts_recv"] - self.sent[int(trade["volume"])] for trade in trades}
         silent = [
-            n for n in missing if not any(gap.since < self.sent[n] + late and self.sent[n] < gap.until for gap in whole.gaps)
+            n
+            for n, late in zip(missing, lateness(missing, lags), strict=True)
+            if not any(gap.since < self.sent[n] + late and self.sent[n] < gap.until for gap in whole.gaps)
         ]
         assert not silent, f"rows lost or doubled: lost, and no gap tells of it: {silent[:5]} of {len(silent)}\n{whole.gaps}"
         given = iter(gap.reason for gap in whole.gaps)

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pyarrow as pa
 import pytest
 
@@ -250,6 +251,18 @@ def test_a_feed_that_is_gone_is_held_against_the_coverage(lake_settings: Setting
     lag = 2 * round(1000 * lake_settings.lake.max_age)
     (row,) = measures.rate(lake_settings, question(lake_settings, now=OPEN + 140_000 + lag)).rows
     assert (row["covered_seconds"], row["coverage"]) == (60.0, 50.0)
+
+
+def test_coverage_that_was_received_later_is_not_known_yet(lake_settings: Settings) -> None:
+    """As of 09:32 the feed has told of the first minute alone, though of the second it told afterwards."""
+    lay(lake_settings, [*series([1.0] * 120), trade("AAPL", OPEN + 400_000, 1.0)])
+    minutes = [covered("AAPL", OPEN + n * 60_000, OPEN + (n + 1) * 60_000) for n in range(2)]
+    late = msgspec.structs.replace(minutes[1], ts_recv=OPEN + 300_000)
+    lay(lake_settings, [minutes[0], late], table="feed_events")
+    asked = question(lake_settings, now=OPEN + 400_000)
+    for as_of, seconds, trades in ((OPEN + 120_000, 60.0, 60), (OPEN + 300_000, 120.0, 120)):
+        (row,) = measures.rate(lake_settings, replace(asked, as_of=as_of)).rows
+        assert (row["covered_seconds"], row["trades"]) == (seconds, trades)
 
 
 def test_without_coverage_there_is_no_rate_and_no_return(lake_settings: Settings) -> None:

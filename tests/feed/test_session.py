@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockctl.errors import RefusedError
+from stockctl.feed import session
 from stockctl.feed.normalise import Normaliser
 from stockctl.feed.session import Backoff, FeedSession, Happening, Received
 from stockctl.records import FeedEvent, Trade
@@ -100,6 +102,26 @@ def test_a_dropped_connection_is_made_again_with_rows_counted_anew(sim: Simulato
     assert first[2] != second[2]
     assert first[3] == second[3] == "00000000"
     assert "ended the connection" in listener.events[2].reason
+
+
+def test_receipt_times_never_go_back_though_the_clock_does(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that was set back by less than counts as set: what comes then has the time of what came before."""
+    listener = Listener(sim.url)
+    listener.connected()
+    sim.wait_for(lambda counters: len(counters.subscribed) == 2)
+    sim.send_rows(numbered_rows(1))
+    listener.until(lambda: len(listener.trades) == 1)
+    back = listener.trades[0].ts_recv - 300
+    # It stands still there, for however long this machine takes, and that is no jump.
+    monkeypatch.setattr(session, "JUMP", math.inf)
+    monkeypatch.setattr(session, "now_ms", lambda: back)
+    sim.send_rows(numbered_rows(1))
+    listener.until(lambda: len(listener.trades) == 2)
+    listener.leave()
+    first, second = (trade.ts_recv for trade in listener.trades)
+    assert first <= second
+    assert listener.kinds == ["connected", "subscribed", "disconnected"]
+    assert second < listener.events[-1].span_start <= listener.events[-1].span_end
 
 
 def test_total_silence_ends_the_connection_and_another_is_made(sim: Simulator) -> None:

@@ -84,6 +84,23 @@ def test_a_secret_is_in_no_error_and_no_traceback(alone: Command, arguments: lis
     assert SECRET not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("name", ["mongo.url", "infra.mongo_url"])
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("mongodb://me:hunter2@host/db", "hunter2"),
+        ("mongodb://me:pa/ss@host/db", "pa/ss"),
+    ],
+)
+def test_a_password_in_mongodbs_address_is_refused_and_in_no_output(alone: Command, name: str, url: str, secret: str) -> None:
+    """Also one with a slash that is not escaped, where the hosts seem to end."""
+    alone.environment[env_name(name)] = url
+    for arguments, code in ((["config", "show"], 3), (["--debug", "config", "show"], 1)):
+        done = alone.run(*arguments, check=code)
+        assert f"bad setting {name}" in done.stderr
+        assert secret not in done.stdout + done.stderr
+
+
 def test_path_names_the_places_from_the_strongest_down(alone: Command) -> None:
     lines = alone.run("config", "path", real=True).stdout.splitlines()
     assert lines == [

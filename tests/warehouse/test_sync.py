@@ -106,6 +106,16 @@ def test_since_looks_at_the_newest_dates_alone(glue: Glue, lake: Settings) -> No
     assert len(places(glue, "trades")) == 4
 
 
+def test_since_counts_the_date_itself(glue: Glue, lake: Settings) -> None:
+    """What was registered of that very date is found there again: nothing is made or changed anew, or told as missing."""
+    since = date(2026, 11, 23)
+    catalog.apply(glue, lake)
+    assert run(glue, lake, since=since)["trades"].made == 2
+    again = run(glue, lake, since=since)["trades"]
+    assert (again.made, again.changed, again.unchanged) == (0, 0, 2)
+    assert status(glue, open_store(lake), lake, since)[1] == []
+
+
 def test_a_crawler_that_was_quicker_is_no_error(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
     """Between the comparison and the request someone else makes one of the partitions, with another location."""
     catalog.apply(glue, lake)

@@ -17,8 +17,9 @@ from stockctl.clients.mongo import Mongo
 from stockctl.clients.store import open_store
 from stockctl.errors import StockctlError
 from stockctl.filings.fetch import Order
+from stockctl.filings.keep import Keeper
 from stockctl.filings.runs import Choice, Runs
-from stockctl.filings.stored import Links, flat_key, kept, raw_key, read_filings, read_state, state_key
+from stockctl.filings.stored import Links, filing_of, flat_key, kept, raw_key, read_filings, read_state, state_key
 from stockctl.mongo import schema
 from stockctl.records import Trade
 from stockctl.sessions import now_ms
@@ -28,6 +29,8 @@ from tests.command import HANG
 from tests.conftest import MongoServer, free_port
 from tests.faults.proxy import Action, Proxy
 from tests.filings.fetching import command, fetch, objects, outcome, settings, simulator, states
+from tests.filings.kept import lake_of
+from tests.filings.reports import tesla
 from tests.mongo.made import documents_of
 
 SHORT = Order(since=date(2026, 6, 1))
@@ -173,6 +176,24 @@ def test_two_fetches_at_the_same_time_leave_what_one_leaves(sim: Simulator, tmp_
     for thread in threads:
         thread.join(HANG)
     assert objects(own) == whole(sim, tmp_path / "whole")
+
+
+def test_of_two_texts_of_a_report_the_line_items_are_those_of_the_one_that_is_kept(tmp_path: Path) -> None:
+    """Another fetch has put its text, which Finnhub has mended since, and not yet its line items."""
+    first, mended = tesla(), tesla()
+    mended["report"]["ic"][0]["value"] += 1
+    number = first["accessNumber"]
+
+    def keep(folder: Path, *reports: dict[str, Any]) -> dict[str, bytes]:
+        own, _ = lake_of(folder, reports[:1])
+        raw = json.dumps(reports[-1]).encode()
+        Keeper(open_store(own), None, own, threading.Event()).put("TSLA", raw, filing_of(raw, "TSLA"))
+        return objects(own)
+
+    found = keep(tmp_path / "both", first, mended)
+    assert found.keys() == {raw_key("TSLA", number), flat_key("TSLA", number)}
+    assert found == keep(tmp_path / "one", first)
+    assert found[flat_key("TSLA", number)] != keep(tmp_path / "other", mended)[flat_key("TSLA", number)]
 
 
 def mongo_names(server: MongoServer, folder: Path) -> dict[str, str]:

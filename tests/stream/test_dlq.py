@@ -15,6 +15,7 @@ from stockctl.feed.retake import retake
 from stockctl.records import Trade
 from stockctl.sessions import now_ms
 from stockctl.settings import Settings
+from stockctl.stream import replay as replaying
 from stockctl.stream.dead_letters import as_message, dead_letter
 from stockctl.stream.dlq import counts, letters_of, read, summaries
 from stockctl.stream.replay import Outcome, Replay
@@ -222,6 +223,23 @@ def test_a_run_that_died_before_its_commit_leaves_nothing(letters: Letters, made
         entered.__exit__(None, None, None)
     [(_, value)] = held(made, made.topics.trades.name)
     assert msgspec.json.decode(value)["id"] == "AAPL-1680286538064-k3f9a2-00000001"
+
+
+def test_two_replays_at_once_send_a_letter_once(letters: Letters, made: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another begins and ends just before this one becomes the one producer: its marks count."""
+    letters.feed()
+    others: list[Outcome] = []
+
+    def late(*given: Any) -> TransactionalProducer:
+        with monkeypatch.context() as at_once:
+            at_once.setattr(replaying, "TransactionalProducer", TransactionalProducer)
+            others.extend(replay(made))
+        return TransactionalProducer(*given)
+
+    monkeypatch.setattr(replaying, "TransactionalProducer", late)
+    assert [one.done for one in replay(made)] == ["already"]
+    assert [one.done for one in others] == ["sent"]
+    assert len(held(made, made.topics.trades.name)) == 1
 
 
 def test_a_letter_that_comes_again_after_its_replay_is_not_sent_again(letters: Letters, made: Settings) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from stockctl.clients.mongo import Mongo
 from stockctl.clients.store import open_store
-from stockctl.errors import StockctlError
+from stockctl.errors import StockctlError, UnreachableError
+from stockctl.filings import keep
 from stockctl.filings.fetch import Order
 from stockctl.filings.keep import Keeper
 from stockctl.filings.runs import Choice, Runs
@@ -264,6 +265,30 @@ def test_mongodb_away_in_the_middle_leaves_the_lake_whole_and_gets_its_documents
             assert all(document["links"]["report"] for document in documents(own, symbol).values())
     finally:
         server.stop()
+
+
+def test_mongodb_away_behind_the_reports_leaves_the_company_to_the_next_fetch(
+    sim: Simulator, mongo_server: MongoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All documents are there, and of the company what followed from those before."""
+    own = settings(sim, tmp_path, **mongo_names(mongo_server, tmp_path))
+    before = {"accession": "of an earlier report"}
+    with Mongo(own) as mongo:
+        schema.apply(mongo, own)
+        mongo.set_fields("companies", "AAPL", {"symbol": "AAPL", "filing": before})
+
+    def away(*_: object) -> None:
+        raise UnreachableError("MongoDB went away")
+
+    with monkeypatch.context() as gone:
+        gone.setattr(keep, "refresh_filings", away)
+        run = fetch(own, "AAPL", order=SHORT)
+    assert states(run) == {"AAPL": "fetched"}
+    assert "the lake holds everything" in str(run.failure)
+    assert documents(own, "AAPL").keys() == kept(open_store(own), "AAPL").raw
+    assert company(own, "AAPL")["filing"] == before
+    assert states(fetch(own, "AAPL", order=SHORT)) == {"AAPL": "fresh"}
+    assert company(own, "AAPL")["filing"] != before
 
 
 def test_mongodb_away_from_the_start_is_the_same(sim: Simulator, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from stockctl.clients.kafka import Admin, Consumer, Offsets, Partition, Producer
 from stockctl.clients.mongo import Mongo
 from stockctl.lake.layout import MAX_MS
 from stockctl.local.broker import forget_members
-from stockctl.mongo import schema, writer
+from stockctl.mongo import derive, schema, writer
 from stockctl.mongo.derive import refresh
 from stockctl.mongo.documents import BadRecord, event_document, trade_document
 from stockctl.mongo.writer import MongoWriter
@@ -319,6 +319,25 @@ def test_a_bar_outlives_its_trades(topics: Settings) -> None:
             (4, 103.0),
             (4, 103.0),
         ]
+
+
+def test_a_minute_half_of_which_has_expired_keeps_its_whole_bar(
+    mongo_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first trades of a minute go a minute before its last ones."""
+    minute = NOW // 60_000 * 60_000
+    rows = [Trade(f"AAPL-{at}", "AAPL", 100.0 + at, 2.0, minute + at, NOW, "1", "vhl", "sim") for at in (10_000, 50_000)]
+    with Mongo(mongo_settings) as mongo, MongoClient[dict[str, object]](str(mongo_settings.mongo.url)) as client:
+        schema.apply(mongo, mongo_settings)
+        assert mongo.upsert("trades", documents_of(rows)) == []
+        refresh(mongo, mongo_settings, {"AAPL": {minute}})
+        (whole,) = mongo.find("bars_1m", {})
+        assert whole["trades"] == 2
+        later = minute + 30_000 + round(mongo_settings.mongo.retention * 1000)
+        monkeypatch.setattr(derive, "now_ms", lambda: later)
+        client[mongo_settings.mongo.database]["trades"].delete_one({"_id": rows[0].id})
+        refresh(mongo, mongo_settings, {"AAPL": {minute}})
+        assert list(mongo.find("bars_1m", {})) == [whole]
 
 
 @pytest.mark.parametrize("symbol", ["$SPX", "$$ROOT", "a.b"])

@@ -25,6 +25,7 @@ from stockctl.mongo import derive, schema, writer
 from stockctl.mongo.derive import refresh
 from stockctl.mongo.documents import BadRecord, event_document, trade_document
 from stockctl.mongo.writer import MongoWriter
+from stockctl.mongo.writing import Written
 from stockctl.records import FeedEvent, Trade, encode
 from stockctl.roles import Role
 from stockctl.sessions import now_ms, trade_date
@@ -169,6 +170,25 @@ def test_once_goes_on_when_its_partitions_come_back(
     MongoWriter(settings, Role(), once=True, also=lose).run()
     assert_once(held(topics), ids)
     assert committed(topics) == 300
+
+
+def test_what_was_given_up_during_a_write_is_its_next_owners_to_commit(topics: Settings) -> None:
+    """That one may have read on, and would be set back to where we stood."""
+    admin = Admin(topics)
+    partitions = sorted(admin.partitions(topics.topics.trades.name))
+    lost, *rest = partitions
+    assert rest
+    writing = MongoWriter(topics, Role())
+    try:
+        writing._assign(partitions)
+        writing._revoke([lost])
+        writing._count(Written(ends=dict.fromkeys(partitions, 5)))
+        wait_for(lambda: not (writing._consumer.consume(1, 0.0) or writing._consumer.committing), "the commits")
+    finally:
+        writing._consumer.close()
+        writing._mongo.close()
+    found = {partition: one.offset for partition, one in admin.committed(topics.mongo.group, partitions).items()}
+    assert {partition for partition, offset in found.items() if offset == 5} == set(rest)
 
 
 def test_bad_records_go_to_the_dead_letters_before_the_commit(topics: Settings, consume: Command) -> None:

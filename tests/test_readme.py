@@ -335,7 +335,7 @@ def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     stack.wait_for_more()
     wait_until_filled(stack)
     yield {name: value for name, value in stack.environment.items() if name.startswith("STOCKCTL_")}
-    stack.run("local", "down")
+    stack.run("local", "down", check=None)  # a writer that a busy machine lets leave late says so by the exit code
 
 
 @pytest.fixture

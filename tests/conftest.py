@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from importlib.resources import files
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import hypothesis
@@ -99,17 +99,44 @@ def mark_below(folder: Path, items: list[pytest.Item], mark: str) -> None:
             item.add_marker(mark)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start a server, by the fixtures that they ask for, and those about processes, by what they import.
+SLOW = (
+    "tests/test_readme.py",
+    "tests/mongo/test_writer.py",
+    "tests/local/test_stack.py",
+    "tests/lake/test_compact.py",
+    "tests/lake/test_writer.py",
+    "tests/local/test_lives.py",
+    "tests/warehouse/test_sync.py",
+    "tests/filings/test_keep.py",
+    "tests/test_secrets.py",
+)
+"""The files whose tests take longest, the longest first."""
+PIECES = 4
 
-    The documents' examples, the longest tests, come first: no worker is left alone with one at the end.
+
+def dealt(items: list[pytest.Item]) -> Iterator[pytest.Item]:
+    """``items`` in an order that keeps all workers busy to the end: each worker's piece begins with slow ones.
+
+    pytest-xdist gives each an equal number, in order, and later what is left at the end of a piece to whoever is idle.
     """
     items.sort(key=lambda item: "test_the_examples_run" not in item.name)
+    rest = iter([item for item in items if not item.nodeid.startswith(SLOW)])
+    for piece in range(PIECES):
+        slow = [item for name in SLOW[piece::PIECES] for item in items if item.nodeid.startswith(name)]
+        yield from chain(slow, islice(rest, max(0, len(items) // PIECES - len(slow))))
+    yield from rest
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Mark the tests that start a server, by the fixtures that they ask for, and those about processes, by what they import."""
     for item in items:
         if {"broker", "s3_server", "mongo_server"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("server")
         if hasattr(item.module, "Command") and "tests/cli" not in item.path.as_posix():  # type: ignore[attr-defined]
             item.add_marker("process")
+    yield
+    items[:] = dealt(items)
 
 
 @pytest.fixture(scope="session")

@@ -62,13 +62,16 @@ def test_killed_at_random(rig: Rig) -> None:
     """Twenty kills of the two or three writers of one group, while the stream flows."""
     chance = random.Random(20261123)
     writers = [rig.writer() for _ in range(3)]
+    killed = []
     for _ in range(20):
         rig.produce(chance.randrange(400, 1200))
         time.sleep(chance.uniform(0.1, 1.5))  # the moment of the kill: any will do
         number = chance.randrange(len(writers))
         rig.kill(writers[number], "at random")
+        killed.append(writers[number])
         writers[number] = rig.writer()
     rig.until_held()
+    assert any(writer.said(" rows in ") for writer in killed), "none had begun when it was killed"
     for writer in writers:
         assert writer.stop() == 0, writer.text
     rig.finish()

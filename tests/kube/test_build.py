@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import HANG
 from tests.conftest import wait_for
 from tests.kube import build
 
@@ -64,28 +65,26 @@ def test_what_is_built_is_not_built_again(go: Path, capsys: pytest.CaptureFixtur
 
 
 def test_who_comes_while_it_is_built_waits_and_builds_nothing(
-    go: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    go: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     building = "echo once more >> runs; while [ ! -e end ]; do sleep 0.05; done; echo program"
     write(go, f'[ "$1" = env ] && echo go1.26.0 && exit; {building} > "$5"')
     folder = tmp_path / "cache"
     said: list[str] = []
-
-    def waits() -> bool:
-        said.append(capfd.readouterr().out)
-        return "waiting for it; see " in "".join(said) or second.done()
+    # Reading what was captured would lose what another thread writes at that moment.
+    monkeypatch.setattr("builtins.print", lambda *words, **_: said.append(" ".join(map(str, words))))
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(build.build)
         try:
             wait_for((folder / "runs").exists, "the first build")
             second = pool.submit(build.build)
-            wait_for(waits, "the second one to wait")
+            wait_for(lambda: "waiting for it; see " in "".join(said) or second.done(), "the second one to wait")
             assert not second.done()
         finally:
             (folder / "end").touch()
-        first.result(60)
-        second.result(60)
+        first.result(HANG)
+        second.result(HANG)
     assert (folder / "runs").read_text() == "once more\n"
-    assert "is there: " in capfd.readouterr().out
+    assert "is there: " in said[-1]

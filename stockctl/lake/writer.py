@@ -141,7 +141,12 @@ class LakeWriter:
                 self._tell((self._rows - rows) / (now - logged))
                 logged, rows = now, self._rows
                 gc.collect()
-            if self._once and self._shared_out and all(reading.at_end and reading.idle for reading in self._readings.values()):
+            if (
+                self._once
+                and self._shared_out
+                and all(reading.at_end and reading.idle for reading in self._readings.values())
+                and self._admin.shared_out(self._settings.lake.group, self._tables)
+            ):
                 return
 
     # Assignment

@@ -128,7 +128,11 @@ class MongoWriter:
                 logged, rows = now, self._rows
             # Partitions may come until we leave, and then there is more to read.
             self._writing.finishing = self._once and self._shared_out and self._at_end >= self._next.keys()
-            if self._writing.finishing and not (self._busy or self._consumer.committing):
+            if (
+                self._writing.finishing
+                and not (self._busy or self._consumer.committing)
+                and self._admin.shared_out(self._settings.mongo.group, self._collections)
+            ):
                 return
 
     # Partitions

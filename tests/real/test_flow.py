@@ -90,7 +90,7 @@ def test_more_instances_than_partitions_read_to_the_end_once_and_all_leave(
     logs = [log_of(real_command, f"instance {number}") for number in range(count)]
     processes = [real_command.start("consume", "s3", "--once", log=log) for log in logs]
     try:
-        wait_for(lambda: all(process.poll() is not None for process in processes), "all to leave", 120)
+        wait_for(lambda: all(process.poll() is not None for process in processes), "all to leave", HANG)
         assert [process.returncode for process in processes] == [0] * count, [log.read_text() for log in logs]
     finally:
         for process in processes:

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import ConsumerGroupState, IsolationLevel, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    ConsumerGroupDescription,
     NewPartitions,
     NewTopic,
     OffsetSpec,
@@ -177,8 +178,21 @@ class Admin:
 
     def members(self, group: str) -> list[str]:
         """Ids of the group's members; none if there is no such group."""
+        return [member.member_id for member in self._describe(group).members]
+
+    def shared_out(self, group: str, topics: Iterable[str]) -> bool:
+        """Whether each partition of ``topics`` has its reader in ``group``, and the group is not about to change that.
+
+        A group of several members is shared out in rounds: who has to give up a partition does so in one, and the next owner
+        gets it in another. In between both may hold less than is meant for them, and nobody the rest.
+        """
+        found = self._describe(group)
+        read = {Partition(item.topic, item.partition) for one in found.members for item in one.assignment.topic_partitions}
+        return found.state is ConsumerGroupState.STABLE and all(read.issuperset(self.partitions(topic)) for topic in topics)
+
+    def _describe(self, group: str) -> ConsumerGroupDescription:
         found = self._admin.describe_consumer_groups([group], request_timeout=10)
-        return [member.member_id for member in self._result(found[group], f"describe the group {group}").members]
+        return self._result(found[group], f"describe the group {group}")
 
     def committed(self, group: str, partitions: Sequence[Partition]) -> dict[Partition, Committed]:
         """The committed offsets of ``group``."""

@@ -66,6 +66,7 @@ class Consumer:
             }
             | overrides,
         )
+        self._leaving = False
         self._paused: set[Partition] = set()
         self._commits: dict[Partition, Committed] = {}
         """The newest commit of each partition that the broker has not confirmed."""
@@ -96,6 +97,8 @@ class Consumer:
         """Join the group. ``on_assign`` answers with the offset to start each new partition at."""
 
         def assigned(consumer: Any, given: list[TopicPartition]) -> None:
+            if self._leaving:
+                return  # they are the next one's, and who leaves gets no answers any more
             starts = on_assign([Partition(item.topic, item.partition) for item in given])
             # A pause outlasts losing the partition, and so would the standstill.
             self._paused.difference_update(starts)
@@ -212,6 +215,7 @@ class Consumer:
 
     def close(self) -> None:
         """Leave the group."""
+        self._leaving = True
         self._commits.clear()
         self._consumer.close()
 

@@ -8,6 +8,7 @@ import threading
 import time
 from bisect import bisect
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -96,6 +97,18 @@ class Feed:
             with contextlib.suppress(StockctlError):  # nobody is connected
                 self.sim.send_rows(rows[::-1])
 
+    def when_connected(self, fault: Callable[[], object]) -> None:
+        """Call ``fault``, which needs an open connection: on a busy machine a short silence may just have ended it."""
+
+        def struck() -> bool:
+            try:
+                fault()
+            except StockctlError:
+                return False
+            return True
+
+        wait_for(struck, "a producer to be connected")
+
     # Producers
 
     def producer(self) -> Process:
@@ -159,7 +172,7 @@ class Feed:
         trades = self._lines("trades")
         found = Counter(int(trade["volume"]) for trade in trades)
         ids = [trade["id"] for trade in trades]
-        assert len(ids) == len(set(ids))
+        assert len(ids) == len(set(ids)), "rows lost or doubled: an id stands twice"
         too_many = {n: times for n, times in found.items() if times > self.times[n]}
         assert not too_many, f"rows lost or doubled: not sent so often: {too_many}"
         told = self._lines("feed_events")

@@ -80,6 +80,16 @@ def until(writer: SimulatedWriter, what: str, order: Order = "store") -> None:
     pytest.fail(f"it waits to {writer.at}")
 
 
+def die_behind_the_claim(lake: Lake, records: int) -> None:
+    """A writer claims a batch of ``records`` and puts nothing of it."""
+    writer = lake.writer()
+    until(writer, "decide")
+    writer.step("read", records)
+    writer.step("cut")
+    until(writer, "put trades/")
+    writer.crash()
+
+
 def test_a_group_that_remembers_another_lake_does_not_disturb_a_new_one(lake: Lake) -> None:
     """The committed offset names a claim that this lake has never had: it is begun from the topic's first record."""
     lake.topic.produce(["A"] * 5)
@@ -98,12 +108,7 @@ def test_a_claim_of_the_same_key_in_another_lake_proves_nothing(lake: Lake) -> N
     other = Lake()
     other.topic = lake.topic
     other.topic.committed = Committed(-1, "")
-    writer = other.writer()
-    until(writer, "decide")
-    writer.step("read", 2)
-    writer.step("cut")
-    until(writer, "put trades/")
-    writer.crash()
+    die_behind_the_claim(other, 2)
     assert other.rows() == []
     other.topic.committed = finished
     assert other.run() is None
@@ -113,12 +118,7 @@ def test_a_claim_of_the_same_key_in_another_lake_proves_nothing(lake: Lake) -> N
 def test_what_a_dead_writer_refused_reaches_the_dead_letters(lake: Lake) -> None:
     """It died between its claim and the dead letters: whoever repeats the claim sends them."""
     lake.topic.produce(["A", "", "A"])
-    writer = lake.writer()
-    until(writer, "decide")
-    writer.step("read", 3)
-    writer.step("cut")
-    until(writer, "put trades/")
-    writer.crash()
+    die_behind_the_claim(lake, 3)
     assert lake.topic.dead_letters == set()
     assert lake.run() is None
     assert lake.topic.dead_letters == {(1, 1)}

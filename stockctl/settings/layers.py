@@ -20,6 +20,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from stockctl.errors import ConfigError
 from stockctl.settings.model import Settings
 from stockctl.settings.values import at_home
+from stockctl.validation import setting_problem
 
 ENV_PREFIX = "STOCKCTL_"
 CONTROL_NAMES = frozenset({"STOCKCTL_CONFIG", "STOCKCTL_PROFILE", "STOCKCTL_DEBUG"})
@@ -240,11 +241,10 @@ def _merge(layers: list[Layer], profile: str) -> Settings:
     try:
         settings = Settings.model_validate(nested)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        problem = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int))
-        message = problem["msg"].removeprefix("Value error, ")
         raise ConfigError(
-            f"bad setting {name} from {origins.get(name, 'default')}: {message}",
+            f"bad setting {name} from {origins.get(name, 'default')}: {setting_problem(problem)}",
             hint=f"set it by {env_name(name)}=… or in stockctl.toml under [profile.{profile}]",
         ) from None
     settings._origins = origins

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -100,6 +101,19 @@ def test_every_setting_can_be_given_by_the_environment(here: Path, name: str) ->
         assert settings.origin(name) == f"environment {env_name(name)}"
 
 
+@pytest.mark.parametrize("value", ["x", "", 5, -1, 1e300, 1.5, True, [1], "nan"])
+def test_what_is_bad_is_told_in_plain_words(here: Path, value: Any) -> None:
+    """Whatever the setting: no word of the library that checks them."""
+    told = []
+    for name in setting_names():
+        try:
+            read(here, flags={name: value})
+        except ConfigError as error:
+            told.append(str(error).partition(": ")[2])
+    assert len(told) > 10
+    assert [words for words in told if re.search("Input|should|Value error|valid|unable|right form", words)] == []
+
+
 @pytest.mark.parametrize(("text", "names"), [("AAPL", ["AAPL"]), ("AAPL, MSFT,", ["AAPL", "MSFT"]), ("", [])])
 def test_lists_are_joined_by_commas_in_the_environment(here: Path, text: str, names: list[str]) -> None:
     assert read(here, environ={"STOCKCTL_SYMBOLS": text}).symbols == names
@@ -173,7 +187,7 @@ def test_what_is_bad_in_the_environment_names_itself(here: Path, environ: dict[s
         ("[profile.local.lake]\nmax_age = [1]", "bad setting lake.max_age .* is no duration", None),
         ("[profile.local.lake]\nmax_bytes = true", "bad setting lake.max_bytes .* is no size", None),
         ("[profile.local]\nstate_dir = 5", "bad setting state_dir", None),
-        ("[profile.local.log]\nevery = 0", "bad setting log.every .* greater than 0", None),
+        ("[profile.local.log]\nevery = 0", "bad setting log.every .* it is not above 0", None),
     ],
 )
 def test_what_is_bad_in_the_file_names_itself(here: Path, toml: str, message: str, hint: str | None) -> None:

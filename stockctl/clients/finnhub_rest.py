@@ -25,6 +25,7 @@ from stockctl.clients.rate import Limit, RateLimit
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.settings import Settings, require
 from stockctl.units import format_duration
+from stockctl.validation import decode_problem
 
 Answer = TypeVar("Answer")
 Frequency = Literal["annual", "quarterly"]
@@ -138,7 +139,7 @@ class FinnhubRest:
         try:
             return msgspec.json.decode(body, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            trouble = str(error)
+            trouble = decode_problem(error)
         raise StockctlError(
             f"Finnhub at {self._base} answers {_told(path, query)} with what cannot be read: {trouble}; "
             f"it begins {self._scrubbed(body[:60].decode(errors='replace'))!r}",

@@ -17,6 +17,7 @@ from msgspec import Meta
 from stockctl.conditions import unknown_codes, updates_of
 from stockctl.records import UNREADABLE, DeadLetter, Trade
 from stockctl.stream.dead_letters import dead_letter
+from stockctl.validation import decode_problem
 
 log = logging.getLogger("stockctl.produce")
 
@@ -51,6 +52,9 @@ class _LooseWire(msgspec.Struct, gc=False):
     data: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
 
 
+_NAMES = {"s": "symbol", "p": "price", "t": "time", "v": "volume", "c": "conditions"}
+"""What the fields of a row are called in the reason why it is refused."""
+
 _decode = msgspec.json.Decoder(_Wire).decode
 _decode_loosely = msgspec.json.Decoder(_LooseWire).decode
 _decode_row = msgspec.json.Decoder(_Row).decode
@@ -67,6 +71,10 @@ class Frame(NamedTuple):
 
 class _AbsurdRowError(Exception):
     """A row passes its types but not the checks that need more than the row."""
+
+
+class _NoFrameError(Exception):
+    """A text is no frame of trades."""
 
 
 class Normaliser:
@@ -140,7 +148,7 @@ class Normaliser:
         for row in rows:
             symbol = row.s
             if row.t > latest:
-                raise _AbsurdRowError(f"t: {row.t} is more than a day after the receipt")
+                raise _AbsurdRowError(f"time {row.t} is more than a day after the receipt")
             if symbol not in symbols:
                 self._meet_symbol(row)
                 shift = self._shift
@@ -158,7 +166,7 @@ class Normaliser:
 
     def _meet_symbol(self, row: _Row) -> None:
         if not _SYMBOL.fullmatch(row.s):
-            raise _AbsurdRowError(f"s: {row.s!r} is no symbol")
+            raise _AbsurdRowError(f"symbol cannot be {row.s!r}")
         if self._first_at is not None and not self.symbols:
             self._shift = self._first_at - row.t
         self.symbols.add(row.s)
@@ -174,7 +182,7 @@ class Normaliser:
         """The frame row by row, each bad one a dead letter; the whole text one where it is no trade frame at all."""
         try:
             rows = _rows_of(text)
-        except (*UNREADABLE, ValueError) as error:
+        except _NoFrameError as error:
             return Frame("malformed", [], [self._dead(text, str(error), ts_recv, origin)])
         if not looked_for and self._is_dropped(text, len(rows)):
             return Frame("trade", [], [])
@@ -183,8 +191,10 @@ class Normaliser:
         for raw in rows:
             try:
                 trades += self._trades([_decode_row(raw)], ts_recv)
-            except (*UNREADABLE, _AbsurdRowError) as error:
+            except _AbsurdRowError as error:
                 dead.append(self._dead(bytes(raw), str(error), ts_recv, origin))
+            except UNREADABLE as error:
+                dead.append(self._dead(bytes(raw), decode_problem(error, "the row", _NAMES), ts_recv, origin))
         return Frame("trade", trades, dead)
 
     def _dead(self, raw: str | bytes, reason: str, ts_recv: int, origin: str) -> DeadLetter:
@@ -194,16 +204,28 @@ class Normaliser:
 
 
 def _rows_of(text: str | bytes) -> list[msgspec.Raw]:
-    """The rows of a trade frame as they stand in ``text``; ValueError or one of msgspec's errors if it is none."""
+    """The rows of a trade frame as they stand in ``text``; _NoFrameError with the reason if it is none."""
     try:
-        wire = _decode_loosely(text)
+        wire = _loose(text)
+    except (*UNREADABLE, json.JSONDecodeError) as error:
+        raise _NoFrameError(decode_problem(error, "the frame")) from None
+    if wire.type != "trade":
+        raise _NoFrameError(f"unknown type of frame {wire.type[:40]!r}")
+    if wire.data is msgspec.UNSET:
+        raise _NoFrameError("a trade frame without data")
+    return wire.data
+
+
+def _loose(text: str | bytes) -> _LooseWire:
+    try:
+        return _decode_loosely(text)
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
         # NaN and Infinity are no JSON, though some writers emit them: as strings they cost their own row, not the frame.
-        wire = _decode_loosely(json.dumps(json.loads(text, parse_constant=str)))
-    if wire.type != "trade":
-        raise ValueError(f"unknown type of frame {wire.type[:40]!r}")
-    if wire.data is msgspec.UNSET:
-        raise ValueError("a trade frame without data")
-    return wire.data
+        return _decode_loosely(json.dumps(json.loads(text, parse_constant=str, parse_int=_integer)))
+
+
+def _integer(digits: str) -> int | str:
+    # Python converts no more digits than 4,300; such a number costs its own row too.
+    return int(digits) if len(digits) <= 4_300 else digits

@@ -20,6 +20,7 @@ from stockctl.lake.probe import Probe
 from stockctl.records import FeedEvent
 from stockctl.settings import Settings
 from stockctl.units import format_duration
+from stockctl.validation import decode_problem
 
 SILENT_AFTER = 60.0
 """Seconds without any feed event after which no producer seems to be running: one comes every 10 s."""
@@ -83,7 +84,8 @@ def _newest_event(settings: Settings) -> Finding:
         events = [msgspec.json.decode(message.value(), type=FeedEvent) for message in newest if message is not None]
     except msgspec.DecodeError as error:
         topic = settings.topics.feed_events.name
-        return Finding(f"the newest record of {topic} is no feed event: {error}", "fail", f"find who else writes to {topic}")
+        wrong = decode_problem(error)
+        return Finding(f"the newest record of {topic} is no feed event: {wrong}", "fail", f"find who else writes to {topic}")
     if not events:
         return Finding("no event yet", "warn", "`stockctl produce` connects to the feed")
     last = max(events, key=lambda event: event.ts_recv)

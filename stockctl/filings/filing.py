@@ -18,6 +18,7 @@ import msgspec
 from stockctl.errors import StockctlError
 from stockctl.records import UNREADABLE
 from stockctl.sessions import EXCHANGE_ZONE, to_ms
+from stockctl.validation import decode_problem
 
 Statement = Literal["bs", "ic", "cf"]
 STATEMENTS: tuple[Statement, ...] = get_args(Statement)
@@ -191,7 +192,9 @@ def _decoded(raw: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
         try:
             document = msgspec.json.decode(raw)
         except UNREADABLE as error:
-            raise FilingError(f"a report is no JSON: {error}", hint="fetch it again: `stockctl filings fetch --full`") from None
+            raise FilingError(
+                decode_problem(error, "a report"), hint="fetch it again: `stockctl filings fetch --full`"
+            ) from None
     if not isinstance(document, Mapping):
         raise FilingError(f"a report is an object, and this is {_kind(document)}")
     return document

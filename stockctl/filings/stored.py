@@ -22,6 +22,7 @@ from stockctl.errors import StockctlError, UsageError
 from stockctl.filings.filing import Filing, parse_filing
 from stockctl.lake.layout import LOG, ticker_slug
 from stockctl.settings import Settings
+from stockctl.validation import decode_problem
 
 RAW, FLAT = "raw/filings", "filings"
 
@@ -100,7 +101,8 @@ def state_of(store: Store, symbol: str, data: bytes) -> State:
         return msgspec.json.decode(data, type=State)
     except msgspec.DecodeError as error:
         raise StockctlError(
-            f"{state_key(symbol)} in {store.url} is no state of a fetch: {error}", hint="delete it, and fetch again"
+            f"{state_key(symbol)} in {store.url} is no state of a fetch: {decode_problem(error)}",
+            hint="delete it, and fetch again",
         ) from error
 
 

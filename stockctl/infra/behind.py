@@ -87,8 +87,11 @@ def _tasks(kubernetes: Kubernetes, workers: list[tuple[Manifest, int]]) -> tuple
             states = [(name, part, state) for name, one in told.items() for part, state in _states(one["status"])]
         except UnreachableError:
             raise
-        except (StockctlError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except StockctlError as error:
             silence = [f"tasks not known: {error}"]
+            continue
+        except (ValueError, KeyError, TypeError, AttributeError):
+            silence = [f"tasks not known: Pod {pod['metadata']['name']} answers otherwise than Kafka Connect does"]
             continue
         tasks = [state for _, part, state in states if part.startswith("task ")]
         amiss = [f"{part} of {name} is {state}" for name, part, state in states if state != "RUNNING"]

@@ -16,6 +16,7 @@ import msgspec
 from stockctl.clients.store import AbsentError, ExistsError, Store
 from stockctl.errors import StockctlError
 from stockctl.lake.layout import FORMAT, LOG, Layout, claim_key, log_folder, parse_claim
+from stockctl.validation import decode_problem
 
 CutReason = Literal["age", "bytes", "records", "objects", "buffer", "retention", "stop", "end", "lost", "closed"]
 StartReason = Literal["first", "new topic", "log cut short"]
@@ -133,7 +134,7 @@ def decode_claim(data: bytes, key: str) -> Claim:
         claim = _decode_claim(data) if version == FORMAT else None
     except msgspec.DecodeError as error:
         raise UnreadableClaimError(
-            f"the claim {key} cannot be read: {error}", hint="`stockctl lake verify` names all damage"
+            f"the claim {key} cannot be read: {decode_problem(error)}", hint="`stockctl lake verify` names all damage"
         ) from error
     if claim is None:
         raise UnreadableClaimError(

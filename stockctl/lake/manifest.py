@@ -19,6 +19,7 @@ import msgspec
 from stockctl.clients.store import AbsentError, Store
 from stockctl.errors import StockctlError
 from stockctl.lake.layout import LOG
+from stockctl.validation import decode_problem
 
 FORMAT = 1
 ROOT = "parquet/trades"
@@ -123,7 +124,7 @@ def decode_manifest(data: bytes, key: str) -> Manifest:
         found = _decode(data) if version == FORMAT else None
     except msgspec.DecodeError as error:
         raise StockctlError(
-            f"the manifest {key} cannot be read: {error}", hint="`stockctl lake verify` names all damage"
+            f"the manifest {key} cannot be read: {decode_problem(error)}", hint="`stockctl lake verify` names all damage"
         ) from error
     if found is None:
         raise StockctlError(

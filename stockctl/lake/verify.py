@@ -27,6 +27,7 @@ from stockctl.lake.floor import date_of, is_below, read_floor
 from stockctl.lake.layout import LOG, TABLES, parse_claim
 from stockctl.lake.manifest import FOLDER, ROOT, Manifest, newest_manifests
 from stockctl.lake.verify_parquet import Digests, check_manifest, check_others, read_manifests, read_objects
+from stockctl.validation import decode_problem
 
 
 class _Claimed(NamedTuple):
@@ -154,7 +155,7 @@ def _read_start(store: Store, folder: str, found: list[Claim], report: Report) -
     except AbsentError:
         report.findings.append(Finding("hole", key, "the partition's start is gone: nothing tells where its log begins"))
     except msgspec.DecodeError as error:
-        report.findings.append(Finding("unreadable", key, f"the partition's start cannot be read: {error}"))
+        report.findings.append(Finding("unreadable", key, f"the partition's start cannot be read: {decode_problem(error)}"))
     if not found:
         return None
     first = found[0]
@@ -260,8 +261,10 @@ def _read_object(store: Store, item: ClaimedObject) -> tuple[Finding | None, lis
         ids = [_decode_line(line).id for line in rows]
     except AbsentError:
         return Finding("missing", item.key, "it was deleted during the check"), []
-    except (StockctlError, msgspec.DecodeError) as error:
+    except StockctlError as error:
         return Finding("changed", item.key, str(error)), []
+    except msgspec.DecodeError as error:
+        return Finding("changed", item.key, f"a line is no row: {decode_problem(error)}"), []
     if len(rows) != item.rows:
         return Finding("changed", item.key, f"{len(rows)} rows, and {item.rows} claimed"), ids
     if sha256(lines).hexdigest() != item.sha256:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stockctl.errors import ConfigError
+from stockctl.validation import decode_problem
 
 
 def read_given(folder: Path) -> dict[str, list[dict[str, Any]]]:
@@ -25,8 +26,18 @@ def read_given(folder: Path) -> dict[str, list[dict[str, Any]]]:
             for item in items:
                 symbol = str(item.get("symbol") or read["symbol"])
                 found.setdefault(symbol, {})[item["accessNumber"]] = {"form": "", "endDate": "", "filedDate": ""} | item
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(
-                f"{file} is no answer of /stock/financials-reported: {error!r}", hint="write one as Finnhub sends it"
+                f"{file} is no answer of /stock/financials-reported: {_problem(error)}", hint="write one as Finnhub sends it"
             ) from error
     return {symbol: sorted(held.values(), key=lambda one: str(one["endDate"]))[::-1] for symbol, held in found.items()}
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"it cannot be read: {error.strerror}"
+    if isinstance(error, KeyError):
+        return f"{error.args[0]} is missing"
+    if isinstance(error, json.JSONDecodeError | UnicodeError | RecursionError):
+        return decode_problem(error)
+    return "it holds no list of filings"

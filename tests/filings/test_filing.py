@@ -132,10 +132,10 @@ def test_missing_is_missing_and_nought_is_nought() -> None:
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (b"", "no JSON"),
-        (b"<html>502 Bad Gateway</html>", "no JSON"),
-        (b"\xff\xfe", "no JSON"),
-        (b"[" * 100_000, "no JSON"),
+        (b"", "is not JSON"),
+        (b"<html>502 Bad Gateway</html>", "is not JSON"),
+        (b"\xff\xfe", "is not JSON"),
+        (b"[" * 100_000, "nested too deeply"),
         (b"[]", "this is a list"),
         (b"null", "this is null"),
         (b"{}", "no accession number"),

@@ -32,7 +32,7 @@ from pymongo import MongoClient, ReplaceOne
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.clients.mongo import Mongo
 from stockctl.mongo import schema
-from stockctl.mongo.documents import BadRecord, trade_document
+from stockctl.mongo.documents import BadRecord, trade_documents
 from stockctl.records import Trade, encode
 from stockctl.settings import Settings, env_name, load
 
@@ -73,7 +73,7 @@ def bare(settings: Settings, rows: list[Trade]) -> float:
     """Documents a second of the bare loop."""
     with Mongo(settings) as mongo:
         schema.apply(mongo, settings)
-    documents = [document for trade in rows if not isinstance(document := trade_document(encode(trade)), BadRecord)]
+    documents = [document for document in trade_documents(list(map(encode, rows))) if not isinstance(document, BadRecord)]
     client: MongoClient[dict[str, object]] = MongoClient(str(settings.mongo.url))
     collection = client[settings.mongo.database]["trades"]
     started = time.perf_counter()

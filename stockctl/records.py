@@ -7,50 +7,60 @@ type from what they meet. No field is a list, because Spectrum cannot filter ins
 from __future__ import annotations
 
 import secrets
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 Source = Literal["finnhub", "sim", "replay"]
+"""The sources of our own producers; a store takes others only where a setting names them."""
+
+MAX_MS = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * 1000
+"""No time of a record is later: midnights and sessions around it can still be computed."""
+
+_Name = Annotated[str, Meta(min_length=1, max_length=1024)]
+_Text = Annotated[str, Meta(max_length=65_535)]
+_Ms = Annotated[int, Meta(ge=0, le=MAX_MS)]
 
 
-class Trade(msgspec.Struct, frozen=True, gc=False):
-    """One received row.
+class Trade(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """One received row. The types hold its limits; ``stockctl.validation`` holds what no type can say.
 
     ``id`` names the row as received (connection token and row number), not its content: equal rows are real trades.
     ``price`` is in the symbol's currency, ``volume`` in shares or units (0 is a price update). ``conditions`` are Finnhub's
     codes joined by commas; ``updates`` the statistics they allow it to update, letters of ``vhl``.
     """
 
-    id: str
-    symbol: str
-    price: float
-    volume: float
-    ts_event: int
-    ts_recv: int
-    conditions: str
-    updates: str
-    source: str
+    id: _Name
+    symbol: Annotated[str, Meta(min_length=1, max_length=64)]
+    price: Annotated[float, Meta(gt=0)]
+    volume: Annotated[float, Meta(ge=0)]
+    ts_event: _Ms
+    ts_recv: _Ms
+    conditions: Annotated[str, Meta(max_length=1024)]
+    updates: Annotated[str, Meta(max_length=16)]
+    source: Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 EventKind = Literal["connected", "subscribed", "refused", "silent", "disconnected", "covered"]
 
 
-class FeedEvent(msgspec.Struct, frozen=True, gc=False):
+class FeedEvent(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """What the feed did in ``[span_start, span_end)``; a span that no ``covered`` event covers is a gap.
 
     ``symbols`` are joined by commas. ``connection`` is the token that the ids of that connection's trades carry.
     """
 
-    id: str
-    kind: EventKind
-    span_start: int
-    span_end: int
-    symbols: str
-    reason: str
-    connection: str
-    ts_recv: int
-    source: str
+    id: _Name
+    kind: _Name
+    span_start: _Ms
+    span_end: _Ms
+    symbols: _Text
+    reason: _Text
+    connection: Annotated[str, Meta(max_length=1024)]
+    ts_recv: _Ms
+    source: Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class DeadLetter(msgspec.Struct, frozen=True):

@@ -142,6 +142,7 @@ def replay(
     from collections import Counter
 
     from stockctl.feed.retake import retake
+    from stockctl.lake.sources import refusal_of
     from stockctl.stream.replay import Outcome, Replay
 
     asked = {"reason": reason, "topic": topic, "since": since}
@@ -159,6 +160,7 @@ def replay(
         ids=ids or (),
         mended=None if mended is None else _text(mended),
         dry_run=dry_run,
+        refusal=refusal_of(settings),
         say=say,
         **asked | {"since": _since(settings, since)},
     )

@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence, Set
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from isal import igzip
 
 from stockctl.errors import StockctlError
 from stockctl.lake.claims import ClaimedObject, LastRecord, Rejected
-from stockctl.lake.layout import ClaimedEvent, ClaimedTrade, EventHead, Layout, TradeHead, day_bounds
-from stockctl.records import UNREADABLE, FeedEvent, Trade
+from stockctl.lake.layout import ClaimedEvent, ClaimedTrade, Layout, day_bounds
+from stockctl.record_validation import VALIDATORS, InvalidRecordError
+from stockctl.records import UNREADABLE, FeedEvent
+from stockctl.validation import decode_problem
 
-_DECODERS = {
-    "trades": msgspec.json.Decoder(TradeHead).decode,
-    "feed_events": msgspec.json.Decoder(EventHead).decode,
-}
 _CLAIMED = {
     "trades": msgspec.json.Decoder(ClaimedTrade).decode,
     "feed_events": msgspec.json.Decoder(ClaimedEvent).decode,
 }
 """What takes a record that a claim took before."""
 _REASON = 300
-"""Most characters of the reason why a record is rejected: a decoder's text may hold a whole value."""
+"""Most characters of the reason why a record is rejected: it may quote a value."""
 _REJECTED = 400
 """Bytes that a rejected record takes beside its value, in the batch and in its claim."""
-_COLUMNS = {"trades": Trade.__struct_fields__, "feed_events": FeedEvent.__struct_fields__}
+
+
+class Sources(Protocol):
+    """Which sources a lake takes records of."""
+
+    @property
+    def known(self) -> Set[str]:
+        """Those that are taken, as far as it is known yet."""
+        ...
+
+    def refusal(self, source: str) -> str | None:
+        """Why records of ``source`` are not taken; None if they are. Asked in the order of the records."""
+        ...
+
+
+class _Head(NamedTuple):
+    """What places a feed event: it lies under the date of its span's end."""
+
+    symbol: str
+    ts_event: int
+    source: str
 
 
 class _Group:
@@ -63,19 +80,18 @@ class BuiltObject(NamedTuple):
 class OpenBatch:
     """Records from offset ``start`` on. ``end`` is one past the last record's offset, ``start`` while there is none."""
 
-    def __init__(self, layout: Layout, generation: int, partition: int, start: int) -> None:
+    def __init__(self, layout: Layout, generation: int, partition: int, start: int, sources: Sources | None = None) -> None:
         self.layout, self.generation, self.partition, self.start = layout, generation, partition, start
+        self._sources = sources
         self.end = start
         self.records = 0
         self.bytes = 0
         self.opened = time.monotonic()
-        self.sources: set[str] = set()
         self.rejected: list[tuple[Rejected, bytes]] = []
         self._last: Record | None = None
         self._groups: dict[str, _Group] = {}
         self._by_symbol: dict[str, _Group] = {}
-        self._decode: Any = _DECODERS[layout.table]
-        self._columns = _COLUMNS[layout.table]
+        self._validator = VALIDATORS[layout.table]
 
     @property
     def objects(self) -> int:
@@ -90,18 +106,9 @@ class OpenBatch:
         return LastRecord(self._last.offset, self._last.timestamp, hashlib.sha256(self._last.value).hexdigest())
 
     def heads(self, values: Sequence[bytes | None]) -> list[Any] | None:
-        """What the writer needs to know of each of ``values``; None if one of them is no row, or has other keys than ours."""
-        try:
-            found = list(map(self._decode, values))
-            joined = b"\n".join(values)  # type: ignore[arg-type]  # the decoder has refused None
-            # The decoder looks only into the texts that it wants, readers into all of them.
-            if not joined.isascii():
-                joined.decode()
-        except (*UNREADABLE, TypeError):
-            return None
-        # A row is one line: a break within one would make two.
-        one_line_each = joined.count(b"\n") == len(values) - 1 and b"\r" not in joined
-        return found if one_line_each and joined.count(b'":') == len(self._columns) * len(values) else None
+        """What places each of ``values``; None where one of them has to be looked at by itself."""
+        records = self._validator.all(values)
+        return None if records is None else list(map(_head, records)) if self.layout.table == "feed_events" else records
 
     def add(
         self,
@@ -113,14 +120,14 @@ class OpenBatch:
     ) -> None:
         """Take records in offset order; ``heads`` are ``self.heads(values)``, ``timestamp`` is the last record's.
 
-        A record that is no row is rejected. ``refuse`` names the offsets that an earlier cut of the same records rejected: then
-        these are, and no others.
+        A record that is not valid, or of a source that the lake does not take, is rejected. ``refuse`` names the offsets that
+        an earlier cut of the same records rejected: then these are, and no others.
         """
         if not offsets:
             return
         if not self.records:
             self.opened = time.monotonic()
-        if heads is not None and not refuse:
+        if heads is not None and not refuse and (refuse is not None or self._known(heads)):
             self._take(offsets, values, heads)  # type: ignore[arg-type]  # the decoder has refused None
         else:
             self._take_carefully(offsets, values, refuse)
@@ -142,45 +149,48 @@ class OpenBatch:
                 group.ts_max = ts
             elif ts < group.ts_min:
                 group.ts_min = ts
-        self.sources.update({head.source for head in heads})
         self.bytes += sum(map(len, values)) + len(values)
 
-    def _take_carefully(self, offsets: Sequence[int], values: Sequence[bytes | None], refuse: frozenset[int] | None) -> None:
-        # What an earlier cut took stays a row.
-        decode = self._decode if refuse is None else _CLAIMED[self.layout.table]
-        for offset, value in zip(offsets, values, strict=True):
-            reason = "rejected by the claim" if refuse is not None and offset in refuse else None
-            head = None
-            if value is None:
-                reason = reason or "no value"
-            elif reason is None:
-                try:
-                    head = decode(value)
-                    value.decode()
-                    if refuse is None and (twice := self._repeated(value)):
-                        reason = f"{twice} is there more than once"
-                except UNREADABLE as error:
-                    reason = str(error)
-                if b"\n" in value or b"\r" in value:
-                    reason = "more than one line"
-            if reason is None and value is not None and head is not None:
-                self._take((offset,), (value,), (head,))
-            elif refuse is not None and offset not in refuse:
-                raise StockctlError(
-                    f"the record at offset {offset} of partition {self.partition} was claimed as a row and is none: {reason}",
-                    hint="has the topic been rewritten? `stockctl lake verify`",
-                )
-            else:
-                self.rejected.append((Rejected(offset, (reason or "")[:_REASON]), value or b""))
-                self.bytes += len(value or b"") + _REJECTED
+    def _known(self, heads: Sequence[Any]) -> bool:
+        """Whether every source of ``heads`` is known to be taken."""
+        return self._sources is None or self._sources.known >= {head.source for head in heads}
 
-    def _repeated(self, value: bytes) -> str | None:
-        """A column that the row ``value`` has more than once: our decoder takes its last one, and readers refuse the object."""
-        if value.count(b'":') == len(self._columns):
-            return None
-        # Texts of digits: Python converts none of more than 4,300.
-        keys = [key for key, _ in json.loads(value, object_pairs_hook=list, parse_int=str)]
-        return next((key for key in self._columns if keys.count(key) > 1), None)
+    def _take_carefully(self, offsets: Sequence[int], values: Sequence[bytes | None], refuse: frozenset[int] | None) -> None:
+        for offset, value in zip(offsets, values, strict=True):
+            reason = "rejected by the claim"
+            if refuse is None or offset not in refuse:
+                try:
+                    head, line = self._row(value) if refuse is None else self._claimed_row(value)
+                except InvalidRecordError as error:
+                    reason = str(error)
+                else:
+                    self._take((offset,), (line,), (head,))
+                    continue
+                if refuse is not None:
+                    place = f"offset {offset} of partition {self.partition}"
+                    raise StockctlError(
+                        f"the record at {place} was claimed as a row and is none: {reason}",
+                        hint="has the topic been rewritten? `stockctl lake verify`",
+                    )
+            self.rejected.append((Rejected(offset, reason[:_REASON]), value or b""))
+            self.bytes += len(value or b"") + _REJECTED
+
+    def _row(self, value: bytes | None) -> tuple[Any, bytes]:
+        record = self._validator.record(value)
+        if self._sources is not None and (refusal := self._sources.refusal(record.source)) is not None:
+            raise InvalidRecordError(refusal)
+        line = self._validator.line(value)  # type: ignore[arg-type]  # None is no valid record
+        return _head(record) if isinstance(record, FeedEvent) else record, line
+
+    def _claimed_row(self, value: bytes | None) -> tuple[Any, bytes]:
+        # What an earlier cut took stays a row, by whatever rules that was.
+        try:
+            head = _CLAIMED[self.layout.table](value)  # type: ignore[arg-type]  # None is refused like any other type
+            return head, value if self.layout.lines == "raw" else self._validator.line(value)  # type: ignore[arg-type,return-value]
+        except TypeError:
+            raise InvalidRecordError("no value") from None
+        except UNREADABLE as error:
+            raise InvalidRecordError(decode_problem(error, "the record")) from None
 
     def _group(self, symbol: str, ts: int, offset: int) -> _Group:
         day, since, until = day_bounds(ts, self.layout.timezone)
@@ -208,6 +218,10 @@ class OpenBatch:
             size=len(data),
         )
         return BuiltObject(claimed, data)
+
+
+def _head(event: FeedEvent) -> _Head:
+    return _Head("", event.span_end, event.source)
 
 
 def compress(lines: bytes, compression: str, level: int) -> bytes:

@@ -12,6 +12,7 @@ Kind = Literal[
     "count",
     "missing",
     "changed",
+    "invalid",
     "stray",
     "doubled",
     "unclaimed",

@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from stockctl.records import Source
+from stockctl.records import MAX_MS
 from stockctl.sessions import to_ms, trade_date
 
 Table = Literal["trades", "feed_events"]
@@ -43,44 +43,11 @@ _OBJECT = re.compile(
 _BUCKET = re.compile(r"bucket=\d{3,}-of-\d{3,}")
 _CLAIM = re.compile(rf"{LOG}/(?P<table>[a-z_]+)/g(?P<generation>\d+)/(?P<partition>\d{{3,}})/(?P<start>\d{{20}})\.json")
 
-MAX_MS = to_ms(datetime(9999, 1, 1, tzinfo=ZoneInfo("UTC")))
-
-_Id = Annotated[str, msgspec.Meta(min_length=1)]
-_Symbol = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _Millis = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
 
 
-class TradeHead(msgspec.Struct, gc=False):
-    """A trade as the writer takes it: every column that readers expect has its type, and it is known where the row belongs."""
-
-    id: _Id
-    symbol: _Symbol
-    price: Annotated[float, msgspec.Meta(gt=0)]
-    volume: Annotated[float, msgspec.Meta(ge=0)]
-    ts_event: _Millis
-    ts_recv: _Millis
-    source: Source
-    conditions: str | None = None
-    updates: str | None = None
-
-
-class EventHead(msgspec.Struct, gc=False):
-    """A feed event as the writer takes it; it lies under the date of its span's end."""
-
-    id: _Id
-    kind: str
-    span_start: _Millis
-    ts_recv: _Millis
-    ts_event: _Millis = msgspec.field(name="span_end")
-    source: Source
-    symbols: str
-    reason: str
-    connection: str
-    symbol = ""
-
-
 class ClaimedTrade(msgspec.Struct, gc=False):
-    """What places a trade that a claim has taken: by the rules of its time, which may have been others than ``TradeHead``'s."""
+    """What places a trade that a claim has taken: by the rules of its time, which may have been others than today's."""
 
     symbol: str
     ts_event: _Millis
@@ -191,7 +158,8 @@ def claim_key(table: str, generation: int, partition: int, start: int) -> str:
 class Layout(msgspec.Struct, frozen=True):
     """How records were split into objects; a claim carries it, so that its repeat makes the same objects.
 
-    ``buckets`` counts only where ``partition_by`` is ``bucket``.
+    ``buckets`` counts only where ``partition_by`` is ``bucket``. ``lines`` is ``raw`` in claims of older writers, which took
+    each record as it stood; now it is written as a line that every reader reads.
     """
 
     table: Table
@@ -199,6 +167,7 @@ class Layout(msgspec.Struct, frozen=True):
     partition_by: Literal["ticker", "bucket", "none"]
     compression: Literal["gzip", "zstd"]
     buckets: int = 0
+    lines: Literal["raw", "normalized"] = "raw"
 
     def folder(self, symbol: str, day: date) -> str:
         """Folder of the records of ``symbol`` on the exchange's date ``day``."""

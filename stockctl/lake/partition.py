@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from stockctl.clients.kafka import Message, Partition
-from stockctl.lake.batch import OpenBatch
+from stockctl.lake.batch import OpenBatch, Sources
 from stockctl.lake.claims import Claim, CutReason, Start
 from stockctl.lake.layout import Layout, Table
 from stockctl.lake.recovery import Plan
@@ -37,10 +37,18 @@ class Reading:
     """
 
     def __init__(
-        self, partition: Partition, plan: Plan, layout: Layout, limits: LakeSettings, submit: Submit, *, once: bool = False
+        self,
+        partition: Partition,
+        plan: Plan,
+        layout: Layout,
+        limits: LakeSettings,
+        submit: Submit,
+        sources: Sources | None = None,
+        *,
+        once: bool = False,
     ) -> None:
         self.partition, self.start, self.layout = partition, plan.start, layout
-        self._limits, self._submit = limits, submit
+        self._limits, self._submit, self._sources = limits, submit, sources
         # With ``once``, what comes in meanwhile is left to the next run: a topic that grows has an end too.
         self._until: float = plan.end if once else math.inf
         self.upload: Future[Stored | Taken] | None = None
@@ -81,7 +89,7 @@ class Reading:
 
     def _open(self, at: int) -> None:
         self.repeat = None
-        self.batch = OpenBatch(self.layout, self.start.generation, self.partition.number, at)
+        self.batch = OpenBatch(self.layout, self.start.generation, self.partition.number, at, self._sources)
 
     def follow(self, claim: Claim) -> None:
         """Drop what is held and begin to repeat ``claim``, cut by its own layout; reading must restart at ``read_from``."""

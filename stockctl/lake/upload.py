@@ -61,7 +61,6 @@ class Uploads:
         self._store, self._settings, self._admin, self._dead_letters = store, settings, admin, dead_letters
         self._writer, self._pause = writer, pause
         self._puts = ThreadPoolExecutor(settings.lake.uploads, thread_name_prefix="put")
-        self._source: str | None = None
         self.abandon = threading.Event()
         self.trouble: str | None = None
 
@@ -73,7 +72,6 @@ class Uploads:
             _check_repeat(built, repeat)
             claim = repeat
         else:
-            self._check_source(batch, start)
             self._retrying(lambda: self._check_topic(start))
             claim = self._claim(batch, start, reason, built)
             stands = self._retrying(lambda: claims.put_claim(self._store, claim))
@@ -130,30 +128,13 @@ class Uploads:
             return False
         return True
 
-    def _check_source(self, batch: OpenBatch, start: Start) -> None:
-        """Simulated and real trades must never mix: refuse a source that the lake was not begun with."""
-        strangers = batch.sources - {self._source} - set(self._settings.lake.extra_sources)
-        if len(strangers) == 1:
-            (first,) = strangers
-            self._source = self._retrying(lambda: claims.lake_source(self._store, first))
-        elif strangers:
-            # Of two, neither may begin the lake.
-            self._source = self._retrying(lambda: claims.begun_with(self._store))
-        strangers -= {self._source}
-        if strangers:
-            raise StockctlError(
-                f"the topic {start.topic} holds records of the source {', '.join(sorted(strangers))}, "
-                f"and the lake at {self._store.url} those of {self._source or 'none yet'}: they would mix",
-                hint="use another lake.url, or name the source in lake.extra_sources",
-            )
-
     def _check_topic(self, start: Start) -> None:
         info = self._admin.topic(start.topic) if start.topic_id else None
         if info is not None and info.topic_id != start.topic_id:
             raise TopicChangedError(f"the topic {start.topic} was made anew")
 
     def _retrying(self, call: Callable[[], Result]) -> Result:
-        return patient(self.abandon, _passes, first=self._pause, longest=15, tell=self._tell)(call)
+        return patient(self.abandon, passes, first=self._pause, longest=15, tell=self._tell)(call)
 
     def _tell(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -167,7 +148,7 @@ class Uploads:
         self._puts.shutdown()
 
 
-def _passes(error: BaseException) -> bool:
+def passes(error: BaseException) -> bool:
     """Whether trying again may help."""
     lasting = RefusedError | ConfigError | TopicChangedError | DifferentRecordsError | claims.UnreadableClaimError
     return isinstance(error, StockctlError) and not isinstance(error, lasting)

@@ -8,12 +8,12 @@ are looked at by ``verify_parquet``. Of what lies below the floor nothing is ask
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from hashlib import sha256
 from itertools import groupby
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,6 +27,7 @@ from stockctl.lake.floor import date_of, is_below, read_floor
 from stockctl.lake.layout import LOG, TABLES, parse_claim
 from stockctl.lake.manifest import FOLDER, ROOT, Manifest, newest_manifests
 from stockctl.lake.verify_parquet import Digests, check_manifest, check_others, read_manifests, read_objects
+from stockctl.record_validation import VALIDATORS, InvalidRecordError
 from stockctl.validation import decode_problem
 
 
@@ -243,33 +244,40 @@ def _appeared(store: Store, item: ClaimedObject) -> bool:
     return True
 
 
-_Id = Annotated[str, msgspec.Meta(min_length=1)]
-
-
-class _Line(msgspec.Struct, gc=False):
-    id: _Id
-
-
-_decode_line = msgspec.json.Decoder(_Line).decode
-
-
 def _read_object(store: Store, item: ClaimedObject) -> tuple[Finding | None, list[str]]:
     """What is wrong with the object, and its rows' ids."""
     try:
         lines = decompress(store.get(item.key), item.key)
-        rows = lines.splitlines()
-        ids = [_decode_line(line).id for line in rows]
     except AbsentError:
         return Finding("missing", item.key, "it was deleted during the check"), []
     except StockctlError as error:
         return Finding("changed", item.key, str(error)), []
-    except msgspec.DecodeError as error:
-        return Finding("changed", item.key, f"a line is no row: {decode_problem(error)}"), []
+    rows = lines.splitlines()
+    ids, invalid = _ids(item.key.partition("/")[0], rows)
     if len(rows) != item.rows:
         return Finding("changed", item.key, f"{len(rows)} rows, and {item.rows} claimed"), ids
     if sha256(lines).hexdigest() != item.sha256:
         return Finding("changed", item.key, "its lines are not those that were claimed"), ids
+    if invalid:
+        message = (
+            f"{len(invalid)} lines that readers may refuse or take otherwise: line {min(invalid)}: {invalid[min(invalid)]}"
+        )
+        return Finding("invalid", item.key, message), ids
     return None, ids
+
+
+def _ids(table: str, rows: Sequence[bytes]) -> tuple[list[str], dict[int, str]]:
+    """The ids of ``rows``, and by their numbers, from 1, why some of these are not valid."""
+    validator = VALIDATORS[table]
+    if (records := validator.all(rows)) is not None:
+        return [record.id for record in records], {}
+    ids, invalid = [], {}
+    for number, row in enumerate(rows, 1):
+        try:
+            ids.append(validator.record(row).id)
+        except InvalidRecordError as error:
+            invalid[number] = str(error)
+    return ids, invalid
 
 
 def _read_all(store: Store, items: list[_Claimed], report: Report, digests: Digests, advance: Advance) -> None:

@@ -28,7 +28,8 @@ from stockctl.lake.partition import Delivery, Reading
 from stockctl.lake.probe import Probe
 from stockctl.lake.recovery import Recovery, Seen, commit_metadata
 from stockctl.lake.rejected import DeadLetters
-from stockctl.lake.upload import Stored, Taken, TopicChangedError, Uploads
+from stockctl.lake.sources import LakeSources
+from stockctl.lake.upload import Stored, Taken, TopicChangedError, Uploads, passes
 from stockctl.roles import Role, patient
 from stockctl.settings import Settings
 from stockctl.units import format_duration
@@ -66,6 +67,7 @@ class LakeWriter:
                 settings.lake.partition_by if table == "trades" else "none",
                 settings.lake.compression,
                 settings.lake.buckets,
+                "normalized",
             )
             for table in TABLES
         }
@@ -75,6 +77,7 @@ class LakeWriter:
         self._probe = Probe(settings)
         self._recovery = Recovery(store, self._probe, writer=writer, accept_loss=accept_loss)
         self._uploads = Uploads(store, settings, self._admin, DeadLetters(settings), writer=writer)
+        self._sources = LakeSources(store, set(settings.lake.extra_sources), patient(role.stop, passes))
         self._jobs = ThreadPoolExecutor(4, thread_name_prefix="upload")
         self._readings: dict[Partition, Reading] = {}
         self._assigned = False
@@ -180,7 +183,9 @@ class LakeWriter:
         def planned(partition: Partition) -> Reading:
             table = self._tables[partition.topic]
             plan = self._recovery.plan(table, partition.number, lambda: self._ask(partition), committed[partition])
-            return Reading(partition, plan, self._layouts[table], self._settings.lake, self._submit, once=self._once)
+            return Reading(
+                partition, plan, self._layouts[table], self._settings.lake, self._submit, self._sources, once=self._once
+            )
 
         with ThreadPoolExecutor(8, thread_name_prefix="plan") as pool:
             return list(pool.map(planned, partitions))

@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import msgspec
-
 from stockctl.clients.kafka import Admin, Consumer, UnknownTopicError
 from stockctl.errors import StockctlError
 from stockctl.metrics.policy import Policy, counts
-from stockctl.records import UNREADABLE, Trade
+from stockctl.record_validation import TRADES, InvalidRecordError
+from stockctl.records import Trade
 from stockctl.settings import Settings
 
 RATE_SECONDS = 60
@@ -28,8 +27,6 @@ LOOK_BACK = 300.0
 
 _CHUNK = 5_000
 """Messages taken at a time: few enough that a full chunk delays no refresh."""
-
-_decode = msgspec.json.Decoder(Trade).decode
 
 
 class Figures(NamedTuple):
@@ -130,8 +127,8 @@ class Ticker:
     def take(self, value: bytes) -> None:
         """Take the value of one message."""
         try:
-            trade = _decode(value)
-        except UNREADABLE:
+            trade = TRADES.record(value)
+        except InvalidRecordError:
             self.unreadable += 1
             return
         if self.first_ms is None or trade.ts_recv < self.first_ms:

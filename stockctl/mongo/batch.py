@@ -8,12 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from stockctl.clients.kafka import Message, Partition
-from stockctl.mongo.documents import BadRecord, Document, event_document, trade_document
+from stockctl.mongo.documents import BadRecord, Document, event_documents, trade_documents
 from stockctl.mongo.schema import COVERAGE, TRADES
 
 MINUTE_MS = 60_000
 
-DOCUMENT_OF: dict[str, Callable[[bytes | None], Document | BadRecord]] = {TRADES: trade_document, COVERAGE: event_document}
+DOCUMENTS_OF: dict[str, Callable[[Sequence[bytes | None]], list[Document | BadRecord]]] = {
+    TRADES: trade_documents,
+    COVERAGE: event_documents,
+}
 """How the records of each collection become documents."""
 
 
@@ -42,9 +45,8 @@ class Batch:
         if not self.records:
             self.opened = time.monotonic()
         documents, taken = self.documents[collection], self.messages[collection]
-        document_of = DOCUMENT_OF[collection]
-        for message in messages:
-            document = document_of(message.value())
+        found = DOCUMENTS_OF[collection]([message.value() for message in messages])
+        for message, document in zip(messages, found, strict=True):
             if isinstance(document, BadRecord):
                 self.refused.append(Refused(partition, message.offset(), message.value() or b"", document.reason))
             else:
@@ -58,7 +60,16 @@ class Batch:
         message = self.messages[collection][number]
         return Refused(Partition(message.topic(), message.partition()), message.offset(), message.value() or b"", reason)
 
+    def refuse_sources(self, refusal: Callable[[str], str | None]) -> None:
+        """Refuse the documents of each source for which ``refusal`` has a reason."""
+        for collection, documents in self.documents.items():
+            reasons = [refusal(document["source"]) for document in documents]
+            self.refused += [self.refuse(collection, number, why) for number, why in enumerate(reasons) if why is not None]
+            kept = [number for number, why in enumerate(reasons) if why is None]
+            self.documents[collection] = [documents[number] for number in kept]
+            self.messages[collection] = [self.messages[collection][number] for number in kept]
+
     @property
-    def sources(self) -> set[str]:
-        """The sources of its documents."""
-        return {document["source"] for documents in self.documents.values() for document in documents}
+    def sources(self) -> list[str]:
+        """The sources of its documents, in the order in which they first occur: trades come before events."""
+        return list(dict.fromkeys(document["source"] for _, held in sorted(self.documents.items())[::-1] for document in held))

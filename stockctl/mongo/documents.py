@@ -5,79 +5,22 @@ Whatever brings records into MongoDB must make the same documents.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import msgspec
-
-from stockctl.records import UNREADABLE
+from stockctl.record_validation import FEED_EVENTS, TRADES, InvalidRecordError, Kind, Validator
+from stockctl.records import FeedEvent, Trade
 
 Document = dict[str, Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# The years 1970 to 9998, as in the lake: around each of these times midnights and sessions can be reckoned.
-_Ms = Annotated[int, msgspec.Meta(ge=0, le=253_370_764_800_000)]
-_Id = Annotated[str, msgspec.Meta(min_length=1)]
-
-
-class _Trade(msgspec.Struct, gc=False):
-    id: _Id
-    symbol: str
-    price: float
-    volume: float
-    ts_event: _Ms
-    ts_recv: _Ms
-    conditions: str
-    updates: str
-    source: str
-
-    def document(self) -> Document:
-        return {
-            "_id": self.id,
-            "symbol": self.symbol,
-            "price": self.price,
-            "volume": self.volume,
-            "ts_event": date_of(self.ts_event),
-            "ts_recv": date_of(self.ts_recv),
-            "conditions": self.conditions,
-            "updates": self.updates,
-            "source": self.source,
-        }
-
-
-class _Event(msgspec.Struct, gc=False):
-    id: _Id
-    kind: str
-    span_start: _Ms
-    span_end: _Ms
-    symbols: str
-    reason: str
-    connection: str
-    ts_recv: _Ms
-    source: str
-
-    def document(self) -> Document:
-        return {
-            "_id": self.id,
-            "kind": self.kind,
-            "span_start": date_of(self.span_start),
-            "span_end": date_of(self.span_end),
-            "symbols": self.symbols,
-            "reason": self.reason,
-            "connection": self.connection,
-            "ts_recv": date_of(self.ts_recv),
-            "source": self.source,
-        }
 
 
 class BadRecord(NamedTuple):
     """A record that is no document, and why."""
 
     reason: str
-
-
-_trade = msgspec.json.Decoder(_Trade).decode
-_event = msgspec.json.Decoder(_Event).decode
 
 
 def date_of(ms: int) -> datetime:
@@ -90,21 +33,51 @@ def ms_of(date: datetime) -> int:
     return (date - _EPOCH) // timedelta(milliseconds=1)
 
 
-def trade_document(value: bytes | None) -> Document | BadRecord:
-    """The document of a trade on the wire."""
-    return _made(_trade, value)
+def trade_documents(values: Sequence[bytes | None]) -> list[Document | BadRecord]:
+    """The document of each trade on the wire."""
+    return [one if isinstance(one, BadRecord) else _of_trade(one) for one in _records(TRADES, values)]
 
 
-def event_document(value: bytes | None) -> Document | BadRecord:
-    """The document of a feed event on the wire."""
-    return _made(_event, value)
+def event_documents(values: Sequence[bytes | None]) -> list[Document | BadRecord]:
+    """The document of each feed event on the wire."""
+    return [one if isinstance(one, BadRecord) else _of_event(one) for one in _records(FEED_EVENTS, values)]
 
 
-def _made(decode: Any, value: bytes | None) -> Document | BadRecord:
-    if value is None:
-        return BadRecord("no value")
+def _records(validator: Validator[Kind], values: Sequence[bytes | None]) -> Sequence[Kind | BadRecord]:
+    records = validator.all(values)
+    return [_record(validator, value) for value in values] if records is None else records
+
+
+def _record(validator: Validator[Kind], value: bytes | None) -> Kind | BadRecord:
     try:
-        document: Document = decode(value).document()
-    except UNREADABLE as error:
+        return validator.record(value)
+    except InvalidRecordError as error:
         return BadRecord(str(error))
-    return document
+
+
+def _of_trade(trade: Trade) -> Document:
+    return {
+        "_id": trade.id,
+        "symbol": trade.symbol,
+        "price": trade.price,
+        "volume": trade.volume,
+        "ts_event": date_of(trade.ts_event),
+        "ts_recv": date_of(trade.ts_recv),
+        "conditions": trade.conditions,
+        "updates": trade.updates,
+        "source": trade.source,
+    }
+
+
+def _of_event(event: FeedEvent) -> Document:
+    return {
+        "_id": event.id,
+        "kind": event.kind,
+        "span_start": date_of(event.span_start),
+        "span_end": date_of(event.span_end),
+        "symbols": event.symbols,
+        "reason": event.reason,
+        "connection": event.connection,
+        "ts_recv": date_of(event.ts_recv),
+        "source": event.source,
+    }

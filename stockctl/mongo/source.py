@@ -8,6 +8,16 @@ from stockctl.clients.mongo import Mongo
 from stockctl.mongo.schema import META, stored_source
 
 
+def begun_with(mongo: Mongo, first: str, extra: Set[str]) -> str:
+    """The source that MongoDB was begun with; ``first`` begins it if it is empty.
+
+    One that others have filled, as the connector does, was begun with what is there, unless that is among ``extra``.
+    """
+    stored = stored_source(mongo)
+    begun = first if stored is None or stored in extra else stored
+    return str(mongo.add(META, {"_id": "source", "source": begun})["source"])
+
+
 def strangers(mongo: Mongo, sources: Set[str], extra: Set[str]) -> tuple[str | None, Set[str]]:
     """The source that MongoDB was begun with, and which of ``sources``, and of what is stored, are neither that nor ``extra``.
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from prometheus_client import Gauge
 from tenacity import RetryCallState
@@ -20,10 +20,11 @@ from stockctl.mongo.batch import MINUTE_MS, Batch, Refused
 from stockctl.mongo.derive import refresh
 from stockctl.mongo.documents import ms_of
 from stockctl.mongo.schema import COVERAGE, TRADES
-from stockctl.mongo.source import strangers
+from stockctl.mongo.source import begun_with
+from stockctl.records import Source
 from stockctl.roles import patient
 from stockctl.settings import Settings
-from stockctl.stream.dead_letters import dead_letter
+from stockctl.stream.dead_letters import dead_letter, foreign_source
 from stockctl.stream.sender import DeadLetterSender
 
 log = logging.getLogger("stockctl.mongo")
@@ -34,10 +35,6 @@ Answer = TypeVar("Answer")
 
 Also = Callable[[Mongo, Settings, Collection[str]], None]
 """What else follows from the trades of these symbols, in rooms above this one. It is safe to repeat."""
-
-
-class MixedSourcesError(StockctlError):
-    """MongoDB holds another source's data."""
 
 
 @dataclass
@@ -56,7 +53,8 @@ class Writing:
     def __init__(self, mongo: Mongo, settings: Settings, stop: threading.Event, also: Also | None = None) -> None:
         self._mongo, self._settings, self._stop, self._also = mongo, settings, stop, also
         self._letters = DeadLetterSender(settings)
-        self._allowed: set[str] = set(settings.mongo.extra_sources)
+        self._extra = frozenset(settings.mongo.extra_sources)
+        self._begun: str | None = None
         self._touched: dict[str, set[int]] = {}
         self._ends: dict[Partition, int] = {}
         self._derived = time.monotonic()
@@ -95,15 +93,15 @@ class Writing:
     def write(self, batch: Batch) -> Written:
         """Write ``batch``, however long MongoDB is away; empty if a signal came meanwhile.
 
-        RefusedError when MongoDB refuses our login, StockctlError for a second source.
+        RefusedError when MongoDB refuses our login.
         """
         if self.gave_up:
             return Written()  # its end must not be committed over what was left
         started = time.monotonic()
         written = Written()
+        if batch.documents and self._patiently(lambda: self._refuse_sources(batch)) is None:
+            return Written()
         refused = list(batch.refused)
-        if batch.documents:
-            self._patiently(lambda: self._check_sources(batch))
         for collection, documents in batch.documents.items():
             bad = self._patiently(lambda name=collection, held=documents: self._mongo.upsert(name, held))  # type: ignore[misc]
             if bad is None:
@@ -159,17 +157,19 @@ class Writing:
         )
         return True
 
-    def _check_sources(self, batch: Batch) -> bool:
-        """Simulated and real trades must never mix: refuse a source that MongoDB was not begun with."""
-        if batch.sources - self._allowed:
-            first, mixing = strangers(self._mongo, batch.sources, self._allowed)
-            if mixing:
-                raise MixedSourcesError(
-                    f"records of the source {', '.join(sorted(mixing))} and MongoDB at {self._mongo.place}, "
-                    f"begun with {first or 'none yet'}, would mix",
-                    hint="use another mongo.database, or name the source in mongo.extra_sources",
+    def _refuse_sources(self, batch: Batch) -> bool:
+        """Simulated and real trades must never mix: refuse the records of a source that MongoDB was not begun with."""
+        if self._begun is None:
+            begins = next((one for one in batch.sources if one in get_args(Source) and one not in self._extra), None)
+            if begins is not None:
+                self._begun = begun_with(self._mongo, begins, self._extra)
+        allowed = self._extra | {self._begun}
+        if not allowed.issuperset(batch.sources):
+            batch.refuse_sources(
+                lambda source: (
+                    None if source in allowed else foreign_source(source, "MongoDB", self._begun, "mongo.extra_sources")
                 )
-            self._allowed |= batch.sources
+            )
         return True
 
     def _patiently(self, call: Callable[[], Answer]) -> Answer | None:
@@ -196,4 +196,4 @@ class Writing:
 
 def _passes(error: BaseException) -> bool:
     """Whether the trouble may pass by itself."""
-    return isinstance(error, StockctlError) and not isinstance(error, RefusedError | ConfigError | MixedSourcesError)
+    return isinstance(error, StockctlError) and not isinstance(error, RefusedError | ConfigError)

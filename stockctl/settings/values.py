@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from stockctl.records import Source
 from stockctl.units import parse_duration, parse_size
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
@@ -23,8 +22,8 @@ def _split(value: Any) -> Any:
 
 NameList = Annotated[list[str], BeforeValidator(_split)]
 """Several names; in the environment joined by commas."""
-Sources = Annotated[list[Source], BeforeValidator(_split)]
-"""Several sources of records, written as names are."""
+Sources = Annotated[list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]], BeforeValidator(_split)]
+"""Several sources of records, written as names are; those of other producers too."""
 
 
 def _known_zone(value: str) -> str:

@@ -7,6 +7,14 @@ from stockctl.records import DeadLetter, encode
 RAW_LIMIT = 65_536
 """Most characters of raw text that a dead letter keeps, so that it always fits into a Kafka message."""
 
+FOREIGN = "source not allowed"
+"""How the reason begins why a record is refused for its source alone."""
+
+
+def foreign_source(source: str, place: str, begun: str | None, setting: str) -> str:
+    """The reason why a record of ``source`` is refused by ``place``, which was begun with another, if with any."""
+    return f"{FOREIGN}: {source}, and {place} holds {begun or 'none yet'} ({setting} names sources that may mix)"
+
 
 def dead_letter(
     reason: str,

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, get_args
-
-import msgspec
+from typing import Any, NamedTuple
 
 from stockctl.clients.kafka import Admin, TransactionalProducer
 from stockctl.errors import StockctlError
-from stockctl.records import UNREADABLE, DeadLetter, FeedEvent, Source, Trade, encode
+from stockctl.record_validation import VALIDATORS, InvalidRecordError, Validator
+from stockctl.records import UNREADABLE, DeadLetter, Trade, encode
 from stockctl.settings import Settings
 from stockctl.stream import topics
 from stockctl.stream.dlq import LAKE, Letter, marks, marks_topic, matches, read
@@ -42,38 +41,11 @@ class _Message(NamedTuple):
     key: str
 
 
-class _TradeShape(msgspec.Struct, gc=False):
-    """What is enough for the lake to take a record as a trade."""
-
-    id: str
-    symbol: str
-    price: float
-    volume: float
-    ts_event: int
-    ts_recv: int
-    source: Source
-    conditions: str | None = None
-    updates: str | None = None
-
-
-class _EventShape(msgspec.Struct, gc=False):
-    """What is enough for the lake to take a record as a feed event."""
-
-    id: str
-    kind: str
-    span_start: int
-    span_end: int
-    ts_recv: int
-    source: Source
-    symbols: str
-    reason: str
-    connection: str
-
-
 class Replay:
     """One run of ``stockctl dlq replay``: of the letters ``ids``, or of all that match ``asked`` (as ``dlq.matches``).
 
-    ``mended`` stands in for the text of the one letter that is named. With ``dry_run`` nothing is sent.
+    ``mended`` stands in for the text of the one letter that is named. With ``dry_run`` nothing is sent. ``refusal`` gives the
+    reason why the lake does not take records of a source, None if it does.
     ``say`` is told of a wait for Kafka.
     """
 
@@ -85,11 +57,12 @@ class Replay:
         ids: Sequence[str] = (),
         mended: str | None = None,
         dry_run: bool = False,
+        refusal: Callable[[str], str | None] = lambda _: None,
         say: Callable[[str], None] = lambda _: None,
         **asked: Any,
     ) -> None:
         self._settings, self._retake, self._mended, self._dry_run = settings, retake, mended, dry_run
-        self._ids, self._asked, self._say = set(ids), asked, say
+        self._ids, self._asked, self._refusal, self._say = set(ids), asked, refusal, say
 
     def run(self) -> Iterator[Outcome]:
         """Replay; what became of each letter, told once it is so. StockctlError where one text is to mend several letters."""
@@ -137,18 +110,19 @@ class Replay:
             return [_Message(names.trades.name, encode(trade), trade.symbol) for trade in trades]
         if letter.topic not in (names.trades.name, names.feed_events.name):
             raise ValueError(f"it comes from {letter.topic}, which is no topic of this profile")
-        is_trade = letter.topic == names.trades.name
-        if LAKE not in readers and _fits(letter.raw, _TradeShape if is_trade else _EventShape):
+        validator = VALIDATORS["trades" if letter.topic == names.trades.name else "feed_events"]
+        if LAKE not in readers and _is_row(validator, letter.raw):
             raise ValueError(
                 f"refused by {', '.join(sorted(readers))} alone: the lake takes this record from {letter.topic}, "
                 "and sent again it would be there twice"
             )
-        if is_trade:
-            trade = _checked(_decoded(text, Trade))
-            return [_Message(letter.topic, encode(trade), trade.symbol)]
-        event = _decoded(text, FeedEvent)
-        _check_source(event.source)
-        return [_Message(letter.topic, encode(event), event.source)]
+        try:
+            record = validator.record(text.encode())
+        except (InvalidRecordError, UnicodeEncodeError) as error:
+            raise ValueError(f"it still cannot be taken: {error}") from None
+        if (refusal := self._refusal(record.source)) is not None:
+            raise ValueError(refusal)
+        return [_Message(letter.topic, encode(record), record.symbol if isinstance(record, Trade) else record.source)]
 
     def _send(
         self, producer: TransactionalProducer | None, waiting: Sequence[tuple[Letter, list[_Message]]]
@@ -167,34 +141,10 @@ class Replay:
             yield Outcome(item.letter.id, done, f"{len(messages)} to {messages[0].topic}")
 
 
-def _decoded(text: str, kind: Any) -> Any:
+def _is_row(validator: Validator[Any], text: str) -> bool:
+    """Whether ``text`` is what the lake takes, or took by the limits of an earlier version."""
     try:
-        return msgspec.json.decode(text, type=kind)
-    except UNREADABLE as error:
-        raise ValueError(f"it still cannot be taken: {error}") from error
-
-
-def _fits(text: str, kind: type) -> bool:
-    try:
-        _decoded(text, kind)
-    except ValueError:
+        validator.line(text.encode())
+    except UNREADABLE:
         return False
     return True
-
-
-def _checked(trade: Trade) -> Trade:
-    for wrong, words in (
-        (not trade.id, "its id is empty"),
-        (not trade.symbol, "its symbol is empty"),
-        (trade.price <= 0, f"its price is {trade.price}"),
-        (trade.volume < 0, f"its volume is {trade.volume}"),
-    ):
-        if wrong:
-            raise ValueError(f"it still is no trade: {words}")
-    _check_source(trade.source)
-    return trade
-
-
-def _check_source(source: str) -> None:
-    if source not in get_args(Source):
-        raise ValueError(f"its source is {source!r}, and the lake knows {', '.join(get_args(Source))}")

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from stockctl.errors import StockctlError
 from stockctl.lake.batch import BuiltObject, OpenBatch, compress, decompress
 from stockctl.lake.layout import Layout
+from stockctl.record_validation import TRADES
 from stockctl.records import Trade, encode
 from tests.conftest import examples
 from tests.lakes import TOO_DEEP, covered
 
-LAYOUT = Layout("trades", "America/New_York", "ticker", "gzip")
+LAYOUT = Layout("trades", "America/New_York", "ticker", "gzip", lines="normalized")
 DAY = 86_400_000
 
 
@@ -76,7 +77,7 @@ def test_every_record_is_a_row_once_or_rejected_once(given_records: tuple[list[i
     built = batch.build(1)
     rejected = [item.offset for item, _ in batch.rejected]
     rows = [value for offset, value in zip(offsets, found, strict=True) if offset not in rejected]
-    assert sorted(lines(built)) == sorted(row for row in rows if row is not None)
+    assert sorted(lines(built)) == sorted(TRADES.line(row) for row in rows if row is not None)
     assert sum(item.claimed.rows for item in built) + len(rejected) == len(offsets) == batch.records
     assert batch.end == offsets[-1] + 1
     assert len({item.claimed.key for item in built}) == len(built)
@@ -121,18 +122,19 @@ def test_rejected_records_count_with_what_they_take(value: bytes | None) -> None
 def test_the_reason_stays_short_whatever_the_value() -> None:
     """Claims and dead letters carry it, and a Kafka message has its bound."""
     batch = OpenBatch(LAYOUT, 1, 0, 0)
-    fill(batch, [0], [trade(0).replace(b'"sim"', b'"' + b"x" * 900_000 + b'"')])
+    fill(batch, [0], [trade(0).replace(b'"AAPL"', b'"A' + b"," * 60 + b'"') + b"[" * 900_000])
     ((rejected, _),) = batch.rejected
-    assert rejected.reason.startswith("Invalid enum value 'xxx")
+    assert rejected.reason.startswith("nested more than")
     assert len(rejected.reason) < 1000
 
 
 @pytest.mark.parametrize("line_break", [b"\n", b"\r"])
-def test_a_line_break_inside_a_record_is_rejected(line_break: bytes) -> None:
-    """JSON may contain line breaks, a line may not: the record would become two lines."""
+def test_a_record_over_several_lines_is_written_as_one(line_break: bytes) -> None:
+    """JSON may contain line breaks, a line of the lake may not."""
     batch = OpenBatch(LAYOUT, 1, 0, 0)
-    fill(batch, [0, 1], [trade(0), trade(1).replace(b",", b"," + line_break, 1)])
-    assert [item.reason for item, _ in batch.rejected] == ["more than one line"]
+    fill(batch, [0, 1], [trade(0), trade(1).replace(b',"', b"," + line_break + b'"')])
+    assert batch.rejected == []
+    assert lines(batch.build(1)) == [trade(0), trade(1)]
 
 
 @pytest.mark.parametrize("field", [b'"AAPL"', b'"1,12"'])
@@ -146,11 +148,10 @@ def test_text_that_is_no_utf8_is_rejected(field: bytes) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        (b'"price":164.06', b'"price":-5.0', "Expected `float` > 0.0 - at `$.price`"),
-        (b'"volume":4.0', b'"volume":-1.0', "Expected `float` >= 0.0 - at `$.volume`"),
+        (b'"price":164.06', b'"price":-5.0', "price is not above 0"),
+        (b'"volume":4.0', b'"volume":-1.0', "volume is below 0"),
         (b'"price":', b'"price":1.0,"price":', "price is there more than once"),
-        (b'"source":"sim"', b'"source":"polygon"', "Invalid enum value 'polygon' - at `$.source`"),
-        pytest.param(b'"source":', b'"deep":' + TOO_DEEP + b',"source":', "recursion", id="deep"),
+        pytest.param(b'"source":', b'"deep":' + TOO_DEEP + b',"source":', "nested more than 64 deep", id="deep"),
     ],
 )
 def test_what_readers_would_stumble_over_or_count_is_rejected(old: bytes, new: bytes, reason: str) -> None:
@@ -165,12 +166,11 @@ def test_what_readers_would_stumble_over_or_count_is_rejected(old: bytes, new: b
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        (b',"source":"sim"', b"", "missing required field `source`"),
-        (b'"source":"sim"', b'"source":"polygon"', "Invalid enum value 'polygon' - at `$.source`"),
-        (b'"symbols":"AAPL",', b"", "missing required field `symbols`"),
-        (b'"symbols":"AAPL"', b'"symbols":null', "Expected `str`, got `null` - at `$.symbols`"),
-        (b'"reason":"",', b"", "missing required field `reason`"),
-        (b'"connection":"test00",', b"", "missing required field `connection`"),
+        (b',"source":"sim"', b"", "source is missing"),
+        (b'"symbols":"AAPL",', b"", "symbols is missing"),
+        (b'"symbols":"AAPL"', b'"symbols":null', "symbols is not a text, but null"),
+        (b'"reason":"",', b"", "reason is missing"),
+        (b'"connection":"test00",', b"", "connection is missing"),
     ],
 )
 def test_an_event_without_what_readers_look_at_is_rejected(old: bytes, new: bytes, reason: str) -> None:
@@ -191,11 +191,11 @@ def test_an_event_without_what_readers_look_at_is_rejected(old: bytes, new: byte
         pytest.param(b'"many_digits":' + b"9" * 5000 + b",", id="an integer that Python does not convert"),
     ],
 )
-def test_keys_that_are_no_columns_do_not_matter(more: bytes) -> None:
+def test_keys_that_are_no_columns_are_not_kept(more: bytes) -> None:
     batch = OpenBatch(LAYOUT, 1, 0, 0)
     fill(batch, [0, 1], [trade(0), trade(1).replace(b'"price":', more + b'"price":')])
     assert batch.rejected == []
-    assert lines(batch.build(1))[1] == trade(1).replace(b'"price":', more + b'"price":')
+    assert lines(batch.build(1)) == [trade(0), trade(1)]
 
 
 def test_a_row_that_was_claimed_with_a_column_twice_is_repeated() -> None:

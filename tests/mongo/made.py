@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stockctl.mongo.documents import BadRecord, Document, event_document, trade_document
+from stockctl.mongo.documents import BadRecord, Document, event_documents, trade_documents
 from stockctl.records import FeedEvent, Trade, encode
 
 
@@ -12,7 +12,7 @@ def documents_of(records: Iterable[Trade] | Iterable[FeedEvent]) -> list[Documen
     """What ``consume mongo`` makes of ``records``."""
     made = []
     for record in records:
-        document = (trade_document if isinstance(record, Trade) else event_document)(encode(record))
+        [document] = (trade_documents if isinstance(record, Trade) else event_documents)([encode(record)])
         assert not isinstance(document, BadRecord), document
         made.append(document)
     return made

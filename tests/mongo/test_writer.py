@@ -19,14 +19,13 @@ from pymongo import MongoClient
 
 from stockctl.clients.kafka import Admin, Consumer, Offsets, Partition, Producer
 from stockctl.clients.mongo import Mongo
-from stockctl.lake.layout import MAX_MS
 from stockctl.local.broker import forget_members
 from stockctl.mongo import derive, schema, writer
 from stockctl.mongo.derive import refresh
-from stockctl.mongo.documents import BadRecord, event_document, trade_document
+from stockctl.mongo.documents import BadRecord, event_documents, trade_documents
 from stockctl.mongo.writer import MongoWriter
 from stockctl.mongo.writing import Written
-from stockctl.records import FeedEvent, Trade, encode
+from stockctl.records import MAX_MS, FeedEvent, Trade, encode
 from stockctl.roles import Role
 from stockctl.sessions import now_ms, trade_date
 from stockctl.settings import Settings, env_name, load
@@ -371,12 +370,12 @@ def test_a_symbol_is_text_whatever_it_looks_like(topics: Settings, symbol: str) 
         assert [one["last"]["price"] for one in mongo.find("companies", {"_id": symbol})] == [100.0]
 
 
-@pytest.mark.parametrize("at", [0, MAX_MS])
+@pytest.mark.parametrize("at", [0, NOW + 86_000_000])
 @pytest.mark.parametrize("symbol", ["AAPL", "BINANCE:BTCUSDT"])
 def test_every_time_that_the_lake_takes_is_taken(topics: Settings, symbol: str, at: int) -> None:
     with Mongo(topics) as mongo:
         schema.apply(mongo, topics)
-        event = event_document(encode(FeedEvent("e", "covered", at, at, symbol, "", "c", at, "sim")))
+        [event] = event_documents([encode(FeedEvent("e", "covered", at, at, symbol, "", "c", at, "sim"))])
         assert isinstance(event, dict)
         assert mongo.upsert("coverage", [event]) == []
         trades = documents_of([Trade("x", symbol, 100.0, 2.0, at, at, "1", "vhl", "sim")])
@@ -390,9 +389,9 @@ def test_a_time_that_no_clock_tells_is_no_trade(at: int) -> None:
     """Dates can be reckoned from those that are taken; the first and the last ones of all have no neighbours."""
     row = Trade("x", "AAPL", 100.0, 2.0, at, NOW, "1", "vhl", "sim")
     event = FeedEvent("e", "covered", NOW, at, "AAPL", "", "c", NOW, "sim")
-    assert isinstance(trade_document(encode(row)), BadRecord)
-    assert isinstance(trade_document(encode(msgspec.structs.replace(row, ts_event=NOW, ts_recv=at))), BadRecord)
-    assert isinstance(event_document(encode(event)), BadRecord)
+    rows = [encode(row), encode(msgspec.structs.replace(row, ts_event=NOW, ts_recv=at))]
+    for document in (*trade_documents(rows), *event_documents([encode(event)])):
+        assert isinstance(document, BadRecord)
 
 
 def test_it_says_whether_it_is_well(topics: Settings, consume: Command) -> None:

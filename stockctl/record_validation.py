@@ -1,0 +1,187 @@
+"""What a valid record is: the one definition that writers, readers, replays and ``lake verify`` share.
+
+A record is one JSON object in UTF-8, nested at most ``DEPTH`` deep. It has each of its columns once, of the type and within the
+limits that ``stockctl.records`` gives; a trade's ``conditions`` and ``updates`` may be absent or null, which means empty. No
+text holds a control character (an event's ``reason`` may, except NUL), no symbol a comma or a space at its ends, and no time is
+more than a day ahead. What else the object holds is not kept.
+
+The converter of Kafka Connect (``images/connect``) repeats this definition in Java.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any, Generic, TypeVar, get_args
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from stockctl.records import UNREADABLE, FeedEvent, Trade, encode
+from stockctl.sessions import from_ms, now_ms
+from stockctl.validation import decode_problem
+
+AHEAD_MS = 86_400_000
+"""A time more than this many ms after now is no time of a record."""
+DEPTH = 64
+"""Deepest nesting of what a record holds beside its columns: JSON readers have limits of their own, further out."""
+
+_OPTIONAL = ("conditions", "updates")
+_CONTROL, _NUL = re.compile(r"[\x00-\x1f\x7f-\x9f]"), re.compile("\x00")
+_UTC = ZoneInfo("UTC")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+Kind = TypeVar("Kind", bound=msgspec.Struct)
+
+
+class InvalidRecordError(ValueError):
+    """A record is not valid; the text says why."""
+
+
+class Validator(Generic[Kind]):
+    """Validates records of one kind."""
+
+    def __init__(self, kind: type[Kind]) -> None:
+        self._kind = kind
+        self.columns = kind.__struct_fields__
+        fields = msgspec.structs.fields(kind)
+        self._texts = [field.name for field in fields if _base(field.type) is str]
+        self._times = [field.name for field in fields if _base(field.type) is int]
+        self._time_getters = [attrgetter(name) for name in self._times]
+        self._quotes = 2 * (len(self.columns) + len(self._texts))
+        self._exact: Callable[[bytes | None], Kind] = msgspec.json.Decoder(kind).decode  # type: ignore[assignment]  # it refuses None
+        self._exact_unlimited = _decoder(kind, limits=False, exact=True)
+        self._limited = _decoder(kind, limits=True, exact=False)
+        self._unlimited = _decoder(kind, limits=False, exact=False)
+
+    def all(self, values: Sequence[bytes | None]) -> list[Kind] | None:
+        """The records of ``values`` where all are valid and each is, as it stands, a line that every reader reads.
+
+        None where one of them may not be: then ``record`` and ``line`` tell of each.
+        """
+        try:
+            records: list[Kind] = list(map(self._exact, values))
+        except (*UNREADABLE, TypeError):
+            return None
+        if not records:
+            return records
+        latest = now_ms() + AHEAD_MS
+        if any(max(map(time, records)) > latest for time in self._time_getters):
+            return None
+        if self._kind is Trade and any(map(_wrong_symbol, set(map(_symbol, records)))):
+            return None
+        return records if self._are_lines(values) else None  # type: ignore[arg-type]  # the decoder has refused None
+
+    def record(self, value: bytes | None) -> Kind:
+        """The record that ``value`` holds. InvalidRecordError with the reason if it holds none."""
+        if records := self.all((value,)):
+            return records[0]
+        if value is None:
+            raise InvalidRecordError("no value")
+        try:
+            value.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidRecordError(f"not UTF-8: {error.reason} at byte {error.start}") from None
+        if _depth(value) > DEPTH:
+            raise InvalidRecordError(f"nested more than {DEPTH} deep")
+        try:
+            record = self._made(self._limited(value))
+        except UNREADABLE as error:
+            raise InvalidRecordError(decode_problem(error, "the record")) from None
+        if (reason := self._reason(record) or self._repeated(value)) is not None:
+            raise InvalidRecordError(reason)
+        return record
+
+    def line(self, value: bytes) -> bytes:
+        """``value``, which holds a valid record, as a line that every reader reads: as it stands, or the columns written anew.
+
+        It follows from ``value`` alone, whatever the limits are, so that a repeat at any time makes the same line. One of
+        ``records.UNREADABLE`` where it does not have the columns and their types.
+        """
+        try:
+            self._exact_unlimited(value)
+        except UNREADABLE:
+            return encode(self._made(self._unlimited(value)))
+        return value if self._are_lines((value,)) else encode(self._made(self._unlimited(value)))
+
+    def _made(self, found: msgspec.Struct) -> Kind:
+        values = msgspec.structs.asdict(found)
+        return self._kind(**values | {name: values[name] or "" for name in _OPTIONAL if name in values})
+
+    def _are_lines(self, values: Sequence[bytes]) -> bool:
+        """Whether ``values``, which have all columns and no other keys, are lines without a repeated key."""
+        joined = b"\n".join(values)
+        # Without escapes each text has two quotes. Each value has all keys, and no others: as many quotes in all as these take
+        # means each key once.
+        return (
+            b"\\" not in joined
+            and joined.count(b'"') == self._quotes * len(values)
+            and joined.count(b"\n") == len(values) - 1
+            and b"\r" not in joined
+            and (b"\x7f" not in joined if joined.isascii() else _DELETE_TO_C1.search(joined.decode()) is None)
+        )
+
+    def _reason(self, record: Kind) -> str | None:
+        """Why ``record``, which has its types and limits, is not valid."""
+        for name in self._texts:
+            if (found := (_NUL if name == "reason" else _CONTROL).search(getattr(record, name))) is not None:
+                return f"{name} holds the control character U+{ord(found[0]):04X}"
+        if isinstance(record, Trade) and _wrong_symbol(record.symbol):
+            return f"symbol is {record.symbol!r}: it holds a comma, or a space at its ends"
+        for name in self._times:
+            if (at := getattr(record, name)) > now_ms() + AHEAD_MS:
+                return f"{name} is more than a day ahead: {from_ms(at, _UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return None
+
+    def _repeated(self, value: bytes) -> str | None:
+        # Numbers stay texts: Python converts none of more than 4,300 digits.
+        pairs = json.loads(value, object_pairs_hook=list, parse_int=str, parse_float=str)
+        keys = [key for key, _ in pairs]
+        twice = next((name for name in self.columns if keys.count(name) > 1), None)
+        return None if twice is None else f"{twice} is there more than once"
+
+
+_DELETE_TO_C1 = re.compile(r"[\x7f-\x9f]")
+_symbol: Callable[[Any], str] = attrgetter("symbol")
+
+
+def _wrong_symbol(symbol: str) -> bool:
+    return "," in symbol or symbol[0] == " " or symbol[-1] == " "
+
+
+def _base(annotation: Any) -> Any:
+    """The type that ``annotation`` limits."""
+    return get_args(annotation)[0] if get_args(annotation) else annotation
+
+
+def _decoder(kind: type[msgspec.Struct], *, limits: bool, exact: bool) -> Callable[[bytes | None], Any]:
+    """A decoder of the columns of ``kind``; ``exact`` wants all of them and no other keys."""
+    fields: list[Any] = []
+    for field in msgspec.structs.fields(kind):
+        type_ = field.type if limits else _base(field.type)
+        fields.append((field.name, type_ | None, None) if not exact and field.name in _OPTIONAL else (field.name, type_))
+    struct = msgspec.defstruct(kind.__name__, fields, kw_only=True, gc=False, forbid_unknown_fields=exact)
+    decode: Callable[[bytes | None], Any] = msgspec.json.Decoder(struct).decode  # type: ignore[assignment]  # it refuses None
+    return decode
+
+
+def _depth(value: bytes) -> int:
+    """How deep arrays and objects are nested in ``value``."""
+    if value.count(b"{") + value.count(b"[") <= DEPTH:
+        return 0
+    deepest = depth = 0
+    for byte in _STRING.sub(b"", value):
+        if byte in b"{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"}]":
+            depth -= 1
+    return deepest
+
+
+TRADES = Validator(Trade)
+FEED_EVENTS = Validator(FeedEvent)
+VALIDATORS: dict[str, Validator[Any]] = {"trades": TRADES, "feed_events": FEED_EVENTS}
+"""The validator of each of the lake's tables."""

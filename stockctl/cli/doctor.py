@@ -23,7 +23,7 @@ def rooms() -> list[Callable[[Settings], list[Check]]]:
     from stockctl.clients import kafka, mongo, store
     from stockctl.feed import probe
     from stockctl.filings import probe as filings
-    from stockctl.stream import connect, topics
+    from stockctl.stream import connect, dlq_health, topics
     from stockctl.warehouse import checks as warehouse
 
     return [
@@ -31,6 +31,7 @@ def rooms() -> list[Callable[[Settings], list[Check]]]:
         filings.checks,
         kafka.checks,
         topics.checks,
+        dlq_health.checks,
         store.checks,
         mongo.checks,
         connect.checks,

@@ -19,10 +19,19 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     from stockctl.lake import overview as lake
     from stockctl.local import overview as local
     from stockctl.mongo import overview as mongo
-    from stockctl.stream import connect, lag, topics
+    from stockctl.stream import connect, dlq_health, lag, topics
 
     settings = settings_of(ctx)
-    rooms = (probe.overview, topics.overview, lag.overview, connect.overview, lake.overview, mongo.overview, local.overview)
+    rooms = (
+        probe.overview,
+        topics.overview,
+        lag.overview,
+        dlq_health.checks,
+        connect.overview,
+        lake.overview,
+        mongo.overview,
+        local.overview,
+    )
     results = run([check for room in rooms for check in room(settings)])
     write_rows(
         ({"part": part, "state": finding.state, "detail": finding.detail, "fix": finding.fix} for part, finding in results),

@@ -8,14 +8,15 @@ import time
 
 from stockctl.clients.finnhub import feed_token
 from stockctl.clients.kafka import Admin, UnknownTopicError
-from stockctl.errors import RefusedError, StockctlError
+from stockctl.errors import RefusedError, StockctlError, UsageError
 from stockctl.feed.normalise import Normaliser
 from stockctl.feed.publisher import Publisher, check_topics
-from stockctl.feed.replay import Replay
+from stockctl.feed.replay import SOURCE, Replay
 from stockctl.feed.report import Report
 from stockctl.feed.session import FeedSession, Received
 from stockctl.feed.spool import EventSpool
 from stockctl.feed.tracker import Tracker
+from stockctl.lake.sources import refusal_of
 from stockctl.records import FeedEvent
 from stockctl.roles import Role
 from stockctl.settings import Settings, require
@@ -35,13 +36,15 @@ LEAVE_WITHIN = 8.0
 def produce_live(settings: Settings, role: Role, *, seconds: float | None = None) -> str:
     """Put the feed's trades into Kafka until ``role.stop`` is set, or for ``seconds``; what was done, in words.
 
-    Raises ConfigError without symbols or, for Finnhub's own address, without a key; UnreachableError if there is no broker
+    Raises ConfigError without symbols or, for Finnhub's own address, without a key; UsageError for a source that the lake does
+    not take; UnreachableError if there is no broker
     within ``kafka.connect_wait``; RefusedError for a wrong key; StockctlError when messages were lost at the end.
     """
     symbols = require(settings, "symbols")
     feed_token(settings)
     if not _wait_for_kafka(settings, role):
         return STOPPED_EARLY
+    _check_source(settings, settings.finnhub.source)
     pipeline = _Pipeline(settings, symbols, role)
     timer = threading.Timer(seconds, role.stop.set) if seconds is not None else None
     if timer is not None:
@@ -60,6 +63,7 @@ def produce_replay(
     """Replay ``path`` into Kafka, for at most ``seconds``; what was done, in words. StockctlError if not all is delivered."""
     if not _wait_for_kafka(settings, role):
         return STOPPED_EARLY
+    _check_source(settings, SOURCE)
     role.health = lambda: None
     deadline = None if seconds is None else time.monotonic() + seconds
     replay = Replay(settings, path, role.stop, speed=speed, retime=retime)
@@ -79,6 +83,22 @@ def _wait_for_kafka(settings: Settings, role: Role) -> bool:
         return False
     check_topics(settings, admin)
     return True
+
+
+def _check_source(settings: Settings, source: str) -> None:
+    """UsageError where the lake that the topic is written to would refuse every record of ``source``."""
+    try:
+        refusal = refusal_of(settings)(source)
+    except StockctlError as error:
+        # Trades are not to wait for a store that only the writers need.
+        log.warning("cannot check which source the lake holds: %s", error)
+        return
+    if refusal is not None:
+        raise UsageError(
+            refusal,
+            hint=f"nothing was sent. Use other topics and another lake.url, or export STOCKCTL_LAKE__EXTRA_SOURCES={source} "
+            f"STOCKCTL_MONGO__EXTRA_SOURCES={source} here and for the writers (`stockctl local up` again takes it)",
+        )
 
 
 class _Pipeline:

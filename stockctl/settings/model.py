@@ -152,9 +152,7 @@ class LakeSettings(Section):
     max_objects: int = Field(2_000, gt=0, description="cut a batch at this many objects")
     buffer: Size = Field(80_000_000, gt=0, description="most bytes that all open batches hold together")
     uploads: int = Field(8, gt=0, description="objects put at the same time")
-    extra_sources: Sources = Field(
-        [], description="sources the lake takes beside its first: finnhub, sim, replay, or those of other producers"
-    )
+    extra_sources: Sources = Field([], description="sources the lake takes beside its first: finnhub, sim, replay, others")
     store_wait: Duration = Field(60.0, gt=0, description="how long a command waits for the store before it gives up")
     compact_memory: Size = Field(
         512_000_000, ge=128_000_000, description="most bytes that sorting for `lake compact` takes; the rest waits on disk"
@@ -178,9 +176,7 @@ class MongoSettings(Section):
     max_age: Duration = Field(1.0, gt=0, description="write a batch this long after its first record")
     max_records: int = Field(2_000, gt=0, le=100_000, description="write a batch at this many records")
     derive_every: Duration = Field(5.0, gt=0, description="how often bars and companies are brought up to date")
-    extra_sources: Sources = Field(
-        [], description="sources MongoDB takes beside its first: finnhub, sim, replay, or those of other producers"
-    )
+    extra_sources: Sources = Field([], description="sources MongoDB takes beside its first: finnhub, sim, replay, others")
     connect_wait: Duration = Field(30.0, gt=0, description="how long a command waits for MongoDB before it gives up")
     timeout: Duration = Field(30.0, gt=0, description="how long one request may take")
 

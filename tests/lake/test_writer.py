@@ -16,6 +16,7 @@ import pytest
 
 from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
 from stockctl.clients.store import Store, open_store
+from stockctl.lake import claims
 from stockctl.lake.batch import decompress
 from stockctl.lake.claims import Claim, Start, newest_claim, newest_start
 from stockctl.lake.layout import parse_object
@@ -324,27 +325,46 @@ def test_another_cluster_is_refused(topics: Settings, command: Command) -> None:
     assert "another lake.url" in refused.stderr
 
 
-def test_of_two_sources_neither_begins_an_empty_lake(topics: Settings, command: Command) -> None:
-    produce(topics, 100, source="sim")
-    produce(topics, 100, first=100, source="replay")
-    assert "replay, sim" in command.run("consume", "s3", "--once", check=1).stderr
-    command.environment["STOCKCTL_LAKE__EXTRA_SOURCES"] = "replay"
-    command.run("consume", "s3", "--once")
+def test_of_two_sources_one_begins_an_empty_lake_and_the_other_is_refused(topics: Settings, command: Command) -> None:
+    both = {"sim": produce(topics, 100, source="sim"), "replay": produce(topics, 100, first=100, source="replay")}
+    assert "100 records to" in command.run("consume", "s3", "--once").stderr
+    begun = claims.begun_with(open_store(topics))
+    assert_once(held(open_store(topics)), both[str(begun)])
     command.run("lake", "verify", "--deep")
 
 
+def test_a_source_of_nobody_begins_no_lake(topics: Settings, command: Command) -> None:
+    """It is taken where the settings name it, beside the one that the lake is of."""
+    produce(topics, 10, source="test")
+    ids = produce(topics, 10, first=10, source="sim")
+    assert "10 records to" in command.run("consume", "s3", "--once").stderr
+    assert claims.begun_with(open_store(topics)) == "sim"
+    assert_once(held(open_store(topics)), ids)
+
+
 def test_simulated_trades_never_mix_with_real_ones(topics: Settings, command: Command) -> None:
-    """A lake begun by one source refuses another, and takes it only when the settings name it."""
+    """A lake begun by one source refuses another into the dead letters, and takes it when the settings name it."""
     ids = produce(topics, 100, source="finnhub")
     command.run("consume", "s3", "--once")
     more = produce(topics, 100, first=100, source="sim")
-    refused = command.run("consume", "s3", "--once", check=1)
-    assert "sim" in refused.stderr
-    assert "finnhub" in refused.stderr
+    assert "100 records to" in command.run("consume", "s3", "--once").stderr
     assert_once(held(open_store(topics)), ids)
+    [reason] = json.loads(command.run("dlq", "list", "--by-reason", "-o", "json").stdout)
+    assert reason["reason"].startswith("source not allowed: sim, and the lake holds finnhub")
+    for name, check in (("status", 10), ("doctor", 10)):
+        rows = json.loads(command.run(name, "-o", "json", check=check).stdout)
+        [row] = [row for row in rows if "dead letters" in row.values()]
+        assert row["state"] == "fail"
+        assert "dlq replay" in row["fix"]
+
+    assert "100 left" in command.run("dlq", "replay", "--all").stderr
     command.environment["STOCKCTL_LAKE__EXTRA_SOURCES"] = "sim"
+    assert "100 sent" in command.run("dlq", "replay", "--all").stderr
     command.run("consume", "s3", "--once")
     assert_once(held(open_store(topics)), ids + more)
+    assert "100 already" in command.run("dlq", "replay", "--all").stderr
+    rows = json.loads(command.run("status", "-o", "json", check=None).stdout)
+    assert [row["state"] for row in rows if row["part"] == "dead letters"] == ["ok"]
 
 
 def test_the_same_on_s3(topics: Settings, command: Command, s3_environment: dict[str, str], s3_bucket: str) -> None:

@@ -16,7 +16,7 @@ from stockctl.settings import Settings
 from tests.command import HANG
 from tests.lakes import TOO_DEEP, trade
 
-NOW = 1_800_000_000_000
+NOW = 1_790_000_000_000
 
 
 def send(settings: Settings, rows: list[Trade], *others: bytes) -> None:

@@ -147,6 +147,16 @@ _DELETE_TO_C1 = re.compile(r"[\x7f-\x9f]")
 _symbol: Callable[[Any], str] = attrgetter("symbol")
 
 
+def is_symbol(text: str) -> bool:
+    """Whether ``text`` can be a trade's symbol."""
+    return 0 < len(text) <= 64 and not _wrong_symbol(text) and not has_control(text)
+
+
+def has_control(text: str) -> bool:
+    """Whether ``text`` holds a control character."""
+    return _CONTROL.search(text) is not None
+
+
 def _wrong_symbol(symbol: str) -> bool:
     return "," in symbol or symbol[0] == " " or symbol[-1] == " "
 

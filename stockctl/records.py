@@ -20,7 +20,6 @@ MAX_MS = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * 1000
 """No time of a record is later: midnights and sessions around it can still be computed."""
 
 _Name = Annotated[str, Meta(min_length=1, max_length=1024)]
-_Text = Annotated[str, Meta(max_length=65_535)]
 _Ms = Annotated[int, Meta(ge=0, le=MAX_MS)]
 
 
@@ -56,8 +55,8 @@ class FeedEvent(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tru
     kind: _Name
     span_start: _Ms
     span_end: _Ms
-    symbols: _Text
-    reason: _Text
+    symbols: str
+    reason: Annotated[str, Meta(max_length=65_535)]
     connection: Annotated[str, Meta(max_length=1024)]
     ts_recv: _Ms
     source: Annotated[str, Meta(min_length=1, max_length=64)]

@@ -105,6 +105,10 @@ def _reason(gap: Span, events: Iterable[Mapping[str, Any]]) -> str:
     return str(min(touching)[1]) if touching else ""
 
 
+REASON_LENGTH = 1000
+"""Most characters of an event's reason."""
+
+
 def feed_event(
     kind: EventKind, span: Span, symbols: Iterable[str], reason: str, *, connection: str, number: int, ts_recv: int, source: str
 ) -> FeedEvent:
@@ -115,7 +119,8 @@ def feed_event(
         span_start=span[0],
         span_end=span[1],
         symbols=",".join(symbols),
-        reason=reason,
+        # It may quote the feed, which may send anything.
+        reason=reason.replace("\x00", " ")[:REASON_LENGTH],
         connection=connection,
         ts_recv=ts_recv,
         source=source,

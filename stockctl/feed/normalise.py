@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections import deque
 from typing import Annotated, Literal, NamedTuple
 
@@ -15,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from stockctl.conditions import unknown_codes, updates_of
+from stockctl.record_validation import AHEAD_MS, has_control, is_symbol
 from stockctl.records import UNREADABLE, DeadLetter, Trade
 from stockctl.stream.dead_letters import dead_letter
 from stockctl.validation import decode_problem
@@ -23,12 +23,8 @@ log = logging.getLogger("stockctl.produce")
 
 EARLIEST = 946_684_800_000
 """2000-01-01 in ms: an older time of a trade is absurd."""
-LATEST_AHEAD = 86_400_000
-"""A trade's time more than this many ms after its receipt is absurd."""
 REMEMBERED_FRAMES = 32
 """So many of the last trade frames are compared with a new one, to notice a server that sends frames again."""
-
-_SYMBOL = re.compile(r"[^\s,\x00-\x1f\x7f]+")
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -141,7 +137,7 @@ class Normaliser:
 
     def _trades(self, rows: list[_Row], ts_recv: int) -> list[Trade]:
         """The trades of rows that are all good, or _AbsurdRowError with nothing counted."""
-        latest = ts_recv + LATEST_AHEAD
+        latest = ts_recv + AHEAD_MS
         shift, token, source, number = self._shift, self.token, self._source, self.rows
         symbols, updates = self.symbols, self._updates
         trades = []
@@ -165,13 +161,15 @@ class Normaliser:
         return trades
 
     def _meet_symbol(self, row: _Row) -> None:
-        if not _SYMBOL.fullmatch(row.s):
+        if not is_symbol(row.s):
             raise _AbsurdRowError(f"symbol cannot be {row.s!r}")
         if self._first_at is not None and not self.symbols:
             self._shift = self._first_at - row.t
         self.symbols.add(row.s)
 
     def _meet_conditions(self, conditions: str) -> str:
+        if has_control(conditions):
+            raise _AbsurdRowError("conditions hold a control character")
         unknown = unknown_codes(conditions.split(",")) - self._reported
         for code in sorted(unknown):
             log.warning("unknown trade condition %s: taken as allowing every update", code)

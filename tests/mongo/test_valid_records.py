@@ -1,0 +1,120 @@
+"""One definition of a valid record: both writers and every reader have the same rows of the same records, and the rest are
+dead letters. ``RECORDS`` in the environment is how many are sent.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from io import BytesIO
+from typing import Any
+
+import msgspec
+import pyarrow.parquet
+import pytest
+
+from stockctl.clients.kafka import Admin, Producer
+from stockctl.clients.mongo import Mongo
+from stockctl.mongo.documents import ms_of
+from stockctl.record_validation import VALIDATORS, InvalidRecordError
+from stockctl.sessions import now_ms
+from stockctl.settings import Settings, env_name, load
+from stockctl.stream.dlq import read
+from tests import damaged
+from tests.command import HANG, Command, clean_environment
+
+COUNT = int(os.environ.get("RECORDS", "4000"))
+EVENTS = COUNT // 4
+Rows = dict[str, dict[str, Any]]
+
+
+@pytest.fixture
+def topics(names: dict[str, str]) -> Settings:
+    """The test's own topics, made, and its settings: MongoDB keeps documents of any date."""
+    names |= {"mongo.retention": "36500d", "lake.max_records": "1500", "symbols": "AAPL"}
+    settings = load(environ=clean_environment(), flags=names)
+    admin = Admin(settings)
+    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
+        admin.create_topic(topic.name, min(3, topic.partitions), 1, {"message.timestamp.type": "CreateTime"})
+    return settings
+
+
+def split(table: str, values: list[bytes]) -> tuple[list[bytes], Rows, list[bytes]]:
+    """What to send of ``values``, no id twice, the rows of the valid ones of the one source by id, and the others."""
+    sent: list[bytes] = []
+    rows: Rows = {}
+    others: list[bytes] = []
+    for value in values:
+        try:
+            record = VALIDATORS[table].record(value)
+        except InvalidRecordError:
+            others.append(value)
+        else:
+            if record.id in rows:
+                continue
+            if record.source == "sim":
+                rows[record.id] = msgspec.structs.asdict(record)
+            else:
+                others.append(value)
+        sent.append(value)
+    return sent, rows, others
+
+
+def from_mongo(settings: Settings, collection: str) -> Rows:
+    """The documents of a collection as rows."""
+
+    def row(document: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "id" if name == "_id" else name: ms_of(value) if name.startswith(("ts_", "span_")) else value
+            for name, value in document.items()
+        }
+
+    with Mongo(settings) as mongo:
+        return {document["_id"]: row(document) for document in mongo.find(collection, {})}
+
+
+def from_lake(command: Command, *columns: str) -> Rows:
+    """The rows of the lake's view of trades."""
+    found = command.run_bytes("lake", "query", f"SELECT {', '.join(columns)} FROM trades", "-o", "parquet")  # noqa: S608  # our own names
+    rows = pyarrow.parquet.read_table(BytesIO(found.stdout)).to_pylist()
+    assert found.returncode == 0, found.stderr
+    assert len({row["id"] for row in rows}) == len(rows)
+    return {row["id"]: row for row in rows}
+
+
+def test_both_writers_and_all_readers_have_the_same_rows(topics: Settings, names: dict[str, str], command: Command) -> None:
+    command.environment |= {env_name(name): value for name, value in names.items()}
+    trades, rows, bad_trades = split("trades", damaged.records(1, COUNT, now_ms()))
+    events, event_rows, bad_events = split("feed_events", damaged.events(1, EVENTS, now_ms()))
+    assert len(rows) > COUNT / 4
+    assert len(bad_trades) > COUNT / 4
+    producer = Producer(topics)
+    for topic, values in ((topics.topics.trades.name, trades), (topics.topics.feed_events.name, events)):
+        for number, value in enumerate(values):
+            while not producer.send(topic, [(value, str(number).encode())], now_ms(), lambda *_: None):
+                producer.poll(0.1)
+    assert producer.flush(HANG) == 0
+
+    command.run("consume", "s3", "--once")
+    command.run("consume", "mongo", "--once")
+    command.run("lake", "verify", "--deep")
+    columns = next(iter(rows.values()))
+    assert from_lake(command, *columns) == rows
+    assert from_mongo(topics, "trades") == rows
+    assert from_mongo(topics, "coverage") == event_rows
+    select = f"SELECT {', '.join(columns)} FROM stockctl.trades"  # noqa: S608  # our own names
+    found = command.run_bytes("spectrum", "query", "--local", "-", "-o", "parquet", text=select)
+    assert {row["id"]: row for row in pyarrow.parquet.read_table(BytesIO(found.stdout)).to_pylist()} == rows, found.stderr
+    command.run("lake", "compact", "--before", "2100-01-01")
+    command.run("lake", "verify", "--deep")
+    assert from_lake(command, *columns) == rows
+
+    refused: Counter[tuple[str, str]] = Counter()
+    for item in {(item.digest, item.refused_by): item for item in read(topics)}.values():
+        assert item.letter.reason
+        refused[item.refused_by, item.letter.topic] += 1
+    assert refused == {
+        (reader, topic): len(others)
+        for reader in ("consume s3", "consume mongo")
+        for topic, others in ((topics.topics.trades.name, bad_trades), (topics.topics.feed_events.name, bad_events))
+    }

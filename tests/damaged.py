@@ -70,6 +70,23 @@ def events(seed: int, count: int, now: int = NOW) -> list[bytes]:
     return _records(FeedEvent, seed, count, now)
 
 
+class _Row:
+    """A trade as the feed sends it."""
+
+
+def frames(seed: int, count: int, now: int = NOW) -> list[bytes]:
+    """So many of the feed's frames, a line each, of one to three rows that are changed as records are."""
+    rng = random.Random(f"frames {seed}")
+    rows = iter(_records(_Row, seed, 3 * count, now))
+    made = []
+    for _ in range(count):
+        frame = b'{"data":[' + b",".join(next(rows) for _ in range(rng.randint(1, 3))) + b'],"type":"trade"}'
+        if rng.random() < 0.1:
+            frame = rng.choice((_flipped, _cut, _without, _with_any_bytes))(rng)(frame)
+        made.append(frame.replace(b"\n", b" "))
+    return made
+
+
 def _records(kind: type, seed: int, count: int, now: int) -> list[bytes]:
     rng = random.Random(f"{kind.__name__} {seed}")
     made = []
@@ -85,6 +102,14 @@ def _records(kind: type, seed: int, count: int, now: int) -> list[bytes]:
 
 def _canonical(rng: random.Random, kind: type, id: str, now: int) -> dict[str, object]:
     at = now - rng.randrange(3 * _DAY)
+    if kind is _Row:
+        return {
+            "s": rng.choice(("AAPL", "BRK.B", "BINANCE:BTCUSDT", "IC MARKETS:1")),
+            "p": rng.choice((100.0, 0.0001, rng.uniform(0.01, 5000))),
+            "v": rng.choice((0.0, 1.0, 100.0, rng.uniform(0, 1e6))),
+            "t": at,
+            "c": rng.choice((None, [], ["1"], ["1", "8", "24"])),
+        }
     if kind is Trade:
         return {
             "id": id,
@@ -176,8 +201,8 @@ _OTHERS = [
     *('""', '"x"', '" "', '"1"', '"1.5"', '"NaN"', '"null"', '"1700000000000"', '"2024-06-03T14:00:00Z"', '["x"]'),
     *('{"$date":1700000000000}', '{"$numberDouble":"1.5"}', '{"$oid":"507f1f77bcf86cd799439011"}'),
 ]
-_TEXTS = ("id", "symbol", "conditions", "updates", "source", "kind", "symbols", "reason", "connection")
-_TIMES = ("ts_event", "ts_recv", "span_start", "span_end")
+_TEXTS = ("s", "id", "symbol", "conditions", "updates", "source", "kind", "symbols", "reason", "connection")
+_TIMES = ("t", "ts_event", "ts_recv", "span_start", "span_end")
 _LENGTHS = (0, 1, 15, 16, 17, 63, 64, 65, 1023, 1024, 1025, 3000)
 
 
@@ -200,7 +225,7 @@ def _length(draft: _Draft) -> None:
 
 
 def _number(draft: _Draft) -> None:
-    draft.set(draft.of("price", "volume"), draft.rng.choice(_NUMBERS))
+    draft.set(draft.of("price", "volume", "p", "v"), draft.rng.choice(_NUMBERS))
 
 
 def _time(draft: _Draft) -> None:

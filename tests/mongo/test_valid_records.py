@@ -5,8 +5,10 @@ dead letters. ``RECORDS`` in the environment is how many are sent.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +17,7 @@ import pytest
 
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.clients.mongo import Mongo
+from stockctl.local.demo import totals
 from stockctl.mongo.documents import ms_of
 from stockctl.record_validation import VALIDATORS, InvalidRecordError
 from stockctl.sessions import now_ms
@@ -23,6 +26,7 @@ from stockctl.stream.dlq import read
 from tests import damaged
 from tests.command import HANG, Command, clean_environment
 
+LINES = int(os.environ.get("LINES", "2000"))
 COUNT = int(os.environ.get("RECORDS", "4000"))
 EVENTS = COUNT // 4
 Rows = dict[str, dict[str, Any]]
@@ -118,3 +122,26 @@ def test_both_writers_and_all_readers_have_the_same_rows(topics: Settings, names
         for reader in ("consume s3", "consume mongo")
         for topic, others in ((topics.topics.trades.name, bad_trades), (topics.topics.feed_events.name, bad_events))
     }
+
+
+def test_what_produce_takes_from_a_hostile_feed_everybody_takes(
+    topics: Settings, names: dict[str, str], command: Command, tmp_path: Path
+) -> None:
+    """Each row of each frame is a trade for both writers, or a dead letter of ``produce``, and never one of theirs."""
+    command.environment |= {env_name(name): value for name, value in names.items()}
+    capture = tmp_path / "frames.jsonl"
+    capture.write_bytes(b"\n".join(damaged.frames(1, LINES, now_ms())))
+    said = command.run("produce", "--replay", str(capture)).stderr
+    counted = re.search(r"(\d+) lines, (\d+) trades and (\d+) dead letters", said)
+    assert counted, said
+    lines, trades, dead = map(int, counted.groups())
+    assert lines == LINES
+    assert trades > LINES / 4
+    assert dead > LINES / 2
+    command.run("consume", "s3", "--once")
+    command.run("consume", "mongo", "--once")
+    command.run("lake", "verify", "--deep")
+    assert totals(topics)["trades"][1] == trades
+    with Mongo(topics) as mongo:
+        assert mongo.count("trades") == trades
+    assert Counter(item.refused_by for item in read(topics)) == {"produce": dead}

@@ -14,12 +14,12 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from stockctl.records import UNREADABLE, FeedEvent, Trade, encode
+from stockctl.records import UNREADABLE, FeedEvent, Trade, column_types, encode
 from stockctl.sessions import from_ms, now_ms
 from stockctl.validation import decode_problem
 
@@ -46,9 +46,9 @@ class Validator(Generic[Kind]):
     def __init__(self, kind: type[Kind]) -> None:
         self._kind = kind
         self.columns = kind.__struct_fields__
-        fields = msgspec.structs.fields(kind)
-        self._texts = [field.name for field in fields if _base(field.type) is str]
-        self._times = [field.name for field in fields if _base(field.type) is int]
+        types = column_types(kind)
+        self._texts = [name for name, type_ in types.items() if type_ is str]
+        self._times = [name for name, type_ in types.items() if type_ is int]
         self._time_getters = [attrgetter(name) for name in self._times]
         self._quotes = 2 * (len(self.columns) + len(self._texts))
         self._exact: Callable[[bytes | None], Kind] = msgspec.json.Decoder(kind).decode  # type: ignore[assignment]  # it refuses None
@@ -161,17 +161,12 @@ def _wrong_symbol(symbol: str) -> bool:
     return "," in symbol or symbol[0] == " " or symbol[-1] == " "
 
 
-def _base(annotation: Any) -> Any:
-    """The type that ``annotation`` limits."""
-    return get_args(annotation)[0] if get_args(annotation) else annotation
-
-
 def _decoder(kind: type[msgspec.Struct], *, limits: bool, exact: bool) -> Callable[[bytes | None], Any]:
     """A decoder of the columns of ``kind``; ``exact`` wants all of them and no other keys."""
+    limited: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(kind)}
     fields: list[Any] = []
-    for field in msgspec.structs.fields(kind):
-        type_ = field.type if limits else _base(field.type)
-        fields.append((field.name, type_ | None, None) if not exact and field.name in _OPTIONAL else (field.name, type_))
+    for name, type_ in (limited if limits else column_types(kind)).items():
+        fields.append((name, type_ | None, None) if not exact and name in _OPTIONAL else (name, type_))
     struct = msgspec.defstruct(kind.__name__, fields, kw_only=True, gc=False, forbid_unknown_fields=exact)
     decode: Callable[[bytes | None], Any] = msgspec.json.Decoder(struct).decode  # type: ignore[assignment]  # it refuses None
     return decode

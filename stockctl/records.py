@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -77,6 +77,11 @@ class DeadLetter(msgspec.Struct, frozen=True):
     offset: int
     ts_recv: int
     source: str
+
+
+def column_types(record: type[msgspec.Struct]) -> dict[str, type]:
+    """The columns of ``record`` in their order, each with its type: str, int or float."""
+    return {field.name: next(iter(get_args(field.type)), field.type) for field in msgspec.structs.fields(record)}
 
 
 def connection_token() -> str:

@@ -12,7 +12,7 @@ import msgspec
 
 from stockctl.errors import ConfigError, UsageError
 from stockctl.lake.manifest import ROOT
-from stockctl.records import FeedEvent, Trade
+from stockctl.records import FeedEvent, Trade, column_types
 from stockctl.settings import Settings, require
 
 Kind = Literal["text", "integer", "number", "date"]
@@ -61,9 +61,7 @@ class Table(NamedTuple):
 
 
 def _of(record: type[msgspec.Struct]) -> tuple[Column, ...]:
-    fields = msgspec.structs.fields(record)
-    # Whatever is no number is written as text: a literal such as ``kind`` too.
-    return tuple(Column(field.name, _KINDS.get(field.type, "text")) for field in fields)
+    return tuple(Column(name, _KINDS[kind]) for name, kind in column_types(record).items())
 
 
 _DATE = Column("trade_date", "date")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from stockctl.clients.kafka import Consumer, Event, Message, Partition
 from stockctl.errors import StockctlError, TimedOutError
 from stockctl.settings import Settings
+from stockctl.settings.names import probe_group
 
 _WAIT = 15.0
 """Seconds without any record or event after which reading is given up: brokers answer within milliseconds."""
@@ -18,7 +19,7 @@ class Probe:
 
     def __init__(self, settings: Settings) -> None:
         # The group is only a name here: the probe joins none and commits nothing.
-        self._consumer = Consumer(settings, f"{settings.lake.group}-probe", **{"enable.partition.eof": True})
+        self._consumer = Consumer(settings, probe_group(settings), **{"enable.partition.eof": True})
         self._lock = threading.Lock()
 
     def first(self, partition: Partition, offset: int) -> Message | None:

@@ -20,6 +20,7 @@ from stockctl.metrics.policy import Policy, counts
 from stockctl.record_validation import TRADES, InvalidRecordError
 from stockctl.records import Trade
 from stockctl.settings import Settings
+from stockctl.settings.names import WATCH_GROUP
 
 RATE_SECONDS = 60
 LOOK_BACK = 300.0
@@ -171,7 +172,7 @@ def follow(
         raise UnknownTopicError(f"there is no topic {topic}", hint="`stockctl topics apply` makes the topics")
     ticker = Ticker(symbols, settings.metrics.policy)
     # What retention deletes while we look is no loss here: go on at the oldest that is there.
-    consumer = Consumer(settings, "stockctl-watch", **{"auto.offset.reset": "earliest"})
+    consumer = Consumer(settings, WATCH_GROUP, **{"auto.offset.reset": "earliest"})
     try:
         consumer.assign(consumer.offsets_since(partitions, int((time.time() - look_back) * 1000)))
         ends = time.monotonic() + (seconds if seconds is not None else float("inf"))

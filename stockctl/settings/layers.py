@@ -19,6 +19,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from stockctl.errors import ConfigError
 from stockctl.settings.model import Settings
+from stockctl.settings.names import check_names
 from stockctl.settings.values import at_home
 from stockctl.validation import setting_problem
 
@@ -250,6 +251,7 @@ def _merge(layers: list[Layer], profile: str) -> Settings:
     settings._origins = origins
     settings._profile = profile
     settings._places = [layer.place for layer in layers]
+    check_names(settings)
     return settings
 
 

@@ -202,6 +202,11 @@ class ConnectSettings(Section):
     watch_every: Duration = Field(5.0, gt=0, description="how often `connect watch` looks")
     backoff_max: Duration = Field(300.0, gt=0, description="longest pause between two restarts of a failed task")
 
+    @property
+    def group(self) -> str:
+        """The consumer group that Kafka Connect gives the connector's tasks."""
+        return f"connect-{self.connector}"
+
 
 class GlueSettings(Section):
     """The Glue Data Catalog over a lake in S3; region and credentials are those of ``s3``."""

@@ -55,11 +55,6 @@ class Part(NamedTuple):
     detail: str
 
 
-def group_of(settings: Settings) -> str:
-    """The consumer group of the connector's tasks."""
-    return f"connect-{settings.connect.connector}"
-
-
 def prepare(admin: Admin, settings: Settings) -> list[Change]:
     """Make the workers' internal topics, compacted, or correct them. They must be there before the first worker starts."""
     return [change for topic in internal_topics(settings) for change in topics.apply_one(admin, topic)]
@@ -204,7 +199,7 @@ def _missing(connect: Connect, admin: Admin, settings: Settings, config: dict[st
         return f"{', '.join(other)}, to run"
     if not all(config.items() <= held.items() for held in connect.task_configs(name)):
         return f"the tasks of {name} to take the configuration"
-    if not admin.members(group_of(settings)):
+    if not admin.members(settings.connect.group):
         return f"the tasks of {name} to join their consumer group"
     return ""
 
@@ -229,7 +224,7 @@ def status(connect: Connect, admin: Admin, settings: Settings) -> list[Part]:
         Part(_named(task).removeprefix("the "), task.state, task.worker, _cause(task, secrets) if task.trace else "")
         for task in found
     ]
-    rows = [row for row in read_lag(admin, settings, [group_of(settings)]) if row.topic != settings.topics.dead_letters.name]
+    rows = [row for row in read_lag(admin, settings, [settings.connect.group]) if row.topic != settings.topics.dead_letters.name]
     behind = ", ".join(f"{row.topic}/{row.partition} {row.lag:,}" for row in rows if row.lag)
     lost = sum(row.lost for row in rows)
     detail = f"{sum(row.lag for row in rows):,} records behind" + (f": {behind}" if behind else "")
@@ -284,7 +279,7 @@ class Watch:
         """Ask Kafka how far behind the connector is, and how many dead letters there are."""
         letters = self._settings.topics.dead_letters.name
         try:
-            _lag.set(sum(row.lag for row in read_lag(self._admin, self._settings, [group_of(self._settings)])))
+            _lag.set(sum(row.lag for row in read_lag(self._admin, self._settings, [self._settings.connect.group])))
             if partitions := self._admin.partitions(letters):
                 _letters.set(sum(held.end for held in self._admin.offsets(partitions).values()))
         except StockctlError as error:

@@ -17,6 +17,7 @@ from stockctl.clients.kafka import Admin, Consumer, Event, Message, UnknownTopic
 from stockctl.errors import StockctlError
 from stockctl.records import UNREADABLE, DeadLetter
 from stockctl.settings import Settings
+from stockctl.settings.names import DEAD_LETTERS_GROUP, replayed_topic
 from stockctl.stream.dead_letters import dead_letter
 from stockctl.stream.topics import Wanted
 from stockctl.stream.traces import first_cause
@@ -84,7 +85,7 @@ def read(settings: Settings, since: int | None = None, *, say: Callable[[str], N
 def marks_topic(settings: Settings) -> Wanted:
     """The topic of marks. It keeps each one for ever, because a reader may send a letter again long after it was replayed."""
     dead = settings.topics.dead_letters
-    return Wanted("topics.dead_letters", f"{dead.name}.replayed", 1, dead.replication, {"cleanup.policy": "compact"})
+    return Wanted("topics.dead_letters", replayed_topic(settings), 1, dead.replication, {"cleanup.policy": "compact"})
 
 
 def marks(settings: Settings) -> dict[str, int]:
@@ -99,7 +100,7 @@ def marks(settings: Settings) -> dict[str, int]:
 def _messages(admin: Admin, settings: Settings, topic: str, since: int | None) -> Iterator[Message]:
     """Every committed message of ``topic`` up to its end now."""
     offsets = admin.offsets(admin.partitions(topic))
-    consumer = Consumer(settings, "stockctl-dlq", **{"enable.partition.eof": True, "auto.offset.reset": "earliest"})
+    consumer = Consumer(settings, DEAD_LETTERS_GROUP, **{"enable.partition.eof": True, "auto.offset.reset": "earliest"})
     try:
         starts = {one: held.start for one, held in offsets.items()}
         if since is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from pydantic import BaseModel
 
+from stockctl.errors import ConfigError
 from stockctl.settings import Settings, load
 
 
@@ -36,3 +39,38 @@ def test_records_are_named_finnhub_only_when_they_come_from_finnhub(url: str, re
     settings = load(environ={}, flags={"finnhub.url": url})
     assert settings.finnhub.is_real is real
     assert settings.finnhub.source == ("finnhub" if real else "sim")
+
+
+READERS = (
+    ("lake.group", "mongo.group"),
+    ("lake.group", "connect.connector"),
+    ("mongo.group", "connect.connector"),
+    ("lake.group", "metrics watch"),
+    ("mongo.group", "dlq"),
+    ("mongo.group", "the lake's probe"),
+    ("topics.trades.name", "topics.feed_events.name"),
+    ("topics.feed_events.name", "topics.dead_letters.name"),
+    ("topics.trades.name", "replayed dead letters"),
+    ("topics.trades.name", "connect.offset_topic"),
+)
+NAMES = {
+    "connect.connector": ("sink", "connect-sink"),
+    "metrics watch": (None, "stockctl-watch"),
+    "dlq": (None, "stockctl-dlq"),
+    "the lake's probe": (None, "stockctl-lake-probe"),
+    "replayed dead letters": (None, "trades.dlq.replayed"),
+}
+"""What a name is set to, and what it then is in Kafka, where that is another."""
+
+
+@pytest.mark.parametrize(("one", "other"), READERS)
+def test_two_groups_or_two_topics_of_one_name_are_refused(one: str, other: str) -> None:
+    """Two readers of one group skip what the other has read, without a word."""
+    given, name = NAMES.get(other, ("same", "same"))
+    flags = {one: name} | ({other: given} if given else {})
+    with pytest.raises(ConfigError, match=re.escape(f"{one} (command line) and ")) as refused:
+        load(environ={}, flags=flags)
+    assert other in str(refused.value)
+    assert f"are both {name}" in str(refused.value)
+    assert "different names" in str(refused.value.hint)
+    load(environ={}, flags=flags | {one: f"{name}-2"})

@@ -72,7 +72,7 @@ def connected(broker: str, tmp_path: Path, worker: Worker) -> Settings:
 @pytest.fixture
 def member(connected: Settings) -> Iterator[None]:
     """A member of the connector's group, as a task that runs is one."""
-    consumer = Consumer(connected, room.group_of(connected))
+    consumer = Consumer(connected, connected.connect.group)
     Admin(connected).create_topic(connected.topics.trades.name, 1, 1, {})
     assigned = threading.Event()
 

@@ -111,6 +111,7 @@ class MongoWriter:
         while not self._role.stop.is_set():
             self._reap()
             now, batch = time.monotonic(), self._batch
+            self._writing.behind = self._lag > limit
             full = batch.records >= limit
             old = batch.records and (now - batch.opened >= max_age or self._writing.finishing)
             if self._write is None and (full or old or self._writing.due):
@@ -257,8 +258,13 @@ class MongoWriter:
             # Polling keeps the partitions; what it may deliver is read again by the next start.
             self._consumer.consume(1, 0.0)
 
+    @property
+    def _lag(self) -> int:
+        """Records that wait to be read, as far as the newest fetches told."""
+        return sum(max(0, self._consumer.known_end(partition) - at) for partition, at in self._next.items())
+
     def _tell(self, rate: float) -> None:
-        lag = sum(max(0, self._consumer.known_end(partition) - at) for partition, at in self._next.items())
+        lag = self._lag
         LAG.set(lag)
         log.info("%.0f documents/s, %d in all, lag %d, %d partitions", rate, self._rows, lag, len(self._next))
 

@@ -33,6 +33,9 @@ DERIVING = Gauge("stockctl_mongo_derive_seconds", "Time that bars and companies 
 
 Answer = TypeVar("Answer")
 
+COMMIT_WITHIN = 60.0
+"""Seconds that a backlog may put off bars, companies and so the commit."""
+
 Also = Callable[[Mongo, Settings, Collection[str]], None]
 """What else follows from the trades of these symbols, in rooms above this one. It is safe to repeat."""
 
@@ -48,7 +51,8 @@ class Written:
 
 
 class Writing:
-    """Writes batches, one at a time. ``finishing`` makes each write bring everything up to date, not only what is due."""
+    """Writes batches, one at a time. ``finishing`` makes each write bring everything up to date, not only what is due;
+    ``behind`` says that more waits to be read than a batch takes."""
 
     def __init__(self, mongo: Mongo, settings: Settings, stop: threading.Event, also: Also | None = None) -> None:
         self._mongo, self._settings, self._stop, self._also = mongo, settings, stop, also
@@ -61,7 +65,7 @@ class Writing:
         self._deriving = 0.0
         self.derived_seconds = 0.0
         """Time that bars and companies have taken in all."""
-        self.finishing = False
+        self.finishing = self.behind = False
         self.gave_up = False
         """Whether a write was left because a signal asked to leave while MongoDB or Kafka was away."""
         self.trouble: str | None = None
@@ -70,8 +74,10 @@ class Writing:
     @property
     def due(self) -> bool:
         """Whether it is time to bring bars and companies up to date."""
-        # At most a tenth of the time goes there: a backlog is read first.
-        pause = max(self._settings.mongo.derive_every, 9 * self._deriving)
+        pause = self._settings.mongo.derive_every
+        if self.behind:
+            # A backlog is read first: at most a tenth of the time goes elsewhere, unless the commit would wait too long.
+            pause = max(pause, min(9 * self._deriving, COMMIT_WITHIN))
         return self.owes and (self.finishing or time.monotonic() - self._derived >= pause)
 
     @property

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +22,12 @@ from stockctl.clients.kafka import Admin, Consumer, Offsets, Partition, Producer
 from stockctl.clients.mongo import Mongo
 from stockctl.local.broker import forget_members
 from stockctl.mongo import derive, schema, writer
+from stockctl.mongo import writing as writing_room
+from stockctl.mongo.batch import Batch
 from stockctl.mongo.derive import refresh
 from stockctl.mongo.documents import BadRecord, event_documents, trade_documents
 from stockctl.mongo.writer import MongoWriter
-from stockctl.mongo.writing import Written
+from stockctl.mongo.writing import Writing, Written
 from stockctl.records import MAX_MS, FeedEvent, Trade, encode
 from stockctl.roles import Role
 from stockctl.sessions import now_ms, trade_date
@@ -169,6 +172,79 @@ def test_once_goes_on_when_its_partitions_come_back(
     MongoWriter(settings, Role(), once=True, also=lose).run()
     assert_once(held(topics), ids)
     assert committed(topics) == 300
+
+
+class Clock:
+    """A clock for the writing, which can be set forward, and stands still unless it ``goes``."""
+
+    def __init__(self) -> None:
+        self.ahead, self.goes = 0.0, False
+        self.time = time.time
+
+    def monotonic(self) -> float:
+        """The moment, in seconds."""
+        return self.ahead + (time.monotonic() if self.goes else 0.0)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock by which the writing measures how long bars take."""
+    clock = Clock()
+    monkeypatch.setattr(writing_room, "time", clock)
+    return clock
+
+
+def test_one_slow_refresh_of_bars_puts_off_no_commit(topics: Settings, clock: Clock) -> None:
+    """It took an hour once. Without a backlog, what comes after is committed as if it had not."""
+    clock.goes = True
+    slow: list[float] = []
+
+    def also(*_: object) -> None:
+        if not slow:
+            slow.append(3600.0)
+            clock.ahead += 3600.0
+
+    produce(topics, 10)
+    role = Role()
+    writer = MongoWriter(topics, role, also=also)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(writer.run)
+        try:
+            wait_for(lambda: committed(topics) == 10 or running.done(), "the commit after the slow refresh")
+            produce(topics, 10, first=10)
+            wait_for(lambda: committed(topics) == 20 or running.done(), "the next commit")
+        finally:
+            role.stop.set()
+        running.result()
+    assert slow
+
+
+@pytest.mark.parametrize(
+    ("behind", "took", "pause"), [(False, 3600.0, 5.0), (True, 0.1, 5.0), (True, 2.0, 18.0), (True, 3600.0, writing_room.COMMIT_WITHIN)]
+)
+def test_a_backlog_leaves_bars_a_tenth_of_the_time_and_no_commit_waits_for_long(
+    mongo_settings: Settings, clock: Clock, behind: bool, took: float, pause: float
+) -> None:
+    settings = mongo_settings.model_copy(update={"mongo": mongo_settings.mongo.model_copy(update={"derive_every": 5.0})})
+
+    def also(*_: object) -> None:
+        clock.ahead += took
+
+    def row(number: int) -> Batch:
+        batch = Batch()
+        batch.ends[Partition("trades", 0)] = number
+        return batch
+
+    with Mongo(settings) as mongo:
+        writing = Writing(mongo, settings, threading.Event(), also)
+        writing.behind = behind
+        clock.ahead += 5.0
+        assert writing.write(row(1)).ends
+        assert not writing.write(row(2)).ends
+        clock.ahead += pause - 0.5
+        assert not writing.due
+        clock.ahead += 0.5
+        assert writing.due
 
 
 def test_what_was_given_up_during_a_write_is_its_next_owners_to_commit(topics: Settings) -> None:

@@ -148,7 +148,9 @@ class LakeWriter:
                 self._once
                 and self._shared_out
                 and all(reading.at_end and reading.idle for reading in self._readings.values())
-                and self._admin.shared_out(self._settings.lake.group, self._tables)
+                and self._admin.shared_out(
+                    self._settings.lake.group, self._tables, self._consumer.member_id, self._readings.keys()
+                )
             ):
                 return
 

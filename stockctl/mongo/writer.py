@@ -132,7 +132,9 @@ class MongoWriter:
             if (
                 self._writing.finishing
                 and not (self._busy or self._consumer.committing)
-                and self._admin.shared_out(self._settings.mongo.group, self._collections)
+                and self._admin.shared_out(
+                    self._settings.mongo.group, self._collections, self._consumer.member_id, self._next.keys()
+                )
             ):
                 return
 

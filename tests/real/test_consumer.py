@@ -116,6 +116,39 @@ def join(settings: Settings, topic: str) -> tuple[Consumer, set[Partition]]:
     return consumer, held
 
 
+def test_what_the_broker_has_just_given_to_a_member_counts_before_its_client_knows(
+    real_settings: Settings,
+) -> None:
+    """A member that was told of nothing yet must not take that for its share, and leave: nobody would read the rest."""
+    settings, admin, group = real_settings, Admin(real_settings), real_settings.lake.group
+    topic = settings.topics.trades.name
+    admin.create_topic(topic, 2, 1, {})
+    assigned: list[list[Partition]] = []
+    first, held = join(settings, topic)
+    wait_for(lambda: first.consume(1, 0.1) == [] and len(held) == 2, "all partitions at one consumer")
+    assert admin.shared_out(group, [topic], first.member_id, held)
+    second = Consumer(settings, group)
+
+    def on_assign(given: list[Partition]) -> dict[Partition, int]:
+        assigned.append(given)
+        return dict.fromkeys(given, 0)
+
+    second.subscribe([topic], on_assign=on_assign, on_revoke=print, on_lost=print)
+    wait_for(lambda: second.consume(1, 0.1) == [] and assigned, "a first answer, which gives nothing")
+    assert assigned == [[]]
+    # The first gives up one of its two; the second gets it from the broker, and does not look.
+    wait_for(lambda: first.consume(1, 0.1) == [] and len(held) == 1, "the partition that is given up")
+    wait_for(
+        lambda: first.consume(1, 0.1) == [] and admin.shared_out(group, [topic], first.member_id, held), "its new owner", 60
+    )
+    assert not admin.shared_out(group, [topic], second.member_id, set())
+    assert assigned == [[]]
+    wait_for(lambda: second.consume(1, 0.1) == [] and len(assigned) == 2, "word of it")
+    assert admin.shared_out(group, [topic], second.member_id, set(assigned[1]))
+    for consumer in (first, second):
+        consumer.close()
+
+
 def test_a_partition_that_was_taken_away_while_resting_is_read_when_it_comes_back(
     real_settings: Settings,
 ) -> None:

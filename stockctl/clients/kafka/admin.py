@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from itertools import chain
 
 from confluent_kafka import ConsumerGroupState, IsolationLevel, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
@@ -180,15 +181,24 @@ class Admin:
         """Ids of the group's members; none if there is no such group."""
         return [member.member_id for member in self._describe(group).members]
 
-    def shared_out(self, group: str, topics: Iterable[str]) -> bool:
-        """Whether each partition of ``topics`` has its reader in ``group``, and the group is not about to change that.
+    def shared_out(self, group: str, topics: Iterable[str], member: str, assigned: Collection[Partition]) -> bool:
+        """Whether each partition of ``topics`` has its reader in ``group``, and the broker's assignment of ``member`` is
+        ``assigned``: the group is not about to change either.
 
         A group of several members is shared out in rounds: who has to give up a partition does so in one, and the next owner
-        gets it in another. In between both may hold less than is meant for them, and nobody the rest.
+        gets it in another. In between both may hold less than is meant for them, and nobody the rest; and what the broker has
+        just given to a member, its client may not know yet.
         """
         found = self._describe(group)
-        read = {Partition(item.topic, item.partition) for one in found.members for item in one.assignment.topic_partitions}
-        return found.state is ConsumerGroupState.STABLE and all(read.issuperset(self.partitions(topic)) for topic in topics)
+        read = {
+            one.member_id: {Partition(item.topic, item.partition) for item in one.assignment.topic_partitions}
+            for one in found.members
+        }
+        return (
+            found.state is ConsumerGroupState.STABLE
+            and read.get(member) == set(assigned)
+            and set().union(*read.values()).issuperset(chain.from_iterable(map(self.partitions, topics)))
+        )
 
     def _describe(self, group: str) -> ConsumerGroupDescription:
         found = self._admin.describe_consumer_groups([group], request_timeout=10)

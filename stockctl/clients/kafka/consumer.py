@@ -119,6 +119,11 @@ class Consumer:
             on_lost=lambda _, given: on_lost(gone(given)),
         )
 
+    @property
+    def member_id(self) -> str:
+        """The id that the group's coordinator knows us by; empty before we have joined."""
+        return self._consumer.memberid() or ""
+
     def assign(self, starts: Mapping[Partition, int]) -> None:
         """Read these partitions from these offsets, without a group."""
         self._consumer.assign([TopicPartition(p.topic, p.number, offset) for p, offset in starts.items()])

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -124,29 +124,30 @@ def test_what_the_broker_has_just_given_to_a_member_counts_before_its_client_kno
     topic = settings.topics.trades.name
     admin.create_topic(topic, 2, 1, {})
     assigned: list[list[Partition]] = []
-    first, held = join(settings, topic)
-    wait_for(lambda: first.consume(1, 0.1) == [] and len(held) == 2, "all partitions at one consumer")
-    assert admin.shared_out(group, [topic], first.member_id, held)
-    second = Consumer(settings, group)
 
     def on_assign(given: list[Partition]) -> dict[Partition, int]:
         assigned.append(given)
         return dict.fromkeys(given, 0)
 
-    second.subscribe([topic], on_assign=on_assign, on_revoke=print, on_lost=print)
-    wait_for(lambda: second.consume(1, 0.1) == [] and assigned, "a first answer, which gives nothing")
-    assert assigned == [[]]
-    # The first gives up one of its two; the second gets it from the broker, and does not look.
-    wait_for(lambda: first.consume(1, 0.1) == [] and len(held) == 1, "the partition that is given up")
-    wait_for(
-        lambda: first.consume(1, 0.1) == [] and admin.shared_out(group, [topic], first.member_id, held), "its new owner", 60
-    )
-    assert not admin.shared_out(group, [topic], second.member_id, set())
-    assert assigned == [[]]
-    wait_for(lambda: second.consume(1, 0.1) == [] and len(assigned) == 2, "word of it")
-    assert admin.shared_out(group, [topic], second.member_id, set(assigned[1]))
-    for consumer in (first, second):
-        consumer.close()
+    first, held = join(settings, topic)
+    second = Consumer(settings, group)
+    with closing(first), closing(second):
+        wait_for(lambda: first.consume(1, 0.1) == [] and len(held) == 2, "all partitions at one consumer")
+        assert admin.shared_out(group, [topic], first.member_id, held)
+        second.subscribe([topic], on_assign=on_assign, on_revoke=print, on_lost=print)
+        wait_for(lambda: second.consume(1, 0.1) == [] and assigned, "a first answer, which gives nothing")
+        assert assigned == [[]]
+        # The first gives up one of its two; the second gets it from the broker, and does not look.
+        wait_for(
+            lambda: first.consume(1, 0.1) == []
+            and len(held) == 1
+            and admin.shared_out(group, [topic], first.member_id, held),
+            "the new owner of the partition that was given up",
+        )
+        assert assigned == [[]]
+        assert not admin.shared_out(group, [topic], second.member_id, set())
+        wait_for(lambda: second.consume(1, 0.1) == [] and len(assigned) == 2, "word of it")
+        assert admin.shared_out(group, [topic], second.member_id, assigned[1])
 
 
 def test_a_partition_that_was_taken_away_while_resting_is_read_when_it_comes_back(

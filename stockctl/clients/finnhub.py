@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 import websocket
 
+from stockctl.clients.local_stack import absent_stack
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
 from stockctl.settings import Settings, require
 
@@ -31,10 +32,22 @@ class TooManyConnectsError(RefusedError):
 
 
 def feed_token(settings: Settings) -> str:
-    """The key to connect with; ConfigError if the address is Finnhub's own and none is set. The simulator takes any."""
-    if settings.finnhub.is_real or settings.finnhub.token is not None:
-        return str(require(settings, "finnhub.token").get_secret_value())
-    return SIMULATOR_TOKEN
+    """The key to connect with, as ``key_of`` has it."""
+    return key_of(settings, "finnhub.url", real=settings.finnhub.is_real)
+
+
+def key_of(settings: Settings, name: str, *, real: bool) -> str:
+    """The key for the address of the setting ``name``, which is Finnhub's own if it is ``real``; a simulator takes any.
+
+    If none is set, ConfigError; or UnreachableError where the local stack's simulator would be asked, did it run.
+    """
+    if not real and settings.finnhub.token is None:
+        return SIMULATOR_TOKEN
+    if settings.finnhub.token is None and settings.origin(name) == "default":
+        instead = "`stockctl local up` for a simulator, or export STOCKCTL_FINNHUB__TOKEN=… for Finnhub's own feed"
+        if (absent := absent_stack(settings, "kafka.bootstrap_servers", instead=instead)) is not None:
+            raise absent
+    return str(require(settings, "finnhub.token").get_secret_value())
 
 
 class FeedConnection:

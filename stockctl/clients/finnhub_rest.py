@@ -18,12 +18,13 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from tenacity.nap import sleep_using_event
 from tenacity.wait import wait_random_exponential
 
-from stockctl.clients.finnhub import SIMULATOR_TOKEN
+from stockctl.clients.finnhub import SIMULATOR_TOKEN, key_of
 from stockctl.clients.finnhub_answers import FilingEntry, Listed, Profile, Quote, Reported
 from stockctl.clients.http import http_client
+from stockctl.clients.local_stack import absent_stack
 from stockctl.clients.rate import Limit, RateLimit
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
-from stockctl.settings import Settings, require
+from stockctl.settings import Settings
 from stockctl.units import format_duration
 from stockctl.validation import decode_problem
 
@@ -62,10 +63,8 @@ class _PassingError(Exception):
 
 
 def rest_token(settings: Settings) -> str:
-    """The key for the REST API; ConfigError if the address is Finnhub's own and none is set. The simulator takes any."""
-    if settings.finnhub.rest_is_real or settings.finnhub.token is not None:
-        return str(require(settings, "finnhub.token").get_secret_value())
-    return SIMULATOR_TOKEN
+    """The key for the REST API, as ``key_of`` has it."""
+    return key_of(settings, "finnhub.rest_url", real=settings.finnhub.rest_is_real)
 
 
 class FinnhubRest:
@@ -80,6 +79,8 @@ class FinnhubRest:
         finnhub = settings.finnhub
         self._settings, self._stop = finnhub, stop or threading.Event()
         self._base = finnhub.rest_url.rstrip("/")
+        if (absent := absent_stack(settings, "finnhub.rest_url")) is not None:
+            raise absent
         self._key = rest_token(settings)
         if not (self._key.isascii() and self._key.isprintable()):
             raise ConfigError("finnhub.token holds a character that no HTTP header may hold", hint="copy the key once more")

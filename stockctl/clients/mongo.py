@@ -29,6 +29,7 @@ from pymongo.errors import (
 )
 
 from stockctl.checks import PROBE_WAIT, Check, Finding
+from stockctl.clients.local_stack import absent_stack
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.settings import Settings, require
 from stockctl.units import format_duration
@@ -64,7 +65,9 @@ class Mongo:
 
     def __init__(self, settings: Settings, *, wait: float | None = None) -> None:
         """``wait`` bounds the search for a server, in seconds; by default ``mongo.connect_wait``."""
-        mongo = settings.mongo
+        mongo, self._settings, self._answered = settings.mongo, settings, True
+        if mongo.url is None and (absent := absent_stack(settings, "mongo.url")) is not None:
+            raise absent
         self.address = str(require(settings, "mongo.url"))
         self._wait = mongo.connect_wait if wait is None else wait
         login: dict[str, Any] = {}
@@ -89,6 +92,7 @@ class Mongo:
                 # A port that is none, or a file of certificates that cannot be read.
                 raise ConfigurationError(str(error)) from error
             self._database = self._client[mongo.database]
+        self._answered = False
 
     @property
     def place(self) -> str:
@@ -300,8 +304,11 @@ class Mongo:
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
+        if not self._answered and (absent := absent_stack(self._settings, "mongo.url")) is not None:
+            raise absent
         try:
             yield
+            self._answered = True
         except PyMongoError as error:
             raise self._describe(error, doing) from error
 

@@ -15,6 +15,7 @@ import msgspec
 from stockctl.checks import PROBE_WAIT, Check, Finding
 from stockctl.clients.finnhub import feed_token
 from stockctl.clients.kafka import Admin
+from stockctl.clients.local_stack import absent_stack
 from stockctl.errors import ConfigError, RefusedError, UnreachableError
 from stockctl.lake.probe import Probe
 from stockctl.records import FeedEvent
@@ -41,6 +42,8 @@ def _probe(settings: Settings) -> Finding:
     if url.scheme not in ("ws", "wss") or not host:
         raise ConfigError(f"finnhub.url is {settings.finnhub.url}, which is no WebSocket address", hint="write wss://host")
     feed_token(settings)
+    if (absent := absent_stack(settings, "finnhub.url")) is not None:
+        raise absent
     latency = _connect(host, port, secure=secure)
     kind = "Finnhub, with a key set," if settings.finnhub.is_real else "a simulator"
     return Finding(

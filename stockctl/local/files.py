@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stockctl.clients.local_stack import is_held
+
 
 @dataclass(frozen=True)
 class StackFiles:
@@ -57,19 +59,8 @@ class StackFiles:
 
     @property
     def held(self) -> bool:
-        """Whether a supervisor is alive. The kernel drops its lock with it, so this survives kill -9 and reboots."""
-        try:
-            handle = os.open(self.folder / "lock", os.O_RDWR)
-        except FileNotFoundError:
-            return False
-        try:
-            # Shared, so that those who only look do not stand in each other's way.
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(handle)
-        return False
+        """Whether a supervisor is alive."""
+        return is_held(self.folder / "lock")
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[bool]:

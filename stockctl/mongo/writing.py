@@ -52,7 +52,8 @@ class Written:
 
 class Writing:
     """Writes batches, one at a time. ``finishing`` makes each write bring everything up to date, not only what is due;
-    ``behind`` says that more waits to be read than a batch takes."""
+    ``behind`` says that more waits to be read than a batch takes.
+    """
 
     def __init__(self, mongo: Mongo, settings: Settings, stop: threading.Event, also: Also | None = None) -> None:
         self._mongo, self._settings, self._stop, self._also = mongo, settings, stop, also

@@ -224,7 +224,8 @@ def status(connect: Connect, admin: Admin, settings: Settings) -> list[Part]:
         Part(_named(task).removeprefix("the "), task.state, task.worker, _cause(task, secrets) if task.trace else "")
         for task in found
     ]
-    rows = [row for row in read_lag(admin, settings, [settings.connect.group]) if row.topic != settings.topics.dead_letters.name]
+    read = read_lag(admin, settings, [settings.connect.group])
+    rows = [row for row in read if row.topic != settings.topics.dead_letters.name]
     behind = ", ".join(f"{row.topic}/{row.partition} {row.lag:,}" for row in rows if row.lag)
     lost = sum(row.lost for row in rows)
     detail = f"{sum(row.lag for row in rows):,} records behind" + (f": {behind}" if behind else "")

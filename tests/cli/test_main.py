@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,9 @@ import typer
 from stockctl import __version__
 from stockctl.cli.main import app
 from stockctl.errors import EXIT_CODES
+from stockctl.local.files import StackFiles
 from tests.command import BIN, HANG, Command, clean_environment
-from tests.conftest import free_port
+from tests.conftest import free_port, listening
 
 HEAVY = [
     "boto3", "botocore", "confluent_kafka", "duckdb", "httpx", "msgspec", "obstore", "prometheus_client", "pyarrow", "pydantic",
@@ -184,6 +186,52 @@ def test_dead_letters_say_that_they_wait_for_kafka(alone: Command) -> None:
     alone.environment |= {"STOCKCTL_KAFKA__BOOTSTRAP_SERVERS": address, "STOCKCTL_KAFKA__CONNECT_WAIT": "2500ms"}
     for command, said in unreachable(alone, "dlq list", "dlq show x", "dlq replay --all", "dlq replay --all --dry-run"):
         assert f"waiting up to 2.5s for Kafka at {address}" in said, command
+
+
+STOPPED = "error: the local stack is not running: `stockctl local up` starts it\n  try: "
+OF_THE_STACK = (
+    *("topics list", "dlq list", "consume s3 --once", "consume mongo", "metrics watch"),
+    *("mongo status", "company show AAPL", "produce", "filings fetch AAPL"),
+)
+
+
+def stack_of(alone: Command, port: int) -> Path:
+    """What a local stack with all its parts at ``port`` leaves; its lock."""
+    left = alone.folder / "state" / "local" / "settings.toml"
+    left.parent.mkdir(parents=True)
+    left.write_text(
+        f'[kafka]\nbootstrap_servers = "127.0.0.1:{port}"\n[mongo]\nurl = "mongodb://127.0.0.1:{port}"\n'
+        f'[finnhub]\nurl = "ws://127.0.0.1:{port}"\nrest_url = "http://127.0.0.1:{port}"\n'
+    )
+    return left.with_name("lock")
+
+
+@pytest.mark.parametrize("started_before", [False, True])
+def test_a_local_stack_that_does_not_run_is_not_waited_for(alone: Command, started_before: bool) -> None:
+    """Neither the default addresses nor those that it left lead anywhere: what needs one says so instead of waiting."""
+    assert not listening(9092), "a Kafka of this machine would be used"
+    if started_before:
+        stack_of(alone, free_port())
+    for command, said in unreachable(alone, *OF_THE_STACK):
+        assert said.startswith(STOPPED), command
+    for command in ("status", "doctor"):
+        said = alone.run(command, check=10).stdout
+        assert "the local stack is not running" in said
+        assert "no answer within" not in said
+
+
+def test_what_listens_where_the_local_stack_would_is_used_and_one_that_runs_is_waited_for(alone: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        lock = stack_of(alone, mute.getsockname()[1])
+        alone.environment |= {"STOCKCTL_KAFKA__CONNECT_WAIT": "1500ms", "STOCKCTL_MONGO__CONNECT_WAIT": "1500ms"}
+        asked = ("topics list", "mongo status")
+        for _, said in unreachable(alone, *asked):
+            assert "not running" not in said
+            assert said.startswith("waiting up to 1.5s for ")
+    with StackFiles(lock.parent).hold():
+        for _, said in unreachable(alone, *asked):
+            assert "not running" not in said
+            assert said.startswith("waiting up to 1.5s for ")
 
 
 FROM_MONGO = ("mongo apply", "mongo diff", "mongo status", "company show AAPL", "metrics vwap AAPL --engine mongo")

@@ -30,7 +30,7 @@ def test_a_key_that_is_taken_and_one_that_is_not() -> None:
 
 
 def test_the_real_address_without_a_key_names_the_setting() -> None:
-    state, words, fix = probed()
+    state, words, fix = probed(rest_url="https://finnhub.io/api/v1", url="wss://ws.finnhub.io")
     assert (state, "finnhub.token is not set" in words, "STOCKCTL_FINNHUB__TOKEN" in str(fix)) == ("fail", True, True)
 
 

@@ -220,7 +220,8 @@ def test_one_slow_refresh_of_bars_puts_off_no_commit(topics: Settings, clock: Cl
 
 
 @pytest.mark.parametrize(
-    ("behind", "took", "pause"), [(False, 3600.0, 5.0), (True, 0.1, 5.0), (True, 2.0, 18.0), (True, 3600.0, writing_room.COMMIT_WITHIN)]
+    ("behind", "took", "pause"),
+    [(False, 3600.0, 5.0), (True, 0.1, 5.0), (True, 2.0, 18.0), (True, 3600.0, writing_room.COMMIT_WITHIN)],
 )
 def test_a_backlog_leaves_bars_a_tenth_of_the_time_and_no_commit_waits_for_long(
     mongo_settings: Settings, clock: Clock, behind: bool, took: float, pause: float

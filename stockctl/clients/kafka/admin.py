@@ -36,6 +36,7 @@ from stockctl.clients.kafka.common import (
     made,
 )
 from stockctl.clients.kafka.consumer import Consumer
+from stockctl.clients.local_stack import absent_stack
 from stockctl.errors import TimedOutError
 from stockctl.settings import Settings
 from stockctl.units import format_duration
@@ -58,8 +59,11 @@ class Admin:
     ) -> float:
         """Wait until a broker answers, at most ``seconds`` (``kafka.connect_wait``); the last request's latency in seconds.
 
-        ``say`` is told once when the wait is more than a moment. ``stop`` ends it early, in silence.
+        ``say`` is told once when the wait is more than a moment. ``stop`` ends it early, in silence. A local stack that does
+        not run is not waited for.
         """
+        if (absent := absent_stack(self._settings, "kafka.bootstrap_servers")) is not None:
+            raise absent
         bound = self._settings.kafka.connect_wait if seconds is None else seconds
         deadline = time.monotonic() + bound
         told = False

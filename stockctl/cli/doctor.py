@@ -1,4 +1,4 @@
-"""``stockctl doctor``: every outside system of the active profile, checked side by side."""
+"""``stockctl doctor``: every outside system of the active profile, and what runs on it, checked side by side."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def rooms() -> list[Callable[[Settings], list[Check]]]:
     from stockctl.clients import kafka, mongo, store
     from stockctl.feed import probe
     from stockctl.filings import probe as filings
-    from stockctl.stream import connect, dlq_health, topics
+    from stockctl.local import overview as local
+    from stockctl.stream import connect, dlq_health, lag, topics
     from stockctl.warehouse import checks as warehouse
 
     return [
@@ -31,11 +32,13 @@ def rooms() -> list[Callable[[Settings], list[Check]]]:
         filings.checks,
         kafka.checks,
         topics.checks,
+        lag.overview,
         dlq_health.checks,
         store.checks,
         mongo.checks,
         connect.checks,
         warehouse.checks,
+        local.checks,
         lambda settings: [disk(settings.state_dir)],
     ]
 

@@ -24,6 +24,8 @@ from stockctl.stream.lag import read_lag
 Mode = Literal["sim", "live"]
 
 _DRAIN_SECONDS = 120.0
+_HEALTH = {"consume-s3": "/healthz", "consume-mongo": "/healthz", "produce": "/healthz", "sim": "/counters"}
+"""Where each part says over HTTP how it is."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def parts(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list[Part]
         "consume-s3",
         *("consume", "s3", "--health-port", str(ports["consume-s3"])),
         prepare=lambda: broker.forget_members(settings, settings.lake.group),
-        ready=lambda: _http(ports["consume-s3"], "/healthz"),
+        ready=lambda: trouble("consume-s3", ports),
         after=("broker",),
         address=settings.lake.url,
         grace=30.0,
@@ -127,7 +129,7 @@ def parts(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list[Part]
         "consume-mongo",
         *("consume", "mongo", "--health-port", str(ports["consume-mongo"])),
         prepare=lambda: broker.forget_members(settings, settings.mongo.group),
-        ready=lambda: _http(ports["consume-mongo"], "/healthz"),
+        ready=lambda: trouble("consume-mongo", ports),
         after=("broker", "mongo"),
         address=str(settings.mongo.url),
     )
@@ -135,15 +137,13 @@ def parts(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list[Part]
     produce = part(
         "produce",
         *("produce", "--health-port", str(ports["produce"])),
-        ready=lambda: _http(ports["produce"], "/healthz"),
+        ready=lambda: trouble("produce", ports),
         after=("broker", "sim") if plan.mode == "sim" else ("broker",),
         address=settings.finnhub.url,
     )
     if plan.mode == "live":
         return [*stores, produce]
-    sim = part(
-        "sim", "sim", "--port", str(ports["sim"]), ready=lambda: _http(ports["sim"], "/counters"), address=settings.finnhub.url
-    )
+    sim = part("sim", "sim", "--port", str(ports["sim"]), ready=lambda: trouble("sim", ports), address=settings.finnhub.url)
     return [*stores, sim, produce]
 
 
@@ -165,11 +165,14 @@ def _answer(port: int, ask: Callable[[], None]) -> str | None:
     return None
 
 
-def _http(port: int, path: str) -> str | None:
-    """None if the part answers 200 at ``path``, else what it says."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+def trouble(name: str, ports: Mapping[str, int], *, timeout: float = 1.0) -> str | None:
+    """What the part says is wrong with it, or that it does not answer; None if it is well, or says nothing of the kind."""
+    if name not in _HEALTH or name not in ports:
+        return None
+    port = ports[name]
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
-        connection.request("GET", path)
+        connection.request("GET", _HEALTH[name])
         answer = connection.getresponse()
         text = answer.read(500).decode(errors="replace").strip()
     except (OSError, http.client.HTTPException) as error:

@@ -28,6 +28,8 @@ Say = Callable[[str], None]
 
 _log = logging.getLogger("stockctl.local")
 
+LOOPING, WITHIN = 3, 300.0
+"""A part that died this often within this many seconds is in a restart loop, also while it runs."""
 _REMIND = 5.0  # seconds without news after which a waiting person is told what is waited for
 _STOP_SECONDS = 300.0
 
@@ -236,10 +238,13 @@ def status(settings: Settings) -> list[Row]:
         alive = bool(state) if part["name"] == "supervisor" else part.get("pid") is not None
         if part["name"] == "supervisor":
             part = {**part, "state": state.get("phase", "stopped"), "pid": state.get("pid"), "started": state.get("started")}
+        recent = sum(now - died < WITHIN for died in part.get("died", ()))
+        loop = f"died {recent} times within {format_duration(WITHIN)}" if recent >= LOOPING else ""
+        detail = part.get("detail") or (loop if part["state"] == "running" else "")
         rows.append(
             Row(
                 part["name"],
-                f"{part['state']}: {part['detail']}" if part.get("detail") else part["state"],
+                f"{part['state']}: {detail}" if detail else part["state"],
                 part["pid"],
                 part.get("address", ""),
                 round(now - part["started"], 1) if alive else None,

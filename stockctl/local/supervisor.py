@@ -60,7 +60,11 @@ class _Life:
         self.started = 0.0
         self.restarts = 0
         self.retry_at = 0.0
+        self.exit: int | None = None
+        """What the process left with that died last."""
         self.deaths: deque[float] = deque(maxlen=DEATHS)
+        """When it died, by the monotonic clock; ``died`` by everybody's."""
+        self.died: deque[float] = deque(maxlen=DEATHS)
 
     def shown(self) -> dict[str, Any]:
         pid = self.process.pid if self.process is not None and self.process.returncode is None else None
@@ -73,6 +77,8 @@ class _Life:
             "address": self.part.address,
             "started": self.started,
             "restarts": self.restarts,
+            "died": list(self.died),
+            "exit": self.exit,
         }
 
 
@@ -144,8 +150,9 @@ class Supervisor:
 
     def _died(self, life: _Life, how: str, code: int) -> None:
         now = time.monotonic()
-        life.process = None
+        life.process, life.exit = None, code
         life.deaths.append(now)
+        life.died.append(time.time())
         recent = sum(now - death < WITHIN for death in life.deaths)
         if code in HOPELESS or recent >= DEATHS:
             life.state = "failed"

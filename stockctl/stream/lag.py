@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 from stockctl.checks import PROBE_WAIT, Check, Finding
-from stockctl.clients.kafka import Admin, Offsets, Partition
+from stockctl.clients.kafka import Admin, Consumer, Offsets, Partition
 from stockctl.settings import Settings
+from stockctl.units import format_duration
+
+LATE = 120.0
+"""Seconds that a record may wait for longer than its batch stays open: what storing it takes, and bars and companies."""
+_LOOK = 8.0
+"""Seconds in which a writer that is late shows that it goes on: several times what lies between two commits of a backlog."""
+_CONNECT_COMMITS = 60.0
+"""Seconds between two commits of Kafka Connect, its ``offset.flush.interval.ms``."""
 
 
 class Lag(NamedTuple):
@@ -63,21 +72,71 @@ def _lag(group: str, partition: Partition, committed: int | None, offsets: Offse
     )
 
 
+class _Writer(NamedTuple):
+    """A group that writes the topics into a store: what runs it, how old a record gets that waits for its batch to be cut,
+    and what to do where retention was faster.
+    """
+
+    group: str
+    command: str
+    max_age: float
+    if_lost: str = "a longer retention gives the writer more time"
+
+
 def overview(settings: Settings) -> list[Check]:
-    """The rows of ``stockctl status`` for the writers' groups; Kafka Connect, where it fills MongoDB, has a row of its own."""
-    groups = {settings.lake.group: "`stockctl lake verify` names the hole; a longer retention gives the writer more time"}
-    if settings.mongo.url is not None and settings.connect.url is None:
-        groups[settings.mongo.group] = "a longer retention gives the writer more time"
-    return [Check(f"group {group}", partial(_behind, settings, group, fix)) for group, fix in groups.items()]
+    """The rows of ``stockctl status`` and ``stockctl doctor`` for the groups of the writers."""
+    hole = "`stockctl lake verify` names the hole; a longer retention gives the writer more time"
+    writers = [_Writer(settings.lake.group, "stockctl consume s3", settings.lake.max_age, hole)]
+    if settings.connect.url is not None:
+        writers.append(_Writer(settings.connect.group, "stockctl connect apply", _CONNECT_COMMITS))
+    elif settings.mongo.url is not None:
+        age = settings.mongo.max_age + settings.mongo.derive_every
+        writers.append(_Writer(settings.mongo.group, "stockctl consume mongo", age))
+    return [Check(f"group {writer.group}", partial(_behind, settings, writer)) for writer in writers]
 
 
-def _behind(settings: Settings, group: str, fix: str) -> Finding:
+def _behind(settings: Settings, writer: _Writer) -> Finding:
     admin = Admin(settings)
     admin.wait(PROBE_WAIT)
-    rows = read_lag(admin, settings, [group])
+    rows = read_lag(admin, settings, [writer.group])
     lost = sum(row.lost for row in rows)
     parts = ", ".join(f"{row.topic}/{row.partition} {row.lag:,}" for row in rows if row.lag)
     detail = f"{sum(row.lag for row in rows):,} records behind" + (f": {parts}" if parts else "")
     if lost:
-        return Finding(f"{detail}; {lost:,} were deleted by retention before it read them", "fail", fix)
-    return Finding(detail)
+        return Finding(f"{detail}; {lost:,} were deleted by retention before it read them", "fail", writer.if_lost)
+    if not parts:
+        return Finding(detail)
+    bound = writer.max_age + LATE
+    overdue = _older(settings, rows, bound)
+    if overdue:
+        detail += f"; {overdue:,} of them have waited for more than {format_duration(bound)}"
+    if not admin.members(writer.group):
+        return Finding(f"{detail}; the group has no member", "fail" if overdue else "warn", f"`{writer.command}` reads them")
+    if not overdue:
+        return Finding(detail)
+    if _commits(admin, rows):
+        return Finding(f"{detail}; it is catching up", "warn", "wait, and look again")
+    return Finding(f"{detail}; it commits nothing", "fail", f"see the log of `{writer.command}`")
+
+
+def _older(settings: Settings, rows: Sequence[Lag], seconds: float) -> int:
+    """How many records the group has not committed that came more than ``seconds`` ago."""
+    behind = {Partition(row.topic, row.partition): row for row in rows if row.lag}
+    consumer = Consumer(settings, rows[0].group)
+    try:
+        recent = consumer.offsets_since(list(behind), int((time.time() - seconds) * 1000))
+    finally:
+        consumer.close()
+    return sum(max(0, recent[partition] - max(row.committed or 0, row.start)) for partition, row in behind.items())
+
+
+def _commits(admin: Admin, rows: Sequence[Lag]) -> bool:
+    """Whether the group commits anything while we look."""
+    behind = {Partition(row.topic, row.partition): row.committed or 0 for row in rows if row.lag}
+    deadline = time.monotonic() + _LOOK
+    while time.monotonic() < deadline:
+        time.sleep(0.5)
+        now = admin.committed(rows[0].group, list(behind))
+        if any(now[partition].offset > at for partition, at in behind.items()):
+            return True
+    return False

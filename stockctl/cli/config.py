@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -64,24 +64,11 @@ def show(
 
     Example: stockctl config show --origin
     """
-    from pydantic import SecretStr
-
-    from stockctl.settings import setting_names
+    from stockctl.settings import setting_names, shown
 
     settings = settings_of(ctx)
-
-    def shown(name: str) -> Any:
-        value: Any = settings
-        for part in name.split("."):
-            value = getattr(value, part)
-        if isinstance(value, SecretStr):
-            return masked(value.get_secret_value())
-        if isinstance(value, list):
-            return ",".join(value)
-        return str(value) if isinstance(value, Path) else value
-
     rows = [
-        {"setting": name, "value": shown(name)} | ({"origin": settings.origin(name)} if origin else {})
+        {"setting": name, "value": shown(settings, name)} | ({"origin": settings.origin(name)} if origin else {})
         for name in setting_names()
     ]
     write_rows(rows, output)
@@ -95,8 +82,3 @@ def path_(ctx: typer.Context) -> None:
     """
     for place in settings_of(ctx).places:
         print(place)
-
-
-def masked(secret: str) -> str:
-    """``secret`` as it may be shown: its last four characters, or none of a short one."""
-    return "****" + (secret[-4:] if len(secret) >= 12 else "")

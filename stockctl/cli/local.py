@@ -60,7 +60,7 @@ def up(
     if foreground:
         stack.serve(settings, mode, _command(ctx), ctx.obj.config)
         return
-    state = stack.up(settings, mode, _supervisor(ctx, symbols, live), say=say)
+    state = stack.up(settings, mode, _supervisor(ctx, symbols, live), ctx.obj.config, say=say)
     for note in state["notes"]:
         say(f"note: {note}")
     _warn_of_others(ctx, state["settings"])
@@ -154,7 +154,8 @@ def down(ctx: typer.Context) -> None:
     """
     from stockctl.local import stack
 
-    stack.down(_settings(ctx), say=say)
+    for note in stack.down(_settings(ctx), say=say):
+        say(f"note: {note}")
 
 
 @app.command()

@@ -29,10 +29,11 @@ SILENT_AFTER = 60.0
 
 def checks(settings: Settings) -> list[Check]:
     """The check of the feed's address and token."""
-    return [Check("feed", lambda: _probe(settings))]
+    return [Check("feed", lambda: reach(settings))]
 
 
-def _probe(settings: Settings) -> Finding:
+def reach(settings: Settings) -> Finding:
+    """That the feed can be reached, and a token is set; one of our errors where it is not so."""
     url = urlsplit(settings.finnhub.url)
     secure = url.scheme == "wss"
     try:

@@ -36,7 +36,7 @@ def demo(settings: Settings, command: Sequence[str], config: Path | None, *, sec
             wrong.append(f"`stockctl {arguments[0]} {arguments[1]}` ended with exit {code}")
 
     try:
-        state = stack.up(settings, held.get("mode", "sim"), [*command, "local", "up", "--foreground"], say=say)
+        state = stack.up(settings, held.get("mode", "sim"), [*command, "local", "up", "--foreground"], config, say=say)
         symbols: list[str] = state["settings"]["symbols"]
         # What the user's shell says otherwise of Kafka and lake is not about this stack.
         environment = environment_of(state["settings"])
@@ -49,7 +49,7 @@ def demo(settings: Settings, command: Sequence[str], config: Path | None, *, sec
     finally:
         if own and files.held:
             say("\n$ stockctl local down")
-            stack.down(settings, say=say)
+            wrong += stack.down(settings, say=say)
     show("lake", "verify", "--deep")
     after = totals(lake)
     say(f"\nin {lake.lake.url}, with what came in this time:")

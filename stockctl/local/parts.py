@@ -18,8 +18,9 @@ from stockctl.local import broker, standin
 from stockctl.local.files import StackFiles
 from stockctl.local.process import tail
 from stockctl.local.supervisor import Part
-from stockctl.settings import Settings, env_name, load, require
+from stockctl.settings import Settings, env_name, load, require, setting_names, shown
 from stockctl.stream.lag import read_lag
+from stockctl.units import format_duration
 
 Mode = Literal["sim", "live"]
 
@@ -82,6 +83,11 @@ def plan(
         environment.pop(env_name("finnhub.token") + "_FILE", None)
         environment[env_name("finnhub.token")] = "sim"
     return Plan(mode, command, load(config=config, environ=environment), environment, shared)
+
+
+def described(settings: Settings) -> dict[str, str]:
+    """Every setting as text, secrets masked: to see what has changed since."""
+    return {name: str(shown(settings, name)) for name in setting_names()}
 
 
 def environment_of(shared: Mapping[str, str | list[str]]) -> dict[str, str]:
@@ -183,13 +189,19 @@ def trouble(name: str, ports: Mapping[str, int], *, timeout: float = 1.0) -> str
 
 
 def drain(plan: Plan, files: StackFiles) -> str | None:
-    """See to it that everything in Kafka is in the lake, once the writer has left; what is wrong, or None."""
+    """See to it that everything in Kafka is in the lake, once the writer has left; what is not and why, or None."""
     settings, log = plan.settings, files.log("consume-s3")
+    left = "what is left in Kafka is not in the lake yet"
     try:
         admin = Admin(settings)
         admin.wait(5)
-        if not any(lag.lag for lag in read_lag(admin, settings, [settings.lake.group])):
+
+        def count() -> int:
+            return sum(lag.lag for lag in read_lag(admin, settings, [settings.lake.group]))
+
+        if not (records := count()):
             return None
+        left = f"{records:,} records of Kafka are not in the lake yet"
         broker.forget_members(settings, settings.lake.group)
         with log.open("ab") as stream:
             done = subprocess.run(
@@ -203,8 +215,12 @@ def drain(plan: Plan, files: StackFiles) -> str | None:
                 start_new_session=True,
                 check=False,
             )
-    except (StockctlError, subprocess.TimeoutExpired, OSError) as error:
-        return f"cannot bring what is left in Kafka into the lake: {error}"
-    if done.returncode:
-        return f"what is left in Kafka is not in the lake yet, the next `local up` takes it: {'; '.join(tail(log, 2))}"
-    return None
+        if not done.returncode:
+            return None
+        left, cause = f"{count():,} records of Kafka are not in the lake yet", "; ".join(tail(log, 2))
+    except subprocess.TimeoutExpired:
+        cause = f"that was not done within {format_duration(_DRAIN_SECONDS)}"
+    except (StockctlError, OSError) as error:
+        cause = str(error)
+    kept = format_duration(settings.topics.trades.retention)
+    return f"{left}: {cause}; `local up` takes them as long as Kafka keeps them, {kept} from their receipt"

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stockctl.errors import StockctlError, TimedOutError, UsageError
+from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError, UsageError
+from stockctl.feed import probe
 from stockctl.local import parts
 from stockctl.local.files import StackFiles
 from stockctl.local.ports import choose_ports
@@ -31,7 +32,10 @@ _log = logging.getLogger("stockctl.local")
 LOOPING, WITHIN = 3, 300.0
 """A part that died this often within this many seconds is in a restart loop, also while it runs."""
 _REMIND = 5.0  # seconds without news after which a waiting person is told what is waited for
-_STOP_SECONDS = 300.0
+_SILENT_SECONDS = 180.0  # without any news from a supervisor that stops: each part has less than that
+_LEFTOVER_SECONDS = 30.0
+_STOP_SECONDS = 600.0
+_ERRORS = {one.exit_code: one for one in (UsageError, ConfigError, RefusedError, UnreachableError, TimedOutError)}
 
 
 class Row(NamedTuple):
@@ -65,16 +69,30 @@ def serve(settings: Settings, mode: parts.Mode, command: Sequence[str], config: 
             # A closed terminal asks to stop, as Ctrl-C does.
             signal.signal(signal.SIGHUP, lambda *_: role.stop.set())
             parts.check(settings, mode)
+            if mode == "live":
+                probe.reach(settings)
             end_leftovers(files, _log.warning)
             ports, changes = choose_ports(files, parts.part_names(mode))
             for change in changes:
                 _log.warning("%s", change)
             plan = parts.plan(settings, files, mode, ports, command, config)
             files.write(local_stack_file(files.folder.parent), _toml(plan.shared))
-            about = {"mode": mode, "notes": changes, "settings": dict(plan.shared)}
+            about = {
+                "mode": mode,
+                "notes": changes,
+                "settings": dict(plan.shared),
+                "ports": ports,
+                "symbols_given": _are_given(settings),
+                "effective": parts.described(plan.settings),
+            }
             trouble = Supervisor(files, parts.parts(plan, files, ports), about).run(role.stop)
     if trouble:
         raise StockctlError("the local stack did not stop as it should: " + "; ".join(trouble))
+
+
+def _are_given(settings: Settings) -> bool:
+    """Whether the symbols stood on the command line: then they hold until the stack is stopped."""
+    return settings.origin("symbols") == "command line"
 
 
 def _toml(values: Mapping[str, str | list[str]]) -> str:
@@ -93,11 +111,14 @@ def current(files: StackFiles) -> dict[str, Any]:
     return state if state and identity(state["pid"]) == state["identity"] else {}
 
 
-def up(settings: Settings, mode: parts.Mode, command: Sequence[str], *, say: Say, timeout: float = 120.0) -> dict[str, Any]:
+def up(
+    settings: Settings, mode: parts.Mode, command: Sequence[str], config: Path | None, *, say: Say, timeout: float = 120.0
+) -> dict[str, Any]:
     """Have the stack running, and answer with the supervisor's state once every part is ready.
 
-    One that runs already is left as it is; UsageError if it is another than the one asked for. If it cannot be started in
-    ``timeout`` seconds, or the caller is interrupted, what was started is stopped again.
+    One that runs already is left as it is; it is started anew if a part of it was given up, or if the settings have changed
+    since; UsageError if it has another feed, or other symbols than those asked for. If it cannot be started in ``timeout``
+    seconds, or the caller is interrupted, what was started is stopped again.
     """
     files = files_of(settings)
     parts.check(settings, mode)
@@ -105,16 +126,15 @@ def up(settings: Settings, mode: parts.Mode, command: Sequence[str], *, say: Say
     if current(files).get("phase") == "stopping":
         say("waiting for the local stack to stop, to start it anew")
         deque(_until_free(files), maxlen=0)
-    if files.held:
-        state = _follow_start(files, None, say, timeout)
-        wanted = settings.symbols if settings.origin("symbols") == "command line" else state["settings"]["symbols"]
-        if (state["mode"], state["settings"]["symbols"]) != (mode, wanted):
-            feed = "the real feed" if state["mode"] == "live" else "the simulator"
-            raise UsageError(
-                f"the local stack is running already, with {feed} and {', '.join(state['settings']['symbols'])}",
-                hint="`stockctl local down` first",
-            )
-        return state
+    if state := _first_state(files, timeout):
+        outdated = _outdated(settings, mode, files, state, config)
+        if not outdated:
+            return _follow_start(files, None, say, timeout)
+        say(f"{outdated}: the local stack is started anew")
+        for note in down(settings, say=say):
+            say(f"note: {note}")
+    if mode == "live":
+        probe.reach(settings)
     say(f"starting the local stack in {files.folder}")
     log = files.log("supervisor")
     rotate(log, limit=LOG_LIMIT)
@@ -137,6 +157,38 @@ def up(settings: Settings, mode: parts.Mode, command: Sequence[str], *, say: Say
         raise
 
 
+def _first_state(files: StackFiles, timeout: float) -> dict[str, Any]:
+    """What the living supervisor says, once it says anything; empty if there is none."""
+    deadline = time.monotonic() + timeout
+    while files.held:
+        if state := current(files):
+            return state
+        if time.monotonic() > deadline:
+            raise TimedOutError("the supervisor of the local stack says nothing", hint=f"see {files.log('supervisor')}")
+        time.sleep(0.05)
+    return {}
+
+
+def _outdated(
+    settings: Settings, mode: parts.Mode, files: StackFiles, state: Mapping[str, Any], config: Path | None
+) -> str | None:
+    """Why the stack of ``state`` has to be started anew to be as it should, or None. UsageError if it is another's."""
+    shared = state["settings"]["symbols"]
+    if not _are_given(settings) and state.get("symbols_given"):
+        settings = settings.model_copy(update={"symbols": shared})
+    if state["mode"] != mode or (_are_given(settings) and settings.symbols != shared):
+        feed = "the real feed" if state["mode"] == "live" else "the simulator"
+        raise UsageError(
+            f"the local stack is running already, with {feed} and {', '.join(shared)}", hint="`stockctl local down` first"
+        )
+    if given_up := [part["name"] for part in state["parts"] if part["state"] == "failed"]:
+        return f"{', '.join(given_up)} was given up"
+    ran = state.get("effective", {})
+    wanted = parts.described(parts.plan(settings, files, mode, state.get("ports", {}), (), config).settings) if ran else {}
+    changes = [f"{name} is {value} now" for name, value in wanted.items() if ran.get(name) != value]
+    return "; ".join(changes) or None
+
+
 def _follow_start(files: StackFiles, process: subprocess.Popen[bytes] | None, say: Say, timeout: float) -> dict[str, Any]:
     deadline = time.monotonic() + timeout
     ready: set[str] = set()
@@ -150,7 +202,7 @@ def _follow_start(files: StackFiles, process: subprocess.Popen[bytes] | None, sa
         for part in state.get("parts", ()):
             if part["state"] == "failed":
                 last = "\n".join(f"  {line}" for line in tail(files.log(part["name"]), 6))
-                raise StockctlError(
+                raise _ERRORS.get(part["exit"], StockctlError)(
                     f"{part['name']} {part['detail']}; its last lines:\n{last}", hint=f"see {files.log(part['name'])}"
                 )
             if part["state"] == "running" and part["name"] not in ready:
@@ -171,19 +223,33 @@ def _follow_start(files: StackFiles, process: subprocess.Popen[bytes] | None, sa
     )
 
 
-def down(settings: Settings, *, say: Say) -> None:
-    """Stop the stack: feed, then writer once everything in Kafka is in the lake, then broker. No stack is no error.
+def down(settings: Settings, *, say: Say) -> list[str]:
+    """Stop the stack: feed, then writer once everything in Kafka is in the lake, then broker; what went wrong, in words.
 
-    StockctlError if not everything stopped as it should, TimedOutError if it takes more than five minutes.
+    No stack is no error. A supervisor that does not stop is killed, and what it leaves is stopped.
     """
     files = files_of(settings)
-    told: set[str] = set()
-    signalled = False
     if not files.held:
         with files.hold() as mine:
             ended = end_leftovers(files, say) if mine else 0
         say("stopped what a killed supervisor had left" if ended else "the local stack is not running")
-        return
+        return []
+    try:
+        _follow_stop(files, say)
+    except TimedOutError as error:
+        state = current(files)
+        if not state:
+            raise
+        os.kill(state["pid"], signal.SIGKILL)
+        with files.hold():
+            end_leftovers(files, say)
+        return [f"{error}: it was killed"]
+    return list(files.read_state().get("trouble", ()))
+
+
+def _follow_stop(files: StackFiles, say: Say) -> None:
+    told: set[str] = set()
+    signalled = False
     for state in _until_free(files):
         if state and not signalled:
             say("stopping the local stack")
@@ -193,26 +259,26 @@ def down(settings: Settings, *, say: Say) -> None:
             if part["state"] == "stopped" and part["name"] not in told:
                 told.add(part["name"])
                 say(f"  {part['name']:<12} stopped")
-    if trouble := files.read_state().get("trouble"):
-        raise StockctlError(
-            "the local stack did not stop as it should: " + "; ".join(trouble), hint=f"see {files.folder / 'logs'}"
-        )
 
 
 def _until_free(files: StackFiles) -> Iterator[dict[str, Any]]:
-    """The supervisor's state, again and again until it has left; then the last one."""
-    deadline = time.monotonic() + _STOP_SECONDS
+    """The supervisor's state, again and again until it has left; then the last one. TimedOutError without any news of it."""
+    news, since = current(files), time.monotonic()
     while files.held:
-        yield current(files)
-        if time.monotonic() > deadline:
+        state = current(files)
+        yield state
+        if state != news:
+            news, since = state, time.monotonic()
+        if time.monotonic() - since > _SILENT_SECONDS:
             raise TimedOutError(
-                f"the local stack did not stop within {format_duration(_STOP_SECONDS)}", hint=f"see {files.log('supervisor')}"
+                f"the supervisor of the local stack has done nothing to stop for {format_duration(_SILENT_SECONDS)}",
+                hint=f"see {files.log('supervisor')}",
             )
         time.sleep(0.05)
     yield files.read_state()
 
 
-def end_leftovers(files: StackFiles, say: Say, *, grace: float = 30.0) -> int:
+def end_leftovers(files: StackFiles, say: Say, *, grace: float | None = None) -> int:
     """Stop what a killed supervisor has left behind; how many that were. Call it with the lock held.
 
     Each gets ``grace`` seconds to leave on its own.
@@ -222,7 +288,7 @@ def end_leftovers(files: StackFiles, say: Say, *, grace: float = 30.0) -> int:
         pid, name = part["pid"], part["identity"]
         if pid is not None and identity(pid) == name:
             say(f"stopping {part['name']} (pid {pid}), left by a killed supervisor")
-            end(pid, lambda pid=pid, name=name: identity(pid) != name, grace)  # type: ignore[misc]
+            end(pid, lambda pid=pid, name=name: identity(pid) != name, _LEFTOVER_SECONDS if grace is None else grace)  # type: ignore[misc]
             ended += 1
     return ended
 

@@ -5,7 +5,26 @@ settings.kafka.bootstrap_servers
 settings.origin("kafka.bootstrap_servers")     # "stockctl.toml [profile.prod]"
 """
 
-from stockctl.settings.layers import config_candidates, env_name, is_secret, load, local_stack_file, require, setting_names
+from stockctl.settings.layers import (
+    config_candidates,
+    env_name,
+    is_secret,
+    load,
+    local_stack_file,
+    require,
+    setting_names,
+    shown,
+)
 from stockctl.settings.model import Settings
 
-__all__ = ["Settings", "config_candidates", "env_name", "is_secret", "load", "local_stack_file", "require", "setting_names"]
+__all__ = [
+    "Settings",
+    "config_candidates",
+    "env_name",
+    "is_secret",
+    "load",
+    "local_stack_file",
+    "require",
+    "setting_names",
+    "shown",
+]

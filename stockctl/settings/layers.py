@@ -255,11 +255,29 @@ def _merge(layers: list[Layer], profile: str) -> Settings:
     return settings
 
 
-def require(settings: Settings, name: str) -> Any:
-    """The value of the dotted setting ``name``, or a ConfigError that names every place looked at and the line to write."""
+def _value(settings: Settings, name: str) -> Any:
     value: Any = settings
     for part in name.split("."):
         value = getattr(value, part)
+    return value
+
+
+def shown(settings: Settings, name: str) -> Any:
+    """The value of the dotted setting ``name`` as it may be shown: of a secret its last four characters, or none of a short
+    one; a list joined by commas; a path as text.
+    """
+    value = _value(settings, name)
+    if isinstance(value, SecretStr):
+        secret = value.get_secret_value()
+        return "****" + (secret[-4:] if len(secret) >= 12 else "")
+    if isinstance(value, list):
+        return ",".join(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def require(settings: Settings, name: str) -> Any:
+    """The value of the dotted setting ``name``, or a ConfigError that names every place looked at and the line to write."""
+    value = _value(settings, name)
     if (value.get_secret_value() if isinstance(value, SecretStr) else value) not in (None, [], ""):
         return value
     places = "; ".join(settings.places)

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stockctl.checks import run
+from stockctl.errors import UsageError
 from stockctl.local.files import StackFiles
+from stockctl.local.overview import checks, overview
+from stockctl.local.parts import described, part_names, plan
 from stockctl.local.process import identity
+from stockctl.local.stack import _outdated, files_of
+from stockctl.settings import Settings, load
 from tests.command import Command
 
 
-def said(name: str, state: str, detail: str = "", restarts: int = 0) -> dict[str, Any]:
+def said(name: str, state: str, detail: str = "", restarts: int = 0, died: Sequence[float] = ()) -> dict[str, Any]:
     """What ``state.json`` says of a part."""
     started = {"pid": os.getpid(), "started": time.time()} if state == "running" else {"pid": None, "started": None}
-    return {"name": name, "state": state, "detail": detail, "address": "", "restarts": restarts, **started}
+    return {"name": name, "state": state, "detail": detail, "address": "", "restarts": restarts, "died": died, **started}
 
 
 @pytest.mark.parametrize(
@@ -44,3 +55,102 @@ def test_one_part_that_does_not_run_is_exit_10_and_named(tmp_path: Path, state: 
             assert shown.keys() == {"supervisor", "broker", "produce"}
         assert shown["produce"] == f"{state}: {detail}"
         assert "not running: produce" in done.stderr
+
+
+@contextmanager
+def supervised(folder: Path, **about: Any) -> Iterator[Callable[..., Settings]]:
+    """The test stands for the supervisor of a stack in ``folder``: gives what notes its parts, and answers with settings."""
+    files = StackFiles(folder / "state" / "local")
+    with files.hold() as mine:
+        assert mine
+        state = {"phase": "running", "pid": os.getpid(), "identity": identity(os.getpid()), "started": time.time()} | about
+
+        def note(*parts: dict[str, Any]) -> Settings:
+            files.write(files.state, json.dumps(state | {"parts": parts}))
+            return load(environ=Command(folder).environment)
+
+        yield note
+
+
+def shown(settings: Settings) -> list[tuple[str, str]]:
+    """State and detail of each part, as ``status`` and ``doctor`` show it."""
+    assert run(overview(settings)) == run(checks(settings))
+    return [(finding.state, finding.detail) for _, finding in run(checks(settings))]
+
+
+def test_status_and_doctor_tell_a_part_that_starts_from_one_that_died(tmp_path: Path) -> None:
+    gone, now = "left with exit 1; again in 2s", time.time()
+    with supervised(tmp_path) as note:
+        assert shown(note(said("a", "waiting", "waits for b"), said("b", "starting"))) == [
+            ("warn", "waiting: waits for b"),
+            ("warn", "starting"),
+        ]
+        assert shown(note(said("a", "restarting", gone, 1, [now]), said("b", "starting", "", 1, [now]))) == [
+            ("fail", f"restarting: {gone}, restarted 1 times"),
+            ("fail", "starting, restarted 1 times"),
+        ]
+        assert [state for state, _ in shown(note(said("a", "failed", "left with exit 3"), said("b", "running")))] == [
+            "fail",
+            "ok",
+        ]
+
+
+def test_a_part_in_a_restart_loop_is_unwell_also_while_it_runs(tmp_path: Path) -> None:
+    """What died once or twice, or long ago, is well again."""
+    now = time.time()
+    with supervised(tmp_path) as note:
+        well = note(said("a", "running", "", 2, [now, now]), said("b", "running", "", 5, [now - 3600] * 5))
+        assert [state for state, _ in shown(well)] == ["ok", "ok"]
+        assert shown(note(said("a", "running", "", 3, [now, now, now]))) == [
+            ("fail", "running: died 3 times within 5m, restarted 3 times")
+        ]
+        assert "not running: a" in Command(tmp_path).run("local", "status", check=10).stderr
+
+
+def test_a_part_that_says_what_is_wrong_or_says_nothing_is_unwell(tmp_path: Path) -> None:
+    """It is asked over HTTP, at the port that was given to it."""
+
+    class Unwell(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(503, "cannot put")
+
+    with (
+        supervised(tmp_path) as note,
+        socket.create_server(("127.0.0.1", 0)) as closed,
+        HTTPServer(("127.0.0.1", 0), Unwell) as server,
+    ):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        silent = closed.getsockname()[1]
+        closed.close()
+        settings = note(said("consume-s3", "running"), said("produce", "running"), said("broker", "running"))
+        ports = {"consume-s3": server.server_port, "produce": silent, "broker": silent}
+        StackFiles(tmp_path / "state" / "local").ports.write_text(json.dumps(ports))
+        (lake, said_lake), (feed, said_feed), broker = shown(settings)
+        server.shutdown()
+    assert (lake, "cannot put" in said_lake) == ("fail", True)
+    assert (feed, f"waits for an answer at port {silent}" in said_feed) == ("fail", True)
+    assert broker == ("ok", "running")
+
+
+def test_up_finds_what_has_changed_since_the_stack_was_started(tmp_path: Path) -> None:
+    """Symbols of the command line hold until the stack is stopped; a part that was given up gets another start."""
+    ports = dict.fromkeys(part_names("sim"), 1)
+    plain = load(environ=Command(tmp_path).environment)
+    files = files_of(plain)
+
+    def flagged(**flags: Any) -> Settings:
+        return load(environ=Command(tmp_path).environment, flags=flags)
+
+    def why(settings: Settings, **state: Any) -> str | None:
+        ran = plan(settings_then, files, "sim", ports, (), None).settings
+        about = {"mode": "sim", "settings": {"symbols": settings_then.symbols}, "ports": ports, "effective": described(ran)}
+        return _outdated(settings, "sim", files, about | {"parts": [said("a", "running")]} | state, None)
+
+    settings_then = plain
+    assert why(plain) is None
+    assert why(plain, parts=[said("a", "running"), said("b", "failed")]) == "b was given up"
+    with pytest.raises(UsageError, match="running already, with the simulator and AAPL"):
+        why(flagged(symbols=["IBM"]))
+    settings_then = flagged(symbols=["IBM"])
+    assert why(plain, symbols_given=True) is None
+    assert why(plain) == "symbols is AAPL,MSFT,NVDA,TSLA,BINANCE:BTCUSDT now"

@@ -9,9 +9,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from stockctl.local import stack as room
 from stockctl.local.files import StackFiles
 from stockctl.local.process import LOG_LIMIT, identity
 from stockctl.local.stack import end_leftovers
+from stockctl.settings import load
 from tests.command import HANG
 from tests.conftest import wait_for
 from tests.local.conftest import Running
@@ -105,6 +109,21 @@ def test_leftovers_of_a_killed_supervisor_are_found_and_stopped(supervise: Super
     end_leftovers(stack.files, said.append, grace=0.3)
     assert identity(part["pid"]) is None
     assert said == [f"stopping a (pid {part['pid']}), left by a killed supervisor"]
+
+
+def test_down_kills_a_supervisor_that_does_nothing_and_stops_what_it_leaves(
+    supervise: Supervise, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = supervise({"name": "a"}, {"name": "b", "code": STUBBORN})
+    stack.wait("running", "a", "b")
+    pids = [stack.part(name)["pid"] for name in ("a", "b")]
+    stack.process.send_signal(signal.SIGSTOP)
+    monkeypatch.setattr(room, "_SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(room, "_LEFTOVER_SECONDS", 0.5)
+    [note] = room.down(load(environ={}, flags={"state_dir": str(tmp_path)}), say=print)
+    assert "has done nothing to stop for 500ms: it was killed" in note
+    assert [identity(pid) for pid in pids] == [None, None]
+    assert not stack.files.held
 
 
 def test_a_stranger_with_a_leftovers_pid_is_left_alone(tmp_path: Path) -> None:

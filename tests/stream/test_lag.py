@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 
 import pytest
 
 from stockctl.checks import run
 from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
 from stockctl.settings import Settings
+from stockctl.stream import lag
 from stockctl.stream.lag import Lag, overview, read_lag
 from stockctl.stream.topics import apply
+from stockctl.units import format_duration
 from tests.command import HANG
 from tests.conftest import wait_for
 
@@ -20,10 +26,16 @@ def admin(settings: Settings) -> Admin:
     """An admin of a cluster with the topics made and ten trades in one partition."""
     admin = Admin(settings)
     apply(admin, settings)
-    producer = Producer(settings)
-    producer.send(settings.topics.trades.name, [(b"{}", "AAPL")] * 10, time.time_ns() // 1_000_000, lambda *_: None)
-    assert producer.flush(HANG) == 0
+    send(settings, 10)
     return admin
+
+
+def send(settings: Settings, count: int, *, age: float = 0.0) -> None:
+    """Send trades that came ``age`` seconds ago, all to one partition."""
+    producer = Producer(settings)
+    at = round((time.time() - age) * 1000)
+    producer.send(settings.topics.trades.name, [(b"{}", "AAPL")] * count, at, lambda *_: None)
+    assert producer.flush(HANG) == 0
 
 
 @pytest.fixture
@@ -96,10 +108,78 @@ def test_status_watches_mongodbs_writer_unless_connect_fills_it(admin: Admin, se
     found = dict(run(overview(writing)))
     assert list(found) == [lake, f"group {group}"]
     behind = found[f"group {group}"]
-    assert (behind.state, behind.detail) == ("ok", f"3 records behind: {full.topic}/{full.number} 3")
+    assert behind.state == "warn"
+    assert behind.detail == f"3 records behind: {full.topic}/{full.number} 3; the group has no member"
     admin.delete_records({full: 9})
     lost = dict(run(overview(writing)))[f"group {group}"]
     assert lost.state == "fail"
     assert "2 were deleted by retention" in lost.detail
     connect = settings.connect.model_copy(update={"url": "http://127.0.0.1:1"})
-    assert [check.system for check in overview(writing.model_copy(update={"connect": connect}))] == [lake]
+    connected = writing.model_copy(update={"connect": connect})
+    assert [check.system for check in overview(connected)] == [lake, "group connect-stockctl-mongo"]
+
+
+@contextmanager
+def member(settings: Settings, commits: Partition | None = None) -> Iterator[None]:
+    """A member of the lake's group while the block runs; it commits one offset after the other of ``commits``, slowly."""
+    joined, leave = threading.Event(), threading.Event()
+
+    def assigned(partitions: list[Partition]) -> dict[Partition, int]:
+        joined.set()
+        return dict.fromkeys(partitions, 0)
+
+    def run() -> None:
+        with closing(Consumer(settings, settings.lake.group)) as consumer:
+            consumer.subscribe([settings.topics.trades.name], on_assign=assigned, on_revoke=print, on_lost=print)
+            offset = 0
+            while not leave.wait(0.05):
+                consumer.consume(1, 0.1)
+                if commits is not None and joined.is_set() and not consumer.committing:
+                    offset += 1
+                    consumer.commit(commits, offset, "")
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run)
+        try:
+            wait_for(joined.is_set, "the member")
+            yield
+        finally:
+            leave.set()
+        running.result()
+
+
+def found(settings: Settings) -> tuple[str, str, str | None]:
+    """State, detail and fix of the row of the lake's group."""
+    [(_, finding)] = run(overview(settings))
+    return finding.state, finding.detail, finding.fix
+
+
+def test_a_lag_is_well_as_long_as_no_record_waits_for_longer_than_a_batch(admin: Admin, settings: Settings) -> None:
+    with member(settings):
+        assert found(settings)[0] == "ok"
+    assert found(settings)[0] == "warn"
+
+
+def test_records_that_wait_for_longer_fail_and_say_for_whom(
+    admin: Admin, settings: Settings, full: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody reads, or somebody reads and commits nothing; who catches up is well soon."""
+    admin.delete_records({full: 10})
+    commit(settings, admin, settings.lake.group, full, 10)
+    assert found(settings) == ("ok", "0 records behind", None)
+    bound = settings.lake.max_age + lag.LATE
+    send(settings, 5_000, age=bound + 60)
+    send(settings, 5)
+    state, detail, fix = found(settings)
+    assert state == "fail"
+    assert detail.startswith("5,005 records behind")
+    assert f"5,000 of them have waited for more than {format_duration(bound)}; the group has no member" in detail
+    assert fix == "`stockctl consume s3` reads them"
+    with monkeypatch.context() as brief, member(settings):
+        brief.setattr(lag, "_LOOK", 1.0)
+        state, detail, fix = found(settings)
+        assert (state, "it commits nothing" in detail, fix) == ("fail", True, "see the log of `stockctl consume s3`")
+    with member(settings, full):
+        wait_for(lambda: admin.committed(settings.lake.group, [full])[full].offset > 10, "the first commits")
+        state, detail, _ = found(settings)
+        assert (state, "it is catching up" in detail) == ("warn", True)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from stockctl.local.process import identity
+from stockctl.sessions import now_ms
 from tests.command import HANG
 from tests.conftest import wait_for
 from tests.local.stack import Stack
@@ -151,6 +152,37 @@ def test_down_and_up_again_keep_every_trade_though_somebody_took_a_port(stack: S
     assert stack.held() >= held
     stack.wait_for_more()
     assert stack.rows() > rows
+    stack.verify()
+
+
+def test_records_of_a_foreign_source_stop_nothing_and_can_be_brought_back(stack: Stack) -> None:
+    """They are dead letters, which status and doctor see, until the settings allow their source."""
+    stack.wait_for_more()
+    frames = stack.folder / "frames.jsonl"
+    row = {"s": "AAPL", "p": 200.0, "v": 1.0, "t": now_ms() - 60_000, "c": []}
+    frames.write_text(json.dumps({"type": "trade", "data": [row] * 5}))
+    refused = stack.run("produce", "--replay", str(frames), check=2)
+    assert "STOCKCTL_LAKE__EXTRA_SOURCES=replay" in refused.stderr
+    allowing = Stack(stack.folder, STOCKCTL_LAKE__EXTRA_SOURCES="replay", STOCKCTL_MONGO__EXTRA_SOURCES="replay")
+
+    allowing.run("produce", "--replay", str(frames))
+    before = stack.status()
+    # Both writers refuse each trade, and the one event of their coverage.
+    wait_for(lambda: len(json.loads(stack.run("dlq", "list", "-o", "json").stdout)) == 12, "the dead letters", HANG)
+    for command in ("status", "doctor"):
+        found = json.loads(stack.run(command, "-o", "json", check=10).stdout)
+        [fix] = [one["fix"] for one in found if "dead letters" in one.values() and one["state"] == "fail"]
+        assert "lake.extra_sources" in fix
+    stack.wait_for_more()
+    assert {name: row["pid"] for name, row in stack.status().items()} == {name: row["pid"] for name, row in before.items()}
+
+    allowing.run("local", "up", *SYMBOLS)
+    assert "6 sent" in allowing.run("dlq", "replay", "--all").stderr
+    count = "SELECT count(*) AS trades FROM trades WHERE source = 'replay'"
+    wait_for(lambda: json.loads(allowing.run("lake", "query", count, "-o", "json").stdout) == [{"trades": 5}], "the trades", HANG)
+    found = json.loads(allowing.run("status", "-o", "json", check=None).stdout)
+    assert [row["state"] for row in found if row["part"] == "dead letters"] == ["ok"]
+    allowing.run("local", "down")
     stack.verify()
 
 

@@ -10,18 +10,15 @@ import ssl
 import time
 from urllib.parse import urlsplit
 
-import msgspec
-
 from stockctl.checks import PROBE_WAIT, Check, Finding
 from stockctl.clients.finnhub import feed_token
 from stockctl.clients.kafka import Admin
 from stockctl.clients.local_stack import absent_stack
 from stockctl.errors import ConfigError, RefusedError, UnreachableError
 from stockctl.lake.probe import Probe
-from stockctl.records import FeedEvent
+from stockctl.record_validation import FEED_EVENTS, InvalidRecordError
 from stockctl.settings import Settings
 from stockctl.units import format_duration
-from stockctl.validation import decode_problem
 
 SILENT_AFTER = 60.0
 """Seconds without any feed event after which no producer seems to be running: one comes every 10 s."""
@@ -85,11 +82,10 @@ def _newest_event(settings: Settings) -> Finding:
     finally:
         probe.close()
     try:
-        events = [msgspec.json.decode(message.value(), type=FeedEvent) for message in newest if message is not None]
-    except msgspec.DecodeError as error:
+        events = [FEED_EVENTS.record(message.value()) for message in newest if message is not None]
+    except InvalidRecordError as error:
         topic = settings.topics.feed_events.name
-        wrong = decode_problem(error)
-        return Finding(f"the newest record of {topic} is no feed event: {wrong}", "fail", f"find who else writes to {topic}")
+        return Finding(f"the newest record of {topic} is not valid: {error}", "fail", f"find who else writes to {topic}")
     if not events:
         return Finding("no event yet", "warn", "`stockctl produce` connects to the feed")
     last = max(events, key=lambda event: event.ts_recv)

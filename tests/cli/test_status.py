@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.command import Command
+from stockctl.clients.kafka import Producer
+from stockctl.sessions import now_ms
+from stockctl.settings import load
+from tests.command import HANG, Command
 from tests.conftest import free_port
 
 FRAMES = [
@@ -47,6 +50,16 @@ def test_what_went_through_is_seen_in_each_row(command: Command, tmp_path: Path)
     for table in ("trades", "feed_events"):
         assert found[f"lake {table}"]["state"] == "ok"
         assert found[f"lake {table}"]["detail"].startswith("newest claim ")
+
+
+def test_an_event_of_somebody_else_is_told_whatever_it_is(command: Command) -> None:
+    command.run("topics", "apply")
+    settings = load(environ=command.environment)
+    producer = Producer(settings)
+    producer.produce(settings.topics.feed_events.name, value=b'{"kind":"\xff"}', key="", timestamp=now_ms())
+    assert producer.flush(HANG) == 0
+    feed = parts(command, 10)["feed"]
+    assert (feed["state"], "is not valid: not UTF-8" in feed["detail"]) == ("fail", True)
 
 
 def test_what_cannot_be_reached_is_said_in_its_row_and_the_lake_is_still_shown(command: Command) -> None:

@@ -178,8 +178,8 @@ def test_records_of_a_foreign_source_stop_nothing_and_can_be_brought_back(stack:
 
     allowing.run("local", "up", *SYMBOLS)
     assert "6 sent" in allowing.run("dlq", "replay", "--all").stderr
-    count = "SELECT count(*) AS trades FROM trades WHERE source = 'replay'"
-    wait_for(lambda: json.loads(allowing.run("lake", "query", count, "-o", "json").stdout) == [{"trades": 5}], "the trades", HANG)
+    count = ("lake", "query", "SELECT count(*) AS trades FROM trades WHERE source = 'replay'", "-o", "json")
+    wait_for(lambda: json.loads(allowing.run(*count).stdout) == [{"trades": 5}], "the trades", HANG)
     found = json.loads(allowing.run("status", "-o", "json", check=None).stdout)
     assert [row["state"] for row in found if row["part"] == "dead letters"] == ["ok"]
     allowing.run("local", "down")

@@ -8,7 +8,8 @@ from functools import partial
 from typing import NamedTuple
 
 from stockctl.checks import PROBE_WAIT, Check, Finding
-from stockctl.clients.kafka import Admin, Consumer, Offsets, Partition
+from stockctl.clients.kafka import Admin, Consumer, Event, Offsets, Partition
+from stockctl.errors import TimedOutError
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 
@@ -106,10 +107,13 @@ def _behind(settings: Settings, writer: _Writer) -> Finding:
         return Finding(f"{detail}; {lost:,} were deleted by retention before it read them", "fail", writer.if_lost)
     if not parts:
         return Finding(detail)
-    bound = writer.max_age + LATE
-    overdue = _older(settings, rows, bound)
+    since = _oldest(settings, rows)
+    if since is None:
+        return Finding(detail)  # what is left are ends of transactions, and no records
+    age, bound = max(0.0, time.time() - since), writer.max_age + LATE
+    overdue = age > bound
     if overdue:
-        detail += f"; {overdue:,} of them have waited for more than {format_duration(bound)}"
+        detail += f"; the oldest came {format_duration(round(age))} ago, and should be written within {format_duration(bound)}"
     if not admin.members(writer.group):
         return Finding(f"{detail}; the group has no member", "fail" if overdue else "warn", f"`{writer.command}` reads them")
     if not overdue:
@@ -119,15 +123,28 @@ def _behind(settings: Settings, writer: _Writer) -> Finding:
     return Finding(f"{detail}; it commits nothing", "fail", f"see the log of `{writer.command}`")
 
 
-def _older(settings: Settings, rows: Sequence[Lag], seconds: float) -> int:
-    """How many records the group has not committed that came more than ``seconds`` ago."""
-    behind = {Partition(row.topic, row.partition): row for row in rows if row.lag}
-    consumer = Consumer(settings, rows[0].group)
+def _oldest(settings: Settings, rows: Sequence[Lag]) -> float | None:
+    """When the oldest record came that the group has not committed, by Kafka's timestamp; None if there is none."""
+    unread = {Partition(row.topic, row.partition): max(row.committed or 0, row.start) for row in rows if row.lag}
+    found: list[int] = []
+    # One record of each partition is enough, or the word that there is none.
+    consumer = Consumer(settings, rows[0].group, **{"enable.partition.eof": True, "queued.min.messages": 1})
+    deadline = time.monotonic() + PROBE_WAIT
     try:
-        recent = consumer.offsets_since(list(behind), int((time.time() - seconds) * 1000))
+        consumer.assign(unread)
+        while unread:
+            for message in consumer.consume(100, 0.1):
+                partition = Partition(message.topic(), message.partition())
+                if message.error() is None and partition in unread:
+                    found.append(message.timestamp()[1])
+                elif message.error() is not None and consumer.event(message, "read") is not Event.end:
+                    continue
+                unread.pop(partition, None)
+            if unread and time.monotonic() > deadline:
+                raise TimedOutError(f"no record comes from {', '.join(f'{topic}/{number}' for topic, number in unread)}")
     finally:
         consumer.close()
-    return sum(max(0, recent[partition] - max(row.committed or 0, row.start)) for partition, row in behind.items())
+    return min(found) / 1000 if found else None
 
 
 def _commits(admin: Admin, rows: Sequence[Lag]) -> bool:

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import pytest
 
 from stockctl.local.process import identity
+from stockctl.sim import Simulator
 from tests.command import BIN, HANG
-from tests.conftest import wait_for
+from tests.conftest import free_port, wait_for
 from tests.local.stack import Stack
 
 pytestmark = pytest.mark.server
@@ -156,11 +157,29 @@ def test_the_live_feed_needs_a_key(stack: Stack) -> None:
     assert "STOCKCTL_FINNHUB__TOKEN" in refused.stderr
 
 
+def test_a_live_feed_that_cannot_be_reached_ends_up_before_anything_is_started(stack: Stack) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    stack.environment |= {"STOCKCTL_FINNHUB__URL": f"ws://{address}", "STOCKCTL_FINNHUB__TOKEN": "a-key-of-mine"}
+    for more in ((), ("--foreground",)):
+        assert f"cannot reach the feed at {address}" in stack.run("local", "up", "--live", *more, check=5).stderr
+    assert not (stack.state_dir / "local" / "logs" / "broker.log").exists()
+
+
+def test_a_live_feed_that_refuses_the_key_ends_up_and_leaves_nothing_running(stack: Stack) -> None:
+    with Simulator(token="right") as sim:
+        stack.environment |= {"STOCKCTL_FINNHUB__URL": sim.url, "STOCKCTL_FINNHUB__TOKEN": "a-wrong-key-of-mine"}
+        refused = stack.run("local", "up", "--live", check=4).stderr
+    assert "produce left with exit 4" in refused
+    assert "refuses the key" in refused
+    assert "a-wrong-key-of-mine" not in refused
+    assert {row["state"] for row in stack.status(10).values()} == {"stopped"}
+
+
 def test_a_part_that_cannot_start_ends_up_with_its_words_and_leaves_nothing_running(stack: Stack) -> None:
     """Here the lake's folder is a file."""
     stack.state_dir.mkdir()
     (stack.state_dir / "lake").write_text("no folder")
-    failed = stack.run("local", "up", check=1)
+    failed = stack.run("local", "up", check=4)
     assert "consume-s3" in failed.stderr
     assert "lake" in failed.stderr
     assert {row["state"] for row in stack.status(10).values()} == {"stopped"}

@@ -91,6 +91,38 @@ def test_settings_that_lead_elsewhere_are_said(stack: Stack) -> None:
     assert "note: other commands use kafka.bootstrap_servers = kafka-1:9092" in up.stderr
 
 
+def test_up_takes_settings_that_have_changed(stack: Stack) -> None:
+    before = stack.status()
+    # It stays for the tests to come, which would start the stack anew without it.
+    (stack.folder / "stockctl.toml").write_text('[profile.local.mongo]\nmax_age = "500ms"\n')
+    assert "mongo.max_age is 0.5 now: the local stack is started anew" in stack.run("local", "up", *SYMBOLS).stderr
+    after = stack.status()
+    assert all(after[part]["pid"] != row["pid"] for part, row in before.items())
+    assert "anew" not in stack.run("local", "up").stderr
+
+
+def test_a_writer_that_was_given_up_is_seen_and_stops_neither_down_nor_the_next_up(stack: Stack) -> None:
+    """The lake's folder has become a file."""
+    stack.wait_for_more()
+    lake, aside = stack.state_dir / "lake", stack.state_dir / "aside"
+    pid = int(stack.status()["consume-s3"]["pid"])
+    lake.rename(aside)
+    lake.write_text("no folder")
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: "failed" in stack.status(None)["consume-s3"]["state"], "the writer to be given up", HANG)
+    for command in ("status", "doctor"):
+        seen = stack.run(command, "-o", "json", check=10).stdout
+        row = next(row for row in json.loads(seen) if "local consume-s3" in row.values())
+        assert (row["state"], row["detail"].startswith("failed: left with exit 4")) == ("fail", True)
+    down = stack.run("local", "down").stderr
+    assert re.search(r"note: [\d,]+ records of Kafka are not in the lake yet: ", down), down
+    assert {row["state"] for row in stack.status(10).values()} == {"stopped"}
+    lake.unlink()
+    aside.rename(lake)
+    stack.run("local", "up", *SYMBOLS)
+    stack.wait_for_more()
+
+
 def test_a_running_stack_is_not_deleted(stack: Stack) -> None:
     running = stack.run("local", "reset", "--yes", check=1)
     assert "running" in running.stderr

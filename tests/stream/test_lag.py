@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from stockctl.checks import run
-from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
+from stockctl.clients.kafka import Admin, Consumer, Partition, Producer, TransactionalProducer
 from stockctl.settings import Settings
 from stockctl.stream import lag
 from stockctl.stream.lag import Lag, overview, read_lag
@@ -160,6 +160,20 @@ def test_a_lag_is_well_as_long_as_no_record_waits_for_longer_than_a_batch(admin:
     assert found(settings)[0] == "warn"
 
 
+def test_the_end_of_a_transaction_is_no_record_that_waits(
+    admin: Admin, settings: Settings, full: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes an offset of its own, and stays the last one until the next record."""
+    monkeypatch.setattr(lag, "LATE", -1e9)
+    assert found(settings)[0] == "fail"
+    producer = TransactionalProducer(settings, f"{settings.lake.group}-replay")
+    with producer.transaction():
+        producer.produce(full.topic, value=b"{}", key="AAPL", timestamp=round(time.time() * 1000))
+    commit(settings, admin, settings.lake.group, full, 11)
+    assert admin.offsets([full])[full].end == 12
+    assert found(settings) == ("ok", f"1 records behind: {full.topic}/{full.number} 1", None)
+
+
 def test_records_that_wait_for_longer_fail_and_say_for_whom(
     admin: Admin, settings: Settings, full: Partition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,12 +182,13 @@ def test_records_that_wait_for_longer_fail_and_say_for_whom(
     commit(settings, admin, settings.lake.group, full, 10)
     assert found(settings) == ("ok", "0 records behind", None)
     bound = settings.lake.max_age + lag.LATE
-    send(settings, 5_000, age=bound + 60)
+    send(settings, 5_000, age=3 * 86_400)
     send(settings, 5)
     state, detail, fix = found(settings)
     assert state == "fail"
     assert detail.startswith("5,005 records behind")
-    assert f"5,000 of them have waited for more than {format_duration(bound)}; the group has no member" in detail
+    assert "the oldest came 3d" in detail
+    assert f"within {format_duration(bound)}; the group has no member" in detail
     assert fix == "`stockctl consume s3` reads them"
     with monkeypatch.context() as brief, member(settings):
         brief.setattr(lag, "_LOOK", 1.0)

@@ -182,7 +182,7 @@ def _outdated(
             f"the local stack is running already, with {feed} and {', '.join(shared)}", hint="`stockctl local down` first"
         )
     if given_up := [part["name"] for part in state["parts"] if part["state"] == "failed"]:
-        return f"{', '.join(given_up)} was given up"
+        return f"the supervisor has given up {', '.join(given_up)}"
     ran = state.get("effective", {})
     wanted = parts.described(parts.plan(settings, files, mode, state.get("ports", {}), (), config).settings) if ran else {}
     changes = [f"{name} is {value} now" for name, value in wanted.items() if ran.get(name) != value]

@@ -134,7 +134,7 @@ def test_a_disk_that_is_full_at_the_end_is_told_with_the_counts(topics: Settings
             )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-    assert "fresh lake" in (raised.value.hint or "")
+    assert "as new data once more" in (raised.value.hint or "")
     assert len(trades(topics)) == 2
 
 

@@ -148,7 +148,7 @@ def test_up_finds_what_has_changed_since_the_stack_was_started(tmp_path: Path) -
 
     settings_then = plain
     assert why(plain) is None
-    assert why(plain, parts=[said("a", "running"), said("b", "failed")]) == "b was given up"
+    assert why(plain, parts=[said("a", "running"), said("b", "failed")]) == "the supervisor has given up b"
     with pytest.raises(UsageError, match="running already, with the simulator and AAPL"):
         why(flagged(symbols=["IBM"]))
     settings_then = flagged(symbols=["IBM"])

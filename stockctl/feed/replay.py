@@ -125,7 +125,7 @@ class Replay:
             raise StockctlError(
                 f"the replay of {self._path} ended at line {self._lines}: {reason}; "
                 f"{stretch.acknowledged} messages were delivered, {stretch.lost} were not",
-                hint=f"replaying it again sends those {stretch.acknowledged} as new data once more" if stretch.acknowledged else None,
+                hint="replaying it again sends what was delivered as new data once more" if stretch.acknowledged else None,
             )
         return Replayed(self._lines, self.publisher.trades, self.publisher.dead_letters, time.monotonic() - started)
 

@@ -263,16 +263,18 @@ def _value(settings: Settings, name: str) -> Any:
 
 
 def shown(settings: Settings, name: str) -> Any:
-    """The value of the dotted setting ``name`` as it may be shown: of a secret its last four characters, or none of a short
-    one; a list joined by commas; a path as text.
-    """
+    """The value of the dotted setting ``name`` as it may be shown: a secret masked, a list joined by commas, a path as text."""
     value = _value(settings, name)
     if isinstance(value, SecretStr):
-        secret = value.get_secret_value()
-        return "****" + (secret[-4:] if len(secret) >= 12 else "")
+        return masked(value.get_secret_value())
     if isinstance(value, list):
         return ",".join(value)
     return str(value) if isinstance(value, Path) else value
+
+
+def masked(secret: str) -> str:
+    """``secret`` as it may be shown: its last four characters, or none of a short one."""
+    return "****" + (secret[-4:] if len(secret) >= 12 else "")
 
 
 def require(settings: Settings, name: str) -> Any:

@@ -20,7 +20,7 @@ def is_held(lock: Path) -> bool:
 
     try:
         handle = os.open(lock, os.O_RDWR)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         # Shared, so that those who only look do not stand in each other's way.

@@ -65,7 +65,8 @@ class Mongo:
 
     def __init__(self, settings: Settings, *, wait: float | None = None) -> None:
         """``wait`` bounds the search for a server, in seconds; by default ``mongo.connect_wait``."""
-        mongo, self._settings, self._answered = settings.mongo, settings, True
+        mongo = settings.mongo
+        self._settings = settings
         if mongo.url is None and (absent := absent_stack(settings, "mongo.url")) is not None:
             raise absent
         self.address = str(require(settings, "mongo.url"))
@@ -77,6 +78,7 @@ class Mongo:
                 "password": require(settings, "mongo.password").get_secret_value(),
                 "authSource": mongo.auth_source,
             }
+        self._answered = True  # making a client asks nobody
         with self._translated("make a client"):
             try:
                 self._client: MongoClient[Document] = MongoClient(
@@ -93,6 +95,7 @@ class Mongo:
                 raise ConfigurationError(str(error)) from error
             self._database = self._client[mongo.database]
         self._answered = False
+        """Whether a server has answered: until then a local stack that does not run is named instead of waited for."""
 
     @property
     def place(self) -> str:

@@ -126,15 +126,16 @@ def up(
     if current(files).get("phase") == "stopping":
         say("waiting for the local stack to stop, to start it anew")
         deque(_until_free(files), maxlen=0)
-    if state := _first_state(files, timeout):
-        outdated = _outdated(settings, mode, files, state, config)
-        if not outdated:
-            return _follow_start(files, None, say, timeout)
+    state = _first_state(files, timeout)
+    outdated = _outdated(settings, mode, files, state, config) if state else None
+    if state and not outdated:
+        return _follow_start(files, None, say, timeout)
+    if mode == "live":
+        probe.reach(settings)
+    if outdated:
         say(f"{outdated}: the local stack is started anew")
         for note in down(settings, say=say):
             say(f"note: {note}")
-    if mode == "live":
-        probe.reach(settings)
     say(f"starting the local stack in {files.folder}")
     log = files.log("supervisor")
     rotate(log, limit=LOG_LIMIT)
@@ -202,7 +203,7 @@ def _follow_start(files: StackFiles, process: subprocess.Popen[bytes] | None, sa
         for part in state.get("parts", ()):
             if part["state"] == "failed":
                 last = "\n".join(f"  {line}" for line in tail(files.log(part["name"]), 6))
-                raise _ERRORS.get(part["exit"], StockctlError)(
+                raise _ERRORS.get(part.get("exit"), StockctlError)(
                     f"{part['name']} {part['detail']}; its last lines:\n{last}", hint=f"see {files.log(part['name'])}"
                 )
             if part["state"] == "running" and part["name"] not in ready:

@@ -129,7 +129,7 @@ class Validator(Generic[Kind]):
             if (found := (_NUL if name == "reason" else _CONTROL).search(getattr(record, name))) is not None:
                 return f"{name} holds the control character U+{ord(found[0]):04X}"
         if isinstance(record, Trade) and _wrong_symbol(record.symbol):
-            return f"symbol is {record.symbol!r}: it holds a comma, or a space at its ends"
+            return "symbol holds a comma, or a space at its ends"
         for name in self._times:
             if (at := getattr(record, name)) > now_ms() + AHEAD_MS:
                 return f"{name} is more than a day ahead: {from_ms(at, _UTC):%Y-%m-%d %H:%M:%S} UTC"

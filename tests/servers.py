@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+import shutil
 import subprocess
 import tempfile
 import uuid
@@ -227,9 +228,6 @@ CONNECT_POM = f"""\
   <dependencies>
     <dependency><groupId>org.apache.kafka</groupId><artifactId>connect-runtime</artifactId><version>{KAFKA_VERSION}</version></dependency>
     <dependency><groupId>org.apache.kafka</groupId><artifactId>connect-json</artifactId><version>{KAFKA_VERSION}</version></dependency>
-    <dependency>
-      <groupId>org.apache.kafka</groupId><artifactId>connect-transforms</artifactId><version>{KAFKA_VERSION}</version>
-    </dependency>
   </dependencies>
 </project>
 """
@@ -255,11 +253,25 @@ def _put_connector(folder: Path) -> None:
         )
 
 
+def _converter() -> Path:
+    """The jar of our converter, built as its source stands, once for each text of it."""
+    folder = Path(__file__).parents[1] / "images" / "connect"
+    source = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())).hexdigest()
+    jar = cached("connect-converter") / f"{source[:12]}.jar"
+    with alone(jar.parent):
+        if not jar.exists():
+            with at_once(jar) as part:
+                command = ["sh", str(folder / "build.sh"), str(connect_files() / "jars"), str(part)]
+                done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+                assert done.returncode == 0, f"cannot build the converter\n{done.stdout}\n{done.stderr}"
+    return jar
+
+
 class ConnectServer:
     """A worker of distributed Kafka Connect in ``folder``; its internal topics are those of ``topics``, as in the settings.
 
     ``servers`` are Kafka's addresses, ``more`` further lines of its configuration. Without ``plugin`` it lacks the MongoDB
-    connector.
+    connector, and our converter.
     """
 
     def __init__(
@@ -272,6 +284,8 @@ class ConnectServer:
         plugins.mkdir(exist_ok=True)
         if plugin:
             _put_connector(plugins / "mongo")
+            (plugins / "stockctl").mkdir(exist_ok=True)
+            shutil.copy(_converter(), plugins / "stockctl" / "record-converter.jar")
         lines = {
             "bootstrap.servers": servers,
             "group.id": topics["config_topic"],

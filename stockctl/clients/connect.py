@@ -88,9 +88,12 @@ class Connect:
         return self._ask("GET", "/", "ask for the version", read=dict)
 
     def classes(self) -> set[str]:
-        """Names of the connector classes that the worker has."""
-        path, doing = "/connector-plugins", "list the connector classes"
-        return self._ask("GET", path, doing, read=lambda answer: {item["class"] for item in answer})
+        """Names of the classes of connectors and converters that the worker has."""
+
+        def read(answer: Any) -> set[str]:
+            return {item["class"] for item in answer}
+
+        return self._ask("GET", "/connector-plugins", "list the classes", params={"connectorsOnly": "false"}, read=read)
 
     def config(self, name: str) -> dict[str, str] | None:
         """The connector's configuration, secrets included; None if there is no such connector."""

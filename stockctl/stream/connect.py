@@ -20,7 +20,7 @@ from stockctl.clients.kafka import Admin
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.settings import Settings
 from stockctl.stream import topics
-from stockctl.stream.connector import PLUGIN, SINK_CLASS, internal_topics, masked, render, secrets_of
+from stockctl.stream.connector import CONVERTER_CLASS, PLUGIN, SINK_CLASS, internal_topics, masked, render, secrets_of
 from stockctl.stream.lag import read_lag
 from stockctl.stream.topics import Change, Difference
 from stockctl.stream.traces import first_cause
@@ -30,10 +30,12 @@ log = logging.getLogger("stockctl.connect")
 
 Result = TypeVar("Result")
 
-INSTALL = (
-    f"put the jar of {PLUGIN} (Maven: org.mongodb.kafka:mongo-kafka-connect:2.0.1, classifier all) into a folder of its own "
-    "below the plugin.path of every worker, and restart the workers"
-)
+_FOLDER = "into a folder of its own below the plugin.path of every worker, and restart the workers"
+INSTALL = {
+    SINK_CLASS: f"put the jar of {PLUGIN} (Maven: org.mongodb.kafka:mongo-kafka-connect:2.0.1, classifier all) {_FOLDER}",
+    CONVERTER_CLASS: f"build record-converter.jar, as docs/connect.md shows, and put it {_FOLDER}",
+}
+"""How a worker gets each class that the connector needs."""
 STEADY = 2.0
 """Seconds for which everything must run without a break, before it counts as running."""
 _PAUSE = 0.5
@@ -81,8 +83,8 @@ def apply(
 ) -> list[Change]:
     """Make the internal topics, then the connector as the settings say, and wait until it runs.
 
-    Doing it again changes nothing. ConfigError for a configuration that the worker refuses, or a worker without the
-    connector's class; StockctlError with the cause when a task fails; TimedOutError after ``connect.wait``.
+    Doing it again changes nothing. ConfigError for a configuration that the worker refuses, or a worker without a
+    class that it needs; StockctlError with the cause when a task fails; TimedOutError after ``connect.wait``.
     """
     changes = prepare(admin, settings)
     if topics_only:
@@ -115,8 +117,10 @@ def _check_worker(connect: Connect, admin: Admin) -> None:
             f"Kafka Connect at {connect.url} works on another Kafka: cluster {theirs}, and not {ours}",
             hint="correct connect.url or kafka.bootstrap_servers",
         )
-    if SINK_CLASS not in connect.classes():
-        raise ConfigError(f"Kafka Connect at {connect.url} has no class {SINK_CLASS}", hint=INSTALL)
+    there = connect.classes()
+    for name, hint in INSTALL.items():
+        if name not in there:
+            raise ConfigError(f"Kafka Connect at {connect.url} has no class {name}", hint=hint)
 
 
 def _check_config(connect: Connect, config: dict[str, str]) -> None:
@@ -333,7 +337,7 @@ class Watch:
 
 
 def checks(settings: Settings) -> list[Check]:
-    """The check of Kafka Connect, where ``connect.url`` is set: a worker answers, on our cluster, and has the class."""
+    """The check of Kafka Connect, where ``connect.url`` is set: a worker answers, on our cluster, and has the classes."""
 
     def probe() -> Finding:
         with Connect(settings, timeout=PROBE_WAIT) as connect:

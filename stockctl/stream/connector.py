@@ -1,6 +1,6 @@
 """The configuration of the MongoDB sink connector, made from the settings.
 
-Its documents equal those of ``consume mongo``: ``id`` becomes ``_id``, times become dates, prices and volumes doubles.
+Its records and documents are those of ``consume mongo``: a converter of our own (``images/connect``) makes them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from stockctl.stream.topics import Wanted
 
 SINK_CLASS = "com.mongodb.kafka.connect.MongoSinkConnector"
 PLUGIN = "mongo-kafka-connect 2.0.1"
+CONVERTER_CLASS = "stockctl.connect.RecordConverter"
 
 _HOST = r"(?:[\w.%-]+|\[[\da-fA-F:.]+\])(?::\d+)?"
 _URI = re.compile(rf"(mongodb(?:\+srv)?://)([^?]*@)?({_HOST}(?:,{_HOST})*(?:/[^/?@]*)?)(?:\?([^?@]*))?", re.DOTALL)
@@ -29,32 +30,6 @@ _PLAIN = re.compile(
 _PASSWORD = re.compile(r"(?<=password=\")((?:[^\"\\]|\\.)*)")
 _WORTH_MASKING = 4
 """Characters of a part of a secret that would not mask half of a message."""
-_TRANSFORMS = "org.apache.kafka.connect.transforms."
-_FIELDS = {
-    "trades": {
-        "id": "string",
-        "symbol": "string",
-        "price": "float64",
-        "volume": "float64",
-        "ts_event": "date",
-        "ts_recv": "date",
-        "conditions": "string",
-        "updates": "string",
-        "source": "string",
-    },
-    "events": {
-        "id": "string",
-        "kind": "string",
-        "span_start": "date",
-        "span_end": "date",
-        "symbols": "string",
-        "reason": "string",
-        "connection": "string",
-        "ts_recv": "date",
-        "source": "string",
-    },
-}
-"""What a document takes from a record, and as what: all that ``consume mongo`` takes, and no more."""
 
 
 def render(settings: Settings) -> dict[str, str]:
@@ -69,15 +44,17 @@ def render(settings: Settings) -> dict[str, str]:
         "database": settings.mongo.database,
         "collection": "trades",
         f"topic.override.{events}.collection": "coverage",
-        # Every integer is an int64 then and every other number a double, where the connector's own reading of JSON makes int32.
-        "value.converter": "org.apache.kafka.connect.json.JsonConverter",
-        "value.converter.schemas.enable": "false",
+        "value.converter": CONVERTER_CLASS,
+        "value.converter.trades.topic": trades,
+        "value.converter.feed_events.topic": events,
+        # Keys and headers are not read, so none can be wrong.
         "key.converter": "org.apache.kafka.connect.storage.StringConverter",
+        "header.converter": "org.apache.kafka.connect.converters.ByteArrayConverter",
         "document.id.strategy": "com.mongodb.kafka.connect.sink.processor.id.strategy.ProvidedInValueStrategy",
         "writemodel.strategy": "com.mongodb.kafka.connect.sink.writemodel.strategy.ReplaceOneDefaultStrategy",
         "bulk.write.ordered": "false",
-        # Rows that are none go to the dead letters, in the converter, in the transforms and in the connector. A failing write
-        # fails the task, which starts again where it was: with `all` an outage would send good rows to the dead letters.
+        # What is no valid record goes to the dead letters: the converter refuses it, or at last MongoDB. A failing write fails
+        # the task, which starts again where it was: with `all` an outage would send good rows to the dead letters.
         "errors.tolerance": "all",
         "mongo.errors.tolerance": "data",
         "errors.deadletterqueue.topic.name": settings.topics.dead_letters.name,
@@ -90,35 +67,7 @@ def render(settings: Settings) -> dict[str, str]:
         "consumer.override.session.timeout.ms": str(round(settings.kafka.session_timeout * 1000)),
         "consumer.override.heartbeat.interval.ms": str(max(200, round(settings.kafka.session_timeout * 1000 / 15))),
     }
-    return config | _transforms({"trades": trades, "events": events}) | _login(settings)
-
-
-def _transforms(topics: Mapping[str, str]) -> dict[str, str]:
-    """The steps from a record to a document, for each kind of topic its own."""
-    config, steps = {"predicates": ",".join(topics)}, []
-    for kind, topic in topics.items():
-        config |= {f"predicates.{kind}.type": f"{_TRANSFORMS}predicates.TopicNameMatches"}
-        config |= {f"predicates.{kind}.pattern": _exactly(topic)}
-        for name, step in _steps(_FIELDS[kind]):
-            steps.append(f"{kind}_{name}")
-            config |= {f"transforms.{kind}_{name}.{key}": value for key, value in (step | {"predicate": kind}).items()}
-    return config | {"transforms": ",".join(steps)}
-
-
-def _steps(fields: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
-    # A value of another type becomes one of this, or the record is refused here, where the reason can still say so.
-    # Except the id: an absent one would become null, and be taken as one.
-    types = ",".join(f"{field}:{'int64' if type_ == 'date' else type_}" for field, type_ in fields.items() if field != "id")
-    yield "types", {"type": f"{_TRANSFORMS}Cast$Value", "spec": types}
-    for field in (field for field, type_ in fields.items() if type_ == "date"):
-        converter = {"type": f"{_TRANSFORMS}TimestampConverter$Value", "field": field}
-        yield field, converter | {"target.type": "Timestamp", "unix.precision": "milliseconds"}
-    yield "fields", {"type": f"{_TRANSFORMS}ReplaceField$Value", "include": ",".join(fields), "renames": "id:_id"}
-
-
-def _exactly(topic: str) -> str:
-    # Of all that a topic's name may hold, the dot alone means something to a regular expression.
-    return topic.replace(".", "[.]")
+    return config | _login(settings)
 
 
 def _connection(settings: Settings) -> str:

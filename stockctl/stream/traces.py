@@ -38,7 +38,8 @@ def first_cause(trace: str) -> str:
     words = " ".join(_SOURCE.sub("", found["words"] or "").split())
     if kind == "WriteException":
         words = _refusal(words)
-    return f"{_WORDS.get(kind, kind)}: {words}".removesuffix(": ")
+    # A converter's exception says in plain words why a record is refused.
+    return words if words and kind == "DataException" else f"{_WORDS.get(kind, kind)}: {words}".removesuffix(": ")
 
 
 def _refusal(words: str) -> str:

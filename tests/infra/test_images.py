@@ -38,6 +38,15 @@ def test_what_is_copied_is_there_and_not_ignored() -> None:
         assert f"!{name}" in ignored, name
 
 
+def test_the_converter_is_copied_as_it_is_tested() -> None:
+    """The same script builds it here, for the tests, and for workers of one's own."""
+    copied = [line.split()[0] for line in told("connect.Dockerfile", "COPY") if "--from" not in line]
+    assert copied == ["connect"]
+    assert "sh /connect/build.sh /libs /plugins/stockctl/record-converter.jar" in told("connect.Dockerfile", "RUN")[1]
+    assert (ROOT / "images" / "connect" / "build.sh").exists()
+    assert "sh images/connect/build.sh" in (ROOT / "docs" / "connect.md").read_text()
+
+
 def test_the_manifests_run_the_images_as_their_users() -> None:
     """The worker's pod as the image's own user, since that owns Kafka's files; the others as the user of our image."""
     users = {"stockctl": told("stockctl.Dockerfile", "USER")[-1], "stockctl-connect": told("connect.Dockerfile", "USER")[-1]}
@@ -51,7 +60,8 @@ def test_the_manifests_run_the_images_as_their_users() -> None:
 
 
 def test_kafka_and_the_plugin_are_those_that_are_tested() -> None:
-    assert told("connect.Dockerfile", "FROM")[-1] == f"apache/kafka:{KAFKA_VERSION}"
+    built_against, *_, run = told("connect.Dockerfile", "FROM")
+    assert (built_against, run) == (f"apache/kafka:{KAFKA_VERSION} AS kafka", f"apache/kafka:{KAFKA_VERSION}")
     assert f"-Dartifact={MONGO_PLUGIN} " in told("connect.Dockerfile", "RUN")[0]
     images = {container["image"] for each in build(ROOT / "manifests" / "overlays" / "ha") for container in containers(each)}
     assert f"apache/kafka:{KAFKA_VERSION}" in images

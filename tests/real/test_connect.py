@@ -13,11 +13,15 @@ import pytest
 from bson import Int64
 from pymongo import MongoClient
 
-from stockctl.clients.kafka import Producer
-from stockctl.records import FeedEvent, Trade, encode
+from stockctl.clients.kafka import Admin, Message, Producer
+from stockctl.mongo.documents import BadRecord, Document, event_documents, trade_documents
+from stockctl.records import MAX_MS, FeedEvent, Trade, encode
 from stockctl.settings import Settings, env_name, load
+from stockctl.stream.dlq import read
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import MongoServer, own_names, wait_for
+from tests.damaged import events as damaged_events
+from tests.damaged import records
 from tests.servers import ConnectServer, Kafka
 
 NOW = int(time.time() * 1000)
@@ -99,12 +103,27 @@ class Case:
         self.database: Any = MongoClient(rig.mongo.url, tz_aware=True)
         self._sent = 0
 
-    def send(self, *values: bytes | str, topic: str = "") -> None:
-        """Send values to the topic of trades."""
-        producer = Producer(self.settings)
+    def send(
+        self, *values: bytes | str | None, topic: str = "", headers: dict[str, bytes] | None = None
+    ) -> dict[tuple[str, int, int], bytes | None]:
+        """Send values to the topic of trades; each value by its topic, partition and offset."""
+        producer, sent = Producer(self.settings), {}
+
+        def delivered(_error: object, message: Message) -> None:
+            sent[message.topic(), message.partition(), message.offset()] = message.value()
+
         for value in values:
-            producer.produce(topic or self.settings.topics.trades.name, value=value, key=str(hash(value)), timestamp=NOW)
+            producer.produce(
+                topic or self.settings.topics.trades.name,
+                value=value,
+                key=str(hash(value)),
+                timestamp=NOW,
+                headers=headers,
+                on_delivery=delivered,
+            )
+            producer.poll(0)
         assert producer.flush(30) == 0
+        return sent
 
     def trades(self, count: int) -> list[bytes]:
         """Lines of so many trades that were not there yet."""
@@ -171,6 +190,68 @@ def test_its_documents_are_those_of_consume_mongo_in_every_type(case: Case) -> N
     assert not any(kind is Int64 for kind, _ in case.held()["A-00000000"].values()), "a whole price is a double too"
 
 
+DAMAGED: dict[str, list[object]] = {
+    "id": ["", None, "x" * 1025],
+    "symbol": ["A,B", " A", "A\x00", 1],
+    "price": [0, "1.5", True, None, 10**400],
+    "volume": [-1, [1]],
+    "ts_event": [1.5, -1, MAX_MS + 1],
+    "ts_recv": [MAX_MS, "now", 10**30],
+    "conditions": [1],
+    "updates": ["v" * 17, {}],
+    "source": ["\x85", "\U0001f600" * 65],
+}
+"""Values that a trade's columns cannot have."""
+
+
+def damaged_once(line: bytes) -> Iterator[bytes | None]:
+    """``line``, a trade, with one thing wrong, so that there is one reason to refuse it."""
+    trade = json.loads(line)
+    yield from (json.dumps(trade | {name: value}).encode() for name, values in DAMAGED.items() for value in values)
+    yield from (json.dumps({other: trade[other] for other in trade if other != name}).encode() for name in ("id", "ts_recv"))
+    yield from (line.replace(b"}", b',"pric\\u0065":2}'), line.replace(b"}", b',"x":' + b"[" * 64 + b"]" * 64 + b"}"))
+    yield from (b"[" + line + b"]", b"null", b"", line[:-1], None)
+
+
+def test_it_takes_the_records_of_consume_mongo_and_refuses_all_others_with_their_reasons(case: Case) -> None:
+    now = int(time.time() * 1000)
+    trades, events = case.settings.topics.trades.name, case.settings.topics.feed_events.name
+    once = list(damaged_once(case.trades(1)[0]))
+    sent = case.send(*records(1, 4000, now), *once) | case.send(*damaged_events(1, 400, now), topic=events)
+    # A header that no reader of values can parse: headers are not read.
+    sent |= case.send(*case.trades(1), headers={"h": b"[" * 100_000})
+
+    taken: dict[str, dict[str, Document]] = {trades: {}, events: {}}
+    refused: dict[tuple[str, int, int], str] = {}
+    for place, value in sent.items():
+        [document] = (trade_documents if place[0] == trades else event_documents)([value])
+        if isinstance(document, BadRecord):
+            refused[place] = document.reason
+        else:
+            taken[place[0]][document["_id"]] = document
+    assert sum(map(len, taken.values())) + len(refused) == len(sent), "no id twice"
+
+    admin, letters = Admin(case.settings), case.settings.topics.dead_letters.name
+    partitions = admin.partitions(letters)
+    wait_for(lambda: sum(held.end for held in admin.offsets(partitions).values()) >= len(refused), "the dead letters", 120)
+    until(case, lambda rows: rows[-1]["detail"].startswith("0 records behind"), "all records to be read")
+    for topic, collection in ((trades, "trades"), (events, "coverage")):
+        typed = {id: {name: (type(value), value) for name, value in document.items()} for id, document in taken[topic].items()}
+        stored = case.held(collection)
+        assert stored == typed
+        assert all(list(stored[id]) == list(typed[id]) for id in typed), "in the same order"
+
+    reasons = {(one.letter.topic, one.letter.partition, one.letter.offset): one.letter.reason for one in read(case.settings)}
+    assert reasons.keys() == refused.keys()
+    assert not [
+        (reasons[place], reason) for place, reason in refused.items() if sent[place] in once and reasons[place] != reason
+    ]
+    columns = {*Trade.__struct_fields__, *FeedEvent.__struct_fields__}
+    begins = ("no value", "the record is not ", "not UTF-8: ", "nested more than 64 deep", *(f"{name} " for name in columns))
+    assert not [reason for reason in reasons.values() if not reason.startswith(begins)]
+    assert {row["state"] for row in case.rows("connect", "status")[:-1]} == {"RUNNING"}
+
+
 def test_apply_changes_what_differs_and_nothing_else(case: Case) -> None:
     assert {row["done"] for row in case.rows("connect", "apply")} == {"kept"}
     assert case.rows("connect", "diff") == []
@@ -210,12 +291,18 @@ def test_bad_rows_are_dead_letters_that_can_be_mended(case: Case) -> None:
     assert {row["refused_by"] for row in rows} == {f"connect {case.settings.connect.connector}"}
     assert all(row["found_at"].startswith(case.settings.topics.trades.name) for row in rows)
     reasons = " | ".join(row["reason"] for row in rows)
-    for words in ("no JSON", "no _id field", 'For input string: "abc"', "MongoDB refuses the document", "wrong: price"):
+    for words in (
+        "the record is not JSON: ",
+        "id is missing",
+        "price is not a number, but a text",
+        "price is not above 0",
+        "not UTF-8",
+    ):
         assert words in reasons
     assert list(case.held()) == ["A-00000000"]
     assert {row["state"] for row in case.rows("connect", "status")[:-1]} == {"RUNNING"}
 
-    id = next(row["id"] for row in rows if "was expecting" in row["reason"])
+    id = next(row["id"] for row in rows if "not JSON" in row["reason"])
     for said in ("1 sent", "1 already"):
         assert said in case.command.run("dlq", "replay", id, "--with", "-", text=mended.decode()).stderr
     case.await_trades()

@@ -22,6 +22,7 @@ from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutEr
 from stockctl.settings import Settings, env_name, load
 from stockctl.stream import connect as room
 from stockctl.stream import topics
+from stockctl.stream.connector import CONVERTER_CLASS, SINK_CLASS
 from stockctl.stream.topics import Change
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import free_port, own_names, wait_for
@@ -173,11 +174,24 @@ def test_apply_restarts_what_had_failed(connected: Settings, worker: Worker) -> 
     assert applied(connected)[0][-1].done == "kept"
 
 
-def test_a_worker_without_the_class_is_told_how_to_get_it(connected: Settings, worker: Worker) -> None:
-    worker.classes = ["org.apache.kafka.connect.file.FileStreamSinkConnector"]
+@pytest.mark.parametrize(
+    ("there", "missing", "hint"),
+    [
+        (["org.apache.kafka.connect.file.FileStreamSinkConnector"], SINK_CLASS, "mongo-kafka-connect"),
+        ([SINK_CLASS, "org.apache.kafka.connect.json.JsonConverter"], CONVERTER_CLASS, "record-converter.jar"),
+    ],
+)
+def test_of_a_worker_without_a_class_it_says_how_to_get_it(
+    connected: Settings, worker: Worker, there: list[str], missing: str, hint: str
+) -> None:
+    worker.classes = there
     error = failure(connected)
     assert isinstance(error, ConfigError)
+    assert str(error).endswith(f"has no class {missing}")
+    assert hint in (error.hint or "")
     assert "plugin.path" in (error.hint or "")
+    [(_, finding)] = run(room.checks(connected))
+    assert (finding.state, finding.detail, finding.fix) == ("fail", str(error), error.hint)
 
 
 def test_a_worker_of_another_cluster_is_noticed(connected: Settings, worker: Worker) -> None:

@@ -32,18 +32,12 @@ def test_the_issues_own_points_are_there() -> None:
     assert config["consumer.override.isolation.level"] == "read_committed"
 
 
-def test_every_step_is_named_and_has_its_topic() -> None:
-    config = render(settings())
-    steps = config["transforms"].split(",")
-    assert {name.split(".")[1] for name in config if name.startswith("transforms.")} == set(steps)
-    assert {config[f"transforms.{step}.predicate"] for step in steps} == set(config["predicates"].split(","))
-    assert [step for step in steps if step.startswith("trades_")][-1] == "trades_fields", "renamed last"
-    assert config["transforms.trades_fields.renames"] == "id:_id"
-
-
-def test_a_topics_name_is_no_pattern() -> None:
+def test_the_converter_knows_what_each_topic_holds() -> None:
     config = render(settings(**{"topics.trades.name": "my.trades"}))
-    assert config["predicates.trades.pattern"] == "my[.]trades"
+    assert config["value.converter"] == "stockctl.connect.RecordConverter"
+    assert (config["value.converter.trades.topic"], config["value.converter.feed_events.topic"]) == ("my.trades", "feed-events")
+    assert config["topics"] == "my.trades,feed-events"
+    assert not any("transforms" in name for name in config)
 
 
 def test_the_login_of_mongodb_goes_into_the_address() -> None:

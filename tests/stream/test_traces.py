@@ -23,6 +23,12 @@ def test_the_last_cause_is_the_first_thing_that_went_wrong() -> None:
     assert first_cause(CONVERTING) == "no JSON: Unrecognized token 'no': was expecting ('true', 'false' or 'null')"
 
 
+def test_the_words_of_a_converter_are_the_reason() -> None:
+    trace = "org.apache.kafka.connect.errors.DataException: price is not above 0\n\tat stockctl.connect.X.y(X.java:1)\n"
+    assert first_cause(trace) == "price is not above 0"
+    assert first_cause("org.apache.kafka.connect.errors.DataException\n\tat a.b(C.java:1)") == "DataException"
+
+
 def test_a_trace_without_causes_is_its_own() -> None:
     trace = "com.mongodb.MongoSecurityException: Exception authenticating\n\tat com.mongodb.X.y(X.java:1)\n"
     assert first_cause(trace) == "MongoDB refuses the login: Exception authenticating"

@@ -7,7 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from stockctl.stream.connector import SINK_CLASS
+from stockctl.stream.connector import CONVERTER_CLASS, SINK_CLASS
 
 
 class Worker:
@@ -22,7 +22,7 @@ class Worker:
         self.trace = ""
         self.heals = False
         """Whether a restart makes all run."""
-        self.classes = [SINK_CLASS]
+        self.classes = [SINK_CLASS, CONVERTER_CLASS]
         self.cluster = ""
         self.errors: dict[str, list[str]] = {}
         """What it finds wrong with a configuration, by the setting's name."""
@@ -64,7 +64,8 @@ class Worker:
             return 200, {"version": "4.3.1", "kafka_cluster_id": self.cluster}
         if parts[0] == "connector-plugins":
             if len(parts) == 1:
-                return 200, [{"class": name} for name in self.classes]
+                shown = self.classes if "connectorsOnly=false" in path else self.classes[:1]
+                return 200, [{"class": name} for name in shown]
             return 200, {"configs": [{"value": {"name": name, "errors": said}} for name, said in self.errors.items()]}
         name = parts[1]
         if (method, parts[-1]) == ("PUT", "config"):

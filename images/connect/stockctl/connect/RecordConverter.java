@@ -1,0 +1,52 @@
+package stockctl.connect;
+
+import java.util.Map;
+import org.apache.kafka.common.config.AbstractConfig;
+import org.apache.kafka.common.config.ConfigDef;
+import org.apache.kafka.connect.data.Schema;
+import org.apache.kafka.connect.data.SchemaAndValue;
+import org.apache.kafka.connect.errors.DataException;
+import org.apache.kafka.connect.storage.Converter;
+
+/**
+ * From a record on the wire to its document in MongoDB, the same that <code>stockctl consume mongo</code> writes.
+ *
+ * <p>What is no valid record is refused by a DataException with the reason, and so goes to the dead letters.
+ */
+public final class RecordConverter implements Converter {
+
+    private static final ConfigDef CONFIG =
+            new ConfigDef()
+                    .define("trades.topic", ConfigDef.Type.STRING, ConfigDef.Importance.HIGH, "The topic of trades")
+                    .define("feed_events.topic", ConfigDef.Type.STRING, ConfigDef.Importance.HIGH, "The topic of feed events");
+
+    private Map<String, RecordReader> readers = Map.of();
+
+    @Override
+    public ConfigDef config() {
+        return CONFIG;
+    }
+
+    @Override
+    public void configure(Map<String, ?> settings, boolean isKey) {
+        AbstractConfig config = new AbstractConfig(CONFIG, settings);
+        readers =
+                Map.of(
+                        config.getString("trades.topic"), RecordReader.TRADES,
+                        config.getString("feed_events.topic"), RecordReader.FEED_EVENTS);
+    }
+
+    @Override
+    public SchemaAndValue toConnectData(String topic, byte[] value) {
+        RecordReader reader = readers.get(topic);
+        if (reader == null) {
+            throw new DataException("the topic " + topic + " is neither of trades nor of feed events");
+        }
+        return new SchemaAndValue(null, reader.document(value));
+    }
+
+    @Override
+    public byte[] fromConnectData(String topic, Schema schema, Object value) {
+        throw new UnsupportedOperationException("records are only read");
+    }
+}

@@ -47,9 +47,7 @@ def render(settings: Settings) -> dict[str, str]:
         "value.converter": CONVERTER_CLASS,
         "value.converter.trades.topic": trades,
         "value.converter.feed_events.topic": events,
-        # Keys and headers are not read, so none can be wrong.
         "key.converter": "org.apache.kafka.connect.storage.StringConverter",
-        "header.converter": "org.apache.kafka.connect.converters.ByteArrayConverter",
         "document.id.strategy": "com.mongodb.kafka.connect.sink.processor.id.strategy.ProvidedInValueStrategy",
         "writemodel.strategy": "com.mongodb.kafka.connect.sink.writemodel.strategy.ReplaceOneDefaultStrategy",
         "bulk.write.ordered": "false",

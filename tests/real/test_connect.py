@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from bson import Int64
 from pymongo import MongoClient
@@ -210,13 +211,34 @@ def damaged_once(line: bytes) -> Iterator[bytes | None]:
     yield from (b"[" + line + b"]", b"null", b"", line[:-1], None)
 
 
+def at_the_limits(line: bytes, kind: type) -> Iterator[bytes]:
+    """``line``, a record of ``kind``, with each column at the limits of its type, and one beyond them."""
+    record = json.loads(line)
+    for field in msgspec.structs.fields(kind):
+        type_ = msgspec.inspect.type_info(field.type)
+        values: list[object] = []
+        if isinstance(type_, msgspec.inspect.StrType):
+            least, most = type_.min_length or 0, type_.max_length or 200_000
+            # Each id is another.
+            texts = (
+                f"{field.name}{length}".ljust(length, "\U0001f600")[:length] for length in (least - 1, least, most, most + 1)
+            )
+            values = list(texts)
+        elif isinstance(type_, msgspec.inspect.IntType):
+            values = [limit + one for limit in (type_.ge, type_.le) if limit is not None for one in (-1, 0, 1)]
+        for value in values:
+            id = value if field.name == "id" else f"{field.name}-{len(str(value))}-{str(value)[:20]}"
+            yield json.dumps(record | {"id": id, field.name: value}, ensure_ascii=False).encode()
+
+
 def test_it_takes_the_records_of_consume_mongo_and_refuses_all_others_with_their_reasons(case: Case) -> None:
     now = int(time.time() * 1000)
     trades, events = case.settings.topics.trades.name, case.settings.topics.feed_events.name
-    once = list(damaged_once(case.trades(1)[0]))
     reasons_of_events = [encode(FeedEvent("e", "covered", 0, 0, "", words, "", 0, "sim")) for words in ("a\tb", "a\0b")]
-    sent = case.send(*records(1, 4000, now), *once)
-    sent |= case.send(*damaged_events(1, 400, now), *reasons_of_events, topic=events)
+    trade, event = case.trades(1)[0], encode(FeedEvent("e", "covered", 0, 0, "", "", "", 0, "sim"))
+    once = list(damaged_once(trade))
+    sent = case.send(*records(1, 4000, now), *once, *at_the_limits(trade, Trade))
+    sent |= case.send(*damaged_events(1, 400, now), *reasons_of_events, *at_the_limits(event, FeedEvent), topic=events)
 
     taken: dict[str, dict[str, Document]] = {trades: {}, events: {}}
     refused: dict[tuple[str, int, int], str] = {}

@@ -63,7 +63,7 @@ final class RecordReader {
                     text("kind", 1, 1024),
                     time("span_start"),
                     time("span_end"),
-                    text("symbols", 0, 65_535),
+                    text("symbols", 0, Integer.MAX_VALUE),
                     text("reason", 0, 65_535),
                     text("connection", 0, 1024),
                     time("ts_recv"),

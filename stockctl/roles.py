@@ -115,14 +115,15 @@ def patient(
 
 @contextmanager
 def running(settings: Settings, *, health_port: int | None = None, leave_within: float | None = None) -> Iterator[Role]:
-    """Run a role: logging configured, signals set ``role.stop``, ``/healthz`` and ``/metrics`` served on ``health_port``.
+    """Run a role: logging configured, signals set ``role.stop``, ``/healthz`` and ``/metrics`` served on ``health_port``
+    of ``health.host``.
 
     A role that has not ended ``leave_within`` seconds after the signal is left with exit code 6, whatever it waits for: only
     for roles that lose nothing by dying at any moment.
     """
     configure_logging(settings)
     role = Role()
-    server = _serve_health(role, health_port) if health_port is not None else None
+    server = _serve_health(role, settings.health.host, health_port) if health_port is not None else None
     try:
         with _signals_for(role, leave_within):
             yield role
@@ -152,7 +153,7 @@ def _signals_for(role: Role, leave_within: float | None) -> Iterator[None]:
         heard.close()
 
 
-def _serve_health(role: Role, port: int) -> ThreadingHTTPServer:
+def _serve_health(role: Role, host: str, port: int) -> ThreadingHTTPServer:
     from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
     class Handler(BaseHTTPRequestHandler):
@@ -176,10 +177,11 @@ def _serve_health(role: Role, port: int) -> ThreadingHTTPServer:
             """Probes come every few seconds: they are not logged."""
 
     try:
-        server = ThreadingHTTPServer(("", port), Handler)
+        server = ThreadingHTTPServer((host, port), Handler)
     except OSError as error:
         raise StockctlError(
-            f"cannot serve health on port {port}: {error.strerror}", hint="choose another --health-port"
+            f"cannot serve health on port {port} of {host}: {error.strerror}",
+            hint="choose another --health-port, or correct health.host",
         ) from error
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server

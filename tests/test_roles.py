@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +12,7 @@ import time
 import pytest
 
 from tests.command import HANG, clean_environment
+from tests.conftest import free_port
 
 # A library's call that neither ends nor looks at signals, as librdkafka's may while no broker answers: in a loop, because a
 # signal cuts C's sleep short.
@@ -23,6 +26,50 @@ with running(load(environ={{}}), leave_within={leave_within}) as role:
     {work}
 print("out", flush=True)
 """
+
+
+HEALTH = """
+import os
+from stockctl.roles import running
+from stockctl.settings import load
+with running(load(environ=dict(os.environ)), health_port={port}) as role:
+    role.health = lambda: None
+    print("in", flush=True)
+    role.stop.wait()
+"""
+
+
+@pytest.mark.parametrize(
+    ("host", "answers", "refuses"),
+    [
+        (None, ["127.0.0.1"], ["127.0.0.2"]),
+        ("127.0.0.2", ["127.0.0.2"], ["127.0.0.1"]),
+        ("0.0.0.0", ["127.0.0.1", "127.0.0.2"], []),  # noqa: S104 - asked for, on a machine of tests
+    ],
+)
+def test_health_is_served_to_this_machine_alone_unless_the_setting_says_otherwise(
+    host: str | None, answers: list[str], refuses: list[str]
+) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-c", HEALTH.format(port=port)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=clean_environment() | ({"STOCKCTL_HEALTH__HOST": host} if host else {}),
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "in\n"
+    for address in answers:
+        connection = http.client.HTTPConnection(address, port, timeout=HANG)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().read() == b"ok\n"
+        connection.close()
+    for address in refuses:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((address, port), HANG)
+    process.terminate()
+    assert process.wait(HANG) == 0
+    ended(process)
 
 
 def started(work: str, leave_within: float | None) -> subprocess.Popen[str]:

@@ -24,7 +24,7 @@ def command(port: int, data: Path) -> list[str]:
     binary = Path(str(files("noida_db") / "noida-db"))
     if not os.access(binary, os.X_OK):
         binary.chmod(0o755)
-    return [str(binary), "start", "--only", "kafka", "--kafka-port", str(port), "--data-dir", str(data)]
+    return [str(binary), "start", "--only", "kafka", "--host", "127.0.0.1", "--kafka-port", str(port), "--data-dir", str(data)]
 
 
 def ready(settings: Settings) -> None:

@@ -74,7 +74,7 @@ def plan(
     }
     if mode == "live" and settings.origin("lake.url").startswith("defaults"):
         shared["lake.url"] = (settings.state_dir.absolute() / "lake-live").as_uri()
-    environment = environment_of({**shared, "state_dir": str(files.folder / mode)})
+    environment = environment_of({**shared, "state_dir": str(files.folder / mode), "health.host": "127.0.0.1"})
     for name in ("mongo.username", "mongo.password", "mongo.password_file"):
         # The stand-in asks for no login.
         environment.pop(env_name(name), None)

@@ -10,7 +10,8 @@ from stockctl.settings import Settings
 
 def command(port: int, data: Path) -> list[str]:
     """The server's command line; its data is kept in ``data``."""
-    return [sys.executable, "-m", "secantus", "--port", str(port), "--storage-path", str(data), "--log-level", "WARNING"]
+    address = ("--host", "127.0.0.1", "--port", str(port))
+    return [sys.executable, "-m", "secantus", *address, "--storage-path", str(data), "--log-level", "WARNING"]
 
 
 def ready(settings: Settings) -> None:

@@ -305,6 +305,14 @@ class InfraSettings(Section):
     )
 
 
+class HealthSettings(Section):
+    """The health port of long-running roles, which ``--health-port`` names."""
+
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="address on which /healthz and /metrics are served; 0.0.0.0 is every IPv4 one"
+    )
+
+
 class LogSettings(Section):
     """Logs of long-running roles."""
 
@@ -335,6 +343,7 @@ class Settings(Section):
     metrics: MetricsSettings = MetricsSettings()
     valuation: ValuationSettings = ValuationSettings()
     infra: InfraSettings = InfraSettings()
+    health: HealthSettings = HealthSettings()
     log: LogSettings = LogSettings()
 
     _profile: str = PrivateAttr("local")

@@ -112,6 +112,8 @@ def test_the_settings_of_each_container_load(rendered: Rendered, tmp_path: Path)
             seen.append(load(environ=environment | {"STOCKCTL_CONFIG": str(config)}))
     assert len(seen) >= 6
     assert {settings.profile for settings in seen} == {"cluster"}
+    # Kubelet's probes and Prometheus come to the pod's own address.
+    assert {settings.health.host for settings in seen} == {"0.0.0.0"}  # noqa: S104 - in a pod, whose policies say who may come
 
 
 def test_every_command_is_one_of_stockctl() -> None:

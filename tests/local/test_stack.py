@@ -136,6 +136,15 @@ def test_killed_parts_are_started_again_and_no_trade_of_kafka_is_lost(stack: Sta
     stack.verify()
 
 
+def test_no_part_listens_beyond_this_machine(stack: Stack) -> None:
+    """What listens on every address answers at each of the loopback's, not at the first alone."""
+    for part in stack.status():
+        if part != "supervisor":
+            socket.create_connection(("127.0.0.1", stack.port(part)), HANG).close()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.2", stack.port(part)), HANG)
+
+
 def test_a_killed_broker_loses_its_newest_records_and_the_lake_keeps_them(stack: Stack) -> None:
     stack.wait_for_more()
     rows = stack.rows()

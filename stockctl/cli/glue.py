@@ -132,13 +132,13 @@ def status(ctx: typer.Context, since: SinceDate = None, output: OutputOption = F
 
     Example: stockctl glue status
     """
-    from stockctl.clients.store import open_store
+    from stockctl.clients.store import existing_store
     from stockctl.warehouse.sync import Standing
     from stockctl.warehouse.sync import status as compare
 
     shown = 20
     with _glue(ctx) as (glue, settings):
-        standings, findings = compare(glue, open_store(settings), settings, _day(since))
+        standings, findings = compare(glue, existing_store(settings), settings, _day(since))
     if output is Format.table:
         write_rows((standing._asdict() for standing in standings), output, Standing._fields)
     else:
@@ -166,12 +166,12 @@ def sync(
 
     Example: stockctl glue sync --since 2026-11-20
     """
-    from stockctl.clients.store import open_store
+    from stockctl.clients.store import existing_store
     from stockctl.warehouse.sync import Synced
     from stockctl.warehouse.sync import sync as register
 
     with _glue(ctx) as (glue, settings):
-        changes, done = register(glue, open_store(settings), settings, since=_day(since), prune=prune)
+        changes, done = register(glue, existing_store(settings), settings, since=_day(since), prune=prune)
     for change in changes:
         if change.done != "unchanged":
             say(f"{change.done}: {change.what} {change.name}")

@@ -22,13 +22,13 @@ def list_(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     """
     from zoneinfo import ZoneInfo
 
-    from stockctl.clients.store import open_store
+    from stockctl.clients.store import existing_store
     from stockctl.lake.listing import Holding, holdings
     from stockctl.sessions import from_ms
 
     settings = settings_of(ctx)
     zone = ZoneInfo(settings.timezone)
-    found = holdings(open_store(settings))
+    found = holdings(existing_store(settings))
     rows = (
         holding._asdict() | {"ts_min": from_ms(holding.ts_min, zone), "ts_max": from_ms(holding.ts_max, zone)}
         for holding in found
@@ -55,7 +55,7 @@ def verify(
 
     Example: stockctl lake verify --deep
     """
-    from stockctl.clients.store import open_store
+    from stockctl.clients.store import existing_store
     from stockctl.lake.findings import Finding
     from stockctl.lake.verify import verify as check
     from stockctl.units import format_size
@@ -64,7 +64,7 @@ def verify(
     with progress("reading objects") as bar:
         task = bar.add_task("objects", total=None)
         report = check(
-            open_store(settings), deep=deep, advance=lambda done, total: bar.update(task, completed=done, total=total)
+            existing_store(settings), deep=deep, advance=lambda done, total: bar.update(task, completed=done, total=total)
         )
     write_rows(
         (finding._asdict() for finding in report.findings), output, Finding._fields if output is not Format.table else None

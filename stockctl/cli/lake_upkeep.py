@@ -72,7 +72,7 @@ def prune(
 
     Example: stockctl lake prune --before 2026-01-01
     """
-    from stockctl.clients.store import open_store
+    from stockctl.clients.store import existing_store
     from stockctl.lake import prune as room
     from stockctl.units import format_size
 
@@ -80,7 +80,7 @@ def prune(
     floor = _parse(before)
     if floor > _today(settings):
         raise UsageError(f"{floor} is still to come", hint="dates below the floor are not read: the floor can be today at most")
-    store = open_store(settings)
+    store = existing_store(settings)
     dates = room.doomed(store, floor)
     if not dates:
         say(f"the lake at {settings.lake.url} holds nothing before {floor}")

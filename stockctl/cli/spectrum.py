@@ -21,11 +21,11 @@ app = typer.Typer(no_args_is_help=True, help="Show the lake in Redshift, and run
 
 
 def _want(settings: Settings) -> Wanted:
-    from stockctl.clients.store import open_store
+    from stockctl.clients.store import existing_store
     from stockctl.warehouse.partitions import wanted
     from stockctl.warehouse.tables import lake_url
 
-    return wanted(open_store(settings), lake_url(settings))
+    return wanted(existing_store(settings), lake_url(settings))
 
 
 @app.command()

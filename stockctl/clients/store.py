@@ -38,6 +38,10 @@ class ExistsError(StockctlError):
     """Put-if-absent found an object of that key, or a server said so: a lost answer looks the same, so look at the object."""
 
 
+class NoLakeError(ConfigError):
+    """The folder that ``lake.url`` names is not there: nothing has been written yet, or the setting is wrong."""
+
+
 class Store:
     """The objects below one URL. Keys are relative, with ``/`` between their parts."""
 
@@ -174,19 +178,36 @@ def _translate(error: Exception, store: Store, doing: str) -> Exception:
 
 
 def open_store(settings: Settings, url: str | None = None) -> Store:
-    """The store at ``url``, or at ``lake.url``. Nothing is contacted yet."""
+    """The store at ``url``, or at ``lake.url``, for writers: a folder is made. S3 is not contacted yet."""
     url = url or str(require(settings, "lake.url"))
     parts = urlsplit(url)
     if parts.scheme == "file":
-        if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or "?" in url or "#" in url:
-            raise ConfigError(
-                f"lake.url is {url}, which names no folder from the root on",
-                hint="write file:///folder, with %23 for # and %3F for ? in its name",
-            )
-        return _open_folder(url, Path(unquote(parts.path)))
+        return _open_folder(url, _folder(url))
     if parts.scheme == "s3" and parts.netloc:
         return _open_s3(settings, url, parts.netloc, parts.path.strip("/"))
     raise ConfigError(f"lake.url is {url}, which is neither file:///folder nor s3://bucket/prefix", hint="correct lake.url")
+
+
+def existing_store(settings: Settings) -> Store:
+    """The store at ``lake.url``, for whoever reads what is there: nothing is made. NoLakeError if its folder is not there."""
+    url = str(require(settings, "lake.url"))
+    if url.startswith("file:") and not (folder := _folder(url)).is_dir():
+        raise NoLakeError(
+            f"there is no lake at {url}, which lake.url names (from {settings.origin('lake.url')}): "
+            + ("that is no folder" if folder.exists() else "the folder does not exist"),
+            hint="correct lake.url, or fill a new lake there: `stockctl consume s3`, or `stockctl local up`",
+        )
+    return open_store(settings)
+
+
+def _folder(url: str) -> Path:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or "?" in url or "#" in url:
+        raise ConfigError(
+            f"lake.url is {url}, which names no folder from the root on",
+            hint="write file:///folder, with %23 for # and %3F for ? in its name",
+        )
+    return Path(unquote(parts.path))
 
 
 def _open_folder(url: str, folder: Path) -> Store:
@@ -231,7 +252,19 @@ PROBE_FOLDER = "_log/.doctor"
 
 def checks(settings: Settings) -> list[Check]:
     """The check of the lake's store: reachable, how fast, and each right that a lake needs."""
-    return [Check("lake store", lambda: probe(open_store(settings)))]
+    return [Check("lake store", lambda: _check(settings))]
+
+
+def _check(settings: Settings) -> Finding:
+    try:
+        store = existing_store(settings)
+    except NoLakeError as error:
+        folder = _folder(str(settings.lake.url))
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+            raise
+        return Finding(str(error), "warn", error.hint)
+    return probe(store)
 
 
 def probe(store: Store) -> Finding:
@@ -245,6 +278,7 @@ def probe(store: Store) -> Finding:
     kept = store.get(key) == b"first"
     try:
         store.delete([key])
+        _remove_empty(store)
     except RefusedError as error:
         return Finding(f"no right to delete: {error}", "warn", f"grant it for `lake prune`, and delete {key}", latency)
     if not (refused and kept):
@@ -253,6 +287,14 @@ def probe(store: Store) -> Finding:
             hint="use a store that honours If-None-Match: without it two writers overwrite each other's claims",
         )
     return Finding(f"{store.url}: list, put if absent, get and delete work", latency=latency)
+
+
+def _remove_empty(store: Store) -> None:
+    # In a folder that is no lake, nothing tells afterwards that it was looked at.
+    if store.folder is not None:
+        for folder in (PROBE_FOLDER, PROBE_FOLDER.partition("/")[0]):
+            with suppress(OSError):
+                (store.folder / folder).rmdir()
 
 
 def _refuses_second(store: Store, key: str) -> bool:

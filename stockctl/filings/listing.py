@@ -6,7 +6,7 @@ import re
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from stockctl.clients.store import Store, open_store
+from stockctl.clients.store import Store, existing_store
 from stockctl.errors import StockctlError, UsageError
 from stockctl.filings.filing import Filing
 from stockctl.filings.stored import State, filing_of, kept, links_of, read_filings, read_raw, read_state, symbols_kept
@@ -37,7 +37,7 @@ def row_of(settings: Settings, filing: Filing, state: State | None) -> dict[str,
 
 def listed(settings: Settings, symbol: str, *, form: str | None = None, last: int | None = None) -> list[dict[str, Any]]:
     """Filings of ``symbol``, the newest acceptance first: those of ``form``, the ``last`` ones."""
-    state = read_state(open_store(settings), symbol)
+    state = read_state(existing_store(settings), symbol)
     filings = [one for one in read_filings(settings, symbol)[::-1] if form is None or one.form.upper() == form.upper()]
     return [row_of(settings, one, state) for one in filings[:last]]
 
@@ -47,7 +47,7 @@ def find(settings: Settings, name: str, accession: str = LATEST) -> Found:
 
     StockctlError if the lake holds no filing of the symbol, UsageError if it does not hold that one.
     """
-    store = open_store(settings)
+    store = existing_store(settings)
     if _ACCESSION.fullmatch(name):
         symbol, accession = _holder(store, name), name
     else:

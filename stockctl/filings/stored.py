@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from stockctl.clients.store import AbsentError, Store, open_store
+from stockctl.clients.store import AbsentError, Store, existing_store
 from stockctl.errors import StockctlError, UsageError
 from stockctl.filings.filing import Filing, parse_filing
 from stockctl.lake.layout import LOG, ticker_slug
@@ -133,7 +133,7 @@ def read_filings(settings: Settings, symbol: str) -> list[Filing]:
 
     Amendments stand beside what they amend. FilingError if one of them cannot be read as a report.
     """
-    store = open_store(settings)
+    store = existing_store(settings)
     numbers = sorted(kept(store, symbol).raw)
     with ThreadPoolExecutor(_READERS, thread_name_prefix="filings") as pool:
         found = list(pool.map(lambda number: filing_of(read_raw(store, symbol, number), symbol), numbers))

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
 
-from stockctl.clients.store import Store, open_store
+from stockctl.clients.store import Store, existing_store
 from stockctl.errors import UnhealthyError
 from stockctl.lake.claims import Claim, ClaimedObject
 from stockctl.lake.duck import COLUMNS, duck
@@ -66,7 +66,7 @@ def compact(
 
     UnhealthyError when raw objects are not what their claims say, or those of held claims are gone.
     """
-    store = open_store(settings)
+    store = existing_store(settings)
     stored: dict[date, list[str]] = defaultdict(list)
     for item in store.objects(ROOT):
         if (name := parse_parquet(item.key)) is not None:

@@ -7,7 +7,7 @@ from functools import partial
 
 from stockctl.checks import PROBE_WAIT, Check, Finding
 from stockctl.clients.kafka import Admin, Committed, Partition
-from stockctl.clients.store import Store, open_store
+from stockctl.clients.store import NoLakeError, Store, existing_store
 from stockctl.errors import StockctlError
 from stockctl.lake.claims import Claim, newest_claim, newest_start
 from stockctl.lake.layout import LOG, TABLES, Table
@@ -22,7 +22,10 @@ def overview(settings: Settings) -> list[Check]:
 
 
 def _newest(settings: Settings, table: Table) -> Finding:
-    store = open_store(settings)
+    try:
+        store = existing_store(settings)
+    except NoLakeError as error:
+        return Finding(str(error), "warn", error.hint)
     generations = store.folders(f"{LOG}/{table}")
     numbers = sorted({int(name) for generation in generations for name in store.folders(f"{LOG}/{table}/{generation}")})
     topic = settings.topics.trades.name if table == "trades" else settings.topics.feed_events.name

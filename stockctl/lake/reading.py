@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import msgspec
 
-from stockctl.clients.store import AbsentError, Store, open_store
+from stockctl.clients.store import AbsentError, Store, existing_store
 from stockctl.errors import StockctlError, UnhealthyError
 from stockctl.lake.batch import decompress
 from stockctl.lake.cache import LocalFiles
@@ -58,7 +58,7 @@ class Lake:
     def __init__(self, settings: Settings, store: Store | None = None) -> None:
         self.settings = settings
         self.zone = ZoneInfo(settings.lake.timezone)
-        self.store = store or open_store(settings)
+        self.store = store or existing_store(settings)
         self._files = LocalFiles(self.store, settings)
         self._joined: list[TemporaryDirectory[str]] = []
         self._parts: dict[str, list[str]] = {}

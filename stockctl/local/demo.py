@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stockctl.clients.store import open_store
+from stockctl.clients.store import existing_store
 from stockctl.errors import StockctlError
 from stockctl.lake.listing import holdings
 from stockctl.local import stack
@@ -72,7 +72,7 @@ def demo(settings: Settings, command: Sequence[str], config: Path | None, *, sec
 def totals(settings: Settings) -> dict[str, tuple[int, int, int]]:
     """Objects, rows and bytes of each of the lake's tables."""
     found: dict[str, tuple[int, int, int]] = {}
-    for one in holdings(open_store(settings)):
+    for one in holdings(existing_store(settings)):
         objects, rows, size = found.get(one.table, (0, 0, 0))
         found[one.table] = (objects + one.objects, rows + one.rows, size + one.bytes)
     return found

@@ -39,7 +39,10 @@ def topics(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Command:
 @pytest.fixture
 def sound(topics: Command, sim: str, tmp_path: Path) -> Command:
     """The command where everything is as it should be, in a folder of the test's own."""
-    return Command(tmp_path, **topics.environment | {"STOCKCTL_FINNHUB__URL": sim})
+    (tmp_path / "lake").mkdir()
+    return Command(
+        tmp_path, **topics.environment | {"STOCKCTL_FINNHUB__URL": sim, "STOCKCTL_LAKE__URL": (tmp_path / "lake").as_uri()}
+    )
 
 
 def findings(command: Command, check: int) -> dict[str, dict[str, Any]]:

@@ -23,7 +23,8 @@ def parts(command: Command, check: int) -> dict[str, dict[str, Any]]:
     return {row["part"]: row for row in json.loads(command.run("status", "-o", "json", check=check).stdout)}
 
 
-def test_before_anything_is_made_the_missing_topics_fail(command: Command) -> None:
+def test_before_anything_is_made_the_missing_topics_fail(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "lake").mkdir()
     found = parts(command, 10)
     trades = command.environment["STOCKCTL_TOPICS__TRADES__NAME"]
     assert (found[f"topic {trades}"]["state"], found[f"topic {trades}"]["fix"]) == ("fail", "`stockctl topics apply` makes it")

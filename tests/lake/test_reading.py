@@ -142,6 +142,7 @@ def test_rows_are_found_after_the_timezone_was_changed(settings: Settings, old: 
 
 def test_an_empty_lake_answers_with_no_rows(settings: Settings) -> None:
     """No data is an answer, with all its columns."""
+    open_store(settings)
     table = read_trades("AAPL", settings=settings)
     assert table.num_rows == 0
     assert [str(table.schema.field(name).type) for name in ("price", "ts_event")] == ["double", "timestamp[ms, tz=UTC]"]

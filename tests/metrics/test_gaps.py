@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from stockctl.clients.store import open_store
 from stockctl.metrics.gaps import missed
 from stockctl.settings import Settings
 from tests.lakes import at, covered, lay
@@ -73,4 +74,5 @@ def test_bounds_cut_the_gaps(lake_settings: Settings) -> None:
 
 def test_an_empty_lake_has_nothing_to_tell(lake_settings: Settings) -> None:
     """No feed event, no answer."""
+    open_store(lake_settings)
     assert missed(lake_settings) == ([], [])

@@ -78,6 +78,7 @@ def test_coverage_is_a_view(lake: Settings) -> None:
 
 def test_an_empty_lake_has_the_views_too(lake_settings: Settings) -> None:
     """No rows, and no error."""
+    open_store(lake_settings)
     for view in ("trades", "bars_1m", "coverage"):
         assert rows(lake_settings, f"FROM {view}") == []
 

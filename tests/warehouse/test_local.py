@@ -330,5 +330,6 @@ def test_a_damaged_object_is_not_a_matter_of_usage(tmp_path: Path) -> None:
 
 def test_an_empty_lake_has_tables_and_views_too(tmp_path: Path) -> None:
     settings = load(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri(), "state_dir": str(tmp_path)})
+    open_store(settings)
     for name in ("lake.trades", "lake.filings", "stockctl.bars_1m", "stockctl.statements", "lake.feed_events"):
         assert rows(settings, f"SELECT * FROM {name}") == []

@@ -31,6 +31,8 @@ def sim() -> Iterator[Simulator]:
 
 @pytest.fixture
 def own(sim: Simulator, tmp_path: Path) -> Command:
+    """The command, with a lake that holds nothing yet."""
+    (tmp_path / "lake").mkdir()
     return command(sim, tmp_path)
 
 

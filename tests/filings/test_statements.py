@@ -159,7 +159,7 @@ def test_garbage_in_the_lake_is_named(tmp_path: Path) -> None:
     command = lake_of(tmp_path, [wire("0000000002-20-000001", span("2019-01-01", "2019-12-31"), {})])[1]
     file = next((tmp_path / "lake").rglob("*.json"))
     file.write_bytes(b"<html>")
-    assert "no JSON" in command.run("filings", "statement", "ACME", "income", check=1).stderr
+    assert "a report is not JSON" in command.run("filings", "statement", "ACME", "income", check=1).stderr
 
 
 def test_as_of_a_date_is_the_end_of_it() -> None:

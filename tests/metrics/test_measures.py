@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 import stockctl
+from stockctl.clients.store import open_store
 from stockctl.errors import UsageError
 from stockctl.lake.duck import duck
 from stockctl.lake.reading import Lake
@@ -275,6 +276,7 @@ def test_without_coverage_there_is_no_rate_and_no_return(lake_settings: Settings
 
 def test_nothing_to_answer_is_null_and_words(lake_settings: Settings) -> None:
     """An empty lake, a symbol without trades, a session that nobody counted: a row of nulls each."""
+    open_store(lake_settings)
     asked = question(lake_settings, "NVDA")
     assert figures(measures.vwap(lake_settings, asked), "symbol", "vwap", "volume", "trades") == [("NVDA", None, None, None)]
     lay(lake_settings, [trade("AAPL", OPEN, 1.0, 0)])

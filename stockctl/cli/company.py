@@ -24,7 +24,7 @@ def group() -> None:
 @app.command()
 def show(
     ctx: typer.Context,
-    symbol: Annotated[str, typer.Argument(help="Symbol of the company, as the feed writes it.")],
+    symbol: Annotated[str, typer.Argument(help="Symbol of the company, in any case.")],
     watch: Annotated[bool, typer.Option("--watch", help="Show it, and again after each change, until Ctrl-C.")] = False,
     tz: Annotated[str | None, typer.Option("--tz", help="Zone of times; default: exchange time.")] = None,
     output: OutputOption = Format.table,
@@ -33,11 +33,12 @@ def show(
 
     Example: stockctl company show AAPL
     """
-    from stockctl.company.document import changes, company
+    from stockctl.company.document import asked_symbol, changes, company
     from stockctl.roles import running
 
     settings = settings_of(ctx, {"timezone": tz})
     with mongo_of(settings) as mongo:
+        symbol = asked_symbol(mongo, settings, symbol)
         if not watch:
             _write(company(mongo, settings, symbol), output)
             return

@@ -12,6 +12,7 @@ from stockctl.cli import statements
 from stockctl.cli.context import settings_of
 from stockctl.cli.output import Format, OutputOption, progress, say, write_object, write_rows
 from stockctl.errors import UsageError
+from stockctl.symbols import parse_symbols
 from stockctl.units import parse_duration
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def fetch(
     order = Order(since=day, full=full, dry_run=dry_run)
     with (
         running(settings, health_port=health_port, leave_within=10.0) as role,
-        Runs(settings, Choice(symbols or (), all_us), order, role.stop) as runs,
+        Runs(settings, Choice(parse_symbols(symbols or ()), all_us), order, role.stop) as runs,
     ):
         if pause is not None:
             runs.repeat(role, pause)
@@ -95,9 +96,10 @@ def list_(
     """
     from stockctl.filings.fetch import configured, named
     from stockctl.filings.listing import LISTED, listed
+    from stockctl.filings.stored import asked_symbols
 
     settings = settings_of(ctx, {"timezone": tz})
-    wanted = named(symbols) if symbols else configured(settings)
+    wanted = asked_symbols(settings, named(symbols)) if symbols else configured(settings)
     rows = [row for symbol in wanted for row in listed(settings, symbol, form=form, last=last)]
     write_rows(rows, output, LISTED)
     if not rows:

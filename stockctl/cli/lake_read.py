@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def read(
     ctx: typer.Context,
-    symbols: Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Symbols; default: all.")] = None,
+    symbols: Annotated[
+        list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Symbols, in any case; default: all.")
+    ] = None,
     since: Since = None,
     until: Until = None,
     date: Date = None,
@@ -28,10 +30,11 @@ def read(
     Example: stockctl lake read AAPL --date 2026-11-23 -o parquet > trades.parquet
     """
     from stockctl.lake.reading import trades_between, with_times
+    from stockctl.metrics.symbols import asked_symbols
 
     settings = settings_of(ctx, {"timezone": tz})
     first, last = _bounds(settings, since, until, date)
-    table = trades_between(settings, symbols or None, first, last)
+    table = trades_between(settings, asked_symbols(settings, symbols) if symbols else None, first, last)
     if not table.num_rows:
         say("the lake holds no such trade: `stockctl lake list` tells what it holds")
     write_arrow(with_times(table, ("ts_event", "ts_recv"), settings.timezone), output)
@@ -74,17 +77,16 @@ def gaps(
     from zoneinfo import ZoneInfo
 
     from stockctl.metrics.gaps import missed
+    from stockctl.metrics.symbols import asked_symbols
     from stockctl.sessions import from_ms
     from stockctl.units import format_duration
 
-    flags: dict[str, Any] = {
-        "symbols": symbols or None,
-        "metrics.session": session and session.value,
-        "timezone": tz,
-    }
-    settings = settings_of(ctx, flags)
+    settings = settings_of(ctx, {"metrics.session": session and session.value, "timezone": tz})
     zone = ZoneInfo(settings.timezone)
-    found = missed(settings, *_bounds(settings, since, until, date))
+    bounds = _bounds(settings, since, until, date)
+    if symbols:
+        settings = settings.model_copy(update={"symbols": asked_symbols(settings, symbols)})
+    found = missed(settings, *bounds)
     rows = (
         {
             "symbol": gap.symbol,

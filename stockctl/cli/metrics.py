@@ -48,10 +48,11 @@ class Engine(StrEnum):
     lake = "lake"
     mongo = "mongo"
     redshift = "redshift"
-    kafka = "kafka"
 
 
-Symbols = Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Symbols; default: the setting.")]
+Symbols = Annotated[
+    list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Symbols, in any case; default: those of the setting.")
+]
 Since = Annotated[str | None, typer.Option(help="Start, as 2026-11-23T09:30; exchange time unless it names a zone.")]
 Until = Annotated[str | None, typer.Option(help="End, not included.")]
 Date = Annotated[str | None, typer.Option(help="One trade date, as 2026-11-23.")]
@@ -280,16 +281,18 @@ def _asked(
 ) -> tuple[Settings, Question]:
     """The settings and the question that the options ask."""
     from stockctl.metrics.measures import question
+    from stockctl.metrics.symbols import asked_symbols
 
-    if engine is Engine.kafka:
-        raise UsageError("the engine kafka is live", hint="stockctl metrics watch")
-    settings = _settings(ctx, symbols, policy, session, tz)
-    asked = question(settings, settings.symbols, since=since, until=until, day=day, across=across, every=every)
+    settings = _settings(ctx, None, policy, session, tz)
+    asked = question(settings, symbols or settings.symbols, since=since, until=until, day=day, across=across, every=every)
     if engine is Engine.mongo:
         with mongo_of(settings):
             pass  # it answers: the rooms below, which say nothing, need not wait for it
+    chosen = asked_symbols(settings, asked.symbols, engine.value)
     return settings, replace(
-        asked, engine="mongo" if engine is Engine.mongo else "redshift" if engine is Engine.redshift else "lake"
+        asked,
+        symbols=tuple(chosen),
+        engine="mongo" if engine is Engine.mongo else "redshift" if engine is Engine.redshift else "lake",
     )
 
 

@@ -32,7 +32,7 @@ def produce(
         raise UsageError("a replay takes all symbols of its file", hint="leave out the symbols, or --replay")
     pace = _speed(speed)
     seconds = _seconds(span)
-    settings = settings_of(ctx, {"symbols": ",".join(symbols) if symbols else None})
+    settings = settings_of(ctx, {"symbols": symbols or None})
 
     from stockctl.feed.producer import produce_live, produce_replay
     from stockctl.roles import running

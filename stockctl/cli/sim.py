@@ -9,6 +9,7 @@ import typer
 
 from stockctl.cli.context import settings_of
 from stockctl.errors import UsageError
+from stockctl.symbols import parse_symbols
 from stockctl.units import parse_duration
 
 
@@ -63,7 +64,7 @@ def sim(
         raise UsageError(f"--ping-interval: {error}") from None
     settings = settings_of(ctx)
     simulator = Simulator(
-        symbols=[name for name in symbols.split(",") if name] if symbols else None,
+        symbols=parse_symbols(symbols) if symbols else None,
         rate=rate,
         seed=seed,
         replay=replay,

@@ -34,7 +34,7 @@ class Period(StrEnum):
     ttm = "ttm"
 
 
-Symbol = Annotated[str, typer.Argument(help="Symbol of the company.")]
+Symbol = Annotated[str, typer.Argument(help="Symbol of the company, in any case.")]
 AsOf = Annotated[str | None, typer.Option(help="Only what had been accepted by then: a time, or a date with all of its day.")]
 Timezone = Annotated[str | None, typer.Option("--tz", help="Zone of times; default: exchange time.")]
 
@@ -56,8 +56,10 @@ def statement(
     from zoneinfo import ZoneInfo
 
     from stockctl.filings import statements
+    from stockctl.filings.stored import asked_symbol
 
     settings = settings_of(ctx, {"timezone": tz})
+    symbol = asked_symbol(settings, symbol)
     known, _ = _known(settings, symbol, as_of)
     answer = statements.statement(known, symbol, which.value, period.value, last, ZoneInfo(settings.timezone))
     if output is Format.table:
@@ -90,11 +92,13 @@ def kpis(
     from stockctl.filings import kpis as reckoning
     from stockctl.filings.price import last_price
     from stockctl.filings.statements import caveats
+    from stockctl.filings.stored import asked_symbol
 
     if price is not None and not 0 < price < float("inf"):
         raise UsageError(f"--price {price:g} is no price", hint="a number above 0")
     flags = {"risk_free_rate": risk_free_rate, "equity_premium": equity_premium, "beta": beta}
     settings = settings_of(ctx, {"timezone": tz} | {f"valuation.{name}": value for name, value in flags.items()})
+    symbol = asked_symbol(settings, symbol)
     known, moment = _known(settings, symbol, as_of)
     used = reckoning.Price(price, "given by --price") if price is not None else last_price(settings, symbol, moment)
     found, words = reckoning.kpis(known, settings, used)
@@ -119,8 +123,10 @@ def check(
     Example: stockctl filings check AAPL
     """
     from stockctl.filings import identities
+    from stockctl.filings.stored import asked_symbol
 
     settings = settings_of(ctx)
+    symbol = asked_symbol(settings, symbol)
     known, _ = _known(settings, symbol, None)
     found = identities.check(known)
     wrong = [one for one in found if one.holds is False]

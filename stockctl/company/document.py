@@ -11,13 +11,36 @@ from stockctl.clients.mongo import Mongo
 from stockctl.errors import StockctlError
 from stockctl.mongo.schema import COMPANIES
 from stockctl.settings import Settings
+from stockctl.symbols import known_symbol
 
 Document = dict[str, Any]
 
 DAYS = frozenset(("period_start", "period_end", "filed", "flows_from", "flows_to", "balances_at"))
 """Fields that tell a day; MongoDB knows moments alone, so they are midnights in UTC there."""
+_HINT = "`stockctl consume mongo` brings trades, `stockctl filings fetch` filings; symbols are as the feed has them"
 HELD = frozenset(("_id", "symbol", "figures"))
 """Fields that are not shown as they are held; ``figures`` are what ``together`` is computed from."""
+
+
+class _Companies:
+    """MongoDB's companies as what tells whether a symbol is known: there is one for each symbol."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self.place = f"MongoDB at {mongo.place}"
+        self._mongo = mongo
+
+    def symbols(self) -> list[str]:
+        """As in ``Holder``."""
+        return [document["_id"] for document in self._mongo.find(COMPANIES, {}, [])]
+
+    def holds(self, symbol: str) -> bool:
+        """As in ``Holder``."""
+        return self._mongo.get(COMPANIES, symbol) is not None
+
+
+def asked_symbol(mongo: Mongo, settings: Settings, written: str) -> str:
+    """The symbol that ``written`` means. UnknownSymbolError where neither the setting nor MongoDB knows it."""
+    return known_symbol(written, settings.symbols, _Companies(mongo), hint=_HINT)
 
 
 def company(mongo: Mongo, settings: Settings, symbol: str) -> Document:
@@ -36,7 +59,7 @@ def _shown(mongo: Mongo, settings: Settings, symbol: str, document: Document | N
     if document is None:
         raise StockctlError(
             f"MongoDB at {mongo.place} knows no company {symbol}",
-            hint="`stockctl consume mongo` brings trades, `stockctl filings fetch` filings; symbols are as the feed has them",
+            hint=_HINT,
         )
     rest = {name: value for name, value in document.items() if name not in HELD}
     local: Document = _local({"symbol": document["_id"]} | rest, ZoneInfo(settings.timezone))

@@ -9,7 +9,17 @@ from zoneinfo import ZoneInfo
 from stockctl.clients.store import Store, existing_store
 from stockctl.errors import StockctlError, UsageError
 from stockctl.filings.filing import Filing
-from stockctl.filings.stored import State, filing_of, kept, links_of, read_filings, read_raw, read_state, symbols_kept
+from stockctl.filings.stored import (
+    State,
+    asked_symbol,
+    filing_of,
+    kept,
+    links_of,
+    read_filings,
+    read_raw,
+    read_state,
+    symbols_kept,
+)
 from stockctl.settings import Settings
 
 LISTED = ("symbol", "form", "filed", "accepted", "period_start", "period_end", "accession", "report", "index")
@@ -51,7 +61,7 @@ def find(settings: Settings, name: str, accession: str = LATEST) -> Found:
     if _ACCESSION.fullmatch(name):
         symbol, accession = _holder(store, name), name
     else:
-        symbol = name
+        symbol = asked_symbol(settings, name)
     if accession == LATEST:
         filings = read_filings(settings, symbol)
         if not filings:

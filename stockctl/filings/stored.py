@@ -11,6 +11,7 @@ and lies beside the original.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from stockctl.errors import StockctlError, UsageError
 from stockctl.filings.filing import Filing, parse_filing
 from stockctl.lake.layout import LOG, ticker_slug
 from stockctl.settings import Settings
+from stockctl.symbols import known_symbol, known_symbols
 from stockctl.validation import decode_problem
 
 RAW, FLAT = "raw/filings", "filings"
@@ -85,6 +87,34 @@ def state_key(symbol: str) -> str:
 def kept(store: Store, symbol: str) -> Kept:
     """What the lake holds of ``symbol``."""
     return Kept(*(_accessions(store, f"{table}/ticker={ticker_slug(symbol)}") for table in (RAW, FLAT)))
+
+
+class FilingHolder:
+    """The lake as what tells whether a symbol is known by its filings."""
+
+    def __init__(self, store: Store) -> None:
+        self.place = f"the lake at {store.url}"
+        self._store = store
+
+    def symbols(self) -> list[str]:
+        """As in ``Holder``."""
+        return symbols_kept(self._store)
+
+    def holds(self, symbol: str) -> bool:
+        """As in ``Holder``: filings, or that it was asked for some."""
+        return read_state(self._store, symbol) is not None
+
+
+def asked_symbols(settings: Settings, written: Sequence[str]) -> list[str]:
+    """The symbols that ``written`` means. UnknownSymbolError for one that neither the setting nor the lake's filings know."""
+    holder = FilingHolder(existing_store(settings))
+    return known_symbols(written, settings.symbols, holder, hint="`stockctl filings fetch` fetches a company's filings")
+
+
+def asked_symbol(settings: Settings, written: str) -> str:
+    """As ``asked_symbols``, of one."""
+    holder = FilingHolder(existing_store(settings))
+    return known_symbol(written, settings.symbols, holder, hint=f"`stockctl filings fetch {written}` fetches its filings")
 
 
 def read_state(store: Store, symbol: str) -> State | None:

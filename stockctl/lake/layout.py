@@ -107,6 +107,11 @@ def _ticker(symbol: str) -> str:
     return f"ticker={ticker_slug(symbol)}"
 
 
+def tickers(folders: Iterable[str]) -> set[str]:
+    """The symbols that these folders of one date name beyond doubt: an underscore may stand for something else."""
+    return {folder.removeprefix("ticker=") for folder in folders if folder.startswith("ticker=") and "_" not in folder}
+
+
 def bucket_name(symbol: str, buckets: int) -> str:
     """The folder of the bucket that ``symbol`` belongs to, of ``buckets`` in all; the same on every machine, for ever."""
     return f"bucket={zlib.crc32(symbol.encode()) % buckets:03d}-of-{buckets:03d}"

@@ -18,7 +18,7 @@ import duckdb
 from stockctl.clients.redshift import Connection
 from stockctl.errors import ConfigError
 from stockctl.lake.duck import COLUMNS
-from stockctl.lake.layout import dates_around, ticker_slug
+from stockctl.lake.layout import dates_around, ticker_slug, tickers
 from stockctl.metrics import sql
 from stockctl.metrics.gaps import lag_ms
 from stockctl.metrics.relations import RELATIONS
@@ -58,6 +58,10 @@ class RedshiftRows:
             named |= {values[0] for values in partitions(self._redshift, self.settings, TRADES_PARQUET)}
             self._dates[symbol] = sorted(map(date.fromisoformat, named), reverse=True)
         return iter(self._dates[symbol])
+
+    def symbols(self) -> set[str]:
+        """As in ``Rows``: from the partitions."""
+        return tickers(f"ticker={values[1]}" for values in partitions(self._redshift, self.settings, TRADES))
 
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         """As in ``Rows``."""

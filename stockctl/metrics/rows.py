@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import duckdb
 
 from stockctl.lake.duck import COLUMNS
+from stockctl.lake.layout import date_folder, tickers
 from stockctl.lake.reading import Found, Lake, events
-from stockctl.metrics.gaps import lag_ms
+from stockctl.metrics.gaps import heard_symbols, lag_ms
 from stockctl.metrics.spans import day_around
-from stockctl.sessions import EXCHANGE_ZONE, trade_date
+from stockctl.sessions import EXCHANGE_ZONE, parse_moment, trade_date
 from stockctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class Rows(Protocol):
         """Dates that may have trades of ``symbol``, the newest first."""
         ...
 
+    def symbols(self) -> set[str]:
+        """The symbols that it can name without reading trades, such as those of the newest date."""
+        ...
+
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         """What is held of ``symbol`` that may lie in ``[since, until)`` (ms UTC); None is no bound."""
         ...
@@ -75,6 +80,15 @@ class LakeRows:
     def dates(self, symbol: str) -> Iterator[date]:
         """As in ``Rows``."""
         return reversed(self._lake.dates())
+
+    def symbols(self) -> set[str]:
+        """As in ``Rows``."""
+        found: set[str] = set()
+        if days := self._lake.dates("feed_events"):
+            found.update(heard_symbols(events(self._lake, *day_around(parse_moment(days[-1]), EXCHANGE_ZONE))))
+        if days := self._lake.dates():
+            found.update(tickers(self._lake.store.folders(date_folder("trades", days[-1]))))
+        return found
 
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         """As in ``Rows``."""
@@ -120,6 +134,12 @@ class MongoRows:
         while last is not None:
             yield trade_date(last)
             last = self._seek(symbol, None, day_around(last, EXCHANGE_ZONE)[0], -1)
+
+    def symbols(self) -> set[str]:
+        """As in ``Rows``: there is a company for each."""
+        from stockctl.mongo.schema import COMPANIES
+
+        return {document["_id"] for document in self._mongo.find(COMPANIES, {}, [])}
 
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         """As in ``Rows``."""

@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr, SecretStr
 
 from stockctl.records import Source
 from stockctl.sessions import EXCHANGE_TIMEZONE
-from stockctl.settings.values import Address, Duration, HomePath, MongoAddress, NameList, Section, Size, Sources, Zone
+from stockctl.settings.values import Address, Duration, HomePath, MongoAddress, NameList, Section, Size, Sources, Symbols, Zone
 
 
 def _is_finnhubs(url: str) -> bool:
@@ -324,7 +324,7 @@ class LogSettings(Section):
 class Settings(Section):
     """All settings of one profile."""
 
-    symbols: NameList = Field([], description="symbols of the pipeline")
+    symbols: Symbols = Field([], description="symbols of the pipeline")
     timezone: Zone = Field(EXCHANGE_TIMEZONE, description="zone of times on input without one, of bar edges and on display")
     state_dir: HomePath = Field(
         default_factory=lambda: user_data_path("stockctl"),

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from stockctl.symbols import parse_symbols
 from stockctl.units import parse_duration, parse_size
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
@@ -16,12 +17,18 @@ Size = Annotated[int, BeforeValidator(parse_size)]
 """Bytes; written as ``64MB``, ``2GiB`` or a number of bytes."""
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))
+
+
 def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 NameList = Annotated[list[str], BeforeValidator(_split)]
 """Several names; in the environment joined by commas."""
+Symbols = Annotated[list[str], BeforeValidator(lambda value: parse_symbols(value) if _is_text(value) else value)]
+"""Several symbols, in any case; also in one text, joined by commas."""
 Sources = Annotated[list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]], BeforeValidator(_split)]
 """Several sources of records, written as names are; those of other producers too."""
 

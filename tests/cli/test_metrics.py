@@ -115,7 +115,7 @@ def test_times_are_shown_in_the_asked_zone(filled: Command) -> None:
 
 
 def test_nothing_to_answer_is_exit_0_null_and_words(filled: Command) -> None:
-    """A symbol that the lake does not know."""
+    """A symbol of the setting that the lake has no trades of."""
     done = filled.run("metrics", "vwap", "NVDA", "-o", "json")
     assert json.loads(done.stdout)[0]["vwap"] is None
     assert "the lake holds no trades of it in the newest regular session" in done.stderr
@@ -124,7 +124,7 @@ def test_nothing_to_answer_is_exit_0_null_and_words(filled: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("vwap", "AAPL", "--engine", "kafka"), "metrics watch"),
+        (("vwap", "AAPL", "--engine", "kafka"), "redshift"),
         (("vwap", "AAPL", "--since", "tomorrow"), "'tomorrow' is no time"),
         (("vwap", "AAPL", "--since", "2026-11-21", "--until", "2026-11-20"), "--since is not before --until"),
         (("vwap", "AAPL", "--date", "2026-11-20", "--until", "2026-11-20"), "exclude each other"),

@@ -59,9 +59,15 @@ def test_the_last_trade_and_the_sessions_figures(command: Command) -> None:
 
 def test_an_unknown_company_is_told(command: Command) -> None:
     for more in ((), ("--watch",)):
-        done = command.run("company", "show", "NONE", *more, check=1)
-        assert "knows no company NONE" in done.stderr
+        done = command.run("company", "show", "AAPLE", *more, check=2)
+        assert "holds nothing of AAPLE\n  try: did you mean AAPL?" in done.stderr
         assert "watching" not in done.stderr
+
+
+def test_a_company_of_the_setting_may_have_nothing_yet_and_any_case_will_do(command: Command) -> None:
+    command.environment["STOCKCTL_SYMBOLS"] = "NVDA"
+    assert "knows no company NVDA" in command.run("company", "show", "nvda", check=1).stderr
+    assert json.loads(command.run("company", "show", "aapl", "-o", "json").stdout)["symbol"] == "AAPL"
 
 
 def test_watch_shows_the_company_and_each_change(command: Command, settings: Settings) -> None:

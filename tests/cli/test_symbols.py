@@ -21,7 +21,7 @@ def settings_of(folder: Path) -> Settings:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """The command over a lake of more symbols than the setting's: some have older trades, or coverage alone, or small letters."""
+    """The command over a lake of more symbols than the setting's: some have older trades, or coverage alone, or are small."""
     folder = tmp_path_factory.mktemp("symbols")
     settings = settings_of(folder)
     today = [trade(symbol, f"{MONDAY} 10:00", 1.0) for symbol in ("AAPL", "IBM", "BINANCE:ETHUSDT", "abc", "ABC")]

@@ -37,11 +37,11 @@ def own(sim: Simulator, tmp_path: Path) -> Command:
 
 
 def test_the_closing_table_is_on_stdout_and_words_on_stderr(own: Command) -> None:
-    done = own.run("filings", "fetch", "AAPL", "nosuch", "--since", "2026-06-01", "-o", "json", check=1)
+    done = own.run("filings", "fetch", "aapl,nosuch", "--since", "2026-06-01", "-o", "json", check=1)
     rows = {row["symbol"]: row for row in json.loads(done.stdout)}
-    assert (rows["AAPL"]["state"], rows["nosuch"]["state"]) == ("fetched", "failed")
+    assert (rows["AAPL"]["state"], rows["NOSUCH"]["state"]) == ("fetched", "failed")
     assert "2 symbols, 2 new reports kept in file://" in done.stderr
-    assert "error: Finnhub knows no symbol nosuch\n  try: check its spelling" in done.stderr
+    assert "error: Finnhub knows no symbol NOSUCH\n  try: check its spelling" in done.stderr
     again = own.run("filings", "fetch", "AAPL", "--since", "2026-06-01")
     assert "fresh" in again.stdout
     dry = own.run("filings", "fetch", "AAPL", "--full", "--dry-run")

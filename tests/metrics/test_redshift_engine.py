@@ -206,12 +206,16 @@ def test_tables_of_the_same_names_are_left_alone_and_not_read(
 
 
 def test_the_command_asks_redshift(fake_redshift: FakeRedshift, flags: dict[str, str], tmp_path: Path) -> None:
-    """The option reaches the engine; nothing to answer is words and exit 0."""
+    """The option reaches the engine; nothing to answer is words and exit 0, an unknown symbol a usage error."""
     with both(fake_redshift, flags, [], []):
         command = Command(tmp_path, **{env_name(name): value for name, value in flags.items()})
-        done = command.run("metrics", "vwap", "AAPL", "NONE", "--engine", "redshift", "--date", "2026-11-20", "-o", "json")
+        command.environment["STOCKCTL_SYMBOLS"] = "TSLA"
+        asked = ("--engine", "redshift", "--date", "2026-11-20", "-o", "json")
+        done = command.run("metrics", "vwap", "aapl,tsla", *asked)
+        unknown = command.run("metrics", "vwap", "APPL", *asked, check=2)
     assert [row["vwap"] for row in json.loads(done.stdout)] == [5.0, None]
-    assert "NONE 2026-11-20 regular: no trades" in done.stderr
+    assert "TSLA 2026-11-20 regular: no trades" in done.stderr
+    assert "Redshift holds nothing of APPL\n  try: did you mean AAPL?" in unknown.stderr
 
 
 def test_the_data_api_is_refused_with_the_reason(flags: dict[str, str]) -> None:

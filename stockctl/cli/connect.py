@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stockctl.cli.context import settings_of
-from stockctl.cli.output import Format, OutputOption, say, write_object, write_rows
+from stockctl.cli.output import Format, OutputOption, YesOption, confirm, say, write_object, write_rows
 from stockctl.errors import UnhealthyError
 
 if TYPE_CHECKING:
@@ -118,14 +118,17 @@ def restart(
 
 
 @app.command()
-def delete(ctx: typer.Context) -> None:
+def delete(ctx: typer.Context, yes: YesOption = False) -> None:
     """Delete the connector; its documents, its group's offsets and Connect's own topics stay.
 
-    Example: stockctl connect delete
+    Example: stockctl connect delete --yes
     """
     from stockctl.clients.connect import Connect
+    from stockctl.settings import require
 
     settings = settings_of(ctx)
+    where = require(settings, "connect.url")
+    confirm(f"Delete the connector {settings.connect.connector} at {where}?", "stockctl connect delete", yes=yes)
     with Connect(settings) as connect:
         connect.delete(settings.connect.connector)
     say(f"deleted {settings.connect.connector}")

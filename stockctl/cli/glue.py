@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stockctl.cli.context import settings_of
-from stockctl.cli.output import Format, OutputOption, say, write_object, write_rows
+from stockctl.cli.output import Format, OutputOption, YesOption, confirm, say, write_object, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 
 if TYPE_CHECKING:
@@ -206,13 +206,15 @@ def policy(
 
 
 @app.command()
-def delete(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+def delete(ctx: typer.Context, yes: YesOption = False, output: OutputOption = Format.table) -> None:
     """Delete our crawlers, tables and database from the catalog; the lake stays.
 
-    Example: stockctl glue delete
+    Example: stockctl glue delete --yes
     """
     from stockctl.warehouse import catalog
 
     with _glue(ctx) as (glue, settings):
+        database = settings.glue.database
+        confirm(f"Delete our crawlers and tables, and the database {database}?", "stockctl glue delete", yes=yes)
         changes = catalog.delete(glue, settings)
     write_rows((change._asdict() for change in changes), output, catalog.Change._fields)

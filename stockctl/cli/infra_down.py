@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stockctl.cli.infra_up import ContextOption, cluster_settings, seconds_of
-from stockctl.cli.output import say
-from stockctl.errors import UsageError
+from stockctl.cli.output import YesOption, confirm, say
 
 if TYPE_CHECKING:
     from stockctl.infra.changes import Change
@@ -21,7 +19,7 @@ def down(
     delete_data: Annotated[
         bool, typer.Option("--delete-data", help="Delete the volumes too: what is in Kafka and not in the lake is lost.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
     timeout: Annotated[
         str, typer.Option("--timeout", metavar="DURATION", help="How long to wait until everything is gone.")
     ] = "5m",
@@ -45,14 +43,9 @@ def down(
             return
         volumes = ", ".join(each["metadata"]["name"] for each in found.volumes)
         say(f"in {where}: {objects} objects, and the volumes {volumes or 'none'}")
-        if not yes:
-            flags = " --delete-data" if delete_data else ""
-            if not sys.stdin.isatty():
-                raise UsageError(
-                    "deleting needs a yes, and stdin is no terminal to ask at", hint=f"stockctl infra down{flags} --yes"
-                )
-            kept = "the volumes and their data too" if delete_data else "and keep the volumes"
-            typer.confirm(f"Delete these objects, {kept}?", abort=True, err=True)
+        kept = "the volumes and their data too" if delete_data else "and keep the volumes"
+        flags = " --delete-data" if delete_data else ""
+        confirm(f"Delete these objects, {kept}?", f"stockctl infra down{flags}", yes=yes)
 
         def changed(change: Change) -> None:
             print(f"{change.state} {change.name}", flush=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import date as Date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stockctl.cli.context import settings_of
-from stockctl.cli.output import Format, OutputOption, progress, say, write_rows
+from stockctl.cli.output import Format, OutputOption, YesOption, confirm, progress, say, write_rows
 from stockctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def compact(
 def prune(
     ctx: typer.Context,
     before: Annotated[str, typer.Option(metavar="DATE", help="Drop the dates before this one.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Drop without asking.")] = False,
+    yes: YesOption = False,
     output: OutputOption = Format.table,
 ) -> None:
     """Drop old dates for ever, raw objects and Parquet, and leave a floor in the log that says so.
@@ -88,12 +87,7 @@ def prune(
     write_rows([item._asdict() for item in dates], output, room.Doomed._fields)
     size = format_size(sum(item.bytes for item in dates))
     say(f"{sum(item.objects for item in dates)} objects of {size}, from {min(item.trade_date for item in dates)} on")
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError(
-                "dropping needs a yes, and stdin is no terminal to ask at", hint=f"stockctl lake prune --before {floor} --yes"
-            )
-        typer.confirm(f"Drop all of it from {settings.lake.url}?", abort=True, err=True)
+    confirm(f"Drop all of it from {settings.lake.url}?", f"stockctl lake prune --before {floor}", yes=yes)
     with progress("dropping objects") as bar:
         task = bar.add_task("objects", total=None)
         room.prune(store, floor, dates, lambda done, total: bar.update(task, completed=done, total=total))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stockctl.cli.context import settings_of
-from stockctl.cli.output import Format, OutputOption, say, write_rows
+from stockctl.cli.output import Format, OutputOption, YesOption, confirm, say, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 
 if TYPE_CHECKING:
@@ -181,10 +181,7 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 
 
 @app.command()
-def reset(
-    ctx: typer.Context,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
+def reset(ctx: typer.Context, yes: YesOption = False) -> None:
     """Delete the local stack's data and its lakes.
 
     Example: stockctl local reset --yes
@@ -199,9 +196,6 @@ def reset(
         return
     for folder, size in folders:
         say(f"  {folder}  {format_size(size)}")
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError("deleting needs a yes, and stdin is no terminal to ask at", hint="stockctl local reset --yes")
-        typer.confirm("Delete these folders?", abort=True, err=True)
+    confirm("Delete these folders?", "stockctl local reset", yes=yes)
     stack.reset(settings)
     say("deleted")

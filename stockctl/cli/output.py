@@ -55,6 +55,21 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def confirm(question: str, command: str, *, yes: bool) -> None:
+    """Ask before something is deleted, unless ``yes``; a no ends the command. UsageError where there is no terminal to ask at.
+
+    ``command`` is what to type for a yes that needs no terminal, without its ``--yes``.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("deleting needs a yes, and stdin is no terminal to ask at", hint=f"{command} --yes")
+    typer.confirm(question, abort=True, err=True)
+
+
 def progress(label: str) -> AbstractContextManager[Progress]:
     """A progress bar on stderr; silent when stderr is no terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

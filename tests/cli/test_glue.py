@@ -39,7 +39,9 @@ def test_from_nothing_to_a_catalog_that_holds_the_lake(warehouse_command: Comman
     assert "the catalog holds what the lake holds" in warehouse_command.run("glue", "status").stderr
     runs = json.loads(warehouse_command.run("glue", "run", "trades", "--wait", "-o", "json", real=True).stdout)
     assert [(item["state"], item["added"]) for item in runs] == [("succeeded", 0)]
-    assert "deleted" in warehouse_command.run("glue", "delete", real=True).stdout
+    assert "try: stockctl glue delete --yes" in warehouse_command.run("glue", "delete", check=2).stderr
+    assert "the catalog holds what the lake holds" in warehouse_command.run("glue", "status").stderr
+    assert "deleted" in warehouse_command.run("glue", "delete", "--yes", real=True).stdout
 
 
 def test_trades_in_buckets_need_no_crawler_and_that_is_no_failure(warehouse_command: Command, lake: Settings) -> None:

@@ -89,6 +89,15 @@ def test_every_option_and_argument_has_help(name: str) -> None:
         assert getattr(parameter, "help", None), f"{name}: {parameter.name}"
 
 
+DELETING = [name for name in LEAVES if name.split()[-1] in ("delete", "reset", "prune", "drop")] + ["infra down"]
+
+
+@pytest.mark.parametrize("name", DELETING)
+def test_what_deletes_asks_first_and_can_be_told_not_to(name: str) -> None:
+    (option,) = [parameter for parameter in LEAVES[name].params if parameter.name == "yes"]
+    assert (option.opts, option.default) == (["--yes", "-y"], False)
+
+
 def test_an_option_that_parses_wrongly_would_be_noticed() -> None:
     """The walk above can fail."""
     with pytest.raises(BaseException, match=r"(?i)no such option"):

@@ -126,6 +126,31 @@ def test_parquet_is_refused_on_a_terminal() -> None:
     assert b"stdout is a terminal" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("answer", "yes", "code", "goes_on"),
+    [(b"y\n", False, 0, True), (b"n\n", False, 1, False), (None, False, 2, False), (None, True, 0, True)],
+)
+def test_before_something_is_deleted_a_terminal_is_asked(answer: bytes | None, yes: bool, code: int, goes_on: bool) -> None:
+    """Without one, only ``--yes`` will do."""
+    program = (
+        "import click\nfrom stockctl.cli.output import *\n"
+        f"try: confirm('Delete it?', 'stockctl it delete', yes={yes})\n"
+        "except click.Abort: sys.exit(1)\n"
+        "except UsageError as error: sys.exit(print(error, error.hint) or error.exit_code)\n"
+        "print('deleted')"
+    )
+    ours, theirs = pty.openpty()
+    os.write(ours, answer or b"")
+    given = subprocess.DEVNULL if answer is None else theirs
+    done = subprocess.run([sys.executable, "-c", program], stdin=given, capture_output=True, timeout=HANG, text=True)
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == code
+    assert ("deleted" in done.stdout) == goes_on
+    assert ("Delete it? [y/N]" in done.stderr) == (answer is not None)
+    assert ("stdin is no terminal to ask at stockctl it delete --yes" in done.stdout) == (code == 2)
+
+
 def test_an_arrow_table_is_written_in_every_form(capsys: pytest.CaptureFixture[str]) -> None:
     table = pa.table({"a": [1, 2], "b": ["x", None]})
     write_arrow(table, Format.jsonl)

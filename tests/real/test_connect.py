@@ -157,7 +157,7 @@ def case(rig: Rig, tmp_path: Path) -> Iterator[Case]:
     made.command.run("mongo", "apply")
     made.command.run("connect", "apply", real=True)
     yield made
-    made.command.run("connect", "delete", check=None)
+    made.command.run("connect", "delete", "--yes", check=None)
     made.database.close()
 
 
@@ -292,7 +292,7 @@ def test_apply_changes_what_differs_and_nothing_else(case: Case) -> None:
     )
 
     case.command.run("connect", "restart", real=True)
-    case.command.run("connect", "delete", real=True)
+    case.command.run("connect", "delete", "--yes", real=True)
     assert "absent" in case.command.run("connect", "diff", check=10, real=True).stdout
     case.command.run("connect", "status", check=1)
 

@@ -376,9 +376,12 @@ def test_the_command_ends_with_the_codes_that_are_documented(
     assert json.loads(done.stdout)[1]["detail"].startswith("MongoDB does not answer")
     command.run("connect", "restart", "--failed")
     assert worker.asked[-1].endswith("onlyFailed=true")
-    command.run("connect", "delete")
+    asked = list(worker.asked)
+    assert "try: stockctl connect delete --yes" in command.run("connect", "delete", check=2).stderr
+    assert worker.asked == asked
+    command.run("connect", "delete", "--yes")
     command.environment |= {"STOCKCTL_CONNECT__URL": f"http://127.0.0.1:{free_port()}", "STOCKCTL_CONNECT__WAIT": "200ms"}
-    for verb in ("status", "diff", "apply", "delete"):
-        command.run("connect", verb, check=5)
+    for verb in ("status", "diff", "apply", "delete --yes"):
+        command.run("connect", *verb.split(), check=5)
     del command.environment["STOCKCTL_CONNECT__URL"]
     assert "connect.url" in command.run("connect", "status", check=3).stderr

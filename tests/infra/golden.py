@@ -23,9 +23,9 @@ def _lines(manifest: Manifest) -> Iterator[str]:
     replicas = manifest.get("spec", {}).get("replicas")
     yield label_of(manifest) + (f" × {replicas}" if replicas else "")
     for container in containers(manifest):
-        limits = container["resources"]["limits"]
+        limits = " ".join(container["resources"]["limits"][name] for name in ("cpu", "memory", "ephemeral-storage"))
         words = [*container.get("command", ()), *container.get("args", ())]
-        yield f"    {container['name']}: {container['image']} {limits['cpu']} {limits['memory']}: {' '.join(words)}"
+        yield f"    {container['name']}: {container['image']} {limits}: {' '.join(words)}"
 
 
 if __name__ == "__main__":

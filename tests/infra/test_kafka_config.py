@@ -34,7 +34,7 @@ class Node:
         by_name = {(each["kind"], each["metadata"]["name"]): each for each in manifests}
         (container,) = by_name["StatefulSet", name]["spec"]["template"]["spec"]["containers"]
         self.heap = {each["name"]: each["value"] for each in container["env"]}["KAFKA_HEAP_OPTS"]
-        self.role, self.folder = role, folder
+        self.role, self.folder, self.controller_port = role, folder, controller_port
         self.port = broker_port if role == "broker" else controller_port
         self.process: subprocess.Popen[bytes] | None = None
         # What names the cluster gives, and where its volumes are, stands in for those of this machine. The rest is as it is.
@@ -131,6 +131,8 @@ def test_the_manifests_kafka_starts_and_takes_our_login(kafka_node: Node, tmp_pa
     command = command_on(kafka_node, tmp_path)
     command.run("topics", "apply")
     command.run("topics", "diff")
+    for port in (kafka_node.port, kafka_node.controller_port):
+        subprocess.run(["bash", kafka_node.folder / "config" / "ready.sh", str(port)], check=True, timeout=HANG)
     command.environment["STOCKCTL_KAFKA__PASSWORD"] = "another-password-of-a-test"
     command.run("topics", "list", check=4)
 

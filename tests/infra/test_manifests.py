@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import socketserver
 import subprocess
+import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +22,8 @@ from stockctl.infra.render import Rendered, overlays
 from stockctl.infra.values import TAKES, taken_names
 from stockctl.settings import Settings, env_name, is_secret, setting_names
 from stockctl.settings.layers import CONTROL_NAMES
+from tests.command import HANG
+from tests.conftest import MongoServer
 from tests.infra.conftest import OVERLAYS, SettingsOf
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
@@ -179,8 +183,19 @@ def test_pods_have_no_rights_that_they_don_t_need(plain: list[Manifest]) -> None
             }, name
             assert "tmp" in [mount["name"] for mount in container["volumeMounts"]] or container["name"] == "keyfile", name
             assert set(container["resources"]) == {"requests", "limits"}, name
-            assert all(set(kind) == {"cpu", "memory"} for kind in container["resources"].values()), name
-            assert size(container["resources"]["requests"]["memory"]) <= size(container["resources"]["limits"]["memory"]), name
+            requests, limits = container["resources"]["requests"], container["resources"]["limits"]
+            assert set(requests) == set(limits) == {"cpu", "memory", "ephemeral-storage"}, name
+            for resource in ("memory", "ephemeral-storage"):
+                assert size(requests[resource]) <= size(limits[resource]), name
+
+
+def test_a_pods_storage_has_room_for_its_folders_and_its_log(plain: list[Manifest]) -> None:
+    """What is in an emptyDir on disk counts, and a log, of which kubelet keeps five files of 10 MiB."""
+    for name, pod in pods(plain).items():
+        folders = [volume["emptyDir"] for volume in pod["volumes"] if "emptyDir" in volume]
+        needed = sum(size(folder["sizeLimit"]) for folder in folders if folder.get("medium") != "Memory") + 50 * 2**20
+        for container in pod["containers"]:
+            assert size(container["resources"]["limits"]["ephemeral-storage"]) >= needed, name
 
 
 def test_whatever_stays_is_probed(plain: list[Manifest]) -> None:
@@ -196,6 +211,61 @@ def test_whatever_stays_is_probed(plain: list[Manifest]) -> None:
                 port = container["args"][container["args"].index("--health-port") + 1]
                 assert container["ports"] == [{"name": "health", "containerPort": int(port)}]
                 assert manifest["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"] == port
+
+
+def test_readiness_asks_a_server_what_its_clients_do_and_liveness_less(plain: list[Manifest]) -> None:
+    """Whoever is only busy is not started anew: no liveness starts a program, and each waits a minute at least."""
+    connect = [one for name, one in of(plain, "Deployment").items() if name == "connect"]
+    servers = [*of(plain, "StatefulSet").values(), *connect]
+    assert len(servers) >= 3
+    for manifest in servers:
+        pod = manifest["spec"]["template"]["spec"]
+        for container in pod["containers"]:
+            ready, alive = container["readinessProbe"], container["livenessProbe"]
+            assert "tcpSocket" not in ready, container["name"]
+            assert "exec" not in alive, container["name"]
+            assert ready != alive
+            assert alive["periodSeconds"] * alive["failureThreshold"] >= 60
+            if "exec" in ready:
+                script = Path(ready["exec"]["command"][1])
+                volumes = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+                (volume,) = [each for each in pod["volumes"] if each["name"] == volumes[str(script.parent)]]
+                assert script.name in of(plain, "ConfigMap")[volume["configMap"]["name"]]["data"]
+
+
+def asks(server: str, port: int) -> subprocess.CompletedProcess[str]:
+    """Ask ``port`` of this machine as the readiness probe of ``server`` does."""
+    script = of(build(MANIFESTS / "overlays" / "single-node"), "ConfigMap")[f"{server}-config"]["data"]["ready.sh"]
+    command = ["bash", "-c", script.replace("27017", str(port)), "ready.sh", str(port)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG)
+
+
+def test_a_server_is_ready_that_answers_its_own_protocol(broker: str, mongo_server: MongoServer) -> None:
+    """On the stand-ins; Kafka itself is asked in ``test_kafka_config``."""
+    ports = {"kafka": int(broker.rpartition(":")[2]), "mongo": mongo_server.port}
+    for server, port in ports.items():
+        assert asks(server, port).returncode == 0
+
+
+@pytest.mark.parametrize("server", ["kafka", "mongo"])
+@pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_a_server_is_not_ready_that_answers_otherwise_or_not_at_all(server: str, answer: bytes | None) -> None:
+    class Other(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(10)
+            self.request.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Other) as other:
+        port = other.server_address[1]
+        if answer is None:
+            other.server_close()
+        else:
+            threading.Thread(target=other.serve_forever, daemon=True).start()
+        done = asks(server, port)
+        if answer is not None:
+            assert "no answer of" in done.stderr
+            other.shutdown()
+    assert done.returncode == 1
 
 
 def test_mongodbs_key_file_is_made_anew_where_one_is() -> None:

@@ -25,6 +25,7 @@ from stockctl.infra.kustomize import (
 )
 from stockctl.resources import resource
 from stockctl.settings import Settings
+from stockctl.settings.names import IMAGE_REFERENCE
 
 OWNER = {"app.kubernetes.io/managed-by": "stockctl"}
 """The label of everything that stockctl renders."""
@@ -79,6 +80,7 @@ def render(settings: Settings) -> Rendered:
     found = build(there[infra.overlay])
     move(found, infra.namespace)
     _set_images(settings, found)
+    _check_images(found)
     if infra.mongo_url is not None:
         found = values.with_mongo_elsewhere(settings, [manifest for manifest in found if not _is_for_mongo(manifest)])
     else:
@@ -126,6 +128,17 @@ def _set_images(settings: Settings, found: list[Manifest]) -> None:
                 f"the setting infra.{name} is {value}, and the overlay {infra.overlay} has no image stockctl to change",
                 hint="name the image just stockctl in its manifests, or unset the setting",
             )
+
+
+def _check_images(found: list[Manifest]) -> None:
+    # A cluster takes any text, and its pods then wait for an image that cannot be.
+    for manifest in found:
+        for container in containers(manifest):
+            if not IMAGE_REFERENCE.fullmatch(str(container.get("image"))):
+                raise ManifestError(
+                    f"{label_of(manifest)} has the image {container.get('image')}, which can be none",
+                    hint="write registry.example.com:5000/team/name:tag, the path in small letters",
+                )
 
 
 def _is_for_mongo(manifest: Manifest) -> bool:

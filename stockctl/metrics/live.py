@@ -20,7 +20,7 @@ from stockctl.metrics.policy import Policy, counts
 from stockctl.record_validation import TRADES, InvalidRecordError
 from stockctl.records import Trade
 from stockctl.settings import Settings
-from stockctl.settings.names import WATCH_GROUP
+from stockctl.settings.distinct_names import WATCH_GROUP
 
 RATE_SECONDS = 60
 LOOK_BACK = 300.0

@@ -18,8 +18,8 @@ from platformdirs import user_config_path
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from stockctl.errors import ConfigError
+from stockctl.settings.distinct_names import check_names
 from stockctl.settings.model import Settings
-from stockctl.settings.names import check_names
 from stockctl.settings.values import at_home
 from stockctl.validation import setting_problem
 

@@ -10,7 +10,20 @@ from pydantic import Field, PrivateAttr, SecretStr
 
 from stockctl.records import Source
 from stockctl.sessions import EXCHANGE_TIMEZONE
-from stockctl.settings.values import Address, Duration, HomePath, MongoAddress, NameList, Section, Size, Sources, Symbols, Zone
+from stockctl.settings.names import (
+    GlueDatabase,
+    GroupName,
+    ImageName,
+    ImageTag,
+    MongoDatabase,
+    Namespace,
+    Networks,
+    RoleArn,
+    Schedule,
+    SchemaName,
+    TopicName,
+)
+from stockctl.settings.values import Address, Duration, HomePath, MongoAddress, Section, Size, Sources, Symbols, Zone
 
 
 def _is_finnhubs(url: str) -> bool:
@@ -86,31 +99,31 @@ class KafkaSettings(Section):
 class TopicSettings(Section):
     """One topic, as ``topics apply`` makes it."""
 
-    name: str
-    partitions: int = Field(6, gt=0, description="number of partitions")
-    replication: int = Field(1, gt=0, description="replication factor")
+    name: TopicName
+    partitions: int = Field(6, gt=0, le=2_147_483_647, description="number of partitions")
+    replication: int = Field(1, gt=0, le=32_767, description="replication factor")
     retention: Duration = Field(604800.0, gt=0, description="how long the broker keeps records")
-    max_message: Size = Field(1_048_588, gt=0, description="largest record batch the broker takes")
+    max_message: Size = Field(1_048_588, gt=0, le=2_147_483_647, description="largest record batch the broker takes")
 
 
 class TradesTopic(TopicSettings):
     """Topic of trades."""
 
-    name: str = Field("trades", description="topic of trades")
+    name: TopicName = Field("trades", description="topic of trades")
 
 
 class FeedEventsTopic(TopicSettings):
     """Topic of feed events."""
 
-    name: str = Field("feed-events", description="topic of feed events")
-    partitions: int = Field(1, gt=0, description="number of partitions")
+    name: TopicName = Field("feed-events", description="topic of feed events")
+    partitions: int = Field(1, gt=0, le=2_147_483_647, description="number of partitions")
 
 
 class DeadLettersTopic(TopicSettings):
     """Topic of dead letters."""
 
-    name: str = Field("trades.dlq", description="topic of dead letters")
-    partitions: int = Field(1, gt=0, description="number of partitions")
+    name: TopicName = Field("trades.dlq", max_length=240, description="topic of dead letters")
+    partitions: int = Field(1, gt=0, le=2_147_483_647, description="number of partitions")
     retention: Duration = Field(2592000.0, gt=0, description="how long the broker keeps records")
 
 
@@ -138,7 +151,7 @@ class LakeSettings(Section):
     """The lake, and how its writer cuts batches."""
 
     url: Address | None = Field(None, description="file:///folder or s3://bucket/prefix")
-    group: str = Field("stockctl-lake", description="consumer group of the writer")
+    group: GroupName = Field("stockctl-lake", description="consumer group of the writer")
     compression: Literal["gzip", "zstd"] = Field("gzip", description="compression of objects")
     compression_level: int = Field(2, ge=0, le=3, description="gzip effort (isal's levels)")
     partition_by: Literal["ticker", "bucket"] = Field(
@@ -170,8 +183,8 @@ class MongoSettings(Section):
     username: str | None = Field(None, description="user name")
     password: SecretStr | None = Field(None, description="password")
     auth_source: str = Field("admin", description="database that knows the user")
-    database: str = Field("stockctl", description="database of the collections")
-    group: str = Field("stockctl-mongo", description="consumer group of the writer")
+    database: MongoDatabase = Field("stockctl", description="database of the collections")
+    group: GroupName = Field("stockctl-mongo", description="consumer group of the writer")
     retention: Duration = Field(604800.0, gt=0, description="how long trades and coverage are kept, from their receipt")
     max_age: Duration = Field(1.0, gt=0, description="write a batch this long after its first record")
     max_records: int = Field(2_000, gt=0, le=100_000, description="write a batch at this many records")
@@ -187,7 +200,7 @@ class ConnectSettings(Section):
     url: Address | None = Field(None, description="address of Kafka Connect's REST API, such as http://host:8083")
     username: str | None = Field(None, description="user name, where the API asks for one (basic authentication)")
     password: SecretStr | None = Field(None, description="password of that user")
-    connector: str = Field("stockctl-mongo", min_length=1, description="name of the connector")
+    connector: GroupName = Field("stockctl-mongo", description="name of the connector")
     tasks: int = Field(1, gt=0, description="most tasks of the connector; more than partitions stay idle")
     mongo_uri: SecretStr | None = Field(
         None, description="connection string for the worker, such as ${file:/run/mongo:uri}; made of mongo.* when absent"
@@ -195,9 +208,9 @@ class ConnectSettings(Section):
     kafka_jaas: SecretStr | None = Field(
         None, description="sasl.jaas.config for the worker, such as ${file:/run/kafka:jaas}; made of kafka.* when absent"
     )
-    config_topic: str = Field("connect-configs", description="the workers' config.storage.topic")
-    offset_topic: str = Field("connect-offsets", description="the workers' offset.storage.topic")
-    status_topic: str = Field("connect-status", description="the workers' status.storage.topic")
+    config_topic: TopicName = Field("connect-configs", description="the workers' config.storage.topic")
+    offset_topic: TopicName = Field("connect-offsets", description="the workers' offset.storage.topic")
+    status_topic: TopicName = Field("connect-status", description="the workers' status.storage.topic")
     wait: Duration = Field(90.0, gt=0, description="how long a command waits for Kafka Connect, and for the connector to run")
     watch_every: Duration = Field(5.0, gt=0, description="how often `connect watch` looks")
     backoff_max: Duration = Field(300.0, gt=0, description="longest pause between two restarts of a failed task")
@@ -211,11 +224,10 @@ class ConnectSettings(Section):
 class GlueSettings(Section):
     """The Glue Data Catalog over a lake in S3; region and credentials are those of ``s3``."""
 
-    database: str = Field("stockctl", pattern=r"^[a-z0-9_]{1,255}$", description="database of the tables")
+    database: GlueDatabase = Field("stockctl", description="database of the tables")
     role: str | None = Field(None, description="IAM role of the crawlers, its name or its ARN; no crawlers without one")
-    schedule: str | None = Field(
+    schedule: Schedule | None = Field(
         None,
-        pattern=r"^cron\(.+\)$",
         description="when the crawlers run, such as cron(15 * * * ? *), in UTC; on demand when absent",
     )
     endpoint_url: Address | None = Field(
@@ -239,16 +251,15 @@ class RedshiftSettings(Section):
     workgroup: str | None = Field(None, description="name of a serverless workgroup, for IAM credentials and the Data API")
     secret_arn: str | None = Field(None, description="ARN of the secret that the Data API logs in with; IAM when absent")
     ssl: bool = Field(True, description="whether the connection is encrypted")
-    role: str | None = Field(
+    role: RoleArn | None = Field(
         None,
-        pattern=r"^(default|arn:[\w:/+=,.@-]+)$",
         description="ARN of the IAM role by which Redshift reads the lake, or `default`",
     )
     catalog: Literal["glue", "tables"] = Field(
         "glue", description="take the external tables from Glue as `glue apply` makes them, or write them out in SQL"
     )
-    external_schema: str = Field("lake", pattern=r"^[a-z_][a-z0-9_]{0,126}$", description="schema of the external tables")
-    view_schema: str = Field("stockctl", pattern=r"^[a-z_][a-z0-9_]{0,126}$", description="schema of the views")
+    external_schema: SchemaName = Field("lake", description="schema of the external tables")
+    view_schema: SchemaName = Field("stockctl", description="schema of the views")
     parquet: bool = Field(True, description="whether the views read Parquet for compacted dates")
     endpoint_url: Address | None = Field(None, description="address of Redshift's APIs, where it is not the region's own")
     connect_wait: Duration = Field(15.0, gt=0, description="how long a command waits for Redshift before it gives up")
@@ -286,21 +297,19 @@ class InfraSettings(Section):
     manifests: HomePath | None = Field(None, description="folder of manifests of your own, laid out as the package's")
     kubeconfig: HomePath | None = Field(None, description="the kubeconfig; that of KUBECONFIG or ~/.kube/config when absent")
     context: str | None = Field(None, description="context of the kubeconfig; its current one when absent")
-    namespace: str = Field(
-        "stockctl", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="namespace of everything that is made"
-    )
-    image: str | None = Field(None, description="name of the image of `stockctl`, where it is not that of the manifests")
-    connect_image: str | None = Field(
+    namespace: Namespace = Field("stockctl", description="namespace of everything that is made")
+    image: ImageName | None = Field(None, description="name of the image of `stockctl`, where it is not that of the manifests")
+    connect_image: ImageName | None = Field(
         None, description="name of the image of Kafka Connect, where it is not that of the manifests"
     )
-    image_tag: str | None = Field(None, description="tag of both images, where it is not that of the manifests")
+    image_tag: ImageTag | None = Field(None, description="tag of both images, where it is not that of the manifests")
     secrets: Literal["settings", "referenced"] = Field(
         "settings", description="make the secrets of these settings, or only refer to those that are there"
     )
     mongo_url: MongoAddress | None = Field(
         None, description="address of a MongoDB outside the cluster, as its pods reach it; without one it runs inside"
     )
-    mongo_clients: NameList = Field(
+    mongo_clients: Networks = Field(
         [], description="networks that may reach the MongoDB inside at port 31234 of the node, such as 203.0.113.7/32"
     )
 

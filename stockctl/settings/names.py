@@ -1,58 +1,106 @@
-"""The names that the pipeline goes by in Kafka, no two of which may be equal."""
+"""Names that other systems read, and what each of them refuses: refused here, before a topic is made or a manifest applied."""
 
 from __future__ import annotations
 
-from itertools import combinations
+import re
+from ipaddress import ip_network
+from typing import Annotated
 
-from stockctl.errors import ConfigError
-from stockctl.settings.model import Settings
+from pydantic import AfterValidator
 
-WATCH_GROUP = "stockctl-watch"
-"""The name that `metrics watch` reads under."""
-DEAD_LETTERS_GROUP = "stockctl-dlq"
-"""The name that `dlq` reads under."""
+from stockctl.settings.values import NameList
 
 
-def probe_group(settings: Settings) -> str:
-    """The name that the lake's writer looks at single records under."""
-    return f"{settings.lake.group}-probe"
+def _written(pattern: str, words: str) -> AfterValidator:
+    """Refuses a text that does not match ``pattern``, in ``words`` that say how it is written."""
+    form = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not form.fullmatch(value):
+            raise ValueError(f"{value!r} is {words}")
+        return value
+
+    return AfterValidator(check)
 
 
-def replayed_topic(settings: Settings) -> str:
-    """The topic that notes which dead letters were replayed."""
-    return f"{settings.topics.dead_letters.name}.replayed"
+TopicName = Annotated[
+    str,
+    _written(
+        r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}", "no name of a topic: Kafka takes up to 249 letters, digits, dots, `_` and `-`"
+    ),
+]
+"""A topic of Kafka."""
+GroupName = Annotated[
+    str, _written(r"[^\s\x00-\x1f\x7f]{1,249}", "no name of a group: write 1 to 249 characters, none of them a blank")
+]
+"""A consumer group; or a connector, of which Kafka Connect's group is named."""
+MongoDatabase = Annotated[
+    str,
+    _written(
+        r'[^\s\x00/\\."$*<>:|?]{1,63}', 'no name of a database: MongoDB takes 63 characters, no blank and no /\\."$*<>:|?'
+    ),
+]
+"""A database of MongoDB."""
+GlueDatabase = Annotated[
+    str, _written(r"[a-z0-9_]{1,255}", "no name of a database: Glue takes up to 255 small letters, digits and `_`")
+]
+"""A database of the Glue Data Catalog."""
+Schedule = Annotated[str, _written(r"cron\(.+\)", "no schedule: write it as cron(15 * * * ? *)")]
+"""When a crawler runs."""
+SchemaName = Annotated[
+    str,
+    _written(r"[a-z_][a-z0-9_]{0,126}", "no name of a schema: write up to 127 small letters, digits and `_`, no digit first"),
+]
+"""A schema of Redshift."""
+RoleArn = Annotated[str, _written(r"default|arn:[\w:/+=,.@-]+", "no role: write its ARN, or `default`")]
+"""The IAM role of Redshift."""
+Namespace = Annotated[
+    str,
+    _written(
+        r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+        "no namespace: Kubernetes takes up to 63 small letters, digits and `-`, which is neither first nor last",
+    ),
+]
+"""A namespace of Kubernetes."""
+
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_REGISTRY = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = rf"(?=[^@]{{1,255}}$)(?:{_REGISTRY}/)?{_PART}(?:/{_PART})*"
+_TAG = r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}"
+IMAGE_REFERENCE = re.compile(
+    rf"(?:{_REGISTRY}/)?{_PART}(?:/{_PART})*(?::{_TAG})?(?:@[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-fA-F0-9]{{32,}})?"
+)
+"""An image as a container names it, with its tag or digest, by the OCI's distribution specification."""
+ImageName = Annotated[
+    str,
+    _written(
+        _IMAGE,
+        "no name of an image: write registry.example.com:5000/team/name in small letters; infra.image_tag has the tag",
+    ),
+]
+"""An image as the OCI's distribution specification has it, without tag and digest."""
+ImageTag = Annotated[
+    str,
+    _written(_TAG, "no tag of an image: write up to 128 letters, digits, `_`, dots and `-`"),
+]
+"""The tag of an image."""
 
 
-def check_names(settings: Settings) -> None:
-    """ConfigError if two consumer groups, or two topics, have one name."""
-    groups = {
-        "lake.group": settings.lake.group,
-        "mongo.group": settings.mongo.group,
-        "the group of connect.connector": settings.connect.group,
-        "the group of the lake's probe": probe_group(settings),
-        "the group of `metrics watch`": WATCH_GROUP,
-        "the group of `dlq`": DEAD_LETTERS_GROUP,
-    }
-    topics = {
-        "topics.trades.name": settings.topics.trades.name,
-        "topics.feed_events.name": settings.topics.feed_events.name,
-        "topics.dead_letters.name": settings.topics.dead_letters.name,
-        "the topic of replayed dead letters": replayed_topic(settings),
-        "connect.config_topic": settings.connect.config_topic,
-        "connect.offset_topic": settings.connect.offset_topic,
-        "connect.status_topic": settings.connect.status_topic,
-    }
-    for kind, names, harm in (
-        ("consumer groups", groups, "each would skip what the other has read"),
-        ("topics", topics, "records of both would mix"),
-    ):
-        for (first, name), (second, other) in combinations(names.items(), 2):
-            if name == other:
-                raise ConfigError(
-                    f"{_from(settings, first)} and {_from(settings, second)} are both {name}: {harm}",
-                    hint=f"give the two {kind} different names",
-                )
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return "/" in text
 
 
-def _from(settings: Settings, name: str) -> str:
-    return f"{name} ({origin})" if (origin := settings.origin(name)) != "default" else name
+def _networks(value: list[str]) -> list[str]:
+    for network in value:
+        if not _is_network(network):
+            raise ValueError(f"{network!r} is no network: write 203.0.113.7/32 for one address, or 203.0.113.0/24")
+    return value
+
+
+Networks = Annotated[NameList, AfterValidator(_networks)]
+"""Several networks, each as Kubernetes takes it."""

@@ -17,7 +17,7 @@ from stockctl.clients.kafka import Admin, Consumer, Event, Message, UnknownTopic
 from stockctl.errors import StockctlError
 from stockctl.records import UNREADABLE, DeadLetter
 from stockctl.settings import Settings
-from stockctl.settings.names import DEAD_LETTERS_GROUP, replayed_topic
+from stockctl.settings.distinct_names import DEAD_LETTERS_GROUP, replayed_topic
 from stockctl.stream.dead_letters import dead_letter
 from stockctl.stream.topics import Wanted
 from stockctl.stream.traces import first_cause

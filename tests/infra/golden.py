@@ -23,7 +23,7 @@ def _lines(manifest: Manifest) -> Iterator[str]:
     replicas = manifest.get("spec", {}).get("replicas")
     yield label_of(manifest) + (f" × {replicas}" if replicas else "")
     for container in containers(manifest):
-        limits = " ".join(container["resources"]["limits"][name] for name in ("cpu", "memory", "ephemeral-storage"))
+        limits = " ".join(str(container["resources"]["limits"][name]) for name in ("cpu", "memory", "ephemeral-storage"))
         words = [*container.get("command", ()), *container.get("args", ())]
         yield f"    {container['name']}: {container['image']} {limits}: {' '.join(words)}"
 

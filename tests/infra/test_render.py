@@ -121,6 +121,18 @@ def test_an_image_that_is_not_there_to_be_changed_is_told(settings_of: SettingsO
         render(settings_of(**{"infra.manifests": str(tmp_path / "manifests"), name: "7"}))
 
 
+@pytest.mark.parametrize("name", ["Registry/Stockctl", "two words", "stockctl@sha256:12", "a//b"])
+def test_an_image_that_no_registry_can_have_is_refused_with_its_object(
+    settings_of: SettingsOf, tmp_path: Path, name: str
+) -> None:
+    """In manifests of one's own too: a cluster takes it, and its pods wait for ever."""
+    shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
+    file = tmp_path / "manifests" / "overlays" / "single-node" / "kustomization.yaml"
+    file.write_text(file.read_text().replace("newTag:", f'newName: "{name}"\n    newTag:'))
+    with pytest.raises(ManifestError, match=re.escape(f"has the image {name}:")):
+        render(settings_of(**{"infra.manifests": str(tmp_path / "manifests")}))
+
+
 def test_secrets_are_made_of_the_settings(settings_of: SettingsOf) -> None:
     rendered = render(
         settings_of(**{"infra.overlay": "ha", "s3.access_key_id": "key", "STOCKCTL_S3__SECRET_ACCESS_KEY": "its secret"})

@@ -6,6 +6,7 @@ import copy
 import os
 import pty
 import random
+import re
 import shutil
 import subprocess
 from base64 import b64decode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stockctl.cli.output import say
+from stockctl.errors import UsageError
+from stockctl.validation import decode_problem
 
 if TYPE_CHECKING:
     import typer
@@ -45,3 +48,13 @@ def mongo_of(settings: Settings) -> Iterator[Mongo]:
     with Mongo(settings) as mongo:
         mongo.wait(say=say)
         yield mongo
+
+
+def text_of(file: str, hint: str) -> str:
+    """The text in ``file``, or on stdin where that is ``-``. UsageError with ``hint`` where there is none to read."""
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}", hint=hint) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(decode_problem(error, file), hint=hint) from None

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.context import settings_of
+from stockctl.cli.context import settings_of, text_of
 from stockctl.cli.output import Format, OutputOption, say, write_object, write_rows
 from stockctl.errors import StockctlError, UsageError
 
@@ -158,7 +157,7 @@ def replay(
         settings,
         retake,
         ids=ids or (),
-        mended=None if mended is None else _text(mended),
+        mended=None if mended is None else text_of(mended, "name a file that holds the mended text alone").strip(),
         dry_run=dry_run,
         refusal=refusal_of(settings),
         say=say,
@@ -179,13 +178,3 @@ def replay(
         raise StockctlError(
             f"{done['left']} of the letters could not be sent", hint="mend the text, and send it by --with FILE"
         )
-
-
-def _text(name: str) -> str:
-    """The text of a file, or of stdin."""
-    import sys
-
-    try:
-        return (sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {name}: {error}", hint="name a file that holds the mended text alone") from error

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.context import settings_of
+from stockctl.cli.context import settings_of, text_of
 from stockctl.cli.output import Format, OutputOption, numbered, say, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 
@@ -159,11 +158,7 @@ def _write(columns: Sequence[str], rows: Iterable[Sequence[Any]], output: Format
 
 def _text(file: str) -> str:
     """The statement in the file, or on stdin, without a semicolon at its end."""
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {file}: {error}", hint="name a file with SQL, or - for stdin") from None
-    text = text.rstrip().rstrip(";").rstrip()
+    text = text_of(file, "name a file with SQL, or - for stdin").rstrip().rstrip(";").rstrip()
     if not text:
         raise UsageError(f"there is no SQL in {'stdin' if file == '-' else file}", hint="write one SELECT")
     return text

@@ -24,6 +24,7 @@ from stockctl.clients.http import http_client
 from stockctl.clients.local_stack import absent_stack
 from stockctl.clients.rate import Limit, RateLimit
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
+from stockctl.records import UNREADABLE
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 from stockctl.validation import decode_problem
@@ -139,7 +140,7 @@ class FinnhubRest:
         trouble: str | None = None
         try:
             return msgspec.json.decode(body, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             trouble = decode_problem(error)
         raise StockctlError(
             f"Finnhub at {self._base} answers {_told(path, query)} with what cannot be read: {trouble}; "
@@ -242,7 +243,7 @@ class FinnhubRest:
         """What the answer's body says, without the key."""
         try:
             told = msgspec.json.decode(answer.content)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             told = None
         text = str(told["error"]) if isinstance(told, dict) and "error" in told else answer.text
         return self._scrubbed(" ".join(text.split())[:200]) or f"HTTP {answer.status_code}"

@@ -17,6 +17,7 @@ from jsonpointer import JsonPointerException
 
 from stockctl.errors import StockctlError
 from stockctl.infra import shapes
+from stockctl.validation import decode_problem
 
 Manifest = dict[str, Any]
 """One object of Kubernetes, as its YAML tells it."""
@@ -146,6 +147,8 @@ def _loaded(file: Path) -> list[Any]:
 
 
 def _where(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f": {decode_problem(error)}"
     mark = getattr(error, "problem_mark", None)
     return f", line {mark.line + 1}: {getattr(error, 'problem', error)}" if mark is not None else f": {error}"
 

@@ -21,7 +21,7 @@ from stockctl.errors import ConfigError
 from stockctl.settings.distinct_names import check_names
 from stockctl.settings.model import Settings
 from stockctl.settings.values import at_home
-from stockctl.validation import setting_problem
+from stockctl.validation import decode_problem, setting_problem
 
 ENV_PREFIX = "STOCKCTL_"
 CONTROL_NAMES = frozenset({"STOCKCTL_CONFIG", "STOCKCTL_PROFILE", "STOCKCTL_DEBUG"})
@@ -134,8 +134,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint="check the path, or `stockctl config init`") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problem = decode_problem(error) if isinstance(error, UnicodeDecodeError) else error
         raise ConfigError(
-            f"{path} is not valid TOML: {error}", hint="mend that line; `stockctl config init` shows the form"
+            f"{path} is not valid TOML: {problem}", hint="mend that line; `stockctl config init` shows the form"
         ) from error
 
 

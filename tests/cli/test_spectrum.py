@@ -54,7 +54,9 @@ def test_a_query_streams_and_an_error_marks_its_place(command: Command) -> None:
     wrong = command.run("spectrum", "query", "-", text="SELECT 1\nFROM nowhere", check=2)
     assert "  line 2: FROM nowhere\n               ^" in wrong.stderr
     assert "there is no SQL in stdin" in command.run("spectrum", "query", "-", text=" ;", check=2).stderr
-    assert "cannot read nope.sql" in command.run("spectrum", "query", "nope.sql", check=2).stderr
+    assert "cannot read nope.sql: No such file" in command.run("spectrum", "query", "nope.sql", check=2).stderr
+    (command.folder / "bytes.sql").write_bytes(b"\xff")
+    assert "bytes.sql is not UTF-8" in command.run("spectrum", "query", "bytes.sql", check=2).stderr
 
 
 @pytest.mark.postgres

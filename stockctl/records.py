@@ -7,11 +7,14 @@ type from what they meet. No field is a list, because Spectrum cannot filter ins
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
+
+from stockctl.timespans import Span, merge, subtract
 
 Source = Literal["finnhub", "sim", "replay"]
 """The sources of our own producers; a store takes others only where a setting names them."""
@@ -60,6 +63,34 @@ class FeedEvent(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tru
     connection: Annotated[str, Meta(max_length=1024)]
     ts_recv: _Ms
     source: Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+_EVER = 10_000_000_000_000
+CONNECTING = frozenset({"connected", "subscribed", "covered"})
+"""The kinds of events that only a connection makes."""
+STOPPED = "stopped"
+"""The reason of a ``disconnected`` event of a producer that was told to leave."""
+
+
+def covered_time(events: Iterable[Mapping[str, Any]]) -> list[Span]:
+    """What these events of one symbol tell as covered."""
+    return merge((event["span_start"], event["span_end"]) for event in events if event["kind"] == "covered")
+
+
+def stopped_time(events: Collection[Mapping[str, Any]]) -> list[Span]:
+    """From when to when, as these events of one symbol tell, nobody listened to the feed because the producer was stopped."""
+    stopped: list[Span] = []
+    since = None
+    for event in sorted(events, key=lambda event: event["span_start"]):
+        if event["kind"] in CONNECTING and since is not None:
+            stopped.append((since, event["span_start"]))
+            since = None
+        elif event["kind"] == "disconnected" and event["reason"] == STOPPED:
+            since = event["span_start"]
+    if since is not None:
+        stopped.append((since, _EVER))
+    # Another producer may have listened meanwhile.
+    return subtract(merge(stopped), covered_time(events))
 
 
 class DeadLetter(msgspec.Struct, frozen=True):

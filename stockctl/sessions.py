@@ -147,3 +147,22 @@ def sessions_between(since: int, until: int, names: tuple[SessionName, ...] = SE
 def is_around_the_clock(symbol: str) -> bool:
     """Whether ``symbol`` trades at all hours: those with a venue (``BINANCE:BTCUSDT``, ``OANDA:EUR_USD``) do."""
     return ":" in symbol
+
+
+class Calendar(NamedTuple):
+    """By which hours data is read: the exchange's, or no stock ever closes (``always_open``). ``calendar_of`` chooses."""
+
+    always_open: bool
+
+    def is_around_the_clock(self, symbol: str) -> bool:
+        """Whether ``symbol`` trades at all hours by this calendar."""
+        return self.always_open or is_around_the_clock(symbol)
+
+
+EXCHANGE = Calendar(always_open=False)
+ALWAYS_OPEN = Calendar(always_open=True)
+
+
+def calendar_of(source: str | None) -> Calendar:
+    """The calendar of what comes from ``source``: the simulator's stocks trade day and night, all others' with the exchange."""
+    return ALWAYS_OPEN if source == "sim" else EXCHANGE

@@ -29,7 +29,11 @@ def at(text: str) -> int:
 def trade(symbol: str, moment: str | int, price: float, volume: float = 100.0, conditions: str = "1", **other: Any) -> Trade:
     """A trade, received 50 ms after its time unless ``ts_recv`` says otherwise; ids count up."""
     ts = at(moment) if isinstance(moment, str) else moment
-    fields: dict[str, Any] = {"id": f"{symbol}-{ts}-test00-{next(_numbers):08d}", "ts_recv": ts + 50, "source": "sim"} | other
+    fields: dict[str, Any] = {
+        "id": f"{symbol}-{ts}-test00-{next(_numbers):08d}",
+        "ts_recv": ts + 50,
+        "source": "finnhub",
+    } | other
     return Trade(
         symbol=symbol,
         price=price,
@@ -44,7 +48,7 @@ def trade(symbol: str, moment: str | int, price: float, volume: float = 100.0, c
 def covered(symbols: str, since: str | int, until: str | int, kind: EventKind = "covered", reason: str = "") -> FeedEvent:
     """A feed event for the exchange times given."""
     first, last = (at(moment) if isinstance(moment, str) else moment for moment in (since, until))
-    return FeedEvent(f"test00-{kind}-{next(_numbers):06d}", kind, first, last, symbols, reason, "test00", last, "sim")
+    return FeedEvent(f"test00-{kind}-{next(_numbers):06d}", kind, first, last, symbols, reason, "test00", last, "finnhub")
 
 
 def lay(

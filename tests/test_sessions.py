@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from datetime import UTC, date, datetime, timedelta
+from typing import get_args
 from zoneinfo import ZoneInfo
 
 import exchange_calendars
@@ -12,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stockctl.records import Source
 from stockctl.sessions import (
     EXCHANGE_ZONE,
+    calendar_of,
     from_ms,
     is_around_the_clock,
     is_half_day,
@@ -143,3 +146,9 @@ def test_moments_and_milliseconds_turn_into_each_other(ms: int) -> None:
 def test_symbols_with_a_venue_trade_around_the_clock() -> None:
     assert is_around_the_clock("BINANCE:BTCUSDT")
     assert not is_around_the_clock("BRK.B")
+
+
+@pytest.mark.parametrize("symbol", ["AAPL", "BINANCE:BTCUSDT"])
+@pytest.mark.parametrize("source", [*get_args(Source), "", None])
+def test_only_what_is_simulated_trades_at_any_hour(source: str | None, symbol: str) -> None:
+    assert calendar_of(source).is_around_the_clock(symbol) == (source == "sim" or ":" in symbol)

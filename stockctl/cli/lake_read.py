@@ -56,7 +56,7 @@ def query(
     from stockctl.metrics.query import query as run
 
     settings = settings_of(ctx, {"timezone": tz})
-    write_arrow(run(settings, sql, *_bounds(settings, since, until, date)), output)
+    write_arrow(run(settings, sql, *_bounds(settings, since, until, date), whole=since is not None), output)
 
 
 def gaps(
@@ -69,7 +69,7 @@ def gaps(
     tz: Timezone = None,
     output: OutputOption = Format.table,
 ) -> None:
-    """List session time that the feed did not cover; default: of the newest date.
+    """List session time that the feed did not cover, from its first connection or --since on; default: of the newest date.
 
     Example: stockctl lake gaps AAPL --date 2026-11-23 --session all
     """
@@ -86,7 +86,7 @@ def gaps(
     bounds = _bounds(settings, since, until, date)
     if symbols:
         settings = settings.model_copy(update={"symbols": asked_symbols(settings, symbols)})
-    found = missed(settings, *bounds)
+    found = missed(settings, *bounds, whole=since is not None)
     rows = (
         {
             "symbol": gap.symbol,

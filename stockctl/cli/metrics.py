@@ -57,7 +57,9 @@ Since = Annotated[str | None, typer.Option(help="Start, as 2026-11-23T09:30; exc
 Until = Annotated[str | None, typer.Option(help="End, not included.")]
 Date = Annotated[str | None, typer.Option(help="One trade date, as 2026-11-23.")]
 PolicyOption = Annotated[Policy | None, typer.Option(help="Which trades count.")]
-SessionOption = Annotated[Session | None, typer.Option(help="Which hours count; default: the newest regular session.")]
+SessionOption = Annotated[
+    Session | None, typer.Option(help="Which hours count; default: the newest regular one that has trades.")
+]
 Across = Annotated[bool, typer.Option("--across", help="One answer across all asked dates.")]
 Timezone = Annotated[str | None, typer.Option("--tz", help="Zone of times; default: exchange time.")]
 EngineOption = Annotated[Engine, typer.Option(help="Where metrics are computed.")]
@@ -293,6 +295,7 @@ def _asked(
         asked,
         symbols=tuple(chosen),
         engine="mongo" if engine is Engine.mongo else "redshift" if engine is Engine.redshift else "lake",
+        fall_back=session is None and since is None and until is None and day is None,
     )
 
 

@@ -5,16 +5,17 @@ Spans are ``[since, until)`` in ms UTC. Repeated events change nothing: coverage
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, NamedTuple
 
-from stockctl.records import EventKind, FeedEvent
-from stockctl.sessions import SESSION_NAMES, SessionName, is_around_the_clock, sessions_between
+from stockctl.records import CONNECTING, EventKind, FeedEvent, covered_time, stopped_time
+from stockctl.sessions import EXCHANGE, SESSION_NAMES, Calendar, SessionName, sessions_between
 from stockctl.timespans import Span, intersect, length, merge, subtract
 
 LONGEST = 3_600_000
 """The longest span in ms that one event tells as covered: events lie by their end, and readers look only so far for it."""
+COVERED_EVERY = 10.0
+"""Seconds between two ``covered`` events of a connection."""
 
 
 class Gap(NamedTuple):
@@ -45,11 +46,44 @@ def cut(span: Span) -> list[Span]:
     return [(start, min(start + LONGEST, until)) for start in range(since, until, LONGEST)]
 
 
-def session_time(symbol: str, since: int, until: int, names: tuple[SessionName, ...] = SESSION_NAMES) -> list[Span]:
+def session_time(
+    symbol: str, since: int, until: int, names: tuple[SessionName, ...] = SESSION_NAMES, calendar: Calendar = EXCHANGE
+) -> list[Span]:
     """The part of ``[since, until)`` in which ``symbol`` trades; all of it for symbols that trade around the clock."""
-    if is_around_the_clock(symbol):
+    if calendar.is_around_the_clock(symbol):
         return merge([(since, until)])
     return merge((max(s.since, since), min(s.until, until)) for s in sessions_between(since, until, names))
+
+
+def by_symbol(events: Iterable[Mapping[str, Any]], symbols: Iterable[str]) -> dict[str, list[Mapping[str, Any]]]:
+    """Of each of ``symbols`` the events that name it."""
+    told: dict[str, list[Mapping[str, Any]]] = {symbol: [] for symbol in symbols}
+    for event in events:
+        for symbol in told.keys() & event["symbols"].split(","):
+            told[symbol].append(event)
+    return told
+
+
+def connected_since(events: Iterable[Mapping[str, Any]]) -> int | None:
+    """When the feed was first connected, in ms UTC, as these events of one symbol tell; None if it never was."""
+    return min((event["span_start"] for event in events if event["kind"] in CONNECTING), default=None)
+
+
+def counted_since(
+    told: Mapping[str, list[Mapping[str, Any]]],
+    since: int,
+    simulated: Set[str],
+    connected_before: Callable[[Set[str], int], Set[str]],
+) -> dict[str, int]:
+    """From when on time counts for those symbols whose feed was first connected after ``since`` (ms UTC).
+
+    ``told`` are each symbol's events from ``since`` on. ``connected_before(symbols, since)`` answers with those that the feed
+    had been connected for earlier: what they miss is a gap. The ``simulated`` ones have no market while nobody listens.
+    """
+    first = {symbol: at for symbol, events in told.items() if (at := connected_since(events)) is not None and at > since}
+    asked = first.keys() - simulated
+    known = connected_before(asked, since) if asked else frozenset()
+    return {symbol: at for symbol, at in first.items() if symbol not in known}
 
 
 def coverage(
@@ -58,22 +92,20 @@ def coverage(
     since: int,
     until: int,
     names: tuple[SessionName, ...] = SESSION_NAMES,
+    calendar: Calendar = EXCHANGE,
+    connected: Mapping[str, int] | None = None,
 ) -> dict[str, Coverage]:
     """How the feed covered each symbol's session time in ``[since, until)``.
 
     ``events`` are feed events as mappings of their fields, in any order, of one source, and may overlap the span's edges.
+    No time before that of a symbol in ``connected`` is expected, nor any of a simulated market while the producer was stopped.
     """
-    told: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for event in events:
-        for name in set(event["symbols"].split(",")):
-            told[name].append(event)
     answer = {}
-    for symbol in symbols:
-        of_symbol = told.get(symbol, [])
-        expected = session_time(symbol, since, until, names)
-        covered = intersect(
-            expected, merge((event["span_start"], event["span_end"]) for event in of_symbol if event["kind"] == "covered")
-        )
+    for symbol, of_symbol in by_symbol(events, symbols).items():
+        expected = session_time(symbol, max(since, (connected or {}).get(symbol, since)), until, names, calendar)
+        if calendar.always_open:
+            expected = subtract(expected, stopped_time(of_symbol))
+        covered = intersect(expected, covered_time(of_symbol))
         gaps = [Gap(*span, _reason(span, of_symbol)) for span in subtract(expected, covered)]
         answer[symbol] = Coverage(expected, covered, gaps)
     return answer

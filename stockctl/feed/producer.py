@@ -9,6 +9,7 @@ import time
 from stockctl.clients.finnhub import feed_token
 from stockctl.clients.kafka import Admin, UnknownTopicError
 from stockctl.errors import RefusedError, StockctlError, UsageError
+from stockctl.feed.coverage import COVERED_EVERY
 from stockctl.feed.normalise import Normaliser
 from stockctl.feed.publisher import Publisher, check_topics
 from stockctl.feed.replay import SOURCE, Replay
@@ -24,8 +25,6 @@ from stockctl.units import format_duration
 
 log = logging.getLogger("stockctl.produce")
 
-COVERED_EVERY = 10.0
-"""Seconds between two ``covered`` events of a connection."""
 KAFKA_LATE = 30.0
 """Seconds without an acknowledgement, though messages wait, that the health port tells as a trouble."""
 STOPPED_EARLY = "stopped before Kafka answered: nothing was produced"

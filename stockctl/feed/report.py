@@ -20,7 +20,7 @@ from stockctl.feed.publisher import Publisher
 from stockctl.feed.session import FeedSession, Received
 from stockctl.feed.spool import EventSpool
 from stockctl.records import FeedEvent
-from stockctl.sessions import SESSION_NAMES, is_around_the_clock, now_ms, session_at
+from stockctl.sessions import SESSION_NAMES, calendar_of, now_ms, session_at
 from stockctl.settings import Settings
 from stockctl.timespans import length
 from stockctl.units import format_duration
@@ -47,7 +47,8 @@ class Report:
         self._started = self._logged = time.monotonic()
         self._trades_logged = 0
         self._lags: deque[int] = deque(maxlen=10_000)
-        self._around_the_clock = any(map(is_around_the_clock, settings.symbols))
+        self._calendar = calendar_of(settings.finnhub.source)
+        self._around_the_clock = any(map(self._calendar.is_around_the_clock, settings.symbols))
         self._covered_until = now_ms()
         self._gaps = self._uncovered = 0
 
@@ -66,8 +67,8 @@ class Report:
     def covered(self, event: FeedEvent) -> None:
         """Take note of a ``covered`` event, and of session time before it that nothing covered since the start."""
         symbols = event.symbols.split(",")
-        widest = next(filter(is_around_the_clock, symbols), symbols[0])
-        gaps = session_time(widest, self._covered_until, event.span_start)
+        widest = next(filter(self._calendar.is_around_the_clock, symbols), symbols[0])
+        gaps = session_time(widest, self._covered_until, event.span_start, calendar=self._calendar)
         self._gaps += len(gaps)
         self._uncovered += length(gaps)
         self._covered_until = max(self._covered_until, event.span_end)

@@ -19,8 +19,8 @@ from stockctl.errors import StockctlError, UnreachableError
 from stockctl.feed.coverage import feed_event
 from stockctl.feed.normalise import Frame, Normaliser
 from stockctl.feed.watch import Watch
-from stockctl.records import EventKind, FeedEvent, connection_token
-from stockctl.sessions import now_ms
+from stockctl.records import STOPPED, EventKind, FeedEvent, connection_token
+from stockctl.sessions import calendar_of, now_ms
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 
@@ -90,7 +90,7 @@ class FeedSession:
         self._symbols = list(dict.fromkeys(symbols))
         self._normaliser = normaliser
         self._stop = stop
-        self._watch = Watch(self._symbols)
+        self._watch = Watch(self._symbols, calendar_of(settings.finnhub.source))
         self._backoff = Backoff(self._finnhub.backoff_max)
         self._early_drops = 0
         self._events = 0
@@ -177,7 +177,7 @@ class FeedSession:
         self._opened = time.monotonic()
         self.connections += 1
         self.connected = True
-        reason = "stopped"
+        reason = STOPPED
         try:
             yield self._event("connected", (began, self._last_frame), self._symbols, "")
             for symbol in self._symbols:

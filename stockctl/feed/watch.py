@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from stockctl.feed.normalise import Frame
-from stockctl.sessions import from_ms, is_around_the_clock, next_session, session_at
+from stockctl.sessions import EXCHANGE, Calendar, from_ms, next_session, session_at
 from stockctl.units import format_duration
 
 CLOSED_AFTER = 90_000
@@ -16,11 +16,12 @@ QUIET_AFTER = 300_000
 
 
 class Watch:
-    """Watches the trades of ``symbols``. Times are ms UTC, and given by the caller."""
+    """Watches the trades of ``symbols`` by ``calendar``. Times are ms UTC, and given by the caller."""
 
-    def __init__(self, symbols: Sequence[str]) -> None:
+    def __init__(self, symbols: Sequence[str], calendar: Calendar = EXCHANGE) -> None:
         self._symbols = symbols
-        self._stocks = [symbol for symbol in symbols if not is_around_the_clock(symbol)]
+        self._always_open = calendar.always_open
+        self._stocks = [symbol for symbol in symbols if not calendar.is_around_the_clock(symbol)]
         self._state: Literal["trading", "closed", "quiet"] = "trading"
         self._unseen_told = False
         self.connected(0)
@@ -43,7 +44,7 @@ class Watch:
     def remarks(self, at: int, seen: set[str]) -> Iterator[str]:
         """What is to be said ``at`` this time, asked every second or so; ``seen`` are the symbols that have had a trade."""
         session = session_at(at)
-        regular = session if session is not None and session.name == "regular" else None
+        opened = session.since if session is not None and session.name == "regular" else 0 if self._always_open else None
         idle = at - self._last_trade
         if self._state == "trading" and self._pinged:
             if session is None and len(self._stocks) == len(self._symbols) and idle > CLOSED_AFTER:
@@ -53,10 +54,10 @@ class Watch:
                     f"market closed: only pings arrive; the {opens.name} session opens "
                     f"{from_ms(opens.since):%a %Y-%m-%d %H:%M} New York time, in {format_duration((opens.since - at) / 1000)}"
                 )
-            elif idle > QUIET_AFTER and (regular or len(self._stocks) < len(self._symbols)):
+            elif idle > QUIET_AFTER and (opened is not None or len(self._stocks) < len(self._symbols)):
                 self._state = "quiet"
                 yield f"pings arrive, but no trade for {format_duration(idle / 1000)}, though the market is open"
-        if regular and not self._unseen_told and at - max(self._since, regular.since) > QUIET_AFTER:
+        if opened is not None and not self._unseen_told and at - max(self._since, opened) > QUIET_AFTER:
             unseen = [symbol for symbol in self._symbols if symbol not in seen]
             if unseen and len(unseen) < len(self._symbols):
                 self._unseen_told = True

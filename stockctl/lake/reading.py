@@ -25,13 +25,13 @@ from stockctl.clients.store import AbsentError, Store, existing_store
 from stockctl.errors import StockctlError, UnhealthyError
 from stockctl.lake.batch import decompress
 from stockctl.lake.cache import LocalFiles
-from stockctl.lake.claims import Claim, ClaimedObject, decode_claim, read_claim
+from stockctl.lake.claims import Claim, ClaimedObject, begun_with, decode_claim, read_claim
 from stockctl.lake.duck import COLUMNS, duck, scan
 from stockctl.lake.floor import read_floor
 from stockctl.lake.join import joined
 from stockctl.lake.layout import ObjectName, Table, date_folder, dates_around, log_folder, parse_claim, parse_object, parts_of
 from stockctl.lake.manifest import Manifest, ParquetObject, decode_manifest, newest_manifests
-from stockctl.sessions import parse_moment
+from stockctl.sessions import Calendar, calendar_of, parse_moment
 from stockctl.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -72,6 +72,11 @@ class Lake:
         for folder in self._joined:
             folder.cleanup()
         self._files.__exit__(kind, error, trace)
+
+    @cached_property
+    def calendar(self) -> Calendar:
+        """By which hours its data is read: those of the source that it was begun with."""
+        return calendar_of(begun_with(self.store))
 
     @cached_property
     def _floor(self) -> date | None:

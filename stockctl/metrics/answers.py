@@ -71,7 +71,10 @@ def answer(reckoning: Reckoning, found: Iterable[Row], columns: Sequence[str], t
     for symbol in dict.fromkeys(question.symbols):
         if all(span.symbol != symbol for span in reckoning.spans):
             rows.append(dict.fromkeys((*names, *CONTEXT)) | {"symbol": symbol, "policy": question.policy})
-            words.append(f"{symbol}: {reckoning.place} holds no trades of it in the {_asked(question)}")
+            words.append(f"{symbol}: {reckoning.place} holds no trades of it{_asked(question)}")
+    for (session, day), symbols in reckoning.instead.items():
+        hours = "on" if session == "all" else f"in the {session} session of"
+        words.append(f"no trade of {', '.join(symbols)} {hours} {day}: their newest session that has trades is shown")
     sources = sorted({source for context in reckoning.contexts for source in context.sources})
     words += [_FEEDS.get(source, source) for source in sources] + list(_jumps(reckoning))
     return Answer(names, rows, words, _types(question.zone))
@@ -122,8 +125,10 @@ def _words(question: Question, span: Span, context: Context, beside: Row) -> str
 
 
 def _asked(question: Question) -> str:
+    if question.fall_back:
+        return ""
     which = "asked" if question.day or question.since or question.until else "newest"
-    return f"{which} {'time' if question.session == 'all' else f'{question.session} session; try --session all'}"
+    return f" in the {which} {'time' if question.session == 'all' else f'{question.session} session; try --session all'}"
 
 
 def _jumps(reckoning: Reckoning) -> Iterator[str]:

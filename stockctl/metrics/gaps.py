@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from datetime import date, timedelta
+from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
-from stockctl.feed.coverage import coverage
+from stockctl.feed.coverage import COVERED_EVERY, by_symbol, counted_since, coverage, session_time
+from stockctl.lake.layout import dates_around
 from stockctl.lake.reading import Lake, events
 from stockctl.metrics.spans import SessionChoice, day_around
-from stockctl.sessions import EXCHANGE_ZONE, SESSION_NAMES, parse_moment, to_ms, trade_date
+from stockctl.records import CONNECTING
+from stockctl.sessions import EXCHANGE_ZONE, SESSION_NAMES, Calendar, SessionName, now_ms, parse_moment, trade_date
 from stockctl.settings import Settings
 
 UNTOLD = "the feed told nothing"
+LOOK_BACK = 7
+"""Newest dates before a time, of those that have feed events, in which an earlier connection is looked for."""
 
 
 class Stretch(NamedTuple):
@@ -26,13 +32,13 @@ class Stretch(NamedTuple):
     reason: str | None
 
 
-def heard_symbols(events: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Every symbol that the events name, sorted."""
-    return sorted({symbol for event in events for symbol in event["symbols"].split(",") if symbol})
+def heard_symbols(events: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Every symbol that the events name."""
+    return {symbol for event in events for symbol in event["symbols"].split(",") if symbol}
 
 
 def stretches(
-    settings: Settings,
+    lake: Lake,
     events: Sequence[Mapping[str, Any]],
     symbols: Iterable[str],
     days: Iterable[date],
@@ -40,24 +46,37 @@ def stretches(
     now: int,
     since: int | None = None,
     until: int | None = None,
+    *,
+    whole: bool,
 ) -> Iterator[Stretch]:
     """The session time of each symbol and date in order, until ``now`` (ms UTC), as covered and missed stretches.
 
-    What the newest batches may still bring to the lake is left open. ``session`` ``all`` means pre, regular and post together.
+    What the newest batches may still bring to the lake is left open, and so, unless ``whole``, is what was before the feed was
+    first connected for a symbol. ``session`` ``all`` means pre, regular and post together.
     """
-    names = SESSION_NAMES if session == "all" else (session,)
     heard = max((event["span_end"] for event in events), default=0)
-    elapsed = min(now, max(heard, now - lag_ms(settings)))
-    wanted = list(symbols)
-    for day in sorted(days):
+    elapsed = min(now, max(heard, now - lag_ms(lake.settings.lake.max_age)))
+    wanted, dates = list(symbols), sorted(days)
+    connected: dict[str, int] = {}
+    if dates and not whole:
+        begin = max(day_around(parse_moment(dates[0]), EXCHANGE_ZONE)[0], since or 0)
+        simulated = set(wanted) if lake.calendar.always_open else set()
+        connected = counted_since(by_symbol(events, wanted), begin, simulated, partial(connected_before, lake))
+    for day in dates:
         start, end = day_around(parse_moment(day), EXCHANGE_ZONE)
         first, last = max(start, since or start), min(end, until or end, elapsed)
         if first >= last:
             continue
-        for symbol, found in coverage(events, wanted, first, last, names).items():
+        for symbol, found in coverage(
+            events, wanted, first, last, _names(session), calendar=lake.calendar, connected=connected
+        ).items():
             told = [Stretch(symbol, day, *span, True, None) for span in found.covered]
             told += [Stretch(symbol, day, gap.since, gap.until, False, gap.reason or UNTOLD) for gap in found.gaps]
             yield from sorted(told)
+
+
+def _names(session: SessionChoice) -> tuple[SessionName, ...]:
+    return SESSION_NAMES if session == "all" else (session,)
 
 
 class Missed(NamedTuple):
@@ -67,35 +86,53 @@ class Missed(NamedTuple):
     totals: list[tuple[str, date, int, int]]
 
 
-def missed(settings: Settings, since: int | None = None, until: int | None = None) -> Missed:
+def missed(settings: Settings, since: int | None = None, until: int | None = None, *, whole: bool = False) -> Missed:
     """The gaps of the settings' symbols (none: of all that the feed told of) in ``[since, until)``, ms UTC.
 
-    Without bounds those of the newest date that the lake has feed events of; ``metrics.session`` says which hours count.
+    Without bounds those of the newest date that the lake has feed events of and on which any of the symbols trades;
+    ``metrics.session`` says which hours count. Time before the feed was first connected for a symbol counts if ``whole``.
     """
-    now = to_ms(datetime.now(UTC))
+    now, session = now_ms(), settings.metrics.session
     with Lake(settings) as lake:
         dates = lake.dates("feed_events")
+        if since is None and until is None:
+            dates = [day for day in reversed(dates) if _is_open(settings, lake.calendar, day)][:1]
         if not dates:
             return Missed([], [])
-        if since is None and until is None:
-            dates = dates[-1:]
         first = since if since is not None else day_around(parse_moment(dates[0]), EXCHANGE_ZONE)[0]
         last = min(now, until if until is not None else day_around(parse_moment(dates[-1]), EXCHANGE_ZONE)[1])
         told = events(lake, first, last)
-    days = [trade_date(first) + timedelta(number) for number in range((trade_date(last - 1) - trade_date(first)).days + 1)]
-    gaps: list[Stretch] = []
+        symbols = settings.symbols or sorted(heard_symbols(told))
+        days = [trade_date(first) + timedelta(n) for n in range((trade_date(last - 1) - trade_date(first)).days + 1)]
+        found = list(stretches(lake, told, symbols, days, session, now, first, last, whole=whole))
     totals: dict[tuple[str, date], list[int]] = {}
-    for found in stretches(
-        settings, told, settings.symbols or heard_symbols(told), days, settings.metrics.session, now, first, last
-    ):
-        total = totals.setdefault((found.symbol, found.trade_date), [0, 0])
-        total[0] += (found.until - found.since) * found.covered
-        total[1] += found.until - found.since
-        if not found.covered:
-            gaps.append(found)
+    for stretch in found:
+        total = totals.setdefault((stretch.symbol, stretch.trade_date), [0, 0])
+        total[0] += (stretch.until - stretch.since) * stretch.covered
+        total[1] += stretch.until - stretch.since
+    gaps = [stretch for stretch in found if not stretch.covered]
     return Missed(gaps, [(symbol, day, covered, asked) for (symbol, day), (covered, asked) in totals.items()])
 
 
-def lag_ms(settings: Settings) -> int:
-    """How far behind the feed the lake may be while all is well: two batch ages."""
-    return int(2000 * settings.lake.max_age)
+def _is_open(settings: Settings, calendar: Calendar, day: date) -> bool:
+    """Whether any of the settings' symbols trades on ``day``."""
+    hours = day_around(parse_moment(day), EXCHANGE_ZONE)
+    names = _names(settings.metrics.session)
+    return not settings.symbols or any(session_time(symbol, *hours, names, calendar) for symbol in settings.symbols)
+
+
+def connected_before(lake: Lake, symbols: Set[str], ms: int) -> set[str]:
+    """Those of ``symbols`` that the feed had been connected for before ``ms`` (UTC), as the newest dates before it tell."""
+    found: set[str] = set()
+    last = dates_around(None, ms)[1]
+    for day in islice((day for day in reversed(lake.dates("feed_events")) if day <= last), LOOK_BACK):
+        since, until = day_around(parse_moment(day, lake.zone), lake.zone)
+        if since < ms and found < symbols:
+            told = events(lake, since, min(until, ms))
+            found |= symbols & heard_symbols(event for event in told if event["kind"] in CONNECTING)
+    return found
+
+
+def lag_ms(max_age: float) -> int:
+    """How far behind the feed a store may be while all is well, where a batch waits up to ``max_age`` seconds."""
+    return round(1000 * (2 * max_age + COVERED_EVERY))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
@@ -29,7 +29,7 @@ from stockctl.metrics.spans import (
     session_edges,
     year_seconds,
 )
-from stockctl.sessions import parse_moment, to_ms, trade_date
+from stockctl.sessions import now_ms, parse_moment, trade_date
 from stockctl.settings import Settings, load
 from stockctl.timespans import intersect
 from stockctl.units import format_duration, parse_duration
@@ -105,7 +105,7 @@ def question(
         policy=settings.metrics.policy,
         session=settings.metrics.session,
         zone=zone,
-        now=to_ms(datetime.now(UTC)),
+        now=now_ms(),
         since=first if day is None else None,
         until=last if day is None else None,
         day=None if day is None else trade_date(parse_moment(day)),
@@ -248,8 +248,9 @@ def read_bars(
     """Bars of the lake's trades of ``symbols`` in ``[since, until)``: a row for each bar that has a trade, in order.
 
     Columns: symbol, trade_date, bar (its start, a timestamp in the settings' timezone), open, high, low, close (null where no
-    trade may set them), volume, vwap (null where no trade counts), trades. ``every`` is a duration or seconds; ``policy`` and
-    ``session`` default to the settings'. Times and ``as_of`` are as in ``read_trades``.
+    trade may set them), volume, vwap (null where no trade counts), trades, session. ``every`` is a duration or seconds;
+    ``policy`` and ``session`` default to the settings'. Times and ``as_of`` are as in ``read_trades``. With neither ``session``
+    nor times, a symbol without a trade in the default session is answered from its newest session that has some.
 
         table = stockctl.read_bars(["AAPL", "MSFT"], "2026-11-23", every="5m")
 
@@ -263,14 +264,16 @@ def read_bars(
     settings = settings or load()
     chosen = [symbols] if isinstance(symbols, str) else symbols
     asked = question(settings, chosen, since=since or _EVER, until=until, every=every, as_of=as_of)
-    asked = replace(asked, policy=policy or asked.policy, session=session or asked.session)
+    fall_back = session is None and since is None and until is None
+    asked = replace(asked, policy=policy or asked.policy, session=session or asked.session, fall_back=fall_back)
     rows = [row for row in bars(settings, asked).rows if row["bar"] is not None]
     kinds: dict[str, pa.DataType] = {name: pa.float64() for name in _BAR} | {
         "symbol": pa.string(),
         "trade_date": pa.date32(),
         "bar": pa.timestamp("ms", asked.zone.key),
         "trades": pa.int64(),
+        "session": pa.string(),
     }
-    order = ("symbol", "trade_date", "bar", *_BAR)
+    order = ("symbol", "trade_date", "bar", *_BAR, "session")
     schema = pa.schema([(name, kinds[name]) for name in order], {"policy": asked.policy, "session": asked.session})
     return pa.Table.from_pylist(rows, schema)

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -20,7 +19,7 @@ from stockctl.lake.reading import Lake, events
 from stockctl.metrics import sql
 from stockctl.metrics.gaps import heard_symbols, stretches
 from stockctl.metrics.relations import condition_codes, fill_nulls, provide
-from stockctl.sessions import EXCHANGE_TIMEZONE, to_ms
+from stockctl.sessions import EXCHANGE_TIMEZONE, now_ms
 from stockctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,9 +28,12 @@ if TYPE_CHECKING:
 VIEWS = ("trades", "bars_1m", "coverage")
 
 
-def query(settings: Settings, text: str, since: int | None = None, until: int | None = None) -> pa.Table:
+def query(
+    settings: Settings, text: str, since: int | None = None, until: int | None = None, *, whole: bool = False
+) -> pa.Table:
     """The rows that the SELECT ``text`` gives, over the lake's data of ``[since, until)`` in ms UTC (None: no bound).
 
+    ``whole`` is for the view ``coverage``: time before the feed was first connected for a symbol is in it too.
     UsageError for SQL that is wrong, or does anything else than read the views; otherwise as ``read_trades``.
     """
     with Lake(settings) as lake, duck() as connection:
@@ -48,7 +50,7 @@ def query(settings: Settings, text: str, since: int | None = None, until: int | 
         if "bars_1m" in named:
             _bars(connection, settings)
         if "coverage" in named:
-            _coverage(connection, settings, lake, since, until)
+            _coverage(connection, lake, since, until, whole)
         connection.execute("SET allowed_paths = $files", {"files": [str(file) for file in files]})
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
@@ -95,12 +97,10 @@ def _bars(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     ).create("bars_1m")
 
 
-def _coverage(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, lake: Lake, since: int | None, until: int | None
-) -> None:
+def _coverage(connection: duckdb.DuckDBPyConnection, lake: Lake, since: int | None, until: int | None, whole: bool) -> None:
     told = events(lake, since, until)
-    now = to_ms(datetime.now(UTC))
-    rows = stretches(settings, told, heard_symbols(told), lake.dates("feed_events"), "all", now, since, until)
+    days = lake.dates("feed_events")
+    rows = stretches(lake, told, sorted(heard_symbols(told)), days, "all", now_ms(), since, until, whole=whole)
     provide(connection, "stretches", list(rows))
     connection.sql(
         "SELECT symbol, trade_date, epoch_ms(since_ms) AT TIME ZONE 'UTC' AS since, "

@@ -6,16 +6,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
-from stockctl.feed.coverage import session_time
+from stockctl.feed.coverage import by_symbol, counted_since, session_time
 from stockctl.lake.duck import duck
 from stockctl.metrics.bench import Bench, DuckBench
 from stockctl.metrics.policy import NO_VOLUME, reasons
 from stockctl.metrics.relations import condition_codes
 from stockctl.metrics.rows import Held, Rows, rows_of
-from stockctl.metrics.spans import Part, Question, Span, part_on, pieces, session_of
+from stockctl.metrics.spans import Part, Question, SessionChoice, Span, newest_part, part_on, pieces
+from stockctl.records import covered_time, stopped_time
 from stockctl.sessions import trade_date
 from stockctl.settings import Settings
 from stockctl.timespans import Span as Stretch
@@ -23,6 +25,29 @@ from stockctl.timespans import intersect, length, merge, subtract
 
 _LATEST = 30
 """Newest dates in which the latest session with data is looked for."""
+_LATEST_FIRST: tuple[SessionChoice, ...] = ("post", "regular", "pre", "all")
+"""The sessions of a date, the latest first; all hours last, for trades outside every session."""
+
+
+class _Chosen(NamedTuple):
+    """What answers for a symbol: the session, its asked parts, and the objects that may hold their trades."""
+
+    session: SessionChoice
+    parts: list[Part]
+    found: list[Held]
+    around_the_clock: bool
+
+
+class _Feed(NamedTuple):
+    """What the feed told of a symbol: the time that it covered, until when it told of any, since when its time counts, and when
+    a simulated one was stopped; and the receipt time up to which the trades are ``stored``.
+    """
+
+    covered: list[Stretch]
+    heard: int
+    since: int
+    stopped: list[Stretch]
+    stored: int
 
 
 @dataclass
@@ -57,34 +82,69 @@ class Reckoning:
         self.place = rows.place
         self._rows = rows
         self._bench = bench
-        found = {symbol: self._resolve(symbol) for symbol in dict.fromkeys(question.symbols)}
-        parts = [
-            (symbol, chosen)
-            for symbol, (kept, _) in found.items()
-            for chosen in ([tuple(kept)] if question.across and kept else [(part,) for part in kept])
+        self.instead: dict[tuple[SessionChoice, date], list[str]] = {}
+        """Of the newest sessions, by name and date, those symbols that have no trades there: an earlier session answers."""
+        chosen = {symbol: self._resolve(symbol) for symbol in dict.fromkeys(question.symbols)}
+        asked = [
+            (symbol, one, parts)
+            for symbol, one in chosen.items()
+            for parts in ([tuple(one.parts)] if question.across and one.parts else [(part,) for part in one.parts])
         ]
         self.spans = [
-            Span(number, symbol, session_of(symbol, question.session), chosen) for number, (symbol, chosen) in enumerate(parts)
+            Span(number, symbol, one.session, parts, one.around_the_clock) for number, (symbol, one, parts) in enumerate(asked)
         ]
-        self._place([item for _, objects in found.values() for item in objects])
-        self.contexts = self._contexts({symbol: objects for symbol, (_, objects) in found.items()})
+        self._place([item for one in chosen.values() for item in one.found])
+        self.contexts = self._contexts({symbol: one.found for symbol, one in chosen.items()})
 
-    def _resolve(self, symbol: str) -> tuple[list[Part], list[Held]]:
+    def _resolve(self, symbol: str) -> _Chosen:
         """The asked parts of the symbol's sessions, and the objects that may hold their trades."""
-        question, session = self.question, session_of(symbol, self.question.session)
+        question, around_the_clock = self.question, self._rows.calendar(symbol).is_around_the_clock(symbol)
+        session: SessionChoice = "all" if around_the_clock else question.session
+        bounded = question.day is not None or question.since is not None or question.until is not None
+        if bounded:
+            parts, found = self._asked(symbol, session)
+            if not question.fall_back or any(self._has_trades(symbol, part, found) for part in parts):
+                return _Chosen(session, parts, found, around_the_clock)
+        for names in ((session,), _LATEST_FIRST if question.fall_back else ()):
+            for name, part in self._sessions(symbol, names):
+                if (found := self._find(symbol, part.since, part.until)) and self._has_trades(symbol, part, found):
+                    newest = newest_part(session, question)
+                    if not bounded and (name, part) != (session, newest):
+                        self.instead.setdefault((session, newest.trade_date), []).append(symbol)
+                    return _Chosen(name, [part], found, around_the_clock)
+        return _Chosen(session, [], [], around_the_clock)
+
+    def _asked(self, symbol: str, session: SessionChoice) -> tuple[list[Part], list[Held]]:
+        """The parts of the session on the dates that are asked for, and the objects that may hold their trades."""
+        question = self.question
         if question.day is not None:
             part = part_on(question.day, session, question)
             return ([part], self._find(symbol, part.since, part.until)) if part else ([], [])
-        if question.since is not None or question.until is not None:
-            found = self._find(symbol, question.since, question.until)
-            days = {day for item in found for day in (trade_date(item.ts_min), trade_date(item.ts_max))}
-            parts = [part for day in sorted(days) if (part := part_on(day, session, question)) is not None]
-            return [part for part in parts if _within(found, part)], found
+        found = self._find(symbol, question.since, question.until)
+        days = {day for item in found for day in (trade_date(item.ts_min), trade_date(item.ts_max))}
+        parts = [part for day in sorted(days) if (part := part_on(day, session, question)) is not None]
+        return [part for part in parts if _within(found, part)], found
+
+    def _sessions(self, symbol: str, names: tuple[SessionChoice, ...]) -> Iterator[tuple[SessionChoice, Part]]:
+        """The sessions of these names that have begun on the newest dates that may have trades of ``symbol``."""
         for day in islice(self._rows.dates(symbol), _LATEST):
-            part = part_on(day, session, question)
-            if part is not None and part.since <= question.now and (found := self._find(symbol, part.since, part.until)):
-                return [part], found
-        return [], []
+            for name in names:
+                part = part_on(day, name, self.question)
+                if part is not None and part.since <= self.question.now:
+                    yield name, part
+
+    def _has_trades(self, symbol: str, part: Part, found: list[Held]) -> bool:
+        """Whether the objects ``found`` hold a trade of ``part``: one that begins before it and ends after it may hold none."""
+        within = [item for item in found if item.ts_min < part.until and item.ts_max >= part.since]
+        if not within or any(part.since <= ms < part.until for item in within for ms in (item.ts_min, item.ts_max)):
+            return bool(within)
+        with duck() as connection:
+            self._rows.load(connection, within, "stored")
+            rows = connection.execute(
+                "SELECT 1 FROM stored WHERE symbol = $symbol AND ts_event >= $since AND ts_event < $until LIMIT 1",
+                {"symbol": symbol, "since": part.since, "until": part.until},
+            )
+            return rows.fetchone() is not None
 
     def _find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         return self._rows.find(symbol, since, until)
@@ -117,33 +177,42 @@ class Reckoning:
             context.left_out_by.update(dict.fromkeys(why, row["trades"]))
         if not self.spans:
             return contexts
-        told = self._rows.events(min(span.since for span in self.spans), max(span.until for span in self.spans))
-        covered: dict[str, list[Stretch]] = {span.symbol: [] for span in self.spans}
-        for event in told:
-            if event["kind"] == "covered" and (self.question.as_of is None or event["ts_recv"] <= self.question.as_of):
-                stretch = (event["span_start"], event["span_end"])
-                for symbol in covered.keys() & event["symbols"].split(","):
-                    covered[symbol].append(stretch)
-        merged = {symbol: merge(stretches) for symbol, stretches in covered.items()}
-        stored = {symbol: self._rows.through(symbol, found[symbol]) for symbol in covered}
+        since = min(span.since for span in self.spans)
+        known = self._rows.events(since, max(span.until for span in self.spans))
+        if self.question.as_of is not None:
+            known = [event for event in known if event["ts_recv"] <= self.question.as_of]
+        told = by_symbol(known, (span.symbol for span in self.spans))
+        simulated = {symbol for symbol in told if self._rows.calendar(symbol).always_open}
+        connected = counted_since(told, since, simulated, self._rows.connected_before)
+        feeds = {
+            symbol: _Feed(
+                covered_time(events),
+                max((event["span_end"] for event in events), default=0),
+                connected.get(symbol, since),
+                stopped_time(events) if symbol in simulated else [],
+                self._rows.through(symbol, found[symbol]) or 0,
+            )
+            for symbol, events in told.items()
+        }
         for span, context in zip(self.spans, contexts, strict=True):
-            self._cover(span, context, merged[span.symbol], stored[span.symbol])
+            self._cover(span, context, feeds[span.symbol])
         return contexts
 
-    def _cover(self, span: Span, context: Context, covered: list[Stretch], stored: int | None) -> None:
+    def _cover(self, span: Span, context: Context, feed: _Feed) -> None:
         # Coverage comes by another partition than trades, and proves nothing of how far these are stored.
-        through = min(stored or 0, span.until)
+        through = min(feed.stored, span.until)
         parts = [(part.since, part.until) for part in span.parts]
         if through:
             context.through = through
-            context.covered = intersect(intersect(covered, parts), [(0, through)])
-        # What the newest batches may still bring is not held against the coverage.
-        elapsed = min(span.until, max(through, self.question.now - self._rows.lag_ms))
-        hours = merge(
-            stretch for since, until in parts for stretch in (session_time(span.symbol, since, until) or [(since, until)])
-        )
+            context.covered = intersect(intersect(feed.covered, parts), [(0, through)])
+        # What the newest batches may still bring, of trades or of coverage, is not held against the coverage.
+        elapsed = min(span.until, max(min(through, feed.heard), self.question.now - self._rows.lag_ms))
+        hours = parts
+        if not span.around_the_clock:
+            hours = merge(hour for part in parts for hour in (session_time(span.symbol, *part) or [part]))
+        counted = subtract(intersect(hours, [(feed.since, elapsed)]), feed.stopped)
         # Nor are covered hours whose trades may still be on their way: they are neither covered nor missed yet.
-        context.expected = subtract(intersect(hours, [(0, elapsed)]), intersect(covered, [(through, elapsed)]))
+        context.expected = subtract(counted, intersect(feed.covered, [(through, elapsed)]))
 
 
 def _within(found: Iterable[Held], part: Part) -> bool:

@@ -7,9 +7,10 @@ What a question needs beside the trades goes there as temporary tables too; only
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from datetime import date
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,15 +21,16 @@ from stockctl.errors import ConfigError
 from stockctl.lake.duck import COLUMNS
 from stockctl.lake.layout import dates_around, ticker_slug, tickers
 from stockctl.metrics import sql
-from stockctl.metrics.gaps import lag_ms
+from stockctl.metrics.gaps import LOOK_BACK, lag_ms
 from stockctl.metrics.relations import RELATIONS
 from stockctl.metrics.rows import Event, Held
 from stockctl.metrics.spans import Question
-from stockctl.sessions import trade_date
+from stockctl.records import CONNECTING
+from stockctl.sessions import EXCHANGE, Calendar, calendar_of, trade_date
 from stockctl.settings import Settings
 from stockctl.warehouse.ddl import literal, schemas
 from stockctl.warehouse.spectrum import partitions
-from stockctl.warehouse.tables import TRADES, TRADES_PARQUET
+from stockctl.warehouse.tables import FEED_EVENTS, TRADES, TRADES_PARQUET
 
 _BATCH = 500
 """Rows of one INSERT."""
@@ -46,7 +48,7 @@ class RedshiftRows:
         self.settings = settings
         self._zone = ZoneInfo(settings.lake.timezone)
         self._views = schemas(settings)["view_schema"]
-        self.lag_ms = lag_ms(settings)
+        self.lag_ms = lag_ms(settings.lake.max_age)
         self._dates: dict[str, list[date]] = {}
 
     def dates(self, symbol: str) -> Iterator[date]:
@@ -108,6 +110,31 @@ class RedshiftRows:
             "ORDER BY span_start, id"
         )
         return [dict(zip(columns, row, strict=True)) for row in found]
+
+    def connected_before(self, symbols: Set[str], ms: int) -> set[str]:
+        """As in ``Rows``: on the newest dates that have feed events."""
+        last = dates_around(None, ms)[1].isoformat()
+        days = sorted(
+            {values[0] for values in partitions(self._redshift, self.settings, FEED_EVENTS) if values[0] <= last}, reverse=True
+        )[:LOOK_BACK]
+        if not days:
+            return set()
+        found = self._redshift.execute(
+            f"SELECT DISTINCT symbols FROM {self._views}.feed_events WHERE trade_date IN ({', '.join(map(literal, days))}) "
+            f"AND span_end < {ms:d} AND kind IN ({', '.join(map(literal, sorted(CONNECTING)))})"
+        )
+        return {symbol for (names,) in found for symbol in names.split(",") if symbol in symbols}
+
+    def calendar(self, symbol: str) -> Calendar:
+        """As in ``Rows``: that of the source of the symbol's rows on its newest date; the exchange's for rows of several."""
+        for day in islice(self.dates(symbol), LOOK_BACK):
+            found = self._redshift.execute(
+                f"SELECT DISTINCT source FROM {self._views}.trades "
+                f"WHERE symbol = {literal(symbol)} AND trade_date = {literal(day.isoformat())}"
+            )
+            if found:
+                return calendar_of(found[0][0] if len(found) == 1 else None)
+        return EXCHANGE
 
 
 class RedshiftBench:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Set
 from contextlib import contextmanager
 from datetime import date
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import duckdb
@@ -12,9 +13,9 @@ import duckdb
 from stockctl.lake.duck import COLUMNS
 from stockctl.lake.layout import date_folder, tickers
 from stockctl.lake.reading import Found, Lake, events
-from stockctl.metrics.gaps import heard_symbols, lag_ms
+from stockctl.metrics.gaps import connected_before, heard_symbols, lag_ms
 from stockctl.metrics.spans import day_around
-from stockctl.sessions import EXCHANGE_ZONE, parse_moment, trade_date
+from stockctl.sessions import EXCHANGE_ZONE, Calendar, calendar_of, parse_moment, trade_date
 from stockctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,6 +68,14 @@ class Rows(Protocol):
         """The feed events that touch ``[since, until)``, as mappings of their fields."""
         ...
 
+    def connected_before(self, symbols: Set[str], ms: int) -> set[str]:
+        """Those of ``symbols`` that the feed had been connected for before ``ms`` (UTC)."""
+        ...
+
+    def calendar(self, symbol: str) -> Calendar:
+        """By which hours the trades of ``symbol`` are read."""
+        ...
+
 
 class LakeRows:
     """The lake."""
@@ -75,7 +84,7 @@ class LakeRows:
 
     def __init__(self, settings: Settings, lake: Lake) -> None:
         self._lake = lake
-        self.lag_ms = lag_ms(settings)
+        self.lag_ms = lag_ms(settings.lake.max_age)
 
     def dates(self, symbol: str) -> Iterator[date]:
         """As in ``Rows``."""
@@ -109,6 +118,14 @@ class LakeRows:
         """As in ``Rows``."""
         return events(self._lake, since, until)
 
+    def connected_before(self, symbols: Set[str], ms: int) -> set[str]:
+        """As in ``Rows``."""
+        return connected_before(self._lake, symbols, ms)
+
+    def calendar(self, symbol: str) -> Calendar:
+        """As in ``Rows``: that of the source that the lake was begun with."""
+        return self._lake.calendar
+
 
 class MongoRows:
     """MongoDB."""
@@ -117,7 +134,7 @@ class MongoRows:
 
     def __init__(self, settings: Settings, mongo: Mongo) -> None:
         self._mongo = mongo
-        self.lag_ms = int(2000 * settings.mongo.max_age)
+        self.lag_ms = lag_ms(settings.mongo.max_age)
 
     def _seek(self, symbol: str, since: int | None, until: int | None, direction: int) -> int | None:
         """Time of the first (1) or the last (−1) trade of ``[since, until)``; answered by the index alone."""
@@ -184,6 +201,22 @@ class MongoRows:
         found = self._mongo.find("coverage", {"span_end": {"$gte": date_of(since)}, "span_start": {"$lt": date_of(until)}})
         rows = [document | {"id": document["_id"]} | {name: ms_of(document[name]) for name in times} for document in found]
         return sorted(rows, key=lambda row: (row["span_start"], row["id"]))
+
+    def connected_before(self, symbols: Set[str], ms: int) -> set[str]:
+        """As in ``Rows``."""
+        from stockctl.mongo.watched import connected_before
+
+        return connected_before(self._mongo, symbols, ms)
+
+    def calendar(self, symbol: str) -> Calendar:
+        """As in ``Rows``: that of the source that MongoDB was begun with."""
+        return self._calendar
+
+    @cached_property
+    def _calendar(self) -> Calendar:
+        from stockctl.mongo.source import begun_with
+
+        return calendar_of(begun_with(self._mongo))
 
 
 def _between(symbol: str, since: int | None, until: int | None) -> dict[str, Any]:

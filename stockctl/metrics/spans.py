@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from stockctl.errors import UsageError
 from stockctl.metrics.policy import Policy
-from stockctl.sessions import EXCHANGE_ZONE, from_ms, is_around_the_clock, parse_moment, sessions_of, to_ms
+from stockctl.sessions import EXCHANGE_ZONE, from_ms, parse_moment, sessions_of, to_ms, trade_date
 
 SessionChoice = Literal["regular", "pre", "post", "all"]
 SESSION_CHOICES: tuple[SessionChoice, ...] = get_args(SessionChoice)
@@ -31,7 +31,8 @@ SESSION_SECONDS: dict[str, int] = {"pre": 19_800, "regular": 23_400, "post": 14_
 class Question:
     """What is asked of the trades. Times are ms UTC, ``[since, until)``; ``every_ms`` cuts bars or a grid, None for none.
 
-    ``engine`` is where the trades come from.
+    ``engine`` is where the trades come from. With ``fall_back`` the session is a default: a symbol that has no trades in it is
+    answered from its newest session that has some.
     """
 
     symbols: tuple[str, ...]
@@ -46,6 +47,7 @@ class Question:
     every_ms: int | None = None
     as_of: int | None = None
     engine: Literal["lake", "mongo", "redshift"] = "lake"
+    fall_back: bool = False
 
 
 def bounds(
@@ -74,12 +76,13 @@ class Part(NamedTuple):
 
 
 class Span(NamedTuple):
-    """One line of the answer: a symbol, the session that counts for it, and its parts in order."""
+    """One line of the answer: a symbol, the session that counts for it, its parts in order, and whether it never closes."""
 
     number: int
     symbol: str
     session: SessionChoice
     parts: tuple[Part, ...]
+    around_the_clock: bool
 
     @property
     def since(self) -> int:
@@ -90,11 +93,6 @@ class Span(NamedTuple):
     def until(self) -> int:
         """End of the last part, in ms UTC."""
         return self.parts[-1].until
-
-
-def session_of(symbol: str, choice: SessionChoice) -> SessionChoice:
-    """The session that counts for ``symbol``: all hours for one that trades around the clock."""
-    return "all" if is_around_the_clock(symbol) else choice
 
 
 def part_on(day: date, session: SessionChoice, question: Question) -> Part | None:
@@ -111,14 +109,22 @@ def part_on(day: date, session: SessionChoice, question: Question) -> Part | Non
     return Part(day, since, until) if since < until else None
 
 
+def newest_part(session: SessionChoice, question: Question) -> Part:
+    """The newest session of that name that has begun, whether or not anything has traded in it."""
+    day = trade_date(question.now)
+    while (part := part_on(day, session, question)) is None or part.since > question.now:
+        day -= timedelta(days=1)
+    return part
+
+
 def year_seconds(span: Span) -> int:
     """Seconds of trading in a year, by which returns are annualised: 252 sessions, or 365 days around the clock."""
-    return 365 * 86_400 if is_around_the_clock(span.symbol) else 252 * SESSION_SECONDS[span.session]
+    return 365 * 86_400 if span.around_the_clock else 252 * SESSION_SECONDS[span.session]
 
 
 def session_edges(span: Span) -> list[int]:
     """Times in ms UTC at which a session begins or ends within the span; no return crosses them."""
-    if is_around_the_clock(span.symbol):
+    if span.around_the_clock:
         return []
     return sorted({edge for part in span.parts for s in sessions_of(part.trade_date) for edge in (s.since, s.until)})
 

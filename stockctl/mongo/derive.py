@@ -15,10 +15,11 @@ from stockctl.clients.mongo import Document, Mongo
 from stockctl.conditions import NEVER_PRICE_FORMING
 from stockctl.mongo.documents import date_of, ms_of
 from stockctl.mongo.schema import BARS, COMPANIES, TRADES
-from stockctl.mongo.watched import covered, through
-from stockctl.sessions import EXCHANGE_ZONE, is_around_the_clock, now_ms, sessions_of, to_ms, trade_date
+from stockctl.mongo.source import begun_with
+from stockctl.mongo.watched import connected_before, covered, stopped, through
+from stockctl.sessions import EXCHANGE, EXCHANGE_ZONE, Calendar, calendar_of, now_ms, sessions_of, to_ms, trade_date
 from stockctl.settings import Settings
-from stockctl.timespans import Span, intersect, length
+from stockctl.timespans import Span, intersect, length, subtract
 
 Touched = Mapping[str, Collection[int]]
 """By symbol, the minutes (ms UTC) in which trades have come; none for a symbol whose coverage alone has changed."""
@@ -125,9 +126,9 @@ def _midnights(day: date) -> tuple[int, int]:
     return since, until
 
 
-def hours_on(symbol: str, day: date, choice: str) -> Hours | None:
+def hours_on(symbol: str, day: date, choice: str, calendar: Calendar = EXCHANGE) -> Hours | None:
     """The session that counts for ``symbol`` on ``day``; None on a holiday."""
-    if choice == "all" or is_around_the_clock(symbol):
+    if choice == "all" or calendar.is_around_the_clock(symbol):
         return Hours("all", day, *_midnights(day))
     return next((Hours(choice, day, one.since, one.until) for one in sessions_of(day) if one.name == choice), None)
 
@@ -142,8 +143,9 @@ def refresh(mongo: Mongo, settings: Settings, touched: Touched) -> None:
         day = _newest_day(mongo, symbol, minutes)
         if day is not None:
             days.setdefault(day, []).append(symbol)
+    calendar = calendar_of(begun_with(mongo))
     for day, symbols in days.items():
-        _companies(mongo, settings, day, symbols)
+        _companies(mongo, settings, day, symbols, calendar)
 
 
 def _bars(mongo: Mongo, settings: Settings, symbol: str, since: int, until: int) -> None:
@@ -165,8 +167,8 @@ def _newest_day(mongo: Mongo, symbol: str, minutes: Collection[int]) -> date | N
     return max([*days, *([trade_date(max(minutes))] if minutes else [])], default=None)
 
 
-def _companies(mongo: Mongo, settings: Settings, day: date, symbols: list[str]) -> None:
-    found = {symbol: hours_on(symbol, day, settings.metrics.session) for symbol in symbols}
+def _companies(mongo: Mongo, settings: Settings, day: date, symbols: list[str], calendar: Calendar) -> None:
+    found = {symbol: hours_on(symbol, day, settings.metrics.session, calendar) for symbol in symbols}
     watched = covered(mongo, symbols, *_midnights(day))
     for symbol, hours in found.items():
         bars = list(mongo.find(BARS, _of(symbol, "bar", *_midnights(day))["$match"]))
@@ -181,6 +183,9 @@ def _companies(mongo: Mongo, settings: Settings, day: date, symbols: list[str]) 
             hours, inside = Hours("all", day, *_midnights(day)), bars
         spans = intersect(watched[symbol], [(hours.since, hours.until)])
         fields["session"] = _session(mongo, settings, symbol, hours, inside, spans)
+        # Of a whole day nobody can say which hours should have been covered, unless the symbol trades in all of them.
+        if hours.name != "all" or calendar.is_around_the_clock(symbol):
+            fields["session"]["coverage"] = _coverage(mongo, symbol, hours, spans, calendar)
         mongo.set_fields(COMPANIES, symbol, fields)
 
 
@@ -208,7 +213,7 @@ def _session(
     """The session's figures; what cannot be told is null. ``watched`` is what the feed covered of the session."""
     trades = sum(bar["trades"] for bar in bars)
     volume = sum(bar["volume"] or 0.0 for bar in bars)
-    figures: Document = {
+    return {
         "name": hours.name,
         "trade_date": hours.day.isoformat(),
         "since": date_of(hours.since),
@@ -220,10 +225,18 @@ def _session(
         "rate": _rate(mongo, settings, symbol, hours, bars, watched) if watched else None,
         "coverage": None,
     }
-    # Of a whole day nobody can say which hours should have been covered, unless the symbol trades in all of them.
-    if watched and (hours.name != "all" or is_around_the_clock(symbol)):
-        figures["coverage"] = 100 * length(watched) / (watched[-1][1] - hours.since)
-    return figures
+
+
+def _coverage(mongo: Mongo, symbol: str, hours: Hours, watched: list[Span], calendar: Calendar) -> float | None:
+    """Per cent of the session that the feed watched, from its start or from the feed's first connection for the symbol on."""
+    if not watched:
+        return None
+    since, until = watched[0][0], watched[-1][1]
+    if calendar.always_open:
+        return 100 * length(watched) / length(subtract([(since, until)], stopped(mongo, symbol, since, until)))
+    if since > hours.since and connected_before(mongo, {symbol}, hours.since):
+        since = hours.since
+    return 100 * length(watched) / (until - since)
 
 
 def _rate(

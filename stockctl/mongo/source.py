@@ -8,7 +8,7 @@ from stockctl.clients.mongo import Mongo
 from stockctl.mongo.schema import META, stored_source
 
 
-def begun_with(mongo: Mongo, first: str, extra: Set[str]) -> str:
+def begin_with(mongo: Mongo, first: str, extra: Set[str]) -> str:
     """The source that MongoDB was begun with; ``first`` begins it if it is empty.
 
     One that others have filled, as the connector does, was begun with what is there, unless that is among ``extra``.
@@ -16,6 +16,12 @@ def begun_with(mongo: Mongo, first: str, extra: Set[str]) -> str:
     stored = stored_source(mongo)
     begun = first if stored is None or stored in extra else stored
     return str(mongo.add(META, {"_id": "source", "source": begun})["source"])
+
+
+def begun_with(mongo: Mongo) -> str | None:
+    """The source that MongoDB was begun with; None while it is empty. What others have filled was begun with what is there."""
+    begun = mongo.get(META, "source")
+    return begun["source"] if begun is not None else stored_source(mongo)
 
 
 def strangers(mongo: Mongo, sources: Set[str], extra: Set[str]) -> tuple[str | None, Set[str]]:

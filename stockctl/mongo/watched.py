@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Set
 from datetime import timedelta
 
-from stockctl.clients.mongo import Mongo
+from stockctl.clients.mongo import Document, Mongo
 from stockctl.mongo.documents import date_of, ms_of
 from stockctl.mongo.schema import COVERAGE, TRADES
+from stockctl.records import CONNECTING, stopped_time
 from stockctl.timespans import Span, intersect, merge
 
 _NEWEST = 1000
@@ -26,6 +28,26 @@ def through(mongo: Mongo, symbol: str, since: int) -> int | None:
         ],
     )
     return ms_of(rows[0]["received"]) if rows else None
+
+
+def connected_before(mongo: Mongo, symbols: Set[str], ms: int) -> set[str]:
+    """Those of ``symbols`` that the feed had been connected for before ``ms`` (UTC)."""
+    earlier = {"span_end": {"$lt": date_of(ms)}, "kind": {"$in": sorted(CONNECTING)}}
+    return {symbol for symbol in symbols if any(mongo.find(COVERAGE, earlier | _naming(symbol), ["kind"], limit=1))}
+
+
+def stopped(mongo: Mongo, symbol: str, since: int, until: int) -> list[Span]:
+    """When in ``[since, until)`` nobody listened to the feed of ``symbol``, since the producer was stopped."""
+    found = mongo.find(
+        COVERAGE,
+        {"span_end": {"$gte": date_of(since)}, "span_start": {"$lt": date_of(until)}} | _naming(symbol),
+        ["kind", "reason", "span_start", "span_end"],
+    )
+    return stopped_time([event | {edge: ms_of(event[edge]) for edge in ("span_start", "span_end")} for event in found])
+
+
+def _naming(symbol: str) -> Document:
+    return {"symbols": {"$regex": f"(^|,){re.escape(symbol)}(,|$)"}}
 
 
 def covered(mongo: Mongo, symbols: Collection[str], since: int, until: int) -> dict[str, list[Span]]:

@@ -20,7 +20,7 @@ from stockctl.mongo.batch import MINUTE_MS, Batch, Refused
 from stockctl.mongo.derive import refresh
 from stockctl.mongo.documents import ms_of
 from stockctl.mongo.schema import COVERAGE, TRADES
-from stockctl.mongo.source import begun_with
+from stockctl.mongo.source import begin_with
 from stockctl.records import Source
 from stockctl.roles import patient
 from stockctl.settings import Settings
@@ -169,7 +169,7 @@ class Writing:
         if self._begun is None:
             begins = next((one for one in batch.sources if one in get_args(Source) and one not in self._extra), None)
             if begins is not None:
-                self._begun = begun_with(self._mongo, begins, self._extra)
+                self._begun = begin_with(self._mongo, begins, self._extra)
         allowed = self._extra | {self._begun}
         if not allowed.issuperset(batch.sources):
             batch.refuse_sources(

@@ -21,7 +21,7 @@ from statistics import NormalDist
 
 import msgspec
 
-from stockctl.sessions import SESSION_NAMES, SessionName, is_around_the_clock, session_at, sessions_of
+from stockctl.sessions import EXCHANGE, SESSION_NAMES, Calendar, SessionName, is_around_the_clock, session_at, sessions_of
 from stockctl.sim import shapes
 
 MAX_FRAME_ROWS = 10
@@ -117,11 +117,12 @@ class Market:
     """Rows of ``symbols``, the first the most active (Zipf-like). The same seed and calls give the same rows.
 
     Symbols with a venue trade around the clock: ``BINANCE:BTCUSDT`` has fractional volumes and no codes, ``OANDA:EUR_USD`` is
-    a price update of volume 0. All others are US stocks.
+    a price update of volume 0. All others are US stocks, whose codes tell the exchange's sessions unless ``calendar`` has none.
     """
 
-    def __init__(self, symbols: Iterable[str], *, seed: int = 1) -> None:
+    def __init__(self, symbols: Iterable[str], *, seed: int = 1, calendar: Calendar = EXCHANGE) -> None:
         self._seed = seed
+        self._calendar = calendar
         self._random = Random(seed)
         self._heat_random = Random(f"{seed}:heat")
         self._heat = 0.0
@@ -230,6 +231,8 @@ class Market:
 
     def _enter(self, since: int) -> int:
         """Notes the session that ``since`` lies in; returns the offset of its codes in the table of codes."""
+        if self._calendar.always_open:
+            return 0
         session = session_at(since)
         name = session.name if session else None
         if name != self._session:

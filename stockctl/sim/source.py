@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterable
 
-from stockctl.sessions import is_around_the_clock, session_at
+from stockctl.sessions import ALWAYS_OPEN, EXCHANGE, is_around_the_clock, session_at
 from stockctl.sim import wire
 from stockctl.sim.market import Market, activity_at
 from stockctl.sim.server import FeedServer
@@ -27,7 +27,7 @@ class Live:
 
     def __init__(self, server: FeedServer, *, seed: int, real_hours: bool) -> None:
         self._server = server
-        self._market = Market((), seed=seed)
+        self._market = Market((), seed=seed, calendar=EXCHANGE if real_hours else ALWAYS_OPEN)
         self._real_hours = real_hours
         self._owed = 0.0  # part of a row that the slices before left over
 

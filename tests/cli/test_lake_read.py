@@ -94,6 +94,15 @@ def test_gaps_lists_what_was_missed(filled: Command) -> None:
     assert "AAPL 2026-11-20: 30m of 6h 30m covered" in done.stderr
 
 
+def test_time_before_the_feeds_first_connection_is_missed_where_since_asks_for_it(filled: Command) -> None:
+    """In the view of ``lake query`` too."""
+    count = "SELECT sum(epoch(until - since)) AS missed FROM coverage WHERE NOT covered"
+    for bounds, seconds in ((("--date", "2026-11-20"), 36_000.0), (("--since", "2026-11-20"), 55_800.0)):
+        gaps = json.loads(filled.run("lake", "gaps", "AAPL", "--session", "all", *bounds, "-o", "json").stdout)
+        assert sum(gap["seconds"] for gap in gaps if gap["trade_date"] == "2026-11-20") == seconds
+        assert json.loads(filled.run("lake", "query", count, *bounds, "-o", "json").stdout) == [{"missed": seconds}]
+
+
 def test_gaps_has_its_types_where_nothing_was_missed(filled: Command) -> None:
     def schema(*arguments: str) -> pyarrow.Schema:
         done = filled.run_bytes("lake", "gaps", "AAPL", *arguments, "-o", "parquet")

@@ -30,10 +30,13 @@ OPEN = at("2026-11-20 09:30")
 
 @pytest.fixture(scope="module")
 def filled(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """The command over a lake with a covered minute of AAPL, and one trade that does not count. Tests only read it."""
+    """The command over a lake with a covered minute of AAPL, and one trade that does not count; and one of LATE, after hours.
+    Tests only read it.
+    """
     settings, command = own(broker, tmp_path_factory.mktemp("metrics"))
     rows = [trade("AAPL", OPEN + number * 500, 100.0 + number % 3, 100.0) for number in range(120)]
     lay(settings, [*rows, trade("AAPL", OPEN + 60_000, 500.0, 100.0, "1,3")])
+    lay(settings, [trade("LATE", "2026-11-20 17:00", 10.0)], partition=1)
     lay(settings, [covered("AAPL", OPEN, OPEN + 60_500)], table="feed_events")
     return command
 
@@ -48,7 +51,7 @@ def test_vwap_in_a_table_says_what_must_be_known(filled: Command) -> None:
     done = filled.run("metrics", "vwap", "AAPL")
     assert done.stdout.splitlines()[0].split() == ["symbol", "trade_date", "vwap", "volume", "trades"]
     assert done.stdout.splitlines()[1].split() == ["AAPL", "2026-11-20", "101", "12,000", "120"]
-    for words in ("policy standard", "1 left out (3 Average Price Trade: 1)", "coverage", "data through", "simulated"):
+    for words in ("policy standard", "1 left out (3 Average Price Trade: 1)", "coverage", "data through", "consolidated tape"):
         assert words in done.stderr
 
 
@@ -114,11 +117,22 @@ def test_times_are_shown_in_the_asked_zone(filled: Command) -> None:
     assert row["bar"] == "2026-11-20T14:30:00+00:00"
 
 
+def test_the_default_session_gives_way_to_one_that_has_trades_and_a_chosen_one_does_not(filled: Command) -> None:
+    """With one line that says so."""
+    done = filled.run("metrics", "vwap", "LATE", "-o", "json")
+    (row,) = json.loads(done.stdout)
+    assert (row["session"], row["trade_date"], row["vwap"]) == ("post", "2026-11-20", 10.0)
+    assert len([line for line in done.stderr.splitlines() if "no trade of LATE in the regular session of" in line]) == 1
+    for chosen in (("--session", "regular"), ("--date", "2026-11-20"), ("--since", "2026-11-20"), ("--until", "2026-11-21")):
+        (row,) = asked(filled, "vwap", "LATE", *chosen)
+        assert (row["trade_date"] in (None, "2026-11-20"), row["vwap"]) == (True, None)
+
+
 def test_nothing_to_answer_is_exit_0_null_and_words(filled: Command) -> None:
     """A symbol of the setting that the lake has no trades of."""
     done = filled.run("metrics", "vwap", "NVDA", "-o", "json")
     assert json.loads(done.stdout)[0]["vwap"] is None
-    assert "the lake holds no trades of it in the newest regular session" in done.stderr
+    assert "NVDA: the lake holds no trades of it" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -186,7 +200,7 @@ def test_watch_writes_lines_when_piped(streaming: Command) -> None:
 def test_watch_writes_json_lines(streaming: Command) -> None:
     """A row a symbol and refresh, with what must be known beside the figures."""
     row = json.loads(watched(streaming, '"trades": 20', "AAPL", "-o", "jsonl")[-1])
-    assert (row["vwap"], row["trades"], row["policy"], row["feed"]) == (100.5, 20, "standard", "sim")
+    assert (row["vwap"], row["trades"], row["policy"], row["feed"]) == (100.5, 20, "standard", "finnhub")
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def test_a_fetch_and_the_writer_keep_the_document_current(broker: str, mongo_ser
     for topic in (stream.topics.trades, stream.topics.feed_events, stream.topics.dead_letters):
         admin.create_topic(topic.name, 1, 1, {})
     producer = Producer(stream)
-    record = trade("AAPL", now_ms(), 250.0)
+    record = trade("AAPL", now_ms(), 250.0, source="sim")
     producer.produce(stream.topics.trades.name, value=encode(record), key=b"AAPL", timestamp=record.ts_recv)
     assert producer.flush(30) == 0
     command = Command(tmp_path, **{env_name(name): value for name, value in names.items()})

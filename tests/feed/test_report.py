@@ -22,10 +22,10 @@ FRIDAY = "2026-11-20"
 class Told:
     """A report of a producer that began ``at`` this time in New York, and what it tells."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: str, symbols: str) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: str, symbols: str, **flags: str) -> None:
         self._monkeypatch, self._symbols = monkeypatch, symbols.split(",")
         self.now(at)
-        settings = load(environ=clean_environment(), flags={"symbols": symbols}, stack=False)
+        settings = load(environ=clean_environment(), flags={"symbols": symbols} | flags, stack=False)
         normaliser = Normaliser("sim")
         session = FeedSession(settings, self._symbols, normaliser, threading.Event())
         self.report = Report(settings, normaliser, Publisher(settings), session)
@@ -96,3 +96,10 @@ def test_it_tells_which_session_is_open(monkeypatch: pytest.MonkeyPatch) -> None
     told.now("2026-11-26 12:00")
     assert told.open == set(), "a holiday"
     assert Told(monkeypatch, "2026-11-26 12:00", "AAPL,BINANCE:BTCUSDT").open == {"regular"}
+
+
+def test_the_simulators_exchange_never_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch, "2026-11-22 03:00", "AAPL", **{"finnhub.url": "ws://127.0.0.1:1"})
+    told.covered("2026-11-22 03:00:05", "2026-11-22 03:05")
+    assert told.gaps == (1, 5)
+    assert told.open == {"regular"}

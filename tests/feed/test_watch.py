@@ -6,7 +6,7 @@ from datetime import date
 
 from stockctl.feed.normalise import Frame, Normaliser
 from stockctl.feed.watch import CLOSED_AFTER, QUIET_AFTER, Watch
-from stockctl.sessions import sessions_of
+from stockctl.sessions import ALWAYS_OPEN, EXCHANGE, Calendar, sessions_of
 
 PING = Frame("ping", [], [])
 TRADE = Normaliser("sim").frame(b'{"data":[{"p":1,"s":"AAPL","t":1680286538064,"v":1}],"type":"trade"}', 1_700_000_000_000)
@@ -16,8 +16,8 @@ PRE, REGULAR, POST = sessions_of(date(2026, 11, 23))
 class Told:
     """A watch that has been connected at a time, asked again and again with pings between."""
 
-    def __init__(self, at: int, *symbols: str) -> None:
-        self.watch = Watch(symbols)
+    def __init__(self, at: int, *symbols: str, calendar: Calendar = EXCHANGE) -> None:
+        self.watch = Watch(symbols, calendar)
         self.watch.connected(at)
         self.at = at
 
@@ -85,3 +85,11 @@ def test_symbols_are_given_time_after_each_connect() -> None:
 def test_when_no_symbol_trades_none_is_suspected() -> None:
     told = Told(REGULAR.since, "AAPL", "NOSUCH")
     assert not any("NOSUCH" in remark for remark in told.after(2 * QUIET_AFTER))
+
+
+def test_a_market_that_never_closes_is_quiet_and_not_closed() -> None:
+    told = Told(POST.until, "AAPL", "MSFT", calendar=ALWAYS_OPEN)
+    assert told.after(CLOSED_AFTER + 1) == []
+    (remark, unseen) = told.after(QUIET_AFTER, seen=("AAPL",))
+    assert remark.startswith("pings arrive, but no trade for")
+    assert unseen.startswith("no trade yet of MSFT")

@@ -12,9 +12,9 @@ from tests.lakes import at, covered, lay
 DAY = date(2026, 11, 20)
 
 
-def spans(settings: Settings, *bounds: int) -> list[tuple[str, int, int, str | None]]:
+def spans(settings: Settings, *bounds: int, whole: bool = False) -> list[tuple[str, int, int, str | None]]:
     """Symbol, start, end and reason of each gap."""
-    return [(gap.symbol, gap.since, gap.until, gap.reason) for gap in missed(settings, *bounds).gaps]
+    return [(gap.symbol, gap.since, gap.until, gap.reason) for gap in missed(settings, *bounds, whole=whole).gaps]
 
 
 def with_symbols(settings: Settings, *symbols: str, session: str = "regular") -> Settings:
@@ -25,8 +25,9 @@ def with_symbols(settings: Settings, *symbols: str, session: str = "regular") ->
 
 
 def test_gaps_are_the_sessions_time_between_what_was_covered(lake_settings: Settings) -> None:
-    """A late start, a break with its reason, and an early end."""
+    """A late start, a break with its reason, and an early end; the feed had been there the day before."""
     events = [
+        covered("AAPL", "2026-11-19 15:00", "2026-11-19 15:01"),
         covered("AAPL", "2026-11-20 10:00", "2026-11-20 11:00"),
         covered("AAPL", "2026-11-20 11:00", "2026-11-20 11:30", kind="disconnected", reason="connection reset"),
         covered("AAPL", "2026-11-20 11:30", "2026-11-20 15:00"),
@@ -49,7 +50,7 @@ def test_without_symbols_those_that_the_feed_named_are_told(lake_settings: Setti
 
 def test_all_hours_are_asked_on_demand_and_always_of_crypto(lake_settings: Settings) -> None:
     """Pre and post for stocks; the whole day for what trades around the clock."""
-    lay(lake_settings, [covered("AAPL,BINANCE:BTCUSDT", "2026-11-20 09:30", "2026-11-20 16:00")], table="feed_events")
+    lay(lake_settings, [covered("AAPL,BINANCE:BTCUSDT", "2026-11-20 00:00", "2026-11-20 00:01")], table="feed_events")
     found = missed(with_symbols(lake_settings, "AAPL", "BINANCE:BTCUSDT", session="all"))
     assert [(symbol, expected) for symbol, _, _, expected in found.totals] == [
         ("AAPL", 57_600_000),
@@ -60,14 +61,14 @@ def test_all_hours_are_asked_on_demand_and_always_of_crypto(lake_settings: Setti
 def test_dates_without_any_event_are_gaps_when_asked_for(lake_settings: Settings) -> None:
     """A day on which nothing ran shows as one gap; a holiday and a weekend as none."""
     lay(lake_settings, [covered("AAPL", "2026-11-20 09:30", "2026-11-20 16:00")], table="feed_events")
-    found = missed(with_symbols(lake_settings, "AAPL"), at("2026-11-19"), at("2026-11-23"))
+    found = missed(with_symbols(lake_settings, "AAPL"), at("2026-11-19"), at("2026-11-23"), whole=True)
     assert [(gap.trade_date, gap.until - gap.since) for gap in found.gaps] == [(date(2026, 11, 19), 23_400_000)]
 
 
 def test_bounds_cut_the_gaps(lake_settings: Settings) -> None:
     """Only the asked time counts."""
     lay(lake_settings, [covered("AAPL", "2026-11-20 10:00", "2026-11-20 16:00")], table="feed_events")
-    assert spans(with_symbols(lake_settings, "AAPL"), at("2026-11-20 09:45"), at("2026-11-20 12:00")) == [
+    assert spans(with_symbols(lake_settings, "AAPL"), at("2026-11-20 09:45"), at("2026-11-20 12:00"), whole=True) == [
         ("AAPL", at("2026-11-20 09:45"), at("2026-11-20 10:00"), "the feed told nothing")
     ]
 

@@ -105,7 +105,7 @@ def test_it_follows_the_topic_from_the_look_back_on(topic: Settings) -> None:
         if trades == {"AAPL": 2, "MSFT": 1} or time.monotonic() > deadline:
             stop.set()
     assert trades == {"AAPL": 2, "MSFT": 1}
-    assert (snapshot.unreadable, snapshot.sources) == (2, frozenset({"sim"}))
+    assert (snapshot.unreadable, snapshot.sources) == (2, frozenset({"finnhub"}))
     assert snapshot.since == now - 10_000 + 50
 
 

@@ -21,6 +21,7 @@ from stockctl.lake.reading import Lake
 from stockctl.metrics import measures
 from stockctl.metrics.answers import Answer
 from stockctl.metrics.bench import DuckBench
+from stockctl.metrics.gaps import lag_ms
 from stockctl.metrics.reckoning import Reckoning
 from stockctl.metrics.rows import Event, LakeRows
 from stockctl.metrics.spans import Question
@@ -249,7 +250,7 @@ def test_a_feed_that_is_gone_is_held_against_the_coverage(lake_settings: Setting
     """Time that nothing covers is missed, also behind what is stored; covered time there is neither covered nor missed."""
     lay(lake_settings, [trade("AAPL", OPEN + 59_999, 1.0, ts_recv=OPEN + 60_000)])
     lay(lake_settings, [covered("AAPL", OPEN, OPEN + 80_000)], table="feed_events")
-    lag = 2 * round(1000 * lake_settings.lake.max_age)
+    lag = lag_ms(lake_settings.lake.max_age)
     (row,) = measures.rate(lake_settings, question(lake_settings, now=OPEN + 140_000 + lag)).rows
     assert (row["covered_seconds"], row["coverage"]) == (60.0, 50.0)
 

@@ -72,17 +72,19 @@ def fill(fake: FakeRedshift, trades: list[Trade], events: list[FeedEvent]) -> No
         return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
 
     text = "TRUNCATE lake.trades, lake.feed_events, svv_external_partitions;"
-    known: set[Values] = set()
+    known: set[tuple[str, Values]] = set()
     for table, records, moment in (("trades", trades, "ts_event"), ("feed_events", events, "span_end")):
         for record in records:
             day = trade_date(getattr(record, moment)).isoformat()
             values = [quoted(getattr(record, name)) for name in COLUMNS[table]] + [quoted(day)]
             if isinstance(record, Trade):
                 values.append(quoted(record.symbol))
-                known.add((day, record.symbol))
+                known.add((table, (day, record.symbol)))
+            else:
+                known.add((table, (day,)))
             text += f"INSERT INTO lake.{table} VALUES ({', '.join(values)});"
-    for partition in known:
-        text += f"INSERT INTO svv_external_partitions VALUES ('lake', 'trades', {quoted(json.dumps(partition))}, '');"
+    for table, partition in known:
+        text += f"INSERT INTO svv_external_partitions VALUES ('lake', '{table}', {quoted(json.dumps(partition))}, '');"
     fake.postgres.sql(fake.database, text)
 
 
@@ -169,7 +171,7 @@ def test_the_views_bars_are_those_of_the_metrics(fake_redshift: FakeRedshift, fl
         table = measures.read_bars(SYMBOLS, every="1m", session="all", settings=settings)
         with Lake(settings) as lake:
             assert lake.dates() == [date(2026, 11, 20), date(2026, 11, 23)]
-    wanted = [tuple(row.values())[3:] for row in table.to_pylist()]
+    wanted = [tuple(row.values())[3:] for row in table.drop_columns("session").to_pylist()]
     assert len(found) == len(wanted) > 3
     for one, other in zip(found, wanted, strict=True):
         assert one == pytest.approx(other, rel=1e-9)
@@ -223,3 +225,28 @@ def test_the_data_api_is_refused_with_the_reason(flags: dict[str, str]) -> None:
     asked = Question(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN, engine="redshift")
     with pytest.raises(ConfigError, match="forgets temporary tables"):
         measures.vwap(settings, asked)
+
+
+@pytest.mark.parametrize(
+    ("sources", "before", "session", "coverage"),
+    [
+        (["sim"], None, "all", 100.0),
+        (["sim", "replay"], None, "regular", 50.0),
+        (["finnhub"], None, "regular", 50.0),
+        (["finnhub"], "2026-11-19 10:00", "regular", 25.0),
+        (["finnhub"], "2026-11-21 10:00", "regular", 50.0),
+    ],
+)
+def test_hours_and_coverage_are_by_what_the_rows_tell(
+    fake_redshift: FakeRedshift, flags: dict[str, str], sources: list[str], before: str | None, session: str, coverage: float
+) -> None:
+    """Their source, and whether the feed was connected on a date before."""
+    middle, later = at("2026-11-20 12:45"), at("2026-11-20 14:22:30")
+    trades = [trade("AAPL", middle, 5.0, source=source) for source in sources]
+    events = [covered("AAPL", middle, later), *([covered("AAPL", before, before, kind="subscribed")] if before else [])]
+    with both(fake_redshift, flags, [], []) as settings:
+        fill(fake_redshift, [*trades, trade("AAPL", "2026-11-20 17:00", 5.0, source=sources[0])], events)
+        now = later if session == "all" else OPEN
+        asked = Question(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=now, engine="redshift", fall_back=True)
+        (row,) = measures.vwap(settings, asked).rows
+    assert (row["session"], row["trade_date"], row["coverage"]) == (session, date(2026, 11, 20), coverage)

@@ -13,12 +13,14 @@ The blocks of one document run in order, in one folder, with one home; ``anew`` 
 again. A command with ``# until Ctrl-C`` behind it gets its Ctrl-C some seconds after its first word, and must leave with exit
 code 0. ``# exit 10`` expects that code. A block of commands without the comment, or in an unknown language, fails.
 
-Each command runs as the installed script, with an interpreter of its own. What no document runs, some test runs so.
+Each command runs as the installed script, with an interpreter of its own. What no document runs, some test runs so. The README
+is walked on a Sunday at three in the night, when the exchange has been closed for long, and must answer in full.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -26,13 +28,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from stockctl.errors import EXIT_CODES
+from stockctl.sessions import EXCHANGE_ZONE, to_ms
 from tests.cli.test_main import LEAVES
 from tests.command import BIN, HANG, Command, clean_environment
 from tests.conftest import NOIDA_DB, free_port, listening, wait_for
@@ -356,13 +362,68 @@ def bucket(s3_environment: dict[str, str]) -> dict[str, str]:
     return s3_environment
 
 
-@pytest.mark.timeout(2400)
-@pytest.mark.parametrize("chapter", CHAPTERS.values(), ids=list(CHAPTERS))
-def test_the_examples_run(chapter: list[Block], home: Path, request: pytest.FixtureRequest) -> None:
+def walk(
+    chapter: list[Block], home: Path, request: pytest.FixtureRequest, **environment: str
+) -> Iterator[tuple[Block, World, list[str]]]:
+    """Run the blocks one after the other: each with its world and what came out, a line each with spaces as one."""
     for block in chapter:
         world = World(home)
+        world.environment |= environment
         for name in block.worlds or ():
             WORLDS[name](world, request)
         said = [" ".join(line.split()) for line in world.run(block).splitlines()]
         missing = [line for line in outputs(block) if line not in said]
         assert not missing, f"line {block.line} shows {missing}\nand says\n" + "\n".join(said)
+        yield block, world, said
+
+
+def chapters_of(*, readme: bool) -> pytest.MarkDecorator:
+    """The chapters of the README, or those of all other documents."""
+    chosen = {name: chapter for name, chapter in CHAPTERS.items() if name.startswith("README") == readme}
+    return pytest.mark.parametrize("chapter", chosen.values(), ids=list(chosen))
+
+
+@pytest.mark.timeout(2400)
+@chapters_of(readme=False)
+def test_the_examples_run(chapter: list[Block], home: Path, request: pytest.FixtureRequest) -> None:
+    for _ in walk(chapter, home, request):
+        pass
+
+
+@pytest.mark.timeout(2400)
+@chapters_of(readme=True)
+def test_the_readmes_examples_answer_in_full_at_three_on_a_sunday(
+    chapter: list[Block], home: Path, request: pytest.FixtureRequest
+) -> None:
+    today = datetime.now(EXCHANGE_ZONE)
+    sunday = (today + timedelta(7 - today.isoweekday() % 7)).replace(hour=3, minute=0)
+    clock = {"CLOCK_AHEAD_NS": str(to_ms(sunday) * 1_000_000 - time.time_ns()), "PYTHONPATH": str(ROOT / "tests" / "ahead")}
+    for block, world, said in walk(chapter, home, request, **clock):
+        empty = re.compile(r": no trades$|^no trade of|holds no|no coverage known|outside session hours")
+        assert [line for line in said if empty.search(line)] == [], f"line {block.line}"
+        if "stockctl local up" in block.text and "stockctl local down" not in block.text:
+            wait_for(partial(answers_in_full, world), "full answers", HANG)
+
+
+def answers_in_full(world: World) -> bool:
+    """Whether the stack of ``world`` has every figure of every symbol and has covered the time; what it lacks is printed."""
+    command = Command(world.folder / "work")
+    command.environment = world.environment
+    missing = []
+    for engine in ("lake", "mongo"):
+        for row in json.loads(command.run("metrics", "summary", "--engine", engine, "-o", "json").stdout):
+            figures = [name for name in ("vwap", "open", "high", "low", "close", "volatility", "rate") if row[name] is None]
+            if figures or (row["coverage"] or 0) < 95:
+                missing.append(f"{engine} {row['symbol']} {figures} {row['coverage']}")
+    company = command.run("company", "show", "AAPL", "-o", "json", check=None).stdout
+    session = json.loads(company)["session"] if company else {}
+    missing += [name for name in ("vwap", "volatility", "rate", "coverage") if session.get(name) is None]
+    bars = subprocess.check_output(
+        [BIN / "python", "-c", "import stockctl; print(stockctl.read_bars(['AAPL'], every='5m').column('close').to_pylist())"],
+        env=world.environment,
+        cwd=command.folder,
+        text=True,
+    )
+    missing += [bars] * ("None" in bars or bars == "[]\n")
+    print(missing)
+    return not missing

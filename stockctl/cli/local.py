@@ -70,7 +70,7 @@ def up(
     _suggest(
         "metrics watch",
         "lake list",
-        f"metrics vwap {state['settings']['symbols'][0]} --session all",
+        f"metrics vwap {state['settings']['symbols'][0]}",
         "local status",
         "local down",
     )
@@ -137,7 +137,7 @@ def demo(
     symbol = run(settings, _command(ctx), ctx.obj.config, seconds=seconds, say=say)[0]
     say("")
     _suggest(
-        f"metrics vwap {symbol} --session all --every 1m",
+        f"metrics vwap {symbol} --every 1m",
         'lake query "SELECT symbol, count(*) FROM trades GROUP BY symbol"',
         f"lake read {symbol} -o csv",
         "local up",

@@ -63,7 +63,7 @@ def demo(settings: Settings, command: Sequence[str], config: Path | None, *, sec
             wrong.append(f"nothing came into {table}")
     if not after:
         wrong.append("the lake is empty")
-    show("metrics", "summary", "--session", "all", *symbols)
+    show("metrics", "summary", *symbols)
     if wrong:
         raise StockctlError("the demo went wrong: " + "; ".join(wrong), hint=f"see {files.folder / 'logs'}")
     return symbols

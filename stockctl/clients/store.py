@@ -168,7 +168,8 @@ def _translate(error: Exception, store: Store, doing: str) -> Exception:
         return RefusedError(message, hint="check the rights and the credentials: `stockctl doctor` tries each right")
     if _BUSY.search(str(error)) or "error sending request" in text or "HTTP error" in text:
         return UnreachableError(message, hint="check s3.endpoint_url, s3.region and the network")
-    if isinstance(error, BaseError | OSError):
+    # ValueError: the key is none that a store takes, such as one with ``..`` in it.
+    if isinstance(error, BaseError | OSError | ValueError):
         return StockctlError(message)
     return error
 
@@ -178,7 +179,7 @@ def open_store(settings: Settings, url: str | None = None) -> Store:
     url = url or str(require(settings, "lake.url"))
     parts = urlsplit(url)
     if parts.scheme == "file":
-        if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or "?" in url or "#" in url:
+        if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or "?" in url or "#" in url or "%00" in url:
             raise ConfigError(
                 f"lake.url is {url}, which names no folder from the root on",
                 hint="write file:///folder, with %23 for # and %3F for ? in its name",

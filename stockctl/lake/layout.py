@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from stockctl.records import Source
-from stockctl.sessions import to_ms, trade_date
+from stockctl.sessions import known_zone, to_ms, trade_date
 
 Table = Literal["trades", "feed_events"]
 _HOUR = 3_600_000
@@ -38,10 +38,15 @@ FORMAT = 1
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _OBJECT = re.compile(
     r"(?P<table>[a-z_]+)/trade_date=(?P<date>\d{4}-\d{2}-\d{2})/(?:(?P<part>ticker=[A-Za-z0-9._-]+|bucket=\d{3,}-of-\d{3,})/)?"
-    r"(?P=table)-g(?P<generation>\d+)-(?P<partition>\d{3,})-(?P<start>\d{20})\.jsonl\.(?:gz|zst)"
+    r"(?P=table)-g(?P<generation>\d+)-(?P<partition>\d{3,})-(?P<start>\d{20})\.jsonl\.(?:gz|zst)",
+    re.ASCII,
 )
-_BUCKET = re.compile(r"bucket=\d{3,}-of-\d{3,}")
-_CLAIM = re.compile(rf"{LOG}/(?P<table>[a-z_]+)/g(?P<generation>\d+)/(?P<partition>\d{{3,}})/(?P<start>\d{{20}})\.json")
+_BUCKET = re.compile(r"bucket=\d{3,}-of-\d{3,}", re.ASCII)
+_CLAIM = re.compile(
+    rf"{LOG}/(?P<table>[a-z_]+)/g(?P<generation>\d+)/(?P<partition>\d{{3,}})/(?P<start>\d{{20}})\.json", re.ASCII
+)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_DATE_KEY = "trade_date="
 
 MAX_MS = to_ms(datetime(9999, 1, 1, tzinfo=ZoneInfo("UTC")))
 
@@ -155,11 +160,12 @@ def parts_of(symbol: str, parts: Iterable[str]) -> set[str]:
 def parse_object(key: str) -> ObjectName | None:
     """What ``key`` says, None if it is no object of a table."""
     match = _OBJECT.fullmatch(key)
-    if match is None:
+    day = match and parse_day(match["date"])
+    if match is None or day is None:
         return None
     return ObjectName(
         match["table"],
-        date.fromisoformat(match["date"]),
+        day,
         match["part"] or "",
         int(match["generation"]),
         int(match["partition"]),
@@ -173,14 +179,33 @@ def parse_claim(key: str) -> ClaimName | None:
     return match and ClaimName(match["table"], int(match["generation"]), int(match["partition"]), int(match["start"]))
 
 
+@lru_cache(maxsize=4096)
+def parse_day(text: str) -> date | None:
+    """The date that ``text`` is as names in the lake write it, None if it is none: other tools make folders as they like."""
+    try:
+        return date.fromisoformat(text) if _DAY.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
 def date_folder(table: str, day: date) -> str:
     """Folder of a table's objects of one date."""
-    return f"{table}/trade_date={day.isoformat()}"
+    return f"{table}/{_DATE_KEY}{day.isoformat()}"
+
+
+def folder_date(name: str) -> date | None:
+    """The date of a folder of that name; None if it is no date's folder."""
+    return parse_day(name.removeprefix(_DATE_KEY)) if name.startswith(_DATE_KEY) else None
 
 
 def log_folder(table: str, generation: int, partition: int) -> str:
     """Folder of one partition's claims."""
     return f"{LOG}/{table}/g{generation}/{partition:03d}"
+
+
+def start_key(table: str, generation: int, partition: int) -> str:
+    """Key of the start of one partition's log."""
+    return f"{log_folder(table, generation, partition)}/start.json"
 
 
 def claim_key(table: str, generation: int, partition: int, start: int) -> str:
@@ -199,6 +224,17 @@ class Layout(msgspec.Struct, frozen=True):
     partition_by: Literal["ticker", "bucket", "none"]
     compression: Literal["gzip", "zstd"]
     buckets: int = 0
+
+    @property
+    def fault(self) -> str | None:
+        """Why no batch can be split so; None if one can."""
+        if self.partition_by == "bucket" and self.buckets < 1:
+            return f"{self.buckets} buckets hold nothing"
+        try:
+            known_zone(self.timezone)
+        except ValueError as error:
+            return str(error)
+        return None
 
     def folder(self, symbol: str, day: date) -> str:
         """Folder of the records of ``symbol`` on the exchange's date ``day``."""

@@ -20,7 +20,7 @@ from prometheus_client import Counter, Gauge
 
 from stockctl.clients.kafka import Admin, Consumer, Event, Message, Partition, UnknownTopicError
 from stockctl.clients.store import open_store
-from stockctl.errors import RefusedError, StockctlError, TimedOutError, UnreachableError
+from stockctl.errors import RefusedError, StockctlError
 from stockctl.lake.batch import OpenBatch
 from stockctl.lake.claims import Claim, CutReason, Start
 from stockctl.lake.layout import TABLES, Layout, Table
@@ -28,7 +28,7 @@ from stockctl.lake.partition import Delivery, Reading
 from stockctl.lake.probe import Probe
 from stockctl.lake.recovery import Recovery, Seen, commit_metadata
 from stockctl.lake.rejected import DeadLetters
-from stockctl.lake.upload import Stored, Taken, TopicChangedError, Uploads
+from stockctl.lake.upload import Stored, Taken, TopicChangedError, Uploads, passes
 from stockctl.roles import Role, patient
 from stockctl.settings import Settings
 from stockctl.units import format_duration
@@ -163,11 +163,7 @@ class LakeWriter:
 
         Waits for the store and the broker, but not for ever: a role that can't begin should say so and leave.
         """
-        waiting = patient(
-            self._role.stop,
-            lambda error: isinstance(error, UnreachableError | TimedOutError | UnknownTopicError),
-            within=self._settings.lake.store_wait,
-        )
+        waiting = patient(self._role.stop, passes, within=self._settings.lake.store_wait)
         for reading in waiting(lambda: self._look_at(partitions)) if partitions else []:
             self._readings[reading.partition] = reading
             if reading.repeat is not None:

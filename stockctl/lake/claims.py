@@ -162,9 +162,10 @@ def decode_claim(data: bytes, key: str) -> Claim:
     claim = decode(data, key, Claim, FORMAT)
     if claim.key != key:
         raise UnreadableError(key, f"the claim says that it is {claim.key}")
+    own = (claim.table, claim.generation, claim.partition, claim.start)
     for item in claim.objects:
         name = parse_object(item.key)
-        if name is None or name.claim != key:
+        if name is None or (name.table, name.generation, name.partition, name.start) != own:
             raise UnreadableError(key, f"it names {item.key!r}, which is no object of this claim")
     if claim.end < claim.start:
         raise UnreadableError(key, f"it ends at {claim.end}, before it starts")

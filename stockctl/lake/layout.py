@@ -27,6 +27,7 @@ from stockctl.sessions import known_zone, to_ms, trade_date
 
 Table = Literal["trades", "feed_events"]
 _HOUR = 3_600_000
+_DAY = 86_400_000
 _UTC = ZoneInfo("UTC")
 TABLES: tuple[Table, ...] = ("trades", "feed_events")
 
@@ -45,7 +46,7 @@ _BUCKET = re.compile(r"bucket=\d{3,}-of-\d{3,}", re.ASCII)
 _CLAIM = re.compile(
     rf"{LOG}/(?P<table>[a-z_]+)/g(?P<generation>\d+)/(?P<partition>\d{{3,}})/(?P<start>\d{{20}})\.json", re.ASCII
 )
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DATE_KEY = "trade_date="
 
 MAX_MS = to_ms(datetime(9999, 1, 1, tzinfo=ZoneInfo("UTC")))
@@ -109,6 +110,12 @@ def dates_around(since: int | None, until: int | None) -> tuple[date, date]:
     first = date.min if since is None else trade_date(since - 12 * _HOUR, _UTC)
     last = date.max if until is None else trade_date(until - 1 + 14 * _HOUR, _UTC)
     return first, last
+
+
+def span_around(day: date) -> tuple[int, int]:
+    """The span ``[since, until)`` in ms UTC of all records that may lie under ``day``, in whatever zone they were cut."""
+    midnight = to_ms(datetime.combine(day, time(), _UTC))
+    return midnight - 14 * _HOUR, midnight + _DAY + 12 * _HOUR
 
 
 class ObjectName(NamedTuple):
@@ -179,11 +186,17 @@ def parse_claim(key: str) -> ClaimName | None:
     return match and ClaimName(match["table"], int(match["generation"]), int(match["partition"]), int(match["start"]))
 
 
+def folder_of(folder: str) -> tuple[date, str]:
+    """Date and part of an object's folder."""
+    _, name, *part = folder.split("/")
+    return date.fromisoformat(name.removeprefix(_DATE_KEY)), "".join(part)
+
+
 @lru_cache(maxsize=4096)
 def parse_day(text: str) -> date | None:
     """The date that ``text`` is as names in the lake write it, None if it is none: other tools make folders as they like."""
     try:
-        return date.fromisoformat(text) if _DAY.fullmatch(text) else None
+        return date.fromisoformat(text) if _ISO_DATE.fullmatch(text) else None
     except ValueError:
         return None
 

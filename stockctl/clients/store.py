@@ -66,13 +66,7 @@ class Store:
     def _sync(self, key: str) -> None:
         # The local backend renames into place without fsync: a power cut could keep a claim and lose the objects it names.
         if self.folder is not None:
-            path = self.folder / key
-            for target in (path, path.parent):
-                handle = os.open(target, os.O_RDONLY)
-                try:
-                    os.fsync(handle)
-                finally:
-                    os.close(handle)
+            sync(self.folder / key)
 
     def get(self, key: str) -> bytes:
         """The object's bytes. AbsentError if there is none."""
@@ -122,6 +116,16 @@ class Store:
             for key in keys:
                 with suppress(FileNotFoundError):
                     obstore.delete(self._backend, key)
+
+
+def sync(path: Path) -> None:
+    """See that the file at ``path`` and its name survive a power cut."""
+    for target in (path, path.parent):
+        handle = os.open(target, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 class _translated:

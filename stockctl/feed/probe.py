@@ -17,7 +17,7 @@ from stockctl.clients.finnhub import feed_token
 from stockctl.clients.kafka import Admin
 from stockctl.errors import ConfigError, RefusedError, UnreachableError
 from stockctl.lake.probe import Probe
-from stockctl.records import FeedEvent
+from stockctl.records import UNREADABLE, FeedEvent
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 
@@ -81,7 +81,7 @@ def _newest_event(settings: Settings) -> Finding:
         probe.close()
     try:
         events = [msgspec.json.decode(message.value(), type=FeedEvent) for message in newest if message is not None]
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         topic = settings.topics.feed_events.name
         return Finding(f"the newest record of {topic} is no feed event: {error}", "fail", f"find who else writes to {topic}")
     if not events:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from stockctl.clients.store import Store, open_store
 from stockctl.errors import StockctlError, UsageError
 from stockctl.filings.filing import Filing
-from stockctl.filings.stored import State, filing_of, kept, links_of, read_filings, read_raw, read_state, symbols_kept
+from stockctl.filings.stored import State, kept, kept_filing, links_of, read_filings, read_raw, read_state, symbols_kept
 from stockctl.settings import Settings
 
 LISTED = ("symbol", "form", "filed", "accepted", "period_start", "period_end", "accession", "report", "index")
@@ -60,7 +60,7 @@ def find(settings: Settings, name: str, accession: str = LATEST) -> Found:
             )
         accession = filings[-1].accession
     raw = read_raw(store, symbol, accession)
-    return Found(raw, filing_of(raw, symbol), read_state(store, symbol))
+    return Found(raw, kept_filing(raw, symbol, accession), read_state(store, symbol))
 
 
 def _holder(store: Store, accession: str) -> str:

@@ -19,8 +19,9 @@ import msgspec
 
 from stockctl.clients.store import AbsentError, Store, open_store
 from stockctl.errors import StockctlError, UsageError
-from stockctl.filings.filing import Filing, parse_filing
+from stockctl.filings.filing import Filing, FilingError, parse_filing
 from stockctl.lake.layout import LOG, ticker_slug
+from stockctl.records import UNREADABLE
 from stockctl.settings import Settings
 
 RAW, FLAT = "raw/filings", "filings"
@@ -97,11 +98,16 @@ def read_state(store: Store, symbol: str) -> State | None:
 def state_of(store: Store, symbol: str, data: bytes) -> State:
     """The state in ``data``, which lies in the store as that of ``symbol``; StockctlError if it is none."""
     try:
-        return msgspec.json.decode(data, type=State)
-    except msgspec.DecodeError as error:
+        state = msgspec.json.decode(data, type=State)
+        for day in filter(None, (state.since, state.newest)):
+            date.fromisoformat(day)
+        if state.at.tzinfo is None or state_key(state.symbol) != state_key(symbol):
+            raise ValueError(f"it is of {state.symbol!r}, fetched at {state.fetched!r}")  # noqa: TRY301  # told below
+    except (*UNREADABLE, ValueError) as error:
         raise StockctlError(
             f"{state_key(symbol)} in {store.url} is no state of a fetch: {error}", hint="delete it, and fetch again"
         ) from error
+    return state
 
 
 def write_state(store: Store, state: State) -> None:
@@ -134,7 +140,7 @@ def read_filings(settings: Settings, symbol: str) -> list[Filing]:
     store = open_store(settings)
     numbers = sorted(kept(store, symbol).raw)
     with ThreadPoolExecutor(_READERS, thread_name_prefix="filings") as pool:
-        found = list(pool.map(lambda number: filing_of(read_raw(store, symbol, number), symbol), numbers))
+        found = list(pool.map(lambda number: kept_filing(read_raw(store, symbol, number), symbol, number), numbers))
     return sorted(found, key=_order)
 
 
@@ -143,11 +149,23 @@ def filing_of(raw: bytes, symbol: str) -> Filing:
     return msgspec.structs.replace(parse_filing(raw, symbol), symbol=symbol)
 
 
+def kept_filing(raw: bytes, symbol: str, accession: str) -> Filing:
+    """The report in ``raw``, which lies in the lake under these names. FilingError if it is damaged, or another one."""
+    try:
+        filing = filing_of(raw, symbol)
+        if filing.accession != accession:
+            raise FilingError(f"the report says that it is {filing.accession}")  # noqa: TRY301  # told below
+    except FilingError as error:
+        hint = "delete it, and fetch it again: `stockctl filings fetch --full`"
+        raise FilingError(f"{raw_key(symbol, accession)} is damaged: {error}", hint=hint) from error
+    return filing
+
+
 def links_of(filing: Filing, state: State | None) -> Links:
     """Where the SEC shows ``filing``: as Finnhub told, else the index page, whose address follows from the numbers."""
     if state is not None and filing.accession in state.links:
         return state.links[filing.accession]
-    if not filing.cik.isdigit():
+    if not filing.cik.isdecimal():
         return Links()
     plain = filing.accession.replace("-", "")
     return Links(index=f"https://www.sec.gov/Archives/edgar/data/{int(filing.cik)}/{plain}/{filing.accession}-index.html")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from isal import igzip
+from isal import igzip, igzip_lib
 
 from stockctl.errors import StockctlError
 from stockctl.lake.claims import ClaimedObject, LastRecord, Rejected
@@ -227,7 +227,7 @@ def decompress(data: bytes, key: str) -> bytes:
         import pyarrow as pa
 
         return bytes(pa.CompressedInputStream(pa.BufferReader(data), "zstd").read())
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, igzip_lib.IsalError) as error:
         raise StockctlError(
             f"the object {key} cannot be decompressed: {error}", hint="`stockctl lake verify --deep`"
         ) from error

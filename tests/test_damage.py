@@ -39,7 +39,7 @@ from stockctl.lake.reading import Lake, read_trades
 from stockctl.lake.recovery import Recovery, Seen, commit_metadata, hinted_claim
 from stockctl.lake.verify import verify
 from stockctl.local import stack
-from stockctl.local.files import StackFiles
+from stockctl.local.files import StackFiles, file_errors
 from stockctl.local.ports import choose_ports
 from stockctl.records import encode
 from stockctl.settings import Settings, load
@@ -399,6 +399,7 @@ def test_a_damaged_local_stack_is_looked_at_stopped_and_started(home: Path) -> N
         files.write(files.folder / "settings.toml", stack._toml(shared))
         files.log("broker").write_text("a line\n")
 
+    @file_errors()
     def start(_: Random) -> None:
         with files.hold() as mine:
             assert mine

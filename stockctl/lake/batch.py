@@ -227,7 +227,7 @@ def decompress(data: bytes, key: str) -> bytes:
         import pyarrow as pa
 
         return bytes(pa.CompressedInputStream(pa.BufferReader(data), "zstd").read())
-    except (OSError, EOFError, ValueError, igzip_lib.IsalError) as error:
+    except (OSError, EOFError, ValueError, igzip_lib.IsalError) as error:  # type: ignore[misc]  # isal ships no types
         raise StockctlError(
             f"the object {key} cannot be decompressed: {error}", hint="`stockctl lake verify --deep`"
         ) from error

@@ -22,6 +22,7 @@ import pyarrow.parquet
 
 from stockctl.clients.store import Store, open_store
 from stockctl.errors import UnhealthyError
+from stockctl.lake.cache import read_file
 from stockctl.lake.claims import Claim, ClaimedObject
 from stockctl.lake.duck import COLUMNS, duck
 from stockctl.lake.floor import date_of
@@ -142,7 +143,7 @@ def _write(lake: Lake, found: list[Found], objects: _Objects, sizes: Sizes, adva
     paths = lake.files(found)
     with ThreadPoolExecutor(4, thread_name_prefix="check") as pool:
         # Parquet will be read instead of these: nothing gets into it that was not claimed.
-        for _ in pool.map(lambda item: check(item.claimed, paths[item.claimed.key].read_bytes()), found):
+        for _ in pool.map(lambda item: check(item.claimed, read_file(item.claimed.key, paths[item.claimed.key])), found):
             pass
     with duck(lake.settings.lake.compact_memory) as connection:
         lake.view(connection, "trades", found)

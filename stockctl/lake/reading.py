@@ -24,10 +24,10 @@ import msgspec
 from stockctl.clients.store import AbsentError, Store, open_store
 from stockctl.errors import StockctlError, UnhealthyError
 from stockctl.lake.batch import decompress
-from stockctl.lake.cache import LocalFiles
+from stockctl.lake.cache import LocalFiles, read_file
 from stockctl.lake.claimlog import ClaimLog
 from stockctl.lake.claims import Claim, ClaimedObject, read_claim, read_lost
-from stockctl.lake.duck import COLUMNS, duck, scan
+from stockctl.lake.duck import COLUMNS, UnreadableFilesError, duck, scan
 from stockctl.lake.floor import is_below, read_floor
 from stockctl.lake.join import joined
 from stockctl.lake.layout import (
@@ -77,15 +77,29 @@ class Lake:
         self._parts: dict[str, list[str]] = {}
         self._sizes: dict[str, dict[str, int]] = {}
         self._logs: dict[Table, ClaimLog] = {}
+        self._handed: dict[str, ClaimedObject | ParquetObject] = {}
 
     def __enter__(self) -> Self:
         self._files.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for folder in self._joined:
-            folder.cleanup()
-        self._files.__exit__(kind, error, trace)
+        try:
+            if isinstance(error, UnreadableFilesError):
+                self._find_damage(error)
+        finally:
+            for folder in self._joined:
+                folder.cleanup()
+            self._files.__exit__(kind, error, trace)
+
+    def _find_damage(self, error: UnreadableFilesError) -> None:
+        """Name the object that DuckDB could not read: it knows files, and joined ones at that."""
+        for item in self._handed.values():
+            path = self._files.paths([item.key]).get(item.key)
+            try:
+                check(item, read_file(item.key, path) if path else b"")
+            except StockctlError as named:
+                raise named from error
 
     @cached_property
     def _floor(self) -> date | None:
@@ -228,7 +242,7 @@ class Lake:
         return {item.key: item.size for item in self.store.objects(ROOT)}
 
     def _read(self, keys: Iterable[str]) -> dict[str, bytes]:
-        return {key: path.read_bytes() for key, path in self._files.paths(keys).items()}
+        return {key: read_file(key, path) for key, path in self._files.paths(keys).items()}
 
     def manifests(self, days: Iterable[date]) -> dict[date, Manifest]:
         """The newest manifest of each of ``days`` that was compacted."""
@@ -256,6 +270,7 @@ class Lake:
     def files(self, found: Iterable[Found]) -> dict[str, Path]:
         """The objects' files on this machine by key; fetched ones are compared with what their claims and manifests say."""
         claimed = {item.claimed.key: item.claimed for item in found}
+        self._handed |= claimed
         paths = self._files.paths(claimed, lambda key, data: check(claimed[key], data))
         if missing := claimed.keys() - paths.keys():
             raise StockctlError(f"the object {min(missing)} was deleted while it was read", hint="ask again")

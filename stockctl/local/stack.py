@@ -89,6 +89,7 @@ def _toml(values: Mapping[str, str | list[str]]) -> str:
     return "\n".join(line for lines in tables.values() for line in lines) + "\n"
 
 
+@file_errors()
 def current(files: StackFiles) -> dict[str, Any]:
     """What the living supervisor says; empty if there is none, or if it has not said anything yet."""
     if not files.held:

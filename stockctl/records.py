@@ -79,5 +79,13 @@ def connection_token() -> str:
 UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 """What msgspec raises for what is no JSON, or not of the type; broken UTF-8 and deep nesting have errors of their own."""
 
+
+def why_unreadable(error: Exception) -> str:
+    """What is wrong, in words: Python's own of its own errors help nobody."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is no UTF-8"
+    return "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+
+
 encode = msgspec.json.Encoder().encode
 """A record as one line of JSON, without its newline."""

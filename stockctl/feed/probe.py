@@ -17,7 +17,7 @@ from stockctl.clients.finnhub import feed_token
 from stockctl.clients.kafka import Admin
 from stockctl.errors import ConfigError, RefusedError, UnreachableError
 from stockctl.lake.probe import Probe
-from stockctl.records import UNREADABLE, FeedEvent
+from stockctl.records import UNREADABLE, FeedEvent, why_unreadable
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 
@@ -83,7 +83,11 @@ def _newest_event(settings: Settings) -> Finding:
         events = [msgspec.json.decode(message.value(), type=FeedEvent) for message in newest if message is not None]
     except UNREADABLE as error:
         topic = settings.topics.feed_events.name
-        return Finding(f"the newest record of {topic} is no feed event: {error}", "fail", f"find who else writes to {topic}")
+        return Finding(
+            f"the newest record of {topic} is no feed event: {why_unreadable(error)}",
+            "fail",
+            f"find who else writes to {topic}",
+        )
     if not events:
         return Finding("no event yet", "warn", "`stockctl produce` connects to the feed")
     last = max(events, key=lambda event: event.ts_recv)

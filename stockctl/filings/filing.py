@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from stockctl.errors import StockctlError
-from stockctl.records import UNREADABLE
+from stockctl.records import UNREADABLE, why_unreadable
 from stockctl.sessions import EXCHANGE_ZONE, to_ms
 
 Statement = Literal["bs", "ic", "cf"]
@@ -191,7 +191,9 @@ def _decoded(raw: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
         try:
             document = msgspec.json.decode(raw)
         except UNREADABLE as error:
-            raise FilingError(f"a report is no JSON: {error}", hint="fetch it again: `stockctl filings fetch --full`") from None
+            raise FilingError(
+                f"a report is no JSON: {why_unreadable(error)}", hint="fetch it again: `stockctl filings fetch --full`"
+            ) from None
     if not isinstance(document, Mapping):
         raise FilingError(f"a report is an object, and this is {_kind(document)}")
     return document

@@ -21,7 +21,7 @@ from stockctl.clients.store import AbsentError, Store, open_store
 from stockctl.errors import StockctlError, UsageError
 from stockctl.filings.filing import Filing, FilingError, parse_filing
 from stockctl.lake.layout import LOG, ticker_slug
-from stockctl.records import UNREADABLE
+from stockctl.records import UNREADABLE, why_unreadable
 from stockctl.settings import Settings
 
 RAW, FLAT = "raw/filings", "filings"
@@ -105,7 +105,8 @@ def state_of(store: Store, symbol: str, data: bytes) -> State:
             raise ValueError(f"it is of {state.symbol!r}, fetched at {state.fetched!r}")  # noqa: TRY301  # told below
     except (*UNREADABLE, ValueError) as error:
         raise StockctlError(
-            f"{state_key(symbol)} in {store.url} is no state of a fetch: {error}", hint="delete it, and fetch again"
+            f"{state_key(symbol)} in {store.url} is no state of a fetch: {why_unreadable(error)}",
+            hint="delete it, and fetch again",
         ) from error
     return state
 

@@ -18,7 +18,7 @@ import msgspec
 from stockctl.clients.store import AbsentError, ExistsError, Store
 from stockctl.errors import StockctlError, UnreachableError
 from stockctl.lake.layout import FORMAT, LOG, MAX_MS, Layout, claim_key, log_folder, parse_claim, parse_object, start_key
-from stockctl.records import UNREADABLE
+from stockctl.records import UNREADABLE, why_unreadable
 
 CutReason = Literal["age", "bytes", "records", "objects", "buffer", "retention", "stop", "end", "lost", "closed"]
 StartReason = Literal["first", "new topic", "log cut short"]
@@ -136,7 +136,7 @@ class LastingError(StockctlError):
 class UnreadableError(LastingError):
     """What stands in the log is damaged, or of a version that we do not know."""
 
-    def __init__(self, key: str, why: object, *, hint: str = _NAMES_DAMAGE) -> None:
+    def __init__(self, key: str, why: str, *, hint: str = _NAMES_DAMAGE) -> None:
         super().__init__(f"{key} cannot be read: {why}", hint=hint)
 
 
@@ -151,7 +151,7 @@ def decode(data: bytes, key: str, kind: type[_Logged], version: int | None = Non
             raise UnreadableError(key, f"it has format {found}; this stockctl knows {version}", hint="use a newer stockctl")
         return msgspec.json.decode(data, type=kind)
     except UNREADABLE as error:
-        raise UnreadableError(key, error, hint=hint) from error
+        raise UnreadableError(key, why_unreadable(error), hint=hint) from error
 
 
 def decode_claim(data: bytes, key: str) -> Claim:

@@ -18,6 +18,7 @@ from platformdirs import user_config_path
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from stockctl.errors import ConfigError
+from stockctl.records import why_unreadable
 from stockctl.settings.model import Settings
 from stockctl.settings.values import at_home
 
@@ -133,7 +134,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint="check the path, or `stockctl config init`") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(
-            f"{path} is not valid TOML: {error}", hint="mend that line; `stockctl config init` shows the form"
+            f"{path} is not valid TOML: {why_unreadable(error)}", hint="mend that line; `stockctl config init` shows the form"
         ) from error
 
 

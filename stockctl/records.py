@@ -124,5 +124,6 @@ def connection_token() -> str:
 UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 """What msgspec raises for what is no JSON, or not of the type; broken UTF-8 and deep nesting have errors of their own."""
 
+
 encode = msgspec.json.Encoder().encode
 """A record as one line of JSON, without its newline."""

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from time import time_ns
 from typing import Literal, NamedTuple, get_args
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from stockctl.errors import UsageError
 
@@ -36,6 +36,15 @@ class Session(NamedTuple):
     trade_date: date
     since: int
     until: int
+
+
+def known_zone(name: str) -> ZoneInfo:
+    """The time zone of that name. ValueError, with words, if there is none."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        # OSError: the name of a folder of zones, or one that is too long for any file.
+        raise ValueError(f"{name!r} is no time zone: write a name such as America/New_York or UTC") from None
 
 
 def to_ms(moment: datetime) -> int:

@@ -154,7 +154,7 @@ def down(ctx: typer.Context) -> None:
     """
     from stockctl.local import stack
 
-    for note in stack.down(_settings(ctx), say=say):
+    for note in stack.down(_settings(ctx, stack=False), say=say):
         say(f"note: {note}")
 
 
@@ -167,7 +167,8 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     from stockctl.local import stack
     from stockctl.units import format_duration
 
-    rows = stack.status(_settings(ctx))
+    settings = _settings(ctx, stack=False)
+    rows = stack.status(settings)
     shown: list[dict[str, Any]] = [row._asdict() for row in rows]
     if output is Format.table:
         for row in shown:
@@ -176,7 +177,7 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     if stopped := [row.part for row in rows if row.state != "running"]:
         raise UnhealthyError(
             "the local stack is not running" if len(stopped) == len(rows) else f"not running: {', '.join(stopped)}",
-            hint="`stockctl local up`; the logs are in " + str(stack.files_of(_settings(ctx)).folder / "logs"),
+            hint="`stockctl local up`; the logs are in " + str(stack.files_of(settings).folder / "logs"),
         )
 
 
@@ -189,7 +190,7 @@ def reset(ctx: typer.Context, yes: YesOption = False) -> None:
     from stockctl.local import stack
     from stockctl.units import format_size
 
-    settings = _settings(ctx)
+    settings = _settings(ctx, stack=False)
     folders = stack.contents(settings)
     if not folders:
         say(f"there is nothing to delete in {settings.state_dir.absolute()}")

@@ -70,13 +70,7 @@ class Store:
     def _sync(self, key: str) -> None:
         # The local backend renames into place without fsync: a power cut could keep a claim and lose the objects it names.
         if self.folder is not None:
-            path = self.folder / key
-            for target in (path, path.parent):
-                handle = os.open(target, os.O_RDONLY)
-                try:
-                    os.fsync(handle)
-                finally:
-                    os.close(handle)
+            sync(self.folder / key)
 
     def get(self, key: str) -> bytes:
         """The object's bytes. AbsentError if there is none."""
@@ -128,6 +122,16 @@ class Store:
                     obstore.delete(self._backend, key)
 
 
+def sync(path: Path) -> None:
+    """See that the file at ``path`` and its name survive a power cut."""
+    for target in (path, path.parent):
+        handle = os.open(target, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 class _translated:
     """Turn obstore's exceptions into ours; ``doing`` says what was tried."""
 
@@ -172,7 +176,8 @@ def _translate(error: Exception, store: Store, doing: str) -> Exception:
         return RefusedError(message, hint="check the rights and the credentials: `stockctl doctor` tries each right")
     if _BUSY.search(str(error)) or "error sending request" in text or "HTTP error" in text:
         return UnreachableError(message, hint="check s3.endpoint_url, s3.region and the network")
-    if isinstance(error, BaseError | OSError):
+    # ValueError: the key is none that a store takes, such as one with ``..`` in it.
+    if isinstance(error, BaseError | OSError | ValueError):
         return StockctlError(message)
     return error
 

@@ -20,7 +20,7 @@ import msgspec
 
 from stockctl.errors import StockctlError
 from stockctl.feed.publisher import Publisher, Stretch
-from stockctl.records import FeedEvent, encode
+from stockctl.records import UNREADABLE, FeedEvent, encode
 from stockctl.settings import Settings
 
 log = logging.getLogger("stockctl.produce")
@@ -108,10 +108,9 @@ class EventSpool:
 
     def _send_line(self, line: bytes, stretch: Stretch) -> bool:
         """Send one event; False when the buffer is full."""
-        try:
-            event = msgspec.json.decode(line, type=FeedEvent)
-        except msgspec.MsgspecError:
-            log.warning("a feed event on disk was cut short by a crash, and is left out: %r", line[:200])
+        event = _decoded(line)
+        if event is None:
+            log.warning("a feed event in %s was cut short by a crash, and is left out: %r", self._files[0].name, line[:200])
             return True
         # All events of a source have one key, so that they keep their order whatever the number of partitions.
         taken = self._publisher.producer.send(self._topic, [(encode(event), event.source)], event.ts_recv, stretch.on_delivery)
@@ -130,8 +129,18 @@ class EventSpool:
         self._position = 0
 
 
+def _decoded(line: bytes) -> FeedEvent | None:
+    """The event in ``line``; None if it is none: a power cut may leave anything."""
+    try:
+        return msgspec.json.decode(line, type=FeedEvent)
+    except UNREADABLE:
+        return None
+
+
 def _unusable(folder: Path, error: OSError) -> StockctlError:
-    return StockctlError(f"cannot keep feed events in {folder}: {error.strerror}", hint="make it writable, or set state_dir")
+    return StockctlError(
+        f"cannot keep feed events in {error.filename or folder}: {error.strerror}", hint="make it writable, or set state_dir"
+    )
 
 
 def _take_files(folder: Path) -> list[BinaryIO]:

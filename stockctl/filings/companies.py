@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from stockctl.clients.mongo import Document, Mongo
-from stockctl.filings.filing import STATEMENTS, Filing, Item
+from stockctl.filings.filing import STATEMENTS, Filing, FilingError, Item, Statement
 from stockctl.filings.formulas import KPIS, PRICED
 from stockctl.filings.known import Known
 from stockctl.filings.kpis import Input, Price, basis, inputs_of, reckon, valuation
@@ -89,26 +89,44 @@ def together(settings: Settings, figures: Mapping[str, Any], last: Mapping[str, 
 
 
 def filing_of(document: Mapping[str, Any]) -> Filing:
-    """The filing that a document of the collection ``filings`` holds."""
-    days = {name: value and value.date() for name, value in _dates(document).items()}
-    report = document.get("report") or {}
+    """The filing that a document of the collection ``filings`` holds. FilingError if it is damaged."""
+    try:
+        held = msgspec.convert(document, _Held)
+    except msgspec.ValidationError as error:
+        raise FilingError(
+            f"the document {document.get('_id')} of the collection {FILINGS} is damaged: {error}",
+            hint="delete it: the next `stockctl filings fetch` makes it again",
+        ) from error
+    report = held.report or {}
     return Filing(
-        accession=document["accession"],
-        symbol=document["symbol"],
-        cik=document["cik"],
-        form=document["form"],
-        year=document["year"],
-        quarter=document["quarter"],
-        start=days["period_start"],
-        end=days["period_end"],
-        filed=days["filed"],
-        accepted=document["accepted"],
-        **{name: tuple(msgspec.convert(report.get(name) or [], list[Item])) for name in STATEMENTS},
+        accession=held.accession,
+        symbol=held.symbol,
+        cik=held.cik,
+        form=held.form,
+        year=held.year,
+        quarter=held.quarter,
+        start=held.period_start and held.period_start.date(),
+        end=held.period_end and held.period_end.date(),
+        filed=held.filed and held.filed.date(),
+        accepted=held.accepted,
+        **{name: tuple(report.get(name) or ()) for name in STATEMENTS},
     )
 
 
-def _dates(document: Mapping[str, Any]) -> dict[str, datetime | None]:
-    return {name: document.get(name) for name in ("period_start", "period_end", "filed")}
+class _Held(msgspec.Struct):
+    """What is read of a filing's document."""
+
+    accession: str
+    symbol: str
+    cik: str
+    form: str
+    year: int | None
+    quarter: int | None
+    accepted: datetime | None
+    period_start: datetime | None = None
+    period_end: datetime | None = None
+    filed: datetime | None = None
+    report: dict[Statement, list[Item] | None] | None = None
 
 
 def _plain(value: float | None, unit: str) -> Document | None:

@@ -172,7 +172,7 @@ def measure_of(unit: str) -> str:
 
 def value_of(value: Any) -> float | None:
     """A value of the wire as a float: an integer, a float or digits as text. Any other text (``N/A``) is no value."""
-    if value is None or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     if isinstance(value, str):
         text = value.strip()

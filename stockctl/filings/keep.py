@@ -32,9 +32,9 @@ from stockctl.filings.filing import Filing, lines
 from stockctl.filings.stored import (
     Kept,
     State,
-    filing_of,
     flat_key,
     kept,
+    kept_filing,
     links_of,
     raw_key,
     read_raw,
@@ -119,7 +119,7 @@ class Keeper:
         """Steps 1 and 2 for one report."""
         key = raw_key(symbol, filing.accession)
         if not self._put_once(key, raw):
-            filing = filing_of(self.patiently(lambda: self._store.get(key)), symbol)
+            filing = kept_filing(self.patiently(lambda: self._store.get(key)), symbol, filing.accession)
         self._put_flat(symbol, filing)
 
     def mend(self, symbol: str, there: Kept) -> int:
@@ -157,7 +157,7 @@ class Keeper:
         self.patiently(lambda: write_state(self._store, noted))
 
     def _read(self, symbol: str, number: str) -> Filing:
-        return filing_of(self.patiently(lambda: read_raw(self._store, symbol, number)), symbol)
+        return kept_filing(self.patiently(lambda: read_raw(self._store, symbol, number)), symbol, number)
 
     def _put_flat(self, symbol: str, filing: Filing) -> None:
         data = b"".join(_encode(line) + b"\n" for line in lines(filing))

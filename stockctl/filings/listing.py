@@ -12,8 +12,8 @@ from stockctl.filings.filing import Filing
 from stockctl.filings.stored import (
     State,
     asked_symbol,
-    filing_of,
     kept,
+    kept_filing,
     links_of,
     read_filings,
     read_raw,
@@ -70,7 +70,7 @@ def find(settings: Settings, name: str, accession: str = LATEST) -> Found:
             )
         accession = filings[-1].accession
     raw = read_raw(store, symbol, accession)
-    return Found(raw, filing_of(raw, symbol), read_state(store, symbol))
+    return Found(raw, kept_filing(raw, symbol, accession), read_state(store, symbol))
 
 
 def _holder(store: Store, accession: str) -> str:

@@ -20,8 +20,9 @@ import msgspec
 
 from stockctl.clients.store import AbsentError, Store, existing_store
 from stockctl.errors import StockctlError, UsageError
-from stockctl.filings.filing import Filing, parse_filing
+from stockctl.filings.filing import Filing, FilingError, parse_filing
 from stockctl.lake.layout import LOG, ticker_slug
+from stockctl.records import UNREADABLE
 from stockctl.settings import Settings
 from stockctl.symbols import known_symbol, known_symbols
 from stockctl.validation import decode_problem
@@ -128,12 +129,28 @@ def read_state(store: Store, symbol: str) -> State | None:
 def state_of(store: Store, symbol: str, data: bytes) -> State:
     """The state in ``data``, which lies in the store as that of ``symbol``; StockctlError if it is none."""
     try:
-        return msgspec.json.decode(data, type=State)
-    except msgspec.DecodeError as error:
+        state = msgspec.json.decode(data, type=State)
+        problem = _state_problem(state, symbol)
+    except UNREADABLE as error:
+        problem = decode_problem(error)
+    if problem is not None:
         raise StockctlError(
-            f"{state_key(symbol)} in {store.url} is no state of a fetch: {decode_problem(error)}",
-            hint="delete it, and fetch again",
-        ) from error
+            f"{state_key(symbol)} in {store.url} is no state of a fetch: {problem}", hint="delete it, and fetch again"
+        )
+    return state
+
+
+def _state_problem(state: State, symbol: str) -> str | None:
+    """What is wrong with the values of a state of ``symbol``; None if nothing is."""
+    try:
+        for day in filter(None, (state.since, state.newest)):
+            date.fromisoformat(day)
+        is_zoned = state.at.tzinfo is not None
+    except ValueError:
+        return f"one of {state.since!r}, {state.newest!r} and {state.fetched!r} is no date"
+    if not is_zoned or state_key(state.symbol) != state_key(symbol):
+        return f"it is of {state.symbol!r}, fetched at {state.fetched!r}"
+    return None
 
 
 def write_state(store: Store, state: State) -> None:
@@ -166,7 +183,7 @@ def read_filings(settings: Settings, symbol: str) -> list[Filing]:
     store = existing_store(settings)
     numbers = sorted(kept(store, symbol).raw)
     with ThreadPoolExecutor(_READERS, thread_name_prefix="filings") as pool:
-        found = list(pool.map(lambda number: filing_of(read_raw(store, symbol, number), symbol), numbers))
+        found = list(pool.map(lambda number: kept_filing(read_raw(store, symbol, number), symbol, number), numbers))
     return sorted(found, key=_order)
 
 
@@ -175,11 +192,23 @@ def filing_of(raw: bytes, symbol: str) -> Filing:
     return msgspec.structs.replace(parse_filing(raw, symbol), symbol=symbol)
 
 
+def kept_filing(raw: bytes, symbol: str, accession: str) -> Filing:
+    """The report in ``raw``, which lies in the lake under these names. FilingError if it is damaged, or another one."""
+    try:
+        filing = filing_of(raw, symbol)
+        if filing.accession != accession:
+            raise FilingError(f"the report says that it is {filing.accession}")  # noqa: TRY301  # told below
+    except FilingError as error:
+        hint = "delete it, and fetch it again: `stockctl filings fetch --full`"
+        raise FilingError(f"{raw_key(symbol, accession)} is damaged: {error}", hint=hint) from error
+    return filing
+
+
 def links_of(filing: Filing, state: State | None) -> Links:
     """Where the SEC shows ``filing``: as Finnhub told, else the index page, whose address follows from the numbers."""
     if state is not None and filing.accession in state.links:
         return state.links[filing.accession]
-    if not filing.cik.isdigit():
+    if not filing.cik.isdecimal():
         return Links()
     plain = filing.accession.replace("-", "")
     return Links(index=f"https://www.sec.gov/Archives/edgar/data/{int(filing.cik)}/{plain}/{filing.accession}-index.html")

@@ -8,7 +8,7 @@ from collections.abc import Sequence, Set
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
-from isal import igzip
+from isal import igzip, igzip_lib
 
 from stockctl.errors import StockctlError
 from stockctl.lake.claims import ClaimedObject, LastRecord, Rejected
@@ -241,7 +241,7 @@ def decompress(data: bytes, key: str) -> bytes:
         import pyarrow as pa
 
         return bytes(pa.CompressedInputStream(pa.BufferReader(data), "zstd").read())
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, igzip_lib.IsalError) as error:  # type: ignore[misc]  # isal ships no types
         raise StockctlError(
             f"the object {key} cannot be decompressed: {error}", hint="`stockctl lake verify --deep`"
         ) from error

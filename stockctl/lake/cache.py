@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from stockctl.clients.store import AbsentError, Store
-from stockctl.errors import ConfigError
+from stockctl.errors import ConfigError, StockctlError
 from stockctl.lake.claims import lake_id
 from stockctl.settings import Settings
 
@@ -82,7 +82,7 @@ class LocalFiles:
         wanted = list(keys)
         if self._store.folder is not None:
             folder = self._store.folder
-            return {key: folder / key for key in wanted if (folder / key).exists()}
+            return {key: folder / key for key in wanted if (folder / key).is_file()}
         found: dict[str, Path] = {}
         with _usable(self._folder), ThreadPoolExecutor(_WORKERS, thread_name_prefix="fetch") as pool:
             held = {path: _listing(path) for path in {(self._place / key).parent for key in wanted}}
@@ -108,6 +108,25 @@ class LocalFiles:
         partial = place.parent / f".{secrets.token_hex(8)}"
         partial.write_bytes(data)
         return partial.rename(place.with_name(f"{_digest(data)}-{place.name}"))
+
+
+@contextmanager
+def file_of(key: str) -> Iterator[None]:
+    """Say which object it is whose file cannot be read."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise StockctlError(f"the object {key} was deleted while it was read", hint="ask again") from None
+    except OSError as error:
+        raise StockctlError(
+            f"the object {key} cannot be read: {error.strerror}", hint="check its rights, and the disk"
+        ) from error
+
+
+def read_file(key: str, path: Path) -> bytes:
+    """The bytes of the object at ``key``, whose file is at ``path``."""
+    with file_of(key):
+        return path.read_bytes()
 
 
 def _digest(data: bytes) -> str:

@@ -8,18 +8,25 @@ made anew, or whose log was cut short, goes on in the next **generation**.
 
 from __future__ import annotations
 
+import re
 import secrets
-from typing import Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
 from stockctl.clients.store import AbsentError, ExistsError, Store
-from stockctl.errors import StockctlError
-from stockctl.lake.layout import FORMAT, LOG, Layout, claim_key, log_folder, parse_claim
+from stockctl.errors import StockctlError, UnreachableError
+from stockctl.lake.layout import FORMAT, LOG, Layout, claim_key, log_folder, parse_claim, parse_object, start_key
+from stockctl.records import MAX_MS, UNREADABLE
 from stockctl.validation import decode_problem
 
 CutReason = Literal["age", "bytes", "records", "objects", "buffer", "retention", "stop", "end", "lost", "closed"]
 StartReason = Literal["first", "new topic", "log cut short"]
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""Of rows or bytes, or an offset, which Kafka counts in 64 bits."""
+Millis = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
 
 
 class ClaimedObject(msgspec.Struct, frozen=True):
@@ -29,19 +36,19 @@ class ClaimedObject(msgspec.Struct, frozen=True):
     """
 
     key: str
-    rows: int
-    first_offset: int
-    last_offset: int
-    ts_min: int
-    ts_max: int
+    rows: Count
+    first_offset: Count
+    last_offset: Count
+    ts_min: Millis
+    ts_max: Millis
     sha256: str
-    size: int
+    size: Count
 
 
 class LastRecord(msgspec.Struct, frozen=True):
     """The batch's last record, to tell whether the topic still holds the same one at that offset."""
 
-    offset: int
+    offset: Count
     timestamp: int
     sha256: str
 
@@ -49,7 +56,7 @@ class LastRecord(msgspec.Struct, frozen=True):
 class Rejected(msgspec.Struct, frozen=True):
     """A record that is no row of the table, and why; it went to the dead letters."""
 
-    offset: int
+    offset: Count
     reason: str
 
 
@@ -61,9 +68,9 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     topic_id: str
     topic: str
     table: str
-    generation: int
-    partition: int
-    start: int
+    generation: Count
+    partition: Count
+    start: Count
     reason: StartReason
     blind: bool = False
     """Whether retention had passed the place where the log was cut: it may have taken records that no writer ever saw."""
@@ -71,7 +78,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """The start's key."""
-        return f"{log_folder(self.table, self.generation, self.partition)}/start.json"
+        return start_key(self.table, self.generation, self.partition)
 
     def __str__(self) -> str:
         unseen = "; retention may have taken records from before it, which no writer ever saw" if self.blind else ""
@@ -94,15 +101,15 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     topic_id: str
     topic: str
     table: str
-    generation: int
-    partition: int
-    start: int
-    end: int
+    generation: Count
+    partition: Count
+    start: Count
+    end: Count
     reason: CutReason
     layout: Layout
     last: LastRecord | None
-    rows: int
-    gaps: int
+    rows: Count
+    gaps: Count
     rejected: list[Rejected] = []
     objects: list[ClaimedObject] = []
     opens: Start | None = None
@@ -119,28 +126,73 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode_claim = msgspec.json.Decoder(Claim).decode
-_decode_start = msgspec.json.Decoder(Start).decode
+_NAMES_DAMAGE = "`stockctl lake verify` names all damage"
+_Logged = TypeVar("_Logged", bound=msgspec.Struct)
 
 
-class UnreadableClaimError(StockctlError):
-    """A claim is damaged, or of a version that we do not know: asking again gives the same."""
+class LastingError(StockctlError):
+    """Asking again gives the same: a person is needed."""
+
+
+class UnreadableError(LastingError):
+    """What stands in the log is damaged, or of a version that we do not know."""
+
+    def __init__(self, key: str, why: str, *, hint: str = _NAMES_DAMAGE) -> None:
+        super().__init__(f"{key} cannot be read: {why}", hint=hint)
+
+
+class _Versioned(msgspec.Struct):
+    format: Any = None
+
+
+def decode(data: bytes, key: str, kind: type[_Logged], version: int | None = None, hint: str = _NAMES_DAMAGE) -> _Logged:
+    """What ``data``, the content of ``key``, holds. UnreadableError if it is no ``kind``, or not of the format ``version``."""
+    try:
+        if version is not None and (found := msgspec.json.decode(data, type=_Versioned).format) != version:
+            raise UnreadableError(key, f"it has format {found}; this stockctl knows {version}", hint="use a newer stockctl")
+        return msgspec.json.decode(data, type=kind)
+    except UNREADABLE as error:
+        raise UnreadableError(key, decode_problem(error), hint=hint) from error
 
 
 def decode_claim(data: bytes, key: str) -> Claim:
-    """The claim in ``data``. UnreadableClaimError if it is none, or of a version that we can't repeat."""
-    try:
-        version = msgspec.json.decode(data, type=dict).get("format")
-        claim = _decode_claim(data) if version == FORMAT else None
-    except msgspec.DecodeError as error:
-        raise UnreadableClaimError(
-            f"the claim {key} cannot be read: {decode_problem(error)}", hint="`stockctl lake verify` names all damage"
-        ) from error
-    if claim is None:
-        raise UnreadableClaimError(
-            f"the claim {key} has format {version}; this stockctl knows {FORMAT}", hint="use a newer stockctl"
-        )
+    """The claim in ``data``. UnreadableError if it is not that of ``key``, or of a version that we can't repeat.
+
+    A claim says where to read and write: its names are believed only if a writer gives such ones.
+    """
+    claim = decode(data, key, Claim, FORMAT)
+    if claim.key != key:
+        raise UnreadableError(key, f"the claim says that it is {claim.key}")
+    own = (claim.table, claim.generation, claim.partition, claim.start)
+    for item in claim.objects:
+        name = parse_object(item.key)
+        if name is None or (name.table, name.generation, name.partition, name.start) != own:
+            raise UnreadableError(key, f"it names {item.key!r}, which is no object of this claim")
+    if claim.end < claim.start:
+        raise UnreadableError(key, f"it ends at {claim.end}, before it starts")
+    opens = claim.opens
+    if opens is not None and opens.key != start_key(claim.table, claim.generation + 1, claim.partition):
+        raise UnreadableError(key, f"it opens {opens.key!r}, which is not the generation behind its own")
+    if not _is_moment(claim.created):
+        raise UnreadableError(key, f"{claim.created!r} is no time with a zone")
+    if (fault := claim.layout.fault) is not None:
+        raise UnreadableError(key, fault)
     return claim
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def decode_start(data: bytes, key: str) -> Start:
+    """The start in ``data``. UnreadableError if it is not that of ``key``."""
+    start = decode(data, key, Start, FORMAT)
+    if start.key != key:
+        raise UnreadableError(key, f"the start says that it is {start.key}")
+    return start
 
 
 def read_claim(store: Store, key: str) -> Claim:
@@ -154,14 +206,25 @@ def put_claim(store: Store, claim: Claim) -> Claim:
     A store's answer is not the truth: whatever it says but success, the claim itself tells. Raises what the store raised when
     nothing stands there; asking again is safe.
     """
+    stands = put_once(store, claim.key, data := _encode(claim))
+    return claim if stands is data else decode_claim(stands, claim.key)
+
+
+def put_once(store: Store, key: str, data: bytes) -> bytes:
+    """Put ``data`` at ``key`` if it is free; what stands there now, ours or another one's. The error's own words otherwise.
+
+    A server that answers that something is there, where nothing is, has refused for the moment (409): UnreachableError.
+    """
     try:
-        store.put_new(claim.key, _encode(claim))
+        store.put_new(key, data)
     except StockctlError as error:
         try:
-            return read_claim(store, claim.key)
+            return store.get(key)
         except AbsentError:
+            if isinstance(error, ExistsError):
+                raise UnreachableError(str(error), hint="try again: nothing is there") from error
             raise error from None
-    return claim
+    return data
 
 
 def newest_claim(store: Store, start: Start, after: str | None = None) -> Claim | None:
@@ -188,29 +251,31 @@ def claim_keys(store: Store, start: Start) -> list[str]:
 
 def start_of(store: Store, table: str, generation: int, partition: int) -> Start | None:
     """The start of one generation of the partition; None if there is none."""
+    key = start_key(table, generation, partition)
     try:
-        return _decode_start(store.get(f"{log_folder(table, generation, partition)}/start.json"))
+        return decode_start(store.get(key), key)
     except AbsentError:
         return None
 
 
+_GENERATION = re.compile(r"g(\d+)", re.ASCII)
+
+
+def generations(store: Store, table: str) -> list[int]:
+    """The generations that the table's log has, in order."""
+    return sorted(int(found[1]) for name in store.folders(f"{LOG}/{table}") if (found := _GENERATION.fullmatch(name)))
+
+
 def newest_start(store: Store, table: str, partition: int) -> Start | None:
     """The start of the partition's newest generation; None if the lake has never seen it."""
-    generations = sorted((int(name[1:]) for name in store.folders(f"{LOG}/{table}") if name[1:].isdigit()), reverse=True)
-    found = (start_of(store, table, generation, partition) for generation in generations)
+    found = (start_of(store, table, generation, partition) for generation in reversed(generations(store, table)))
     return next((start for start in found if start is not None), None)
 
 
 def put_start(store: Store, start: Start) -> Start:
     """Put ``start`` if its generation is free; the start that stands there now."""
-    try:
-        store.put_new(start.key, _encode(start))
-    except StockctlError as error:
-        try:
-            return _decode_start(store.get(start.key))
-        except AbsentError:
-            raise error from None
-    return start
+    stands = put_once(store, start.key, data := _encode(start))
+    return start if stands is data else decode_start(stands, start.key)
 
 
 class LostObjects(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,44 +292,56 @@ def lost_key(claim_key: str) -> str:
 
 def put_lost(store: Store, claim: Claim, missing: list[str]) -> None:
     """Note for ever that these objects of ``claim`` are lost."""
-    try:
-        store.put_new(lost_key(claim.key), _encode(LostObjects(claim=claim.key, objects=missing)))
-    except ExistsError:
-        return
+    put_once(store, lost_key(claim.key), _encode(LostObjects(claim=claim.key, objects=missing)))
 
 
 def read_lost(store: Store, claim: Claim) -> list[str]:
-    """Keys of the claim's objects that are known to be lost."""
+    """Keys of the claim's objects that are known to be lost. UnreadableError if the note is damaged."""
+    key = lost_key(claim.key)
     try:
-        return msgspec.json.decode(store.get(lost_key(claim.key)), type=LostObjects).objects
+        lost = decode(store.get(key), key, LostObjects)
     except AbsentError:
         return []
+    if lost.claim != claim.key:
+        raise UnreadableError(key, f"it is of the claim {lost.claim!r}")
+    return lost.objects
 
 
-_SOURCE = f"{LOG}/source.json"
+class _Beginning(msgspec.Struct, frozen=True):
+    """What a lake is begun with."""
+
+    source: Annotated[str, msgspec.Meta(min_length=1)]
+    id: str = ""
+
+
+SOURCE_KEY = f"{LOG}/source.json"
+"""Key of the note of the lake's source."""
 
 
 def lake_source(store: Store, first: str) -> str:
     """The source that the lake was begun with; ``first`` begins it if it is empty."""
-    try:
-        store.put_new(_SOURCE, _encode({"source": first, "id": secrets.token_hex(8)}))
-    except ExistsError:
-        return begun_with(store) or first
-    return first
+    return _decode_beginning(put_once(store, SOURCE_KEY, _encode(_Beginning(first, secrets.token_hex(8))))).source
 
 
 def begun_with(store: Store) -> str | None:
     """The source that the lake was begun with; None while it is empty."""
-    return _beginning(store).get("source")
+    beginning = _beginning(store)
+    return beginning.source if beginning else None
 
 
 def lake_id(store: Store) -> str:
     """What tells this lake from another that began anew at the same place; empty while it is empty, or if it has none."""
-    return _beginning(store).get("id", "")
+    beginning = _beginning(store)
+    return beginning.id if beginning else ""
 
 
-def _beginning(store: Store) -> dict[str, str]:
+def _beginning(store: Store) -> _Beginning | None:
     try:
-        return msgspec.json.decode(store.get(_SOURCE), type=dict[str, str])
+        return _decode_beginning(store.get(SOURCE_KEY))
     except AbsentError:
-        return {}
+        return None
+
+
+def _decode_beginning(data: bytes) -> _Beginning:
+    hint = """put {"source": "…"} in its place, with the source that the lake's records have: `stockctl lake read` shows them"""
+    return decode(data, SOURCE_KEY, _Beginning, hint=hint)

@@ -22,9 +22,11 @@ import pyarrow.parquet
 
 from stockctl.clients.store import Store, existing_store
 from stockctl.errors import UnhealthyError
+from stockctl.lake.cache import read_file
 from stockctl.lake.claims import Claim, ClaimedObject
 from stockctl.lake.duck import COLUMNS, duck
 from stockctl.lake.floor import date_of
+from stockctl.lake.layout import span_around
 from stockctl.lake.manifest import ROOT, Extent, Manifest, ParquetObject, object_folder, parse_parquet, put_manifest
 from stockctl.lake.reading import Found, Lake, check
 from stockctl.settings import Settings
@@ -90,16 +92,18 @@ def _compact(lake: Lake, day: date, sizes: Sizes, advance: Advance) -> tuple[Man
     """The date's newest manifest, and the next one with its objects put, if there is something new to hold."""
     old = lake.manifests([day]).get(day)
     held = old.claims if old is not None else frozenset()
-    names = lake.objects("trades", [day], None)
+    log, names = lake.log("trades"), lake.objects("trades", [day], None)
     whole: dict[str, list[ClaimedObject]] = {}
-    for claim in lake.claims({name.claim for name in names.values()} - held):
+    for claim in log.find({name.claim for name in names.values()} - held, *span_around(day), skip=held):
         # Of a claim that is still being written some objects are not there yet: it is for the next run.
         ours = _on(day, claim)
-        if all(item.key in names for item in ours):
+        gone = [item.key for item in ours if item.key not in names]
+        lake.refuse_gone(claim, gone)
+        if ours and not gone:
             whole[claim.key] = ours
     if not whole:
         return old, None
-    whole |= {claim.key: _on(day, claim) for claim in lake.claims(held)}
+    whole |= {claim.key: _on(day, claim) for claim in log.read(held)}
     missing = [item.key for key in held for item in whole.get(key, ()) if item.key not in names]
     if missing or held - whole.keys():
         raise UnhealthyError(
@@ -135,10 +139,11 @@ def _on(day: date, claim: Claim) -> list[ClaimedObject]:
 
 def _write(lake: Lake, found: list[Found], objects: _Objects, sizes: Sizes, advance: Callable[[int], None]) -> None:
     """Sort the rows of the raw objects ``found`` into ``objects``; what doesn't fit into memory waits on disk."""
+    lake.check_sizes(found)
     paths = lake.files(found)
     with ThreadPoolExecutor(4, thread_name_prefix="check") as pool:
         # Parquet will be read instead of these: nothing gets into it that was not claimed.
-        for _ in pool.map(lambda item: check(item.claimed, paths[item.claimed.key].read_bytes()), found):
+        for _ in pool.map(lambda item: check(item.claimed, read_file(item.claimed.key, paths[item.claimed.key])), found):
             pass
     with duck(lake.settings.lake.compact_memory) as connection:
         lake.view(connection, "trades", found)

@@ -45,6 +45,14 @@ COLUMNS: dict[str, dict[str, str]] = {
 """Each table's columns with their DuckDB types: the fields of ``stockctl.records``."""
 
 
+DAMAGE = (duckdb.IOException, duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)
+"""What DuckDB raises for damaged files, and for no SQL."""
+
+
+class UnreadableFilesError(StockctlError):
+    """DuckDB cannot read one of the lake's files."""
+
+
 _THREAD = 128_000_000
 """Bytes that a thread which reads JSON wants for itself, at least."""
 
@@ -69,8 +77,9 @@ def duck(memory: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
             connection.execute(f"SET memory_limit = '{memory}B'; SET threads = {threads}; SET preserve_insertion_order = false")
         try:
             yield connection
-        except (duckdb.IOException, duckdb.InvalidInputException) as error:
-            raise StockctlError(
+        except duckdb.Error as error:
+            # A damaged file may give any of them; what is wrong with a person's SQL has been told before it gets here.
+            raise UnreadableFilesError(
                 f"the lake's files cannot be read: {error}", hint="`stockctl lake verify --deep` names damaged objects"
             ) from error
 

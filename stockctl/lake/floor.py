@@ -12,33 +12,47 @@ from datetime import date
 
 import msgspec
 
-from stockctl.clients.store import ExistsError, Store
-from stockctl.lake.layout import LOG
+from stockctl.clients.store import Store
+from stockctl.lake.claims import UnreadableError, decode, put_once
+from stockctl.lake.layout import LOG, parse_day
 
-_FOLDER = f"{LOG}/floors"
-_FLOOR = re.compile(rf"{_FOLDER}/(\d{{4}}-\d{{2}}-\d{{2}})\.json")
+FLOORS = f"{LOG}/floors"
+_FLOOR = re.compile(rf"{FLOORS}/(\d{{4}}-\d{{2}}-\d{{2}})\.json")
 _DATED = re.compile(rf"(?:(?:parquet/)?[a-z_]+/trade_date=|{LOG}/parquet/[a-z_]+/)(\d{{4}}-\d{{2}}-\d{{2}})/")
 
 
 def read_floor(store: Store) -> date | None:
     """The first date that the lake still promises; None if nothing was ever pruned."""
-    return max(
-        (date.fromisoformat(found[1]) for item in store.objects(_FOLDER) if (found := _FLOOR.fullmatch(item.key))), default=None
-    )
+    return max((day for item in store.objects(FLOORS) if (day := _parse_floor(item.key)) is not None), default=None)
+
+
+def _parse_floor(key: str) -> date | None:
+    found = _FLOOR.fullmatch(key)
+    return found and parse_day(found[1])
+
+
+class _Floor(msgspec.Struct):
+    floor: date
+
+
+def check_floor(store: Store, key: str) -> None:
+    """UnreadableError if what stands at ``key``, among the floors, is none: its name counts, and its content says the same."""
+    day = _parse_floor(key)
+    if day is None:
+        raise UnreadableError(key, "its name is no date: readers ignore it", hint="delete it")
+    if (says := decode(store.get(key), key, _Floor).floor) != day:
+        raise UnreadableError(key, f"the floor says that it is {says}")
 
 
 def put_floor(store: Store, day: date) -> None:
     """Promise nothing below ``day`` from now on."""
-    try:
-        store.put_new(f"{_FOLDER}/{day.isoformat()}.json", msgspec.json.encode({"floor": day}))
-    except ExistsError:
-        return
+    put_once(store, f"{FLOORS}/{day.isoformat()}.json", msgspec.json.encode({"floor": day}))
 
 
 def date_of(key: str) -> date | None:
     """The date that the key of an object or a manifest lies under; None for what lies under none."""
     found = _DATED.match(key)
-    return None if found is None else date.fromisoformat(found[1])
+    return found and parse_day(found[1])
 
 
 def is_below(key: str, floor: date | None) -> bool:

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from stockctl.errors import StockctlError
+from stockctl.lake.cache import file_of, read_file
 from stockctl.lake.floor import date_of
 
 SMALL = 1_000_000
@@ -39,7 +38,7 @@ def joined(paths: Mapping[str, Path], folder: Path, check: Callable[[str, bytes]
     left: list[Path] = []
     small: dict[tuple[str, str], list[str]] = defaultdict(list)
     for key, path in paths.items():
-        with _there(key):
+        with file_of(key):
             is_small = path.suffix != ".parquet" and path.stat().st_size < SMALL
         if is_small:
             small[f"trade_date={date_of(key)}", path.suffix].append(key)
@@ -49,8 +48,7 @@ def joined(paths: Mapping[str, Path], folder: Path, check: Callable[[str, bytes]
         return list(paths.values())
 
     def read(key: str) -> bytes:
-        with _there(key):
-            data = paths[key].read_bytes()
+        data = read_file(key, paths[key])
         check(key, data)
         return data
 
@@ -60,14 +58,6 @@ def joined(paths: Mapping[str, Path], folder: Path, check: Callable[[str, bytes]
             datas = (data for some in _pieces(keys, _AHEAD) for data in pool.map(read, some))
             left += _write(datas, folder / day, suffix)
     return left
-
-
-@contextmanager
-def _there(key: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise StockctlError(f"the object {key} was deleted while it was read", hint="ask again") from None
 
 
 def _write(datas: Iterable[bytes], folder: Path, suffix: str) -> Iterator[Path]:

@@ -23,10 +23,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from stockctl.records import MAX_MS
-from stockctl.sessions import to_ms, trade_date
+from stockctl.sessions import known_zone, to_ms, trade_date
 
 Table = Literal["trades", "feed_events"]
 _HOUR = 3_600_000
+_DAY = 86_400_000
 _UTC = ZoneInfo("UTC")
 TABLES: tuple[Table, ...] = ("trades", "feed_events")
 
@@ -38,10 +39,15 @@ FORMAT = 1
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _OBJECT = re.compile(
     r"(?P<table>[a-z_]+)/trade_date=(?P<date>\d{4}-\d{2}-\d{2})/(?:(?P<part>ticker=[A-Za-z0-9._-]+|bucket=\d{3,}-of-\d{3,})/)?"
-    r"(?P=table)-g(?P<generation>\d+)-(?P<partition>\d{3,})-(?P<start>\d{20})\.jsonl\.(?:gz|zst)"
+    r"(?P=table)-g(?P<generation>\d+)-(?P<partition>\d{3,})-(?P<start>\d{20})\.jsonl\.(?:gz|zst)",
+    re.ASCII,
 )
-_BUCKET = re.compile(r"bucket=\d{3,}-of-\d{3,}")
-_CLAIM = re.compile(rf"{LOG}/(?P<table>[a-z_]+)/g(?P<generation>\d+)/(?P<partition>\d{{3,}})/(?P<start>\d{{20}})\.json")
+_BUCKET = re.compile(r"bucket=\d{3,}-of-\d{3,}", re.ASCII)
+_CLAIM = re.compile(
+    rf"{LOG}/(?P<table>[a-z_]+)/g(?P<generation>\d+)/(?P<partition>\d{{3,}})/(?P<start>\d{{20}})\.json", re.ASCII
+)
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_DATE_KEY = "trade_date="
 
 _Millis = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
 
@@ -71,6 +77,12 @@ def dates_around(since: int | None, until: int | None) -> tuple[date, date]:
     first = date.min if since is None else trade_date(since - 12 * _HOUR, _UTC)
     last = date.max if until is None else trade_date(until - 1 + 14 * _HOUR, _UTC)
     return first, last
+
+
+def span_around(day: date) -> tuple[int, int]:
+    """The span ``[since, until)`` in ms UTC of all records that may lie under ``day``, in whatever zone they were cut."""
+    midnight = to_ms(datetime.combine(day, time(), _UTC))
+    return midnight - 14 * _HOUR, midnight + _DAY + 12 * _HOUR
 
 
 class ObjectName(NamedTuple):
@@ -127,11 +139,12 @@ def parts_of(symbol: str, parts: Iterable[str]) -> set[str]:
 def parse_object(key: str) -> ObjectName | None:
     """What ``key`` says, None if it is no object of a table."""
     match = _OBJECT.fullmatch(key)
-    if match is None:
+    day = match and parse_day(match["date"])
+    if match is None or day is None:
         return None
     return ObjectName(
         match["table"],
-        date.fromisoformat(match["date"]),
+        day,
         match["part"] or "",
         int(match["generation"]),
         int(match["partition"]),
@@ -145,14 +158,39 @@ def parse_claim(key: str) -> ClaimName | None:
     return match and ClaimName(match["table"], int(match["generation"]), int(match["partition"]), int(match["start"]))
 
 
+def folder_of(folder: str) -> tuple[date, str]:
+    """Date and part of an object's folder."""
+    _, name, *part = folder.split("/")
+    return date.fromisoformat(name.removeprefix(_DATE_KEY)), "".join(part)
+
+
+@lru_cache(maxsize=4096)
+def parse_day(text: str) -> date | None:
+    """The date that ``text`` is as names in the lake write it, None if it is none: other tools make folders as they like."""
+    try:
+        return date.fromisoformat(text) if _ISO_DATE.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
 def date_folder(table: str, day: date) -> str:
     """Folder of a table's objects of one date."""
-    return f"{table}/trade_date={day.isoformat()}"
+    return f"{table}/{_DATE_KEY}{day.isoformat()}"
+
+
+def folder_date(name: str) -> date | None:
+    """The date of a folder of that name; None if it is no date's folder."""
+    return parse_day(name.removeprefix(_DATE_KEY)) if name.startswith(_DATE_KEY) else None
 
 
 def log_folder(table: str, generation: int, partition: int) -> str:
     """Folder of one partition's claims."""
     return f"{LOG}/{table}/g{generation}/{partition:03d}"
+
+
+def start_key(table: str, generation: int, partition: int) -> str:
+    """Key of the start of one partition's log."""
+    return f"{log_folder(table, generation, partition)}/start.json"
 
 
 def claim_key(table: str, generation: int, partition: int, start: int) -> str:
@@ -173,6 +211,17 @@ class Layout(msgspec.Struct, frozen=True):
     compression: Literal["gzip", "zstd"]
     buckets: int = 0
     lines: Literal["raw", "normalized"] = "raw"
+
+    @property
+    def fault(self) -> str | None:
+        """Why no batch can be split so; None if one can."""
+        if self.partition_by == "bucket" and self.buckets < 1:
+            return f"{self.buckets} buckets hold nothing"
+        try:
+            known_zone(self.timezone)
+        except ValueError as error:
+            return str(error)
+        return None
 
     def folder(self, symbol: str, day: date) -> str:
         """Folder of the records of ``symbol`` on the exchange's date ``day``."""

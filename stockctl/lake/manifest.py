@@ -16,10 +16,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from stockctl.clients.store import AbsentError, Store
-from stockctl.errors import StockctlError
-from stockctl.lake.layout import LOG
-from stockctl.validation import decode_problem
+from stockctl.clients.store import Store
+from stockctl.lake.claims import Count, Millis, UnreadableError, decode, put_once
+from stockctl.lake.layout import LOG, parse_claim, parse_day
 
 FORMAT = 1
 ROOT = "parquet/trades"
@@ -32,22 +31,22 @@ _OBJECT = re.compile(rf"{ROOT}/trade_date=(?P<date>\d{{4}}-\d{{2}}-\d{{2}})/v(?P
 class Extent(msgspec.Struct, frozen=True, array_like=True):
     """What a date holds of one symbol: rows, and the span of their times in ms."""
 
-    rows: int
-    ts_min: int
-    ts_max: int
+    rows: Count
+    ts_min: Millis
+    ts_max: Millis
 
 
 class ParquetObject(msgspec.Struct, frozen=True):
     """One Parquet object, sorted by symbol, time, receipt and id; ``sha256`` is of its bytes."""
 
     key: str
-    rows: int
+    rows: Count
     first_symbol: str
     last_symbol: str
-    ts_min: int
-    ts_max: int
+    ts_min: Millis
+    ts_max: Millis
     sha256: str
-    size: int
+    size: Count
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,9 +56,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     nonce: str
     created: str
     trade_date: date
-    version: int
+    version: Count
     claims: frozenset[str]
-    rows: int
+    rows: Count
     objects: list[ParquetObject]
     symbols: dict[str, Extent]
 
@@ -95,7 +94,6 @@ class Versioned(NamedTuple):
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
-_decode = msgspec.json.Decoder(Manifest).decode
 
 
 def object_folder(day: date, version: int, nonce: str) -> str:
@@ -114,23 +112,24 @@ def parse_manifest(key: str) -> Versioned | None:
 
 
 def _parsed(match: re.Match[str] | None) -> Versioned | None:
-    return match and Versioned(date.fromisoformat(match["date"]), int(match["version"]))
+    day = match and parse_day(match["date"])
+    return None if match is None or day is None else Versioned(day, int(match["version"]))
 
 
 def decode_manifest(data: bytes, key: str) -> Manifest:
-    """The manifest in ``data``. StockctlError if it is none, or of a version that we can't read."""
-    try:
-        version = msgspec.json.decode(data, type=dict).get("format")
-        found = _decode(data) if version == FORMAT else None
-    except msgspec.DecodeError as error:
-        raise StockctlError(
-            f"the manifest {key} cannot be read: {decode_problem(error)}", hint="`stockctl lake verify` names all damage"
-        ) from error
-    if found is None:
-        raise StockctlError(
-            f"the manifest {key} has format {version}; this stockctl knows {FORMAT}", hint="use a newer stockctl"
-        )
-    return found
+    """The manifest in ``data``. UnreadableError if it is not that of ``key``, or of a version that we can't read.
+
+    It says what to read: its names are believed only if a compaction gives such ones.
+    """
+    manifest = decode(data, key, Manifest, FORMAT)
+    if manifest.key != key:
+        raise UnreadableError(key, f"the manifest says that it is {manifest.key}")
+    own = Versioned(manifest.trade_date, manifest.version)
+    if (other := next((item.key for item in manifest.objects if parse_parquet(item.key) != own), None)) is not None:
+        raise UnreadableError(key, f"it names {other!r}, which is no object of this manifest")
+    if (other := next((claim for claim in manifest.claims if parse_claim(claim) is None), None)) is not None:
+        raise UnreadableError(key, f"it names {other!r}, which is no claim")
+    return manifest
 
 
 def newest_manifests(store: Store) -> dict[date, str]:
@@ -147,11 +146,5 @@ def put_manifest(store: Store, manifest: Manifest) -> Manifest:
 
     A store's answer is not the truth: whatever it says but success, the manifest itself tells.
     """
-    try:
-        store.put_new(manifest.key, _encode(manifest))
-    except StockctlError as error:
-        try:
-            return decode_manifest(store.get(manifest.key), manifest.key)
-        except AbsentError:
-            raise error from None
-    return manifest
+    stands = put_once(store, manifest.key, data := _encode(manifest))
+    return manifest if stands is data else decode_manifest(stands, manifest.key)

@@ -9,7 +9,7 @@ from stockctl.checks import PROBE_WAIT, Check, Finding
 from stockctl.clients.kafka import Admin, Committed, Partition
 from stockctl.clients.store import NoLakeError, Store, existing_store
 from stockctl.errors import StockctlError
-from stockctl.lake.claims import Claim, newest_claim, newest_start
+from stockctl.lake.claims import Claim, generations, newest_claim, newest_start
 from stockctl.lake.layout import LOG, TABLES, Table
 from stockctl.lake.recovery import hinted_claim
 from stockctl.settings import Settings
@@ -26,8 +26,8 @@ def _newest(settings: Settings, table: Table) -> Finding:
         store = existing_store(settings)
     except NoLakeError as error:
         return Finding(str(error), "warn", error.hint)
-    generations = store.folders(f"{LOG}/{table}")
-    numbers = sorted({int(name) for generation in generations for name in store.folders(f"{LOG}/{table}/{generation}")})
+    folders = (f"{LOG}/{table}/g{generation}" for generation in generations(store, table))
+    numbers = sorted({int(name) for folder in folders for name in store.folders(folder) if name.isdecimal()})
     topic = settings.topics.trades.name if table == "trades" else settings.topics.feed_events.name
     committed = _committed(settings, [Partition(topic, number) for number in numbers])
     claims = [

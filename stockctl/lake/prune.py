@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from stockctl.clients.store import Store
 from stockctl.lake.floor import put_floor
-from stockctl.lake.layout import TABLES
+from stockctl.lake.layout import TABLES, date_folder, folder_date
 from stockctl.lake.manifest import ROOT
 
 Advance = Callable[[int, int], None]
@@ -33,7 +33,7 @@ def doomed(store: Store, before: date) -> list[Doomed]:
     found = []
     for table in (*TABLES, ROOT):
         for name in store.folders(table):
-            day = _day(name)
+            day = folder_date(name)
             sizes = [item.size for item in store.objects(f"{table}/{name}")] if day is not None and day < before else []
             if day is not None and sizes:
                 found.append(Doomed(table, day, len(sizes), sum(sizes)))
@@ -45,13 +45,6 @@ def prune(store: Store, before: date, dates: list[Doomed], advance: Advance = la
     put_floor(store, before)
     done = 0
     for item in dates:
-        store.delete([found.key for found in store.objects(f"{item.table}/trade_date={item.trade_date.isoformat()}")])
+        store.delete([found.key for found in store.objects(date_folder(item.table, item.trade_date))])
         done += item.objects
         advance(done, sum(item.objects for item in dates))
-
-
-def _day(folder: str) -> date | None:
-    try:
-        return date.fromisoformat(folder.removeprefix("trade_date="))
-    except ValueError:
-        return None

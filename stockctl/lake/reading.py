@@ -1,16 +1,16 @@
 """Reading the lake: which objects count, their files on this machine, and what people ask of them.
 
-An object counts only if its claim exists and names it. Of a compacted date the Parquet objects of its newest manifest are read,
-and the raw objects of claims that this doesn't hold; below the floor, nothing. None of it changes once it is written, so it is
-kept on disk when it comes from S3 (``stockctl.lake.cache``).
+An object counts only if its claim exists and names it; one that its claim names, and that is gone, is an error. Of a compacted
+date the Parquet objects of its newest manifest are read, and the raw objects of claims that this doesn't hold; below the floor,
+nothing. None of it changes once it is written, so it is kept on disk when it comes from S3 (``stockctl.lake.cache``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
-from functools import cached_property
+from datetime import date, timedelta
+from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,14 +24,27 @@ import msgspec
 from stockctl.clients.store import AbsentError, Store, existing_store
 from stockctl.errors import StockctlError, UnhealthyError
 from stockctl.lake.batch import decompress
-from stockctl.lake.cache import LocalFiles
-from stockctl.lake.claims import Claim, ClaimedObject, begun_with, decode_claim, read_claim
-from stockctl.lake.duck import COLUMNS, duck, scan
-from stockctl.lake.floor import read_floor
+from stockctl.lake.cache import LocalFiles, read_file
+from stockctl.lake.claimlog import ClaimLog
+from stockctl.lake.claims import Claim, ClaimedObject, begun_with, read_claim, read_lost
+from stockctl.lake.duck import COLUMNS, UnreadableFilesError, duck, scan
+from stockctl.lake.floor import is_below, read_floor
 from stockctl.lake.join import joined
-from stockctl.lake.layout import ObjectName, Table, date_folder, dates_around, log_folder, parse_claim, parse_object, parts_of
-from stockctl.lake.manifest import Manifest, ParquetObject, decode_manifest, newest_manifests
-from stockctl.sessions import Calendar, calendar_of, parse_moment
+from stockctl.lake.layout import (
+    ObjectName,
+    Table,
+    date_folder,
+    dates_around,
+    folder_date,
+    folder_of,
+    log_folder,
+    parse_claim,
+    parse_object,
+    parts_of,
+    span_around,
+)
+from stockctl.lake.manifest import ROOT, Manifest, ParquetObject, decode_manifest, newest_manifests
+from stockctl.sessions import Calendar, calendar_of, parse_moment, trade_date
 from stockctl.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -62,16 +75,31 @@ class Lake:
         self._files = LocalFiles(self.store, settings)
         self._joined: list[TemporaryDirectory[str]] = []
         self._parts: dict[str, list[str]] = {}
-        self._keys: dict[str, list[str]] = {}
+        self._sizes: dict[str, dict[str, int]] = {}
+        self._logs: dict[Table, ClaimLog] = {}
+        self._handed: dict[str, ClaimedObject | ParquetObject] = {}
 
     def __enter__(self) -> Self:
         self._files.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for folder in self._joined:
-            folder.cleanup()
-        self._files.__exit__(kind, error, trace)
+        try:
+            if isinstance(error, UnreadableFilesError):
+                self._find_damage(error)
+        finally:
+            for folder in self._joined:
+                folder.cleanup()
+            self._files.__exit__(kind, error, trace)
+
+    def _find_damage(self, error: UnreadableFilesError) -> None:
+        """Name the object that DuckDB could not read: it knows files, and joined ones at that."""
+        for item in self._handed.values():
+            path = self._files.paths([item.key]).get(item.key)
+            try:
+                check(item, read_file(item.key, path) if path else b"")
+            except StockctlError as named:
+                raise named from error
 
     @cached_property
     def calendar(self) -> Calendar:
@@ -88,9 +116,14 @@ class Lake:
 
     def dates(self, table: Table = "trades") -> list[date]:
         """The dates that have a folder in ``table``, in order, from the floor on."""
-        names = self.store.folders(table)
-        days = [date.fromisoformat(name.removeprefix("trade_date=")) for name in names if name.startswith("trade_date=")]
+        days = [day for name in self.store.folders(table) if (day := folder_date(name)) is not None]
         return [day for day in days if self._floor is None or day >= self._floor]
+
+    def log(self, table: Table) -> ClaimLog:
+        """The claims of ``table``."""
+        if table not in self._logs:
+            self._logs[table] = ClaimLog(self.store, table, self._read)
+        return self._logs[table]
 
     def find(
         self,
@@ -104,23 +137,42 @@ class Lake:
         """The objects that may hold records of ``symbols`` in ``[since, until)`` (ms UTC); None is no bound.
 
         ``exact`` looks into the objects that symbols share by bucket: those that hold none of ``symbols`` are left out, the
-        others come with the time span of these symbols alone.
+        others come with the time span of these symbols alone. UnhealthyError if one is gone, or is not what it should be.
         """
+        log = self.log(table)
         first, last = dates_around(since, until)
         days = [day for day in self.dates(table) if first <= day <= last]
         wanted = None if symbols is None or table != "trades" else set(symbols)
         manifests = self.manifests(days) if table == "trades" else {}
-        raw = _touching(self.unheld(self.objects(table, days, wanted), manifests), since, until)
+        names = self._unheld(self.objects(table, days, wanted), manifests)
+        claims = self._claims(log, {name.claim for name in names.values()}, since, until, manifests)
+
+        @cache
+        def is_asked(folder: str) -> bool:
+            day, part = folder_of(folder)
+            return first <= day <= last and (wanted is None or any(parts_of(symbol, [part]) for symbol in wanted))
+
+        for claim in claims:
+            absent = (item for item in claim.objects if item.key not in names and is_asked(item.key.rpartition("/")[0]))
+            gone = _touching((Found(first, item) for item in absent), since, until)
+            self.refuse_gone(claim, self._unheld(_named(item.claimed.key for item in gone), manifests))
+        claimed = {item.key: item for claim in claims for item in claim.objects}
+        raw = [Found(name.trade_date, claimed[key], name) for key, name in names.items() if key in claimed]
+        raw = _touching(raw, since, until)
+        self.check_sizes(raw)
         if exact and wanted is not None:
             raw = _touching(self._exact(raw, wanted), since, until)
         held = [Found(day, item) for day, manifest in manifests.items() for item in manifest.objects_of(wanted)]
-        return raw + _touching(held, since, until)
+        held = _touching(held, since, until)
+        self._check_parquet(held)
+        return raw + held
 
     def objects(self, table: Table, days: Iterable[date], symbols: Collection[str] | None) -> dict[str, ObjectName]:
         """The raw objects in the folders of ``days`` that may hold records of ``symbols``, claimed or not."""
+        self.log(table)  # listed before they are: see there
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="list") as pool:
             folders = [folder for found in pool.map(lambda day: self._folders(table, day, symbols), days) for folder in found]
-            return {key: name for keys in pool.map(self._keys_in, folders) for key in keys if (name := parse_object(key))}
+            return _named(key for keys in pool.map(self._keys_in, folders) for key in keys)
 
     def _folders(self, table: Table, day: date, symbols: Collection[str] | None) -> list[str]:
         """The folders of one date that may hold records of ``symbols``."""
@@ -132,26 +184,75 @@ class Lake:
         parts = self._parts[folder]
         return [f"{folder}/{part}" for part in sorted(set().union(*(parts_of(symbol, parts) for symbol in symbols)))]
 
-    def _keys_in(self, folder: str) -> list[str]:
-        if folder not in self._keys:
-            self._keys[folder] = [item.key for item in self.store.objects(folder)]
-        return self._keys[folder]
+    def _keys_in(self, folder: str) -> Iterable[str]:
+        if folder not in self._sizes:
+            self._sizes[folder] = {item.key: item.size for item in self.store.objects(folder)}
+        return self._sizes[folder]
 
-    def unheld(self, names: dict[str, ObjectName], manifests: dict[date, Manifest]) -> list[Found]:
-        """Those of the raw objects that count beside ``manifests``: named by a claim that its date's manifest doesn't hold."""
+    def _unheld(self, names: dict[str, ObjectName], manifests: dict[date, Manifest]) -> dict[str, ObjectName]:
+        """Those of the raw objects that count beside ``manifests``, if they are claimed, and above the floor."""
         held = {day: manifest.claims for day, manifest in manifests.items()}
-        names = {key: name for key, name in names.items() if name.claim not in held.get(name.trade_date, ())}
-        claimed = {item.key: item for claim in self.claims({name.claim for name in names.values()}) for item in claim.objects}
-        return [Found(name.trade_date, claimed[key], name) for key, name in names.items() if key in claimed]
+        return {
+            key: name
+            for key, name in names.items()
+            if name.claim not in held.get(name.trade_date, ()) and (self._floor is None or name.trade_date >= self._floor)
+        }
 
-    def claims(self, keys: Iterable[str]) -> list[Claim]:
-        """The claims at ``keys``, those that are there."""
-        return [decode_claim(path.read_bytes(), key) for key, path in self._files.paths(keys).items()]
+    def _claims(
+        self, log: ClaimLog, known: set[str], since: int | None, until: int | None, manifests: dict[date, Manifest]
+    ) -> list[Claim]:
+        """The claims at ``known``, and all others of ``[since, until)``, but for what manifests hold."""
+        if since is not None and until is not None:
+            first, last = trade_date(since, self.zone), trade_date(until - 1, self.zone)
+            if all(first + timedelta(number) in manifests for number in range((last - first).days + 1)):
+                return log.read(known)  # manifests hold all that is there
+        if self._floor is not None:
+            since = max(since or 0, span_around(self._floor)[0])
+        return log.find(known, since, until, {key for manifest in manifests.values() for key in manifest.claims} - known)
+
+    def refuse_gone(self, claim: Claim, gone: Collection[str]) -> None:
+        """UnhealthyError if one of the claim's objects, which are not there, should be.
+
+        It need not if it's still being put, if a person has accepted its loss, or if a prune has come between.
+        """
+        if not gone or self.log(claim.layout.table).is_newest(claim):
+            return
+        floor, lost = read_floor(self.store), read_lost(self.store, claim)
+        missing = sorted(key for key in gone if key not in lost and not is_below(key, floor))
+        if missing:
+            raise UnhealthyError(
+                f"the object {missing[0]}, which {claim.key} names, is gone",
+                hint="`stockctl lake verify` names all damage; put it back from a copy, or see docs/lake.md",
+            )
+
+    def check_sizes(self, found: Iterable[Found]) -> None:
+        """UnhealthyError if a raw object was replaced. Another version's compressor may give another size: the lines decide."""
+        sizes = {key: size for folder in self._sizes.values() for key, size in folder.items()}
+        other = [item.claimed for item in found if sizes[item.claimed.key] != item.claimed.size]
+        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="check") as pool:
+            for _ in pool.map(lambda item: check(item, self.store.get(item.key)), other):
+                pass
+
+    def _check_parquet(self, found: Iterable[Found]) -> None:
+        """UnhealthyError if a Parquet object is gone or was replaced."""
+        for item in (one.claimed for one in found):
+            size = self._parquet.get(item.key)
+            if size != item.size:
+                state = "is gone" if size is None else f"has {size} bytes, and its manifest says {item.size}"
+                raise UnhealthyError(f"the object {item.key} {state}", hint="`stockctl lake verify` names all damage")
+
+    @cached_property
+    def _parquet(self) -> dict[str, int]:
+        """The Parquet objects' sizes by key."""
+        return {item.key: item.size for item in self.store.objects(ROOT)}
+
+    def _read(self, keys: Iterable[str]) -> dict[str, bytes]:
+        return {key: read_file(key, path) for key, path in self._files.paths(keys).items()}
 
     def manifests(self, days: Iterable[date]) -> dict[date, Manifest]:
         """The newest manifest of each of ``days`` that was compacted."""
         keys = [self._newest_manifests[day] for day in days if day in self._newest_manifests]
-        found = [decode_manifest(path.read_bytes(), key) for key, path in self._files.paths(keys).items()]
+        found = [decode_manifest(data, key) for key, data in self._read(keys).items()]
         return {manifest.trade_date: manifest for manifest in found}
 
     def _exact(self, found: list[Found], symbols: Collection[str]) -> list[Found]:
@@ -174,6 +275,7 @@ class Lake:
     def files(self, found: Iterable[Found]) -> dict[str, Path]:
         """The objects' files on this machine by key; fetched ones are compared with what their claims and manifests say."""
         claimed = {item.claimed.key: item.claimed for item in found}
+        self._handed |= claimed
         paths = self._files.paths(claimed, lambda key, data: check(claimed[key], data))
         if missing := claimed.keys() - paths.keys():
             raise StockctlError(f"the object {min(missing)} was deleted while it was read", hint="ask again")
@@ -228,6 +330,10 @@ class Lake:
         chosen = joined(paths, Path(self._joined[-1].name), lambda key, data: check(claimed[key], data))
         scan(connection, table, chosen).select(*COLUMNS[table], "trade_date").create_view(name or table)
         return chosen
+
+
+def _named(keys: Iterable[str]) -> dict[str, ObjectName]:
+    return {key: name for key in keys if (name := parse_object(key))}
 
 
 def _touching(found: Iterable[Found], since: int | None, until: int | None) -> list[Found]:

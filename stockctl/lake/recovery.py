@@ -17,13 +17,13 @@ import msgspec
 
 from stockctl.clients.kafka import Committed, Offsets, TopicInfo
 from stockctl.clients.store import AbsentError, Store
-from stockctl.errors import StockctlError
 from stockctl.lake import claims
-from stockctl.lake.claims import Claim, CutReason, Start, StartReason
+from stockctl.lake.claims import Claim, CutReason, LastingError, Start, StartReason, UnreadableError
 from stockctl.lake.floor import is_below, read_floor
 from stockctl.lake.layout import Layout, Table
 from stockctl.lake.parting import Parting, parting
 from stockctl.lake.probe import Probe
+from stockctl.records import UNREADABLE
 
 log = logging.getLogger("stockctl.lake")
 
@@ -59,13 +59,16 @@ def _names(committed: Committed, claim: Claim) -> bool:
     return committed.offset == claim.end and committed.metadata == commit_metadata(claim)
 
 
+class _Hint(msgspec.Struct):
+    claim: str | None = None
+
+
 def hinted_claim(committed: Committed) -> str | None:
     """The claim that the committed offset names: listing can begin behind it."""
     try:
-        found = msgspec.json.decode(committed.metadata or "{}")
-    except msgspec.DecodeError:
-        return None
-    return found.get("claim") if isinstance(found, dict) else None
+        return msgspec.json.decode(committed.metadata or "{}", type=_Hint).claim
+    except UNREADABLE:
+        return None  # somebody else's words
 
 
 class Recovery:
@@ -75,7 +78,7 @@ class Recovery:
         self._store, self._probe, self._writer, self._accept_loss = store, probe, writer, accept_loss
 
     def plan(self, table: Table, number: int, ask: Callable[[], Seen], committed: Committed) -> Plan:
-        """Where to go on in partition ``number``. StockctlError when records are lost, or the cluster is another one.
+        """Where to go on in partition ``number``. LastingError when records are lost, or the cluster is another one.
 
         ``ask`` asks the broker; ``committed`` may be a little old.
         """
@@ -98,6 +101,8 @@ class Recovery:
                 newest = self._put_empty(start, newest, "closed", opens=opens)
                 continue
             repeat = newest if newest is not None and newest.last is not None and not _names(committed, newest) else None
+            if repeat is not None and not repeat.start <= repeat.first_record < repeat.end:
+                raise UnreadableError(repeat.key, f"its first record, {repeat.first_record}, is not within it")
             if repeat is not None and offsets.start > repeat.first_record:
                 # Kafka has begun to forget the newest claim's records. If all its objects stand, nothing is left to repeat.
                 self._leave(repeat)
@@ -112,7 +117,7 @@ class Recovery:
 
     def _check_cluster(self, start: Start, seen: Seen) -> None:
         if start.cluster_id != seen.cluster_id:
-            raise StockctlError(
+            raise LastingError(
                 f"the lake at {self._store.url} is of the Kafka cluster {start.cluster_id}, and this is {seen.cluster_id}",
                 hint="correct kafka.bootstrap_servers, or use another lake.url: offsets of two clusters can't be told apart",
             )
@@ -132,7 +137,7 @@ class Recovery:
         if claim is None or not missing:
             return
         if not self._accept_loss:
-            raise StockctlError(
+            raise LastingError(
                 f"the claim {claim.key} was never finished and Kafka no longer holds its records: {len(missing)} of its "
                 f"{len(claim.objects)} objects are missing",
                 hint="--accept-loss goes on without them; `stockctl lake verify` will tell of it for ever",
@@ -155,7 +160,7 @@ class Recovery:
     def _lose(self, start: Start, newest: Claim | None, since: int, until: int) -> Claim:
         """Claim ``[since, until)`` as lost: none of its rows will ever be in the lake. The claim that then stands there."""
         if not self._accept_loss:
-            raise StockctlError(
+            raise LastingError(
                 f"{until - since} records of {start.topic}/{start.partition} are lost: the lake goes on at offset {since}, "
                 f"and Kafka holds nothing before {until}",
                 hint="--accept-loss goes on behind them; `stockctl lake verify` will tell of it for ever",

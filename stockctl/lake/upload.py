@@ -18,7 +18,7 @@ from stockctl.clients.store import AbsentError, ExistsError, Store
 from stockctl.errors import ConfigError, RefusedError, StockctlError
 from stockctl.lake import claims
 from stockctl.lake.batch import BuiltObject, OpenBatch
-from stockctl.lake.claims import Claim, CutReason, Start
+from stockctl.lake.claims import Claim, CutReason, LastingError, Start
 from stockctl.lake.rejected import DeadLetters
 from stockctl.roles import patient
 from stockctl.settings import Settings
@@ -28,7 +28,7 @@ log = logging.getLogger("stockctl.lake")
 Result = TypeVar("Result")
 
 
-class TopicChangedError(StockctlError):
+class TopicChangedError(LastingError):
     """The topic was made anew since the partition was assigned."""
 
 
@@ -45,7 +45,7 @@ class Taken(NamedTuple):
     claim: Claim
 
 
-class DifferentRecordsError(StockctlError):
+class DifferentRecordsError(LastingError):
     """A claim's repeat gives other lines than the claim says: the topic holds other records, or the claim is damaged."""
 
 
@@ -150,8 +150,7 @@ class Uploads:
 
 def passes(error: BaseException) -> bool:
     """Whether trying again may help."""
-    lasting = RefusedError | ConfigError | TopicChangedError | DifferentRecordsError | claims.UnreadableClaimError
-    return isinstance(error, StockctlError) and not isinstance(error, lasting)
+    return isinstance(error, StockctlError) and not isinstance(error, RefusedError | ConfigError | LastingError)
 
 
 def _check_repeat(built: list[BuiltObject], claim: Claim) -> None:

@@ -11,11 +11,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import partial
 from hashlib import sha256
 from itertools import groupby
 from typing import NamedTuple
-
-import msgspec
 
 from stockctl.clients.store import AbsentError, ObjectInfo, Store
 from stockctl.errors import StockctlError
@@ -23,12 +22,11 @@ from stockctl.lake import claims
 from stockctl.lake.batch import decompress
 from stockctl.lake.claims import Claim, ClaimedObject, Start
 from stockctl.lake.findings import Finding, Report
-from stockctl.lake.floor import date_of, is_below, read_floor
+from stockctl.lake.floor import FLOORS, check_floor, date_of, is_below, read_floor
 from stockctl.lake.layout import LOG, TABLES, parse_claim
 from stockctl.lake.manifest import FOLDER, ROOT, Manifest, newest_manifests
 from stockctl.lake.verify_parquet import Digests, check_manifest, check_others, read_manifests, read_objects
 from stockctl.record_validation import VALIDATORS, InvalidRecordError
-from stockctl.validation import decode_problem
 
 
 class _Claimed(NamedTuple):
@@ -52,6 +50,7 @@ Advance = Callable[[int, int], None]
 def verify(store: Store, *, deep: bool = False, advance: Advance = lambda _done, _all: None) -> Report:
     """Check the whole lake. Safe while writers run: what is claimed during the check is "in progress", not wrong."""
     report = Report(deep=deep)
+    _check_notes(store, report)
     logs = list(_read_logs(store, report))
     manifests = read_manifests(store, report)
     listed = {item.key: item for table in TABLES for item in store.objects(table)}
@@ -107,6 +106,25 @@ def _settle(store: Store, report: Report, keys: Iterable[str], manifests: Mappin
     report.findings.sort(key=lambda finding: (not finding.wrong, finding.key))
 
 
+def _check_notes(store: Store, report: Report) -> None:
+    """What is wrong with the note of the lake's source, and with the floors."""
+    notes = [(claims.SOURCE_KEY, claims.begun_with)]
+    notes += [(item.key, partial(check_floor, key=item.key)) for item in store.objects(FLOORS)]
+    for key, look in notes:
+        try:
+            look(store)
+        except claims.UnreadableError as error:
+            report.findings.append(Finding("unreadable", key, str(error)))
+
+
+def _lost_of(store: Store, claim: Claim, report: Report) -> list[str]:
+    try:
+        return claims.read_lost(store, claim)
+    except claims.UnreadableError as error:
+        report.findings.append(Finding("unreadable", claims.lost_key(claim.key), str(error)))
+        return []
+
+
 def _goes_on(log: _Log, logs: Iterable[_Log]) -> bool:
     """Whether this is the partition's newest generation: only there can a writer still be at work."""
     return not any(
@@ -143,20 +161,17 @@ def _read(store: Store, key: str, report: Report) -> Claim | None:
     except StockctlError as error:
         report.findings.append(Finding("unreadable", key, str(error)))
         return None
-    if claim.key != key:
-        report.findings.append(Finding("unreadable", key, f"the claim says that it is {claim.key}"))
-        return None
     return claim
 
 
 def _read_start(store: Store, folder: str, found: list[Claim], report: Report) -> Start | None:
     key = f"{folder}/start.json"
     try:
-        return msgspec.json.decode(store.get(key), type=Start)
+        return claims.decode_start(store.get(key), key)
     except AbsentError:
         report.findings.append(Finding("hole", key, "the partition's start is gone: nothing tells where its log begins"))
-    except msgspec.DecodeError as error:
-        report.findings.append(Finding("unreadable", key, f"the partition's start cannot be read: {decode_problem(error)}"))
+    except claims.UnreadableError as error:
+        report.findings.append(Finding("unreadable", key, str(error)))
     if not found:
         return None
     first = found[0]
@@ -212,7 +227,7 @@ def _check_objects(store: Store, claim: Claim, listed: dict[str, ObjectInfo], re
     promised = [item for item in claim.objects if not is_below(item.key, report.floor)]
     report.pruned += sum(item.rows for item in claim.objects) - sum(item.rows for item in promised)
     missing = [item for item in promised if item.key not in listed]
-    lost = set(claims.read_lost(store, claim)) if missing else set()
+    lost = set(_lost_of(store, claim, report)) if missing else set()
     for item in missing:
         # It may have been put between the two listings.
         if unfinished or _appeared(store, item):

@@ -52,9 +52,6 @@ def read_manifests(store: Store, report: Report) -> dict[date, Manifest]:
         except StockctlError as error:
             report.findings.append(Finding("unreadable", key, str(error)))
             continue
-        if manifest.key != key:
-            report.findings.append(Finding("unreadable", key, f"the manifest says that it is {manifest.key}"))
-            continue
         manifests[day] = manifest
     return manifests
 
@@ -129,5 +126,8 @@ def _read(store: Store, item: ParquetObject) -> tuple[Finding | None, int]:
         return Finding("missing", item.key, "it was deleted during the check"), 0
     if sha256(data).hexdigest() != item.sha256:
         return Finding("changed", item.key, "its bytes are not those of its manifest"), 0
-    batches = pyarrow.parquet.ParquetFile(pa.BufferReader(data)).iter_batches(columns=["id"])
-    return None, sum(digest(map(str, batch.column("id").to_pylist())) for batch in batches)
+    try:
+        batches = pyarrow.parquet.ParquetFile(pa.BufferReader(data)).iter_batches(columns=["id"])
+        return None, sum(digest(map(str, batch.column("id").to_pylist())) for batch in batches)
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
+        return Finding("changed", item.key, f"it is no Parquet of trades: {error}"), 0

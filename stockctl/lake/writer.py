@@ -20,7 +20,7 @@ from prometheus_client import Counter, Gauge
 
 from stockctl.clients.kafka import Admin, Consumer, Event, Message, Partition, UnknownTopicError
 from stockctl.clients.store import open_store
-from stockctl.errors import RefusedError, StockctlError, TimedOutError, UnreachableError
+from stockctl.errors import RefusedError, StockctlError
 from stockctl.lake.batch import OpenBatch
 from stockctl.lake.claims import Claim, CutReason, Start
 from stockctl.lake.layout import TABLES, Layout, Table
@@ -168,11 +168,7 @@ class LakeWriter:
 
         Waits for the store and the broker, but not for ever: a role that can't begin should say so and leave.
         """
-        waiting = patient(
-            self._role.stop,
-            lambda error: isinstance(error, UnreachableError | TimedOutError | UnknownTopicError),
-            within=self._settings.lake.store_wait,
-        )
+        waiting = patient(self._role.stop, passes, within=self._settings.lake.store_wait)
         for reading in waiting(lambda: self._look_at(partitions)) if partitions else []:
             self._readings[reading.partition] = reading
             if reading.repeat is not None:

@@ -12,11 +12,13 @@ from stockctl.clients.store import existing_store
 from stockctl.errors import StockctlError
 from stockctl.lake.listing import holdings
 from stockctl.local import stack
+from stockctl.local.files import file_errors
 from stockctl.local.parts import environment_of
 from stockctl.settings import Settings, load
 from stockctl.units import format_duration, format_size
 
 
+@file_errors()
 def demo(settings: Settings, command: Sequence[str], config: Path | None, *, seconds: float, say: stack.Say) -> list[str]:
     """Show the live table for ``seconds``, stop, prove the lake, and show what came into it; the symbols shown.
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from stockctl.checks import PROBE_WAIT, Check, Finding
 from stockctl.local import parts, stack
+from stockctl.local.files import Port
 from stockctl.settings import Settings
 
 
@@ -23,7 +24,7 @@ def checks(settings: Settings) -> list[Check]:
         return []
     supervisor, *rows = stack.status(settings)
     files = stack.files_of(settings)
-    ports = files.read(files.ports)
+    ports = files.read(files.ports, dict[str, Port]) or {}
     return [] if supervisor.state == "stopped" else [Check(f"local {row.part}", partial(_part, row, ports)) for row in rows]
 
 

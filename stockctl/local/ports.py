@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterable
 
 from stockctl.errors import StockctlError
-from stockctl.local.files import StackFiles
+from stockctl.local.files import Port, StackFiles
 
 _RANGE = range(15_000, 32_000)
 """Below the ports that systems give to outgoing connections, so that none of those takes a port while its part is away."""
@@ -16,9 +16,13 @@ _RANGE = range(15_000, 32_000)
 
 def choose_ports(files: StackFiles, names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
     """A port of this machine for each name, the same as the last time where it is still free; and in words what changed."""
-    remembered = files.read(files.ports)
+    remembered = files.read(files.ports, dict[str, Port])
     chosen: dict[str, int] = {}
     changes: list[str] = []
+    if remembered is None:
+        remembered = {}
+        if files.ports.exists():
+            changes.append(f"{files.ports} is damaged: ports are chosen anew")
     # All are held open until all are chosen: no two names get the same.
     held: list[socket.socket] = []
     try:

@@ -11,13 +11,14 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError, UsageError
 from stockctl.feed import probe
 from stockctl.local import parts
-from stockctl.local.files import StackFiles
+from stockctl.local.files import StackFiles, file_errors
 from stockctl.local.ports import choose_ports
 from stockctl.local.process import LOG_LIMIT, end, identity, rotate, signals_held, tail
 from stockctl.local.supervisor import Supervisor
@@ -55,6 +56,7 @@ def files_of(settings: Settings) -> StackFiles:
     return StackFiles(local_stack_file(settings.state_dir.absolute()).parent)
 
 
+@file_errors()
 def serve(settings: Settings, mode: parts.Mode, command: Sequence[str], config: Path | None) -> None:
     """Be the supervisor until SIGTERM or Ctrl-C. ``settings`` are the user's, without those of an earlier stack; ``config`` is
     their file, if one was named.
@@ -76,7 +78,7 @@ def serve(settings: Settings, mode: parts.Mode, command: Sequence[str], config: 
             for change in changes:
                 _log.warning("%s", change)
             plan = parts.plan(settings, files, mode, ports, command, config)
-            files.write(local_stack_file(files.folder.parent), _toml(plan.shared))
+            files.write(_shared_file(files), _toml(plan.shared))
             about = {
                 "mode": mode,
                 "notes": changes,
@@ -95,6 +97,10 @@ def _are_given(settings: Settings) -> bool:
     return settings.origin("symbols") == "command line"
 
 
+def _shared_file(files: StackFiles) -> Path:
+    return local_stack_file(files.folder.parent)
+
+
 def _toml(values: Mapping[str, str | list[str]]) -> str:
     tables: dict[str, list[str]] = {"": ["# Written by `stockctl local up`: where its parts are. Read by the profile local."]}
     for name, value in values.items():
@@ -103,14 +109,16 @@ def _toml(values: Mapping[str, str | list[str]]) -> str:
     return "\n".join(line for lines in tables.values() for line in lines) + "\n"
 
 
+@file_errors()
 def current(files: StackFiles) -> dict[str, Any]:
     """What the living supervisor says; empty if there is none, or if it has not said anything yet."""
     if not files.held:
         return {}
     state = files.read_state()
-    return state if state and identity(state["pid"]) == state["identity"] else {}
+    return state if state and state["pid"] and identity(state["pid"]) == state["identity"] else {}
 
 
+@file_errors()
 def up(
     settings: Settings, mode: parts.Mode, command: Sequence[str], config: Path | None, *, say: Say, timeout: float = 120.0
 ) -> dict[str, Any]:
@@ -129,7 +137,9 @@ def up(
     state = _first_state(files, timeout)
     outdated = _outdated(settings, mode, files, state, config) if state else None
     if state and not outdated:
-        return _follow_start(files, None, say, timeout)
+        state = _follow_start(files, None, say, timeout)
+        files.keep(_shared_file(files), _toml(state["settings"]))
+        return state
     if mode == "live":
         probe.reach(settings)
     if outdated:
@@ -211,7 +221,7 @@ def _follow_start(files: StackFiles, process: subprocess.Popen[bytes] | None, sa
                 say(f"  {part['name']:<12} ready  {part['address']}")
                 remind_at = time.monotonic() + _REMIND
         missing = [part for part in state.get("parts", ()) if part["name"] not in ready]
-        if state and not missing:
+        if state.get("settings") and not missing:
             return state
         waiting = ", ".join(f"{part['name']} ({part['detail'] or part['state']})" for part in missing) or waiting
         if time.monotonic() >= remind_at:
@@ -224,6 +234,7 @@ def _follow_start(files: StackFiles, process: subprocess.Popen[bytes] | None, sa
     )
 
 
+@file_errors()
 def down(settings: Settings, *, say: Say) -> list[str]:
     """Stop the stack: feed, then writer once everything in Kafka is in the lake, then broker; what went wrong, in words.
 
@@ -252,9 +263,11 @@ def _follow_stop(files: StackFiles, say: Say) -> None:
     told: set[str] = set()
     signalled = False
     for state in _until_free(files):
-        if state and not signalled:
+        pid = state.get("pid") or files.holder
+        if pid and not signalled:
             say("stopping the local stack")
-            os.kill(state["pid"], signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
             signalled = True
         for part in state.get("parts", ()):
             if part["state"] == "stopped" and part["name"] not in told:
@@ -285,6 +298,8 @@ def end_leftovers(files: StackFiles, say: Say, *, grace: float | None = None) ->
     Each gets ``grace`` seconds to leave on its own.
     """
     ended = 0
+    if files.state.exists() and not files.read_state():
+        say(f"{files.state} is damaged: what a killed supervisor may have left is not known")
     for part in reversed(files.read_state().get("parts", [])):
         pid, name = part["pid"], part["identity"]
         if pid is not None and identity(pid) == name:
@@ -294,6 +309,7 @@ def end_leftovers(files: StackFiles, say: Say, *, grace: float | None = None) ->
     return ended
 
 
+@file_errors()
 def status(settings: Settings) -> list[Row]:
     """The supervisor and each part, as they are now."""
     files = files_of(settings)
@@ -302,9 +318,13 @@ def status(settings: Settings) -> list[Row]:
     rows = []
     for part in [{"name": "supervisor"}, *_parts(files, state)]:
         log = tail(files.log(part["name"]))
-        alive = bool(state) if part["name"] == "supervisor" else part.get("pid") is not None
         if part["name"] == "supervisor":
-            part = {**part, "state": state.get("phase", "stopped"), "pid": state.get("pid"), "started": state.get("started")}
+            part = {
+                **part,
+                "state": state.get("phase", "starting" if files.held else "stopped"),
+                "pid": state.get("pid"),
+                "started": state.get("started"),
+            }
         recent = sum(now - died < WITHIN for died in part.get("died", ()))
         loop = f"died {recent} times within {format_duration(WITHIN)}" if recent >= LOOPING else ""
         detail = part.get("detail") or (loop if part["state"] == "running" else "")
@@ -314,7 +334,7 @@ def status(settings: Settings) -> list[Row]:
                 f"{part['state']}: {detail}" if detail else part["state"],
                 part["pid"],
                 part.get("address", ""),
-                round(now - part["started"], 1) if alive else None,
+                round(now - part["started"], 1) if part["pid"] and part.get("started") else None,
                 part.get("restarts", 0),
                 log[0] if log else "",
             )
@@ -329,6 +349,7 @@ def _parts(files: StackFiles, state: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**part, "state": "stopped", "detail": "", "pid": None, "address": "", "restarts": 0} for part in last]
 
 
+@file_errors()
 def contents(settings: Settings) -> list[tuple[Path, int]]:
     """The folders that ``reset`` deletes, with their sizes in bytes."""
     state_dir = settings.state_dir.absolute()
@@ -336,6 +357,7 @@ def contents(settings: Settings) -> list[tuple[Path, int]]:
     return [(folder, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())) for folder in found]
 
 
+@file_errors()
 def reset(settings: Settings) -> None:
     """Delete the stack's state and its lakes below ``state_dir``. StockctlError while it is running."""
     files = files_of(settings)

@@ -91,7 +91,6 @@ class Supervisor:
         self._about = {"pid": os.getpid(), "identity": identity(os.getpid()), "started": time.time(), **about}
         self._phase = "starting"
         self._trouble: list[str] = []
-        self._written: dict[str, Any] = {}
         self._told: set[str] = set()
 
     def run(self, stop: threading.Event) -> list[str]:
@@ -199,13 +198,10 @@ class Supervisor:
             "trouble": self._trouble,
             "parts": [life.shown() for life in self._lives.values()],
         }
-        if state != self._written:
-            try:
-                self._files.write(self._files.state, json.dumps(state, indent=1))
-            except OSError as error:
-                self._tell_once(f"cannot note the state: {error}")
-                return
-            self._written = json.loads(json.dumps(state))
+        try:
+            self._files.keep(self._files.state, json.dumps(state, indent=1))
+        except OSError as error:
+            self._tell_once(f"cannot note the state: {error}")
 
     def _shorten(self, life: _Life, *, limit: int = 0) -> None:
         try:

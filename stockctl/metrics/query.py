@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from stockctl.errors import UsageError
-from stockctl.lake.duck import duck, interruptible
+from stockctl.lake.duck import DAMAGE, duck, interruptible
 from stockctl.lake.reading import Lake, events
 from stockctl.metrics import sql
 from stockctl.metrics.gaps import heard_symbols, stretches
@@ -64,7 +64,7 @@ def _run(connection: duckdb.DuckDBPyConnection, text: str) -> pa.Table:
         if len(statements) != 1 or statements[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
             raise UsageError("this is not one statement that reads", hint=hint)
         rows: pa.Table = interruptible(connection, lambda: connection.sql(text).to_arrow_table())
-    except duckdb.IOException:
+    except DAMAGE:
         raise  # a damaged object: told as for every reading of the lake
     except duckdb.Error as error:
         raise UsageError(str(error).strip(), hint=hint) from error

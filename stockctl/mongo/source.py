@@ -36,5 +36,5 @@ def strangers(mongo: Mongo, sources: Set[str], extra: Set[str]) -> tuple[str | N
     if len(begin) == 1:
         first = mongo.add(META, {"_id": "source", "source": min(begin)})["source"]
     else:
-        first = (mongo.get(META, "source") or {"source": None})["source"]
+        first = (mongo.get(META, "source") or {}).get("source")
     return first, (asking | stored) - {first}

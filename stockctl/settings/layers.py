@@ -133,10 +133,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint="check the path, or `stockctl config init`") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        problem = decode_problem(error) if isinstance(error, UnicodeDecodeError) else error
+    except (ValueError, RecursionError) as error:
+        problem = error if isinstance(error, tomllib.TOMLDecodeError) else decode_problem(error)
         raise ConfigError(
-            f"{path} is not valid TOML: {problem}", hint="mend that line; `stockctl config init` shows the form"
+            f"{path} is not valid TOML: {problem}", hint="correct that line; `stockctl config init` shows the form"
         ) from error
 
 
@@ -167,6 +167,19 @@ def _config_layer(path: Path, profile: str) -> Layer:
 def local_stack_file(state_dir: Path) -> Path:
     """The file in which ``local up`` leaves the addresses of its parts, for every command of the profile ``local``."""
     return state_dir / "local" / "settings.toml"
+
+
+_STACK_HINT = "`stockctl local up` writes that file anew"
+
+
+def _stack_layer(path: Path) -> Layer | None:
+    """What ``local up`` left, None if there is nothing."""
+    try:
+        return _table_layer(_read_toml(path), f"local stack {path}") if path.is_file() else None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", hint="check state_dir and its rights") from error
+    except ConfigError as error:
+        raise ConfigError(str(error), hint=_STACK_HINT) from error
 
 
 def _profile_defaults(profile: str, state_dir: Path) -> Layer:
@@ -223,8 +236,8 @@ def load(
             state_dir = at_home(state_dir)
     else:
         state_dir = Settings.model_fields["state_dir"].get_default(call_default_factory=True)
-    if stack and profile == DEFAULT_PROFILE and (path := local_stack_file(state_dir)).is_file():
-        layers.append(_table_layer(_read_toml(path), f"local stack {path}"))
+    if stack and profile == DEFAULT_PROFILE and (layer := _stack_layer(local_stack_file(state_dir))) is not None:
+        layers.append(layer)
     layers.append(_profile_defaults(profile, state_dir))
     return _merge(layers, profile)
 
@@ -245,9 +258,11 @@ def _merge(layers: list[Layer], profile: str) -> Settings:
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int))
+        origin = origins.get(name, "default")
+        hint = f"set it by {env_name(name)}=… or in stockctl.toml under [profile.{profile}]"
         raise ConfigError(
-            f"bad setting {name} from {origins.get(name, 'default')}: {setting_problem(problem)}",
-            hint=f"set it by {env_name(name)}=… or in stockctl.toml under [profile.{profile}]",
+            f"bad setting {name} from {origin}: {setting_problem(problem)}",
+            hint=_STACK_HINT if origin.startswith("local stack") else hint,
         ) from None
     settings._origins = origins
     settings._profile = profile

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from stockctl.sessions import known_zone
 from stockctl.symbols import parse_symbols
 from stockctl.units import parse_duration, parse_size
 
@@ -34,12 +35,7 @@ Sources = Annotated[list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
 
 
 def _known_zone(value: str) -> str:
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError(f"{value!r} is no time zone: write a name such as America/New_York or UTC") from None
+    known_zone(value)
     return value
 
 
@@ -48,7 +44,9 @@ Zone = Annotated[str, AfterValidator(_known_zone)]
 
 
 def at_home(path: Path) -> Path:
-    """``path``, with the home folder in place of a ``~`` at its beginning. ValueError for that of an unknown user."""
+    """``path``, with the home folder in place of a ``~`` at its beginning. ValueError for an unknown user's, and for a NUL."""
+    if "\0" in str(path):
+        raise ValueError("it holds a NUL, and no file's name does")
     try:
         return path.expanduser()
     except RuntimeError:

@@ -18,7 +18,7 @@ import duckdb
 from stockctl.clients.redshift import Result, Row
 from stockctl.errors import UsageError
 from stockctl.filings.stored import FLAT
-from stockctl.lake.duck import duck
+from stockctl.lake.duck import DAMAGE, duck
 from stockctl.lake.reading import Lake
 from stockctl.settings import Settings
 from stockctl.warehouse import ddl
@@ -46,7 +46,7 @@ def query(settings: Settings, text: str, since: int | None = None, until: int | 
         connection.execute("SET lock_configuration = true")
         try:
             connection.execute(statement)
-        except duckdb.IOException:
+        except DAMAGE:
             raise  # a damaged object: told as for every reading of the lake
         except duckdb.Error as error:
             raise UsageError(str(error).strip(), hint="--local takes one SELECT in Redshift's dialect") from error

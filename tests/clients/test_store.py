@@ -46,12 +46,20 @@ def test_what_was_put_is_got(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["file://lake", "file:lake", "file://", "file://data{folder}/lake", "file://{folder}/my#lake", "file://{folder}/lake?"],
+    [
+        "file://lake",
+        "file:lake",
+        "file://",
+        "file://data{folder}/lake",
+        "file://{folder}/my#lake",
+        "file://{folder}/lake?",
+        "file://{folder}/la%00ke",
+    ],
 )
 def test_a_url_that_names_another_folder_than_it_seems_to_is_refused(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What stands behind two slashes is a host, and what stands behind # or ? no part of the path."""
+    """What stands behind two slashes is a host, what stands behind # or ? no part of the path, and no name holds a NUL."""
     monkeypatch.chdir(tmp_path)
     url = url.format(folder=tmp_path)
     with pytest.raises(ConfigError, match=re.escape(f"lake.url is {url}")) as caught:

@@ -60,6 +60,9 @@ CLAIMS = {
 }
 
 
+KEY = "_log/trades/g2/003/00000000000000000040.json"
+
+
 @pytest.fixture(params=CLAIMS)
 def text(request: pytest.FixtureRequest) -> bytes:
     """A claim as it lies in a lake."""
@@ -68,7 +71,7 @@ def text(request: pytest.FixtureRequest) -> bytes:
 
 def test_a_claim_of_format_1_is_read_and_written_as_it_stands(text: bytes) -> None:
     """No field is lost, and none is named anew."""
-    claim = decode_claim(text, "its key")
+    claim = decode_claim(text, KEY)
     assert claim.format == FORMAT == 1
     # What has been added since says that it is as it was then.
     assert msgspec.json.encode(claim).replace(b',"lines":"raw"', b"") == text
@@ -76,7 +79,7 @@ def test_a_claim_of_format_1_is_read_and_written_as_it_stands(text: bytes) -> No
 
 def test_a_claim_of_format_1_is_repeated(text: bytes) -> None:
     """Its records cut anew give its objects: the same keys, rows, offsets, times and lines. Its bytes may differ."""
-    claim = decode_claim(text, "its key")
+    claim = decode_claim(text, KEY)
     assert [_sized(item.claimed) for item in _cut(claim).build(2)] == [_sized(item) for item in claim.objects]
     assert [(found.offset, value) for found, value in _cut(claim).rejected] == [(43, RECORDS[43])]
     assert _cut(claim).last == claim.last

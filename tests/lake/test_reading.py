@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import stockctl
@@ -175,9 +177,11 @@ def test_events_that_touch_the_span(settings: Settings) -> None:
 def test_an_event_that_names_no_symbols_is_one_of_none(settings: Settings) -> None:
     """As an older writer may have taken it."""
     (claim,) = lay(settings, [covered("AAPL", "2026-11-23 10:00", "2026-11-23 11:00", reason="closed")], table="feed_events")
-    key = claim.objects[0].key
-    line = decompress(open_store(settings).get(key), key).replace(b'"symbols":"AAPL",', b"").replace(b'"closed"', b"null")
-    (Path(open_store(settings).folder or "") / key).write_bytes(compress(line, "gzip", 1))
+    (item,), store = claim.objects, open_store(settings)
+    line = decompress(store.get(item.key), item.key).replace(b'"symbols":"AAPL",', b"").replace(b'"closed"', b"null")
+    store.put(item.key, data := compress(line, "gzip", 1))
+    older = msgspec.structs.replace(item, size=len(data), sha256=sha256(line).hexdigest())
+    store.put(claim.key, msgspec.json.encode(msgspec.structs.replace(claim, objects=[older])))
     with Lake(settings) as lake:
         (event,) = events(lake)
     assert (event["symbols"], event["reason"]) == ("", "")
@@ -220,9 +224,9 @@ def test_a_second_question_downloads_nothing(s3_settings: Settings) -> None:
     first = cached(s3_settings)
     assert len(first) == 2
     store = open_store(s3_settings)
-    # Other bytes in the place of the same object: a download would meet them.
+    # Other bytes in the place of the same object, and as many: a download would meet them.
     for key in (claim.key, claim.objects[0].key):
-        store.put(key, b"never read again")
+        store.put(key, b"never read again".ljust(store.size(key)))
     assert prices(s3_settings, "AAPL") == [1.0]
     assert {path: status.st_ino for path, status in cached(s3_settings).items()} == {
         path: status.st_ino for path, status in first.items()

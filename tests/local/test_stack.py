@@ -227,6 +227,20 @@ def test_records_of_a_foreign_source_stop_nothing_and_can_be_brought_back(stack:
     stack.verify()
 
 
+def test_damaged_files_of_a_running_stack_are_put_right(stack: Stack) -> None:
+    """Its state by the supervisor; the settings that it shares by the next ``up``, which the others name meanwhile."""
+    state, shared = (stack.state_dir / "local" / name for name in ("state.json", "settings.toml"))
+    before, pid = shared.read_bytes(), stack.status()["supervisor"]["pid"]
+    shared.write_bytes(b"\0" * 300)
+    state.write_bytes(b"\0" * 300)
+    assert f"{shared} is not valid TOML" in (refused := stack.run("lake", "list", check=3).stderr)
+    assert "local up" in refused
+    stack.run("local", "up", *SYMBOLS)
+    assert shared.read_bytes() == before
+    stack.run("lake", "list")
+    assert stack.status()["supervisor"]["pid"] == pid
+
+
 def test_a_part_that_died_meanwhile_fails_the_demo(stack: Stack) -> None:
     log = stack.folder / "failed.log"
     process = stack.start("local", "demo", "--for", "1h", log=log)

@@ -157,6 +157,7 @@ def test_only_secrets_are_read_from_files(here: Path) -> None:
             "bad setting lake.max_age from environment STOCKCTL_LAKE__MAX_AGE: 'soon' is no duration",
         ),
         ({"STOCKCTL_LAKE__TIMEZONE": "Mars"}, "'Mars' is no time zone"),
+        ({"STOCKCTL_LAKE__TIMEZONE": "America"}, "'America' is no time zone"),
         ({"STOCKCTL_CONFIG": "/no/such.toml"}, "cannot read /no/such.toml"),
         (
             {"STOCKCTL_STATE_DIR": "~nobody-here/stock"},

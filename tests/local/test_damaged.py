@@ -1,0 +1,132 @@
+"""What a power cut or a hand leaves of a local stack's files keeps no stack from being looked at, stopped and started."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stockctl.errors import ConfigError, StockctlError
+from stockctl.local import stack
+from stockctl.local.files import StackFiles
+from stockctl.local.ports import choose_ports
+from stockctl.local.process import identity
+from stockctl.settings import load, local_stack_file
+from tests.command import Command, clean_environment
+from tests.conftest import wait_for
+from tests.local.conftest import Running
+
+Supervise = Callable[..., Running]
+
+SETTINGS = {
+    "zeros": b"\0" * 200,
+    "no text": b"\xff\xfe",
+    "deep": b"a = " + b"[" * 50_000,
+    "a long number": b"a = " + b"9" * 5000,
+    "an unknown setting": b'[kafka]\nboostrap = "x"\n',
+    "a value for a table": b"kafka = 1\n",
+    "a bad value": b'[kafka]\nsession_timeout = "soon"\n',
+}
+
+
+@pytest.mark.parametrize("damage", SETTINGS)
+def test_settings_that_a_stack_left_and_cannot_be_read_are_named(tmp_path: Path, damage: str) -> None:
+    """With the command that writes them anew; those that look at a stack, stop it or delete it do without them."""
+    path = local_stack_file(tmp_path)
+    path.parent.mkdir()
+    path.write_bytes(SETTINGS[damage])
+    with pytest.raises(ConfigError, match=str(path)) as caught:
+        load(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)))
+    assert "local up" in str(caught.value.hint)
+
+
+def test_a_stack_with_such_settings_is_stopped_shown_and_deleted(tmp_path: Path) -> None:
+    own = Command(tmp_path)
+    path = local_stack_file(tmp_path / "state")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\0" * 200)
+    assert "local up" in own.run("lake", "list", check=3).stderr
+    own.run("local", "down")
+    own.run("local", "status", check=10)
+    own.run("local", "reset", "--yes")
+    own.run("lake", "list")
+
+
+STATES = {
+    "none": b"",
+    "zeros": b"\0" * 500,
+    "no object": b"[1]",
+    "other types": b'{"pid": "1", "parts": 5}',
+    "half": b'{"pid": 1, "identity"',
+    "deep": b'{"parts": ' + b"[" * 50_000,
+    "a name that leads elsewhere": b'{"pid": 1, "identity": "x", "parts": [{"name": "../../x", "state": "running"}]}',
+}
+
+
+def test_a_supervisor_puts_its_state_right(supervise: Supervise) -> None:
+    """Whatever has become of it, also if it's gone: what it says is what the supervisor knows."""
+    running = supervise({"name": "a"})
+    running.wait("running", "a")
+    for damage in STATES.values():
+        running.files.state.write_bytes(damage)
+        running.wait("running", "a")
+    running.files.state.unlink()
+    running.wait("running", "a")
+    assert running.stop() == 0
+
+
+def test_a_stack_is_stopped_though_it_cannot_note_its_state(supervise: Supervise, tmp_path: Path) -> None:
+    """As on a full disk: its lock says which process it is."""
+    running = supervise({"name": "a"})
+    running.wait("running", "a")
+    pid = running.process.pid
+    assert running.files.holder == pid
+    (running.files.folder / f".state.json.{pid}").mkdir()  # in the way of the next one
+    running.files.state.write_bytes(b"\0" * 500)
+    settings = load(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
+    assert stack.status(settings)[0].state == "starting"
+    said: list[str] = []
+    stack.down(settings, say=said.append)
+    assert said[0] == "stopping the local stack"
+    wait_for(lambda: identity(pid) is None or running.process.poll() is not None, "the supervisor to leave", 60)
+    assert running.files.holder is None
+
+
+def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
+    """A folder where a file should be, as an archive that was unpacked in the wrong place leaves it."""
+    settings = load(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
+    files = stack.files_of(settings)
+    for path in (files.folder / "lock", files.state):
+        path.mkdir(parents=True)
+        for act in (stack.status, lambda settings: stack.down(settings, say=print), stack.reset):
+            with pytest.raises(StockctlError, match=f"cannot use {path}") as caught:
+                act(settings)
+            assert "delete" in str(caught.value.hint)
+        path.rmdir()
+
+
+def test_damaged_ports_are_chosen_anew_and_said(tmp_path: Path) -> None:
+    files = StackFiles(tmp_path)
+    for damage in (b"\0", b"[]", b'{"broker": "x"}', b'{"broker": -1}', b'{"broker": 99999999999999999999}', b"\xff"):
+        files.ports.write_bytes(damage)
+        ports, changes = choose_ports(files, ["broker"])
+        assert changes == [f"{files.ports} is damaged: ports are chosen anew"]
+        assert json.loads(files.ports.read_bytes()) == ports
+
+
+def test_a_stopped_stack_with_a_damaged_state_says_what_it_does_not_know(tmp_path: Path) -> None:
+    """A killed supervisor may have left parts, where the system does not end them."""
+    settings = load(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
+    files = stack.files_of(settings)
+    files.make()
+    for damage in STATES.values():
+        files.state.write_bytes(damage)
+        said: list[str] = []
+        stack.down(settings, say=said.append)
+        assert said == [
+            f"{files.state} is damaged: what a killed supervisor may have left is not known",
+            "the local stack is not running",
+        ]
+        assert {row.state for row in stack.status(settings)} == {"stopped"}

@@ -42,7 +42,12 @@ def alone(tmp_path: Path) -> Command:
 )
 def test_code_and_output_are_those_of_a_process_of_its_own(alone: Command, arguments: str, text: str | None, code: int) -> None:
     """Of settings from the environment, files of the folder, what stands on stdin, and tracebacks too."""
-    alone.environment |= {"STOCKCTL_SYMBOLS": "TSLA", "TZ": "Asia/Tokyo"}
+    (alone.folder / "lake").mkdir()
+    alone.environment |= {
+        "STOCKCTL_SYMBOLS": "TSLA",
+        "TZ": "Asia/Tokyo",
+        "STOCKCTL_LAKE__URL": (alone.folder / "lake").as_uri(),
+    }
     forked, real = (alone.run_bytes(*arguments.split(), text=text, real=real) for real in (False, True))
     assert (forked.returncode, forked.stdout) == (real.returncode, real.stdout)
     assert STARTER.sub("", forked.stderr.decode()) == STARTER.sub("", real.stderr.decode())

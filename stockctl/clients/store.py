@@ -207,7 +207,7 @@ def existing_store(settings: Settings) -> Store:
 
 def _folder(url: str) -> Path:
     parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or "?" in url or "#" in url:
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or "?" in url or "#" in url or "%00" in url:
         raise ConfigError(
             f"lake.url is {url}, which names no folder from the root on",
             hint="write file:///folder, with %23 for # and %3F for ? in its name",

@@ -177,7 +177,7 @@ def test_the_command_explains_and_takes_the_lakes_price_or_a_given_one(tmp_path:
     for number, row in enumerate(rows_of_lake):
         lay(settings, [row], start=number)
     done = command.run("filings", "kpis", "TSLA", "--as-of", "2021-02-08", "--explain", "--beta", "2")
-    assert "price 863.5: the lake's last trade, 2021-02-08 09:32:00 EST, source sim" in done.stderr
+    assert "price 863.5: the lake's last trade, 2021-02-08 09:32:00 EST, source finnhub" in done.stderr
     assert "beta of 2" in done.stderr
     lines = [line.split("  ") for line in done.stdout.splitlines()]
     gross = next(number for number, line in enumerate(lines) if line[0] == "gross_margin")

@@ -130,8 +130,8 @@ def test_every_form_of_output_has_the_same_rows(command: Command) -> None:
 
 
 def test_what_cannot_be_answered_is_told(command: Command) -> None:
-    done = command.run("filings", "statement", "NONE", "income", check=1)
-    assert "holds no filing of NONE" in done.stderr
+    done = command.run("filings", "statement", "NONE", "income", check=2)
+    assert "holds nothing of NONE" in done.stderr
     assert "filings fetch NONE" in done.stderr
     done = command.run("filings", "statement", "ACME", "income", "--as-of", "2020-01-01", check=1)
     assert "had been accepted by 2020-01-02 00:00 EST" in done.stderr

@@ -166,7 +166,7 @@ def test_what_readers_would_stumble_over_or_count_is_rejected(old: bytes, new: b
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        (b',"source":"sim"', b"", "source is missing"),
+        (b',"source":"finnhub"', b"", "source is missing"),
         (b'"symbols":"AAPL",', b"", "symbols is missing"),
         (b'"symbols":"AAPL"', b'"symbols":null', "symbols is not a text, but null"),
         (b'"reason":"",', b"", "reason is missing"),

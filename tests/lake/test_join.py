@@ -74,6 +74,7 @@ def test_damage_is_named_by_its_object(settings: Settings, tmp_path: Path) -> No
     store.put(first, data[:-5])
     with pytest.raises(StockctlError, match=first):
         read_trades(settings=settings)
+    store.put(first, data)
     with Lake(settings) as lake:
         paths = lake.files(lake.find("trades"))
         store.delete([second])

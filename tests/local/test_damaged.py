@@ -51,7 +51,7 @@ def test_a_stack_with_such_settings_is_stopped_shown_and_deleted(tmp_path: Path)
     own.run("local", "down")
     own.run("local", "status", check=10)
     own.run("local", "reset", "--yes")
-    own.run("lake", "list")
+    assert "there is no lake" in own.run("lake", "list", check=3).stderr
 
 
 STATES = {

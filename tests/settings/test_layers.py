@@ -173,7 +173,7 @@ def test_what_is_bad_in_the_environment_names_itself(here: Path, environ: dict[s
 @pytest.mark.parametrize(
     ("toml", "message", "hint"),
     [
-        ("[profile.local\n", "is not valid TOML: .*line 1", "mend that line"),
+        ("[profile.local\n", "is not valid TOML: .*line 1", "correct that line"),
         ("x = 1", "x stands outside a profile", "move it under"),
         ("profile = 5", "is a table of settings", None),
         ("[profile]\nlocal = 5", "is a table of settings", None),

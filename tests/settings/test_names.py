@@ -18,8 +18,8 @@ IMAGES = ["infra.image", "infra.connect_image"]
 DIGEST = "@sha256:" + "0" * 64
 
 TAKEN: dict[tuple[str, ...], list[str]] = {
-    tuple(TOPICS): ["trades", "my.trades_2-x", "...", "A" * 240],
-    tuple(GROUPS): ["stockctl-lake", "team:lake/7", "ü", "g" * 249],
+    tuple(TOPICS): ["my-trades", "my.trades_2-x", "...", "A" * 240],
+    tuple(GROUPS): ["my-group", "team:lake/7", "ü", "g" * 249],
     ("mongo.database",): ["stockctl", "a-b_c", "d" * 63],
     ("glue.database",): ["stockctl", "a_1"],
     ("glue.schedule",): ["cron(15 * * * ? *)"],

@@ -16,6 +16,7 @@ from pymongo import MongoClient
 
 from stockctl.clients.kafka import Admin, Message, Producer
 from stockctl.mongo.documents import BadRecord, Document, event_documents, trade_documents
+from stockctl.mongo.schema import EXPIRY
 from stockctl.records import MAX_MS, FeedEvent, Trade, encode
 from stockctl.settings import Settings, env_name, load
 from stockctl.stream.dlq import read
@@ -235,6 +236,9 @@ def test_it_takes_the_records_of_consume_mongo_and_refuses_all_others_with_their
     now = int(time.time() * 1000)
     trades, events = case.settings.topics.trades.name, case.settings.topics.feed_events.name
     reasons_of_events = [encode(FeedEvent("e", "covered", 0, 0, "", words, "", 0, "sim")) for words in ("a\tb", "a\0b")]
+    for collection in ("trades", "coverage"):
+        # Damaged times are old ones too: their documents would expire as soon as they are there.
+        case.database[case.settings.mongo.database][collection].drop_index(EXPIRY)
     trade, event = case.trades(1)[0], encode(FeedEvent("e", "covered", 0, 0, "", "", "", 0, "sim"))
     once = list(damaged_once(trade))
     sent = case.send(*records(1, 4000, now), *once, *at_the_limits(trade, Trade))

@@ -40,6 +40,7 @@ class _Part(_Process, kw_only=True):
     started: float | None = None
     restarts: _Number = 0
     died: list[float] = []
+    exit: Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31)] | None = None
 
 
 class _Shared(msgspec.Struct, rename=lambda name: name.replace("__", ".")):

@@ -45,6 +45,15 @@ class _Root(TyperGroup):
             # The reader of our output has seen enough (`stockctl lake read … | head`): that is no failure.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return None
+        except typer.BadParameter as error:
+            # Typer leaves the words to pydantic, which writes for programmers.
+            from pydantic import ValidationError
+
+            from stockctl.validation import setting_problem
+
+            if isinstance(error.__cause__, ValidationError):
+                error.message = "; ".join(setting_problem(problem) for problem in error.__cause__.errors())
+            raise
         return result
 
 

@@ -288,3 +288,21 @@ def test_no_command_needs_a_home(alone: Command, tmp_path: Path) -> None:
     alone.environment = {key: value for key, value in alone.environment.items() if key not in ("HOME", "USER", "LOGNAME")}
     alone.run("config", "show", real=True)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("dlq list --limit x", "it is not a whole number"),
+        ("dlq list --limit 0", "it is below 1"),
+        ("sim --port 99999", "it is above 65535"),
+        ("sim --rate x", "it is not a number"),
+        ("metrics vwap --engine kafka", "'--engine': 'kafka' is not one of 'lake', 'mongo', 'redshift'"),
+        ("filings statement AAPL foo", "'foo' is not one of"),
+    ],
+)
+def test_a_bad_value_on_the_command_line_is_told_in_plain_words(alone: Command, line: str, words: str) -> None:
+    refused = alone.run(*shlex.split(line), check=2).stderr
+    assert words in refused
+    assert "Input should" not in refused
+    assert "Value error" not in refused

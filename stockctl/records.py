@@ -7,15 +7,18 @@ type from what they meet. No field is a list, because Spectrum cannot filter ins
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, get_args
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
 
 from stockctl.timespans import Span, merge, subtract
 
+Kind = TypeVar("Kind")
 Source = Literal["finnhub", "sim", "replay"]
 """The sources of our own producers; a store takes others only where a setting names them."""
 
@@ -127,3 +130,18 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 encode = msgspec.json.Encoder().encode
 """A record as one line of JSON, without its newline."""
+
+_building = threading.Lock()
+
+
+def decode(data: bytes | str, kind: type[Kind]) -> Kind:
+    """What ``data`` holds as JSON of the type ``kind``. One of ``UNREADABLE`` if it holds none. Usable from several threads."""
+    # msgspec looks at a type when it first meets it, and crashes the interpreter where two threads do so at once.
+    with _building:
+        decode: Callable[[bytes | str], Kind] = _decoder(kind).decode  # type: ignore[arg-type]  # a type is hashable
+    return decode(data)
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)

@@ -178,9 +178,10 @@ def _serve_health(role: Role, host: str, port: int) -> ThreadingHTTPServer:
 
     try:
         server = ThreadingHTTPServer((host, port), Handler)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
+        wrong = error.strerror if isinstance(error, OSError) else "ports end at 65535"
         raise StockctlError(
-            f"cannot serve health on port {port} of {host}: {error.strerror}",
+            f"cannot serve health on port {port} of {host}: {wrong}",
             hint="choose another --health-port, or correct health.host",
         ) from error
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()

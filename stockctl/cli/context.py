@@ -36,8 +36,18 @@ def settings_of(ctx: typer.Context, flags: dict[str, Any] | None = None, *, stac
     """
     from stockctl.settings import load
 
+    if (flags or {}).get("symbols") is not None:
+        check_symbols(flags["symbols"])  # type: ignore[index]  # it has symbols
     given: Globals = ctx.obj
     return load(profile=given.profile, config=given.config, flags=flags, stack=stack)
+
+
+def check_symbols(written: str | list[str]) -> None:
+    """UsageError if there is none in ``written``: no symbol is not the same as all of them."""
+    from stockctl.symbols import split
+
+    if not split(written):
+        raise UsageError("there is no symbol in what was given", hint="write symbols such as AAPL, or leave them out")
 
 
 @contextmanager

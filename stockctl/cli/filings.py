@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stockctl.cli import statements
-from stockctl.cli.context import settings_of
+from stockctl.cli.context import check_symbols, settings_of
 from stockctl.cli.output import Format, OutputOption, progress, say, write_object, write_rows
 from stockctl.errors import UsageError
 from stockctl.symbols import parse_symbols
@@ -55,6 +55,8 @@ def fetch(
     if health_port is not None and every is None:
         raise UsageError("--health-port is for a fetch that stays", hint="add --every 7d")
     day, pause = _day(since), _seconds(every)
+    if symbols:
+        check_symbols(symbols)
     settings = settings_of(ctx)
 
     from stockctl.filings.fetch import Order, Outcome

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.context import settings_of
+from stockctl.cli.context import check_symbols, settings_of
 from stockctl.cli.metrics import Date, SessionOption, Since, Symbols, Timezone, Until
 from stockctl.cli.output import Format, OutputOption, say, write_arrow, write_rows
 
@@ -32,6 +32,8 @@ def read(
     from stockctl.lake.reading import trades_between, with_times
     from stockctl.metrics.symbols import asked_symbols
 
+    if symbols:
+        check_symbols(symbols)
     settings = settings_of(ctx, {"timezone": tz})
     first, last = _bounds(settings, since, until, date)
     table = trades_between(settings, asked_symbols(settings, symbols) if symbols else None, first, last)
@@ -81,6 +83,8 @@ def gaps(
     from stockctl.sessions import from_ms
     from stockctl.units import format_duration
 
+    if symbols:
+        check_symbols(symbols)
     settings = settings_of(ctx, {"metrics.session": session and session.value, "timezone": tz})
     zone = ZoneInfo(settings.timezone)
     bounds = _bounds(settings, since, until, date)

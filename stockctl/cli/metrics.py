@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.context import mongo_of, settings_of
+from stockctl.cli.context import check_symbols, mongo_of, settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UsageError
 
@@ -285,6 +285,8 @@ def _asked(
     from stockctl.metrics.measures import question
     from stockctl.metrics.symbols import asked_symbols
 
+    if symbols:
+        check_symbols(symbols)
     settings = _settings(ctx, None, policy, session, tz)
     asked = question(settings, symbols or settings.symbols, since=since, until=until, day=day, across=across, every=every)
     if engine is Engine.mongo:

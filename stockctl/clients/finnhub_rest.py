@@ -24,7 +24,7 @@ from stockctl.clients.http import http_client
 from stockctl.clients.local_stack import absent_stack
 from stockctl.clients.rate import Limit, RateLimit
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
-from stockctl.records import UNREADABLE
+from stockctl.records import UNREADABLE, decode
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 from stockctl.validation import decode_problem
@@ -139,7 +139,7 @@ class FinnhubRest:
         body = self._get(path, query)
         trouble: str | None = None
         try:
-            return msgspec.json.decode(body, type=kind)
+            return decode(body, kind)
         except UNREADABLE as error:
             trouble = decode_problem(error)
         raise StockctlError(

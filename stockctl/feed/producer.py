@@ -43,7 +43,13 @@ def produce_live(settings: Settings, role: Role, *, seconds: float | None = None
     feed_token(settings)
     if not _wait_for_kafka(settings, role):
         return STOPPED_EARLY
-    _check_source(settings, settings.finnhub.source)
+    try:
+        _check_source(settings, settings.finnhub.source)
+    except UsageError:
+        raise
+    except StockctlError as error:
+        # Trades are not to wait for a store that only the writers need; a replay can.
+        log.warning("cannot check which source the lake holds: %s", error)
     pipeline = _Pipeline(settings, symbols, role)
     timer = threading.Timer(seconds, role.stop.set) if seconds is not None else None
     if timer is not None:
@@ -85,13 +91,8 @@ def _wait_for_kafka(settings: Settings, role: Role) -> bool:
 
 
 def _check_source(settings: Settings, source: str) -> None:
-    """UsageError where the lake that the topic is written to would refuse every record of ``source``."""
-    try:
-        refusal = refusal_of(settings)(source)
-    except StockctlError as error:
-        # Trades are not to wait for a store that only the writers need.
-        log.warning("cannot check which source the lake holds: %s", error)
-        return
+    """UsageError where the lake that the topic is written to would refuse every record of ``source``; errors as the store's."""
+    refusal = refusal_of(settings)(source)
     if refusal is not None:
         raise UsageError(
             refusal,

@@ -16,11 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
-
 from stockctl.errors import StockctlError
 from stockctl.feed.publisher import Publisher, Stretch
-from stockctl.records import UNREADABLE, FeedEvent, encode
+from stockctl.records import UNREADABLE, FeedEvent, decode, encode
 from stockctl.settings import Settings
 
 log = logging.getLogger("stockctl.produce")
@@ -132,7 +130,7 @@ class EventSpool:
 def _decoded(line: bytes) -> FeedEvent | None:
     """The event in ``line``; None if it is none: a power cut may leave anything."""
     try:
-        return msgspec.json.decode(line, type=FeedEvent)
+        return decode(line, FeedEvent)
     except UNREADABLE:
         return None
 

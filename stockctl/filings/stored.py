@@ -22,7 +22,7 @@ from stockctl.clients.store import AbsentError, Store, existing_store
 from stockctl.errors import StockctlError, UsageError
 from stockctl.filings.filing import Filing, FilingError, parse_filing
 from stockctl.lake.layout import LOG, ticker_slug
-from stockctl.records import UNREADABLE
+from stockctl.records import UNREADABLE, decode
 from stockctl.settings import Settings
 from stockctl.symbols import known_symbol, known_symbols
 from stockctl.validation import decode_problem
@@ -129,7 +129,7 @@ def read_state(store: Store, symbol: str) -> State | None:
 def state_of(store: Store, symbol: str, data: bytes) -> State:
     """The state in ``data``, which lies in the store as that of ``symbol``; StockctlError if it is none."""
     try:
-        state = msgspec.json.decode(data, type=State)
+        state = decode(data, State)
         problem = _state_problem(state, symbol)
     except UNREADABLE as error:
         problem = decode_problem(error)

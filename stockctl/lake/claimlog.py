@@ -13,6 +13,7 @@ from functools import partial
 from itertools import groupby
 
 from stockctl.clients.store import Store
+from stockctl.errors import UnhealthyError
 from stockctl.lake.claims import Claim, UnreadableError, decode_claim
 from stockctl.lake.layout import LOG, Table, parse_claim
 
@@ -76,7 +77,19 @@ class ClaimLog:
                     inside.update(self._walk(log, range(seed, len(log)), inside, skip, ends))
                     inside.update(self._walk(log, range(seed - 1, -1, -1), inside, skip, ends))
             keys.update(log[index] for index in inside)
+            self._check_chain(log, inside.union(range(max(0, middle - 1), min(len(log), middle + 1))))
         return self.read(sorted(keys.difference(skip)))
+
+    def _check_chain(self, log: Sequence[str], indexes: Iterable[int]) -> None:
+        """UnhealthyError if a claim is gone beside those at ``indexes``: each begins where the one before it ends."""
+        for index in sorted(indexes):
+            one, other = (self._claims.get(key) for key in (log[index], *log[index + 1 : index + 2], "")[:2])
+            if isinstance(one, Claim) and isinstance(other, Claim) and one.end < other.start:
+                raise UnhealthyError(
+                    f"a claim between {one.key} and {other.key} is gone: nobody claims offsets {one.end} to {other.start} of "
+                    f"{one.topic}/{one.partition}",
+                    hint="restore it from a backup: `stockctl lake verify` names all damage",
+                )
 
     def _walk(
         self, log: Sequence[str], way: range, inside: set[int], skip: Collection[str], ends: Callable[[str], bool]

@@ -19,6 +19,7 @@ from stockctl.clients.store import AbsentError, ExistsError, Store
 from stockctl.errors import StockctlError, UnreachableError
 from stockctl.lake.layout import FORMAT, LOG, Layout, claim_key, log_folder, parse_claim, parse_object, start_key
 from stockctl.records import MAX_MS, UNREADABLE
+from stockctl.records import decode as decode_json
 from stockctl.validation import decode_problem
 
 CutReason = Literal["age", "bytes", "records", "objects", "buffer", "retention", "stop", "end", "lost", "closed"]
@@ -148,9 +149,9 @@ class _Versioned(msgspec.Struct):
 def decode(data: bytes, key: str, kind: type[_Logged], version: int | None = None, hint: str = _NAMES_DAMAGE) -> _Logged:
     """What ``data``, the content of ``key``, holds. UnreadableError if it is no ``kind``, or not of the format ``version``."""
     try:
-        if version is not None and (found := msgspec.json.decode(data, type=_Versioned).format) != version:
+        if version is not None and (found := decode_json(data, _Versioned).format) != version:
             raise UnreadableError(key, f"it has format {found}; this stockctl knows {version}", hint="use a newer stockctl")
-        return msgspec.json.decode(data, type=kind)
+        return decode_json(data, kind)
     except UNREADABLE as error:
         raise UnreadableError(key, decode_problem(error), hint=hint) from error
 

@@ -23,7 +23,7 @@ from stockctl.lake.floor import is_below, read_floor
 from stockctl.lake.layout import Layout, Table
 from stockctl.lake.parting import Parting, parting
 from stockctl.lake.probe import Probe
-from stockctl.records import UNREADABLE
+from stockctl.records import UNREADABLE, decode
 
 log = logging.getLogger("stockctl.lake")
 
@@ -66,7 +66,7 @@ class _Hint(msgspec.Struct):
 def hinted_claim(committed: Committed) -> str | None:
     """The claim that the committed offset names: listing can begin behind it."""
     try:
-        return msgspec.json.decode(committed.metadata or "{}", type=_Hint).claim
+        return decode(committed.metadata or "{}", _Hint).claim
     except UNREADABLE:
         return None  # somebody else's words
 

@@ -20,7 +20,7 @@ from stockctl.clients.local_stack import is_held
 from stockctl.clients.store import sync
 from stockctl.errors import StockctlError
 from stockctl.local.process import identity
-from stockctl.records import UNREADABLE
+from stockctl.records import UNREADABLE, decode
 
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
@@ -121,7 +121,7 @@ class StackFiles:
     def read(self, path: Path, kind: type[Kind]) -> Kind | None:
         """The ``kind`` in ``path``, as JSON; None if there is none."""
         try:
-            return msgspec.json.decode(path.read_bytes(), type=kind)
+            return decode(path.read_bytes(), kind)
         except (FileNotFoundError, *UNREADABLE):
             return None
 

@@ -96,7 +96,9 @@ def missed(settings: Settings, since: int | None = None, until: int | None = Non
     with Lake(settings) as lake:
         dates = lake.dates("feed_events")
         if since is None and until is None:
-            dates = [day for day in reversed(dates) if _is_open(settings, lake.calendar, day)][:1]
+            # An event may be of a time ahead, since clocks differ.
+            today = trade_date(now)
+            dates = [day for day in reversed(dates) if day <= today and _is_open(settings, lake.calendar, day)][:1]
         if not dates:
             return Missed([], [])
         first = since if since is not None else day_around(parse_moment(dates[0]), EXCHANGE_ZONE)[0]

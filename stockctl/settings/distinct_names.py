@@ -48,10 +48,16 @@ def check_names(settings: Settings) -> None:
     ):
         for (first, name), (second, other) in combinations(names.items(), 2):
             if name == other:
-                raise ConfigError(
-                    f"{_from(settings, first)} and {_from(settings, second)} are both {name}: {harm}",
-                    hint=f"give the two {kind} different names",
-                )
+                both = f"both {name}: {harm}"
+            elif kind == "topics" and name.replace(".", "_") == other.replace(".", "_"):
+                # The names of its metrics have no dots.
+                both = f"{name} and {other}: Kafka takes no two topics that differ in `.` and `_` alone"
+            else:
+                continue
+            raise ConfigError(
+                f"{_from(settings, first)} and {_from(settings, second)} are {both}",
+                hint=f"give the two {kind} different names",
+            )
 
 
 def _from(settings: Settings, name: str) -> str:

@@ -120,7 +120,14 @@ def _behind(settings: Settings, writer: _Writer) -> Finding:
         return Finding(detail)
     if _commits(admin, rows):
         return Finding(f"{detail}; it is catching up", "warn", "wait, and look again")
-    return Finding(f"{detail}; it commits nothing", "fail", f"see the log of `{writer.command}`")
+    return Finding(f"{detail}; it commits nothing", "fail", _restart(settings, writer.command))
+
+
+def _restart(settings: Settings, command: str) -> str:
+    """What to do about a writer that commits nothing."""
+    if settings.profile == "local":
+        return "`stockctl local down`, then `stockctl local up`: it goes on where it stood"
+    return f"see the log of `{command}`, and start it again: it goes on where it stood"
 
 
 def _oldest(settings: Settings, rows: Sequence[Lag]) -> float | None:

@@ -54,7 +54,7 @@ def test_everything_sound_is_exit_0_with_each_latency(sound: Command) -> None:
     assert {row["state"] for row in found.values()} <= {"ok", "warn"}
     assert list(found)[:2] == ["feed", "kafka"]
     assert list(found)[-2:] == ["lake store", "disk"]
-    assert len(found) == 8
+    assert len(found) == 9
     for system in ("feed", "kafka", "lake store"):
         assert found[system]["latency_ms"] > 0
 

@@ -34,6 +34,15 @@ def test_a_replay_from_stdin_says_what_it_did(command: Command, topics: Settings
     assert [letter["origin"] for letter in dead_letters(topics)] == ["-:1", "-:2", "-:3"]
 
 
+def test_a_replay_is_not_sent_where_nobody_knows_which_source_the_lake_holds(command: Command, topics: Settings) -> None:
+    """Rows of the feed are not to wait for that; a file can."""
+    source = command.folder / "lake" / "_log" / "source.json"
+    source.parent.mkdir(parents=True)
+    source.write_bytes(b"{")
+    assert "_log/source.json cannot be read" in command.run("produce", "--replay", "-", text=FRAME, check=1).stderr
+    assert trades(topics) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

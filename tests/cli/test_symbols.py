@@ -98,3 +98,12 @@ def test_the_rest_of_the_commands_take_them_so_too(tmp_path: Path) -> None:
     shown = json.loads(command.run("config", "show", "-o", "json").stdout)
     assert next(row["value"] for row in shown if row["setting"] == "symbols") == "AAPL,MSFT,IC MARKETS:1"
     assert "BINANCE:BTCUSDT has no filings" in command.run("filings", "fetch", "aapl,binance:btcusdt", check=2).stderr
+
+
+@pytest.mark.parametrize("written", ["", ",", " , "])
+@pytest.mark.parametrize(
+    "command",
+    [("metrics", "vwap"), ("metrics", "watch"), ("lake", "read"), ("lake", "gaps"), ("filings", "fetch"), ("produce",)],
+)
+def test_no_symbol_is_not_the_same_as_all(filled: Command, command: tuple[str, ...], written: str) -> None:
+    assert "there is no symbol" in filled.run(*command, written, check=2).stderr

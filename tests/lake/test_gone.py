@@ -92,7 +92,7 @@ def test_answers_without_it_are_given(settings: Settings, claims: list[Claim]) -
 def test_a_folder_that_is_gone_is_no_quiet_day(settings: Settings, claims: list[Claim], gone: str) -> None:
     """All objects of a symbol, or a whole date: nothing is left that would name their claims but the log."""
     store = open_store(settings)
-    lay(settings, [trade("AAPL", "2026-11-24 10:00", 1.0)], start=1000)
+    lay(settings, [trade("AAPL", "2026-11-24 10:00", 1.0)], start=200)
     store.delete([item.key for item in store.objects(f"trades/trade_date=2026-11-23/{gone}".rstrip("/"))])
     with pytest.raises(UnhealthyError, match="is gone"):
         count(settings, "AAPL", "2026-11-23", "2026-11-24")
@@ -172,8 +172,8 @@ def test_a_parquet_object_that_is_gone_or_replaced_is_named(settings: Settings, 
 
 def test_a_damaged_claim_is_no_error_to_a_question_of_another_time(settings: Settings, claims: list[Claim]) -> None:
     """And one to a question that its records may belong to."""
-    lay(settings, [trade("AAPL", "2026-11-25 10:00", 1.0)], start=1000)
-    lay(settings, [trade("AAPL", "2026-11-27 10:00", 1.0)], start=1001)
+    lay(settings, [trade("AAPL", "2026-11-25 10:00", 1.0)], start=200)
+    lay(settings, [trade("AAPL", "2026-11-27 10:00", 1.0)], start=201)
     store = open_store(settings)
     store.put(claims[2].key, b"{}")
     assert count(settings, "AAPL", "2026-11-27", "2026-11-28") == 1
@@ -196,3 +196,12 @@ def test_a_long_log_is_searched_and_not_read(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(claimlog, "decode_claim", noted)
     assert count(settings, "AAPL", "2026-01-07", "2026-01-08") == 24
     assert 24 <= len(read) < 90
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_claim_that_is_gone_is_an_error_to_who_reads_its_time(settings: Settings, claims: list[Claim], reader: str) -> None:
+    """The claims beside it tell: one begins behind the end of the other."""
+    open_store(settings).delete([claims[2].key])
+    with pytest.raises(UnhealthyError, match=f"{claims[1].key} and {claims[3].key}"):
+        READERS[reader](settings)
+    assert count(settings, "AAPL", "2026-11-23T09:30", "2026-11-23T10:30") == ROWS // 2

@@ -213,9 +213,9 @@ def test_the_rate_of_a_company(mongo_server: MongoServer, session: SessionChoice
     assert company["session"]["rate"] == near(rate["rate"]) == near(counted / seconds)
 
 
-@pytest.mark.parametrize("symbol", ["AAPL", "NONE"])
+@pytest.mark.parametrize("symbol", ["AAPL", "MSFT"])
 def test_the_command_asks_mongo(mongo_server: MongoServer, tmp_path: Path, symbol: str) -> None:
-    """The option reaches the engine; nothing to answer is words and exit 0."""
+    """The option reaches the engine; nothing to answer, of a symbol that the settings name, is words and exit 0."""
     from tests.command import Command
 
     with both(mongo_server, [trade("AAPL", SUNDAY, 10.0, 2.0), trade("AAPL", SUNDAY + 2, 20.0, 2.0)], []) as (settings, _):
@@ -227,4 +227,4 @@ def test_the_command_asks_mongo(mongo_server: MongoServer, tmp_path: Path, symbo
         )
     (row,) = msgspec.json.decode(done.stdout)
     assert row["vwap"] == (15.0 if symbol == "AAPL" else None)
-    assert ("no trades" in done.stderr) == (symbol == "NONE")
+    assert ("no trades" in done.stderr) == (symbol == "MSFT")

@@ -117,6 +117,10 @@ def test_an_address_that_cannot_be_used_is_a_bad_setting(url: str) -> None:
 
 def test_without_an_address_the_setting_is_named(mongo_command: Command) -> None:
     del mongo_command.environment["STOCKCTL_MONGO__URL"]
+    assert "set mongo.url" in mongo_command.run("mongo", "status", check=5).stderr
+    mongo_command.run("config", "init")
+    (mongo_command.folder / "stockctl.toml").write_text("[profile.prod]\n")
+    mongo_command.environment["STOCKCTL_PROFILE"] = "prod"
     assert "STOCKCTL_MONGO__URL" in mongo_command.run("mongo", "status", check=3).stderr
 
 

@@ -74,3 +74,10 @@ def test_two_groups_or_two_topics_of_one_name_are_refused(one: str, other: str) 
     assert f"are both {name}" in str(refused.value)
     assert "different names" in str(refused.value.hint)
     load(environ={}, flags=flags | {one: f"{name}-2"})
+
+
+def test_topics_that_differ_in_dots_alone_are_refused() -> None:
+    """Kafka would refuse the second one."""
+    with pytest.raises(ConfigError, match=r"my\.trades and my_trades: Kafka takes no two topics"):
+        load(environ={}, flags={"topics.trades.name": "my.trades", "topics.feed_events.name": "my_trades"})
+    load(environ={}, flags={"lake.group": "a.b", "mongo.group": "a_b"})

@@ -1,5 +1,5 @@
 """One definition of a valid record: both writers and every reader have the same rows of the same records, and the rest are
-dead letters. ``RECORDS`` in the environment is how many are sent.
+dead letters. ``RECORDS`` and ``LINES`` in the environment: how many records, and lines of a capture, are sent; ``SEED``: which.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tests.command import HANG, Command, clean_environment
 
 LINES = int(os.environ.get("LINES", "2000"))
 COUNT = int(os.environ.get("RECORDS", "4000"))
+SEED = int(os.environ.get("SEED", "1"))
 EVENTS = COUNT // 4
 Rows = dict[str, dict[str, Any]]
 
@@ -88,8 +89,8 @@ def from_lake(command: Command, *columns: str) -> Rows:
 
 def test_both_writers_and_all_readers_have_the_same_rows(topics: Settings, names: dict[str, str], command: Command) -> None:
     command.environment |= {env_name(name): value for name, value in names.items()}
-    trades, rows, bad_trades = split("trades", damaged.records(1, COUNT, now_ms()))
-    events, event_rows, bad_events = split("feed_events", damaged.events(1, EVENTS, now_ms()))
+    trades, rows, bad_trades = split("trades", damaged.records(SEED, COUNT, now_ms()))
+    events, event_rows, bad_events = split("feed_events", damaged.events(SEED, EVENTS, now_ms()))
     assert len(rows) > COUNT / 4
     assert len(bad_trades) > COUNT / 4
     producer = Producer(topics)
@@ -130,7 +131,7 @@ def test_what_produce_takes_from_a_hostile_feed_everybody_takes(
     """Each row of each frame is a trade for both writers, or a dead letter of ``produce``, and never one of theirs."""
     command.environment |= {env_name(name): value for name, value in names.items()}
     capture = tmp_path / "frames.jsonl"
-    capture.write_bytes(b"\n".join(damaged.frames(1, LINES, now_ms())))
+    capture.write_bytes(b"\n".join(damaged.frames(SEED, LINES, now_ms())))
     said = command.run("produce", "--replay", str(capture)).stderr
     counted = re.search(r"(\d+) lines, (\d+) trades and (\d+) dead letters", said)
     assert counted, said

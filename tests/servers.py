@@ -242,6 +242,13 @@ def connect_files() -> Path:
     return _fetched(folder, "Kafka Connect", CONNECT_POM, jars, plugins)
 
 
+def put_plugins(folder: Path) -> None:
+    """In ``folder`` what an image of Kafka Connect needs: the MongoDB connector, and our converter."""
+    _put_connector(folder / "mongo")
+    (folder / "stockctl").mkdir(exist_ok=True)
+    shutil.copy(_converter(), folder / "stockctl" / "record-converter.jar")
+
+
 def _put_connector(folder: Path) -> None:
     """The MongoDB connector in ``folder``, and the list of its classes, which it lacks."""
     folder.mkdir(exist_ok=True)
@@ -283,9 +290,7 @@ class ConnectServer:
         plugins = folder / "plugins"
         plugins.mkdir(exist_ok=True)
         if plugin:
-            _put_connector(plugins / "mongo")
-            (plugins / "stockctl").mkdir(exist_ok=True)
-            shutil.copy(_converter(), plugins / "stockctl" / "record-converter.jar")
+            put_plugins(plugins)
         lines = {
             "bootstrap.servers": servers,
             "group.id": topics["config_topic"],

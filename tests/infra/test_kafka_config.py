@@ -16,7 +16,7 @@ from stockctl.infra.render import render
 from tests.command import HANG, Command
 from tests.conftest import MongoServer, free_port, listening, wait_for
 from tests.infra.conftest import SettingsOf
-from tests.servers import connect_files, kafka_jars, quick_java
+from tests.servers import connect_files, kafka_jars, put_plugins, quick_java
 
 pytestmark = pytest.mark.kafka
 
@@ -151,11 +151,13 @@ def test_the_manifests_connect_runs_the_connector_and_shows_no_login(
 ) -> None:
     rendered = render(settings_of(**{"infra.overlay": "ha", "STOCKCTL_KAFKA__PASSWORD": PASSWORD}))
     by_name = {(each["kind"], each["metadata"]["name"]): each for each in rendered.all}
-    config, secrets, port = tmp_path / "config", tmp_path / "secrets", free_port()
+    config, secrets, plugins, port = tmp_path / "config", tmp_path / "secrets", tmp_path / "plugins", free_port()
+    plugins.mkdir()
+    put_plugins(plugins)
     here = {
         "bootstrap.servers=kafka:9092": f"bootstrap.servers=127.0.0.1:{kafka_node.port}",
         "listeners=http://:8083": f"listeners=http://127.0.0.1:{port}",
-        "/opt/connect-plugins": str(connect_files() / "plugins"),
+        "/opt/connect-plugins": str(plugins),
         "/run/secrets/connect": str(secrets),
         "replication.factor=3": "replication.factor=1",
     }

@@ -3,7 +3,7 @@
 A record is one JSON object in UTF-8, nested at most ``DEPTH`` deep. It has each of its columns once, of the type and within the
 limits that ``stockctl.records`` gives; a trade's ``conditions`` and ``updates`` may be absent or null, which means empty. No
 text holds a control character (an event's ``reason`` may, except NUL), no symbol a comma or a space at its ends, and no time is
-more than a day ahead. What else the object holds is not kept.
+more than 7 days ahead. What else the object holds is not kept.
 
 The converter of Kafka Connect (``images/connect``) repeats this definition in Java.
 """
@@ -23,8 +23,8 @@ from stockctl.records import UNREADABLE, FeedEvent, Trade, column_types, encode
 from stockctl.sessions import from_ms, now_ms
 from stockctl.validation import decode_problem
 
-AHEAD_MS = 86_400_000
-"""A time more than this many ms after now is no time of a record."""
+AHEAD_MS = 7 * 86_400_000
+"""A time more than this many ms after now is no time of a record. Days, so that a clock set wrong refuses no good record."""
 DEPTH = 64
 """Deepest nesting of what a record holds beside its columns: JSON readers have limits of their own, further out."""
 
@@ -132,7 +132,7 @@ class Validator(Generic[Kind]):
             return "symbol holds a comma, or a space at its ends"
         for name in self._times:
             if (at := getattr(record, name)) > now_ms() + AHEAD_MS:
-                return f"{name} is more than a day ahead: {from_ms(at, _UTC):%Y-%m-%d %H:%M:%S} UTC"
+                return f"{name} is more than 7 days ahead: {from_ms(at, _UTC):%Y-%m-%d %H:%M:%S} UTC"
         return None
 
     def _repeated(self, value: bytes) -> str | None:

@@ -231,7 +231,7 @@ def _number(draft: _Draft) -> None:
 def _time(draft: _Draft) -> None:
     rng, now = draft.rng, draft.now
     minute = 60_000
-    times = (0, 1, -1, now, now + _DAY - 30 * minute, now + _DAY + 30 * minute, now + 2 * _DAY, 7_258_118_400_000)
+    times = (0, 1, -1, now, now + 7 * _DAY - 30 * minute, now + 7 * _DAY + 30 * minute, now + 14 * _DAY, 7_258_118_400_000)
     exact = (MAX_MS - 1, MAX_MS, MAX_MS + 1, 253_402_300_799_999, 253_402_300_800_000, 2**53, 2**63 - 1, 2**63, 2**64, 10**30)
     time = rng.choice(times + exact)
     draft.set(draft.of(*_TIMES), rng.choice((str(time), str(time), f"{time}.0", f"{time}e0", f"{time / 1000}", f'"{time}"')))

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from stockctl.conditions import unknown_codes, updates_of
-from stockctl.record_validation import AHEAD_MS, has_control, is_symbol
+from stockctl.record_validation import has_control, is_symbol
 from stockctl.records import UNREADABLE, DeadLetter, Trade
 from stockctl.stream.dead_letters import dead_letter
 from stockctl.validation import decode_problem
@@ -23,6 +23,8 @@ log = logging.getLogger("stockctl.produce")
 
 EARLIEST = 946_684_800_000
 """2000-01-01 in ms: an older time of a trade is absurd."""
+LATEST_AHEAD = 86_400_000
+"""A trade's time more than this many ms after its receipt is absurd."""
 REMEMBERED_FRAMES = 32
 """So many of the last trade frames are compared with a new one, to notice a server that sends frames again."""
 
@@ -137,7 +139,7 @@ class Normaliser:
 
     def _trades(self, rows: list[_Row], ts_recv: int) -> list[Trade]:
         """The trades of rows that are all good, or _AbsurdRowError with nothing counted."""
-        latest = ts_recv + AHEAD_MS
+        latest = ts_recv + LATEST_AHEAD
         shift, token, source, number = self._shift, self.token, self._source, self.rows
         symbols, updates = self.symbols, self._updates
         trades = []

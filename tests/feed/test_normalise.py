@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.feed.normalise import EARLIEST, Frame, Normaliser
-from stockctl.record_validation import AHEAD_MS
+from stockctl.feed.normalise import EARLIEST, LATEST_AHEAD, Frame, Normaliser
 from stockctl.records import Trade
 
 NOW = 1_680_286_538_120
@@ -89,7 +88,7 @@ def test_integers_become_floats_and_unknown_fields_are_ignored() -> None:
         ({"v": float("nan")}, "volume is not a number"),
         ({"p": float("inf")}, "price is not a number"),
         ({"t": EARLIEST - 1}, "time is below 946684800000"),
-        ({"t": NOW + AHEAD_MS + 1}, "more than a day after"),
+        ({"t": NOW + LATEST_AHEAD + 1}, "more than a day after"),
         ({"t": 10**30}, "time is above"),
         ({"t": int("9" * 4_000)}, "time is "),
         ({"t": "1680286538064"}, "time is not a whole number"),
@@ -197,7 +196,7 @@ def test_an_unknown_code_is_reported_once_and_allows_everything(caplog: pytest.L
 
 
 def test_times_are_shifted_so_that_the_first_trade_happened_then() -> None:
-    rows = [ROW | {"t": NOW + 2 * AHEAD_MS}, ROW, ROW | {"t": ROW["t"] - 40}, ROW | {"t": ROW["t"] + 90, "s": "MSFT"}]
+    rows = [ROW | {"t": NOW + 2 * LATEST_AHEAD}, ROW, ROW | {"t": ROW["t"] - 40}, ROW | {"t": ROW["t"] + 90, "s": "MSFT"}]
     taken = take(*rows, first_at=2_000_000_000_000)
     assert [trade.ts_event for trade in taken.trades] == [2_000_000_000_000, 1_999_999_999_960, 2_000_000_000_090]
     assert taken.trades[0].id.startswith("AAPL-2000000000000-")
@@ -210,7 +209,7 @@ ROWS = st.one_of(
         {
             "s": st.text(max_size=5),
             "p": st.floats(),
-            "t": st.integers(EARLIEST - 9, NOW + AHEAD_MS + 9),
+            "t": st.integers(EARLIEST - 9, NOW + LATEST_AHEAD + 9),
             "v": st.floats(-1, 9),
         },
         optional={"c": st.none() | st.lists(st.sampled_from(["1", "12", "99"]), max_size=3), "x": ANYTHING},
@@ -230,7 +229,7 @@ def test_every_row_is_either_a_trade_or_a_dead_letter(rows: list[Any]) -> None:
     for trade in taken.trades:
         assert 0 < trade.price < float("inf")
         assert 0 <= trade.volume < float("inf")
-        assert EARLIEST <= trade.ts_event <= NOW + AHEAD_MS
+        assert EARLIEST <= trade.ts_event <= NOW + LATEST_AHEAD
 
 
 @given(st.one_of(ANYTHING.map(lambda value: json.dumps(value).encode()), st.binary(), st.text().map(str.encode)))

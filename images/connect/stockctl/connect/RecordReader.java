@@ -28,7 +28,7 @@ import org.apache.kafka.connect.errors.DataException;
 final class RecordReader {
 
     private static final double MAX_MS = 253_370_764_800_000.0;
-    private static final long AHEAD_MS = 86_400_000;
+    private static final long AHEAD_MS = 7 * 86_400_000L;
     private static final int DEPTH = 64;
     private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("uuuu-MM-dd HH:mm:ss").withZone(ZoneOffset.UTC);
 
@@ -269,7 +269,7 @@ final class RecordReader {
                 }
             }
             if (value instanceof Date time && time.getTime() > System.currentTimeMillis() + AHEAD_MS) {
-                throw wrong("is more than a day ahead: " + TIME.format(Instant.ofEpochMilli(time.getTime())) + " UTC");
+                throw wrong("is more than 7 days ahead: " + TIME.format(Instant.ofEpochMilli(time.getTime())) + " UTC");
             }
         }
 

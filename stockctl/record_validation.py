@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from stockctl.records import UNREADABLE, FeedEvent, Trade, column_types, encode
+from stockctl.records import SYMBOL_LENGTH, UNREADABLE, FeedEvent, Trade, column_types, encode
 from stockctl.sessions import from_ms, now_ms
 from stockctl.validation import decode_problem
 
@@ -100,11 +101,11 @@ class Validator(Generic[Kind]):
         It follows from ``value`` alone, whatever the limits are, so that a repeat at any time makes the same line. One of
         ``records.UNREADABLE`` where it does not have the columns and their types.
         """
-        try:
+        with suppress(*UNREADABLE):
             self._exact_unlimited(value)
-        except UNREADABLE:
-            return encode(self._made(self._unlimited(value)))
-        return value if self._are_lines((value,)) else encode(self._made(self._unlimited(value)))
+            if self._are_lines((value,)):
+                return value
+        return encode(self._made(self._unlimited(value)))
 
     def _made(self, found: msgspec.Struct) -> Kind:
         values = msgspec.structs.asdict(found)
@@ -149,7 +150,7 @@ _symbol: Callable[[Any], str] = attrgetter("symbol")
 
 def is_symbol(text: str) -> bool:
     """Whether ``text`` can be a trade's symbol."""
-    return 0 < len(text) <= 64 and not _wrong_symbol(text) and not has_control(text)
+    return 0 < len(text) <= SYMBOL_LENGTH and not _wrong_symbol(text) and not has_control(text)
 
 
 def has_control(text: str) -> bool:

@@ -25,12 +25,15 @@ Source = Literal["finnhub", "sim", "replay"]
 MAX_MS = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * 1000
 """No time of a record is later: midnights and sessions around it can still be computed."""
 
+SYMBOL_LENGTH = 64
+"""Most characters of a symbol."""
+
 _Name = Annotated[str, Meta(min_length=1, max_length=1024)]
 _Ms = Annotated[int, Meta(ge=0, le=MAX_MS)]
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """One received row. The types hold its limits; ``stockctl.validation`` holds what no type can say.
+    """One received row. The types hold its limits; ``stockctl.record_validation`` holds what no type can say.
 
     ``id`` names the row as received (connection token and row number), not its content: equal rows are real trades.
     ``price`` is in the symbol's currency, ``volume`` in shares or units (0 is a price update). ``conditions`` are Finnhub's
@@ -38,7 +41,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """
 
     id: _Name
-    symbol: Annotated[str, Meta(min_length=1, max_length=64)]
+    symbol: Annotated[str, Meta(min_length=1, max_length=SYMBOL_LENGTH)]
     price: Annotated[float, Meta(gt=0)]
     volume: Annotated[float, Meta(ge=0)]
     ts_event: _Ms
@@ -126,7 +129,6 @@ def connection_token() -> str:
 
 UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 """What msgspec raises for what is no JSON, or not of the type; broken UTF-8 and deep nesting have errors of their own."""
-
 
 encode = msgspec.json.Encoder().encode
 """A record as one line of JSON, without its newline."""

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from stockctl.conditions import unknown_codes, updates_of
 from stockctl.record_validation import has_control, is_symbol
-from stockctl.records import UNREADABLE, DeadLetter, Trade
+from stockctl.records import SYMBOL_LENGTH, UNREADABLE, DeadLetter, Trade
 from stockctl.stream.dead_letters import dead_letter
 from stockctl.validation import decode_problem
 
@@ -32,7 +32,7 @@ REMEMBERED_FRAMES = 32
 class _Row(msgspec.Struct, gc=False):
     """A trade as Finnhub sends it; fields that are not named here are ignored."""
 
-    s: Annotated[str, Meta(min_length=1, max_length=64)]
+    s: Annotated[str, Meta(min_length=1, max_length=SYMBOL_LENGTH)]
     p: Annotated[float, Meta(gt=0)]
     t: Annotated[int, Meta(ge=EARLIEST, le=2**53)]
     v: Annotated[float, Meta(ge=0)]

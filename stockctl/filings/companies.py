@@ -20,6 +20,7 @@ from stockctl.filings.known import Known
 from stockctl.filings.kpis import Input, Price, basis, inputs_of, reckon, valuation
 from stockctl.mongo.schema import COMPANIES, FILINGS
 from stockctl.settings import Settings
+from stockctl.validation import decode_problem
 
 NEWEST = 16
 """Reports that KPIs can stand on: those of two years, and their amendments."""
@@ -94,7 +95,7 @@ def filing_of(document: Mapping[str, Any]) -> Filing:
         held = msgspec.convert(document, _Held)
     except msgspec.ValidationError as error:
         raise FilingError(
-            f"the document {document.get('_id')} of the collection {FILINGS} is damaged: {error}",
+            f"the document {document.get('_id')} of the collection {FILINGS} is damaged: {decode_problem(error)}",
             hint="delete it: the next `stockctl filings fetch` makes it again",
         ) from error
     report = held.report or {}

@@ -89,7 +89,7 @@ class Keeper:
             try:
                 self._mongo.wait(say=log.warning)
                 schema.apply(self._mongo, self._settings)
-                begun, mixing = strangers(self._mongo, {self.source}, set(self._settings.mongo.extra_sources))
+                begun, mixing = strangers(self._mongo, self.source, set(self._settings.mongo.extra_sources))
             except (UnreachableError, TimedOutError) as error:
                 self.documents_lost = error
                 return

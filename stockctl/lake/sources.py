@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Set
+from contextlib import suppress
 from typing import get_args
 
-from stockctl.clients.store import Store, open_store
+from stockctl.clients.store import NoLakeError, Store, existing_store
 from stockctl.lake import claims
 from stockctl.records import Source
 from stockctl.settings import Settings
@@ -33,7 +34,10 @@ class LakeSources:
 
 def refusal_of(settings: Settings) -> Callable[[str], str | None]:
     """What tells why the lake of ``settings`` would not take a source, None if it would, as where it is empty."""
-    begun = claims.begun_with(open_store(settings)) if settings.lake.url else None
+    begun = None
+    if settings.lake.url:
+        with suppress(NoLakeError):
+            begun = claims.begun_with(existing_store(settings))
     allowed = {begun, *settings.lake.extra_sources}
 
     def refusal(source: str) -> str | None:

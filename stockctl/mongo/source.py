@@ -24,16 +24,15 @@ def begun_with(mongo: Mongo) -> str | None:
     return begun["source"] if begun is not None else stored_source(mongo)
 
 
-def strangers(mongo: Mongo, sources: Set[str], extra: Set[str]) -> tuple[str | None, Set[str]]:
-    """The source that MongoDB was begun with, and which of ``sources``, and of what is stored, are neither that nor ``extra``.
+def strangers(mongo: Mongo, source: str, extra: Set[str]) -> tuple[str | None, Set[str]]:
+    """The source that MongoDB was begun with, and which of ``source`` and of what is stored are neither that nor ``extra``.
 
-    An empty MongoDB is begun with the one source that asks first; of two, neither may begin it. One that others have filled, as
-    the connector does, was begun with what is there.
+    An empty MongoDB is begun with ``source``, unless it is among ``extra``. One that others have filled, as the connector does,
+    was begun with what is there.
     """
-    source = stored_source(mongo)
-    stored, asking = ({source} if source is not None else set()) - extra, sources - extra
-    begin = stored or asking
-    if len(begin) == 1:
+    held = stored_source(mongo)
+    stored, asking = ({held} if held is not None else set()) - extra, {source} - extra
+    if begin := stored or asking:
         first = mongo.add(META, {"_id": "source", "source": min(begin)})["source"]
     else:
         first = (mongo.get(META, "source") or {}).get("source")

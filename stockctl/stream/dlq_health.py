@@ -8,6 +8,7 @@ from stockctl.checks import PROBE_WAIT, Check, Finding
 from stockctl.clients.kafka import Admin, Consumer
 from stockctl.sessions import now_ms
 from stockctl.settings import Settings
+from stockctl.settings.distinct_names import DEAD_LETTERS_GROUP
 from stockctl.stream.dead_letters import FOREIGN
 from stockctl.stream.dlq import marks, read
 from stockctl.units import format_duration
@@ -26,10 +27,11 @@ def checks(settings: Settings) -> list[Check]:
 
 
 def _probe(settings: Settings) -> Finding:
-    Admin(settings).wait(PROBE_WAIT)
+    admin = Admin(settings)
+    admin.wait(PROBE_WAIT)
     topics, since = settings.topics, now_ms() - round(RECENT * 1000)
     within = f"in the last {format_duration(RECENT)}"
-    letters = _count(settings, [topics.dead_letters.name], since)
+    letters = _count(settings, admin, [topics.dead_letters.name], since)
     if not letters:
         return Finding(f"none {within}")
     sample = {item.digest: item.letter for item in islice(read(settings, since), _SAMPLE)}
@@ -44,21 +46,20 @@ def _probe(settings: Settings) -> Finding:
             f"{letters:,} {within}; {foreign[-1].reason}",
             "fail",
             f"stop what sends them to {topics.trades.name}; or name their source in lake.extra_sources and "
-            "mongo.extra_sources, start the writers again, and run `stockctl dlq replay --reason 'source not allowed'`",
+            f"mongo.extra_sources, start the writers again, and run `stockctl dlq replay --reason '{FOREIGN}'`",
         )
-    records = _count(settings, [topics.trades.name, topics.feed_events.name], since)
+    records = _count(settings, admin, [topics.trades.name, topics.feed_events.name], since)
     if len(left) >= MANY and letters >= records / 2:
         return Finding(f"{detail}; {records:,} records came", "fail", "`stockctl dlq list --by-reason` shows what is wrong")
     return Finding(detail, "warn", "`stockctl dlq list --by-reason`")
 
 
-def _count(settings: Settings, topics: list[str], since: int) -> int:
+def _count(settings: Settings, admin: Admin, topics: list[str], since: int) -> int:
     """Records of ``topics`` with a timestamp of ``since`` (ms UTC) or later, ends of transactions among them."""
-    admin = Admin(settings)
     partitions = [partition for topic in topics for partition in admin.partitions(topic)]
     if not partitions:
         return 0
-    consumer = Consumer(settings, "stockctl-dlq")
+    consumer = Consumer(settings, DEAD_LETTERS_GROUP)
     try:
         starts = consumer.offsets_since(partitions, since)
     finally:

@@ -32,6 +32,7 @@ def test_a_replay_from_stdin_says_what_it_did(command: Command, topics: Settings
     assert done.stdout == ""
     assert len(trades(topics)) == 2
     assert [letter["origin"] for letter in dead_letters(topics)] == ["-:1", "-:2", "-:3"]
+    assert not (command.folder / "lake").exists(), "the lake's source is looked up, and nothing made"
 
 
 def test_a_replay_is_not_sent_where_nobody_knows_which_source_the_lake_holds(command: Command, topics: Settings) -> None:

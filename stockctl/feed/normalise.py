@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from stockctl.conditions import unknown_codes, updates_of
-from stockctl.record_validation import has_control, is_symbol
+from stockctl.record_validation import AHEAD_MS, has_control, is_symbol
 from stockctl.records import SYMBOL_LENGTH, UNREADABLE, DeadLetter, Trade
 from stockctl.stream.dead_letters import dead_letter
 from stockctl.validation import decode_problem
@@ -139,7 +139,7 @@ class Normaliser:
 
     def _trades(self, rows: list[_Row], ts_recv: int) -> list[Trade]:
         """The trades of rows that are all good, or _AbsurdRowError with nothing counted."""
-        latest = ts_recv + LATEST_AHEAD
+        latest, latest_shifted = ts_recv + LATEST_AHEAD, ts_recv + AHEAD_MS
         shift, token, source, number = self._shift, self.token, self._source, self.rows
         symbols, updates = self.symbols, self._updates
         trades = []
@@ -151,6 +151,8 @@ class Normaliser:
                 self._meet_symbol(row)
                 shift = self._shift
             at = row.t + shift
+            if at > latest_shifted:
+                raise _AbsurdRowError(f"time {row.t}, shifted, is more than 7 days after the receipt")
             conditions = ",".join(row.c) if row.c else ""
             allowed = updates.get(conditions)
             if allowed is None:

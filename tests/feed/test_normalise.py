@@ -197,9 +197,9 @@ def test_an_unknown_code_is_reported_once_and_allows_everything(caplog: pytest.L
 
 def test_times_are_shifted_so_that_the_first_trade_happened_then() -> None:
     rows = [ROW | {"t": NOW + 2 * LATEST_AHEAD}, ROW, ROW | {"t": ROW["t"] - 40}, ROW | {"t": ROW["t"] + 90, "s": "MSFT"}]
-    taken = take(*rows, first_at=2_000_000_000_000)
-    assert [trade.ts_event for trade in taken.trades] == [2_000_000_000_000, 1_999_999_999_960, 2_000_000_000_090]
-    assert taken.trades[0].id.startswith("AAPL-2000000000000-")
+    taken = take(*rows, first_at=NOW)
+    assert [trade.ts_event for trade in taken.trades] == [NOW, NOW - 40, NOW + 90]
+    assert taken.trades[0].id.startswith(f"AAPL-{NOW}-")
 
 
 NUMBERS = st.one_of(st.integers(), st.floats(), st.none(), st.booleans(), st.text(max_size=5))

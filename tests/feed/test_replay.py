@@ -177,6 +177,18 @@ def test_retiming_moves_the_first_trade_to_now(topics: Settings, tmp_path: Path)
     assert [moment - times[0] for moment in times] == [0, 20, -50]
 
 
+def test_no_time_is_shifted_further_ahead_than_a_record_may_be(topics: Settings, tmp_path: Path) -> None:
+    """The rest of a capture of weeks, replayed at once: dead letters of the replay, not of each reader."""
+    week, begin = 7 * 86_400_000, now_ms() - 10**10
+    times = (begin, begin + week - 60_000, begin + week + 600_000)
+    replay(topics, capture(tmp_path, *(frame(row(1, t=at)) for at in times)), retime=True)
+    first, second = (trade["ts_event"] for trade in trades(topics))
+    assert second - first == week - 60_000
+    assert [letter["reason"] for letter in dead_letters(topics)] == [
+        f"time {times[2]}, shifted, is more than 7 days after the receipt"
+    ]
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock by which a replay waits, and the event that ends it."""

@@ -122,6 +122,7 @@ def parts(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list[Part]
         after=("broker",),
         address=settings.lake.url,
         grace=30.0,
+        watch=broker.Rebalances(settings, settings.lake.group),
         finish=lambda: drain(plan, files),
     )
     mongo = Part(
@@ -138,6 +139,7 @@ def parts(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list[Part]
         ready=lambda: trouble("consume-mongo", ports),
         after=("broker", "mongo"),
         address=str(settings.mongo.url),
+        watch=broker.Rebalances(settings, settings.mongo.group),
     )
     stores = [broker_part, lake, mongo, consume_mongo]
     produce = part(

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,12 +23,16 @@ pytestmark = pytest.mark.server
 
 SYMBOLS = ("AAPL", "AMZN")
 """Others than the setting's default."""
+SESSION = 6.0
+"""Seconds after which a writer that is frozen has lost its partitions: the least that the broker takes."""
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stack of these tests. What they did to it has left its lake whole."""
     made = Stack(tmp_path_factory.mktemp("stack") / "a folder")
+    # A file, so that each command of these tests sees the same. Short: a test waits until a session has ended.
+    (made.folder / "stockctl.toml").write_text(f'[profile.local.kafka]\nsession_timeout = "{SESSION:.0f}s"\n')
     yield made
     made.run("local", "down")
     made.verify()
@@ -94,7 +99,8 @@ def test_settings_that_lead_elsewhere_are_said(stack: Stack) -> None:
 def test_up_takes_settings_that_have_changed(stack: Stack) -> None:
     before = stack.status()
     # It stays for the tests to come, which would start the stack anew without it.
-    (stack.folder / "stockctl.toml").write_text('[profile.local.mongo]\nmax_age = "500ms"\n')
+    with (stack.folder / "stockctl.toml").open("a") as config:
+        config.write('[profile.local.mongo]\nmax_age = "500ms"\n')
     assert "mongo.max_age is 0.5 now: the local stack is started anew" in stack.run("local", "up", *SYMBOLS).stderr
     after = stack.status()
     assert all(after[part]["pid"] != row["pid"] for part, row in before.items())
@@ -134,6 +140,35 @@ def test_killed_parts_are_started_again_and_no_trade_of_kafka_is_lost(stack: Sta
     stack.kill("produce", "consume-s3", "sim")
     stack.wait_for_more()
     stack.verify()
+
+
+def test_writers_frozen_past_their_sessions_say_so_and_get_their_partitions_back(stack: Stack) -> None:
+    """As on a machine that sleeps. The broker waits for who they were, until the supervisor, frozen here as well, ends that."""
+    before = stack.status()
+    pids = {part: int(row["pid"]) for part, row in before.items()}
+    writers = ["consume-s3", "consume-mongo"]
+    frozen = ["supervisor", *writers]
+    try:
+        for part in frozen:
+            os.kill(pids[part], signal.SIGSTOP)
+        time.sleep(SESSION + 1)  # nothing but time ends a session
+        for part in writers:
+            os.kill(pids[part], signal.SIGCONT)
+        wait_for(lambda: all("has no partitions" in stack.trouble(part) for part in writers), "the loss", HANG)
+        for command in ("status", "doctor"):
+            rows = json.loads(stack.run(command, "-o", "json", check=10).stdout)
+            for row in (row for row in rows if {f"local {part}" for part in writers} & set(map(str, row.values()))):
+                assert (row["state"], "its group took them away" in row["detail"]) == ("fail", True)
+                assert "local down" in row["fix"]
+    finally:
+        for part in frozen:
+            os.kill(pids[part], signal.SIGCONT)
+    wait_for(lambda: not any(map(stack.trouble, writers)), "the partitions to come back", HANG)
+    assert stack.log("supervisor").count("those that live join again") >= len(writers)
+    documents = stack.documents()
+    stack.wait_for_more()
+    wait_for(lambda: stack.documents() > documents, "more trades in MongoDB", HANG)
+    assert {part: row["pid"] for part, row in stack.status().items()} == pids
 
 
 def test_no_part_listens_beyond_this_machine(stack: Stack) -> None:

@@ -37,9 +37,9 @@ class Part:
 
     ``prepare`` runs before each start. ``ready`` answers None, or what the part still waits for; it is asked until it answers
     None, so it must be quick. What either raises of ours is told, and it is tried again.
-    ``watch`` is called again and again while the part runs: it puts right what the part cannot, and answers what it did, or None.
-    It has a thread of its own, and may take its time. ``finish`` runs when the part has stopped, and answers what went wrong, or
-    None.
+    ``watch`` is called again and again while the part runs, beside all else, so that it may take its time: it puts right what
+    the part cannot, and answers what it did, or None.
+    ``finish`` runs when the part has stopped, and answers what went wrong, or None.
     """
 
     name: str
@@ -71,7 +71,7 @@ class _Life:
         """What the process left with that died last."""
         self.deaths: deque[float] = deque(maxlen=DEATHS)
         """When it died, by the monotonic clock; ``died`` by everybody's."""
-        self.died: deque[float] = deque(maxlen=DEATHS)
+        self.died: deque[float] = deque(maxlen=100)
 
     def shown(self) -> dict[str, Any]:
         pid = self.process.pid if self.process is not None and self.process.returncode is None else None

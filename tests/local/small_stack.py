@@ -33,16 +33,18 @@ while True:
 """
 
 
-def refuse() -> str | None:
+def hang() -> str | None:
+    """Never comes back."""
+    threading.Event().wait()
+    return None
+
+
+def fail() -> str | None:
     """Never finds out."""
     raise StockctlError("nobody answers")
 
 
-WATCHES: dict[str, Callable[[], str | None]] = {
-    "hangs": lambda: threading.Event().wait() and None,
-    "acts": lambda: "what was wrong is right again",
-    "fails": refuse,
-}
+WATCHES: dict[str, Callable[[], str | None]] = {"hangs": hang, "acts": lambda: "what was wrong is right again", "fails": fail}
 """What looks at a part."""
 
 

@@ -14,6 +14,7 @@ def test_a_member_that_the_group_has_no_partition_for_is_well(settings: Settings
     Admin(settings).create_topic(topic, 1, 1, {})
     impatient = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"session_timeout": 1.0})})
     end_rebalance = Rebalances(impatient, group)
+    gone: list[Partition] = []
     owned: dict[Consumer, set[Partition]] = {Consumer(settings, group): set(), Consumer(settings, group): set()}
 
     def read() -> None:
@@ -21,9 +22,17 @@ def test_a_member_that_the_group_has_no_partition_for_is_well(settings: Settings
         for member in owned:
             member.consume(1, 0.01)
 
+    def lost() -> bool:
+        read()
+        return bool(gone)
+
     def shared_out() -> bool:
         read()
         return sorted(map(len, owned.values())) == [0, 1] and not any(member.unassigned for member in owned)
+
+    def give_up(own: set[Partition], taken: list[Partition]) -> None:
+        own.difference_update(taken)
+        gone.extend(taken)
 
     def assign(own: set[Partition], given: list[Partition]) -> dict[Partition, int]:
         own.update(given)
@@ -35,13 +44,13 @@ def test_a_member_that_the_group_has_no_partition_for_is_well(settings: Settings
             member.subscribe(
                 [topic],
                 on_assign=lambda given, own=own: assign(own, given),  # type: ignore[misc]
-                on_revoke=own.difference_update,
-                on_lost=own.difference_update,
+                on_revoke=lambda taken, own=own: give_up(own, taken),  # type: ignore[misc]
+                on_lost=lambda taken, own=own: give_up(own, taken),  # type: ignore[misc]
             )
         wait_for(shared_out, "both members to be well")
-        [reader] = [member for member, own in owned.items() if own]
+        gone.clear()
         forget_members(settings, group)
-        wait_for(lambda: read() or reader.unassigned or not owned[reader], "the loss")
+        wait_for(lost, "the loss")
         wait_for(shared_out, "both members to be well again")
     finally:
         for member in owned:

@@ -16,10 +16,12 @@ import pytest
 
 from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
 from stockctl.clients.store import Store, open_store
+from stockctl.errors import UnreachableError
 from stockctl.lake import claims
 from stockctl.lake.batch import decompress
 from stockctl.lake.claims import Claim, Start, newest_claim, newest_start
 from stockctl.lake.layout import parse_object
+from stockctl.lake.rejected import DeadLetters
 from stockctl.lake.upload import Stored, Taken, Uploads
 from stockctl.lake.writer import LakeWriter
 from stockctl.local.broker import Rebalances, forget_members
@@ -184,6 +186,21 @@ def test_once_goes_on_when_its_partitions_come_back(
     monkeypatch.setattr(Uploads, "store", lose)
     LakeWriter(settings, Role(), once=True).run()
     assert_once(held(open_store(topics)), ids)
+
+
+def test_one_try_that_fails_is_no_trouble_yet_and_two_are(settings: Settings) -> None:
+    """What is asked at that moment is not told that the writer is unwell."""
+    uploads = Uploads(open_store(settings), settings, Admin(settings), DeadLetters(settings), writer="one", pause=0)
+    seen: list[str | None] = []
+
+    def put() -> None:
+        seen.append(uploads.trouble)
+        if len(seen) < 3:
+            raise UnreachableError("the store is away")
+
+    uploads._retrying(put)
+    uploads.close()
+    assert seen == [None, None, "the store is away"]
 
 
 def test_prometheus_is_told_how_old_the_lake_is(topics: Settings, command: Command) -> None:

@@ -206,11 +206,19 @@ def test_a_killed_supervisor_takes_its_parts_along_and_two_ups_at_once_go_on_wit
     stack.verify()
 
 
+def aligned(shown: str, word: str) -> int:
+    """How many lines ``shown`` has of a part and ``word``; all of them have it in the same column."""
+    columns = [line.index(word) for line in shown.splitlines() if line.startswith("  ") and word in line]
+    assert len(set(columns)) == 1, shown
+    return len(columns)
+
+
 def test_down_and_up_again_keep_every_trade_though_somebody_took_a_port(stack: Stack) -> None:
     """What was in Kafka at the end is in the lake, and the broker goes on where it was."""
     stack.wait_for_more()
     held = stack.held()
-    stack.run("local", "down")
+    down = stack.run("local", "down").stderr
+    assert aligned(down, " stopped") == 6
     stopping = re.findall(r" stopping (.+)", stack.log("supervisor"))
     assert stopping[-6:] == ["produce", "sim", "consume-mongo", "mongo", "consume-s3", "broker"]
     rows = stack.rows()
@@ -223,6 +231,7 @@ def test_down_and_up_again_keep_every_trade_though_somebody_took_a_port(stack: S
     with socket.create_server(("127.0.0.1", taken)):
         up = stack.run("local", "up", *SYMBOLS)
         assert f"note: port {taken} of broker is taken by somebody else" in up.stderr
+        assert aligned(up.stderr, " ready ") == 6
         assert stack.port("broker") != taken
         assert f"127.0.0.1:{stack.port('broker')}" in stack.run("config", "show").stdout
     assert stack.held() >= held

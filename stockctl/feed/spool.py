@@ -25,6 +25,7 @@ log = logging.getLogger("stockctl.produce")
 
 _BATCH = 100
 """Events in flight at a time: the next ones wait until all of these are acknowledged, so that order is kept."""
+_LINK = "{} is a link that leads nowhere: delete it, or bring back what it leads to"
 
 
 class EventSpool:
@@ -142,9 +143,6 @@ def _unusable(folder: Path, error: OSError) -> StockctlError:
     return StockctlError(f"cannot keep feed events in {path}: {error.strerror}", hint=hint)
 
 
-_LINK = "{} is a link that leads nowhere: delete it, or bring back what it leads to"
-
-
 def _leads_nowhere(path: Path) -> bool:
     return path.is_symlink() and not path.exists()
 
@@ -155,7 +153,7 @@ def _open(path: Path) -> BinaryIO | None:
         return path.open("r+b")
     except OSError as error:
         hint = _LINK.format("it") if _leads_nowhere(path) else "delete it, or make it a file that can be read and written"
-        log.warning("cannot open %s, where feed events of an earlier run may wait: %s; %s", path, error.strerror, hint)
+        log.warning("cannot open %s, where feed events of an earlier run may wait: %s; %s", path, error.strerror or error, hint)
         return None
 
 

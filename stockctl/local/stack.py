@@ -78,8 +78,8 @@ def serve(settings: Settings, mode: parts.Mode, command: Sequence[str], config: 
             for change in changes:
                 _log.warning("%s", change)
             plan = parts.plan(settings, files, mode, ports, command, config)
-            for path, text in ((_shared_file(files), _toml(plan.shared)), (files.state, "{}")):
-                files.write(path, text)
+            files.write(_shared_file(files), _toml(plan.shared))
+            files.write(files.state, "{}")  # what is in its way is said before anything starts
             about = {
                 "mode": mode,
                 "notes": changes,

@@ -134,7 +134,7 @@ class Supervisor:
                 if not life.detail:
                     life.state = "running"
                     _log.info("%s is ready", life.part.name)
-            elif life.state == "running" and life.part.watch is not None and now >= life.watch_at:
+            if life.state in ("starting", "running") and life.part.watch is not None and now >= life.watch_at:
                 self._watch(life, life.part.watch)
         except StockctlError as error:
             life.detail = str(error)

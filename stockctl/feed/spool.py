@@ -25,6 +25,7 @@ log = logging.getLogger("stockctl.produce")
 
 _BATCH = 100
 """Events in flight at a time: the next ones wait until all of these are acknowledged, so that order is kept."""
+_LINK = "{} is a link that leads nowhere: delete it, or bring back what it leads to"
 
 
 class EventSpool:
@@ -136,9 +137,24 @@ def _decoded(line: bytes) -> FeedEvent | None:
 
 
 def _unusable(folder: Path, error: OSError) -> StockctlError:
-    return StockctlError(
-        f"cannot keep feed events in {error.filename or folder}: {error.strerror}", hint="make it writable, or set state_dir"
-    )
+    path = Path(error.filename or folder)
+    link = next(filter(_leads_nowhere, (path, *path.parents)), None)
+    hint = _LINK.format(link) if link else "make it writable, or set state_dir"
+    return StockctlError(f"cannot keep feed events in {path}: {error.strerror}", hint=hint)
+
+
+def _leads_nowhere(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
+
+
+def _open(path: Path) -> BinaryIO | None:
+    """A file that may have been left behind; None if it cannot be opened, which keeps no feed from running."""
+    try:
+        return path.open("r+b")
+    except OSError as error:
+        hint = _LINK.format("it") if _leads_nowhere(path) else "delete it, or make it a file that can be read and written"
+        log.warning("cannot open %s, where feed events of an earlier run may wait: %s; %s", path, error.strerror or error, hint)
+        return None
 
 
 def _take_files(folder: Path) -> list[BinaryIO]:
@@ -149,7 +165,9 @@ def _take_files(folder: Path) -> list[BinaryIO]:
     with (folder / "lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         for path in sorted(folder.glob("*.jsonl")):
-            file = path.open("r+b")
+            file = _open(path)
+            if file is None:
+                continue
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

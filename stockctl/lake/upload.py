@@ -138,7 +138,8 @@ class Uploads:
 
     def _tell(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        self.trouble = str(error)
+        if state.attempt_number > 1:  # what the next try makes good is no trouble
+            self.trouble = str(error)
         if state.attempt_number in (1, 4) or state.attempt_number % 20 == 0:
             log.warning("trying again (attempt %d): %s", state.attempt_number, error)
 

@@ -80,9 +80,6 @@ class LakeWriter:
         self._sources = LakeSources(store, set(settings.lake.extra_sources), patient(role.stop, passes))
         self._jobs = ThreadPoolExecutor(4, thread_name_prefix="upload")
         self._readings: dict[Partition, Reading] = {}
-        self._assigned = False
-        self._shared_out = False
-        """Whether the group has told what is ours, even if that is nothing, since it last took something away."""
         self._rows = self._rejected = 0
         for table in TABLES:
             # A counter that comes with its first records would hide them from whoever asks for its increase.
@@ -90,7 +87,7 @@ class LakeWriter:
             REJECTED.labels(table)
         self._last_object = "none yet"
         self._consumer = Consumer(settings, settings.lake.group, **({"enable.partition.eof": True} if once else {}))
-        role.health = lambda: self._uploads.trouble or (None if self._assigned else "has not joined its group yet")
+        role.health = lambda: self._uploads.trouble or self._consumer.unassigned
 
     @property
     def rows(self) -> int:
@@ -146,7 +143,7 @@ class LakeWriter:
                 gc.collect()
             if (
                 self._once
-                and self._shared_out
+                and self._consumer.shared_out
                 and all(reading.at_end and reading.idle for reading in self._readings.values())
                 and self._admin.shared_out(
                     self._settings.lake.group, self._tables, self._consumer.member_id, self._readings.keys()
@@ -157,7 +154,6 @@ class LakeWriter:
     # Assignment
 
     def _assign(self, partitions: list[Partition]) -> dict[Partition, int]:
-        self._assigned = self._shared_out = True
         starts = self._plan(partitions)
         if partitions:
             log.info("assigned %s", ", ".join(f"{p.topic}/{p.number} from {offset}" for p, offset in sorted(starts.items())))
@@ -198,7 +194,6 @@ class LakeWriter:
         return self._jobs.submit(self._uploads.store, batch, start, reason, repeat)
 
     def _revoke(self, partitions: list[Partition]) -> None:
-        self._shared_out = False
         # Unclaimed records are dropped: the next owner reads them. An upload under way goes on: it can only repeat lines.
         given_up = [partition for partition in sorted(partitions) if self._readings.pop(partition, None) is not None]
         if given_up:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import time
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from stockctl.clients.kafka import Admin
 from stockctl.errors import UnreachableError
 from stockctl.settings import Settings
 from stockctl.stream import topics
+from stockctl.units import format_duration
 
 _LEAVE_GROUP = 13  # Kafka's number of that request
+_SESSIONS = 2
+"""Sessions that a rebalance may take: Kafka waits one for a member that is gone, and one that lives may be busy as long."""
 
 
 def command(port: int, data: Path) -> list[str]:
@@ -48,6 +52,35 @@ def forget_members(settings: Settings, group: str) -> None:
                 connection.recv(4)
         except OSError as error:
             raise UnreachableError(f"cannot take {member} out of the group {group}: {error}") from error
+
+
+class Rebalances:
+    """Ends a rebalance of ``group`` that takes too long. Call it now and then: it answers what it did, or None.
+
+    The broker waits for ever for a member that is no more: one that was killed, or one that was frozen past its session and
+    has joined again as another. Now and then it does not answer one that lives, when a second joins.
+    """
+
+    def __init__(self, settings: Settings, group: str) -> None:
+        self._settings, self._group = settings, group
+        self._admin = Admin(settings)
+        self._since: float | None = None
+
+    def __call__(self) -> str | None:
+        """Look once. StockctlError if the broker does not answer."""
+        if not self._admin.rebalancing(self._group):
+            self._since = None
+            return None
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        if (waited := now - self._since) < _SESSIONS * self._settings.kafka.session_timeout:
+            return None
+        forget_members(self._settings, self._group)
+        self._since = None
+        return (
+            f"the group {self._group} was rebalancing for {format_duration(round(waited))}: its members were taken out, and "
+            "those that live join again"
+        )
 
 
 def _text(value: str) -> bytes:

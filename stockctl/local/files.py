@@ -78,7 +78,8 @@ def file_errors() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        name = f" {error.filename}" if error.filename else ""
+        path = error.filename2 or error.filename  # what a new file is to replace comes second
+        name = f" {path}" if path else ""
         raise StockctlError(
             f"cannot use{name}: {error.strerror}",
             hint="delete what is in the way, or set state_dir to a folder with room and rights",
@@ -114,8 +115,11 @@ class StackFiles:
         (self.folder / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def read_state(self) -> dict[str, Any]:
-        """What ``state`` holds; empty if there is none."""
-        state = self.read(self.state, _State)
+        """What ``state`` holds; empty if there is none, whatever is in its place: a stack can be stopped without it."""
+        try:
+            state = self.read(self.state, _State)
+        except OSError:
+            return {}
         return {} if state is None else msgspec.to_builtins(state)
 
     def read(self, path: Path, kind: type[Kind]) -> Kind | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 from stockctl.checks import PROBE_WAIT, Check, Finding
 from stockctl.local import parts, stack
@@ -25,16 +26,22 @@ def checks(settings: Settings) -> list[Check]:
     supervisor, *rows = stack.status(settings)
     files = stack.files_of(settings)
     ports = files.read(files.ports, dict[str, Port]) or {}
-    return [] if supervisor.state == "stopped" else [Check(f"local {row.part}", partial(_part, row, ports)) for row in rows]
+    return (
+        []
+        if supervisor.state == "stopped"
+        else [Check(f"local {row.part}", partial(_part, row, ports, files.log(row.part))) for row in rows]
+    )
 
 
-def _part(row: stack.Row, ports: Mapping[str, int]) -> Finding:
+def _part(row: stack.Row, ports: Mapping[str, int], log: Path) -> Finding:
     words = [row.state, row.address, f"restarted {row.restarts} times" if row.restarts else ""]
     detail = ", ".join(word for word in words if word)
     if row.state == "running":
         wrong = parts.trouble(row.part, ports, timeout=PROBE_WAIT)
-        return Finding(f"{detail}; {wrong}", "fail", f"its last line: {row.last_log}") if wrong else Finding(detail)
-    if row.state.startswith("failed"):
-        return Finding(detail, "fail", f"correct that, then `stockctl local up`; its last line: {row.last_log}")
+        again = f"wait, and look again; if it stays so, see {log}, then `stockctl local down` and `stockctl local up`"
+        return Finding(f"{detail}; {wrong}", "fail", again) if wrong else Finding(detail)
     # What has not run yet is starting; what has, has died since.
-    return Finding(detail, "fail" if row.restarts else "warn", f"its last line: {row.last_log}")
+    if not row.restarts and not row.state.startswith("failed"):
+        return Finding(detail, "warn", "wait, and look again")
+    last = f"; its last line: {row.last_log}" if row.last_log else ""
+    return Finding(f"{detail}{last}", "fail", f"see {log}, correct what it says, then `stockctl local up`")

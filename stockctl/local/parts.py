@@ -122,7 +122,8 @@ def parts(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list[Part]
         after=("broker",),
         address=settings.lake.url,
         grace=30.0,
-        finish=lambda: drain(plan, files),
+        watch=broker.Rebalances(settings, settings.lake.group),
+        finish=lambda: drain(plan, files, "s3", settings.lake.group, "the lake"),
     )
     mongo = Part(
         "mongo",
@@ -138,6 +139,8 @@ def parts(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list[Part]
         ready=lambda: trouble("consume-mongo", ports),
         after=("broker", "mongo"),
         address=str(settings.mongo.url),
+        watch=broker.Rebalances(settings, settings.mongo.group),
+        finish=lambda: drain(plan, files, "mongo", settings.mongo.group, "MongoDB"),
     )
     stores = [broker_part, lake, mongo, consume_mongo]
     produce = part(
@@ -188,24 +191,24 @@ def trouble(name: str, ports: Mapping[str, int], *, timeout: float = 1.0) -> str
     return None if answer.status == 200 else text
 
 
-def drain(plan: Plan, files: StackFiles) -> str | None:
-    """See to it that everything in Kafka is in the lake, once the writer has left; what is not and why, or None."""
-    settings, log = plan.settings, files.log("consume-s3")
-    left = "what is left in Kafka is not in the lake yet"
+def drain(plan: Plan, files: StackFiles, store: str, group: str, place: str) -> str | None:
+    """See to it that everything in Kafka is in ``place``, once ``consume STORE`` has left; what is not and why, or None."""
+    settings, log = plan.settings, files.log(f"consume-{store}")
+    left = f"what is left in Kafka is not in {place} yet"
     try:
         admin = Admin(settings)
         admin.wait(5)
 
         def count() -> int:
-            return sum(lag.lag for lag in read_lag(admin, settings, [settings.lake.group]))
+            return sum(lag.lag for lag in read_lag(admin, settings, [group]))
 
         if not (records := count()):
             return None
-        left = f"{records:,} records of Kafka are not in the lake yet"
-        broker.forget_members(settings, settings.lake.group)
+        left = f"{records:,} records of Kafka are not in {place} yet"
+        broker.forget_members(settings, group)
         with log.open("ab") as stream:
             done = subprocess.run(
-                [*plan.command, "consume", "s3", "--once"],
+                [*plan.command, "consume", store, "--once"],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -217,7 +220,7 @@ def drain(plan: Plan, files: StackFiles) -> str | None:
             )
         if not done.returncode:
             return None
-        left, cause = f"{count():,} records of Kafka are not in the lake yet", "; ".join(tail(log, 2))
+        left, cause = f"{count():,} records of Kafka are not in {place} yet", "; ".join(tail(log, 2))
     except subprocess.TimeoutExpired:
         cause = f"that was not done within {format_duration(_DRAIN_SECONDS)}"
     except (StockctlError, OSError) as error:

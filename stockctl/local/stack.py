@@ -20,7 +20,7 @@ from stockctl.feed import probe
 from stockctl.local import parts
 from stockctl.local.files import StackFiles, file_errors
 from stockctl.local.ports import choose_ports
-from stockctl.local.process import LOG_LIMIT, end, identity, rotate, signals_held, tail
+from stockctl.local.process import LOG_LIMIT, describe_exit, end, identity, rotate, signals_held, tail
 from stockctl.local.supervisor import Supervisor
 from stockctl.roles import running
 from stockctl.settings import Settings, local_stack_file
@@ -79,6 +79,7 @@ def serve(settings: Settings, mode: parts.Mode, command: Sequence[str], config: 
                 _log.warning("%s", change)
             plan = parts.plan(settings, files, mode, ports, command, config)
             files.write(_shared_file(files), _toml(plan.shared))
+            files.write(files.state, "{}")  # what is in its way is said before anything starts
             about = {
                 "mode": mode,
                 "notes": changes,
@@ -168,6 +169,11 @@ def up(
         raise
 
 
+def _width(state: Mapping[str, Any]) -> int:
+    """How long the longest name of a part is."""
+    return max(len(part["name"]) for part in state["parts"])
+
+
 def _first_state(files: StackFiles, timeout: float) -> dict[str, Any]:
     """What the living supervisor says, once it says anything; empty if there is none."""
     deadline = time.monotonic() + timeout
@@ -218,7 +224,7 @@ def _follow_start(files: StackFiles, process: subprocess.Popen[bytes] | None, sa
                 )
             if part["state"] == "running" and part["name"] not in ready:
                 ready.add(part["name"])
-                say(f"  {part['name']:<12} ready  {part['address']}")
+                say(f"  {part['name']:<{_width(state)}} ready  {part['address']}")
                 remind_at = time.monotonic() + _REMIND
         missing = [part for part in state.get("parts", ()) if part["name"] not in ready]
         if state.get("settings") and not missing:
@@ -272,7 +278,7 @@ def _follow_stop(files: StackFiles, say: Say) -> None:
         for part in state.get("parts", ()):
             if part["state"] == "stopped" and part["name"] not in told:
                 told.add(part["name"])
-                say(f"  {part['name']:<12} stopped")
+                say(f"  {part['name']:<{_width(state)}} stopped")
 
 
 def _until_free(files: StackFiles) -> Iterator[dict[str, Any]]:
@@ -325,9 +331,7 @@ def status(settings: Settings) -> list[Row]:
                 "pid": state.get("pid"),
                 "started": state.get("started"),
             }
-        recent = sum(now - died < WITHIN for died in part.get("died", ()))
-        loop = f"died {recent} times within {format_duration(WITHIN)}" if recent >= LOOPING else ""
-        detail = part.get("detail") or (loop if part["state"] == "running" else "")
+        detail = "; ".join(filter(None, (part.get("detail"), _loop(part, now, files))))
         rows.append(
             Row(
                 part["name"],
@@ -340,6 +344,15 @@ def status(settings: Settings) -> list[Row]:
             )
         )
     return rows
+
+
+def _loop(part: Mapping[str, Any], now: float, files: StackFiles) -> str:
+    """How often a part in a restart loop has died, how it ended last, and where its log is; empty if it is in none."""
+    recent = sum(now - died < WITHIN for died in part.get("died", ()))
+    if recent < LOOPING or part["state"] == "stopped":
+        return ""
+    last = "" if part["exit"] is None else f", the last time it {describe_exit(part['exit'])}"
+    return f"died {recent} times within {format_duration(WITHIN)}{last}; its log is {files.log(part['name'])}"
 
 
 def _parts(files: StackFiles, state: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -23,6 +23,8 @@ PartState = Literal["waiting", "starting", "running", "restarting", "failed", "s
 
 DEATHS, WITHIN = 5, 60.0
 """A part that dies this often within this many seconds is given up."""
+WATCH_EVERY = 2.0
+"""Seconds between two looks at a part that is watched."""
 HOPELESS = {2, 3, 4}
 """Exit codes that a restart cannot mend: usage, configuration, refused."""
 
@@ -35,6 +37,8 @@ class Part:
 
     ``prepare`` runs before each start. ``ready`` answers None, or what the part still waits for; it is asked until it answers
     None, so it must be quick. What either raises of ours is told, and it is tried again.
+    ``watch`` is called again and again while the part runs, beside all else, so that it may take its time: it puts right what
+    the part cannot, and answers what it did, or None.
     ``finish`` runs when the part has stopped, and answers what went wrong, or None.
     """
 
@@ -46,6 +50,7 @@ class Part:
     address: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     grace: float = 20.0
+    watch: Callable[[], str | None] | None = None
     finish: Callable[[], str | None] = lambda: None
 
 
@@ -60,11 +65,13 @@ class _Life:
         self.started = 0.0
         self.restarts = 0
         self.retry_at = 0.0
+        self.watch_at = 0.0
+        self.watching: threading.Thread | None = None
         self.exit: int | None = None
         """What the process left with that died last."""
         self.deaths: deque[float] = deque(maxlen=DEATHS)
         """When it died, by the monotonic clock; ``died`` by everybody's."""
-        self.died: deque[float] = deque(maxlen=DEATHS)
+        self.died: deque[float] = deque(maxlen=100)
 
     def shown(self) -> dict[str, Any]:
         pid = self.process.pid if self.process is not None and self.process.returncode is None else None
@@ -127,6 +134,8 @@ class Supervisor:
                 if not life.detail:
                     life.state = "running"
                     _log.info("%s is ready", life.part.name)
+            if life.state in ("starting", "running") and life.part.watch is not None and now >= life.watch_at:
+                self._watch(life, life.part.watch)
         except StockctlError as error:
             life.detail = str(error)
         self._shorten(life, limit=LOG_LIMIT)
@@ -146,6 +155,23 @@ class Supervisor:
         life.state, life.started = "starting", time.time()
         self._write()  # at once: whoever comes after a killed supervisor finds the process by it
         _log.info("%s started, pid %d", part.name, life.process.pid)
+
+    def _watch(self, life: _Life, watch: Callable[[], str | None]) -> None:
+        """Call ``watch`` beside the loop, which waits for nobody; not while the call before has not come back."""
+        if life.watching is not None and life.watching.is_alive():
+            return
+        life.watch_at = time.monotonic() + WATCH_EVERY
+
+        def look() -> None:
+            try:
+                if (done := watch()) is not None:
+                    _log.warning("%s: %s", life.part.name, done)
+            except StockctlError as error:
+                self._tell_once(f"cannot watch {life.part.name}: {error}")
+
+        # A daemon: who does not answer keeps no supervisor from leaving.
+        life.watching = threading.Thread(target=look, name=f"watch {life.part.name}", daemon=True)
+        life.watching.start()
 
     def _died(self, life: _Life, how: str, code: int) -> None:
         now = time.monotonic()
@@ -210,7 +236,7 @@ class Supervisor:
             self._tell_once(f"cannot shorten the log of {life.part.name}: {error}")
 
     def _tell_once(self, words: str) -> None:
-        """Log what is wrong with the disk: the parts run without their notes, and are stopped as they should be."""
+        """Log what the parts run without, and are stopped as they should be: a note on a full disk, somebody's answer."""
         if words not in self._told:
             self._told.add(words)
             _log.error("%s", words)

@@ -67,12 +67,9 @@ class MongoWriter:
         self._at_end: set[Partition] = set()
         self._paused: bool | None = False
         """Whether the partitions are paused; None where some are and those that came since are not."""
-        self._assigned = False
-        self._shared_out = False
-        """Whether the group has told what is ours, even if that is nothing, since it last took something away."""
         self._rows = self._rejected = 0
         self._consumer = Consumer(settings, settings.mongo.group, **({"enable.partition.eof": True} if once else {}))
-        role.health = lambda: self._writing.trouble or (None if self._assigned else "has not joined its group yet")
+        role.health = lambda: self._writing.trouble or self._consumer.unassigned
 
     @property
     def rows(self) -> int:
@@ -128,7 +125,7 @@ class MongoWriter:
                 self._tell((self._rows - rows) / (now - logged))
                 logged, rows = now, self._rows
             # Partitions may come until we leave, and then there is more to read.
-            self._writing.finishing = self._once and self._shared_out and self._at_end >= self._next.keys()
+            self._writing.finishing = self._once and self._consumer.shared_out and self._at_end >= self._next.keys()
             if (
                 self._writing.finishing
                 and not (self._busy or self._consumer.committing)
@@ -141,7 +138,6 @@ class MongoWriter:
     # Partitions
 
     def _assign(self, partitions: list[Partition]) -> dict[Partition, int]:
-        self._assigned = self._shared_out = True
         if not partitions:
             return {}
         committed = self._consumer.committed(partitions)
@@ -160,7 +156,6 @@ class MongoWriter:
         return starts
 
     def _revoke(self, partitions: list[Partition]) -> None:
-        self._shared_out = False
         # What was read of them is still written, and never committed: the next owner writes the same.
         for partition in partitions:
             self._next.pop(partition, None)

@@ -184,18 +184,20 @@ class Writing:
 
         def failed(state: RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome is not None else None
-            if self.trouble is None:
-                log.warning("waiting: %s", error)
-            self.trouble = str(error)
+            if state.attempt_number == 1:
+                log.warning("waiting: %s", error)  # no trouble yet, if the next try comes through
+            else:
+                self.trouble = str(error)
 
+        tries = patient(self._stop, _passes, tell=failed)
         try:
-            answer = patient(self._stop, _passes, tell=failed)(call)
+            answer = tries(call)
         except StockctlError as error:
             if self._stop.is_set() and _passes(error):
                 self.gave_up = True
                 return None
             raise
-        if self.trouble is not None:
+        if tries.statistics["attempt_number"] > 1:
             log.info("going on")
             self.trouble = None
         return answer

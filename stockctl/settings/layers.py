@@ -175,11 +175,15 @@ _STACK_HINT = "`stockctl local up` writes that file anew"
 def _stack_layer(path: Path) -> Layer | None:
     """What ``local up`` left, None if there is nothing."""
     try:
-        return _table_layer(_read_toml(path), f"local stack {path}") if path.is_file() else None
+        path.lstat()
+        return _table_layer(_read_toml(path), f"local stack {path}")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint="check state_dir and its rights") from error
     except ConfigError as error:
-        raise ConfigError(str(error), hint=_STACK_HINT) from error
+        hint = f"delete that folder, then {_STACK_HINT}" if path.is_dir() else _STACK_HINT
+        raise ConfigError(str(error), hint=hint) from error
 
 
 def _profile_defaults(profile: str, state_dir: Path) -> Layer:

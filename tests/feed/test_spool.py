@@ -113,6 +113,36 @@ def test_profiles_and_topics_have_files_of_their_own(topics: Settings, broker: s
         spool.close()
 
 
+def test_what_cannot_be_opened_is_named_and_left_and_the_rest_is_sent(
+    topics: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = EventSpool(topics, Publisher(topics))
+    folder = files(topics)[0].parent
+    spool.close()
+    link, directory = folder / "1-1.jsonl", folder / "1-2.jsonl"
+    link.symlink_to("/no/such/file")
+    directory.mkdir()
+    following = EventSpool(topics, Publisher(topics))
+    following.write(event(1))
+    assert following.drain(20) == 0
+    following.close()
+    assert [found["span_start"] for found in events(topics)] == [1]
+    assert f"cannot open {link}, where" in caplog.text
+    assert "it is a link that leads nowhere: delete it, or bring back what it leads to" in caplog.text
+    assert f"cannot open {directory}, where" in caplog.text
+    assert files(topics) == [link, directory]
+
+
+@pytest.mark.parametrize("below", [".", "feed-events"])
+def test_a_folder_that_is_a_link_to_nowhere_is_an_error_that_says_so(topics: Settings, below: str) -> None:
+    link = topics.state_dir / below
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to("/no/such/folder")
+    with pytest.raises(StockctlError, match="cannot keep feed events in") as caught:
+        EventSpool(topics, Publisher(topics))
+    assert caught.value.hint == f"{link} is a link that leads nowhere: delete it, or bring back what it leads to"
+
+
 def test_a_folder_that_cannot_be_written_is_an_error(topics: Settings, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file, no folder")
     with pytest.raises(StockctlError, match="cannot keep feed events in"):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from stockctl.errors import StockctlError
 from stockctl.local.files import StackFiles
 from stockctl.local.supervisor import Part, Supervisor
 from stockctl.roles import running
@@ -30,10 +33,27 @@ while True:
 """
 
 
+def hang() -> str | None:
+    """Never comes back."""
+    threading.Event().wait()
+    return None
+
+
+def fail() -> str | None:
+    """Never finds out."""
+    raise StockctlError("nobody answers")
+
+
+WATCHES: dict[str, Callable[[], str | None]] = {"hangs": hang, "acts": lambda: "what was wrong is right again", "fails": fail}
+"""What looks at a part."""
+
+
 def part(folder: Path, name: str, code: str = CHILD, program: str = sys.executable, **rest: Any) -> Part:
     """A part that runs ``code`` with its name and the folder, and is ready when it has made ``NAME.ready``."""
     mark = folder / f"{name}.ready"
     rest["after"] = tuple(rest.get("after", ()))
+    if "watch" in rest:
+        rest["watch"] = WATCHES[rest["watch"]]
     return Part(
         name,
         (program, "-c", code, name, str(folder)),

@@ -8,8 +8,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from stockctl.clients.mongo import Mongo
 from stockctl.local.demo import totals
+from stockctl.local.parts import trouble
 from stockctl.local.stack import status as stack_status
+from stockctl.mongo.schema import TRADES
 from stockctl.settings import Settings, load
 from tests.command import HANG, Command
 from tests.conftest import wait_for
@@ -35,6 +38,15 @@ class Stack(Command):
     def rows(self) -> int:
         """Trades in the lake."""
         return totals(self.settings()).get("trades", (0, 0, 0))[1]
+
+    def documents(self) -> int:
+        """Trades in MongoDB."""
+        with Mongo(self.settings()) as mongo:
+            return mongo.count(TRADES)
+
+    def trouble(self, part: str) -> str:
+        """What a part says is wrong with it; empty if it is well."""
+        return trouble(part, {part: self.port(part)}, timeout=HANG) or ""
 
     def held(self) -> int:
         """Trades in Kafka."""

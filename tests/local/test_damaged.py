@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from stockctl.local.files import StackFiles
 from stockctl.local.ports import choose_ports
 from stockctl.local.process import identity
 from stockctl.settings import load, local_stack_file
-from tests.command import Command, clean_environment
+from tests.command import HANG, Command, clean_environment
 from tests.conftest import wait_for
 from tests.local.conftest import Running
 
@@ -97,14 +98,55 @@ def test_a_stack_is_stopped_though_it_cannot_note_its_state(supervise: Supervise
 def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
     """A folder where a file should be, as an archive that was unpacked in the wrong place leaves it."""
     settings = load(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
-    files = stack.files_of(settings)
-    for path in (files.folder / "lock", files.state):
-        path.mkdir(parents=True)
-        for act in (stack.status, lambda settings: stack.down(settings, say=print), stack.reset):
-            with pytest.raises(StockctlError, match=f"cannot use {path}") as caught:
-                act(settings)
-            assert "delete" in str(caught.value.hint)
-        path.rmdir()
+    path = stack.files_of(settings).folder / "lock"
+    path.mkdir(parents=True)
+    for act in (stack.status, lambda settings: stack.down(settings, say=print), stack.reset):
+        with pytest.raises(StockctlError, match=f"cannot use {path}") as caught:
+            act(settings)
+        assert "delete" in str(caught.value.hint)
+
+
+IN_THE_WAY: dict[str, Callable[[Path], None]] = {
+    "a folder": Path.mkdir,
+    "a folder that holds something": lambda path: (path / "x").mkdir(parents=True),
+    "a link to itself": lambda path: path.symlink_to(path),
+    "a link that leads nowhere": lambda path: path.symlink_to("/no/such/file"),
+}
+
+
+@pytest.mark.parametrize("what", IN_THE_WAY)
+def test_what_is_in_the_way_of_a_state_keeps_no_stack_from_being_stopped(
+    supervise: Supervise, tmp_path: Path, what: str
+) -> None:
+    running = supervise({"name": "a"})
+    running.wait("running", "a")
+    settings = load(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
+    running.process.send_signal(signal.SIGSTOP)  # it would put right what it can
+    running.files.state.unlink()
+    IN_THE_WAY[what](running.files.state)
+    assert stack.status(settings)[0].state == "starting"
+    running.process.send_signal(signal.SIGCONT)
+    stack.down(settings, say=print)
+    assert running.process.wait(HANG) == 0
+    assert stack.status(settings)[0].state == "stopped"
+    stack.reset(settings)
+    assert not running.files.folder.exists()
+
+
+@pytest.mark.parametrize("name", ["state.json", "settings.toml"])
+def test_a_folder_in_the_way_is_named_by_those_that_need_the_file(tmp_path: Path, name: str) -> None:
+    own = Command(tmp_path)
+    path = local_stack_file(tmp_path / "state").with_name(name)
+    path.mkdir(parents=True)
+    refused = own.run("local", "up", check=1).stderr
+    assert f"cannot use {path}: Is a directory" in refused
+    assert "delete what is in the way" in refused
+    if name == "settings.toml":
+        assert f"cannot read {path}: Is a directory" in (refused := own.run("lake", "list", check=3).stderr)
+        assert "delete that folder" in refused
+    own.run("local", "down")
+    own.run("local", "status", check=10)
+    own.run("local", "reset", "--yes")
 
 
 def test_damaged_ports_are_chosen_anew_and_said(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,12 +23,16 @@ pytestmark = pytest.mark.server
 
 SYMBOLS = ("AAPL", "AMZN")
 """Others than the setting's default."""
+SESSION = 6.0
+"""Seconds after which a writer that is frozen has lost its partitions: the least that the broker takes."""
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stack of these tests. What they did to it has left its lake whole."""
     made = Stack(tmp_path_factory.mktemp("stack") / "a folder")
+    # A file, so that each command of these tests sees the same. Short: a test waits until a session has ended.
+    (made.folder / "stockctl.toml").write_text(f'[profile.local.kafka]\nsession_timeout = "{SESSION:.0f}s"\n')
     yield made
     made.run("local", "down")
     made.verify()
@@ -94,7 +99,8 @@ def test_settings_that_lead_elsewhere_are_said(stack: Stack) -> None:
 def test_up_takes_settings_that_have_changed(stack: Stack) -> None:
     before = stack.status()
     # It stays for the tests to come, which would start the stack anew without it.
-    (stack.folder / "stockctl.toml").write_text('[profile.local.mongo]\nmax_age = "500ms"\n')
+    with (stack.folder / "stockctl.toml").open("a") as config:
+        config.write('[profile.local.mongo]\nmax_age = "500ms"\n')
     assert "mongo.max_age is 0.5 now: the local stack is started anew" in stack.run("local", "up", *SYMBOLS).stderr
     after = stack.status()
     assert all(after[part]["pid"] != row["pid"] for part, row in before.items())
@@ -136,6 +142,35 @@ def test_killed_parts_are_started_again_and_no_trade_of_kafka_is_lost(stack: Sta
     stack.verify()
 
 
+def test_writers_frozen_past_their_sessions_say_so_and_get_their_partitions_back(stack: Stack) -> None:
+    """As on a machine that sleeps. The broker waits for who they were, until the supervisor, frozen here as well, ends that."""
+    before = stack.status()
+    pids = {part: int(row["pid"]) for part, row in before.items()}
+    writers = ["consume-s3", "consume-mongo"]
+    frozen = ["supervisor", *writers]
+    try:
+        for part in frozen:
+            os.kill(pids[part], signal.SIGSTOP)
+        time.sleep(SESSION + 1)  # nothing but time ends a session
+        for part in writers:
+            os.kill(pids[part], signal.SIGCONT)
+        wait_for(lambda: all("has no partitions" in stack.trouble(part) for part in writers), "the loss", HANG)
+        for command in ("status", "doctor"):
+            rows = json.loads(stack.run(command, "-o", "json", check=10).stdout)
+            for row in (row for row in rows if {f"local {part}" for part in writers} & set(map(str, row.values()))):
+                assert (row["state"], "its group took them away" in row["detail"]) == ("fail", True)
+                assert "local down" in row["fix"]
+    finally:
+        for part in frozen:
+            os.kill(pids[part], signal.SIGCONT)
+    wait_for(lambda: not any(map(stack.trouble, writers)), "the partitions to come back", HANG)
+    assert stack.log("supervisor").count("those that live join again") >= len(writers)
+    documents = stack.documents()
+    stack.wait_for_more()
+    wait_for(lambda: stack.documents() > documents, "more trades in MongoDB", HANG)
+    assert {part: row["pid"] for part, row in stack.status().items()} == pids
+
+
 def test_no_part_listens_beyond_this_machine(stack: Stack) -> None:
     """What listens on every address answers at each of the loopback's, not at the first alone."""
     for part in stack.status():
@@ -171,11 +206,19 @@ def test_a_killed_supervisor_takes_its_parts_along_and_two_ups_at_once_go_on_wit
     stack.verify()
 
 
+def aligned(shown: str, word: str) -> int:
+    """How many lines ``shown`` has of a part and ``word``; all of them have it in the same column."""
+    columns = [line.index(word) for line in shown.splitlines() if line.startswith("  ") and word in line]
+    assert len(set(columns)) == 1, shown
+    return len(columns)
+
+
 def test_down_and_up_again_keep_every_trade_though_somebody_took_a_port(stack: Stack) -> None:
     """What was in Kafka at the end is in the lake, and the broker goes on where it was."""
     stack.wait_for_more()
     held = stack.held()
-    stack.run("local", "down")
+    down = stack.run("local", "down").stderr
+    assert aligned(down, " stopped") == 6
     stopping = re.findall(r" stopping (.+)", stack.log("supervisor"))
     assert stopping[-6:] == ["produce", "sim", "consume-mongo", "mongo", "consume-s3", "broker"]
     rows = stack.rows()
@@ -188,6 +231,7 @@ def test_down_and_up_again_keep_every_trade_though_somebody_took_a_port(stack: S
     with socket.create_server(("127.0.0.1", taken)):
         up = stack.run("local", "up", *SYMBOLS)
         assert f"note: port {taken} of broker is taken by somebody else" in up.stderr
+        assert aligned(up.stderr, " ready ") == 6
         assert stack.port("broker") != taken
         assert f"127.0.0.1:{stack.port('broker')}" in stack.run("config", "show").stdout
     assert stack.held() >= held

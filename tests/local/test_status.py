@@ -26,10 +26,13 @@ from stockctl.settings import Settings, load
 from tests.command import Command
 
 
-def said(name: str, state: str, detail: str = "", restarts: int = 0, died: Sequence[float] = ()) -> dict[str, Any]:
-    """What ``state.json`` says of a part."""
+def said(
+    name: str, state: str, detail: str = "", restarts: int = 0, died: Sequence[float] = (), left: int | None = None
+) -> dict[str, Any]:
+    """What ``state.json`` says of a part, which left with exit code ``left`` the last time."""
     started = {"pid": os.getpid(), "started": time.time()} if state == "running" else {"pid": None, "started": None}
-    return {"name": name, "state": state, "detail": detail, "address": "", "restarts": restarts, "died": died, **started}
+    about = {"name": name, "state": state, "detail": detail, "address": "", "restarts": restarts, "died": died, "exit": left}
+    return about | started
 
 
 @pytest.mark.parametrize(
@@ -101,10 +104,19 @@ def test_a_part_in_a_restart_loop_is_unwell_also_while_it_runs(tmp_path: Path) -
     with supervised(tmp_path) as note:
         well = note(said("a", "running", "", 2, [now, now]), said("b", "running", "", 5, [now - 3600] * 5))
         assert [state for state, _ in shown(well)] == ["ok", "ok"]
-        assert shown(note(said("a", "running", "", 3, [now, now, now]))) == [
-            ("fail", "running: died 3 times within 5m, restarted 3 times")
-        ]
-        assert "not running: a" in Command(tmp_path).run("local", "status", check=10).stderr
+        log = StackFiles(tmp_path / "state" / "local").log("a")
+        words = f"died 3 times within 5m, the last time it left with exit 1; its log is {log}"
+        log.write_text("no luck\n")
+        for state, detail in (("running", ""), ("starting", "waits for b"), ("restarting", "left with exit 1; again in 2s")):
+            settings = note(said("a", state, detail, 3, [now, now, now], 1))
+            detail = f"{detail}; {words}" if detail else words
+            [(_, finding)] = run(checks(settings))
+            assert finding.state == "fail"
+            assert finding.detail == f"{state}: {detail}, restarted 3 times; its last line: no luck"
+            assert finding.fix == f"see {log}, correct what it says, then `stockctl local up`"
+            done = Command(tmp_path).run("local", "status", "-o", "json", check=10)
+            assert json.loads(done.stdout)[1]["state"] == f"{state}: {detail}"
+            assert "not running: a" in done.stderr
 
 
 def test_a_part_that_says_what_is_wrong_or_says_nothing_is_unwell(tmp_path: Path) -> None:

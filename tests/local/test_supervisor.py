@@ -58,6 +58,16 @@ def test_what_dies_is_started_again_and_said(supervise: Supervise) -> None:
     assert stack.stop() == 0
 
 
+def test_what_is_watched_is_looked_at_again_and_again_and_nobody_waits_for_it(supervise: Supervise) -> None:
+    stack = supervise(*({"name": name, "watch": name} for name in ("hangs", "acts", "fails")))
+    stack.wait("running", "hangs", "acts", "fails")
+    wait_for(lambda: stack.log.read_text().count("acts: what was wrong is right again") >= 2, "two looks", HANG)
+    stack.kill("hangs")
+    wait_for(lambda: stack.part("hangs")["restarts"] == 1 and stack.part("hangs")["state"] == "running", "a restart", HANG)
+    assert stack.stop() == 0
+    assert stack.log.read_text().count("cannot watch fails: nobody answers") == 1
+
+
 def test_a_part_that_keeps_dying_is_given_up_with_its_last_lines(supervise: Supervise) -> None:
     stack = supervise({"name": "a"}, {"name": "b", "code": "import os; print('no luck', flush=True); os._exit(1)"})
     stack.wait("failed", "b")

@@ -20,6 +20,7 @@ from pymongo import MongoClient
 
 from stockctl.clients.kafka import Admin, Consumer, Offsets, Partition, Producer
 from stockctl.clients.mongo import Mongo
+from stockctl.errors import UnreachableError
 from stockctl.local.broker import forget_members
 from stockctl.mongo import derive, schema, writer
 from stockctl.mongo import writing as writing_room
@@ -326,6 +327,25 @@ def test_the_signal_to_stop_finishes_the_batch_in_hand(topics: Settings) -> None
         running.result()
     assert_once(held(topics), ids)
     assert committed(topics) == 100
+
+
+def test_one_try_that_fails_is_no_trouble_yet_and_two_are(mongo_settings: Settings) -> None:
+    """What is asked at that moment is not told that the writer is unwell."""
+    seen: list[str | None] = []
+
+    def also(*_: object) -> None:
+        seen.append(writing.trouble)
+        if len(seen) < 3:
+            raise UnreachableError("MongoDB is away")
+
+    batch = Batch()
+    batch.ends[Partition("trades", 0)] = 1
+    with Mongo(mongo_settings) as mongo:
+        writing = Writing(mongo, mongo_settings, threading.Event(), also)
+        writing.finishing = True
+        assert writing.write(batch).ends
+    assert seen == [None, None, "MongoDB is away"]
+    assert writing.trouble is None
 
 
 def test_an_outage_pauses_and_then_goes_on(topics: Settings, consume: Command, tmp_path: Path) -> None:

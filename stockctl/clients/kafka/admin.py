@@ -185,6 +185,11 @@ class Admin:
         """Ids of the group's members; none if there is no such group."""
         return [member.member_id for member in self._describe(group).members]
 
+    def rebalancing(self, group: str) -> bool:
+        """Whether the group waits for members, to share out its partitions among them."""
+        waiting = (ConsumerGroupState.PREPARING_REBALANCING, ConsumerGroupState.COMPLETING_REBALANCING)
+        return self._describe(group).state in waiting
+
     def shared_out(self, group: str, topics: Iterable[str], member: str, assigned: Collection[Partition]) -> bool:
         """Whether each partition of ``topics`` has its reader in ``group``, and the broker's assignment of ``member`` is
         ``assigned``: the group is not about to change either.

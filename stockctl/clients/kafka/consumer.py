@@ -28,6 +28,7 @@ from stockctl.clients.kafka.common import (
 from stockctl.clients.kafka.idle import IdleReads
 from stockctl.errors import StockctlError
 from stockctl.settings import Settings
+from stockctl.units import format_duration
 
 log = logging.getLogger("stockctl.kafka")
 
@@ -67,6 +68,10 @@ class Consumer:
             | overrides,
         )
         self._leaving = False
+        self.shared_out = False
+        """Whether the group has told what is ours, even if that is nothing, since it last took something away."""
+        self._owned: set[Partition] = set()
+        self._lost_at: float | None = None
         self._paused: set[Partition] = set()
         self._commits: dict[Partition, Committed] = {}
         """The newest commit of each partition that the broker has not confirmed."""
@@ -99,7 +104,10 @@ class Consumer:
         def assigned(consumer: Any, given: list[TopicPartition]) -> None:
             if self._leaving:
                 return  # they are the next one's, and who leaves gets no answers any more
-            starts = on_assign([Partition(item.topic, item.partition) for item in given])
+            self.shared_out = True
+            partitions = [Partition(item.topic, item.partition) for item in given]
+            self._owned.update(partitions)
+            starts = on_assign(partitions)
             # A pause outlasts losing the partition, and so would the standstill.
             self._paused.difference_update(starts)
             consumer.resume(given)
@@ -107,7 +115,9 @@ class Consumer:
             self._moved(starts)
 
         def gone(given: list[TopicPartition]) -> list[Partition]:
+            self.shared_out, self._lost_at = False, time.monotonic()
             partitions = [Partition(item.topic, item.partition) for item in given]
+            self._owned.difference_update(partitions)
             for partition in partitions:
                 self._commits.pop(partition, None)
             return partitions
@@ -118,6 +128,16 @@ class Consumer:
             on_revoke=lambda _, given: on_revoke(gone(given)),
             on_lost=lambda _, given: on_lost(gone(given)),
         )
+
+    @property
+    def unassigned(self) -> str | None:
+        """Why it has no partitions; None if it has some, or if the group has none for it, since it has more members."""
+        if self.shared_out or self._owned:
+            return None
+        if self._lost_at is None:
+            return "has not joined its group yet"
+        lost = format_duration(round(time.monotonic() - self._lost_at))
+        return f"has no partitions: its group took them away {lost} ago, and has assigned none since"
 
     @property
     def member_id(self) -> str:

@@ -1,0 +1,33 @@
+"""What is in Kafka and not in a store when its writer has left: it is written, or counted and said."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from stockctl.clients.kafka import Admin, Producer
+from stockctl.local.files import StackFiles
+from stockctl.local.parts import Plan, part_names, parts
+from stockctl.sessions import now_ms
+from stockctl.settings import Settings
+from stockctl.stream import topics
+from tests.command import HANG, clean_environment
+
+
+def test_what_a_writer_has_left_is_counted_and_said_for_each_store(settings: Settings, tmp_path: Path) -> None:
+    """The command that would write it fails here, and says why."""
+    topics.apply(Admin(settings), settings)
+    producer = Producer(settings)
+    for _ in range(3):
+        producer.produce(settings.topics.trades.name, value=b"x", key=b"", timestamp=now_ms())
+    assert producer.flush(HANG) == 0
+    files = StackFiles(tmp_path / "stack")
+    files.make()
+    command = (sys.executable, "-c", "import sys; sys.exit('no luck with ' + ' '.join(sys.argv[1:]))")
+    plan = Plan("sim", command, settings, clean_environment(), {})
+    made = {part.name: part for part in parts(plan, files, dict.fromkeys(part_names("sim"), 1))}
+    for name, place, store in (("consume-s3", "the lake", "s3"), ("consume-mongo", "MongoDB", "mongo")):
+        note = made[name].finish()
+        assert note is not None
+        assert note.startswith(f"3 records of Kafka are not in {place} yet: no luck with consume {store} --once; ")
+        assert "`local up` takes them" in note

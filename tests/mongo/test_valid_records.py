@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from stockctl.settings import Settings, env_name, load
 from stockctl.stream.dlq import read
 from tests import damaged
 from tests.command import Command, clean_environment
+from tests.servers import Kafka
 
 LINES = int(os.environ.get("LINES", "2000"))
 COUNT = int(os.environ.get("RECORDS", "4000"))
@@ -34,6 +36,18 @@ LONGEST = 900_000
 """Most bytes of a record: Kafka takes no message above a million."""
 HANG = 300.0 + (COUNT + LINES) / 500
 Rows = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def broker(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The embedded broker keeps everything in memory: what is too much for it goes to Apache Kafka."""
+    if COUNT + LINES < 100_000:
+        yield broker
+        return
+    server = Kafka(tmp_path_factory.mktemp("kafka"))
+    server.start()
+    yield server.servers
+    server.kill()
 
 
 @pytest.fixture

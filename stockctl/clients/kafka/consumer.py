@@ -62,6 +62,8 @@ class Consumer:
                 "fetch.wait.max.ms": 100,
                 # The default of a second would idle a reader that empties its queue in a tenth of that.
                 "fetch.queue.backoff.ms": 10,
+                # The embedded broker answers a fetch with all that it holds; a longer answer than this would never be taken.
+                "receive.message.max.bytes": 2_147_483_647,
                 "error_cb": self._watched.on_error,
                 "on_commit": self._committed,
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import time
@@ -154,6 +155,20 @@ def test_a_consumer_reads_from_where_it_is_told_and_again(
     assert [message.offset() for message in read(consumer, 2)] == [8, 9]
     assert consumer.offsets(partition) == admin.offsets([partition])[partition] == Offsets(0, 10)
     assert consumer.known_end(partition) == 10
+
+
+def test_a_backlog_that_the_broker_sends_in_one_answer_is_read(
+    producer: Producer, consumer: Consumer, admin: Admin, topic: str
+) -> None:
+    """The embedded broker heeds no limit of a fetch: its answer is longer here than the 100 MB that clients take by default."""
+    value = random.Random(1).randbytes(900_000)
+    for _ in range(120):
+        while not producer.send(topic, [(value, b"k")], now(), lambda *_: None):
+            producer.poll(0.1)
+    assert producer.flush(HANG) == 0
+    consumer.assign(dict.fromkeys(admin.partitions(topic), 0))
+    assert len(read(consumer, 120)) == 120
+    admin.delete_topic(topic)
 
 
 def test_a_paused_partition_delivers_nothing_until_it_is_begun_anew(producer: Producer, consumer: Consumer, topic: str) -> None:

@@ -26,6 +26,10 @@ class Holder(Protocol):
         """The symbols that it can name at once, such as those of its newest date."""
         ...
 
+    def all_symbols(self) -> Collection[str]:
+        """Every symbol that it can name without reading a record: near ones of an unknown symbol are looked for there."""
+        ...
+
     def holds(self, symbol: str) -> bool:
         """Whether it holds anything of ``symbol``, however old."""
         ...
@@ -70,7 +74,7 @@ def _known(symbol: str, configured: Collection[str], holder: Holder, hint: str) 
     for candidate in dict.fromkeys((symbol, capitals)):
         if holder.holds(candidate):
             return candidate
-    near = difflib.get_close_matches(capitals, sorted(named.union(configured)), n=3)
+    near = difflib.get_close_matches(capitals, sorted(named.union(configured, holder.all_symbols())), n=3)
     raise UnknownSymbolError(
         f"{holder.place} holds nothing of {symbol}", hint=f"did you mean {' or '.join(near)}?" if near else hint
     )

@@ -215,18 +215,19 @@ def watch(
     from stockctl.metrics import live
     from stockctl.metrics import watch as view
 
-    settings = _settings(ctx, symbols, policy, None, tz)
+    if symbols:
+        check_symbols(symbols)
+    settings = _settings(ctx, policy, None, tz)
     if output not in (Format.table, Format.jsonl):
         raise UsageError(f"a live view never ends, and {output.value} is written as a whole", hint="use -o jsonl")
     seconds = None if duration is None else _seconds(duration, "--for")
     refresh, back = _seconds(every, "--every"), _seconds(look_back, "--look-back")
+    shown = live.watched_symbols(settings, symbols, back, say) if symbols else settings.symbols
     with _until_signalled() as stop:
         if output is Format.table:
-            view.watch(settings, settings.symbols, seconds=seconds, refresh=refresh, look_back=back, stop=stop, say=say)
+            view.watch(settings, shown, seconds=seconds, refresh=refresh, look_back=back, stop=stop, say=say)
             return
-        for snapshot in live.follow(
-            settings, settings.symbols, seconds=seconds, refresh=refresh, look_back=back, stop=stop, say=say
-        ):
+        for snapshot in live.follow(settings, shown, seconds=seconds, refresh=refresh, look_back=back, stop=stop, say=say):
             write_rows(view.rows(settings, snapshot), output)
             sys.stdout.flush()
 
@@ -255,11 +256,8 @@ def _seconds(text: str, option: str) -> float:
     return seconds
 
 
-def _settings(
-    ctx: typer.Context, symbols: list[str] | None, policy: Policy | None, session: Session | None, tz: str | None
-) -> Settings:
+def _settings(ctx: typer.Context, policy: Policy | None, session: Session | None, tz: str | None) -> Settings:
     flags: dict[str, Any] = {
-        "symbols": symbols or None,
         "metrics.policy": policy and policy.value,
         "metrics.session": session and session.value,
         "timezone": tz,
@@ -283,19 +281,17 @@ def _asked(
 ) -> tuple[Settings, Question]:
     """The settings and the question that the options ask."""
     from stockctl.metrics.measures import question
-    from stockctl.metrics.symbols import asked_symbols
 
     if symbols:
         check_symbols(symbols)
-    settings = _settings(ctx, None, policy, session, tz)
+    settings = _settings(ctx, policy, session, tz)
     asked = question(settings, symbols or settings.symbols, since=since, until=until, day=day, across=across, every=every)
     if engine is Engine.mongo:
         with mongo_of(settings):
             pass  # it answers: the rooms below, which say nothing, need not wait for it
-    chosen = asked_symbols(settings, asked.symbols, engine.value)
     return settings, replace(
         asked,
-        symbols=tuple(chosen),
+        configured=frozenset(settings.symbols),
         engine="mongo" if engine is Engine.mongo else "redshift" if engine is Engine.redshift else "lake",
         fall_back=session is None and since is None and until is None and day is None,
     )

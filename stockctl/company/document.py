@@ -33,6 +33,8 @@ class _Companies:
         """As in ``Holder``."""
         return [document["_id"] for document in self._mongo.find(COMPANIES, {}, [])]
 
+    all_symbols = symbols
+
     def holds(self, symbol: str) -> bool:
         """As in ``Holder``."""
         return self._mongo.get(COMPANIES, symbol) is not None

@@ -101,6 +101,8 @@ class FilingHolder:
         """As in ``Holder``."""
         return symbols_kept(self._store)
 
+    all_symbols = symbols
+
     def holds(self, symbol: str) -> bool:
         """As in ``Holder``: filings, or that it was asked for some."""
         return read_state(self._store, symbol) is not None

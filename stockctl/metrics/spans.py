@@ -32,7 +32,8 @@ class Question:
     """What is asked of the trades. Times are ms UTC, ``[since, until)``; ``every_ms`` cuts bars or a grid, None for none.
 
     ``engine`` is where the trades come from. With ``fall_back`` the session is a default: a symbol that has no trades in it is
-    answered from its newest session that has some.
+    answered from its newest session that has some. Symbols are taken as they stand; beside ``configured`` ones they are as
+    people write them, and one that neither these nor the engine know is refused.
     """
 
     symbols: tuple[str, ...]
@@ -48,6 +49,7 @@ class Question:
     as_of: int | None = None
     engine: Literal["lake", "mongo", "redshift"] = "lake"
     fall_back: bool = False
+    configured: frozenset[str] | None = None
 
 
 def bounds(

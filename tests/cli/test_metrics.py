@@ -197,6 +197,17 @@ def test_watch_writes_lines_when_piped(streaming: Command) -> None:
     assert "MSFT  last -  vwap -" in lines[-1]
 
 
+def test_watch_refuses_a_symbol_that_neither_the_setting_nor_the_feed_knows(settings: Settings, streaming: Command) -> None:
+    """With near ones of both. What the last minutes' trades name is known, as it is written there."""
+    send(settings, [trade("qzxw", int(time.time() * 1000), 1.0)])
+    done = streaming.run("metrics", "watch", "MSFT,APPL", "--for", "1h", check=2)
+    assert "the last 5m of the topic" in done.stderr
+    assert "holds nothing of APPL" in done.stderr
+    assert "did you mean AAPL" in done.stderr
+    assert done.stdout == ""
+    assert "  qzxw  last 1.0000" in streaming.run("metrics", "watch", "qzxw", "--for", "500ms", "--look-back", "1m").stdout
+
+
 def test_watch_writes_json_lines(streaming: Command) -> None:
     """A row a symbol and refresh, with what must be known beside the figures."""
     row = json.loads(watched(streaming, '"trades": 20', "AAPL", "-o", "jsonl")[-1])

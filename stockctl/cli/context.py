@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from stockctl.cli.output import say
 from stockctl.errors import UsageError
@@ -58,6 +58,16 @@ def mongo_of(settings: Settings) -> Iterator[Mongo]:
     with Mongo(settings) as mongo:
         mongo.wait(say=say)
         yield mongo
+
+
+def say_next_batch(settings: Settings, store: Literal["lake", "mongo"]) -> None:
+    """Say what waits in Kafka for the store, of which nothing could be answered."""
+    from stockctl.stream.lag import lake_writer, mongo_writer
+    from stockctl.stream.pending import next_batch
+
+    line = next_batch(settings, lake_writer(settings) if store == "lake" else mongo_writer(settings))
+    if line is not None:
+        say(line)
 
 
 def text_of(file: str, hint: str) -> str:

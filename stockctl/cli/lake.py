@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from stockctl.cli import lake_read, lake_upkeep
-from stockctl.cli.context import settings_of
+from stockctl.cli.context import say_next_batch, settings_of
 from stockctl.cli.output import Format, OutputOption, progress, say, write_rows
 from stockctl.errors import UnhealthyError
 
@@ -36,6 +36,7 @@ def list_(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     write_rows(rows, output, Holding._fields)
     if not found:
         say(f"the lake at {settings.lake.url} is empty")
+        say_next_batch(settings, "lake")
 
 
 app.command()(lake_read.read)

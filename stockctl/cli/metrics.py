@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.context import check_symbols, mongo_of, settings_of
+from stockctl.cli.context import check_symbols, mongo_of, say_next_batch, settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UsageError
 
@@ -88,7 +88,7 @@ def vwap(
     from stockctl.metrics import measures
 
     asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=every)
-    _show(measures.vwap(*asked), output)
+    _show(asked, measures.vwap(*asked), output)
 
 
 @app.command()
@@ -116,12 +116,12 @@ def volatility(
 
     if not returns:
         asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=every)
-        _show(measures.volatility(*asked, measures.parse_window(window) if window else measures.LAST_HUNDRED), output)
+        _show(asked, measures.volatility(*asked, measures.parse_window(window) if window else measures.LAST_HUNDRED), output)
         return
     if window is not None:
         raise UsageError("--window is of prices, and --returns takes the whole span", hint="narrow it by --since and --until")
     asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=None)
-    _show(measures.returns(*asked, measures.step_ms(every or "1m")), output)
+    _show(asked, measures.returns(*asked, measures.step_ms(every or "1m")), output)
 
 
 @app.command()
@@ -146,7 +146,7 @@ def rate(
     from stockctl.metrics import measures
 
     asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=every)
-    _show(measures.rate(*asked), output)
+    _show(asked, measures.rate(*asked), output)
 
 
 @app.command()
@@ -170,7 +170,7 @@ def bars(
     from stockctl.metrics import measures
 
     asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=False, every=every)
-    _show(measures.bars(*asked), output)
+    _show(asked, measures.bars(*asked), output)
 
 
 @app.command()
@@ -194,7 +194,7 @@ def summary(
     from stockctl.metrics import measures
 
     asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=None)
-    _show(measures.summary(*asked), output)
+    _show(asked, measures.summary(*asked), output)
 
 
 @app.command()
@@ -297,8 +297,11 @@ def _asked(
     )
 
 
-def _show(answer: Answer, form: Format) -> None:
+def _show(asked: tuple[Settings, Question], answer: Answer, form: Format) -> None:
     """Figures to stdout, what must be known beside them to stderr; other forms than the table carry it in each row."""
     write_rows(answer.rows, form, answer.columns if form is Format.table else None, answer.types)
     for line in answer.words:
         say(line)
+    settings, question = asked
+    if answer.lacking and not question.is_over and question.engine != "redshift":  # its tables follow the lake
+        say_next_batch(settings, question.engine)

@@ -34,12 +34,14 @@ class Answer(NamedTuple):
     """``columns`` are those of the figures; each row holds them and ``CONTEXT``. ``words`` are for the person who asked.
 
     ``types`` are those of every column, since a figure that is missing in each row tells none; a zone stands for moments in it.
+    ``lacking`` are the symbols that the engine has no trade of in what was asked.
     """
 
     columns: tuple[str, ...]
     rows: list[Row]
     words: list[str]
     types: dict[str, type | ZoneInfo]
+    lacking: list[str]
 
 
 def time_of(ms: int | None, zone: ZoneInfo) -> datetime | None:
@@ -68,6 +70,11 @@ def answer(reckoning: Reckoning, found: Iterable[Row], columns: Sequence[str], t
             for row in by_span.get(span.number, [{}])
         ]
         words.append(_words(question, span, context, beside))
+    held = {
+        span.symbol
+        for span, context in zip(reckoning.spans, reckoning.contexts, strict=True)
+        if context.trades or context.left_out
+    }
     for symbol in dict.fromkeys(question.symbols):
         if all(span.symbol != symbol for span in reckoning.spans):
             rows.append(dict.fromkeys((*names, *CONTEXT)) | {"symbol": symbol, "policy": question.policy})
@@ -77,7 +84,7 @@ def answer(reckoning: Reckoning, found: Iterable[Row], columns: Sequence[str], t
         words.append(f"no trade of {', '.join(symbols)} {hours} {day}: their newest session that has trades is shown")
     sources = sorted({source for context in reckoning.contexts for source in context.sources})
     words += [_FEEDS.get(source, source) for source in sources] + list(_jumps(reckoning))
-    return Answer(names, rows, words, _types(question.zone))
+    return Answer(names, rows, words, _types(question.zone), [symbol for symbol in question.symbols if symbol not in held])
 
 
 def _types(zone: ZoneInfo) -> dict[str, type | ZoneInfo]:
@@ -116,6 +123,8 @@ def _words(question: Question, span: Span, context: Context, beside: Row) -> str
     left_out = f"{context.left_out} left out" + (f" ({beside['left_out_by']})" if context.left_out else "")
     if not context.covered:
         covered = "no coverage known, so no rate and no returns"
+        if span.until > question.now:
+            covered += " so far: coverage comes in batches of its own"
     elif context.coverage is None:
         covered = "outside session hours"
     else:

@@ -51,6 +51,13 @@ class Question:
     fall_back: bool = False
     configured: frozenset[str] | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all of the asked time is over."""
+        if self.day is not None:
+            return self.day < trade_date(self.now)
+        return self.until is not None and self.until <= self.now
+
 
 def bounds(
     zone: ZoneInfo, since: str | date | None, until: str | date | None, day: str | date | None

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
-from stockctl.errors import UsageError
+from stockctl.errors import UsageError, quoted
 
 
 class UnknownSymbolError(UsageError):
@@ -51,7 +51,7 @@ def known_symbol(written: str, configured: Collection[str], holder: Holder, *, h
     """As ``known_symbols``, of one. UsageError for several."""
     found = known_symbols([written], configured, holder, hint=hint)
     if len(found) != 1:
-        raise UsageError(f"{written!r} is not one symbol", hint="name one, such as AAPL")
+        raise UsageError(f"{quoted(written)} is not one symbol", hint="name one, such as AAPL")
     return found[0]
 
 

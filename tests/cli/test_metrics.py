@@ -148,16 +148,12 @@ def test_nothing_to_answer_is_exit_0_null_and_words(filled: Command) -> None:
         (("watch", "AAPL", "-o", "csv"), "-o jsonl"),
         (("watch", "AAPL", "--for", "soon"), "--for"),
         (("vwap", "AAPL", "--policy", "mine"), "mine"),
+        (("vwap", "AAPL", "--tz", "Mars/Olympus"), "--tz: 'Mars/Olympus' is no time zone"),
     ],
 )
 def test_what_cannot_be_is_a_matter_of_usage(filled: Command, arguments: tuple[str, ...], words: str) -> None:
     """Exit 2, and words that name it."""
     assert words in filled.run("metrics", *arguments, check=2).stderr
-
-
-def test_a_zone_that_does_not_exist_is_a_matter_of_configuration(filled: Command) -> None:
-    """It is a setting that the option overrides."""
-    assert "Mars/Olympus" in filled.run("metrics", "vwap", "AAPL", "--tz", "Mars/Olympus", check=3).stderr
 
 
 @pytest.fixture

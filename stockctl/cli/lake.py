@@ -22,13 +22,14 @@ def list_(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     """
     from zoneinfo import ZoneInfo
 
-    from stockctl.clients.store import existing_store
     from stockctl.lake.listing import Holding, holdings
+    from stockctl.lake.reading import Lake
     from stockctl.sessions import from_ms
 
     settings = settings_of(ctx)
     zone = ZoneInfo(settings.timezone)
-    found = holdings(existing_store(settings))
+    with Lake(settings) as lake:
+        found = holdings(lake)
     rows = (
         holding._asdict() | {"ts_min": from_ms(holding.ts_min, zone), "ts_max": from_ms(holding.ts_max, zone)}
         for holding in found

@@ -93,7 +93,7 @@ def gaps(
     bounds = _bounds(settings, since, until, date)
     if symbols:
         settings = settings.model_copy(update={"symbols": asked_symbols(settings, symbols)})
-    found = missed(settings, *bounds, whole=since is not None)
+    found = missed(settings, *bounds, whole=since is not None, fall_back=session is None)
     rows = (
         {
             "symbol": gap.symbol,
@@ -108,6 +108,8 @@ def gaps(
     types: dict[str, type | ZoneInfo]
     types = {"symbol": str, "trade_date": datetime.date, "since": zone, "until": zone, "seconds": float, "reason": str}
     write_rows(rows, output, list(types), types)
+    if found.session != settings.metrics.session:
+        say(f"no {settings.metrics.session} session has begun on a date with feed events: all hours are shown")
     for symbol, day, covered, expected in found.totals:
         say(f"{symbol} {day}: {format_duration(covered / 1000)} of {format_duration(expected / 1000)} covered")
     if not found.totals:

@@ -6,6 +6,7 @@ it is. What cannot be answered is null, and said in words.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -58,7 +59,12 @@ def answer(reckoning: Reckoning, found: Iterable[Row], columns: Sequence[str], t
     times = times if times is not None else ("bar",) if question.every_ms is not None else ()
     names = ("symbol", "trade_date", *times, *columns)
     by_span: dict[int, list[Row]] = {}
+    endless: dict[str, list[str]] = {}
     for row in found:
+        for name, value in row.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                row[name] = None
+                endless.setdefault(reckoning.spans[row["span"]].symbol, []).append(name)
         by_span.setdefault(row["span"], []).append(row | {"bar": time_of(row.get("bar_ms"), question.zone)})
     rows: list[Row] = []
     words: list[str] = []
@@ -82,6 +88,8 @@ def answer(reckoning: Reckoning, found: Iterable[Row], columns: Sequence[str], t
     for (session, day), symbols in reckoning.instead.items():
         hours = "on" if session == "all" else f"in the {session} session of"
         words.append(f"no trade of {', '.join(symbols)} {hours} {day}: their newest session that has trades is shown")
+    for symbol, columns in endless.items():
+        words.append(f"{symbol}: no {', '.join(dict.fromkeys(columns))}: prices and volumes are too large to compute with")
     sources = sorted({source for context in reckoning.contexts for source in context.sources})
     words += [_FEEDS.get(source, source) for source in sources] + list(_jumps(reckoning))
     return Answer(names, rows, words, _types(question.zone), [symbol for symbol in question.symbols if symbol not in held])

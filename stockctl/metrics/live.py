@@ -5,6 +5,7 @@ The trade rate alone differs: it is that of the last minute, per second of watch
 
 from __future__ import annotations
 
+import math
 import statistics
 import threading
 import time
@@ -97,14 +98,26 @@ class Tally:
         return Figures(
             symbol=symbol,
             last=prices[-1],
-            vwap=self._first_price + self._value / self.volume,
-            volatility=statistics.stdev(prices) if len(prices) > 1 else None,
+            vwap=_finite(self._first_price + self._value / self.volume),
+            volatility=_deviation(prices),
             rate=received / max(now / 1000 - first, 1),
-            volume=self.volume,
+            volume=_finite(self.volume),
             trades=self.trades,
             left_out=self.left_out,
             age=max(0.0, (now - self._newest[-1][0]) / 1000),
         )
+
+
+def _finite(figure: float) -> float | None:
+    """``figure``; None where prices and volumes were too large to compute it."""
+    return figure if math.isfinite(figure) else None
+
+
+def _deviation(prices: Sequence[float]) -> float | None:
+    try:
+        return statistics.stdev(prices) if len(prices) > 1 else None
+    except OverflowError:
+        return None
 
 
 class Snapshot(NamedTuple):

@@ -193,7 +193,8 @@ class Reckoning:
                 max((event["span_end"] for event in events), default=0),
                 connected.get(symbol, since),
                 stopped_time(events) if symbol in simulated else [],
-                self._rows.through(symbol, found[symbol]) or 0,
+                # A producer's clock may be ahead of ours: nothing is stored of the time to come.
+                min(self._rows.through(symbol, found[symbol]) or 0, self.question.now),
             )
             for symbol, events in told.items()
         }

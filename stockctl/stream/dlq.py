@@ -25,6 +25,8 @@ from stockctl.stream.traces import first_cause
 FEED, LAKE = "produce", "consume s3"
 """Who refused it, for letters that don't say so themselves: what never was in Kafka, and what was."""
 
+_NUMBER = re.compile(r"(?:(?<=\dT)|(?<![\dA-Za-z_])(?<![A-Z][+-]))\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+"""What varies between two reasons of a kind, as offsets and values do; not the digits of a name, as of UTF-8 or U+0007."""
 _CONNECT = "__connect.errors."
 _decode = msgspec.json.Decoder(DeadLetter).decode
 
@@ -60,7 +62,7 @@ class Summary(NamedTuple):
 
 
 class Count(NamedTuple):
-    """Letters of one kind of reason; digits in it stand as ``#``. Times are ms UTC."""
+    """Letters of one kind of reason; numbers in it stand as ``#``. Times are ms UTC."""
 
     reason: str
     refused_by: str
@@ -181,7 +183,7 @@ def counts(rows: list[Summary]) -> list[Count]:
     """``rows`` by kind of reason, the most frequent first."""
     kinds: dict[tuple[str, str], list[Summary]] = {}
     for row in rows:
-        kinds.setdefault((re.sub(r"\d+", "#", row.reason), row.refused_by), []).append(row)
+        kinds.setdefault((_NUMBER.sub("#", row.reason), row.refused_by), []).append(row)
     counted = [
         Count(
             reason,

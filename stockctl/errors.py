@@ -18,6 +18,9 @@ SDK exceptions end in ``stockctl.clients``, which raises these instead:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import date, time
+
 
 class StockctlError(Exception):
     """The work failed: ``str(error)`` says what happened and to what, ``hint`` the next thing to try."""
@@ -76,3 +79,22 @@ EXIT_CODES: dict[int, str] = {
     10: "unhealthy, or differs",
 }
 """Every exit code of the command, with its meaning."""
+
+_SHOWN = 200
+"""Most characters of a text that a message repeats."""
+
+
+def quoted(value: object) -> str:
+    """``value`` as a message repeats it, in no language's own form: a text in quotes, a date or a number as people write it."""
+    if isinstance(value, str):
+        text = "".join(one if one.isprintable() else f"<U+{ord(one):04X}>" for one in value[: _SHOWN + 1])
+        return f"'{text}'" if len(value) <= _SHOWN else f"'{text[:_SHOWN]}…'"
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "nothing"}[value]
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**300):
+        return str(value)
+    if isinstance(value, int):
+        return "so large a number"
+    return "a table" if isinstance(value, Mapping) else "a list"

@@ -83,11 +83,17 @@ def covered_time(events: Iterable[Mapping[str, Any]]) -> list[Span]:
     return merge((event["span_start"], event["span_end"]) for event in events if event["kind"] == "covered")
 
 
+def from_subscription(events: Collection[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """These events of one symbol without ``connected`` ones of connections that were subscribed: until then none was missed."""
+    subscribed = {event["connection"] for event in events if event["kind"] == "subscribed"}
+    return [event for event in events if event["kind"] != "connected" or event["connection"] not in subscribed]
+
+
 def stopped_time(events: Collection[Mapping[str, Any]]) -> list[Span]:
     """From when to when, as these events of one symbol tell, nobody listened to the feed because the producer was stopped."""
     stopped: list[Span] = []
     since = None
-    for event in sorted(events, key=lambda event: event["span_start"]):
+    for event in sorted(from_subscription(events), key=lambda event: event["span_start"]):
         if event["kind"] in CONNECTING and since is not None:
             stopped.append((since, event["span_start"]))
             since = None

@@ -13,7 +13,7 @@ from time import time_ns
 from typing import Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from stockctl.errors import UsageError
+from stockctl.errors import UsageError, quoted
 
 EXCHANGE_TIMEZONE = "America/New_York"
 EXCHANGE_ZONE = ZoneInfo(EXCHANGE_TIMEZONE)
@@ -44,7 +44,7 @@ def known_zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         # OSError: the name of a folder of zones, or one that is too long for any file.
-        raise ValueError(f"{name!r} is no time zone: write a name such as America/New_York or UTC") from None
+        raise ValueError(f"{quoted(name)} is no time zone: write a name such as America/New_York or UTC") from None
 
 
 def to_ms(moment: datetime) -> int:
@@ -72,7 +72,7 @@ def parse_moment(moment: str | date, zone: ZoneInfo = EXCHANGE_ZONE) -> int:
             moment = datetime.fromisoformat(moment.strip())
         except ValueError:
             raise UsageError(
-                f"{moment!r} is no time", hint="write 2026-11-23, 2026-11-23T09:30 or 2026-11-23T14:30:00Z"
+                f"{quoted(moment)} is no time", hint="write 2026-11-23, 2026-11-23T09:30 or 2026-11-23T14:30:00Z"
             ) from None
     if not isinstance(moment, datetime):
         moment = datetime.combine(moment, time())

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
-from stockctl.errors import UsageError
+from stockctl.errors import UsageError, quoted
 
 
 class UnknownSymbolError(UsageError):
@@ -24,6 +24,10 @@ class Holder(Protocol):
 
     def symbols(self) -> Collection[str]:
         """The symbols that it can name at once, such as those of its newest date."""
+        ...
+
+    def all_symbols(self) -> Collection[str]:
+        """Every symbol that it can name without reading a record: near ones of an unknown symbol are looked for there."""
         ...
 
     def holds(self, symbol: str) -> bool:
@@ -47,7 +51,7 @@ def known_symbol(written: str, configured: Collection[str], holder: Holder, *, h
     """As ``known_symbols``, of one. UsageError for several."""
     found = known_symbols([written], configured, holder, hint=hint)
     if len(found) != 1:
-        raise UsageError(f"{written!r} is not one symbol", hint="name one, such as AAPL")
+        raise UsageError(f"{quoted(written)} is not one symbol", hint="name one, such as AAPL")
     return found[0]
 
 
@@ -70,7 +74,7 @@ def _known(symbol: str, configured: Collection[str], holder: Holder, hint: str) 
     for candidate in dict.fromkeys((symbol, capitals)):
         if holder.holds(candidate):
             return candidate
-    near = difflib.get_close_matches(capitals, sorted(named.union(configured)), n=3)
+    near = difflib.get_close_matches(capitals, sorted(named.union(configured, holder.all_symbols())), n=3)
     raise UnknownSymbolError(
         f"{holder.place} holds nothing of {symbol}", hint=f"did you mean {' or '.join(near)}?" if near else hint
     )

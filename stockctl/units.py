@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TypeGuard
 
+from stockctl.errors import quoted
+
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _BYTES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KIB": 1024, "MIB": 1024**2, "GIB": 1024**3}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w)\s*)+")
@@ -22,16 +24,16 @@ def parse_duration(text: str | float) -> float:
     if _is_number(text):
         seconds = float(text)
     elif not isinstance(text, str):
-        raise ValueError(f"{text!r} is no duration: write 90s, 5m, 1h30m or 7d")
+        raise ValueError(f"{quoted(text)} is no duration: write 90s, 5m, 1h30m or 7d")
     elif _DURATION.fullmatch(text.strip()):
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
     else:
         try:
             seconds = float(text)
         except ValueError:
-            raise ValueError(f"{text!r} is no duration: write 90s, 5m, 1h30m or 7d") from None
+            raise ValueError(f"{quoted(text)} is no duration: write 90s, 5m, 1h30m or 7d") from None
     if not 0 <= seconds < 1e10:
-        raise ValueError(f"{text!r} is no duration: it must be 0 or more and finite")
+        raise ValueError(f"{quoted(text)} is no duration: it must be 0 or more and finite")
     return seconds
 
 
@@ -43,10 +45,10 @@ def parse_size(text: str | float) -> int:
         match = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
         unit = (match[2] or "B").upper() if match else ""
         if match is None or unit not in _BYTES:
-            raise ValueError(f"{text!r} is no size: write 64MB, 2GiB or a number of bytes")
+            raise ValueError(f"{quoted(text)} is no size: write 64MB, 2GiB or a number of bytes")
         size = float(match[1]) * _BYTES[unit]
     if not 0 <= size < 1e18:
-        raise ValueError(f"{text!r} is no size: it must be 0 or more and finite")
+        raise ValueError(f"{quoted(text)} is no size: it must be 0 or more and finite")
     return int(size)
 
 

@@ -166,6 +166,11 @@ def read_on(settings: Settings, *symbols: str) -> None:
         lake.find("feed_events", since=0, until=2**41)
 
 
+def list_all(settings: Settings) -> None:
+    with Lake(settings) as lake:
+        holdings(lake)
+
+
 def lake_readers(settings: Settings) -> list[tuple[float, Reader]]:
     store = open_store(settings)
     return [
@@ -173,7 +178,7 @@ def lake_readers(settings: Settings) -> list[tuple[float, Reader]]:
         (3, lambda _: read_on(settings, "AAPL")),
         (3, lambda _: read_on(settings)),
         (2, lambda random: plan(store, random)),
-        (1, lambda _: holdings(store)),
+        (1, lambda _: list_all(settings)),
         (1, lambda _: wanted(store, settings.lake.url or "", date(2026, 11, 23))),
         (1, lambda _: (claims.lake_source(store, "sim"), claims.lake_id(store), doomed(store, date(2026, 11, 23)))),
         (0.4, lambda _: read_trades("AAPL", settings=settings)),

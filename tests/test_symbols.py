@@ -13,12 +13,15 @@ from stockctl.symbols import UnknownSymbolError, known_symbol, known_symbols, pa
 
 
 class Shelf:
-    """Names some symbols, and holds others that it does not name."""
+    """Names some symbols, and holds others that it does not name at once."""
 
     place = "the shelf"
 
     def __init__(self, named: str = "", held: str = "") -> None:
         self._named, self._held = split(named), split(held)
+
+    def all_symbols(self) -> Collection[str]:
+        return self._held
 
     def symbols(self) -> Collection[str]:
         return self._named
@@ -72,6 +75,9 @@ def test_an_unknown_symbol_among_known_ones_is_named_with_near_ones() -> None:
         known_symbols(["msft,APPL"], ["AAPL", "MSFT"], Shelf(), hint="look there")
     assert raised.value.hint == "did you mean AAPL?"
     assert raised.value.exit_code == 2
+    with pytest.raises(UnknownSymbolError) as raised:
+        known_symbols(["GOOGL"], ["AAPL"], Shelf(named="GOOG", held="GOOGLE"), hint="look there")
+    assert raised.value.hint == "did you mean GOOGLE or GOOG?"
     with pytest.raises(UnknownSymbolError) as raised:
         known_symbols(["ZZZZ"], ["AAPL"], Shelf(), hint="look there")
     assert raised.value.hint == "look there"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from stockctl.cli.output import say
 from stockctl.errors import UsageError
@@ -34,12 +34,24 @@ def settings_of(ctx: typer.Context, flags: dict[str, Any] | None = None, *, stac
 
     Without ``stack`` the addresses that ``local up`` left are not read.
     """
-    from stockctl.settings import load
+    from stockctl.settings import COMMAND_LINE, BadSettingError, load
 
     if (flags or {}).get("symbols") is not None:
         check_symbols(flags["symbols"])  # type: ignore[index]  # it has symbols
     given: Globals = ctx.obj
-    return load(profile=given.profile, config=given.config, flags=flags, stack=stack)
+    try:
+        return load(profile=given.profile, config=given.config, flags=flags, stack=stack)
+    except BadSettingError as error:
+        if error.origin != COMMAND_LINE:
+            raise
+        option = _option(ctx, error.name, (flags or {})[error.name])
+        raise UsageError(f"{option}: {error.problem}", hint=f"`{ctx.command_path} --help`") from None
+
+
+def _option(ctx: typer.Context, name: str, value: Any) -> str:
+    """The option that gave the setting ``name`` its value."""
+    given = {one.name: one.opts[0] for one in ctx.command.params if ctx.params.get(one.name or "") is value}
+    return given.get(name.rpartition(".")[2], next(iter(given.values()), name))
 
 
 def check_symbols(written: str | list[str]) -> None:
@@ -58,6 +70,16 @@ def mongo_of(settings: Settings) -> Iterator[Mongo]:
     with Mongo(settings) as mongo:
         mongo.wait(say=say)
         yield mongo
+
+
+def say_next_batch(settings: Settings, store: Literal["lake", "mongo"]) -> None:
+    """Say what waits in Kafka for the store, of which nothing could be answered."""
+    from stockctl.stream.lag import lake_writer, mongo_writer
+    from stockctl.stream.pending import next_batch
+
+    line = next_batch(settings, lake_writer(settings) if store == "lake" else mongo_writer(settings))
+    if line is not None:
+        say(line)
 
 
 def text_of(file: str, hint: str) -> str:

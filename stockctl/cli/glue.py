@@ -136,9 +136,9 @@ def status(ctx: typer.Context, since: SinceDate = None, output: OutputOption = F
     from stockctl.warehouse.sync import Standing
     from stockctl.warehouse.sync import status as compare
 
-    shown = 20
+    shown, first = 20, _day(since)
     with _glue(ctx) as (glue, settings):
-        standings, findings = compare(glue, existing_store(settings), settings, _day(since))
+        standings, findings = compare(glue, existing_store(settings), settings, first)
     if output is Format.table:
         write_rows((standing._asdict() for standing in standings), output, Standing._fields)
     else:
@@ -170,8 +170,9 @@ def sync(
     from stockctl.warehouse.sync import Synced
     from stockctl.warehouse.sync import sync as register
 
+    first = _day(since)
     with _glue(ctx) as (glue, settings):
-        changes, done = register(glue, existing_store(settings), settings, since=_day(since), prune=prune)
+        changes, done = register(glue, existing_store(settings), settings, since=first, prune=prune)
     for change in changes:
         if change.done != "unchanged":
             say(f"{change.done}: {change.what} {change.name}")

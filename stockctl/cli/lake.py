@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from stockctl.cli import lake_read, lake_upkeep
-from stockctl.cli.context import settings_of
+from stockctl.cli.context import say_next_batch, settings_of
 from stockctl.cli.output import Format, OutputOption, progress, say, write_rows
 from stockctl.errors import UnhealthyError
 
@@ -22,13 +22,14 @@ def list_(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     """
     from zoneinfo import ZoneInfo
 
-    from stockctl.clients.store import existing_store
     from stockctl.lake.listing import Holding, holdings
+    from stockctl.lake.reading import Lake
     from stockctl.sessions import from_ms
 
     settings = settings_of(ctx)
     zone = ZoneInfo(settings.timezone)
-    found = holdings(existing_store(settings))
+    with Lake(settings) as lake:
+        found = holdings(lake)
     rows = (
         holding._asdict() | {"ts_min": from_ms(holding.ts_min, zone), "ts_max": from_ms(holding.ts_max, zone)}
         for holding in found
@@ -36,6 +37,7 @@ def list_(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     write_rows(rows, output, Holding._fields)
     if not found:
         say(f"the lake at {settings.lake.url} is empty")
+        say_next_batch(settings, "lake")
 
 
 app.command()(lake_read.read)

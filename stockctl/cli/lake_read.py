@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.context import check_symbols, settings_of
+from stockctl.cli.context import check_symbols, say_next_batch, settings_of
 from stockctl.cli.metrics import Date, SessionOption, Since, Symbols, Timezone, Until
 from stockctl.cli.output import Format, OutputOption, say, write_arrow, write_rows
 
@@ -31,6 +31,7 @@ def read(
     """
     from stockctl.lake.reading import trades_between, with_times
     from stockctl.metrics.symbols import asked_symbols
+    from stockctl.sessions import now_ms
 
     if symbols:
         check_symbols(symbols)
@@ -39,6 +40,8 @@ def read(
     table = trades_between(settings, asked_symbols(settings, symbols) if symbols else None, first, last)
     if not table.num_rows:
         say("the lake holds no such trade: `stockctl lake list` tells what it holds")
+        if last is None or last > now_ms():
+            say_next_batch(settings, "lake")
     write_arrow(with_times(table, ("ts_event", "ts_recv"), settings.timezone), output)
 
 
@@ -80,7 +83,7 @@ def gaps(
 
     from stockctl.metrics.gaps import missed
     from stockctl.metrics.symbols import asked_symbols
-    from stockctl.sessions import from_ms
+    from stockctl.sessions import from_ms, now_ms
     from stockctl.units import format_duration
 
     if symbols:
@@ -90,7 +93,7 @@ def gaps(
     bounds = _bounds(settings, since, until, date)
     if symbols:
         settings = settings.model_copy(update={"symbols": asked_symbols(settings, symbols)})
-    found = missed(settings, *bounds, whole=since is not None)
+    found = missed(settings, *bounds, whole=since is not None, fall_back=session is None)
     rows = (
         {
             "symbol": gap.symbol,
@@ -105,10 +108,14 @@ def gaps(
     types: dict[str, type | ZoneInfo]
     types = {"symbol": str, "trade_date": datetime.date, "since": zone, "until": zone, "seconds": float, "reason": str}
     write_rows(rows, output, list(types), types)
+    if found.session != settings.metrics.session:
+        say(f"no {settings.metrics.session} session has begun on a date with feed events: all hours are shown")
     for symbol, day, covered, expected in found.totals:
         say(f"{symbol} {day}: {format_duration(covered / 1000)} of {format_duration(expected / 1000)} covered")
     if not found.totals:
         say("no session time is asked, or no feed event is in the lake")
+        if bounds[1] is None or bounds[1] > now_ms():
+            say_next_batch(settings, "lake")
 
 
 def _bounds(settings: Settings, since: str | None, until: str | None, day: str | None) -> tuple[int | None, int | None]:

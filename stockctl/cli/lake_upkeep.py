@@ -9,7 +9,7 @@ import typer
 
 from stockctl.cli.context import settings_of
 from stockctl.cli.output import Format, OutputOption, YesOption, confirm, progress, say, write_rows
-from stockctl.errors import UsageError
+from stockctl.errors import UsageError, quoted
 
 if TYPE_CHECKING:
     from stockctl.settings import Settings
@@ -105,4 +105,4 @@ def _parse(text: str) -> Date:
     try:
         return Date.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no date", hint="write 2026-11-23") from None
+        raise UsageError(f"{quoted(text)} is no date", hint="write 2026-11-23") from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.context import check_symbols, mongo_of, settings_of
+from stockctl.cli.context import check_symbols, mongo_of, say_next_batch, settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UsageError
 
@@ -88,7 +88,7 @@ def vwap(
     from stockctl.metrics import measures
 
     asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=every)
-    _show(measures.vwap(*asked), output)
+    _show(asked, measures.vwap(*asked), output)
 
 
 @app.command()
@@ -116,12 +116,12 @@ def volatility(
 
     if not returns:
         asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=every)
-        _show(measures.volatility(*asked, measures.parse_window(window) if window else measures.LAST_HUNDRED), output)
+        _show(asked, measures.volatility(*asked, measures.parse_window(window) if window else measures.LAST_HUNDRED), output)
         return
     if window is not None:
         raise UsageError("--window is of prices, and --returns takes the whole span", hint="narrow it by --since and --until")
     asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=None)
-    _show(measures.returns(*asked, measures.step_ms(every or "1m")), output)
+    _show(asked, measures.returns(*asked, measures.step_ms(every or "1m")), output)
 
 
 @app.command()
@@ -146,7 +146,7 @@ def rate(
     from stockctl.metrics import measures
 
     asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=every)
-    _show(measures.rate(*asked), output)
+    _show(asked, measures.rate(*asked), output)
 
 
 @app.command()
@@ -170,7 +170,7 @@ def bars(
     from stockctl.metrics import measures
 
     asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=False, every=every)
-    _show(measures.bars(*asked), output)
+    _show(asked, measures.bars(*asked), output)
 
 
 @app.command()
@@ -194,7 +194,7 @@ def summary(
     from stockctl.metrics import measures
 
     asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=None)
-    _show(measures.summary(*asked), output)
+    _show(asked, measures.summary(*asked), output)
 
 
 @app.command()
@@ -215,18 +215,19 @@ def watch(
     from stockctl.metrics import live
     from stockctl.metrics import watch as view
 
-    settings = _settings(ctx, symbols, policy, None, tz)
+    if symbols:
+        check_symbols(symbols)
+    settings = _settings(ctx, policy, None, tz)
     if output not in (Format.table, Format.jsonl):
         raise UsageError(f"a live view never ends, and {output.value} is written as a whole", hint="use -o jsonl")
     seconds = None if duration is None else _seconds(duration, "--for")
     refresh, back = _seconds(every, "--every"), _seconds(look_back, "--look-back")
+    shown = live.watched_symbols(settings, symbols, back, say) if symbols else settings.symbols
     with _until_signalled() as stop:
         if output is Format.table:
-            view.watch(settings, settings.symbols, seconds=seconds, refresh=refresh, look_back=back, stop=stop, say=say)
+            view.watch(settings, shown, seconds=seconds, refresh=refresh, look_back=back, stop=stop, say=say)
             return
-        for snapshot in live.follow(
-            settings, settings.symbols, seconds=seconds, refresh=refresh, look_back=back, stop=stop, say=say
-        ):
+        for snapshot in live.follow(settings, shown, seconds=seconds, refresh=refresh, look_back=back, stop=stop, say=say):
             write_rows(view.rows(settings, snapshot), output)
             sys.stdout.flush()
 
@@ -255,11 +256,8 @@ def _seconds(text: str, option: str) -> float:
     return seconds
 
 
-def _settings(
-    ctx: typer.Context, symbols: list[str] | None, policy: Policy | None, session: Session | None, tz: str | None
-) -> Settings:
+def _settings(ctx: typer.Context, policy: Policy | None, session: Session | None, tz: str | None) -> Settings:
     flags: dict[str, Any] = {
-        "symbols": symbols or None,
         "metrics.policy": policy and policy.value,
         "metrics.session": session and session.value,
         "timezone": tz,
@@ -283,26 +281,27 @@ def _asked(
 ) -> tuple[Settings, Question]:
     """The settings and the question that the options ask."""
     from stockctl.metrics.measures import question
-    from stockctl.metrics.symbols import asked_symbols
 
     if symbols:
         check_symbols(symbols)
-    settings = _settings(ctx, None, policy, session, tz)
+    settings = _settings(ctx, policy, session, tz)
     asked = question(settings, symbols or settings.symbols, since=since, until=until, day=day, across=across, every=every)
     if engine is Engine.mongo:
         with mongo_of(settings):
             pass  # it answers: the rooms below, which say nothing, need not wait for it
-    chosen = asked_symbols(settings, asked.symbols, engine.value)
     return settings, replace(
         asked,
-        symbols=tuple(chosen),
+        configured=frozenset(settings.symbols),
         engine="mongo" if engine is Engine.mongo else "redshift" if engine is Engine.redshift else "lake",
         fall_back=session is None and since is None and until is None and day is None,
     )
 
 
-def _show(answer: Answer, form: Format) -> None:
+def _show(asked: tuple[Settings, Question], answer: Answer, form: Format) -> None:
     """Figures to stdout, what must be known beside them to stderr; other forms than the table carry it in each row."""
     write_rows(answer.rows, form, answer.columns if form is Format.table else None, answer.types)
     for line in answer.words:
         say(line)
+    settings, question = asked
+    if answer.lacking and not question.is_over and question.engine != "redshift":  # its tables follow the lake
+        say_next_batch(settings, question.engine)

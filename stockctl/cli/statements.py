@@ -59,8 +59,9 @@ def statement(
     from stockctl.filings.stored import asked_symbol
 
     settings = settings_of(ctx, {"timezone": tz})
+    moment = _moment(settings, as_of)
     symbol = asked_symbol(settings, symbol)
-    known, _ = _known(settings, symbol, as_of)
+    known = _known(settings, symbol, moment)
     answer = statements.statement(known, symbol, which.value, period.value, last, ZoneInfo(settings.timezone))
     if output is Format.table:
         lines, columns = statements.wide(answer)
@@ -98,8 +99,9 @@ def kpis(
         raise UsageError(f"--price {price:g} is no price", hint="a number above 0")
     flags = {"risk_free_rate": risk_free_rate, "equity_premium": equity_premium, "beta": beta}
     settings = settings_of(ctx, {"timezone": tz} | {f"valuation.{name}": value for name, value in flags.items()})
+    moment = _moment(settings, as_of)
     symbol = asked_symbol(settings, symbol)
-    known, moment = _known(settings, symbol, as_of)
+    known = _known(settings, symbol, moment)
     used = reckoning.Price(price, "given by --price") if price is not None else last_price(settings, symbol, moment)
     found, words = reckoning.kpis(known, settings, used)
     made = reckoning.rows(found, symbol, explain=explain, flat=output is Format.csv)
@@ -127,7 +129,7 @@ def check(
 
     settings = settings_of(ctx)
     symbol = asked_symbol(settings, symbol)
-    known, _ = _known(settings, symbol, None)
+    known = _known(settings, symbol, None)
     found = identities.check(known)
     wrong = [one for one in found if one.holds is False]
     untold = sum(one.holds is None for one in found)
@@ -145,12 +147,17 @@ def check(
         )
 
 
-def _known(settings: Settings, symbol: str, as_of: str | None) -> tuple[Known, datetime | None]:
-    """What the lake's filings of the symbol tell, and the moment of ``as_of``."""
+def _moment(settings: Settings, as_of: str | None) -> datetime | None:
     from zoneinfo import ZoneInfo
 
-    from stockctl.filings.statements import as_of_moment, known_of
+    from stockctl.filings.statements import as_of_moment
+
+    return None if as_of is None else as_of_moment(as_of, ZoneInfo(settings.timezone))
+
+
+def _known(settings: Settings, symbol: str, moment: datetime | None) -> Known:
+    """What the lake's filings of the symbol tell that were accepted by ``moment``."""
+    from stockctl.filings.statements import known_of
     from stockctl.filings.stored import read_filings
 
-    moment = None if as_of is None else as_of_moment(as_of, ZoneInfo(settings.timezone))
-    return known_of(read_filings(settings, symbol), symbol, moment), moment
+    return known_of(read_filings(settings, symbol), symbol, moment)

@@ -23,7 +23,7 @@ from stockctl.clients.finnhub_answers import FilingEntry, Listed, Profile, Quote
 from stockctl.clients.http import http_client
 from stockctl.clients.local_stack import absent_stack
 from stockctl.clients.rate import Limit, RateLimit
-from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
+from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError, quoted
 from stockctl.records import UNREADABLE, decode
 from stockctl.settings import Settings
 from stockctl.units import format_duration
@@ -144,7 +144,7 @@ class FinnhubRest:
             trouble = decode_problem(error)
         raise StockctlError(
             f"Finnhub at {self._base} answers {_told(path, query)} with what cannot be read: {trouble}; "
-            f"it begins {self._scrubbed(body[:60].decode(errors='replace'))!r}",
+            f"it begins {quoted(self._scrubbed(body[:60].decode(errors='replace')))}",
             hint="try later; is finnhub.rest_url right?",
         )
 

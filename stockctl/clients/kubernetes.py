@@ -24,7 +24,7 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError, ProtocolError
 
 from stockctl.clients.kubernetes_errors import AbsentError, ConflictError, ImmutableError, translated
-from stockctl.errors import ConfigError, StockctlError, UnreachableError
+from stockctl.errors import ConfigError, StockctlError, UnreachableError, quoted
 from stockctl.settings import Settings
 
 MANAGER = "stockctl"
@@ -248,7 +248,7 @@ def amount(quantity: str | int) -> float:
     try:
         return float(parse_quantity(quantity))
     except ValueError as error:
-        raise StockctlError(f"{quantity!r} is no quantity, such as 250m or 64Mi", hint="mend the manifest") from error
+        raise StockctlError(f"{quoted(quantity)} is no quantity, such as 250m or 64Mi", hint="mend the manifest") from error
 
 
 def _path(pod: Manifest) -> str:

@@ -11,6 +11,8 @@ from stockctl.clients.mongo import Mongo
 from stockctl.errors import StockctlError
 from stockctl.mongo.schema import COMPANIES
 from stockctl.settings import Settings
+from stockctl.stream.lag import mongo_writer
+from stockctl.stream.pending import next_batch
 from stockctl.symbols import known_symbol
 
 Document = dict[str, Any]
@@ -32,6 +34,8 @@ class _Companies:
     def symbols(self) -> list[str]:
         """As in ``Holder``."""
         return [document["_id"] for document in self._mongo.find(COMPANIES, {}, [])]
+
+    all_symbols = symbols
 
     def holds(self, symbol: str) -> bool:
         """As in ``Holder``."""
@@ -59,7 +63,7 @@ def _shown(mongo: Mongo, settings: Settings, symbol: str, document: Document | N
     if document is None:
         raise StockctlError(
             f"MongoDB at {mongo.place} knows no company {symbol}",
-            hint=_HINT,
+            hint=next_batch(settings, mongo_writer(settings)) or _HINT,
         )
     rest = {name: value for name, value in document.items() if name not in HELD}
     local: Document = _local({"symbol": document["_id"]} | rest, ZoneInfo(settings.timezone))

@@ -5,10 +5,10 @@ Spans are ``[since, until)`` in ms UTC. Repeated events change nothing: coverage
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from typing import Any, NamedTuple
 
-from stockctl.records import CONNECTING, EventKind, FeedEvent, covered_time, stopped_time
+from stockctl.records import CONNECTING, EventKind, FeedEvent, covered_time, from_subscription, stopped_time
 from stockctl.sessions import EXCHANGE, SESSION_NAMES, Calendar, SessionName, sessions_between
 from stockctl.timespans import Span, intersect, length, merge, subtract
 
@@ -64,9 +64,9 @@ def by_symbol(events: Iterable[Mapping[str, Any]], symbols: Iterable[str]) -> di
     return told
 
 
-def connected_since(events: Iterable[Mapping[str, Any]]) -> int | None:
-    """When the feed was first connected, in ms UTC, as these events of one symbol tell; None if it never was."""
-    return min((event["span_start"] for event in events if event["kind"] in CONNECTING), default=None)
+def connected_since(events: Collection[Mapping[str, Any]]) -> int | None:
+    """When the feed was first connected and subscribed, in ms UTC, as these events of one symbol tell; None if it never was."""
+    return min((event["span_start"] for event in from_subscription(events) if event["kind"] in CONNECTING), default=None)
 
 
 def counted_since(

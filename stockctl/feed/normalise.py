@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from stockctl.conditions import unknown_codes, updates_of
+from stockctl.errors import quoted
 from stockctl.record_validation import AHEAD_MS, has_control, is_symbol
 from stockctl.records import SYMBOL_LENGTH, UNREADABLE, DeadLetter, Trade
 from stockctl.stream.dead_letters import dead_letter
@@ -166,7 +167,7 @@ class Normaliser:
 
     def _meet_symbol(self, row: _Row) -> None:
         if not is_symbol(row.s):
-            raise _AbsurdRowError(f"symbol cannot be {row.s!r}")
+            raise _AbsurdRowError(f"symbol cannot be {quoted(row.s)}")
         if self._first_at is not None and not self.symbols:
             self._shift = self._first_at - row.t
         self.symbols.add(row.s)
@@ -212,7 +213,7 @@ def _rows_of(text: str | bytes) -> list[msgspec.Raw]:
     except (*UNREADABLE, json.JSONDecodeError) as error:
         raise _NoFrameError(decode_problem(error, "the frame")) from None
     if wire.type != "trade":
-        raise _NoFrameError(f"unknown type of frame {wire.type[:40]!r}")
+        raise _NoFrameError(f"unknown type of frame {quoted(wire.type)}")
     if wire.data is msgspec.UNSET:
         raise _NoFrameError("a trade frame without data")
     return wire.data

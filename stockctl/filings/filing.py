@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from stockctl.errors import StockctlError
+from stockctl.errors import StockctlError, quoted
 from stockctl.records import UNREADABLE
 from stockctl.sessions import EXCHANGE_ZONE, to_ms
 from stockctl.validation import decode_problem
@@ -203,7 +203,7 @@ def _decoded(raw: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
 def _accession(value: Any) -> str:
     found = _ACCESSION.fullmatch(_text(value))
     if found is None:
-        raise FilingError(f"a report has no accession number: accessNumber is {str(value)[:40]!r}")
+        raise FilingError(f"a report has no accession number: accessNumber is {quoted(str(value))}")
     return "-".join(found.groups())
 
 
@@ -250,7 +250,7 @@ def _moment(value: Any, told: str) -> datetime | None:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise FilingError(f"the {told} is no date: {text[:40]!r}") from None
+        raise FilingError(f"the {told} is no date: {quoted(text)}") from None
     # Zero times and ends of time stand for none, and leave no room for a day before or after.
     return found if 1900 <= found.year < 2200 else None
 

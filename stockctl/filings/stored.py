@@ -19,7 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from stockctl.clients.store import AbsentError, Store, existing_store
-from stockctl.errors import StockctlError, UsageError
+from stockctl.errors import StockctlError, UsageError, quoted
 from stockctl.filings.filing import Filing, FilingError, parse_filing
 from stockctl.lake.layout import LOG, ticker_slug
 from stockctl.records import UNREADABLE, decode
@@ -101,6 +101,8 @@ class FilingHolder:
         """As in ``Holder``."""
         return symbols_kept(self._store)
 
+    all_symbols = symbols
+
     def holds(self, symbol: str) -> bool:
         """As in ``Holder``: filings, or that it was asked for some."""
         return read_state(self._store, symbol) is not None
@@ -147,9 +149,9 @@ def _state_problem(state: State, symbol: str) -> str | None:
             date.fromisoformat(day)
         is_zoned = state.at.tzinfo is not None
     except ValueError:
-        return f"one of {state.since!r}, {state.newest!r} and {state.fetched!r} is no date"
+        return f"one of {quoted(state.since)}, {quoted(state.newest)} and {quoted(state.fetched)} is no date"
     if not is_zoned or state_key(state.symbol) != state_key(symbol):
-        return f"it is of {state.symbol!r}, fetched at {state.fetched!r}"
+        return f"it is of {quoted(state.symbol)}, fetched at {quoted(state.fetched)}"
     return None
 
 
@@ -166,7 +168,7 @@ def symbols_kept(store: Store) -> list[str]:
 def read_raw(store: Store, symbol: str, accession: str) -> bytes:
     """One report as received; UsageError if the lake does not hold it."""
     if not _ACCESSION.fullmatch(accession):
-        raise UsageError(f"{accession!r} is no accession number", hint="write one as 0000320193-25-000073, or latest")
+        raise UsageError(f"{quoted(accession)} is no accession number", hint="write one as 0000320193-25-000073, or latest")
     try:
         return store.get(raw_key(symbol, accession))
     except AbsentError:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from stockctl.clients.store import AbsentError, ExistsError, Store
-from stockctl.errors import StockctlError, UnreachableError
+from stockctl.errors import StockctlError, UnreachableError, quoted
 from stockctl.lake.layout import FORMAT, LOG, Layout, claim_key, log_folder, parse_claim, parse_object, start_key
 from stockctl.records import MAX_MS, UNREADABLE
 from stockctl.records import decode as decode_json
@@ -168,14 +168,14 @@ def decode_claim(data: bytes, key: str) -> Claim:
     for item in claim.objects:
         name = parse_object(item.key)
         if name is None or (name.table, name.generation, name.partition, name.start) != own:
-            raise UnreadableError(key, f"it names {item.key!r}, which is no object of this claim")
+            raise UnreadableError(key, f"it names {quoted(item.key)}, which is no object of this claim")
     if claim.end < claim.start:
         raise UnreadableError(key, f"it ends at {claim.end}, before it starts")
     opens = claim.opens
     if opens is not None and opens.key != start_key(claim.table, claim.generation + 1, claim.partition):
-        raise UnreadableError(key, f"it opens {opens.key!r}, which is not the generation behind its own")
+        raise UnreadableError(key, f"it opens {quoted(opens.key)}, which is not the generation behind its own")
     if not _is_moment(claim.created):
-        raise UnreadableError(key, f"{claim.created!r} is no time with a zone")
+        raise UnreadableError(key, f"{quoted(claim.created)} is no time with a zone")
     if (fault := claim.layout.fault) is not None:
         raise UnreadableError(key, fault)
     return claim
@@ -304,7 +304,7 @@ def read_lost(store: Store, claim: Claim) -> list[str]:
     except AbsentError:
         return []
     if lost.claim != claim.key:
-        raise UnreadableError(key, f"it is of the claim {lost.claim!r}")
+        raise UnreadableError(key, f"it is of the claim {quoted(lost.claim)}")
     return lost.objects
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import NamedTuple
 
-from stockctl.clients.store import Store
-from stockctl.lake.claims import read_claim
-from stockctl.lake.floor import read_floor
-from stockctl.lake.layout import LOG, parse_claim, parse_object
+from stockctl.lake.floor import is_below, read_floor
+from stockctl.lake.layout import TABLES, parse_object
+from stockctl.lake.reading import Lake
 
 
 class Holding(NamedTuple):
@@ -28,17 +26,23 @@ class Holding(NamedTuple):
     ts_max: int
 
 
-def holdings(store: Store) -> list[Holding]:
-    """Everything claimed from the floor on, in order of table, date and ticker."""
-    floor = read_floor(store)
-    keys = [item.key for item in store.objects(LOG) if parse_claim(item.key)]
+def holdings(lake: Lake) -> list[Holding]:
+    """What the lake holds from the floor on, in order of table, date and ticker; errors as whoever reads all of it."""
+    floor = read_floor(lake.store)
     found: dict[tuple[str, date, str], Holding] = {}
-    with ThreadPoolExecutor(16, thread_name_prefix="list") as pool:
-        for claim in pool.map(lambda key: read_claim(store, key), keys):
+    for table in TABLES:
+        lake.find(table)  # what should be there is there
+        days = lake.dates(table)
+        there = lake.objects(table, days, None)
+        compacted = lake.manifests(days) if table == "trades" else {}
+        for claim in lake.log(table).find((), None, None):
             for item in claim.objects:
                 name = parse_object(item.key)
-                if name is None or (floor is not None and name.trade_date < floor):
+                if name is None or is_below(item.key, floor):
                     continue
+                manifest = compacted.get(name.trade_date)
+                if item.key not in there and (manifest is None or claim.key not in manifest.claims):
+                    continue  # still being put, or accepted as lost
                 place = (name.table, name.trade_date, name.part.removeprefix("ticker="))
                 old = found.get(place, Holding(*place, 0, 0, 0, item.ts_min, item.ts_max))
                 found[place] = Holding(

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from stockctl.clients.store import Store
+from stockctl.errors import quoted
 from stockctl.lake.claims import Count, Millis, UnreadableError, decode, put_once
 from stockctl.lake.layout import LOG, parse_claim, parse_day
 
@@ -126,9 +127,9 @@ def decode_manifest(data: bytes, key: str) -> Manifest:
         raise UnreadableError(key, f"the manifest says that it is {manifest.key}")
     own = Versioned(manifest.trade_date, manifest.version)
     if (other := next((item.key for item in manifest.objects if parse_parquet(item.key) != own), None)) is not None:
-        raise UnreadableError(key, f"it names {other!r}, which is no object of this manifest")
+        raise UnreadableError(key, f"it names {quoted(other)}, which is no object of this manifest")
     if (other := next((claim for claim in manifest.claims if parse_claim(claim) is None), None)) is not None:
-        raise UnreadableError(key, f"it names {other!r}, which is no claim")
+        raise UnreadableError(key, f"it names {quoted(other)}, which is no claim")
     return manifest
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
@@ -13,6 +14,8 @@ from stockctl.lake.claims import Claim, generations, newest_claim, newest_start
 from stockctl.lake.layout import LOG, TABLES, Table
 from stockctl.lake.recovery import hinted_claim
 from stockctl.settings import Settings
+from stockctl.stream.lag import lake_writer
+from stockctl.stream.pending import pending
 from stockctl.units import format_duration
 
 
@@ -34,13 +37,22 @@ def _newest(settings: Settings, table: Table) -> Finding:
         claim for number in numbers if (claim := _newest_of(store, table, number, committed.get(Partition(topic, number))))
     ]
     if not claims:
-        return Finding(f"empty: {store.url}", "warn", "`stockctl consume s3` fills it")
+        return _empty(settings, store, topic)
     newest = max(claims, key=lambda claim: claim.created)
     age = (datetime.now(UTC) - datetime.fromisoformat(newest.created)).total_seconds()
     ends = ", ".join(f"{claim.partition} to {claim.end}" for claim in claims)
     return Finding(
         f"newest claim {format_duration(max(0.0, age))} ago, {newest.rows} rows cut by {newest.reason}; partitions {ends}"
     )
+
+
+def _empty(settings: Settings, store: Store, topic: str) -> Finding:
+    """Of a table without claims: a new stack's writer has cut no batch yet, and all is well."""
+    with suppress(StockctlError):  # other rows tell what is wrong with Kafka
+        waits = pending(settings, lake_writer(settings), [topic])
+        if waits.running:
+            return Finding(f"empty so far: {waits.words}")
+    return Finding(f"empty: {store.url}", "warn", "`stockctl consume s3` fills it")
 
 
 def _newest_of(store: Store, table: Table, number: int, committed: Committed | None) -> Claim | None:

@@ -42,6 +42,7 @@ from stockctl.lake.layout import (
     parse_object,
     parts_of,
     span_around,
+    tickers,
 )
 from stockctl.lake.manifest import ROOT, Manifest, ParquetObject, decode_manifest, newest_manifests
 from stockctl.sessions import Calendar, calendar_of, parse_moment, trade_date
@@ -125,6 +126,13 @@ class Lake:
             self._logs[table] = ClaimLog(self.store, table, self._read)
         return self._logs[table]
 
+    def symbols(self) -> set[str]:
+        """The symbols of trades that folders and manifests name, of all dates; those that share a bucket are not among them."""
+        days = self.dates()
+        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="list") as pool:
+            named = [tickers(found) for found in pool.map(self._parts_of, days)]
+        return set().union(*named, *(manifest.symbols for manifest in self.manifests(days).values()))
+
     def find(
         self,
         table: Table,
@@ -179,10 +187,15 @@ class Lake:
         folder = date_folder(table, day)
         if symbols is None:
             return [folder]
+        parts = self._parts_of(day, table)
+        return [f"{folder}/{part}" for part in sorted(set().union(*(parts_of(symbol, parts) for symbol in symbols)))]
+
+    def _parts_of(self, day: date, table: Table = "trades") -> list[str]:
+        """The names of the folders of one date."""
+        folder = date_folder(table, day)
         if folder not in self._parts:
             self._parts[folder] = self.store.folders(folder)
-        parts = self._parts[folder]
-        return [f"{folder}/{part}" for part in sorted(set().union(*(parts_of(symbol, parts) for symbol in symbols)))]
+        return self._parts[folder]
 
     def _keys_in(self, folder: str) -> Iterable[str]:
         if folder not in self._sizes:

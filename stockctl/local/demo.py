@@ -8,9 +8,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stockctl.clients.store import existing_store
 from stockctl.errors import StockctlError
 from stockctl.lake.listing import holdings
+from stockctl.lake.reading import Lake
 from stockctl.local import stack
 from stockctl.local.files import file_errors
 from stockctl.local.parts import environment_of
@@ -74,9 +74,10 @@ def demo(settings: Settings, command: Sequence[str], config: Path | None, *, sec
 def totals(settings: Settings) -> dict[str, tuple[int, int, int]]:
     """Objects, rows and bytes of each of the lake's tables."""
     found: dict[str, tuple[int, int, int]] = {}
-    for one in holdings(existing_store(settings)):
-        objects, rows, size = found.get(one.table, (0, 0, 0))
-        found[one.table] = (objects + one.objects, rows + one.rows, size + one.bytes)
+    with Lake(settings) as lake:
+        for one in holdings(lake):
+            objects, rows, size = found.get(one.table, (0, 0, 0))
+            found[one.table] = (objects + one.objects, rows + one.rows, size + one.bytes)
     return found
 
 

@@ -6,6 +6,7 @@ it is. What cannot be answered is null, and said in words.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -34,12 +35,14 @@ class Answer(NamedTuple):
     """``columns`` are those of the figures; each row holds them and ``CONTEXT``. ``words`` are for the person who asked.
 
     ``types`` are those of every column, since a figure that is missing in each row tells none; a zone stands for moments in it.
+    ``lacking`` are the symbols that the engine has no trade of in what was asked.
     """
 
     columns: tuple[str, ...]
     rows: list[Row]
     words: list[str]
     types: dict[str, type | ZoneInfo]
+    lacking: list[str]
 
 
 def time_of(ms: int | None, zone: ZoneInfo) -> datetime | None:
@@ -56,7 +59,12 @@ def answer(reckoning: Reckoning, found: Iterable[Row], columns: Sequence[str], t
     times = times if times is not None else ("bar",) if question.every_ms is not None else ()
     names = ("symbol", "trade_date", *times, *columns)
     by_span: dict[int, list[Row]] = {}
+    endless: dict[str, list[str]] = {}
     for row in found:
+        for name, value in row.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                row[name] = None
+                endless.setdefault(reckoning.spans[row["span"]].symbol, []).append(name)
         by_span.setdefault(row["span"], []).append(row | {"bar": time_of(row.get("bar_ms"), question.zone)})
     rows: list[Row] = []
     words: list[str] = []
@@ -68,6 +76,11 @@ def answer(reckoning: Reckoning, found: Iterable[Row], columns: Sequence[str], t
             for row in by_span.get(span.number, [{}])
         ]
         words.append(_words(question, span, context, beside))
+    held = {
+        span.symbol
+        for span, context in zip(reckoning.spans, reckoning.contexts, strict=True)
+        if context.trades or context.left_out
+    }
     for symbol in dict.fromkeys(question.symbols):
         if all(span.symbol != symbol for span in reckoning.spans):
             rows.append(dict.fromkeys((*names, *CONTEXT)) | {"symbol": symbol, "policy": question.policy})
@@ -75,9 +88,11 @@ def answer(reckoning: Reckoning, found: Iterable[Row], columns: Sequence[str], t
     for (session, day), symbols in reckoning.instead.items():
         hours = "on" if session == "all" else f"in the {session} session of"
         words.append(f"no trade of {', '.join(symbols)} {hours} {day}: their newest session that has trades is shown")
+    for symbol, columns in endless.items():
+        words.append(f"{symbol}: no {', '.join(dict.fromkeys(columns))}: prices and volumes are too large to compute with")
     sources = sorted({source for context in reckoning.contexts for source in context.sources})
     words += [_FEEDS.get(source, source) for source in sources] + list(_jumps(reckoning))
-    return Answer(names, rows, words, _types(question.zone))
+    return Answer(names, rows, words, _types(question.zone), [symbol for symbol in question.symbols if symbol not in held])
 
 
 def _types(zone: ZoneInfo) -> dict[str, type | ZoneInfo]:
@@ -116,6 +131,8 @@ def _words(question: Question, span: Span, context: Context, beside: Row) -> str
     left_out = f"{context.left_out} left out" + (f" ({beside['left_out_by']})" if context.left_out else "")
     if not context.covered:
         covered = "no coverage known, so no rate and no returns"
+        if span.until > question.now:
+            covered += " so far: coverage comes in batches of its own"
     elif context.coverage is None:
         covered = "outside session hours"
     else:

@@ -80,27 +80,34 @@ def _names(session: SessionChoice) -> tuple[SessionName, ...]:
 
 
 class Missed(NamedTuple):
-    """Session time that was missed, and for each symbol and date the ms that were covered and asked for."""
+    """Session time that was missed, for each symbol and date the ms that were covered and asked for, and of which session."""
 
     gaps: list[Stretch]
     totals: list[tuple[str, date, int, int]]
+    session: SessionChoice
 
 
-def missed(settings: Settings, since: int | None = None, until: int | None = None, *, whole: bool = False) -> Missed:
+def missed(
+    settings: Settings, since: int | None = None, until: int | None = None, *, whole: bool = False, fall_back: bool = False
+) -> Missed:
     """The gaps of the settings' symbols (none: of all that the feed told of) in ``[since, until)``, ms UTC.
 
-    Without bounds those of the newest date that the lake has feed events of and on which any of the symbols trades;
-    ``metrics.session`` says which hours count. Time before the feed was first connected for a symbol counts if ``whole``.
+    Without bounds those of the newest date that the lake has feed events of and on which the session of any of the symbols has
+    begun; ``metrics.session`` says which hours count, or with ``fall_back`` all of them where none of its has begun.
+    Time before the feed was first connected for a symbol counts if ``whole``.
     """
     now, session = now_ms(), settings.metrics.session
     with Lake(settings) as lake:
         dates = lake.dates("feed_events")
         if since is None and until is None:
             # An event may be of a time ahead, since clocks differ.
-            today = trade_date(now)
-            dates = [day for day in reversed(dates) if day <= today and _is_open(settings, lake.calendar, day)][:1]
+            past = [day for day in reversed(dates) if day <= trade_date(now)]
+            dates = [day for day in past if _has_begun(settings, lake.calendar, day, session, now)][:1]
+            if not dates and fall_back:
+                session = "all"
+                dates = [day for day in past if _has_begun(settings, lake.calendar, day, session, now)][:1]
         if not dates:
-            return Missed([], [])
+            return Missed([], [], session)
         first = since if since is not None else day_around(parse_moment(dates[0]), EXCHANGE_ZONE)[0]
         last = min(now, until if until is not None else day_around(parse_moment(dates[-1]), EXCHANGE_ZONE)[1])
         told = events(lake, first, last)
@@ -113,14 +120,14 @@ def missed(settings: Settings, since: int | None = None, until: int | None = Non
         total[0] += (stretch.until - stretch.since) * stretch.covered
         total[1] += stretch.until - stretch.since
     gaps = [stretch for stretch in found if not stretch.covered]
-    return Missed(gaps, [(symbol, day, covered, asked) for (symbol, day), (covered, asked) in totals.items()])
+    return Missed(gaps, [(symbol, day, covered, asked) for (symbol, day), (covered, asked) in totals.items()], session)
 
 
-def _is_open(settings: Settings, calendar: Calendar, day: date) -> bool:
-    """Whether any of the settings' symbols trades on ``day``."""
-    hours = day_around(parse_moment(day), EXCHANGE_ZONE)
-    names = _names(settings.metrics.session)
-    return not settings.symbols or any(session_time(symbol, *hours, names, calendar) for symbol in settings.symbols)
+def _has_begun(settings: Settings, calendar: Calendar, day: date, session: SessionChoice, now: int) -> bool:
+    """Whether the session of any of the settings' symbols has begun on ``day``."""
+    since, until = day_around(parse_moment(day), EXCHANGE_ZONE)
+    hours = (since, min(until, now))
+    return not settings.symbols or any(session_time(symbol, *hours, _names(session), calendar) for symbol in settings.symbols)
 
 
 def connected_before(lake: Lake, symbols: Set[str], ms: int) -> set[str]:

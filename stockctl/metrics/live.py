@@ -5,22 +5,31 @@ The trade rate alone differs: it is that of the last minute, per second of watch
 
 from __future__ import annotations
 
+import math
 import statistics
 import threading
 import time
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
+
+import msgspec
 
 from stockctl.clients.kafka import Admin, Consumer, UnknownTopicError
 from stockctl.errors import StockctlError
+from stockctl.metrics.gaps import heard_symbols
 from stockctl.metrics.policy import Policy, counts
-from stockctl.record_validation import TRADES, InvalidRecordError
+from stockctl.record_validation import FEED_EVENTS, TRADES, InvalidRecordError, Kind, Validator
 from stockctl.records import Trade
 from stockctl.settings import Settings
 from stockctl.settings.distinct_names import WATCH_GROUP
+from stockctl.stream.messages import messages
+from stockctl.symbols import known_symbols, split
+from stockctl.units import format_duration
 
 RATE_SECONDS = 60
 LOOK_BACK = 300.0
@@ -89,14 +98,26 @@ class Tally:
         return Figures(
             symbol=symbol,
             last=prices[-1],
-            vwap=self._first_price + self._value / self.volume,
-            volatility=statistics.stdev(prices) if len(prices) > 1 else None,
+            vwap=_finite(self._first_price + self._value / self.volume),
+            volatility=_deviation(prices),
             rate=received / max(now / 1000 - first, 1),
-            volume=self.volume,
+            volume=_finite(self.volume),
             trades=self.trades,
             left_out=self.left_out,
             age=max(0.0, (now - self._newest[-1][0]) / 1000),
         )
+
+
+def _finite(figure: float) -> float | None:
+    """``figure``; None where prices and volumes were too large to compute it."""
+    return figure if math.isfinite(figure) else None
+
+
+def _deviation(prices: Sequence[float]) -> float | None:
+    try:
+        return statistics.stdev(prices) if len(prices) > 1 else None
+    except OverflowError:
+        return None
 
 
 class Snapshot(NamedTuple):
@@ -206,3 +227,50 @@ def follow(
                 return
     finally:
         consumer.close()
+
+
+def watched_symbols(
+    settings: Settings, written: Sequence[str], look_back: float, say: Callable[[str], None] = lambda _: None
+) -> list[str]:
+    """The symbols that ``written`` means in Kafka's topics. UnknownSymbolError for one that neither the setting nor they know.
+
+    ``say`` is told of a wait for Kafka. UnknownTopicError if there is no topic of trades.
+    """
+    if set(split(written)) <= set(settings.symbols):
+        return split(written)
+    feed = _Feed(settings, max(look_back, LOOK_BACK), say)
+    return known_symbols(written, settings.symbols, feed, hint="a longer --look-back knows those of quieter feeds")
+
+
+class _Feed:
+    """Kafka's topics as what tells whether a symbol is known: those of the newest trades and of the newest feed events."""
+
+    def __init__(self, settings: Settings, look_back: float, say: Callable[[str], None]) -> None:
+        self.place = f"the last {format_duration(look_back)} of the topic {settings.topics.trades.name}"
+        self._settings = settings
+        self._since = int(time.time() * 1000) - round(look_back * 1000)
+        self._admin = Admin(settings)
+        self._admin.wait(say=say)
+
+    @cached_property
+    def _named(self) -> set[str]:
+        topics = self._settings.topics
+        found = {trade.symbol for trade in self._records(topics.trades.name, TRADES)}
+        with suppress(UnknownTopicError):  # other producers send no feed events
+            found |= heard_symbols(map(msgspec.structs.asdict, self._records(topics.feed_events.name, FEED_EVENTS)))
+        return found
+
+    def _records(self, topic: str, validator: Validator[Kind]) -> Iterator[Kind]:
+        for message in messages(self._admin, self._settings, topic, WATCH_GROUP, self._since):
+            with suppress(InvalidRecordError):  # the view counts what is no trade
+                yield validator.record(message.value() or b"")
+
+    def symbols(self) -> set[str]:
+        """As in ``Holder``."""
+        return self._named
+
+    all_symbols = symbols
+
+    def holds(self, symbol: str) -> bool:
+        """As in ``Holder``: what it knows it has named."""
+        return symbol in self._named

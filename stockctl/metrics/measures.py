@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
-from stockctl.errors import UsageError
+from stockctl.errors import UsageError, quoted
 from stockctl.metrics.answers import Answer, Row, answer, time_of
 from stockctl.metrics.policy import POLICIES, Policy
 from stockctl.metrics.reckoning import Reckoning, reckon
@@ -260,7 +260,7 @@ def read_bars(
 
     for name, value, known in (("policy", policy, POLICIES), ("session", session, SESSION_CHOICES)):
         if value is not None and value not in known:
-            raise UsageError(f"there is no {name} {value!r}", hint=f"there are {', '.join(known)}")
+            raise UsageError(f"there is no {name} {quoted(value)}", hint=f"there are {', '.join(known)}")
     settings = settings or load()
     chosen = [symbols] if isinstance(symbols, str) else symbols
     asked = question(settings, chosen, since=since or _EVER, until=until, every=every, as_of=as_of)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import islice
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from stockctl.metrics.policy import NO_VOLUME, reasons
 from stockctl.metrics.relations import condition_codes
 from stockctl.metrics.rows import Held, Rows, rows_of
 from stockctl.metrics.spans import Part, Question, SessionChoice, Span, newest_part, part_on, pieces
+from stockctl.metrics.symbols import known_to
 from stockctl.records import covered_time, stopped_time
 from stockctl.sessions import trade_date
 from stockctl.settings import Settings
@@ -78,6 +79,8 @@ class Reckoning:
     """The trades of a question as the relation ``placed``, its spans, and each span's context."""
 
     def __init__(self, question: Question, rows: Rows, bench: Bench) -> None:
+        if question.configured is not None:
+            question = replace(question, symbols=tuple(known_to(rows, question.symbols, question.configured)))
         self.question = question
         self.place = rows.place
         self._rows = rows
@@ -190,7 +193,8 @@ class Reckoning:
                 max((event["span_end"] for event in events), default=0),
                 connected.get(symbol, since),
                 stopped_time(events) if symbol in simulated else [],
-                self._rows.through(symbol, found[symbol]) or 0,
+                # A producer's clock may be ahead of ours: nothing is stored of the time to come.
+                min(self._rows.through(symbol, found[symbol]) or 0, self.question.now),
             )
             for symbol, events in told.items()
         }

@@ -65,6 +65,8 @@ class RedshiftRows:
         """As in ``Rows``: from the partitions."""
         return tickers(f"ticker={values[1]}" for values in partitions(self._redshift, self.settings, TRADES))
 
+    all_symbols = symbols
+
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         """As in ``Rows``."""
         found = self._redshift.execute(

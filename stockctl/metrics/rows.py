@@ -52,6 +52,10 @@ class Rows(Protocol):
         """The symbols that it can name without reading trades, such as those of the newest date."""
         ...
 
+    def all_symbols(self) -> set[str]:
+        """Every symbol that it can name without reading trades, of whatever date."""
+        ...
+
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         """What is held of ``symbol`` that may lie in ``[since, until)`` (ms UTC); None is no bound."""
         ...
@@ -98,6 +102,10 @@ class LakeRows:
         if days := self._lake.dates():
             found.update(tickers(self._lake.store.folders(date_folder("trades", days[-1]))))
         return found
+
+    def all_symbols(self) -> set[str]:
+        """As in ``Rows``: from the folders of every date, and from the manifests of compacted ones."""
+        return self.symbols() | self._lake.symbols()
 
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         """As in ``Rows``."""
@@ -157,6 +165,8 @@ class MongoRows:
         from stockctl.mongo.schema import COMPANIES
 
         return {document["_id"] for document in self._mongo.find(COMPANIES, {}, [])}
+
+    all_symbols = symbols
 
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         """As in ``Rows``."""

@@ -32,7 +32,8 @@ class Question:
     """What is asked of the trades. Times are ms UTC, ``[since, until)``; ``every_ms`` cuts bars or a grid, None for none.
 
     ``engine`` is where the trades come from. With ``fall_back`` the session is a default: a symbol that has no trades in it is
-    answered from its newest session that has some.
+    answered from its newest session that has some. Symbols are taken as they stand; beside ``configured`` ones they are as
+    people write them, and one that neither these nor the engine know is refused.
     """
 
     symbols: tuple[str, ...]
@@ -48,6 +49,14 @@ class Question:
     as_of: int | None = None
     engine: Literal["lake", "mongo", "redshift"] = "lake"
     fall_back: bool = False
+    configured: frozenset[str] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of the asked time is over."""
+        if self.day is not None:
+            return self.day < trade_date(self.now)
+        return self.until is not None and self.until <= self.now
 
 
 def bounds(

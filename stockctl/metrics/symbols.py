@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Sequence
 
 from stockctl.lake.duck import duck
 from stockctl.metrics.rows import Rows, rows_of
@@ -15,24 +14,17 @@ from stockctl.symbols import known_symbols, split
 _HINT = "symbols are as the feed writes them, such as AAPL or BINANCE:BTCUSDT; `stockctl lake list` names the lake's"
 
 
-def asked_symbols(settings: Settings, written: Sequence[str], engine: str = "lake") -> list[str]:
-    """The symbols that ``written`` means. UnknownSymbolError for one that neither the setting nor the engine knows."""
+def asked_symbols(settings: Settings, written: Sequence[str]) -> list[str]:
+    """The symbols that ``written`` means in the lake; errors as ``known_to``."""
     if set(split(written)) <= set(settings.symbols):
         return split(written)
-    with _rows(settings, engine) as rows:
-        return known_symbols(written, settings.symbols, _Engine(rows), hint=_HINT)
+    with rows_of(settings, "lake") as rows:
+        return known_to(rows, written, settings.symbols)
 
 
-@contextmanager
-def _rows(settings: Settings, engine: str) -> Iterator[Rows]:
-    if engine == "redshift":
-        from stockctl.metrics.redshift import redshift_bench
-
-        with redshift_bench(settings) as (found, _):
-            yield found
-        return
-    with rows_of(settings, engine) as rows:
-        yield rows
+def known_to(rows: Rows, written: Iterable[str], configured: Collection[str]) -> list[str]:
+    """The symbols that ``written`` means. UnknownSymbolError for one that neither ``configured`` nor the engine knows."""
+    return known_symbols(written, configured, _Engine(rows), hint=_HINT)
 
 
 class _Engine:
@@ -40,11 +32,9 @@ class _Engine:
 
     def __init__(self, rows: Rows) -> None:
         self.place = rows.place
+        self.symbols = rows.symbols
+        self.all_symbols = rows.all_symbols
         self._rows = rows
-
-    def symbols(self) -> set[str]:
-        """As in ``Holder``."""
-        return self._rows.symbols()
 
     def holds(self, symbol: str) -> bool:
         """As in ``Holder``: the newest date first, since most symbols have trades there."""

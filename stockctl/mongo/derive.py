@@ -244,7 +244,7 @@ def _rate(
 ) -> float | None:
     """Counted trades in covered time a covered second, as ``sql/metrics/rate.sql`` has it; null without a trade."""
     # Coverage comes by another partition than trades, and proves nothing of how far these are stored.
-    stored = through(mongo, symbol, _midnights(hours.day)[0]) or 0
+    stored = min(through(mongo, symbol, _midnights(hours.day)[0]) or 0, now_ms())
     known = intersect(watched, [(hours.since, stored)])
     starts, sums = [ms_of(bar["bar"]) for bar in bars], [0, *accumulate(int(bar["trades"]) for bar in bars)]
 

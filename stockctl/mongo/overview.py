@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from stockctl.checks import PROBE_WAIT, Check, Finding
 from stockctl.clients.mongo import Mongo
+from stockctl.errors import StockctlError
 from stockctl.mongo.schema import BARS, COMPANIES, COVERAGE, TRADES
 from stockctl.settings import Settings
+from stockctl.stream.lag import mongo_writer
+from stockctl.stream.pending import pending
 from stockctl.units import format_duration
 
 
@@ -22,6 +26,17 @@ def _holding(settings: Settings) -> Finding:
         last = max((one["last"]["ts_event"] for one in mongo.find(COMPANIES, {}, ["last"]) if one.get("last")), default=None)
     detail = ", ".join(f"{number:,} {name}" for name, number in held.items())
     if last is None:
-        return Finding(f"{detail}; no company yet", "warn", "`stockctl consume mongo` fills it")
+        return _without_companies(settings, detail)
     age = (datetime.now(UTC) - last).total_seconds()
     return Finding(f"{detail}; newest trade {format_duration(max(0.0, age))} ago")
+
+
+def _without_companies(settings: Settings, detail: str) -> Finding:
+    """A new stack's writer has derived none yet, and all is well."""
+    writer = mongo_writer(settings)
+    with suppress(StockctlError):  # other rows tell what is wrong with Kafka
+        waits = pending(settings, writer)
+        if waits.running:
+            derived = f"companies follow every {format_duration(settings.mongo.derive_every)} (mongo.derive_every)"
+            return Finding(f"{detail}; no company so far: {waits.words}, and {derived}")
+    return Finding(f"{detail}; no company yet", "warn", f"`{writer.command}` fills it")

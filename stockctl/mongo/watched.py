@@ -41,7 +41,7 @@ def stopped(mongo: Mongo, symbol: str, since: int, until: int) -> list[Span]:
     found = mongo.find(
         COVERAGE,
         {"span_end": {"$gte": date_of(since)}, "span_start": {"$lt": date_of(until)}} | _naming(symbol),
-        ["kind", "reason", "span_start", "span_end"],
+        ["kind", "reason", "connection", "span_start", "span_end"],
     )
     return stopped_time([event | {edge: ms_of(event[edge]) for edge in ("span_start", "span_end")} for event in found])
 

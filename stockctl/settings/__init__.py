@@ -6,6 +6,8 @@ settings.origin("kafka.bootstrap_servers")     # "stockctl.toml [profile.prod]"
 """
 
 from stockctl.settings.layers import (
+    COMMAND_LINE,
+    BadSettingError,
     config_candidates,
     env_name,
     is_secret,
@@ -18,6 +20,8 @@ from stockctl.settings.layers import (
 from stockctl.settings.model import Settings
 
 __all__ = [
+    "COMMAND_LINE",
+    "BadSettingError",
     "Settings",
     "config_candidates",
     "env_name",

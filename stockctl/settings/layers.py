@@ -29,6 +29,20 @@ CONTROL_NAMES = frozenset({"STOCKCTL_CONFIG", "STOCKCTL_PROFILE", "STOCKCTL_DEBU
 DEFAULT_PROFILE = "local"
 
 
+COMMAND_LINE = "command line"
+"""The origin of what flags give."""
+
+
+class BadSettingError(ConfigError):
+    """The setting ``name`` has a value that cannot be used: ``problem`` says why."""
+
+    def __init__(self, name: str, origin: str, problem: str, *, hint: str) -> None:
+        super().__init__(f"bad setting {name} from {origin}: {problem}", hint=hint)
+        self.name = name
+        self.origin = origin
+        self.problem = problem
+
+
 class Layer(NamedTuple):
     """One place that settings come from: dotted names to raw values, and each one's origin in words."""
 
@@ -66,7 +80,8 @@ def env_name(name: str) -> str:
 
 
 def _unknown(name: str, known: list[str], place: str) -> ConfigError:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    sections = {leaf.rpartition(".")[0] for leaf in known if "." in leaf}
+    close = difflib.get_close_matches(name, [*known, *sections], n=1, cutoff=0.5)
     hint = f"did you mean {close[0]}?" if close else "`stockctl config show` lists every setting"
     return ConfigError(f"unknown setting {name} in {place}", hint=hint)
 
@@ -145,9 +160,12 @@ def _config_layer(path: Path, profile: str) -> Layer:
     place = f"{path} [profile.{profile}]"
     profiles = _table(document.pop("profile", {}), "profile", str(path))
     if document:
+        near = difflib.get_close_matches(next(iter(document)), ["profile"])
         raise ConfigError(
-            f"{path}: {', '.join(sorted(document))} stands outside a profile", hint=f"move it under [profile.{profile}]"
+            f"{path}: {', '.join(sorted(document))} stands outside a profile",
+            hint=f"did you mean [profile.{profile}]?" if near else f"move it under [profile.{profile}]",
         )
+    layers = {name: _profile_layer(path, name, table) for name, table in profiles.items()}
     if profile not in profiles:
         if profile == DEFAULT_PROFILE:
             return Layer(place, {}, {})
@@ -155,7 +173,19 @@ def _config_layer(path: Path, profile: str) -> Layer:
             f"{path} has no profile {profile}",
             hint=f"it has: {', '.join(sorted(profiles)) or 'none'}; or add [profile.{profile}]",
         )
-    layer = _table_layer(_table(profiles[profile], profile, place), place)
+    return layers[profile]
+
+
+def _profile_layer(path: Path, profile: str, table: Any) -> Layer:
+    """The settings of one profile; all are read, so that what is wrong in another does not lie hidden."""
+    if not isinstance(table, Mapping):
+        near = difflib.get_close_matches(profile, LEAVES, n=1, cutoff=0.5)
+        raise ConfigError(
+            f"profile.{profile} in {path} is a value, and a profile is a table",
+            hint=f"is it the setting {near[0]}? It belongs under [profile.NAME]" if near else "write [profile.NAME] above it",
+        )
+    place = f"{path} [profile.{profile}]"
+    layer = _table_layer(table, place)
     for name in filter(is_secret, layer.values):
         raise ConfigError(
             f"{name} stands in {path}: a secret belongs in the environment or in a mounted file",
@@ -220,7 +250,7 @@ def load(
         config = Path(environ["STOCKCTL_CONFIG"])
 
     given = {name: value for name, value in (flags or {}).items() if value is not None}
-    layers = [Layer("the command line", given, dict.fromkeys(given, "command line")), _environment(environ)]
+    layers = [Layer("the command line", given, dict.fromkeys(given, COMMAND_LINE)), _environment(environ)]
     found = config or next((path for path in config_candidates() if path.is_file()), None)
     if found is not None:
         layers.append(_config_layer(found, profile))
@@ -264,9 +294,8 @@ def _merge(layers: list[Layer], profile: str) -> Settings:
         name = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int))
         origin = origins.get(name, "default")
         hint = f"set it by {env_name(name)}=… or in stockctl.toml under [profile.{profile}]"
-        raise ConfigError(
-            f"bad setting {name} from {origin}: {setting_problem(problem)}",
-            hint=_STACK_HINT if origin.startswith("local stack") else hint,
+        raise BadSettingError(
+            name, origin, setting_problem(problem), hint=_STACK_HINT if origin.startswith("local stack") else hint
         ) from None
     settings._origins = origins
     settings._profile = profile

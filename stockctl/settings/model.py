@@ -15,6 +15,7 @@ from stockctl.settings.names import (
     GroupName,
     ImageName,
     ImageTag,
+    LakeAddress,
     MongoDatabase,
     Namespace,
     Networks,
@@ -150,7 +151,7 @@ class S3Settings(Section):
 class LakeSettings(Section):
     """The lake, and how its writer cuts batches."""
 
-    url: Address | None = Field(None, description="file:///folder or s3://bucket/prefix")
+    url: LakeAddress | None = Field(None, description="file:///folder or s3://bucket/prefix")
     group: GroupName = Field("stockctl-lake", description="consumer group of the writer")
     compression: Literal["gzip", "zstd"] = Field("gzip", description="compression of objects")
     compression_level: int = Field(2, ge=0, le=3, description="gzip effort (isal's levels)")

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from stockctl.settings.values import NameList
+from stockctl.errors import quoted
+from stockctl.settings.values import Address, NameList
 
 
 def _written(pattern: str, words: str) -> AfterValidator:
@@ -17,7 +18,7 @@ def _written(pattern: str, words: str) -> AfterValidator:
 
     def check(value: str) -> str:
         if not form.fullmatch(value):
-            raise ValueError(f"{value!r} is {words}")
+            raise ValueError(f"{quoted(value)} is {words}")
         return value
 
     return AfterValidator(check)
@@ -27,6 +28,10 @@ TopicName = Annotated[
     str,
     _written(
         r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}", "no name of a topic: Kafka takes up to 249 letters, digits, dots, `_` and `-`"
+    ),
+    _written(
+        r"(?!__(?:consumer_offsets|transaction_state|share_group_state|cluster_metadata|remote_log_metadata)$).*",
+        "a topic of Kafka's own: take another name",
     ),
 ]
 """A topic of Kafka."""
@@ -39,6 +44,7 @@ MongoDatabase = Annotated[
     _written(
         r'[^\s\x00/\\."$*<>:|?]{1,63}', 'no name of a database: MongoDB takes 63 characters, no blank and no /\\."$*<>:|?'
     ),
+    _written(r"(?i:(?!(?:admin|config|local)$)).*", "a database of MongoDB's own: take another name"),
 ]
 """A database of MongoDB."""
 GlueDatabase = Annotated[
@@ -50,6 +56,7 @@ Schedule = Annotated[str, _written(r"cron\(.+\)", "no schedule: write it as cron
 SchemaName = Annotated[
     str,
     _written(r"[a-z_][a-z0-9_]{0,126}", "no name of a schema: write up to 127 small letters, digits and `_`, no digit first"),
+    _written(r"(?!pg_|information_schema$).*", "a schema of Redshift's own: take another name"),
 ]
 """A schema of Redshift."""
 RoleArn = Annotated[str, _written(r"default|arn:[\w:/+=,.@-]+", "no role: write its ARN, or `default`")]
@@ -60,11 +67,13 @@ Namespace = Annotated[
         r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
         "no namespace: Kubernetes takes up to 63 small letters, digits and `-`, which is neither first nor last",
     ),
+    _written(r"(?!kube-).*", "a namespace of Kubernetes' own, as all that begin with kube-: take another name"),
 ]
 """A namespace of Kubernetes."""
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_REGISTRY = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+_PORT = r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_REGISTRY = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::{_PORT})?"
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _IMAGE = rf"(?=[^@]{{1,255}}$)(?:{_REGISTRY}/)?{_PART}(?:/{_PART})*"
 _TAG = r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}"
@@ -76,7 +85,8 @@ ImageName = Annotated[
     str,
     _written(
         _IMAGE,
-        "no name of an image: write registry.example.com:5000/team/name in small letters; infra.image_tag has the tag",
+        "no name of an image: write registry.example.com:5000/team/name in small letters, with a port up to 65535;"
+        " infra.image_tag has the tag",
     ),
 ]
 """An image as the OCI's distribution specification has it, without tag and digest."""
@@ -98,9 +108,36 @@ def _is_network(text: str) -> bool:
 def _networks(value: list[str]) -> list[str]:
     for network in value:
         if not _is_network(network):
-            raise ValueError(f"{network!r} is no network: write 203.0.113.7/32 for one address, or 203.0.113.0/24")
+            raise ValueError(f"{quoted(network)} is no network: write 203.0.113.7/32 for one address, or 203.0.113.0/24")
     return value
 
 
 Networks = Annotated[NameList, AfterValidator(_networks)]
 """Several networks, each as Kubernetes takes it."""
+
+_BUCKET = re.compile(r"(?=.{3,63}$)[a-z0-9](?:[a-z0-9-]|\.(?!\.))*[a-z0-9]")
+_BUCKETS_OF_AWS = re.compile(r"(?:xn--|sthree-|amzn-s3-demo-).*|.*(?:-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)")
+_IP_ADDRESS = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
+
+
+def _place(value: str) -> str:
+    """Refuses a bucket, and a prefix, that S3 or its clients do not take."""
+    scheme, _, rest = value.partition("://")
+    if scheme.lower() != "s3":
+        return value
+    bucket, _, prefix = rest.partition("/")
+    if not _BUCKET.fullmatch(bucket) or _IP_ADDRESS.fullmatch(bucket):
+        raise ValueError(
+            f"{quoted(bucket)} is no bucket: S3 takes 3 to 63 small letters, digits, single dots and `-`, with a letter or a"
+            " digit at both ends, and no IP address"
+        )
+    if _BUCKETS_OF_AWS.fullmatch(bucket):
+        raise ValueError(f"{quoted(bucket)} begins or ends as AWS keeps for itself: take another bucket")
+    parts = prefix.removesuffix("/").split("/") if prefix else []
+    if any(part in ("", ".", "..") for part in parts) or not prefix.isprintable() or set(prefix) & set("#?\\"):
+        raise ValueError(f"{quoted(prefix)} is no prefix: write names joined by single slashes, none of them `.` or `..`")
+    return value
+
+
+LakeAddress = Annotated[Address, AfterValidator(_place)]
+"""Where the lake lies: a folder, or a bucket of S3 with a prefix."""

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from stockctl.errors import quoted
 from stockctl.sessions import known_zone
 from stockctl.symbols import parse_symbols
 from stockctl.units import parse_duration, parse_size
@@ -62,6 +63,10 @@ def _free_of_secrets(value: str) -> str:
     if parts.query or "@" in parts.netloc:
         # An address is printed in errors and logs, so nothing secret may hide in it. The value itself is not told here either.
         raise ValueError("an address holds no key, user or query: secrets have settings of their own")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"{quoted(parts.netloc)} has no port from 0 to 65535") from None
     return value
 
 

@@ -6,7 +6,7 @@ import http
 import re
 from typing import Literal, NamedTuple
 
-from stockctl.errors import UsageError
+from stockctl.errors import UsageError, quoted
 from stockctl.units import parse_duration
 
 FaultKind = Literal["drop", "silent", "resume", "triple", "malformed", "refuse", "rest"]
@@ -48,7 +48,7 @@ def parse_fault(text: str) -> Fault:
     """The fault that ``text`` (``KIND@WHEN[:ARGUMENT]``) orders; UsageError if it orders none."""
     match = _FAULT.fullmatch(text)
     if match is None:
-        raise UsageError(f"{text!r} is no fault", hint=_HINT)
+        raise UsageError(f"{quoted(text)} is no fault", hint=_HINT)
     fault = parse_order(match["kind"], match["argument"] or "")
     if match["frames"]:
         return fault._replace(seconds=None, frames=int(match["frames"]))
@@ -59,7 +59,7 @@ def parse_order(kind: str, argument: str = "") -> Fault:
     """A fault that is due at once: ``("refuse", "429x3")``; UsageError if there is none such."""
     known = next((known for known in FAULTS if known == kind), None)
     if known is None:
-        raise UsageError(f"there is no fault {kind!r}", hint=f"the faults are {', '.join(FAULTS)}")
+        raise UsageError(f"there is no fault {quoted(kind)}", hint=f"the faults are {', '.join(FAULTS)}")
     if known == "rest":
         return _rest(argument or "502")
     if not argument:
@@ -68,7 +68,7 @@ def parse_order(kind: str, argument: str = "") -> Fault:
         return Fault(known, span=_seconds(argument))
     if known == "refuse" and (match := _REFUSAL.fullmatch(argument)):
         return refusal(int(match[1]), int(match[2] or 1))
-    raise UsageError(f"{argument!r} says nothing to the fault {kind}", hint=_HINT)
+    raise UsageError(f"{quoted(argument)} says nothing to the fault {kind}", hint=_HINT)
 
 
 def refusal(status: int, times: int) -> Fault:
@@ -85,7 +85,7 @@ def _rest(argument: str) -> Fault:
         return Fault("rest", status=GARBAGE, times=int(match[1] or 1))
     if match := _REFUSAL.fullmatch(argument):
         return refusal(int(match[1]), int(match[2] or 1))._replace(kind="rest")
-    raise UsageError(f"{argument!r} says nothing to the fault rest", hint="write rest:502x3 or rest:garbage")
+    raise UsageError(f"{quoted(argument)} says nothing to the fault rest", hint="write rest:502x3 or rest:garbage")
 
 
 def _seconds(text: str) -> float:

@@ -13,18 +13,20 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from stockctl.clients.kafka import Admin, Consumer, Event, Message, UnknownTopicError
-from stockctl.errors import StockctlError
+from stockctl.clients.kafka import Admin, Message
 from stockctl.records import UNREADABLE, DeadLetter
 from stockctl.settings import Settings
 from stockctl.settings.distinct_names import DEAD_LETTERS_GROUP, replayed_topic
 from stockctl.stream.dead_letters import dead_letter
+from stockctl.stream.messages import messages
 from stockctl.stream.topics import Wanted
 from stockctl.stream.traces import first_cause
 
 FEED, LAKE = "produce", "consume s3"
 """Who refused it, for letters that don't say so themselves: what never was in Kafka, and what was."""
 
+_NUMBER = re.compile(r"(?:(?<=\dT)|(?<![\dA-Za-z_])(?<![A-Z][+-]))\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+"""What varies between two reasons of a kind, as offsets and values do; not the digits of a name, as of UTF-8 or U+0007."""
 _CONNECT = "__connect.errors."
 _decode = msgspec.json.Decoder(DeadLetter).decode
 
@@ -60,7 +62,7 @@ class Summary(NamedTuple):
 
 
 class Count(NamedTuple):
-    """Letters of one kind of reason; digits in it stand as ``#``. Times are ms UTC."""
+    """Letters of one kind of reason; numbers in it stand as ``#``. Times are ms UTC."""
 
     reason: str
     refused_by: str
@@ -77,9 +79,7 @@ def read(settings: Settings, since: int | None = None, *, say: Callable[[str], N
     """
     admin, topic = Admin(settings), settings.topics.dead_letters.name
     admin.wait(say=say)
-    if admin.topic(topic) is None:
-        raise UnknownTopicError(f"there is no topic {topic}", hint="`stockctl topics apply` makes the topics")
-    return map(_understood, _messages(admin, settings, topic, since))
+    return map(_understood, messages(admin, settings, topic, DEAD_LETTERS_GROUP, since))
 
 
 def marks_topic(settings: Settings) -> Wanted:
@@ -93,34 +93,8 @@ def marks(settings: Settings) -> dict[str, int]:
     admin, topic = Admin(settings), marks_topic(settings).name
     if admin.topic(topic) is None:
         return {}
-    found = _messages(admin, settings, topic, None)
+    found = messages(admin, settings, topic, DEAD_LETTERS_GROUP)
     return {message.key().decode(): message.timestamp()[1] for message in found if message.key()}
-
-
-def _messages(admin: Admin, settings: Settings, topic: str, since: int | None) -> Iterator[Message]:
-    """Every committed message of ``topic`` up to its end now."""
-    offsets = admin.offsets(admin.partitions(topic))
-    consumer = Consumer(settings, DEAD_LETTERS_GROUP, **{"enable.partition.eof": True, "auto.offset.reset": "earliest"})
-    try:
-        starts = {one: held.start for one, held in offsets.items()}
-        if since is not None:
-            starts = consumer.offsets_since(list(offsets), since)
-        # An end is told by an event, because the last offsets of a topic may be those of a transaction's end, and no message.
-        unread = {one.number for one, start in starts.items() if start < offsets[one].end}
-        if unread:
-            consumer.assign({one: start for one, start in starts.items() if one.number in unread})
-        while unread:
-            for message in consumer.consume(1000, 0.1):
-                if message.error() is None:
-                    yield message
-                    continue
-                event = consumer.event(message, f"read {topic}")
-                if isinstance(event, StockctlError):
-                    raise event
-                if event is Event.end:
-                    unread.discard(message.partition())
-    finally:
-        consumer.close()
 
 
 def _understood(message: Message) -> Letter:
@@ -209,7 +183,7 @@ def counts(rows: list[Summary]) -> list[Count]:
     """``rows`` by kind of reason, the most frequent first."""
     kinds: dict[tuple[str, str], list[Summary]] = {}
     for row in rows:
-        kinds.setdefault((re.sub(r"\d+", "#", row.reason), row.refused_by), []).append(row)
+        kinds.setdefault((_NUMBER.sub("#", row.reason), row.refused_by), []).append(row)
     counted = [
         Count(
             reason,

@@ -73,30 +73,44 @@ def _lag(group: str, partition: Partition, committed: int | None, offsets: Offse
     )
 
 
-class _Writer(NamedTuple):
+class Writer(NamedTuple):
     """A group that writes the topics into a store: what runs it, how old a record gets that waits for its batch to be cut,
-    and what to do where retention was faster.
+    how often it does so in words, and what to do where retention was faster.
     """
 
     group: str
     command: str
     max_age: float
+    batches: str
     if_lost: str = "a longer retention gives the writer more time"
+
+
+def lake_writer(settings: Settings) -> Writer:
+    """What writes the lake."""
+    age, hole = settings.lake.max_age, "`stockctl lake verify` names the hole; a longer retention gives the writer more time"
+    batches = f"`consume s3` cuts a batch every {format_duration(age)} (lake.max_age)"
+    return Writer(settings.lake.group, "stockctl consume s3", age, batches, hole)
+
+
+def mongo_writer(settings: Settings) -> Writer:
+    """What writes MongoDB: the connector, where Kafka Connect has an address."""
+    if settings.connect.url is not None:
+        batches = f"Kafka Connect commits every {format_duration(_CONNECT_COMMITS)}"
+        return Writer(settings.connect.group, "stockctl connect apply", _CONNECT_COMMITS, batches)
+    age, derive = settings.mongo.max_age, settings.mongo.derive_every
+    batches = f"`consume mongo` writes a batch every {format_duration(age)} (mongo.max_age)"
+    return Writer(settings.mongo.group, "stockctl consume mongo", age + derive, batches)
 
 
 def overview(settings: Settings) -> list[Check]:
     """The rows of ``stockctl status`` and ``stockctl doctor`` for the groups of the writers."""
-    hole = "`stockctl lake verify` names the hole; a longer retention gives the writer more time"
-    writers = [_Writer(settings.lake.group, "stockctl consume s3", settings.lake.max_age, hole)]
-    if settings.connect.url is not None:
-        writers.append(_Writer(settings.connect.group, "stockctl connect apply", _CONNECT_COMMITS))
-    elif settings.mongo.url is not None:
-        age = settings.mongo.max_age + settings.mongo.derive_every
-        writers.append(_Writer(settings.mongo.group, "stockctl consume mongo", age))
+    writers = [lake_writer(settings)]
+    if settings.connect.url is not None or settings.mongo.url is not None:
+        writers.append(mongo_writer(settings))
     return [Check(f"group {writer.group}", partial(_behind, settings, writer)) for writer in writers]
 
 
-def _behind(settings: Settings, writer: _Writer) -> Finding:
+def _behind(settings: Settings, writer: Writer) -> Finding:
     admin = Admin(settings)
     admin.wait(PROBE_WAIT)
     rows = read_lag(admin, settings, [writer.group])

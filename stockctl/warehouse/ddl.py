@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from stockctl.clients import aws
 from stockctl.conditions import NEVER_PRICE_FORMING
-from stockctl.errors import StockctlError, UsageError
+from stockctl.errors import StockctlError, UsageError, quoted
 from stockctl.filings.items import table as standard_items
 from stockctl.resources import resource
 from stockctl.settings import Settings, require
@@ -64,7 +64,7 @@ class Statement(NamedTuple):
 def name(text: str) -> str:
     """``text`` as a name of SQL. UsageError if it is none that needs no quotes."""
     if not _NAME.fullmatch(text):
-        raise UsageError(f"{text!r} is no plain name in SQL", hint="use a-z, 0-9 and _")
+        raise UsageError(f"{quoted(text)} is no plain name in SQL", hint="use a-z, 0-9 and _")
     return text
 
 

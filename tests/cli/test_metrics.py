@@ -148,16 +148,12 @@ def test_nothing_to_answer_is_exit_0_null_and_words(filled: Command) -> None:
         (("watch", "AAPL", "-o", "csv"), "-o jsonl"),
         (("watch", "AAPL", "--for", "soon"), "--for"),
         (("vwap", "AAPL", "--policy", "mine"), "mine"),
+        (("vwap", "AAPL", "--tz", "Mars/Olympus"), "--tz: 'Mars/Olympus' is no time zone"),
     ],
 )
 def test_what_cannot_be_is_a_matter_of_usage(filled: Command, arguments: tuple[str, ...], words: str) -> None:
     """Exit 2, and words that name it."""
     assert words in filled.run("metrics", *arguments, check=2).stderr
-
-
-def test_a_zone_that_does_not_exist_is_a_matter_of_configuration(filled: Command) -> None:
-    """It is a setting that the option overrides."""
-    assert "Mars/Olympus" in filled.run("metrics", "vwap", "AAPL", "--tz", "Mars/Olympus", check=3).stderr
 
 
 @pytest.fixture
@@ -195,6 +191,17 @@ def test_watch_writes_lines_when_piped(streaming: Command) -> None:
         lines[-2],
     )
     assert "MSFT  last -  vwap -" in lines[-1]
+
+
+def test_watch_refuses_a_symbol_that_neither_the_setting_nor_the_feed_knows(settings: Settings, streaming: Command) -> None:
+    """With near ones of both. What the last minutes' trades name is known, as it is written there."""
+    send(settings, [trade("qzxw", int(time.time() * 1000), 1.0)])
+    done = streaming.run("metrics", "watch", "MSFT,APPL", "--for", "1s", check=2)
+    assert "the last 5m of the topic" in done.stderr
+    assert "holds nothing of APPL" in done.stderr
+    assert "did you mean AAPL" in done.stderr
+    assert done.stdout == ""
+    assert "  qzxw  last 1.0000" in streaming.run("metrics", "watch", "qzxw", "--for", "500ms", "--look-back", "1m").stdout
 
 
 def test_watch_writes_json_lines(streaming: Command) -> None:

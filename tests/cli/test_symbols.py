@@ -26,6 +26,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Command:
     settings = settings_of(folder)
     today = [trade(symbol, f"{MONDAY} 10:00", 1.0) for symbol in ("AAPL", "IBM", "BINANCE:ETHUSDT", "abc", "ABC")]
     lay(settings, [trade("OLD", f"{FRIDAY} 10:00", 1.0)], partition_by="bucket")
+    lay(settings, [trade("QZXW", f"{FRIDAY} 10:00", 1.0)], partition=2)
     lay(settings, today, partition=1)
     lay(settings, [covered("AAPL,IBM,QUIET", f"{MONDAY} 09:30", f"{MONDAY} 16:00")], table="feed_events")
     return Command(folder, STOCKCTL_LAKE__URL=(folder / "lake").as_uri(), STOCKCTL_SYMBOLS=SYMBOLS)
@@ -73,6 +74,10 @@ def test_an_unknown_one_is_a_usage_error_that_names_near_ones(filled: Command, a
     assert "holds nothing of APPL" in done.stderr.replace("appl", "APPL")
     assert "did you mean AAPL" in done.stderr
     assert done.stdout == ""
+
+
+def test_near_ones_are_those_of_every_date(filled: Command) -> None:
+    assert "did you mean QZXW?" in filled.run("metrics", "vwap", "QZXV", check=2).stderr
 
 
 def test_the_name_of_a_folder_is_no_symbol(filled: Command) -> None:

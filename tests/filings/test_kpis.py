@@ -241,7 +241,9 @@ def test_bad_requests_are_told(tmp_path: Path) -> None:
     _, command = lake_of(tmp_path, [tesla()])
     for price in ("0", "-1", "nan", "inf"):
         assert "is no price" in command.run("filings", "kpis", "TSLA", "--price", price, check=2).stderr
-    assert "risk_free_rate" in command.run("filings", "kpis", "TSLA", "--risk-free-rate", "4", check=3).stderr
+    assert (
+        "--risk-free-rate: it is not below 1" in command.run("filings", "kpis", "TSLA", "--risk-free-rate", "4", check=2).stderr
+    )
     # It was accepted at 07:27 New York's time on that day: not on the day before.
     assert "had been accepted" in command.run("filings", "kpis", "TSLA", "--as-of", "2021-02-07", check=1).stderr
     command.run("filings", "kpis", "TSLA", "--as-of", "2021-02-08T07:27:23", "--price", "5")

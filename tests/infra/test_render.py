@@ -243,7 +243,7 @@ def test_mongodb_inside_is_reached_from_the_networks_that_are_named(settings_of:
         ({"STOCKCTL_KAFKA__PASSWORD": "short"}, "the setting kafka.password from environment .* does not do for a server"),
         ({"STOCKCTL_MONGO__PASSWORD": "long enough, but: spaces"}, "the setting mongo.password from environment"),
         ({"s3.endpoint_url": "minio:9000"}, "the setting s3.endpoint_url is minio:9000, which names no host and port"),
-        ({"finnhub.url": "wss://feed:here"}, "the setting finnhub.url is wss://feed:here, which names no host and port"),
+        ({"finnhub.url": "wss://:9"}, "the setting finnhub.url is wss://:9, which names no host and port"),
         (
             {"infra.mongo_url": "mongodb://m1,db:port", "mongo.username": "w"},
             "the setting infra.mongo_url is mongodb://m1,db:port, which names no host and port",

@@ -88,7 +88,8 @@ def test_dates_below_the_floor_are_gone_and_verify_knows_it(lake: str, request: 
         assert [event["span_end"] for event in events(reading)] == [
             covered("", "2026-11-23 10:00", "2026-11-23 10:01").span_end
         ]
-    assert {item.trade_date for item in holdings(store)} == {FLOOR}
+    with Lake(settings) as reading:
+        assert {item.trade_date for item in holdings(reading)} == {FLOOR}
     report = verify(store, deep=True)
     assert (report.findings, report.floor, report.pruned, report.rows) == ([], FLOOR, 6, 9)
     assert list(compact(settings, before=FLOOR)) == []

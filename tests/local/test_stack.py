@@ -87,6 +87,9 @@ def test_status_and_doctor_show_each_part(stack: Stack) -> None:
     assert len(running) == 6
     assert all(detail.startswith("running") for detail in running.values())
     assert "source sim" in next(row["detail"] for row in found if row["part"] == "feed")
+    stores = {row["part"]: row["state"] for row in found if row["part"] in ("lake trades", "lake feed_events", "mongo")}
+    assert set(stores.values()) == {"ok"}, "also before the first batch"
+    assert len(stores) == 3
     stack.run("doctor")
 
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from datetime import date
 
+import msgspec
+import pytest
+
 from stockctl.clients.store import open_store
+from stockctl.metrics import gaps
 from stockctl.metrics.gaps import missed
+from stockctl.records import stopped_time
 from stockctl.settings import Settings
 from tests.lakes import at, covered, lay
 
@@ -76,4 +81,42 @@ def test_bounds_cut_the_gaps(lake_settings: Settings) -> None:
 def test_an_empty_lake_has_nothing_to_tell(lake_settings: Settings) -> None:
     """No feed event, no answer."""
     open_store(lake_settings)
-    assert missed(lake_settings) == ([], [])
+    assert missed(lake_settings)[:2] == ([], [])
+
+
+def test_nothing_is_missed_between_a_connection_and_its_subscription(lake_settings: Settings) -> None:
+    """Its first one, and, simulated, one after the producer was stopped; a connection that never subscribed misses all."""
+    opened = at("2026-11-20 10:00")
+    events = [
+        covered("AAPL,MSFT", opened, opened + 3, kind="connected"),
+        covered("AAPL", opened + 30, opened + 30, kind="subscribed"),
+        covered("AAPL", opened + 30, "2026-11-20 16:00"),
+    ]
+    lay(lake_settings, events, table="feed_events")
+    assert spans(with_symbols(lake_settings, "AAPL")) == []
+    assert spans(with_symbols(lake_settings, "MSFT")) == [("MSFT", opened, at("2026-11-20 16:00"), "the feed told nothing")]
+
+
+def test_a_simulated_producer_that_starts_again_misses_nothing_before_its_subscription() -> None:
+    events = [
+        covered("AAPL", 1000, 1000, kind="disconnected", reason="stopped"),
+        msgspec.structs.replace(covered("AAPL", 5000, 5003, kind="connected"), connection="test01"),
+        msgspec.structs.replace(covered("AAPL", 5030, 5030, kind="subscribed"), connection="test01"),
+    ]
+    assert stopped_time([msgspec.structs.asdict(event) for event in events]) == [(1000, 5030)]
+
+
+def test_before_the_first_session_has_begun_all_hours_are_shown_and_that_is_said(
+    lake_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the pre-market of the first day; the day after, the regular session of the day before answers."""
+    settings = with_symbols(lake_settings, "AAPL")
+    lay(settings, [covered("AAPL", "2026-11-20 08:00", "2026-11-20 08:10")], table="feed_events")
+    monkeypatch.setattr(gaps, "now_ms", lambda: at("2026-11-20 08:30"))
+    found = missed(settings, fall_back=True)
+    assert (found.session, [gap.since for gap in found.gaps]) == ("all", [at("2026-11-20 08:10")])
+    assert missed(settings) == ([], [], "regular")
+    lay(settings, [covered("AAPL", "2026-11-23 08:00", "2026-11-23 08:10")], table="feed_events", start=1)
+    monkeypatch.setattr(gaps, "now_ms", lambda: at("2026-11-23 08:30"))
+    found = missed(settings, fall_back=True)
+    assert (found.session, [day for _, day, *_ in found.totals]) == ("regular", [DAY])

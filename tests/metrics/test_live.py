@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import threading
 import time
@@ -10,7 +11,7 @@ import pytest
 
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.errors import StockctlError, UnreachableError
-from stockctl.metrics.live import RATE_SECONDS, Tally, Ticker, follow
+from stockctl.metrics.live import RATE_SECONDS, Tally, Ticker, _deviation, follow
 from stockctl.records import Trade, encode
 from stockctl.settings import Settings
 from tests.command import HANG
@@ -59,6 +60,16 @@ def test_the_rate_is_that_of_the_last_minute() -> None:
     for number in range(10):
         fresh.add(trade("AAPL", NOW + number * 1000, 100.0), "standard")
     assert fresh.figures("AAPL", NOW + 10_000, NOW).rate == pytest.approx(1.0, rel=0.02)
+
+
+def test_figures_of_prices_too_large_to_compute_with_are_null() -> None:
+    tally = Tally()
+    for number in range(4):
+        tally.add(trade("AAPL", NOW + number, 1.5e308 - 1e308 * (number % 2), volume=1e308), "standard")
+    figures = tally.figures("AAPL", NOW + 1000, NOW)
+    assert (figures.vwap, figures.volume, figures.last, figures.trades) == (None, None, 0.5e308, 4)
+    assert figures.volatility is None or math.isfinite(figures.volatility)
+    assert _deviation([-1.7e308, 1.7e308, -1.7e308, 1.7e308]) is None
 
 
 def test_a_late_trade_takes_its_place_by_time() -> None:

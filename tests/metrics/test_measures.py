@@ -246,6 +246,22 @@ def test_what_the_lake_does_not_hold_yet_is_no_covered_time(lake_settings: Setti
     assert (row["covered_seconds"], row["trades"], row["coverage"]) == (500.0, 61, 100.0)
 
 
+def test_what_a_clock_ahead_of_ours_has_received_is_not_stored_through_the_time_to_come(lake_settings: Settings) -> None:
+    lay(lake_settings, [*series([1.0] * 60), trade("AAPL", OPEN + 59_999, 1.0, ts_recv=OPEN + 86_400_000)])
+    (row,) = measures.vwap(lake_settings, question(lake_settings, now=OPEN + 85_000)).rows
+    assert row["through"].timestamp() * 1000 == OPEN + 85_000
+
+
+def test_figures_of_prices_too_large_to_compute_with_are_null_and_words(lake_settings: Settings) -> None:
+    """Those of other symbols, and what can be computed, are answered."""
+    lay(lake_settings, [*series([1e308, 1.5e308] * 2), *series([1.0, 2.0] * 2, symbol="MSFT")])
+    answer = measures.summary(lake_settings, question(lake_settings, "AAPL", "MSFT"))
+    huge, plain = answer.rows
+    assert (huge["vwap"], huge["volatility"], huge["high"], huge["volume"]) == (None, None, 1.5e308, 400.0)
+    assert "AAPL: no vwap, volatility: prices and volumes are too large to compute with" in answer.words
+    assert (plain["vwap"], len([line for line in answer.words if "too large" in line])) == (1.5, 1)
+
+
 def test_a_feed_that_is_gone_is_held_against_the_coverage(lake_settings: Settings) -> None:
     """Time that nothing covers is missed, also behind what is stored; covered time there is neither covered nor missed."""
     lay(lake_settings, [trade("AAPL", OPEN + 59_999, 1.0, ts_recv=OPEN + 60_000)])

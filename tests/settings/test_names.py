@@ -17,8 +17,13 @@ SCHEMAS = ["redshift.external_schema", "redshift.view_schema"]
 IMAGES = ["infra.image", "infra.connect_image"]
 DIGEST = "@sha256:" + "0" * 64
 
+BUCKETS = ["my-bucket", "a.b-c", "123", "b" * 63, "1.2.3.4.5"]
+NO_BUCKETS = ["", "ab", "b" * 64, "My-Bucket", "my_bucket", "a..b", "-ab", "ab-", ".ab", "ab.", "192.168.5.4", "a b", "b:9000"]
+BUCKETS_OF_AWS = ["xn--b", "sthree-b", "amzn-s3-demo-bucket", "b-s3alias", "b--ol-s3", "b.mrap", "b--x-s3", "b--table-s3"]
+KAFKAS = ["__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata", "__remote_log_metadata"]
+
 TAKEN: dict[tuple[str, ...], list[str]] = {
-    tuple(TOPICS): ["my-trades", "my.trades_2-x", "...", "A" * 240],
+    tuple(TOPICS): ["my-trades", "my.trades_2-x", "...", "A" * 240, "__trades", "__consumer_offsets_2"],
     tuple(GROUPS): ["my-group", "team:lake/7", "ü", "g" * 249],
     ("mongo.database",): ["stockctl", "a-b_c", "d" * 63],
     ("glue.database",): ["stockctl", "a_1"],
@@ -32,23 +37,32 @@ TAKEN: dict[tuple[str, ...], list[str]] = {
         "localhost:5000/a/b",
         "Registry.Example.com/team/a__b",
         "[::1]:5000/a",
+        *(f"here:{port}/stockctl" for port in (1, 80, 9999, 10000, 59999, 64999, 65499, 65529, 65535)),
         "a-b.c/d",
     ],
     ("infra.image_tag",): ["7", "v1.0_rc-2", "A" * 128],
     ("infra.mongo_clients",): ["203.0.113.7/32", "203.0.113.0/24,2001:db8::/32", "0.0.0.0/0"],
+    ("lake.url",): [
+        *(f"s3://{bucket}/market" for bucket in BUCKETS),
+        "s3://bucket",
+        "s3://bucket/",
+        "s3://bucket/a/b.c/",
+        "s3://bucket/ü/a b",
+        "file:///a/../b//c",
+    ],
     ("topics.trades.partitions", "topics.trades.replication"): ["1", "32767"],
     ("topics.trades.max_message",): ["1", "2147483647"],
 }
 REFUSED: dict[tuple[str, ...], list[str]] = {
-    tuple(TOPICS): ["", ".", "..", "two words", "trades/x", "tr\u00e4des", "a:b", "A" * 250, "trades\n"],
+    tuple(TOPICS): ["", ".", "..", "two words", "trades/x", "tr\u00e4des", "a:b", "A" * 250, "trades\n", *KAFKAS],
     ("topics.dead_letters.name",): ["A" * 241],
     tuple(GROUPS): ["", "two words", "a\tb", "a\x00", "g" * 250, "lake\n"],
-    ("mongo.database",): ["", "a.b", "a b", "a/b", "$a", "d" * 64],
+    ("mongo.database",): ["", "a.b", "a b", "a/b", "$a", "d" * 64, "admin", "local", "Config"],
     ("glue.database",): ["", "Upper", "a-b"],
     ("glue.schedule",): ["hourly", "cron()"],
-    tuple(SCHEMAS): ["", "1a", "a-b", "s" * 128],
+    tuple(SCHEMAS): ["", "1a", "a-b", "s" * 128, "pg_lake", "information_schema"],
     ("redshift.role",): ["spectrum", "arn:aws iam"],
-    ("infra.namespace",): ["", "-a", "a-", "A", "a.b", "n" * 64],
+    ("infra.namespace",): ["", "-a", "a-", "A", "a.b", "n" * 64, "kube-system", "kube-mine"],
     tuple(IMAGES): [
         "",
         "Upper",
@@ -62,9 +76,16 @@ REFUSED: dict[tuple[str, ...], list[str]] = {
         "https://here/a",
         "a___b",
         "a" * 256,
+        *(f"here:{port}/stockctl" for port in ("", "0", "65536", "99999", "655350")),
     ],
     ("infra.image_tag",): ["", "-a", ".a", "a b", "a:b", "A" * 129],
     ("infra.mongo_clients",): ["203.0.113.7", "203.0.113.7/33", "203.0.113.7/24", "here/24"],
+    ("lake.url",): [
+        *(f"s3://{bucket}/market" for bucket in [*NO_BUCKETS, *BUCKETS_OF_AWS]),
+        *(f"s3://bucket/{prefix}" for prefix in ("/x", "a//b", "a//", "../x", "a/../b", "a/.", "a#b", "a\\b", "a\nb", "a?b")),
+        "S3://My_Bucket/x",
+    ],
+    ("s3.endpoint_url", "connect.url"): ["http://here:65536", "http://here:port"],
     ("topics.trades.replication",): ["0", "32768"],
     ("topics.trades.partitions",): ["0", "2147483648"],
     ("topics.trades.max_message",): ["2147483648"],

@@ -17,7 +17,7 @@ from stockctl.sessions import now_ms
 from stockctl.settings import Settings
 from stockctl.stream import replay as replaying
 from stockctl.stream.dead_letters import as_message, dead_letter
-from stockctl.stream.dlq import counts, letters_of, read, summaries
+from stockctl.stream.dlq import Summary, counts, letters_of, read, summaries
 from stockctl.stream.replay import Outcome, Replay
 from stockctl.stream.topics import apply
 from tests.command import HANG, Command
@@ -311,3 +311,21 @@ def test_the_command_says_what_it_misses(command: Command, letters: Letters) -> 
 
 def test_without_the_topic_the_command_names_what_makes_it(command: Command) -> None:
     assert "topics apply" in command.run("dlq", "list", check=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("it is not UTF-8", "it is not UTF-8"),
+        ("symbol holds the control character U+0007", "symbol holds the control character U+0007"),
+        ("it is not RFC3339, by sha256", "it is not RFC3339, by sha256"),
+        ("it is not JSON: trailing characters (byte 12)", "it is not JSON: trailing characters (byte #)"),
+        ("ts_event is ahead: 2026-11-23 09:30:00 UTC", "ts_event is ahead: #-#-# #:#:# UTC"),
+        ("at 2026-11-23T09:30:00", "at #-#-#T#:#:#"),
+        ("price is -5.5e-3, not 1e308", "price is -#, not #"),
+        ("found at trades-2/3@17", "found at trades-#/#@#"),
+    ],
+)
+def test_letters_are_counted_by_reasons_without_what_varies_in_them(reason: str, kind: str) -> None:
+    [count] = counts([Summary("1", 1, "produce", "frames.jsonl:1", reason, 1, None)])
+    assert count.reason == kind

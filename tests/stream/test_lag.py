@@ -7,18 +7,20 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
-from stockctl.checks import run
+from stockctl.checks import Finding, run
 from stockctl.clients.kafka import Admin, Consumer, Partition, Producer, TransactionalProducer
+from stockctl.lake import overview as lake
 from stockctl.settings import Settings
 from stockctl.stream import lag
 from stockctl.stream.lag import Lag, overview, read_lag
 from stockctl.stream.topics import apply
 from stockctl.units import format_duration
-from tests.command import HANG
-from tests.conftest import wait_for
+from tests.command import HANG, Command
+from tests.conftest import free_port, wait_for
 
 
 @pytest.fixture
@@ -99,14 +101,14 @@ def test_before_the_topics_are_made_there_is_no_lag(settings: Settings) -> None:
 
 
 def test_status_watches_mongodbs_writer_unless_connect_fills_it(admin: Admin, settings: Settings, full: Partition) -> None:
-    lake = f"group {settings.lake.group}"
-    assert [check.system for check in overview(settings)] == [lake]
+    lakes = f"group {settings.lake.group}"
+    assert [check.system for check in overview(settings)] == [lakes]
     group = f"{settings.lake.group}-mongo"
     mongo = settings.mongo.model_copy(update={"url": "mongodb://127.0.0.1:1", "group": group})
     writing = settings.model_copy(update={"mongo": mongo})
     commit(writing, admin, group, full, 7)
     found = dict(run(overview(writing)))
-    assert list(found) == [lake, f"group {group}"]
+    assert list(found) == [lakes, f"group {group}"]
     behind = found[f"group {group}"]
     assert behind.state == "warn"
     assert behind.detail == f"3 records behind: {full.topic}/{full.number} 3; the group has no member"
@@ -116,7 +118,7 @@ def test_status_watches_mongodbs_writer_unless_connect_fills_it(admin: Admin, se
     assert "2 were deleted by retention" in lost.detail
     connect = settings.connect.model_copy(update={"url": "http://127.0.0.1:1"})
     connected = writing.model_copy(update={"connect": connect})
-    assert [check.system for check in overview(connected)] == [lake, "group connect-stockctl-mongo"]
+    assert [check.system for check in overview(connected)] == [lakes, "group connect-stockctl-mongo"]
 
 
 @contextmanager
@@ -200,3 +202,23 @@ def test_records_that_wait_for_longer_fail_and_say_for_whom(
         wait_for(lambda: admin.committed(settings.lake.group, [full])[full].offset > 10, "the first commits")
         state, detail, _ = found(settings)
         assert (state, "it is catching up" in detail) == ("warn", True)
+
+
+def test_a_store_that_is_empty_because_its_writer_has_cut_no_batch_is_well_and_answers_say_so(
+    admin: Admin, settings: Settings, command: Command, tmp_path: Path
+) -> None:
+    """Without a member of its group nobody fills it, and that is said too."""
+    (tmp_path / "lake").mkdir()
+    [trades, _] = lake.overview(settings)
+
+    with member(settings):
+        wait = "10 records wait in Kafka; `consume s3` cuts a batch every 15s (lake.max_age)"
+        assert trades.probe() == Finding(f"empty so far: {wait}")
+        for arguments in (("metrics", "rate", "AAPL"), ("lake", "read", "AAPL"), ("lake", "list"), ("lake", "gaps")):
+            assert f"{wait}; ask again in 15s" in command.run(*arguments).stderr
+        assert "wait in Kafka" not in command.run("metrics", "rate", "AAPL", "--date", "2026-11-20").stderr
+    wait_for(lambda: not admin.members(settings.lake.group), "the member to leave")
+    assert trades.probe().state == "warn"
+    assert "10 records wait in Kafka, and no `stockctl consume s3` runs" in command.run("metrics", "vwap", "AAPL").stderr
+    command.environment["STOCKCTL_KAFKA__BOOTSTRAP_SERVERS"] = f"127.0.0.1:{free_port()}"
+    assert "whether records wait in Kafka is unknown: " in command.run("metrics", "vwap", "AAPL").stderr

@@ -1,0 +1,45 @@
+"""What a topic holds now, read to its end without a group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stockctl.clients.kafka import Admin, Consumer, Event, Message, Offsets, Partition, UnknownTopicError
+from stockctl.errors import StockctlError
+from stockctl.settings import Settings
+
+
+def messages(admin: Admin, settings: Settings, topic: str, reader: str, since: int | None = None) -> Iterator[Message]:
+    """Every committed message of ``topic`` up to its end now, from ``since`` (ms UTC, by the messages' time) on.
+
+    ``reader`` is the name that the broker sees. UnknownTopicError if there is no such topic.
+    """
+    if not (partitions := admin.partitions(topic)):
+        raise UnknownTopicError(f"there is no topic {topic}", hint="`stockctl topics apply` makes the topics")
+    return _until(admin.offsets(partitions), settings, topic, reader, since)
+
+
+def _until(
+    offsets: dict[Partition, Offsets], settings: Settings, topic: str, reader: str, since: int | None
+) -> Iterator[Message]:
+    consumer = Consumer(settings, reader, **{"enable.partition.eof": True, "auto.offset.reset": "earliest"})
+    try:
+        starts = {one: held.start for one, held in offsets.items()}
+        if since is not None:
+            starts = consumer.offsets_since(list(offsets), since)
+        # An end is told by an event, because the last offsets of a topic may be those of a transaction's end, and no message.
+        unread = {one.number for one, start in starts.items() if start < offsets[one].end}
+        if unread:
+            consumer.assign({one: start for one, start in starts.items() if one.number in unread})
+        while unread:
+            for message in consumer.consume(1000, 0.1):
+                if message.error() is None:
+                    yield message
+                    continue
+                event = consumer.event(message, f"read {topic}")
+                if isinstance(event, StockctlError):
+                    raise event
+                if event is Event.end:
+                    unread.discard(message.partition())
+    finally:
+        consumer.close()

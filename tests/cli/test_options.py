@@ -1,0 +1,58 @@
+"""An option's value that cannot be read is a usage error that names the option, also where the option stands for a setting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.command import Command
+
+BAD = "no such ]["
+SETTINGS = {
+    ("metrics", "vwap", "--tz"): "is no time zone",
+    ("metrics", "watch", "--tz"): "is no time zone",
+    ("lake", "read", "--tz"): "is no time zone",
+    ("company", "show", "AAPL", "--tz"): "is no time zone",
+    ("filings", "kpis", "AAPL", "--tz"): "is no time zone",
+    ("consume", "s3", "--max-age"): "is no duration",
+    ("consume", "s3", "--max-bytes"): "is no size",
+    ("consume", "mongo", "--max-age"): "is no duration",
+    ("infra", "render", "--image-tag"): "is no tag of an image",
+}
+"""Those that stand for a setting."""
+OTHERS = [
+    *(("metrics", "bars", name) for name in ("--since", "--until", "--date", "--every")),
+    *(("metrics", "volatility", name) for name in ("--window", "--every")),
+    *(("metrics", "watch", name) for name in ("--for", "--every", "--look-back")),
+    *(("lake", "compact", name) for name in ("--before", "--date")),
+    ("lake", "prune", "--before"),
+    ("dlq", "list", "--since"),
+    ("filings", "fetch", "--since"),
+    ("filings", "fetch", "--every"),
+    ("filings", "kpis", "AAPL", "--as-of"),
+    ("glue", "status", "--since"),
+    ("glue", "sync", "--since"),
+    ("produce", "--for"),
+    ("produce", "--speed"),
+    ("local", "demo", "--for"),
+    ("sim", "--ping-interval"),
+    ("infra", "up", "--timeout"),
+    ("infra", "down", "--timeout"),
+]
+
+
+@pytest.mark.parametrize("arguments", [*SETTINGS, *OTHERS], ids=" ".join)
+def test_a_value_that_cannot_be_read_is_a_usage_error_before_anything_is_asked(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """Nothing is configured, so that whatever is asked first would fail with another exit code."""
+    done = Command(tmp_path).run(*arguments, BAD, check=2)
+    assert done.stdout == ""
+    if words := SETTINGS.get(arguments):
+        assert f"error: {arguments[-1]}: '{BAD}' {words}" in done.stderr
+
+
+def test_the_same_value_in_the_environment_is_a_matter_of_configuration(tmp_path: Path) -> None:
+    done = Command(tmp_path, STOCKCTL_TIMEZONE=BAD).run("metrics", "vwap", "AAPL", check=3)
+    assert "bad setting timezone from environment STOCKCTL_TIMEZONE" in done.stderr

@@ -174,9 +174,14 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
         for row in shown:
             row["uptime"] = None if row["uptime"] is None else format_duration(row["uptime"])
     write_rows(shown, output)
-    if stopped := [row.part for row in rows if row.state != "running"]:
+    dying = [row.part for row in rows if row.state.startswith("running:")]
+    stopped = [row.part for row in rows if not row.state.startswith("running")]
+    if stopped or dying:
+        words = {"not running": stopped, "dies again and again": dying}
         raise UnhealthyError(
-            "the local stack is not running" if len(stopped) == len(rows) else f"not running: {', '.join(stopped)}",
+            "the local stack is not running"
+            if len(stopped) == len(rows)
+            else "; ".join(f"{what}: {', '.join(parts)}" for what, parts in words.items() if parts),
             hint="`stockctl local up`; the logs are in " + str(stack.files_of(settings).folder / "logs"),
         )
 

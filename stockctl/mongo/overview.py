@@ -14,6 +14,9 @@ from stockctl.stream.lag import mongo_writer
 from stockctl.stream.pending import pending
 from stockctl.units import format_duration
 
+_AHEAD = 60.0
+"""Seconds that clocks may differ."""
+
 
 def overview(settings: Settings) -> list[Check]:
     """The row; none where no ``mongo.url`` is set."""
@@ -28,6 +31,12 @@ def _holding(settings: Settings) -> Finding:
     if last is None:
         return _without_companies(settings, detail)
     age = (datetime.now(UTC) - last).total_seconds()
+    if age < -_AHEAD:
+        return Finding(
+            f"{detail}; newest trade lies {format_duration(-age)} ahead of this clock: no later one is seen until then",
+            "warn",
+            "set this machine's clock, or that of the producer",
+        )
     return Finding(f"{detail}; newest trade {format_duration(max(0.0, age))} ago")
 
 

@@ -116,7 +116,8 @@ Networks = Annotated[NameList, AfterValidator(_networks)]
 """Several networks, each as Kubernetes takes it."""
 
 _BUCKET = re.compile(r"(?=.{3,63}$)[a-z0-9](?:[a-z0-9-]|\.(?!\.))*[a-z0-9]")
-_BUCKETS_OF_AWS = re.compile(r"(?:xn--|sthree-|amzn-s3-demo-).*|.*(?:-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)")
+# Not the suffixes that AWS keeps for itself: aliases of access points have them, and stand for a bucket.
+_BUCKETS_OF_AWS = re.compile(r"(?:xn--|sthree-|amzn-s3-demo-).*")
 _IP_ADDRESS = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
 
 
@@ -132,7 +133,7 @@ def _place(value: str) -> str:
             " digit at both ends, and no IP address"
         )
     if _BUCKETS_OF_AWS.fullmatch(bucket):
-        raise ValueError(f"{quoted(bucket)} begins or ends as AWS keeps for itself: take another bucket")
+        raise ValueError(f"{quoted(bucket)} begins as AWS keeps for itself: take another bucket")
     parts = prefix.removesuffix("/").split("/") if prefix else []
     if any(part in ("", ".", "..") for part in parts) or not prefix.isprintable() or set(prefix) & set("#?\\"):
         raise ValueError(f"{quoted(prefix)} is no prefix: write names joined by single slashes, none of them `.` or `..`")

@@ -19,7 +19,7 @@ DIGEST = "@sha256:" + "0" * 64
 
 BUCKETS = ["my-bucket", "a.b-c", "123", "b" * 63, "1.2.3.4.5"]
 NO_BUCKETS = ["", "ab", "b" * 64, "My-Bucket", "my_bucket", "a..b", "-ab", "ab-", ".ab", "ab.", "192.168.5.4", "a b", "b:9000"]
-BUCKETS_OF_AWS = ["xn--b", "sthree-b", "amzn-s3-demo-bucket", "b-s3alias", "b--ol-s3", "b.mrap", "b--x-s3", "b--table-s3"]
+BUCKETS_OF_AWS = ["xn--b", "sthree-b", "amzn-s3-demo-bucket"]
 KAFKAS = ["__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata", "__remote_log_metadata"]
 
 TAKEN: dict[tuple[str, ...], list[str]] = {

@@ -72,11 +72,16 @@ def mongo_of(settings: Settings) -> Iterator[Mongo]:
         yield mongo
 
 
-def say_next_batch(settings: Settings, store: Literal["lake", "mongo"]) -> None:
-    """Say what waits in Kafka for the store, of which nothing could be answered."""
+def say_next_batch(settings: Settings, store: Literal["lake", "mongo"], until: int | None = None) -> None:
+    """Say what waits in Kafka for the store, of which nothing could be answered; nothing of a time before ``until`` (ms UTC)
+    that is over.
+    """
+    from stockctl.sessions import now_ms
     from stockctl.stream.lag import lake_writer, mongo_writer
     from stockctl.stream.pending import next_batch
 
+    if until is not None and until <= now_ms():
+        return
     line = next_batch(settings, lake_writer(settings) if store == "lake" else mongo_writer(settings))
     if line is not None:
         say(line)

@@ -31,7 +31,6 @@ def read(
     """
     from stockctl.lake.reading import trades_between, with_times
     from stockctl.metrics.symbols import asked_symbols
-    from stockctl.sessions import now_ms
 
     if symbols:
         check_symbols(symbols)
@@ -40,8 +39,7 @@ def read(
     table = trades_between(settings, asked_symbols(settings, symbols) if symbols else None, first, last)
     if not table.num_rows:
         say("the lake holds no such trade: `stockctl lake list` tells what it holds")
-        if last is None or last > now_ms():
-            say_next_batch(settings, "lake")
+        say_next_batch(settings, "lake", last)
     write_arrow(with_times(table, ("ts_event", "ts_recv"), settings.timezone), output)
 
 
@@ -83,7 +81,7 @@ def gaps(
 
     from stockctl.metrics.gaps import missed
     from stockctl.metrics.symbols import asked_symbols
-    from stockctl.sessions import from_ms, now_ms
+    from stockctl.sessions import from_ms
     from stockctl.units import format_duration
 
     if symbols:
@@ -114,8 +112,7 @@ def gaps(
         say(f"{symbol} {day}: {format_duration(covered / 1000)} of {format_duration(expected / 1000)} covered")
     if not found.totals:
         say("no session time is asked, or no feed event is in the lake")
-        if bounds[1] is None or bounds[1] > now_ms():
-            say_next_batch(settings, "lake")
+        say_next_batch(settings, "lake", bounds[1])
 
 
 def _bounds(settings: Settings, since: str | None, until: str | None, day: str | None) -> tuple[int | None, int | None]:

@@ -126,11 +126,15 @@ class Lake:
             self._logs[table] = ClaimLog(self.store, table, self._read)
         return self._logs[table]
 
+    def named(self, day: date) -> set[str]:
+        """The symbols that the folders of one date's trades name; those that share a bucket are not among them."""
+        return tickers(self._parts_of(day))
+
     def symbols(self) -> set[str]:
         """The symbols of trades that folders and manifests name, of all dates; those that share a bucket are not among them."""
         days = self.dates()
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="list") as pool:
-            named = [tickers(found) for found in pool.map(self._parts_of, days)]
+            named = list(pool.map(self.named, days))
         return set().union(*named, *(manifest.symbols for manifest in self.manifests(days).values()))
 
     def find(

@@ -25,10 +25,11 @@ from stockctl.metrics.gaps import heard_symbols
 from stockctl.metrics.policy import Policy, counts
 from stockctl.record_validation import FEED_EVENTS, TRADES, InvalidRecordError, Kind, Validator
 from stockctl.records import Trade
+from stockctl.sessions import now_ms
 from stockctl.settings import Settings
 from stockctl.settings.distinct_names import WATCH_GROUP
 from stockctl.stream.messages import messages
-from stockctl.symbols import known_symbols, split
+from stockctl.symbols import known_symbols
 from stockctl.units import format_duration
 
 RATE_SECONDS = 60
@@ -195,7 +196,7 @@ def follow(
     # What retention deletes while we look is no loss here: go on at the oldest that is there.
     consumer = Consumer(settings, WATCH_GROUP, **{"auto.offset.reset": "earliest"})
     try:
-        consumer.assign(consumer.offsets_since(partitions, int((time.time() - look_back) * 1000)))
+        consumer.assign(consumer.offsets_since(partitions, now_ms() - round(look_back * 1000)))
         ends = time.monotonic() + (seconds if seconds is not None else float("inf"))
         due = time.monotonic() + refresh
         heard, trouble = False, None
@@ -212,7 +213,7 @@ def follow(
                 heard = True
             over = stop.is_set() or time.monotonic() >= ends
             if over or time.monotonic() >= due:
-                at = int(time.time() * 1000)
+                at = now_ms()
                 yield Snapshot(
                     at,
                     ticker.first_ms,
@@ -234,26 +235,26 @@ def watched_symbols(
 ) -> list[str]:
     """The symbols that ``written`` means in Kafka's topics. UnknownSymbolError for one that neither the setting nor they know.
 
-    ``say`` is told of a wait for Kafka. UnknownTopicError if there is no topic of trades.
+    Kafka is asked only for what the setting does not know; ``say`` gets a line when that has to wait. UnknownTopicError if
+    there is no topic of trades.
     """
-    if set(split(written)) <= set(settings.symbols):
-        return split(written)
     feed = _Feed(settings, max(look_back, LOOK_BACK), say)
     return known_symbols(written, settings.symbols, feed, hint="a longer --look-back knows those of quieter feeds")
 
 
 class _Feed:
-    """Kafka's topics as what tells whether a symbol is known: those of the newest trades and of the newest feed events."""
+    """The symbols of the newest trades and feed events in Kafka, read when they are first asked for."""
 
     def __init__(self, settings: Settings, look_back: float, say: Callable[[str], None]) -> None:
         self.place = f"the last {format_duration(look_back)} of the topic {settings.topics.trades.name}"
         self._settings = settings
-        self._since = int(time.time() * 1000) - round(look_back * 1000)
+        self._since = now_ms() - round(look_back * 1000)
         self._admin = Admin(settings)
-        self._admin.wait(say=say)
+        self._say = say
 
     @cached_property
     def _named(self) -> set[str]:
+        self._admin.wait(say=self._say)
         topics = self._settings.topics
         found = {trade.symbol for trade in self._records(topics.trades.name, TRADES)}
         with suppress(UnknownTopicError):  # other producers send no feed events

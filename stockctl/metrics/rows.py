@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import duckdb
 
 from stockctl.lake.duck import COLUMNS
-from stockctl.lake.layout import date_folder, tickers
 from stockctl.lake.reading import Found, Lake, events
 from stockctl.metrics.gaps import connected_before, heard_symbols, lag_ms
 from stockctl.metrics.spans import day_around
@@ -100,7 +99,7 @@ class LakeRows:
         if days := self._lake.dates("feed_events"):
             found.update(heard_symbols(events(self._lake, *day_around(parse_moment(days[-1]), EXCHANGE_ZONE))))
         if days := self._lake.dates():
-            found.update(tickers(self._lake.store.folders(date_folder("trades", days[-1]))))
+            found |= self._lake.named(days[-1])
         return found
 
     def all_symbols(self) -> set[str]:

@@ -25,7 +25,7 @@ from stockctl.sessions import now_ms
 from stockctl.settings import Settings, env_name, load
 from stockctl.stream.dlq import read
 from tests import damaged
-from tests.command import Command, clean_environment
+from tests.command import HANG, Command, clean_environment
 from tests.servers import Kafka
 
 LINES = int(os.environ.get("LINES", "2000"))
@@ -34,7 +34,8 @@ SEED = int(os.environ.get("SEED", "1"))
 EVENTS = COUNT // 4
 LONGEST = 900_000
 """Most bytes of a record: Kafka takes no message above a million."""
-HANG = 300.0 + (COUNT + LINES) / 500
+WITHIN = HANG + (COUNT + LINES) / 500
+"""Seconds in which each command ends, or hangs."""
 Rows = dict[str, dict[str, Any]]
 
 
@@ -100,7 +101,7 @@ def from_mongo(settings: Settings, collection: str) -> Rows:
 
 def from_lake(command: Command, *columns: str) -> Rows:
     """The rows of the lake's view of trades."""
-    found = command.run_bytes("lake", "query", f"SELECT {', '.join(columns)} FROM trades", "-o", "parquet", timeout=HANG)  # noqa: S608  # our own names
+    found = command.run_bytes("lake", "query", f"SELECT {', '.join(columns)} FROM trades", "-o", "parquet", timeout=WITHIN)  # noqa: S608  # our own names
     rows = pyarrow.parquet.read_table(BytesIO(found.stdout)).to_pylist()
     assert found.returncode == 0, found.stderr
     assert len({row["id"] for row in rows}) == len(rows)
@@ -118,20 +119,20 @@ def test_both_writers_and_all_readers_have_the_same_rows(topics: Settings, names
         for number, value in enumerate(values):
             while not producer.send(topic, [(value, str(number).encode())], now_ms(), lambda *_: None):
                 producer.poll(0.1)
-    assert producer.flush(HANG) == 0
+    assert producer.flush(WITHIN) == 0
 
-    command.run("consume", "s3", "--once", timeout=HANG)
-    command.run("consume", "mongo", "--once", timeout=HANG)
-    command.run("lake", "verify", "--deep", timeout=HANG)
+    command.run("consume", "s3", "--once", timeout=WITHIN)
+    command.run("consume", "mongo", "--once", timeout=WITHIN)
+    command.run("lake", "verify", "--deep", timeout=WITHIN)
     columns = next(iter(rows.values()))
     assert from_lake(command, *columns) == rows
     assert from_mongo(topics, "trades") == rows
     assert from_mongo(topics, "coverage") == event_rows
     select = f"SELECT {', '.join(columns)} FROM stockctl.trades"  # noqa: S608  # our own names
-    found = command.run_bytes("spectrum", "query", "--local", "-", "-o", "parquet", text=select, timeout=HANG)
+    found = command.run_bytes("spectrum", "query", "--local", "-", "-o", "parquet", text=select, timeout=WITHIN)
     assert {row["id"]: row for row in pyarrow.parquet.read_table(BytesIO(found.stdout)).to_pylist()} == rows, found.stderr
-    command.run("lake", "compact", "--before", "2100-01-01", timeout=HANG)
-    command.run("lake", "verify", "--deep", timeout=HANG)
+    command.run("lake", "compact", "--before", "2100-01-01", timeout=WITHIN)
+    command.run("lake", "verify", "--deep", timeout=WITHIN)
     assert from_lake(command, *columns) == rows
 
     refused: Counter[tuple[str, str]] = Counter()
@@ -152,16 +153,16 @@ def test_what_produce_takes_from_a_hostile_feed_everybody_takes(
     command.environment |= {env_name(name): value for name, value in names.items()}
     capture = tmp_path / "frames.jsonl"
     capture.write_bytes(b"\n".join(damaged.frames(SEED, LINES, now_ms())))
-    said = command.run("produce", "--replay", str(capture), timeout=HANG).stderr
+    said = command.run("produce", "--replay", str(capture), timeout=WITHIN).stderr
     counted = re.search(r"(\d+) lines, (\d+) trades and (\d+) dead letters", said)
     assert counted, said
     lines, trades, dead = map(int, counted.groups())
     assert lines == LINES
     assert trades > LINES / 4
     assert dead > LINES / 2
-    command.run("consume", "s3", "--once", timeout=HANG)
-    command.run("consume", "mongo", "--once", timeout=HANG)
-    command.run("lake", "verify", "--deep", timeout=HANG)
+    command.run("consume", "s3", "--once", timeout=WITHIN)
+    command.run("consume", "mongo", "--once", timeout=WITHIN)
+    command.run("lake", "verify", "--deep", timeout=WITHIN)
     assert totals(topics)["trades"][1] == trades
     with Mongo(topics) as mongo:
         assert mongo.count("trades") == trades

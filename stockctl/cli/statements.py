@@ -156,7 +156,7 @@ def _moment(settings: Settings, as_of: str | None) -> datetime | None:
 
 
 def _known(settings: Settings, symbol: str, moment: datetime | None) -> Known:
-    """What the lake's filings of the symbol tell that were accepted by ``moment``."""
+    """What the lake's filings of the symbol report that were accepted by ``moment``."""
     from stockctl.filings.statements import known_of
     from stockctl.filings.stored import read_filings
 

@@ -65,7 +65,7 @@ def by_symbol(events: Iterable[Mapping[str, Any]], symbols: Iterable[str]) -> di
 
 
 def connected_since(events: Collection[Mapping[str, Any]]) -> int | None:
-    """When the feed was first connected and subscribed, in ms UTC, as these events of one symbol tell; None if it never was."""
+    """When the feed was first connected and subscribed, in ms UTC, by these events of one symbol; None if it never was."""
     return min((event["span_start"] for event in from_subscription(events) if event["kind"] in CONNECTING), default=None)
 
 

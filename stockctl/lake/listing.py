@@ -27,7 +27,7 @@ class Holding(NamedTuple):
 
 
 def holdings(lake: Lake) -> list[Holding]:
-    """What the lake holds from the floor on, in order of table, date and ticker; errors as whoever reads all of it."""
+    """What the lake holds from the floor on, in order of table, date and ticker; errors as of reading all of it."""
     floor = read_floor(lake.store)
     found: dict[tuple[str, date, str], Holding] = {}
     for table in TABLES:

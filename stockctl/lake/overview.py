@@ -48,7 +48,7 @@ def _newest(settings: Settings, table: Table) -> Finding:
 
 def _empty(settings: Settings, store: Store, topic: str) -> Finding:
     """Of a table without claims: a new stack's writer has cut no batch yet, and all is well."""
-    with suppress(StockctlError):  # other rows tell what is wrong with Kafka
+    with suppress(StockctlError):  # other rows report what is wrong there
         waits = pending(settings, lake_writer(settings), [topic])
         if waits.running:
             return Finding(f"empty so far: {waits.words}")

@@ -57,7 +57,7 @@ def forget_members(settings: Settings, group: str) -> None:
 class Rebalances:
     """Ends a rebalance of ``group`` that takes too long. Call it now and then: it answers what it did, or None.
 
-    The broker waits for ever for a member that is no more: one that was killed, or one that was frozen past its session and
+    The broker keeps waiting for a member that is gone: one that was killed, or one that was frozen past its session and
     has joined again as another. Now and then it does not answer one that lives, when a second joins.
     """
 

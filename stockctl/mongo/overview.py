@@ -43,7 +43,7 @@ def _holding(settings: Settings) -> Finding:
 def _without_companies(settings: Settings, detail: str) -> Finding:
     """A new stack's writer has derived none yet, and all is well."""
     writer = mongo_writer(settings)
-    with suppress(StockctlError):  # other rows tell what is wrong with Kafka
+    with suppress(StockctlError):  # other rows report what is wrong there
         waits = pending(settings, writer)
         if waits.running:
             derived = f"companies follow every {format_duration(settings.mongo.derive_every)} (mongo.derive_every)"

@@ -27,7 +27,7 @@ def _until(
         starts = {one: held.start for one, held in offsets.items()}
         if since is not None:
             starts = consumer.offsets_since(list(offsets), since)
-        # An end is told by an event, because the last offsets of a topic may be those of a transaction's end, and no message.
+        # An event marks the end, because the last offsets of a topic may be those of a transaction's end, and no message.
         unread = {one.number for one, start in starts.items() if start < offsets[one].end}
         if unread:
             consumer.assign({one: start for one, start in starts.items() if one.number in unread})

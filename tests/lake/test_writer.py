@@ -189,7 +189,7 @@ def test_once_goes_on_when_its_partitions_come_back(
 
 
 def test_one_try_that_fails_is_no_trouble_yet_and_two_are(settings: Settings) -> None:
-    """What is asked at that moment is not told that the writer is unwell."""
+    """A probe at that moment finds the writer well."""
     uploads = Uploads(open_store(settings), settings, Admin(settings), DeadLetters(settings), writer="one", pause=0)
     seen: list[str | None] = []
 

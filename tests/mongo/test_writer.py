@@ -330,7 +330,7 @@ def test_the_signal_to_stop_finishes_the_batch_in_hand(topics: Settings) -> None
 
 
 def test_one_try_that_fails_is_no_trouble_yet_and_two_are(mongo_settings: Settings) -> None:
-    """What is asked at that moment is not told that the writer is unwell."""
+    """A probe at that moment finds the writer well."""
     seen: list[str | None] = []
 
     def also(*_: object) -> None:

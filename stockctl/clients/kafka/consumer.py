@@ -71,7 +71,7 @@ class Consumer:
         )
         self._leaving = False
         self.shared_out = False
-        """Whether the group has told what is ours, even if that is nothing, since it last took something away."""
+        """Whether the group has assigned us partitions, or none on purpose, since it last took something away."""
         self._owned: set[Partition] = set()
         self._lost_at: float | None = None
         self._paused: set[Partition] = set()

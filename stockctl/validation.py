@@ -67,6 +67,8 @@ def decode_problem(error: Exception, subject: str = "it", names: Mapping[str, st
     if isinstance(error, json.JSONDecodeError):
         return f"{subject} is not JSON: {error.msg[:1].lower()}{error.msg[1:]} (character {error.pos})"
     message = str(error)
+    if message == "Invalid UTF-8 encoded string":  # msgspec 0.23 and later; a UnicodeError before
+        return f"{subject} is not UTF-8"
     if message == "Input data was truncated":
         return f"{subject} is not JSON: it ends too early"
     if match := _NO_JSON.match(message):

@@ -95,6 +95,14 @@ def test_the_text_as_a_whole_has_the_name_that_its_reader_gives_it() -> None:
     assert decode_problem(raised.value, "the claim") == "the claim is not an object, but a list"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [msgspec.DecodeError("Invalid UTF-8 encoded string"), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")],
+)
+def test_bytes_that_are_not_utf_8_have_the_same_words_by_each_version_of_the_decoder(error: Exception) -> None:
+    assert decode_problem(error, "the claim") == "the claim is not UTF-8"
+
+
 def test_pythons_own_decoder_is_told_in_the_same_words() -> None:
     with pytest.raises(json.JSONDecodeError) as raised:
         json.loads("{'a': 1}")

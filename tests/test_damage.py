@@ -141,7 +141,7 @@ def lake(home: Path) -> Settings:
 
 
 class NoTopic:
-    """Stands in for the probe of a topic that holds nothing."""
+    """Stands in for the probe of a topic that holds nothing, and for the dead letters of one that does not answer."""
 
     def first(self, *_: Any) -> None:
         return None
@@ -149,13 +149,16 @@ class NoTopic:
     def records(self, *_: Any) -> Iterator[Any]:
         return iter(())
 
+    def send_rejected(self, *_: Any) -> None:
+        return None
+
 
 def plan(store: Store, random: Random) -> None:
     """A writer begins in a partition; twice, since the first may have closed a generation."""
     seen = Seen(
         "test", TopicInfo("trades", random.choice(["", "new"]), 1, 1, None), Offsets(0, random.choice([0, 12, 14, 10**6]))
     )
-    recovery = Recovery(store, NoTopic(), writer="test", accept_loss=True)  # type: ignore[arg-type]
+    recovery = Recovery(store, NoTopic(), NoTopic(), writer="test", accept_loss=True)  # type: ignore[arg-type]
     for _ in range(2):
         recovery.plan("trades", random.randrange(2), lambda: seen, Committed(-1, ""))
 

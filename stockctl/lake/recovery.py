@@ -18,14 +18,17 @@ import msgspec
 from stockctl.clients.kafka import Committed, Offsets, TopicInfo
 from stockctl.clients.store import AbsentError, Store
 from stockctl.lake import claims
-from stockctl.lake.claims import Claim, CutReason, LastingError, Start, StartReason, UnreadableError
+from stockctl.lake.claims import Claim, CutReason, LastingError, Rejected, Start, StartReason, UnreadableError
 from stockctl.lake.floor import is_below, read_floor
 from stockctl.lake.layout import Layout, Table
 from stockctl.lake.parting import Parting, parting
 from stockctl.lake.probe import Probe
+from stockctl.lake.rejected import DeadLetters
 from stockctl.records import UNREADABLE, decode
 
 log = logging.getLogger("stockctl.lake")
+
+_WITHOUT_VALUE = "(without its value: the writer ended before this was known to be sent, and Kafka no longer holds the record)"
 
 
 class Plan(NamedTuple):
@@ -74,8 +77,9 @@ def hinted_claim(committed: Committed) -> str | None:
 class Recovery:
     """Plans for partitions. ``accept_loss`` goes on behind records that Kafka no longer holds, and notes the loss for ever."""
 
-    def __init__(self, store: Store, probe: Probe, *, writer: str, accept_loss: bool) -> None:
-        self._store, self._probe, self._writer, self._accept_loss = store, probe, writer, accept_loss
+    def __init__(self, store: Store, probe: Probe, dead_letters: DeadLetters, *, writer: str, accept_loss: bool) -> None:
+        self._store, self._probe, self._dead_letters = store, probe, dead_letters
+        self._writer, self._accept_loss = writer, accept_loss
 
     def plan(self, table: Table, number: int, ask: Callable[[], Seen], committed: Committed) -> Plan:
         """Where to go on in partition ``number``. LastingError when records are lost, or the cluster is another one.
@@ -96,7 +100,7 @@ class Recovery:
             self._check_cluster(start, seen)
             offsets = seen.offsets
             if (opens := self._next_generation(start, newest, seen)) is not None:
-                self._leave(newest)
+                self._leave(newest, committed)
                 log.warning("%s", opens)
                 newest = self._put_empty(start, newest, "closed", opens=opens)
                 continue
@@ -104,8 +108,8 @@ class Recovery:
             if repeat is not None and not repeat.start <= repeat.first_record < repeat.end:
                 raise UnreadableError(repeat.key, f"its first record, {repeat.first_record}, is not within it")
             if repeat is not None and offsets.start > repeat.first_record:
-                # Kafka has begun to forget the newest claim's records. If all its objects stand, nothing is left to repeat.
-                self._leave(repeat)
+                # Kafka has begun to forget the newest claim's records: it can't be repeated.
+                self._leave(repeat, committed)
                 repeat = None
             position = newest.end if newest is not None else start.start
             if repeat is None and offsets.start > position:
@@ -131,19 +135,24 @@ class Recovery:
         found = parting(self._store, self._probe, start, newest, seen.offsets)
         return None if found is None else _start(table, number, generation, seen, "log cut short", found)
 
-    def _leave(self, claim: Claim | None) -> None:
+    def _leave(self, claim: Claim | None, committed: Committed) -> None:
         """Go on behind ``claim``, whose records the topic no longer holds: fine if its objects all stand, else a loss."""
-        missing = [] if claim is None else self._missing(claim)
-        if claim is None or not missing:
+        if claim is None or _names(committed, claim):
             return
-        if not self._accept_loss:
+        missing = self._missing(claim)
+        if missing and not self._accept_loss:
             raise LastingError(
                 f"the claim {claim.key} was never finished and Kafka no longer holds its records: {len(missing)} of its "
                 f"{len(claim.objects)} objects are missing",
                 hint="--accept-loss goes on without them; `stockctl lake verify` will tell of it for ever",
             )
-        log.warning("lost: %d objects of %s", len(missing), claim.key)
-        claims.put_lost(self._store, claim, missing)
+        if claim.rejected:
+            # The writer may have ended before it sent them. Of those that it did send, this is one more dead letter.
+            rejected = [(Rejected(item.offset, f"{item.reason} {_WITHOUT_VALUE}"), b"") for item in claim.rejected]
+            self._dead_letters.send_rejected(claim.topic, claim.partition, rejected)
+        if missing:
+            log.warning("lost: %d objects of %s", len(missing), claim.key)
+            claims.put_lost(self._store, claim, missing)
 
     def _missing(self, claim: Claim) -> list[str]:
         missing = []

@@ -75,8 +75,9 @@ class LakeWriter:
         store = open_store(settings)
         writer = f"{socket.gethostname()}-{os.getpid()}"
         self._probe = Probe(settings)
-        self._recovery = Recovery(store, self._probe, writer=writer, accept_loss=accept_loss)
-        self._uploads = Uploads(store, settings, self._admin, DeadLetters(settings), writer=writer)
+        dead_letters = DeadLetters(settings)
+        self._recovery = Recovery(store, self._probe, dead_letters, writer=writer, accept_loss=accept_loss)
+        self._uploads = Uploads(store, settings, self._admin, dead_letters, writer=writer)
         self._sources = LakeSources(store, set(settings.lake.extra_sources), patient(role.stop, passes))
         self._jobs = ThreadPoolExecutor(4, thread_name_prefix="upload")
         self._readings: dict[Partition, Reading] = {}

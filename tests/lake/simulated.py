@@ -65,6 +65,7 @@ class SimulatedTopic:
         self.owner: SimulatedWriter | None = None
         self.dead_letters: set[tuple[int, int]] = set()
         """Identity of the topic and offset of each record that was sent to the dead letters."""
+        self.dead_letter_reasons: list[str] = []
         self._made = 0
 
     @property
@@ -120,6 +121,7 @@ class SimulatedTopic:
 
     def send_rejected(self, _topic: str, _partition: int, rejected: Sequence[tuple[Rejected, bytes]]) -> None:
         self.dead_letters.update((self.identity, item.offset) for item, _ in rejected)
+        self.dead_letter_reasons += [item.reason for item, _ in rejected]
 
 
 class GatedProbe:
@@ -186,7 +188,7 @@ class SimulatedWriter:
         self._layout = Layout("trades", settings.lake.timezone, "ticker", settings.lake.compression)
         store = GatedStore(backend, self._gate, late)
         # The topic and its probe stand in for the classes named: they answer only what is asked here.
-        self._recovery = Recovery(store, GatedProbe(topic, self._gate), writer="simulated", accept_loss=accept_loss)  # type: ignore[arg-type]
+        self._recovery = Recovery(store, GatedProbe(topic, self._gate), topic, writer="simulated", accept_loss=accept_loss)  # type: ignore[arg-type]
         self._uploads = Uploads(store, settings, topic, topic, writer="simulated", pause=0)  # type: ignore[arg-type]
         self._turn, self._reached = threading.Semaphore(0), threading.Semaphore(0)
         self._order: Order = "go"

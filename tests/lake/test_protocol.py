@@ -65,12 +65,20 @@ class Protocol(RuleBasedStateMachine):
         """Every record that is no row, with the topic that it was in."""
         self.destroyed: set[str] = set()
         """Rows of logs that were cut short, and of topics that were deleted."""
+        self.once = 0
+        """How far the topic reached before it was cut short: offsets below are given to other records."""
+        self.again: set[tuple[int, Record]] = set()
+        """Every record that has the offset of one that was cut off."""
+        self.left: dict[int, int] = {}
+        """Where each deleted topic began in the end."""
 
     # The world
 
     @rule(symbols=SYMBOLS, gap=st.integers(0, 3))
     def produce(self, symbols: list[str], gap: int = 0) -> None:
         for record in self.topic.produce(symbols, gap=gap):
+            if record.place < self.once:
+                self.again.add((self.topic.identity, record))
             if record.row is not None:
                 self.made[record.row] = (self.topic.identity, record)
             else:
@@ -83,6 +91,7 @@ class Protocol(RuleBasedStateMachine):
     @rule(where=st.floats(0, 1), grown=SYMBOLS)
     def truncate(self, where: float, grown: list[str]) -> None:
         """The log is cut short while no broker answers, and may have grown again when it does."""
+        self.once = max(self.once, self.topic.end)
         gone = self.topic.truncate(self.topic.start + round(where * (self.topic.end - self.topic.start)))
         self.destroyed |= {record.row for record in gone if record.row}
         self.refused -= {(self.topic.identity, record) for record in gone}
@@ -94,7 +103,9 @@ class Protocol(RuleBasedStateMachine):
     def remake(self) -> None:
         self.destroyed |= {row for row, (identity, _) in self.made.items() if identity == self.topic.identity}
         self.refused = {(identity, record) for identity, record in self.refused if identity != self.topic.identity}
+        self.left[self.topic.identity] = self.topic.start
         self.topic.remake()
+        self.once = 0
 
     @rule(offset=st.integers(-1, 60))
     def move_committed(self, offset: int) -> None:
@@ -231,7 +242,46 @@ class Protocol(RuleBasedStateMachine):
                 lost = read_lost(self.store, claim)
                 if any(item.key in lost and item.first_offset <= record.place <= item.last_offset for item in claim.objects):
                     return True
-        return False
+        return self.never_seen(identity, record)
+
+    def never_seen(self, identity: int, record: Record) -> bool:
+        """Whether retention took the record, and all others of a log that had grown again over what was claimed.
+
+        Then nothing is left that differs from the claims: nobody can know.
+        """
+        over = [claim.end for claim in self.claims() if claim.topic_id == f"topic-{identity}" and claim.end > record.place]
+        start = self.topic.start if identity == self.topic.identity else self.left[identity]
+        return (identity, record) in self.again and start >= min(over, default=start + 1)
+
+
+def test_a_rejected_record_that_kafka_forgot_before_its_dead_letter_was_sent_has_one_without_its_value() -> None:
+    state = Protocol()
+    state.produce([""])
+    state.begin(configuration=0, accept_loss=False)
+    for order in ("read", "cut"):
+        state.go_on(which=0, order=order, count=1, steps=12)  # it waits to store the batch
+    state.fail(which=0, order="lose the answer")  # of the claim
+    state.crash(which=0)
+    assert [len(claim.rejected) for claim in state.claims()] == [1]
+    assert state.topic.dead_letters == set()
+    state.retain(where=1.0)
+    state.begin(configuration=0, accept_loss=False)
+    state.go_on(which=0, order="read", count=1, steps=12)
+    (reason,) = state.topic.dead_letter_reasons
+    assert "without its value" in reason
+    state.teardown()
+
+
+def test_a_log_that_grew_again_and_was_emptied_before_a_writer_looked_leaves_nothing_to_tell_by() -> None:
+    state = Protocol()
+    state.begin(configuration=0, accept_loss=False)
+    state.produce(["A"] * 5)
+    state.go_on(which=0, order="read", count=1, steps=12)
+    state.truncate(where=0.0, grown=["A", "A"])
+    state.produce(["A", "A"])
+    state.retain(where=1.0)
+    state.go_on(which=0, order="store", count=1, steps=3)
+    state.teardown()
 
 
 TestProtocol = Protocol.TestCase

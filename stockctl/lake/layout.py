@@ -111,12 +111,22 @@ class ClaimName(NamedTuple):
 
 
 def ticker_slug(symbol: str) -> str:
-    """``symbol`` as a folder's name, of ``[A-Za-z0-9._-]`` alone. Two symbols may share one: queries filter the symbol too."""
+    """``symbol`` as a folder's name, of ``[A-Z0-9._-]`` alone. Two symbols may share one: queries filter the symbol too.
+
+    Small letters become capitals with an underscore behind them all: on a disk that ignores case, ``AAPL`` and ``aapl`` would
+    be one folder.
+    """
+    slug = _any_case_slug(symbol)
+    return slug if slug == slug.upper() else f"{slug.upper()}_"
+
+
+def ticker_slugs(symbol: str) -> set[str]:
+    """The names of every folder that may hold trades of ``symbol``: older writers kept small letters."""
+    return {ticker_slug(symbol), _any_case_slug(symbol)}
+
+
+def _any_case_slug(symbol: str) -> str:
     return _UNSAFE.sub("_", symbol)[:64]
-
-
-def _ticker(symbol: str) -> str:
-    return f"ticker={ticker_slug(symbol)}"
 
 
 def tickers(folders: Iterable[str]) -> set[str]:
@@ -133,7 +143,8 @@ def parts_of(symbol: str, parts: Iterable[str]) -> set[str]:
     """Which of a date's folders ``parts`` may hold records of ``symbol``, however each of them was cut."""
     found = set(parts)
     counts = {int(part.rpartition("-of-")[2]) for part in found if _BUCKET.fullmatch(part)}
-    return found & ({_ticker(symbol)} | {bucket_name(symbol, count) for count in counts if count})
+    tickers = {f"ticker={slug}" for slug in ticker_slugs(symbol)}
+    return found & (tickers | {bucket_name(symbol, count) for count in counts if count})
 
 
 def parse_object(key: str) -> ObjectName | None:
@@ -202,7 +213,8 @@ class Layout(msgspec.Struct, frozen=True):
     """How records were split into objects; a claim carries it, so that its repeat makes the same objects.
 
     ``buckets`` counts only where ``partition_by`` is ``bucket``. ``lines`` is ``raw`` in claims of older writers, which took
-    each record as it stood; now it is written as a line that every reader reads.
+    each record as it stood, and a symbol's small letters; now it is written as a line that every reader reads, in a folder
+    that every disk distinguishes from the others.
     """
 
     table: Table
@@ -228,7 +240,9 @@ class Layout(msgspec.Struct, frozen=True):
         folder = date_folder(self.table, day)
         if self.partition_by == "none":
             return folder
-        return f"{folder}/{_ticker(symbol) if self.partition_by == 'ticker' else bucket_name(symbol, self.buckets)}"
+        if self.partition_by == "bucket":
+            return f"{folder}/{bucket_name(symbol, self.buckets)}"
+        return f"{folder}/ticker={ticker_slug(symbol) if self.lines == 'normalized' else _any_case_slug(symbol)}"
 
     def object_key(self, folder: str, generation: int, partition: int, start: int) -> str:
         """Key of the object that a batch starting at ``start`` puts in ``folder``."""

@@ -19,7 +19,7 @@ import duckdb
 from stockctl.clients.redshift import Connection
 from stockctl.errors import ConfigError
 from stockctl.lake.duck import COLUMNS
-from stockctl.lake.layout import dates_around, ticker_slug, tickers
+from stockctl.lake.layout import dates_around, ticker_slugs, tickers
 from stockctl.metrics import sql
 from stockctl.metrics.gaps import LOOK_BACK, lag_ms
 from stockctl.metrics.relations import RELATIONS
@@ -54,9 +54,9 @@ class RedshiftRows:
     def dates(self, symbol: str) -> Iterator[date]:
         """As in ``Rows``: from the partitions, so that no object is read for it."""
         if symbol not in self._dates:
-            slug = ticker_slug(symbol)
+            slugs = ticker_slugs(symbol)
             known = partitions(self._redshift, self.settings, TRADES)
-            named = {values[0] for values in known if values[1] == slug or values[1].startswith("bucket=")}
+            named = {values[0] for values in known if values[1] in slugs or values[1].startswith("bucket=")}
             named |= {values[0] for values in partitions(self._redshift, self.settings, TRADES_PARQUET)}
             self._dates[symbol] = sorted(map(date.fromisoformat, named), reverse=True)
         return iter(self._dates[symbol])

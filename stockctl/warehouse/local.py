@@ -27,7 +27,8 @@ from stockctl.warehouse.tables import FEED_EVENTS, FILINGS, TABLES, TRADES, TRAD
 
 _DUCK = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "date": "DATE"}
 _FETCH = 10_000
-_TICKER = "left(regexp_replace(symbol, '[^A-Za-z0-9._-]', '_', 'g'), 64) AS ticker"
+_SLUG = "left(regexp_replace(symbol, '[^A-Za-z0-9._-]', '_', 'g'), 64)"
+_TICKER = f"upper({_SLUG}) || CASE WHEN {_SLUG} = upper({_SLUG}) THEN '' ELSE '_' END AS ticker"
 """As ``stockctl.lake.layout.ticker_slug`` does it."""
 
 

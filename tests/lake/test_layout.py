@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from typing import Literal
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,7 +37,8 @@ def test_a_symbols_bucket_never_changes() -> None:
 @given(st.lists(st.tuples(st.text(min_size=1, max_size=8), st.integers(0, 300)), max_size=20), st.text(min_size=1, max_size=8))
 def test_a_symbols_folders_are_found_however_they_were_cut(others: list[tuple[str, int]], symbol: str) -> None:
     """Among folders of tickers and of buckets of several counts, exactly those that its records would lie in."""
-    day, cuts = date(2026, 11, 23), [TRADES, BUCKETS, Layout("trades", "UTC", "bucket", "gzip", 300)]
+    today = msgspec.structs.replace(TRADES, lines="normalized")
+    day, cuts = date(2026, 11, 23), [TRADES, today, BUCKETS, Layout("trades", "UTC", "bucket", "gzip", 300)]
     own = {cut.folder(symbol, day).rpartition("/")[2] for cut in cuts}
     known = own | {
         Layout("trades", "UTC", "bucket" if n else "ticker", "gzip", n).folder(s, day).rpartition("/")[2] for s, n in others
@@ -50,7 +54,24 @@ def test_slug_keeps_plain_tickers_and_replaces_the_rest() -> None:
     """Tickers stay readable; what a path or a query could trip over does not."""
     assert ticker_slug("BRK.B") == "BRK.B"
     assert ticker_slug("BINANCE:BTCUSDT") == "BINANCE_BTCUSDT"
-    assert ticker_slug("../../etc") == ".._.._etc"
+    assert ticker_slug("../../ETC") == ".._.._ETC"
+
+
+@given(st.sets(st.text(st.sampled_from("Aaß:_é") | st.characters(), min_size=1, max_size=3), min_size=2, max_size=8))
+def test_no_two_folders_differ_in_case_alone(symbols: set[str]) -> None:
+    """A disk that ignores case, as those of macOS and Windows do, holds them as one."""
+    slugs = {ticker_slug(symbol) for symbol in symbols}
+    assert len({slug.casefold() for slug in slugs}) == len(slugs)
+    assert ticker_slug("AAPL") != ticker_slug("aapl")
+
+
+@pytest.mark.parametrize(("lines", "folder"), [("raw", "ticker=aApl"), ("normalized", "ticker=AAPL_")])
+def test_a_repeat_of_an_older_claim_keeps_the_small_letters_of_its_folders(
+    lines: Literal["raw", "normalized"], folder: str
+) -> None:
+    layout = Layout("trades", "UTC", "ticker", "gzip", lines=lines)
+    assert layout.folder("aApl", date(2026, 11, 23)).endswith(f"/{folder}")
+    assert folder in parts_of("aApl", [folder, "ticker=AAPL"])
 
 
 @given(st.sampled_from([TRADES, BUCKETS, EVENTS]), st.dates(), st.integers(1, 99), st.integers(0, 5000), st.integers(0, 10**18))

@@ -16,7 +16,7 @@ from stockctl.clients.kafka import Admin
 from stockctl.errors import ConfigError, StockctlError
 from stockctl.local import broker, standin
 from stockctl.local.files import StackFiles
-from stockctl.local.process import tail
+from stockctl.local.process import last_words
 from stockctl.local.supervisor import Part
 from stockctl.settings import Settings, env_name, load, require, setting_names, shown
 from stockctl.stream.lag import read_lag
@@ -220,7 +220,8 @@ def drain(plan: Plan, files: StackFiles, store: str, group: str, place: str) -> 
             )
         if not done.returncode:
             return None
-        left, cause = f"{count():,} records of Kafka are not in {place} yet", "; ".join(tail(log, 2))
+        lines, advice = last_words(log)
+        left, cause = f"{count():,} records of Kafka are not in {place} yet", "; ".join(filter(None, [*lines, advice]))
     except subprocess.TimeoutExpired:
         cause = f"that was not done within {format_duration(_DRAIN_SECONDS)}"
     except (StockctlError, OSError) as error:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from stockctl.errors import StockctlError
 from stockctl.local.files import StackFiles
 from stockctl.local.process import LOG_LIMIT, describe_exit, end, identity, rotate, spawn, tail
-from stockctl.units import format_duration
+from stockctl.units import counted, format_duration
 
 PartState = Literal["waiting", "starting", "running", "restarting", "failed", "stopping", "stopped"]
 
@@ -196,7 +196,9 @@ class Supervisor:
         recent = sum(now - death < WITHIN for death in life.deaths)
         if code in HOPELESS or recent >= DEATHS:
             life.state = "failed"
-            life.detail = how if code in HOPELESS else f"{how}; {recent} deaths within {format_duration(WITHIN)}: given up"
+            life.detail = (
+                how if code in HOPELESS else f"{how}; {counted(recent, 'death')} within {format_duration(WITHIN)}: given up"
+            )
             last = "".join(f"\n    {line}" for line in tail(self._files.log(life.part.name), 10))
             _log.error("%s %s; its last lines:%s", life.part.name, life.detail, last)
             return

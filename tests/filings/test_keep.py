@@ -165,7 +165,7 @@ def test_line_items_that_a_crash_left_out_are_made_from_what_is_kept(sim: Simula
     open_store(own).delete([flat_key("AAPL", number), state_key("AAPL")])
     later = fetch(own, "AAPL", order=Order(since=date(2099, 1, 1)))
     assert later.failure is None
-    assert "1 reports completed" in outcome(later, "AAPL").detail
+    assert "1 report completed" in outcome(later, "AAPL").detail
     assert objects(own) == wanted
 
 

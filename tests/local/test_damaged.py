@@ -123,6 +123,7 @@ def test_what_is_in_the_way_of_a_state_keeps_no_stack_from_being_stopped(
     running.wait("running", "a")
     settings = load(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
     running.process.send_signal(signal.SIGSTOP)  # it would put right what it can
+    wait_for(lambda: stack.status(settings)[0].state == "frozen", "the supervisor to be suspended", HANG)
     running.files.state.unlink()
     IN_THE_WAY[what](running.files.state)
     assert stack.status(settings)[0].state == "frozen"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from stockctl.local.process import identity
+from stockctl.local.process import identity, look
 from stockctl.sessions import now_ms
 from tests.command import HANG
 from tests.conftest import wait_for
@@ -287,6 +287,7 @@ def test_damaged_files_of_a_running_stack_are_put_right(stack: Stack) -> None:
         wait_for(lambda: shared.read_bytes() == before, "the settings", HANG)
     os.kill(pid, signal.SIGSTOP)
     try:
+        wait_for(lambda: (found := look(pid)) is not None and found.frozen, "the supervisor to be suspended", HANG)
         shared.write_bytes(b"\0" * 300)
         assert f"{shared} is not valid TOML" in (refused := stack.run("lake", "list", check=3).stderr)
         assert "local up" in refused

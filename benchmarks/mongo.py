@@ -98,8 +98,8 @@ def ours(flags: dict[str, str], count: int) -> tuple[float, float]:
                 started = time.perf_counter()
             if found := re.search(r"companies took ([\d.]+) s", line):
                 deriving = float(found[1])
-            if found := re.search(r"wrote (\d+) documents", line):
-                assert int(found[1]) == count, line
+            if found := re.search(r"wrote ([\d,]+) documents", line):
+                assert int(found[1].replace(",", "")) == count, line
         assert process.wait() == 0
     return time.perf_counter() - started, deriving
 

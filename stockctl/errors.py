@@ -68,6 +68,8 @@ class UnhealthyError(StockctlError):
     exit_code = 10
 
 
+TRY = "  try: "
+"""How the line begins by which a command that failed says what to try next."""
 EXIT_CODES: dict[int, str] = {
     0: "done",
     1: "failed",

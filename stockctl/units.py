@@ -52,6 +52,11 @@ def parse_size(text: str | float) -> int:
     return int(size)
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """``number`` and what it counts: ``1 record``, ``2 records``; with ``many``, ``1 record waits``, ``2 records wait``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def format_duration(seconds: float) -> str:
     """``seconds`` in at most two units: ``1h 30m``, ``12.5s``, ``40ms``."""
     if seconds < 1:

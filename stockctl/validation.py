@@ -101,7 +101,7 @@ def _value_problem(message: str) -> str:
     if match := _LENGTH.match(message):
         return _length_problem(match["sign"], match["bound"], _UNITS[match["kind"]])
     if match := _ITEMS.match(message):
-        return f"has {match['found']} items, not {match['sign']}{match['bound']}"
+        return f"has {match['found']} {'item' if match['found'] == '1' else 'items'}, not {match['sign']}{match['bound']}"
     if match := _BOUND.match(message):
         return f"{_COMPARISONS[match['sign']]} {match['bound'].removesuffix('.0')}"
     if match := _PATTERN.match(message):

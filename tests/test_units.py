@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.units import format_duration, format_size, parse_duration, parse_size
+from stockctl.units import counted, format_duration, format_size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,8 @@ def test_durations_are_shown_in_at_most_two_units(seconds: float, text: str) -> 
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (1_234_567, "1.23 MB"), (5e12, "5 TB")])
 def test_sizes_are_shown_with_three_digits(size: float, text: str) -> None:
     assert format_size(size) == text
+
+
+def test_what_is_counted_agrees_with_its_number() -> None:
+    assert [counted(number, "row") for number in (0, 1, 2, 1420)] == ["0 rows", "1 row", "2 rows", "1,420 rows"]
+    assert [counted(number, "row waits", "rows wait") for number in (1, 2)] == ["1 row waits", "2 rows wait"]

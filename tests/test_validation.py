@@ -76,7 +76,7 @@ def problem(kind: Any, text: bytes | str) -> str:
         (Whole, b"{}", "rows is missing"),
         (Whole, b'{"rows":[],"x":1}', "x is not a field that is known"),
         (Whole, b'{"rows":[{},{"p":0}]}', "rows[1].price is not above 0"),
-        (Pair, b"[1]", "it has 1 items, not at least 2"),
+        (Pair, b"[1]", "it has 1 item, not at least 2"),
         (dict[str, int], b'{"a":null}', "a value of it is not a whole number, but null"),
         (Row, b'{"p":', "it is not JSON: it ends too early"),
         (Row, b'{"p":NaN}', "it is not JSON: invalid character (byte 5)"),

@@ -11,6 +11,7 @@ import typer
 from stockctl.cli.context import settings_of
 from stockctl.cli.output import Format, OutputOption, YesOption, confirm, say, write_object, write_rows
 from stockctl.errors import UnhealthyError
+from stockctl.units import counted
 
 if TYPE_CHECKING:
     from stockctl.clients.connect import Connect
@@ -80,7 +81,8 @@ def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     write_rows((difference._asdict() for difference in found), output, Difference._fields)
     if found:
         raise UnhealthyError(
-            f"the connector and its topics differ from the settings in {len(found)} things", hint="`stockctl connect apply`"
+            f"the connector and its topics differ from the settings in {counted(len(found), 'thing')}",
+            hint="`stockctl connect apply`",
         )
     say("the connector is as the settings say")
 
@@ -152,4 +154,4 @@ def watch(
         role.health = lambda: watching.trouble
         say(f"watching {settings.connect.connector} at {settings.connect.url}")
         watching.run(role.stop)
-    say(f"{watching.restarts} restarts")
+    say(counted(watching.restarts, "restart"))

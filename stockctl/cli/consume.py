@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from stockctl.cli.context import settings_of
+from stockctl.units import counted
 
 app = typer.Typer(no_args_is_help=True, help="Write what streams through Kafka into a store.")
 
@@ -36,8 +37,8 @@ def s3(
     with running(settings, health_port=health_port, leave_within=LEAVE_WITHIN) as role:
         writer = LakeWriter(settings, role, once=once, accept_loss=accept_loss)
         writer.run()
-    rejected = f", {writer.rejected} records to {settings.topics.dead_letters.name}" if writer.rejected else ""
-    say(f"wrote {writer.rows} rows to {settings.lake.url}{rejected}")
+    rejected = f", {counted(writer.rejected, 'record')} to {settings.topics.dead_letters.name}" if writer.rejected else ""
+    say(f"wrote {counted(writer.rows, 'row')} to {settings.lake.url}{rejected}")
 
 
 @app.command()
@@ -61,5 +62,5 @@ def mongo(
     with running(settings, health_port=health_port, leave_within=LEAVE_WITHIN) as role:
         writer = MongoWriter(settings, role, once=once, also=refresh_together)
         writer.run()
-    rejected = f", {writer.rejected} records to {settings.topics.dead_letters.name}" if writer.rejected else ""
-    say(f"wrote {writer.rows} documents to {settings.mongo.url}{rejected}")
+    rejected = f", {counted(writer.rejected, 'record')} to {settings.topics.dead_letters.name}" if writer.rejected else ""
+    say(f"wrote {counted(writer.rows, 'document')} to {settings.mongo.url}{rejected}")

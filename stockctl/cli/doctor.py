@@ -9,6 +9,7 @@ import typer
 from stockctl.cli.context import settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UnhealthyError
+from stockctl.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +53,7 @@ def doctor(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 
     settings = settings_of(ctx)
     checks = [check for room in rooms() for check in room(settings)]
-    say(f"checking {len(checks)} things of the profile {settings.profile}")
+    say(f"checking {counted(len(checks), 'thing')} of the profile {settings.profile}")
     results = run(checks)
     rows: list[dict[str, Any]] = [
         {

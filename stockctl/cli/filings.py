@@ -13,7 +13,7 @@ from stockctl.cli.context import check_symbols, settings_of
 from stockctl.cli.output import Format, OutputOption, progress, say, write_object, write_rows
 from stockctl.errors import UsageError
 from stockctl.symbols import parse_symbols
-from stockctl.units import parse_duration
+from stockctl.units import counted, parse_duration
 
 if TYPE_CHECKING:
     from stockctl.filings.filing import Filing, Statement
@@ -76,7 +76,8 @@ def fetch(
             run = runs.once(lambda done, total: bar.update(task, completed=done, total=total))
     write_rows((outcome._asdict() for outcome in run.outcomes), output, Outcome._fields)
     new = sum(outcome.new for outcome in run.outcomes)
-    say(f"{len(run.outcomes)} symbols, {new} new reports {'to keep' if dry_run else 'kept'} in {settings.lake.url}")
+    done = f"{counted(len(run.outcomes), 'symbol')}, {counted(new, 'new report')}"
+    say(f"{done} {'to keep' if dry_run else 'kept'} in {settings.lake.url}")
     if run.note:
         say(f"note: {run.note}")
     if run.failure is not None:

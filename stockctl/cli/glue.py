@@ -12,6 +12,7 @@ import typer
 from stockctl.cli.context import settings_of
 from stockctl.cli.output import Format, OutputOption, YesOption, confirm, say, write_object, write_rows
 from stockctl.errors import UnhealthyError, UsageError
+from stockctl.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +93,9 @@ def diff(ctx: typer.Context, from_paths: FromPaths = False, output: OutputOption
         found = catalog.differences(glue, settings, from_paths=from_paths)
     write_rows((difference._asdict() for difference in found), output, catalog.Difference._fields)
     if found:
-        raise UnhealthyError(f"the catalog differs from the settings in {len(found)} things", hint="each row's remedy")
+        raise UnhealthyError(
+            f"the catalog differs from the settings in {counted(len(found), 'thing')}", hint="each row's remedy"
+        )
     say("the catalog is as the settings say")
 
 
@@ -149,7 +152,7 @@ def status(ctx: typer.Context, since: SinceDate = None, output: OutputOption = F
         if len(findings) > shown and output is Format.table:
             say(f"… and {len(findings) - shown} more: `stockctl glue status -o jsonl`")
         raise UnhealthyError(
-            f"lake, catalog and crawlers differ in {len(findings)} things",
+            f"lake, catalog and crawlers differ in {counted(len(findings), 'thing')}",
             hint="`stockctl glue sync`, with --prune for foreign ones",
         )
     say("the catalog holds what the lake holds")
@@ -178,10 +181,10 @@ def sync(
             say(f"{change.done}: {change.what} {change.name}")
     write_rows((item._asdict() for item in done), output, Synced._fields)
     if foreign := sum(item.foreign for item in done):
-        say(f"{foreign} partitions are not of this lake, or not any more: `--prune` deletes them")
+        say(f"{counted(foreign, 'partition is', 'partitions are')} not of this lake, or not any more: `--prune` deletes them")
     if unread := sum(item.unread for item in done):
         raise UnhealthyError(
-            f"{unread} partitions hold zstd, which Redshift Spectrum does not read, and are left out",
+            f"{counted(unread, 'partition holds', 'partitions hold')} zstd, which Redshift Spectrum does not read: left out",
             hint="set lake.compression to gzip; `stockctl lake compact` turns trades that lie there into Parquet",
         )
 

@@ -13,6 +13,7 @@ from stockctl.cli.infra_running import check, logs, status
 from stockctl.cli.infra_up import ContextOption, OverlayOption, TagOption, cluster_settings, up
 from stockctl.cli.output import say
 from stockctl.errors import UnhealthyError, UsageError
+from stockctl.units import counted
 
 if TYPE_CHECKING:
     from stockctl.infra.differ import Difference
@@ -80,7 +81,7 @@ def diff(
             found += 1
     if found:
         raise UnhealthyError(
-            f"{found} objects differ in {settings.infra.namespace} at {kubernetes.url}",
+            f"{counted(found, 'object differs', 'objects differ')} in {settings.infra.namespace} at {kubernetes.url}",
             hint="`stockctl infra up` changes them",
         )
     say(f"all {len(objects.all)} objects are as the settings want them")

@@ -8,6 +8,7 @@ import typer
 
 from stockctl.cli.infra_up import ContextOption, cluster_settings, seconds_of
 from stockctl.cli.output import YesOption, confirm, say
+from stockctl.units import counted
 
 if TYPE_CHECKING:
     from stockctl.infra.changes import Change
@@ -42,7 +43,7 @@ def down(
             say(f"nothing of stockctl is in {where}" + (", but its volumes" if found.volumes else ""))
             return
         volumes = ", ".join(each["metadata"]["name"] for each in found.volumes)
-        say(f"in {where}: {objects} objects, and the volumes {volumes or 'none'}")
+        say(f"in {where}: {counted(objects, 'object')}, and the volumes {volumes or 'none'}")
         kept = "the volumes and their data too" if delete_data else "and keep the volumes"
         flags = " --delete-data" if delete_data else ""
         confirm(f"Delete these objects, {kept}?", f"stockctl infra down{flags}", yes=yes)

@@ -76,6 +76,7 @@ def up(
     from stockctl.infra.render import render
     from stockctl.infra.up import Watch
     from stockctl.infra.up import up as bring_up
+    from stockctl.units import counted
 
     seconds = seconds_of("--timeout", timeout)
     settings = cluster_settings(ctx, overlay, image_tag, context)
@@ -101,7 +102,7 @@ def up(
         say("kept: volumes hold data; `kubectl delete` them when nobody needs it")
     if set(counts) <= {"unchanged", "kept"}:
         say(f"nothing changed: all {counts['unchanged']} objects {where} are as the settings want them")
-    say(f"all {len(ready)} workloads are ready")
+    say(f"all {counted(len(ready), 'workload is', 'workloads are')} ready")
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def verify(
     from stockctl.clients.store import existing_store
     from stockctl.lake.findings import Finding
     from stockctl.lake.verify import verify as check
-    from stockctl.units import format_size
+    from stockctl.units import counted, format_size
 
     settings = settings_of(ctx)
     with progress("reading objects") as bar:
@@ -72,16 +72,19 @@ def verify(
         (finding._asdict() for finding in report.findings), output, Finding._fields if output is not Format.table else None
     )
     say(
-        f"{report.partitions} partitions, {report.claims} claims, {report.objects} objects of {format_size(report.bytes)}, "
-        f"{report.rows} rows{', each read' if deep else ''}, {report.rejected} records in the dead letters"
+        f"{counted(report.partitions, 'partition')}, {counted(report.claims, 'claim')}, "
+        f"{counted(report.objects, 'object')} of {format_size(report.bytes)}, "
+        f"{counted(report.rows, 'row')}{', each read' if deep else ''}, "
+        f"{counted(report.rejected, 'record')} in the dead letters"
     )
     if report.compacted:
-        say(f"{report.compacted} dates are compacted")
+        say(f"{counted(report.compacted, 'date is', 'dates are')} compacted")
     if report.floor is not None:
-        say(f"{report.pruned} rows below the floor {report.floor} were dropped on purpose")
+        below = f"below the floor {report.floor}"
+        say(counted(report.pruned, f"row {below} was dropped on purpose", f"rows {below} were dropped on purpose"))
     wrong = sum(finding.wrong for finding in report.findings)
     if wrong:
         raise UnhealthyError(
-            f"{wrong} findings in the lake at {settings.lake.url}", hint="docs/lake.md tells what each kind means"
+            f"{counted(wrong, 'finding')} in the lake at {settings.lake.url}", hint="docs/lake.md tells what each kind means"
         )
     say(f"the lake at {settings.lake.url} is {'whole' if report.partitions else 'empty: nothing has been written there'}")

@@ -165,6 +165,7 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     Example: stockctl local status
     """
     from stockctl.local import stack
+    from stockctl.local.observed import remedy
     from stockctl.units import format_duration
 
     settings = _settings(ctx, stack=False)
@@ -174,15 +175,16 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
         for row in shown:
             row["uptime"] = None if row["uptime"] is None else format_duration(row["uptime"])
     write_rows(shown, output)
-    dying = [row.part for row in rows if row.state.startswith("running:")]
-    stopped = [row.part for row in rows if not row.state.startswith("running")]
+    dying = [row.part for row in rows if row.state == "running" and row.detail]
+    stopped = [row.part for row in rows if row.state != "running"]
     if stopped or dying:
         words = {"not running": stopped, "dies again and again": dying}
         raise UnhealthyError(
             "the local stack is not running"
             if len(stopped) == len(rows)
             else "; ".join(f"{what}: {', '.join(parts)}" for what, parts in words.items() if parts),
-            hint="`stockctl local up`; the logs are in " + str(stack.files_of(settings).folder / "logs"),
+            hint=next(filter(None, (remedy(row.state, row.pid) for row in rows)), "`stockctl local up`")
+            + f"; the logs are in {stack.files_of(settings).folder / 'logs'}",
         )
 
 

@@ -33,7 +33,7 @@ from stockctl.cli.output import say
 from stockctl.cli.produce import produce
 from stockctl.cli.sim import sim
 from stockctl.cli.status import status
-from stockctl.errors import EXIT_CODES, StockctlError
+from stockctl.errors import EXIT_CODES, TRY, StockctlError
 
 
 class _Root(TyperGroup):
@@ -119,12 +119,12 @@ def main() -> None:
             raise
         say(f"error: {error}")
         if error.hint:
-            say(f"  try: {error.hint}")
+            say(f"{TRY}{error.hint}")
         code = error.exit_code
     except Exception as error:  # the last resort: anything unexpected still ends in words
         if debug:
             raise
         say(f"error: unexpected {type(error).__name__}: {error}")
-        say("  try: the same with `stockctl --debug …`, and report what it shows: this is a defect of stockctl")
+        say(f"{TRY}the same with `stockctl --debug …`, and report what it shows: this is a defect of stockctl")
         code = 1
     sys.exit(code)

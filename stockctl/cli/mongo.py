@@ -7,6 +7,7 @@ import typer
 from stockctl.cli.context import mongo_of, settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UnhealthyError
+from stockctl.units import counted
 
 app = typer.Typer(no_args_is_help=True, help="Make and compare the collections in MongoDB.")
 
@@ -40,7 +41,7 @@ def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
         found = schema.differences(mongo, settings)
     write_rows((difference._asdict() for difference in found), output, schema.Difference._fields)
     if found:
-        raise UnhealthyError(f"MongoDB differs from the settings in {len(found)} things", hint="each row's remedy")
+        raise UnhealthyError(f"MongoDB differs from the settings in {counted(len(found), 'thing')}", hint="each row's remedy")
     say("the collections are as the settings say")
 
 

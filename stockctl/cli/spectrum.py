@@ -11,6 +11,7 @@ import typer
 from stockctl.cli.context import settings_of, text_of
 from stockctl.cli.output import Format, OutputOption, numbered, say, write_rows
 from stockctl.errors import UnhealthyError, UsageError
+from stockctl.units import counted
 
 if TYPE_CHECKING:
     from stockctl.settings import Settings
@@ -86,7 +87,7 @@ def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
         found = spectrum.differences(redshift, settings, want)
     write_rows((difference._asdict() for difference in found), output, Difference._fields)
     if found:
-        raise UnhealthyError(f"Redshift differs in {len(found)} things", hint="each row's remedy")
+        raise UnhealthyError(f"Redshift differs in {counted(len(found), 'thing')}", hint="each row's remedy")
     say("Redshift is as the settings say, and holds what the lake holds")
 
 

@@ -10,6 +10,7 @@ import typer
 from stockctl.cli.context import settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UnhealthyError, UsageError
+from stockctl.units import counted
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -137,12 +138,18 @@ def check(
     columns = ["identity", "period_end", "holds", "detail", "accession"]
     write_rows(shown, output, (columns if shown else None) if output is Format.table else None)
     say(
-        f"{len(known.filings)} filings of {symbol}: {len(found) - len(wrong) - untold} identities hold, {len(wrong)} do not, "
+        f"{counted(len(known.filings), 'filing')} of {symbol}: "
+        f"{counted(len(found) - len(wrong) - untold, 'identity holds', 'identities hold')}, {len(wrong)} do not, "
         f"{untold} cannot be told from what is reported"
     )
     if wrong:
         raise UnhealthyError(
-            f"{len(wrong)} accounting identities of {symbol} do not hold: {'; '.join(one.words for one in wrong)}",
+            counted(
+                len(wrong),
+                f"accounting identity of {symbol} does not hold",
+                f"accounting identities of {symbol} do not hold",
+            )
+            + f": {'; '.join(one.words for one in wrong)}",
             hint="`stockctl filings show` prints a filing as it was reported",
         )
 

@@ -9,6 +9,7 @@ import typer
 from stockctl.cli.context import settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UnhealthyError
+from stockctl.units import counted
 
 if TYPE_CHECKING:
     from stockctl.clients.kafka import Admin
@@ -67,7 +68,9 @@ def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     differences = topics.differences(*_connect(ctx))
     write_rows((difference._asdict() for difference in differences), output, topics.Difference._fields)
     if differences:
-        raise UnhealthyError(f"topics differ from the settings in {len(differences)} things", hint="`stockctl topics apply`")
+        raise UnhealthyError(
+            f"topics differ from the settings in {counted(len(differences), 'thing')}", hint="`stockctl topics apply`"
+        )
     say("the topics are as the settings say")
 
 

@@ -21,7 +21,7 @@ from stockctl.lake.sources import refusal_of
 from stockctl.records import FeedEvent
 from stockctl.roles import Role
 from stockctl.settings import Settings, require
-from stockctl.units import format_duration
+from stockctl.units import counted, format_duration
 
 log = logging.getLogger("stockctl.produce")
 
@@ -75,8 +75,9 @@ def produce_replay(
     with Report(settings, replay.normaliser, replay.publisher) as report:
         done = replay.run(deadline, report.log_when_due)
     return (
-        f"replayed {path}: {done.lines} lines, {done.trades} trades and {done.dead_letters} dead letters "
-        f"delivered in {done.seconds:.1f} s ({done.trades / max(done.seconds, 0.001):,.0f} trades/s)"
+        f"replayed {path}: {counted(done.lines, 'line')}, {counted(done.trades, 'trade')} "
+        f"and {counted(done.dead_letters, 'dead letter')} delivered "
+        f"in {done.seconds:.1f} s ({done.trades / max(done.seconds, 0.001):,.0f} trades/s)"
     )
 
 
@@ -136,7 +137,7 @@ class _Pipeline:
             left = self._leave()
         if left:
             raise StockctlError(
-                f"{left} rows were not delivered: {self._publisher.trouble}",
+                f"{counted(left, 'row was', 'rows were')} not delivered: {self._publisher.trouble}",
                 hint="their time shows as a gap; `stockctl doctor`",
             )
         if not self._session.connections and self._session.last_error is not None:

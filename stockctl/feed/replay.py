@@ -30,7 +30,7 @@ from stockctl.records import Trade, connection_token
 from stockctl.sessions import now_ms
 from stockctl.settings import Settings
 from stockctl.timespans import Span
-from stockctl.units import format_duration
+from stockctl.units import counted, format_duration
 
 log = logging.getLogger("stockctl.produce")
 
@@ -124,7 +124,7 @@ class Replay:
         if reason is not None:
             raise StockctlError(
                 f"the replay of {self._path} ended at line {self._lines}: {reason}; "
-                f"{stretch.acknowledged} messages were delivered, {stretch.lost} were not",
+                f"{counted(stretch.acknowledged, 'message was', 'messages were')} delivered, {stretch.lost} were not",
                 hint="replaying it again sends what was delivered as new data once more" if stretch.acknowledged else None,
             )
         return Replayed(self._lines, self.publisher.trades, self.publisher.dead_letters, time.monotonic() - started)

@@ -23,7 +23,7 @@ from stockctl.records import FeedEvent
 from stockctl.sessions import SESSION_NAMES, calendar_of, now_ms, session_at
 from stockctl.settings import Settings
 from stockctl.timespans import length
-from stockctl.units import format_duration
+from stockctl.units import counted, format_duration
 
 log = logging.getLogger("stockctl.produce")
 
@@ -94,7 +94,7 @@ class Report:
     def summary(self) -> str:
         """What was done, in words."""
         passed = time.monotonic() - self._started
-        return f"produced {self._publisher.trades} trades in {format_duration(passed)}: {self._counts()}"
+        return f"produced {counted(self._publisher.trades, 'trade')} in {format_duration(passed)}: {self._counts()}"
 
     def _counts(self) -> str:
         counts = {

@@ -21,7 +21,7 @@ from stockctl.filings.keep import Keeper, LakeError
 from stockctl.filings.stored import Links, State, filing_of
 from stockctl.sessions import is_around_the_clock
 from stockctl.settings import Settings, require
-from stockctl.units import format_duration
+from stockctl.units import counted, format_duration
 
 Standing = Literal["fetched", "up to date", "fresh", "none", "failed", "not tried"]
 
@@ -86,7 +86,7 @@ class Fetch:
             first, *others = self.errors.values()
             if not others:
                 return first
-            told = StockctlError(f"{len(self.errors)} symbols failed, {first}", hint=first.hint or "fetch again")
+            told = StockctlError(f"{counted(len(self.errors), 'symbol')} failed, {first}", hint=first.hint or "fetch again")
             if {error.exit_code for error in self.errors.values()} == {first.exit_code}:
                 told.exit_code = first.exit_code
             return told
@@ -180,7 +180,7 @@ class Fetch:
         if keeper.documents_lost is None:
             self.fetched[symbol] = state.at
         if mended:
-            note = f"{mended} reports completed that a crash had left; {note}".rstrip("; ")
+            note = f"{counted(mended, 'report')} completed that a crash had left; {note}".rstrip("; ")
         standing: Standing = "fetched" if new else "up to date" if numbers else "none"
         return Outcome(symbol, standing, len(new), len(numbers), note)
 

@@ -18,7 +18,7 @@ from stockctl.filings.fetch import Fetch, Order, Outcome, all_us, configured, na
 from stockctl.filings.keep import Keeper
 from stockctl.roles import Role
 from stockctl.settings import Settings
-from stockctl.units import format_duration
+from stockctl.units import counted, format_duration
 
 log = logging.getLogger("stockctl.filings")
 
@@ -77,7 +77,7 @@ class Runs:
         failure = fetch.failure
         left = sum(outcome.state == "not tried" for outcome in outcomes)
         if failure is None and left:
-            failure = StockctlError(f"stopped, with {left} symbols not tried", hint="the next fetch goes on there")
+            failure = StockctlError(f"stopped, with {counted(left, 'symbol')} not tried", hint="the next fetch goes on there")
         return Run(outcomes, failure, fetch.note)
 
     def repeat(self, role: Role, every: float) -> None:
@@ -140,10 +140,10 @@ def _lasts(error: StockctlError) -> bool:
 def _tell(outcomes: Sequence[Outcome]) -> None:
     counts = Counter(outcome.state for outcome in outcomes)
     log.info(
-        "%d symbols: %s; %d new reports",
-        len(outcomes),
+        "%s: %s; %s",
+        counted(len(outcomes), "symbol"),
         ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none was due",
-        sum(outcome.new for outcome in outcomes),
+        counted(sum(outcome.new for outcome in outcomes), "new report"),
     )
     for outcome in outcomes:
         if outcome.state == "failed":

@@ -12,7 +12,7 @@ from stockctl.errors import StockctlError, UnreachableError
 from stockctl.infra.kustomize import Manifest, at, pod_template
 from stockctl.infra.render import Rendered
 from stockctl.infra.workloads import condition
-from stockctl.units import format_size
+from stockctl.units import counted, format_size
 
 OLDEST = (1, 27)
 """The oldest version that knows all that the manifests use: time zones of CronJobs."""
@@ -179,4 +179,4 @@ def _leases(kubernetes: Kubernetes, now: datetime) -> Finding:
             f"{name} {f'is {-age:.0f} s ahead' if age < 0 else f'told the time {age:.0f} s ago'}" for name, age in bad.items()
         )
         return Finding(told, "fail", "`timedatectl` on that node: its clock is off, or it is away")
-    return Finding(f"{len(ages)} nodes, none ahead, each heard of within {_RENEWED:.0f} s")
+    return Finding(f"{counted(len(ages), 'node')}, none ahead, each heard of within {_RENEWED:.0f} s")

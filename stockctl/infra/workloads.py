@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from stockctl.clients.kubernetes import Kubernetes
 from stockctl.infra.kustomize import Manifest, at, pod_template
+from stockctl.units import counted
 
 WAITED_FOR = {"StatefulSet": "apps/v1", "Deployment": "apps/v1", "Job": "batch/v1"}
 """Kinds that get ready or complete, each with its API version."""
@@ -151,7 +152,7 @@ def troubles(pod: Manifest) -> Iterator[tuple[str, bool]]:
 
 
 def _times(restarts: int) -> str:
-    return f", restarted {restarts} times" if restarts else ""
+    return f", restarted {counted(restarts, 'time')}" if restarts else ""
 
 
 def _newest_first(found: Iterable[Manifest]) -> list[Manifest]:

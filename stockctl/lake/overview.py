@@ -16,7 +16,7 @@ from stockctl.lake.recovery import hinted_claim
 from stockctl.settings import Settings
 from stockctl.stream.lag import lake_writer
 from stockctl.stream.pending import pending
-from stockctl.units import format_duration
+from stockctl.units import counted, format_duration
 
 
 def overview(settings: Settings) -> list[Check]:
@@ -42,7 +42,8 @@ def _newest(settings: Settings, table: Table) -> Finding:
     age = (datetime.now(UTC) - datetime.fromisoformat(newest.created)).total_seconds()
     ends = ", ".join(f"{claim.partition} to {claim.end}" for claim in claims)
     return Finding(
-        f"newest claim {format_duration(max(0.0, age))} ago, {newest.rows} rows cut by {newest.reason}; partitions {ends}"
+        f"newest claim {format_duration(max(0.0, age))} ago, {counted(newest.rows, 'row')} cut by {newest.reason}; "
+        f"partitions {ends}"
     )
 
 

@@ -25,6 +25,7 @@ from stockctl.lake.parting import Parting, parting
 from stockctl.lake.probe import Probe
 from stockctl.lake.rejected import DeadLetters
 from stockctl.records import UNREADABLE, decode
+from stockctl.units import counted
 
 log = logging.getLogger("stockctl.lake")
 
@@ -169,8 +170,10 @@ class Recovery:
     def _lose(self, start: Start, newest: Claim | None, since: int, until: int) -> Claim:
         """Claim ``[since, until)`` as lost: none of its rows will ever be in the lake. The claim that then stands there."""
         if not self._accept_loss:
+            place = f"{start.topic}/{start.partition}"
             raise LastingError(
-                f"{until - since} records of {start.topic}/{start.partition} are lost: the lake goes on at offset {since}, "
+                f"{counted(until - since, f'record of {place} is', f'records of {place} are')} lost: "
+                f"the lake goes on at offset {since}, "
                 f"and Kafka holds nothing before {until}",
                 hint="--accept-loss goes on behind them; `stockctl lake verify` will tell of it for ever",
             )

@@ -27,6 +27,7 @@ from stockctl.lake.layout import LOG, TABLES, parse_claim
 from stockctl.lake.manifest import FOLDER, ROOT, Manifest, newest_manifests
 from stockctl.lake.verify_parquet import Digests, check_manifest, check_others, read_manifests, read_objects
 from stockctl.record_validation import VALIDATORS, InvalidRecordError
+from stockctl.units import counted
 
 
 class _Claimed(NamedTuple):
@@ -100,7 +101,8 @@ def _settle(store: Store, report: Report, keys: Iterable[str], manifests: Mappin
     below = sorted(key for key in keys if is_below(key, report.floor))
     if below:
         message = (
-            f"{len(below)} objects below the floor {report.floor}, read by nobody: the next `stockctl lake prune` drops them"
+            f"{counted(len(below), 'object')} below the floor {report.floor}, read by nobody: "
+            "the next `stockctl lake prune` drops them"
         )
         report.findings.append(Finding("leftover", below[0], message))
     report.findings.sort(key=lambda finding: (not finding.wrong, finding.key))
@@ -233,7 +235,9 @@ def _check_objects(store: Store, claim: Claim, listed: dict[str, ObjectInfo], re
         if unfinished or _appeared(store, item):
             continue
         if item.key in lost:
-            report.findings.append(Finding("lost", item.key, f"{item.rows} rows were lost, and accepted as lost"))
+            report.findings.append(
+                Finding("lost", item.key, f"{counted(item.rows, 'row was', 'rows were')} lost, and accepted as lost")
+            )
         else:
             report.findings.append(Finding("missing", item.key, f"claimed by {claim.key}, and not there: {item.rows} rows"))
     if missing and unfinished:
@@ -274,9 +278,8 @@ def _read_object(store: Store, item: ClaimedObject) -> tuple[Finding | None, lis
     if sha256(lines).hexdigest() != item.sha256:
         return Finding("changed", item.key, "its lines are not those that were claimed"), ids
     if invalid:
-        message = (
-            f"{len(invalid)} lines that readers may refuse or take otherwise: line {min(invalid)}: {invalid[min(invalid)]}"
-        )
+        first = f"line {min(invalid)}: {invalid[min(invalid)]}"
+        message = f"{counted(len(invalid), 'line')} that readers may refuse or take otherwise: {first}"
         return Finding("invalid", item.key, message), ids
     return None, ids
 
@@ -311,7 +314,9 @@ def _read_all(store: Store, items: list[_Claimed], report: Report, digests: Dige
                 if (doubled or len(own) != len(ids)) and not item.key.startswith("feed_events/"):
                     where = f"also in {seen[doubled[0]]}" if doubled else "within the object"
                     count = len(doubled) + len(ids) - len(own)
-                    report.findings.append(Finding("doubled", item.key, f"{count} ids occur twice, {where}"))
+                    report.findings.append(
+                        Finding("doubled", item.key, f"{counted(count, 'id occurs', 'ids occur')} twice, {where}")
+                    )
                 seen.update(dict.fromkeys(own, item.key))
                 digests.add(claim, item.key, ids)
                 done += 1

@@ -20,6 +20,7 @@ from stockctl.lake.claims import Claim
 from stockctl.lake.findings import Finding, Report
 from stockctl.lake.floor import date_of
 from stockctl.lake.manifest import Manifest, ParquetObject, decode_manifest, newest_manifests, parse_parquet
+from stockctl.units import counted
 
 
 class Digests:
@@ -61,7 +62,7 @@ def check_manifest(manifest: Manifest, claims: Mapping[str, Claim], listed: Mapp
     report.compacted += 1
     unknown = manifest.claims - claims.keys()
     if unknown:
-        message = f"it holds {len(unknown)} claims that are not in the log, such as {min(unknown)}"
+        message = f"it holds {counted(len(unknown), 'claim that is', 'claims that are')} not in the log, such as {min(unknown)}"
         report.findings.append(Finding("unclaimed", manifest.key, message))
     claimed = sum(
         item.rows
@@ -98,10 +99,12 @@ def check_others(keys: Iterable[str], newest: Mapping[date, int], report: Report
         else:
             leftover[name.trade_date].append(key)
     for found in leftover.values():
-        message = f"{len(found)} objects of a version that no longer counts: the next `stockctl lake compact` drops them"
+        message = (
+            f"{counted(len(found), 'object')} of a version that no longer counts: the next `stockctl lake compact` drops them"
+        )
         report.findings.append(Finding("leftover", found[0], message))
     for found in unfinished.values():
-        message = f"{len(found)} objects of a compaction under way, or of one that died: the next one replaces them"
+        message = f"{counted(len(found), 'object')} of a compaction under way, or of one that died: the next one replaces them"
         report.findings.append(Finding("in progress", found[0], message))
 
 

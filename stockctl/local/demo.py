@@ -15,7 +15,7 @@ from stockctl.local import stack
 from stockctl.local.files import file_errors
 from stockctl.local.parts import environment_of
 from stockctl.settings import Settings, load
-from stockctl.units import format_duration, format_size
+from stockctl.units import counted, format_duration, format_size
 
 
 @file_errors()
@@ -47,7 +47,7 @@ def demo(settings: Settings, command: Sequence[str], config: Path | None, *, sec
         show("metrics", "watch", "--for", format_duration(seconds).replace(" ", ""))
         show("mongo", "status")
         died = [row for row in stack.status(settings) if row.restarts or row.state != "running"]
-        wrong += [f"{row.part} is {row.state} after {row.restarts} restarts" for row in died]
+        wrong += [f"{row.part} is {row.state} after {counted(row.restarts, 'restart')}" for row in died]
     finally:
         if own and files.held:
             say("\n$ stockctl local down")

@@ -151,6 +151,15 @@ class StackFiles:
         return noted.pid if noted and noted.pid and identity(noted.pid) == noted.identity else None
 
     @property
+    def lock_file(self) -> tuple[int, int] | None:
+        """Which file the lock is, by device and number; None if it was deleted."""
+        try:
+            found = self._lock.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found.st_dev, found.st_ino
+
+    @property
     def held(self) -> bool:
         """Whether a supervisor is alive."""
         return is_held(self._lock)

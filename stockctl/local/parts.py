@@ -16,11 +16,11 @@ from stockctl.clients.kafka import Admin
 from stockctl.errors import ConfigError, StockctlError
 from stockctl.local import broker, standin
 from stockctl.local.files import StackFiles
-from stockctl.local.process import tail
+from stockctl.local.process import last_words
 from stockctl.local.supervisor import Part
 from stockctl.settings import Settings, env_name, load, require, setting_names, shown
 from stockctl.stream.lag import read_lag
-from stockctl.units import format_duration
+from stockctl.units import counted, format_duration
 
 Mode = Literal["sim", "live"]
 
@@ -194,6 +194,10 @@ def trouble(name: str, ports: Mapping[str, int], *, timeout: float = 1.0) -> str
 def drain(plan: Plan, files: StackFiles, store: str, group: str, place: str) -> str | None:
     """See to it that everything in Kafka is in ``place``, once ``consume STORE`` has left; what is not and why, or None."""
     settings, log = plan.settings, files.log(f"consume-{store}")
+
+    def behind(records: int) -> str:
+        return f"{counted(records, 'record of Kafka is', 'records of Kafka are')} not in {place} yet"
+
     left = f"what is left in Kafka is not in {place} yet"
     try:
         admin = Admin(settings)
@@ -204,7 +208,7 @@ def drain(plan: Plan, files: StackFiles, store: str, group: str, place: str) -> 
 
         if not (records := count()):
             return None
-        left = f"{records:,} records of Kafka are not in {place} yet"
+        left = behind(records)
         broker.forget_members(settings, group)
         with log.open("ab") as stream:
             done = subprocess.run(
@@ -220,7 +224,8 @@ def drain(plan: Plan, files: StackFiles, store: str, group: str, place: str) -> 
             )
         if not done.returncode:
             return None
-        left, cause = f"{count():,} records of Kafka are not in {place} yet", "; ".join(tail(log, 2))
+        lines, advice = last_words(log)
+        left, cause = behind(count()), "; ".join(filter(None, [*lines, advice]))
     except subprocess.TimeoutExpired:
         cause = f"that was not done within {format_duration(_DRAIN_SECONDS)}"
     except (StockctlError, OSError) as error:

@@ -12,6 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
+
+from stockctl.errors import TRY
 
 LOG_LIMIT = 5_000_000
 """A log longer than this many bytes is moved to its ``.1`` and begun anew."""
@@ -67,27 +70,50 @@ def _tether(parent: int) -> Callable[[], None] | None:
     return tether
 
 
-def identity(pid: int) -> str | None:
-    """A text that names the process ``pid`` and no later process of that number; None if it is gone."""
+class Alive(NamedTuple):
+    """A process that is there: ``identity`` names it and no later process of its number; ``frozen`` is one that SIGSTOP,
+    Ctrl-Z or a debugger has suspended.
+    """
+
+    identity: str
+    frozen: bool
+
+
+def look(pid: int) -> Alive | None:
+    """The process ``pid`` as it is now; None if it is gone."""
     if sys.platform == "linux":
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             return None
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return None if fields[0] == "Z" else f"{boot}/{fields[19]}"
-    shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return shown.stdout.strip() or None
+        return None if fields[0] == "Z" else Alive(f"{boot}/{fields[19]}", fields[0] in "Tt")
+    # Two options: BSD's ps takes all that follows the first "=" of one for a heading.
+    shown = subprocess.run(["ps", "-o", "state=", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    state, _, started = shown.stdout.strip().partition(" ")
+    return Alive(started.strip(), state.startswith("T")) if started and not state.startswith("Z") else None
+
+
+def identity(pid: int) -> str | None:
+    """A text that names the process ``pid`` and no later process of that number; None if it is gone."""
+    found = look(pid)
+    return found.identity if found else None
+
+
+def ask_to_leave(pid: int) -> None:
+    """SIGTERM to ``pid``, which gets it also if it is frozen: it is woken. ProcessLookupError if it is gone."""
+    os.kill(pid, signal.SIGTERM)
+    os.kill(pid, signal.SIGCONT)
 
 
 def end(pid: int, gone: Callable[[], bool], grace: float) -> bool:
-    """SIGTERM to ``pid``, and SIGKILL to its session if it is not ``gone`` within ``grace`` seconds: then False."""
+    """Ask ``pid`` to leave, and SIGKILL to its session if it is not ``gone`` within ``grace`` seconds: then False."""
     for number, bound in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
         try:
             if number is signal.SIGKILL:
                 os.killpg(pid, number)
             else:
-                os.kill(pid, number)
+                ask_to_leave(pid)
         except ProcessLookupError:
             return True
         deadline = time.monotonic() + bound
@@ -112,6 +138,13 @@ def tail(log: Path, lines: int = 1) -> list[str]:
     except FileNotFoundError:
         return []
     return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
+
+
+def last_words(log: Path, lines: int = 1) -> tuple[list[str], str]:
+    """The last ``lines`` of ``log``, and beside them what to try next, if that is how a command ended there; else empty."""
+    found = tail(log, lines + 1)
+    advice = found.pop().removeprefix(TRY) if found and found[-1].startswith(TRY) else ""
+    return found[-lines:], advice
 
 
 def rotate(log: Path, *, limit: int = 0) -> None:

@@ -19,11 +19,12 @@ from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutEr
 from stockctl.feed import probe
 from stockctl.local import parts
 from stockctl.local.files import StackFiles, file_errors
+from stockctl.local.observed import FROZEN, frozen_supervisor, observed, remedy, unwatched
 from stockctl.local.ports import choose_ports
-from stockctl.local.process import LOG_LIMIT, describe_exit, end, identity, rotate, signals_held, tail
+from stockctl.local.process import LOG_LIMIT, ask_to_leave, describe_exit, end, identity, last_words, rotate, signals_held
 from stockctl.local.supervisor import Supervisor
 from stockctl.roles import running
-from stockctl.settings import Settings, local_stack_file
+from stockctl.settings import STACK_FILE_END, Settings, local_stack_file
 from stockctl.units import format_duration
 
 Say = Callable[[str], None]
@@ -44,6 +45,7 @@ class Row(NamedTuple):
 
     part: str
     state: str
+    detail: str
     pid: int | None
     address: str
     uptime: float | None
@@ -78,7 +80,8 @@ def serve(settings: Settings, mode: parts.Mode, command: Sequence[str], config: 
             for change in changes:
                 _log.warning("%s", change)
             plan = parts.plan(settings, files, mode, ports, command, config)
-            files.write(_shared_file(files), _toml(plan.shared))
+            shared = _toml(plan.shared)
+            files.write(_shared_file(files), shared)
             files.write(files.state, "{}")  # what is in its way is said before anything starts
             about = {
                 "mode": mode,
@@ -88,7 +91,8 @@ def serve(settings: Settings, mode: parts.Mode, command: Sequence[str], config: 
                 "symbols_given": _are_given(settings),
                 "effective": parts.described(plan.settings),
             }
-            trouble = Supervisor(files, parts.parts(plan, files, ports), about).run(role.stop)
+            kept = {_shared_file(files): shared}
+            trouble = Supervisor(files, parts.parts(plan, files, ports), about, kept).run(role.stop)
     if trouble:
         raise StockctlError("the local stack did not stop as it should: " + "; ".join(trouble))
 
@@ -107,16 +111,18 @@ def _toml(values: Mapping[str, str | list[str]]) -> str:
     for name, value in values.items():
         table, _, key = name.rpartition(".")
         tables.setdefault(table, [f"\n[{table}]"]).append(f"{key} = {json.dumps(value)}")
-    return "\n".join(line for lines in tables.values() for line in lines) + "\n"
+    return "\n".join([*(line for lines in tables.values() for line in lines), STACK_FILE_END])
 
 
 @file_errors()
 def current(files: StackFiles) -> dict[str, Any]:
-    """What the living supervisor says; empty if there is none, or if it has not said anything yet."""
+    """What the living supervisor says, its parts as they are; empty if there is none, or if it has not said anything yet."""
     if not files.held:
         return {}
     state = files.read_state()
-    return state if state and state["pid"] and identity(state["pid"]) == state["identity"] else {}
+    if not state or not state["pid"] or identity(state["pid"]) != state["identity"]:
+        return {}
+    return {**state, "parts": [observed(part) for part in state["parts"]]}
 
 
 @file_errors()
@@ -132,6 +138,8 @@ def up(
     files = files_of(settings)
     parts.check(settings, mode)
     files.make()
+    if (pid := frozen_supervisor(files, current(files))) is not None:
+        raise StockctlError(f"the supervisor of the local stack is {FROZEN}", hint=remedy("frozen", pid))
     if current(files).get("phase") == "stopping":
         say("waiting for the local stack to stop, to start it anew")
         deque(_until_free(files), maxlen=0)
@@ -214,13 +222,13 @@ def _follow_start(files: StackFiles, process: subprocess.Popen[bytes] | None, sa
     while time.monotonic() < deadline:
         state = current(files)
         if not state and not files.held and (process is None or process.poll() is not None):
-            last = "\n".join(tail(files.log("supervisor"), 6))
-            raise StockctlError(f"the supervisor of the local stack has ended:\n{last}", hint=f"see {files.log('supervisor')}")
+            last, hint = _end_of(files.log("supervisor"))
+            raise StockctlError(f"the supervisor of the local stack has ended:{last}", hint=hint)
         for part in state.get("parts", ()):
             if part["state"] == "failed":
-                last = "\n".join(f"  {line}" for line in tail(files.log(part["name"]), 6))
+                last, hint = _end_of(files.log(part["name"]))
                 raise _ERRORS.get(part.get("exit"), StockctlError)(
-                    f"{part['name']} {part['detail']}; its last lines:\n{last}", hint=f"see {files.log(part['name'])}"
+                    f"{part['name']} {part['detail']}; its last lines:{last}", hint=hint
                 )
             if part["state"] == "running" and part["name"] not in ready:
                 ready.add(part["name"])
@@ -238,6 +246,12 @@ def _follow_start(files: StackFiles, process: subprocess.Popen[bytes] | None, sa
         f"the local stack was not ready within {format_duration(timeout)}: waited for {waiting}",
         hint=f"see {files.folder / 'logs'}",
     )
+
+
+def _end_of(log: Path) -> tuple[str, str]:
+    """The last lines of ``log``, and what to try: what the command says that ended there, and to look at the log."""
+    lines, advice = last_words(log, 6)
+    return "".join(f"\n  {line}" for line in lines), f"{advice}; see {log}" if advice else f"see {log}"
 
 
 @file_errors()
@@ -273,7 +287,7 @@ def _follow_stop(files: StackFiles, say: Say) -> None:
         if pid and not signalled:
             say("stopping the local stack")
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+                ask_to_leave(pid)
             signalled = True
         for part in state.get("parts", ()):
             if part["state"] == "stopped" and part["name"] not in told:
@@ -322,20 +336,13 @@ def status(settings: Settings) -> list[Row]:
     state = current(files)
     now = time.time()
     rows = []
-    for part in [{"name": "supervisor"}, *_parts(files, state)]:
-        log = tail(files.log(part["name"]))
-        if part["name"] == "supervisor":
-            part = {
-                **part,
-                "state": state.get("phase", "starting" if files.held else "stopped"),
-                "pid": state.get("pid"),
-                "started": state.get("started"),
-            }
-        detail = "; ".join(filter(None, (part.get("detail"), _loop(part, now, files))))
+    for part in [_supervisor(files, state), *_parts(files, state)]:
+        log, _ = last_words(files.log(part["name"]))
         rows.append(
             Row(
                 part["name"],
-                f"{part['state']}: {detail}" if detail else part["state"],
+                part["state"],
+                "; ".join(filter(None, (part.get("detail"), _loop(part, now, files)))),
                 part["pid"],
                 part.get("address", ""),
                 round(now - part["started"], 1) if part["pid"] and part.get("started") else None,
@@ -344,6 +351,13 @@ def status(settings: Settings) -> list[Row]:
             )
         )
     return rows
+
+
+def _supervisor(files: StackFiles, state: Mapping[str, Any]) -> dict[str, Any]:
+    supervisor = {"name": "supervisor", "pid": state.get("pid"), "started": state.get("started")}
+    if (pid := frozen_supervisor(files, state)) is not None:
+        return {**supervisor, "state": "frozen", "detail": f"{FROZEN}: it starts and stops nothing", "pid": pid}
+    return {**supervisor, "state": state.get("phase", "starting" if files.held else "stopped")}
 
 
 def _loop(part: Mapping[str, Any], now: float, files: StackFiles) -> str:
@@ -359,7 +373,7 @@ def _parts(files: StackFiles, state: Mapping[str, Any]) -> list[dict[str, Any]]:
     if state:
         return list(state["parts"])
     last = files.read_state().get("parts") or [{"name": name} for name in parts.part_names("sim")]
-    return [{**part, "state": "stopped", "detail": "", "pid": None, "address": "", "restarts": 0} for part in last]
+    return [unwatched(part, held=files.held) for part in last]
 
 
 @file_errors()

@@ -1,4 +1,4 @@
-"""The supervisor: starts the parts of a stack, restarts what dies, stops them in order, and keeps ``state.json`` true."""
+"""The supervisor: starts the parts of a stack, restarts what dies, stops them in order, and keeps its files true."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from stockctl.errors import StockctlError
 from stockctl.local.files import StackFiles
 from stockctl.local.process import LOG_LIMIT, describe_exit, end, identity, rotate, spawn, tail
-from stockctl.units import format_duration
+from stockctl.units import counted, format_duration
 
 PartState = Literal["waiting", "starting", "running", "restarting", "failed", "stopping", "stopped"]
 
@@ -90,10 +91,17 @@ class _Life:
 
 
 class Supervisor:
-    """Runs ``parts`` until it is told to stop. ``about`` goes into ``state.json`` for whoever reads it."""
+    """Runs ``parts`` until it is told to stop, or until the lock is deleted, which its caller holds: nobody could stop it then.
 
-    def __init__(self, files: StackFiles, parts: Sequence[Part], about: Mapping[str, Any]) -> None:
+    ``about`` goes into ``state.json`` for whoever reads it. ``kept`` are texts of other files that are kept as they are.
+    """
+
+    def __init__(
+        self, files: StackFiles, parts: Sequence[Part], about: Mapping[str, Any], kept: Mapping[Path, str] | None = None
+    ) -> None:
         self._files = files
+        self._lock_file = files.lock_file
+        self._kept = kept or {}
         self._lives = {part.name: _Life(part) for part in parts}
         self._about = {"pid": os.getpid(), "identity": identity(os.getpid()), "started": time.time(), **about}
         self._phase = "starting"
@@ -106,7 +114,7 @@ class Supervisor:
             self._shorten(life)
         self._write()
         try:
-            while not stop.is_set():
+            while not stop.is_set() and self._holds_lock():
                 for life in self._lives.values():
                     self._step(life)
                 settled = all(life.state in ("running", "failed") for life in self._lives.values())
@@ -117,6 +125,13 @@ class Supervisor:
         finally:
             self._stop()
         return self._trouble
+
+    def _holds_lock(self) -> bool:
+        if self._files.lock_file == self._lock_file:
+            return True
+        self._trouble.append(f"the lock in {self._files.folder} was deleted while the stack ran")
+        _log.error("%s: all parts are stopped", self._trouble[-1])
+        return False
 
     def _step(self, life: _Life) -> None:
         now = time.monotonic()
@@ -181,7 +196,9 @@ class Supervisor:
         recent = sum(now - death < WITHIN for death in life.deaths)
         if code in HOPELESS or recent >= DEATHS:
             life.state = "failed"
-            life.detail = how if code in HOPELESS else f"{how}; {recent} deaths within {format_duration(WITHIN)}: given up"
+            life.detail = (
+                how if code in HOPELESS else f"{how}; {counted(recent, 'death')} within {format_duration(WITHIN)}: given up"
+            )
             last = "".join(f"\n    {line}" for line in tail(self._files.log(life.part.name), 10))
             _log.error("%s %s; its last lines:%s", life.part.name, life.detail, last)
             return
@@ -225,7 +242,8 @@ class Supervisor:
             "parts": [life.shown() for life in self._lives.values()],
         }
         try:
-            self._files.keep(self._files.state, json.dumps(state, indent=1))
+            for path, text in {**self._kept, self._files.state: json.dumps(state, indent=1)}.items():
+                self._files.keep(path, text)
         except OSError as error:
             self._tell_once(f"cannot note the state: {error}")
 

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from stockctl.metrics.reckoning import Context, Reckoning
 from stockctl.metrics.spans import Question, Span
 from stockctl.sessions import from_ms
+from stockctl.units import counted
 
 Row = dict[str, Any]
 
@@ -138,7 +139,7 @@ def _words(question: Question, span: Span, context: Context, beside: Row) -> str
     else:
         covered = f"coverage {context.coverage:.4g} %"
     through = f"{beside['through']:%Y-%m-%d %H:%M:%S %Z}" if beside["through"] else "an unknown time"
-    return f"{head}policy {question.policy}, {context.trades} trades, {left_out}; {covered}; data through {through}"
+    return f"{head}policy {question.policy}, {counted(context.trades, 'trade')}, {left_out}; {covered}; data through {through}"
 
 
 def _asked(question: Question) -> str:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from stockctl.metrics.live import LOOK_BACK, Snapshot, follow
 from stockctl.sessions import from_ms
 from stockctl.settings import Settings
-from stockctl.units import format_duration
+from stockctl.units import counted, format_duration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -92,7 +92,7 @@ def _caption(settings: Settings, snapshot: Snapshot) -> str:
     parts.append(f"policy {settings.metrics.policy}, {sum(figures.left_out for figures in snapshot.figures)} left out")
     parts.append(f"feed: {', '.join(sorted(snapshot.sources)) or 'nothing yet'}, a part of the market")
     if snapshot.unreadable:
-        parts.append(f"{snapshot.unreadable} messages are no trades")
+        parts.append(counted(snapshot.unreadable, "message is no trade", "messages are no trades"))
     if snapshot.trouble is not None:
         parts.append(str(snapshot.trouble))
     return " · ".join(parts)

@@ -7,6 +7,7 @@ settings.origin("kafka.bootstrap_servers")     # "stockctl.toml [profile.prod]"
 
 from stockctl.settings.layers import (
     COMMAND_LINE,
+    STACK_FILE_END,
     BadSettingError,
     config_candidates,
     env_name,
@@ -21,6 +22,7 @@ from stockctl.settings.model import Settings
 
 __all__ = [
     "COMMAND_LINE",
+    "STACK_FILE_END",
     "BadSettingError",
     "Settings",
     "config_candidates",

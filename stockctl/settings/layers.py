@@ -143,9 +143,10 @@ def config_candidates() -> list[Path]:
     return [Path("stockctl.toml").absolute(), user_config_path("stockctl") / "stockctl.toml"]
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path, end: str = "") -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        document = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint="check the path, or `stockctl config init`") from error
     except (ValueError, RecursionError) as error:
@@ -153,6 +154,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path} is not valid TOML: {problem}", hint="correct that line; `stockctl config init` shows the form"
         ) from error
+    if not text.endswith(end):
+        raise ConfigError(f"{path} is cut short: its last line is not {end.strip()!r}")
+    return document
 
 
 def _config_layer(path: Path, profile: str) -> Layer:
@@ -199,6 +203,8 @@ def local_stack_file(state_dir: Path) -> Path:
     return state_dir / "local" / "settings.toml"
 
 
+STACK_FILE_END = "\n# The end.\n"
+"""What that file ends with: one that was cut at the end of a line would be valid TOML too."""
 _STACK_HINT = "`stockctl local up` writes that file anew"
 
 
@@ -206,7 +212,7 @@ def _stack_layer(path: Path) -> Layer | None:
     """What ``local up`` left, None if there is nothing."""
     try:
         path.lstat()
-        return _table_layer(_read_toml(path), f"local stack {path}")
+        return _table_layer(_read_toml(path, STACK_FILE_END), f"local stack {path}")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

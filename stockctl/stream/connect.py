@@ -24,7 +24,7 @@ from stockctl.stream.connector import CONVERTER_CLASS, PLUGIN, SINK_CLASS, inter
 from stockctl.stream.lag import read_lag
 from stockctl.stream.topics import Change, Difference
 from stockctl.stream.traces import first_cause
-from stockctl.units import format_duration
+from stockctl.units import counted, format_duration
 
 log = logging.getLogger("stockctl.connect")
 
@@ -232,7 +232,7 @@ def status(connect: Connect, admin: Admin, settings: Settings) -> list[Part]:
     rows = [row for row in read if row.topic != settings.topics.dead_letters.name]
     behind = ", ".join(f"{row.topic}/{row.partition} {row.lag:,}" for row in rows if row.lag)
     lost = sum(row.lost for row in rows)
-    detail = f"{sum(row.lag for row in rows):,} records behind" + (f": {behind}" if behind else "")
+    detail = f"{counted(sum(row.lag for row in rows), 'record')} behind" + (f": {behind}" if behind else "")
     detail += f"; {lost:,} were deleted by retention before it read them" if lost else ""
     return [*parts, Part("lag", "LOST" if lost else "", "", detail)]
 

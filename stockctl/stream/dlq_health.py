@@ -11,7 +11,7 @@ from stockctl.settings import Settings
 from stockctl.settings.distinct_names import DEAD_LETTERS_GROUP
 from stockctl.stream.dead_letters import FOREIGN
 from stockctl.stream.dlq import marks, read
-from stockctl.units import format_duration
+from stockctl.units import counted, format_duration
 
 RECENT = 300.0
 """Seconds in which a dead letter says something of how the pipeline does now."""
@@ -50,7 +50,9 @@ def _probe(settings: Settings) -> Finding:
         )
     records = _count(settings, admin, [topics.trades.name, topics.feed_events.name], since)
     if len(left) >= MANY and letters >= records / 2:
-        return Finding(f"{detail}; {records:,} records came", "fail", "`stockctl dlq list --by-reason` shows what is wrong")
+        return Finding(
+            f"{detail}; {counted(records, 'record')} came", "fail", "`stockctl dlq list --by-reason` shows what is wrong"
+        )
     return Finding(detail, "warn", "`stockctl dlq list --by-reason`")
 
 

@@ -11,7 +11,7 @@ from stockctl.checks import PROBE_WAIT, Check, Finding
 from stockctl.clients.kafka import Admin, Consumer, Event, Offsets, Partition
 from stockctl.errors import TimedOutError
 from stockctl.settings import Settings
-from stockctl.units import format_duration
+from stockctl.units import counted, format_duration
 
 LATE = 120.0
 """Seconds that a record may wait for longer than its batch stays open: what storing it takes, and bars and companies."""
@@ -116,7 +116,7 @@ def _behind(settings: Settings, writer: Writer) -> Finding:
     rows = read_lag(admin, settings, [writer.group])
     lost = sum(row.lost for row in rows)
     parts = ", ".join(f"{row.topic}/{row.partition} {row.lag:,}" for row in rows if row.lag)
-    detail = f"{sum(row.lag for row in rows):,} records behind" + (f": {parts}" if parts else "")
+    detail = f"{counted(sum(row.lag for row in rows), 'record')} behind" + (f": {parts}" if parts else "")
     if lost:
         return Finding(f"{detail}; {lost:,} were deleted by retention before it read them", "fail", writer.if_lost)
     if not parts:

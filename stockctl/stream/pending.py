@@ -10,7 +10,7 @@ from stockctl.clients.kafka import Admin
 from stockctl.errors import StockctlError
 from stockctl.settings import Settings
 from stockctl.stream.lag import Writer, read_lag
-from stockctl.units import format_duration
+from stockctl.units import counted, format_duration
 
 
 class Pending(NamedTuple):
@@ -28,7 +28,7 @@ def pending(settings: Settings, writer: Writer, topics: Collection[str] = ()) ->
     rows = read_lag(admin, settings, [writer.group])
     records = sum(row.lag for row in rows if not topics or row.topic in topics)
     running = bool(admin.members(writer.group))
-    words = f"{records:,} records wait in Kafka" if records else "no record waits in Kafka"
+    words = f"{counted(records, 'record waits', 'records wait')} in Kafka" if records else "no record waits in Kafka"
     return Pending(records, running, f"{words}; {writer.batches}" if running else f"{words}, and no `{writer.command}` runs")
 
 

@@ -12,6 +12,7 @@ from stockctl.errors import StockctlError
 from stockctl.records import DeadLetter
 from stockctl.settings import Settings
 from stockctl.stream.dead_letters import as_message
+from stockctl.units import counted
 
 _WAIT = 30.0
 """Seconds to wait for room in the buffer, or for the last deliveries, before a call fails; the caller tries the whole again."""
@@ -58,7 +59,7 @@ class DeadLetterSender:
             asked += sum(1 for _ in left)
         if arrived < asked:
             raise StockctlError(
-                f"{asked - arrived} dead letters were not delivered to {topic}: {why}",
+                f"{counted(asked - arrived, 'dead letter was', 'dead letters were')} not delivered to {topic}: {why}",
                 hint="`stockctl topics apply` makes the topic",
             )
 

@@ -15,6 +15,7 @@ from stockctl.clients.kafka import Admin, TopicInfo
 from stockctl.errors import RefusedError
 from stockctl.settings import Settings
 from stockctl.settings.model import TopicSettings
+from stockctl.units import counted
 
 NEEDED_RIGHTS = frozenset({"READ", "WRITE"})
 """Operations on its topics that the pipeline cannot do without."""
@@ -157,7 +158,7 @@ def _left_alone(difference: Difference) -> Change:
 
 
 def _count(partitions: int) -> str:
-    return f"{partitions} partition{'s' if partitions != 1 else ''}"
+    return counted(partitions, "partition")
 
 
 def listing(admin: Admin, settings: Settings, *, every: bool = False) -> list[Listed]:
@@ -214,4 +215,4 @@ def _holding(settings: Settings, topic: Wanted) -> Finding:
     records = sum(end - start for start, end in after.values())
     grown = sum(after[partition].end - before[partition].end for partition in partitions)
     ends = ", ".join(f"{partition.number} at {after[partition].end}" for partition in partitions)
-    return Finding(f"{records:,} records, {grown / seconds:,.0f} more a second; ends of the partitions: {ends}")
+    return Finding(f"{counted(records, 'record')}, {grown / seconds:,.0f} more a second; ends of the partitions: {ends}")

@@ -16,6 +16,7 @@ from stockctl.clients.redshift import connect
 from stockctl.clients.redshift_roles import Place, attached, place_of
 from stockctl.errors import ConfigError, RefusedError
 from stockctl.settings import Settings
+from stockctl.units import counted
 from stockctl.warehouse import catalog, policy, spectrum
 from stockctl.warehouse.tables import lake_url
 
@@ -136,4 +137,4 @@ def _redshift(settings: Settings) -> Finding:
         )
     if not there.locations:
         return Finding(f"the external schema {schema} shows no tables", "warn", "`stockctl glue apply`", latency)
-    return Finding(f"{len(there.locations)} external tables, {len(there.views)} views", latency=latency)
+    return Finding(f"{counted(len(there.locations), 'external table')}, {counted(len(there.views), 'view')}", latency=latency)

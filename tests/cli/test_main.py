@@ -17,6 +17,7 @@ from stockctl import __version__
 from stockctl.cli.main import app
 from stockctl.errors import EXIT_CODES
 from stockctl.local.files import StackFiles
+from stockctl.settings import STACK_FILE_END
 from tests.command import BIN, HANG, Command, clean_environment
 from tests.conftest import free_port, listening
 
@@ -210,7 +211,7 @@ def stack_of(alone: Command, port: int) -> Path:
     left.parent.mkdir(parents=True)
     left.write_text(
         f'[kafka]\nbootstrap_servers = "127.0.0.1:{port}"\n[mongo]\nurl = "mongodb://127.0.0.1:{port}"\n'
-        f'[finnhub]\nurl = "ws://127.0.0.1:{port}"\nrest_url = "http://127.0.0.1:{port}"\n'
+        f'[finnhub]\nurl = "ws://127.0.0.1:{port}"\nrest_url = "http://127.0.0.1:{port}"\n{STACK_FILE_END}'
     )
     return left.with_name("lock")
 

@@ -170,7 +170,7 @@ def test_staying_each_symbol_is_fetched_again_when_it_is_due(sim: Simulator, tmp
     assert all(later - earlier > 0.998 for moments in asked.values() for earlier, later in pairwise(moments))
     text = (tmp_path / "filings.log").read_text()
     assert "2 symbols: 2 fetched" in text
-    assert "2 symbols: 2 up to date" in text or "1 symbols: 1 up to date" in text
+    assert "2 symbols: 2 up to date" in text or "1 symbol: 1 up to date" in text
     assert "Traceback" not in text
 
 

@@ -24,7 +24,7 @@ from stockctl.filings.stored import Links, filing_of, flat_key, kept, raw_key, r
 from stockctl.mongo import schema
 from stockctl.records import Trade
 from stockctl.sessions import now_ms
-from stockctl.settings import Settings, local_stack_file
+from stockctl.settings import STACK_FILE_END, Settings, local_stack_file
 from stockctl.sim import Simulator
 from tests.command import HANG
 from tests.conftest import MongoServer, free_port
@@ -165,7 +165,7 @@ def test_line_items_that_a_crash_left_out_are_made_from_what_is_kept(sim: Simula
     open_store(own).delete([flat_key("AAPL", number), state_key("AAPL")])
     later = fetch(own, "AAPL", order=Order(since=date(2099, 1, 1)))
     assert later.failure is None
-    assert "1 reports completed" in outcome(later, "AAPL").detail
+    assert "1 report completed" in outcome(later, "AAPL").detail
     assert objects(own) == wanted
 
 
@@ -305,7 +305,7 @@ def test_the_local_stacks_mongodb_may_be_down(sim: Simulator, tmp_path: Path) ->
     own = command(sim, tmp_path)
     stack = local_stack_file(tmp_path / "state")
     stack.parent.mkdir(parents=True)
-    stack.write_text(f'[mongo]\nurl = "mongodb://127.0.0.1:{free_port()}"\n')
+    stack.write_text(f'[mongo]\nurl = "mongodb://127.0.0.1:{free_port()}"\n{STACK_FILE_END}')
     done = own.run("filings", "fetch", "AAPL", "--since", "2026-06-01")
     assert "note: the lake holds everything, and MongoDB does not: the local stack is not running" in done.stderr
 

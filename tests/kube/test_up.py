@@ -90,7 +90,7 @@ def test_only_one_role_brings_what_it_needs(command: Command, kubelet: Kubelet) 
     assert {"Deployment lake", "ConfigMap lake-settings", "Secret stockctl-kafka", "NetworkPolicy nobody"} <= set(made)
     assert "ConfigMap producer-settings" not in made
     assert {line.split(" ")[1] for line in made if line.startswith(("Deployment", "StatefulSet", "Job", "CronJob"))} == {"lake"}
-    assert "all 1 workloads are ready" in done.stderr
+    assert "all 1 workload is ready" in done.stderr
 
 
 def test_a_role_that_is_not_there(command: Command) -> None:

@@ -28,6 +28,7 @@ SETTINGS = {
     "a long number": b"a = " + b"9" * 5000,
     "an unknown setting": b'[kafka]\nboostrap = "x"\n',
     "a value for a table": b"kafka = 1\n",
+    "cut at the end of a line": b'[kafka]\nbootstrap_servers = "127.0.0.1:1"\n',
     "a bad value": b'[kafka]\nsession_timeout = "soon"\n',
 }
 
@@ -122,9 +123,11 @@ def test_what_is_in_the_way_of_a_state_keeps_no_stack_from_being_stopped(
     running.wait("running", "a")
     settings = load(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
     running.process.send_signal(signal.SIGSTOP)  # it would put right what it can
+    wait_for(lambda: stack.status(settings)[0].state == "frozen", "the supervisor to be suspended", HANG)
     running.files.state.unlink()
     IN_THE_WAY[what](running.files.state)
-    assert stack.status(settings)[0].state == "starting"
+    assert stack.status(settings)[0].state == "frozen"
+    assert {row.state for row in stack.status(settings)[1:]} == {"unknown"}
     running.process.send_signal(signal.SIGCONT)
     stack.down(settings, say=print)
     assert running.process.wait(HANG) == 0

@@ -23,11 +23,11 @@ def test_what_a_writer_has_left_is_counted_and_said_for_each_store(settings: Set
     assert producer.flush(HANG) == 0
     files = StackFiles(tmp_path / "stack")
     files.make()
-    command = (sys.executable, "-c", "import sys; sys.exit('no luck with ' + ' '.join(sys.argv[1:]))")
+    command = (sys.executable, "-c", "import sys; sys.exit('no luck with ' + ' '.join(sys.argv[1:]) + '\\n  try: luck')")
     plan = Plan("sim", command, settings, clean_environment(), {})
     made = {part.name: part for part in parts(plan, files, dict.fromkeys(part_names("sim"), 1))}
     for name, place, store in (("consume-s3", "the lake", "s3"), ("consume-mongo", "MongoDB", "mongo")):
         note = made[name].finish()
         assert note is not None
-        assert note.startswith(f"3 records of Kafka are not in {place} yet: no luck with consume {store} --once; ")
+        assert note.startswith(f"3 records of Kafka are not in {place} yet: no luck with consume {store} --once; luck; ")
         assert "`local up` takes them" in note

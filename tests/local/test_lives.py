@@ -182,6 +182,7 @@ def test_a_part_that_cannot_start_ends_up_with_its_words_and_leaves_nothing_runn
     failed = stack.run("local", "up", check=4)
     assert "consume-s3" in failed.stderr
     assert "lake" in failed.stderr
+    assert failed.stderr.count("try:") == 1, "the part's own advice is that of the command"
     assert {row["state"] for row in stack.status(10).values()} == {"stopped"}
 
 

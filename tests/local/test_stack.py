@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from stockctl.local.process import identity
+from stockctl.local.process import identity, look
 from stockctl.sessions import now_ms
 from tests.command import HANG
 from tests.conftest import wait_for
@@ -155,6 +155,10 @@ def test_writers_frozen_past_their_sessions_say_so_and_get_their_partitions_back
         for part in frozen:
             os.kill(pids[part], signal.SIGSTOP)
         time.sleep(SESSION + 1)  # nothing but time ends a session
+        assert {part: row["state"] for part, row in stack.status(10).items() if part in frozen} == dict.fromkeys(
+            frozen, "frozen"
+        )
+        assert f"try: `kill -CONT {pids['supervisor']}`" in stack.run("local", "up", check=1).stderr
         for part in writers:
             os.kill(pids[part], signal.SIGCONT)
         wait_for(lambda: all("has no partitions" in stack.trouble(part) for part in writers), "the loss", HANG)
@@ -275,13 +279,22 @@ def test_records_of_a_foreign_source_stop_nothing_and_can_be_brought_back(stack:
 
 
 def test_damaged_files_of_a_running_stack_are_put_right(stack: Stack) -> None:
-    """Its state by the supervisor; the settings that it shares by the next ``up``, which the others name meanwhile."""
+    """By the supervisor, or by the next ``up``, which the other commands name meanwhile."""
     state, shared = (stack.state_dir / "local" / name for name in ("state.json", "settings.toml"))
     before, pid = shared.read_bytes(), stack.status()["supervisor"]["pid"]
-    shared.write_bytes(b"\0" * 300)
+    for damage in (b"\0" * 300, before[: before.index(b"[mongo]")], b""):
+        shared.write_bytes(damage)
+        wait_for(lambda: shared.read_bytes() == before, "the settings", HANG)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: (found := look(pid)) is not None and found.frozen, "the supervisor to be suspended", HANG)
+        shared.write_bytes(b"\0" * 300)
+        assert f"{shared} is not valid TOML" in (refused := stack.run("lake", "list", check=3).stderr)
+        assert "local up" in refused
+        shared.unlink()
+    finally:
+        os.kill(pid, signal.SIGCONT)
     state.write_bytes(b"\0" * 300)
-    assert f"{shared} is not valid TOML" in (refused := stack.run("lake", "list", check=3).stderr)
-    assert "local up" in refused
     stack.run("local", "up", *SYMBOLS)
     assert shared.read_bytes() == before
     stack.run("lake", "list")

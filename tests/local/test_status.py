@@ -32,7 +32,7 @@ def said(
     """What ``state.json`` says of a part, which left with exit code ``left`` the last time."""
     started = {"pid": os.getpid(), "started": time.time()} if state == "running" else {"pid": None, "started": None}
     about = {"name": name, "state": state, "detail": detail, "address": "", "restarts": restarts, "died": died, "exit": left}
-    return about | started
+    return about | started | {"identity": identity(os.getpid())}
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_one_part_that_does_not_run_is_exit_10_and_named(tmp_path: Path, state: 
         ):
             files.write(files.state, json.dumps(about | {"parts": parts}))
             done = Command(tmp_path).run("local", "status", "-o", "json", check=code)
-            shown = {row["part"]: row["state"] for row in json.loads(done.stdout)}
+            shown = {row["part"]: (row["state"], row["detail"]) for row in json.loads(done.stdout)}
             assert shown.keys() == {"supervisor", "broker", "produce"}
-        assert shown["produce"] == f"{state}: {detail}"
+        assert shown["produce"] == (state, detail)
         assert "not running: produce" in done.stderr
 
 
@@ -89,8 +89,8 @@ def test_status_and_doctor_tell_a_part_that_starts_from_one_that_died(tmp_path: 
             ("warn", "starting"),
         ]
         assert shown(note(said("a", "restarting", gone, 1, [now]), said("b", "starting", "", 1, [now]))) == [
-            ("fail", f"restarting: {gone}, restarted 1 times"),
-            ("fail", "starting, restarted 1 times"),
+            ("fail", f"restarting: {gone}, restarted 1 time"),
+            ("fail", "starting, restarted 1 time"),
         ]
         assert [state for state, _ in shown(note(said("a", "failed", "left with exit 3"), said("b", "running")))] == [
             "fail",
@@ -115,7 +115,8 @@ def test_a_part_in_a_restart_loop_is_unwell_also_while_it_runs(tmp_path: Path) -
             assert finding.detail == f"{state}: {detail}, restarted 3 times; its last line: no luck"
             assert finding.fix == f"see {log}, correct what it says, then `stockctl local up`"
             done = Command(tmp_path).run("local", "status", "-o", "json", check=10)
-            assert json.loads(done.stdout)[1]["state"] == f"{state}: {detail}"
+            row = json.loads(done.stdout)[1]
+            assert (row["state"], row["detail"]) == (state, detail)
             assert f"{'dies again and again' if state == 'running' else 'not running'}: a" in done.stderr
 
 

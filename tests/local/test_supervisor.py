@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from stockctl.checks import run
 from stockctl.local import stack as room
 from stockctl.local.files import StackFiles
+from stockctl.local.overview import checks
 from stockctl.local.process import LOG_LIMIT, identity
 from stockctl.local.stack import end_leftovers
 from stockctl.settings import load
-from tests.command import HANG
+from tests.command import HANG, Command
 from tests.conftest import wait_for
 from tests.local.conftest import Running
 
@@ -134,6 +137,59 @@ def test_down_kills_a_supervisor_that_does_nothing_and_stops_what_it_leaves(
     assert "has done nothing to stop for 500ms: it was killed" in note
     assert [identity(pid) for pid in pids] == [None, None]
     assert not stack.files.held
+
+
+def test_a_frozen_supervisor_is_seen_with_what_died_meanwhile_and_down_stops_it_in_order(
+    supervise: Supervise, tmp_path: Path
+) -> None:
+    """SIGSTOP is what Ctrl-Z does. Parts that are frozen as well hear of the end too."""
+    stack = supervise({"name": "a"}, {"name": "b"}, {"name": "c"})
+    stack.wait("running", "a", "b", "c")
+    settings = load(environ={}, flags={"state_dir": str(tmp_path)})
+    stack.process.send_signal(signal.SIGSTOP)
+    died, frozen = stack.kill("a"), stack.part("b")["pid"]
+    os.kill(frozen, signal.SIGSTOP)
+
+    def states() -> list[str]:
+        return [row.state for row in room.status(settings)]
+
+    wait_for(lambda: states() == ["frozen", "died", "frozen", "running"], "all to be seen", HANG)
+    asked = run(checks(settings))
+    assert [finding.state for _, finding in asked] == ["fail", "fail", "fail", "ok"]
+    assert f"pid {died} is gone" in asked[1].finding.detail
+    for found, pid in ((asked[0], stack.process.pid), (asked[2], frozen)):
+        assert "suspended by a signal" in found.finding.detail
+        assert f"`kill -CONT {pid}`" in str(found.finding.fix)
+    said = Command(tmp_path, STOCKCTL_STATE_DIR=str(tmp_path)).run("local", "status", check=10).stderr
+    assert "not running: supervisor, a, b" in said
+    assert f"`kill -CONT {stack.process.pid}`" in said
+
+    assert room.down(settings, say=print) == []
+    assert stack.process.wait(HANG) == 0, stack.log.read_text()
+    assert stack.notes[-2:] == ["stop c", "stop b"]
+    assert states() == ["stopped"] * 4
+
+
+def test_what_a_killed_supervisor_has_left_is_shown(supervise: Supervise, tmp_path: Path) -> None:
+    stack = supervise({"name": "a"}, {"name": "b", "code": STUBBORN})
+    stack.wait("running", "a", "b")
+    stack.process.kill()
+    stack.process.wait()
+    settings = load(environ={}, flags={"state_dir": str(tmp_path)})
+    wait_for(lambda: [row.state for row in room.status(settings)] == ["stopped", "stopped", "left over"], "a to leave", HANG)
+    [(system, finding)] = run(checks(settings))
+    assert (system, finding.state, finding.fix) == ("local b", "fail", "`stockctl local down` stops it")
+
+
+def test_a_supervisor_whose_lock_was_deleted_stops_its_parts(supervise: Supervise) -> None:
+    """Nobody could see it any more, and the next one would meet its parts."""
+    stack = supervise({"name": "a"})
+    stack.wait("running", "a")
+    pid = stack.part("a")["pid"]
+    shutil.rmtree(stack.files.folder)
+    assert stack.process.wait(HANG) == 1
+    assert identity(pid) is None
+    assert stack.notes == ["start a", "stop a"]
 
 
 def test_a_stranger_with_a_leftovers_pid_is_left_alone(tmp_path: Path) -> None:

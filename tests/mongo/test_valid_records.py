@@ -154,9 +154,9 @@ def test_what_produce_takes_from_a_hostile_feed_everybody_takes(
     capture = tmp_path / "frames.jsonl"
     capture.write_bytes(b"\n".join(damaged.frames(SEED, LINES, now_ms())))
     said = command.run("produce", "--replay", str(capture), timeout=WITHIN).stderr
-    counted = re.search(r"(\d+) lines, (\d+) trades and (\d+) dead letters", said)
+    counted = re.search(r"([\d,]+) lines, ([\d,]+) trades and ([\d,]+) dead letters", said)
     assert counted, said
-    lines, trades, dead = map(int, counted.groups())
+    lines, trades, dead = (int(number.replace(",", "")) for number in counted.groups())
     assert lines == LINES
     assert trades > LINES / 4
     assert dead > LINES / 2

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from stockctl.errors import ConfigError
 from stockctl.settings import Settings, config_candidates, env_name, is_secret, load, local_stack_file, require, setting_names
-from stockctl.settings.layers import LEAVES
+from stockctl.settings.layers import LEAVES, STACK_FILE_END
 
 SECRET = "c0ffee-hunter2-9f8e7d6c5b4a"
 
@@ -41,7 +41,7 @@ def test_each_place_wins_over_all_below_it_and_is_named_as_the_origin(here: Path
 
     stack = local_stack_file(here / "state")
     stack.parent.mkdir(parents=True)
-    stack.write_text('[kafka]\nbootstrap_servers = "stack:1"\n')
+    stack.write_text(f'[kafka]\nbootstrap_servers = "stack:1"\n{STACK_FILE_END}')
     settings = read(here)
     assert (settings.kafka.bootstrap_servers, settings.origin(SERVERS)) == ("stack:1", f"local stack {stack}")
 
@@ -75,7 +75,7 @@ def test_the_local_profile_has_defaults_of_its_own_and_others_have_not(here: Pat
 def test_a_local_stack_is_no_part_of_other_profiles(here: Path) -> None:
     stack = local_stack_file(here / "state")
     stack.parent.mkdir(parents=True)
-    stack.write_text('[kafka]\nbootstrap_servers = "stack:1"\n')
+    stack.write_text(f'[kafka]\nbootstrap_servers = "stack:1"\n{STACK_FILE_END}')
     assert read(here, "[profile.prod]\n", profile="prod").kafka.bootstrap_servers == "localhost:9092"
 
 

@@ -173,7 +173,7 @@ def test_the_end_of_a_transaction_is_no_record_that_waits(
         producer.produce(full.topic, value=b"{}", key="AAPL", timestamp=round(time.time() * 1000))
     commit(settings, admin, settings.lake.group, full, 11)
     assert admin.offsets([full])[full].end == 12
-    assert found(settings) == ("ok", f"1 records behind: {full.topic}/{full.number} 1", None)
+    assert found(settings) == ("ok", f"1 record behind: {full.topic}/{full.number} 1", None)
 
 
 def test_records_that_wait_for_longer_fail_and_say_for_whom(

@@ -11,7 +11,7 @@ from stockctl.errors import ConfigError
 from stockctl.infra.kustomize import Manifest, ManifestError, at
 from stockctl.settings import Settings, env_name, require, setting_names
 from stockctl.settings.layers import is_secret
-from stockctl.settings.values import mongo_parts
+from stockctl.settings.mongo_address import mongo_parts
 
 TAKES = "stockctl.io/takes"
 """The annotation of a ConfigMap with the settings that it takes from the profile: names, or whole sections."""

@@ -45,7 +45,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 def host_and_port(place: str) -> tuple[str, int | None]:
-    """The host in ``place``, without the brackets of IPv6, and its port. ValueError if it is neither ``host`` nor ``host:port``."""
+    """The host in ``place``, without the brackets of IPv6, and its port, if any. ValueError where it names none that can be."""
     if "@" in place:
         raise ValueError("it holds no user and no password: they have settings of their own")
     match = _PLACE.fullmatch(place)
@@ -69,9 +69,11 @@ def host_and_port(place: str) -> tuple[str, int | None]:
 def _host(value: str) -> str:
     if not value or _is_ipv6(value):
         return value
+    if "://" in value or "/" in value:
+        raise ValueError("it is a host alone, such as db.example.com: no address with :// or a path")
     host, port = host_and_port(value)
     if port is not None or host != value:
-        raise ValueError(f"write {quoted(host)} alone: it is a host without a port")
+        raise ValueError(f"it is a host alone, without port and brackets: write {host}")
     return value
 
 
@@ -106,10 +108,10 @@ def _url(*schemes: str) -> AfterValidator:
             # An address is printed in errors and logs, so nothing secret may hide in it.
             raise ValueError(_SECRETS)
         if not sign or scheme.lower() not in schemes:
-            raise ValueError(f"it does not begin with {begin}: write {schemes[-1]}://host, with a port where it is not the usual")
+            raise ValueError(f"it does not begin with {begin}: write {schemes[-1]}://host or {schemes[-1]}://host:port")
         host_and_port(place)
         if not path.isprintable() or set(path) & set(' #\\"<>'):
-            raise ValueError("its path holds a blank, or one of #\\\"<>: write %20 for a blank, %23 for #")
+            raise ValueError('its path holds a blank, or one of #\\"<>: write %20 for a blank, %23 for #')
         return value
 
     return AfterValidator(check)

@@ -79,7 +79,9 @@ class FinnhubSettings(Section):
 class KafkaSettings(Section):
     """The Kafka cluster, and how to log in to it."""
 
-    bootstrap_servers: BootstrapServers = Field("localhost:9092", description="host:port of one or more brokers, joined by commas")
+    bootstrap_servers: BootstrapServers = Field(
+        "localhost:9092", description="host:port of one or more brokers, joined by commas"
+    )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how connections are secured"
     )

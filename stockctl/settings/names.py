@@ -97,12 +97,17 @@ ImageTag = Annotated[
 """The tag of an image."""
 
 
-Sources = Annotated[
-    list[
-        Annotated[str, _written(r"[A-Za-z0-9._-]{1,64}", "no name of a source: write 1 to 64 letters, digits, dots, `_` and `-`")]
-    ],
-    *NameList.__metadata__,
-]
+_SOURCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def _sources(value: list[str]) -> list[str]:
+    for source in value:
+        if not _SOURCE.fullmatch(source):
+            raise ValueError(f"{quoted(source)} is no name of a source: write 1 to 64 letters, digits, dots, `_` and `-`")
+    return value
+
+
+Sources = Annotated[NameList, AfterValidator(_sources)]
 """Several sources of records; those of other producers too."""
 
 

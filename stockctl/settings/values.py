@@ -30,7 +30,7 @@ def _split(value: Any) -> Any:
         items = json.loads(value)
         if all(isinstance(item, str) for item in items):
             return items
-    raise ValueError('it begins with [ and is no list in JSON: write AAPL,MSFT or ["AAPL","MSFT"]')
+    raise ValueError('it begins with [ and is no list in JSON: write one,two or ["one","two"]')
 
 
 NameList = Annotated[list[str], BeforeValidator(_split)]
@@ -84,7 +84,7 @@ class Section(BaseModel):
     def _refuse_switch(cls, value: Any, info: ValidationInfo) -> Any:
         # TOML's true is Python's 1, and never meant as a number. Durations and sizes have words of their own for it.
         field = cls.model_fields[str(info.field_name)]
-        number = {int: "a whole number", float: "a number"}.get(field.annotation or str)
+        number = "a whole number" if field.annotation is int else "a number" if field.annotation is float else None
         if number and isinstance(value, bool) and not any(isinstance(one, BeforeValidator) for one in field.metadata):
             raise ValueError(f"it is not {number}, but true or false")
         return value

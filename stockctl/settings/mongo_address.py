@@ -163,6 +163,8 @@ def _hosts(parts: MongoParts) -> list[str]:
 
 def _options(query: str) -> dict[str, str]:
     """The options by their documented names. ValueError for one that is unknown, given twice or has no value that it takes."""
+    if re.search(r"\s", query):
+        raise ValueError("the options after its ? hold no blank: write %20")
     options: dict[str, str] = {}
     for item in re.split("&" if "&" in query else ";", query) if query else []:
         written, sign, text = item.partition("=")
@@ -177,7 +179,8 @@ def _options(query: str) -> dict[str, str]:
             )
         if name in options and name != "readPreferenceTags":
             raise ValueError(f"its option {name} stands there twice: leave one out")
-        options[name] = unquote_plus(text)
+        # Of tags, only what stands between the colons and commas is escaped.
+        options[name] = text if name == "readPreferenceTags" else unquote_plus(text)
         if not _OPTIONS[name].takes(options[name]):
             raise ValueError(f"its option {name} must be {_OPTIONS[name].words}")
     return options

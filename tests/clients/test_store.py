@@ -181,12 +181,6 @@ def test_a_server_that_is_not_there_is_unreachable(s3_settings: MakeSettings) ->
         open_store(s3_settings(s3__endpoint_url=f"http://127.0.0.1:{free_port()}")).get("k")
 
 
-@pytest.mark.parametrize("url", ["ftp://host/x", "/a/path", "lake"])
-def test_an_address_of_another_sort_is_a_matter_of_configuration(url: str) -> None:
-    with pytest.raises(ConfigError, match="neither file:///folder nor s3://bucket/prefix"):
-        open_store(load(environ={}, flags={"lake.url": url}))
-
-
 def test_s3_without_a_region_asks_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)

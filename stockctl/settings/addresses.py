@@ -126,10 +126,10 @@ WebSocketAddress = Annotated[str, _url("ws", "wss")]
 def _lake(value: str) -> str:
     """Refuses a folder that is none, and a bucket, and a prefix, that S3 or its clients do not take."""
     scheme, _, rest = value.partition(":")
-    if "?" in value or "@" in rest.removeprefix("//").partition("/")[0]:
-        raise ValueError(_SECRETS)
     if scheme.lower() == "file":
         return _folder(value)
+    if "?" in rest or "@" in rest.removeprefix("//").partition("/")[0]:
+        raise ValueError(_SECRETS)
     if value and not value.lower().startswith("s3://"):
         raise ValueError("it is neither file:///folder nor s3://bucket/prefix")
     return _bucket(value) if value else value
@@ -137,7 +137,7 @@ def _lake(value: str) -> str:
 
 def _folder(value: str) -> str:
     place, path = re.fullmatch(r"[^:]*:(?://([^/]*))?(.*)", value, re.DOTALL).groups()  # type: ignore[union-attr]  # any text with a colon matches
-    if place not in (None, "", "localhost") or not path.startswith("/") or "#" in path:
+    if place not in (None, "", "localhost") or not path.startswith("/") or set(path) & set("#?"):
         raise ValueError("it names no folder from the root on: write file:///folder, with %23 for # and %3F for ? in its name")
     if "\0" in unquote(path):
         raise ValueError("it holds a NUL, and no folder's name does")

@@ -38,6 +38,7 @@ TAKEN: dict[tuple[str, ...], list[str]] = {
 
 NO_PLACES = {
     "x:y": "the port of 'x' is no number from 1 to 65535",
+    "me:hunter2": "the port of 'me' is no number from 1 to 65535",
     "h:": "no number from 1 to 65535",
     "h:0": "no number from 1 to 65535",
     "h:65536": "no number from 1 to 65535",

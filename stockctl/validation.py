@@ -129,8 +129,6 @@ def setting_problem(problem: Mapping[str, Any]) -> str:
         return str(context["error"])
     if kind == "literal_error":
         return f"it must be {context['expected']}"
-    if kind == "string_pattern_mismatch":
-        return f"it does not match {context['pattern']}"
     if kind == "finite_number":
         return "it is not finite"
     if kind in _LIMITS:

@@ -47,12 +47,6 @@ class Connect:
         login = None
         if connect.username is not None:
             login = (connect.username, require(settings, "connect.password").get_secret_value())
-        try:
-            httpx.URL(self.url)
-        except (httpx.InvalidURL, ValueError) as error:
-            raise ConfigError(
-                f"connect.url is {self.url}, which is no address: {error}", hint="write http://host:8083"
-            ) from error
         self._http = http_client(base_url=self.url, auth=login, timeout=timeout or _TIMEOUT)
 
     def __enter__(self) -> Self:

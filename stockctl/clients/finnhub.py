@@ -10,12 +10,12 @@ import contextlib
 import json
 import ssl
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import websocket
 
 from stockctl.clients.local_stack import absent_stack
-from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
+from stockctl.errors import RefusedError, StockctlError, UnreachableError
 from stockctl.settings import Settings, require
 
 SIMULATOR_TOKEN = "sim"  # noqa: S105 - what the simulator takes when no key is set
@@ -53,12 +53,12 @@ def key_of(settings: Settings, name: str, *, real: bool) -> str:
 class FeedConnection:
     """An open WebSocket to the feed.
 
-    Making one connects, within ``finnhub.connect_timeout``. Raises ConfigError for an address that is none or an absent key,
+    Making one connects, within ``finnhub.connect_timeout``. Raises ConfigError for an absent key,
     RefusedError for a wrong key, TooManyConnectsError for HTTP 429 and UnreachableError for everything else.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._where = _checked(settings.finnhub.url)
+        self._where = settings.finnhub.url
         self._token = feed_token(settings)
         self._socket = _new_socket()
         failure: StockctlError | None = None
@@ -150,15 +150,6 @@ class FeedConnection:
 
 def _new_socket() -> Any:  # half of the library's functions have no types
     return websocket.WebSocket(skip_utf8_validation=True, enable_multithread=False)
-
-
-def _checked(url: str) -> str:
-    """``url`` if it is a WebSocket address."""
-    with contextlib.suppress(ValueError):  # a port that is none
-        parts = urlsplit(url)
-        if parts.scheme in ("ws", "wss") and parts.hostname and parts.port != 0:
-            return url
-    raise ConfigError(f"finnhub.url is {url}, which is no WebSocket address", hint="write wss://host")
 
 
 def _close_words(payload: bytes) -> str:

@@ -88,9 +88,7 @@ class FinnhubRest:
         self._limit = RateLimit(
             [Limit(finnhub.requests_per_minute, finnhub.request_window), Limit(finnhub.requests_per_second, _SECOND)]
         )
-        url = httpx.URL(self._base) if _is_url(self._base) else None
-        if url is None or url.scheme not in ("http", "https") or not url.host:
-            raise ConfigError(f"finnhub.rest_url is {self._base}, which is no address", hint="write https://host/api/v1")
+        url = httpx.URL(self._base)
         self._origin = (url.scheme, url.host, url.port)
         self._http = http_client(
             timeout=httpx.Timeout(finnhub.request_timeout, connect=finnhub.connect_timeout),
@@ -269,11 +267,3 @@ def _retry_after(answer: httpx.Response) -> float | None:
     except (ValueError, TypeError):
         return None
     return min(max(0.0, seconds), _LONGEST_WAIT)
-
-
-def _is_url(text: str) -> bool:
-    try:
-        httpx.URL(text)
-    except httpx.InvalidURL:
-        return False
-    return True

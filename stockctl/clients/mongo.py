@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -32,6 +33,7 @@ from stockctl.checks import PROBE_WAIT, Check, Finding
 from stockctl.clients.local_stack import absent_stack
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.settings import Settings, require
+from stockctl.settings.mongo_address import mongo_files
 from stockctl.units import format_duration
 
 Document = dict[str, Any]
@@ -78,6 +80,7 @@ class Mongo:
                 "password": require(settings, "mongo.password").get_secret_value(),
                 "authSource": mongo.auth_source,
             }
+        _check_files(self.address)
         self._answered = True  # making a client asks nobody
         with self._translated("make a client"):
             try:
@@ -91,7 +94,7 @@ class Mongo:
                     **login,
                 )
             except (ValueError, OSError) as error:
-                # A port that is none, or a file of certificates that cannot be read.
+                # A file of certificates that holds none.
                 raise ConfigurationError(str(error)) from error
             self._database = self._client[mongo.database]
         self._answered = False
@@ -324,7 +327,7 @@ class Mongo:
         if code in _CLASH:
             return ClashError(f"{told}{_words(error)}", hint="`stockctl mongo diff`")
         if isinstance(error, InvalidURI | ConfigurationError):
-            return ConfigError(f"{told}{_words(error)}", hint="mongo.url is mongodb://host:port, or mongodb+srv://host")
+            return ConfigError(f"{told}{_words(error)}", hint="check the options of mongo.url, and its files")
         if isinstance(error, AutoReconnect):
             return UnreachableError(
                 f"{told}nothing answers within {format_duration(self._wait)}: {_words(error)}",
@@ -333,6 +336,18 @@ class Mongo:
         if isinstance(error, ExecutionTimeout) or error.timeout:
             return TimedOutError(f"{told}{_words(error)}", hint="mongo.timeout gives it longer; `stockctl mongo status`")
         return StockctlError(f"{told}{_words(error)}")
+
+
+def _check_files(address: str) -> None:
+    """ConfigError if a file that an option names cannot be read."""
+    for option, path in mongo_files(address).items():
+        try:
+            Path(path).open("rb").close()
+        except OSError as error:
+            raise ConfigError(
+                f"the option {option} of mongo.url names {path}, which cannot be read: {error.strerror}",
+                hint="check the path and its rights",
+            ) from error
 
 
 def _words(error: PyMongoError) -> str:

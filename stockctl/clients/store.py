@@ -182,15 +182,13 @@ def _translate(error: Exception, store: Store, doing: str) -> Exception:
     return error
 
 
-def open_store(settings: Settings, url: str | None = None) -> Store:
-    """The store at ``url``, or at ``lake.url``, for writers: a folder is made. S3 is not contacted yet."""
-    url = url or str(require(settings, "lake.url"))
+def open_store(settings: Settings) -> Store:
+    """The store at ``lake.url``, for writers: a folder is made. S3 is not contacted yet."""
+    url = str(require(settings, "lake.url"))
     parts = urlsplit(url)
     if parts.scheme == "file":
         return _open_folder(url, _folder(url))
-    if parts.scheme == "s3" and parts.netloc:
-        return _open_s3(settings, url, parts.netloc, parts.path.strip("/"))
-    raise ConfigError(f"lake.url is {url}, which is neither file:///folder nor s3://bucket/prefix", hint="correct lake.url")
+    return _open_s3(settings, url, parts.netloc, parts.path.strip("/"))
 
 
 def existing_store(settings: Settings) -> Store:
@@ -206,13 +204,7 @@ def existing_store(settings: Settings) -> Store:
 
 
 def _folder(url: str) -> Path:
-    parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or "?" in url or "#" in url or "%00" in url:
-        raise ConfigError(
-            f"lake.url is {url}, which names no folder from the root on",
-            hint="write file:///folder, with %23 for # and %3F for ? in its name",
-        )
-    return Path(unquote(parts.path))
+    return Path(unquote(urlsplit(url).path))
 
 
 def _open_folder(url: str, folder: Path) -> Store:

@@ -14,7 +14,7 @@ from stockctl.checks import PROBE_WAIT, Check, Finding
 from stockctl.clients.finnhub import feed_token
 from stockctl.clients.kafka import Admin
 from stockctl.clients.local_stack import absent_stack
-from stockctl.errors import ConfigError, RefusedError, UnreachableError
+from stockctl.errors import RefusedError, UnreachableError
 from stockctl.lake.probe import Probe
 from stockctl.record_validation import FEED_EVENTS, InvalidRecordError
 from stockctl.settings import Settings
@@ -33,12 +33,7 @@ def reach(settings: Settings) -> Finding:
     """That the feed can be reached, and a token is set; one of our errors where it is not so."""
     url = urlsplit(settings.finnhub.url)
     secure = url.scheme == "wss"
-    try:
-        host, port = url.hostname, url.port or (443 if secure else 80)
-    except ValueError:
-        host, port = None, 0
-    if url.scheme not in ("ws", "wss") or not host:
-        raise ConfigError(f"finnhub.url is {settings.finnhub.url}, which is no WebSocket address", hint="write wss://host")
+    host, port = str(url.hostname), url.port or (443 if secure else 80)
     feed_token(settings)
     if (absent := absent_stack(settings, "finnhub.url")) is not None:
         raise absent

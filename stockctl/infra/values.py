@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 from stockctl.errors import ConfigError
 from stockctl.infra.kustomize import Manifest, ManifestError, at
 from stockctl.settings import Settings, env_name, require, setting_names
+from stockctl.settings.addresses import host_and_port
 from stockctl.settings.layers import is_secret
-from stockctl.settings.values import mongo_parts
+from stockctl.settings.mongo_address import mongo_parts
 
 TAKES = "stockctl.io/takes"
 """The annotation of a ConfigMap with the settings that it takes from the profile: names, or whole sections."""
@@ -100,44 +101,24 @@ def with_mongo_elsewhere(settings: Settings, found: list[Manifest]) -> list[Mani
 def _ports(url: str) -> list[dict[str, int]]:
     ports: set[int] = set()
     for host in mongo_parts(url).hosts.split(","):
-        name, port = _host_and_port(f"//{host}")
-        if name is None:
-            raise ConfigError(
-                f"the setting infra.mongo_url is {url}, which names no host and port",
-                hint="such as mongodb://db.example.com:27017",
-            )
+        _, port = host_and_port(host)
         # The names behind mongodb+srv tell their ports: 27017, as Atlas has it.
         ports.add(port or 27017)
     return [{"port": port} for port in sorted(ports)]
 
 
-def _host_and_port(url: str) -> tuple[str | None, int | None]:
-    """The host of ``url``, None where it names none that could be, and the port, None where it names none."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return None, None
-    return host, port
-
-
 def open_ways(settings: Settings, found: list[Manifest]) -> None:
-    """Let the roles reach what the settings name, where that is not HTTPS to somewhere outside, which the manifests allow.
-
-    ConfigError for a setting that is no address.
-    """
-    ways = [way for name in _OUTSIDE if (url := text_of(settings, name)) and (way := _way(name, url))]
+    """Let the roles reach what the settings name, where that is not HTTPS to somewhere outside, which the manifests allow."""
+    ways = [way for name in _OUTSIDE if (url := text_of(settings, name)) and (way := _way(url))]
     for manifest in found:
         if (manifest["kind"], manifest["metadata"]["name"]) == ("NetworkPolicy", "to-the-internet"):
             rules = manifest.setdefault("spec", {}).setdefault("egress", [])
             rules += [way for place, way in enumerate(ways) if way not in ways[:place]]
 
 
-def _way(setting: str, url: str) -> dict[str, Any] | None:
-    host, port = _host_and_port(url)
-    port = port or (80 if urlsplit(url).scheme in ("http", "ws") else 443)
-    if host is None:
-        raise ConfigError(f"the setting {setting} is {url}, which names no host and port", hint="such as http://10.0.0.5:9000")
+def _way(url: str) -> dict[str, Any] | None:
+    parts = urlsplit(url)
+    host, port = str(parts.hostname), parts.port or (80 if parts.scheme in ("http", "ws") else 443)
     try:
         address = ip_address(host)
     except ValueError:

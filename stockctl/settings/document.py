@@ -34,7 +34,7 @@ A value comes from the strongest place that has one:
 and a secret in `stockctl.toml` is refused. The profile is `local` unless `--profile` or `STOCKCTL_PROFILE` names another.
 
 Durations are written as `90s`, `5m`, `1h30m`, `7d` or a number of seconds; sizes as `64MB`, `2GiB` or a number of bytes; lists
-in the environment with commas. A path may begin with `~`, the home folder.
+in the environment with commas, or as JSON. A path may begin with `~`, the home folder.
 """
 
 

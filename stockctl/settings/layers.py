@@ -99,7 +99,7 @@ def _environment(environ: Mapping[str, str]) -> Layer:
             if variable.removesuffix("_FILE") in environ:
                 raise ConfigError(f"both {variable} and {variable.removesuffix('_FILE')} are set", hint="unset one of them")
             try:
-                layer.values[name] = Path(text).read_text(encoding="utf-8").strip()
+                layer.values[name] = Path(text).read_text(encoding="utf-8-sig").strip()
             except OSError as error:
                 raise ConfigError(
                     f"{variable} names {text}, which cannot be read: {error.strerror}",
@@ -145,7 +145,7 @@ def config_candidates() -> list[Path]:
 
 def _read_toml(path: Path, end: str = "") -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Notepad writes a byte order mark
         document = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint="check the path, or `stockctl config init`") from error

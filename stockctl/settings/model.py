@@ -10,21 +10,23 @@ from pydantic import Field, PrivateAttr, SecretStr
 
 from stockctl.records import Source
 from stockctl.sessions import EXCHANGE_TIMEZONE
+from stockctl.settings.addresses import BootstrapServers, Host, HttpAddress, LakeAddress, WebSocketAddress
+from stockctl.settings.mongo_address import MongoAddress
 from stockctl.settings.names import (
     GlueDatabase,
     GroupName,
     ImageName,
     ImageTag,
-    LakeAddress,
     MongoDatabase,
     Namespace,
     Networks,
     RoleArn,
     Schedule,
     SchemaName,
+    Sources,
     TopicName,
 )
-from stockctl.settings.values import Address, Duration, HomePath, MongoAddress, Section, Size, Sources, Symbols, Zone
+from stockctl.settings.values import Duration, HomePath, Section, Size, Symbols, Zone
 
 
 def _is_finnhubs(url: str) -> bool:
@@ -35,8 +37,8 @@ def _is_finnhubs(url: str) -> bool:
 class FinnhubSettings(Section):
     """The feed: Finnhub's WebSocket and REST API, or a simulator that speaks the same."""
 
-    url: Address = Field("wss://ws.finnhub.io", description="WebSocket address of the feed")
-    rest_url: Address = Field("https://finnhub.io/api/v1", description="base address of the REST API")
+    url: WebSocketAddress = Field("wss://ws.finnhub.io", min_length=1, description="WebSocket address of the feed")
+    rest_url: HttpAddress = Field("https://finnhub.io/api/v1", min_length=1, description="base address of the REST API")
     token: SecretStr | None = Field(None, description="API key")
     silence_timeout: Duration = Field(150.0, gt=0, description="reconnect after this long without any frame, pings included")
     connect_timeout: Duration = Field(10.0, gt=0, description="give up one connection attempt after this long")
@@ -77,7 +79,9 @@ class FinnhubSettings(Section):
 class KafkaSettings(Section):
     """The Kafka cluster, and how to log in to it."""
 
-    bootstrap_servers: str = Field("localhost:9092", description="host:port of one or more brokers, joined by commas")
+    bootstrap_servers: BootstrapServers = Field(
+        "localhost:9092", description="host:port of one or more brokers, joined by commas"
+    )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how connections are secured"
     )
@@ -140,7 +144,7 @@ class S3Settings(Section):
     """S3, for a lake at ``s3://…``; credentials come from boto3's chain unless given here."""
 
     region: str | None = Field(None, description="region of the bucket")
-    endpoint_url: Address | None = Field(None, description="address of an S3 server other than AWS")
+    endpoint_url: HttpAddress | None = Field(None, description="address of an S3 server other than AWS")
     profile: str | None = Field(None, description="profile in the AWS configuration files")
     access_key_id: str | None = Field(None, description="access key")
     secret_access_key: SecretStr | None = Field(None, description="secret key")
@@ -198,7 +202,7 @@ class MongoSettings(Section):
 class ConnectSettings(Section):
     """Kafka Connect, and the MongoDB sink connector in it; one of the two ways into MongoDB."""
 
-    url: Address | None = Field(None, description="address of Kafka Connect's REST API, such as http://host:8083")
+    url: HttpAddress | None = Field(None, description="address of Kafka Connect's REST API, such as http://host:8083")
     username: str | None = Field(None, description="user name, where the API asks for one (basic authentication)")
     password: SecretStr | None = Field(None, description="password of that user")
     connector: GroupName = Field("stockctl-mongo", description="name of the connector")
@@ -231,7 +235,7 @@ class GlueSettings(Section):
         None,
         description="when the crawlers run, such as cron(15 * * * ? *), in UTC; on demand when absent",
     )
-    endpoint_url: Address | None = Field(
+    endpoint_url: HttpAddress | None = Field(
         None, description="address of the Glue, STS and IAM APIs, where it is not the region's own"
     )
     wait: Duration = Field(1800.0, gt=0, description="how long `glue run --wait` follows a crawler")
@@ -243,7 +247,7 @@ class RedshiftSettings(Section):
     via: Literal["connector", "data-api"] = Field(
         "connector", description="a connection to the port, or the Data API over HTTPS"
     )
-    host: str | None = Field(None, description="host name of the cluster or workgroup")
+    host: Host | None = Field(None, description="host name of the cluster or workgroup")
     port: int = Field(5439, gt=0, le=65535, description="port of the cluster or workgroup")
     database: str = Field("dev", description="database to log in to")
     user: str | None = Field(None, description="user name")
@@ -262,7 +266,7 @@ class RedshiftSettings(Section):
     external_schema: SchemaName = Field("lake", description="schema of the external tables")
     view_schema: SchemaName = Field("stockctl", description="schema of the views")
     parquet: bool = Field(True, description="whether the views read Parquet for compacted dates")
-    endpoint_url: Address | None = Field(None, description="address of Redshift's APIs, where it is not the region's own")
+    endpoint_url: HttpAddress | None = Field(None, description="address of Redshift's APIs, where it is not the region's own")
     connect_wait: Duration = Field(15.0, gt=0, description="how long a command waits for Redshift before it gives up")
     timeout: Duration = Field(600.0, gt=0, description="how long one statement may take")
 
@@ -318,7 +322,7 @@ class InfraSettings(Section):
 class HealthSettings(Section):
     """The health port of long-running roles, which ``--health-port`` names."""
 
-    host: str = Field(
+    host: Host = Field(
         "127.0.0.1", min_length=1, description="address on which /healthz and /metrics are served; 0.0.0.0 is every IPv4 one"
     )
 

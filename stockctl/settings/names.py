@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from stockctl.errors import quoted
-from stockctl.settings.values import Address, NameList
+from stockctl.settings.values import NameList
 
 
 def _written(pattern: str, words: str) -> AfterValidator:
@@ -97,6 +97,20 @@ ImageTag = Annotated[
 """The tag of an image."""
 
 
+_SOURCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def _sources(value: list[str]) -> list[str]:
+    for source in value:
+        if not _SOURCE.fullmatch(source):
+            raise ValueError(f"{quoted(source)} is no name of a source: write 1 to 64 letters, digits, dots, `_` and `-`")
+    return value
+
+
+Sources = Annotated[NameList, AfterValidator(_sources)]
+"""Several sources of records; those of other producers too."""
+
+
 def _is_network(text: str) -> bool:
     try:
         ip_network(text)
@@ -114,31 +128,3 @@ def _networks(value: list[str]) -> list[str]:
 
 Networks = Annotated[NameList, AfterValidator(_networks)]
 """Several networks, each as Kubernetes takes it."""
-
-_BUCKET = re.compile(r"(?=.{3,63}$)[a-z0-9](?:[a-z0-9-]|\.(?!\.))*[a-z0-9]")
-# Not the suffixes that AWS keeps for itself: aliases of access points have them, and stand for a bucket.
-_BUCKETS_OF_AWS = re.compile(r"(?:xn--|sthree-|amzn-s3-demo-).*")
-_IP_ADDRESS = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
-
-
-def _place(value: str) -> str:
-    """Refuses a bucket, and a prefix, that S3 or its clients do not take."""
-    scheme, _, rest = value.partition("://")
-    if scheme.lower() != "s3":
-        return value
-    bucket, _, prefix = rest.partition("/")
-    if not _BUCKET.fullmatch(bucket) or _IP_ADDRESS.fullmatch(bucket):
-        raise ValueError(
-            f"{quoted(bucket)} is no bucket: S3 takes 3 to 63 small letters, digits, single dots and `-`, with a letter or a"
-            " digit at both ends, and no IP address"
-        )
-    if _BUCKETS_OF_AWS.fullmatch(bucket):
-        raise ValueError(f"{quoted(bucket)} begins as AWS keeps for itself: take another bucket")
-    parts = prefix.removesuffix("/").split("/") if prefix else []
-    if any(part in ("", ".", "..") for part in parts) or not prefix.isprintable() or set(prefix) & set("#?\\"):
-        raise ValueError(f"{quoted(prefix)} is no prefix: write names joined by single slashes, none of them `.` or `..`")
-    return value
-
-
-LakeAddress = Annotated[Address, AfterValidator(_place)]
-"""Where the lake lies: a folder, or a bucket of S3 with a prefix."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import quote, unquote
 
 from stockctl.settings import Settings, require
-from stockctl.settings.values import mongo_parts
+from stockctl.settings.mongo_address import mongo_parts
 from stockctl.stream.topics import Wanted
 
 SINK_CLASS = "com.mongodb.kafka.connect.MongoSinkConnector"

@@ -101,6 +101,24 @@ def test_a_password_in_mongodbs_address_is_refused_and_in_no_output(alone: Comma
         assert secret not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("mongo.url", "mongodb://127.0.0.1/?tsl=true", "tsl is no option of MongoDB's connection string: did you mean tls?"),
+        ("kafka.bootstrap_servers", "127.0.0.1:none", "the port of '127.0.0.1' is no number from 1 to 65535"),
+    ],
+)
+def test_an_address_that_cannot_work_ends_every_command_before_anything_is_asked(
+    alone: Command, name: str, value: str, words: str
+) -> None:
+    alone.environment[env_name(name)] = value
+    for arguments in (["config", "show"], ["doctor"], ["mongo", "status"], ["topics", "list"]):
+        done = alone.run(*arguments, check=3)
+        error, hint = done.stderr.splitlines()
+        assert error == f"error: bad setting {name} from environment {env_name(name)}: {words}"
+        assert env_name(name) in hint
+
+
 def test_path_names_the_places_from_the_strongest_down(alone: Command) -> None:
     lines = alone.run("config", "path", real=True).stdout.splitlines()
     assert lines == [

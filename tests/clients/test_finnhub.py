@@ -210,13 +210,6 @@ def test_a_server_that_says_nothing_is_given_up_in_time() -> None:
     assert "timed out" in str(error)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "ws://", "127.0.0.1:80", "ws://127.0.0.1:0"])
-def test_an_address_that_is_none_is_a_setting_to_correct(url: str) -> None:
-    error = failure(url)
-    assert isinstance(error, ConfigError)
-    assert "no WebSocket address" in str(error)
-
-
 def test_the_real_feed_needs_a_key_and_the_simulator_none() -> None:
     with pytest.raises(ConfigError, match=r"finnhub\.token"):
         feed_token(settings("wss://ws.finnhub.io", token=None))

@@ -145,12 +145,6 @@ def test_who_says_nothing_is_given_up_in_time() -> None:
         assert failure(url, request_timeout="200ms", request_tries=2).exit_code == TimedOutError.exit_code
 
 
-@pytest.mark.parametrize("url", ["ftp://here", "127.0.0.1:80", "http://"])
-def test_an_address_that_is_none_is_a_setting_to_correct(url: str) -> None:
-    with pytest.raises(ConfigError, match="no address"):
-        FinnhubRest(settings(url))
-
-
 class Server:
     """A server that answers each request by ``answer``: status, headers, body; and notes what it was asked, with which key."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,30 +41,6 @@ def test_what_was_put_is_got(store: Store) -> None:
     store.put_new("a/b=1/c.bin", b"\x00one")
     assert store.get("a/b=1/c.bin") == b"\x00one"
     assert store.size("a/b=1/c.bin") == 4
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "file://lake",
-        "file:lake",
-        "file://",
-        "file://data{folder}/lake",
-        "file://{folder}/my#lake",
-        "file://{folder}/lake?",
-        "file://{folder}/la%00ke",
-    ],
-)
-def test_a_url_that_names_another_folder_than_it_seems_to_is_refused(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What stands behind two slashes is a host, what stands behind # or ? no part of the path, and no name holds a NUL."""
-    monkeypatch.chdir(tmp_path)
-    url = url.format(folder=tmp_path)
-    with pytest.raises(ConfigError, match=re.escape(f"lake.url is {url}")) as caught:
-        open_store(load(environ={}, flags={"lake.url": url}))
-    assert "file:///folder" in (caught.value.hint or "")
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("start", ["file://", "file://localhost", "file:"])
@@ -179,12 +154,6 @@ def test_a_bucket_that_is_not_there_is_a_matter_of_configuration(s3_settings: Ma
 def test_a_server_that_is_not_there_is_unreachable(s3_settings: MakeSettings) -> None:
     with pytest.raises(UnreachableError):
         open_store(s3_settings(s3__endpoint_url=f"http://127.0.0.1:{free_port()}")).get("k")
-
-
-@pytest.mark.parametrize("url", ["ftp://host/x", "/a/path", "lake"])
-def test_an_address_of_another_sort_is_a_matter_of_configuration(url: str) -> None:
-    with pytest.raises(ConfigError, match="neither file:///folder nor s3://bucket/prefix"):
-        open_store(load(environ={}, flags={"lake.url": url}))
 
 
 def test_s3_without_a_region_asks_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,8 @@ def test_no_symbol_leaves_the_prefix(
         assert {name for name in files if not name.startswith(("lake/", "state/"))} == set()
         assert set(command.folder.parent.glob("*")) == before
     else:
-        beside = [item.key for item in open_store(own_settings, f"s3://{s3_bucket}/keys-{cut}").objects()]
+        above = own_settings.lake.model_copy(update={"url": f"s3://{s3_bucket}/keys-{cut}"})
+        beside = [item.key for item in open_store(own_settings.model_copy(update={"lake": above})).objects()]
         assert sorted(beside) == sorted(f"lake/{key}" for key in keys)
     for number, symbol in enumerate(SYMBOLS):
         found = read_trades(symbol, settings=own_settings)

@@ -6,14 +6,24 @@ import re
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stockctl.errors import ConfigError
-from stockctl.settings import Settings, config_candidates, env_name, is_secret, load, local_stack_file, require, setting_names
+from stockctl.settings import (
+    Settings,
+    config_candidates,
+    env_name,
+    is_secret,
+    load,
+    local_stack_file,
+    require,
+    setting_names,
+    shown,
+)
 from stockctl.settings.layers import LEAVES, STACK_FILE_END
 
 SECRET = "c0ffee-hunter2-9f8e7d6c5b4a"
@@ -111,12 +121,50 @@ def test_what_is_bad_is_told_in_plain_words(here: Path, value: Any) -> None:
         except ConfigError as error:
             told.append(str(error).partition(": ")[2])
     assert len(told) > 10
-    assert [words for words in told if re.search("Input|should|Value error|valid|unable|right form", words)] == []
+    assert [
+        words for words in told if re.search(r"Input|should|Value error|valid|unable|right form|match|\^|\[A-Z", words)
+    ] == []
 
 
-@pytest.mark.parametrize(("text", "names"), [("AAPL", ["AAPL"]), ("AAPL, MSFT,", ["AAPL", "MSFT"]), ("", [])])
-def test_lists_are_joined_by_commas_in_the_environment(here: Path, text: str, names: list[str]) -> None:
-    assert read(here, environ={"STOCKCTL_SYMBOLS": text}).symbols == names
+LISTS = [name for name, kind in LEAVES.items() if get_origin(kind) is list]
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("form", ["{0}", "{0},{1}", " {0} , {1},", '["{0}","{1}"]', ' [ "{0}" , "{1}" ] ', '["{0}"]', "", "[]"])
+def test_lists_are_joined_by_commas_or_in_json_in_the_environment(here: Path, name: str, form: str) -> None:
+    items = ["10.0.0.0/8", "10.0.0.1/32"] if name == "infra.mongo_clients" else ["SIM", "MINE"]
+    settings = read(here, environ={env_name(name): form.format(*items)})
+    assert shown(settings, name) == ",".join(items[: len(re.findall(r"\{\d", form))])
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("text", ["[", "['A']", '["A"', "[A]", "[1]", '["A",null]', '[["A"]]', "[" * 100_000])
+def test_what_begins_as_a_list_in_json_and_is_none_is_refused(here: Path, name: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"it begins with \[ and is no list in JSON") as raised:
+        read(here, environ={env_name(name): text})
+    assert f"bad setting {name} from environment" in str(raised.value)
+
+
+@pytest.mark.parametrize("symbol", ['["A"', '"A"', "'A'", "{A}", "A]", "A\tB", "A" * 65])
+def test_a_symbol_holds_no_quote_or_bracket(here: Path, symbol: str) -> None:
+    with pytest.raises(ConfigError, match="is no symbol: write up to 64 characters"):
+        read(here, flags={"symbols": [symbol]})
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(here: Path) -> None:
+    """Windows' Notepad writes one."""
+    (here / "stockctl.toml").write_text("[profile.local]\nsymbols = 'AAPL'\n", encoding="utf-8-sig")
+    (here / "token").write_text(SECRET, encoding="utf-8-sig")
+    settings = read(here, environ={"STOCKCTL_FINNHUB__TOKEN_FILE": str(here / "token")})
+    assert settings.symbols == ["AAPL"]
+    assert require(settings, "finnhub.token").get_secret_value() == SECRET
+
+
+@pytest.mark.parametrize("name", [name for name, kind in LEAVES.items() if kind in (int, float)])
+@pytest.mark.parametrize("value", [True, False])
+def test_true_is_no_number(here: Path, name: str, value: bool) -> None:
+    with pytest.raises(ConfigError, match=r"number, but true or false$|(true|false) is no (duration|size)"):
+        read(here, flags={name: value})
 
 
 def test_a_path_may_begin_with_the_home_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,13 +79,13 @@ REFUSED: dict[tuple[str, ...], list[str]] = {
         *(f"here:{port}/stockctl" for port in ("", "0", "65536", "99999", "655350")),
     ],
     ("infra.image_tag",): ["", "-a", ".a", "a b", "a:b", "A" * 129],
+    ("lake.extra_sources", "mongo.extra_sources"): ["two words", "a/b", "s" * 65, "ü", "a\n,b;"],
     ("infra.mongo_clients",): ["203.0.113.7", "203.0.113.7/33", "203.0.113.7/24", "here/24"],
     ("lake.url",): [
         *(f"s3://{bucket}/market" for bucket in [*NO_BUCKETS, *BUCKETS_OF_AWS]),
         *(f"s3://bucket/{prefix}" for prefix in ("/x", "a//b", "a//", "../x", "a/../b", "a/.", "a#b", "a\\b", "a\nb", "a?b")),
         "S3://My_Bucket/x",
     ],
-    ("s3.endpoint_url", "connect.url"): ["http://here:65536", "http://here:port"],
     ("topics.trades.replication",): ["0", "32768"],
     ("topics.trades.partitions",): ["0", "2147483648"],
     ("topics.trades.max_message",): ["2147483648"],
@@ -105,7 +105,7 @@ def test_what_the_other_side_takes_is_taken(name: str, text: str) -> None:
 def test_what_the_other_side_refuses_is_refused_first_in_words(name: str, text: str) -> None:
     with pytest.raises(ConfigError, match=f"bad setting {re.escape(name)} from command line: ") as raised:
         load(environ={}, flags={name: text}, stack=False)
-    assert "does not match" not in str(raised.value)
+    assert not re.search(r"match|\^|\[[aA]-", str(raised.value))
 
 
 @given(st.text(max_size=260))

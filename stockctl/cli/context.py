@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from stockctl.cli.output import say
 from stockctl.errors import UsageError
+from stockctl.symbols import some_symbols
 from stockctl.validation import decode_problem
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def settings_of(ctx: typer.Context, flags: dict[str, Any] | None = None, *, stac
     from stockctl.settings import COMMAND_LINE, BadSettingError, load
 
     if (flags or {}).get("symbols") is not None:
-        check_symbols(flags["symbols"])  # type: ignore[index]  # it has symbols
+        some_symbols(flags["symbols"])  # type: ignore[index]  # it has symbols
     given: Globals = ctx.obj
     try:
         return load(profile=given.profile, config=given.config, flags=flags, stack=stack)
@@ -52,14 +53,6 @@ def _option(ctx: typer.Context, name: str, value: Any) -> str:
     """The option that gave the setting ``name`` its value."""
     given = {one.name: one.opts[0] for one in ctx.command.params if ctx.params.get(one.name or "") is value}
     return given.get(name.rpartition(".")[2], next(iter(given.values()), name))
-
-
-def check_symbols(written: str | list[str]) -> None:
-    """UsageError if there is none in ``written``: no symbol is not the same as all of them."""
-    from stockctl.symbols import split
-
-    if not split(written):
-        raise UsageError("there is no symbol in what was given", hint="write symbols such as AAPL, or leave them out")
 
 
 @contextmanager

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stockctl.cli import statements
-from stockctl.cli.context import check_symbols, settings_of
+from stockctl.cli.context import settings_of
 from stockctl.cli.output import Format, OutputOption, progress, say, write_object, write_rows
 from stockctl.errors import UsageError
-from stockctl.symbols import parse_symbols
+from stockctl.symbols import parse_symbols, some_symbols
 from stockctl.units import parse_duration
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def fetch(
         raise UsageError("--health-port is for a fetch that stays", hint="add --every 7d")
     day, pause = _day(since), _seconds(every)
     if symbols:
-        check_symbols(symbols)
+        some_symbols(symbols)
     settings = settings_of(ctx)
 
     from stockctl.filings.fetch import Order, Outcome

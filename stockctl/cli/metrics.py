@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.context import check_symbols, mongo_of, say_next_batch, settings_of
+from stockctl.cli.context import mongo_of, say_next_batch, settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UsageError
+from stockctl.symbols import some_symbols
 
 if TYPE_CHECKING:
     from stockctl.metrics.answers import Answer
@@ -216,7 +217,7 @@ def watch(
     from stockctl.metrics import watch as view
 
     if symbols:
-        check_symbols(symbols)
+        some_symbols(symbols)
     settings = _settings(ctx, policy, None, tz)
     if output not in (Format.table, Format.jsonl):
         raise UsageError(f"a live view never ends, and {output.value} is written as a whole", hint="use -o jsonl")
@@ -283,7 +284,7 @@ def _asked(
     from stockctl.metrics.measures import question
 
     if symbols:
-        check_symbols(symbols)
+        some_symbols(symbols)
     settings = _settings(ctx, policy, session, tz)
     asked = question(settings, symbols or settings.symbols, since=since, until=until, day=day, across=across, every=every)
     if engine is Engine.mongo:

@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 
 from stockctl.feed.coverage import by_symbol, counted_since, session_time
 from stockctl.lake.duck import duck
+from stockctl.lake.symbols import HINT
 from stockctl.metrics.bench import Bench, DuckBench
 from stockctl.metrics.policy import NO_VOLUME, reasons
 from stockctl.metrics.relations import condition_codes
 from stockctl.metrics.rows import Held, Rows, rows_of
 from stockctl.metrics.spans import Part, Question, SessionChoice, Span, newest_part, part_on, pieces
-from stockctl.metrics.symbols import known_to
 from stockctl.records import covered_time, stopped_time
 from stockctl.sessions import trade_date
 from stockctl.settings import Settings
+from stockctl.symbols import known_symbols
 from stockctl.timespans import Span as Stretch
 from stockctl.timespans import intersect, length, merge, subtract
 
@@ -80,7 +81,8 @@ class Reckoning:
 
     def __init__(self, question: Question, rows: Rows, bench: Bench) -> None:
         if question.configured is not None:
-            question = replace(question, symbols=tuple(known_to(rows, question.symbols, question.configured)))
+            symbols = known_symbols(question.symbols, question.configured, rows, hint=HINT)
+            question = replace(question, symbols=tuple(symbols))
         self.question = question
         self.place = rows.place
         self._rows = rows

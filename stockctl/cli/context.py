@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from stockctl.cli.output import say
-from stockctl.errors import UsageError
+from stockctl.errors import UsageError, unreadable
 from stockctl.symbols import some_symbols
 from stockctl.validation import decode_problem
 
@@ -55,6 +55,19 @@ def _option(ctx: typer.Context, name: str, value: Any) -> str:
     return given.get(name.rpartition(".")[2], next(iter(given.values()), name))
 
 
+def seconds_of(option: str, text: str, *, least: float = 0) -> float:
+    """The duration that the ``option`` names, in seconds. UsageError for none, and for less than ``least``."""
+    from stockctl.units import DURATIONS, format_duration, parse_duration
+
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {str(error).removesuffix(f': {DURATIONS}')}", hint=DURATIONS) from None
+    if seconds < least:
+        raise UsageError(f"{option} {text} is too short", hint=f"use {format_duration(least)} or more")
+    return seconds
+
+
 @contextmanager
 def mongo_of(settings: Settings) -> Iterator[Mongo]:
     """MongoDB, once it answers; a wait for it is said."""
@@ -85,6 +98,6 @@ def text_of(file: str, hint: str) -> str:
     try:
         return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}", hint=hint) from error
+        raise unreadable(file, error, hint) from error
     except UnicodeDecodeError as error:
         raise UsageError(decode_problem(error, file), hint=hint) from None

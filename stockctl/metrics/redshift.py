@@ -75,6 +75,10 @@ class RedshiftRows:
         since = day_around(parse_moment(newest), EXCHANGE_ZONE)[0]
         return bool(self.find(symbol, since, None) or self.find(symbol, None, None))
 
+    def has_filings(self, symbol: str) -> bool:
+        """As in ``Rows``; nobody looks for them there."""
+        return False
+
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         """As in ``Rows``."""
         found = self._redshift.execute(

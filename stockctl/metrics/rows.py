@@ -48,6 +48,10 @@ class Rows(Holder, Protocol):
         """Dates that may have trades of ``symbol``, the newest first."""
         ...
 
+    def has_filings(self, symbol: str) -> bool:
+        """Whether it holds filings of ``symbol``, whatever it holds of its trades."""
+        ...
+
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         """What is held of ``symbol`` that may lie in ``[since, until)`` (ms UTC); None is no bound."""
         ...
@@ -83,6 +87,12 @@ class LakeRows(LakeSymbols):
     def dates(self, symbol: str) -> Iterator[date]:
         """As in ``Rows``."""
         return reversed(self._lake.dates())
+
+    def has_filings(self, symbol: str) -> bool:
+        """As in ``Rows``."""
+        from stockctl.filings.stored import kept
+
+        return any(kept(self._lake.store, symbol))
 
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         """As in ``Rows``."""
@@ -148,6 +158,12 @@ class MongoRows:
     def holds(self, symbol: str) -> bool:
         """As in ``Holder``: trades alone where the company's document is not there yet."""
         return self._seek(symbol, None, None, -1) is not None
+
+    def has_filings(self, symbol: str) -> bool:
+        """As in ``Rows``."""
+        from stockctl.mongo.schema import COMPANIES
+
+        return bool((self._mongo.get(COMPANIES, symbol) or {}).get("filing"))
 
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         """As in ``Rows``."""

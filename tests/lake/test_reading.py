@@ -84,7 +84,8 @@ def test_symbols_are_taken_as_on_the_command_line(settings: Settings) -> None:
             with pytest.raises(UnknownSymbolError, match="the lake holds nothing of") as raised:
                 read(written, settings=own)
             assert f"did you mean {near}?" == raised.value.hint if near else "lake list" in str(raised.value.hint)
-        for nothing in ("", " , ", []):
+        nothings: list[str | list[str]] = ["", " , ", []]
+        for nothing in nothings:
             with pytest.raises(UsageError, match="no symbol"):
                 read(nothing, settings=own)
 
@@ -97,9 +98,16 @@ def test_symbols_of_the_setting_and_of_the_newest_date_cost_no_listing(
     lay(own, [trade(symbol, "2026-11-23 12:00", 1.0) for symbol in ("AAPL", "MSFT")])
     lay(own, [covered("AAPL", "2026-11-23 09:30", "2026-11-23 16:00")], table="feed_events")
     asked: list[str] = []
+
+    def count(name: str, real: Callable[..., Any]) -> None:
+        def counted(store: Store, key: str, **more: Any) -> Any:
+            asked.append(f"{name} {key}")
+            return real(store, key, **more)
+
+        monkeypatch.setattr(Store, name, counted)
+
     for name in ("folders", "objects", "get"):
-        real = getattr(Store, name)
-        monkeypatch.setattr(Store, name, lambda *args, _real=real, **more: asked.append(args[1]) or _real(*args, **more))
+        count(name, getattr(Store, name))
     with Lake(own) as lake:
         lake.find("trades", symbols=["AAPL"])
     plain, asked[:] = sorted(asked), []

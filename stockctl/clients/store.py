@@ -39,7 +39,7 @@ class ExistsError(StockctlError):
 
 
 class NoLakeError(ConfigError):
-    """The folder that ``lake.url`` names is not there, or holds something else: nothing has been written yet, or the setting is wrong."""
+    """The folder that ``lake.url`` names is absent, or no lake's: nothing has been written yet, or the setting is wrong."""
 
 
 class Store:

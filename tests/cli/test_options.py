@@ -71,7 +71,7 @@ def test_an_option_that_takes_a_duration_says_how_they_are_written(tmp_path: Pat
         ("produce", "--replay"),
         ("sim", "--replay"),
         ("sim", "--filings"),
-        ("dlq", "replay", "trades:0:0", "--yes", "--with"),
+        ("dlq", "replay", "trades-2-17", "--with"),
         ("spectrum", "query", "--local"),
         ("config", "init", "--force"),
     ],

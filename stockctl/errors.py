@@ -86,6 +86,11 @@ _SHOWN = 200
 """Most characters of a text that a message repeats."""
 
 
+def unreadable(path: object, error: OSError, hint: str) -> UsageError:
+    """The error for a file, named on the command line or by a caller, that cannot be read, in the system's plain words."""
+    return UsageError(f"cannot read {path}: {error.strerror or error}", hint=hint)
+
+
 def quoted(value: object) -> str:
     """``value`` as a message repeats it, in no language's own form: a text in quotes, a date or a number as people write it."""
     if isinstance(value, str):

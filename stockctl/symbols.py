@@ -1,16 +1,19 @@
 """Symbols as people write them: in any case, several joined by commas; and what of them a store knows.
 
 Every symbol of Finnhub is in capitals, those of other venues too (``BINANCE:BTCUSDT``, ``OANDA:EUR_USD``, ``IC MARKETS:1``).
-Where somebody else's producer wrote one otherwise, a query finds it by writing it exactly so.
+Where somebody else's producer wrote two that differ in case alone, a query finds each by writing it exactly so.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from stockctl.errors import UsageError, quoted
+
+_NEAR = 3
+"""Most near ones that are named for an unknown symbol."""
 
 
 class UnknownSymbolError(UsageError):
@@ -47,20 +50,41 @@ def parse_symbols(written: str | Iterable[str]) -> list[str]:
     return list(dict.fromkeys(symbol.upper() for symbol in split(written)))
 
 
+def some_symbols(written: str | Iterable[str]) -> list[str]:
+    """As ``split``. UsageError where there is none: no symbol is not the same as all of them."""
+    if not (symbols := split(written)):
+        raise UsageError("there is no symbol in what was given", hint="write symbols such as AAPL, or leave them out")
+    return symbols
+
+
 def known_symbol(written: str, configured: Collection[str], holder: Holder, *, hint: str) -> str:
     """As ``known_symbols``, of one. UsageError for several."""
-    found = known_symbols([written], configured, holder, hint=hint)
-    if len(found) != 1:
+    if len(split(written)) != 1:
         raise UsageError(f"{quoted(written)} is not one symbol", hint="name one, such as AAPL")
-    return found[0]
+    return known_symbols(written, configured, holder, hint=hint)[0]
 
 
-def known_symbols(written: Iterable[str], configured: Collection[str], holder: Holder, *, hint: str) -> list[str]:
-    """What ``written`` means among the ``configured`` symbols and those that ``holder`` knows: exactly so, else in capitals.
+def known_symbols(written: str | Iterable[str], configured: Collection[str], holder: Holder, *, hint: str) -> list[str]:
+    """What ``written`` means among the ``configured`` symbols and those that ``holder`` knows.
 
-    UnknownSymbolError for one that is neither, with near ones, or else with ``hint``.
+    That is what is written exactly so, else in capitals, else the only one that differs in case alone. UnknownSymbolError
+    for one that is none of these, with near ones, or else with ``hint``; UsageError where no symbol is written.
     """
-    return list(dict.fromkeys(_known(symbol, configured, holder, hint) for symbol in split(written)))
+    return list(dict.fromkeys(_known(symbol, configured, holder, hint) for symbol in some_symbols(written)))
+
+
+def near_symbols(symbol: str, named: Iterable[str]) -> list[str]:
+    """Those of ``named`` that ``symbol`` may be a slip for, the nearest first. Case does not count."""
+    by_capitals: dict[str, list[str]] = {}
+    for one in sorted(set(named)):
+        by_capitals.setdefault(one.upper(), []).append(one)
+    near = difflib.get_close_matches(symbol.upper(), by_capitals, n=_NEAR)
+    return [one for capitals in near for one in by_capitals[capitals]][:_NEAR]
+
+
+def did_you_mean(near: Sequence[str]) -> str:
+    """The question that names ``near`` ones."""
+    return f"did you mean {' or '.join(near)}?"
 
 
 def _known(symbol: str, configured: Collection[str], holder: Holder, hint: str) -> str:
@@ -74,7 +98,9 @@ def _known(symbol: str, configured: Collection[str], holder: Holder, hint: str) 
     for candidate in dict.fromkeys((symbol, capitals)):
         if holder.holds(candidate):
             return candidate
-    near = difflib.get_close_matches(capitals, sorted(named.union(configured, holder.all_symbols())), n=3)
-    raise UnknownSymbolError(
-        f"{holder.place} holds nothing of {symbol}", hint=f"did you mean {' or '.join(near)}?" if near else hint
-    )
+    known = named.union(configured, holder.all_symbols())
+    same = [one for one in known if one.upper() == capitals]
+    if len(same) == 1:
+        return same[0]
+    near = near_symbols(symbol, known)
+    raise UnknownSymbolError(f"{holder.place} holds nothing of {symbol}", hint=did_you_mean(near) if near else hint)

@@ -9,6 +9,8 @@ from stockctl.errors import quoted
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _BYTES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KIB": 1024, "MIB": 1024**2, "GIB": 1024**3}
+DURATIONS = "write 90s, 5m, 1h30m or 7d"
+"""How durations are written, for whoever wrote one that is none."""
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w)\s*)+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
@@ -24,14 +26,14 @@ def parse_duration(text: str | float) -> float:
     if _is_number(text):
         seconds = float(text)
     elif not isinstance(text, str):
-        raise ValueError(f"{quoted(text)} is no duration: write 90s, 5m, 1h30m or 7d")
+        raise ValueError(f"{quoted(text)} is no duration: {DURATIONS}")
     elif _DURATION.fullmatch(text.strip()):
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
     else:
         try:
             seconds = float(text)
         except ValueError:
-            raise ValueError(f"{quoted(text)} is no duration: write 90s, 5m, 1h30m or 7d") from None
+            raise ValueError(f"{quoted(text)} is no duration: {DURATIONS}") from None
     if not 0 <= seconds < 1e10:
         raise ValueError(f"{quoted(text)} is no duration: it must be 0 or more and finite")
     return seconds

@@ -64,6 +64,8 @@ def test_what_was_parsed_is_parsed_to_the_same(written: list[str]) -> None:
         ("ABC", Shelf(named="abc,ABC"), "ABC"),
         ("aapl", Shelf(named="aapl"), "aapl"),
         ("abc", Shelf(held="abc,ABC"), "abc"),
+        ("ABC", Shelf(named="abc"), "abc"),
+        ("ABC", Shelf(held="Abc"), "Abc"),
     ],
 )
 def test_what_is_exactly_there_wins_over_capitals(written: str, shelf: Shelf, meant: str) -> None:
@@ -81,6 +83,22 @@ def test_an_unknown_symbol_among_known_ones_is_named_with_near_ones() -> None:
     with pytest.raises(UnknownSymbolError) as raised:
         known_symbols(["ZZZZ"], ["AAPL"], Shelf(), hint="look there")
     assert raised.value.hint == "look there"
+
+
+def test_near_ones_are_compared_without_regard_to_case() -> None:
+    for written in ("LOWWER", "lowwer"):
+        with pytest.raises(UnknownSymbolError) as raised:
+            known_symbols([written], [], Shelf(held="lower"), hint="look there")
+        assert raised.value.hint == "did you mean lower?"
+    with pytest.raises(UnknownSymbolError) as raised:
+        known_symbols(["aBC"], [], Shelf(held="Abc,abc"), hint="look there")
+    assert raised.value.hint == "did you mean Abc or abc?"
+
+
+@pytest.mark.parametrize("written", ["", " , ", [], [","]])
+def test_no_symbol_is_a_usage_error(written: str | list[str]) -> None:
+    with pytest.raises(UsageError, match="there is no symbol"):
+        known_symbols(written, ["AAPL"], Shelf(), hint="")
 
 
 def test_where_one_symbol_is_meant_several_are_refused() -> None:

@@ -9,7 +9,7 @@ import typer
 
 from stockctl.cli.context import settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
-from stockctl.errors import StockctlError
+from stockctl.errors import StockctlError, UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Show and start the configuration.")
 
@@ -45,12 +45,13 @@ def init(
 
     Example: stockctl config init
     """
-    if path.exists() and not force:
-        raise StockctlError(f"{path} exists already", hint="--force replaces it")
     try:
-        path.write_text(TEMPLATE, encoding="utf-8")
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(TEMPLATE)
+    except FileExistsError as error:
+        raise StockctlError(f"{path} exists already", hint="--force replaces it") from error
     except OSError as error:
-        raise StockctlError(f"cannot write {path}: {error.strerror}", hint="name another path") from error
+        raise UsageError(f"cannot write {path}: {error.strerror}", hint="name another path") from error
     say(f"wrote {path.absolute()}")
 
 

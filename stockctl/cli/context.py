@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from stockctl.cli.output import say
-from stockctl.errors import UsageError
+from stockctl.errors import UsageError, unreadable
+from stockctl.symbols import some_symbols
 from stockctl.validation import decode_problem
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def settings_of(ctx: typer.Context, flags: dict[str, Any] | None = None, *, stac
     from stockctl.settings import COMMAND_LINE, BadSettingError, load
 
     if (flags or {}).get("symbols") is not None:
-        check_symbols(flags["symbols"])  # type: ignore[index]  # it has symbols
+        some_symbols(flags["symbols"])  # type: ignore[index]  # it has symbols
     given: Globals = ctx.obj
     try:
         return load(profile=given.profile, config=given.config, flags=flags, stack=stack)
@@ -54,12 +55,17 @@ def _option(ctx: typer.Context, name: str, value: Any) -> str:
     return given.get(name.rpartition(".")[2], next(iter(given.values()), name))
 
 
-def check_symbols(written: str | list[str]) -> None:
-    """UsageError if there is none in ``written``: no symbol is not the same as all of them."""
-    from stockctl.symbols import split
+def seconds_of(option: str, text: str, *, least: float = 0) -> float:
+    """The duration that the ``option`` names, in seconds. UsageError for none, and for less than ``least``."""
+    from stockctl.units import DURATIONS, format_duration, parse_duration
 
-    if not split(written):
-        raise UsageError("there is no symbol in what was given", hint="write symbols such as AAPL, or leave them out")
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {str(error).removesuffix(f': {DURATIONS}')}", hint=DURATIONS) from None
+    if seconds < least:
+        raise UsageError(f"{option} {text} is too short", hint=f"use {format_duration(least)} or more")
+    return seconds
 
 
 @contextmanager
@@ -92,6 +98,6 @@ def text_of(file: str, hint: str) -> str:
     try:
         return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}", hint=hint) from error
+        raise unreadable(file, error, hint) from error
     except UnicodeDecodeError as error:
         raise UsageError(decode_problem(error, file), hint=hint) from None

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stockctl.cli import statements
-from stockctl.cli.context import check_symbols, settings_of
+from stockctl.cli.context import seconds_of, settings_of
 from stockctl.cli.output import Format, OutputOption, progress, say, write_object, write_rows
 from stockctl.errors import UsageError
-from stockctl.symbols import parse_symbols
-from stockctl.units import counted, parse_duration
+from stockctl.symbols import parse_symbols, some_symbols
+from stockctl.units import counted
 
 if TYPE_CHECKING:
     from stockctl.filings.filing import Filing, Statement
@@ -54,9 +54,9 @@ def fetch(
         raise UsageError("--every and --dry-run exclude each other", hint="leave out one of them")
     if health_port is not None and every is None:
         raise UsageError("--health-port is for a fetch that stays", hint="add --every 7d")
-    day, pause = _day(since), _seconds(every)
+    day, pause = _day(since), None if every is None else seconds_of("--every", every, least=0.001)
     if symbols:
-        check_symbols(symbols)
+        some_symbols(symbols)
     settings = settings_of(ctx)
 
     from stockctl.filings.fetch import Order, Outcome
@@ -168,13 +168,3 @@ def _day(text: str | None) -> Date | None:
         return None if text is None else Date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"--since {text} is no date", hint="write 2020-01-01") from None
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        seconds = None if text is None else parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"--every: {error}", hint="write 7d or 12h") from None
-    if seconds == 0:
-        raise UsageError("--every 0 would never rest", hint="write 7d or 12h")
-    return seconds

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.infra_up import ContextOption, cluster_settings, seconds_of
+from stockctl.cli.context import seconds_of
+from stockctl.cli.infra_up import ContextOption, cluster_settings
 from stockctl.cli.output import YesOption, confirm, say
 from stockctl.units import counted
 

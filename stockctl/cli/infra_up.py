@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.context import settings_of
+from stockctl.cli.context import seconds_of, settings_of
 from stockctl.cli.output import console, say
 from stockctl.errors import UsageError
 
@@ -39,16 +39,6 @@ def cluster_settings(
             hint="stockctl -p prod infra …, or STOCKCTL_PROFILE",
         )
     return settings
-
-
-def seconds_of(option: str, text: str) -> float:
-    """The duration that the ``option`` tells, in seconds. UsageError for none."""
-    from stockctl.units import parse_duration
-
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"{option}: {error}") from None
 
 
 def up(

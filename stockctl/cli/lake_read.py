@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.context import check_symbols, say_next_batch, settings_of
+from stockctl.cli.context import say_next_batch, settings_of
 from stockctl.cli.metrics import Date, SessionOption, Since, Symbols, Timezone, Until
 from stockctl.cli.output import Format, OutputOption, say, write_arrow, write_rows
 
@@ -30,13 +30,10 @@ def read(
     Example: stockctl lake read AAPL --date 2026-11-23 -o parquet > trades.parquet
     """
     from stockctl.lake.reading import trades_between, with_times
-    from stockctl.metrics.symbols import asked_symbols
 
-    if symbols:
-        check_symbols(symbols)
     settings = settings_of(ctx, {"timezone": tz})
     first, last = _bounds(settings, since, until, date)
-    table = trades_between(settings, asked_symbols(settings, symbols) if symbols else None, first, last)
+    table = trades_between(settings, symbols or None, first, last)
     if not table.num_rows:
         say("the lake holds no such trade: `stockctl lake list` tells what it holds")
         say_next_batch(settings, "lake", last)
@@ -79,18 +76,18 @@ def gaps(
     import datetime
     from zoneinfo import ZoneInfo
 
+    from stockctl.lake.reading import Lake
+    from stockctl.lake.symbols import asked_symbols
     from stockctl.metrics.gaps import missed
-    from stockctl.metrics.symbols import asked_symbols
     from stockctl.sessions import from_ms
     from stockctl.units import format_duration
 
-    if symbols:
-        check_symbols(symbols)
     settings = settings_of(ctx, {"metrics.session": session and session.value, "timezone": tz})
     zone = ZoneInfo(settings.timezone)
     bounds = _bounds(settings, since, until, date)
     if symbols:
-        settings = settings.model_copy(update={"symbols": asked_symbols(settings, symbols)})
+        with Lake(settings) as lake:
+            settings = settings.model_copy(update={"symbols": asked_symbols(lake, symbols)})
     found = missed(settings, *bounds, whole=since is not None, fall_back=session is None)
     rows = (
         {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.context import settings_of
+from stockctl.cli.context import seconds_of, settings_of
 from stockctl.cli.output import Format, OutputOption, YesOption, confirm, say, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 
@@ -127,12 +127,8 @@ def demo(
     Example: stockctl local demo --for 60s
     """
     from stockctl.local.demo import demo as run
-    from stockctl.units import parse_duration
 
-    try:
-        seconds = parse_duration(duration)
-    except ValueError as error:
-        raise UsageError(f"--for: {error}") from None
+    seconds = seconds_of("--for", duration)
     settings = _settings(ctx, stack=False)
     symbol = run(settings, _command(ctx), ctx.obj.config, seconds=seconds, say=say)[0]
     say("")

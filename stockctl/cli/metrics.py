@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.context import check_symbols, mongo_of, say_next_batch, settings_of
+from stockctl.cli.context import mongo_of, say_next_batch, seconds_of, settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UsageError
+from stockctl.symbols import some_symbols
 
 if TYPE_CHECKING:
     from stockctl.metrics.answers import Answer
     from stockctl.metrics.spans import Question
     from stockctl.settings import Settings
+
+_SHORTEST = 0.1
+"""Fewest seconds of a live view, its refresh and its look-back."""
 
 app = typer.Typer(no_args_is_help=True, help="Compute metrics from the lake's trades, or watch them live.")
 
@@ -216,12 +220,12 @@ def watch(
     from stockctl.metrics import watch as view
 
     if symbols:
-        check_symbols(symbols)
+        some_symbols(symbols)
     settings = _settings(ctx, policy, None, tz)
     if output not in (Format.table, Format.jsonl):
         raise UsageError(f"a live view never ends, and {output.value} is written as a whole", hint="use -o jsonl")
-    seconds = None if duration is None else _seconds(duration, "--for")
-    refresh, back = _seconds(every, "--every"), _seconds(look_back, "--look-back")
+    seconds = None if duration is None else seconds_of("--for", duration, least=_SHORTEST)
+    refresh, back = (seconds_of(name, text, least=_SHORTEST) for name, text in (("--every", every), ("--look-back", look_back)))
     shown = live.watched_symbols(settings, symbols, back, say) if symbols else settings.symbols
     with _until_signalled() as stop:
         if output is Format.table:
@@ -242,18 +246,6 @@ def _until_signalled() -> Iterator[threading.Event]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def _seconds(text: str, option: str) -> float:
-    from stockctl.units import parse_duration
-
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"{option}: {error}") from None
-    if seconds < 0.1:
-        raise UsageError(f"{option} {text} is too short", hint="use 100ms or more")
-    return seconds
 
 
 def _settings(ctx: typer.Context, policy: Policy | None, session: Session | None, tz: str | None) -> Settings:
@@ -283,7 +275,7 @@ def _asked(
     from stockctl.metrics.measures import question
 
     if symbols:
-        check_symbols(symbols)
+        some_symbols(symbols)
     settings = _settings(ctx, policy, session, tz)
     asked = question(settings, symbols or settings.symbols, since=since, until=until, day=day, across=across, every=every)
     if engine is Engine.mongo:

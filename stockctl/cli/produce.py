@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stockctl.cli.context import settings_of
+from stockctl.cli.context import seconds_of, settings_of
 from stockctl.cli.output import say
 from stockctl.errors import UsageError
 
@@ -31,7 +31,7 @@ def produce(
     if replay is not None and symbols:
         raise UsageError("a replay takes all symbols of its file", hint="leave out the symbols, or --replay")
     pace = _speed(speed)
-    seconds = _seconds(span)
+    seconds = None if span is None else seconds_of("--for", span)
     settings = settings_of(ctx, {"symbols": symbols or None})
 
     from stockctl.feed.producer import produce_live, produce_replay
@@ -56,14 +56,3 @@ def _speed(text: str) -> float | None:
             f"--speed {text} is no speed", hint="write max, 1 for the pace of the capture, or 10 for ten times that"
         )
     return speed
-
-
-def _seconds(text: str | None) -> float | None:
-    from stockctl.units import parse_duration
-
-    if text is None:
-        return None
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"--for: {error}", hint="write 90s, 5m or 1h30m") from None

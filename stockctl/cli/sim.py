@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from stockctl.cli.context import settings_of
-from stockctl.errors import UsageError
-from stockctl.symbols import parse_symbols
-from stockctl.units import parse_duration
+from stockctl.cli.context import seconds_of, settings_of
+from stockctl.symbols import some_symbols
 
 
 def sim(
@@ -58,13 +56,12 @@ def sim(
     from stockctl.roles import running
     from stockctl.sim import Simulator
 
-    try:
-        ping_seconds = parse_duration(ping_interval)
-    except ValueError as error:
-        raise UsageError(f"--ping-interval: {error}") from None
+    ping_seconds = seconds_of("--ping-interval", ping_interval)
+    if symbols is not None:
+        some_symbols(symbols)
     settings = settings_of(ctx)
     simulator = Simulator(
-        symbols=parse_symbols(symbols) if symbols else None,
+        symbols=symbols,
         rate=rate,
         seed=seed,
         replay=replay,

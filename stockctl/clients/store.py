@@ -39,7 +39,7 @@ class ExistsError(StockctlError):
 
 
 class NoLakeError(ConfigError):
-    """The folder that ``lake.url`` names is not there: nothing has been written yet, or the setting is wrong."""
+    """The folder that ``lake.url`` names is absent, or no lake's: nothing has been written yet, or the setting is wrong."""
 
 
 class Store:
@@ -194,13 +194,27 @@ def open_store(settings: Settings) -> Store:
 def existing_store(settings: Settings) -> Store:
     """The store at ``lake.url``, for whoever reads what is there: nothing is made. NoLakeError if its folder is not there."""
     url = str(require(settings, "lake.url"))
-    if url.startswith("file:") and not (folder := _folder(url)).is_dir():
+    if url.startswith("file:") and (problem := _no_lake(_folder(url))) is not None:
         raise NoLakeError(
-            f"there is no lake at {url}, which lake.url names (from {settings.origin('lake.url')}): "
-            + ("that is no folder" if folder.exists() else "the folder does not exist"),
+            f"there is no lake at {url}, which lake.url names (from {settings.origin('lake.url')}): {problem}",
             hint="correct lake.url, or fill a new lake there: `stockctl consume s3`, or `stockctl local up`",
         )
     return open_store(settings)
+
+
+def _no_lake(folder: Path) -> str | None:
+    """Why there is no lake in ``folder``; None where there is one, or room for one: nothing that anybody put there."""
+    if not folder.is_dir():
+        return "that is no folder" if folder.exists() else "the folder does not exist"
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except OSError:
+        return None  # the store's own error says it
+    others = sorted(name for name in names if not name.startswith(".") and name != "lost+found")  # a volume's own
+    if not others or any(name in names for name in _LAKE_FOLDERS):
+        return None
+    more = len(others) - _SHOWN
+    return f"the folder holds other files: {', '.join(others[:_SHOWN])}{f' and {more} more' if more > 0 else ''}"
 
 
 def _folder(url: str) -> Path:
@@ -245,6 +259,10 @@ def _open_s3(settings: Settings, url: str, bucket: str, prefix: str) -> Store:
 
 PROBE_FOLDER = "_log/.doctor"
 """Where the store's check puts its probe object, which it deletes again."""
+_LAKE_FOLDERS = ("_log", "trades", "feed_events", "filings")
+"""Folders by one of which a lake is known, also where the rest of it is damaged or was taken away."""
+_SHOWN = 3
+"""Most names that are shown of a folder that is no lake."""
 
 
 def checks(settings: Settings) -> list[Check]:

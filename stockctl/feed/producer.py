@@ -12,7 +12,7 @@ from stockctl.errors import RefusedError, StockctlError, UsageError
 from stockctl.feed.coverage import COVERED_EVERY
 from stockctl.feed.normalise import Normaliser
 from stockctl.feed.publisher import Publisher, check_topics
-from stockctl.feed.replay import SOURCE, Replay
+from stockctl.feed.replay import SOURCE, Replay, check_capture
 from stockctl.feed.report import Report
 from stockctl.feed.session import FeedSession, Received
 from stockctl.feed.spool import EventSpool
@@ -66,6 +66,7 @@ def produce_replay(
     settings: Settings, role: Role, path: str, *, speed: float | None = None, retime: bool = False, seconds: float | None = None
 ) -> str:
     """Replay ``path`` into Kafka, for at most ``seconds``; what was done, in words. StockctlError if not all is delivered."""
+    check_capture(path)
     if not _wait_for_kafka(settings, role):
         return STOPPED_EARLY
     _check_source(settings, SOURCE)

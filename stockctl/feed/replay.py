@@ -6,6 +6,7 @@ long.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import logging
 import os
@@ -21,7 +22,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from stockctl.errors import StockctlError
+from stockctl.errors import StockctlError, unreadable
 from stockctl.feed.coverage import cut, feed_event
 from stockctl.feed.normalise import Normaliser
 from stockctl.feed.publisher import Publisher, Stretch
@@ -39,6 +40,7 @@ QUIET = 15 * 60_000
 """A capture without any trade for this many ms has a gap there."""
 _ENDS: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, StockctlError)
 """What ends a replay too early: a file that is absent, no gzip or cut short; a Kafka that refuses; a full disk."""
+_HINT = "name a file of captured frames, one JSON a line, or - for stdin"
 _LOOK_UP = 0.2
 """Seconds after which a wait, for more of stdin or for Kafka, looks whether it is to stop."""
 _DRAIN_WITHIN = 30.0
@@ -85,31 +87,35 @@ class Replay:
     def run(self, deadline: float | None = None, tick: Callable[[], None] = lambda: None) -> Replayed:
         """Deliver the file, or what of it comes before ``deadline`` (``time.monotonic()``); ``tick`` is called for each line.
 
-        StockctlError with the counts when something could not be delivered, or the signal to stop came first.
+        UsageError for a file that cannot be opened; StockctlError with the counts when something could not be delivered, or the
+        signal to stop came first.
         """
+        with _opened(self._path, self._stop) as lines:
+            return self._deliver(lines, deadline, tick)
+
+    def _deliver(self, lines: Iterable[bytes], deadline: float | None, tick: Callable[[], None]) -> Replayed:
         # Before the first line: a repeat for want of a place for the coverage would double every trade.
         spool = EventSpool(self._settings, self.publisher)
         try:
             # What an earlier run left must not wait for the end of this one.
             self._drain(spool)
-            return self._run(spool, deadline, tick)
+            return self._run(spool, lines, deadline, tick)
         finally:
             spool.close()
 
-    def _run(self, spool: EventSpool, deadline: float | None, tick: Callable[[], None]) -> Replayed:
+    def _run(self, spool: EventSpool, lines: Iterable[bytes], deadline: float | None, tick: Callable[[], None]) -> Replayed:
         started = time.monotonic()
         stretch = self.publisher.stretch(now_ms())
         pace = _Pace(self._speed, self._stop, deadline)
         broken: Exception | None = None
         try:
-            with _opened(self._path, self._stop) as lines:
-                for line in lines:
-                    pace.wait_for(line)
-                    if pace.over or self._stop.is_set() or self.publisher.undelivered:
-                        break
-                    self._lines += 1
-                    self._take(line, stretch)
-                    tick()
+            for line in lines:
+                pace.wait_for(line)
+                if pace.over or self._stop.is_set() or self.publisher.undelivered:
+                    break
+                self._lines += 1
+                self._take(line, stretch)
+                tick()
         except _ENDS as error:
             broken = error
         while stretch.outstanding and not (self._stop.is_set() or self.publisher.undelivered):
@@ -123,7 +129,7 @@ class Replay:
                 reason = error
         if reason is not None:
             raise StockctlError(
-                f"the replay of {self._path} ended at line {self._lines}: {reason}; "
+                f"the replay of {self._path} ended at line {self._lines}: {_words(reason)}; "
                 f"{counted(stretch.acknowledged, 'message was', 'messages were')} delivered, {stretch.lost} were not",
                 hint="replaying it again sends what was delivered as new data once more" if stretch.acknowledged else None,
             )
@@ -162,6 +168,13 @@ class Replay:
             if self._stop.is_set():
                 return spool.drain(_LEAVE_WITHIN)
         return left
+
+
+def _words(reason: object) -> str:
+    """What ended a replay, in plain words."""
+    if isinstance(reason, gzip.BadGzipFile):
+        return "the file is no gzip, or damaged"
+    return (isinstance(reason, OSError) and reason.strerror) or str(reason)
 
 
 class _Covered:
@@ -221,13 +234,26 @@ class _Pace:
             self._stop.wait(pause)
 
 
+def check_capture(path: str) -> None:
+    """UsageError where no file is at ``path``, before anything is waited for. It is not opened: a pipe has one reader."""
+    try:
+        if path != "-" and Path(path).stat() and Path(path).is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise unreadable(path, error, _HINT) from error
+
+
 @contextmanager
 def _opened(path: str, stop: threading.Event) -> Iterator[Iterable[bytes]]:
     """The lines of the capture; of stdin until ``stop`` is set."""
     if path == "-":
         yield _stdin(stop)
     else:
-        with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as file:
+        try:
+            file = gzip.open(path) if path.endswith(".gz") else Path(path).open("rb")  # noqa: SIM115 - closed below
+        except OSError as error:
+            raise unreadable(path, error, _HINT) from error
+        with file:
             yield file
 
 

@@ -45,6 +45,7 @@ from stockctl.lake.layout import (
     tickers,
 )
 from stockctl.lake.manifest import ROOT, Manifest, ParquetObject, decode_manifest, newest_manifests
+from stockctl.lake.symbols import asked_symbols
 from stockctl.sessions import Calendar, calendar_of, parse_moment, trade_date
 from stockctl.settings import Settings, load
 
@@ -75,7 +76,7 @@ class Lake:
         self.store = store or existing_store(settings)
         self._files = LocalFiles(self.store, settings)
         self._joined: list[TemporaryDirectory[str]] = []
-        self._parts: dict[str, list[str]] = {}
+        self._folders: dict[str, list[str]] = {}
         self._sizes: dict[str, dict[str, int]] = {}
         self._logs: dict[Table, ClaimLog] = {}
         self._handed: dict[str, ClaimedObject | ParquetObject] = {}
@@ -117,7 +118,7 @@ class Lake:
 
     def dates(self, table: Table = "trades") -> list[date]:
         """The dates that have a folder in ``table``, in order, from the floor on."""
-        days = [day for name in self.store.folders(table) if (day := folder_date(name)) is not None]
+        days = [day for name in self._folders_in(table) if (day := folder_date(name)) is not None]
         return [day for day in days if self._floor is None or day >= self._floor]
 
     def log(self, table: Table) -> ClaimLog:
@@ -128,7 +129,7 @@ class Lake:
 
     def named(self, day: date) -> set[str]:
         """The symbols that the folders of one date's trades name; those that share a bucket are not among them."""
-        return tickers(self._parts_of(day))
+        return tickers(self._folders_in(date_folder("trades", day)))
 
     def symbols(self) -> set[str]:
         """The symbols of trades that folders and manifests name, of all dates; those that share a bucket are not among them."""
@@ -183,23 +184,24 @@ class Lake:
         """The raw objects in the folders of ``days`` that may hold records of ``symbols``, claimed or not."""
         self.log(table)  # listed before they are: see there
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="list") as pool:
-            folders = [folder for found in pool.map(lambda day: self._folders(table, day, symbols), days) for folder in found]
+            folders = [
+                folder for found in pool.map(lambda day: self._asked_folders(table, day, symbols), days) for folder in found
+            ]
             return _named(key for keys in pool.map(self._keys_in, folders) for key in keys)
 
-    def _folders(self, table: Table, day: date, symbols: Collection[str] | None) -> list[str]:
+    def _asked_folders(self, table: Table, day: date, symbols: Collection[str] | None) -> list[str]:
         """The folders of one date that may hold records of ``symbols``."""
         folder = date_folder(table, day)
         if symbols is None:
             return [folder]
-        parts = self._parts_of(day, table)
+        parts = self._folders_in(folder)
         return [f"{folder}/{part}" for part in sorted(set().union(*(parts_of(symbol, parts) for symbol in symbols)))]
 
-    def _parts_of(self, day: date, table: Table = "trades") -> list[str]:
-        """The names of the folders of one date."""
-        folder = date_folder(table, day)
-        if folder not in self._parts:
-            self._parts[folder] = self.store.folders(folder)
-        return self._parts[folder]
+    def _folders_in(self, folder: str) -> list[str]:
+        """The names of the folders directly below ``folder``."""
+        if folder not in self._folders:
+            self._folders[folder] = self.store.folders(folder)
+        return self._folders[folder]
 
     def _keys_in(self, folder: str) -> Iterable[str]:
         if folder not in self._sizes:
@@ -398,32 +400,34 @@ def read_trades(
 ) -> pa.Table:
     """The lake's trades of ``symbols`` (None: all) in ``[since, until)``, in order of time, receipt and id.
 
+    Symbols are taken in any case and split at commas, as on the command line; a known one without trades there has no rows.
     Columns are those of ``stockctl.records.Trade`` and ``trade_date``; ``ts_event`` and ``ts_recv`` are timestamps in ms, UTC.
     Times without a zone are the exchange's; a date means its midnight. ``as_of`` keeps what had been received by then, so that
     an analysis sees no later than its own moment. ``settings`` default to those of the active profile.
 
         table = stockctl.read_trades("AAPL", "2026-11-23", "2026-11-24")
 
-    StockctlError and its kin as the command raises them: no lake, no rights, a damaged object.
+    UnknownSymbolError, with near ones in its hint, for a symbol that neither the setting ``symbols`` nor the lake knows; the
+    other StockctlErrors as the command raises them: no lake, no rights, a damaged object.
     """
     settings = settings or load()
-    wanted = [symbols] if isinstance(symbols, str) else None if symbols is None else list(symbols)
     zone = ZoneInfo(settings.timezone)
     first, last, known = (None if moment is None else parse_moment(moment, zone) for moment in (since, until, as_of))
-    return trades_between(settings, wanted, first, last, known)
+    return trades_between(settings, symbols, first, last, known)
 
 
 def trades_between(
-    settings: Settings, symbols: list[str] | None, since: int | None, until: int | None, as_of: int | None = None
+    settings: Settings, symbols: str | Iterable[str] | None, since: int | None, until: int | None, as_of: int | None = None
 ) -> pa.Table:
     """As ``read_trades``, with times in ms UTC."""
     with Lake(settings) as lake, duck() as connection:
-        lake.view(connection, "trades", lake.find("trades", symbols=symbols, since=since, until=until))
+        wanted = None if symbols is None else asked_symbols(lake, symbols)
+        lake.view(connection, "trades", lake.find("trades", symbols=wanted, since=since, until=until))
         table = connection.sql(
             "SELECT * FROM trades WHERE ($symbols IS NULL OR list_contains($symbols, symbol)) "
             "AND ($since IS NULL OR ts_event >= $since) AND ($until IS NULL OR ts_event < $until) "
             "AND ($as_of IS NULL OR ts_recv <= $as_of) ORDER BY ts_event, ts_recv, id",
-            params={"symbols": symbols, "since": since, "until": until, "as_of": as_of},
+            params={"symbols": wanted, "since": since, "until": until, "as_of": as_of},
         ).to_arrow_table()
     return with_times(table, ("ts_event", "ts_recv"), "UTC")
 

@@ -82,10 +82,13 @@ def answer(reckoning: Reckoning, found: Iterable[Row], columns: Sequence[str], t
         for span, context in zip(reckoning.spans, reckoning.contexts, strict=True)
         if context.trades or context.left_out
     }
-    for symbol in dict.fromkeys(question.symbols):
+    lacking = [symbol for symbol in dict.fromkeys(question.symbols) if symbol not in held]
+    for symbol in lacking:
+        note = reckoning.note(symbol)
         if all(span.symbol != symbol for span in reckoning.spans):
             rows.append(dict.fromkeys((*names, *CONTEXT)) | {"symbol": symbol, "policy": question.policy})
-            words.append(f"{symbol}: {reckoning.place} holds no trades of it{_asked(question)}")
+            note = note or f"{symbol}: {reckoning.place} holds no trades of it{_asked(question)}"
+        words += [note] if note else []
     for (session, day), symbols in reckoning.instead.items():
         hours = "on" if session == "all" else f"in the {session} session of"
         words.append(f"no trade of {', '.join(symbols)} {hours} {day}: their newest session that has trades is shown")
@@ -93,7 +96,7 @@ def answer(reckoning: Reckoning, found: Iterable[Row], columns: Sequence[str], t
         words.append(f"{symbol}: no {', '.join(dict.fromkeys(columns))}: prices and volumes are too large to compute with")
     sources = sorted({source for context in reckoning.contexts for source in context.sources})
     words += [_FEEDS.get(source, source) for source in sources] + list(_jumps(reckoning))
-    return Answer(names, rows, words, _types(question.zone), [symbol for symbol in question.symbols if symbol not in held])
+    return Answer(names, rows, words, _types(question.zone), lacking)
 
 
 def _types(zone: ZoneInfo) -> dict[str, type | ZoneInfo]:

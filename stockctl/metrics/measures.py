@@ -249,8 +249,8 @@ def read_bars(
 
     Columns: symbol, trade_date, bar (its start, a timestamp in the settings' timezone), open, high, low, close (null where no
     trade may set them), volume, vwap (null where no trade counts), trades, session. ``every`` is a duration or seconds;
-    ``policy`` and ``session`` default to the settings'. Times and ``as_of`` are as in ``read_trades``. With neither ``session``
-    nor times, a symbol without a trade in the default session is answered from its newest session that has some.
+    ``policy`` and ``session`` default to the settings'. Symbols, times and ``as_of`` are as in ``read_trades``. With neither
+    ``session`` nor times, a symbol without a trade in the default session is answered from its newest session that has some.
 
         table = stockctl.read_bars(["AAPL", "MSFT"], "2026-11-23", every="5m")
 
@@ -265,7 +265,13 @@ def read_bars(
     chosen = [symbols] if isinstance(symbols, str) else symbols
     asked = question(settings, chosen, since=since or _EVER, until=until, every=every, as_of=as_of)
     fall_back = session is None and since is None and until is None
-    asked = replace(asked, policy=policy or asked.policy, session=session or asked.session, fall_back=fall_back)
+    asked = replace(
+        asked,
+        policy=policy or asked.policy,
+        session=session or asked.session,
+        configured=frozenset(settings.symbols),
+        fall_back=fall_back,
+    )
     rows = [row for row in bars(settings, asked).rows if row["bar"] is not None]
     kinds: dict[str, pa.DataType] = {name: pa.float64() for name in _BAR} | {
         "symbol": pa.string(),

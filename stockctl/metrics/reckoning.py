@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 
 from stockctl.feed.coverage import by_symbol, counted_since, session_time
 from stockctl.lake.duck import duck
+from stockctl.lake.symbols import HINT
 from stockctl.metrics.bench import Bench, DuckBench
 from stockctl.metrics.policy import NO_VOLUME, reasons
 from stockctl.metrics.relations import condition_codes
 from stockctl.metrics.rows import Held, Rows, rows_of
 from stockctl.metrics.spans import Part, Question, SessionChoice, Span, newest_part, part_on, pieces
-from stockctl.metrics.symbols import known_to
 from stockctl.records import covered_time, stopped_time
 from stockctl.sessions import trade_date
 from stockctl.settings import Settings
+from stockctl.symbols import did_you_mean, known_symbols, near_symbols
 from stockctl.timespans import Span as Stretch
 from stockctl.timespans import intersect, length, merge, subtract
 
@@ -80,7 +81,8 @@ class Reckoning:
 
     def __init__(self, question: Question, rows: Rows, bench: Bench) -> None:
         if question.configured is not None:
-            question = replace(question, symbols=tuple(known_to(rows, question.symbols, question.configured)))
+            symbols = known_symbols(question.symbols, question.configured, rows, hint=HINT)
+            question = replace(question, symbols=tuple(symbols))
         self.question = question
         self.place = rows.place
         self._rows = rows
@@ -98,6 +100,20 @@ class Reckoning:
         ]
         self._place([item for one in chosen.values() for item in one.found])
         self.contexts = self._contexts({symbol: one.found for symbol, one in chosen.items()})
+
+    def note(self, symbol: str) -> str | None:
+        """What to know of a symbol that had no trades: that the engine has only its filings, or names near ones alone.
+
+        The setting may name a symbol that has not traded yet, and one that is a slip: no error, but its near ones are named.
+        """
+        if self.question.configured is None or self._rows.holds(symbol):
+            return None
+        if self._rows.has_filings(symbol):
+            return f"{symbol}: {self.place} holds filings of it, and no trades"
+        near = near_symbols(symbol, set(self._rows.all_symbols()) - self.question.configured)
+        if not near:
+            return None
+        return f"{symbol}, as the setting symbols has it: {self.place} holds no trades of it; {did_you_mean(near)}"
 
     def _resolve(self, symbol: str) -> _Chosen:
         """The asked parts of the symbol's sessions, and the objects that may hold their trades."""

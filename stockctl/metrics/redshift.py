@@ -24,9 +24,9 @@ from stockctl.metrics import sql
 from stockctl.metrics.gaps import LOOK_BACK, lag_ms
 from stockctl.metrics.relations import RELATIONS
 from stockctl.metrics.rows import Event, Held
-from stockctl.metrics.spans import Question
+from stockctl.metrics.spans import Question, day_around
 from stockctl.records import CONNECTING
-from stockctl.sessions import EXCHANGE, Calendar, calendar_of, trade_date
+from stockctl.sessions import EXCHANGE, EXCHANGE_ZONE, Calendar, calendar_of, parse_moment, trade_date
 from stockctl.settings import Settings
 from stockctl.warehouse.ddl import literal, schemas
 from stockctl.warehouse.spectrum import partitions
@@ -62,10 +62,22 @@ class RedshiftRows:
         return iter(self._dates[symbol])
 
     def symbols(self) -> set[str]:
-        """As in ``Rows``: from the partitions."""
+        """As in ``Holder``: from the partitions."""
         return tickers(f"ticker={values[1]}" for values in partitions(self._redshift, self.settings, TRADES))
 
     all_symbols = symbols
+
+    def holds(self, symbol: str) -> bool:
+        """As in ``Holder``: the newest date first, since most symbols have trades there."""
+        newest = next(self.dates(symbol), None)
+        if newest is None:
+            return False
+        since = day_around(parse_moment(newest), EXCHANGE_ZONE)[0]
+        return bool(self.find(symbol, since, None) or self.find(symbol, None, None))
+
+    def has_filings(self, symbol: str) -> bool:
+        """As in ``Rows``; nobody looks for them there."""
+        return False
 
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         """As in ``Rows``."""

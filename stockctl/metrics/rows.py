@@ -12,10 +12,12 @@ import duckdb
 
 from stockctl.lake.duck import COLUMNS
 from stockctl.lake.reading import Found, Lake, events
-from stockctl.metrics.gaps import connected_before, heard_symbols, lag_ms
+from stockctl.lake.symbols import LakeSymbols
+from stockctl.metrics.gaps import connected_before, lag_ms
 from stockctl.metrics.spans import day_around
-from stockctl.sessions import EXCHANGE_ZONE, Calendar, calendar_of, parse_moment, trade_date
+from stockctl.sessions import EXCHANGE_ZONE, Calendar, calendar_of, trade_date
 from stockctl.settings import Settings
+from stockctl.symbols import Holder
 
 if TYPE_CHECKING:
     from stockctl.clients.mongo import Mongo
@@ -37,22 +39,17 @@ class Held(NamedTuple):
     found: Found | None = None
 
 
-class Rows(Protocol):
+class Rows(Holder, Protocol):
     """What an engine must be able to tell. ``lag_ms`` is how far behind the feed it may be while all is well."""
 
-    place: str
     lag_ms: int
 
     def dates(self, symbol: str) -> Iterator[date]:
         """Dates that may have trades of ``symbol``, the newest first."""
         ...
 
-    def symbols(self) -> set[str]:
-        """The symbols that it can name without reading trades, such as those of the newest date."""
-        ...
-
-    def all_symbols(self) -> set[str]:
-        """Every symbol that it can name without reading trades, of whatever date."""
+    def has_filings(self, symbol: str) -> bool:
+        """Whether it holds filings of ``symbol``, whatever it holds of its trades."""
         ...
 
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
@@ -80,31 +77,22 @@ class Rows(Protocol):
         ...
 
 
-class LakeRows:
+class LakeRows(LakeSymbols):
     """The lake."""
 
-    place = "the lake"
-
     def __init__(self, settings: Settings, lake: Lake) -> None:
-        self._lake = lake
+        super().__init__(lake)
         self.lag_ms = lag_ms(settings.lake.max_age)
 
     def dates(self, symbol: str) -> Iterator[date]:
         """As in ``Rows``."""
         return reversed(self._lake.dates())
 
-    def symbols(self) -> set[str]:
+    def has_filings(self, symbol: str) -> bool:
         """As in ``Rows``."""
-        found: set[str] = set()
-        if days := self._lake.dates("feed_events"):
-            found.update(heard_symbols(events(self._lake, *day_around(parse_moment(days[-1]), EXCHANGE_ZONE))))
-        if days := self._lake.dates():
-            found |= self._lake.named(days[-1])
-        return found
+        from stockctl.filings.stored import kept
 
-    def all_symbols(self) -> set[str]:
-        """As in ``Rows``: from the folders of every date, and from the manifests of compacted ones."""
-        return self.symbols() | self._lake.symbols()
+        return any(kept(self._lake.store, symbol))
 
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         """As in ``Rows``."""
@@ -160,12 +148,22 @@ class MongoRows:
             last = self._seek(symbol, None, day_around(last, EXCHANGE_ZONE)[0], -1)
 
     def symbols(self) -> set[str]:
-        """As in ``Rows``: there is a company for each."""
+        """As in ``Holder``: there is a company for each."""
         from stockctl.mongo.schema import COMPANIES
 
         return {document["_id"] for document in self._mongo.find(COMPANIES, {}, [])}
 
     all_symbols = symbols
+
+    def holds(self, symbol: str) -> bool:
+        """As in ``Holder``: trades alone where the company's document is not there yet."""
+        return self._seek(symbol, None, None, -1) is not None
+
+    def has_filings(self, symbol: str) -> bool:
+        """As in ``Rows``."""
+        from stockctl.mongo.schema import COMPANIES
+
+        return bool((self._mongo.get(COMPANIES, symbol) or {}).get("filing"))
 
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         """As in ``Rows``."""

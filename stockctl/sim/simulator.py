@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from msgspec.structs import replace
 
-from stockctl.errors import ConfigError, StockctlError, TimedOutError, UsageError
+from stockctl.errors import ConfigError, StockctlError, TimedOutError, UsageError, unreadable
 from stockctl.sim.counters import Counters
 from stockctl.sim.faults import Fault, parse_fault, refusal
 from stockctl.sim.market import Row
+from stockctl.symbols import parse_symbols
 
 if TYPE_CHECKING:
     from stockctl.sim.server import FeedServer
@@ -53,7 +54,7 @@ class Simulator:
     def __init__(
         self,
         *,
-        symbols: Sequence[str] | None = None,
+        symbols: str | Sequence[str] | None = None,
         rate: float = 20.0,
         seed: int = 1,
         token: str | None = None,
@@ -78,7 +79,7 @@ class Simulator:
         self.token = token or DEFAULT_TOKEN
         self.sent: list[str] = []
         self._tokens = None if token is None else {token}
-        self._symbols = list(dict.fromkeys(symbols)) if symbols else None
+        self._symbols = parse_symbols(symbols) if symbols else None
         self._rate, self._seed, self._real_hours = _possible(rate), seed, real_hours
         self._host, self._port = host, port
         self._symbol_limit, self._ping_interval = symbol_limit, ping_interval
@@ -277,11 +278,11 @@ class Simulator:
 
 
 def read_frames(path: Path) -> list[str]:
-    """The lines of a file of captured frames, as they are, without empty ones; ConfigError if it cannot be read."""
+    """The lines of a file of captured frames, as they are, without empty ones; UsageError if it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise ConfigError(f"the frames in {path} cannot be read: {error.strerror}") from error
+        raise unreadable(path, error, "name a file of captured frames, one JSON a line") from error
     return [line for line in text.split("\n") if line.strip()]
 
 

@@ -42,7 +42,7 @@ def test_init_replaces_nothing_unless_told_to(alone: Command) -> None:
 def test_init_takes_a_path_and_says_when_it_cannot_write(alone: Command) -> None:
     alone.run("config", "init", "here.toml")
     assert (alone.folder / "here.toml").exists()
-    done = alone.run("config", "init", "no/such/folder/x.toml", check=1)
+    done = alone.run("config", "init", "no/such/folder/x.toml", check=2)
     assert "no/such/folder" in done.stderr
     assert "unexpected" not in done.stderr
 

@@ -21,6 +21,8 @@ SETTINGS = {
     ("infra", "render", "--image-tag"): "is no tag of an image",
 }
 """Those that stand for a setting."""
+DURATIONS = ("--for", "--ping-interval", "--timeout", "--look-back")
+"""Options of nothing but a duration."""
 OTHERS = [
     *(("metrics", "bars", name) for name in ("--since", "--until", "--date", "--every")),
     *(("metrics", "volatility", name) for name in ("--window", "--every")),
@@ -51,6 +53,40 @@ def test_a_value_that_cannot_be_read_is_a_usage_error_before_anything_is_asked(
     assert done.stdout == ""
     if words := SETTINGS.get(arguments):
         assert f"error: {arguments[-1]}: '{BAD}' {words}" in done.stderr
+    assert "try: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [one for one in OTHERS if one[-1] in DURATIONS or one[:2] == ("metrics", "watch")], ids=" ".join
+)
+def test_an_option_that_takes_a_duration_says_how_they_are_written(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = Command(tmp_path).run(*arguments, BAD, check=2)
+    assert f"error: {arguments[-1]}: '{BAD}' is no duration\n" in done.stderr
+    assert "try: write 90s, 5m, 1h30m or 7d" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("produce", "--replay"),
+        ("sim", "--replay"),
+        ("sim", "--filings"),
+        ("dlq", "replay", "trades-2-17", "--with"),
+        ("spectrum", "query", "--local"),
+        ("config", "init", "--force"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("name", ["nowhere/file", "folder.gz", "x" * 300])
+def test_a_file_that_is_named_wrongly_is_a_usage_error_in_plain_words(
+    tmp_path: Path, arguments: tuple[str, ...], name: str
+) -> None:
+    (tmp_path / "folder.gz").mkdir()
+    done = Command(tmp_path).run(*arguments, name, check=2)
+    assert name in done.stderr
+    assert "try: " in done.stderr
+    assert "Errno" not in done.stderr
+    assert done.stdout == ""
 
 
 def test_the_same_value_in_the_environment_is_a_matter_of_configuration(tmp_path: Path) -> None:

@@ -138,6 +138,6 @@ def test_a_signal_ends_a_replay_whose_stdin_is_idle(command: Command, topics: Se
 
 
 def test_a_file_that_is_not_there_is_named(command: Command, topics: Settings) -> None:
-    done = command.run("produce", "--replay", "absent.jsonl", check=1)
-    assert "No such file or directory: 'absent.jsonl'" in done.stderr
+    done = command.run("produce", "--replay", "absent.jsonl", check=2)
+    assert "cannot read absent.jsonl: No such file or directory" in done.stderr
     assert "fresh lake" not in done.stderr

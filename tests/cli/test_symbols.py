@@ -76,6 +76,18 @@ def test_an_unknown_one_is_a_usage_error_that_names_near_ones(filled: Command, a
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("bounds", [(), ("--date", MONDAY)], ids=["newest", "of a date"])
+@pytest.mark.parametrize("metric", ["summary", "vwap"])
+def test_a_slip_in_the_setting_is_said_with_near_ones(filled: Command, metric: str, bounds: tuple[str, ...]) -> None:
+    """It may name what has not traded yet, so that it is no error; what the feed covered, or what has trades, is no slip."""
+    command = Command(filled.folder, **filled.environment | {"STOCKCTL_SYMBOLS": "APPL,IBM,MSFT,QUIET,OLD"})
+    done = command.run("metrics", metric, *bounds, "-o", "json")
+    assert {row["symbol"] for row in json.loads(done.stdout)} == {"APPL", "IBM", "MSFT", "QUIET", "OLD"}
+    assert [line for line in done.stderr.splitlines() if "did you mean" in line] == [
+        "APPL, as the setting symbols has it: the lake holds no trades of it; did you mean AAPL?"
+    ]
+
+
 def test_near_ones_are_those_of_every_date(filled: Command) -> None:
     assert "did you mean QZXW?" in filled.run("metrics", "vwap", "QZXV", check=2).stderr
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -116,6 +117,31 @@ def test_a_bad_row_becomes_a_dead_letter_and_the_others_are_taken(change: dict[s
 def test_a_row_without_a_field_is_no_trade(field: str, name: str) -> None:
     (letter,) = take({key: value for key, value in ROW.items() if key != field}).dead_letters
     assert letter.reason == f"{name} is missing"
+
+
+@pytest.mark.parametrize("convert", [bytes, bytes.decode], ids=["bytes", "text"])
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ('{"c":["1"],"p":1.0,"p":2.0,"s":"AAPL","t":1795447800000,"v":1}', "price"),
+        ('{"c":["1"],"p":1.0,"p" :2.0,"s":"AAPL","t":1795447800000,"v":1}', "price"),
+        ('{"c":["1"],"p":1.0,"\\u0070":2.0,"s":"AAPL","t":1795447800000,"v":1}', "price"),
+        ('{"p":1.0,"p":2.0,"s":"AAPL","t":1795447800000,"v":1}', "price"),
+        ('{"c":null,"c":["1"],"p":1.0,"s":"AAPL","t":1795447800000,"v":1}', "conditions"),
+        ('{"c":["1"],"p":1.0,"s":"MSFT","s":"AAPL","t":1795447800000,"v":1}', "symbol"),
+        ('{"c":["1"],"p":1.0,"s":"AAPL","t":1795447800000,"t":1795447800001,"v":1}', "time"),
+        ('{"c":["1"],"p":1.0,"s":"AAPL","t":1795447800000,"v":1,"v":2,"x":3}', "volume"),
+    ],
+)
+def test_a_row_with_one_key_twice_is_a_dead_letter_and_the_others_are_taken(
+    row: str, name: str, convert: Callable[[bytes], str | bytes]
+) -> None:
+    """As such a record is: which value is meant is not known. Keys that are not taken may come as often as they like."""
+    good = '{"c":null,"p":3.0,"s":"MSFT","t":1795447800000,"v":1,"x":1,"x":2}'
+    text = f'{{"data":[{row},{good}],"type":"trade"}}'.encode()
+    found = Normaliser("finnhub").frame(convert(text), 1_795_447_800_050)
+    assert [trade.price for trade in found.trades] == [3.0]
+    assert [(letter.reason, letter.raw) for letter in found.dead_letters] == [(f"{name} is there more than once", row)]
 
 
 def test_a_number_of_more_digits_than_python_converts_costs_its_row_beside_what_is_no_json_too() -> None:

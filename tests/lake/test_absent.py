@@ -71,6 +71,30 @@ def test_a_file_in_the_lakes_place_is_told_from_nothing(tmp_path: Path) -> None:
         read_trades(settings=mistyped(tmp_path))
 
 
+def test_a_folder_of_other_files_is_no_lake(tmp_path: Path) -> None:
+    """Not an empty one, which a writer has only to fill: what it holds is named. A volume's own entries are nobody's files."""
+    folder = tmp_path / "Documents"
+    folder.mkdir()
+    command = Command(tmp_path, STOCKCTL_LAKE__URL=folder.as_uri())
+    (folder / "lost+found").mkdir()
+    (folder / ".hidden").write_text("")
+    assert "is empty" in command.run("lake", "list").stderr
+    for name in ("thesis.txt", "letters", "a.pdf", "b.pdf"):
+        (folder / name).write_text("")
+    for arguments in (("lake", "list"), ("lake", "verify"), ("lake", "read", "AAPL"), ("metrics", "vwap", "AAPL")):
+        done = command.run(*arguments, check=3)
+        assert f"there is no lake at {folder.as_uri()}" in done.stderr
+        assert "the folder holds other files: a.pdf, b.pdf, letters and 1 more" in done.stderr
+        assert "correct lake.url" in done.stderr
+        assert done.stdout == ""
+    settings = load(environ={}, flags={"lake.url": folder.as_uri(), "state_dir": str(tmp_path)})
+    [(_, finding)] = run(checks(settings))
+    assert (finding.state, "holds other files" in finding.detail) == ("warn", True)
+    assert len(list(folder.iterdir())) == 6
+    (folder / "_log").mkdir()
+    assert "is empty" in command.run("lake", "list").stderr
+
+
 def test_status_and_doctor_tell_it_and_make_nothing(tmp_path: Path) -> None:
     settings = mistyped(tmp_path, **{"kafka.bootstrap_servers": f"127.0.0.1:{free_port()}"})
     for _, finding in run([*checks(settings), *overview(settings)]):

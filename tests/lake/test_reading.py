@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +13,7 @@ import msgspec
 import pytest
 
 import stockctl
-from stockctl.clients.store import open_store
+from stockctl.clients.store import Store, open_store
 from stockctl.errors import ConfigError, StockctlError, UnhealthyError, UsageError
 from stockctl.lake.batch import compress, decompress
 from stockctl.lake.claims import lake_source, lost_key
@@ -20,6 +21,7 @@ from stockctl.lake.compact import compact
 from stockctl.lake.reading import Lake, events, read_trades
 from stockctl.sessions import parse_moment
 from stockctl.settings import Settings, load
+from stockctl.symbols import UnknownSymbolError
 from tests.command import clean_environment
 from tests.lakes import at, covered, lay, trade
 
@@ -60,6 +62,60 @@ def test_reads_what_was_written_in_order_of_time_receipt_and_id(settings: Settin
     assert table.to_pylist()[0]["ts_event"].isoformat() == "2026-11-23T17:00:00+00:00"
     assert table.column("trade_date").to_pylist()[0] == date(2026, 11, 23)
     assert stockctl.read_trades("AAPL", settings=settings) == table
+
+
+def test_symbols_are_taken_as_on_the_command_line(settings: Settings) -> None:
+    """In any case and split at commas, by both functions; an unknown one is an error that names near ones, never no rows."""
+    own = settings.model_copy(update={"symbols": ["QUIET"]})
+    lay(own, [trade("AAPL", "2026-11-20 12:00", 1.0)])
+    lay(own, [trade(symbol, "2026-11-23 12:00", 2.0) for symbol in ("MSFT", "BRK:B", "small")], partition=1)
+    lay(own, [covered("HEARD", "2026-11-23 09:30", "2026-11-23 16:00")], table="feed_events")
+    readers: list[Callable[..., Any]] = [stockctl.read_trades, stockctl.read_bars]
+    for read in readers:
+        for written in (["aapl", "MSFT"], "aapl,msft", ("AAPL , Msft",), iter(["AAPL", "MSFT"])):
+            assert sorted(read(written, since="2026-11-20", settings=own).column("symbol").to_pylist()) == ["AAPL", "MSFT"]
+        for written, symbol in (("SMALL", "small"), ("brk:b", "BRK:B")):
+            assert read(written, settings=own).column("symbol").to_pylist() == [symbol]
+        for known in ("QUIET", "quiet", "heard"):
+            assert read(known, settings=own).num_rows == 0
+        assert read("aapl", since="2026-11-23", settings=own).num_rows == 0
+        # The folder of BRK:B is BRK_B, which is also that of BRK/B.
+        for written, near in ((["AAPLE"], "AAPL"), ("msft,MSFTT", "MSFT"), ("smal", "small"), ("BRK/B", None), ("BRK_B", None)):
+            with pytest.raises(UnknownSymbolError, match="the lake holds nothing of") as raised:
+                read(written, settings=own)
+            assert f"did you mean {near}?" == raised.value.hint if near else "lake list" in str(raised.value.hint)
+        nothings: list[str | list[str]] = ["", " , ", []]
+        for nothing in nothings:
+            with pytest.raises(UsageError, match="no symbol"):
+                read(nothing, settings=own)
+
+
+def test_symbols_of_the_setting_and_of_the_newest_date_cost_no_listing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written exactly as it stands there is listed and read as often as a question that needs no look at symbols."""
+    own = settings.model_copy(update={"symbols": ["AAPL"]})
+    lay(own, [trade(symbol, "2026-11-23 12:00", 1.0) for symbol in ("AAPL", "MSFT")])
+    lay(own, [covered("AAPL", "2026-11-23 09:30", "2026-11-23 16:00")], table="feed_events")
+    asked: list[str] = []
+
+    def count(name: str, real: Callable[..., Any]) -> None:
+        def counted(store: Store, key: str, **more: Any) -> Any:
+            asked.append(f"{name} {key}")
+            return real(store, key, **more)
+
+        monkeypatch.setattr(Store, name, counted)
+
+    for name in ("folders", "objects", "get"):
+        count(name, getattr(Store, name))
+    with Lake(own) as lake:
+        lake.find("trades", symbols=["AAPL"])
+    plain, asked[:] = sorted(asked), []
+    read_trades("AAPL", settings=own)
+    assert sorted(asked) == plain
+    asked.clear()
+    read_trades("msft", settings=own)
+    assert sorted(asked) == sorted(key.replace("AAPL", "MSFT") for key in plain)
 
 
 def test_spans_are_half_open_and_in_exchange_time(settings: Settings) -> None:

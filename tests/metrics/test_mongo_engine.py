@@ -228,3 +228,12 @@ def test_the_command_asks_mongo(mongo_server: MongoServer, tmp_path: Path, symbo
     (row,) = msgspec.json.decode(done.stdout)
     assert row["vwap"] == (15.0 if symbol == "AAPL" else None)
     assert ("no trades" in done.stderr) == (symbol == "MSFT")
+
+
+def test_a_symbol_with_filings_alone_is_said_to_be_one(mongo_server: MongoServer) -> None:
+    with both(mongo_server, [trade("AAPL", OPEN, 10.0)], []) as (settings, mongo):
+        mongo.set_fields("companies", "IBM", {"symbol": "IBM", "filing": {"accession": "1"}})
+        asked = question("standard", "all", symbols=("ibm", "AAPL"), configured=frozenset(), engine="mongo")
+        answer = measures.vwap(settings, asked)
+    assert {row["symbol"]: row["vwap"] is None for row in answer.rows} == {"AAPL": False, "IBM": True}
+    assert "IBM: MongoDB holds filings of it, and no trades" in answer.words

@@ -86,7 +86,10 @@ def test_its_options_reach_the_server(process: tuple[subprocess.Popen[str], str]
         (["--fault", "drop@soon"], 2, "'soon' is no duration"),
         (["--rate", "-1"], 2, "a rate of -1 rows a second cannot be"),
         (["--ping-interval", "soon"], 2, "--ping-interval: 'soon' is no duration"),
-        (["--replay", "nowhere.jsonl"], 3, "nowhere.jsonl cannot be read"),
+        (["--replay", "nowhere.jsonl"], 2, "cannot read nowhere.jsonl: No such file"),
+        (["--replay", "."], 2, "cannot read .: Is a directory"),
+        (["--filings", "nowhere"], 2, "cannot read nowhere: No such file"),
+        (["--symbols", " , "], 2, "there is no symbol"),
         (["--host", "203.0.113.1"], 3, "cannot listen on 203.0.113.1:0"),
     ],
 )

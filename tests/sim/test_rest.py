@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stockctl.errors import ConfigError, UsageError
+from stockctl.errors import UsageError
 from stockctl.sim import Simulator, parse_fault
 from tests.command import HANG
 
@@ -148,5 +148,5 @@ def test_filings_of_the_user_take_the_place_of_generated_ones(tmp_path: Path) ->
 def test_a_folder_without_filings_is_told(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "a.json").write_text(text)
-    with pytest.raises(ConfigError, match=str(tmp_path)):
+    with pytest.raises(UsageError, match=str(tmp_path)):
         Simulator(rate=0, filings=tmp_path).start()

@@ -88,7 +88,7 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
 
 def test_a_replay_needs_a_file(tmp_path: Path) -> None:
     """A missing one is named, before anything starts."""
-    with pytest.raises(ConfigError, match=r"nowhere\.jsonl cannot be read: No such file"):
+    with pytest.raises(UsageError, match=r"cannot read .*nowhere\.jsonl: No such file"):
         Simulator(replay=tmp_path / "nowhere.jsonl")
 
 

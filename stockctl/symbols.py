@@ -95,7 +95,7 @@ def _known(symbol: str, configured: Collection[str], holder: Holder, hint: str) 
         return symbol
     if capitals in named.union(configured):
         return capitals
-    for candidate in dict.fromkeys((symbol, capitals)):
+    for candidate in dict.fromkeys((symbol, capitals, symbol.lower())):
         if holder.holds(candidate):
             return candidate
     known = named.union(configured, holder.all_symbols())

@@ -37,7 +37,7 @@ class _Row(msgspec.Struct, gc=False):
     p: Annotated[float, Meta(gt=0)]
     t: Annotated[int, Meta(ge=EARLIEST, le=2**53)]
     v: Annotated[float, Meta(ge=0)]
-    c: Annotated[list[Annotated[str, Meta(max_length=8)]], Meta(max_length=64)] | None = None
+    c: Annotated[list[Annotated[str, Meta(max_length=8)]], Meta(max_length=64)] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class _Wire(msgspec.Struct, gc=False):
@@ -211,15 +211,16 @@ class Normaliser:
 def _has_keys_once(text: str | bytes, rows: list[_Row]) -> bool:
     """Whether it is certain that no row of the frame has a key twice, of which the decoder takes the last.
 
-    Without escapes each text has two quotes, and a frame has two keys and a type. Each row has all keys but perhaps ``c``: as
-    many quotes in all as these take, and as many nulls as there are rows without conditions, mean each key once.
+    Without escapes each text has two quotes, and a frame has two keys and a type. Where each row has all keys, as many quotes
+    in all as these take, and as many nulls as there are rows without conditions, mean each key once.
     """
     quote, escape, null = ('"', "\\", '"c":null') if isinstance(text, str) else (b'"', b"\\", b'"c":null')
     codes = [row.c for row in rows]
     without = codes.count(None)
-    conditions = sum(map(len, filter(None, codes)))
+    conditions = sum(len(some) for some in codes if some)
     return (
-        text.count(quote) == 6 + 12 * len(rows) + 2 * conditions  # type: ignore[arg-type]  # both are of one kind
+        msgspec.UNSET not in codes
+        and text.count(quote) == 6 + 12 * len(rows) + 2 * conditions  # type: ignore[arg-type]  # both are of one kind
         and escape not in text  # type: ignore[operator]
         and (not without or text.count(null) == without)  # type: ignore[arg-type]
     )

@@ -119,6 +119,14 @@ def test_a_row_without_a_field_is_no_trade(field: str, name: str) -> None:
     assert letter.reason == f"{name} is missing"
 
 
+def test_a_row_without_conditions_does_not_hide_one_that_has_them_twice() -> None:
+    twice = b'{"c":null,"c":["1"],"p":1.0,"s":"AAPL","t":1795447800000,"v":1}'
+    without = b'{"p":3.0,"s":"MSFT","t":1795447800000,"v":1}'
+    found = Normaliser("finnhub").frame(b'{"data":[%s,%s],"type":"trade"}' % (twice, without), 1_795_447_800_050)
+    assert [trade.price for trade in found.trades] == [3.0]
+    assert [letter.reason for letter in found.dead_letters] == ["conditions is there more than once"]
+
+
 @pytest.mark.parametrize("convert", [bytes, bytes.decode], ids=["bytes", "text"])
 @pytest.mark.parametrize(
     ("row", "name"),

@@ -116,7 +116,7 @@ def test_every_record_is_in_the_lake_once_and_what_is_none_in_the_dead_letters(t
     """Trades land in their ticker's folder; foreign messages are dead letters with their place; a second run adds nothing."""
     ids = produce(topics, 1000, bad=(b"garbage", b'{"symbol":"A"}', b'{"a":\n1}'))
     done = command.run("consume", "s3", "--once")
-    assert "wrote 1000 rows" in done.stderr
+    assert "wrote 1,000 rows" in done.stderr
     assert "cut by end" in done.stderr
     store = open_store(topics)
     assert_once(held(store), ids)

@@ -63,5 +63,5 @@ def test_letters_that_get_no_room_are_told(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(sender, "_WAIT", 0.5)
     settings = load(environ=clean_environment(), flags=own_names(f"127.0.0.1:{free_port()}", tmp_path) | SMALL)
     for count in (1000, 10):
-        with pytest.raises(StockctlError, match=rf"^{count} dead letters were not delivered to dlq-.*: no answer within"):
+        with pytest.raises(StockctlError, match=rf"^{count:,} dead letters were not delivered to dlq-.*: no answer within"):
             DeadLetterSender(settings).send(letters(count))

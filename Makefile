@@ -8,7 +8,7 @@ FOR ?= 60s
 SEED ?= 1
 # What `make soak` sends: records straight into the topics, and lines of a capture.
 RECORDS ?= 200000
-LINES ?= 1000000
+FRAMES ?= 1000000
 ARGS ?=
 # Tests at a time: twice the cores of a small machine, since most tests wait. Each worker has servers of its own.
 WORKERS ?= 4
@@ -52,7 +52,7 @@ test-faults: $(VENV)/.test ## Strike feeds, writers, brokers and stores, and cou
 
 soak: $(VENV)/.test ## Strike at random for as long as you like, then send hostile records and lines (FOR=10m, SEED=2)
 	SOAK=$(FOR) SEED=$(SEED) $(BIN)/pytest tests/faults/test_mix.py
-	SEED=$(SEED) RECORDS=$(RECORDS) LINES=$(LINES) $(BIN)/pytest --timeout 7200 tests/mongo/test_valid_records.py
+	SEED=$(SEED) RECORDS=$(RECORDS) FRAMES=$(FRAMES) $(BIN)/pytest --timeout 7200 tests/mongo/test_valid_records.py
 
 prove: kube ## Prove for hours what .ci/run proves in minutes; needs all that .ci/run needs
 	HYPOTHESIS_PROFILE=thorough TRADES=1000000 SOAK=20m SEED=$(SEED) $(PYTEST) --real-processes --timeout 7200 $(ARGS)

@@ -33,6 +33,10 @@ class Holder(Protocol):
         """Every symbol that it can name without reading a record: near ones of an unknown symbol are looked for there."""
         ...
 
+    def holds_lately(self, symbol: str) -> bool:
+        """Whether its newest date has ``symbol``, where ``symbols`` does not name all that it has there."""
+        return False
+
     def holds(self, symbol: str) -> bool:
         """Whether it holds anything of ``symbol``, however old."""
         ...
@@ -94,12 +98,15 @@ def _known(symbol: str, configured: Collection[str], holder: Holder, hint: str) 
     if symbol in named:
         return symbol
     if capitals in named.union(configured):
-        return capitals
-    for candidate in dict.fromkeys((symbol, capitals, symbol.lower())):
+        return symbol if symbol != capitals and holder.holds_lately(symbol) else capitals
+    for candidate in dict.fromkeys((symbol, capitals)):
         if holder.holds(candidate):
             return candidate
     known = named.union(configured, holder.all_symbols())
     same = [one for one in known if one.upper() == capitals]
+    # A store may not name symbols in small letters: they share folders.
+    if not same and holder.holds(symbol.lower()):
+        same = [symbol.lower()]
     if len(same) == 1:
         return same[0]
     near = near_symbols(symbol, known)

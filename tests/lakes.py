@@ -68,7 +68,7 @@ def lay(
     Objects whose key contains one of ``leave_out`` are not put: a writer that died between its claim and its objects.
     """
     store = open_store(settings)
-    layout = Layout(table, settings.lake.timezone, partition_by if table == "trades" else "none", compression, 4)
+    layout = Layout(table, settings.lake.timezone, partition_by if table == "trades" else "none", compression, 4, "normalized")
     same: dict[str, Any] = {
         "cluster_id": "test",
         "topic_id": "",

@@ -37,7 +37,7 @@ def alone(tmp_path: Path) -> Command:
         ("nonsense", None, 2),
         ("--config absent.toml topics list", None, 3),
         ("--debug --config absent.toml topics list", None, 1),
-        ("config init absent/stockctl.toml", None, 1),
+        ("config init absent/stockctl.toml", None, 2),
     ],
 )
 def test_code_and_output_are_those_of_a_process_of_its_own(alone: Command, arguments: str, text: str | None, code: int) -> None:

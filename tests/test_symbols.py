@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockctl.errors import UsageError
-from stockctl.symbols import UnknownSymbolError, known_symbol, known_symbols, parse_symbols, split
+from stockctl.symbols import Holder, UnknownSymbolError, known_symbol, known_symbols, parse_symbols, split
 
 
-class Shelf:
+class Shelf(Holder):
     """Names some symbols, and holds others that it does not name at once."""
 
     place = "the shelf"

@@ -29,7 +29,7 @@ def test_durations_are_read_as_people_write_them(text: str | float, seconds: flo
     assert parse_duration(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "m", "5 minutes", "-1s", "-1", "nan", "inf", "1h30", "5M", True, [1], None, -1.0])
+@pytest.mark.parametrize("text", ["", "m", "5 minutes", "-1s", "-1", "nan", "inf", "1h30", "5M", "١s", True, [1], None, -1.0])
 def test_what_is_no_duration_is_refused_with_an_example(text: Any) -> None:
     with pytest.raises(ValueError, match="is no duration"):
         parse_duration(text)

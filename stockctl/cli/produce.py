@@ -15,7 +15,7 @@ def produce(
     ctx: typer.Context,
     symbols: Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]…", help="Instead of the setting symbols.")] = None,
     replay: Annotated[
-        str | None, typer.Option("--replay", metavar="FILE", help="Captured frames, one JSON a line; .gz too; - is stdin.")
+        str | None, typer.Option("--replay", metavar="FILE", help="Captured frames, one JSON a line; gzip too; - is stdin.")
     ] = None,
     speed: Annotated[str, typer.Option("--speed", metavar="N|max", help="Pace of a replay: 1 as captured.")] = "max",
     retime: Annotated[bool, typer.Option("--retime", help="Shift a replay's times so that its first trade is now.")] = False,

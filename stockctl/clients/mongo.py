@@ -326,8 +326,10 @@ class Mongo:
             return RefusedError(f"{told}{_words(error)}", hint=login)
         if code in _CLASH:
             return ClashError(f"{told}{_words(error)}", hint="`stockctl mongo diff`")
+        if self.address.startswith("mongodb+srv:") and "DNS" in str(error):
+            return UnreachableError(f"{told}{_words(error)}", hint="check the host in mongo.url, and that DNS answers here")
         if isinstance(error, InvalidURI | ConfigurationError):
-            return ConfigError(f"{told}{_words(error)}", hint="check the options of mongo.url, and its files")
+            return ConfigError(f"{told}{_words(error)}", hint="check mongo.username, and the options and files of mongo.url")
         if isinstance(error, AutoReconnect):
             return UnreachableError(
                 f"{told}nothing answers within {format_duration(self._wait)}: {_words(error)}",

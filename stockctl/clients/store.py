@@ -259,7 +259,7 @@ def _open_s3(settings: Settings, url: str, bucket: str, prefix: str) -> Store:
 
 PROBE_FOLDER = "_log/.doctor"
 """Where the store's check puts its probe object, which it deletes again."""
-_LAKE_FOLDERS = ("_log", "trades", "feed_events", "filings")
+_LAKE_FOLDERS = ("_log", "trades", "feed_events", "filings", "raw", "parquet")
 """Folders by one of which a lake is known, also where the rest of it is damaged or was taken away."""
 _SHOWN = 3
 """Most names that are shown of a folder that is no lake."""

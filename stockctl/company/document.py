@@ -13,7 +13,7 @@ from stockctl.mongo.schema import COMPANIES
 from stockctl.settings import Settings
 from stockctl.stream.lag import mongo_writer
 from stockctl.stream.pending import next_batch
-from stockctl.symbols import known_symbol
+from stockctl.symbols import Holder, known_symbol
 
 Document = dict[str, Any]
 
@@ -24,7 +24,7 @@ HELD = frozenset(("_id", "symbol", "figures"))
 """Fields that are not shown as they are held; ``figures`` are what ``together`` is computed from."""
 
 
-class _Companies:
+class _Companies(Holder):
     """MongoDB's companies as what tells whether a symbol is known: there is one for each symbol."""
 
     def __init__(self, mongo: Mongo) -> None:

@@ -115,9 +115,9 @@ class Normaliser:
                     return Frame("trade", [], [])
                 looked_for = True
                 return Frame("trade", self._trades(wire.data, ts_recv), [])
-            if wire.type == "ping":
+            if wire.type == "ping" and wire.data is msgspec.UNSET:
                 return Frame("ping", [], [])
-            if wire.type == "error":
+            if wire.type == "error" and wire.data is msgspec.UNSET:
                 return Frame("error", [], [], wire.msg)
         except (*UNREADABLE, _AbsurdRowError):
             pass
@@ -238,13 +238,25 @@ def _rows_of(text: str | bytes) -> list[msgspec.Raw]:
     """The rows of a trade frame as they stand in ``text``; _NoFrameError with the reason if it is none."""
     try:
         wire = _loose(text)
+        twice = _key_twice(text)
     except (*UNREADABLE, json.JSONDecodeError) as error:
         raise _NoFrameError(decode_problem(error, "the frame")) from None
+    if twice is not None:
+        raise _NoFrameError(f"{twice} is there more than once")
     if wire.type != "trade":
         raise _NoFrameError(f"unknown type of frame {quoted(wire.type)}")
     if wire.data is msgspec.UNSET:
         raise _NoFrameError("a trade frame without data")
     return wire.data
+
+
+def _key_twice(text: str | bytes) -> str | None:
+    """Which of the frame's own keys stands there twice, if any: the decoder takes the last, and the first is lost."""
+    plain = text if isinstance(text, str) else text.decode(errors="replace")
+    if "\\" not in plain and plain.count('"data"') <= 1 and plain.count('"type"') <= 1:
+        return None
+    keys = [key for key, _ in json.loads(plain, object_pairs_hook=list, parse_int=str, parse_float=str)]
+    return next((name for name in ("type", "data") if keys.count(name) > 1), None)
 
 
 def _loose(text: str | bytes) -> _LooseWire:

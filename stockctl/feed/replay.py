@@ -6,6 +6,7 @@ long.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import gzip
 import logging
@@ -22,7 +23,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from stockctl.errors import StockctlError, unreadable
+from stockctl.errors import StockctlError, UsageError, unreadable
 from stockctl.feed.coverage import cut, feed_event
 from stockctl.feed.normalise import Normaliser
 from stockctl.feed.publisher import Publisher, Stretch
@@ -41,6 +42,8 @@ QUIET = 15 * 60_000
 _ENDS: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, StockctlError)
 """What ends a replay too early: a file that is absent, no gzip or cut short; a Kafka that refuses; a full disk."""
 _HINT = "name a file of captured frames, one JSON a line, or - for stdin"
+_GZIP, _UTF_16 = b"\x1f\x8b", (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""How such files begin, whatever their names are."""
 _LOOK_UP = 0.2
 """Seconds after which a wait, for more of stdin or for Kafka, looks whether it is to stop."""
 _DRAIN_WITHIN = 30.0
@@ -60,7 +63,7 @@ class Replayed(NamedTuple):
 
 
 class Replay:
-    """One replay of the capture ``path`` (``.gz`` too; ``-`` is stdin).
+    """One replay of the capture ``path`` (gzip too; ``-`` is stdin).
 
     ``speed`` 1 keeps the pace of the trades' times, 2 doubles it; None is as fast as Kafka takes them. ``retime`` shifts all
     times so that the first trade is now. When the buffer is full the replay waits.
@@ -250,11 +253,16 @@ def _opened(path: str, stop: threading.Event) -> Iterator[Iterable[bytes]]:
         yield _stdin(stop)
     else:
         try:
-            file = gzip.open(path) if path.endswith(".gz") else Path(path).open("rb")  # noqa: SIM115 - closed below
+            file = Path(path).open("rb")  # noqa: SIM115 - closed below
+            head = file.peek(3)
         except OSError as error:
             raise unreadable(path, error, _HINT) from error
         with file:
-            yield file
+            if head.startswith(_UTF_16):
+                raise UsageError(f"cannot read {path}: it is in UTF-16", hint="frames are in UTF-8: convert the file")
+            if head.startswith(codecs.BOM_UTF8):
+                file.read(len(codecs.BOM_UTF8))
+            yield gzip.GzipFile(fileobj=file) if head.startswith(_GZIP) or path.endswith(".gz") else file
 
 
 def _stdin(stop: threading.Event) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ from stockctl.filings.filing import Filing, FilingError, parse_filing
 from stockctl.lake.layout import LOG, ticker_slug
 from stockctl.records import UNREADABLE, decode
 from stockctl.settings import Settings
-from stockctl.symbols import known_symbol, known_symbols
+from stockctl.symbols import Holder, known_symbol, known_symbols
 from stockctl.validation import decode_problem
 
 RAW, FLAT = "raw/filings", "filings"
@@ -90,7 +90,7 @@ def kept(store: Store, symbol: str) -> Kept:
     return Kept(*(_accessions(store, f"{table}/ticker={ticker_slug(symbol)}") for table in (RAW, FLAT)))
 
 
-class FilingHolder:
+class FilingHolder(Holder):
     """The lake as what tells whether a symbol is known by its filings."""
 
     def __init__(self, store: Store) -> None:

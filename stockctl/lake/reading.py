@@ -131,6 +131,10 @@ class Lake:
         """The symbols that the folders of one date's trades name; those that share a bucket are not among them."""
         return tickers(self._folders_in(date_folder("trades", day)))
 
+    def may_hold(self, day: date, symbol: str) -> bool:
+        """Whether a folder of that date's trades may hold ``symbol``."""
+        return bool(parts_of(symbol, self._folders_in(date_folder("trades", day))))
+
     def symbols(self) -> set[str]:
         """The symbols of trades that folders and manifests name, of all dates; those that share a bucket are not among them."""
         days = self.dates()

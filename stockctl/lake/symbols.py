@@ -41,6 +41,11 @@ class LakeSymbols:
         """As in ``Holder``: from the folders of every date, from the manifests of compacted ones, and from feed events."""
         return self._heard | self._lake.symbols()
 
+    def holds_lately(self, symbol: str) -> bool:
+        """As in ``Holder``. Folders that were listed anyway mostly answer it."""
+        days = self._lake.dates()
+        return bool(days) and self._lake.may_hold(days[-1], symbol) and self._has(symbol, span_around(days[-1])[0])
+
     def holds(self, symbol: str) -> bool:
         """As in ``Holder``: the newest date first, since most symbols have trades there."""
         if symbol in self._heard:

@@ -29,7 +29,7 @@ from stockctl.sessions import now_ms
 from stockctl.settings import Settings
 from stockctl.settings.distinct_names import WATCH_GROUP
 from stockctl.stream.messages import messages
-from stockctl.symbols import known_symbols
+from stockctl.symbols import Holder, known_symbols
 from stockctl.units import format_duration
 
 RATE_SECONDS = 60
@@ -242,7 +242,7 @@ def watched_symbols(
     return known_symbols(written, settings.symbols, feed, hint="a longer --look-back knows those of quieter feeds")
 
 
-class _Feed:
+class _Feed(Holder):
     """The symbols of the newest trades and feed events in Kafka, read when they are first asked for."""
 
     def __init__(self, settings: Settings, look_back: float, say: Callable[[str], None]) -> None:

@@ -69,11 +69,12 @@ class RedshiftRows:
 
     def holds(self, symbol: str) -> bool:
         """As in ``Holder``: the newest date first, since most symbols have trades there."""
+        return self.holds_lately(symbol) or bool(self.find(symbol, None, None))
+
+    def holds_lately(self, symbol: str) -> bool:
+        """As in ``Holder``: on the newest date that may have trades of it."""
         newest = next(self.dates(symbol), None)
-        if newest is None:
-            return False
-        since = day_around(parse_moment(newest), EXCHANGE_ZONE)[0]
-        return bool(self.find(symbol, since, None) or self.find(symbol, None, None))
+        return newest is not None and bool(self.find(symbol, day_around(parse_moment(newest), EXCHANGE_ZONE)[0], None))
 
     def has_filings(self, symbol: str) -> bool:
         """As in ``Rows``; nobody looks for them there."""

@@ -122,7 +122,7 @@ class LakeRows(LakeSymbols):
         return self._lake.calendar
 
 
-class MongoRows:
+class MongoRows(Holder):
     """MongoDB."""
 
     place = "MongoDB"

@@ -26,7 +26,7 @@ from stockctl.settings.names import (
     Sources,
     TopicName,
 )
-from stockctl.settings.values import Duration, HomePath, Section, Size, Symbols, Zone
+from stockctl.settings.values import Duration, HomePath, Section, Size, Symbols, UserName, Zone
 
 
 def _is_finnhubs(url: str) -> bool:
@@ -86,7 +86,7 @@ class KafkaSettings(Section):
         "PLAINTEXT", description="how connections are secured"
     )
     sasl_mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] = Field("SCRAM-SHA-256", description="SASL mechanism")
-    username: str | None = Field(None, description="SASL user name")
+    username: UserName = Field(None, description="SASL user name")
     password: SecretStr | None = Field(None, description="SASL password")
     ssl_ca_location: HomePath | None = Field(None, description="file of CA certificates; the system's when absent")
     ssl_certificate_location: HomePath | None = Field(None, description="file of the client's certificate")
@@ -185,7 +185,7 @@ class MongoSettings(Section):
     """MongoDB, and how its writer cuts batches."""
 
     url: MongoAddress | None = Field(None, description="mongodb://host:port, with options such as ?tls=true")
-    username: str | None = Field(None, description="user name")
+    username: UserName = Field(None, description="user name")
     password: SecretStr | None = Field(None, description="password")
     auth_source: str = Field("admin", description="database that knows the user")
     database: MongoDatabase = Field("stockctl", description="database of the collections")
@@ -203,7 +203,7 @@ class ConnectSettings(Section):
     """Kafka Connect, and the MongoDB sink connector in it; one of the two ways into MongoDB."""
 
     url: HttpAddress | None = Field(None, description="address of Kafka Connect's REST API, such as http://host:8083")
-    username: str | None = Field(None, description="user name, where the API asks for one (basic authentication)")
+    username: UserName = Field(None, description="user name, where the API asks for one (basic authentication)")
     password: SecretStr | None = Field(None, description="password of that user")
     connector: GroupName = Field("stockctl-mongo", description="name of the connector")
     tasks: int = Field(1, gt=0, description="most tasks of the connector; more than partitions stay idle")
@@ -250,7 +250,7 @@ class RedshiftSettings(Section):
     host: Host | None = Field(None, description="host name of the cluster or workgroup")
     port: int = Field(5439, gt=0, le=65535, description="port of the cluster or workgroup")
     database: str = Field("dev", description="database to log in to")
-    user: str | None = Field(None, description="user name")
+    user: UserName = Field(None, description="user name")
     password: SecretStr | None = Field(None, description="password; temporary IAM credentials are asked for when absent")
     cluster: str | None = Field(None, description="identifier of a provisioned cluster, for IAM credentials and the Data API")
     workgroup: str | None = Field(None, description="name of a serverless workgroup, for IAM credentials and the Data API")

@@ -59,9 +59,7 @@ _TAGS = re.compile(r"(?:[^:,]+:[^:,]*(?:,[^:,]+:[^:,]*)*)?")
 
 _OPTIONS: dict[str, _Kind] = {
     "appName": _Kind("a text of 1 to 128 bytes", lambda text: 0 < len(text.encode()) <= 128),
-    "authMechanism": _one_of(
-        "DEFAULT", "GSSAPI", "MONGODB-AWS", "MONGODB-OIDC", "MONGODB-X509", "PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256"
-    ),
+    "authMechanism": _one_of("DEFAULT", "GSSAPI", "MONGODB-AWS", "MONGODB-X509", "PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256"),
     "authSource": _TEXT,
     "compressors": _Kind(
         f"one or more of {', '.join(_COMPRESSORS)}, joined by commas", lambda text: set(text.split(",")) <= set(_COMPRESSORS)
@@ -124,9 +122,11 @@ def _mongo_address(value: str) -> str:
     parts = mongo_parts(value)
     if parts.scheme not in ("mongodb", "mongodb+srv") or "://" not in value:
         raise ValueError("it does not begin with mongodb:// or mongodb+srv://")
-    # In a password that is not escaped, hosts seem to end at its first slash or question mark.
+    # In a password that is not escaped, hosts seem to end at its first slash or question mark. Azure's own addresses end with
+    # the option appName=@account@.
     query = parts.query.lower()
-    if "@" in parts.hosts + parts.path + query or "password" in query or "authmechanismproperties" in query:
+    rest = parts.hosts + parts.path + re.sub(r"(?<![^&;])appname=[^&;]*", "", query)
+    if "@" in rest or "password" in query or "authmechanismproperties" in query:
         raise ValueError("an address holds no user and no password: mongo.username and mongo.password do")
     hosts = _hosts(parts)
     if "/" in parts.path[1:] or set(unquote(parts.path[1:])) & set('/\\ "$'):

@@ -40,9 +40,9 @@ NameList = Annotated[list[str], BeforeValidator(_split)]
 def _symbols(value: list[str]) -> list[str]:
     symbols = parse_symbols(value)
     for symbol in symbols:
-        if len(symbol) > SYMBOL_LENGTH or not symbol.isprintable() or set(symbol) & set("\"'[]{}"):
+        if len(symbol) > SYMBOL_LENGTH or not symbol.isprintable() or set(symbol) & set("\"'[]{};"):
             raise ValueError(
-                f"{quoted(symbol)} is no symbol: write up to {SYMBOL_LENGTH} characters, none of them a quote or a bracket"
+                f"{quoted(symbol)} is no symbol: write up to {SYMBOL_LENGTH} characters, no quote, bracket or semicolon"
             )
     return symbols
 
@@ -72,6 +72,10 @@ def at_home(path: Path) -> Path:
 
 HomePath = Annotated[Path, AfterValidator(at_home)]
 """A file or folder; ``~`` is the home folder."""
+
+
+UserName = Annotated[str | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""A name to log in with, if any: an empty one is none, as containers pass it on."""
 
 
 class Section(BaseModel):

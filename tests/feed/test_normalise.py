@@ -129,6 +129,27 @@ def test_a_row_without_conditions_does_not_hide_one_that_has_them_twice() -> Non
 
 @pytest.mark.parametrize("convert", [bytes, bytes.decode], ids=["bytes", "text"])
 @pytest.mark.parametrize(
+    ("frame", "name"),
+    [
+        (b'{"data":[%s],"data":[%s],"type":"trade"}', "data"),
+        (b'{"data":[%s],"d\\u0061ta":[%s],"type":"trade"}', "data"),
+        (b'{"data":[%s,%s],"type":"trade","type":"trade"}', "type"),
+        (b'{"type":"trade","data":[%s,%s],"type":"ping"}', "type"),
+        (b'{"type":"trade","data":[%s,%s],"type":"error","msg":"no"}', "type"),
+        (b'{"data":[%s],"data":[%s,{"p":NaN}],"type":"trade"}', "data"),
+    ],
+)
+def test_a_frame_that_has_a_key_twice_is_a_dead_letter(
+    frame: bytes, name: str, convert: Callable[[bytes], str | bytes]
+) -> None:
+    row = json.dumps(ROW).encode()
+    found = Normaliser("finnhub").frame(convert(frame % (row, row)), NOW)
+    assert (found.kind, found.trades) == ("malformed", [])
+    assert [letter.reason for letter in found.dead_letters] == [f"{name} is there more than once"]
+
+
+@pytest.mark.parametrize("convert", [bytes, bytes.decode], ids=["bytes", "text"])
+@pytest.mark.parametrize(
     ("row", "name"),
     [
         ('{"c":["1"],"p":1.0,"p":2.0,"s":"AAPL","t":1795447800000,"v":1}', "price"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import itertools
 import json
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from stockctl.errors import StockctlError
+from stockctl.errors import StockctlError, UsageError
 from stockctl.feed import replay as feed_replay
 from stockctl.feed.replay import QUIET, Replay, Replayed
 from stockctl.sessions import now_ms
@@ -90,10 +91,20 @@ def test_a_file_replayed_again_is_new_data(topics: Settings, tmp_path: Path) -> 
     assert len(found) == len({trade["id"] for trade in found}) == 4
 
 
-def test_a_compressed_capture_is_read_as_well(topics: Settings, tmp_path: Path) -> None:
-    path = tmp_path / "frames.jsonl.gz"
-    path.write_bytes(gzip.compress(f"{frame(row(1))}\n{frame(row(2))}".encode()))
-    assert replay(topics, str(path)).trades == 2
+def test_a_capture_is_read_by_what_it_is_and_not_by_its_name(topics: Settings, tmp_path: Path) -> None:
+    """Compressed, or with the byte order mark that Notepad writes."""
+    text = f"{frame(row(1))}\n{frame(row(2))}"
+    for name in ("frames.jsonl.gz", "frames.jsonl"):
+        for data in (gzip.compress(text.encode()), text.encode("utf-8-sig")):
+            if name.endswith(".gz") and data.startswith(b"\xef"):
+                continue
+            (tmp_path / name).write_bytes(data)
+            found = replay(topics, str(tmp_path / name))
+            assert (found.trades, found.dead_letters) == (2, 0)
+    for encoding in ("utf-16", "utf-16-be"):
+        (tmp_path / "frames.jsonl").write_bytes(codecs.BOM_UTF16_BE * (encoding == "utf-16-be") + text.encode(encoding))
+        with pytest.raises(UsageError, match="it is in UTF-16"):
+            replay(topics, str(tmp_path / "frames.jsonl"))
 
 
 def test_a_capture_cut_short_delivers_what_it_has_and_fails(topics: Settings, tmp_path: Path) -> None:

@@ -79,8 +79,8 @@ def test_symbols_are_taken_as_on_the_command_line(settings: Settings) -> None:
         for known in ("QUIET", "quiet", "heard"):
             assert read(known, settings=own).num_rows == 0
         assert read("aapl", since="2026-11-23", settings=own).num_rows == 0
-        # The folder of BRK:B is BRK_B, which is also that of BRK/B.
-        for written, near in ((["AAPLE"], "AAPL"), ("msft,MSFTT", "MSFT"), ("smal", "small"), ("BRK/B", None), ("BRK_B", None)):
+        # The folder of BRK:B is BRK_B, which is also that of BRK/B; that of small is SMALL_.
+        for written, near in ((["AAPLE"], "AAPL"), ("msft,MSFTT", "MSFT"), ("smal", None), ("BRK/B", None), ("BRK_B", None)):
             with pytest.raises(UnknownSymbolError, match="the lake holds nothing of") as raised:
                 read(written, settings=own)
             assert f"did you mean {near}?" == raised.value.hint if near else "lake list" in str(raised.value.hint)
@@ -88,6 +88,12 @@ def test_symbols_are_taken_as_on_the_command_line(settings: Settings) -> None:
         for nothing in nothings:
             with pytest.raises(UsageError, match="no symbol"):
                 read(nothing, settings=own)
+
+
+def test_of_two_symbols_that_differ_in_case_alone_the_one_that_is_written_is_meant(settings: Settings) -> None:
+    lay(settings, [trade(symbol, "2026-11-23 12:00", price) for symbol, price in (("AAPL", 1.0), ("aapl", 2.0), ("lo", 3.0))])
+    for written, prices in (("aapl", [2.0]), ("AAPL", [1.0]), ("aApL", [1.0]), ("aapl,AAPL", [1.0, 2.0]), ("LO", [3.0])):
+        assert read_trades(written, settings=settings).sort_by("price").column("price").to_pylist() == prices
 
 
 def test_symbols_of_the_setting_and_of_the_newest_date_cost_no_listing(

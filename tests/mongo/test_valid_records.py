@@ -1,5 +1,6 @@
 """One definition of a valid record: both writers and every reader have the same rows of the same records, and the rest are
-dead letters. ``RECORDS`` and ``LINES`` in the environment: how many records, and lines of a capture, are sent; ``SEED``: which.
+dead letters. In the environment, ``RECORDS`` and ``FRAMES`` say how many records, and lines of a capture, are sent, and
+``SEED`` which.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from tests import damaged
 from tests.command import HANG, Command, clean_environment
 from tests.servers import Kafka
 
-LINES = int(os.environ.get("LINES", "2000"))
+FRAMES = int(os.environ.get("FRAMES", "2000"))
 COUNT = int(os.environ.get("RECORDS", "4000"))
 SEED = int(os.environ.get("SEED", "1"))
 EVENTS = COUNT // 4
 LONGEST = 900_000
 """Most bytes of a record: Kafka takes no message above a million."""
-WITHIN = HANG + (COUNT + LINES) / 500
+WITHIN = HANG + (COUNT + FRAMES) / 500
 """Seconds in which each command ends, or hangs."""
 Rows = dict[str, dict[str, Any]]
 
@@ -42,7 +43,7 @@ Rows = dict[str, dict[str, Any]]
 @pytest.fixture(scope="module")
 def broker(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The embedded broker keeps everything in memory: what is too much for it goes to Apache Kafka."""
-    if COUNT + LINES < 100_000:
+    if COUNT + FRAMES < 100_000:
         yield broker
         return
     server = Kafka(tmp_path_factory.mktemp("kafka"))
@@ -55,7 +56,7 @@ def broker(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 def topics(names: dict[str, str]) -> Settings:
     """The test's own topics, made, and its settings: MongoDB keeps documents of any date."""
     # Several batches of either, whatever is sent.
-    names |= {"mongo.retention": "36500d", "lake.max_records": str(max(COUNT, LINES) // 4), "symbols": "AAPL"}
+    names |= {"mongo.retention": "36500d", "lake.max_records": str(max(COUNT, FRAMES) // 4), "symbols": "AAPL"}
     settings = load(environ=clean_environment(), flags=names)
     admin = Admin(settings)
     for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
@@ -152,14 +153,14 @@ def test_what_produce_takes_from_a_hostile_feed_everybody_takes(
     """Each row of each frame is a trade for both writers, or a dead letter of ``produce``, and never one of theirs."""
     command.environment |= {env_name(name): value for name, value in names.items()}
     capture = tmp_path / "frames.jsonl"
-    capture.write_bytes(b"\n".join(damaged.frames(SEED, LINES, now_ms())))
+    capture.write_bytes(b"\n".join(damaged.frames(SEED, FRAMES, now_ms())))
     said = command.run("produce", "--replay", str(capture), timeout=WITHIN).stderr
     counted = re.search(r"([\d,]+) lines, ([\d,]+) trades and ([\d,]+) dead letters", said)
     assert counted, said
     lines, trades, dead = (int(number.replace(",", "")) for number in counted.groups())
-    assert lines == LINES
-    assert trades > LINES / 4
-    assert dead > LINES / 2
+    assert lines == FRAMES
+    assert trades > FRAMES / 4
+    assert dead > FRAMES / 2
     command.run("consume", "s3", "--once", timeout=WITHIN)
     command.run("consume", "mongo", "--once", timeout=WITHIN)
     command.run("lake", "verify", "--deep", timeout=WITHIN)

@@ -31,6 +31,7 @@ TAKEN: dict[tuple[str, ...], list[str]] = {
         "mongodb://%2Ftmp%2Fmongodb-27017.sock",
         "mongodb://h/?tls=true;w=majority",
         "mongodb://h/?",
+        "mongodb://h:10255/?ssl=true&retrywrites=false&maxIdleTimeMS=120000&appName=@h@",  # as Azure gives it
         "mongodb+srv://h.example.com/?retryWrites=true&w=majority&appName=a",
         "mongodb://h/?READPREFERENCE=secondary&readPreferenceTags=dc:a,rack:b&readPreferenceTags=",
     ],

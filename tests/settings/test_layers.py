@@ -145,8 +145,16 @@ def test_what_begins_as_a_list_in_json_and_is_none_is_refused(here: Path, name: 
     assert f"bad setting {name} from environment" in str(raised.value)
 
 
-@pytest.mark.parametrize("symbol", ['["A"', '"A"', "'A'", "{A}", "A]", "A\tB", "A" * 65])
-def test_a_symbol_holds_no_quote_or_bracket(here: Path, symbol: str) -> None:
+@pytest.mark.parametrize("name", ["kafka.username", "mongo.username", "connect.username", "redshift.user"])
+def test_an_empty_name_to_log_in_with_is_none(here: Path, name: str) -> None:
+    """As containers pass on a variable that nobody has set."""
+    settings = read(here, environ={env_name(name): ""})
+    section, _, field = name.partition(".")
+    assert getattr(getattr(settings, section), field) is None
+
+
+@pytest.mark.parametrize("symbol", ['["A"', '"A"', "'A'", "{A}", "A]", "A\tB", "A;B", "A" * 65])
+def test_a_symbol_holds_no_quote_bracket_or_semicolon(here: Path, symbol: str) -> None:
     with pytest.raises(ConfigError, match="is no symbol: write up to 64 characters"):
         read(here, flags={"symbols": [symbol]})
 

@@ -125,12 +125,14 @@ WebSocketAddress = Annotated[str, _url("ws", "wss")]
 
 def _lake(value: str) -> str:
     """Refuses a folder that is none, and a bucket, and a prefix, that S3 or its clients do not take."""
-    scheme, _, rest = value.partition(":")
-    if scheme.lower() == "file":
+    # Whoever opens it looks for schemes in small letters.
+    scheme, colon, rest = value.partition(":")
+    value = f"{scheme.lower()}{colon}{rest}"
+    if value.startswith("file:"):
         return _folder(value)
     if "?" in rest or "@" in rest.removeprefix("//").partition("/")[0]:
         raise ValueError(_SECRETS)
-    if value and not value.lower().startswith("s3://"):
+    if value and not value.startswith("s3://"):
         raise ValueError("it is neither file:///folder nor s3://bucket/prefix")
     return _bucket(value) if value else value
 

@@ -61,6 +61,8 @@ def test_so_do_the_functions_of_the_package(tmp_path: Path) -> None:
         read_trades(settings=settings)
     with pytest.raises(NoLakeError, match="the folder does not exist"):
         read_bars("AAPL", settings=settings)
+    with pytest.raises(NoLakeError, match="the folder does not exist"):
+        read_trades(settings=load(environ={}, flags={"lake.url": f"FILE://{tmp_path / 'lkae'}"}, stack=False))
     assert [path.name for path in tmp_path.iterdir()] == ["lake"]
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
@@ -91,8 +91,10 @@ class Validator(Generic[Kind]):
             record = self._made(self._limited(value))
         except UNREADABLE as error:
             raise InvalidRecordError(decode_problem(error, "the record")) from None
-        if (reason := self._reason(record) or self._repeated(value)) is not None:
+        if (reason := self._reason(record)) is not None:
             raise InvalidRecordError(reason)
+        if (twice := repeated_key(value, self.columns)) is not None:
+            raise InvalidRecordError(f"{twice} is there more than once")
         return record
 
     def line(self, value: bytes) -> bytes:
@@ -136,12 +138,12 @@ class Validator(Generic[Kind]):
                 return f"{name} is more than 7 days ahead: {from_ms(at, _UTC):%Y-%m-%d %H:%M:%S} UTC"
         return None
 
-    def _repeated(self, value: bytes) -> str | None:
-        # Numbers stay texts: Python converts none of more than 4,300 digits.
-        pairs = json.loads(value, object_pairs_hook=list, parse_int=str, parse_float=str)
-        keys = [key for key, _ in pairs]
-        twice = next((name for name in self.columns if keys.count(name) > 1), None)
-        return None if twice is None else f"{twice} is there more than once"
+
+def repeated_key(text: str | bytes, names: Iterable[str]) -> str | None:
+    """The first of ``names`` that is more than once a key of the JSON object ``text``: a decoder takes the last of them."""
+    # Numbers stay texts: Python converts none of more than 4,300 digits.
+    keys = [key for key, _ in json.loads(text, object_pairs_hook=list, parse_int=str, parse_float=str)]
+    return next((name for name in names if keys.count(name) > 1), None)
 
 
 _DELETE_TO_C1 = re.compile(r"[\x7f-\x9f]")

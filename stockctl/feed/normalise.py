@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from stockctl.conditions import unknown_codes, updates_of
 from stockctl.errors import quoted
-from stockctl.record_validation import AHEAD_MS, has_control, is_symbol
+from stockctl.record_validation import AHEAD_MS, has_control, is_symbol, repeated_key
 from stockctl.records import SYMBOL_LENGTH, UNREADABLE, DeadLetter, Trade
 from stockctl.stream.dead_letters import dead_letter
 from stockctl.validation import decode_problem
@@ -228,9 +228,7 @@ def _has_keys_once(text: str | bytes, rows: list[_Row]) -> bool:
 
 def _check_keys(raw: msgspec.Raw) -> None:
     """_AbsurdRowError for a row that has one of its keys twice: the definition of a valid record refuses that too."""
-    # Numbers stay texts: Python converts none of more than 4,300 digits.
-    keys = [key for key, _ in json.loads(bytes(raw), object_pairs_hook=list, parse_int=str, parse_float=str)]
-    if (twice := next((name for name in _NAMES if keys.count(name) > 1), None)) is not None:
+    if (twice := repeated_key(bytes(raw), _NAMES)) is not None:
         raise _AbsurdRowError(f"{_NAMES[twice]} is there more than once")
 
 
@@ -255,8 +253,7 @@ def _key_twice(text: str | bytes) -> str | None:
     plain = text if isinstance(text, str) else text.decode(errors="replace")
     if "\\" not in plain and plain.count('"data"') <= 1 and plain.count('"type"') <= 1:
         return None
-    keys = [key for key, _ in json.loads(plain, object_pairs_hook=list, parse_int=str, parse_float=str)]
-    return next((name for name in ("type", "data") if keys.count(name) > 1), None)
+    return repeated_key(plain, ("type", "data"))
 
 
 def _loose(text: str | bytes) -> _LooseWire:

@@ -37,6 +37,10 @@ class Period(StrEnum):
 
 Symbol = Annotated[str, typer.Argument(help="Symbol of the company, in any case.")]
 AsOf = Annotated[str | None, typer.Option(help="Only what had been accepted by then: a time, or a date with all of its day.")]
+Ciks = Annotated[
+    list[str] | None,
+    typer.Option("--cik", help="Reports of this company alone, where others had the ticker; several count as one company."),
+]
 Timezone = Annotated[str | None, typer.Option("--tz", help="Zone of times; default: exchange time.")]
 
 
@@ -47,6 +51,7 @@ def statement(
     period: Annotated[Period, typer.Option(help="Years, quarters, or twelve months to each quarter's end.")] = Period.annual,
     last: Annotated[int, typer.Option(min=1, help="How many periods, the newest first.")] = 8,
     as_of: AsOf = None,
+    cik: Ciks = None,
     tz: Timezone = None,
     output: OutputOption = Format.table,
 ) -> None:
@@ -62,7 +67,7 @@ def statement(
     settings = settings_of(ctx, {"timezone": tz})
     moment = _moment(settings, as_of)
     symbol = asked_symbol(settings, symbol)
-    known = _known(settings, symbol, moment)
+    known = _known(settings, symbol, moment, cik)
     answer = statements.statement(known, symbol, which.value, period.value, last, ZoneInfo(settings.timezone))
     if output is Format.table:
         lines, columns = statements.wide(answer)
@@ -79,6 +84,7 @@ def kpis(
     price: Annotated[float | None, typer.Option(help="Price of a share; default: the lake's last trade.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show each formula with its inputs.")] = False,
     as_of: AsOf = None,
+    cik: Ciks = None,
     risk_free_rate: Annotated[float | None, typer.Option(help="In place of the setting valuation.risk_free_rate.")] = None,
     equity_premium: Annotated[float | None, typer.Option(help="In place of the setting valuation.equity_premium.")] = None,
     beta: Annotated[float | None, typer.Option(help="In place of the setting valuation.beta.")] = None,
@@ -102,7 +108,7 @@ def kpis(
     settings = settings_of(ctx, {"timezone": tz} | {f"valuation.{name}": value for name, value in flags.items()})
     moment = _moment(settings, as_of)
     symbol = asked_symbol(settings, symbol)
-    known = _known(settings, symbol, moment)
+    known = _known(settings, symbol, moment, cik)
     used = reckoning.Price(price, "given by --price") if price is not None else last_price(settings, symbol, moment)
     found, words = reckoning.kpis(known, settings, used)
     made = reckoning.rows(found, symbol, explain=explain, flat=output is Format.csv)
@@ -111,7 +117,7 @@ def kpis(
         write_rows(reckoning.shown(made, explain=explain), output, columns)
     else:
         write_rows(made, output)
-    for line in [*words, *reckoning.premises(settings, symbol, used), *caveats(known, ZoneInfo(settings.timezone))]:
+    for line in [*words, *reckoning.premises(settings, symbol, used), *caveats(known, symbol, ZoneInfo(settings.timezone))]:
         say(line)
 
 
@@ -119,6 +125,7 @@ def check(
     ctx: typer.Context,
     symbol: Symbol,
     everything: Annotated[bool, typer.Option("--all", help="Show what holds, too.")] = False,
+    cik: Ciks = None,
     output: OutputOption = Format.table,
 ) -> None:
     """Prove the accounting identities over what was fetched; exit 10 and name each that does not hold.
@@ -130,7 +137,7 @@ def check(
 
     settings = settings_of(ctx)
     symbol = asked_symbol(settings, symbol)
-    known = _known(settings, symbol, None)
+    known = _known(settings, symbol, None, cik)
     found = identities.check(known)
     wrong = [one for one in found if one.holds is False]
     untold = sum(one.holds is None for one in found)
@@ -162,9 +169,9 @@ def _moment(settings: Settings, as_of: str | None) -> datetime | None:
     return None if as_of is None else as_of_moment(as_of, ZoneInfo(settings.timezone))
 
 
-def _known(settings: Settings, symbol: str, moment: datetime | None) -> Known:
+def _known(settings: Settings, symbol: str, moment: datetime | None, ciks: list[str] | None) -> Known:
     """What the lake's filings of the symbol report that were accepted by ``moment``."""
     from stockctl.filings.statements import known_of
     from stockctl.filings.stored import read_filings
 
-    return known_of(read_filings(settings, symbol), symbol, moment)
+    return known_of(read_filings(settings, symbol), symbol, moment, ciks or ())

@@ -71,9 +71,7 @@ def filing_fields(mongo: Mongo, settings: Settings, symbol: str) -> Document:
     # A KPI may be a figure of another: the cost of capital stands on the effective tax rate.
     figures: Document = {one.kpi.name: _plain(one.value, one.unit) for one in reckoned if one.kpi.name in _FIGURES}
     # Where a KPI has its input's name (EPS), the input tells whether it goes with a price.
-    figures |= {
-        name: None if one.before_split else _plain(one.value, one.unit) for name, one in inputs.items() if name in _FIGURES
-    }
+    figures |= {name: None if one.old else _plain(one.value, one.unit) for name, one in inputs.items() if name in _FIGURES}
     for name in valuation(settings, None):
         del figures[name]
     return {"filing": {name: documents[0].get(name) for name in _SHOWN}, "kpis": kpis, "figures": figures}

@@ -20,6 +20,7 @@ from stockctl.filings.filing import Filing, Statement, bare
 from stockctl.filings.items import Source, digits, table
 from stockctl.filings.known import Known
 from stockctl.filings.periods import Part, Span, add_up, ending
+from stockctl.filings.rounding import tolerance
 from stockctl.filings.standard import value_in
 
 _CHANGE = (
@@ -36,7 +37,6 @@ _BESIDE_EQUITY = re.compile(r"MinorityInterest|NoncontrollingInterest|TemporaryE
 _EXCHANGE_RATES = re.compile(r"^EffectOfExchangeRate")
 _BESIDE_FLOWS = re.compile(r"EffectOfExchangeRate|DiscontinuedOperation")
 _MOST_BESIDE = 8
-_UNITS = (1e6, 1e3)  # what reports round to
 _SUMMED = ("revenue", "net_income", "operating_cash_flow")
 
 
@@ -81,7 +81,7 @@ def _assets(filing: Filing) -> Iterator[Finding]:
         beside = _beside(filing, "bs", _BESIDE_EQUITY)
         best = min(
             ([liabilities, equity, *more] for equity in equities for more in _choices(beside)),
-            key=lambda terms: (abs(assets.value - _sum(terms)) > _tolerance([assets, *terms]), len(terms)),
+            key=lambda terms: (abs(assets.value - _sum(terms)) > tolerance(_values([assets, *terms])), len(terms)),
         )
         yield _compared("assets", filing, [assets], best)
 
@@ -97,7 +97,7 @@ def _cash_flow(filing: Filing) -> Iterator[Finding]:
         return
     best = min(
         ([*told, *more] for more in _choices(_beside(filing, "cf", _BESIDE_FLOWS))),
-        key=lambda terms: (abs(change.value - _sum(terms)) > _tolerance([change, *terms]), -len(terms)),
+        key=lambda terms: (abs(change.value - _sum(terms)) > tolerance(_values([change, *terms])), -len(terms)),
     )
     yield _compared("cash flow", filing, [change], best)
 
@@ -143,7 +143,7 @@ def _quarters(known: Known) -> Iterator[Finding]:
             if parts is not None:
                 right = sum(part.sign * told[part.span].value for part in parts)
                 sources = [told[year].sources[0], *(told[part.span].sources[0] for part in parts)]
-                holds = abs(told[year].value - right) <= _tolerance(sources)
+                holds = abs(told[year].value - right) <= tolerance(_values(sources))
                 yield _of_year(name, year, holds, told[year].value, right, _told_parts(parts), accession)
             elif len(values) < 4:
                 yield Finding(
@@ -191,18 +191,16 @@ def _choices(lines: Sequence[Source]) -> Iterator[tuple[Source, ...]]:
         yield from combinations(lines, count)
 
 
+def _values(terms: Iterable[Source]) -> list[float]:
+    return [term.value for term in terms]
+
+
 def _sum(terms: Iterable[Source]) -> float:
     return sum(term.value for term in terms)
 
 
-def _tolerance(terms: Sequence[Source]) -> float:
-    """Half a unit for each term; the unit is the largest of millions, thousands and ones that all of them are whole in."""
-    unit = next((unit for unit in _UNITS if all(term.value % unit == 0 for term in terms)), 1.0)
-    return 0.5 * len(terms) * unit
-
-
 def _compared(identity: str, filing: Filing, left: list[Source], right: list[Source]) -> Finding:
-    holds = abs(_sum(left) - _sum(right)) <= _tolerance([*left, *right])
+    holds = abs(_sum(left) - _sum(right)) <= tolerance(_values([*left, *right]))
     words = f"{_named(left)} {'=' if holds else '≠'} {_named(right)}"
     return Finding(identity, filing.end, holds, _sum(left), _sum(right), words, filing.accession)
 

@@ -15,6 +15,7 @@ import msgspec
 from stockctl.filings.filing import Statement
 
 Kind = Literal["flow", "instant", "average"]
+Rule = Literal["revenue", "cost", "net_income", "equity", "income_tax", "debt", "liabilities", "outflow"]
 
 
 class StandardItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,7 +27,7 @@ class StandardItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Kind
     concepts: tuple[str, ...]
     amount: Literal["money", "shares", "per_share"] = "money"
-    any_of: tuple[str, ...] = ()
+    rule: Rule | None = None
     minus: tuple[str, str] | None = None
 
 
@@ -61,6 +62,10 @@ class Figure:
     derived: str = ""
     replaced: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def changed(self, value: float, *, derived: str, note: str, sources: tuple[Source, ...] | None = None) -> Figure:
+        """The figure with another value than the report gives, and why."""
+        return replace(self, value=value, derived=derived, notes=(*self.notes, note), sources=sources or self.sources)
 
     @property
     def concept(self) -> str:

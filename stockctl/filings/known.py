@@ -1,47 +1,61 @@
 """What had been reported of a company by a moment: standard items of every period that they tell or add up to.
 
 Of several reports on one period the last accepted tells an item; what the earlier ones said stays with it. Only flows are put
-together from several periods; shares and amounts per share are told for the reported periods alone.
+together from several periods; shares and amounts per share are told for the reported periods alone. Of two companies that had the
+ticker one after the other nothing is put together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from itertools import pairwise
 
+from stockctl.filings import registrants
+from stockctl.filings.dates import put_right
 from stockctl.filings.filing import STATEMENTS, Filing, Statement, bare
-from stockctl.filings.items import Figure, Source, StandardItem, minus, table
+from stockctl.filings.items import Figure, StandardItem, minus, table
 from stockctl.filings.periods import Span, add_up
-from stockctl.filings.standard import concept_figure, figures
+from stockctl.filings.splits import Jump, jumps
+from stockctl.filings.standard import Reading, concept_figure, read
 
 Told = dict[Span, dict[str, Figure]]
 """Standard items by the period of their reports; of balance sheets, which know one day, its start is its end."""
 
-SPLITS = (1.5, *range(2, 51))
-_NEAR = 0.1
+_ALIKE = 0.2  # how far one of an item's concepts may be from what the report gives for the item, to stand in for it
 
 
 class Known:
     """The reports of one company that were public at ``as_of`` (None: all there are), and what follows from them.
 
-    ``undated`` are reports left out because nothing tells when they became public, ``later`` those accepted afterwards.
+    ``undated`` are reports left out because nothing tells when they became public, ``later`` those accepted afterwards. Where
+    reports have several CIKs and none of them is a successor, the company is that of the newest report, and ``others`` are the
+    others, the newest first. ``ciks`` chooses: reports of these alone, all of them as one company's.
     """
 
-    def __init__(self, filings: Iterable[Filing], as_of: datetime | None = None) -> None:
+    def __init__(self, filings: Iterable[Filing], as_of: datetime | None = None, ciks: Collection[str] = ()) -> None:
         every = list({filing.accession: filing for filing in filings}.values())
         self.as_of = as_of
         self.undated = [one for one in every if as_of is not None and one.known is None]
         self.later = [one for one in every if as_of is not None and one.known is not None and one.known > as_of]
         left_out = {one.accession for one in (*self.undated, *self.later)}
-        self.filings = sorted((one for one in every if one.accession not in left_out), key=_acceptance)
+        public = sorted((one for one in every if one.accession not in left_out), key=_acceptance)
+        if ciks:
+            held = [[one for one in public if registrants.cik_of(one) in ciks]]
+        else:
+            held = registrants.companies(public) or [[]]
+        self.filings, self.dates = put_right(held[-1])
         self.by_accession = {one.accession: one for one in self.filings}
+        self.others = [Known(group) for group in reversed(held[:-1])]
 
     def told(self, statement: Statement) -> Told:
         """The standard items of each period that has a report."""
         return self._told[statement]
+
+    @cached_property
+    def _readings(self) -> dict[Statement, list[tuple[Filing, Reading]]]:
+        return {name: [(filing, read(filing, name)) for filing in self.filings] for name in STATEMENTS}
 
     @cached_property
     def _told(self) -> dict[Statement, Told]:
@@ -49,11 +63,38 @@ class Known:
 
     def _newest(self, statement: Statement) -> Told:
         told: Told = {}
-        for filing in self.filings:
-            for name, figure in figures(filing, statement).items():
+        for _, reading in self._readings[statement]:
+            for name, figure in reading.figures.items():
                 of_period = told.setdefault(Span(figure.start or figure.end, figure.end), {})
                 of_period[name] = _replacing(figure, of_period.get(name))
         return told
+
+    @cached_property
+    def _unclear(self) -> dict[str, dict[Span, str]]:
+        """Words on items that reports leave unclear, by item and period; the last accepted report's."""
+        found: dict[str, dict[Span, str]] = {}
+        for statement, readings in self._readings.items():
+            for filing, reading in readings:
+                if filing.end is None:
+                    continue
+                span = Span(filing.end if statement == "bs" else filing.start or filing.end, filing.end)
+                for name, words in reading.unclear.items():
+                    if name not in self.told(statement).get(span, {}):
+                        found.setdefault(name, {})[span] = f"{words} ({filing.accession})"
+        return found
+
+    def why(self, name: str, span: Span) -> tuple[str, ...]:
+        """Why an item of a period has no value, where a report that it stands on leaves the item unclear."""
+        item = table()[name]
+        beside = (span.start, span.end, span.start - timedelta(days=1))
+        words = [
+            text
+            for period, text in self._unclear.get(name, {}).items()
+            if period.end in beside or span.start <= period.end <= span.end
+        ]
+        for other in item.minus or ():
+            words += self.why(other, span)
+        return tuple(dict.fromkeys(words))
 
     def spans(self, statement: Statement) -> list[Span]:
         """The periods of the reports with that statement, in order of their ends."""
@@ -70,25 +111,28 @@ class Known:
         if span in told or item.kind != "flow":
             return told.get(span)
         figure = _put_together(told, span)
-        if figure is None or len({_names(source) for source in figure.sources}) < 2 or item.minus:
+        if figure is None or item.minus or len(concepts := _concepts(told, span)) < 2:
             return figure or self._difference(item, span)
         # The reports name the item by different concepts, which need not mean quite the same: better by one of them throughout.
         for concept in item.concepts:
-            same = _put_together(self._by_concept(item, concept), span)
+            same = _put_together(self._by_concept(item, concept, told), span)
             if same is not None:
                 return same
-        names = " and ".join(dict.fromkeys(source.concept for source in figure.sources))
-        return replace(figure, notes=(*figure.notes, f"{name} to {span.end}: put together from {names}"))
+        note = f"{name} to {span.end}: put together from {' and '.join(concepts)}"
+        return replace(figure, notes=(*figure.notes, note))
 
     def _difference(self, item: StandardItem, span: Span) -> Figure | None:
         return minus(item, *(self.over(name, span) for name in item.minus)) if item.minus else None
 
-    def _by_concept(self, item: StandardItem, concept: str) -> dict[Span, Figure]:
+    def _by_concept(self, item: StandardItem, concept: str, told: Mapping[Span, Figure]) -> dict[Span, Figure]:
         found: dict[Span, Figure] = {}
         for filing in self.filings:
             figure = concept_figure(filing, item, concept)
-            if figure is not None:
-                span = Span(figure.start or figure.end, figure.end)
+            if figure is None:
+                continue
+            span = Span(figure.start or figure.end, figure.end)
+            # One that is a slice of the item in this report cannot stand in for it.
+            if span in told and abs(figure.value - told[span].value) <= _ALIKE * abs(told[span].value):
                 found[span] = _replacing(figure, found.get(span))
         return found
 
@@ -102,20 +146,9 @@ class Known:
         """The last accepted report with a balance sheet at the end of ``end``: amendments may hold none."""
         return next((one for one in reversed(self.filings) if one.end == end and one.bs), None)
 
-    def jumps(self) -> Iterator[tuple[Span, str]]:
-        """Jumps of the diluted shares between reports that look like a split, with words, in order of time."""
-        shares = [(span, found["diluted_shares"]) for span, found in self._in_order("ic") if "diluted_shares" in found]
-        for (before, old), (after, new) in pairwise(shares):
-            if old.value <= 0 or new.value <= 0:
-                continue
-            factor = max(new.value / old.value, old.value / new.value)
-            if any(abs(factor / split - 1) <= _NEAR for split in SPLITS):
-                way = "grew" if new.value > old.value else "shrank"
-                yield (
-                    after,
-                    f"diluted shares {way} {factor:.3g}-fold between the reports to {before.end} and to {after.end}, which "
-                    f"looks like a split: shares and EPS to {before.end} and before are as reported then",
-                )
+    def jumps(self) -> Iterator[Jump]:
+        """Jumps of the shares between reports that look like a split, in order of time."""
+        return jumps([(span, found, self.told("bs").get(Span(span.end, span.end), {})) for span, found in self._in_order("ic")])
 
     def _in_order(self, statement: Statement) -> list[tuple[Span, Mapping[str, Figure]]]:
         """One reported period for each end, the shortest, in order of time."""
@@ -135,8 +168,10 @@ def _replacing(figure: Figure, earlier: Figure | None) -> Figure:
     return replace(figure, replaced=(*figure.replaced, *earlier.sources, *earlier.replaced))
 
 
-def _names(source: Source) -> str:
-    return bare(source.concept)
+def _concepts(told: Mapping[Span, Figure], span: Span) -> list[str]:
+    """The different concepts that the periods name the item by, which put together are ``span``."""
+    parts = add_up(told, span) or ()
+    return list({bare(told[part.span].concept): told[part.span].concept for part in parts}.values())
 
 
 def _put_together(told: Mapping[Span, Figure], span: Span) -> Figure | None:

@@ -11,15 +11,16 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, NamedTuple
 
-from stockctl.filings.filing import bare
 from stockctl.filings.formulas import KPIS, Kpi
 from stockctl.filings.items import Figure, digits, table
 from stockctl.filings.known import Known
 from stockctl.filings.periods import Span, ending
-from stockctl.filings.standard import value_in
 from stockctl.settings import Settings
 
 Row = dict[str, Any]
+
+_MOST_APART = 457  # days: fifteen months
+_LEAST_EPS = 0.1  # below it, what cents leave out is too much
 
 
 class Price(NamedTuple):
@@ -34,7 +35,8 @@ class Price(NamedTuple):
 class Input:
     """A value that a KPI stands on; None is missing, and ``notes`` may say why.
 
-    One from ``before_split`` goes with no price, for that is of after it.
+    One that is ``old`` goes with no price: it is of before a split that the price is of after, or of years before the newest
+    report.
     """
 
     name: str
@@ -45,7 +47,7 @@ class Input:
     origin: str = ""
     derived: bool = False
     notes: tuple[str, ...] = ()
-    before_split: bool = False
+    old: bool = False
 
 
 @dataclass
@@ -87,7 +89,7 @@ def basis(known: Known) -> tuple[Basis, list[str]]:
         instead = f"the flows are those of the year {twelve}" if twelve else "there are no flows"
         words.append(f"the twelve months to {newest} cannot be told from the reports: {instead}")
     if years:
-        words += [text for span, text in known.jumps() if span.end > years[-1].end]
+        words += [jump.words for jump in known.jumps() if jump.after.end > years[-1].end]
     with_shares = [span for span in income if "diluted_shares" in known.told("ic")[span]]
     found = Basis(
         twelve_months=twelve,
@@ -131,7 +133,7 @@ def _reckon(kpi: Kpi, inputs: list[Input]) -> Reckoned:
         done.notes = [*([f"missing: {', '.join(silent)}"] if silent else []), *done.notes]
         return done
     values = [one.value for one in inputs if one.value is not None]
-    apart = [one.name for one in inputs if one.before_split] if "price" in kpi.inputs else []
+    apart = [one.name for one in inputs if one.old] if "price" in kpi.inputs else []
     below = [one.name for one in inputs if one.name in kpi.positive and one.value is not None and one.value <= 0]
     if below:
         done.notes = [f"means nothing: {', '.join(below)} not above 0", *done.notes]
@@ -139,30 +141,63 @@ def _reckon(kpi: Kpi, inputs: list[Input]) -> Reckoned:
         done.notes = [f"price and {', '.join(apart)} do not go together", *done.notes]
     elif len(money) > 1:
         done.notes = [f"amounts in {' and '.join(sorted(money))} do not go together", *done.notes]
+    elif (gap := _far_apart(inputs)) is not None:
+        done.notes = [gap, *done.notes]
     else:
         done.value = kpi.reckon(*values) * (100 if kpi.unit == "%" else 1)
     return done
 
 
+def _far_apart(inputs: Iterable[Input]) -> str | None:
+    """Words on inputs that are of more than fifteen months apart; None if there are none."""
+    dated = sorted((one.end, one.name) for one in inputs if one.end is not None)
+    if not dated or (dated[-1][0] - dated[0][0]).days <= _MOST_APART:
+        return None
+    (first, old), (last, new) = dated[0], dated[-1]
+    return f"{old} to {first} and {new} at {last} are more than 15 months apart"
+
+
 def inputs_of(known: Known, found: Basis, settings: Settings, price: Price | None) -> dict[str, Input]:
     """Every input of the KPIs by its name."""
-    split = max((span for span, _ in known.jumps()), key=lambda span: span.end, default=None)
+    split = max((jump.after.end for jump in known.jumps() if jump.sure), default=None)
+    newest = max((one.end for one in known.filings if one.end is not None), default=None)
     inputs = {}
     for item in table().values():
         if item.kind == "instant":
+            span = Span(found.balance, found.balance) if found.balance else None
             figure = known.at(item.name, found.balance) if found.balance else None
         else:
-            spans = {"money": found.twelve_months, "per_share": found.year, "shares": found.shares}
-            span = spans[item.amount]
+            span = {"money": found.twelve_months, "per_share": found.year, "shares": found.shares}[item.amount]
             figure = known.over(item.name, span) if span else None
         one = _input(item.name, figure)
-        if item.amount != "money" and split is not None and one.end is not None and one.end < split.end:
-            note = f"{item.name}: of before what looks like a split, in the diluted shares of the report to {split.end}"
-            one = replace(one, notes=(*one.notes, note), before_split=True)
+        if one.value is None and span is not None:
+            one = replace(one, notes=known.why(item.name, span))
+        if item.amount != "money" and split is not None and one.end is not None and one.end < split:
+            note = f"{item.name}: of before what looks like a split, in the diluted shares of the report to {split}"
+            one = replace(one, notes=(*one.notes, note), old=True)
+        elif one.end is not None and newest is not None and (newest - one.end).days > _MOST_APART:
+            note = f"{item.name}: to {one.end}, more than 15 months before the newest report, to {newest}"
+            one = replace(one, notes=(*one.notes, note), old=True)
         inputs[item.name] = one
-    inputs["total_debt"] = _total_debt(known, found, inputs)
+    if inputs["diluted_shares"].value is None:
+        inputs["diluted_shares"] = _shares_by_eps(inputs["diluted_shares"], known, found, inputs["eps"])
+    if inputs["total_debt"].value is None and not inputs["total_debt"].notes:
+        inputs["total_debt"] = Input("total_debt", None, notes=("missing: total_debt, which no line names",))
     currency = inputs["eps"].unit.removesuffix("/share") or inputs["revenue"].unit
     return inputs | valuation(settings, price and price._replace(currency=price.currency or currency))
+
+
+def _shares_by_eps(missing: Input, known: Known, found: Basis, eps: Input) -> Input:
+    """Diluted shares as income over EPS of the newest year, where no report counts them and EPS is more than a few cents."""
+    income = None
+    if found.year is not None:
+        income = known.over("income_to_common", found.year) or known.over("net_income", found.year)
+    if income is None or eps.value is None or abs(eps.value) < _LEAST_EPS or income.value / eps.value <= 0:
+        return missing
+    origin = f"{income.item} / eps"
+    note = f"diluted_shares: no report counts them: {origin}, as exact as EPS is"
+    notes = (*missing.notes, *eps.notes, note)
+    return Input(missing.name, income.value / eps.value, "shares", eps.start, eps.end, origin, True, notes, eps.old)
 
 
 def valuation(settings: Settings, price: Price | None) -> dict[str, Input]:
@@ -181,26 +216,6 @@ def _input(name: str, figure: Figure | None) -> Input:
         return Input(name, None)
     origin = f"{figure.concept} in {figure.accession}" + (f": {figure.derived}" if figure.derived else "")
     return Input(name, figure.value, figure.measure, figure.start, figure.end, origin, bool(figure.derived), figure.notes)
-
-
-def _total_debt(known: Known, found: Basis, inputs: Mapping[str, Input]) -> Input:
-    """Short-term and long-term debt. One of them alone is told to be so; the part due within a year is counted once."""
-    parts = [one for name in ("short_term_debt", "long_term_debt") if (one := inputs[name]).value is not None]
-    if not parts or found.balance is None:
-        return Input("total_debt", None, notes=("missing: total_debt, which no line names",))
-    total = sum(one.value for one in parts if one.value is not None)
-    origin = " + ".join(one.name for one in parts)
-    notes = [f"total_debt is {parts[0].name} alone: no other is reported"] if len(parts) == 1 else []
-    long = known.at("long_term_debt", found.balance)
-    if long is not None and len(parts) == 2 and bare(long.sources[0].concept) == "LongTermDebt":
-        # This concept has in it what is due within a year, which short-term debt counts too.
-        report = known.by_accession[long.sources[0].accession]
-        due = value_in(report, "bs", "LongTermDebtCurrent")
-        if due is not None:
-            total, origin = total - due.value, f"{origin} − {due.concept}"
-        else:
-            notes.append("total_debt: long-term debt may count the part due within a year a second time")
-    return Input("total_debt", total, parts[0].unit, None, found.balance, origin, derived=True, notes=tuple(notes))
 
 
 def rows(reckoned: list[Reckoned], symbol: str, *, explain: bool, flat: bool = False) -> list[Row]:

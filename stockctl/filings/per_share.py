@@ -1,53 +1,88 @@
-"""Amounts per share that the wire has spoilt: EPS cut to an integer, and share counts in thousands or millions."""
+"""Amounts per share that the wire has spoilt: EPS cut to an integer, share counts in thousands or millions, classes of shares."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from stockctl.filings.items import Figure
+from stockctl.filings.filing import Item
+from stockctl.filings.items import Figure, table
+from stockctl.filings.lines import Lines, listed
 
 _CENT = 0.005  # half a cent: what rounding to cents may change
 _SCALES = (1e3, 1e6)
+_SHARES = {"eps": "diluted_shares", "eps_basic": "basic_shares"}
 
 
-def mended(found: dict[str, Figure]) -> dict[str, Figure]:
+def mended(lines: Lines, found: dict[str, Figure], unclear: dict[str, str]) -> dict[str, Figure]:
     """The income statement's figures with shares in ones, and with EPS computed where the reported one was cut to an integer.
 
     Both are marked as derived. Everywhere else the reported EPS stands: it is on income to common shares, which a report need
-    not give, so net income over shares would come out differently.
+    not give, so net income over shares would come out differently. Of several lines of EPS or of shares, as companies with
+    classes of shares have them, one is taken where income proves it; ``unclear`` are the items that have several.
     """
-    if "diluted_shares" in found:
-        found = found | {"diluted_shares": _scaled(found)}
+    for eps, shares in _SHARES.items():
+        found = found | _of_classes(lines, found, eps, shares, unclear)
+    found = found | {name: _scaled(found, eps, name) for eps, name in _SHARES.items() if name in found}
     # Each is judged by what was reported: the other one, once computed, would look like one that was never cut.
-    return found | {name: _uncut(found, name) for name in ("eps", "eps_basic") if name in found}
+    return found | {name: _uncut(found, name) for name in _SHARES if name in found}
 
 
 def _income(found: dict[str, Figure]) -> Figure | None:
     return found.get("income_to_common") or found.get("net_income")
 
 
-def _scaled(found: dict[str, Figure]) -> Figure:
+def _of_classes(lines: Lines, found: dict[str, Figure], eps: str, shares: str, unclear: dict[str, str]) -> dict[str, Figure]:
+    """EPS or shares of which there are several lines: that of them, or the sum of shares, which makes income of the other."""
+    income = _income(found)
+    if income is None or (eps in unclear) == (shares in unclear):
+        return {}
+    several = eps if eps in unclear else shares
+    one = found.get(shares if several is eps else eps)
+    if one is None or not one.value:
+        return {}
+    item = table()[several]
+    held = next((named for concept in item.concepts if (named := lines.named(item, concept))), [])
+    ways: list[Sequence[Item]] = [[line] for line in {line.value: line for line in held}.values()]
+    if several is shares:
+        ways.append(held)
+    good = []
+    for way in ways:
+        total = sum(line.value or 0.0 for line in way)
+        per_share, count = (total, one.value) if several is eps else (one.value, total)
+        if count > 0 and abs(income.value / count - per_share) <= 2 * _CENT:
+            good.append(way)
+    if len(good) != 1:
+        return {}
+    return {several: lines.figure(item, good[0], note=f"{several}: of {listed(held)}, as income proves")}
+
+
+def _scaled(found: dict[str, Figure], per_share: str, name: str) -> Figure:
     """Share counts in thousands or millions as counts, where income and EPS prove the scale."""
-    shares, income, eps = found["diluted_shares"], _income(found), found.get("eps")
+    shares, income = found[name], _income(found)
+    eps = found.get(per_share) or found.get("eps")
     if income is None or eps is None or shares.value <= 0 or abs(eps.value) < 0.1:
         return shares
     implied = income.value / eps.value / shares.value
     for scale in _SCALES:
         if 0.4 * scale <= implied <= 2.5 * scale:
-            words = f"{shares.concept} × {scale:,.0f}"
-            note = f"diluted_shares: reported in units of {scale:,.0f}, as income and EPS show"
-            return replace(shares, value=shares.value * scale, derived=words, notes=(*shares.notes, note))
+            note = f"{name}: reported in units of {scale:,.0f}, as income and EPS show"
+            return shares.changed(shares.value * scale, derived=f"{shares.concept} × {scale:,.0f}", note=note)
     return shares
 
 
 def _uncut(found: dict[str, Figure], name: str) -> Figure:
     """EPS computed, if the reported one is an integer and income over shares is not."""
-    eps, income, shares = found[name], _income(found), found.get("diluted_shares")
-    others = [found[other].value for other in ("eps", "eps_basic") if other in found]
-    # A report has all its amounts per share cut, or none: one with cents proves that an integer is what was reported.
-    if any(value != int(value) for value in others):
+    eps, income, shares = found[name], _income(found), found.get(_SHARES[name])
+    if eps.value != int(eps.value):
         return eps
-    if income is None or shares is None or shares.value <= 0 or name == "eps_basic":
+    others = [found[other].value for other in _SHARES if other in found]
+    # A report has all its amounts per share cut, or none: one with cents proves that an integer is what was reported. But
+    # diluted EPS is never more than basic.
+    below = name == "eps_basic" and "eps" in found and eps.value < found["eps"].value
+    if any(value != int(value) for value in others) and not below:
+        return eps
+    if income is None or shares is None or shares.value <= 0:
         note = f"{name}: an integer, which may have been cut"
         return replace(eps, notes=(*eps.notes, note))
     computed = income.value / shares.value
@@ -58,7 +93,7 @@ def _uncut(found: dict[str, Figure], name: str) -> Figure:
         eps,
         value=computed,
         sources=income.sources + shares.sources,
-        derived=f"{income.item} / diluted_shares",
+        derived=f"{income.item} / {shares.item}",
         replaced=(*eps.sources, *eps.replaced),
         notes=(*eps.notes, f"{name}: the reported {eps.value:g} was cut to an integer, so it is computed"),
     )

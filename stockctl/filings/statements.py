@@ -5,16 +5,17 @@ What the reports do not tell is null. Words for the person who asked say what wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from stockctl.errors import StockctlError, UsageError
+from stockctl.errors import StockctlError, UsageError, quoted
 from stockctl.filings.filing import Filing, Statement
 from stockctl.filings.items import Figure, StandardItem, digits, items_of
 from stockctl.filings.known import Known
-from stockctl.filings.periods import Span, ending
+from stockctl.filings.periods import Length, Span, ending
+from stockctl.filings.registrants import cik_of, named
 from stockctl.sessions import from_ms, parse_moment
 
 Which = Literal["income", "balance", "cashflow"]
@@ -49,9 +50,20 @@ def as_of_moment(text: str, zone: ZoneInfo) -> datetime:
     return datetime.combine(day + timedelta(days=1), time(), zone)
 
 
-def known_of(filings: Iterable[Filing], symbol: str, as_of: datetime | None = None) -> Known:
-    """What the filings tell by ``as_of``. StockctlError if there is none at all, or none by then."""
-    known = Known(filings, as_of)
+def known_of(filings: Iterable[Filing], symbol: str, as_of: datetime | None = None, ciks: Collection[str] = ()) -> Known:
+    """What the filings tell by ``as_of``, of the companies with these CIKs, if any are named.
+
+    StockctlError if there is none at all, or none by then. UsageError for a CIK that none has.
+    """
+    held = list(filings)
+    wanted = [cik.strip().lstrip("0") for cik in ciks]
+    there = {cik_of(one) for one in held}
+    for cik in wanted:
+        if held and cik not in there:
+            raise UsageError(
+                f"no filing of {symbol} is of CIK {quoted(cik)}", hint=f"there are some of {', '.join(sorted(there))}"
+            )
+    known = Known(held, as_of, wanted)
     if known.filings:
         return known
     if known.later:
@@ -69,23 +81,39 @@ def statement(known: Known, symbol: str, which: Which, period: Period, last: int
     if last < 1:
         raise UsageError("--last is at least 1")
     name = _STATEMENTS[which]
-    periods, words = _periods(known, name, period, last)
     of_all = {"symbol": symbol, "statement": which, "period": period}
+    periods: list[Span] = []
     rows: list[Row] = []
+    words: list[str] = []
     said: dict[str, None] = {}
-    for span in periods:
-        for item in items_of(name):
-            figure = known.at(item.name, span.end) if name == "bs" else known.over(item.name, span)
-            rows.append(_row(known, of_all, span, item, figure, zone))
-            said |= dict.fromkeys(_said(figure))
-    if periods and name == "ic":
-        said |= {text: None for span, text in known.jumps() if span.end > min(periods).start}
+    for company in (known, *known.others):
+        found, missing = _periods(company, name, period, last - len(periods))
+        # Of two companies that had the ticker at the same time, the one that has it now is shown.
+        found = [span for span in found if not periods or span.end < periods[-1].end]
+        periods += found
+        words += [f"the {_PERIODS[period]} to {span.end} cannot be told: {missing[span]}" for span in found if span in missing]
+        if not found and known.others:
+            words.append(f"no {_PERIODS[period]} of {named(company.filings)} can be told")
+        if period == "annual":
+            words += _transitions(company, found)
+        for span in found:
+            for item in items_of(name):
+                figure = company.at(item.name, span.end) if name == "bs" else company.over(item.name, span)
+                notes = [*_said(figure)] if figure else [*company.why(item.name, span)]
+                said |= dict.fromkeys(notes)
+                if span in missing:
+                    notes.append(missing[span])
+                rows.append(_row(company, of_all, span, item, figure, notes, zone))
+        if found and name == "ic":
+            said |= {jump.words: None for jump in company.jumps() if jump.after.end > min(found).start}
+        if len(periods) >= last:
+            break
     words += said
     if not periods:
         words.insert(0, f"no {_PERIODS[period]} of the {which} statement of {symbol} can be told from its filings")
     if any(row["derived"] for row in rows):
         words.append(f"{DERIVED} derived: not in any report, but put together from what is; -o json tells how")
-    return Answer(periods, rows, words + list(caveats(known, zone)))
+    return Answer(periods, rows, words + list(caveats(known, symbol, zone)))
 
 
 def wide(answer: Answer) -> tuple[list[Row], list[str]]:
@@ -103,12 +131,19 @@ def wide(answer: Answer) -> tuple[list[Row], list[str]]:
     return list(lines.values()), ["item", "unit", *ends]
 
 
-def caveats(known: Known, zone: ZoneInfo) -> Iterator[str]:
+def caveats(known: Known, symbol: str, zone: ZoneInfo) -> Iterator[str]:
     """What must be known of the reports themselves."""
+    if known.others:
+        told = "; ".join(named(one.filings) for one in (known, *known.others))
+        yield (
+            f"{symbol} names {1 + len(known.others)} companies, one after the other: {told}. Their figures are never put "
+            "together; --cik chooses one, or several as one"
+        )
     if known.as_of is not None:
         yield f"as known at {known.as_of.astimezone(zone):%Y-%m-%d %H:%M %Z}: {len(known.later)} later reports are left out"
     for one in known.undated:
         yield f"{one.accession} ({one.form}) is left out: nothing tells when it was accepted"
+    yield from known.dates.values()
     for one in known.filings:
         if one.end is None or one.start is None or one.start > one.end:
             yield f"{one.accession} ({one.form}) does not tell its period: its flows are left out"
@@ -116,30 +151,45 @@ def caveats(known: Known, zone: ZoneInfo) -> Iterator[str]:
             yield f"{one.accession} ({one.form} to {one.end}) holds no statement"
 
 
-def _periods(known: Known, name: Statement, period: Period, last: int) -> tuple[list[Span], list[str]]:
-    """The newest periods of that length, and words on those that cannot be told."""
+def _periods(known: Known, name: Statement, period: Period, last: int) -> tuple[list[Span], dict[Span, str]]:
+    """The newest periods of that length, and why nothing can be told of those of them that lack a report."""
     if name == "bs":
         ends = {span.end for span in known.spans("bs")}
         if period == "annual":
             ends &= {span.end for other in ("ic", "cf") for span in known.spans(other) if span.lasts("year")}
-        return [Span(end, end) for end in sorted(ends, reverse=True)[:last]], []
+        return [Span(end, end) for end in sorted(ends, reverse=True)[:last]], {}
     spans = known.spans(name)
+    length: Length = "quarter" if period == "quarter" else "year"
     if period == "annual":
-        years = {span.end: span for span in spans if span.lasts("year")}
-        found = [years[end] for end in sorted(years, reverse=True)[:last]]
-        return found, [*_transitions(known, found)]
-    found, gaps = [], []
-    for end in sorted({span.end for span in spans}, reverse=True):
-        if len(found) == last:
-            break
-        span = ending(spans, end, "quarter" if period == "quarter" else "year")
-        if span is not None:
-            found.append(span)
-        else:
-            gaps.append(end)
+        told = {span.end: span for span in spans if span.lasts("year")}
+        missing = dict.fromkeys(_unreported_years(spans, told), "its annual report is missing")
+    else:
+        told = {span.end: found for span in spans if (found := ending(spans, span.end, length)) is not None}
+        missing = dict.fromkeys(_ends(spans) - told.keys(), "the report to it, or the one before, is missing")
     # Of the time before the first report nothing can be told, and that is no news.
-    told = [end for end in gaps if found and end > found[-1].end]
-    return found, [f"the {_PERIODS[period]} to {end} cannot be told: the report before it is missing" for end in told]
+    missing = {end: why for end, why in missing.items() if told and end > min(told)}
+    shown = sorted({*told, *missing}, reverse=True)[:last]
+    spanned = {end: told.get(end) or Span(_start_of(end, spans, length), end) for end in shown}
+    return list(spanned.values()), {spanned[end]: missing[end] for end in shown if end in missing}
+
+
+def _ends(spans: Iterable[Span]) -> set[date]:
+    """The last day of each period that is reported, and the day before each first one, which ends a period as well."""
+    return {day for span in spans for day in (span.end, span.start - timedelta(days=1))}
+
+
+def _unreported_years(spans: Sequence[Span], years: Mapping[date, Span]) -> Iterator[date]:
+    """The ends of years without a report, of which reports of the times before and after them are there."""
+    for end in sorted({span.start - timedelta(days=1) for span in spans} - years.keys()):
+        before = max((one for one in years if one < end), default=None)
+        if before is not None and Span(before + timedelta(days=1), end).lasts("year"):
+            yield end
+
+
+def _start_of(end: date, spans: Sequence[Span], length: Length) -> date:
+    """The first day of a period that cannot be told: after the end before it if that is known, else by its usual length."""
+    starts = [day + timedelta(days=1) for day in _ends(spans) if Span(day + timedelta(days=1), end).lasts(length)]
+    return max(starts, default=end - timedelta(days=90 if length == "quarter" else 364))
 
 
 def _transitions(known: Known, years: Sequence[Span]) -> Iterator[str]:
@@ -150,7 +200,9 @@ def _transitions(known: Known, years: Sequence[Span]) -> Iterator[str]:
                 yield f"{span} is no year but a transition period of {span.days} days ({one.form} {one.accession})"
 
 
-def _row(known: Known, of_all: Row, span: Span, item: StandardItem, figure: Figure | None, zone: ZoneInfo) -> Row:
+def _row(
+    known: Known, of_all: Row, span: Span, item: StandardItem, figure: Figure | None, notes: Sequence[str], zone: ZoneInfo
+) -> Row:
     accepted = known.accepted(figure) if figure else None
     return of_all | {
         "period_start": None if item.kind == "instant" else span.start,
@@ -165,12 +217,11 @@ def _row(known: Known, of_all: Row, span: Span, item: StandardItem, figure: Figu
         "accession": figure.accession if figure else None,
         "accepted": accepted.astimezone(zone) if accepted else None,
         "replaced": "; ".join(f"{digits(one.value)} in {one.accession}" for one in figure.replaced) or None if figure else None,
+        "notes": "; ".join(notes) or None,
     }
 
 
-def _said(figure: Figure | None) -> Iterator[str]:
-    if figure is None:
-        return
+def _said(figure: Figure) -> Iterator[str]:
     yield from figure.notes
     original = figure.replaced[0] if figure.replaced else None
     if original is not None and not figure.derived and original.value != figure.value:

@@ -1,0 +1,162 @@
+"""Debt of a balance sheet: every line that names one, each counted once.
+
+Companies name their debt by many concepts, or by their own (``LongTermDebtAndFinanceLeasesCurrent``). What a name says decides:
+that it is debt, and whether it is due within a year. Lines are parts of the whole unless one is a total of others, by its sum, by
+its concept or by its label.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from stockctl.filings.filing import Item
+from stockctl.filings.items import Figure, StandardItem, table
+from stockctl.filings.lines import Lines, listed
+from stockctl.filings.rounding import adds_up, parts_of
+
+_DEBT = re.compile(
+    r"Debt(?![a-z])|Borrowings?(?![a-z])|Indebtedness|(Notes|Loans?|Bonds|Mortgages?|Debentures)(AndLoans|AndNotes|AndBonds)?Payable"
+    r"|(Senior|Convertible|Subordinated|Secured|Unsecured|MediumTerm|Promissory|Exchangeable|Floating|FixedRate)[A-Za-z]*Notes"
+    r"|(?<!Deferred)(?<!Accounts)Notes(Current|Noncurrent)?$|CommercialPaper|Lines?OfCredit|CreditFacility|CreditLine|Revolv"
+    r"|TermLoans?(?![a-z])|BankLoans?|Loans?(Current|Noncurrent)$|BankOverdraft|FederalHomeLoanBank|Debentures|BondsIssued"
+)
+_NO_DEBT = re.compile(
+    r"Securities|Receivable|IssuanceCost|IssueCost|Discount|UnamortizedPremium|FairValue|Investment|Assets?(?![a-z])|Allowance"
+    r"|InterestPayable|AccruedInterest|Deriv|Gain|Loss|Extinguish|Restricted|Collateral|ConversionFeature|Equity|Discontinued"
+    r"|Warrant|ForSale|HeldToMaturity|Guarantee|Beneficial|Undrawn|Capacity|Stock(?![a-z])|Deposit|Deferred|FinancingCosts"
+    r"|AccountsPayable|TradeNotes|HeldForInvestment|LoansAndLeases|NetOfAllowance|Originat|AccountsAndNotes|Repurchase|FaceAmount|Principal"
+)
+_NO_DEBT_LABEL = re.compile(r"receivable|issuance costs|\bdiscount on|investment|held for sale", re.IGNORECASE)
+_SOON = re.compile(
+    r"(?<!Non)(?<!Excluding)(?<!Less)(?<!NetOf)Current(?!Maturities$)|ShortTerm|CommercialPaper|Overdraft|WithinOneYear"
+    r"|(?<!Excluding)(?<!Including)(?<!Less)(?<!NetOf)CurrentMaturities|CurrentPortion"
+)
+_LATER = re.compile(r"Noncurrent|NonCurrent|AfterOneYear|(Excluding|Less|NetOf)Current|LongTermDebtAndCapitalLeaseObligations$")
+_BOTH = re.compile(r"^LongTermDebt$|IncludingCurrent|^LongTermDebtAndFinanceLeases?(Obligations|Liabilities)?$")
+_ALL = re.compile(
+    r"CombinedAmount|^(Total)?Debt(AndCapitalLeaseObligations|AndFinanceLeases|AndLeaseObligation)?$|^TotalBorrowings$"
+)
+_SOON_LABEL = re.compile(
+    r"\bcurrent (portion|maturit|install)|due within (one|a) year|short[- ]term|(, |\()current\b", re.IGNORECASE
+)
+_LATER_LABEL = re.compile(
+    r"long[- ]term|non-?current|(less|net of|excluding) (the )?current|due after (one|a) year", re.IGNORECASE
+)
+_ALL_LABEL = re.compile(r"^total (debt|borrowings?|indebtedness|notes|loans)", re.IGNORECASE)
+
+Due = Literal["soon", "later", "both", "all", "unsaid"]
+
+
+@dataclass(frozen=True)
+class _Line:
+    item: Item
+    due: Due
+
+    @property
+    def value(self) -> float:
+        return self.item.value or 0.0
+
+
+def debts(lines: Lines) -> dict[str, Figure]:
+    """``short_term_debt``, ``long_term_debt`` and ``total_debt`` of a balance sheet, those that it tells."""
+    short_term, long_term, total = (table()[name] for name in ("short_term_debt", "long_term_debt", "total_debt"))
+    found = [_Line(line, _due(line)) for line in _lines(lines, total)]
+    if not found or len({lines.measure(total, line.item) for line in found}) > 1:
+        # Amounts in two currencies have no sum.
+        return {}
+    parts, notes = _parts(found)
+    made: dict[str, Figure] = {}
+    soon, later = (_of(parts, due) for due in ("soon", "later"))
+    named = [line.item for line in found if line.due == "both"]
+    if soon or (soon := _of(found, "soon")):
+        made["short_term_debt"] = lines.figure(short_term, soon)
+    if later or named:
+        made["long_term_debt"] = lines.figure(long_term, later or named[:1])
+    whole = lines.figure(total, [line.item for line in parts])
+    kinds = [name for name in ("short_term_debt", "long_term_debt") if name in made]
+    if len(kinds) == 1 and len(parts) == len(_of(parts, "soon") or _of(parts, "later")):
+        notes.append(f"total_debt is {kinds[0]} alone: no other is reported")
+    unsaid = [line.item for line in parts if line.due == "unsaid"]
+    if unsaid:
+        notes.append(f"total_debt: counts what the report does not call due within a year or later: {listed(unsaid)}")
+    made["total_debt"] = replace(whole, notes=tuple(notes))
+    return made
+
+
+def _lines(lines: Lines, item: StandardItem) -> list[Item]:
+    held = [line for line in lines.matching(item, _DEBT, _NO_DEBT) if not _NO_DEBT_LABEL.search(line.label)]
+    return list({(line.name, line.value): line for line in held}.values())
+
+
+def _due(line: Item) -> Due:
+    """When the debt of a line is due, by its concept, else by its label."""
+    rules: tuple[tuple[re.Pattern[str], str, Due], ...] = (
+        (_ALL, line.name, "all"),
+        (_BOTH, line.name, "both"),
+        (_LATER, line.name, "later"),
+        (_SOON, line.name, "soon"),
+        (_ALL_LABEL, line.label, "all"),
+        (_LATER_LABEL, line.label, "later"),
+        (_SOON_LABEL, line.label, "soon"),
+    )
+    told: Due = next((due for pattern, text, due in rules if pattern.search(text)), "unsaid")
+    return "later" if told == "unsaid" and line.name.startswith("LongTerm") else told
+
+
+def _parts(found: Sequence[_Line]) -> tuple[list[_Line], list[str]]:
+    """The lines of which none is a part of another, and words on what is not sure."""
+    notes: list[str] = []
+    parts = list(found)
+    for due, of in (("soon", ("soon", "unsaid")), ("later", ("later", "unsaid")), ("both", ("soon", "later", "unsaid"))):
+        parts = _without_totals(parts, due, of)
+    soon = [line for line in parts if line.due == "soon"]
+    current = next((line for line in soon if line.item.name == "DebtCurrent"), None)
+    if current is not None and 0 < sum(line.value for line in soon if line is not current) <= current.value:
+        # Debt that is due within a year has all of it, by its definition.
+        parts = [line for line in parts if line.due != "soon" or line is current]
+    both = [line for line in parts if line.due == "both"]
+    if both:
+        parts, more = _once(parts, both)
+        notes += more
+    whole = next((line for line in parts if line.due == "all"), None)
+    if whole is None:
+        return parts, notes
+    rest = [line for line in parts if line is not whole]
+    if rest and not adds_up(whole.value, [line.value for line in rest]):
+        if sum(line.value for line in rest) > whole.value:
+            words = f"total_debt: the lines {listed(line.item for line in rest)} are more than {listed([whole.item])}"
+            return rest, [*notes, words]
+        return [whole], [
+            *notes,
+            f"total_debt: {listed([whole.item])}; of it only {listed(line.item for line in rest)} is named",
+        ]
+    return rest or [whole], notes
+
+
+def _without_totals(parts: Sequence[_Line], due: str, of: Sequence[str]) -> list[_Line]:
+    """The lines without those that are the sum of others."""
+    kept = list(parts)
+    for line in sorted(parts, key=lambda one: -one.value):
+        others = [one for one in kept if one is not line and one.due in of and one.value < line.value]
+        if line.due == due and line in kept and parts_of(line.value, [one.value for one in others]) is not None:
+            kept.remove(line)
+    return kept
+
+
+def _once(parts: Sequence[_Line], both: Sequence[_Line]) -> tuple[list[_Line], list[str]]:
+    """The lines with long-term debt, which has in it what of it is due within a year, counted once."""
+    inside = [line for line in parts if line.due in ("soon", "later") and "LongTerm" in line.item.name]
+    held = sum(line.value for line in both)
+    if any(line.due == "later" for line in inside) and sum(line.value for line in inside if line.due == "later") > held:
+        return [line for line in parts if line not in both], []
+    kept = [line for line in parts if line not in inside or (line.due == "soon" and line.value > held)]
+    unsure = [line.item for line in kept if line.item.name == "DebtCurrent"]
+    words = "total_debt: long-term debt may count the part due within a year a second time"
+    return kept, [words] if unsure else []
+
+
+def _of(parts: Sequence[_Line], due: str) -> list[Item]:
+    return [line.item for line in parts if line.due == due]

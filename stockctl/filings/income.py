@@ -1,0 +1,111 @@
+"""Net income, equity and income tax: the parent's own, with the sign that the report's sums prove."""
+
+from __future__ import annotations
+
+import re
+
+from stockctl.filings.filing import Item
+from stockctl.filings.items import Figure, StandardItem
+from stockctl.filings.lines import Lines, Unclear
+from stockctl.filings.rounding import adds_up
+
+_MINORITY_INCOME = re.compile(
+    r"(Income|Loss|Earnings|Profit)[A-Za-z]*AttributableTo[A-Za-z]*(Noncontrolling|NonControlling|Minority)Interest"
+    r"|MinorityInterestInNetIncome|MinorityInterestIn(Earnings|Income)"
+)
+_MINORITY_EQUITY = re.compile(r"^(Minority|Noncontrolling)Interests?$")
+_NO_INCOME = re.compile(r"Comprehensive|Tax|PerShare|Discontinued|Including")
+_PARENTS = "NetIncomeLossAttributableToParent"
+_WITH_MINORITIES = "StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest"
+_AFTER_TAX = (
+    "ProfitLoss",
+    "IncomeLossFromContinuingOperationsIncludingPortionAttributableToNoncontrollingInterest",
+    "IncomeLossFromContinuingOperations",
+    "NetIncomeLoss",
+    _PARENTS,
+)
+_OF_PARENT = re.compile(r"attributable to (?!non|minorit|redeem)", re.IGNORECASE)
+
+Read = Figure | Unclear | None
+
+
+def net_income(lines: Lines, item: StandardItem) -> Read:
+    """Net income of the parent: what belongs to minorities is none of it, be it that it must be taken off."""
+    minorities = [
+        line for line in lines.matching(item, _MINORITY_INCOME, _NO_INCOME) if line.value and not re.search("Before", line.name)
+    ]
+    own, parents, whole = (lines.line(item, name) for name in ("NetIncomeLoss", _PARENTS, "ProfitLoss"))
+    if isinstance(own, Unclear):
+        own = _the_parents(lines, item, minorities) or own
+    if isinstance(parents, Item) and isinstance(own, Item) and own.value != parents.value and minorities:
+        # The concept of the parent's is used for the whole, where the difference is the minorities'.
+        own = parents if _is_less(own, minorities, parents) else own
+    if isinstance(own, Item) and isinstance(whole, Item) and minorities and own.value == whole.value:
+        return _less_minorities(lines, item, own, minorities)
+    found = own if own is not None else parents
+    if found is not None:
+        return found if isinstance(found, Unclear) else lines.figure(item, [found])
+    if whole is None or isinstance(whole, Unclear):
+        return whole
+    return _less_minorities(lines, item, whole, minorities) if minorities else lines.figure(item, [whole])
+
+
+def equity(lines: Lines, item: StandardItem) -> Read:
+    """Equity of the parent's shareholders."""
+    own = lines.line(item, "StockholdersEquity")
+    if own is not None:
+        return own if isinstance(own, Unclear) else lines.figure(item, [own])
+    whole = lines.line(item, _WITH_MINORITIES)
+    if not isinstance(whole, Item):
+        return whole
+    minorities = [line for line in lines.matching(item, _MINORITY_EQUITY, _NO_INCOME) if line.value]
+    return lines.figure(item, [whole], less=minorities[:1])
+
+
+def income_tax(lines: Lines, item: StandardItem, pretax: Figure | None) -> Read:
+    """Income tax, above 0 where it is paid: a report that writes it as a negative amount is known by what is left after tax."""
+    line = lines.first(item, *item.concepts)
+    if not isinstance(line, Item):
+        return line
+    figure = lines.figure(item, [line])
+    left = [after.value for name in _AFTER_TAX if isinstance(after := lines.line(item, name), Item) and after.value is not None]
+    if pretax is None or not figure.value or not left:
+        return figure
+    taken = any(adds_up(pretax.value, [figure.value, value]) for value in left)
+    added = any(adds_up(pretax.value, [-figure.value, value]) for value in left)
+    if taken or not added:
+        return figure
+    note = f"{item.name}: reported with the other sign, as income before and after it proves"
+    return figure.changed(-figure.value, derived=f"− {figure.concept}", note=note)
+
+
+def _the_parents(lines: Lines, item: StandardItem, minorities: list[Item]) -> Item | None:
+    """Of several lines of net income the one that is the parent's, by the minorities' share or by its label."""
+    found = lines.named(item, "NetIncomeLoss")
+    less = [one for one in found if any(_is_less(other, minorities, one) for other in found if other.value != one.value)]
+    told = less or [one for one in found if _OF_PARENT.search(one.label)]
+    return told[0] if len({one.value for one in told}) == 1 else None
+
+
+def _is_less(whole: Item, minorities: list[Item], parents: Item) -> bool:
+    """Whether ``parents`` is ``whole`` without what belongs to minorities."""
+    return any(
+        adds_up(whole.value or 0.0, [parents.value or 0.0, sign * (line.value or 0.0)])
+        for line in minorities
+        for sign in (1, -1)
+    )
+
+
+def _less_minorities(lines: Lines, item: StandardItem, whole: Item, minorities: list[Item]) -> Figure | Unclear:
+    share = minorities[0]
+    common = lines.first(
+        item, "NetIncomeLossAvailableToCommonStockholdersBasic", "NetIncomeLossAvailableToCommonStockholdersDiluted"
+    )
+    if isinstance(common, Item) and adds_up(whole.value or 0.0, [common.value or 0.0, -(share.value or 0.0)]):
+        figure = lines.figure(item, [whole])
+        words = f"{whole.concept} + {share.concept}"
+        note = f"{item.name}: without the minorities' share, which is written as a deduction"
+        return figure.changed((whole.value or 0.0) + (share.value or 0.0), derived=words, note=note)
+    if (share.value or 0.0) < 0 < (whole.value or 0.0):
+        return Unclear(f"{item.name}: whether minorities bear a loss or their share is a deduction is not told")
+    return lines.figure(item, [whole], less=[share])

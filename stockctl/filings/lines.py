@@ -1,0 +1,148 @@
+"""The lines of one statement, and what they say of an item: a line, a sum of lines, or that they leave it unclear.
+
+Statements reach us flat: what a report shows as a total with its parts (products and services, classes of shares) are lines of
+one concept, in any order. Which of them is the total is proved by their sum or told by their labels; else it is unclear.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from stockctl.filings.filing import STATEMENTS, Filing, Item, Statement
+from stockctl.filings.items import Figure, Source, StandardItem, digits
+from stockctl.filings.rounding import adds_up, parts_of
+
+_TOTAL = re.compile(r"\btotals?\b", re.IGNORECASE)
+_WHOLE = re.compile(
+    r"((total|net|operating|consolidated|reported) )*"
+    r"(revenues?|sales|turnover|costs? of (revenues?|sales|goods sold|products sold)|costs? of goods and services sold|"
+    r"net income( \(loss\))?|net earnings( \(loss\))?)( and other( income)?)?,?( net)?\W*",
+    re.IGNORECASE,
+)
+_MOST_NAMED = 6
+
+
+class Unclear(NamedTuple):
+    """What a report leaves unclear of an item, in words."""
+
+    words: str
+
+
+class Lines:
+    """The lines of one statement of a report that have values."""
+
+    def __init__(self, filing: Filing, statement: Statement) -> None:
+        self.filing = filing
+        self.items = [item for item in filing.statement(statement) if item.value is not None]
+        self._by_name: dict[str, list[Item]] = {}
+        for item in self.items:
+            self._by_name.setdefault(item.name, []).append(item)
+        self._currency = _currency(filing)
+
+    def named(self, item: StandardItem, *concepts: str) -> list[Item]:
+        """The lines of the concepts in a unit that the item can have: in the report's own currency, if it has them in others too."""
+        found = [line for concept in concepts for line in self._by_name.get(concept, ()) if _fits(item, line.measure)]
+        return self._in_own_currency(found)
+
+    def matching(self, item: StandardItem, pattern: re.Pattern[str], without: re.Pattern[str]) -> list[Item]:
+        """As ``named``, of the concepts in whose names ``pattern`` is found and ``without`` is not."""
+        found = [
+            line
+            for line in self.items
+            if pattern.search(line.name) and not without.search(line.name) and _fits(item, line.measure)
+        ]
+        return self._in_own_currency(found)
+
+    def line(self, item: StandardItem, concept: str) -> Item | Unclear | None:
+        """The line of the concept. Of several with different values the one that is proved or labelled to be their total."""
+        found = self.named(item, concept)
+        if len({line.value for line in found}) <= 1:
+            return next(iter(found), None)
+        total = None if item.kind == "average" else total_of(found)
+        return total or Unclear(f"{item.name}: {concept} is reported more than once: {listed(found)}")
+
+    def first(self, item: StandardItem, *concepts: str) -> Item | Unclear | None:
+        """The line of the first of the concepts that the statement has."""
+        return next((line for concept in concepts if (line := self.line(item, concept)) is not None), None)
+
+    def figure(self, item: StandardItem, lines: Sequence[Item], less: Sequence[Item] = (), note: str = "") -> Figure:
+        """The item as the sum of ``lines``, less those of ``less``."""
+        plus = [Source(line.concept, self.filing.accession, line.value or 0.0) for line in lines]
+        minus = [Source(line.concept, self.filing.accession, line.value or 0.0) for line in less]
+        words = " + ".join(source.concept for source in plus) + "".join(f" − {source.concept}" for source in minus)
+        end = self.filing.end
+        assert end is not None  # a report without one has no reader
+        return Figure(
+            item=item.name,
+            value=sum(source.value for source in plus) - sum(source.value for source in minus),
+            measure=self.measure(item, lines[0]),
+            start=None if item.kind == "instant" else self.filing.start,
+            end=end,
+            sources=(*plus, *minus),
+            derived=words if len(plus) + len(minus) > 1 else "",
+            notes=(note,) if note else (),
+        )
+
+    def measure(self, item: StandardItem, line: Item) -> str:
+        """The line's unit; of one that tells nothing, the item's, in the report's currency."""
+        if item.amount == "shares":
+            return "shares"
+        currency = line.measure.removesuffix("/share") or self._currency
+        return f"{currency}/share" if item.amount == "per_share" and currency else currency
+
+    def _in_own_currency(self, found: list[Item]) -> list[Item]:
+        own = [line for line in found if line.measure.removesuffix("/share") in ("", self._currency, "shares")]
+        return own or found
+
+
+def total_of(lines: Sequence[Item]) -> Item | None:
+    """The line that is the total of the others, by its sum or by its label; None if nothing tells."""
+    values = [line.value or 0.0 for line in lines]
+    for place in sorted(range(len(lines)), key=lambda one: -abs(values[one])):
+        others = [value for other, value in enumerate(values) if other != place and value != values[place]]
+        if len(others) > 1 and adds_up(values[place], others):
+            return lines[place]
+    most = max(lines, key=lambda line: abs(line.value or 0.0))
+    if parts_of(most.value or 0.0, [value for value in values if value != most.value]) is not None:
+        return most
+    for is_it in (is_total, is_whole):
+        told = [line for line in lines if is_it(line.label)]
+        if told and len({line.value for line in told}) == 1:
+            return told[0]
+    return None
+
+
+def is_total(label: str) -> bool:
+    """Whether the label says that its line is a total."""
+    return bool(_TOTAL.search(label))
+
+
+def is_whole(label: str) -> bool:
+    """Whether the label names the whole of revenue, cost or net income, and no part of it: ``Net sales``."""
+    return bool(_WHOLE.fullmatch(label.strip()))
+
+
+def listed(lines: Iterable[Item]) -> str:
+    """Lines in words, each by its label or concept, with its value."""
+    named = [f"{line.label or line.name} {digits(line.value or 0.0)}" for line in lines]
+    return ", ".join(named[:_MOST_NAMED]) + (f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else "")
+
+
+def _fits(item: StandardItem, measure: str) -> bool:
+    """Whether the item can be in this unit. A currency does for amounts per share: the wire is not strict about them."""
+    if not measure:
+        return True
+    if item.amount == "shares":
+        return measure == "shares"
+    if measure in ("shares", "pure"):
+        return False
+    return item.amount == "per_share" or not measure.endswith("/share")
+
+
+def _currency(filing: Filing) -> str:
+    """The currency of most of the report's lines; empty if none tells one."""
+    told = Counter(line.measure for name in STATEMENTS for line in filing.statement(name) if len(line.measure) == 3)
+    return told.most_common(1)[0][0] if told else ""

@@ -1,0 +1,84 @@
+"""Splits of shares that reports show by a jump of their share counts.
+
+A split multiplies the shares and leaves the company as it was; shares that are issued or bought back change its equity as well.
+So a jump of any ratio is a split, unless equity or the basic shares prove another cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from itertools import pairwise
+from typing import NamedTuple
+
+from stockctl.filings.items import Figure
+from stockctl.filings.periods import Span
+
+SPLITS = (1.5, *range(2, 51))
+"""Usual ratios: a jump that is near one of them is taken for a split whatever equity did."""
+_NEAR = 0.1
+_LEAST = 1.18  # the smallest jump that is taken for a split
+_SMALL = 1.04  # the smallest that is named as what may be one
+_MOST = 50.0  # no company issues as many shares between two reports
+
+Period = tuple[Span, Mapping[str, Figure], Mapping[str, Figure]]
+"""A period with the figures of its income statement, and those of the balance sheet at its end."""
+
+
+class Jump(NamedTuple):
+    """A jump of shares from the report to ``before`` to that on ``after``; ``sure``: nothing else explains it."""
+
+    before: date
+    after: Span
+    words: str
+    sure: bool
+
+
+def jumps(periods: Sequence[Period]) -> Iterator[Jump]:
+    """Jumps that look like a split, in order of time."""
+    held = [one for one in periods if one[1].get("diluted_shares") or one[1].get("basic_shares")]
+    for (span, old, old_balance), (later, new, new_balance) in pairwise(held):
+        ratio = _ratio("diluted_shares", old, new) or _ratio("basic_shares", old, new)
+        if ratio is None:
+            continue
+        factor = max(ratio, 1 / ratio)
+        usual = any(abs(factor / split - 1) <= _NEAR for split in SPLITS) or factor >= _MOST
+        if factor < _SMALL or (not usual and _explained(ratio, old, new, old_balance, new_balance)):
+            continue
+        way = "grew" if ratio > 1 else "shrank"
+        told = f"diluted shares {way} {factor:.3g}-fold between the reports to {span.end} and to {later.end}"
+        if usual or factor >= _LEAST:
+            words = f"{told}, which looks like a split: shares and EPS to {span.end} and before are as reported then"
+            yield Jump(span.end, later, words, sure=True)
+        elif ratio > 1 and _is_stock_dividend(factor):
+            yield Jump(span.end, later, f"{told}, which may be a stock dividend", sure=False)
+
+
+def _ratio(name: str, old: Mapping[str, Figure], new: Mapping[str, Figure]) -> float | None:
+    first, second = old.get(name), new.get(name)
+    if first is None or second is None or first.value <= 0 or second.value <= 0:
+        return None
+    return second.value / first.value
+
+
+def _is_stock_dividend(factor: float) -> bool:
+    """Whether the factor is one of the usual small ones: 5, 10 or 15 % more shares."""
+    return any(abs(factor - usual) <= 0.005 for usual in (1.05, 1.1, 1.15))
+
+
+def _explained(
+    ratio: float,
+    old: Mapping[str, Figure],
+    new: Mapping[str, Figure],
+    old_balance: Mapping[str, Figure],
+    new_balance: Mapping[str, Figure],
+) -> bool:
+    """Whether the jump has another cause than a split."""
+    basic = _ratio("basic_shares", old, new)
+    if basic is not None and abs(basic / ratio - 1) > _NEAR and max(basic, 1 / basic) < _LEAST:
+        # A loss that turns into a profit dilutes, and a split moves the basic shares as well.
+        return True
+    # Where equity is below 0, its ratio tells nothing.
+    moved = _ratio("equity", old_balance, new_balance) or _ratio("assets", old_balance, new_balance)
+    # Shares are issued, and bought back, at more than the book value of a share, as a rule: equity moves as much as the shares.
+    return moved is not None and (moved - 1) / (ratio - 1) > 0.5

@@ -1,8 +1,8 @@
 """The periods that reports name, where some of their days are slightly wrong.
 
 Periods of one company meet: the next begins on the day after the one before. Days within a week of each other are one such
-boundary, of which some reports name a day beside it (a start on 31 December, a quarter's end on the 30th for the last Saturday).
-And a 10-K of one day is no transition period: its dates cannot be.
+boundary, of which some reports name a day beside it (a start on 31 December, the 30th for the last Saturday). And a 10-K of one
+day is no transition period: its dates cannot be.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _boundaries(filings: Iterable[Filing]) -> dict[date, date]:
 
 
 def _start(filing: Filing, end: date, boundaries: set[date], filings: Iterable[Filing]) -> date | None:
-    """The first day of a period that ends at ``end``: a year's for a 10-K, else that of its fiscal year; None if none is told."""
+    """The first day of a period to ``end``: a year's for a 10-K, else that of its fiscal year; None if none is told."""
     after = end + _DAY
     if filing.form.upper().startswith("10-K"):
         known = [day for day in boundaries if YEAR_DAYS[0] <= (after - day).days <= YEAR_DAYS[1]]

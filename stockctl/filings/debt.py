@@ -1,8 +1,8 @@
 """Debt of a balance sheet: every line that names one, each counted once.
 
-Companies name their debt by many concepts, or by their own (``LongTermDebtAndFinanceLeasesCurrent``). What a name says decides:
-that it is debt, and whether it is due within a year. Lines are parts of the whole unless one is a total of others, by its sum, by
-its concept or by its label.
+Companies name their debt by many concepts, or by their own (``LongTermDebtAndFinanceLeasesCurrent``). What a name or a label
+says decides: that it is debt, and whether it is due within a year. Lines are parts of the whole unless one is a total of
+others, by its sum, by its concept or by its label.
 """
 
 from __future__ import annotations
@@ -14,27 +14,38 @@ from typing import Literal
 
 from stockctl.filings.filing import Item
 from stockctl.filings.items import Figure, StandardItem, table
-from stockctl.filings.lines import Lines, listed
+from stockctl.filings.lines import Lines, is_total, listed
 from stockctl.filings.rounding import adds_up, parts_of
 
 _DEBT = re.compile(
     r"Debt(?![a-z])|Borrowings?(?![a-z])|Indebtedness|(Notes|Loans?|Bonds|Mortgages?|Debentures)(AndLoans|AndNotes|AndBonds)?Payable"
     r"|(Senior|Convertible|Subordinated|Secured|Unsecured|MediumTerm|Promissory|Exchangeable|Floating|FixedRate)[A-Za-z]*Notes"
     r"|(?<!Deferred)(?<!Accounts)Notes(Current|Noncurrent)?$|CommercialPaper|Lines?OfCredit|CreditFacility|CreditLine|Revolv"
-    r"|TermLoans?(?![a-z])|BankLoans?|Loans?(Current|Noncurrent)$|BankOverdraft|FederalHomeLoanBank|Debentures|BondsIssued"
+    r"|TermLoans?(?![a-z])|NotesAndLoans(?![a-z])|BankLoans?|Loans?(Current|Noncurrent)$|BankOverdraft|FederalHomeLoanBank|Debentures|BondsIssued"
 )
 _NO_DEBT = re.compile(
     r"Securities|Receivable|IssuanceCost|IssueCost|Discount|UnamortizedPremium|FairValue|Investment|Assets?(?![a-z])|Allowance"
     r"|InterestPayable|AccruedInterest|Deriv|Gain|Loss|Extinguish|Restricted|Collateral|ConversionFeature|Equity|Discontinued"
     r"|Warrant|ForSale|HeldToMaturity|Guarantee|Beneficial|Undrawn|Capacity|Stock(?![a-z])|Deposit|Deferred|FinancingCosts"
-    r"|AccountsPayable|TradeNotes|HeldForInvestment|LoansAndLeases|NetOfAllowance|Originat|AccountsAndNotes|Repurchase|FaceAmount|Principal"
+    r"|AccountsPayable|TradeNotes|HeldForInvestment|LoansAndLeases|NetOfAllowance|Originat|AccountsAndNotes|Repurchase|FaceAmount|Principal|Reserve|Retirement|OtherThan"
 )
-_NO_DEBT_LABEL = re.compile(r"receivable|issuance costs|\bdiscount on|investment|held for sale", re.IGNORECASE)
+_DEBT_LABEL = re.compile(
+    r"\b(debt|borrowings?|indebtedness|notes payable|loans? payable|term loans?|(senior|convertible|promissory) notes|"
+    r"credit facilit(y|ies)|lines? of credit|commercial paper|debentures)\b",
+    re.IGNORECASE,
+)
+_NO_DEBT_BY_LABEL = re.compile(
+    r"Propert|Cash|Inventor|Equity|Stock|Capital|Assets?(?![a-z])|Goodwill|Tax|Securities|Receivable|Investment|Liabilities(?!.*Debt)"
+    r"|Interest|Deriv|Cost|Deferred|Reserve|Prepaid|Accrued|Deposit|Lease|Allowance|Affiliate|AccountsPayable"
+)
+_NO_DEBT_LABEL = re.compile(r"receivable|^(unamortized|deferred|debt issuance)|^investment|held for sale", re.IGNORECASE)
 _SOON = re.compile(
     r"(?<!Non)(?<!Excluding)(?<!Less)(?<!NetOf)Current(?!Maturities$)|ShortTerm|CommercialPaper|Overdraft|WithinOneYear"
     r"|(?<!Excluding)(?<!Including)(?<!Less)(?<!NetOf)CurrentMaturities|CurrentPortion"
 )
-_LATER = re.compile(r"Noncurrent|NonCurrent|AfterOneYear|(Excluding|Less|NetOf)Current|LongTermDebtAndCapitalLeaseObligations$")
+_LATER = re.compile(
+    r"Noncurrent|NonCurrent|AfterOneYear|(Excluding|Less|NetOf)Current|LongTermDebtAndCapitalLeaseObligations$|LongTermNotesAndLoans$"
+)
 _BOTH = re.compile(r"^LongTermDebt$|IncludingCurrent|^LongTermDebtAndFinanceLeases?(Obligations|Liabilities)?$")
 _ALL = re.compile(
     r"CombinedAmount|^(Total)?Debt(AndCapitalLeaseObligations|AndFinanceLeases|AndLeaseObligation)?$|^TotalBorrowings$"
@@ -45,7 +56,13 @@ _SOON_LABEL = re.compile(
 _LATER_LABEL = re.compile(
     r"long[- ]term|non-?current|(less|net of|excluding) (the )?current|due after (one|a) year", re.IGNORECASE
 )
+_PLACES = ("Assets", "LiabilitiesCurrent", "Liabilities")
 _ALL_LABEL = re.compile(r"^total (debt|borrowings?|indebtedness|notes|loans)", re.IGNORECASE)
+
+_INSIDE_LABEL = re.compile(r"variable interest|primary beneficiary|related part|\bVIEs?\b$", re.IGNORECASE)
+"""Of a line that says how much of another line of its concept is owed by, or to, someone."""
+
+_ANY, _ASIDE = re.compile(""), re.compile(r"\(.*?\)|,? net of .*|,? (including|excluding|related to|for) .*", re.IGNORECASE)
 
 Due = Literal["soon", "later", "both", "all", "unsaid"]
 
@@ -63,7 +80,8 @@ class _Line:
 def debts(lines: Lines) -> dict[str, Figure]:
     """``short_term_debt``, ``long_term_debt`` and ``total_debt`` of a balance sheet, those that it tells."""
     short_term, long_term, total = (table()[name] for name in ("short_term_debt", "long_term_debt", "total_debt"))
-    found = [_Line(line, _due(line)) for line in _lines(lines, total)]
+    placed = _placed(lines)
+    found = [_Line(line, placed.get(id(line)) or _due(line)) for line in _lines(lines, total)]
     if not found or len({lines.measure(total, line.item) for line in found}) > 1:
         # Amounts in two currencies have no sum.
         return {}
@@ -87,8 +105,42 @@ def debts(lines: Lines) -> dict[str, Figure]:
 
 
 def _lines(lines: Lines, item: StandardItem) -> list[Item]:
-    held = [line for line in lines.matching(item, _DEBT, _NO_DEBT) if not _NO_DEBT_LABEL.search(line.label)]
-    return list({(line.name, line.value): line for line in held}.values())
+    by_name = lines.matching(item, _DEBT, _NO_DEBT)
+    by_label = [
+        line for line in lines.matching(item, _ANY, _NO_DEBT_BY_LABEL) if _DEBT_LABEL.search(_ASIDE.sub("", line.label))
+    ]
+    held = [
+        line
+        for line in lines.items
+        if (line in by_name or (line in by_label and not _NO_DEBT.search(line.name))) and not _NO_DEBT_LABEL.search(line.label)
+    ]
+    most = {line.name: max(other.value or 0.0 for other in held if other.name == line.name) for line in held}
+    whole = [line for line in held if line.value == most[line.name] or not _INSIDE_LABEL.search(line.label)]
+    return list({(line.name, line.value): line for line in whole}.values())
+
+
+def _placed(lines: Lines) -> dict[int, Due]:
+    """When lines are due by where they stand, for reports whose order is that of the balance sheet, as its sums prove.
+
+    Lines up to current liabilities sum to these, and the lines from there on to the rest of the liabilities.
+    """
+    totals = {name: place for place, line in enumerate(lines.items) for name in _PLACES if line.name == name}
+    assets, current, every = (totals.get(name) for name in _PLACES)
+    placed: dict[int, Due] = {}
+    if current is None:
+        return placed
+    soon = lines.items[assets + 1 : current] if assets is not None and assets < current else []
+    value = lines.items[current].value or 0.0
+    if soon and adds_up(value, [line.value or 0.0 for line in soon]):
+        placed |= {id(line): "soon" for line in soon}
+    later = lines.items[current + 1 : every] if every is not None and current < every else []
+    if (
+        later
+        and every is not None
+        and adds_up((lines.items[every].value or 0.0) - value, [line.value or 0.0 for line in later])
+    ):
+        placed |= {id(line): "later" for line in later}
+    return placed
 
 
 def _due(line: Item) -> Due:
@@ -112,6 +164,8 @@ def _parts(found: Sequence[_Line]) -> tuple[list[_Line], list[str]]:
     parts = list(found)
     for due, of in (("soon", ("soon", "unsaid")), ("later", ("later", "unsaid")), ("both", ("soon", "later", "unsaid"))):
         parts = _without_totals(parts, due, of)
+    for due in ("soon", "later"):
+        parts = _labelled_total(parts, due)
     soon = [line for line in parts if line.due == "soon"]
     current = next((line for line in soon if line.item.name == "DebtCurrent"), None)
     if current is not None and 0 < sum(line.value for line in soon if line is not current) <= current.value:
@@ -144,6 +198,15 @@ def _without_totals(parts: Sequence[_Line], due: str, of: Sequence[str]) -> list
         if line.due == due and line in kept and parts_of(line.value, [one.value for one in others]) is not None:
             kept.remove(line)
     return kept
+
+
+def _labelled_total(parts: Sequence[_Line], due: str) -> list[_Line]:
+    """The lines with one that is labelled the total of those due then in place of the others, be not all of them named."""
+    same = [line for line in parts if line.due == due]
+    total = next((line for line in same if is_total(line.item.label)), None)
+    if total is None or sum(line.value for line in same if line is not total) > total.value:
+        return list(parts)
+    return [line for line in parts if line.due != due or line is total]
 
 
 def _once(parts: Sequence[_Line], both: Sequence[_Line]) -> tuple[list[_Line], list[str]]:

@@ -3,6 +3,10 @@
 - ``assets``: assets = liabilities + equity, and the report's own total of the two.
 - ``cash flow``: operating + investing + financing flows (and exchange rates) = change in cash.
 - ``cash``: that change (and exchange rates, where it leaves them out) = cash at the period's end less cash at its start.
+- ``gross profit``: revenue less its cost = gross profit, where the report gives all three.
+- ``income tax``: income before tax less the tax = income after it.
+- ``eps``: diluted EPS is not above basic EPS.
+- ``parts``: no part of the balance sheet is more than its whole.
 - ``quarters``: the quarters of a year sum to it, and none of them has negative revenue.
 
 Amounts are rounded as the reports round them: each may be half a unit off. What a report does not tell is not held against it.
@@ -17,11 +21,12 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from stockctl.filings.filing import Filing, Statement, bare
+from stockctl.filings.income import AFTER_TAX
 from stockctl.filings.items import Source, digits, table
 from stockctl.filings.known import Known
 from stockctl.filings.periods import Part, Span, add_up, ending
-from stockctl.filings.rounding import tolerance
-from stockctl.filings.standard import value_in
+from stockctl.filings.rounding import adds_up, tolerance
+from stockctl.filings.standard import figures, read, value_in
 
 _CHANGE = (
     "CashCashEquivalentsRestrictedCashAndRestrictedCashEquivalentsPeriodIncreaseDecreaseIncludingExchangeRateEffect",
@@ -38,6 +43,20 @@ _EXCHANGE_RATES = re.compile(r"^EffectOfExchangeRate")
 _BESIDE_FLOWS = re.compile(r"EffectOfExchangeRate|DiscontinuedOperation")
 _MOST_BESIDE = 8
 _SUMMED = ("revenue", "net_income", "operating_cash_flow")
+
+
+_ORDER = ("assets", "parts", "cash flow", "cash", "gross profit", "income tax", "eps", "quarters")
+_WHOLES = {
+    "current_assets": "assets",
+    "cash": "assets",
+    "inventory": "current_assets",
+    "receivables": "current_assets",
+    "current_liabilities": "liabilities",
+    "short_term_debt": "liabilities",
+    "long_term_debt": "liabilities",
+}
+"""Items of the balance sheet, each with the item that it is a part of."""
+_CENT = 0.01
 
 
 class Finding(NamedTuple):
@@ -59,9 +78,13 @@ class Finding(NamedTuple):
 
 def check(known: Known) -> list[Finding]:
     """Every identity over every report, the newest period first."""
-    found = [one for filing in known.filings for one in (*_assets(filing), *_cash_flow(filing), *_cash(known, filing))]
+    found = [
+        one
+        for filing in known.filings
+        for one in (*_assets(filing), *_cash_flow(filing), *_cash(known, filing), *_income(filing), *_parts(filing))
+    ]
     found += _quarters(known)
-    order = {name: number for number, name in enumerate(("assets", "cash flow", "cash", "quarters"))}
+    order = {name: number for number, name in enumerate(_ORDER)}
     return sorted(found, key=lambda one: (-(one.period_end or date.min).toordinal(), order[one.identity], one.accession))
 
 
@@ -127,6 +150,51 @@ def _cash(known: Known, filing: Filing) -> Iterator[Finding]:
             yield _untold("cash", filing, "the change counts restricted cash, which the balance sheet does not tell apart")
         return
     yield _untold("cash", filing, "no report tells cash at the start of the period, or this one not at its end")
+
+
+def _income(filing: Filing) -> Iterator[Finding]:
+    """The ties of an income statement."""
+    if filing.end is None or not filing.ic:
+        return
+    found, unclear = read(filing, "ic")
+    revenue, cost, profit = (found.get(name) for name in ("revenue", "cost_of_revenue", "gross_profit"))
+    if revenue is not None and profit is not None and not profit.derived:
+        if cost is not None and bare(cost.sources[-1].concept) != "GrossProfit":
+            # What is written as a negative amount is an outflow all the same.
+            spent = [source._replace(value=abs(source.value)) for source in cost.sources]
+            yield _compared("gross profit", filing, [*revenue.sources], [*spent, *profit.sources])
+        elif "cost_of_revenue" in unclear:
+            words = unclear["cost_of_revenue"]
+            yield Finding("gross profit", filing.end, False, revenue.value, profit.value, words, filing.accession)
+        else:
+            yield _untold("gross profit", filing, "the report names no cost of revenue, or a part of it alone")
+    pretax, tax = found.get("pretax_income"), found.get("income_tax")
+    after = [one for name in AFTER_TAX if (one := value_in(filing, "ic", name)) is not None]
+    if pretax is not None and tax is not None and after:
+        ways = [[tax.sources[0], one] for one in after]
+        tied = next((way for way in ways if adds_up(pretax.value, _values(way))), None)
+        if tied is not None or tax.derived:
+            yield _compared("income tax", filing, [*pretax.sources], tied or ways[0])
+        else:
+            words = "other lines stand between income before tax and net income"
+            yield _untold("income tax", filing, words)
+    basic, diluted = found.get("eps_basic"), found.get("eps")
+    if basic is not None and diluted is not None:
+        holds = basic.value >= diluted.value - _CENT
+        words = f"basic {digits(basic.value)} {'≥' if holds else '<'} diluted {digits(diluted.value)}"
+        yield Finding("eps", filing.end, holds, basic.value, diluted.value, words, filing.accession)
+
+
+def _parts(filing: Filing) -> Iterator[Finding]:
+    """Parts of the balance sheet against the wholes that they are in."""
+    found = figures(filing, "bs")
+    for name, whole in _WHOLES.items():
+        part, total = found.get(name), found.get(whole)
+        if part is None or total is None or part.measure != total.measure:
+            continue
+        holds = part.value <= total.value + tolerance([part.value, total.value])
+        words = f"{name} {digits(part.value)} {'≤' if holds else '>'} {whole} {digits(total.value)}"
+        yield Finding("parts", filing.end, holds, part.value, total.value, words, filing.accession)
 
 
 def _quarters(known: Known) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from stockctl.filings.filing import Item
-from stockctl.filings.items import Figure, StandardItem
+from stockctl.filings.items import Figure, StandardItem, table
 from stockctl.filings.lines import Lines, Unclear
 from stockctl.filings.rounding import adds_up
 
@@ -17,7 +17,7 @@ _MINORITY_EQUITY = re.compile(r"^(Minority|Noncontrolling)Interests?$")
 _NO_INCOME = re.compile(r"Comprehensive|Tax|PerShare|Discontinued|Including")
 _PARENTS = "NetIncomeLossAttributableToParent"
 _WITH_MINORITIES = "StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest"
-_AFTER_TAX = (
+AFTER_TAX = (
     "ProfitLoss",
     "IncomeLossFromContinuingOperationsIncludingPortionAttributableToNoncontrollingInterest",
     "IncomeLossFromContinuingOperations",
@@ -25,6 +25,13 @@ _AFTER_TAX = (
     _PARENTS,
 )
 _OF_PARENT = re.compile(r"attributable to (?!non|minorit|redeem)", re.IGNORECASE)
+
+_TO_COMMON = ("NetIncomeLossAvailableToCommonStockholdersBasic", "NetIncomeLossAvailableToCommonStockholdersDiluted")
+_PER_SHARE = (
+    ("EarningsPerShareDiluted", "WeightedAverageNumberOfDilutedSharesOutstanding"),
+    ("EarningsPerShareBasic", "WeightedAverageNumberOfSharesOutstandingBasic"),
+)
+_CENT = 0.0051  # half a cent, which rounding to cents leaves open
 
 Read = Figure | Unclear | None
 
@@ -35,7 +42,7 @@ def net_income(lines: Lines, item: StandardItem) -> Read:
         line for line in lines.matching(item, _MINORITY_INCOME, _NO_INCOME) if line.value and not re.search("Before", line.name)
     ]
     own, parents, whole = (lines.line(item, name) for name in ("NetIncomeLoss", _PARENTS, "ProfitLoss"))
-    if isinstance(own, Unclear):
+    if len({line.value for line in lines.named(item, "NetIncomeLoss")}) > 1:
         own = _the_parents(lines, item, minorities) or own
     if isinstance(parents, Item) and isinstance(own, Item) and own.value != parents.value and minorities:
         # The concept of the parent's is used for the whole, where the difference is the minorities'.
@@ -68,7 +75,7 @@ def income_tax(lines: Lines, item: StandardItem, pretax: Figure | None) -> Read:
     if not isinstance(line, Item):
         return line
     figure = lines.figure(item, [line])
-    left = [after.value for name in _AFTER_TAX if isinstance(after := lines.line(item, name), Item) and after.value is not None]
+    left = [after.value for name in AFTER_TAX if isinstance(after := lines.line(item, name), Item) and after.value is not None]
     if pretax is None or not figure.value or not left:
         return figure
     taken = any(adds_up(pretax.value, [figure.value, value]) for value in left)
@@ -83,29 +90,39 @@ def _the_parents(lines: Lines, item: StandardItem, minorities: list[Item]) -> It
     """Of several lines of net income the one that is the parent's, by the minorities' share or by its label."""
     found = lines.named(item, "NetIncomeLoss")
     less = [one for one in found if any(_is_less(other, minorities, one) for other in found if other.value != one.value)]
-    told = less or [one for one in found if _OF_PARENT.search(one.label)]
+    told = [one for one in found if _OF_PARENT.search(one.label)] or less
     return told[0] if len({one.value for one in told}) == 1 else None
 
 
 def _is_less(whole: Item, minorities: list[Item], parents: Item) -> bool:
     """Whether ``parents`` is ``whole`` without what belongs to minorities."""
-    return any(
-        adds_up(whole.value or 0.0, [parents.value or 0.0, sign * (line.value or 0.0)])
-        for line in minorities
-        for sign in (1, -1)
-    )
+    return any(adds_up(whole.value or 0.0, [parents.value or 0.0, abs(line.value or 0.0)]) for line in minorities)
 
 
 def _less_minorities(lines: Lines, item: StandardItem, whole: Item, minorities: list[Item]) -> Figure | Unclear:
+    """The whole without the minorities' share: whether that is written as income or as a deduction, EPS proves."""
     share = minorities[0]
-    common = lines.first(
-        item, "NetIncomeLossAvailableToCommonStockholdersBasic", "NetIncomeLossAvailableToCommonStockholdersDiluted"
-    )
-    if isinstance(common, Item) and adds_up(whole.value or 0.0, [common.value or 0.0, -(share.value or 0.0)]):
-        figure = lines.figure(item, [whole])
-        words = f"{whole.concept} + {share.concept}"
-        note = f"{item.name}: without the minorities' share, which is written as a deduction"
-        return figure.changed((whole.value or 0.0) + (share.value or 0.0), derived=words, note=note)
-    if (share.value or 0.0) < 0 < (whole.value or 0.0):
+    first, second = whole.value or 0.0, share.value or 0.0
+    less, more = _proved(lines, item, first - second), _proved(lines, item, first + second)
+    if not less and not more and second < 0:
         return Unclear(f"{item.name}: whether minorities bear a loss or their share is a deduction is not told")
-    return lines.figure(item, [whole], less=[share])
+    if less or not more:
+        return lines.figure(item, [whole], less=[share])
+    note = f"{item.name}: without the minorities' share, which is written as a deduction"
+    words = f"{whole.concept} + {share.concept}"
+    return lines.figure(item, [whole, share]).changed(first + second, derived=words, note=note)
+
+
+def _proved(lines: Lines, item: StandardItem, value: float) -> bool:
+    """Whether income to common shares, or EPS and shares, say that net income is ``value``."""
+    for name in _TO_COMMON:
+        common = lines.line(item, name)
+        if isinstance(common, Item) and adds_up(value, [common.value or 0.0]):
+            return True
+    for per_share, count in _PER_SHARE:
+        eps, shares = (
+            lines.line(table()[one], name) for one, name in zip(("eps", "diluted_shares"), (per_share, count), strict=True)
+        )
+        if isinstance(eps, Item) and isinstance(shares, Item) and shares.value and shares.value > 0:
+            return abs(value / shares.value - (eps.value or 0.0)) <= _CENT
+    return False

@@ -1,8 +1,8 @@
 """What had been reported of a company by a moment: standard items of every period that they tell or add up to.
 
 Of several reports on one period the last accepted tells an item; what the earlier ones said stays with it. Only flows are put
-together from several periods; shares and amounts per share are told for the reported periods alone. Of two companies that had the
-ticker one after the other nothing is put together.
+together from several periods; shares and amounts per share are told for the reported periods alone. Of two companies that had
+the ticker one after the other nothing is put together.
 """
 
 from __future__ import annotations
@@ -41,10 +41,8 @@ class Known:
         self.later = [one for one in every if as_of is not None and one.known is not None and one.known > as_of]
         left_out = {one.accession for one in (*self.undated, *self.later)}
         public = sorted((one for one in every if one.accession not in left_out), key=_acceptance)
-        if ciks:
-            held = [[one for one in public if registrants.cik_of(one) in ciks]]
-        else:
-            held = registrants.companies(public) or [[]]
+        chosen = [one for one in public if registrants.cik_of(one) in ciks]
+        held = [chosen] if ciks else registrants.companies(public) or [[]]
         self.filings, self.dates = put_right(held[-1])
         self.by_accession = {one.accession: one for one in self.filings}
         self.others = [Known(group) for group in reversed(held[:-1])]

@@ -170,8 +170,8 @@ def inputs_of(known: Known, found: Basis, settings: Settings, price: Price | Non
             span = {"money": found.twelve_months, "per_share": found.year, "shares": found.shares}[item.amount]
             figure = known.over(item.name, span) if span else None
         one = _input(item.name, figure)
-        if one.value is None and span is not None:
-            one = replace(one, notes=known.why(item.name, span))
+        if one.value is None and (asked := span or found.year) is not None:
+            one = replace(one, notes=known.why(item.name, asked))
         if item.amount != "money" and split is not None and one.end is not None and one.end < split:
             note = f"{item.name}: of before what looks like a split, in the diluted shares of the report to {split}"
             one = replace(one, notes=(*one.notes, note), old=True)

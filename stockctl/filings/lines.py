@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import NamedTuple
 
 from stockctl.filings.filing import STATEMENTS, Filing, Item, Statement
@@ -32,10 +33,10 @@ class Unclear(NamedTuple):
 
 
 class Lines:
-    """The lines of one statement of a report that have values."""
+    """The lines of one statement of a report on a period to ``end`` that have values."""
 
-    def __init__(self, filing: Filing, statement: Statement) -> None:
-        self.filing = filing
+    def __init__(self, filing: Filing, end: date, statement: Statement) -> None:
+        self.filing, self.end = filing, end
         self.items = [item for item in filing.statement(statement) if item.value is not None]
         self._by_name: dict[str, list[Item]] = {}
         for item in self.items:
@@ -43,7 +44,7 @@ class Lines:
         self._currency = _currency(filing)
 
     def named(self, item: StandardItem, *concepts: str) -> list[Item]:
-        """The lines of the concepts in a unit that the item can have: in the report's own currency, if it has them in others too."""
+        """The lines of the concepts in a unit that the item can have; of several currencies in the report's own."""
         found = [line for concept in concepts for line in self._by_name.get(concept, ()) if _fits(item, line.measure)]
         return self._in_own_currency(found)
 
@@ -61,7 +62,9 @@ class Lines:
         found = self.named(item, concept)
         if len({line.value for line in found}) <= 1:
             return next(iter(found), None)
-        total = None if item.kind == "average" else total_of(found)
+        total = None
+        if item.kind != "average":
+            total = total_of(found) if item.rule in ("revenue", "cost") else whole_of(found)
         return total or Unclear(f"{item.name}: {concept} is reported more than once: {listed(found)}")
 
     def first(self, item: StandardItem, *concepts: str) -> Item | Unclear | None:
@@ -73,14 +76,12 @@ class Lines:
         plus = [Source(line.concept, self.filing.accession, line.value or 0.0) for line in lines]
         minus = [Source(line.concept, self.filing.accession, line.value or 0.0) for line in less]
         words = " + ".join(source.concept for source in plus) + "".join(f" − {source.concept}" for source in minus)
-        end = self.filing.end
-        assert end is not None  # a report without one has no reader
         return Figure(
             item=item.name,
             value=sum(source.value for source in plus) - sum(source.value for source in minus),
             measure=self.measure(item, lines[0]),
             start=None if item.kind == "instant" else self.filing.start,
-            end=end,
+            end=self.end,
             sources=(*plus, *minus),
             derived=words if len(plus) + len(minus) > 1 else "",
             notes=(note,) if note else (),
@@ -113,6 +114,21 @@ def total_of(lines: Sequence[Item]) -> Item | None:
         if told and len({line.value for line in told}) == 1:
             return told[0]
     return None
+
+
+def whole_of(lines: Sequence[Item]) -> Item | None:
+    """As ``total_of``; else the largest line, if it alone is labelled as its concept is named: the others are of segments."""
+    total = total_of(lines)
+    if total is not None:
+        return total
+    named = [line for line in lines if _words(line.name) & _words(line.label)]
+    most = max(lines, key=lambda line: abs(line.value or 0.0))
+    return most if named and {line.value for line in named} == {most.value} else None
+
+
+def _words(text: str) -> set[str]:
+    """The words of a label, or of a concept, without endings."""
+    return {word[:6].lower() for word in re.findall(r"[A-Za-z][a-z]{3,}", text)}
 
 
 def is_total(label: str) -> bool:

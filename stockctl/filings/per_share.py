@@ -1,4 +1,4 @@
-"""Amounts per share that the wire has spoilt: EPS cut to an integer, share counts in thousands or millions, classes of shares."""
+"""Amounts per share that are spoilt or several: EPS cut to an integer, shares in thousands or millions, classes of shares."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def mended(lines: Lines, found: dict[str, Figure], unclear: dict[str, str]) -> d
     """
     for eps, shares in _SHARES.items():
         found = found | _of_classes(lines, found, eps, shares, unclear)
+    if "eps_basic" in unclear and "eps" in unclear and "eps" in found:
+        found = found | _same_class(lines, found["eps"])
     found = found | {name: _scaled(found, eps, name) for eps, name in _SHARES.items() if name in found}
     # Each is judged by what was reported: the other one, once computed, would look like one that was never cut.
     return found | {name: _uncut(found, name) for name in _SHARES if name in found}
@@ -35,14 +37,16 @@ def _income(found: dict[str, Figure]) -> Figure | None:
 def _of_classes(lines: Lines, found: dict[str, Figure], eps: str, shares: str, unclear: dict[str, str]) -> dict[str, Figure]:
     """EPS or shares of which there are several lines: that of them, or the sum of shares, which makes income of the other."""
     income = _income(found)
-    if income is None or (eps in unclear) == (shares in unclear):
+    if income is None or not {eps, shares} & unclear.keys():
         return {}
+    if eps in unclear and shares in unclear:
+        return _as_converted(lines, income, eps, shares)
     several = eps if eps in unclear else shares
     one = found.get(shares if several is eps else eps)
     if one is None or not one.value:
         return {}
     item = table()[several]
-    held = next((named for concept in item.concepts if (named := lines.named(item, concept))), [])
+    held = _held(lines, several)
     ways: list[Sequence[Item]] = [[line] for line in {line.value: line for line in held}.values()]
     if several is shares:
         ways.append(held)
@@ -55,6 +59,40 @@ def _of_classes(lines: Lines, found: dict[str, Figure], eps: str, shares: str, u
     if len(good) != 1:
         return {}
     return {several: lines.figure(item, good[0], note=f"{several}: of {listed(held)}, as income proves")}
+
+
+def _held(lines: Lines, name: str) -> list[Item]:
+    """The lines of the first of the item's concepts that the statement has."""
+    item = table()[name]
+    return next((named for concept in item.concepts if (named := lines.named(item, concept))), [])
+
+
+def _as_converted(lines: Lines, income: Figure, eps: str, shares: str) -> dict[str, Figure]:
+    """EPS and shares of the class that counts all others as converted into it: its shares and EPS make up all of income."""
+    both = list(zip(_held(lines, eps), _held(lines, shares), strict=False))
+    if len(_held(lines, eps)) != len(_held(lines, shares)):
+        return {}
+    good = {
+        (line.value, count.value): (line, count)
+        for line, count in both
+        if count.value and count.value > 0 and abs(income.value / count.value - (line.value or 0.0)) <= 2 * _CENT
+    }
+    if len(good) != 1:
+        return {}
+    line, count = next(iter(good.values()))
+    note = f"{line.label or line.name}: of several classes of shares, with the others as converted into it, as income proves"
+    return {eps: lines.figure(table()[eps], [line], note=note), shares: lines.figure(table()[shares], [count], note=note)}
+
+
+def _same_class(lines: Lines, diluted: Figure) -> dict[str, Figure]:
+    """Basic EPS of the class of which ``diluted`` is the diluted one, where the two are listed alike."""
+    basics, all_diluted = _held(lines, "eps_basic"), _held(lines, "eps")
+    if [line.label for line in basics] != [line.label for line in all_diluted]:
+        return {}
+    same = [basic for basic, line in zip(basics, all_diluted, strict=True) if line.value == diluted.value]
+    if len(same) != 1:
+        return {}
+    return {"eps_basic": lines.figure(table()["eps_basic"], same, note=f"{same[0].label}: of several classes of shares")}
 
 
 def _scaled(found: dict[str, Figure], per_share: str, name: str) -> Figure:

@@ -2,8 +2,8 @@
 
 No list of concepts decides this. A bank's, an insurer's or a lessor's revenue from contracts with customers is a slice of its
 revenue; sectors have totals of their own names; a company may report products and services and no total at all. A line is the
-total if other totals of the report prove it (gross profit and cost, operating income and expenses), if other lines of revenue sum
-to it, or if its label says so. Else the usual concept is taken where no other line speaks against it, and where one does,
+total if other totals of the report prove it (gross profit and cost, operating income and expenses), if other lines of revenue
+sum to it, or if its label says so. Else the usual concept is taken where no other line speaks against it, and where one does,
 revenue is unclear.
 """
 
@@ -40,11 +40,13 @@ _BESIDE = re.compile(
 _NOT_BESIDE = re.compile(
     r"Expenses?(?![a-z])|Costs?(?![a-z])|Loss(?![a-z])|Provision|Direct|AfterProvision|Receivable|Payable|Ceded|Tax"
 )
-_COST = re.compile(r"^(Total|Direct)?Costs?Of|^Direct(Operating)?Costs?(?![a-z])")
-_NO_COST = re.compile(
-    r"Funds|Borrow|Debt|PropertyRepairs|Equity|Capital|Treasury|Excluding|Insurance|PerShare|Incremental|Percent"
+_COST = re.compile(
+    r"^(Total|Direct)?Costs?Of\w*(Revenues?|Sales|Goods|Products?|Services?|Merchandise|Sold|Subscriptions?|Licenses?)(?![a-z])"
 )
-_GOODS, _SERVICES = re.compile(r"Goods(?!AndServices?)|Products?(?![a-z])"), re.compile(r"(?<!And)Services?(?![a-z])")
+_NO_COST = re.compile(r"Funds|Borrow|Debt|Repairs|Equity|Capital|Treasury|Excluding|Insurance|PerShare|Incremental|Percent")
+_GOODS = re.compile(r"\b(goods|products?|equipment|hardware|merchandise)\b", re.IGNORECASE)
+_SERVICES = re.compile(r"\b(services?|subscriptions?|maintenance|support)\b", re.IGNORECASE)
+_OTHER_INCOME = re.compile(r"\btotal (other|non-?interest) income", re.IGNORECASE)
 _TOTAL_COSTS = ("CostsAndExpenses", "BenefitsLossesAndExpenses", "NoninterestExpense", "OperatingExpenses")
 _PROVISIONS = ("ProvisionForLoanLeaseAndOtherLosses", "ProvisionForLoanAndLeaseLosses", "ProvisionForCreditLosses")
 _RESULTS = (
@@ -111,13 +113,21 @@ def _ties(lines: Lines, item: StandardItem) -> Iterator[list[float]]:
                 yield from ([result, spent, *terms] for terms in some)
             elif name == "NoninterestExpense":
                 yield from ([result, spent, lost] for name in _PROVISIONS if (lost := value(name)) is not None)
-    net, other = value("InterestIncomeExpenseNet"), value("NoninterestIncome")
-    if net is not None and other is not None:
-        yield [net, other]
+    halves = _halves(lines, item)
+    if halves is not None:
+        yield [half.value or 0.0 for half in halves]
+
+
+def _halves(lines: Lines, item: StandardItem) -> tuple[Item, Item] | None:
+    """A bank's net interest income and its other income, which are all of its revenue."""
+    net, other = lines.line(item, "InterestIncomeExpenseNet"), lines.line(item, "NoninterestIncome")
+    if other is None:
+        other = next((line for line in lines.items if _OTHER_INCOME.search(line.label)), None)
+    return (net, other) if isinstance(net, Item) and isinstance(other, Item) else None
 
 
 def _implied(lines: Lines, item: StandardItem) -> Iterator[float]:
-    """What revenue comes to by totals that leave no other way: a result and all costs before it, or a bank's two halves."""
+    """What revenue comes to by totals that leave no other way: a result, and all costs and expenses before it."""
 
     def value(concept: str) -> float | None:
         found = lines.line(item, concept)
@@ -127,15 +137,15 @@ def _implied(lines: Lines, item: StandardItem) -> Iterator[float]:
         for name in ("CostsAndExpenses", "BenefitsLossesAndExpenses"):
             if (spent := value(name)) is not None:
                 yield result + spent
-    net, other = value("InterestIncomeExpenseNet"), value("NoninterestIncome")
-    if net is not None and other is not None:
-        yield net + other
 
 
 def _summed(
     lines: Lines, item: StandardItem, held: Sequence[Item], beside: Sequence[Item], implied: Sequence[float]
 ) -> Figure | None:
-    """The sum of lines where the report proves that it is the whole, or where there are a bank's two halves."""
+    """The sum of lines where the report proves that it is the whole, or a bank's two halves."""
+    halves = _halves(lines, item)
+    if halves is not None:
+        return lines.figure(item, halves, note="revenue: no line is its total: net interest income and other income")
     some = _distinct((*held, *beside))
     values = [line.value or 0.0 for line in some]
     for terms in (*([one] for one in implied), *_ties(lines, item)):
@@ -178,7 +188,7 @@ def _usual(
         return Unclear(f"revenue: no line is shown to be its total: {listed([chosen, *rest, *beside])}")
     if rest and not whole and not _CONTRACTS.search(chosen.name):
         return Unclear(f"revenue: no line is shown to be its total: {listed([chosen, *rest])}")
-    others = [*rest, *(beside if weight > _MUCH * value else [])]
+    others = [*(line for line in rest if line.name != chosen.name), *(beside if weight > _MUCH * value else [])]
     note = f"revenue: {chosen.name} {digits(value)}; the report also names {listed(others)}" if others else ""
     return lines.figure(item, [chosen], note=note)
 
@@ -194,8 +204,17 @@ def _pair(chosen: Item, rest: Sequence[Item], whole: bool) -> Item | None:
     """The services beside goods, or the goods beside services, where these two are all there is."""
     if whole or len(rest) != 1:
         return None
-    kinds = [(bool(_GOODS.search(line.name)), bool(_SERVICES.search(line.name))) for line in (chosen, rest[0])]
-    return rest[0] if sorted(kinds) == [(False, True), (True, False)] else None
+    kinds = sorted(_kind(line) for line in (chosen, rest[0]))
+    return rest[0] if kinds == ["goods", "services"] else None
+
+
+def _kind(line: Item) -> str:
+    """Whether a line is of goods or of services, by its label or its concept; empty where these tell both, or nothing."""
+    for text in (line.label, re.sub(r"(?<=[a-z])(?=[A-Z])", " ", line.name)):
+        goods, services = bool(_GOODS.search(text)), bool(_SERVICES.search(text))
+        if goods != services:
+            return "goods" if goods else "services"
+    return ""
 
 
 def _beside_others(lines: Lines, item: StandardItem, line: Item, held: Sequence[Item]) -> Figure:

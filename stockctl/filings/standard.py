@@ -13,7 +13,7 @@ from stockctl.filings.debt import debts
 from stockctl.filings.filing import Filing, Item, Statement
 from stockctl.filings.income import equity, income_tax, net_income
 from stockctl.filings.items import Figure, Source, StandardItem, items_of, minus
-from stockctl.filings.lines import Lines, Unclear
+from stockctl.filings.lines import Lines, Unclear, whole_of
 from stockctl.filings.per_share import mended
 from stockctl.filings.revenue import cost_of_revenue, outflow, revenue
 
@@ -40,9 +40,9 @@ def read(filing: Filing, statement: Statement) -> Reading:
     """What the statement says of each standard item; empty where it tells no period."""
     found: dict[str, Figure] = {}
     unclear: dict[str, str] = {}
-    if not _tells_period(filing, statement):
+    lines = _lines(filing, statement)
+    if lines is None:
         return Reading(found, unclear)
-    lines = Lines(filing, statement)
     if statement == "bs":
         found |= debts(lines)
     for item in items_of(statement):
@@ -58,27 +58,29 @@ def read(filing: Filing, statement: Statement) -> Reading:
 
 def concept_figure(filing: Filing, item: StandardItem, concept: str) -> Figure | None:
     """What the report says of the item by this one of its concepts; None if it does not use it, or leaves it unclear."""
-    if not _tells_period(filing, item.statement):
-        return None
-    lines = Lines(filing, item.statement)
-    line = lines.line(item, concept)
-    if not isinstance(line, Item):
+    lines = _lines(filing, item.statement)
+    line = lines.line(item, concept) if lines else None
+    if lines is None or not isinstance(line, Item):
         return None
     figure = lines.figure(item, [line])
     return outflow(figure) if item.rule in ("outflow", "cost") else figure
 
 
 def value_in(filing: Filing, statement: Statement, *concepts: str) -> Source | None:
-    """The first of ``concepts`` that the statement has a value of, whether or not it is a standard item's."""
+    """The first of ``concepts`` that the statement has a value of, of several its total if one is told, else the first."""
     for concept in concepts:
-        for item in filing.statement(statement):
-            if item.name == concept and item.value is not None:
-                return Source(item.concept, filing.accession, item.value)
+        found = [item for item in filing.statement(statement) if item.name == concept and item.value is not None]
+        if found:
+            item = (whole_of(found) if len(found) > 1 else None) or found[0]
+            return Source(item.concept, filing.accession, item.value or 0.0)
     return None
 
 
-def _tells_period(filing: Filing, statement: Statement) -> bool:
-    return filing.end is not None and (statement == "bs" or (filing.start is not None and filing.start <= filing.end))
+def _lines(filing: Filing, statement: Statement) -> Lines | None:
+    """The lines of the statement; None if nothing tells its period."""
+    if filing.end is None or (statement != "bs" and (filing.start is None or filing.start > filing.end)):
+        return None
+    return Lines(filing, filing.end, statement)
 
 
 def _item(lines: Lines, item: StandardItem, found: Mapping[str, Figure]) -> Figure | Unclear | None:

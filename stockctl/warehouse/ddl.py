@@ -17,6 +17,7 @@ from typing import NamedTuple
 from stockctl.clients import aws
 from stockctl.conditions import NEVER_PRICE_FORMING
 from stockctl.errors import StockctlError, UsageError, quoted
+from stockctl.filings.items import StandardItem
 from stockctl.filings.items import table as standard_items
 from stockctl.resources import resource
 from stockctl.settings import Settings, require
@@ -47,6 +48,28 @@ _OURS = {tables.MADE_BY: tables.OURS}
 """The property of our external tables, in Glue's catalog too."""
 _PER_STATEMENT = 100
 """Most partitions that one ALTER TABLE adds."""
+
+_BESIDE_CONTRACTS = (
+    "%Premium%",
+    "%Lease%Income%",
+    "%Rental%",
+    "%LeaseRevenue%",
+    "InterestAndDividendIncome%",
+    "InterestAndFeeIncome%",
+    "InterestIncomeExpense%",
+    "InterestIncomeOperating%",
+    "NoninterestIncome%",
+    "NetInvestmentIncome%",
+    "%NotFromContract%",
+    "%Commissions%",
+    "%InvestmentBanking%",
+)
+"""Names of income of a business that is not revenue from contracts."""
+_REVENUE = (
+    "(name LIKE '%Revenue' OR name LIKE '%Revenues' OR name LIKE '%RevenueNet' OR name LIKE 'SalesRevenue%Net' "
+    "OR name LIKE 'RevenueFromContract%ExcludingAssessedTax') AND name NOT LIKE '%Cost%' AND name NOT LIKE '%Tax%Revenue%'"
+)
+"""Lines of revenue, and of its parts."""
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,126}")
@@ -211,14 +234,33 @@ def view_query(view: str, schemas: Mapping[str, str], compacted: Iterable[date])
 
 def _items() -> str:
     """The columns of the view ``statements``: of each item the first of its concepts that the report has."""
-    columns = []
-    for column, item in ((column, standard_items()[name]) for column, name in STATEMENTS.items()):
-        told = [
-            f"MAX(CASE WHEN statement = '{item.statement}' AND name = '{concept}' THEN value END)" for concept in item.concepts
-        ]
-        lines = ",\n        ".join(told)
-        columns.append(f"{told[0]} AS {column}" if len(told) == 1 else f"COALESCE(\n        {lines}\n    ) AS {column}")
-    return ",\n    ".join(columns)
+    return ",\n    ".join(f"{_column(standard_items()[name])} AS {column}" for column, name in STATEMENTS.items())
+
+
+def _column(item: StandardItem) -> str:
+    """An item as SQL over lines; null where more than its concepts decides what it is."""
+    lines = f"statement = '{item.statement}'"
+    whens = []
+    for concept in item.concepts:
+        told = f"{lines} AND name = '{concept}'"
+        needs = "".join(f" AND COUNT(CASE WHEN {lines} AND {one} THEN most END) = 0" for one in _without(item, concept))
+        value = f"MAX(CASE WHEN {told} THEN value END)"
+        whens.append(f"WHEN COUNT(CASE WHEN {told} THEN most END) > 0 THEN CASE WHEN TRUE{needs} THEN {value} END")
+    found = "CASE\n        " + "\n        ".join(whens) + "\n    END"
+    if item.rule != "revenue":
+        return found
+    # A part cannot be more than the whole.
+    most = f"MAX(CASE WHEN {lines} AND {_REVENUE} THEN most END)"
+    return f"CASE WHEN {most} > {found} THEN NULL ELSE {found} END"
+
+
+def _without(item: StandardItem, concept: str) -> list[str]:
+    """Lines that a report must not have for the concept to be the whole item, and its own."""
+    if item.rule == "revenue" and concept.startswith("RevenueFromContract"):
+        return ["(" + " OR ".join(f"name LIKE '{one}'" for one in _BESIDE_CONTRACTS) + ")"]
+    if item.rule in ("net_income", "equity") and (concept == "ProfitLoss" or "Noncontrolling" in concept):
+        return ["most <> 0 AND (name LIKE '%AttributableTo%Noncontrolling%' OR name LIKE 'MinorityInterest%')"]
+    return []
 
 
 def _number(code: str) -> tuple[int, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -98,6 +98,30 @@ def wire(
         "acceptedDate": moment,
         "report": report,
     }
+
+
+Line = tuple[str, str, float]
+"""A concept, its label, and its value."""
+
+
+def told(
+    number: int, span: Span, statements: Mapping[str, Sequence[Line]], *, cik: str = "1234567", **more: Any
+) -> dict[str, Any]:
+    """A report on the wire with lines as they are told: a concept may be there more than once."""
+    made = wire(f"0001234567-24-{number:06d}", span, {}, **more)
+    made["report"] = {
+        name: [
+            {
+                "concept": concept if ":" in concept else f"us-gaap_{concept}",
+                "unit": next((unit for start, unit in UNITS.items() if start in concept), "usd"),
+                "label": label or concept,
+                "value": value,
+            }
+            for concept, label, value in lines
+        ]
+        for name, lines in statements.items()
+    }
+    return made | {"cik": cik}
 
 
 def report(number: int, span: Span, statements: Mapping[str, Mapping[str, Any]], **more: Any) -> Filing:

@@ -41,7 +41,8 @@ def reckoned(filings: list[Filing], price: Price | None = None, **valuation: flo
 
 def with_debt(**balance: float) -> Filing:
     """Tesla's report with its debt under the concepts that others use, and more."""
-    return report(1, YEAR, TSLA_2020 | {"bs": TSLA_2020["bs"] | DEBT | balance}, form="10-K")
+    lines = {name: value for name, value in TSLA_2020["bs"].items() if "Debt" not in name}
+    return report(1, YEAR, TSLA_2020 | {"bs": lines | DEBT | balance}, form="10-K")
 
 
 def test_every_formula_stands_on_what_there_is() -> None:
@@ -68,7 +69,12 @@ def test_tesla_2020() -> None:
     assert found["effective_tax_rate"].value == pytest.approx(25.30, abs=0.005)
     assert found["inventory_turnover"].value == pytest.approx(6.073, abs=0.0005)
     assert found["pe"].value == pytest.approx(705.67 / 0.64)
-    # Its debt has concepts of its own: what stands on it is missing, and says why.
+    assert found["debt_to_equity"].value == pytest.approx(11688 / 22225)
+
+
+def test_without_a_line_of_debt_what_stands_on_it_is_missing_and_says_why() -> None:
+    lines = {name: value for name, value in TSLA_2020["bs"].items() if "Debt" not in name}
+    found = reckoned([report(1, YEAR, TSLA_2020 | {"bs": lines})], Price(705.67, "given"))
     for name in ("debt_to_equity", "enterprise_value", "ev_to_ebit", "ev_to_sales", "wacc"):
         assert found[name].value is None
         assert "total_debt" in found[name].notes[0]
@@ -108,6 +114,8 @@ def test_what_means_nothing_has_no_value() -> None:
         "EarningsPerShareDiluted": -0.5,
         "IncomeLossFromContinuingOperationsBeforeIncomeTaxesExtraordinaryItemsNoncontrollingInterest": -10,
         "Revenues": 0,
+        "tsla:SalesRevenueAutomotive": 0,
+        "GrossProfit": 0,
     }
     found = reckoned([report(1, YEAR, TSLA_2020 | {"ic": income})], Price(10, "given"))
     assert found["eps"].value == -0.5
@@ -132,7 +140,12 @@ def test_flows_are_of_twelve_months_and_eps_of_the_newest_year() -> None:
     quarter, before = Span(date(2021, 1, 1), date(2021, 3, 31)), Span(date(2020, 1, 1), date(2020, 3, 31))
     reports = [
         report(1, before, {"ic": {"Revenues": 10, "OperatingIncomeLoss": 1}}),
-        report(2, YEAR, TSLA_2020 | {"ic": TSLA_2020["ic"] | {"Revenues": 100, "OperatingIncomeLoss": 10}}),
+        report(
+            2,
+            YEAR,
+            TSLA_2020
+            | {"ic": {"Revenues": 100, "OperatingIncomeLoss": 10, "EarningsPerShareDiluted": 0.64, "NetIncomeLoss": 721e6}},
+        ),
         report(3, quarter, {"ic": {"Revenues": 30, "OperatingIncomeLoss": 11, "EarningsPerShareDiluted": 0.2}}),
     ]
     found = reckoned(reports)
@@ -223,6 +236,23 @@ def test_eps_of_before_a_split_goes_with_no_price(tmp_path: Path) -> None:
     assert any(
         line.startswith("pe ") and f"price and eps do not go together; {told}" in line for line in explained.splitlines()
     )
+
+
+def test_what_is_fifteen_months_apart_does_not_go_together(tmp_path: Path) -> None:
+    """A balance of years after the last income statement: what divides the one by the other is null and says so."""
+    newest = Span(date(2021, 10, 1), date(2021, 12, 31))
+    within = Span(date(2021, 1, 1), date(2021, 3, 31))
+    late = report(2, newest, {"bs": TSLA_2020["bs"]})
+    soon = reckoned([with_debt(), report(3, within, {"bs": TSLA_2020["bs"]})], Price(64, "given"))
+    assert soon["pe"].value == pytest.approx(100)
+    assert soon["roe"].value is not None
+    old = reckoned([with_debt(), report(2, Span(date(2022, 1, 1), date(2022, 4, 30)), {"bs": TSLA_2020["bs"]})], Price(64, "x"))
+    for name in ("roe", "asset_turnover", "inventory_turnover", "pe", "enterprise_value", "market_value", "ev_to_sales"):
+        assert old[name].value is None, name
+        assert any("more than 15 months" in note for note in old[name].notes), name
+    for name in ("net_margin", "current_ratio", "free_cash_flow", "debt_to_equity"):
+        assert old[name].value is not None, name
+    assert reckoned([with_debt(), late], Price(64, "given"))["roe"].value is not None
 
 
 def test_every_form_of_output(tmp_path: Path) -> None:

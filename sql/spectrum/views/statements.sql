@@ -1,6 +1,8 @@
--- Reports as one row each, with standard items as reported: of each the first concept that the report has, and of that the first line
--- with a value in a unit that the item can have, as in `filings statement`; nothing is derived. Statements of a 10-Q other than the
--- balance sheet run from the start of the fiscal year: period_start and period_end tell the period.
+-- Reports as one row each, with standard items as reported: of each the first concept that the report has. What `filings statement`
+-- decides by more than that is null here where it matters: a concept with several values of which none is the sum of the others,
+-- revenue from contracts beside other income of the business, income and equity that minorities have a share in. Nothing is
+-- derived. Statements of a 10-Q other than the balance sheet run from the start of the fiscal year: period_start and period_end
+-- tell the period.
 SELECT
     symbol,
     accession,
@@ -12,11 +14,20 @@ SELECT
     :items
 FROM (
     SELECT
-        fitting.*,
-        ROW_NUMBER() OVER (
-            PARTITION BY symbol, accession, statement, name
-            ORDER BY CASE WHEN value IS NULL THEN 1 ELSE 0 END, position
-        ) AS place
+        symbol,
+        accession,
+        form,
+        period_start,
+        period_end,
+        filed,
+        MAX(accepted) AS accepted,
+        statement,
+        name,
+        MAX(value) AS most,
+        CASE
+            WHEN MIN(value) = MAX(value) THEN MAX(value)
+            WHEN SUM(value) = 2 * MAX(value) AND name NOT LIKE 'EarningsPerShare%' THEN MAX(value)
+        END AS value
     FROM (
         SELECT
             symbol,
@@ -27,7 +38,6 @@ FROM (
             filed,
             accepted,
             statement,
-            position,
             name,
             CASE
                 WHEN COALESCE(measure, '') IN ('shares', 'pure') THEN NULL
@@ -37,6 +47,6 @@ FROM (
         FROM :external_schema.filings
         WHERE accession IS NOT NULL
     ) AS fitting
-) AS placed
-WHERE place = 1
+    GROUP BY symbol, accession, form, period_start, period_end, filed, statement, name
+) AS lines
 GROUP BY symbol, accession, form, period_start, period_end, filed

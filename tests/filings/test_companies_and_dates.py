@@ -1,0 +1,275 @@
+"""Reports that do not go together as they stand: of two companies, with days slightly wrong, missing, or around a split."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stockctl.filings.filing import Filing, parse_filing
+from stockctl.filings.known import Known
+from stockctl.filings.kpis import Price, kpis
+from stockctl.filings.periods import Span, ending
+from stockctl.filings.registrants import companies
+from stockctl.settings import load
+from tests.command import clean_environment
+from tests.filings.kept import lake_of
+from tests.filings.reports import report, told, wire
+
+SHARES, EPS = "WeightedAverageNumberOfDilutedSharesOutstanding", "EarningsPerShareDiluted"
+BASIC = "WeightedAverageNumberOfSharesOutstandingBasic"
+M = 1_000_000
+DAY = timedelta(days=1)
+
+
+def span(first: str, last: str) -> Span:
+    return Span(date.fromisoformat(first), date.fromisoformat(last))
+
+
+YEAR = span("2023-01-01", "2023-12-31")
+ENDS = [date(2023, 3, 31), date(2023, 6, 30), date(2023, 9, 30), date(2023, 12, 31)]
+
+
+def books(revenue: float, shares: float = 100, **balance: float) -> dict[str, dict[str, Any]]:
+    """A report's statements, in millions: a tenth of revenue is income."""
+    return {
+        "ic": {"Revenues": revenue * M, "NetIncomeLoss": revenue * M / 10, EPS: revenue / 10 / shares, SHARES: shares * M},
+        "bs": {"Assets": 1000.0 * M, "StockholdersEquity": 400.0 * M} | {name: value * M for name, value in balance.items()},
+    }
+
+
+def of(cik: str, number: int, period: Span, statements: dict[str, dict[str, Any]], **more: Any) -> dict[str, Any]:
+    return wire(f"{int(cik):010d}-22-{number:06d}", period, statements, **more) | {"cik": cik}
+
+
+OLD = [
+    of("9000009", 1, span("2021-01-01", "2021-12-31"), books(9000), form="10-K"),
+    of("9000009", 2, span("2021-01-01", "2021-09-30"), books(6600)),
+]
+NEW = of("1000001", 3, span("2022-01-01", "2022-09-30"), books(300))
+
+
+def test_figures_of_two_companies_are_never_added_up(tmp_path: Path) -> None:
+    _, command = lake_of(tmp_path, [*OLD, NEW])
+    done = command.run("filings", "statement", "ACME", "income", "--period", "ttm", "-o", "json")
+    rows = {(row["item"], row["period_end"]): row["value"] for row in json.loads(done.stdout)}
+    assert rows["revenue", "2021-12-31"] == 9000 * M
+    assert ("revenue", "2022-09-30") not in rows
+    assert "no twelve months of CIK 1000001 (periods to 2022-09-30 … 2022-09-30) can be told" in done.stderr
+    assert "ACME names 2 companies" in done.stderr
+    assert "--cik chooses" in done.stderr
+
+    both = command.run("filings", "kpis", "ACME", "--price", "20", "-o", "json")
+    ratios = {row["kpi"]: row["value"] for row in json.loads(both.stdout)}
+    assert ratios["pe"] is ratios["net_margin"] is None
+    assert "ACME names 2 companies" in both.stderr
+
+    old = command.run("filings", "kpis", "ACME", "--cik", "0009000009", "--price", "18", "-o", "json")
+    assert next(row["value"] for row in json.loads(old.stdout) if row["kpi"] == "pe") == pytest.approx(2)
+    assert "names 2 companies" not in old.stderr
+    one = command.run(
+        "filings", "statement", "ACME", "income", "--period", "ttm", "--cik", "1000001", "--cik", "9000009", "-o", "json"
+    )
+    joined = {(row["item"], row["period_end"]): row["value"] for row in json.loads(one.stdout)}
+    assert joined["revenue", "2022-09-30"] == 2700 * M
+    wrong = command.run("filings", "check", "ACME", "--cik", "77", check=2)
+    assert "no filing of ACME is of CIK '77'" in wrong.stderr
+    assert "1000001, 9000009" in wrong.stderr
+
+
+def parsed(*reports: dict[str, Any]) -> list[Filing]:
+    return sorted((parse_filing(one) for one in reports), key=lambda one: (str(one.known), one.accession))
+
+
+def test_a_successor_is_the_same_company() -> None:
+    """A new holding company goes on with the books: its cash at the start is what the old balance sheet says."""
+    cash = "CashAndCashEquivalentsAtCarryingValue"
+    old = of("9", 1, span("2021-01-01", "2021-12-31"), books(1000, **{cash: 120}), form="10-K")
+    statements = books(300, **{cash: 150}) | {"cf": {"CashAndCashEquivalentsPeriodIncreaseDecrease": 30 * M}}
+    new = of("1", 2, span("2022-01-01", "2022-03-31"), statements)
+    assert len(companies(parsed(old, new))) == 1
+    other = statements | {"cf": {"CashAndCashEquivalentsPeriodIncreaseDecrease": 40 * M}}
+    assert len(companies(parsed(old, of("1", 2, span("2022-01-01", "2022-03-31"), other)))) == 2
+    # Or both tell the same of one period.
+    again = of(
+        "1", 3, span("2021-01-01", "2021-12-31"), books(1000, **{cash: 120}), form="10-K/A", accepted="2022-06-01 09:00:00"
+    )
+    assert len(companies(parsed(old, again))) == 1
+    unlike = of("1", 3, span("2021-01-01", "2021-12-31"), books(700), form="10-K", accepted="2022-06-01 09:00:00")
+    assert len(companies(parsed(old, unlike))) == 2
+
+
+def test_a_report_without_a_cik_is_of_the_company_before_it() -> None:
+    nameless = of("9", 2, span("2022-01-01", "2022-03-31"), books(300)) | {"cik": ""}
+    assert len(companies(parsed(OLD[0], nameless))) == 1
+    assert len(companies(parsed(OLD[0], NEW, of("0001000001", 5, span("2022-01-01", "2022-12-31"), books(400))))) == 2
+
+
+@given(
+    moved=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["start", "end"]), st.integers(-3, 3)), max_size=1),
+    flows=st.lists(st.integers(1, 900), min_size=4, max_size=4),
+)
+def test_a_day_that_is_slightly_wrong_changes_no_quarter(moved: list[tuple[int, str, int]], flows: list[int]) -> None:
+    spans = [Span(YEAR.start, end) for end in ENDS]
+    for place, edge, days in moved:
+        first, last = spans[place]
+        spans[place] = Span(first + days * DAY, last) if edge == "start" else Span(first, last + days * DAY)
+    before = report(9, span("2022-01-01", "2022-12-31"), books(500), form="10-K", accepted="2023-02-01 09:00:00")
+    after = report(8, span("2024-01-01", "2024-03-31"), books(5))
+    # Boundaries inside the year are named by one report each: what is wrong there is not to be seen.
+    if any(edge == "end" and place < 3 for place, edge, _ in moved):
+        return
+    made = [report(number, one, books(sum(flows[: number + 1]))) for number, one in enumerate(spans)]
+    known = Known([before, *made, after])
+    spans = known.spans("ic")
+    for end, flow in zip(ENDS, flows, strict=True):
+        # Which of two days is meant, where one report names each, cannot be told; that they are one can.
+        last = min((one.end for one in spans), key=lambda day: abs((day - end).days))
+        quarter = ending(spans, last, "quarter")
+        assert quarter is not None
+        figure = known.over("revenue", quarter)
+        assert figure is not None
+        assert (figure.value, abs((last - end).days) <= 3) == (flow * M, True)
+    changed = [(days, edge) for _, edge, days in moved if days]
+    assert len(known.dates) == len(changed)
+
+
+def test_the_day_that_is_wrong_is_named(tmp_path: Path) -> None:
+    made = [
+        wire(f"0000000001-23-{number:06d}", Span(date(2022, 12, 31) if number == 1 else YEAR.start, end), books(value))
+        for number, (end, value) in enumerate(zip(ENDS, (250, 520, 760, 1000), strict=True))
+    ]
+    done = lake_of(tmp_path, made)[1].run("filings", "statement", "ACME", "income", "--period", "quarter")
+    revenue = next(line for line in done.stdout.splitlines() if line.startswith("Revenue"))
+    assert [text.rstrip("*") for text in revenue.split()[2:]] == ["240,000,000", "240,000,000", "270,000,000", "250,000,000"]
+    assert "0000000001-23-000001 (10-Q) names the period 2022-12-31 to 2023-06-30" in done.stderr
+    assert "taken as 2023-01-01 to 2023-06-30" in done.stderr
+
+
+@pytest.mark.parametrize(("form", "start"), [("10-K", "2023-12-31"), ("10-K/A", "2023-12-27"), ("10-KT", "2023-12-31")])
+def test_a_year_of_one_day_is_a_year(form: str, start: str, tmp_path: Path) -> None:
+    one = wire("0000000001-24-000001", span(start, "2023-12-31"), books(1000), form=form)
+    _, command = lake_of(tmp_path, [one])
+    done = command.run("filings", "statement", "ACME", "income", "-o", "json")
+    assert {row["value"] for row in json.loads(done.stdout) if row["item"] == "revenue"} == {1000 * M}
+    assert f"names the period {start} to 2023-12-31" in done.stderr
+    assert "taken as 2023-01-01 to 2023-12-31" in done.stderr
+    balance = json.loads(command.run("filings", "statement", "ACME", "balance", "-o", "json").stdout)
+    assert {row["value"] for row in balance if row["item"] == "assets"} == {1000 * M}
+
+
+def test_a_quarters_report_of_one_day_goes_on_from_the_year_before() -> None:
+    before = report(1, span("2022-01-02", "2022-12-31"), books(900), form="10-K")
+    one = report(2, span("2023-06-30", "2023-06-30"), books(500))
+    figure = Known([before, one]).over("revenue", span("2023-01-01", "2023-06-30"))
+    assert figure is not None
+    assert figure.value == 500 * M
+    alone = Known([one])
+    assert alone.spans("ic") == []
+    assert alone.at("assets", date(2023, 6, 30)) is not None
+
+
+# Apple's fiscal 2024, of which the annual report is missing, and the quarter after it.
+APPLE = [
+    ("23-000106", span("2023-10-01", "2023-12-30"), 119_575),
+    ("24-000069", span("2023-10-01", "2024-03-30"), 210_328),
+    ("24-000081", span("2023-10-01", "2024-06-29"), 296_105),
+    ("25-000008", span("2024-09-29", "2024-12-28"), 124_300),
+]
+
+
+def test_a_missing_report_leaves_a_column_and_words(tmp_path: Path) -> None:
+    made = [wire(f"0000320193-{number}", one, {"ic": {"Revenues": value * M}}) for number, one, value in APPLE]
+    _, command = lake_of(tmp_path, made)
+    done = command.run("filings", "statement", "ACME", "income", "--period", "quarter", "-o", "json")
+    revenue = {row["period_end"]: row for row in json.loads(done.stdout) if row["item"] == "revenue"}
+    assert list(revenue) == ["2024-12-28", "2024-09-28", "2024-06-29", "2024-03-30", "2023-12-30"]
+    missing = revenue["2024-09-28"]
+    assert (missing["value"], missing["period_start"]) == (None, "2024-06-30")
+    assert "is missing" in missing["notes"]
+    assert "the quarter to 2024-09-28 cannot be told" in done.stderr
+    table = command.run("filings", "statement", "ACME", "income", "--period", "quarter")
+    assert "2024-09-28" in table.stdout.splitlines()[0]
+
+
+def test_a_missing_year_leaves_a_column_and_words(tmp_path: Path) -> None:
+    years = [
+        wire("0000000001-21-000001", span("2020-01-01", "2020-12-31"), books(100), form="10-K"),
+        wire("0000000001-23-000001", span("2022-01-01", "2022-12-31"), books(120), form="10-K"),
+    ]
+    done = lake_of(tmp_path, years)[1].run("filings", "statement", "ACME", "income")
+    assert done.stdout.splitlines()[0].split() == ["item", "unit", "2022-12-31", "2021-12-31", "2020-12-31"]
+    assert "the year to 2021-12-31 cannot be told: its annual report is missing" in done.stderr
+
+
+def jumping(before: float, after: float, *, equity: tuple[float, float] = (400, 400), **basic: float) -> Known:
+    """A company whose diluted shares were ``before`` millions in the year, and ``after`` in the next quarter."""
+    year = books(1000, before, StockholdersEquity=equity[0])
+    quarter = books(260, after, StockholdersEquity=equity[1])
+    if basic:
+        year["ic"][BASIC], quarter["ic"][BASIC] = basic["first"] * M, basic["second"] * M
+    return Known([report(1, YEAR, year, form="10-K"), report(2, span("2024-01-01", "2024-03-31"), quarter)])
+
+
+@pytest.mark.parametrize(
+    "ratio", [1.2, 1.25, 1.5, 5 / 3, 2, 2.5, 3, 20, 50, 75, 100, 1000, 1 / 1.25, 2 / 3, 1 / 2, 1 / 25, 1 / 100]
+)
+def test_a_split_of_any_ratio_parts_price_and_eps(ratio: float) -> None:
+    known = jumping(100, 100 * ratio)
+    (jump,) = known.jumps()
+    assert "looks like a split" in jump.words
+    settings = load(environ=clean_environment(), stack=False)
+    pe = next(one for one in kpis(known, settings, Price(20, "given"))[0] if one.kpi.name == "pe")
+    assert pe.value is None
+    assert any("looks like a split" in note for note in pe.notes)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        # Shares that were issued at twice the book value, and bought back at it.
+        jumping(100, 130, equity=(400, 640)),
+        jumping(100, 80, equity=(400, 320)),
+        jumping(100, 170, equity=(400, 700)),
+        # A loss that turned into a profit dilutes: the basic shares tell.
+        jumping(100, 125, first=100, second=101),
+        jumping(100, 103),
+    ],
+)
+def test_what_explains_more_shares_is_no_split(known: Known) -> None:
+    assert list(known.jumps()) == []
+
+
+def test_a_small_jump_with_the_same_equity_is_named_and_keeps_its_ratios() -> None:
+    known = jumping(100, 110)
+    (jump,) = known.jumps()
+    assert not jump.sure
+    assert "may be a stock dividend" in jump.words
+    settings = load(environ=clean_environment(), stack=False)
+    found, words = kpis(known, settings, Price(20, "given"))
+    assert next(one.value for one in found if one.kpi.name == "pe") == pytest.approx(20)
+    assert jump.words in words
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"), [(4617, 17528, True), (1000, 100, True), (100, 131, True), (100, 103, False)]
+)
+def test_a_jump_is_said_where_nothing_else_is_told(before: float, after: float, said: bool) -> None:
+    made = [
+        report(1, YEAR, {"ic": {SHARES: before * M}}),
+        report(2, span("2024-01-01", "2024-03-31"), {"ic": {SHARES: after * M}}),
+    ]
+    assert bool(list(Known(made).jumps())) == said
+
+
+def test_a_report_with_a_concept_twice_reads_the_same_in_any_order() -> None:
+    lines = [("Revenues", "Total revenues", 1000.0), ("Revenues", "Product", 600.0), ("Revenues", "Royalty", 400.0)]
+    for order in (lines, lines[::-1], [lines[1], lines[0], lines[2]]):
+        figure = Known([parse_filing(told(1, YEAR, {"ic": order}))]).over("revenue", YEAR)
+        assert figure is not None
+        assert (figure.value, figure.notes) == (1000.0, ())

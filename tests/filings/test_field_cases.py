@@ -1,0 +1,515 @@
+"""Statements as companies really write them: slices, totals, repeated concepts, signs, minorities, debt of any name.
+
+Each group is one kind of statement; the members of a group share what decides, not their concepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stockctl.filings.filing import parse_filing
+from stockctl.filings.identities import check
+from stockctl.filings.known import Known
+from stockctl.filings.kpis import Price, Reckoned, kpis
+from stockctl.filings.periods import Span
+from stockctl.filings.standard import read
+from stockctl.settings import load
+from tests.command import clean_environment
+from tests.filings.reports import Line, told
+
+YEAR = Span(date(2023, 1, 1), date(2023, 12, 31))
+M = 1_000_000
+CONTRACTS = "RevenueFromContractWithCustomerExcludingAssessedTax"
+GROSS_CONTRACTS = "RevenueFromContractWithCustomerIncludingAssessedTax"
+COSTS = "CostOfGoodsAndServicesSold"
+EPS, SHARES = "EarningsPerShareDiluted", "WeightedAverageNumberOfDilutedSharesOutstanding"
+PRETAX = "IncomeLossFromContinuingOperationsBeforeIncomeTaxesExtraordinaryItemsNoncontrollingInterest"
+NCI = "NetIncomeLossAttributableToNoncontrollingInterest"
+BALANCE: list[Line] = [
+    ("CashAndCashEquivalentsAtCarryingValue", "", 100 * M),
+    ("AssetsCurrent", "", 500 * M),
+    ("Assets", "", 1000 * M),
+    ("LiabilitiesCurrent", "", 250 * M),
+    ("Liabilities", "", 600 * M),
+    ("StockholdersEquity", "", 400 * M),
+    ("LiabilitiesAndStockholdersEquity", "", 1000 * M),
+]
+
+Lines = Sequence[tuple[str, str, float]]
+
+
+def statement(lines: Lines) -> list[Line]:
+    """Lines with their amounts in millions, but per share."""
+    return [(concept, label, value if "PerShare" in concept else value * M) for concept, label, value in lines]
+
+
+def year(ic: Lines = (), bs: Lines = (), cf: Lines = (), span: Span = YEAR, **more: Any) -> dict[str, Any]:
+    """The annual report of a company with this income, with a balance sheet of its own to which ``bs`` is added."""
+    statements = {"ic": statement(ic), "bs": [*BALANCE, *statement(bs)], "cf": statement(cf)}
+    return told(more.pop("number", 1), span, statements, form=more.pop("form", "10-K"), **more)
+
+
+def asked(ic: Lines, item: str) -> tuple[float | None, str]:
+    """An item of an income statement in millions, and words on it."""
+    reading = read(parse_filing(year(ic)), "ic")
+    figure = reading.figures.get(item)
+    if figure is None:
+        return None, reading.unclear.get(item, "")
+    return figure.value / (1 if "eps" in item else M), "; ".join(figure.notes)
+
+
+def reckoned(*reports: dict[str, Any], price: float | None = 20) -> dict[str, Reckoned]:
+    settings = load(environ=clean_environment(), stack=False)
+    known = Known(parse_filing(one) for one in reports)
+    found = kpis(known, settings, None if price is None else Price(price, "given"))[0]
+    return {one.kpi.name: one for one in found}
+
+
+BANK: Lines = [
+    ("InterestAndDividendIncomeOperating", "Total interest income", 2900),
+    ("InterestExpense", "Total interest expense", 1100),
+    ("InterestIncomeExpenseNet", "Net interest income", 1800),
+    (CONTRACTS, "Loan platform fees", 310),
+    ("NoninterestIncome", "Total noninterest income", 700),
+]
+NET = ("NetIncomeLoss", "Net income", 90)
+
+
+@pytest.mark.parametrize(
+    ("lines", "revenue"),
+    [
+        # A line is the total by its label, by its parts, or by the only way that the report leaves.
+        ([*BANK, ("RevenuesNetOfInterestExpense", "Total net revenue", 2500)], 2500),
+        (BANK, 2500),
+        ([*BANK[:4], ("acme:OtherIncome", "Total non-interest income", 700)], 2500),
+        (
+            [
+                ("OperatingLeaseLeaseIncome", "Rental income", 900),
+                (CONTRACTS, "Management fees", 40),
+                ("RealEstateRevenueNet", "Total revenues", 940),
+            ],
+            940,
+        ),
+        (
+            [
+                ("OperatingLeaseLeaseIncome", "", 900),
+                (CONTRACTS, "", 40),
+                ("RealEstateRevenueNet", "", 940),
+            ],
+            940,
+        ),
+        ([("RegulatedAndUnregulatedOperatingRevenue", "Operating revenues", 900)], 900),
+        ([("SalesRevenueServicesNet", "Services", 900)], 900),
+        ([("RevenuesNetOfInterestExpense", "Total net revenue", 700)], 700),
+        ([("HealthCareOrganizationRevenue", "", 800)], 800),
+        ([("acme:PassengerRevenue", "Passenger", 700), ("acme:CargoRevenue", "Cargo", 200), ("acme:AllRevenue", "", 900)], 900),
+        ([("PremiumsEarnedNet", "", 800), ("NetInvestmentIncome", "", 150), ("Revenues", "", 950)], 950),
+        ([("Revenues", "Other revenue", 50), (CONTRACTS, "Net sales", 1000)], 1000),
+        # Costs before a result leave one way.
+        (
+            [
+                ("PremiumsEarnedNet", "", 800),
+                ("NetInvestmentIncome", "", 150),
+                (CONTRACTS, "", 50),
+                ("BenefitsLossesAndExpenses", "", 900),
+                (PRETAX, "", 100),
+            ],
+            1000,
+        ),
+        # Gross of taxes on sales is no revenue where net is told.
+        ([(CONTRACTS, "Net sales", 1000), (GROSS_CONTRACTS, "Gross", 1100)], 1000),
+        ([(GROSS_CONTRACTS, "", 1100)], 1100),
+        # What is no revenue does not make a slice of it.
+        (
+            [(CONTRACTS, "", 1000), ("InvestmentIncomeInterest", "Interest income", 400), ("GainLossOnSaleOfBusiness", "", 90)],
+            1000,
+        ),
+        ([(CONTRACTS, "Net sales", 1000), ("SellingAndMarketingExpense", "", 3000), ("CostOfRevenue", "", 2000)], 1000),
+    ],
+)
+def test_revenue_is_the_whole(lines: Lines, revenue: float) -> None:
+    for order in (lines, lines[::-1]):
+        assert asked([*order, NET], "revenue")[0] == revenue
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [("PremiumsEarnedNet", "Premiums earned", 800), ("NetInvestmentIncome", "", 150), (CONTRACTS, "Service fees", 50)],
+        [("OperatingLeaseLeaseIncome", "", 400), (CONTRACTS, "", 600)],
+        [("InterestAndFeeIncomeLoansAndLeases", "", 400), (CONTRACTS, "Card fees", 30)],
+        [(CONTRACTS, "Fees", 50), ("CostsAndExpenses", "", 910), ("OperatingIncomeLoss", "", 90)],
+        [(CONTRACTS, "Product revenue", 700), (CONTRACTS, "Licence revenue", 300)],
+        [("acme:ProductRevenue", "", 700), ("acme:RoyaltyRevenue", "", 300)],
+    ],
+)
+def test_a_slice_of_revenue_is_not_taken_for_it(lines: Lines) -> None:
+    for order in (lines, lines[::-1]):
+        value, words = asked([*order, NET], "revenue")
+        assert value is None
+        assert "revenue: " in words
+    margin = reckoned(year([*lines, NET]))["net_margin"]
+    assert margin.value is None
+    assert any("revenue: " in note for note in margin.notes)
+
+
+@given(
+    parts=st.lists(st.integers(1, 10**6), min_size=2, max_size=6, unique=True),
+    place=st.integers(0, 6),
+    label=st.sampled_from(["", "Total", "Net sales"]),
+)
+def test_a_total_is_found_wherever_it_stands_among_its_parts(parts: list[int], place: int, label: str) -> None:
+    lines: list[tuple[str, str, float]] = [(CONTRACTS, f"Segment {value}", value) for value in parts]
+    lines.insert(place, (CONTRACTS, label, sum(parts)))
+    costs: list[tuple[str, str, float]] = [(COSTS, "Cost", line[2]) for line in lines]
+    assert asked(lines, "revenue")[0] == sum(parts)
+    assert asked([*lines, *costs], "cost_of_revenue")[0] == sum(parts)
+
+
+@pytest.mark.parametrize(
+    ("lines", "cost", "noted"),
+    [
+        # A total of its own, or by its label.
+        ([(COSTS, "Products", 400), (COSTS, "Services", 100), (COSTS, "Total cost of revenue", 500)], 500, False),
+        ([("CostOfRevenue", "", 600), ("CostOfGoodsSold", "", 500), ("CostOfServices", "", 100)], 600, False),
+        ([("CostOfRevenue", "", 600), ("CostOfServices", "", 100)], 600, False),
+        # Goods and services, and no total.
+        ([("CostOfGoodsSold", "Cost of products sold", 400), ("CostOfServices", "Cost of services", 250)], 650, True),
+        ([("CostOfGoodsSold", "", 300), ("CostOfServices", "", 150)], 450, True),
+        ([(COSTS, "Cost of equipment sold", 400), (COSTS, "Cost of services", 250)], 650, True),
+        # What gross profit proves.
+        ([(COSTS, "Alpha", 400), (COSTS, "Beta", 250), ("GrossProfit", "", 350)], 650, True),
+        ([("CostOfGoodsSold", "", 400), ("GrossProfit", "", 550)], 450, True),
+        ([("CostOfServices", "", 650), ("CostOfGoodsSold", "", 200), ("GrossProfit", "", 350)], 650, False),
+        # An outflow that is written as a negative amount.
+        ([("CostOfRevenue", "", -600)], 600, True),
+        ([("CostOfRevenue", "", -600), ("GrossProfit", "", 400)], 600, True),
+    ],
+)
+def test_cost_of_revenue_is_the_whole(lines: Lines, cost: float, noted: bool) -> None:
+    sales: Lines = [("Revenues", "Total net sales", 1000), NET]
+    for order in (lines, lines[::-1]):
+        value, words = asked([*sales, *order], "cost_of_revenue")
+        assert value == cost
+        assert bool(words) == noted
+        assert asked([*sales, *order], "gross_profit")[0] == 1000 - cost
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [(COSTS, "Alpha", 400), (COSTS, "Beta", 250)],
+        [(COSTS, "Alpha", 400), (COSTS, "Beta", 250), (COSTS, "Gamma", 50)],
+        [("CostOfGoodsSold", "", 700), ("GrossProfit", "", 550)],
+    ],
+)
+def test_a_part_of_the_cost_is_not_taken_for_it(lines: Lines) -> None:
+    value, words = asked([("Revenues", "", 1000), *lines], "cost_of_revenue")
+    assert value is None
+    assert "cost_of_revenue: " in words
+
+
+def test_goods_and_services_are_both_sales() -> None:
+    value, words = asked([("SalesRevenueGoodsNet", "Products", 700), ("SalesRevenueServicesNet", "Services", 300)], "revenue")
+    assert (value, "no line is its total" in words) == (1000, True)
+
+
+@pytest.mark.parametrize(
+    ("lines", "eps", "shares"),
+    [
+        # One class counts the others as converted into it: its EPS is on all of income.
+        ([(EPS, "Class A", 1.0), (EPS, "Class B", 4.0), (SHARES, "Class A", 100), (SHARES, "Class B", 5)], 1.0, 100),
+        # The same EPS of all classes is on all of their shares.
+        ([(EPS, "Class A", 1.0), (EPS, "Class B", 1.0), (SHARES, "Class A", 90), (SHARES, "Class B", 10)], 1.0, 100),
+        ([(EPS, "", 1.0), (SHARES, "Class A", 90), (SHARES, "Class B", 10)], 1.0, 100),
+        ([(EPS, "Continuing", 1.2), (EPS, "Diluted", 1.0), (SHARES, "", 100)], 1.0, 100),
+        # Nothing proves one of them.
+        ([(EPS, "Class A", 600), (EPS, "Class B", 0.4), (SHARES, "Class A", 0.1), (SHARES, "Class B", 100)], None, None),
+    ],
+)
+def test_classes_of_shares(lines: Lines, eps: float | None, shares: float | None) -> None:
+    income: Lines = [("Revenues", "", 1000), ("NetIncomeLoss", "", 100), *lines]
+    assert (asked(income, "eps")[0], asked(income, "diluted_shares")[0]) == (eps, shares)
+    found = reckoned(year(income))
+    assert found["pe"].value == (eps and 20 / eps)
+    if eps is None:
+        assert "Class A 600, Class B 0.4" in asked(income, "eps")[1]
+        assert any("Class A" in note for note in found["market_value"].notes)
+
+
+DEBT_ALONE: Lines = [("LongTermDebtNoncurrent", "Term loan", 10)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "debt"),
+    [
+        *(
+            ([*DEBT_ALONE, (concept, "", 300)], 310)
+            for concept in (
+                "SeniorNotes",
+                "NotesPayable",
+                "LongTermNotesPayable",
+                "SecuredDebt",
+                "UnsecuredDebt",
+                "ShortTermBorrowings",
+                "ConvertibleNotesPayableNoncurrent",
+                "CommercialPaper",
+                "LinesOfCreditCurrent",
+                "BankOverdrafts",
+                "LoansPayableCurrent",
+                "OtherBorrowings",
+                "SubordinatedDebt",
+                "acme:TermLoanNoncurrent",
+                "acme:LongTermDebtAndFinanceLeasesCurrent",
+                "acme:RevolvingCreditFacility",
+                "FederalHomeLoanBankAdvancesLongTerm",
+                "LongTermDebtAndCapitalLeaseObligationsCurrent",
+                "LongTermNotesAndLoans",
+            )
+        ),
+        ([("LongTermDebtNoncurrent", "Term loan", 10), ("LongTermDebtNoncurrent", "Notes", 300)], 310),
+        (
+            [
+                ("LongTermDebtAndCapitalLeaseObligationsCurrent", "Current maturities", 70),
+                ("LongTermDebtNoncurrent", "Long-term debt", 180),
+            ],
+            250,
+        ),
+        ([("LongTermDebtAndCapitalLeaseObligations", "", 13_253)], 13_253),
+        # A total is not counted beside its parts.
+        ([("LongTermDebtCurrent", "", 20), ("LongTermDebt", "Total debt", 120), ("LongTermDebtNoncurrent", "", 100)], 120),
+        ([("LongTermDebtCurrent", "", 20), ("LongTermDebt", "", 120)], 120),
+        ([("LongTermDebtNoncurrent", "", 100), ("LongTermDebt", "", 120)], 120),
+        ([("DebtCurrent", "", 90), ("CommercialPaper", "", 50), ("LongTermDebtCurrent", "", 40), *DEBT_ALONE], 100),
+        ([("DebtCurrent", "", 9), ("CommercialPaper", "", 3), *DEBT_ALONE], 19),
+        (
+            [
+                ("SeniorNotes", "", 200),
+                ("TermLoanNoncurrent", "", 100),
+                ("LongTermDebtNoncurrent", "Total long-term debt", 300),
+            ],
+            300,
+        ),
+        ([("OtherLongTermDebtNoncurrent", "", 188), ("LongTermDebtNoncurrent", "Long-term debt, total", 216)], 216),
+        ([("SecuredDebt", "Mortgage notes", 400), ("SecuredDebt", "Variable Interest Entity, Primary Beneficiary", 300)], 400),
+        # What is no debt, though its name says so.
+        (
+            [
+                *DEBT_ALONE,
+                ("AvailableForSaleSecuritiesDebtSecuritiesCurrent", "", 300),
+                ("NotesReceivableNet", "", 70),
+                ("DebtIssuanceCostsNet", "", 7),
+                ("InterestPayableCurrent", "", 3),
+                ("LiabilitiesOtherThanLongtermDebtNoncurrent", "", 500),
+                ("AccountsAndNotesReceivableNet", "", 5),
+                ("CapitalizationLongtermDebtAndEquity", "", 410),
+            ],
+            10,
+        ),
+        ([("LongTermDebtNoncurrent", "Long-term debt, net of debt issuance costs and unamortized discount", 50)], 50),
+    ],
+)
+def test_debt_of_any_name_is_counted_once(lines: Lines, debt: float) -> None:
+    for order in (lines, lines[::-1]):
+        one = reckoned(year(bs=order))["debt_to_equity"]
+        assert next(each.value for each in one.inputs if each.name == "total_debt") == debt * M
+        assert one.value == pytest.approx(debt / 400)
+        # That no other is reported is said only where it is so.
+        alone = [note for note in one.notes if "no other is reported" in note]
+        assert not alone or not [note for note in one.notes if "does not call due" in note]
+
+
+def test_that_no_other_debt_is_reported_is_true() -> None:
+    def alone(*lines: tuple[str, str, float]) -> bool:
+        return any("no other is reported" in note for note in reckoned(year(bs=lines))["debt_to_equity"].notes)
+
+    assert alone(*DEBT_ALONE)
+    assert not alone(*DEBT_ALONE, ("SeniorNotes", "", 300))
+    assert not alone(*DEBT_ALONE, ("acme:Facility", "Revolving credit facility", 300))
+    assert not alone(("NotesPayableCurrent", "", 4), ("LongTermNotesAndLoans", "Notes payable, non-current", 84))
+
+
+def test_long_term_debt_has_its_current_part_in_it_unless_the_balance_sheet_proves_otherwise() -> None:
+    """By its definition ``LongTermDebt`` counts what is due within a year; many write it for what is due later."""
+    later: Lines = [("OtherLiabilitiesNoncurrent", "", 230), ("LongTermDebt", "Long-term debt", 120)]
+    soon: Lines = [("AccountsPayableCurrent", "", 230), ("LongTermDebtCurrent", "", 20)]
+    sides = {line[0]: (line[0], "", line[2] / M) for line in BALANCE}
+    in_order = [
+        sides["Assets"],
+        *soon,
+        sides["LiabilitiesCurrent"],
+        *later,
+        sides["Liabilities"],
+        sides["StockholdersEquity"],
+        sides["LiabilitiesAndStockholdersEquity"],
+    ]
+
+    def debt(lines: Lines) -> float:
+        one = read(parse_filing(told(1, YEAR, {"bs": statement(lines)})), "bs").figures["total_debt"]
+        return one.value / M
+
+    assert debt(in_order) == 140
+    assert debt(sorted(in_order)) == 120
+
+
+@pytest.mark.parametrize(
+    ("lines", "income"),
+    [
+        ([("ProfitLoss", "", 120), (NCI, "", 20), ("NetIncomeLossAttributableToParent", "", 100)], 100),
+        ([("ProfitLoss", "Net income", 120), (NCI, "", 20), ("NetIncomeLoss", "Attributable to company", 100)], 100),
+        ([("ProfitLoss", "", 120), (NCI, "", 20)], 100),
+        ([("ProfitLoss", "", 120), ("MinorityInterestInNetIncomeLossOfConsolidatedEntities", "", 20)], 100),
+        ([("NetIncomeLoss", "", 120), ("ProfitLoss", "", 120), (NCI, "", 20)], 100),
+        ([("NetIncomeLoss", "", 120), (NCI, "", 20), ("NetIncomeLossAttributableToParent", "", 100)], 100),
+        ([("NetIncomeLoss", "Net income", 120), (NCI, "", 20), ("NetIncomeLoss", "Net income to the company", 100)], 100),
+        ([("ProfitLoss", "", 120)], 120),
+        ([("ProfitLoss", "", 120), (NCI, "", 0)], 120),
+        # A share of minorities below 0 is a loss that they bear, or a deduction: EPS proves which.
+        ([("ProfitLoss", "", 120), (NCI, "", -20), (EPS, "", 1.4), (SHARES, "", 100)], 140),
+        ([("ProfitLoss", "", 120), (NCI, "", -20), (EPS, "", 1.0), (SHARES, "", 100)], 100),
+        ([("ProfitLoss", "", 120), (NCI, "", -20)], None),
+    ],
+)
+def test_net_income_is_the_parents(lines: Lines, income: float | None) -> None:
+    for order in (lines, lines[::-1]):
+        value, words = asked([("Revenues", "", 1000), *order], "net_income")
+        assert value == income
+        assert income is not None or "minorities" in words
+        assert reckoned(year([("Revenues", "", 1000), *order]))["roe"].value == (income and income / 4)
+
+
+def test_equity_is_the_parents() -> None:
+    whole = "StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest"
+    lines: Lines = [(whole, "", 450), ("MinorityInterest", "", 50)]
+    found = read(parse_filing(told(1, YEAR, {"bs": statement(lines)})), "bs").figures
+    assert found["equity"].value == 400 * M
+    assert found["equity"].derived == f"us-gaap_{whole} − us-gaap_MinorityInterest"
+
+
+def test_liabilities_are_what_the_total_leaves() -> None:
+    def liabilities(*lines: tuple[str, str, float]) -> float | None:
+        found = read(parse_filing(told(1, YEAR, {"bs": statement(lines)})), "bs").figures.get("liabilities")
+        return None if found is None else found.value / M
+
+    both, own = ("LiabilitiesAndStockholdersEquity", "", 1000), ("StockholdersEquity", "", 400)
+    assert liabilities(both, own) == 600
+    assert liabilities(both, own, ("MinorityInterest", "", 50)) == 550
+    assert liabilities(both, own, ("TemporaryEquityCarryingAmountAttributableToParent", "", 30)) == 570
+    assert liabilities(both, own, ("Liabilities", "", 590)) == 590
+    assert liabilities(both) is None
+
+
+@pytest.mark.parametrize("paid", [50, -50])
+def test_an_outflow_is_one_whatever_its_sign(paid: float) -> None:
+    cash: Lines = [
+        ("NetCashProvidedByUsedInOperatingActivities", "", 150),
+        ("PaymentsToAcquirePropertyPlantAndEquipment", "Purchases of property", paid),
+    ]
+    income: Lines = [
+        ("Revenues", "", 1000),
+        (PRETAX, "", 125),
+        ("IncomeTaxExpenseBenefit", "", paid / 2),
+        ("NetIncomeLoss", "", 100),
+    ]
+    found = reckoned(year([*income, ("InterestExpense", "", paid)], cf=cash))
+    assert found["free_cash_flow"].value == 100 * M
+    assert found["effective_tax_rate"].value == pytest.approx(20)
+    assert next(one.value for one in found["wacc"].inputs if one.name == "interest_expense") == 50 * M
+    assert bool(found["free_cash_flow"].notes) == (paid < 0)
+
+
+def test_signs_that_change_within_a_year() -> None:
+    def cash(to: date, flow: float, paid: float, number: int) -> dict[str, Any]:
+        lines: Lines = [
+            ("NetCashProvidedByUsedInOperatingActivities", "", flow),
+            ("PaymentsToAcquirePropertyPlantAndEquipment", "", paid),
+        ]
+        return year(cf=lines, span=Span(YEAR.start, to), number=number, form="10-K" if to == YEAR.end else "10-Q")
+
+    known = Known(
+        parse_filing(one)
+        for one in (cash(date(2023, 6, 30), 70, 20, 1), cash(date(2023, 9, 30), 110, -35, 2), cash(YEAR.end, 150, 50, 3))
+    )
+    for span, spent in ((Span(date(2023, 7, 1), date(2023, 9, 30)), 15), (Span(date(2023, 10, 1), YEAR.end), 15)):
+        figure = known.over("capital_expenditure", span)
+        assert figure is not None
+        assert figure.value == spent * M
+
+
+def test_a_tax_benefit_stays_one() -> None:
+    income: Lines = [(PRETAX, "", 100), ("IncomeTaxExpenseBenefit", "", -20), ("NetIncomeLoss", "", 120)]
+    assert asked(income, "income_tax") == (-20, "")
+
+
+@pytest.mark.parametrize(
+    ("lines", "eps", "basic"),
+    [
+        # Apple's first quarter of fiscal 2018, in millions: 20,065 over 5,157.787 and 5,112.877 million shares.
+        ([(EPS, "", 3), ("EarningsPerShareBasic", "", 3)], 3.890234319, 3.924404988),
+        # Diluted EPS is not above basic: the one with cents tells that the other was cut.
+        ([(EPS, "", 3.89), ("EarningsPerShareBasic", "", 3)], 3.89, 3.924404988),
+        ([(EPS, "", 3.89), ("EarningsPerShareBasic", "", 3.92)], 3.89, 3.92),
+    ],
+)
+def test_basic_eps_that_was_cut(lines: Lines, eps: float, basic: float) -> None:
+    counts: Lines = [(SHARES, "", 5157.787), ("WeightedAverageNumberOfSharesOutstandingBasic", "", 5112.877)]
+    income: Lines = [("NetIncomeLoss", "", 20_065), *counts, *lines]
+    assert asked(income, "eps")[0] == pytest.approx(eps)
+    value, words = asked(income, "eps_basic")
+    assert value == pytest.approx(basic)
+    assert ("was cut" in words) == (basic != 3.92)
+
+
+def test_shares_follow_from_income_and_eps_where_none_are_counted() -> None:
+    found = reckoned(year([("Revenues", "", 1000), ("NetIncomeLoss", "", 100), (EPS, "", 2.5)]))["market_value"]
+    assert found.value == pytest.approx(20 * 40 * M)
+    assert any("no report counts them" in note for note in found.notes)
+    assert next(one.derived for one in found.inputs if one.name == "diluted_shares")
+    assert reckoned(year([("Revenues", "", 1000), ("NetIncomeLoss", "", 100), (EPS, "", 0.01)]))["market_value"].value is None
+
+
+@pytest.mark.parametrize(
+    ("ic", "bs", "identity", "words"),
+    [
+        (
+            [("Revenues", "", 1000), ("CostOfGoodsSold", "", 700), ("GrossProfit", "", 550)],
+            [],
+            "gross profit",
+            "does not fit revenue 1,000,000,000 and gross profit 550,000,000",
+        ),
+        ([(PRETAX, "", 125), ("IncomeTaxExpenseBenefit", "", -25), ("NetIncomeLoss", "", 100)], [], "income tax", "≠"),
+        ([(EPS, "", 2.5), ("EarningsPerShareBasic", "", 2.1)], [], "eps", "basic 2.1 < diluted 2.5"),
+        ([], [("InventoryNet", "", 700)], "parts", "inventory 700,000,000 > current_assets 500,000,000"),
+    ],
+)
+def test_ties_that_fail_are_named(ic: Lines, bs: Lines, identity: str, words: str) -> None:
+    failed = [one for one in check(Known([parse_filing(year(ic, bs))])) if one.holds is False]
+    assert [one.identity for one in failed] == [identity]
+    assert words in failed[0].detail
+
+
+def test_ties_that_hold_name_what_they_stand_on() -> None:
+    income: Lines = [
+        ("Revenues", "", 1000),
+        (COSTS, "Products", 400),
+        (COSTS, "Services", 250),
+        ("GrossProfit", "", 350),
+        (PRETAX, "", 120),
+        ("IncomeTaxExpenseBenefit", "", 30),
+        ("NetIncomeLoss", "", 90),
+        (EPS, "", 0.9),
+        ("EarningsPerShareBasic", "", 0.91),
+    ]
+    found = [one for one in check(Known([parse_filing(year(income))])) if one.holds is not None]
+    assert all(one.holds for one in found)
+    assert {"gross profit", "income tax", "eps", "parts", "assets"} <= {one.identity for one in found}
+    profit = next(one.detail for one in found if one.identity == "gross profit")
+    assert profit.startswith(
+        "Revenues 1,000,000,000 = CostOfGoodsAndServicesSold 400,000,000 + CostOfGoodsAndServicesSold 250,"
+    )

@@ -1,8 +1,8 @@
 """The periods that reports name, where some of their days are slightly wrong.
 
 Periods of one company meet: the next begins on the day after the one before. Days within a week of each other are one such
-boundary, of which some reports name a day beside it (a start on 31 December, the 30th for the last Saturday). And a 10-K of one
-day is no transition period: its dates cannot be.
+boundary, of which some reports name a day beside it (a start on 31 December, the 30th for the last Saturday). And a report
+on one day, or on more than a year, is none: its dates cannot be.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stockctl.filings.filing import Filing
 from stockctl.filings.periods import YEAR_DAYS
 
 _APART = 6  # days: boundaries of one company are a month apart at least
-_IMPOSSIBLE = 14  # days: no report covers as few
+_LEAST = 14  # days: no report covers fewer
 _DAY = timedelta(days=1)
 
 
@@ -51,9 +51,20 @@ def _right(filing: Filing, boundaries: Mapping[date, date], filings: Iterable[Fi
     start = filing.start
     if start is None or start > filing.end:
         return replace(filing, end=end)
-    if (filing.end - start).days < _IMPOSSIBLE:
+    if _cannot_be(filing):
         return replace(filing, start=_start(filing, end, set(boundaries.values()), filings), end=end)
     return replace(filing, start=boundaries.get(start, start), end=end)
+
+
+def _cannot_be(filing: Filing) -> bool:
+    """Whether no report covers as few days as this one names, or as many."""
+    if filing.start is None or filing.end is None:
+        return True
+    return not _LEAST <= (filing.end - filing.start).days < YEAR_DAYS[1]
+
+
+def _is_annual(filing: Filing) -> bool:
+    return filing.form.upper().startswith("10-K")
 
 
 def _boundaries(filings: Iterable[Filing]) -> dict[date, date]:
@@ -68,7 +79,7 @@ def _boundaries(filings: Iterable[Filing]) -> dict[date, date]:
             continue
         named[filing.end + _DAY] += 1
         ends[filing.end + _DAY] += 1
-        if filing.start is not None and (filing.end - filing.start).days >= _IMPOSSIBLE:
+        if filing.start is not None and not _cannot_be(filing):
             named[filing.start] += 1
     meant: dict[date, date] = {}
     group: list[date] = []
@@ -84,14 +95,10 @@ def _boundaries(filings: Iterable[Filing]) -> dict[date, date]:
 def _start(filing: Filing, end: date, boundaries: set[date], filings: Iterable[Filing]) -> date | None:
     """The first day of a period to ``end``: a year's for a 10-K, else that of its fiscal year; None if none is told."""
     after = end + _DAY
-    if filing.form.upper().startswith("10-K"):
+    if _is_annual(filing):
         known = [day for day in boundaries if YEAR_DAYS[0] <= (after - day).days <= YEAR_DAYS[1]]
         return max(known) if known else _year_before(after)
-    years = [
-        one.end + _DAY
-        for one in filings
-        if one.end is not None and one.form.upper().startswith("10-K") and 80 <= (end - one.end).days <= 300
-    ]
+    years = [one.end + _DAY for one in filings if one.end is not None and _is_annual(one) and 80 <= (end - one.end).days <= 300]
     return max(years, default=None)
 
 

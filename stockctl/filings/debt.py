@@ -161,7 +161,7 @@ def _due(line: Item) -> Due:
 def _parts(found: Sequence[_Line]) -> tuple[list[_Line], list[str]]:
     """The lines of which none is a part of another, and words on what is not sure."""
     notes: list[str] = []
-    parts = list(found)
+    parts = _told_once(found)
     for due, of in (("soon", ("soon", "unsaid")), ("later", ("later", "unsaid")), ("both", ("soon", "later", "unsaid"))):
         parts = _without_totals(parts, due, of)
     for due in ("soon", "later"):
@@ -188,6 +188,15 @@ def _parts(found: Sequence[_Line]) -> tuple[list[_Line], list[str]]:
             f"total_debt: {listed([whole.item])}; of it only {listed(line.item for line in rest)} is named",
         ]
     return rest or [whole], notes
+
+
+def _told_once(found: Sequence[_Line]) -> list[_Line]:
+    """The lines without long-term debt that is told a second time, under another of its concepts with the same amount."""
+    kept: dict[tuple[object, ...], _Line] = {}
+    for line in found:
+        same = (line.due, line.value) if "LongTermDebt" in line.item.name and line.due != "both" else (id(line),)
+        kept.setdefault(same, line)
+    return list(kept.values())
 
 
 def _without_totals(parts: Sequence[_Line], due: str, of: Sequence[str]) -> list[_Line]:

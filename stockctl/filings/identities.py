@@ -84,6 +84,8 @@ def check(known: Known) -> list[Finding]:
         for one in (*_assets(filing), *_cash_flow(filing), *_cash(known, filing), *_income(filing), *_parts(filing))
     ]
     found += _quarters(known)
+    for other in known.others:
+        found += check(other)
     order = {name: number for number, name in enumerate(_ORDER)}
     return sorted(found, key=lambda one: (-(one.period_end or date.min).toordinal(), order[one.identity], one.accession))
 

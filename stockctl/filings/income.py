@@ -6,13 +6,14 @@ import re
 
 from stockctl.filings.filing import Item
 from stockctl.filings.items import Figure, StandardItem, table
-from stockctl.filings.lines import Lines, Unclear
+from stockctl.filings.lines import Lines, Unclear, listed
 from stockctl.filings.rounding import adds_up
 
 _MINORITY_INCOME = re.compile(
     r"(Income|Loss|Earnings|Profit)[A-Za-z]*AttributableTo[A-Za-z]*(Noncontrolling|NonControlling|Minority)Interest"
     r"|MinorityInterestInNetIncome|MinorityInterestIn(Earnings|Income)"
 )
+_MINORITY = "NetIncomeLossAttributableToNoncontrollingInterest"
 _MINORITY_EQUITY = re.compile(r"^(Minority|Noncontrolling)Interests?$")
 _NO_INCOME = re.compile(r"Comprehensive|Tax|PerShare|Discontinued|Including")
 _PARENTS = "NetIncomeLossAttributableToParent"
@@ -101,16 +102,20 @@ def _is_less(whole: Item, minorities: list[Item], parents: Item) -> bool:
 
 def _less_minorities(lines: Lines, item: StandardItem, whole: Item, minorities: list[Item]) -> Figure | Unclear:
     """The whole without the minorities' share: whether that is written as income or as a deduction, EPS proves."""
-    share = minorities[0]
-    first, second = whole.value or 0.0, share.value or 0.0
-    less, more = _proved(lines, item, first - second), _proved(lines, item, first + second)
-    if not less and not more and second < 0:
-        return Unclear(f"{item.name}: whether minorities bear a loss or their share is a deduction is not told")
-    if less or not more:
-        return lines.figure(item, [whole], less=[share])
+    total = [line for line in minorities if line.name == _MINORITY]
+    ways = [list(one) for one in dict.fromkeys((tuple(total[:1] or minorities), tuple(minorities)))]
+    first = whole.value or 0.0
+    shares = [sum(line.value or 0.0 for line in way) for way in ways]
+    proved = [(way, share) for way, share in zip(ways, shares, strict=True) if _proved(lines, item, first - share)]
+    added = [(way, share) for way, share in zip(ways, shares, strict=True) if _proved(lines, item, first + share)]
+    if proved or (not added and len(ways) == 1 and shares[0] > 0):
+        return lines.figure(item, [whole], less=proved[0][0] if proved else ways[0])
+    if not added:
+        return Unclear(f"{item.name}: what of {listed([whole])} belongs to minorities is not clear: {listed(minorities)}")
+    way, share = added[0]
     note = f"{item.name}: without the minorities' share, which is written as a deduction"
-    words = f"{whole.concept} + {share.concept}"
-    return lines.figure(item, [whole, share]).changed(first + second, derived=words, note=note)
+    words = " + ".join(line.concept for line in (whole, *way))
+    return lines.figure(item, [whole, *way]).changed(first + share, derived=words, note=note)
 
 
 def _proved(lines: Lines, item: StandardItem, value: float) -> bool:

@@ -146,7 +146,16 @@ class Known:
 
     def jumps(self) -> Iterator[Jump]:
         """Jumps of the shares between reports that look like a split, in order of time."""
-        return jumps([(span, found, self.told("bs").get(Span(span.end, span.end), {})) for span, found in self._in_order("ic")])
+        held = [(span, found, self.told("bs").get(Span(span.end, span.end), {})) for span, found in self._in_order("ic")]
+        return jumps(held, self._earned)
+
+    def _earned(self, after: date, end: date) -> float:
+        """Net income after one day to the end of another; of the report on the latter where that cannot be told, else 0."""
+        told = self.over("net_income", Span(after + timedelta(days=1), end))
+        if told is None:
+            spans = [span for span in self.spans("ic") if span.end == end]
+            told = next((one for span in spans if (one := self.over("net_income", span)) is not None), None)
+        return told.value if told is not None else 0.0
 
     def _in_order(self, statement: Statement) -> list[tuple[Span, Mapping[str, Figure]]]:
         """One reported period for each end, the shortest, in order of time."""

@@ -6,7 +6,7 @@ So a jump of any ratio is a split, unless equity or the basic shares prove anoth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import pairwise
 from typing import NamedTuple
@@ -34,8 +34,8 @@ class Jump(NamedTuple):
     sure: bool
 
 
-def jumps(periods: Sequence[Period]) -> Iterator[Jump]:
-    """Jumps that look like a split, in order of time."""
+def jumps(periods: Sequence[Period], earned: Callable[[date, date], float]) -> Iterator[Jump]:
+    """Jumps that look like a split, in order of time. ``earned`` is the net income after one day to the end of another."""
     held = [one for one in periods if one[1].get("diluted_shares") or one[1].get("basic_shares")]
     for (span, old, old_balance), (later, new, new_balance) in pairwise(held):
         ratio = _ratio("diluted_shares", old, new) or _ratio("basic_shares", old, new)
@@ -43,7 +43,9 @@ def jumps(periods: Sequence[Period]) -> Iterator[Jump]:
             continue
         factor = max(ratio, 1 / ratio)
         usual = any(abs(factor / split - 1) <= _NEAR for split in SPLITS) or factor >= _MOST
-        if factor < _SMALL or (not usual and _explained(ratio, old, new, old_balance, new_balance)):
+        if factor < _SMALL:
+            continue
+        if not usual and (_dilutes(ratio, old, new) or _paid_for(ratio, old_balance, new_balance, earned(span.end, later.end))):
             continue
         way = "grew" if ratio > 1 else "shrank"
         told = f"diluted shares {way} {factor:.3g}-fold between the reports to {span.end} and to {later.end}"
@@ -66,19 +68,20 @@ def _is_stock_dividend(factor: float) -> bool:
     return any(abs(factor - usual) <= 0.005 for usual in (1.05, 1.1, 1.15))
 
 
-def _explained(
-    ratio: float,
-    old: Mapping[str, Figure],
-    new: Mapping[str, Figure],
-    old_balance: Mapping[str, Figure],
-    new_balance: Mapping[str, Figure],
-) -> bool:
-    """Whether the jump has another cause than a split."""
+def _dilutes(ratio: float, old: Mapping[str, Figure], new: Mapping[str, Figure]) -> bool:
+    """Whether basic shares stayed as they were: a loss that turns into a profit dilutes, and a split moves them as well."""
     basic = _ratio("basic_shares", old, new)
-    if basic is not None and abs(basic / ratio - 1) > _NEAR and max(basic, 1 / basic) < _LEAST:
-        # A loss that turns into a profit dilutes, and a split moves the basic shares as well.
-        return True
-    # Where equity is below 0, its ratio tells nothing.
-    moved = _ratio("equity", old_balance, new_balance) or _ratio("assets", old_balance, new_balance)
-    # Shares are issued, and bought back, at more than the book value of a share, as a rule: equity moves as much as the shares.
-    return moved is not None and (moved - 1) / (ratio - 1) > 0.5
+    return basic is not None and abs(basic / ratio - 1) > _NEAR and max(basic, 1 / basic) < _LEAST
+
+
+def _paid_for(ratio: float, old: Mapping[str, Figure], new: Mapping[str, Figure], earned: float) -> bool:
+    """Whether equity moved with the shares, beside what was earned: as if they were issued, or bought back.
+
+    Both happen at more than the book value of a share, as a rule, so that equity moves as much as the shares do, or more.
+    """
+    first, second = old.get("equity"), new.get("equity")
+    if first is None or second is None:
+        return False
+    # Where equity was below 0, a share of it tells nothing.
+    scale = first.value if first.value > 0 else old["assets"].value if "assets" in old else 0.0
+    return scale > 0 and (second.value - first.value - earned) / scale / (ratio - 1) > 0.5

@@ -91,7 +91,11 @@ def statement(known: Known, symbol: str, which: Which, period: Period, last: int
         # Of two companies that had the ticker at the same time, the one that has it now is shown.
         found = [span for span in found if not periods or span.end < periods[-1].end]
         periods += found
-        words += [f"the {_PERIODS[period]} to {span.end} cannot be told: {missing[span]}" for span in found if span in missing]
+        words += [
+            f"the {'balance' if name == 'bs' else _PERIODS[period]} to {span.end} cannot be told: {missing[span]}"
+            for span in found
+            if span in missing
+        ]
         if not found and known.others:
             words.append(f"no {_PERIODS[period]} of {named(company.filings)} can be told")
         if period == "annual":
@@ -154,10 +158,7 @@ def caveats(known: Known, symbol: str, zone: ZoneInfo) -> Iterator[str]:
 def _periods(known: Known, name: Statement, period: Period, last: int) -> tuple[list[Span], dict[Span, str]]:
     """The newest periods of that length, and why nothing can be told of those of them that lack a report."""
     if name == "bs":
-        ends = {span.end for span in known.spans("bs")}
-        if period == "annual":
-            ends &= {span.end for other in ("ic", "cf") for span in known.spans(other) if span.lasts("year")}
-        return [Span(end, end) for end in sorted(ends, reverse=True)[:last]], {}
+        return _balances(known, period, last)
     spans = known.spans(name)
     length: Length = "quarter" if period == "quarter" else "year"
     if period == "annual":
@@ -171,6 +172,21 @@ def _periods(known: Known, name: Statement, period: Period, last: int) -> tuple[
     shown = sorted({*told, *missing}, reverse=True)[:last]
     spanned = {end: told.get(end) or Span(_start_of(end, spans, length), end) for end in shown}
     return list(spanned.values()), {spanned[end]: missing[end] for end in shown if end in missing}
+
+
+def _balances(known: Known, period: Period, last: int) -> tuple[list[Span], dict[Span, str]]:
+    """The newest ends of quarters, or of years, and why nothing can be told of those of them that lack a report."""
+    told = {span.end for span in known.spans("bs")}
+    flows = [span for other in ("ic", "cf") for span in known.spans(other)]
+    if period == "annual":
+        years = {span.end: span for span in flows if span.lasts("year")}
+        told &= years.keys()
+        ends = {*years, *_unreported_years(flows, years)}
+    else:
+        ends = _ends(flows)
+    missing = {end for end in ends - told if told and end > min(told)}
+    shown = [Span(end, end) for end in sorted(told | missing, reverse=True)[:last]]
+    return shown, {span: "its report is missing" for span in shown if span.end in missing}
 
 
 def _ends(spans: Iterable[Span]) -> set[date]:

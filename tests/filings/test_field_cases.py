@@ -282,6 +282,9 @@ DEBT_ALONE: Lines = [("LongTermDebtNoncurrent", "Term loan", 10)]
             250,
         ),
         ([("LongTermDebtAndCapitalLeaseObligations", "", 13_253)], 13_253),
+        # The same under a second concept is the same, and two loans of one amount are two.
+        ([("LongTermDebtNoncurrent", "", 95), ("acme:LongTermDebtAndFinanceLeasesNoncurrent", "", 95)], 95),
+        ([("TermLoanNoncurrent", "", 100), ("SeniorNotesNoncurrent", "", 100)], 200),
         # A total is not counted beside its parts.
         ([("LongTermDebtCurrent", "", 20), ("LongTermDebt", "Total debt", 120), ("LongTermDebtNoncurrent", "", 100)], 120),
         ([("LongTermDebtCurrent", "", 20), ("LongTermDebt", "", 120)], 120),

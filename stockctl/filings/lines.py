@@ -19,10 +19,14 @@ from stockctl.filings.rounding import adds_up, parts_of
 _TOTAL = re.compile(r"\btotals?\b", re.IGNORECASE)
 _WHOLE = re.compile(
     r"((total|net|operating|consolidated|reported) )*"
-    r"(revenues?|sales|turnover|costs? of (revenues?|sales|goods sold|products sold)|costs? of goods and services sold|"
-    r"net income( \(loss\))?|net earnings( \(loss\))?)( and other( income)?)?,?( net)?\W*",
+    r"((revenues?|sales|turnover)( and (revenues?|sales|other( operating)?( income| revenues?)?))?|"
+    r"costs? of (revenues?|sales|goods sold|goods and services sold|products and services)|"
+    r"net (income|earnings|loss|profit)( \(loss\))?)"
+    r"(,? net of interest expense|,? net)?\W*",
     re.IGNORECASE,
 )
+_GOODS = re.compile(r"\b(goods|products?|equipment|hardware|merchandise)\b", re.IGNORECASE)
+_SERVICES = re.compile(r"\b(services?|subscriptions?|maintenance|support)\b", re.IGNORECASE)
 _MOST_NAMED = 6
 
 
@@ -109,9 +113,10 @@ def total_of(lines: Sequence[Item]) -> Item | None:
     most = max(lines, key=lambda line: abs(line.value or 0.0))
     if parts_of(most.value or 0.0, [value for value in values if value != most.value]) is not None:
         return most
+    # A label may speak of a part's total (total services): the whole is no less than any part.
     for is_it in (is_total, is_whole):
         told = [line for line in lines if is_it(line.label)]
-        if told and len({line.value for line in told}) == 1:
+        if told and {line.value for line in told} == {most.value}:
             return told[0]
     return None
 
@@ -139,6 +144,24 @@ def is_total(label: str) -> bool:
 def is_whole(label: str) -> bool:
     """Whether the label names the whole of revenue, cost or net income, and no part of it: ``Net sales``."""
     return bool(_WHOLE.fullmatch(label.strip()))
+
+
+def goods_and_services(one: Item, other: Item) -> bool:
+    """Whether one of two lines is of goods and the other of services, by their labels or their concepts."""
+    return {_kind(one), _kind(other)} == {"goods", "services"}
+
+
+def _kind(line: Item) -> str:
+    for text in (line.label, re.sub(r"(?<=[a-z])(?=[A-Z])", " ", line.name)):
+        goods, services = bool(_GOODS.search(text)), bool(_SERVICES.search(text))
+        if goods != services:
+            return "goods" if goods else "services"
+    return ""
+
+
+def distinct(lines: Iterable[Item]) -> list[Item]:
+    """The lines, each concept with each of its values once."""
+    return list({(line.name, line.value): line for line in lines}.values())
 
 
 def listed(lines: Iterable[Item]) -> str:

@@ -9,13 +9,14 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from stockctl.filings.cost import cost_of_revenue, outflow
 from stockctl.filings.debt import debts
 from stockctl.filings.filing import Filing, Item, Statement
 from stockctl.filings.income import equity, income_tax, net_income
 from stockctl.filings.items import Figure, Source, StandardItem, items_of, minus
 from stockctl.filings.lines import Lines, Unclear, whole_of
 from stockctl.filings.per_share import mended
-from stockctl.filings.revenue import cost_of_revenue, outflow, revenue
+from stockctl.filings.revenue import revenue
 
 _BOTH_SIDES = "LiabilitiesAndStockholdersEquity"
 _ALL_EQUITY = "StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest"

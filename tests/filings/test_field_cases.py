@@ -131,6 +131,8 @@ NET = ("NetIncomeLoss", "Net income", 90)
             1000,
         ),
         ([(CONTRACTS, "Net sales", 1000), ("SellingAndMarketingExpense", "", 3000), ("CostOfRevenue", "", 2000)], 1000),
+        ([(CONTRACTS, "Net sales", 1000), ("acme:RevenueFromRelatedParties", "Of which related", 400)], 1000),
+        ([("Revenues", "Net sales", 1000), ("acme:ProductRevenue", "Products", 700)], 1000),
     ],
 )
 def test_revenue_is_the_whole(lines: Lines, revenue: float) -> None:
@@ -147,6 +149,10 @@ def test_revenue_is_the_whole(lines: Lines, revenue: float) -> None:
         [(CONTRACTS, "Fees", 50), ("CostsAndExpenses", "", 910), ("OperatingIncomeLoss", "", 90)],
         [(CONTRACTS, "Product revenue", 700), (CONTRACTS, "Licence revenue", 300)],
         [("acme:ProductRevenue", "", 700), ("acme:RoyaltyRevenue", "", 300)],
+        [(CONTRACTS, "Product sales", 700), ("acme:RoyaltyRevenue", "Royalties", 300)],
+        # A total of a part is none of the whole.
+        [(CONTRACTS, "Products", 700), (CONTRACTS, "Total licences", 300)],
+        [("Revenues", "Product sales", 700), ("OperatingLeaseLeaseIncome", "Rentals", 300)],
     ],
 )
 def test_a_slice_of_revenue_is_not_taken_for_it(lines: Lines) -> None:
@@ -216,8 +222,10 @@ def test_a_part_of_the_cost_is_not_taken_for_it(lines: Lines) -> None:
 
 
 def test_goods_and_services_are_both_sales() -> None:
-    value, words = asked([("SalesRevenueGoodsNet", "Products", 700), ("SalesRevenueServicesNet", "Services", 300)], "revenue")
-    assert (value, "no line is its total" in words) == (1000, True)
+    for labels in (("Products", "Services"), ("Total product revenue", "Total service revenue"), ("", "")):
+        lines: Lines = [("SalesRevenueGoodsNet", labels[0], 700), ("SalesRevenueServicesNet", labels[1], 300)]
+        value, words = asked(lines, "revenue")
+        assert (value, "no line is its total" in words) == (1000, True)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def revenue(lines: Lines, item: StandardItem) -> Figure | Unclear | None:
 
 
 class _Statement:
-    """An income statement: ``held`` are its lines of revenue and of its parts, ``beside`` those of a business's other income."""
+    """An income statement: ``held`` are its lines of revenue and of parts of it, ``beside`` those of other income."""
 
     def __init__(self, lines: Lines, item: StandardItem) -> None:
         self._lines, self._item = lines, item

@@ -99,7 +99,7 @@ def debts(lines: Lines) -> dict[str, Figure]:
         notes.append(f"total_debt is {kinds[0]} alone: no other is reported")
     unsaid = [line.item for line in parts if line.due == "unsaid"]
     if unsaid:
-        notes.append(f"total_debt: counts what the report does not call due within a year or later: {listed(unsaid)}")
+        notes.append(f"total_debt counts {listed(unsaid)}, of which the report does not say when it is due")
     made["total_debt"] = replace(whole, notes=tuple(notes))
     return made
 

@@ -53,7 +53,8 @@ def named(filings: Iterable[Filing]) -> str:
     held = list(filings)
     ciks = " and ".join(dict.fromkeys(cik_of(one) or "none" for one in held))
     ends = sorted(one.end for one in held if one.end is not None)
-    return f"CIK {ciks}" + (f" (periods to {ends[0]} … {ends[-1]})" if ends else "")
+    told = dict.fromkeys(map(str, (ends[0], ends[-1]))) if ends else {}
+    return f"CIK {ciks}" + (f" (to {' … '.join(told)})" if told else "")
 
 
 def _goes_on(before: Sequence[Filing], after: Sequence[Filing]) -> bool:

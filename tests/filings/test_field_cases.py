@@ -333,7 +333,7 @@ def test_debt_of_any_name_is_counted_once(lines: Lines, debt: float) -> None:
         assert one.value == pytest.approx(debt / 400)
         # That no other is reported is said only where it is so.
         alone = [note for note in one.notes if "no other is reported" in note]
-        assert not alone or not [note for note in one.notes if "does not call due" in note]
+        assert not alone or not [note for note in one.notes if "does not say when it is due" in note]
 
 
 def test_that_no_other_debt_is_reported_is_true() -> None:

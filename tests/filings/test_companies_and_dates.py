@@ -163,6 +163,35 @@ def test_a_year_of_one_day_is_a_year(form: str, start: str, tmp_path: Path) -> N
     assert {row["value"] for row in balance if row["item"] == "assets"} == {1000 * M}
 
 
+def test_a_year_of_one_day_begins_where_the_year_before_ended() -> None:
+    before = report(1, span("2021-12-26", "2022-12-24"), books(900), form="10-K")
+    one = report(2, span("2023-12-30", "2023-12-30"), books(1000), form="10-K")
+    assert Known([before, one]).over("revenue", span("2022-12-25", "2023-12-30")) is not None
+
+
+@pytest.mark.parametrize("form", ["10-K", "10-Q"])
+def test_a_report_on_more_than_a_year_is_put_right(form: str) -> None:
+    before = report(1, span("2022-01-01", "2022-12-31"), books(900), form="10-K")
+    end = "2023-12-31" if form == "10-K" else "2023-03-31"
+    one = report(2, span("2022-01-01", end), books(250), form=form)
+    known = Known([before, one])
+    figure = known.over("revenue", span("2023-01-01", end))
+    assert figure is not None
+    assert figure.value == 250 * M
+    assert "cannot be" in known.dates[one.accession]
+
+
+def test_a_slice_by_its_concept_does_not_stand_in_for_the_whole() -> None:
+    """Two reports name revenue by different concepts, of which one is a slice in the later report."""
+    contracts = "RevenueFromContractWithCustomerExcludingAssessedTax"
+    nine = report(1, span("2023-01-01", "2023-09-30"), {"ic": {contracts: 740 * M}})
+    year = report(2, YEAR, {"ic": {"Revenues": 1000 * M, contracts: 100 * M}})
+    fourth = Known([nine, year]).over("revenue", span("2023-10-01", "2023-12-31"))
+    assert fourth is not None
+    assert fourth.value == 260 * M
+    assert "put together from" in fourth.notes[0]
+
+
 def test_a_quarters_report_of_one_day_goes_on_from_the_year_before() -> None:
     before = report(1, span("2022-01-02", "2022-12-31"), books(900), form="10-K")
     one = report(2, span("2023-06-30", "2023-06-30"), books(500))
@@ -207,10 +236,12 @@ def test_a_missing_year_leaves_a_column_and_words(tmp_path: Path) -> None:
     assert "the year to 2021-12-31 cannot be told: its annual report is missing" in done.stderr
 
 
-def jumping(before: float, after: float, *, equity: tuple[float, float] = (400, 400), **basic: float) -> Known:
+def jumping(
+    before: float, after: float, *, equity: tuple[float, float] = (400, 400), sales: float = 260, **basic: float
+) -> Known:
     """A company whose diluted shares were ``before`` millions in the year, and ``after`` in the next quarter."""
     year = books(1000, before, StockholdersEquity=equity[0])
-    quarter = books(260, after, StockholdersEquity=equity[1])
+    quarter = books(sales, after, StockholdersEquity=equity[1])
     if basic:
         year["ic"][BASIC], quarter["ic"][BASIC] = basic["first"] * M, basic["second"] * M
     return Known([report(1, YEAR, year, form="10-K"), report(2, span("2024-01-01", "2024-03-31"), quarter)])
@@ -227,6 +258,20 @@ def test_a_split_of_any_ratio_parts_price_and_eps(ratio: float) -> None:
     pe = next(one for one in kpis(known, settings, Price(20, "given"))[0] if one.kpi.name == "pe")
     assert pe.value is None
     assert any("looks like a split" in note for note in pe.notes)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        # Equity grew by what was earned, and nothing was paid in.
+        jumping(100, 125, equity=(400, 500), sales=1000),
+        # No company issues a hundred times its shares, whatever its equity did.
+        jumping(100, 10_000, equity=(1, 400)),
+        jumping(100, 7000, equity=(1, 400)),
+    ],
+)
+def test_equity_that_moved_for_another_reason_explains_no_split(known: Known) -> None:
+    assert [jump.sure for jump in known.jumps()] == [True]
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,20 @@ NET = ("NetIncomeLoss", "Net income", 90)
             ],
             1000,
         ),
+        # A broker's revenue is net of the interest it pays, as its expenses and income prove.
+        (
+            [
+                ("Revenues", "", 3000),
+                ("RevenuesNetOfInterestExpense", "", 2500),
+                ("NoninterestExpense", "", 2100),
+                (PRETAX, "", 400),
+            ],
+            2500,
+        ),
+        # A label tells the total of parts of which not all are named.
+        ([("acme:AllRevenues", "Total revenues", 1000), (CONTRACTS, "Food", 600), ("acme:RoyaltyRevenue", "", 200)], 1000),
         # Gross of taxes on sales is no revenue where net is told.
+        ([(GROSS_CONTRACTS, "Total revenues", 1100), (CONTRACTS, "Total net revenues", 1000)], 1000),
         ([(CONTRACTS, "Net sales", 1000), (GROSS_CONTRACTS, "Gross", 1100)], 1000),
         ([(GROSS_CONTRACTS, "", 1100)], 1100),
         # What is no revenue does not make a slice of it.
@@ -131,7 +144,7 @@ NET = ("NetIncomeLoss", "Net income", 90)
             1000,
         ),
         ([(CONTRACTS, "Net sales", 1000), ("SellingAndMarketingExpense", "", 3000), ("CostOfRevenue", "", 2000)], 1000),
-        ([(CONTRACTS, "Net sales", 1000), ("acme:RevenueFromRelatedParties", "Of which related", 400)], 1000),
+        ([(CONTRACTS, "", 1000), ("acme:RevenueFromRelatedParties", "Of which related", 400)], 1000),
         ([("Revenues", "Net sales", 1000), ("acme:ProductRevenue", "Products", 700)], 1000),
     ],
 )
@@ -150,6 +163,7 @@ def test_revenue_is_the_whole(lines: Lines, revenue: float) -> None:
         [(CONTRACTS, "Product revenue", 700), (CONTRACTS, "Licence revenue", 300)],
         [("acme:ProductRevenue", "", 700), ("acme:RoyaltyRevenue", "", 300)],
         [(CONTRACTS, "Product sales", 700), ("acme:RoyaltyRevenue", "Royalties", 300)],
+        [("Revenues", "", 50), ("PremiumsEarnedNet", "", 800)],
         # A total of a part is none of the whole.
         [(CONTRACTS, "Products", 700), (CONTRACTS, "Total licences", 300)],
         [("Revenues", "Product sales", 700), ("OperatingLeaseLeaseIncome", "Rentals", 300)],
@@ -249,6 +263,14 @@ def test_classes_of_shares(lines: Lines, eps: float | None, shares: float | None
     if eps is None:
         assert "Class A 600, Class B 0.4" in asked(income, "eps")[1]
         assert any("Class A" in note for note in found["market_value"].notes)
+
+
+def test_basic_eps_is_of_the_same_class() -> None:
+    basic = "EarningsPerShareBasic"
+    eps: Lines = [(EPS, "Class A", 1.0), (EPS, "Class B", 4.0), (basic, "Class A", 1.1), (basic, "Class B", 4.4)]
+    lines: Lines = [("NetIncomeLoss", "", 100), *eps, (SHARES, "Class A", 100), (SHARES, "Class B", 5)]
+    assert asked(lines, "eps_basic")[0] == 1.1
+    assert asked([*lines, (basic, "Class C", 9.0)], "eps_basic")[0] is None
 
 
 DEBT_ALONE: Lines = [("LongTermDebtNoncurrent", "Term loan", 10)]

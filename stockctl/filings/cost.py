@@ -7,13 +7,16 @@ from collections.abc import Sequence
 
 from stockctl.filings.filing import Item
 from stockctl.filings.items import Figure, StandardItem, digits
-from stockctl.filings.lines import Lines, Unclear, distinct, goods_and_services, is_total, is_whole, listed
+from stockctl.filings.lines import Lines, Unclear, distinct, goods_and_services, is_total, is_whole, listed, words_of
 from stockctl.filings.rounding import adds_up, parts_of, tolerance
 
 _COST = re.compile(
-    r"^(Total|Direct)?Costs?Of\w*(Revenues?|Sales|Goods|Products?|Services?|Merchandise|Sold|Subscriptions?|Licenses?)(?![a-z])"
+    r"^(Total|Direct|Other)?Costs?Of\w*(Revenues?|Sales|Goods|Products?|Services?|Merchandise|Sold|Subscriptions?|Licenses?)(?![a-z])"
 )
-_NO_COST = re.compile(r"Funds|Borrow|Debt|Repairs|Equity|Capital|Treasury|Excluding|Insurance|PerShare|Incremental|Percent")
+_NO_COST = re.compile(
+    r"Funds|Borrow|Debt|Repairs|Equity|Capital|Treasury|Excluding|Insurance|PerShare|Incremental|Percent|OperatingExpenses"
+)
+_NEARLY = 0.9  # of revenue: a part that is nearly all of it
 _WHOLE = ("CostOfRevenue", "CostOfGoodsAndServicesSold", "CostOfSales")
 
 
@@ -22,17 +25,26 @@ def costs_of(lines: Lines, item: StandardItem) -> list[Item]:
     return distinct(lines.matching(item, _COST, _NO_COST))
 
 
-def cost_of_revenue(lines: Lines, item: StandardItem, sales: Figure | None) -> Figure | Unclear | None:
-    """The cost of revenue of an income statement of which ``sales`` is the revenue.
+def cost_of_revenue(lines: Lines, item: StandardItem, sales: Figure | None, sold: Sequence[Item]) -> Figure | Unclear | None:
+    """The cost of revenue of an income statement of which ``sales`` is the revenue, and ``sold`` are the lines of that.
 
     Where the report gives gross profit, the two must come to revenue. Amounts reported as negative are outflows written so.
     """
     held = costs_of(lines, item)
+    parts = [line for line in sold if sales is not None and line.value != sales.value]
     profit = lines.line(item, "GrossProfit")
-    if held and sales is not None and isinstance(profit, Item) and lines.measure(item, profit) == sales.measure:
+    if sales is not None and isinstance(profit, Item) and lines.measure(item, profit) == sales.measure:
         return _by_gross_profit(lines, item, sales, profit, held)
-    if len(held) < 2:
-        return outflow(lines.figure(item, held)) if held else None
+    if not held:
+        return None
+    if len(held) == 1:
+        # Where revenue has parts, a cost that is named after a part is that part's; one of them may be nearly all.
+        if sales is None or len(parts) < 2 or _is_whole(held[0]):
+            return outflow(lines.figure(item, held))
+        most = max(parts, key=_value)
+        if _value(most) < _NEARLY * sales.value or not (is_whole(most.label) or words_of(most.label) & words_of(held[0].label)):
+            return Unclear(f"{item.name}: {listed(held)} is not shown to be all of it")
+        return outflow(lines.figure(item, held, note=f"{item.name}: {listed(held)}; revenue has small parts beside"))
     most = max(held, key=_value)
     others = [_value(line) for line in held if _value(line) != _value(most)]
     alone = all(line.name != most.name or line is most for line in held)
@@ -40,7 +52,7 @@ def cost_of_revenue(lines: Lines, item: StandardItem, sales: Figure | None) -> F
         return outflow(lines.figure(item, [most]))
     if len(held) == 2 and goods_and_services(*held):
         return outflow(lines.figure(item, held, note=f"{item.name}: no line is its total: the sum of {listed(held)}"))
-    if most.name in _WHOLE and alone:
+    if _is_whole(most) and alone:
         return outflow(lines.figure(item, [most]))
     return Unclear(f"{item.name}: no line is shown to be its total: {listed(held)}")
 
@@ -63,14 +75,20 @@ def _by_gross_profit(lines: Lines, item: StandardItem, sales: Figure, profit: It
     if parts is not None:
         note = f"{item.name}: the sum of its parts, as revenue and gross profit prove"
         return outflow(lines.figure(item, [held[place] for place in parts], note=note))
-    if wanted > max(values) - tolerance([wanted, *values]):
+    if wanted > max(values, default=0.0) - tolerance([wanted, *values]) and not any(map(_is_whole, held)):
         # What is named is a part: the rest of the cost stands under names of its own.
         figure = lines.figure(item, [profit])
-        note = f"{item.name}: {listed(held)} is a part of it, as revenue and gross profit prove"
+        part = f"{listed(held)} is a part of it" if held else "no line names it"
+        note = f"{item.name}: {part}: revenue less gross profit"
         sources = (*sales.sources, *figure.sources)
         return figure.changed(wanted, derived=f"revenue − {profit.concept}", note=note, sources=sources)
     told = f"revenue {digits(sales.value)} and gross profit {digits(gross)}"
     return Unclear(f"{item.name}: {listed(held)} does not fit {told}")
+
+
+def _is_whole(line: Item) -> bool:
+    """Whether a line names all of the cost, by its label, or by its concept where the label tells nothing."""
+    return is_whole(line.label) or (line.name in _WHOLE and line.label in ("", line.name))
 
 
 def _value(line: Item) -> float:

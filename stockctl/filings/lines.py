@@ -25,6 +25,7 @@ _WHOLE = re.compile(
     r"(,? net of interest expense|,? net)?\W*",
     re.IGNORECASE,
 )
+_ASIDE = re.compile(r"\s*\([^)]*\)")
 _GOODS = re.compile(r"\b(goods|products?|equipment|hardware|merchandise)\b", re.IGNORECASE)
 _SERVICES = re.compile(r"\b(services?|subscriptions?|maintenance|support)\b", re.IGNORECASE)
 _MOST_NAMED = 6
@@ -126,12 +127,12 @@ def whole_of(lines: Sequence[Item]) -> Item | None:
     total = total_of(lines)
     if total is not None:
         return total
-    named = [line for line in lines if _words(line.name) & _words(line.label)]
+    named = [line for line in lines if words_of(line.name) & words_of(line.label)]
     most = max(lines, key=lambda line: abs(line.value or 0.0))
     return most if named and {line.value for line in named} == {most.value} else None
 
 
-def _words(text: str) -> set[str]:
+def words_of(text: str) -> set[str]:
     """The words of a label, or of a concept, without endings."""
     return {word[:6].lower() for word in re.findall(r"[A-Za-z][a-z]{3,}", text)}
 
@@ -143,7 +144,7 @@ def is_total(label: str) -> bool:
 
 def is_whole(label: str) -> bool:
     """Whether the label names the whole of revenue, cost or net income, and no part of it: ``Net sales``."""
-    return bool(_WHOLE.fullmatch(label.strip()))
+    return bool(_WHOLE.fullmatch(_ASIDE.sub("", label).strip()))
 
 
 def goods_and_services(one: Item, other: Item) -> bool:
@@ -160,8 +161,15 @@ def _kind(line: Item) -> str:
 
 
 def distinct(lines: Iterable[Item]) -> list[Item]:
-    """The lines, each concept with each of its values once."""
-    return list({(line.name, line.value): line for line in lines}.values())
+    """The lines, each once: two of one concept with one amount are two if the labels of both name parts, and different ones."""
+    found: dict[tuple[str, float | None], dict[str, Item]] = {}
+    for line in lines:
+        found.setdefault((line.name, line.value), {}).setdefault(line.label.casefold(), line)
+    made: list[Item] = []
+    for same in found.values():
+        whole = next((line for line in same.values() if line.label in ("", line.name) or is_whole(line.label)), None)
+        made += [whole] if whole else same.values()
+    return made
 
 
 def listed(lines: Iterable[Item]) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import combinations
 
 from stockctl.filings.cost import costs_of
@@ -20,12 +20,16 @@ from stockctl.filings.items import Figure, StandardItem, digits
 from stockctl.filings.lines import Lines, Unclear, distinct, goods_and_services, is_total, is_whole, listed
 from stockctl.filings.rounding import adds_up, parts_of
 
-_REVENUE = re.compile(r"Revenues?(?![a-z])|(^|[a-z])Sales(Net|Gross)?$|^(Net|Total)?Sales(?=[A-Z]|$)|Turnover$", re.ASCII)
+_REVENUE = re.compile(
+    r"Revenues?(?![a-z])|(^|[a-z])Sales(Net|Gross)?$|^(Net|Total)?Sales(?=[A-Z]|$)|Turnover$|^GrossInvestmentIncomeOperating$",
+    re.ASCII,
+)
 _NO_REVENUE = re.compile(
     r"Costs?(?![a-z])|Expenses?(?![a-z])(?<!NetOfInterestExpense)|Taxes|IncomeTax|SalesTax|ExciseTax|Deferred|Receivable|Payable"
     r"|Liabilit|Reserve|Gain|Loss|Provision|Allowance|Marketing|Selling|Percent|Discontinued|Unearned|Amortiz|Proceeds|Payments"
     r"|ForSale|Obligation|PerShare|Maturit|Refund|Returns|Discounts"
 )
+_ANY, _NO_TOTAL = re.compile(""), re.compile(r"^Cost|Expense(?!.*Net)|NetIncome|ProfitLoss|IncomeLoss|^GrossProfit$")
 _GROSS = re.compile(r"Gross|IncludingAssessedTax")
 _CONTRACTS = re.compile(r"^RevenueFromContract")
 """Revenue from contracts with customers has no interest, premiums, leases or income of investments in it."""
@@ -41,34 +45,39 @@ _BESIDE = re.compile(
 _NOT_BESIDE = re.compile(
     r"Expenses?(?![a-z])|Costs?(?![a-z])|Loss(?![a-z])|Provision|Direct|AfterProvision|Receivable|Payable|Ceded|Tax"
 )
-_OTHER_INCOME = re.compile(r"\btotal (other|non-?interest) income", re.IGNORECASE)
+_OTHER_INCOME = re.compile(r"\btotal non-?interest income", re.IGNORECASE)
+_BANK = re.compile(r"^InterestAndDividendIncomeOperating|^InterestAndFeeIncome|^NoninterestExpense|^ProvisionFor(Loan|Credit)")
+_TAKEN_OFF = re.compile(
+    r"Allowance|Provision|Discount|ExciseTax|SalesTax|Taxes|Returns|Rebate|InterestExpense|Promotional|Excise"
+)
 _ALL_COSTS = ("CostsAndExpenses", "BenefitsLossesAndExpenses")
-_COSTS_WITH = {
-    "NoninterestExpense": (
-        "ProvisionForLoanLeaseAndOtherLosses",
-        "ProvisionForLoanAndLeaseLosses",
-        "ProvisionForCreditLosses",
-    )
-}
-_RESULTS = (
-    "OperatingIncomeLoss",
+_PROVISIONS = ("ProvisionForLoanLeaseAndOtherLosses", "ProvisionForLoanAndLeaseLosses", "ProvisionForCreditLosses")
+_OPERATING = "OperatingIncomeLoss"
+_PRETAX = (
     "IncomeLossFromContinuingOperationsBeforeIncomeTaxesExtraordinaryItemsNoncontrollingInterest",
     "IncomeLossFromContinuingOperationsBeforeIncomeTaxesMinorityInterestAndIncomeLossFromEquityMethodInvestments",
     "IncomeLossFromContinuingOperationsBeforeIncomeTaxes",
 )
+_NONOPERATING = re.compile(r"Nonoperating")
 _MUCH = 0.05  # of revenue: what other lines may come to before a line is no more taken for the whole
 
 
 def revenue(lines: Lines, item: StandardItem) -> Figure | Unclear | None:
     """The revenue of an income statement."""
     statement = _Statement(lines, item)
-    if (proved := statement.proved()) is not None:
-        return proved
-    if (summed := statement.summed()) is not None:
-        return summed
+    ways = (statement.tied, partial(statement.summed, exact=True), statement.total, statement.halves, statement.summed)
+    for way in ways:
+        if (found := way()) is not None:
+            return found
     if statement.held:
         return statement.usual()
     return _no_total(statement.beside) if statement.beside else None
+
+
+def sales_of(lines: Lines, item: StandardItem) -> list[Item]:
+    """The lines of revenue, of its parts, and of a business's other income."""
+    statement = _Statement(lines, item)
+    return distinct([*statement.held, *statement.beside])
 
 
 class _Statement:
@@ -76,37 +85,49 @@ class _Statement:
 
     def __init__(self, lines: Lines, item: StandardItem) -> None:
         self._lines, self._item = lines, item
-        self.held = lines.matching(item, _REVENUE, _NO_REVENUE)
+        named = lines.matching(item, _REVENUE, _NO_REVENUE)
+        # Whatever its concept, a line that is labelled the total of revenues is one of them.
+        labelled = [line for line in lines.matching(item, _ANY, _NO_TOTAL) if is_total(line.label) and is_whole(line.label)]
+        self.held = [line for line in lines.items if line in named or (line in labelled and "cost" not in line.label.lower())]
         self.beside = [line for line in lines.matching(item, _BESIDE, _NOT_BESIDE) if line not in self.held]
 
-    def proved(self) -> Figure | None:
-        """The line that other totals, the sum of other lines, or its label prove; of several the one proved best."""
-        ranked = []
-        for line in self.held:
-            value = _value(line)
-            others = [_value(one) for one in distinct([*self.held, *self.beside]) if 0 < _value(one) != value]
-            tied = any(adds_up(value, terms) for terms in self._ties)
-            if tied or (value > 0 and parts_of(value, others)) or (is_total(line.label) and is_whole(line.label)):
-                gross = bool(_GROSS.search(line.name)) and not tied
-                ranked.append((tied, not gross, value, bool(_WHOLE.search(line.name)), line))
-        if not ranked:
-            return None
-        line = max(ranked, key=lambda one: one[:-1])[-1]
-        rivals = [other for _, _, value, whole, other in ranked if whole and value != line.value and other.name != line.name]
-        return self._figure([line], rivals)
+    def tied(self) -> Figure | None:
+        """The line that other totals prove: gross profit and cost, or a result and all costs before it."""
+        found = [line for line in self.held if any(adds_up(_value(line), terms) for terms in self._ties)]
+        return self._figure([max(found, key=_value)]) if found else None
 
-    def summed(self) -> Figure | None:
-        """A bank's two halves, or the lines whose sum other totals prove to be the whole."""
-        if self._halves is not None:
-            note = "revenue: no line is its total: net interest income and other income"
-            return self._lines.figure(self._item, self._halves, note=note)
+    def summed(self, *, exact: bool = False) -> Figure | None:
+        """The lines whose sum other totals prove to be the whole."""
         some = distinct([*self.held, *self.beside])
         for terms in self._ties:
-            parts = parts_of(sum(terms), [_value(line) for line in some])
+            parts = parts_of(sum(terms), [_value(line) for line in some], exact=exact)
             if parts is not None:
                 note = "revenue: no line is its total: the sum of its parts, as other totals prove"
                 return self._lines.figure(self._item, [some[place] for place in parts], note=note)
         return None
+
+    def total(self) -> Figure | None:
+        """The line that others sum to, or that is labelled the total; net of what the report takes off it."""
+        ranked = []
+        for line in self.held:
+            value = _value(line)
+            others = [_value(one) for one in distinct([*self.held, *self.beside]) if 0 < _value(one) != value]
+            labelled = is_total(line.label) and is_whole(line.label)
+            if labelled or (value > 0 and parts_of(value, others, exact=True)):
+                ranked.append((not _GROSS.search(line.name), value, labelled, line))
+        if not ranked:
+            return None
+        line = max(ranked, key=lambda one: one[:-1])[-1]
+        net = next((one for one in self.held if self._is_net_of(one, line)), None)
+        rivals = [other for _, value, labelled, other in ranked if labelled and value != line.value and other.name != line.name]
+        return self._figure([net or line], [] if net else rivals)
+
+    def halves(self) -> Figure | None:
+        """A bank's net interest income and its other income, which are all of its revenue."""
+        if self._halves is None:
+            return None
+        note = "revenue: no line is its total: net interest income and other income"
+        return self._lines.figure(self._item, self._halves, note=note)
 
     def usual(self) -> Figure | Unclear:
         """The line of the usual concept, unless other lines speak against it."""
@@ -118,13 +139,17 @@ class _Statement:
         # A part cannot be more than the whole.
         chosen = usual if usual is not None and _value(usual) >= _value(most) else most
         value = _value(chosen)
-        rest = distinct(line for line in net if 0 < _value(line) < value)
+        rest = [
+            line for line in distinct(net) if 0 < _value(line) <= value and line is not chosen and line.label != chosen.label
+        ]
+        if chosen.label in ("", chosen.name) or is_whole(chosen.label):
+            rest = [line for line in rest if _value(line) < value]
         if len(rest) == 1 and goods_and_services(chosen, rest[0]):
             both = [chosen, *rest]
             return self._lines.figure(self._item, both, note=f"revenue: no line is its total: the sum of {listed(both)}")
-        if self._lines.line(self._item, chosen.name) != chosen:
+        if self._lines.line(self._item, chosen.name) != chosen or any(_value(line) == value for line in rest):
             return _no_total([chosen, *rest])
-        more = [one for terms in self._implied if (one := sum(terms)) > value * (1 + _MUCH)]
+        more = [one for terms in self._least if (one := sum(terms)) > value * (1 + _MUCH)]
         whole = is_whole(chosen.label) or (bool(_WHOLE.search(chosen.name)) and chosen.label in ("", chosen.name))
         if more and not whole:
             told = " or ".join(map(digits, more))
@@ -137,44 +162,58 @@ class _Statement:
         doubt = weight > value or (_CONTRACTS.search(chosen.name) and sum(map(_value, self.beside)) > _MUCH * value)
         return self._figure([chosen], others if doubt else [])
 
-    def _figure(self, found: Sequence[Item], rivals: Sequence[Item]) -> Figure:
+    def _is_net_of(self, line: Item, gross: Item) -> bool:
+        """Whether a line is what is left of a gross total after a line that is taken off it: allowances, taxes on sales."""
+        taken = _value(gross) - _value(line)
+        if taken <= 0 or not (is_whole(line.label) or re.search(r"Net(?![a-z])", line.name)):
+            return False
+        return any(abs(_value(one)) == taken and _TAKEN_OFF.search(one.name) for one in self._lines.items)
+
+    def _figure(self, found: Sequence[Item], rivals: Sequence[Item] = ()) -> Figure:
         note = f"revenue: {listed(found)}; the report also names {listed(distinct(rivals))}" if rivals else ""
         return self._lines.figure(self._item, found, note=note)
 
     @cached_property
     def _ties(self) -> list[list[float]]:
         """Amounts of the report that sum to its revenue, one way or another."""
-        return [*self._implied, *self._by_costs()]
+        return [*self._least, *self._by_costs()]
 
     @cached_property
-    def _implied(self) -> list[list[float]]:
-        """Amounts that sum to revenue and leave no other way: a result, and all costs and expenses before it."""
-        return [[result, spent] for result in self._results for name in _ALL_COSTS if (spent := self._amount(name)) is not None]
+    def _least(self) -> list[list[float]]:
+        """Amounts whose sum revenue is not less than: a result and costs that stand between the two."""
+        names = [*_ALL_COSTS, "OperatingExpenses", "NoninterestExpense"]
+        return [[result, abs(spent)] for result in self._results for name in names if (spent := self._amount(name)) is not None]
 
     def _by_costs(self) -> Iterator[list[float]]:
         costs = [abs(_value(line)) for line in costs_of(self._lines, self._item)]
         some = [list(terms) for count in (1, 2, 3) for terms in combinations(costs, count)] if len(costs) <= 8 else [costs]
         profit, operating = self._amount("GrossProfit"), self._amount("OperatingExpenses")
+        lost = [abs(amount) for name in _PROVISIONS if (amount := self._amount(name)) is not None]
         if profit is not None:
             yield from ([profit, *terms] for terms in some)
         for result in self._results:
             if operating is not None:
-                yield from ([result, operating, *terms] for terms in ([], *some))
-            for name, provisions in _COSTS_WITH.items():
-                spent = self._amount(name)
-                if spent is not None:
-                    lost = [amount for one in provisions if (amount := self._amount(one)) is not None]
-                    yield from ([result, spent, *terms] for terms in ([], *([one] for one in lost)))
-        if self._halves is not None:
-            yield [_value(half) for half in self._halves]
+                yield from ([result, abs(operating), *terms] for terms in some)
+            if (spent := self._amount("NoninterestExpense")) is not None:
+                yield from ([result, abs(spent), one] for one in lost)
 
     @cached_property
     def _results(self) -> list[float]:
-        return [found for name in _RESULTS if (found := self._amount(name)) is not None]
+        """Operating income; without it income before tax, if nothing else is named that stands between the two."""
+        operating = self._amount(_OPERATING)
+        if operating is not None:
+            return [operating]
+        if any(_NONOPERATING.search(line.name) for line in self._lines.items):
+            return []
+        return [found for name in _PRETAX if (found := self._amount(name)) is not None]
 
     @cached_property
     def _halves(self) -> list[Item] | None:
-        """A bank's net interest income and its other income, which are all of its revenue."""
+        """A bank's two halves, where the statement is a bank's: interest is its business."""
+        if not any(_BANK.search(line.name) for line in self._lines.items) or any(
+            _WHOLE.search(line.name) for line in self.held
+        ):
+            return None
         net, other = (self._lines.line(self._item, name) for name in ("InterestIncomeExpenseNet", "NoninterestIncome"))
         if other is None:
             other = next((line for line in self._lines.items if _OTHER_INCOME.search(line.label)), None)

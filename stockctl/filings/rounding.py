@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 _UNITS = (1e6, 1e3)  # what reports round to
-_MOST_LINES = 10  # of which sums are looked for
+_MOST_LINES = 12  # of which sums are looked for
 
 
 def tolerance(values: Sequence[float]) -> float:
@@ -21,16 +21,17 @@ def adds_up(total: float, parts: Iterable[float]) -> bool:
     return abs(total - sum(held)) <= tolerance([total, *held])
 
 
-def parts_of(total: float, values: Sequence[float], least: int = 2) -> tuple[int, ...] | None:
+def parts_of(total: float, values: Sequence[float], least: int = 2, *, exact: bool = False) -> tuple[int, ...] | None:
     """Places of the values that sum to ``total``, the most of them that do, at least ``least``; None if none do.
 
-    Values of 0 prove nothing, and more values than ten are not tried.
+    ``exact`` leaves no room for rounding: among few small amounts, sums that are nearly right are found by chance. Values of 0
+    prove nothing, and of more values than twelve only all together are tried.
     """
     places = [place for place, value in enumerate(values) if value]
-    if len(places) > _MOST_LINES:
-        return tuple(places) if adds_up(total, (values[place] for place in places)) else None
-    for count in range(len(places), least - 1, -1):
+    counts = range(len(places), least - 1, -1) if len(places) <= _MOST_LINES else [len(places)]
+    for count in counts:
         for some in combinations(places, count):
-            if adds_up(total, (values[place] for place in some)):
+            parts = [values[place] for place in some]
+            if sum(parts) == total if exact else adds_up(total, parts):
                 return some
     return None

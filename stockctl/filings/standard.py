@@ -16,7 +16,7 @@ from stockctl.filings.income import equity, income_tax, net_income
 from stockctl.filings.items import Figure, Source, StandardItem, items_of, minus
 from stockctl.filings.lines import Lines, Unclear, whole_of
 from stockctl.filings.per_share import mended
-from stockctl.filings.revenue import revenue
+from stockctl.filings.revenue import revenue, sales_of
 
 _BOTH_SIDES = "LiabilitiesAndStockholdersEquity"
 _ALL_EQUITY = "StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest"
@@ -90,7 +90,7 @@ def _item(lines: Lines, item: StandardItem, found: Mapping[str, Figure]) -> Figu
         case "revenue":
             return revenue(lines, item)
         case "cost":
-            return cost_of_revenue(lines, item, found.get("revenue"))
+            return cost_of_revenue(lines, item, found.get("revenue"), sales_of(lines, item))
         case "net_income":
             return net_income(lines, item)
         case "equity":

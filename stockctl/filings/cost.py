@@ -11,7 +11,7 @@ from stockctl.filings.lines import Lines, Unclear, distinct, goods_and_services,
 from stockctl.filings.rounding import adds_up, parts_of, tolerance
 
 _COST = re.compile(
-    r"^(Total|Direct|Other)?Costs?Of\w*(Revenues?|Sales|Goods|Products?|Services?|Merchandise|Sold|Subscriptions?|Licenses?)(?![a-z])"
+    r"^(Total|Direct|Other)?Costs?Of\w*(Revenues?|Sales|Goods|Products?|Services?|Merchandise|Sold|Subscriptions?|Licenses?|Leased\w+)(?![a-z])"
 )
 _NO_COST = re.compile(
     r"Funds|Borrow|Debt|Repairs|Equity|Capital|Treasury|Excluding|Insurance|PerShare|Incremental|Percent|OperatingExpenses"
@@ -39,9 +39,11 @@ def cost_of_revenue(lines: Lines, item: StandardItem, sales: Figure | None, sold
         return None
     if len(held) == 1:
         # Where revenue has parts, a cost that is named after a part is that part's; one of them may be nearly all.
-        if sales is None or len(parts) < 2 or _is_whole(held[0]):
+        if sales is None or not parts or _is_whole(held[0]):
             return outflow(lines.figure(item, held))
         most = max(parts, key=_value)
+        if len(parts) == 1 and not words_of(most.label) & words_of(held[0].label):
+            return outflow(lines.figure(item, held))
         if _value(most) < _NEARLY * sales.value or not (is_whole(most.label) or words_of(most.label) & words_of(held[0].label)):
             return Unclear(f"{item.name}: {listed(held)} is not shown to be all of it")
         return outflow(lines.figure(item, held, note=f"{item.name}: {listed(held)}; revenue has small parts beside"))

@@ -15,10 +15,10 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from stockctl.filings.filing import Filing
-from stockctl.filings.periods import YEAR_DAYS
+from stockctl.filings.periods import YEAR_DAYS, Span
 
 _APART = 6  # days: boundaries of one company are a month apart at least
-_LEAST = 14  # days: no report covers fewer
+_LEAST, _MOST_QUARTERS = 14, 300  # days: no report covers fewer, and no three quarters more
 _DAY = timedelta(days=1)
 
 
@@ -38,7 +38,8 @@ def put_right(filings: Sequence[Filing]) -> Dated:
         if (right.start, right.end) != (filing.start, filing.end):
             words[filing.accession] = (
                 f"{filing.accession} ({filing.form}) names the period {filing.start} to {filing.end}, which does not meet the "
-                f"others or cannot be: it is taken as {right.start or 'none'} to {right.end}"
+                f"others or cannot be: "
+                + (f"it is taken as {right.start} to {right.end}" if right.start else "its flows are left out")
             )
         done.append(right)
     return Dated(done, words)
@@ -51,9 +52,12 @@ def _right(filing: Filing, boundaries: Mapping[date, date], filings: Iterable[Fi
     start = filing.start
     if start is None or start > filing.end:
         return replace(filing, end=end)
-    if _cannot_be(filing):
-        return replace(filing, start=_start(filing, end, set(boundaries.values()), filings), end=end)
-    return replace(filing, start=boundaries.get(start, start), end=end)
+    meant: date | None = boundaries.get(start, start)
+    if _cannot_be(filing) or _crosses_a_year(filing, filings):
+        meant = _start(filing, end, set(boundaries.values()), filings)
+    elif _is_annual(filing) and not Span(start, end).lasts("year"):
+        meant = _start_to_date(start, end, filings) or meant
+    return replace(filing, start=meant, end=end)
 
 
 def _cannot_be(filing: Filing) -> bool:
@@ -61,6 +65,24 @@ def _cannot_be(filing: Filing) -> bool:
     if filing.start is None or filing.end is None:
         return True
     return not _LEAST <= (filing.end - filing.start).days < YEAR_DAYS[1]
+
+
+def _crosses_a_year(filing: Filing, filings: Iterable[Filing]) -> bool:
+    """Whether a report of quarters runs over the end of a fiscal year that an annual report names: none does."""
+    if _is_annual(filing) or filing.start is None or filing.end is None:
+        return False
+    first, last = filing.start + _LEAST * _DAY, filing.end - _LEAST * _DAY
+    return any(_is_annual(one) and one.end is not None and first <= one.end <= last for one in filings)
+
+
+def _start_to_date(start: date, end: date, filings: Iterable[Filing]) -> date | None:
+    """The first day of the year to ``end`` by its quarters' reports, where the annual report names its last quarter alone."""
+    told = [
+        one.start
+        for one in filings
+        if one.start is not None and one.end is not None and not _is_annual(one) and one.start < start <= one.end + _DAY
+    ]
+    return next((day for day in told if Span(day, end).lasts("year")), None)
 
 
 def _is_annual(filing: Filing) -> bool:
@@ -99,7 +121,17 @@ def _start(filing: Filing, end: date, boundaries: set[date], filings: Iterable[F
         known = [day for day in boundaries if YEAR_DAYS[0] <= (after - day).days <= YEAR_DAYS[1]]
         return max(known) if known else _year_before(after)
     years = [one.end + _DAY for one in filings if one.end is not None and _is_annual(one) and 80 <= (end - one.end).days <= 300]
-    return max(years, default=None)
+    if years:
+        return max(years)
+    to_date = [
+        one.start
+        for one in filings
+        if one.start is not None
+        and not _is_annual(one)
+        and not _cannot_be(one)
+        and 0 < (end - one.start).days <= _MOST_QUARTERS
+    ]
+    return max(to_date, default=None)
 
 
 def _year_before(day: date) -> date:

@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from stockctl.filings.filing import Item
-from stockctl.filings.items import Figure, StandardItem, table
-from stockctl.filings.lines import Lines, is_total, listed
+from stockctl.filings.items import Figure, StandardItem, digits, table
+from stockctl.filings.lines import Lines, Unclear, distinct, is_total, listed
 from stockctl.filings.rounding import adds_up, parts_of
 
 _DEBT = re.compile(
     r"Debt(?![a-z])|Borrowings?(?![a-z])|Indebtedness|(Notes|Loans?|Bonds|Mortgages?|Debentures)(AndLoans|AndNotes|AndBonds)?Payable"
     r"|(Senior|Convertible|Subordinated|Secured|Unsecured|MediumTerm|Promissory|Exchangeable|Floating|FixedRate)[A-Za-z]*Notes"
-    r"|(?<!Deferred)(?<!Accounts)Notes(Current|Noncurrent)?$|CommercialPaper|Lines?OfCredit|CreditFacility|CreditLine|Revolv"
-    r"|TermLoans?(?![a-z])|NotesAndLoans(?![a-z])|BankLoans?|Loans?(Current|Noncurrent)$|BankOverdraft|FederalHomeLoanBank|Debentures|BondsIssued"
+    r"|(?<!Deferred)(?<!Accounts)Notes(Current|Noncurrent)?$|NotesDue|CommercialPaper|BorrowedFunds|AssetBackedNotes|SecuredFinancings?|FinancingObligations|Lines?OfCredit|CreditFacility|CreditLine|Revolv"
+    r"|TermLoans?(?![a-z])|NotesAndLoans(?![a-z])|BankLoans?|Loans?(Current|Noncurrent)$|BankOverdraft|FederalHomeLoanBank|Debentures|BondsIssued|PPPLoan|MortgagesPayable"
 )
 _NO_DEBT = re.compile(
     r"Securities|Receivable|IssuanceCost|IssueCost|Discount|UnamortizedPremium|FairValue|Investment|Assets?(?![a-z])|Allowance"
@@ -30,13 +30,18 @@ _NO_DEBT = re.compile(
     r"|AccountsPayable|TradeNotes|HeldForInvestment|LoansAndLeases|NetOfAllowance|Originat|AccountsAndNotes|Repurchase|FaceAmount|Principal|Reserve|Retirement|OtherThan"
 )
 _DEBT_LABEL = re.compile(
-    r"\b(debt|borrowings?|indebtedness|notes payable|loans? payable|term loans?|(senior|convertible|promissory) notes|"
+    r"\b(debt|borrowings?|borrowed funds|indebtedness|notes payable|loans? payable|mortgages? payable|term loans?|"
+    r"(senior|convertible|promissory|asset-backed|subordinated) notes|secured financings?|"
     r"credit facilit(y|ies)|lines? of credit|commercial paper|debentures)\b",
     re.IGNORECASE,
 )
 _NO_DEBT_BY_LABEL = re.compile(
     r"Propert|Cash|Inventor|Equity|Stock|Capital|Assets?(?![a-z])|Goodwill|Tax|Securities|Receivable|Investment|Liabilities(?!.*Debt)"
     r"|Interest|Deriv|Cost|Deferred|Reserve|Prepaid|Accrued|Deposit|Lease|Allowance|Affiliate|AccountsPayable"
+)
+_LIKE_DEBT = re.compile(r"\b(loans?|notes|financings?|borrowed|mortgages?|bonds)\b", re.IGNORECASE)
+_LIKE_DEBT_NAME = re.compile(
+    r"Loans?(?![a-z])|Notes(?![a-z])|Financings?(?![a-z])|Borrowed|Mortgages?(?![a-z])|DueToRelatedPart"
 )
 _NO_DEBT_LABEL = re.compile(r"receivable|^(unamortized|deferred|debt issuance)|^investment|held for sale", re.IGNORECASE)
 _SOON = re.compile(
@@ -56,6 +61,10 @@ _SOON_LABEL = re.compile(
 _LATER_LABEL = re.compile(
     r"long[- ]term|non-?current|(less|net of|excluding) (the )?current|due after (one|a) year", re.IGNORECASE
 )
+_NOT_SOON_LABEL = re.compile(r"(less|net of|excluding|exclusive of|without) (the )?current|non-?current", re.IGNORECASE)
+_BOTH_LABEL = re.compile(r"^total long-term debt", re.IGNORECASE)
+_CONTRA = re.compile(r"Unamortized|IssuanceCost|IssuanceExpense|FinancingCosts|Discount|LessCurrent")
+"""Lines that are taken off debt before its total."""
 _PLACES = ("Assets", "LiabilitiesCurrent", "Liabilities")
 _ALL_LABEL = re.compile(r"^total (debt|borrowings?|indebtedness|notes|loans)", re.IGNORECASE)
 
@@ -63,6 +72,13 @@ _INSIDE_LABEL = re.compile(r"variable interest|primary beneficiary|related part|
 """Of a line that says how much of another line of its concept is owed by, or to, someone."""
 
 _ANY, _ASIDE = re.compile(""), re.compile(r"\(.*?\)|,? net of .*|,? (including|excluding|related to|for) .*", re.IGNORECASE)
+
+_TOTALS = {
+    "soon": re.compile(r"^DebtCurrent$|^ShortTerm(Borrowings|Debt)$"),
+    "later": re.compile(r"^LongTermDebt(Noncurrent|AndCapitalLeaseObligations)$|^DebtNoncurrent$"),
+    "both": re.compile(r"Debt"),
+}
+"""Concepts that may be the total of others."""
 
 Due = Literal["soon", "later", "both", "all", "unsaid"]
 
@@ -77,7 +93,7 @@ class _Line:
         return self.item.value or 0.0
 
 
-def debts(lines: Lines) -> dict[str, Figure]:
+def debts(lines: Lines) -> dict[str, Figure | Unclear]:
     """``short_term_debt``, ``long_term_debt`` and ``total_debt`` of a balance sheet, those that it tells."""
     short_term, long_term, total = (table()[name] for name in ("short_term_debt", "long_term_debt", "total_debt"))
     placed = _placed(lines)
@@ -85,8 +101,8 @@ def debts(lines: Lines) -> dict[str, Figure]:
     if not found or len({lines.measure(total, line.item) for line in found}) > 1:
         # Amounts in two currencies have no sum.
         return {}
-    parts, notes = _parts(found)
-    made: dict[str, Figure] = {}
+    parts, notes = _parts(found, [abs(line.value or 0.0) for line in lines.items if _CONTRA.search(line.name)])
+    made: dict[str, Figure | Unclear] = {}
     soon, later = (_of(parts, due) for due in ("soon", "later"))
     named = [line.item for line in found if line.due == "both"]
     if soon or (soon := _of(found, "soon")):
@@ -94,8 +110,15 @@ def debts(lines: Lines) -> dict[str, Figure]:
     if later or named:
         made["long_term_debt"] = lines.figure(long_term, later or named[:1])
     whole = lines.figure(total, [line.item for line in parts])
+    liabilities = max((line.value or 0.0 for line in lines.items if line.name == "Liabilities"), default=None)
+    if liabilities is not None and liabilities < whole.value:
+        words = f"total_debt: {listed(line.item for line in parts)} are more than liabilities {digits(liabilities)}"
+        return made | {"total_debt": Unclear(words)}
     kinds = [name for name in ("short_term_debt", "long_term_debt") if name in made]
-    if len(kinds) == 1 and len(parts) == len(_of(parts, "soon") or _of(parts, "later")):
+    left_out = _like_debt(lines, found)
+    if left_out:
+        notes.append(f"total_debt does not count {listed(left_out)}")
+    if len(kinds) == 1 and not left_out and len(parts) == len(_of(parts, "soon") or _of(parts, "later")):
         notes.append(f"total_debt is {kinds[0]} alone: no other is reported")
     unsaid = [line.item for line in parts if line.due == "unsaid"]
     if unsaid:
@@ -114,9 +137,35 @@ def _lines(lines: Lines, item: StandardItem) -> list[Item]:
         for line in lines.items
         if (line in by_name or (line in by_label and not _NO_DEBT.search(line.name))) and not _NO_DEBT_LABEL.search(line.label)
     ]
+    held = [line for line in held if not any(line is one for one in _assets(lines))]
     most = {line.name: max(other.value or 0.0 for other in held if other.name == line.name) for line in held}
     whole = [line for line in held if line.value == most[line.name] or not _INSIDE_LABEL.search(line.label)]
-    return list({(line.name, line.value): line for line in whole}.values())
+    return distinct(whole)
+
+
+def _assets(lines: Lines) -> list[Item]:
+    """The lines of assets, where the statement has them first, as balance sheets do."""
+    places = {line.name: place for place, line in enumerate(lines.items)}
+    end = places.get("Assets", 0)
+    before = min((place for name, place in places.items() if name.startswith(("Cash", "AssetsCurrent"))), default=end)
+    after = max((places[name] for name in ("Liabilities", "LiabilitiesAndStockholdersEquity") if name in places), default=0)
+    return lines.items[:end] if before < end < after else []
+
+
+def _like_debt(lines: Lines, found: Sequence[_Line]) -> list[Item]:
+    """Lines that may be debt and are not taken for it: what they are, neither name nor label tells surely."""
+    held = [line.item for line in found]
+    return [
+        line
+        for line in lines.items
+        if line.value
+        and line not in held
+        and line.name not in {one.name for one in held}
+        and (_LIKE_DEBT.search(_ASIDE.sub("", line.label)) or _LIKE_DEBT_NAME.search(line.name))
+        and not (_NO_DEBT.search(line.name) and not line.name.endswith("FairValue"))
+        and not _NO_DEBT_BY_LABEL.search(line.name.removesuffix("FairValue"))
+        and not _NO_DEBT_LABEL.search(line.label)
+    ]
 
 
 def _placed(lines: Lines) -> dict[int, Due]:
@@ -146,6 +195,8 @@ def _placed(lines: Lines) -> dict[int, Due]:
 def _due(line: Item) -> Due:
     """When the debt of a line is due, by its concept, else by its label."""
     rules: tuple[tuple[re.Pattern[str], str, Due], ...] = (
+        (_NOT_SOON_LABEL, line.label if _BOTH.search(line.name) else "", "later"),
+        (_BOTH_LABEL, "" if _LATER.search(line.name) else line.label, "both"),
         (_ALL, line.name, "all"),
         (_BOTH, line.name, "both"),
         (_LATER, line.name, "later"),
@@ -158,12 +209,12 @@ def _due(line: Item) -> Due:
     return "later" if told == "unsaid" and line.name.startswith("LongTerm") else told
 
 
-def _parts(found: Sequence[_Line]) -> tuple[list[_Line], list[str]]:
-    """The lines of which none is a part of another, and words on what is not sure."""
+def _parts(found: Sequence[_Line], taken: Sequence[float]) -> tuple[list[_Line], list[str]]:
+    """The lines of which none is a part of another, and words on what is not sure; ``taken`` are amounts taken off debt."""
     notes: list[str] = []
     parts = _told_once(found)
     for due, of in (("soon", ("soon", "unsaid")), ("later", ("later", "unsaid")), ("both", ("soon", "later", "unsaid"))):
-        parts = _without_totals(parts, due, of)
+        parts = _without_totals(parts, due, of, taken)
     for due in ("soon", "later"):
         parts = _labelled_total(parts, due)
     soon = [line for line in parts if line.due == "soon"]
@@ -192,21 +243,40 @@ def _parts(found: Sequence[_Line]) -> tuple[list[_Line], list[str]]:
 
 def _told_once(found: Sequence[_Line]) -> list[_Line]:
     """The lines without long-term debt that is told a second time, under another of its concepts with the same amount."""
-    kept: dict[tuple[object, ...], _Line] = {}
+    kept: list[_Line] = []
     for line in found:
-        same = (line.due, line.value) if "LongTermDebt" in line.item.name and line.due != "both" else (id(line),)
-        kept.setdefault(same, line)
-    return list(kept.values())
+        twice = any(
+            (one.due, one.value) == (line.due, line.value)
+            and one.item.name != line.item.name
+            and "LongTermDebt" in one.item.name
+            for one in kept
+        )
+        if not twice or line.due == "both" or "LongTermDebt" not in line.item.name:
+            kept.append(line)
+    return kept
 
 
-def _without_totals(parts: Sequence[_Line], due: str, of: Sequence[str]) -> list[_Line]:
-    """The lines without those that are the sum of others."""
+def _without_totals(parts: Sequence[_Line], due: str, of: Sequence[str], taken: Sequence[float]) -> list[_Line]:
+    """The lines without those that are the sum of others, and without those of which another line is what is left.
+
+    Among few amounts sums are found by chance, so that only what may be a total by its name or its label is taken for one.
+    """
     kept = list(parts)
     for line in sorted(parts, key=lambda one: -one.value):
-        others = [one for one in kept if one is not line and one.due in of and one.value < line.value]
-        if line.due == due and line in kept and parts_of(line.value, [one.value for one in others]) is not None:
+        if line.due != due or line not in kept or not (_TOTALS[due].search(line.item.name) or is_total(line.item.label)):
+            continue
+        others = [one for one in kept if one is not line and one.due in of and (due != "both" or _is_long(one))]
+        if parts_of(line.value, [one.value for one in others if one.value < line.value], exact=True) is not None:
             kept.remove(line)
+        for less in taken:
+            gross = parts_of(line.value + less, [one.value for one in others], 1, exact=True)
+            if less > 0 and gross is not None and line in kept:
+                kept = [one for one in kept if one not in [others[place] for place in gross]]
     return kept
+
+
+def _is_long(line: _Line) -> bool:
+    return line.due != "soon" or "LongTerm" in line.item.name
 
 
 def _labelled_total(parts: Sequence[_Line], due: str) -> list[_Line]:

@@ -5,7 +5,7 @@
 - ``cash``: that change (and exchange rates, where it leaves them out) = cash at the period's end less cash at its start.
 - ``gross profit``: revenue less its cost = gross profit, where the report gives all three.
 - ``income tax``: income before tax less the tax = income after it.
-- ``eps``: diluted EPS is not above basic EPS.
+- ``eps``: diluted EPS is not above basic EPS, and not far from income over shares.
 - ``parts``: no part of the balance sheet is more than its whole.
 - ``quarters``: the quarters of a year sum to it, and none of them has negative revenue.
 
@@ -21,12 +21,12 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from stockctl.filings.filing import Filing, Statement, bare
-from stockctl.filings.income import AFTER_TAX
+from stockctl.filings.income import AFTER_TAX, BETWEEN, NOT_BETWEEN
 from stockctl.filings.items import Source, digits, table
 from stockctl.filings.known import Known
 from stockctl.filings.periods import Part, Span, add_up, ending
 from stockctl.filings.rounding import adds_up, tolerance
-from stockctl.filings.standard import figures, read, value_in
+from stockctl.filings.standard import read, value_in
 
 _CHANGE = (
     "CashCashEquivalentsRestrictedCashAndRestrictedCashEquivalentsPeriodIncreaseDecreaseIncludingExchangeRateEffect",
@@ -46,16 +46,15 @@ _SUMMED = ("revenue", "net_income", "operating_cash_flow")
 
 
 _ORDER = ("assets", "parts", "cash flow", "cash", "gross profit", "income tax", "eps", "quarters")
-_WHOLES = {
-    "current_assets": "assets",
-    "cash": "assets",
-    "inventory": "current_assets",
-    "receivables": "current_assets",
-    "current_liabilities": "liabilities",
-    "short_term_debt": "liabilities",
-    "long_term_debt": "liabilities",
-}
-"""Items of the balance sheet, each with the item that it is a part of."""
+_WHOLES: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("current_assets",), "assets"),
+    (("cash",), "assets"),
+    (("receivables", "inventory"), "current_assets"),
+    (("current_liabilities",), "liabilities"),
+    (("short_term_debt",), "liabilities"),
+    (("long_term_debt",), "liabilities"),
+)
+"""Items of the balance sheet, with the item that they are parts of."""
 _CENT = 0.01
 
 
@@ -173,30 +172,48 @@ def _income(filing: Filing) -> Iterator[Finding]:
     pretax, tax = found.get("pretax_income"), found.get("income_tax")
     after = [one for name in AFTER_TAX if (one := value_in(filing, "ic", name)) is not None]
     if pretax is not None and tax is not None and after:
-        ways = [[tax.sources[0], one] for one in after]
+        # With the sign that the report's sums prove.
+        paid = tax.sources[0]._replace(value=tax.value)
+        between = [one for one in _beside(filing, "ic", BETWEEN) if not NOT_BETWEEN.search(bare(one.concept))]
+        ways = [[paid, one, *more] for one in after for more in _choices([*between, *map(_negative, between)])]
         tied = next((way for way in ways if adds_up(pretax.value, _values(way))), None)
-        if tied is not None or tax.derived:
+        if tied is not None or not between:
             yield _compared("income tax", filing, [*pretax.sources], tied or ways[0])
         else:
-            words = "other lines stand between income before tax and net income"
-            yield _untold("income tax", filing, words)
+            yield _untold("income tax", filing, "other lines stand between income before tax and net income")
     basic, diluted = found.get("eps_basic"), found.get("eps")
     if basic is not None and diluted is not None:
-        holds = basic.value >= diluted.value - _CENT
+        # EPS that was cut and computed here is as exact as its shares are.
+        holds = basic.value >= diluted.value - (_CENT if basic.derived or diluted.derived else 0)
         words = f"basic {digits(basic.value)} {'≥' if holds else '<'} diluted {digits(diluted.value)}"
         yield Finding("eps", filing.end, holds, basic.value, diluted.value, words, filing.accession)
+    # Diluted EPS may be on another income than basic EPS is.
+    eps, shares = (basic, found.get("basic_shares")) if basic is not None else (diluted, found.get("diluted_shares"))
+    income = found.get("income_to_common") or found.get("net_income")
+    if eps is not None and income is not None and shares is not None and shares.value > 0 and not eps.derived:
+        computed = income.value / shares.value
+        # Income to common shares need not be reported: only what is far off is wrong.
+        off = abs(computed - eps.value) > max(abs(computed), abs(eps.value), 0.1) / 2
+        words = (
+            f"{eps.item} {digits(eps.value)} {'≠' if off else '≈'} {income.item} / {shares.item} {digits(round(computed, 4))}"
+        )
+        yield Finding("eps", filing.end, not off, eps.value, computed, words, filing.accession)
 
 
 def _parts(filing: Filing) -> Iterator[Finding]:
     """Parts of the balance sheet against the wholes that they are in."""
-    found = figures(filing, "bs")
-    for name, whole in _WHOLES.items():
-        part, total = found.get(name), found.get(whole)
-        if part is None or total is None or part.measure != total.measure:
+    found, unclear = read(filing, "bs") if filing.end is not None else ({}, {})
+    for names, whole in _WHOLES:
+        parts, total = [found[name] for name in names if name in found], found.get(whole)
+        if not parts or total is None or {part.measure for part in parts} != {total.measure}:
             continue
-        holds = part.value <= total.value + tolerance([part.value, total.value])
-        words = f"{name} {digits(part.value)} {'≤' if holds else '>'} {whole} {digits(total.value)}"
-        yield Finding("parts", filing.end, holds, part.value, total.value, words, filing.accession)
+        values = [part.value for part in parts]
+        holds = sum(values) <= total.value + tolerance([*values, total.value])
+        told = " + ".join(f"{part.item} {digits(part.value)}" for part in parts)
+        words = f"{told} {'≤' if holds else '>'} {whole} {digits(total.value)}"
+        yield Finding("parts", filing.end, holds, sum(values), total.value, words, filing.accession)
+    if "total_debt" in unclear and "liabilities" in found:
+        yield Finding("parts", filing.end, False, None, found["liabilities"].value, unclear["total_debt"], filing.accession)
 
 
 def _quarters(known: Known) -> Iterator[Finding]:
@@ -259,6 +276,10 @@ def _beside(filing: Filing, statement: Statement, pattern: re.Pattern[str]) -> l
 def _choices(lines: Sequence[Source]) -> Iterator[tuple[Source, ...]]:
     for count in range(len(lines) + 1):
         yield from combinations(lines, count)
+
+
+def _negative(term: Source) -> Source:
+    return term._replace(value=-term.value)
 
 
 def _values(terms: Iterable[Source]) -> list[float]:

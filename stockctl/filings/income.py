@@ -6,7 +6,7 @@ import re
 
 from stockctl.filings.filing import Item
 from stockctl.filings.items import Figure, StandardItem, table
-from stockctl.filings.lines import Lines, Unclear, listed
+from stockctl.filings.lines import Lines, Unclear, listed, total_of
 from stockctl.filings.rounding import adds_up
 
 _MINORITY_INCOME = re.compile(
@@ -14,7 +14,10 @@ _MINORITY_INCOME = re.compile(
     r"|MinorityInterestInNetIncome|MinorityInterestIn(Earnings|Income)"
 )
 _MINORITY = "NetIncomeLossAttributableToNoncontrollingInterest"
-_MINORITY_EQUITY = re.compile(r"^(Minority|Noncontrolling)Interests?$")
+_ANY = re.compile("")
+_MINORITY_LABEL = re.compile(r"attributable to .*(non-?controlling|minority)", re.IGNORECASE)
+_MINORITY_EQUITY = re.compile(r"Minority|Noncontrolling")
+_NO_EQUITY = re.compile(r"Income|Redeemable|Including|Temporary|Comprehensive|StockholdersEquity")
 _NO_INCOME = re.compile(r"Comprehensive|Tax|PerShare|Discontinued|Including")
 _PARENTS = "NetIncomeLossAttributableToParent"
 _WITH_MINORITIES = "StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest"
@@ -34,22 +37,28 @@ _PER_SHARE = (
 )
 _CENT = 0.0051  # half a cent, which rounding to cents leaves open
 
+BETWEEN = re.compile(r"EquityMethod|Discontinued|NoncontrollingInterest|MinorityInterest|Extraordinary")
+NOT_BETWEEN = re.compile(r"BeforeIncomeTaxes|IncomeLossFromContinuing|Comprehensive|PerShare|Including")
+_MOST_BETWEEN = 6
+
 Read = Figure | Unclear | None
 
 
 def net_income(lines: Lines, item: StandardItem) -> Read:
     """Net income of the parent: what belongs to minorities is none of it, be it that it must be taken off."""
-    minorities = [
-        line for line in lines.matching(item, _MINORITY_INCOME, _NO_INCOME) if line.value and not re.search("Before", line.name)
-    ]
+    minorities = _minorities(lines, item)
     own, parents, whole = (lines.line(item, name) for name in ("NetIncomeLoss", _PARENTS, "ProfitLoss"))
     if len({line.value for line in lines.named(item, "NetIncomeLoss")}) > 1:
         own = _the_parents(lines, item, minorities) or own
     if isinstance(parents, Item) and isinstance(own, Item) and own.value != parents.value and minorities:
         # The concept of the parent's is used for the whole, where the difference is the minorities'.
         own = parents if _is_less(own, minorities, parents) else own
-    if isinstance(own, Item) and isinstance(whole, Item) and minorities and own.value == whole.value:
-        return _less_minorities(lines, item, own, minorities)
+    if isinstance(own, Item) and minorities and not isinstance(whole, Unclear):
+        left = (own.value or 0.0) - sum(line.value or 0.0 for line in minorities)
+        # The concept of the parent's is used for the whole: the whole says so, or EPS does.
+        alone = whole is None and _proved(lines, item, left) and not _proved(lines, item, own.value or 0.0)
+        if alone or (whole is not None and own.value == whole.value):
+            return _less_minorities(lines, item, own, minorities)
     found = own if own is not None else parents
     if found is not None:
         return found if isinstance(found, Unclear) else lines.figure(item, [found])
@@ -59,15 +68,19 @@ def net_income(lines: Lines, item: StandardItem) -> Read:
 
 
 def equity(lines: Lines, item: StandardItem) -> Read:
-    """Equity of the parent's shareholders."""
-    own = lines.line(item, "StockholdersEquity")
+    """Equity of the parent's shareholders: what belongs to minorities is none of it."""
+    minorities = [line for line in lines.matching(item, _MINORITY_EQUITY, _NO_EQUITY) if line.value]
+    own = lines.first(item, *(concept for concept in item.concepts if concept != _WITH_MINORITIES))
+    if isinstance(own, Unclear):
+        return own
     if own is not None:
-        return own if isinstance(own, Unclear) else lines.figure(item, [own])
+        both, liabilities = (lines.line(item, name) for name in ("LiabilitiesAndStockholdersEquity", "Liabilities"))
+        # The balance sheet may leave no room for minorities beside it: then it has them in it.
+        sides = [one.value or 0.0 for one in (both, liabilities) if isinstance(one, Item)]
+        within = bool(minorities) and len(sides) > 1 and adds_up(sides[0], [sides[1], own.value or 0.0])
+        return lines.figure(item, [own], less=minorities if within else ())
     whole = lines.line(item, _WITH_MINORITIES)
-    if not isinstance(whole, Item):
-        return whole
-    minorities = [line for line in lines.matching(item, _MINORITY_EQUITY, _NO_INCOME) if line.value]
-    return lines.figure(item, [whole], less=minorities[:1])
+    return lines.figure(item, [whole], less=minorities) if isinstance(whole, Item) else whole
 
 
 def income_tax(lines: Lines, item: StandardItem, pretax: Figure | None) -> Read:
@@ -79,12 +92,26 @@ def income_tax(lines: Lines, item: StandardItem, pretax: Figure | None) -> Read:
     left = [after.value for name in AFTER_TAX if isinstance(after := lines.line(item, name), Item) and after.value is not None]
     if pretax is None or not figure.value or not left:
         return figure
-    taken = any(adds_up(pretax.value, [figure.value, value]) for value in left)
-    added = any(adds_up(pretax.value, [-figure.value, value]) for value in left)
+    # What stands between the two as well: income of other companies, of minorities, of what was given up.
+    beside = [line.value or 0.0 for line in lines.matching(item, BETWEEN, NOT_BETWEEN) if line.value][:_MOST_BETWEEN]
+    ways = [[], *([sign * one] for one in beside for sign in (1, -1))]
+    taken = any(adds_up(pretax.value, [figure.value, value, *way]) for value in left for way in ways)
+    added = any(adds_up(pretax.value, [-figure.value, value, *way]) for value in left for way in ways)
     if taken or not added:
         return figure
     note = f"{item.name}: reported with the other sign, as income before and after it proves"
     return figure.changed(-figure.value, derived=f"− {figure.concept}", note=note)
+
+
+def _minorities(lines: Lines, item: StandardItem) -> list[Item]:
+    """The lines of income that belongs to minorities, by concept or by label."""
+    named = [line for line in lines.matching(item, _MINORITY_INCOME, _NO_INCOME) if "Before" not in line.name]
+    own = [
+        line
+        for line in lines.matching(item, _ANY, _NO_INCOME)
+        if _MINORITY_LABEL.search(line.label) and line not in named and not line.name.startswith(("NetIncome", "ProfitLoss"))
+    ]
+    return [line for line in (named or own) if line.value]
 
 
 def _the_parents(lines: Lines, item: StandardItem, minorities: list[Item]) -> Item | None:
@@ -92,6 +119,8 @@ def _the_parents(lines: Lines, item: StandardItem, minorities: list[Item]) -> It
     found = lines.named(item, "NetIncomeLoss")
     less = [one for one in found if any(_is_less(other, minorities, one) for other in found if other.value != one.value)]
     told = [one for one in found if _OF_PARENT.search(one.label)] or less
+    if not told and total_of(found) is None:
+        told = [one for one in found if _proved(lines, item, one.value or 0.0)]
     return told[0] if len({one.value for one in told}) == 1 else None
 
 

@@ -63,9 +63,10 @@ class Figure:
     replaced: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def changed(self, value: float, *, derived: str, note: str, sources: tuple[Source, ...] | None = None) -> Figure:
+    def changed(self, value: float, *, derived: str, note: str = "", sources: tuple[Source, ...] | None = None) -> Figure:
         """The figure with another value than the report gives, and why."""
-        return replace(self, value=value, derived=derived, notes=(*self.notes, note), sources=sources or self.sources)
+        notes = (*self.notes, note) if note else self.notes
+        return replace(self, value=value, derived=derived, notes=notes, sources=sources or self.sources)
 
     @property
     def concept(self) -> str:

@@ -15,7 +15,7 @@ from functools import cached_property
 from stockctl.filings import registrants
 from stockctl.filings.dates import put_right
 from stockctl.filings.filing import STATEMENTS, Filing, Statement, bare
-from stockctl.filings.items import Figure, StandardItem, minus, table
+from stockctl.filings.items import Figure, StandardItem, digits, minus, table
 from stockctl.filings.periods import Span, add_up
 from stockctl.filings.splits import Jump, jumps
 from stockctl.filings.standard import Reading, concept_figure, read
@@ -23,6 +23,9 @@ from stockctl.filings.standard import Reading, concept_figure, read
 Told = dict[Span, dict[str, Figure]]
 """Standard items by the period of their reports; of balance sheets, which know one day, its start is its end."""
 
+_SLICED = frozenset(("revenue", "net_income"))
+_MUCH = 0.02  # of an item: what one of its concepts is off by where it is a part
+_NEAR_DAYS = 400  # companies change their concepts with the years
 _ALIKE = 0.2  # how far one of an item's concepts may be from what the report gives for the item, to stand in for it
 
 
@@ -30,7 +33,7 @@ class Known:
     """The reports of one company that were public at ``as_of`` (None: all there are), and what follows from them.
 
     ``undated`` are reports left out because nothing tells when they became public, ``later`` those accepted afterwards. Where
-    reports have several CIKs and none of them is a successor, the company is that of the newest report, and ``others`` are the
+    reports have several CIKs and none of them is a successor, the company is that of the newest period, and ``others`` are the
     others, the newest first. ``ciks`` chooses: reports of these alone, all of them as one company's.
     """
 
@@ -53,7 +56,16 @@ class Known:
 
     @cached_property
     def _readings(self) -> dict[Statement, list[tuple[Filing, Reading]]]:
-        return {name: [(filing, read(filing, name)) for filing in self.filings] for name in STATEMENTS}
+        return {name: [*self._read(name)] for name in STATEMENTS}
+
+    def _read(self, statement: Statement) -> Iterator[tuple[Filing, Reading]]:
+        """The reports' readings; one that gives a part of an earlier one anew is read together with that."""
+        before: dict[tuple[date | None, date | None], list[Filing]] = {}
+        for filing in self.filings:
+            on_same = before.setdefault((None if statement == "bs" else filing.start, filing.end), [])
+            amended = on_same if on_same and _is_part(filing, on_same[0], statement) else []
+            yield filing, read(filing, statement, amended)
+            on_same[:] = [filing, *amended]
 
     @cached_property
     def _told(self) -> dict[Statement, Told]:
@@ -63,9 +75,36 @@ class Known:
         told: Told = {}
         for _, reading in self._readings[statement]:
             for name, figure in reading.figures.items():
+                if name in self._slices and self._slice(figure) is not None:
+                    continue
                 of_period = told.setdefault(Span(figure.start or figure.end, figure.end), {})
                 of_period[name] = _replacing(figure, of_period.get(name))
         return told
+
+    @cached_property
+    def _slices(self) -> dict[str, dict[str, Filing]]:
+        """Concepts that are a part of an item in one of the reports, by item, with that report."""
+        found: dict[str, dict[str, Filing]] = {}
+        for filing, reading in self._readings["ic"]:
+            for name in _SLICED & reading.figures.keys():
+                figure, item = reading.figures[name], table()[name]
+                for line in filing.ic:
+                    other = (
+                        line.name in item.concepts and line.value is not None and line.name != bare(figure.sources[0].concept)
+                    )
+                    if other and abs((line.value or 0.0) - figure.value) > _MUCH * abs(figure.value):
+                        found.setdefault(name, {}).setdefault(line.name, filing)
+        return found
+
+    def _slice(self, figure: Figure) -> str | None:
+        """Words on a figure by a concept alone that is a part of the item in a report of about the same time."""
+        if len(figure.sources) > 1:
+            return None
+        filing = self._slices.get(figure.item, {}).get(bare(figure.sources[0].concept))
+        if filing is None or filing.end is None or abs((filing.end - figure.end).days) > _NEAR_DAYS:
+            return None
+        told = f"{figure.sources[0].concept} {digits(figure.value)}"
+        return f"{figure.item}: {told} stands alone, and is a part of it in {filing.accession}"
 
     @cached_property
     def _unclear(self) -> dict[str, dict[Span, str]]:
@@ -76,7 +115,9 @@ class Known:
                 if filing.end is None:
                     continue
                 span = Span(filing.end if statement == "bs" else filing.start or filing.end, filing.end)
-                for name, words in reading.unclear.items():
+                slices = [one for name in self._slices if (one := reading.figures.get(name)) is not None]
+                alone = {one.item: words for one in slices if (words := self._slice(one)) is not None}
+                for name, words in (reading.unclear | alone).items():
                     if name not in self.told(statement).get(span, {}):
                         found.setdefault(name, {})[span] = f"{words} ({filing.accession})"
         return found
@@ -169,9 +210,17 @@ def _acceptance(filing: Filing) -> tuple[datetime, str]:
     return filing.known or datetime.min.replace(tzinfo=UTC), filing.accession
 
 
+def _is_part(filing: Filing, earlier: Filing, statement: Statement) -> bool:
+    """Whether the report gives but a part of what an earlier one on the period gives: no more than half of its lines."""
+    new, old = ({item.name for item in one.statement(statement) if item.value is not None} for one in (filing, earlier))
+    return 0 < 2 * len(new) <= len(old)
+
+
 def _replacing(figure: Figure, earlier: Figure | None) -> Figure:
     if earlier is None:
         return figure
+    if figure.sources == earlier.sources:
+        return replace(figure, replaced=earlier.replaced)
     return replace(figure, replaced=(*figure.replaced, *earlier.sources, *earlier.replaced))
 
 

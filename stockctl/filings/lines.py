@@ -38,11 +38,20 @@ class Unclear(NamedTuple):
 
 
 class Lines:
-    """The lines of one statement of a report on a period to ``end`` that have values."""
+    """The lines of one statement of a report on a period to ``end`` that have values.
 
-    def __init__(self, filing: Filing, end: date, statement: Statement) -> None:
+    ``amended`` are earlier reports on the period of which this one gives a part anew: their other lines stand.
+    """
+
+    def __init__(self, filing: Filing, end: date, statement: Statement, amended: Sequence[Filing] = ()) -> None:
         self.filing, self.end = filing, end
-        self.items = [item for item in filing.statement(statement) if item.value is not None]
+        self.items: list[Item] = []
+        self._of: dict[int, str] = {}
+        for one in (filing, *amended):
+            there = {item.name for item in self.items}
+            new = [item for item in one.statement(statement) if item.value is not None and item.name not in there]
+            self.items += new
+            self._of |= {id(item): one.accession for item in new}
         self._by_name: dict[str, list[Item]] = {}
         for item in self.items:
             self._by_name.setdefault(item.name, []).append(item)
@@ -78,8 +87,7 @@ class Lines:
 
     def figure(self, item: StandardItem, lines: Sequence[Item], less: Sequence[Item] = (), note: str = "") -> Figure:
         """The item as the sum of ``lines``, less those of ``less``."""
-        plus = [Source(line.concept, self.filing.accession, line.value or 0.0) for line in lines]
-        minus = [Source(line.concept, self.filing.accession, line.value or 0.0) for line in less]
+        plus, minus = ([Source(one.concept, self._of[id(one)], one.value or 0.0) for one in some] for some in (lines, less))
         words = " + ".join(source.concept for source in plus) + "".join(f" − {source.concept}" for source in minus)
         return Figure(
             item=item.name,

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stockctl.filings.filing import Item
-from stockctl.filings.items import Figure, table
+from stockctl.filings.items import Figure, minus, table
 from stockctl.filings.lines import Lines, listed
 
 _CENT = 0.005  # half a cent: what rounding to cents may change
 _SCALES = (1e3, 1e6)
+_LEAST_EPS = 0.006  # below a cent, EPS tells not even the scale
+_PREFERRED = ("PreferredStockDividendsIncomeStatementImpact", "DividendsPreferredStock", "PreferredStockDividends")
 _SHARES = {"eps": "diluted_shares", "eps_basic": "basic_shares"}
 
 
@@ -21,6 +23,16 @@ def mended(lines: Lines, found: dict[str, Figure], unclear: dict[str, str]) -> d
     not give, so net income over shares would come out differently. Of several lines of EPS or of shares, as companies with
     classes of shares have them, one is taken where income proves it; ``unclear`` are the items that have several.
     """
+    if "income_to_common" not in found and "net_income" in found:
+        preferred = lines.first(table()["net_income"], *_PREFERRED)
+        if isinstance(preferred, Item) and preferred.value:
+            less = lines.figure(table()["net_income"], [preferred])
+            common = minus(table()["income_to_common"], found["net_income"], less)
+            found = found | (
+                {"income_to_common": common.changed(common.value, derived=f"net_income − {preferred.concept}")}
+                if common
+                else {}
+            )
     for eps, shares in _SHARES.items():
         found = found | _of_classes(lines, found, eps, shares, unclear)
     if "eps_basic" in unclear and "eps" in unclear and "eps" in found:
@@ -31,7 +43,17 @@ def mended(lines: Lines, found: dict[str, Figure], unclear: dict[str, str]) -> d
 
 
 def _income(found: dict[str, Figure]) -> Figure | None:
+    """Income to common shares: as reported, or net income less preferred dividends."""
     return found.get("income_to_common") or found.get("net_income")
+
+
+def _tells_the_other(found: dict[str, Figure], name: str) -> bool:
+    """Whether the other EPS, which has cents, is income over its own shares: then so is this one, had it not been cut."""
+    other = next(one for one in _SHARES if one != name)
+    eps, shares, income = found.get(other), found.get(_SHARES[other]), _income(found)
+    if eps is None or shares is None or income is None or shares.value <= 0 or eps.value == int(eps.value):
+        return False
+    return abs(income.value / shares.value - eps.value) <= 2 * _CENT
 
 
 def _of_classes(lines: Lines, found: dict[str, Figure], eps: str, shares: str, unclear: dict[str, str]) -> dict[str, Figure]:
@@ -99,7 +121,7 @@ def _scaled(found: dict[str, Figure], per_share: str, name: str) -> Figure:
     """Share counts in thousands or millions as counts, where income and EPS prove the scale."""
     shares, income = found[name], _income(found)
     eps = found.get(per_share) or found.get("eps")
-    if income is None or eps is None or shares.value <= 0 or abs(eps.value) < 0.1:
+    if income is None or eps is None or shares.value <= 0 or abs(eps.value) < _LEAST_EPS:
         return shares
     implied = income.value / eps.value / shares.value
     for scale in _SCALES:
@@ -118,7 +140,7 @@ def _uncut(found: dict[str, Figure], name: str) -> Figure:
     # A report has all its amounts per share cut, or none: one with cents proves that an integer is what was reported. But
     # diluted EPS is never more than basic.
     below = name == "eps_basic" and "eps" in found and eps.value < found["eps"].value
-    if any(value != int(value) for value in others) and not below:
+    if any(value != int(value) for value in others) and not below and not _tells_the_other(found, name):
         return eps
     if income is None or shares is None or shares.value <= 0:
         note = f"{name}: an integer, which may have been cut"

@@ -8,11 +8,11 @@ what the predecessor's balance sheet says.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 
 from stockctl.filings.filing import Filing, Item, Statement
-from stockctl.filings.rounding import adds_up
 
+_LEAST = 100.0  # of smaller amounts, sums are right by chance
 _CASH = ("CashCashEquivalentsRestrictedCashAndRestrictedCashEquivalents", "CashAndCashEquivalentsAtCarryingValue")
 _ALIKE: tuple[tuple[Statement, str], ...] = (
     ("ic", "NetIncomeLoss"),
@@ -28,7 +28,7 @@ def cik_of(filing: Filing) -> str:
 
 
 def companies(filings: Sequence[Filing]) -> list[list[Filing]]:
-    """The reports by company, in the order given, the company of the newest report last; a successor is the same company.
+    """The reports by company, in the order given, the company of the newest period last; a successor is the same company.
 
     Reports without a CIK are of the company whose reports are the newest before them.
     """
@@ -37,7 +37,8 @@ def companies(filings: Sequence[Filing]) -> list[list[Filing]]:
     for filing in filings:
         last = cik_of(filing) or last
         groups.setdefault(last, []).append(filing)
-    ordered = sorted(groups.values(), key=lambda group: filings.index(group[-1]))
+    # A late amendment makes no company the newest: the last period does.
+    ordered = sorted(groups.values(), key=lambda group: (_last(group), filings.index(group[-1])))
     joined: list[list[Filing]] = []
     for group in ordered:
         before = next((other for other in joined if _goes_on(other, group) or _goes_on(group, other)), None)
@@ -45,7 +46,11 @@ def companies(filings: Sequence[Filing]) -> list[list[Filing]]:
             joined.remove(before)
             group = sorted([*before, *group], key=filings.index)
         joined.append(group)
-    return joined
+    return sorted(joined, key=_last)
+
+
+def _last(group: Iterable[Filing]) -> date:
+    return max((one.end for one in group if one.end is not None), default=date.min)
 
 
 def named(filings: Iterable[Filing]) -> str:
@@ -90,7 +95,7 @@ def _cash_goes_on(old: Filing, new: Filing) -> bool:
         and item.value
     ]
     return any(
-        last and first and adds_up(last, [first, change])
+        first >= _LEAST and last == first + change
         for name in _CASH
         for last in _values(new, "bs", name)
         for first in _values(old, "bs", name)

@@ -21,7 +21,7 @@ from stockctl.filings.lines import Lines, Unclear, distinct, goods_and_services,
 from stockctl.filings.rounding import adds_up, parts_of
 
 _REVENUE = re.compile(
-    r"Revenues?(?![a-z])|(^|[a-z])Sales(Net|Gross)?$|^(Net|Total)?Sales(?=[A-Z]|$)|Turnover$|^GrossInvestmentIncomeOperating$",
+    r"Revenues?(?![a-z])|^(Revenues?|Sales)(from|by|of)|(^|[a-z])Sales(Net|Gross)?$|^(Net|Total)?Sales(?=[A-Z]|$)|Turnover$|^GrossInvestmentIncomeOperating$",
     re.ASCII,
 )
 _NO_REVENUE = re.compile(

@@ -18,6 +18,7 @@ SPLITS = (1.5, *range(2, 51))
 """Usual ratios: a jump that is near one of them is taken for a split whatever equity did."""
 _NEAR = 0.1
 _LEAST = 1.18  # the smallest jump that is taken for a split
+_LEAST_EPS = 0.05  # below it, what cents leave out is too much
 _SMALL = 1.04  # the smallest that is named as what may be one
 _MOST = 50.0  # no company issues as many shares between two reports
 
@@ -36,16 +37,18 @@ class Jump(NamedTuple):
 
 def jumps(periods: Sequence[Period], earned: Callable[[date, date], float]) -> Iterator[Jump]:
     """Jumps that look like a split, in order of time. ``earned`` is the net income after one day to the end of another."""
-    held = [one for one in periods if one[1].get("diluted_shares") or one[1].get("basic_shares")]
+    held = [one for one in periods if _count(one[1]) > 0]
     for (span, old, old_balance), (later, new, new_balance) in pairwise(held):
         ratio = _ratio("diluted_shares", old, new) or _ratio("basic_shares", old, new)
         if ratio is None:
+            ratio = _count(new) / _count(old)
+        if _dilutes(ratio, old, new):
             continue
         factor = max(ratio, 1 / ratio)
         usual = any(abs(factor / split - 1) <= _NEAR for split in SPLITS) or factor >= _MOST
         if factor < _SMALL:
             continue
-        if not usual and (_dilutes(ratio, old, new) or _paid_for(ratio, old_balance, new_balance, earned(span.end, later.end))):
+        if not usual and _paid_for(ratio, old_balance, new_balance, earned(span.end, later.end)):
             continue
         way = "grew" if ratio > 1 else "shrank"
         told = f"diluted shares {way} {factor:.3g}-fold between the reports to {span.end} and to {later.end}"
@@ -54,6 +57,15 @@ def jumps(periods: Sequence[Period], earned: Callable[[date, date], float]) -> I
             yield Jump(span.end, later, words, sure=True)
         elif ratio > 1 and _is_stock_dividend(factor):
             yield Jump(span.end, later, f"{told}, which may be a stock dividend", sure=False)
+
+
+def _count(found: Mapping[str, Figure]) -> float:
+    """The shares of a period by whatever tells them, for want of any other than income over EPS; 0 if nothing does."""
+    for name in ("diluted_shares", "basic_shares"):
+        if name in found:
+            return found[name].value
+    income, eps = found.get("income_to_common") or found.get("net_income"), found.get("eps")
+    return income.value / eps.value if income is not None and eps is not None and abs(eps.value) >= _LEAST_EPS else 0.0
 
 
 def _ratio(name: str, old: Mapping[str, Figure], new: Mapping[str, Figure]) -> float | None:

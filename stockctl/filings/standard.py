@@ -6,7 +6,7 @@ What a report does not say is missing, never 0. What it leaves unclear is missin
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from stockctl.filings.cost import cost_of_revenue, outflow
@@ -37,15 +37,22 @@ def figures(filing: Filing, statement: Statement) -> dict[str, Figure]:
     return read(filing, statement).figures
 
 
-def read(filing: Filing, statement: Statement) -> Reading:
-    """What the statement says of each standard item; empty where it tells no period."""
+def read(filing: Filing, statement: Statement, amended: Sequence[Filing] = ()) -> Reading:
+    """What the statement says of each standard item; empty where it tells no period.
+
+    ``amended`` are earlier reports on the period of which this one gives a part anew, the newest first.
+    """
     found: dict[str, Figure] = {}
     unclear: dict[str, str] = {}
-    lines = _lines(filing, statement)
+    lines = _lines(filing, statement, amended)
     if lines is None:
         return Reading(found, unclear)
     if statement == "bs":
-        found |= debts(lines)
+        for name, figure in debts(lines).items():
+            if isinstance(figure, Unclear):
+                unclear[name] = figure.words
+            else:
+                found[name] = figure
     for item in items_of(statement):
         one = _item(lines, item, found)
         if isinstance(one, Unclear):
@@ -77,11 +84,11 @@ def value_in(filing: Filing, statement: Statement, *concepts: str) -> Source | N
     return None
 
 
-def _lines(filing: Filing, statement: Statement) -> Lines | None:
+def _lines(filing: Filing, statement: Statement, amended: Sequence[Filing] = ()) -> Lines | None:
     """The lines of the statement; None if nothing tells its period."""
     if filing.end is None or (statement != "bs" and (filing.start is None or filing.start > filing.end)):
         return None
-    return Lines(filing, filing.end, statement)
+    return Lines(filing, filing.end, statement, amended)
 
 
 def _item(lines: Lines, item: StandardItem, found: Mapping[str, Figure]) -> Figure | Unclear | None:

@@ -149,6 +149,8 @@ def caveats(known: Known, symbol: str, zone: ZoneInfo) -> Iterator[str]:
         yield f"{one.accession} ({one.form}) is left out: nothing tells when it was accepted"
     yield from known.dates.values()
     for one in known.filings:
+        if one.accession in known.dates:
+            continue
         if one.end is None or one.start is None or one.start > one.end:
             yield f"{one.accession} ({one.form}) does not tell its period: its flows are left out"
         elif not (one.bs or one.ic or one.cf):

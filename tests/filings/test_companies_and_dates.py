@@ -186,10 +186,73 @@ def test_a_slice_by_its_concept_does_not_stand_in_for_the_whole() -> None:
     contracts = "RevenueFromContractWithCustomerExcludingAssessedTax"
     nine = report(1, span("2023-01-01", "2023-09-30"), {"ic": {contracts: 740 * M}})
     year = report(2, YEAR, {"ic": {"Revenues": 1000 * M, contracts: 100 * M}})
-    fourth = Known([nine, year]).over("revenue", span("2023-10-01", "2023-12-31"))
-    assert fourth is not None
-    assert fourth.value == 260 * M
-    assert "put together from" in fourth.notes[0]
+    known, quarter = Known([nine, year]), span("2023-10-01", "2023-12-31")
+    assert known.over("revenue", quarter) is None
+    assert f"{contracts} 740,000,000 stands alone, and is a part of it in {year.accession}" in known.why("revenue", quarter)[0]
+    # By itself nothing speaks against it, nor does a report of years later.
+    assert Known([nine]).over("revenue", span("2023-01-01", "2023-09-30")) is not None
+    later = report(3, span("2025-01-01", "2025-12-31"), {"ic": {"Revenues": 1000 * M, contracts: 100 * M}})
+    assert Known([nine, later]).over("revenue", span("2023-01-01", "2023-09-30")) is not None
+
+
+def test_an_amendment_of_a_part_changes_what_stands_on_it() -> None:
+    ic = {"Revenues": 1000 * M, "CostOfRevenue": 600 * M, "OperatingIncomeLoss": 150 * M, "NetIncomeLoss": 100 * M}
+    cf = {"NetCashProvidedByUsedInOperatingActivities": 150 * M, "PaymentsToAcquirePropertyPlantAndEquipment": 50 * M}
+    bs = {"Assets": 1000 * M, "Liabilities": 600 * M, "LongTermDebtCurrent": 10 * M, "LongTermDebtNoncurrent": 290 * M}
+    original = report(1, YEAR, {"ic": ic, "cf": cf, "bs": bs}, form="10-K")
+
+    def after(**amended: dict[str, float]) -> Known:
+        accepted = "2024-06-01 09:00:00"
+        return Known([original, report(2, YEAR, amended, form="10-K/A", accepted=accepted)])
+
+    def value(known: Known, name: str) -> float | None:
+        figure = known.at(name, YEAR.end) if "debt" in name else known.over(name, YEAR)
+        return None if figure is None else figure.value / M
+
+    cost = after(ic={"CostOfRevenue": 620 * M})
+    assert [value(cost, name) for name in ("revenue", "cost_of_revenue", "gross_profit")] == [1000, 620, 380]
+    revenue = cost.over("revenue", YEAR)
+    assert revenue is not None
+    assert (revenue.accession, revenue.replaced) == (original.accession, ())
+    assert value(after(cf={"PaymentsToAcquirePropertyPlantAndEquipment": 70 * M}), "free_cash_flow") == 80
+    debt = after(bs={"LongTermDebtCurrent": 20 * M})
+    assert [value(debt, f"{name}_debt") for name in ("short_term", "long_term", "total")] == [20, 290, 310]
+    slice_alone = after(ic={"RevenueFromContractWithCustomerExcludingAssessedTax": 40 * M})
+    assert value(slice_alone, "revenue") == 1000
+    assert value(after(ic={"ProfitLoss": 130 * M}), "net_income") == 100
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [("2022-07-01", "2023-06-30"), ("2022-10-01", "2023-06-30"), ("2021-01-01", "2023-06-30")]
+)
+def test_a_report_of_quarters_crosses_no_years_end(first: str, last: str) -> None:
+    before = report(1, span("2022-01-01", "2022-12-31"), books(900), form="10-K")
+    quarter, half = report(2, span("2023-01-01", "2023-03-31"), books(250)), report(3, span(first, last), books(520))
+    figure = Known([before, quarter, half]).over("revenue", span("2023-04-01", "2023-06-30"))
+    assert figure is not None
+    assert figure.value == 270 * M
+
+
+def test_an_annual_report_that_names_its_last_quarter_is_of_the_year() -> None:
+    nine = report(1, span("2023-01-01", "2023-09-30"), books(760))
+    year = report(2, span("2023-10-01", "2023-12-31"), books(1000), form="10-K")
+    figure = Known([nine, year]).over("revenue", span("2023-10-01", "2023-12-31"))
+    assert figure is not None
+    assert figure.value == 240 * M
+    # A transition period of one quarter stays one.
+    stub = Known(
+        [
+            report(3, span("2023-01-01", "2023-03-31"), books(100)),
+            report(4, span("2023-04-01", "2023-06-30"), books(9), form="10-K"),
+        ]
+    )
+    assert stub.over("revenue", span("2023-04-01", "2023-06-30")) is not None
+
+
+def test_a_late_amendment_makes_no_company_the_newest() -> None:
+    late = of("9000009", 7, span("2021-01-01", "2021-12-31"), books(9000), form="10-K/A", accepted="2023-01-20 09:00:00")
+    known = Known(parsed(*OLD, NEW, late))
+    assert {one.cik for one in known.filings} == {"1000001"}
 
 
 def test_a_quarters_report_of_one_day_goes_on_from_the_year_before() -> None:
@@ -283,11 +346,21 @@ def test_equity_that_moved_for_another_reason_explains_no_split(known: Known) ->
         jumping(100, 170, equity=(400, 700)),
         # A loss that turned into a profit dilutes: the basic shares tell.
         jumping(100, 125, first=100, second=101),
+        jumping(100, 200, first=99, second=99),
         jumping(100, 103),
     ],
 )
 def test_what_explains_more_shares_is_no_split(known: Known) -> None:
     assert list(known.jumps()) == []
+
+
+def test_a_split_shows_under_another_count_as_well() -> None:
+    year = report(1, YEAR, books(1000, 100), form="10-K")
+    quarter = books(260, 500)
+    count = quarter["ic"].pop(SHARES)
+    for ic in (quarter["ic"], quarter["ic"] | {BASIC: count}):
+        (jump,) = Known([year, report(2, span("2024-01-01", "2024-03-31"), quarter | {"ic": ic})]).jumps()
+        assert jump.sure
 
 
 def test_a_small_jump_with_the_same_equity_is_named_and_keeps_its_ratios() -> None:

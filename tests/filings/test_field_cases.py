@@ -71,6 +71,7 @@ def reckoned(*reports: dict[str, Any], price: float | None = 20) -> dict[str, Re
     return {one.kpi.name: one for one in found}
 
 
+DEBT_ALONE: Lines = [("LongTermDebtNoncurrent", "Term loan", 10)]
 BANK: Lines = [
     ("InterestAndDividendIncomeOperating", "Total interest income", 2900),
     ("InterestExpense", "Total interest expense", 1100),
@@ -79,6 +80,10 @@ BANK: Lines = [
     ("NoninterestIncome", "Total noninterest income", 700),
 ]
 NET = ("NetIncomeLoss", "Net income", 90)
+
+
+def net(value: float) -> tuple[str, str, float]:
+    return ("NetIncomeLoss", "", value)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +278,138 @@ def test_basic_eps_is_of_the_same_class() -> None:
     assert asked([*lines, (basic, "Class C", 9.0)], "eps_basic")[0] is None
 
 
-DEBT_ALONE: Lines = [("LongTermDebtNoncurrent", "Term loan", 10)]
+@pytest.mark.parametrize(
+    ("lines", "value"),
+    [
+        # An industrial company's interest is none of its revenue.
+        (
+            [
+                ("Revenues", "Net sales", 1000),
+                ("CostOfRevenue", "Cost of sales", 600),
+                ("OperatingIncomeLoss", "", 150),
+                ("InterestIncomeExpenseNet", "Interest expense, net", -30),
+                ("NonoperatingIncomeExpense", "Total other income (expense), net", -20),
+            ],
+            1000,
+        ),
+        ([("InterestIncomeExpenseNet", "", 8), ("NonoperatingIncomeExpense", "Total other income", 9)], None),
+        # What other totals prove goes before a sum that is right by chance.
+        (
+            [
+                ("SalesRevenueGoodsNet", "Products", 41),
+                ("SalesRevenueServicesNet", "Services", 30),
+                ("LicensesRevenue", "Licenses", 10),
+                ("CostsAndExpenses", "", 66),
+                ("OperatingIncomeLoss", "", 15),
+            ],
+            81,
+        ),
+        (
+            [
+                ("acme:AlphaRevenue", "", 500),
+                ("acme:BetaRevenue", "", 300),
+                ("acme:GammaRevenue", "", 200),
+                ("CostsAndExpenses", "", 850),
+                ("OperatingIncomeLoss", "", 150),
+            ],
+            1000,
+        ),
+        # Net of what is taken off it.
+        (
+            [
+                ("CasinoRevenue", "", 600),
+                ("OccupancyRevenue", "", 400),
+                ("Revenues", "Total revenues", 1000),
+                ("PromotionalAllowances", "", 100),
+                ("SalesRevenueNet", "Net revenues", 900),
+            ],
+            900,
+        ),
+        ([("PremiumsEarnedNet", "Premiums", 800), ("acme:InsuranceIncome", "Total revenues", 960)], 960),
+        ([(CONTRACTS, "", 400), ("CostsAndExpenses", "", -850), ("OperatingIncomeLoss", "", 150)], None),
+        ([(CONTRACTS, "Subscription", 800), ("OperatingExpenses", "", 800), ("OperatingIncomeLoss", "", 100)], None),
+        ([("Revenues", "Products", 500), ("Revenues", "Services", 500)], 1000),
+        ([(CONTRACTS, "Alpha", 500), (CONTRACTS, "Beta", 500)], None),
+        ([(CONTRACTS, "Net sales", 500), (CONTRACTS, "Total revenues", 500)], 500),
+    ],
+)
+def test_revenue_by_what_the_whole_statement_says(lines: Lines, value: float | None) -> None:
+    for order in (lines, lines[::-1]):
+        assert asked([*order, NET], "revenue")[0] == value
+
+
+@pytest.mark.parametrize(
+    ("lines", "cost"),
+    [
+        # A cost that is named after a part of revenue is that part's, unless the part is nearly all.
+        (
+            [
+                ("acme:ProductRevenue", "Products", 700),
+                ("acme:ServiceRevenue", "Services", 300),
+                (COSTS, "Cost of products", 400),
+            ],
+            None,
+        ),
+        ([("acme:ProductRevenue", "Products", 960), ("acme:RoyaltyRevenue", "", 40), (COSTS, "Cost of products", 400)], 400),
+        (
+            [("acme:ProductRevenue", "Products", 700), ("acme:ServiceRevenue", "Services", 300), (COSTS, "Cost of sales", 600)],
+            600,
+        ),
+        ([("acme:ServiceRevenue", "Services and other", 60), (COSTS, "Services and other", 30)], None),
+        ([("CostOfRevenue", "Cost of subscription", 400), ("CostOfServices", "Cost of professional services", 200)], None),
+        ([(COSTS, "Cost of product", 400), ("CostOfOtherRevenue", "Cost of franchise", 200)], None),
+        ([("CostOfGoodsSold", "Total cost of product", 400), ("CostOfServices", "Cost of service", 200)], 600),
+        ([("GrossProfit", "", 400)], 600),
+    ],
+)
+def test_a_cost_named_after_a_part(lines: Lines, cost: float | None) -> None:
+    value, words = asked([("Revenues", "Total revenues", 1000), *lines], "cost_of_revenue")
+    assert value == cost
+    assert cost is not None or "cost_of_revenue: " in words
+
+
+@pytest.mark.parametrize(
+    ("lines", "debt"),
+    [
+        (
+            [
+                ("ShortTermBorrowings", "", 31),
+                ("LongTermDebtCurrent", "", 20),
+                ("NotesPayableCurrent", "", 10),
+                ("LongTermDebtNoncurrent", "", 100),
+            ],
+            161,
+        ),
+        ([("ShortTermBorrowings", "", 100), ("FederalHomeLoanBankAdvancesLongTerm", "", 200), ("LongTermDebt", "", 300)], 600),
+        ([("LongTermDebtCurrent", "", 10), ("LongTermDebt", "Long-term debt, less current maturities", 300)], 310),
+        ([("LongTermDebtCurrent", "", 10), ("LongTermDebt", "Long-term debt, excluding current portion", 300)], 310),
+        (
+            [
+                ("LongTermDebtCurrent", "", 10),
+                ("DebtInstrumentCarryingAmount", "Total long-term debt", 310),
+                ("LongTermDebtNoncurrent", "", 300),
+            ],
+            310,
+        ),
+        ([("SeniorNotes", "", 310), ("UnamortizedDebtIssuanceExpense", "", -10), ("LongTermDebtNoncurrent", "", 300)], 300),
+        ([("LongTermDebtNoncurrent", "Notes", 150), ("LongTermDebtNoncurrent", "Loans", 150)], 300),
+        ([*DEBT_ALONE, ("acme:SecuredFinancings", "Secured financings", 400)], 410),
+        ([("acme:PPPLoanCurrent", "PPP loan, current", 3), ("acme:PPPLoan", "PPP loan", 7)], 10),
+    ],
+)
+def test_debt_that_a_chance_or_a_label_would_hide(lines: Lines, debt: float) -> None:
+    for order in (lines, lines[::-1]):
+        found = read(parse_filing(year(bs=order)), "bs").figures
+        assert found["total_debt"].value == debt * M
+
+
+def test_what_may_be_debt_is_named() -> None:
+    found = read(parse_filing(year(bs=[*DEBT_ALONE, ("acme:SbaEidl", "EIDL loan", 7)])), "bs").figures["total_debt"]
+    assert found.notes == ("total_debt does not count EIDL loan 7,000,000",)
+    # Loans that are assets are none of it.
+    assets = [("acme:LoansToCustomers", "Term loans", 80.0), *BALANCE[1:]]
+    whole = [*BALANCE[:1], *statement(assets[:1]), *BALANCE[1:], *statement(DEBT_ALONE)]
+    assert read(parse_filing(told(1, YEAR, {"bs": whole})), "bs").figures["total_debt"].value == 10 * M
 
 
 @pytest.mark.parametrize(
@@ -311,7 +447,7 @@ DEBT_ALONE: Lines = [("LongTermDebtNoncurrent", "Term loan", 10)]
             ],
             250,
         ),
-        ([("LongTermDebtAndCapitalLeaseObligations", "", 13_253)], 13_253),
+        ([("LongTermDebtAndCapitalLeaseObligations", "", 130)], 130),
         # The same under a second concept is the same, and two loans of one amount are two.
         ([("LongTermDebtNoncurrent", "", 95), ("acme:LongTermDebtAndFinanceLeasesNoncurrent", "", 95)], 95),
         ([("TermLoanNoncurrent", "", 100), ("SeniorNotesNoncurrent", "", 100)], 200),
@@ -407,6 +543,11 @@ def test_long_term_debt_has_its_current_part_in_it_unless_the_balance_sheet_prov
         ([("ProfitLoss", "", 120), (NCI, "", -20), (EPS, "", 1.4), (SHARES, "", 100)], 140),
         ([("ProfitLoss", "", 120), (NCI, "", -20), (EPS, "", 1.0), (SHARES, "", 100)], 100),
         ([("ProfitLoss", "", 120), (NCI, "", -20)], None),
+        # EPS proves which line is the parent's, and that one has minorities in it.
+        ([("NetIncomeLoss", "Net income", 130), (NCI, "", 30), (EPS, "", 1.0), (SHARES, "", 100)], 100),
+        ([("NetIncomeLoss", "", 100), ("NetIncomeLoss", "Income", 130), (EPS, "", 1.0), (SHARES, "", 100)], 100),
+        ([("ProfitLoss", "", 120), ("acme:Others", "Less: income attributable to noncontrolling interests", 20)], 100),
+        ([("NetIncomeLoss", "", 100), (NCI, "", 20)], 100),
     ],
 )
 def test_net_income_is_the_parents(lines: Lines, income: float | None) -> None:
@@ -423,6 +564,17 @@ def test_equity_is_the_parents() -> None:
     found = read(parse_filing(told(1, YEAR, {"bs": statement(lines)})), "bs").figures
     assert found["equity"].value == 400 * M
     assert found["equity"].derived == f"us-gaap_{whole} − us-gaap_MinorityInterest"
+
+    def parents(*lines: tuple[str, str, float]) -> float:
+        return read(parse_filing(told(1, YEAR, {"bs": statement(lines)})), "bs").figures["equity"].value / M
+
+    both = ("LiabilitiesAndStockholdersEquity", "", 1000)
+    minorities = ("MinorityInterest", "", 50)
+    # The balance sheet leaves no room for minorities beside it, or does.
+    assert parents(both, ("Liabilities", "", 550), ("StockholdersEquity", "Total equity", 450), minorities) == 400
+    assert parents(both, ("Liabilities", "", 550), ("StockholdersEquity", "", 400), minorities) == 400
+    assert parents((whole, "", 450), ("MinorityInterest", "", 30), ("MinorityInterestInLimitedPartnerships", "", 20)) == 400
+    assert parents(("PartnersCapital", "", 70)) == 70
 
 
 def test_liabilities_are_what_the_total_leaves() -> None:
@@ -499,6 +651,33 @@ def test_basic_eps_that_was_cut(lines: Lines, eps: float, basic: float) -> None:
     assert ("was cut" in words) == (basic != 3.92)
 
 
+def test_diluted_eps_that_was_cut_beside_a_basic_one_with_cents() -> None:
+    """Basic EPS is income over basic shares, so that diluted EPS would be over diluted ones."""
+    basic: Lines = [("EarningsPerShareBasic", "", 3.92), ("WeightedAverageNumberOfSharesOutstandingBasic", "", 100)]
+    assert asked([net(392), (EPS, "", 3), (SHARES, "", 101), *basic], "eps")[0] == pytest.approx(3.881188)
+    preferred: Lines = [("PreferredStockDividendsIncomeStatementImpact", "", 50)]
+    cut: Lines = [net(392), *preferred, (EPS, "", 3), ("EarningsPerShareBasic", "", 3), (SHARES, "", 101)]
+    assert asked(cut, "eps")[0] == pytest.approx(342 / 101)
+
+
+@pytest.mark.parametrize("eps", [0.05, 1.0])
+def test_shares_in_thousands_with_an_eps_of_cents(eps: float) -> None:
+    assert asked([net(100 * eps), (EPS, "", eps), (SHARES, "", 0.1)], "diluted_shares")[0] == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        [("IncomeLossFromEquityMethodInvestments", "", 10), net(120)],
+        [(NCI, "", 10), net(100)],
+        [("IncomeLossFromDiscontinuedOperationsNetOfTax", "", -20), net(90)],
+    ],
+)
+def test_a_tax_written_as_an_outflow_is_known_beside_other_lines(between: Lines) -> None:
+    lines: Lines = [(PRETAX, "", 140), ("IncomeTaxExpenseBenefit", "", -30), *between]
+    assert asked(lines, "income_tax")[0] == 30
+
+
 def test_shares_follow_from_income_and_eps_where_none_are_counted() -> None:
     found = reckoned(year([("Revenues", "", 1000), ("NetIncomeLoss", "", 100), (EPS, "", 2.5)]))["market_value"]
     assert found.value == pytest.approx(20 * 40 * M)
@@ -516,7 +695,25 @@ def test_shares_follow_from_income_and_eps_where_none_are_counted() -> None:
             "gross profit",
             "does not fit revenue 1,000,000,000 and gross profit 550,000,000",
         ),
-        ([(PRETAX, "", 125), ("IncomeTaxExpenseBenefit", "", -25), ("NetIncomeLoss", "", 100)], [], "income tax", "≠"),
+        ([(PRETAX, "", 150), ("IncomeTaxExpenseBenefit", "", 30), ("NetIncomeLoss", "", 100)], [], "income tax", "≠"),
+        ([("NetIncomeLoss", "", 100), (EPS, "", 5.0), (SHARES, "", 100)], [], "eps", "eps 5 ≠ net_income / diluted_shares 1"),
+        (
+            [
+                ("Revenues", "Total revenues", 1000),
+                ("CostOfRevenue", "Total cost of revenue", 600),
+                ("GrossProfit", "", 380),
+            ],
+            [],
+            "gross profit",
+            "does not fit",
+        ),
+        ([], [("LongTermDebtCurrent", "", 300), ("LongTermDebtNoncurrent", "", 500)], "parts", "are more than liabilities"),
+        (
+            [],
+            [("InventoryNet", "", 300), ("AccountsReceivableNetCurrent", "", 300)],
+            "parts",
+            "inventory 300,000,000 > current_assets",
+        ),
         ([(EPS, "", 2.5), ("EarningsPerShareBasic", "", 2.1)], [], "eps", "basic 2.1 < diluted 2.5"),
         ([], [("InventoryNet", "", 700)], "parts", "inventory 700,000,000 > current_assets 500,000,000"),
     ],
@@ -525,6 +722,27 @@ def test_ties_that_fail_are_named(ic: Lines, bs: Lines, identity: str, words: st
     failed = [one for one in check(Known([parse_filing(year(ic, bs))])) if one.holds is False]
     assert [one.identity for one in failed] == [identity]
     assert words in failed[0].detail
+
+
+@pytest.mark.parametrize(
+    "ic",
+    [
+        # A sign that the report's own sums put right is no fault, nor is what stands between income before and after tax.
+        [(PRETAX, "", 125), ("IncomeTaxExpenseBenefit", "", -25), ("NetIncomeLoss", "", 100)],
+        [(PRETAX, "", 140), ("IncomeTaxExpenseBenefit", "", 30), ("IncomeLossFromEquityMethodInvestments", "", 10), net(120)],
+        [(PRETAX, "", 140), ("IncomeTaxExpenseBenefit", "", 30), (NCI, "", 10), net(100)],
+        # Other dilution than shares alone; preferred dividends.
+        [
+            net(-11),
+            (EPS, "", -0.2),
+            ("EarningsPerShareBasic", "", -0.09),
+            ("WeightedAverageNumberOfSharesOutstandingBasic", "", 120),
+        ],
+        [net(100), ("EarningsPerShareBasic", "", 0.7), ("WeightedAverageNumberOfSharesOutstandingBasic", "", 100)],
+    ],
+)
+def test_what_is_right_is_not_accused(ic: Lines) -> None:
+    assert [one.words for one in check(Known([parse_filing(year(ic))])) if one.holds is False] == []
 
 
 def test_ties_that_hold_name_what_they_stand_on() -> None:

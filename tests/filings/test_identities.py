@@ -129,7 +129,7 @@ def test_the_simulators_companies_add_up_in_every_form_of_the_wire(symbol: str) 
 def test_the_command_names_each_and_leaves_with_10(tmp_path: Path) -> None:
     _, command = lake_of(tmp_path, [tesla()])
     done = command.run("filings", "check", "TSLA")
-    assert "3 identities hold, 0 do not, 4 cannot be told" in done.stderr
+    assert "12 identities hold, 0 do not, 4 cannot be told" in done.stderr
     assert done.stdout == ""
     assert "Assets 52,148,000,000 = LiabilitiesAndStockholdersEquity" in command.run("filings", "check", "TSLA", "--all").stdout
 

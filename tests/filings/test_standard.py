@@ -220,18 +220,26 @@ def test_the_last_accepted_report_wins_and_the_original_stays_visible() -> None:
 
 
 def test_one_concept_throughout_where_the_reports_have_one() -> None:
-    """Net income is not differenced between two concepts of which one counts minorities in."""
+    """Revenue is not differenced between two concepts of which one counts more in."""
     nine = Span(YEAR.start, date(2020, 9, 30))
     quarter = Span(date(2020, 10, 1), YEAR.end)
-    whole = {"NetIncomeLoss": 70, "ProfitLoss": 80}
-    same = Known([report(1, nine, {"ic": {"ProfitLoss": 60}}), report(2, YEAR, {"ic": whole})]).over("net_income", quarter)
+    contracts = "RevenueFromContractWithCustomerExcludingAssessedTax"
+    whole = {"Revenues": 1000, contracts: 990}
+    same = Known([report(1, nine, {"ic": {contracts: 740}}), report(2, YEAR, {"ic": whole})]).over("revenue", quarter)
     assert same is not None
-    assert (same.value, same.notes) == (20.0, ())
-    other = Known([report(1, nine, {"ic": {"ProfitLoss": 60}}), report(2, YEAR, {"ic": {"NetIncomeLoss": 70}})])
-    mixed = other.over("net_income", quarter)
+    assert (same.value, same.notes) == (250.0, ())
+    mixed = Known([report(1, nine, {"ic": {contracts: 740}}), report(2, YEAR, {"ic": {"Revenues": 1000}})]).over(
+        "revenue", quarter
+    )
     assert mixed is not None
-    assert mixed.value == 10.0
-    assert "put together from us-gaap_NetIncomeLoss and us-gaap_ProfitLoss" in mixed.notes[0]
+    assert mixed.value == 260.0
+    assert f"put together from us-gaap_Revenues and us-gaap_{contracts}" in mixed.notes[0]
+    # Where one of them counts minorities in, the other does not follow from it.
+    income = Known(
+        [report(1, nine, {"ic": {"ProfitLoss": 60}}), report(2, YEAR, {"ic": {"NetIncomeLoss": 70, "ProfitLoss": 80}})]
+    )
+    assert income.over("net_income", quarter) is None
+    assert "us-gaap_ProfitLoss 60 stands alone" in income.why("net_income", quarter)[0]
 
 
 def test_a_report_without_dates_or_statements_tells_nothing() -> None:

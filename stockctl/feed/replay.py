@@ -182,7 +182,7 @@ def _words(reason: object) -> str:
 
 
 class Covered:
-    """The spans that a replay's trades cover, with the symbols of each: in whatever order trades come, and in whatever lines."""
+    """The spans that a replay's trades cover, with the symbols of each, in whatever order and lines the trades come."""
 
     def __init__(self) -> None:
         self._spans: list[tuple[int, int, set[str]]] = []

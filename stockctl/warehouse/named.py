@@ -1,7 +1,7 @@
 """What Redshift calls a column that no alias names: it took the rules over from PostgreSQL 8, DuckDB has others.
 
-A function's column has the function's name, a column's its own, also in parentheses or a CAST; a CAST of anything else has that of
-the type. A CASE is called as its ELSE if that is a column or a function, ``case`` otherwise; all else ``?column?``.
+A function's column has the function's name, a column's its own, also in parentheses or a CAST; a CAST of anything else has that
+of the type. A CASE is called as its ELSE if that is a column or a function, ``case`` otherwise; all else ``?column?``.
 """
 
 from __future__ import annotations

@@ -191,7 +191,9 @@ def test_coverage_is_that_of_the_trades_whatever_their_order_and_frames(
     rows: list[tuple[int, int, str]], chance: random.Random
 ) -> None:
     """Steps of nearly ``QUIET``, so that each neighbour may be near or far."""
-    trades = [Trade("", symbol, 1.0, 1.0, START + step * QUIET // 2 + by, START, "1", "", "replay") for step, by, symbol in rows]
+    trades = [
+        Trade("", symbol, 1.0, 1.0, START + step * QUIET // 2 + by, START, "1", "", "replay") for step, by, symbol in rows
+    ]
     expected: list[tuple[int, int, set[str]]] = []
     for trade in sorted(trades, key=lambda trade: trade.ts_event):
         at, last = trade.ts_event, expected[-1] if expected else None

@@ -50,10 +50,14 @@ def question(policy: Policy, session: SessionChoice, symbols: tuple[str, ...] = 
     return replace(Question(symbols, policy, session, EXCHANGE_ZONE, now=OPEN + 60_000_000), **more)
 
 
+def _near(edge: int) -> st.SearchStrategy[int]:
+    return st.integers(-70_000, 200_000).map(lambda ms: edge + ms)
+
+
 @st.composite
 def some_days(draw: st.DrawFn) -> list[Trade]:
     """Trades of several symbols around the edges of two dates' sessions, in the order of their receipt."""
-    moments = st.sampled_from(EDGES).flatmap(lambda edge: st.integers(-70_000, 200_000).map(lambda ms: edge + ms))
+    moments = st.sampled_from(EDGES).flatmap(_near)
     rows = []
     for number in range(draw(st.integers(1, 40 * len(SYMBOLS)))):
         symbol, ts, other = draw(st.sampled_from(SYMBOLS)), draw(moments), {"id": f"{number:x}"}
@@ -116,7 +120,9 @@ def same(one: Answer, other: Answer) -> None:
 
 @st.composite
 def some_questions(draw: st.DrawFn) -> list[tuple[Measure, Question]]:
-    """Each measure, of the newest session, a date, or all dates, one by one or together; by any policy, session and window."""
+    """Each measure, of the newest session, a date, or all dates, one by one or together; by any policy, session and window,
+    some as known before all was received.
+    """
     since = at("2026-11-20")
     spans: list[dict[str, Any]] = [{}, {"day": EXCHANGE_DAY}, {"since": since}, {"since": since, "across": True}]
     measure: Measure
@@ -131,6 +137,7 @@ def some_questions(draw: st.DrawFn) -> list[tuple[Measure, Question]]:
             measure = partial(measure, window=draw(st.sampled_from(windows)))
         span = draw(st.sampled_from(spans))
         policy, session = draw(st.sampled_from(POLICIES)), draw(st.sampled_from(SESSION_CHOICES))
+        span = span | {"as_of": draw(st.none() | st.sampled_from(EDGES).flatmap(_near))}
         asked.append((measure, replace(question(policy, session), every_ms=every_ms, **span)))
     return asked
 

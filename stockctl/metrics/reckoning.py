@@ -185,8 +185,10 @@ class Reckoning:
 
     def _contexts(self, found: dict[str, list[Held]]) -> list[Context]:
         contexts = [Context() for _ in self.spans]
+        newest: dict[str, int] = {}
         for row in self.run("overview"):
-            context = contexts[row["span"]]
+            context, symbol = contexts[row["span"]], self.spans[row["span"]].symbol
+            newest[symbol] = max(row["last_ms"], newest.get(symbol, 0))
             context.sources.add(row["source"])
             if row["counts"]:
                 context.trades += row["trades"]
@@ -209,8 +211,9 @@ class Reckoning:
                 max((event["span_end"] for event in events), default=0),
                 connected.get(symbol, since),
                 stopped_time(events) if symbol in simulated else [],
-                # A producer's clock may be ahead of ours: nothing is stored of the time to come, nor was known of it.
-                min(self._rows.through(symbol, found[symbol]) or 0, self.question.then),
+                # A replay may shift times behind the receipt: a trade that is here has been stored. A producer's clock may be
+                # ahead of ours: nothing is stored of the time to come, nor was known of it.
+                min(max(self._rows.through(symbol, found[symbol]) or 0, newest.get(symbol, -1) + 1), self.question.then),
             )
             for symbol, events in told.items()
         }

@@ -86,9 +86,11 @@ def with_ends(trades: list[Trade]) -> list[Trade]:
 
 
 @contextmanager
-def both(server: MongoServer, trades: list[Trade], events: list[FeedEvent]) -> Iterator[tuple[Settings, Mongo]]:
+def both(
+    server: MongoServer, trades: list[Trade], events: list[FeedEvent], *, ends: bool = True
+) -> Iterator[tuple[Settings, Mongo]]:
     """A lake and a MongoDB with the same records."""
-    trades = with_ends(trades)
+    trades = with_ends(trades) if ends else trades
     with tempfile.TemporaryDirectory() as folder:
         flags = {
             "lake.url": (Path(folder) / "lake").as_uri(),
@@ -155,6 +157,22 @@ def test_every_measure(
     with both(mongo_server, trades, events) as (settings, _):
         for measure, one in asked:
             same(measure(settings, replace(one, engine="mongo")), measure(settings, one))
+
+
+def test_a_replay_whose_times_run_ahead_has_the_same_rate(mongo_server: MongoServer) -> None:
+    """Also of a symbol that fell silent before others of its partition; and the company's document has it too."""
+    quiet = [trade("X:QUIET", OPEN + ms, 10.0, ts_recv=OPEN + 1) for ms in (0, 1000)]
+    busy = [trade("X:BUSY", OPEN + 1000 * n, 1.0, ts_recv=OPEN + n) for n in range(2, 602)]
+    told = covered("X:QUIET,X:BUSY", OPEN, OPEN + 1001)
+    with both(mongo_server, [*quiet, *busy], [told], ends=False) as (settings, mongo):
+        asked = question("standard", "all", ("X:QUIET", "X:BUSY"))
+        one, other = (measures.rate(settings, replace(asked, engine=engine)) for engine in ("lake", "mongo"))
+        assert [(row["trades"], row["rate"]) for row in one.rows] == [(2, near(2 / 1.001)), (None, None)]
+        assert [(row["trades"], row["rate"]) for row in other.rows] == [(2, near(2 / 1.001)), (None, None)]
+        refresh(mongo, settings, {"X:QUIET": [OPEN], "X:BUSY": []})
+        company = mongo.get("companies", "X:QUIET")
+        assert company is not None
+        assert company["session"]["rate"] == near(2 / 1.001)
 
 
 def test_an_earlier_date_is_held_to_its_end(mongo_server: MongoServer) -> None:

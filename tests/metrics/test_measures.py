@@ -302,15 +302,26 @@ def test_as_of_a_moment_the_newest_session_is_that_of_then(lake_settings: Settin
         asked = question(lake_settings)
         moment = at(as_of) if isinstance(as_of, str) else as_of
         answer = measures.summary(lake_settings, replace(asked, as_of=moment, fall_back=True))
+        assert not any("newest session that has trades is shown" in line for line in answer.words)
         return figures(answer, "trade_date", "vwap", "trades", "close", "through", "coverage")
 
     of_friday = (date(2026, 11, 20), 2.0, 2, 3.0)
     assert known(friday + 80_000) == [(*of_friday, from_ms(friday + 80_000), 100.0)]
     assert known("2026-11-22") == [(*of_friday, from_ms(at("2026-11-20 16:00")), pytest.approx(100 * 70 / 23_400))]
-    assert [row[:4] for row in known(OPEN)] == [of_friday]
+    assert [row[:4] for row in known(OPEN - 1)] == [of_friday]
     assert [row[:4] for row in known(OPEN + 50)] == [(date(2026, 11, 23), 5.0, 1, 5.0)]
     assert known(OPEN + 41_000_000) == known(None)
     assert known(friday) == [(None, None, None, None, None, None)]
+
+
+def test_as_of_a_moment_a_session_that_had_not_begun_does_not_answer(lake_settings: Settings) -> None:
+    """Though a replay that shifts times had brought trades of it."""
+    received = at("2026-11-23 09:00")
+    rows = [trade("AAPL", f"2026-11-23 {hour}:00", float(hour), ts_recv=received) for hour in ("08", "17")]
+    lay(lake_settings, rows)
+    asked = replace(question(lake_settings), fall_back=True)
+    assert figures(measures.vwap(lake_settings, replace(asked, as_of=received + 1)), "session", "vwap") == [("pre", 8.0)]
+    assert figures(measures.vwap(lake_settings, asked), "session", "vwap") == [("post", 17.0)]
 
 
 @hypothesis_settings(max_examples=examples(0.05))

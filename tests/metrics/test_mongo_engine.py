@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -157,6 +157,36 @@ def test_every_measure(
     with both(mongo_server, trades, events) as (settings, _):
         for measure, one in asked:
             same(measure(settings, replace(one, engine="mongo")), measure(settings, one))
+
+
+LATE = [
+    covered("AAPL", OPEN, OPEN + 60_000),
+    msgspec.structs.replace(covered("AAPL", OPEN + 60_000, OPEN + 120_000), ts_recv=OPEN + 300_000),
+]
+"""Of the second minute the feed told three minutes late; and of an earlier connection even later."""
+LATE_CONNECTED = [
+    msgspec.structs.replace(covered("AAPL", OPEN - 86_400_000, OPEN - 86_400_000, "connected"), ts_recv=OPEN + 300_000),
+    covered("AAPL", OPEN + 30_000, OPEN + 30_000, "connected"),
+    covered("AAPL", OPEN + 30_000, OPEN + 60_000),
+]
+
+
+def as_known(engine: Literal["mongo", "redshift"], settings: Settings, as_of: int) -> list[tuple[Any, ...]]:
+    """What both the lake and ``engine`` answer as of then: covered seconds and coverage."""
+    asked = replace(question("standard", "regular", ("AAPL",)), as_of=as_of, engine=engine)
+    answer = measures.rate(settings, asked)
+    same(answer, measures.rate(settings, replace(asked, engine="lake")))
+    return [(row["covered_seconds"], row["coverage"]) for row in answer.rows]
+
+
+def test_what_the_feed_told_later_was_not_known(mongo_server: MongoServer) -> None:
+    trades = [trade("AAPL", OPEN + 500 * n, 1.0) for n in range(240)]
+    with both(mongo_server, trades, LATE) as (settings, _):
+        assert as_known("mongo", settings, OPEN + 130_000) == [(60.0, 50.0)]
+        assert as_known("mongo", settings, OPEN + 300_000) == [(120.0, near(100 * 120 / 290))]
+    with both(mongo_server, trades, LATE_CONNECTED) as (settings, _):
+        assert as_known("mongo", settings, OPEN + 70_000) == [(30.0, 100.0)]
+        assert as_known("mongo", settings, OPEN + 310_000) == [(30.0, 10.0)]
 
 
 def test_a_replay_whose_times_run_ahead_has_the_same_rate(mongo_server: MongoServer) -> None:

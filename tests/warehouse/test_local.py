@@ -99,6 +99,8 @@ def names(settings: Settings, text: str) -> list[str]:
         ("CASE WHEN price > 1 THEN 'a' ELSE symbol END", "symbol"),
         ("CASE WHEN price > 1 THEN 0 ELSE volume END::double precision", "volume"),
         ("CASE WHEN price > 1 THEN 0 ELSE 1 END::bigint", "int8"),
+        ("CASE WHEN price > 1 THEN FALSE ELSE TRUE END", "case"),
+        ("CASE WHEN price > 1 THEN 0 ELSE 1::bigint END", "case"),
         ("NVL2(conditions, 1, 0)", "case"),
         ("LEN(symbol)", "len"),
         ("Length (symbol)", "length"),

@@ -216,7 +216,7 @@ def watch(
     look_back: Annotated[str, typer.Option(help="Begin with the trades received this long ago.")] = "5m",
     policy: PolicyOption = None,
     tz: Timezone = None,
-    as_of: Annotated[str | None, typer.Option(hidden=True)] = None,
+    as_of: Annotated[str | None, typer.Option(hidden=True, help="Refused: a live view is of now.")] = None,
     output: OutputOption = Format.table,
 ) -> None:
     """Watch live metrics of Kafka's trades in a table that redraws in place, or in lines when piped.

@@ -79,6 +79,18 @@ def parse_moment(moment: str | date, zone: ZoneInfo = EXCHANGE_ZONE) -> int:
     return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=zone))
 
 
+def parse_as_of(moment: str | date, zone: ZoneInfo = EXCHANGE_ZONE) -> int:
+    """As ``parse_moment``, but a date is meant with all of its day: it is the last millisecond of that, on the exchange."""
+    if isinstance(moment, str):
+        try:
+            moment = date.fromisoformat(moment.strip())
+        except ValueError:
+            return parse_moment(moment, zone)
+    if isinstance(moment, datetime):
+        return parse_moment(moment, zone)
+    return to_ms(datetime.combine(moment, time.max, EXCHANGE_ZONE))
+
+
 @cache
 def _closed_days(year: int) -> tuple[frozenset[date], frozenset[date]]:
     """A year's full holidays and its half days."""

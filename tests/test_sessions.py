@@ -22,6 +22,7 @@ from stockctl.sessions import (
     is_half_day,
     is_trading_day,
     next_session,
+    parse_as_of,
     previous_trading_day,
     session_at,
     sessions_between,
@@ -49,6 +50,26 @@ def days() -> list[date]:
 def test_trading_days_agree_with_a_second_calendar(xnys: exchange_calendars.ExchangeCalendar) -> None:
     theirs = {session.date() for session in xnys.sessions}
     assert {day for day in days() if is_trading_day(day)} == theirs
+
+
+@pytest.mark.parametrize(
+    ("moment", "last"),
+    [
+        ("2026-11-20", "2026-11-20T23:59:59.999-05:00"),
+        (" 2026-11-20 ", "2026-11-20T23:59:59.999-05:00"),
+        (date(2026, 7, 1), "2026-07-01T23:59:59.999-04:00"),
+        ("2026-11-01", "2026-11-01T23:59:59.999-05:00"),  # of 25 hours
+        ("9999-12-31", "9999-12-31T23:59:59.999-05:00"),
+        ("2026-11-20T00:00", "2026-11-20T00:00+09:00"),
+        ("2026-11-20 09:30", "2026-11-20T09:30+09:00"),
+        ("2026-11-20T09:30Z", "2026-11-20T09:30+00:00"),
+        (datetime(2026, 11, 20), "2026-11-20T00:00+09:00"),  # noqa: DTZ001
+        (datetime(2026, 11, 20, tzinfo=UTC), "2026-11-20T00:00+00:00"),
+    ],
+)
+def test_as_of_a_date_is_its_last_moment_on_the_exchange_and_a_time_is_itself(moment: str | date, last: str) -> None:
+    """In whatever zone times without one are read."""
+    assert parse_as_of(moment, ZoneInfo("Asia/Tokyo")) == to_ms(datetime.fromisoformat(last))
 
 
 def test_opens_and_closes_agree_with_a_second_calendar(xnys: exchange_calendars.ExchangeCalendar) -> None:

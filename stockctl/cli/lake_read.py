@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stockctl.cli.context import say_next_batch, settings_of
-from stockctl.cli.metrics import Date, SessionOption, Since, Symbols, Timezone, Until
+from stockctl.cli.metrics import AsOf, Date, SessionOption, Since, Symbols, Timezone, Until
 from stockctl.cli.output import Format, OutputOption, say, write_arrow, write_rows
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def read(
     since: Since = None,
     until: Until = None,
     date: Date = None,
+    as_of: AsOf = None,
     tz: Timezone = None,
     output: OutputOption = Format.table,
 ) -> None:
@@ -29,11 +30,15 @@ def read(
 
     Example: stockctl lake read AAPL --date 2026-11-23 -o parquet > trades.parquet
     """
+    from zoneinfo import ZoneInfo
+
     from stockctl.lake.reading import trades_between, with_times
+    from stockctl.sessions import parse_as_of
 
     settings = settings_of(ctx, {"timezone": tz})
     first, last = _bounds(settings, since, until, date)
-    table = trades_between(settings, symbols or None, first, last)
+    known = None if as_of is None else parse_as_of(as_of, ZoneInfo(settings.timezone))
+    table = trades_between(settings, symbols or None, first, last, known)
     if not table.num_rows:
         say("the lake holds no such trade: `stockctl lake list` tells what it holds")
         say_next_batch(settings, "lake", last)

@@ -60,6 +60,7 @@ Symbols = Annotated[
 Since = Annotated[str | None, typer.Option(help="Start, as 2026-11-23T09:30; exchange time unless it names a zone.")]
 Until = Annotated[str | None, typer.Option(help="End, not included.")]
 Date = Annotated[str | None, typer.Option(help="One trade date, as 2026-11-23.")]
+AsOf = Annotated[str | None, typer.Option(help="Only what had been received by then: a time, or a date with all of its day.")]
 PolicyOption = Annotated[Policy | None, typer.Option(help="Which trades count.")]
 SessionOption = Annotated[
     Session | None, typer.Option(help="Which hours count; default: the newest regular one that has trades.")
@@ -77,6 +78,7 @@ def vwap(
     since: Since = None,
     until: Until = None,
     date: Date = None,
+    as_of: AsOf = None,
     every: Every = None,
     policy: PolicyOption = None,
     session: SessionOption = None,
@@ -91,7 +93,7 @@ def vwap(
     """
     from stockctl.metrics import measures
 
-    asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=every)
+    asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=every)
     _show(asked, measures.vwap(*asked), output)
 
 
@@ -102,6 +104,7 @@ def volatility(
     since: Since = None,
     until: Until = None,
     date: Date = None,
+    as_of: AsOf = None,
     window: Annotated[str | None, typer.Option(help="Trades (100) or time (5m) of the rolling window; default 100.")] = None,
     returns: Annotated[bool, typer.Option("--returns", help="Annualised, of returns on the --every grid (1m).")] = False,
     every: Every = None,
@@ -119,12 +122,12 @@ def volatility(
     from stockctl.metrics import measures
 
     if not returns:
-        asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=every)
+        asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=every)
         _show(asked, measures.volatility(*asked, measures.parse_window(window) if window else measures.LAST_HUNDRED), output)
         return
     if window is not None:
         raise UsageError("--window is of prices, and --returns takes the whole span", hint="narrow it by --since and --until")
-    asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=None)
+    asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=None)
     _show(asked, measures.returns(*asked, measures.step_ms(every or "1m")), output)
 
 
@@ -135,6 +138,7 @@ def rate(
     since: Since = None,
     until: Until = None,
     date: Date = None,
+    as_of: AsOf = None,
     every: Every = None,
     policy: PolicyOption = None,
     session: SessionOption = None,
@@ -149,7 +153,7 @@ def rate(
     """
     from stockctl.metrics import measures
 
-    asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=every)
+    asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=every)
     _show(asked, measures.rate(*asked), output)
 
 
@@ -160,6 +164,7 @@ def bars(
     since: Since = None,
     until: Until = None,
     date: Date = None,
+    as_of: AsOf = None,
     every: Every = "1m",
     policy: PolicyOption = None,
     session: SessionOption = None,
@@ -173,7 +178,7 @@ def bars(
     """
     from stockctl.metrics import measures
 
-    asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=False, every=every)
+    asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=False, every=every)
     _show(asked, measures.bars(*asked), output)
 
 
@@ -184,6 +189,7 @@ def summary(
     since: Since = None,
     until: Until = None,
     date: Date = None,
+    as_of: AsOf = None,
     policy: PolicyOption = None,
     session: SessionOption = None,
     across: Across = False,
@@ -197,7 +203,7 @@ def summary(
     """
     from stockctl.metrics import measures
 
-    asked = _asked(ctx, symbols, since, until, date, policy, session, tz, engine, across=across, every=None)
+    asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=None)
     _show(asked, measures.summary(*asked), output)
 
 
@@ -210,6 +216,7 @@ def watch(
     look_back: Annotated[str, typer.Option(help="Begin with the trades received this long ago.")] = "5m",
     policy: PolicyOption = None,
     tz: Timezone = None,
+    as_of: Annotated[str | None, typer.Option(hidden=True, help="Refused: a live view is of now.")] = None,
     output: OutputOption = Format.table,
 ) -> None:
     """Watch live metrics of Kafka's trades in a table that redraws in place, or in lines when piped.
@@ -219,6 +226,8 @@ def watch(
     from stockctl.metrics import live
     from stockctl.metrics import watch as view
 
+    if as_of is not None:
+        raise UsageError("--as-of asks for the past, and a live view shows what comes", hint="use metrics summary --as-of")
     if symbols:
         some_symbols(symbols)
     settings = _settings(ctx, policy, None, tz)
@@ -263,6 +272,7 @@ def _asked(
     since: str | None,
     until: str | None,
     day: str | None,
+    as_of: str | None,
     policy: Policy | None,
     session: Session | None,
     tz: str | None,
@@ -277,7 +287,8 @@ def _asked(
     if symbols:
         some_symbols(symbols)
     settings = _settings(ctx, policy, session, tz)
-    asked = question(settings, symbols or settings.symbols, since=since, until=until, day=day, across=across, every=every)
+    chosen = symbols or settings.symbols
+    asked = question(settings, chosen, since=since, until=until, day=day, every=every, across=across, as_of=as_of)
     if engine is Engine.mongo:
         with mongo_of(settings):
             pass  # it answers: the rooms below, which say nothing, need not wait for it

@@ -17,9 +17,10 @@ import sys
 import threading
 import time
 import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,7 +85,7 @@ class Replay:
             first_at=now_ms() if retime else None,
         )
         self.normaliser.start(self._token)
-        self._covered = _Covered()
+        self._covered = Covered()
         self._lines = 0
 
     def run(self, deadline: float | None = None, tick: Callable[[], None] = lambda: None) -> Replayed:
@@ -180,32 +181,44 @@ def _words(reason: object) -> str:
     return (isinstance(reason, OSError) and reason.strerror) or str(reason)
 
 
-class _Covered:
-    """The spans that a replay's trades cover, with the symbols of each: rows are not sorted, so spans grow both ways."""
+class Covered:
+    """The spans that a replay's trades cover, with the symbols of each, in whatever order and lines the trades come."""
 
     def __init__(self) -> None:
         self._spans: list[tuple[int, int, set[str]]] = []
+        """In order, and more than ``QUIET`` apart."""
 
     def add(self, trades: list[Trade]) -> None:
-        if not trades:
-            return
-        times = [trade.ts_event for trade in trades]
-        first, last = min(times), max(times) + 1
-        since, until, symbols = self._spans[-1] if self._spans else (first, last, set())
-        if first > until + QUIET or last < since - QUIET:
-            self._spans.append((first, last, {trade.symbol for trade in trades}))
-            return
+        """Cover the time of these trades too."""
+        for some in _together(trades):
+            self._join(some[0].ts_event, some[-1].ts_event + 1, some)
+
+    def _join(self, first: int, last: int, trades: list[Trade]) -> None:
+        since, until = itemgetter(0), itemgetter(1)
+        low = bisect_left(self._spans, first - QUIET, key=until)
+        high = bisect_right(self._spans, last + QUIET, key=since)
+        near = self._spans[low:high]
+        symbols = near[0][2] if near else set()
         symbols.update([trade.symbol for trade in trades])
-        self._spans[-1:] = [(min(first, since), max(last, until), symbols)]
+        for other in near[1:]:
+            symbols |= other[2]
+        self._spans[low:high] = [(min([first, *map(since, near)]), max([last, *map(until, near)]), symbols)]
 
     def spans(self) -> list[tuple[Span, set[str]]]:
-        merged: list[tuple[int, int, set[str]]] = []
-        for since, until, symbols in sorted(self._spans, key=itemgetter(0)):
-            if merged and since <= merged[-1][1] + QUIET:
-                merged[-1] = (merged[-1][0], max(until, merged[-1][1]), merged[-1][2] | symbols)
-            else:
-                merged.append((since, until, symbols))
-        return [((since, until), symbols) for since, until, symbols in merged]
+        """What is covered, in order, each span with its symbols."""
+        return [((since, until), symbols) for since, until, symbols in self._spans]
+
+
+def _together(trades: list[Trade]) -> Iterator[list[Trade]]:
+    """The trades in order of their time, cut where neighbours are more than ``QUIET`` apart."""
+    ordered = sorted(trades, key=attrgetter("ts_event"))
+    start = 0
+    for place in range(1, len(ordered)):
+        if ordered[place].ts_event > ordered[place - 1].ts_event + 1 + QUIET:
+            yield ordered[start:place]
+            start = place
+    if ordered:
+        yield ordered[start:]
 
 
 class _Pace:

@@ -6,7 +6,7 @@ What the reports do not tell is null. Words for the person who asked say what wa
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,7 @@ from stockctl.filings.items import Figure, StandardItem, digits, items_of
 from stockctl.filings.known import Known
 from stockctl.filings.periods import Length, Span, ending
 from stockctl.filings.registrants import cik_of, named
-from stockctl.sessions import from_ms, parse_moment
+from stockctl.sessions import from_ms, parse_as_of
 
 Which = Literal["income", "balance", "cashflow"]
 Period = Literal["annual", "quarter", "ttm"]
@@ -37,17 +37,8 @@ class Answer(NamedTuple):
 
 
 def as_of_moment(text: str, zone: ZoneInfo) -> datetime:
-    """The moment of ``--as-of``: a time, or the end of a date, so that what was accepted on that date is known.
-
-    What names no zone is in ``zone``. UsageError if the text is neither.
-    """
-    ms = parse_moment(text, zone)
-    moment = from_ms(ms, zone)
-    try:
-        day = date.fromisoformat(text.strip())
-    except ValueError:
-        return moment
-    return datetime.combine(day + timedelta(days=1), time(), zone)
+    """The moment of ``--as-of`` in ``zone``, as ``parse_as_of`` reads it."""
+    return from_ms(parse_as_of(text, zone), zone)
 
 
 def known_of(filings: Iterable[Filing], symbol: str, as_of: datetime | None = None, ciks: Collection[str] = ()) -> Known:

@@ -46,7 +46,7 @@ from stockctl.lake.layout import (
 )
 from stockctl.lake.manifest import ROOT, Manifest, ParquetObject, decode_manifest, newest_manifests
 from stockctl.lake.symbols import asked_symbols
-from stockctl.sessions import Calendar, calendar_of, parse_moment, trade_date
+from stockctl.sessions import Calendar, calendar_of, parse_as_of, parse_moment, trade_date
 from stockctl.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -150,11 +150,13 @@ class Lake:
         since: int | None = None,
         until: int | None = None,
         exact: bool = False,
+        as_of: int | None = None,
     ) -> list[Found]:
         """The objects that may hold records of ``symbols`` in ``[since, until)`` (ms UTC); None is no bound.
 
         ``exact`` looks into the objects that symbols share by bucket: those that hold none of ``symbols`` are left out, the
-        others come with the time span of these symbols alone. UnhealthyError if one is gone, or is not what it should be.
+        others come with the time span of these symbols alone. With ``as_of`` (ms UTC) it looks into all of them, for what had
+        been received by then. UnhealthyError if one is gone, or is not what it should be.
         """
         log = self.log(table)
         first, last = dates_around(since, until)
@@ -182,7 +184,12 @@ class Lake:
         held = [Found(day, item) for day, manifest in manifests.items() for item in manifest.objects_of(wanted)]
         held = _touching(held, since, until)
         self._check_parquet(held)
-        return raw + held
+        if as_of is None:
+            return raw + held
+        known = duckdb.ColumnExpression("ts_recv") <= duckdb.ConstantExpression(as_of)
+        if wanted is not None:
+            known &= _among("symbol", wanted)
+        return _touching(self._narrow(raw + held, known), since, until)
 
     def objects(self, table: Table, days: Iterable[date], symbols: Collection[str] | None) -> dict[str, ObjectName]:
         """The raw objects in the folders of ``days`` that may hold records of ``symbols``, claimed or not."""
@@ -282,18 +289,22 @@ class Lake:
         shared = [item for item in found if item.name is not None and item.name.part.startswith("bucket=")]
         if not shared:
             return found
-        paths = self.files(shared)
+        keys = {item.claimed.key for item in shared}
+        return [item for item in found if item.claimed.key not in keys] + self._narrow(shared, _among("symbol", symbols))
+
+    def _narrow(self, found: list[Found], condition: duckdb.Expression) -> list[Found]:
+        """Those of these objects of trades that hold such rows, with the time span of these rows alone."""
+        paths = self.files(found)
         with duck() as connection:
-            rows = scan(connection, "trades", paths.values()).filter(_among("symbol", symbols))
+            rows = scan(connection, "trades", paths.values()).filter(condition)
             spans = rows.aggregate("filename, min(ts_event), max(ts_event)").fetchall()
         keys = {str(path): key for key, path in paths.items()}
         narrow = {keys[file]: (first, last) for file, first, last in spans}
-        own = [
+        return [
             item._replace(claimed=msgspec.structs.replace(item.claimed, ts_min=narrow[key][0], ts_max=narrow[key][1]))
-            for item in shared
+            for item in found
             if (key := item.claimed.key) in narrow
         ]
-        return [item for item in found if item.claimed.key not in paths] + own
 
     def files(self, found: Iterable[Found]) -> dict[str, Path]:
         """The objects' files on this machine by key; fetched ones are compared with what their claims and manifests say."""
@@ -379,8 +390,8 @@ def check(claimed: ClaimedObject | ParquetObject, data: bytes) -> None:
         raise UnhealthyError(f"the object {claimed.key} is not what its claim says", hint="`stockctl lake verify --deep`")
 
 
-def events(lake: Lake, since: int | None = None, until: int | None = None) -> list[dict[str, Any]]:
-    """The feed events that touch ``[since, until)`` (ms UTC), as mappings of their fields."""
+def events(lake: Lake, since: int | None = None, until: int | None = None, as_of: int | None = None) -> list[dict[str, Any]]:
+    """The feed events that touch ``[since, until)`` (ms UTC) and were received by ``as_of``, as mappings of their fields."""
     # An event lies under the date of its end, and none that tells coverage is longer than an hour.
     until_end = None if until is None else until + _DAY
     with duck() as connection:
@@ -388,8 +399,9 @@ def events(lake: Lake, since: int | None = None, until: int | None = None) -> li
         rows = connection.sql(
             "SELECT * EXCLUDE (trade_date) REPLACE (COALESCE(symbols, '') AS symbols, COALESCE(reason, '') AS reason) "
             "FROM feed_events "
-            "WHERE ($since IS NULL OR span_end >= $since) AND ($until IS NULL OR span_start < $until) ORDER BY span_start, id",
-            params={"since": since, "until": until},
+            "WHERE ($since IS NULL OR span_end >= $since) AND ($until IS NULL OR span_start < $until) "
+            "AND ($as_of IS NULL OR ts_recv <= $as_of) ORDER BY span_start, id",
+            params={"since": since, "until": until, "as_of": as_of},
         )
         return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
 
@@ -407,7 +419,8 @@ def read_trades(
     Symbols are taken in any case and split at commas, as on the command line; a known one without trades there has no rows.
     Columns are those of ``stockctl.records.Trade`` and ``trade_date``; ``ts_event`` and ``ts_recv`` are timestamps in ms, UTC.
     Times without a zone are the exchange's; a date means its midnight. ``as_of`` keeps what had been received by then, so that
-    an analysis sees no later than its own moment. ``settings`` default to those of the active profile.
+    an analysis sees no later than its own moment; as a date it means the end of that day, exchange time. ``settings`` default
+    to those of the active profile.
 
         table = stockctl.read_trades("AAPL", "2026-11-23", "2026-11-24")
 
@@ -416,8 +429,8 @@ def read_trades(
     """
     settings = settings or load()
     zone = ZoneInfo(settings.timezone)
-    first, last, known = (None if moment is None else parse_moment(moment, zone) for moment in (since, until, as_of))
-    return trades_between(settings, symbols, first, last, known)
+    first, last = (None if moment is None else parse_moment(moment, zone) for moment in (since, until))
+    return trades_between(settings, symbols, first, last, None if as_of is None else parse_as_of(as_of, zone))
 
 
 def trades_between(

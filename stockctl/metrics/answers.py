@@ -94,6 +94,9 @@ def answer(reckoning: Reckoning, found: Iterable[Row], columns: Sequence[str], t
         words.append(f"no trade of {', '.join(symbols)} {hours} {day}: their newest session that has trades is shown")
     for symbol, columns in endless.items():
         words.append(f"{symbol}: no {', '.join(dict.fromkeys(columns))}: prices and volumes are too large to compute with")
+    if question.received_by is not None:
+        then = time_of(question.received_by, question.zone)
+        words.append(f"as received by {then:%Y-%m-%d %H:%M:%S %Z}: what came later is left out")
     sources = sorted({source for context in reckoning.contexts for source in context.sources})
     words += [_FEEDS.get(source, source) for source in sources] + list(_jumps(reckoning))
     return Answer(names, rows, words, _types(question.zone), lacking)
@@ -135,7 +138,7 @@ def _words(question: Question, span: Span, context: Context, beside: Row) -> str
     left_out = f"{context.left_out} left out" + (f" ({beside['left_out_by']})" if context.left_out else "")
     if not context.covered:
         covered = "no coverage known, so no rate and no returns"
-        if span.until > question.now:
+        if span.until > question.then:
             covered += " so far: coverage comes in batches of its own"
     elif context.coverage is None:
         covered = "outside session hours"

@@ -49,8 +49,7 @@ class DuckBench:
         self._connection.sql(
             "SELECT * FROM filled WHERE symbol IN (SELECT symbol FROM pieces) "
             "AND ts_event >= (SELECT MIN(since_ms) FROM pieces) "
-            "AND ts_event < (SELECT MAX(until_ms) FROM pieces) AND ($as_of IS NULL OR ts_recv <= $as_of)",
-            params={"as_of": question.as_of},
+            "AND ts_event < (SELECT MAX(until_ms) FROM pieces)"
         ).create("trades")
         self._provided.add("trades")
         self._relation("placed", {"policy": question.policy}, ordered=False).create("placed")

@@ -130,14 +130,17 @@ def _has_begun(settings: Settings, calendar: Calendar, day: date, session: Sessi
     return not settings.symbols or any(session_time(symbol, *hours, _names(session), calendar) for symbol in settings.symbols)
 
 
-def connected_before(lake: Lake, symbols: Set[str], ms: int) -> set[str]:
-    """Those of ``symbols`` that the feed had been connected for before ``ms`` (UTC), as the newest dates before it tell."""
+def connected_before(lake: Lake, symbols: Set[str], ms: int, as_of: int | None = None) -> set[str]:
+    """Those of ``symbols`` that the feed had been connected for before ``ms`` (UTC), as the newest dates before it tell.
+
+    With ``as_of`` (ms UTC), as far as they had told by then.
+    """
     found: set[str] = set()
     last = dates_around(None, ms)[1]
     for day in islice((day for day in reversed(lake.dates("feed_events")) if day <= last), LOOK_BACK):
         since, until = day_around(parse_moment(day, lake.zone), lake.zone)
         if since < ms and found < symbols:
-            told = events(lake, since, min(until, ms))
+            told = events(lake, since, min(until, ms), as_of)
             found |= symbols & heard_symbols(event for event in told if event["kind"] in CONNECTING)
     return found
 

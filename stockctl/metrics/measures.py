@@ -29,7 +29,7 @@ from stockctl.metrics.spans import (
     session_edges,
     year_seconds,
 )
-from stockctl.sessions import now_ms, parse_moment, trade_date
+from stockctl.sessions import now_ms, parse_as_of, parse_moment, trade_date
 from stockctl.settings import Settings, load
 from stockctl.timespans import intersect
 from stockctl.units import format_duration, parse_duration
@@ -111,7 +111,7 @@ def question(
         day=None if day is None else trade_date(parse_moment(day)),
         across=across,
         every_ms=None if every is None else step_ms(every),
-        as_of=None if as_of is None else parse_moment(as_of, zone),
+        as_of=None if as_of is None else parse_as_of(as_of, zone),
     )
 
 

@@ -10,7 +10,7 @@ from datetime import date
 from itertools import islice
 from typing import Any, NamedTuple
 
-from stockctl.feed.coverage import by_symbol, counted_since, session_time
+from stockctl.feed.coverage import COVERED_EVERY, by_symbol, counted_since, session_time
 from stockctl.lake.duck import duck
 from stockctl.lake.symbols import HINT
 from stockctl.metrics.bench import Bench, DuckBench
@@ -146,10 +146,12 @@ class Reckoning:
 
     def _sessions(self, symbol: str, names: tuple[SessionChoice, ...]) -> Iterator[tuple[SessionChoice, Part]]:
         """The sessions of these names that have begun on the newest dates that may have trades of ``symbol``."""
-        for day in islice(self._rows.dates(symbol), _LATEST):
+        then = self.question.then
+        past = (day for day in self._rows.dates(symbol) if day <= trade_date(then))
+        for day in islice(past, _LATEST):
             for name in names:
                 part = part_on(day, name, self.question)
-                if part is not None and part.since <= self.question.now:
+                if part is not None and part.since <= then:
                     yield name, part
 
     def _has_trades(self, symbol: str, part: Part, found: list[Held]) -> bool:
@@ -183,8 +185,10 @@ class Reckoning:
 
     def _contexts(self, found: dict[str, list[Held]]) -> list[Context]:
         contexts = [Context() for _ in self.spans]
+        newest: dict[str, int] = {}
         for row in self.run("overview"):
-            context = contexts[row["span"]]
+            context, symbol = contexts[row["span"]], self.spans[row["span"]].symbol
+            newest[symbol] = max(row["last_ms"], newest.get(symbol, 0))
             context.sources.add(row["source"])
             if row["counts"]:
                 context.trades += row["trades"]
@@ -198,8 +202,6 @@ class Reckoning:
             return contexts
         since = min(span.since for span in self.spans)
         known = self._rows.events(since, max(span.until for span in self.spans))
-        if self.question.as_of is not None:
-            known = [event for event in known if event["ts_recv"] <= self.question.as_of]
         told = by_symbol(known, (span.symbol for span in self.spans))
         simulated = {symbol for symbol in told if self._rows.calendar(symbol).always_open}
         connected = counted_since(told, since, simulated, self._rows.connected_before)
@@ -209,14 +211,21 @@ class Reckoning:
                 max((event["span_end"] for event in events), default=0),
                 connected.get(symbol, since),
                 stopped_time(events) if symbol in simulated else [],
-                # A producer's clock may be ahead of ours: nothing is stored of the time to come.
-                min(self._rows.through(symbol, found[symbol]) or 0, self.question.now),
+                # A replay may shift times behind the receipt: a trade that is here has been stored. A producer's clock may be
+                # ahead of ours: nothing is stored of the time to come, nor was known of it.
+                min(max(self._rows.through(symbol, found[symbol]) or 0, newest.get(symbol, -1) + 1), self.question.then),
             )
             for symbol, events in told.items()
         }
         for span, context in zip(self.spans, contexts, strict=True):
             self._cover(span, context, feeds[span.symbol])
         return contexts
+
+    @property
+    def _told_by(self) -> int:
+        """Until when, in ms UTC, the feed must have told: as of a moment in the past, its next word alone was still to come."""
+        question = self.question
+        return min(question.now - self._rows.lag_ms, question.then - round(1000 * COVERED_EVERY))
 
     def _cover(self, span: Span, context: Context, feed: _Feed) -> None:
         # Coverage comes by another partition than trades, and proves nothing of how far these are stored.
@@ -226,7 +235,7 @@ class Reckoning:
             context.through = through
             context.covered = intersect(intersect(feed.covered, parts), [(0, through)])
         # What the newest batches may still bring, of trades or of coverage, is not held against the coverage.
-        elapsed = min(span.until, max(min(through, feed.heard), self.question.now - self._rows.lag_ms))
+        elapsed = min(span.until, max(min(through, feed.heard), self._told_by))
         hours = parts
         if not span.around_the_clock:
             hours = merge(hour for part in parts for hour in (session_time(span.symbol, *part) or [part]))
@@ -245,8 +254,8 @@ def reckon(settings: Settings, question: Question) -> Iterator[Reckoning]:
     if question.engine == "redshift":
         from stockctl.metrics.redshift import redshift_bench
 
-        with redshift_bench(settings) as (found, bench):
+        with redshift_bench(settings, question.received_by) as (found, bench):
             yield Reckoning(question, found, bench)
         return
-    with rows_of(settings, question.engine) as rows, duck() as connection:
+    with rows_of(settings, question.engine, question.received_by) as rows, duck() as connection:
         yield Reckoning(question, rows, DuckBench(connection, rows))

@@ -43,9 +43,10 @@ class RedshiftRows:
 
     place = "Redshift"
 
-    def __init__(self, settings: Settings, redshift: Connection) -> None:
+    def __init__(self, settings: Settings, redshift: Connection, as_of: int | None = None) -> None:
         self._redshift = redshift
         self.settings = settings
+        self._as_of = as_of
         self._zone = ZoneInfo(settings.lake.timezone)
         self._views = schemas(settings)["view_schema"]
         self.lag_ms = lag_ms(settings.lake.max_age)
@@ -89,14 +90,21 @@ class RedshiftRows:
         return [Held(f"{symbol} {day}", symbol, day, int(first), int(last)) for day, first, last in found]
 
     def within(self, symbols: Iterable[str], since: int | None, until: int | None) -> str:
-        """The condition of trades of ``symbols`` in ``[since, until)``, by the partitions' date too: it prunes them."""
-        parts = [f"symbol IN ({', '.join(map(literal, symbols))})"]
+        """The condition of trades of ``symbols`` in ``[since, until)`` that had been received, by the partitions' date too: it
+        prunes them.
+        """
+        parts = [f"symbol IN ({', '.join(map(literal, symbols))})", *self._received]
         first, last = dates_around(since, until)
         if since is not None:
             parts.append(f"trade_date >= '{first}' AND ts_event >= {since:d}")
         if until is not None:
             parts.append(f"trade_date <= '{last}' AND ts_event < {until:d}")
         return " AND ".join(parts)
+
+    @property
+    def _received(self) -> list[str]:
+        """The condition of what had been received by the moment that is asked for, if one is."""
+        return [] if self._as_of is None else [f"ts_recv <= {self._as_of:d}"]
 
     def load(self, connection: duckdb.DuckDBPyConnection, held: Iterable[Held], name: str) -> None:
         """As in ``Rows``; nobody asks for it: the trades stay in Redshift."""
@@ -121,8 +129,8 @@ class RedshiftRows:
         first, last = dates_around(since, until + 86_400_000)
         found = self._redshift.execute(
             f"SELECT {', '.join(columns)} FROM {self._views}.feed_events "
-            f"WHERE trade_date >= '{first}' AND trade_date <= '{last}' AND span_end >= {since:d} AND span_start < {until:d} "
-            "ORDER BY span_start, id"
+            f"WHERE trade_date >= '{first}' AND trade_date <= '{last}' AND span_end >= {since:d} AND span_start < {until:d}"
+            f"{''.join(f' AND {part}' for part in self._received)} ORDER BY span_start, id"
         )
         return [dict(zip(columns, row, strict=True)) for row in found]
 
@@ -137,6 +145,7 @@ class RedshiftRows:
         found = self._redshift.execute(
             f"SELECT DISTINCT symbols FROM {self._views}.feed_events WHERE trade_date IN ({', '.join(map(literal, days))}) "
             f"AND span_end < {ms:d} AND kind IN ({', '.join(map(literal, sorted(CONNECTING)))})"
+            f"{''.join(f' AND {part}' for part in self._received)}"
         )
         return {symbol for (names,) in found for symbol in names.split(",") if symbol in symbols}
 
@@ -185,9 +194,8 @@ class RedshiftBench:
             for column in COLUMNS["trades"]
         )
         within = self._rows.within({item.symbol for item in held} or {""}, since, until)
-        known = "" if question.as_of is None else f" AND ts_recv <= {question.as_of:d}"
         views = schemas(self._rows.settings)["view_schema"]
-        self._redshift.execute(f"CREATE TEMPORARY TABLE trades AS SELECT {columns} FROM {views}.trades WHERE {within}{known}")
+        self._redshift.execute(f"CREATE TEMPORARY TABLE trades AS SELECT {columns} FROM {views}.trades WHERE {within}")
         self._provided.add("trades")
         placed = self._statement("placed", {"policy": question.policy}, ordered=False)
         self._redshift.execute(f"CREATE TEMPORARY TABLE placed AS {placed}")
@@ -212,13 +220,16 @@ def _value(value: Any) -> str:
 
 
 @contextmanager
-def redshift_bench(settings: Settings) -> Iterator[tuple[RedshiftRows, RedshiftBench]]:
-    """Rows and bench of the settings' Redshift. ConfigError for the Data API, which forgets temporary tables."""
+def redshift_bench(settings: Settings, as_of: int | None = None) -> Iterator[tuple[RedshiftRows, RedshiftBench]]:
+    """Rows and bench of the settings' Redshift, as ``rows_of``.
+
+    ConfigError for the Data API, which forgets temporary tables.
+    """
     if settings.redshift.via == "data-api":
         raise ConfigError(
             "the Data API forgets temporary tables between statements, and metrics need them",
             hint="set redshift.via to connector, or leave --engine out: the lake answers",
         )
     with Connection(settings) as redshift:
-        rows = RedshiftRows(settings, redshift)
+        rows = RedshiftRows(settings, redshift, as_of)
         yield rows, RedshiftBench(redshift, rows)

@@ -40,7 +40,11 @@ class Held(NamedTuple):
 
 
 class Rows(Holder, Protocol):
-    """What an engine must be able to tell. ``lag_ms`` is how far behind the feed it may be while all is well."""
+    """What an engine must be able to tell, of what had been received by the moment for which it was made, if for one: records,
+    coverage and connections. Which symbols and dates there are it may tell of all that it holds.
+
+    ``lag_ms`` is how far behind the feed it may be while all is well.
+    """
 
     lag_ms: int
 
@@ -80,8 +84,9 @@ class Rows(Holder, Protocol):
 class LakeRows(LakeSymbols):
     """The lake."""
 
-    def __init__(self, settings: Settings, lake: Lake) -> None:
+    def __init__(self, settings: Settings, lake: Lake, as_of: int | None = None) -> None:
         super().__init__(lake)
+        self._as_of = as_of
         self.lag_ms = lag_ms(settings.lake.max_age)
 
     def dates(self, symbol: str) -> Iterator[date]:
@@ -96,14 +101,16 @@ class LakeRows(LakeSymbols):
 
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         """As in ``Rows``."""
-        found = self._lake.find("trades", symbols=[symbol], since=since, until=until, exact=True)
+        found = self._lake.find("trades", symbols=[symbol], since=since, until=until, exact=True, as_of=self._as_of)
         return [
             Held(item.claimed.key, symbol, item.trade_date, item.claimed.ts_min, item.claimed.ts_max, item) for item in found
         ]
 
     def load(self, connection: duckdb.DuckDBPyConnection, held: Iterable[Held], name: str) -> None:
         """As in ``Rows``."""
-        self._lake.view(connection, "trades", [item.found for item in held if item.found is not None], name)
+        found, stored = [item.found for item in held if item.found is not None], f"{name}_objects"
+        self._lake.view(connection, "trades", found, stored)
+        connection.table(stored).filter(_received(self._as_of)).create_view(name)
 
     def through(self, symbol: str, held: Collection[Held]) -> int | None:
         """As in ``Rows``."""
@@ -111,11 +118,11 @@ class LakeRows(LakeSymbols):
 
     def events(self, since: int, until: int) -> list[Event]:
         """As in ``Rows``."""
-        return events(self._lake, since, until)
+        return events(self._lake, since, until, self._as_of)
 
     def connected_before(self, symbols: Set[str], ms: int) -> set[str]:
         """As in ``Rows``."""
-        return connected_before(self._lake, symbols, ms)
+        return connected_before(self._lake, symbols, ms, self._as_of)
 
     def calendar(self, symbol: str) -> Calendar:
         """As in ``Rows``: that of the source that the lake was begun with."""
@@ -127,22 +134,25 @@ class MongoRows(Holder):
 
     place = "MongoDB"
 
-    def __init__(self, settings: Settings, mongo: Mongo) -> None:
+    def __init__(self, settings: Settings, mongo: Mongo, as_of: int | None = None) -> None:
         self._mongo = mongo
+        self._as_of = as_of
         self.lag_ms = lag_ms(settings.mongo.max_age)
 
     def _seek(self, symbol: str, since: int | None, until: int | None, direction: int) -> int | None:
-        """Time of the first (1) or the last (−1) trade of ``[since, until)``; answered by the index alone."""
+        """Time of the first (1) or the last (−1) trade of ``[since, until)``; answered by the index alone, unless some were not
+        yet received.
+        """
         from stockctl.mongo.documents import ms_of
 
         found = self._mongo.find(
-            "trades", _between(symbol, since, until), ["ts_event"], sort=[("ts_event", direction)], limit=1
+            "trades", self._between(symbol, since, until), ["ts_event"], sort=[("ts_event", direction)], limit=1
         )
         return next((ms_of(document["ts_event"]) for document in found), None)
 
     def dates(self, symbol: str) -> Iterator[date]:
         """As in ``Rows``."""
-        last = self._seek(symbol, None, None, -1)
+        last = self._seek(symbol, None, None if self._as_of is None else day_around(self._as_of, EXCHANGE_ZONE)[1], -1)
         while last is not None:
             yield trade_date(last)
             last = self._seek(symbol, None, day_around(last, EXCHANGE_ZONE)[0], -1)
@@ -186,7 +196,7 @@ class MongoRows(Holder):
         schema = pa.schema([(column, kinds[kind]) for column, kind in COLUMNS["trades"].items()])
         columns: dict[str, list[Any]] = {column: [] for column in COLUMNS["trades"]}
         for item in held:
-            for document in self._mongo.find("trades", _between(item.symbol, item.ts_min, item.ts_max + 1)):
+            for document in self._mongo.find("trades", self._between(item.symbol, item.ts_min, item.ts_max + 1)):
                 document["id"] = document["_id"]
                 document["ts_event"], document["ts_recv"] = ms_of(document["ts_event"]), ms_of(document["ts_recv"])
                 for column, values in columns.items():
@@ -203,9 +213,11 @@ class MongoRows(Holder):
     def events(self, since: int, until: int) -> list[Event]:
         """As in ``Rows``."""
         from stockctl.mongo.documents import date_of, ms_of
+        from stockctl.mongo.watched import received
 
         times = ("span_start", "span_end", "ts_recv")
-        found = self._mongo.find("coverage", {"span_end": {"$gte": date_of(since)}, "span_start": {"$lt": date_of(until)}})
+        touching = {"span_end": {"$gte": date_of(since)}, "span_start": {"$lt": date_of(until)}}
+        found = self._mongo.find("coverage", touching | received(self._as_of))
         rows = [document | {"id": document["_id"]} | {name: ms_of(document[name]) for name in times} for document in found]
         return sorted(rows, key=lambda row: (row["span_start"], row["id"]))
 
@@ -213,7 +225,7 @@ class MongoRows(Holder):
         """As in ``Rows``."""
         from stockctl.mongo.watched import connected_before
 
-        return connected_before(self._mongo, symbols, ms)
+        return connected_before(self._mongo, symbols, ms, self._as_of)
 
     def calendar(self, symbol: str) -> Calendar:
         """As in ``Rows``: that of the source that MongoDB was begun with."""
@@ -225,23 +237,29 @@ class MongoRows(Holder):
 
         return calendar_of(begun_with(self._mongo))
 
+    def _between(self, symbol: str, since: int | None, until: int | None) -> dict[str, Any]:
+        from stockctl.mongo.documents import date_of
+        from stockctl.mongo.watched import received
 
-def _between(symbol: str, since: int | None, until: int | None) -> dict[str, Any]:
-    from stockctl.mongo.documents import date_of
+        bounds = {"$gte": since, "$lt": until}
+        asked = {operator: date_of(bound) for operator, bound in bounds.items() if bound is not None}
+        return {"symbol": symbol} | ({"ts_event": asked} if asked else {}) | received(self._as_of)
 
-    bounds = {"$gte": since, "$lt": until}
-    asked = {operator: date_of(bound) for operator, bound in bounds.items() if bound is not None}
-    return {"symbol": symbol} | ({"ts_event": asked} if asked else {})
+
+def _received(as_of: int | None) -> duckdb.Expression:
+    if as_of is None:
+        return duckdb.ConstantExpression(True)
+    return duckdb.ColumnExpression("ts_recv") <= duckdb.ConstantExpression(as_of)
 
 
 @contextmanager
-def rows_of(settings: Settings, engine: str) -> Iterator[Rows]:
-    """The rows of ``engine``: ``lake`` or ``mongo``."""
+def rows_of(settings: Settings, engine: str, as_of: int | None = None) -> Iterator[Rows]:
+    """The rows of ``engine``, ``lake`` or ``mongo``, that had been received by ``as_of`` (ms UTC); None is no bound."""
     if engine == "mongo":
         from stockctl.clients.mongo import Mongo
 
         with Mongo(settings) as mongo:
-            yield MongoRows(settings, mongo)
+            yield MongoRows(settings, mongo, as_of)
     else:
         with Lake(settings) as lake:
-            yield LakeRows(settings, lake)
+            yield LakeRows(settings, lake, as_of)

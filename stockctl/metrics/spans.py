@@ -31,9 +31,9 @@ SESSION_SECONDS: dict[str, int] = {"pre": 19_800, "regular": 23_400, "post": 14_
 class Question:
     """What is asked of the trades. Times are ms UTC, ``[since, until)``; ``every_ms`` cuts bars or a grid, None for none.
 
-    ``engine`` is where the trades come from. With ``fall_back`` the session is a default: a symbol that has no trades in it is
-    answered from its newest session that has some. Symbols are taken as they stand; beside ``configured`` ones they are as
-    people write them, and one that neither these nor the engine know is refused.
+    ``as_of`` keeps what had been received by then. ``engine`` is where the trades come from. With ``fall_back`` the session is
+    a default: a symbol that has no trades in it is answered from its newest session that has some. Symbols are taken as they
+    stand; beside ``configured`` ones they are as people write them, and one that neither these nor the engine know is refused.
     """
 
     symbols: tuple[str, ...]
@@ -52,8 +52,20 @@ class Question:
     configured: frozenset[str] | None = None
 
     @property
+    def then(self) -> int:
+        """The moment whose knowledge answers: now, or ``as_of`` where that is earlier."""
+        return self.now if self.as_of is None else min(self.now, self.as_of)
+
+    @property
+    def received_by(self) -> int | None:
+        """``as_of`` if it is over; None otherwise, as whatever is held was received by now."""
+        return self.as_of if self.then < self.now else None
+
+    @property
     def is_over(self) -> bool:
         """Whether all of the asked time is over."""
+        if self.received_by is not None:
+            return True
         if self.day is not None:
             return self.day < trade_date(self.now)
         return self.until is not None and self.until <= self.now
@@ -120,8 +132,8 @@ def part_on(day: date, session: SessionChoice, question: Question) -> Part | Non
 
 def newest_part(session: SessionChoice, question: Question) -> Part:
     """The newest session of that name that has begun, whether or not anything has traded in it."""
-    day = trade_date(question.now)
-    while (part := part_on(day, session, question)) is None or part.since > question.now:
+    day = trade_date(question.then)
+    while (part := part_on(day, session, question)) is None or part.since > question.then:
         day -= timedelta(days=1)
     return part
 

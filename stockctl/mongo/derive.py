@@ -244,7 +244,8 @@ def _rate(
 ) -> float | None:
     """Counted trades in covered time a covered second, as ``sql/metrics/rate.sql`` has it; null without a trade."""
     # Coverage comes by another partition than trades, and proves nothing of how far these are stored.
-    stored = min(through(mongo, symbol, _midnights(hours.day)[0]) or 0, now_ms())
+    received = through(mongo, symbol, _midnights(hours.day)[0]) or 0
+    stored = min(max(received, _newest(mongo, symbol, hours) + 1), now_ms())
     known = intersect(watched, [(hours.since, stored)])
     starts, sums = [ms_of(bar["bar"]) for bar in bars], [0, *accumulate(int(bar["trades"]) for bar in bars)]
 
@@ -276,6 +277,13 @@ def _rate(
         )
         trades += sum(row["trades"] for row in rows)
     return trades * 1000 / sum(until - since for since, until in known) if trades else None
+
+
+def _newest(mongo: Mongo, symbol: str, hours: Hours) -> int:
+    """Time of the session's newest trade in ms UTC, -1 without one: a replay may shift it behind its receipt."""
+    inside = _of(symbol, "ts_event", hours.since, hours.until)["$match"]
+    found = mongo.find(TRADES, inside, ["ts_event"], sort=[("ts_event", -1)], limit=1)
+    return max((ms_of(trade["ts_event"]) for trade in found), default=-1)
 
 
 def _volatility(mongo: Mongo, settings: Settings, symbol: str, hours: Hours, bars: list[Document]) -> float | None:

@@ -30,9 +30,9 @@ def through(mongo: Mongo, symbol: str, since: int) -> int | None:
     return ms_of(rows[0]["received"]) if rows else None
 
 
-def connected_before(mongo: Mongo, symbols: Set[str], ms: int) -> set[str]:
-    """Those of ``symbols`` that the feed had been connected for before ``ms`` (UTC)."""
-    earlier = {"span_end": {"$lt": date_of(ms)}, "kind": {"$in": sorted(CONNECTING)}}
+def connected_before(mongo: Mongo, symbols: Set[str], ms: int, as_of: int | None = None) -> set[str]:
+    """Those of ``symbols`` that the feed had been connected for before ``ms`` (UTC), as it had told by ``as_of``."""
+    earlier = {"span_end": {"$lt": date_of(ms)}, "kind": {"$in": sorted(CONNECTING)}} | received(as_of)
     return {symbol for symbol in symbols if any(mongo.find(COVERAGE, earlier | _naming(symbol), ["kind"], limit=1))}
 
 
@@ -44,6 +44,11 @@ def stopped(mongo: Mongo, symbol: str, since: int, until: int) -> list[Span]:
         ["kind", "reason", "connection", "span_start", "span_end"],
     )
     return stopped_time([event | {edge: ms_of(event[edge]) for edge in ("span_start", "span_end")} for event in found])
+
+
+def received(as_of: int | None) -> Document:
+    """The filter of what had been received by ``as_of`` (ms UTC); None is no bound."""
+    return {} if as_of is None else {"ts_recv": {"$lte": date_of(as_of)}}
 
 
 def _naming(symbol: str) -> Document:

@@ -16,6 +16,7 @@ from sqlglot.optimizer.qualify import qualify
 
 from stockctl.errors import UsageError
 from stockctl.warehouse.kinds import Kind, Kinds
+from stockctl.warehouse.named import name_columns
 
 _FUNCTIONS = {
     "Abs", "And", "Avg", "Between", "Case", "Cast", "Ceil", "Coalesce", "Count", "CountIf", "CumeDist", "CurrentDate",
@@ -60,8 +61,12 @@ Schema = dict[str, dict[str, dict[str, str]]]
 
 
 def carried(text: str, known: Schema) -> str:
-    """The SELECT ``text`` in DuckDB's dialect. UsageError for SQL that is wrong, and for what means something else there."""
+    """The SELECT ``text`` in DuckDB's dialect, with the names of columns that Redshift gives.
+
+    UsageError for SQL that is wrong, and for what means something else there.
+    """
     query = _parsed(text)
+    name_columns(query, text)
     _check_tables(query, known)
     for part in query.walk():
         _check(part)

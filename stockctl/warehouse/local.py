@@ -23,6 +23,7 @@ from stockctl.lake.reading import Lake
 from stockctl.settings import Settings
 from stockctl.warehouse import ddl
 from stockctl.warehouse.carried import Schema, carried
+from stockctl.warehouse.named import folded
 from stockctl.warehouse.tables import FEED_EVENTS, FILINGS, TABLES, TRADES, TRADES_PARQUET
 
 _DUCK = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "date": "DATE"}
@@ -51,7 +52,7 @@ def query(settings: Settings, text: str, since: int | None = None, until: int | 
             raise  # a damaged object: told as for every reading of the lake
         except duckdb.Error as error:
             raise UsageError(str(error).strip(), hint="--local takes one SELECT in Redshift's dialect") from error
-        yield Result(tuple(item[0] for item in connection.description or ()), _rows(connection))
+        yield Result(tuple(folded(item[0]) for item in connection.description or ()), _rows(connection))
 
 
 def _rows(connection: duckdb.DuckDBPyConnection) -> Iterator[Row]:

@@ -111,6 +111,25 @@ def test_each_metric_answers(filled: Command) -> None:
     assert (summary["trades"], summary["high"], summary["policy"]) == (121, 102.0, "all")
 
 
+def test_as_of_takes_what_had_been_received_by_then(filled: Command) -> None:
+    """A date with all of its day on the exchange, also in another zone; ``watch``, which is of now, refuses it."""
+    for metric in ("vwap", "volatility", "rate", "bars", "summary"):
+        (row,) = asked(filled, metric, "AAPL", "--as-of", "2026-11-20T09:30:10")[:1]
+        assert row["through"] == "2026-11-20T09:30:10-05:00"
+    moments = {"2026-11-20T23:30:10": 20, "2026-11-20T14:30:10Z": 20, "2026-11-20": 120, "2026-11-19": None}
+    for as_of, trades in moments.items():
+        (row,) = asked(filled, "vwap", "AAPL", "--as-of", as_of, "--tz", "Asia/Tokyo")
+        assert row["trades"] == trades
+    done = filled.run("metrics", "vwap", "AAPL", "--as-of", "2026-11-19")
+    assert "as received by 2026-11-19 23:59:59 EST" in done.stderr
+    assert "as received" not in filled.run("metrics", "vwap", "AAPL", "--as-of", "9999-12-31").stderr
+    assert filled.run("metrics", "vwap", "AAPL", "--as-of", "0001-01-01").stdout.splitlines()[1].split() == ["AAPL"]
+    assert "is no time" in filled.run("metrics", "rate", "--as-of", "yesterday", check=2).stderr
+    assert "a live view shows what comes" in filled.run("metrics", "watch", "--as-of", "2026-11-20", check=2).stderr
+    read = filled.run("lake", "read", "AAPL", "--as-of", "2026-11-20T09:30:10", "-o", "jsonl").stdout
+    assert len(read.splitlines()) == 20
+
+
 def test_times_are_shown_in_the_asked_zone(filled: Command) -> None:
     """Input without a zone is in it too."""
     (row,) = asked(filled, "bars", "AAPL", "--tz", "UTC", "--since", "2026-11-20T14:30", "--until", "2026-11-20T14:31")

@@ -24,7 +24,7 @@ SETTINGS = {
 DURATIONS = ("--for", "--ping-interval", "--timeout", "--look-back")
 """Options of nothing but a duration."""
 OTHERS = [
-    *(("metrics", "bars", name) for name in ("--since", "--until", "--date", "--every")),
+    *(("metrics", "bars", name) for name in ("--since", "--until", "--date", "--as-of", "--every")),
     *(("metrics", "volatility", name) for name in ("--window", "--every")),
     *(("metrics", "watch", name) for name in ("--for", "--every", "--look-back")),
     *(("lake", "compact", name) for name in ("--before", "--date")),

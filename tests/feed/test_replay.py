@@ -6,16 +6,20 @@ import codecs
 import gzip
 import itertools
 import json
+import random
 import resource
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stockctl.errors import StockctlError, UsageError
 from stockctl.feed import replay as feed_replay
-from stockctl.feed.replay import QUIET, Replay, Replayed
+from stockctl.feed.replay import QUIET, Covered, Replay, Replayed
+from stockctl.records import Trade
 from stockctl.sessions import now_ms
 from stockctl.settings import Settings, load
 from tests.clock import Clock
@@ -167,6 +171,45 @@ def test_coverage_spans_the_trades_and_stops_where_there_are_none_for_long(topic
         (far, far + QUIET + 1, "AAPL,TSLA"),
     ]
     assert len({event["id"] for event in found}) == 2
+
+
+def test_a_frame_of_trades_far_apart_covers_none_of_the_time_between(topics: Settings, tmp_path: Path) -> None:
+    """Of several symbols and in no order: what a capture covers is what its trades tell, however they are packed."""
+    far = START + 3 * QUIET
+    replay(topics, capture(tmp_path, frame(row(0, t=far, s="TSLA"), row(1), row(0, t=far + 5), row(4, s="MSFT"), row(4))))
+    assert [(event["span_start"], event["span_end"], event["symbols"]) for event in events(topics)] == [
+        (START + 10, START + 41, "AAPL,MSFT"),
+        (far, far + 6, "AAPL,TSLA"),
+    ]
+
+
+_rows = st.lists(st.tuples(st.integers(0, 12), st.integers(-1, 2), st.sampled_from(("A", "B", "C"))), min_size=1, max_size=30)
+
+
+@given(_rows, st.randoms(use_true_random=False))
+def test_coverage_is_that_of_the_trades_whatever_their_order_and_frames(
+    rows: list[tuple[int, int, str]], chance: random.Random
+) -> None:
+    """Steps of nearly ``QUIET``, so that each neighbour may be near or far."""
+    trades = [
+        Trade("", symbol, 1.0, 1.0, START + step * QUIET // 2 + by, START, "1", "", "replay") for step, by, symbol in rows
+    ]
+    expected: list[tuple[int, int, set[str]]] = []
+    for trade in sorted(trades, key=lambda trade: trade.ts_event):
+        at, last = trade.ts_event, expected[-1] if expected else None
+        if last is not None and at - last[1] <= QUIET:
+            expected[-1] = (last[0], at + 1, last[2] | {trade.symbol})
+        else:
+            expected.append((at, at + 1, {trade.symbol}))
+    for _ in range(3):
+        chance.shuffle(trades)
+        covered = Covered()
+        left = list(trades)
+        while left:
+            size = chance.randint(1, len(left))
+            covered.add(left[:size])
+            left = left[size:]
+        assert covered.spans() == [((since, until), symbols) for since, until, symbols in expected]
 
 
 def test_coverage_of_days_is_told_by_the_hour(topics: Settings, tmp_path: Path) -> None:

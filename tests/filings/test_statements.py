@@ -135,7 +135,7 @@ def test_what_cannot_be_answered_is_told(command: Command) -> None:
     assert "holds nothing of NONE" in done.stderr
     assert "filings fetch NONE" in done.stderr
     done = command.run("filings", "statement", "ACME", "income", "--as-of", "2020-01-01", check=1)
-    assert "had been accepted by 2020-01-02 00:00 EST" in done.stderr
+    assert "had been accepted by 2020-01-01 23:59 EST" in done.stderr
     assert "2022-01-24 16:30 EST" in done.stderr
     assert "is no time" in command.run("filings", "statement", "ACME", "income", "--as-of", "soon", check=2).stderr
     command.run("filings", "statement", "ACME", "profit", check=2)
@@ -164,7 +164,7 @@ def test_garbage_in_the_lake_is_named(tmp_path: Path) -> None:
 
 
 def test_as_of_a_date_is_the_end_of_it() -> None:
-    assert as_of_moment("2023-11-05", NEW_YORK).isoformat() == "2023-11-06T00:00:00-05:00"
+    assert as_of_moment("2023-11-05", NEW_YORK).isoformat() == "2023-11-05T23:59:59.999000-05:00"
     assert as_of_moment("2023-11-05T09:30", NEW_YORK).isoformat() == "2023-11-05T09:30:00-05:00"
     assert as_of_moment("2023-11-05T09:30:00Z", NEW_YORK).isoformat() == "2023-11-05T04:30:00-05:00"
     with pytest.raises(UsageError):

@@ -140,6 +140,8 @@ def test_as_of_knows_only_what_was_received_by_then(settings: Settings) -> None:
     noon = at("2026-11-23 12:00")
     lay(settings, [trade("AAPL", noon, 1.0, ts_recv=noon + 100), trade("AAPL", noon, 2.0, ts_recv=noon + 101)])
     assert prices(settings, "AAPL", as_of="2026-11-23T12:00:00.100") == [1.0]
+    assert prices(settings, "AAPL", as_of="2026-11-22") == []
+    assert prices(settings, "AAPL", as_of=date(2026, 11, 23)) == prices(settings, "AAPL")
 
 
 def test_symbols_that_share_a_folder_are_told_apart(settings: Settings) -> None:

@@ -147,13 +147,13 @@ def test_volatility_of_a_window_of_time(trades: dict[str, list[Trade]], window: 
     def within(chosen: list[Trade], at_ms: float) -> list[float]:
         return [trade.price for trade in chosen if at_ms - window < trade.ts_event <= at_ms]
 
-    # The newest claim's receipt time bounds what is known.
+    # The newest claim's receipt time bounds what is known, or the symbol's own newest trade.
     newest = trades[SYMBOLS[-1]][-1].ts_recv
     for symbol, (whole,) in wholes.items():
         if chosen := plain.counted(trades[symbol]):
             last = within(chosen, chosen[-1].ts_event)
             assert (whole["volatility"], whole["trades"]) == (near(plain.deviation(last)), len(last))
-            through = max(chosen[-1].ts_event, newest)
+            through = max(*(trade.ts_event + 1 for trade in trades[symbol]), newest)
             edges = [edge for edge in range(OPEN + 30_000, through + 1, 30_000) if within(chosen, edge)]
             assert [(row["at"].timestamp() * 1000, row["volatility"]) for row in series[symbol] if row["at"]] == [
                 (edge, near(plain.deviation(within(chosen, edge)))) for edge in edges

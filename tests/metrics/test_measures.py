@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from dataclasses import replace
 from datetime import date
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 import stockctl
 from stockctl.clients.store import open_store
@@ -26,7 +31,10 @@ from stockctl.metrics.reckoning import Reckoning
 from stockctl.metrics.rows import Event, LakeRows
 from stockctl.metrics.spans import Question
 from stockctl.records import Trade
-from stockctl.settings import Settings
+from stockctl.sessions import from_ms
+from stockctl.settings import Settings, load
+from tests.command import clean_environment
+from tests.conftest import examples
 from tests.lakes import at, covered, lay, trade
 
 OPEN = at("2026-11-23 09:30")
@@ -281,6 +289,68 @@ def test_coverage_that_was_received_later_is_not_known_yet(lake_settings: Settin
     for as_of, seconds, trades in ((OPEN + 120_000, 60.0, 60), (OPEN + 300_000, 120.0, 120)):
         (row,) = measures.rate(lake_settings, replace(asked, as_of=as_of)).rows
         assert (row["covered_seconds"], row["trades"]) == (seconds, trades)
+
+
+def test_as_of_a_moment_the_newest_session_is_that_of_then(lake_settings: Settings) -> None:
+    """Friday's, though Monday's was stored since; without the trade that was reported late, and nothing is missed after it."""
+    friday = at("2026-11-20 09:30")
+    late = trade("AAPL", friday + 30_000, 900.0, ts_recv=OPEN + 1)
+    lay(lake_settings, [*series([1.0, 3.0], start=friday, step=60_000), late, *series([5.0, 7.0])])
+    lay(lake_settings, [covered("AAPL", friday, friday + 70_000), covered("AAPL", OPEN, OPEN + 70_000)], table="feed_events")
+
+    def known(as_of: str | int | None) -> list[tuple[Any, ...]]:
+        asked = question(lake_settings)
+        moment = at(as_of) if isinstance(as_of, str) else as_of
+        answer = measures.summary(lake_settings, replace(asked, as_of=moment, fall_back=True))
+        assert not any("newest session that has trades is shown" in line for line in answer.words)
+        return figures(answer, "trade_date", "vwap", "trades", "close", "through", "coverage")
+
+    of_friday = (date(2026, 11, 20), 2.0, 2, 3.0)
+    assert known(friday + 80_000) == [(*of_friday, from_ms(friday + 80_000), 100.0)]
+    assert known("2026-11-22") == [(*of_friday, from_ms(at("2026-11-20 16:00")), pytest.approx(100 * 70 / 23_400))]
+    assert [row[:4] for row in known(OPEN - 1)] == [of_friday]
+    assert [row[:4] for row in known(OPEN + 50)] == [(date(2026, 11, 23), 5.0, 1, 5.0)]
+    assert known(OPEN + 41_000_000) == known(None)
+    assert known(friday) == [(None, None, None, None, None, None)]
+
+
+def test_as_of_a_moment_a_session_that_had_not_begun_does_not_answer(lake_settings: Settings) -> None:
+    """Though a replay that shifts times had brought trades of it."""
+    received = at("2026-11-23 09:00")
+    rows = [trade("AAPL", f"2026-11-23 {hour}:00", float(hour), ts_recv=received) for hour in ("08", "17")]
+    lay(lake_settings, rows)
+    asked = replace(question(lake_settings), fall_back=True)
+    assert figures(measures.vwap(lake_settings, replace(asked, as_of=received + 1)), "session", "vwap") == [("pre", 8.0)]
+    assert figures(measures.vwap(lake_settings, asked), "session", "vwap") == [("post", 17.0)]
+
+
+@hypothesis_settings(max_examples=examples(0.05))
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 400), st.integers(0, 900)), min_size=1, max_size=20),
+    st.integers(0, 1300),
+    st.sampled_from([(measures.vwap, None), (measures.bars, 60_000), (measures.volatility, None), (measures.vwap, 60_000)]),
+)
+def test_as_of_a_moment_the_answer_is_that_of_a_lake_which_holds_no_more(
+    rows: list[tuple[int, int, int]], second: int, asked: tuple[Any, int | None]
+) -> None:
+    """Whatever comes after, in whichever objects: trades of several dates, received minutes late, in no order of their time."""
+    trades = [
+        trade("AAPL", OPEN - 86_400_000 * (day // 3 * 3) + 1000 * at, 1.0 + at, ts_recv=OPEN + 1000 * (at + late))
+        for day, at, late in rows
+    ]
+    trades.sort(key=lambda row: row.ts_recv)
+    measure, every = asked
+    with tempfile.TemporaryDirectory() as folder:
+        whole, early = (
+            load(environ=clean_environment(), flags={"lake.url": (Path(folder) / name).as_uri()}) for name in ("whole", "early")
+        )
+        as_of = OPEN + 1000 * second
+        lay(whole, trades, batches=3)
+        lay(early, [row for row in trades if row.ts_recv <= as_of] or series([1.0], start=OPEN + 10**9))
+        one = measure(whole, replace(question(whole), every_ms=every, as_of=as_of))
+        other = measure(early, replace(question(early), every_ms=every, now=as_of))
+    beside = ("coverage", "through")
+    assert [row | dict.fromkeys(beside) for row in one.rows] == [row | dict.fromkeys(beside) for row in other.rows]
 
 
 def test_without_coverage_there_is_no_rate_and_no_return(lake_settings: Settings) -> None:

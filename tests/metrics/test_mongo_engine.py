@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -50,10 +50,14 @@ def question(policy: Policy, session: SessionChoice, symbols: tuple[str, ...] = 
     return replace(Question(symbols, policy, session, EXCHANGE_ZONE, now=OPEN + 60_000_000), **more)
 
 
+def _near(edge: int) -> st.SearchStrategy[int]:
+    return st.integers(-70_000, 200_000).map(lambda ms: edge + ms)
+
+
 @st.composite
 def some_days(draw: st.DrawFn) -> list[Trade]:
     """Trades of several symbols around the edges of two dates' sessions, in the order of their receipt."""
-    moments = st.sampled_from(EDGES).flatmap(lambda edge: st.integers(-70_000, 200_000).map(lambda ms: edge + ms))
+    moments = st.sampled_from(EDGES).flatmap(_near)
     rows = []
     for number in range(draw(st.integers(1, 40 * len(SYMBOLS)))):
         symbol, ts, other = draw(st.sampled_from(SYMBOLS)), draw(moments), {"id": f"{number:x}"}
@@ -82,9 +86,11 @@ def with_ends(trades: list[Trade]) -> list[Trade]:
 
 
 @contextmanager
-def both(server: MongoServer, trades: list[Trade], events: list[FeedEvent]) -> Iterator[tuple[Settings, Mongo]]:
+def both(
+    server: MongoServer, trades: list[Trade], events: list[FeedEvent], *, ends: bool = True
+) -> Iterator[tuple[Settings, Mongo]]:
     """A lake and a MongoDB with the same records."""
-    trades = with_ends(trades)
+    trades = with_ends(trades) if ends else trades
     with tempfile.TemporaryDirectory() as folder:
         flags = {
             "lake.url": (Path(folder) / "lake").as_uri(),
@@ -116,7 +122,9 @@ def same(one: Answer, other: Answer) -> None:
 
 @st.composite
 def some_questions(draw: st.DrawFn) -> list[tuple[Measure, Question]]:
-    """Each measure, of the newest session, a date, or all dates, one by one or together; by any policy, session and window."""
+    """Each measure, of the newest session, a date, or all dates, one by one or together; by any policy, session and window,
+    some as known before all was received.
+    """
     since = at("2026-11-20")
     spans: list[dict[str, Any]] = [{}, {"day": EXCHANGE_DAY}, {"since": since}, {"since": since, "across": True}]
     measure: Measure
@@ -131,6 +139,7 @@ def some_questions(draw: st.DrawFn) -> list[tuple[Measure, Question]]:
             measure = partial(measure, window=draw(st.sampled_from(windows)))
         span = draw(st.sampled_from(spans))
         policy, session = draw(st.sampled_from(POLICIES)), draw(st.sampled_from(SESSION_CHOICES))
+        span = span | {"as_of": draw(st.none() | st.sampled_from(EDGES).flatmap(_near))}
         asked.append((measure, replace(question(policy, session), every_ms=every_ms, **span)))
     return asked
 
@@ -148,6 +157,52 @@ def test_every_measure(
     with both(mongo_server, trades, events) as (settings, _):
         for measure, one in asked:
             same(measure(settings, replace(one, engine="mongo")), measure(settings, one))
+
+
+LATE = [
+    covered("AAPL", OPEN, OPEN + 60_000),
+    msgspec.structs.replace(covered("AAPL", OPEN + 60_000, OPEN + 120_000), ts_recv=OPEN + 300_000),
+]
+"""Of the second minute the feed told three minutes late; and of an earlier connection even later."""
+LATE_CONNECTED = [
+    msgspec.structs.replace(covered("AAPL", OPEN - 86_400_000, OPEN - 86_400_000, "connected"), ts_recv=OPEN + 300_000),
+    covered("AAPL", OPEN + 30_000, OPEN + 30_000, "connected"),
+    covered("AAPL", OPEN + 30_000, OPEN + 60_000),
+]
+
+
+def as_known(engine: Literal["mongo", "redshift"], settings: Settings, as_of: int) -> list[tuple[Any, ...]]:
+    """What both the lake and ``engine`` answer as of then: covered seconds and coverage."""
+    asked = replace(question("standard", "regular", ("AAPL",)), as_of=as_of, engine=engine)
+    answer = measures.rate(settings, asked)
+    same(answer, measures.rate(settings, replace(asked, engine="lake")))
+    return [(row["covered_seconds"], row["coverage"]) for row in answer.rows]
+
+
+def test_what_the_feed_told_later_was_not_known(mongo_server: MongoServer) -> None:
+    trades = [trade("AAPL", OPEN + 500 * n, 1.0) for n in range(240)]
+    with both(mongo_server, trades, LATE) as (settings, _):
+        assert as_known("mongo", settings, OPEN + 130_000) == [(60.0, 50.0)]
+        assert as_known("mongo", settings, OPEN + 300_000) == [(120.0, near(100 * 120 / 290))]
+    with both(mongo_server, trades, LATE_CONNECTED) as (settings, _):
+        assert as_known("mongo", settings, OPEN + 70_000) == [(30.0, 100.0)]
+        assert as_known("mongo", settings, OPEN + 310_000) == [(30.0, 10.0)]
+
+
+def test_a_replay_whose_times_run_ahead_has_the_same_rate(mongo_server: MongoServer) -> None:
+    """Also of a symbol that fell silent before others of its partition; and the company's document has it too."""
+    quiet = [trade("X:QUIET", OPEN + ms, 10.0, ts_recv=OPEN + 1) for ms in (0, 1000)]
+    busy = [trade("X:BUSY", OPEN + 1000 * n, 1.0, ts_recv=OPEN + n) for n in range(2, 602)]
+    told = covered("X:QUIET,X:BUSY", OPEN, OPEN + 1001)
+    with both(mongo_server, [*quiet, *busy], [told], ends=False) as (settings, mongo):
+        asked = question("standard", "all", ("X:QUIET", "X:BUSY"))
+        one, other = (measures.rate(settings, replace(asked, engine=engine)) for engine in ("lake", "mongo"))
+        assert [(row["trades"], row["rate"]) for row in one.rows] == [(2, near(2 / 1.001)), (None, None)]
+        assert [(row["trades"], row["rate"]) for row in other.rows] == [(2, near(2 / 1.001)), (None, None)]
+        refresh(mongo, settings, {"X:QUIET": [OPEN], "X:BUSY": []})
+        company = mongo.get("companies", "X:QUIET")
+        assert company is not None
+        assert company["session"]["rate"] == near(2 / 1.001)
 
 
 def test_an_earlier_date_is_held_to_its_end(mongo_server: MongoServer) -> None:

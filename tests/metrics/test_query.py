@@ -48,6 +48,15 @@ def test_bounds_are_those_of_the_trades_time(lake: Settings) -> None:
     assert rows(lake, "SELECT count(*) FROM trades", since=OPEN + 1000, until=OPEN + 3000) == [(2,)]
 
 
+def test_division_is_that_of_the_dialect_beside_views_that_are_ours(lake: Settings) -> None:
+    assert rows(lake, "SELECT 1/3, 7//2, -7/2") == [(1 / 3, 3, -3.5)]
+    text = "SELECT b.trades / 7, ts_event / 7 FROM bars_1m b JOIN trades t ON time = bar WHERE b.symbol = 'AAPL' ORDER BY bar"
+    assert rows(lake, text) == [(60 / 7, (OPEN + ms) / 7) for ms in (0, 60_000, 120_000)]
+    assert rows(lake, "SELECT sum(trades) FROM bars_1m") == rows(
+        lake, "SELECT count(*) FROM trades WHERE contains(updates, 'v')"
+    )
+
+
 def test_bars_of_a_minute_are_those_of_metrics_bars(lake: Settings) -> None:
     """One definition for both."""
     found = rows(lake, "FROM bars_1m WHERE symbol = 'AAPL'")

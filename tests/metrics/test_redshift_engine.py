@@ -39,9 +39,12 @@ from tests.conftest import examples
 from tests.lakes import at, covered, lay, trade
 from tests.metrics.test_mongo_engine import (
     EXCHANGE_DAY,
+    LATE,
+    LATE_CONNECTED,
     OPEN,
     SYMBOLS,
     Measure,
+    as_known,
     same,
     some_coverage,
     some_days,
@@ -128,6 +131,15 @@ def test_every_measure(
             answer = measure(settings, replace(one, engine="redshift"))
             words = [line.replace("Redshift holds", "the lake holds") for line in answer.words]
             same(answer._replace(words=words), measure(settings, one))
+
+
+def test_what_the_feed_told_later_was_not_known(fake_redshift: FakeRedshift, flags: dict[str, str]) -> None:
+    trades = [trade("AAPL", OPEN + 500 * n, 1.0) for n in range(240)]
+    with both(fake_redshift, flags, trades, LATE) as settings:
+        assert as_known("redshift", settings, OPEN + 130_000) == [(60.0, 50.0)]
+    with both(fake_redshift, flags, trades, LATE_CONNECTED) as settings:
+        assert as_known("redshift", settings, OPEN + 70_000) == [(30.0, 100.0)]
+        assert [round(coverage, 9) for _, coverage in as_known("redshift", settings, OPEN + 310_000)] == [10.0]
 
 
 def test_an_earlier_date_is_held_to_its_end(fake_redshift: FakeRedshift, flags: dict[str, str]) -> None:

@@ -66,6 +66,84 @@ def rows(settings: Settings, text: str, **bounds: Any) -> list[tuple[Any, ...]]:
         return list(answer.rows)
 
 
+def names(settings: Settings, text: str) -> list[str]:
+    with query(settings, text) as answer:
+        return list(answer.columns)
+
+
+@pytest.mark.parametrize(
+    ("column", "name"),
+    [
+        ("COUNT(*)", "count"),
+        ("1/2", "?column?"),
+        ("-price", "?column?"),
+        ("'a' || symbol", "?column?"),
+        ("price > 1 AND volume > 1", "?column?"),
+        ("NULL", "?column?"),
+        ("(SELECT 1 AS one)", "?column?"),
+        ("EXISTS (SELECT 1)", "?column?"),
+        ("TRUE", "bool"),
+        ("Price", "price"),
+        ("t.price", "price"),
+        ("(price)", "price"),
+        ("price::double precision", "price"),
+        ('SUM(volume) AS "Traded Volume Ä"', "traded volume Ä"),
+        ("SUM(volume)", "sum"),
+        ("(MAX(ts_event))", "max"),
+        ("ROUND(MAX(price))::bigint", "round"),
+        ("CAST(1 AS double precision)", "float8"),
+        ("'2026-11-20'::date", "date"),
+        ("CAST(CAST(1 AS int) AS bigint)", "int8"),
+        ("NVL(conditions, '')", "coalesce"),
+        ("COALESCE(conditions, '')", "coalesce"),
+        ("NULLIF(symbol, '')", "nullif"),
+        ("CASE WHEN price > 1 THEN 'a' ELSE 'b' END", "case"),
+        ("CASE WHEN price > 1 THEN symbol END", "case"),
+        ("CASE WHEN price > 1 THEN 'a' ELSE symbol END", "symbol"),
+        ("CASE WHEN price > 1 THEN 0 ELSE volume END::double precision", "volume"),
+        ("CASE WHEN price > 1 THEN 0 ELSE 1 END::bigint", "int8"),
+        ("CASE WHEN price > 1 THEN FALSE ELSE TRUE END", "case"),
+        ("CASE WHEN price > 1 THEN 0 ELSE 1::bigint END", "case"),
+        ("NVL2(conditions, 1, 0)", "case"),
+        ("LEN(symbol)", "len"),
+        ("Length (symbol)", "length"),
+        ("MOD(ts_event, 2)", "mod"),
+        ("ts_event % 2", "?column?"),
+        ("TRIM(symbol)", "btrim"),
+        ("TRIM(LEADING 'A' FROM symbol)", "ltrim"),
+        ("SUBSTRING(symbol, 1, 2)", "substring"),
+        ("POSITION('A' IN symbol)", "position"),
+        ("EXTRACT(year FROM event_time)", "date_part"),
+        ("DATEADD(day, 1, event_time)", "date_add"),
+        ("DATEDIFF(day, event_time, receipt_time)", "date_diff"),
+        ("DATE_TRUNC('day', event_time)", "date_trunc"),
+        ("CURRENT_DATE", "date"),
+        ("GETDATE()", "timestamp"),
+        ("SYSDATE", "timestamp"),
+        ("LISTAGG(symbol, ',') WITHIN GROUP (ORDER BY symbol)", "listagg"),
+        ("SUM(volume) OVER (ORDER BY ts_event ROWS UNBOUNDED PRECEDING)", "sum"),
+        ("LAG(price) IGNORE NULLS OVER (ORDER BY ts_event)", "lag"),
+    ],
+)
+def test_columns_are_named_as_redshift_names_them(lake: Settings, column: str, name: str) -> None:
+    assert names(lake, f"SELECT {column} FROM stockctl.trades t LIMIT 0") == [name]
+
+
+def test_names_hold_in_derived_tables_and_for_what_stands_beside_them(lake: Settings) -> None:
+    """ORDER BY means the column of that name in the answer, as there; WHERE, GROUP BY and HAVING the table's."""
+    trades = "(SELECT symbol, COUNT(*) FROM stockctl.trades GROUP BY symbol) x"
+    assert names(lake, f"SELECT *, x.*, count, SUM(count) OVER (), 1 FROM {trades}") == [
+        *("symbol", "count", "symbol", "count", "count", "sum", "?column?"),
+    ]
+    assert rows(lake, f"SELECT MAX(count) FROM {trades}") == [(180,)]
+    assert names(lake, f"WITH c AS (SELECT MAX(count) FROM {trades}) SELECT max FROM c UNION ALL SELECT 1") == ["max"]
+    assert names(lake, "SELECT COUNT(*), COUNT(*), 1/2, 2/3 FROM stockctl.trades") == ["count", "count", "?column?", "?column?"]
+    kept = "SELECT CASE WHEN price > 101 THEN 0 ELSE price END FROM stockctl.trades WHERE price > 106.9"
+    assert rows(lake, f"{kept} OR price = 100 ORDER BY price LIMIT 1") == [(0.0,)]
+    sizes = "SELECT volume::double precision, 1::int, COUNT(*) FROM stockctl.bars_1m GROUP BY volume HAVING volume > 0"
+    assert names(lake, sizes) == ["volume", "int4", "count"]
+
+
 def test_tables_and_views_are_those_of_redshift(lake: Settings) -> None:
     assert rows(lake, "SELECT symbol, ticker, COUNT(*) FROM lake.trades GROUP BY 1, 2 ORDER BY 1") == [
         ("AAPL", "AAPL", 180),

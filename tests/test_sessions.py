@@ -18,7 +18,6 @@ from stockctl.sessions import (
     EXCHANGE_ZONE,
     calendar_of,
     from_ms,
-    is_around_the_clock,
     is_half_day,
     is_trading_day,
     next_session,
@@ -143,12 +142,7 @@ def test_moments_and_milliseconds_turn_into_each_other(ms: int) -> None:
     assert to_ms(from_ms(ms)) == ms
 
 
-def test_symbols_with_a_venue_trade_around_the_clock() -> None:
-    assert is_around_the_clock("BINANCE:BTCUSDT")
-    assert not is_around_the_clock("BRK.B")
-
-
 @pytest.mark.parametrize("symbol", ["AAPL", "BINANCE:BTCUSDT"])
 @pytest.mark.parametrize("source", [*get_args(Source), "", None])
 def test_only_what_is_simulated_trades_at_any_hour(source: str | None, symbol: str) -> None:
-    assert calendar_of(source).is_around_the_clock(symbol) == (source == "sim" or ":" in symbol)
+    assert (calendar_of(source).hours(symbol) == "always") == (source == "sim" or ":" in symbol)

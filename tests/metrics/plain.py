@@ -45,13 +45,23 @@ def deviation(values: Sequence[float]) -> float | None:
     return math.sqrt(statistics.variance([Fraction(value) for value in values]))
 
 
-def returns(trades: Sequence[Trade], segments: Sequence[tuple[int, int]], grid: int) -> list[float]:
-    """Previous-tick log returns between the edges of the grid (multiples of ``grid`` ms) inside each segment."""
+def returns(
+    trades: Sequence[Trade], segments: Sequence[tuple[int, int]], grid: int, opens: int, closes: int
+) -> list[float]:
+    """Previous-tick log returns between the edges of the grid (multiples of ``grid`` ms) inside each segment of one session.
+
+    A segment in the session's first interval begins with the opening price, one that reaches the close ends with the last price.
+    """
     found = []
     for since, until in segments:
         inside = [trade for trade in trades if since <= trade.ts_event < until]
-        edges = range(-(-since // grid) * grid, until + 1, grid)
+        first = opens if opens % grid == 0 and since < opens + grid else -(-since // grid) * grid
+        edges = range(first, until + 1, grid)
         known = [[trade.price for trade in inside if trade.ts_event <= edge] for edge in edges]
+        if known and known[-1] and first == opens:
+            known = [prices or [inside[0].price] for prices in known]
+        if known and until == closes and closes % grid == 0:
+            known[-1] += [trade.price for trade in trades if trade.ts_event >= closes]
         prices = [prices[-1] for prices in known if prices]
         found += [math.log(later / earlier) for earlier, later in pairwise(prices)]
     return found

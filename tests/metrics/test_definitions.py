@@ -28,7 +28,7 @@ from tests.conftest import examples
 from tests.lakes import at, covered, lay, trade
 from tests.metrics import plain
 
-OPEN = at("2026-11-23 09:30")
+OPEN, CLOSE = at("2026-11-23 09:30"), at("2026-11-23 16:00")
 SYMBOLS = ("AAPL", "MSFT", "NVDA")
 MINUTES = 4
 CODES = ("", "1", "1,12", "1,8", "1,8,12", "1,24,12", "1,3", "1,22", "16", "39", "1,99", "1,2")
@@ -167,7 +167,7 @@ def test_volatility_of_returns(trades: dict[str, list[Trade]], coverage: dict[st
     with a_lake(trades, coverage) as settings:
         found = by_symbol(measures.returns(settings, ask(), grid))
     for symbol, (row,) in found.items():
-        moves = plain.returns(plain.counted(trades[symbol]), coverage[symbol], grid)
+        moves = plain.returns(plain.counted(trades[symbol]), coverage[symbol], grid, OPEN, CLOSE)
         expected = plain.deviation(moves)
         assert row["returns"] == (len(moves) if expected is not None else None)
         assert row["deviation"] == near(expected)

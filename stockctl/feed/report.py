@@ -160,6 +160,6 @@ class Report:
             labels=["session"],
         )
         for name in SESSION_NAMES:
-            is_open = (now is not None and now.name == name) or (name == "regular" and others)
-            family.add_metric([name], int(is_open))
+            opened = (now is not None and now.name == name) or (name == "regular" and others)
+            family.add_metric([name], int(opened))
         return family

@@ -126,7 +126,7 @@ def prints(session: str, ticker: str) -> tuple[Print, ...]:
     """What is told of ``ticker`` as ``session`` begins, in order; after the close it has no code of extended hours."""
     opening, closing = ("19", "36") if len(ticker) >= LISTED_AT_NASDAQ else ("18", "35")
     told = {
-        "regular": (Print(("1", opening), True), Print(("20",), False)),
-        "post": (Print(("1", closing), True), Print(("16",), False), Print(("1", "15"), False)),
+        "regular": (Print(("1", opening), True), Print(("1", "20"), False)),
+        "post": (Print(("1", closing), True), Print(("1", "16"), False), Print(("1", "15"), False)),
     }
     return told.get(session, ())

@@ -27,6 +27,16 @@ def counted(trades: Iterable[Trade], policy: str = "standard") -> list[Trade]:
     return ordered(kept)
 
 
+def regular(trades: Iterable[Trade], closes: int) -> list[Trade]:
+    """Of trades from the open on, those of the regular session: late reports of extended hours are none, of regular hours are."""
+    found = []
+    for trade in trades:
+        codes = set(trade.conditions.split(","))
+        if not codes & {"24", "25"} and (trade.ts_event < closes or codes & {"15", "30", "35", "36", "39"}):
+            found.append(trade)
+    return found
+
+
 def ordered(trades: Iterable[Trade]) -> list[Trade]:
     """``trades`` by time, receipt and id in byte order."""
     return sorted(trades, key=lambda trade: (trade.ts_event, trade.ts_recv, trade.id.encode()))

@@ -69,7 +69,7 @@ def test_each_moment_and_kind_of_a_day_lies_in_one_slot(day: date, after: int, c
 
 
 @given(days, st.integers(0, 90_000_000), codes)
-def test_a_plain_trade_is_of_the_session_of_its_time_and_no_trade_leaves_its_date(day: date, after: int, conditions: str) -> None:
+def test_a_plain_trade_is_of_the_session_of_its_time_and_none_leaves_its_date(day: date, after: int, conditions: str) -> None:
     ms = day_bounds(day)[0] + after
     session = session_at(ms)
     assert session_of(ms, "1") == (session.name if session else "none")

@@ -28,7 +28,7 @@ def counted(trades: Iterable[Trade], policy: str = "standard") -> list[Trade]:
 
 
 def regular(trades: Iterable[Trade], closes: int) -> list[Trade]:
-    """Of trades from the open on, those of the regular session: late reports of extended hours are none, of regular hours are."""
+    """Of trades from the open on, those of the regular session, with late reports of it and without those of extended hours."""
     found = []
     for trade in trades:
         codes = set(trade.conditions.split(","))
@@ -55,10 +55,8 @@ def deviation(values: Sequence[float]) -> float | None:
     return math.sqrt(statistics.variance([Fraction(value) for value in values]))
 
 
-def returns(
-    trades: Sequence[Trade], segments: Sequence[tuple[int, int]], grid: int, opens: int, closes: int
-) -> list[float]:
-    """Previous-tick log returns between the edges of the grid (multiples of ``grid`` ms) inside each segment of one session.
+def returns(trades: Sequence[Trade], segments: Sequence[tuple[int, int]], grid: int, opens: int, closes: int) -> list[float]:
+    """Previous-tick log returns between the edges of the grid (multiples of ``grid`` ms) in each segment of a session.
 
     A segment in the session's first interval begins with the opening price, one that reaches the close ends with the last price.
     """

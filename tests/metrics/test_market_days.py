@@ -6,6 +6,7 @@ import math
 import tempfile
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -107,7 +108,7 @@ def test_a_session_begins_with_its_opening_price_and_ends_with_its_auction(lake_
     lay(lake_settings, [covered("AAPL", opens, closes + 10_000)], table="feed_events")
     edges = [opens + 300_000 * number for number in range(79)]
     prices = [([row.price for row in rows if row.ts_event <= edge] or [rows[0].price])[-1] for edge in edges[:-1]] + [110.0]
-    moves = [math.log(later / earlier) for earlier, later in zip(prices, prices[1:], strict=False)]
+    moves = [math.log(later / earlier) for earlier, later in pairwise(prices)]
     mean = sum(moves) / 78
     deviation = math.sqrt(sum((move - mean) ** 2 for move in moves) / 77)
     found = measures.returns(lake_settings, ask("AAPL"), 300_000).rows
@@ -137,7 +138,7 @@ def test_prices_of_currencies_count_without_volume(lake_settings: Settings) -> N
     assert one(answer.rows, "vwap", "volume", "rate") == (None, None, None)
     assert one(answer.rows, "volatility") == (pytest.approx(deviation, rel=1e-9),)
     assert one(answer.rows, "last_trade") == (datetime.fromtimestamp(rows[5].ts_event / 1000, EXCHANGE_ZONE),)
-    assert "0 trades and 6 price updates, whose prices count: without volume there is no VWAP and no trade rate" in answer.words[0]
+    assert "6 price updates, whose prices count: without volume there is no VWAP and no trade rate" in answer.words[0]
     found = measures.returns(lake_settings, ask(EURO), 10_000).rows
     assert one(found, "returns") == (12,), "none after 17:00"
     ((annual, spread),) = [(row["volatility"], row["deviation"]) for row in found]

@@ -214,7 +214,9 @@ def _volatilities(reckoning: Reckoning, window: Window) -> list[Row]:
 
 def _returns(reckoning: Reckoning, grid_ms: int) -> list[Row]:
     """Deviations of returns within covered time of one session."""
-    watched = [(span, context.covered) for span, context in zip(reckoning.spans, reckoning.contexts, strict=True)]
+    watched = [
+        (span, context.covered, context.through or 0) for span, context in zip(reckoning.spans, reckoning.contexts, strict=True)
+    ]
     reckoning.provide("segments", segments(watched, reckoning.question.zone, grid_ms))
     rows = reckoning.run("returns", every_ms=grid_ms)
     for row in rows:

@@ -30,35 +30,39 @@ class Segment(NamedTuple):
     last_edge: int
 
 
-def segments(spans: Iterable[tuple[Span, Sequence[Stretch]]], zone: ZoneInfo, grid_ms: int) -> list[Segment]:
-    """The segments of ``spans``, each with the time that the feed covered of it; the grid starts at midnight of ``zone``."""
+def segments(watched: Iterable[tuple[Span, Sequence[Stretch], int]], zone: ZoneInfo, grid_ms: int) -> list[Segment]:
+    """The segments of each span, given the time that the feed covered of it, and up to when its trades are stored (ms UTC).
+
+    The grid starts at midnight of ``zone``.
+    """
     found: list[Segment] = []
-    for span, covered in spans:
+    for span, covered, through in watched:
         for part in span.parts:
             for slot in part.slots:
                 if "plain" in slot.told:
-                    found += _of(len(found), span.number, part, slot, covered, zone, grid_ms)
+                    found += _of(len(found), span.number, part, slot, covered, through, zone, grid_ms)
     return found
 
 
 def _of(
-    number: int, span: int, part: Part, slot: Slot, covered: Sequence[Stretch], zone: ZoneInfo, grid_ms: int
+    number: int, span: int, part: Part, slot: Slot, covered: Sequence[Stretch], through: int, zone: ZoneInfo, grid_ms: int
 ) -> Iterator[Segment]:
     opens, closes = max(slot.since, part.since), min(slot.until, part.until)
     late_until = max((late.until for late in part.slots if late.told == ("regular",) and late.since == closes), default=closes)
-    for since, until in intersect(covered, [(opens, closes)]) if opens < closes else []:
+    stretches = intersect(covered, [(opens, closes)]) if opens < closes else []
+    for since, until in stretches:
         origin = day_around(since, zone)[0]
-        begins = (opens - origin) % grid_ms == 0 and since < opens + grid_ms
-        ends = (until - origin) % grid_ms == 0 and until == closes
+        begins = (opens - origin) % grid_ms == 0 and since == stretches[0][0] < opens + grid_ms
+        ends = (closes - origin) % grid_ms == 0 and until == stretches[-1][1] > closes - grid_ms and through >= closes
         yield Segment(
             number,
             span,
             slot.session,
             since,
             until,
-            late_until if ends else until,
+            late_until if ends and until == closes else until,
             origin,
             (opens - origin) // grid_ms if begins else None,
-            (until - origin) // grid_ms,
+            ((closes if ends else until) - origin) // grid_ms,
         )
         number += 1

@@ -112,13 +112,20 @@ def all_of(day: date, hours: Hours) -> Session:
     return Session("all", day, *hours_of(day, hours), slots_of(day, hours), hours)
 
 
+def told(bar: Document) -> list[Document]:
+    """The sums of a bar by what its trades' codes tell; one that was made without them holds plain trades."""
+    volume = bar["volume"] or 0.0
+    whole = {"trades": bar["trades"], "volume": volume, "paid": (bar["vwap"] or 0.0) * volume, "prices": bar["trades"]}
+    return bar.get("told") or [{"told": "plain"} | whole]
+
+
 def shares(bars: Iterable[Document], session: Session) -> list[Share]:
     """What of the minute bars belongs to ``session``, in order."""
     found: list[Share] = []
     for bar in bars:
         ms = ms_of(bar["bar"])
-        kinds = {told for slot in session.slots if slot.since <= ms < slot.until for told in slot.told}
-        parts = [part for part in bar["told"] if part["told"] in kinds]
+        kinds = {kind for slot in session.slots if slot.since <= ms < slot.until for kind in slot.told}
+        parts = [part for part in told(bar) if part["told"] in kinds]
         if parts:
             sums = (sum(part[name] for part in parts) for name in ("trades", "volume", "paid", "prices"))
             found.append(Share(ms, *sums))
@@ -152,7 +159,7 @@ def _companies(mongo: Mongo, settings: Settings, day: date, symbols: list[str], 
 
 def _last_trade(mongo: Mongo, symbol: str, bars: list[Document], policy: str) -> Document | None:
     """The newest trade, or price update, whose price counts."""
-    closing = next((ms_of(bar["bar"]) for bar in reversed(bars) if any(part["prices"] for part in bar["told"])), None)
+    closing = next((ms_of(bar["bar"]) for bar in reversed(bars) if any(part["prices"] for part in told(bar))), None)
     if closing is None:
         return None
     rows = mongo.aggregate(
@@ -209,7 +216,7 @@ def _rate(
     known = intersect(watched, [(session.since, stored)])
     starts, sums = [share.ms for share in inside], [0, *accumulate(share.trades for share in inside)]
 
-    def told(since: int, until: int) -> int:
+    def held(since: int, until: int) -> int:
         """Trades of the bars that begin in ``[since, until)``."""
         return sums[bisect_left(starts, until)] - sums[bisect_left(starts, since)]
 
@@ -219,11 +226,11 @@ def _rate(
         # Bars tell of whole minutes; of the others the trades themselves.
         first, last = -(-since // MINUTE_MS) * MINUTE_MS, until // MINUTE_MS * MINUTE_MS
         if first <= last:
-            trades += told(first, last)
+            trades += held(first, last)
             edges += [(since, first), (last, until)]
         else:
             edges.append((since, until))
-    edges = [(since, until) for since, until in edges if since < until and told(since // MINUTE_MS * MINUTE_MS, until)]
+    edges = [(since, until) for since, until in edges if since < until and held(since // MINUTE_MS * MINUTE_MS, until)]
     if edges:
         reach = of(symbol, "ts_event", edges[0][0], edges[-1][1])["$match"]
         parts = [{"ts_event": {"$gte": date_of(since), "$lt": date_of(until)}} for since, until in edges]

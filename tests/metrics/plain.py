@@ -58,12 +58,12 @@ def deviation(values: Sequence[float]) -> float | None:
 def returns(trades: Sequence[Trade], segments: Sequence[tuple[int, int]], grid: int, opens: int, closes: int) -> list[float]:
     """Previous-tick log returns between the edges of the grid (multiples of ``grid`` ms) in each segment of a session.
 
-    A segment in the session's first interval begins with the opening price, one that reaches the close ends with the last price.
+    The first begins with the opening price if it lies in the session's first interval; one that reaches the close ends with the last.
     """
     found = []
     for since, until in segments:
         inside = [trade for trade in trades if since <= trade.ts_event < until]
-        first = opens if opens % grid == 0 and since < opens + grid else -(-since // grid) * grid
+        first = opens if opens % grid == 0 and since == segments[0][0] < opens + grid else -(-since // grid) * grid
         edges = range(first, until + 1, grid)
         known = [[trade.price for trade in inside if trade.ts_event <= edge] for edge in edges]
         if known and known[-1] and first == opens:

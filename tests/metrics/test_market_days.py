@@ -115,6 +115,18 @@ def test_a_session_begins_with_its_opening_price_and_ends_with_its_auction(lake_
     assert one(found, "returns", "deviation") == (78, pytest.approx(deviation, rel=1e-9))
 
 
+def test_a_capture_of_a_session_has_all_its_returns(lake_settings: Settings) -> None:
+    """It covers from its first trade, ms after the open, to its last; of an interval with a gap there is no return."""
+    opens, closes = at(f"{DAY} 09:30") + 500, at(f"{DAY} 15:59:59")
+    spans = {"AAPL": [(opens, closes)], "MSFT": [(opens, closes - 120_000), (closes - 60_000, closes)]}
+    trades = [trade(symbol, ms, 100 + ms % 7) for symbol in spans for ms in range(opens, closes, 29_000)]
+    lay(lake_settings, [*trades, trade("LATE", f"{DAY} 19:00", 1.0)])
+    events = [covered(symbol, *span) for symbol, told in spans.items() for span in told]
+    lay(lake_settings, events, table="feed_events")
+    found = {symbol: one(measures.returns(lake_settings, ask(symbol), 300_000).rows, "returns") for symbol in spans}
+    assert found == {"AAPL": (78,), "MSFT": (77,)}
+
+
 def euros(*, volume: float = 0.0) -> list[Trade]:
     """A currency's prices of a Friday afternoon and of the Sunday behind it, each 10 s."""
     starts = (at(f"{DAY} 16:58"), at("2026-11-22 17:05"))

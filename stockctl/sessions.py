@@ -1,12 +1,12 @@
-"""Exchange time: New York's trading days with their pre-market, regular and post-market sessions.
+"""Exchange time: New York's trading days with pre-market, regular and post-market sessions; and the currency market's week.
 
 Holidays and half days are those of the NYSE, from the ``holidays`` package. Times are milliseconds since the epoch, UTC; spans
-are ``[since, until)``.
+are ``[since, until)``. Which session a trade belongs to, ``trade_sessions`` tells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from time import time_ns
@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from stockctl.errors import UsageError, quoted
+from stockctl.timespans import Span, intersect, merge
+from stockctl.venues import has_venue, is_currency
 
 EXCHANGE_TIMEZONE = "America/New_York"
 EXCHANGE_ZONE = ZoneInfo(EXCHANGE_TIMEZONE)
@@ -165,19 +167,61 @@ def sessions_between(since: int, until: int, names: tuple[SessionName, ...] = SE
         day += timedelta(days=1)
 
 
-def is_around_the_clock(symbol: str) -> bool:
-    """Whether ``symbol`` trades at all hours: those with a venue (``BINANCE:BTCUSDT``, ``OANDA:EUR_USD``) do."""
-    return ":" in symbol
+_CURRENCY_EDGE = time(17)
+_CURRENCY_HOLIDAYS = ((1, 1), (12, 25))
+
+
+def is_currency_day(day: date) -> bool:
+    """Whether currencies trade on ``day``, which begins at 17:00 in New York the evening before: on every weekday but two."""
+    return day.weekday() < 5 and (day.month, day.day) not in _CURRENCY_HOLIDAYS
+
+
+def currency_time(since: int, until: int) -> list[Span]:
+    """The part of ``[since, until)`` in which currencies trade: Sunday 17:00 to Friday 17:00 in New York, less holidays."""
+    first = trade_date(since)
+    days = (first + timedelta(n) for n in range((trade_date(until) - first).days + 2))
+    open_days = merge((_currency_edge(day - timedelta(days=1)), _currency_edge(day)) for day in days if is_currency_day(day))
+    return intersect(open_days, merge([(since, until)]))
+
+
+def _currency_edge(day: date) -> int:
+    return to_ms(datetime.combine(day, _CURRENCY_EDGE, EXCHANGE_ZONE))
+
+
+Hours = Literal["exchange", "currency", "always"]
+"""By which hours a symbol trades: the exchange's sessions, the currency market's week, or day and night."""
 
 
 class Calendar(NamedTuple):
-    """By which hours data is read: the exchange's, or no stock ever closes (``always_open``). ``calendar_of`` chooses."""
+    """By which hours data is read: those of each symbol's market, or no market ever closes. ``calendar_of`` chooses."""
 
     always_open: bool
 
-    def is_around_the_clock(self, symbol: str) -> bool:
-        """Whether ``symbol`` trades at all hours by this calendar."""
-        return self.always_open or is_around_the_clock(symbol)
+    def hours(self, symbol: str) -> Hours:
+        """By which hours ``symbol`` trades."""
+        if self.always_open:
+            return "always"
+        return "currency" if is_currency(symbol) else "always" if has_venue(symbol) else "exchange"
+
+    def one_of_each(self, symbols: Iterable[str]) -> dict[Hours, str]:
+        """One of ``symbols`` for each of the hours that they trade by."""
+        return {self.hours(symbol): symbol for symbol in symbols}
+
+
+def is_open(hours: Hours, ms: int) -> bool:
+    """Whether a market with these hours is open at ``ms`` (UTC)."""
+    if hours == "exchange":
+        return session_at(ms) is not None
+    return hours == "always" or bool(currency_time(ms, ms + 1))
+
+
+def next_open(hours: Hours, ms: int) -> tuple[int, str]:
+    """When a market with these hours, closed at ``ms`` (UTC), opens again, and what opens then in words."""
+    if hours == "exchange":
+        session = next_session(ms)
+        return session.since, f"the {session.name} session"
+    week = timedelta(weeks=1) // timedelta(milliseconds=1)
+    return currency_time(ms, ms + week)[0][0], "the currency market"
 
 
 EXCHANGE = Calendar(always_open=False)
@@ -185,5 +229,5 @@ ALWAYS_OPEN = Calendar(always_open=True)
 
 
 def calendar_of(source: str | None) -> Calendar:
-    """The calendar of what comes from ``source``: the simulator's stocks trade day and night, all others' with the exchange."""
+    """The calendar of what comes from ``source``: the simulator's market never closes, all others' do as theirs."""
     return ALWAYS_OPEN if source == "sim" else EXCHANGE

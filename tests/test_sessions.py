@@ -17,12 +17,15 @@ from stockctl.records import Source
 from stockctl.sessions import (
     EXCHANGE_ZONE,
     calendar_of,
+    currency_time,
     from_ms,
-    is_around_the_clock,
     is_half_day,
+    is_open,
     is_trading_day,
+    next_open,
     next_session,
     parse_as_of,
+    parse_moment,
     previous_trading_day,
     session_at,
     sessions_between,
@@ -30,6 +33,7 @@ from stockctl.sessions import (
     to_ms,
     trade_date,
 )
+from stockctl.timespans import merge
 
 FIRST, LAST = date(2016, 1, 4), date(2027, 6, 30)
 """The years that matter, as far as the second opinion reaches."""
@@ -164,12 +168,34 @@ def test_moments_and_milliseconds_turn_into_each_other(ms: int) -> None:
     assert to_ms(from_ms(ms)) == ms
 
 
-def test_symbols_with_a_venue_trade_around_the_clock() -> None:
-    assert is_around_the_clock("BINANCE:BTCUSDT")
-    assert not is_around_the_clock("BRK.B")
-
-
 @pytest.mark.parametrize("symbol", ["AAPL", "BINANCE:BTCUSDT"])
 @pytest.mark.parametrize("source", [*get_args(Source), "", None])
 def test_only_what_is_simulated_trades_at_any_hour(source: str | None, symbol: str) -> None:
-    assert calendar_of(source).is_around_the_clock(symbol) == (source == "sim" or ":" in symbol)
+    assert (calendar_of(source).hours(symbol) == "always") == (source == "sim" or ":" in symbol)
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "hours"),
+    [
+        ("2026-11-20", "2026-11-23", 17 + 7),  # a weekend
+        ("2026-11-26", "2026-11-27", 24),  # Thanksgiving
+        ("2026-10-30", "2026-11-03", 17 + 7 + 24),  # clocks go back within the closed hours
+        ("2026-03-06", "2026-03-10", 17 + 7 + 24),
+        ("2026-12-24", "2026-12-29", 17 + 0 + 0 + 7 + 24),  # Christmas on a Friday
+        ("2025-12-24", "2025-12-27", 17 + 7 + 17),  # on a Thursday
+        ("2025-12-31", "2026-01-03", 17 + 7 + 17),
+        ("2026-11-21", "2026-11-22", 0),
+    ],
+)
+def test_currencies_trade_from_sunday_to_friday_at_five_less_two_holidays(since: str, until: str, hours: int) -> None:
+    spans = currency_time(parse_moment(since), parse_moment(until))
+    assert sum(last - first for first, last in spans) == hours * 3_600_000
+
+
+@given(st.integers(0, 4_102_444_800_000), st.integers(0, 20 * 86_400_000), st.integers(0, 20 * 86_400_000))
+def test_currency_time_adds_up(since: int, one: int, other: int) -> None:
+    middle, until = since + one, since + one + other
+    whole = merge([*currency_time(since, middle), *currency_time(middle, until)])
+    assert whole == currency_time(since, until)
+    assert all(is_open("currency", first) and is_open("currency", last - 1) for first, last in whole)
+    assert next_open("currency", since)[0] >= since

@@ -1,4 +1,4 @@
 -- The trades that the policy counts.
-SELECT span, part, bar_ms, ts_event, ts_recv, id, price, volume
+SELECT span, bar_ms, ts_event, price, volume
 FROM placed
 WHERE counts = 1

@@ -11,7 +11,7 @@ FROM (
         price,
         ROW_NUMBER() OVER (PARTITION BY span, part ORDER BY ts_event, ts_recv, id) AS place,
         ROW_NUMBER() OVER (PARTITION BY span, part ORDER BY ts_event DESC, ts_recv DESC, id DESC) AS place_from_end
-    FROM counted
+    FROM priced
 ) AS places
 WHERE place = 1 OR place_from_end = 1
 GROUP BY span, part

@@ -1,10 +1,13 @@
--- Every trade that lies in an asked span, the start of its bar, and whether the policy counts it (1) or leaves it out (0).
+-- Every trade that lies in an asked span, by its time and by what its codes tell of its session; the start of its bar; whether the
+-- policy counts it (1) or leaves it out (0), and whether its price counts: that of each counted trade, and where a venue sends
+-- prices, of an update without volume too.
 --   all            may update volume, and volume is above 0
 --   standard       as all, and no code whose price was not made by that moment's market
 --   price-forming  as standard, and may update the last price or the high and low
 SELECT
     p.span,
     p.part,
+    p.session,
     p.origin_ms + (t.ts_event - p.origin_ms) / p.every_ms * p.every_ms AS bar_ms,
     t.ts_event,
     t.ts_recv,
@@ -14,14 +17,29 @@ SELECT
     t.conditions,
     t.updates,
     t.source,
-    CASE
-        WHEN t.volume > 0
-            AND t.updates LIKE '%v%'
-            AND (:policy = 'all' OR k.never_price_forming = 0)
-            AND (:policy <> 'price-forming' OR t.updates LIKE '%l%' OR t.updates LIKE '%h%')
-            THEN 1
-        ELSE 0
-    END AS counts
-FROM trades AS t
-JOIN pieces AS p ON p.symbol = t.symbol AND p.since_ms <= t.ts_event AND t.ts_event < p.until_ms
-JOIN condition_sets AS k ON k.conditions = t.conditions
+    CASE WHEN t.volume > 0 THEN t.allowed * t.voluminous ELSE 0 END AS counts,
+    CASE WHEN t.volume > 0 THEN t.allowed * t.voluminous ELSE t.allowed * p.quotes END AS priced
+FROM (
+    SELECT
+        r.symbol,
+        r.ts_event,
+        r.ts_recv,
+        r.id,
+        r.price,
+        r.volume,
+        r.conditions,
+        r.updates,
+        r.source,
+        k.told,
+        CASE WHEN r.updates LIKE '%v%' THEN 1 ELSE 0 END AS voluminous,
+        CASE
+            WHEN (:policy = 'all' OR k.never_price_forming = 0)
+                AND (:policy <> 'price-forming' OR r.updates LIKE '%l%' OR r.updates LIKE '%h%')
+                THEN 1
+            ELSE 0
+        END AS allowed
+    FROM trades AS r
+    JOIN condition_sets AS k ON k.conditions = r.conditions
+) AS t
+JOIN pieces AS p
+    ON p.symbol = t.symbol AND p.since_ms <= t.ts_event AND t.ts_event < p.until_ms AND p.told LIKE '%' || t.told || '%'

@@ -1,25 +1,48 @@
 -- Sample standard deviation of previous-tick log returns on a grid of time, and the same for a year.
 -- A segment is covered time of one session: no return leaves it. Edge n of its grid is origin + n * every; the price at an edge is
--- that of the last trade at or before it. Between edges without a trade the return is 0: those are counted, not listed.
+-- that of the last trade at or before it. A session begins with its opening price, that of its first trade, and what is told of it
+-- after its close, as the closing auction is, belongs to its last edge. Between edges without a trade the return is 0: those are
+-- counted, not listed.
 WITH ticks AS (
     SELECT
-        g.segment,
-        (c.ts_event - g.origin_ms + :every_ms - 1) / :every_ms AS edge,
-        c.price,
-        ROW_NUMBER() OVER (
-            PARTITION BY g.segment, (c.ts_event - g.origin_ms + :every_ms - 1) / :every_ms
-            ORDER BY c.ts_event DESC, c.ts_recv DESC, c.id DESC
-        ) AS place_from_end
-    FROM counted AS c
-    JOIN segments AS g ON g.span = c.span AND g.since_ms <= c.ts_event AND c.ts_event < g.until_ms
-    WHERE c.price > 0
+        segment,
+        opening_edge,
+        last_edge,
+        edge,
+        price,
+        ROW_NUMBER() OVER (PARTITION BY segment ORDER BY ts_event, ts_recv, id) AS place,
+        ROW_NUMBER() OVER (PARTITION BY segment, edge ORDER BY ts_event DESC, ts_recv DESC, id DESC) AS place_from_end
+    FROM (
+        SELECT
+            g.segment,
+            g.opening_edge,
+            g.last_edge,
+            CASE
+                WHEN c.ts_event >= g.until_ms THEN g.last_edge
+                ELSE (c.ts_event - g.origin_ms + :every_ms - 1) / :every_ms
+            END AS edge,
+            c.price,
+            c.ts_event,
+            c.ts_recv,
+            c.id
+        FROM priced AS c
+        JOIN segments AS g
+            ON g.span = c.span AND g.session = c.session AND g.since_ms <= c.ts_event AND c.ts_event < g.late_until_ms
+        WHERE c.price > 0
+    ) AS inside
+    WHERE edge <= last_edge
+),
+
+edges AS (
+    SELECT segment, edge, price FROM ticks WHERE place_from_end = 1
+    UNION ALL
+    SELECT segment, opening_edge AS edge, price FROM ticks WHERE place = 1 AND opening_edge < edge
 ),
 
 moves AS (
     SELECT g.span, g.segment, t.edge, LN(t.price / LAG(t.price) OVER (PARTITION BY g.segment ORDER BY t.edge)) AS move
-    FROM ticks AS t
+    FROM edges AS t
     JOIN segments AS g ON g.segment = t.segment
-    WHERE t.place_from_end = 1 AND t.edge <= g.last_edge
 ),
 
 counts AS (

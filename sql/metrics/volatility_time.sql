@@ -9,7 +9,7 @@ WITH steps_of_time AS (
         COUNT(*) AS trades,
         AVG(c.price - f.first_price) AS mean,
         COALESCE(VAR_SAMP(c.price - f.first_price), 0) * (COUNT(*) - 1) AS squares
-    FROM counted AS c
+    FROM priced AS c
     JOIN anchors AS a ON a.span = c.span
     JOIN firsts AS f ON f.span = c.span
     GROUP BY c.span, a.anchor_ms, (a.anchor_ms - c.ts_event) / :step_ms

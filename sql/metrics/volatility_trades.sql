@@ -12,7 +12,7 @@ WITH rolling AS (
         ROW_NUMBER() OVER (
             PARTITION BY c.span, (a.anchor_ms - c.ts_event) / :step_ms ORDER BY c.ts_event DESC, c.ts_recv DESC, c.id DESC
         ) AS place_from_end
-    FROM counted AS c
+    FROM priced AS c
     JOIN anchors AS a ON a.span = c.span
     JOIN firsts AS f ON f.span = c.span
 )

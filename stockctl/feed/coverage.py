@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from typing import Any, NamedTuple
 
 from stockctl.records import CONNECTING, EventKind, FeedEvent, covered_time, from_subscription, stopped_time
-from stockctl.sessions import EXCHANGE, SESSION_NAMES, Calendar, SessionName, sessions_between
+from stockctl.sessions import EXCHANGE, SESSION_NAMES, Calendar, SessionName, currency_time, sessions_between
 from stockctl.timespans import Span, intersect, length, merge, subtract
 
 LONGEST = 3_600_000
@@ -49,9 +49,12 @@ def cut(span: Span) -> list[Span]:
 def session_time(
     symbol: str, since: int, until: int, names: tuple[SessionName, ...] = SESSION_NAMES, calendar: Calendar = EXCHANGE
 ) -> list[Span]:
-    """The part of ``[since, until)`` in which ``symbol`` trades; all of it for symbols that trade around the clock."""
-    if calendar.is_around_the_clock(symbol):
+    """The part of ``[since, until)`` in which ``symbol`` trades; ``names`` are the exchange's sessions."""
+    hours = calendar.hours(symbol)
+    if hours == "always":
         return merge([(since, until)])
+    if hours == "currency":
+        return currency_time(since, until)
     return merge((max(s.since, since), min(s.until, until)) for s in sessions_between(since, until, names))
 
 

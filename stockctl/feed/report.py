@@ -20,9 +20,9 @@ from stockctl.feed.publisher import Publisher
 from stockctl.feed.session import FeedSession, Received
 from stockctl.feed.spool import EventSpool
 from stockctl.records import FeedEvent
-from stockctl.sessions import SESSION_NAMES, calendar_of, now_ms, session_at
+from stockctl.sessions import SESSION_NAMES, calendar_of, is_open, now_ms, session_at
 from stockctl.settings import Settings
-from stockctl.timespans import length
+from stockctl.timespans import length, merge
 from stockctl.units import counted, format_duration
 
 log = logging.getLogger("stockctl.produce")
@@ -48,7 +48,7 @@ class Report:
         self._trades_logged = 0
         self._lags: deque[int] = deque(maxlen=10_000)
         self._calendar = calendar_of(settings.finnhub.source)
-        self._around_the_clock = any(map(self._calendar.is_around_the_clock, settings.symbols))
+        self._hours = set(self._calendar.one_of_each(settings.symbols))
         self._covered_until = now_ms()
         self._gaps = self._uncovered = 0
 
@@ -66,9 +66,9 @@ class Report:
 
     def covered(self, event: FeedEvent) -> None:
         """Take note of a ``covered`` event, and of session time before it that nothing covered since the start."""
-        symbols = event.symbols.split(",")
-        widest = next(filter(self._calendar.is_around_the_clock, symbols), symbols[0])
-        gaps = session_time(widest, self._covered_until, event.span_start, calendar=self._calendar)
+        span = self._covered_until, event.span_start
+        some = self._calendar.one_of_each(event.symbols.split(",")).values()
+        gaps = merge(gap for symbol in some for gap in session_time(symbol, *span, calendar=self._calendar))
         self._gaps += len(gaps)
         self._uncovered += length(gaps)
         self._covered_until = max(self._covered_until, event.span_end)
@@ -151,13 +151,15 @@ class Report:
             yield GaugeMetricFamily("stockctl_feed_lag_seconds", "lag of the newest trade", self._lags[-1] / 1000)
 
     def _sessions(self) -> Metric:
-        now = session_at(now_ms())
+        at = now_ms()
+        now = session_at(at)
+        others = any(hours != "exchange" and is_open(hours, at) for hours in self._hours)
         family = GaugeMetricFamily(
             "stockctl_feed_session_open",
-            "1 in that session; regular is always 1 where a symbol trades around the clock",
+            "1 in that session; regular also while another market of the symbols is open",
             labels=["session"],
         )
         for name in SESSION_NAMES:
-            is_open = (now is not None and now.name == name) or (name == "regular" and self._around_the_clock)
-            family.add_metric([name], int(is_open))
+            opened = (now is not None and now.name == name) or (name == "regular" and others)
+            family.add_metric([name], int(opened))
         return family

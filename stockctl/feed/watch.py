@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from stockctl.feed.normalise import Frame
-from stockctl.sessions import EXCHANGE, Calendar, from_ms, next_session, session_at
+from stockctl.sessions import EXCHANGE, Calendar, from_ms, is_open, next_open, session_at
 from stockctl.units import format_duration
 
 CLOSED_AFTER = 90_000
@@ -21,7 +21,7 @@ class Watch:
     def __init__(self, symbols: Sequence[str], calendar: Calendar = EXCHANGE) -> None:
         self._symbols = symbols
         self._always_open = calendar.always_open
-        self._stocks = [symbol for symbol in symbols if not calendar.is_around_the_clock(symbol)]
+        self._hours = list(calendar.one_of_each(symbols))
         self._state: Literal["trading", "closed", "quiet"] = "trading"
         self._unseen_told = False
         self.connected(0)
@@ -47,14 +47,15 @@ class Watch:
         opened = session.since if session is not None and session.name == "regular" else 0 if self._always_open else None
         idle = at - self._last_trade
         if self._state == "trading" and self._pinged:
-            if session is None and len(self._stocks) == len(self._symbols) and idle > CLOSED_AFTER:
+            open_hours = [hours for hours in self._hours if is_open(hours, at)]
+            if self._hours and not open_hours and idle > CLOSED_AFTER:
                 self._state = "closed"
-                opens = next_session(at)
+                opens, what = min(next_open(hours, at) for hours in self._hours)
                 yield (
-                    f"market closed: only pings arrive; the {opens.name} session opens "
-                    f"{from_ms(opens.since):%a %Y-%m-%d %H:%M} New York time, in {format_duration((opens.since - at) / 1000)}"
+                    f"market closed: only pings arrive; {what} opens "
+                    f"{from_ms(opens):%a %Y-%m-%d %H:%M} New York time, in {format_duration((opens - at) / 1000)}"
                 )
-            elif idle > QUIET_AFTER and (opened is not None or len(self._stocks) < len(self._symbols)):
+            elif idle > QUIET_AFTER and (opened is not None or any(hours != "exchange" for hours in open_hours)):
                 self._state = "quiet"
                 yield f"pings arrive, but no trade for {format_duration(idle / 1000)}, though the market is open"
         if opened is not None and not self._unseen_told and at - max(self._since, opened) > QUIET_AFTER:

@@ -19,9 +19,9 @@ from stockctl.errors import ConfigError, RefusedError, StockctlError, UsageError
 from stockctl.filings.filing import Filing, FilingError
 from stockctl.filings.keep import Keeper, LakeError
 from stockctl.filings.stored import Links, State, filing_of
-from stockctl.sessions import is_around_the_clock
 from stockctl.settings import Settings, require
 from stockctl.units import counted, format_duration
+from stockctl.venues import has_venue
 
 Standing = Literal["fetched", "up to date", "fresh", "none", "failed", "not tried"]
 
@@ -229,14 +229,14 @@ def _later(since: str, newest: str) -> date | None:
 def named(symbols: Sequence[str]) -> list[str]:
     """``symbols`` without repetition; UsageError for one that can have no filings."""
     for symbol in symbols:
-        if is_around_the_clock(symbol):
+        if has_venue(symbol):
             raise UsageError(f"{symbol} has no filings", hint="name US stocks, as AAPL")
     return list(dict.fromkeys(symbols))
 
 
 def configured(settings: Settings) -> list[str]:
     """Those of the configured symbols that may have filings; ConfigError if there is none."""
-    stocks = [symbol for symbol in dict.fromkeys(require(settings, "symbols")) if not is_around_the_clock(symbol)]
+    stocks = [symbol for symbol in dict.fromkeys(require(settings, "symbols")) if not has_venue(symbol)]
     if not stocks:
         raise ConfigError("none of the configured symbols is a stock", hint="`stockctl filings fetch AAPL`")
     return stocks

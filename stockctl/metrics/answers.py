@@ -71,17 +71,15 @@ def answer(reckoning: Reckoning, found: Iterable[Row], columns: Sequence[str], t
     words: list[str] = []
     for span, context in zip(reckoning.spans, reckoning.contexts, strict=True):
         beside = _beside(question, span, context)
-        place = {"symbol": span.symbol, "trade_date": None if question.across else span.parts[0].trade_date}
         rows += [
-            dict.fromkeys(names) | {name: row[name] for name in names if name in row} | place | beside
+            dict.fromkeys(names)
+            | {name: row[name] for name in names if name in row}
+            | {"symbol": span.symbol, "trade_date": None if question.across else span.date_of(row)}
+            | beside
             for row in by_span.get(span.number, [{}])
         ]
         words.append(_words(question, span, context, beside))
-    held = {
-        span.symbol
-        for span, context in zip(reckoning.spans, reckoning.contexts, strict=True)
-        if context.trades or context.left_out
-    }
+    held = {span.symbol for span, context in zip(reckoning.spans, reckoning.contexts, strict=True) if not context.is_empty}
     lacking = [symbol for symbol in dict.fromkeys(question.symbols) if symbol not in held]
     for symbol in lacking:
         note = reckoning.note(symbol)
@@ -133,8 +131,13 @@ def _beside(question: Question, span: Span, context: Context) -> Row:
 def _words(question: Question, span: Span, context: Context, beside: Row) -> str:
     dates = " to ".join(dict.fromkeys(str(part.trade_date) for part in (span.parts[0], span.parts[-1])))
     head = f"{span.symbol} {dates} {'all hours' if span.session == 'all' else span.session}: "
-    if not context.trades and not context.left_out:
+    if context.is_empty:
         return head + "no trades"
+    held = counted(context.trades, "trade")
+    if context.updates:
+        held += f" and {counted(context.updates, 'price update')}"
+        if not context.trades:
+            held += ", whose prices count: without volume there is no VWAP and no trade rate"
     left_out = f"{context.left_out} left out" + (f" ({beside['left_out_by']})" if context.left_out else "")
     if not context.covered:
         covered = "no coverage known, so no rate and no returns"
@@ -145,7 +148,7 @@ def _words(question: Question, span: Span, context: Context, beside: Row) -> str
     else:
         covered = f"coverage {context.coverage:.4g} %"
     through = f"{beside['through']:%Y-%m-%d %H:%M:%S %Z}" if beside["through"] else "an unknown time"
-    return f"{head}policy {question.policy}, {counted(context.trades, 'trade')}, {left_out}; {covered}; data through {through}"
+    return f"{head}policy {question.policy}, {held}, {left_out}; {covered}; data through {through}"
 
 
 def _asked(question: Question) -> str:

@@ -31,6 +31,7 @@ from stockctl.settings.distinct_names import WATCH_GROUP
 from stockctl.stream.messages import messages
 from stockctl.symbols import Holder, known_symbols
 from stockctl.units import format_duration
+from stockctl.venues import has_venue
 
 RATE_SECONDS = 60
 LOOK_BACK = 300.0
@@ -56,10 +57,15 @@ class Figures(NamedTuple):
 
 @dataclass
 class Tally:
-    """One symbol's counted trades in sums: what VWAP needs, the last ``window`` prices, and counts by second of receipt."""
+    """One symbol's counted trades in sums: what VWAP needs, the last ``window`` prices, and counts by second of receipt.
+
+    With ``quotes`` an update without volume counts as a price, and as nothing else.
+    """
 
     window: int = 100
+    quotes: bool = False
     trades: int = 0
+    updates: int = 0
     left_out: int = 0
     volume: float = 0.0
     _first_price: float = 0.0
@@ -69,18 +75,22 @@ class Tally:
 
     def add(self, trade: Trade, policy: Policy) -> None:
         """Take one trade, in whatever order they come."""
-        if trade.volume <= 0 or not counts(policy, trade.conditions, trade.updates):
+        is_update = trade.volume <= 0
+        if (is_update and not self.quotes) or not counts(policy, trade.conditions, trade.updates, update=is_update):
             self.left_out += 1
+            return
+        # Trades are ordered by time, receipt and id; a late one may still belong among the newest.
+        insort(self._newest, (trade.ts_event, trade.ts_recv, trade.id, trade.price))
+        if len(self._newest) > self.window:
+            del self._newest[0]
+        if is_update:
+            self.updates += 1
             return
         if not self.trades:
             self._first_price = trade.price
         self.trades += 1
         self.volume += trade.volume
         self._value += (trade.price - self._first_price) * trade.volume
-        # Trades are ordered by time, receipt and id; a late one may still belong among the newest.
-        insort(self._newest, (trade.ts_event, trade.ts_recv, trade.id, trade.price))
-        if len(self._newest) > self.window:
-            del self._newest[0]
         second = trade.ts_recv // 1000
         if self._seconds and self._seconds[-1][0] >= second:
             self._seconds[-1][1] += 1
@@ -91,7 +101,7 @@ class Tally:
 
     def figures(self, symbol: str, now: int, since: int) -> Figures:
         """The metrics at ``now``, of trades received from ``since`` on (ms UTC)."""
-        if not self.trades:
+        if not self._newest:
             return Figures(symbol, None, None, None, None, None, 0, self.left_out, None)
         prices = [price for *_, price in self._newest]
         first = max(now // 1000 - RATE_SECONDS, since // 1000)
@@ -99,10 +109,10 @@ class Tally:
         return Figures(
             symbol=symbol,
             last=prices[-1],
-            vwap=_finite(self._first_price + self._value / self.volume),
+            vwap=_finite(self._first_price + self._value / self.volume) if self.trades else None,
             volatility=_deviation(prices),
-            rate=received / max(now / 1000 - first, 1),
-            volume=_finite(self.volume),
+            rate=received / max(now / 1000 - first, 1) if self.trades else None,
+            volume=_finite(self.volume) if self.trades else None,
             trades=self.trades,
             left_out=self.left_out,
             age=max(0.0, (now - self._newest[-1][0]) / 1000),
@@ -139,7 +149,7 @@ class Ticker:
     """The tallies of the symbols, fed with Kafka's messages; every symbol that comes when none is named."""
 
     def __init__(self, symbols: Iterable[str], policy: Policy) -> None:
-        self._tallies = {symbol: Tally() for symbol in symbols}
+        self._tallies = {symbol: Tally(quotes=has_venue(symbol)) for symbol in symbols}
         self._open = not self._tallies
         self._policy = policy
         self.sources: set[str] = set()
@@ -160,7 +170,7 @@ class Ticker:
         if tally is None:
             if not self._open:
                 return
-            tally = self._tallies[trade.symbol] = Tally()
+            tally = self._tallies[trade.symbol] = Tally(quotes=has_venue(trade.symbol))
         self.sources.add(trade.source)
         tally.add(trade, self._policy)
 

@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -17,6 +16,7 @@ from stockctl.errors import UsageError, quoted
 from stockctl.metrics.answers import Answer, Row, answer, time_of
 from stockctl.metrics.policy import POLICIES, Policy
 from stockctl.metrics.reckoning import Reckoning, reckon
+from stockctl.metrics.segments import segments
 from stockctl.metrics.spans import (
     DAY_MS,
     ENDLESS_MS,
@@ -24,14 +24,12 @@ from stockctl.metrics.spans import (
     Question,
     SessionChoice,
     bounds,
+    cuts,
     day_around,
-    pieces,
-    session_edges,
     year_seconds,
 )
 from stockctl.sessions import now_ms, parse_as_of, parse_moment, trade_date
 from stockctl.settings import Settings, load
-from stockctl.timespans import intersect
 from stockctl.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
@@ -172,13 +170,10 @@ def _rates(reckoning: Reckoning) -> list[Row]:
     """Trade rates, over covered time cut into the bars of the spans."""
     cut: list[tuple[int, int, int, int]] = []
     for span, context in zip(reckoning.spans, reckoning.contexts, strict=True):
-        for piece in pieces(span, reckoning.question):
-            for since, until in intersect(context.covered, [(piece.since_ms, piece.until_ms)]):
-                while since < until:
-                    bar = piece.origin_ms + (since - piece.origin_ms) // piece.every_ms * piece.every_ms
-                    end = min(until, bar + piece.every_ms)
-                    cut.append((span.number, bar, since, end))
-                    since = end
+        for stretch in context.covered:
+            for since, until, origin, every in cuts(span, *stretch, reckoning.question):
+                for start in range(since - (since - origin) % every, until, every):
+                    cut.append((span.number, start, max(since, start), min(until, start + every)))
     reckoning.provide("covered", cut)
     return reckoning.run("rate")
 
@@ -191,8 +186,8 @@ def _volatilities(reckoning: Reckoning, window: Window) -> list[Row]:
     for span, context in zip(reckoning.spans, reckoning.contexts, strict=True):
         if context.last_ms is not None:
             # Steps of time count backwards from an edge at or behind the span's end; without a grid, from the last trade.
-            origin = day_around(span.until - 1, question.zone)[0]
-            anchors[span.number] = context.last_ms if every is None else origin - (origin - span.until) // every * every
+            origin = day_around(span.end - 1, question.zone)[0]
+            anchors[span.number] = context.last_ms if every is None else origin - (origin - span.end) // every * every
     reckoning.provide("anchors", list(anchors.items()))
     if window.trades is not None:
         found = reckoning.run("volatility_trades", step_ms=every or ENDLESS_MS, preceding=window.trades - 1)
@@ -209,7 +204,7 @@ def _volatilities(reckoning: Reckoning, window: Window) -> list[Row]:
         wanted = (
             back == 0
             if every is None
-            else back % every == 0 and span.since < at <= max(context.through or 0, context.last_ms or 0)
+            else back % every == 0 and span.first < at <= max(context.through or 0, context.last_ms or 0)
         )
         if wanted:
             row["at"] = time_of(at, question.zone)
@@ -218,16 +213,11 @@ def _volatilities(reckoning: Reckoning, window: Window) -> list[Row]:
 
 
 def _returns(reckoning: Reckoning, grid_ms: int) -> list[Row]:
-    """Deviations of returns within covered time, which the sessions' edges cut into segments."""
-    segments: list[tuple[int, ...]] = []
-    for span, context in zip(reckoning.spans, reckoning.contexts, strict=True):
-        edges = session_edges(span)
-        for covered_since, covered_until in context.covered:
-            cuts = [covered_since, *(edge for edge in edges if covered_since < edge < covered_until), covered_until]
-            for since, until in pairwise(cuts):
-                origin = day_around(since, reckoning.question.zone)[0]
-                segments.append((len(segments), span.number, since, until, origin, (until - origin) // grid_ms))
-    reckoning.provide("segments", segments)
+    """Deviations of returns within covered time of one session."""
+    watched = [
+        (span, context.covered, context.through or 0) for span, context in zip(reckoning.spans, reckoning.contexts, strict=True)
+    ]
+    reckoning.provide("segments", segments(watched, reckoning.question.zone, grid_ms))
     rows = reckoning.run("returns", every_ms=grid_ms)
     for row in rows:
         row["volatility"] = row["deviation"] * math.sqrt(year_seconds(reckoning.spans[row["span"]]) * 1000 / grid_ms)

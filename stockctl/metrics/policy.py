@@ -2,7 +2,8 @@
 
 The rule itself stands in ``sql/metrics/placed.sql``; here it is told trade by trade, for live data and for words.
 
-- ``all``: may update volume, and its volume is above 0 (a row of volume 0 is a price update).
+- ``all``: may update volume, and its volume is above 0. A row of volume 0 is a price update: of a symbol with a venue, which
+  may send nothing else, its price counts, and of a US stock it does not.
 - ``standard``: as ``all``, and none of its codes says that the price was not made by that moment's market. Odd lots count.
 - ``price-forming``: as ``standard``, and it may update the last price or the high and low. Odd lots don't, nor do trades
   outside regular hours (code 24).
@@ -22,10 +23,10 @@ NO_VOLUME = "volume 0"
 
 
 @lru_cache(maxsize=65_536)
-def counts(policy: Policy, conditions: str, updates: str) -> bool:
-    """Whether a trade with a volume above 0 counts."""
+def counts(policy: Policy, conditions: str, updates: str, *, update: bool = False) -> bool:
+    """Whether a trade with a volume above 0 counts; or the price of an ``update`` without, of a venue that sends prices."""
     return (
-        "v" in updates
+        ("v" in updates or update)
         and (policy == "all" or NEVER_PRICE_FORMING.isdisjoint(conditions.split(",")))
         and (policy != "price-forming" or "l" in updates or "h" in updates)
     )

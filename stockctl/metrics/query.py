@@ -84,8 +84,8 @@ def _trades(connection: duckdb.DuckDBPyConnection, since: int | None, until: int
 def _bars(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     provide(connection, "codes", condition_codes())
     connection.sql(
-        "SELECT row_number() OVER () AS span, 0 AS part, symbol, day_ms AS since_ms, day_ms + 86400000 AS until_ms, "
-        "day_ms AS origin_ms, 60000 AS every_ms "
+        "SELECT row_number() OVER () AS span, 0 AS part, symbol, 'none' AS session, 'pre' AS told, 0 AS quotes, "
+        "day_ms AS since_ms, day_ms + 86400000 AS until_ms, day_ms AS origin_ms, 60000 AS every_ms "
         "FROM (SELECT DISTINCT symbol, ts_event / 86400000 * 86400000 AS day_ms FROM trades)"
     ).create("pieces")
     provided = frozenset({"trades", "pieces", "codes"})

@@ -10,6 +10,7 @@ from datetime import date
 from itertools import islice
 from typing import Any, NamedTuple
 
+from stockctl.conditions import told_of
 from stockctl.feed.coverage import COVERED_EVERY, by_symbol, counted_since, session_time
 from stockctl.lake.duck import duck
 from stockctl.lake.symbols import HINT
@@ -17,9 +18,9 @@ from stockctl.metrics.bench import Bench, DuckBench
 from stockctl.metrics.policy import NO_VOLUME, reasons
 from stockctl.metrics.relations import condition_codes
 from stockctl.metrics.rows import Held, Rows, rows_of
-from stockctl.metrics.spans import Part, Question, SessionChoice, Span, newest_part, part_on, pieces
+from stockctl.metrics.spans import Part, Question, SessionChoice, Span, joined, newest_part, part_on, pieces
 from stockctl.records import covered_time, stopped_time
-from stockctl.sessions import trade_date
+from stockctl.sessions import Hours, trade_date
 from stockctl.settings import Settings
 from stockctl.symbols import did_you_mean, known_symbols, near_symbols
 from stockctl.timespans import Span as Stretch
@@ -37,7 +38,7 @@ class _Chosen(NamedTuple):
     session: SessionChoice
     parts: list[Part]
     found: list[Held]
-    around_the_clock: bool
+    hours: Hours
 
 
 class _Feed(NamedTuple):
@@ -57,17 +58,24 @@ class Context:
     """What an answer says beside its figures, for one span. Times are ms UTC.
 
     ``through`` is the receipt time up to which the engine holds every trade; ``covered`` is what the feed watched of it until
-    then, ``expected`` the session time that it should have watched, less what it watched of it since.
+    then, ``expected`` the session time that it should have watched, less what it watched of it since. ``updates`` are price
+    updates that count as prices.
     """
 
     through: int | None = None
     covered: list[Stretch] = field(default_factory=list)
     expected: list[Stretch] = field(default_factory=list)
     trades: int = 0
+    updates: int = 0
     last_ms: int | None = None
     left_out: int = 0
     left_out_by: Counter[str] = field(default_factory=Counter)
     sources: set[str] = field(default_factory=set)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the span holds nothing at all."""
+        return not (self.trades or self.updates or self.left_out)
 
     @property
     def coverage(self) -> float | None:
@@ -90,14 +98,8 @@ class Reckoning:
         self.instead: dict[tuple[SessionChoice, date], list[str]] = {}
         """Of the newest sessions, by name and date, those symbols that have no trades there: an earlier session answers."""
         chosen = {symbol: self._resolve(symbol) for symbol in dict.fromkeys(question.symbols)}
-        asked = [
-            (symbol, one, parts)
-            for symbol, one in chosen.items()
-            for parts in ([tuple(one.parts)] if question.across and one.parts else [(part,) for part in one.parts])
-        ]
-        self.spans = [
-            Span(number, symbol, one.session, parts, one.around_the_clock) for number, (symbol, one, parts) in enumerate(asked)
-        ]
+        asked = [(symbol, one, parts) for symbol, one in chosen.items() for parts in joined(one.parts, question)]
+        self.spans = [Span(number, symbol, one.session, parts, one.hours) for number, (symbol, one, parts) in enumerate(asked)]
         self._place([item for one in chosen.values() for item in one.found])
         self.contexts = self._contexts({symbol: one.found for symbol, one in chosen.items()})
 
@@ -117,55 +119,59 @@ class Reckoning:
 
     def _resolve(self, symbol: str) -> _Chosen:
         """The asked parts of the symbol's sessions, and the objects that may hold their trades."""
-        question, around_the_clock = self.question, self._rows.calendar(symbol).is_around_the_clock(symbol)
-        session: SessionChoice = "all" if around_the_clock else question.session
+        question, hours = self.question, self._rows.calendar(symbol).hours(symbol)
+        session: SessionChoice = question.session if hours == "exchange" else "all"
         bounded = question.day is not None or question.since is not None or question.until is not None
         if bounded:
-            parts, found = self._asked(symbol, session)
+            parts, found = self._asked(symbol, session, hours)
             if not question.fall_back or any(self._has_trades(symbol, part, found) for part in parts):
-                return _Chosen(session, parts, found, around_the_clock)
+                return _Chosen(session, parts, found, hours)
         for names in ((session,), _LATEST_FIRST if question.fall_back else ()):
-            for name, part in self._sessions(symbol, names):
-                if (found := self._find(symbol, part.since, part.until)) and self._has_trades(symbol, part, found):
-                    newest = newest_part(session, question)
+            for name, part in self._sessions(symbol, names, hours):
+                if (found := self._find(symbol, part.first, part.end)) and self._has_trades(symbol, part, found):
+                    newest = newest_part(session, hours, question)
                     if not bounded and (name, part) != (session, newest):
                         self.instead.setdefault((session, newest.trade_date), []).append(symbol)
-                    return _Chosen(name, [part], found, around_the_clock)
-        return _Chosen(session, [], [], around_the_clock)
+                    return _Chosen(name, [part], found, hours)
+        return _Chosen(session, [], [], hours)
 
-    def _asked(self, symbol: str, session: SessionChoice) -> tuple[list[Part], list[Held]]:
+    def _asked(self, symbol: str, session: SessionChoice, hours: Hours) -> tuple[list[Part], list[Held]]:
         """The parts of the session on the dates that are asked for, and the objects that may hold their trades."""
         question = self.question
         if question.day is not None:
-            part = part_on(question.day, session, question)
-            return ([part], self._find(symbol, part.since, part.until)) if part else ([], [])
+            part = part_on(question.day, session, hours, question)
+            return ([part], self._find(symbol, part.first, part.end)) if part else ([], [])
         found = self._find(symbol, question.since, question.until)
         days = {day for item in found for day in (trade_date(item.ts_min), trade_date(item.ts_max))}
-        parts = [part for day in sorted(days) if (part := part_on(day, session, question)) is not None]
+        parts = [part for day in sorted(days) if (part := part_on(day, session, hours, question)) is not None]
         return [part for part in parts if _within(found, part)], found
 
-    def _sessions(self, symbol: str, names: tuple[SessionChoice, ...]) -> Iterator[tuple[SessionChoice, Part]]:
+    def _sessions(self, symbol: str, names: tuple[SessionChoice, ...], hours: Hours) -> Iterator[tuple[SessionChoice, Part]]:
         """The sessions of these names that have begun on the newest dates that may have trades of ``symbol``."""
         then = self.question.then
         past = (day for day in self._rows.dates(symbol) if day <= trade_date(then))
         for day in islice(past, _LATEST):
             for name in names:
-                part = part_on(day, name, self.question)
+                part = part_on(day, name, hours, self.question)
                 if part is not None and part.since <= then:
                     yield name, part
 
     def _has_trades(self, symbol: str, part: Part, found: list[Held]) -> bool:
         """Whether the objects ``found`` hold a trade of ``part``: one that begins before it and ends after it may hold none."""
-        within = [item for item in found if item.ts_min < part.until and item.ts_max >= part.since]
-        if not within or any(part.since <= ms < part.until for item in within for ms in (item.ts_min, item.ts_max)):
+        within = [item for item in found if item.ts_min < part.end and item.ts_max >= part.first]
+        if not within or any(part.holds(ms) for item in within for ms in (item.ts_min, item.ts_max)):
             return bool(within)
         with duck() as connection:
             self._rows.load(connection, within, "stored")
-            rows = connection.execute(
-                "SELECT 1 FROM stored WHERE symbol = $symbol AND ts_event >= $since AND ts_event < $until LIMIT 1",
-                {"symbol": symbol, "since": part.since, "until": part.until},
-            )
-            return rows.fetchone() is not None
+            for slot in part.slots:
+                rows = connection.execute(
+                    "SELECT DISTINCT COALESCE(conditions, '') FROM stored "
+                    "WHERE symbol = $symbol AND ts_event >= $since AND ts_event < $until",
+                    {"symbol": symbol, "since": slot.since, "until": slot.until},
+                )
+                if any(told_of(conditions) in slot.told for (conditions,) in rows.fetchall()):
+                    return True
+        return False
 
     def _find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         return self._rows.find(symbol, since, until)
@@ -190,9 +196,13 @@ class Reckoning:
             context, symbol = contexts[row["span"]], self.spans[row["span"]].symbol
             newest[symbol] = max(row["last_ms"], newest.get(symbol, 0))
             context.sources.add(row["source"])
+            if row["priced"]:
+                context.last_ms = max(row["last_ms"], context.last_ms or 0)
             if row["counts"]:
                 context.trades += row["trades"]
-                context.last_ms = max(row["last_ms"], context.last_ms or 0)
+                continue
+            if row["priced"]:
+                context.updates += row["trades"]
                 continue
             context.left_out += row["trades"]
             policy = self.question.policy
@@ -230,14 +240,14 @@ class Reckoning:
     def _cover(self, span: Span, context: Context, feed: _Feed) -> None:
         # Coverage comes by another partition than trades, and proves nothing of how far these are stored.
         through = min(feed.stored, span.until)
-        parts = [(part.since, part.until) for part in span.parts]
+        parts = [(part.since, part.until) for part in span.parts if part.since < part.until]
         if through:
             context.through = through
             context.covered = intersect(intersect(feed.covered, parts), [(0, through)])
         # What the newest batches may still bring, of trades or of coverage, is not held against the coverage.
         elapsed = min(span.until, max(min(through, feed.heard), self._told_by))
         hours = parts
-        if not span.around_the_clock:
+        if span.hours == "exchange":
             hours = merge(hour for part in parts for hour in (session_time(span.symbol, *part) or [part]))
         counted = subtract(intersect(hours, [(feed.since, elapsed)]), feed.stopped)
         # Nor are covered hours whose trades may still be on their way: they are neither covered nor missed yet.
@@ -245,7 +255,7 @@ class Reckoning:
 
 
 def _within(found: Iterable[Held], part: Part) -> bool:
-    return any(item.ts_min < part.until and item.ts_max >= part.since for item in found)
+    return any(item.ts_min < part.end and item.ts_max >= part.first for item in found)
 
 
 @contextmanager

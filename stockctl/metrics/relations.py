@@ -7,15 +7,17 @@ from typing import Any
 
 import duckdb
 
-from stockctl.conditions import NEVER_PRICE_FORMING, table
+from stockctl.conditions import LATE_EXTENDED, LATE_REGULAR, NEVER_PRICE_FORMING, table
 
 RELATIONS: dict[str, dict[str, str]] = {
     "pieces": dict.fromkeys(("span", "part"), "BIGINT")
-    | {"symbol": "VARCHAR"}
-    | dict.fromkeys(("since_ms", "until_ms", "origin_ms", "every_ms"), "BIGINT"),
-    "codes": {"code": "VARCHAR", "never_price_forming": "BIGINT"},
+    | dict.fromkeys(("symbol", "session", "told"), "VARCHAR")
+    | dict.fromkeys(("quotes", "since_ms", "until_ms", "origin_ms", "every_ms"), "BIGINT"),
+    "codes": {"code": "VARCHAR"} | dict.fromkeys(("never_price_forming", "late_extended", "late_regular"), "BIGINT"),
     "covered": dict.fromkeys(("span", "bar_ms", "since_ms", "until_ms"), "BIGINT"),
-    "segments": dict.fromkeys(("segment", "span", "since_ms", "until_ms", "origin_ms", "last_edge"), "BIGINT"),
+    "segments": dict.fromkeys(("segment", "span"), "BIGINT")
+    | {"session": "VARCHAR"}
+    | dict.fromkeys(("since_ms", "until_ms", "late_until_ms", "origin_ms", "opening_edge", "last_edge"), "BIGINT"),
     "anchors": dict.fromkeys(("span", "anchor_ms"), "BIGINT"),
     "backs": {"back": "BIGINT"},
     "stretches": {"symbol": "VARCHAR", "trade_date": "DATE"}
@@ -45,6 +47,6 @@ def fill_nulls(connection: duckdb.DuckDBPyConnection) -> None:
     ).create_view("filled")
 
 
-def condition_codes() -> list[tuple[str, int]]:
+def condition_codes() -> list[tuple[str, int, int, int]]:
     """The rows of ``codes``."""
-    return [(code, int(code in NEVER_PRICE_FORMING)) for code in table()]
+    return [(code, int(code in NEVER_PRICE_FORMING), int(code in LATE_EXTENDED), int(code in LATE_REGULAR)) for code in table()]

@@ -1,20 +1,22 @@
 """What is asked: which trades of which symbols and sessions, cut into spans, each a line of the answer.
 
-A span is one symbol's session on one trade date; with ``across``, all asked dates of one symbol together. Bars and grids
-start at midnight of the zone they are shown in.
+A span is one symbol's session on one trade date; with ``across``, all asked dates of one symbol together, and dates that a bar
+lies across are together too. Bars and grids start at midnight of the zone they are shown in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
 from stockctl.errors import UsageError
 from stockctl.metrics.policy import Policy
-from stockctl.sessions import EXCHANGE_ZONE, from_ms, parse_moment, sessions_of, to_ms, trade_date
+from stockctl.sessions import EXCHANGE_ZONE, Hours, from_ms, parse_moment, to_ms, trade_date
+from stockctl.trade_sessions import Slot, hours_on, slots_of
+from stockctl.venues import has_venue
 
 SessionChoice = Literal["regular", "pre", "post", "all"]
 SESSION_CHOICES: tuple[SessionChoice, ...] = get_args(SessionChoice)
@@ -89,73 +91,134 @@ def bounds(
 
 
 class Part(NamedTuple):
-    """The asked part ``[since, until)`` of one trade date's session, in ms UTC."""
+    """The asked part of one trade date's session: its hours ``[since, until)`` in ms UTC, and the slots that hold its trades.
+
+    The slots may reach beyond the hours, for late reports. Hours may be empty, as those of a day on which the market is closed.
+    """
 
     trade_date: date
     since: int
     until: int
+    slots: tuple[Slot, ...]
+
+    @property
+    def first(self) -> int:
+        """Before this time, in ms UTC, the part holds no trade."""
+        return min(slot.since for slot in self.slots)
+
+    @property
+    def end(self) -> int:
+        """From this time on, in ms UTC, the part holds no trade."""
+        return max(slot.until for slot in self.slots)
+
+    def holds(self, ms: int) -> bool:
+        """Whether a trade at ``ms`` (UTC) lies in the part unless its codes tell otherwise."""
+        return any(slot.since <= ms < slot.until and "plain" in slot.told for slot in self.slots)
 
 
 class Span(NamedTuple):
-    """One line of the answer: a symbol, the session that counts for it, its parts in order, and whether it never closes."""
+    """One line of the answer: a symbol, the session that counts for it, its parts in order, and the hours that it trades by."""
 
     number: int
     symbol: str
     session: SessionChoice
     parts: tuple[Part, ...]
-    around_the_clock: bool
+    hours: Hours
 
     @property
     def since(self) -> int:
-        """Start of the first part, in ms UTC."""
+        """Start of the first part's hours, in ms UTC."""
         return self.parts[0].since
 
     @property
     def until(self) -> int:
-        """End of the last part, in ms UTC."""
+        """End of the last part's hours, in ms UTC."""
         return self.parts[-1].until
 
+    @property
+    def first(self) -> int:
+        """Before this time, in ms UTC, the span holds no trade."""
+        return self.parts[0].first
 
-def part_on(day: date, session: SessionChoice, question: Question) -> Part | None:
+    @property
+    def end(self) -> int:
+        """From this time on, in ms UTC, the span holds no trade."""
+        return max(self.parts[-1].end, self.until)
+
+    def date_of(self, row: dict[str, Any]) -> date:
+        """The trade date of a row: the one on which its bar begins, or whose trades an edge ``at_ms`` tells last."""
+        if (bar := row.get("bar_ms")) is not None:
+            return next((part.trade_date for part in self.parts if part.end > bar), self.parts[-1].trade_date)
+        if (at := row.get("at_ms")) is not None:
+            return next((part.trade_date for part in reversed(self.parts) if part.first < at), self.parts[0].trade_date)
+        return self.parts[0].trade_date
+
+
+def part_on(day: date, session: SessionChoice, hours: Hours, question: Question) -> Part | None:
     """The asked part of ``session`` on ``day``; None if there is none. ``all`` is the whole calendar day of the exchange."""
-    if session == "all":
-        since, until = _midnight(day, EXCHANGE_ZONE), _midnight(day + timedelta(days=1), EXCHANGE_ZONE)
-    else:
-        hours = [(found.since, found.until) for found in sessions_of(day) if found.name == session]
-        if not hours:
-            return None
-        since, until = hours[0]
-    since = max(since, question.since if question.since is not None else since)
-    until = min(until, question.until if question.until is not None else until)
-    return Part(day, since, until) if since < until else None
+    found = hours_on(day, session, hours)
+    if found is None:
+        return None
+    slots = [slot for slot in slots_of(day, hours) if session in ("all", slot.session)]
+    since, until = found
+    first = question.since if question.since is not None else slots[0].since
+    end = question.until if question.until is not None else ENDLESS_MS
+    kept = tuple(
+        slot._replace(since=max(slot.since, first), until=min(slot.until, end))
+        for slot in slots
+        if slot.since < end and slot.until > first
+    )
+    since = min(max(since, first), until)
+    return Part(day, since, max(since, min(until, end)), kept) if kept and first < end else None
 
 
-def newest_part(session: SessionChoice, question: Question) -> Part:
+def newest_part(session: SessionChoice, hours: Hours, question: Question) -> Part:
     """The newest session of that name that has begun, whether or not anything has traded in it."""
     day = trade_date(question.then)
-    while (part := part_on(day, session, question)) is None or part.since > question.then:
+    while (part := part_on(day, session, hours, question)) is None or part.since == part.until or part.since > question.then:
         day -= timedelta(days=1)
     return part
 
 
+def joined(parts: Sequence[Part], question: Question) -> list[tuple[Part, ...]]:
+    """The parts of a symbol as those of its spans: each on its own, but for two that a bar lies across, and with ``across``."""
+    spans: list[tuple[Part, ...]] = []
+    for part in parts:
+        if spans and (question.across or _bar_across(spans[-1][-1].end - 1, part.first, question)):
+            spans[-1] = (*spans[-1], part)
+        else:
+            spans.append((part,))
+    return spans
+
+
+def _bar_across(before: int, after: int, question: Question) -> bool:
+    """Whether both times, in ms UTC, lie in one bar."""
+    every = question.every_ms
+    if every is None:
+        return False
+    (midnight, _), (same, _) = (day_around(ms, question.zone) for ms in (before, after))
+    return midnight == same and (every == DAY_MS or (before - midnight) // every == (after - midnight) // every)
+
+
 def year_seconds(span: Span) -> int:
-    """Seconds of trading in a year, by which returns are annualised: 252 sessions, or 365 days around the clock."""
-    return 365 * 86_400 if span.around_the_clock else 252 * SESSION_SECONDS[span.session]
-
-
-def session_edges(span: Span) -> list[int]:
-    """Times in ms UTC at which a session begins or ends within the span; no return crosses them."""
-    if span.around_the_clock:
-        return []
-    return sorted({edge for part in span.parts for s in sessions_of(part.trade_date) for edge in (s.since, s.until)})
+    """Seconds of trading in a year, by which returns are annualised."""
+    if span.hours == "always":
+        return 365 * 86_400
+    return 260 * 86_400 if span.hours == "currency" else 252 * SESSION_SECONDS[span.session]
 
 
 class Piece(NamedTuple):
-    """A row of the relation ``pieces``: time of a span with the origin from which its bars of ``every_ms`` are counted."""
+    """A row of the relation ``pieces``: time of a span, whose trades of the kinds ``told`` (initials) are of ``session``.
+
+    ``origin_ms`` is where its bars of ``every_ms`` are counted from. With ``quotes`` a price update counts as a price.
+    """
 
     span: int
     part: int
     symbol: str
+    session: str
+    told: str
+    quotes: int
     since_ms: int
     until_ms: int
     origin_ms: int
@@ -163,20 +226,31 @@ class Piece(NamedTuple):
 
 
 def pieces(span: Span, question: Question) -> Iterator[Piece]:
-    """The span's parts; cut at each midnight of the zone when there are bars, for they start anew there."""
-    every = question.every_ms
+    """The slots of the span's parts, cut where its bars start anew."""
+    quotes = int(has_venue(span.symbol))
     for part in span.parts:
         ordinal = part.trade_date.toordinal()
-        if every is None:
-            yield Piece(span.number, ordinal, span.symbol, part.since, part.until, span.since, ENDLESS_MS)
-            continue
-        since = part.since
-        while since < part.until:
-            origin, following = day_around(since, question.zone)
-            until = min(part.until, following)
-            # A bar of a day is as long as its day, be it one of 23 or 25 hours.
-            yield Piece(span.number, ordinal, span.symbol, since, until, origin, ENDLESS_MS if every == DAY_MS else every)
-            since = until
+        for slot in part.slots:
+            same = (span.number, ordinal, span.symbol, slot.session, "".join(told[0] for told in slot.told), quotes)
+            for cut in cuts(span, slot.since, slot.until, question):
+                yield Piece(*same, *cut)
+
+
+def cuts(span: Span, since: int, until: int, question: Question) -> Iterator[tuple[int, int, int, int]]:
+    """``[since, until)`` of the span, cut at each midnight of the zone when there are bars, for they start anew there.
+
+    Each with the time from which its bars are counted, and their length, in ms.
+    """
+    every = question.every_ms
+    if every is None:
+        yield since, until, span.first, ENDLESS_MS
+        return
+    while since < until:
+        origin, following = day_around(since, question.zone)
+        end = min(until, following)
+        # A bar of a day is as long as its day, be it one of 23 or 25 hours.
+        yield since, end, origin, ENDLESS_MS if every == DAY_MS else every
+        since = end
 
 
 def day_around(ms: int, zone: ZoneInfo) -> tuple[int, int]:

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import date, datetime, time, timedelta
+from datetime import date
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stockctl.clients.mongo import Document, Mongo
-from stockctl.conditions import NEVER_PRICE_FORMING
+from stockctl.mongo.bars import PLACE, bars_pipeline, counts, if_, of, priced, within
 from stockctl.mongo.documents import date_of, ms_of
 from stockctl.mongo.schema import BARS, COMPANIES, TRADES
 from stockctl.mongo.source import begun_with
 from stockctl.mongo.watched import connected_before, covered, stopped, through
-from stockctl.sessions import EXCHANGE, EXCHANGE_ZONE, Calendar, calendar_of, now_ms, sessions_of, to_ms, trade_date
+from stockctl.sessions import Calendar, Hours, calendar_of, now_ms, sessions_of, trade_date
 from stockctl.settings import Settings
 from stockctl.timespans import Span, intersect, length, subtract
+from stockctl.trade_sessions import Slot, day_bounds, hours_of, slots_of
 
 Touched = Mapping[str, Collection[int]]
 """By symbol, the minutes (ms UTC) in which trades have come; none for a symbol whose coverage alone has changed."""
@@ -28,84 +29,26 @@ MINUTE_MS = 60_000
 LONGEST_HOLE = 30 * MINUTE_MS
 VOLATILITY_TRADES = 100
 
-_NEVER = f"(^|,)({'|'.join(sorted(NEVER_PRICE_FORMING))})(,|$)"
-# Documents compare field by field, so the least is the first by time, receipt and id in byte order.
-_PLACE = {"t": "$ts_event", "r": "$ts_recv", "i": "$_id", "price": "$price", "volume": "$volume"}
 
-
-class Hours(NamedTuple):
-    """One session ``[since, until)`` in ms UTC."""
+class Session(NamedTuple):
+    """One session of a market: its hours ``[since, until)`` in ms UTC, and the slots that hold its trades."""
 
     name: str
     day: date
     since: int
     until: int
+    slots: tuple[Slot, ...]
+    hours: Hours
 
 
-def _may(update: str) -> Document:
-    return {"$gte": [{"$indexOfBytes": ["$updates", update]}, 0]}
+class Share(NamedTuple):
+    """What of the minute bar at ``ms`` (UTC) belongs to a session: trades, volume and value that count, and prices that do."""
 
-
-def counts(policy: str) -> Document:
-    """The expression that tells whether a trade counts: ``sql/metrics/placed.sql`` in MongoDB's words."""
-    rules: list[Document] = [{"$gt": ["$volume", 0]}, _may("v")]
-    if policy != "all":
-        rules.append({"$not": [{"$regexMatch": {"input": "$conditions", "regex": _NEVER}}]})
-    if policy == "price-forming":
-        rules.append({"$or": [_may("l"), _may("h")]})
-    return {"$and": rules}
-
-
-def _if(condition: Document, value: Any, otherwise: Any = "$$REMOVE") -> Document:
-    return {"$cond": [condition, value, otherwise]}
-
-
-def _of(symbol: str, field: str, since: int, until: int) -> Document:
-    """The first stage: alone it is answered by an index."""
-    return {"$match": {"symbol": symbol, field: {"$gte": date_of(since), "$lt": date_of(until)}}}
-
-
-def bars_pipeline(symbol: str, since: int, until: int, policy: str) -> list[Document]:
-    """Put the minute bars of ``[since, until)`` in the place of what was there."""
-    counted, last, high_low = {"$eq": ["$c", True]}, {"$eq": ["$l", True]}, {"$eq": ["$h", True]}
-    return [
-        _of(symbol, "ts_event", since, until),
-        # Each trade is judged once.
-        {
-            "$project": dict.fromkeys(("ts_event", "ts_recv", "price", "volume"), 1)
-            | {"c": counts(policy), "l": _may("l"), "h": _may("h")}
-        },
-        {
-            "$group": {
-                "_id": {"$dateTrunc": {"date": "$ts_event", "unit": "minute"}},
-                "first": {"$min": _if(last, _PLACE)},
-                "last": {"$max": _if(last, _PLACE)},
-                "high": {"$max": _if(high_low, "$price")},
-                "low": {"$min": _if(high_low, "$price")},
-                "volume": {"$sum": _if(counted, "$volume", 0.0)},
-                "paid": {"$sum": _if(counted, {"$multiply": ["$price", "$volume"]}, 0.0)},
-                "trades": {"$sum": _if(counted, 1, 0)},
-            }
-        },
-        {
-            "$project": {
-                "_id": {"$concat": [{"$literal": symbol}, "-", {"$toString": {"$toLong": "$_id"}}]},
-                "symbol": {"$literal": symbol},
-                "bar": "$_id",
-                "open": {"$ifNull": ["$first.price", None]},
-                "high": {"$ifNull": ["$high", None]},
-                "low": {"$ifNull": ["$low", None]},
-                "close": {"$ifNull": ["$last.price", None]},
-                "volume": _if({"$gt": ["$trades", 0]}, "$volume", None),
-                "vwap": _if(
-                    {"$gt": ["$trades", 0]}, {"$divide": ["$paid", _if({"$gt": ["$trades", 0]}, "$volume", 1.0)]}, None
-                ),
-                "trades": {"$toLong": "$trades"},
-                "policy": {"$literal": policy},
-            }
-        },
-        {"$merge": {"into": BARS, "on": "_id", "whenMatched": "replace", "whenNotMatched": "insert"}},
-    ]
+    ms: int
+    trades: int
+    volume: float
+    paid: float
+    prices: int
 
 
 def runs(minutes: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -119,18 +62,6 @@ def runs(minutes: Iterable[int]) -> Iterator[tuple[int, int]]:
         until = minute + MINUTE_MS
     if until:
         yield since, until
-
-
-def _midnights(day: date) -> tuple[int, int]:
-    since, until = (to_ms(datetime.combine(one, time(), EXCHANGE_ZONE)) for one in (day, day + timedelta(days=1)))
-    return since, until
-
-
-def hours_on(symbol: str, day: date, choice: str, calendar: Calendar = EXCHANGE) -> Hours | None:
-    """The session that counts for ``symbol`` on ``day``; None on a holiday."""
-    if choice == "all" or calendar.is_around_the_clock(symbol):
-        return Hours("all", day, *_midnights(day))
-    return next((Hours(choice, day, one.since, one.until) for one in sessions_of(day) if one.name == choice), None)
 
 
 def refresh(mongo: Mongo, settings: Settings, touched: Touched) -> None:
@@ -156,7 +87,7 @@ def _bars(mongo: Mongo, settings: Settings, symbol: str, since: int, until: int)
         return
     # Bars outlive their trades: of a minute that expires, what is left must not take the place of what was more.
     *made, _ = pipeline
-    held = {bar["_id"]: bar["trades"] for bar in mongo.find(BARS, _of(symbol, "bar", since, until)["$match"], ["trades"])}
+    held = {bar["_id"]: bar["trades"] for bar in mongo.find(BARS, of(symbol, "bar", since, until)["$match"], ["trades"])}
     mongo.upsert(BARS, [bar for bar in mongo.aggregate(TRADES, made) if bar["trades"] >= held.get(bar["_id"], 0)])
 
 
@@ -167,38 +98,75 @@ def _newest_day(mongo: Mongo, symbol: str, minutes: Collection[int]) -> date | N
     return max([*days, *([trade_date(max(minutes))] if minutes else [])], default=None)
 
 
+def session_on(day: date, choice: str, hours: Hours) -> Session | None:
+    """The session of a market with these hours that counts on ``day``; None on a holiday."""
+    if choice == "all" or hours != "exchange":
+        return all_of(day, hours)
+    slots = tuple(slot for slot in slots_of(day) if slot.session == choice)
+    named = [one for one in sessions_of(day) if one.name == choice]
+    return Session(choice, day, named[0].since, named[0].until, slots, hours) if named else None
+
+
+def all_of(day: date, hours: Hours) -> Session:
+    """All hours of ``day``."""
+    return Session("all", day, *hours_of(day, hours), slots_of(day, hours), hours)
+
+
+def told(bar: Document) -> list[Document]:
+    """The sums of a bar by what its trades' codes tell; one that was made without them holds plain trades."""
+    volume = bar["volume"] or 0.0
+    whole = {"trades": bar["trades"], "volume": volume, "paid": (bar["vwap"] or 0.0) * volume, "prices": bar["trades"]}
+    return bar.get("told") or [{"told": "plain"} | whole]
+
+
+def shares(bars: Iterable[Document], session: Session) -> list[Share]:
+    """What of the minute bars belongs to ``session``, in order."""
+    found: list[Share] = []
+    for bar in bars:
+        ms = ms_of(bar["bar"])
+        kinds = {kind for slot in session.slots if slot.since <= ms < slot.until for kind in slot.told}
+        parts = [part for part in told(bar) if part["told"] in kinds]
+        if parts:
+            sums = (sum(part[name] for part in parts) for name in ("trades", "volume", "paid", "prices"))
+            found.append(Share(ms, *sums))
+    return found
+
+
 def _companies(mongo: Mongo, settings: Settings, day: date, symbols: list[str], calendar: Calendar) -> None:
-    found = {symbol: hours_on(symbol, day, settings.metrics.session, calendar) for symbol in symbols}
-    watched = covered(mongo, symbols, *_midnights(day))
-    for symbol, hours in found.items():
-        bars = list(mongo.find(BARS, _of(symbol, "bar", *_midnights(day))["$match"]))
+    watched = covered(mongo, symbols, *day_bounds(day))
+    policy = settings.metrics.policy
+    for symbol in symbols:
+        hours = calendar.hours(symbol)
+        bars = list(mongo.find(BARS, of(symbol, "bar", *day_bounds(day))["$match"]))
         bars.sort(key=lambda bar: bar["bar"])
-        fields: Document = {"symbol": symbol, "policy": settings.metrics.policy}
-        last = _last_trade(mongo, symbol, bars, settings.metrics.policy)
+        fields: Document = {"symbol": symbol, "policy": policy}
+        last = _last_trade(mongo, symbol, bars, policy)
         if last is not None:
             fields["last"] = last
-        inside = [bar for bar in bars if hours is not None and hours.since <= ms_of(bar["bar"]) < hours.until]
-        if hours is None or not any(bar["trades"] for bar in inside):
+        session = session_on(day, settings.metrics.session, hours)
+        inside = shares(bars, session) if session is not None else []
+        if session is None or not any(share.prices for share in inside):
             # Nothing in the session yet: better all that the day has brought than nothing.
-            hours, inside = Hours("all", day, *_midnights(day)), bars
-        spans = intersect(watched[symbol], [(hours.since, hours.until)])
-        fields["session"] = _session(mongo, settings, symbol, hours, inside, spans)
+            session = all_of(day, hours)
+            inside = shares(bars, session)
+        spans = intersect(watched[symbol], [(session.since, session.until)])
+        fields["session"] = _session(mongo, settings, symbol, session, inside, spans)
         # Of a whole day nobody can say which hours should have been covered, unless the symbol trades in all of them.
-        if hours.name != "all" or calendar.is_around_the_clock(symbol):
-            fields["session"]["coverage"] = _coverage(mongo, symbol, hours, spans, calendar)
+        if session.name != "all" or hours != "exchange":
+            fields["session"]["coverage"] = _coverage(mongo, symbol, session, spans, calendar)
         mongo.set_fields(COMPANIES, symbol, fields)
 
 
 def _last_trade(mongo: Mongo, symbol: str, bars: list[Document], policy: str) -> Document | None:
-    """The newest trade that counts."""
-    closing = next((ms_of(bar["bar"]) for bar in reversed(bars) if bar["trades"]), None)
+    """The newest trade, or price update, whose price counts."""
+    closing = next((ms_of(bar["bar"]) for bar in reversed(bars) if any(part["prices"] for part in told(bar))), None)
     if closing is None:
         return None
     rows = mongo.aggregate(
         TRADES,
         [
-            _of(symbol, "ts_event", closing, closing + MINUTE_MS),
-            {"$group": {"_id": None, "last": {"$max": _if(counts(policy), _PLACE | {"source": "$source"})}}},
+            of(symbol, "ts_event", closing, closing + MINUTE_MS),
+            {"$group": {"_id": None, "last": {"$max": if_(priced(symbol, policy), PLACE | {"source": "$source"})}}},
         ],
     )
     last = rows[0].get("last") if rows else None
@@ -208,48 +176,48 @@ def _last_trade(mongo: Mongo, symbol: str, bars: list[Document], policy: str) ->
 
 
 def _session(
-    mongo: Mongo, settings: Settings, symbol: str, hours: Hours, bars: list[Document], watched: list[Span]
+    mongo: Mongo, settings: Settings, symbol: str, session: Session, inside: list[Share], watched: list[Span]
 ) -> Document:
     """The session's figures; what cannot be told is null. ``watched`` is what the feed covered of the session."""
-    trades = sum(bar["trades"] for bar in bars)
-    volume = sum(bar["volume"] or 0.0 for bar in bars)
+    trades = sum(share.trades for share in inside)
+    volume = sum(share.volume for share in inside)
     return {
-        "name": hours.name,
-        "trade_date": hours.day.isoformat(),
-        "since": date_of(hours.since),
-        "until": date_of(hours.until),
+        "name": session.name,
+        "trade_date": session.day.isoformat(),
+        "since": date_of(session.since),
+        "until": date_of(session.until),
         "trades": trades,
         "volume": volume if trades else None,
-        "vwap": sum((bar["vwap"] or 0.0) * (bar["volume"] or 0.0) for bar in bars) / volume if trades else None,
-        "volatility": _volatility(mongo, settings, symbol, hours, bars) if trades > 1 else None,
-        "rate": _rate(mongo, settings, symbol, hours, bars, watched) if watched else None,
+        "vwap": sum(share.paid for share in inside) / volume if trades else None,
+        "volatility": _volatility(mongo, settings, symbol, session, inside),
+        "rate": _rate(mongo, settings, symbol, session, inside, watched) if watched else None,
         "coverage": None,
     }
 
 
-def _coverage(mongo: Mongo, symbol: str, hours: Hours, watched: list[Span], calendar: Calendar) -> float | None:
+def _coverage(mongo: Mongo, symbol: str, session: Session, watched: list[Span], calendar: Calendar) -> float | None:
     """Per cent of the session that the feed watched, from its start or from the feed's first connection for the symbol on."""
     if not watched:
         return None
     since, until = watched[0][0], watched[-1][1]
     if calendar.always_open:
         return 100 * length(watched) / length(subtract([(since, until)], stopped(mongo, symbol, since, until)))
-    if since > hours.since and connected_before(mongo, {symbol}, hours.since):
-        since = hours.since
+    if since > session.since and connected_before(mongo, {symbol}, session.since):
+        since = session.since
     return 100 * length(watched) / (until - since)
 
 
 def _rate(
-    mongo: Mongo, settings: Settings, symbol: str, hours: Hours, bars: list[Document], watched: list[Span]
+    mongo: Mongo, settings: Settings, symbol: str, session: Session, inside: list[Share], watched: list[Span]
 ) -> float | None:
     """Counted trades in covered time a covered second, as ``sql/metrics/rate.sql`` has it; null without a trade."""
     # Coverage comes by another partition than trades, and proves nothing of how far these are stored.
-    received = through(mongo, symbol, _midnights(hours.day)[0]) or 0
-    stored = min(max(received, _newest(mongo, symbol, hours) + 1), now_ms())
-    known = intersect(watched, [(hours.since, stored)])
-    starts, sums = [ms_of(bar["bar"]) for bar in bars], [0, *accumulate(int(bar["trades"]) for bar in bars)]
+    received = through(mongo, symbol, day_bounds(session.day)[0]) or 0
+    stored = min(max(received, _newest(mongo, symbol, session) + 1), now_ms())
+    known = intersect(watched, [(session.since, stored)])
+    starts, sums = [share.ms for share in inside], [0, *accumulate(share.trades for share in inside)]
 
-    def told(since: int, until: int) -> int:
+    def held(since: int, until: int) -> int:
         """Trades of the bars that begin in ``[since, until)``."""
         return sums[bisect_left(starts, until)] - sums[bisect_left(starts, since)]
 
@@ -259,19 +227,19 @@ def _rate(
         # Bars tell of whole minutes; of the others the trades themselves.
         first, last = -(-since // MINUTE_MS) * MINUTE_MS, until // MINUTE_MS * MINUTE_MS
         if first <= last:
-            trades += told(first, last)
+            trades += held(first, last)
             edges += [(since, first), (last, until)]
         else:
             edges.append((since, until))
-    edges = [(since, until) for since, until in edges if since < until and told(since // MINUTE_MS * MINUTE_MS, until)]
+    edges = [(since, until) for since, until in edges if since < until and held(since // MINUTE_MS * MINUTE_MS, until)]
     if edges:
-        reach = _of(symbol, "ts_event", edges[0][0], edges[-1][1])["$match"]
+        reach = of(symbol, "ts_event", edges[0][0], edges[-1][1])["$match"]
         parts = [{"ts_event": {"$gte": date_of(since), "$lt": date_of(until)}} for since, until in edges]
         rows = mongo.aggregate(
             TRADES,
             [
                 {"$match": reach | {"$or": parts}},
-                {"$match": {"$expr": counts(settings.metrics.policy)}},
+                {"$match": {"$expr": {"$and": [counts(settings.metrics.policy), within(session.slots)]}}},
                 {"$count": "trades"},
             ],
         )
@@ -279,26 +247,28 @@ def _rate(
     return trades * 1000 / sum(until - since for since, until in known) if trades else None
 
 
-def _newest(mongo: Mongo, symbol: str, hours: Hours) -> int:
+def _newest(mongo: Mongo, symbol: str, session: Session) -> int:
     """Time of the session's newest trade in ms UTC, -1 without one: a replay may shift it behind its receipt."""
-    inside = _of(symbol, "ts_event", hours.since, hours.until)["$match"]
+    inside = of(symbol, "ts_event", session.slots[0].since, session.slots[-1].until)["$match"]
     found = mongo.find(TRADES, inside, ["ts_event"], sort=[("ts_event", -1)], limit=1)
     return max((ms_of(trade["ts_event"]) for trade in found), default=-1)
 
 
-def _volatility(mongo: Mongo, settings: Settings, symbol: str, hours: Hours, bars: list[Document]) -> float | None:
+def _volatility(mongo: Mongo, settings: Settings, symbol: str, session: Session, inside: list[Share]) -> float | None:
     """Sample standard deviation of the session's last prices that count."""
-    since, held = hours.since, 0
-    for bar in reversed(bars):
-        held += bar["trades"]
+    since, held = session.slots[0].since, 0
+    for share in reversed(inside):
+        held += share.prices
         if held >= VOLATILITY_TRADES:
-            since = ms_of(bar["bar"])
+            since = share.ms
             break
+    if held < 2:
+        return None
     rows = mongo.aggregate(
         TRADES,
         [
-            _of(symbol, "ts_event", since, hours.until),
-            {"$match": {"$expr": counts(settings.metrics.policy)}},
+            of(symbol, "ts_event", since, max(slot.until for slot in session.slots)),
+            {"$match": {"$expr": {"$and": [priced(symbol, settings.metrics.policy), within(session.slots)]}}},
             {"$sort": {"ts_event": -1, "ts_recv": -1, "_id": -1}},
             {"$limit": VOLATILITY_TRADES},
             {"$group": {"_id": None, "deviation": {"$stdDevSamp": "$price"}}},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from stockctl.sessions import is_around_the_clock
+from stockctl.venues import has_venue
 
 FUNDS = ("IWM", "QQQ", "SPY")
 """Symbols that are funds: no company, no filings."""
@@ -15,7 +15,7 @@ _OTHERS = (("ASMLF", "OOTC", "USD", "Common Stock"), ("BABA", "XNYS", "USD", "AD
 
 def symbol_list(symbols: Iterable[str]) -> list[dict[str, Any]]:
     """The list of those of ``symbols`` that are listed in the US, and of a few others."""
-    stocks = [symbol for symbol in symbols if not is_around_the_clock(symbol)]
+    stocks = [symbol for symbol in symbols if not has_venue(symbol)]
     rows = [
         (symbol, ("XNAS", "XNYS")[number % 2], "USD", "ETP" if symbol in FUNDS else "Common Stock")
         for number, symbol in enumerate(stocks)

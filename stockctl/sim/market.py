@@ -21,8 +21,9 @@ from statistics import NormalDist
 
 import msgspec
 
-from stockctl.sessions import EXCHANGE, SESSION_NAMES, Calendar, SessionName, is_around_the_clock, session_at, sessions_of
+from stockctl.sessions import EXCHANGE, SESSION_NAMES, Calendar, SessionName, session_at, sessions_of
 from stockctl.sim import shapes
+from stockctl.venues import has_venue, is_currency
 
 MAX_FRAME_ROWS = 10
 """Most rows in one frame."""
@@ -86,21 +87,20 @@ def numbered_rows(count: int, *, symbol: str = "AAPL", first: int = 1, since: in
 class _Instrument:
     """A symbol's own state: its price in ticks, and the tables its rows are drawn from."""
 
-    __slots__ = ("edge", "high", "is_stock", "low", "name", "price", "sizes", "step", "unit")
+    __slots__ = ("high", "is_stock", "low", "name", "price", "sizes", "step", "unit")
 
     def __init__(self, name: str, seed: int) -> None:
         random = Random(f"{seed}:{name}")
         base = shapes.BASE_PRICES.get(name) or round(math.exp(random.uniform(math.log(15), math.log(400))), 2)
         ticks = 100 if base >= 10 else 100_000  # a unit of the currency has this many ticks
         self.name = name
-        self.is_stock = not is_around_the_clock(name)
+        self.is_stock = not has_venue(name)
         self.price = round(base * random.uniform(0.95, 1.05) * ticks)
         self.low, self.high = self.price * 3 // 4, self.price * 5 // 4
         self.step = max(1, self.price // 20_000) | 1  # odd, so that the noise within a step is symmetric
         self.unit = ticks * 100
-        self.edge: list[int] = []
         self.sizes: Sequence[float] = shapes.STOCK_SIZES
-        if name.startswith(shapes.QUOTE_VENUES):
+        if is_currency(name):
             self.sizes = (0,) * len(shapes.STOCK_SIZES)
         elif not self.is_stock:
             self.sizes = _crypto_sizes(base)
@@ -116,8 +116,8 @@ def _crypto_sizes(price: float) -> tuple[float, ...]:
 class Market:
     """Rows of ``symbols``, the first the most active (Zipf-like). The same seed and calls give the same rows.
 
-    Symbols with a venue trade around the clock: ``BINANCE:BTCUSDT`` has fractional volumes and no codes, ``OANDA:EUR_USD`` is
-    a price update of volume 0. All others are US stocks, whose codes tell the exchange's sessions unless ``calendar`` has none.
+    Symbols with a venue have no codes: ``BINANCE:BTCUSDT`` has fractional volumes, ``OANDA:EUR_USD`` price updates of volume 0.
+    All others are US stocks, whose codes tell the exchange's sessions unless ``calendar`` has none.
     """
 
     def __init__(self, symbols: Iterable[str], *, seed: int = 1, calendar: Calendar = EXCHANGE) -> None:
@@ -129,6 +129,7 @@ class Market:
         self._known: dict[str, _Instrument] = {}
         self._last: Row | None = None
         self._session: SessionName | None = None
+        self._prints: list[tuple[_Instrument, shapes.Print]] = []  # the next one last
         self.symbols: tuple[str, ...] = ()
         self.set_symbols(symbols)
 
@@ -142,6 +143,7 @@ class Market:
         weights = list(accumulate((rank + 1) ** -0.7 for rank in range(len(self.symbols))))
         self._bounds = [int(weight / weights[-1] * shapes.SYMBOL_RANGE) for weight in weights[:-1]]
         self._current = self._instruments[0] if self._instruments else None
+        self._prints = [(one, told) for one, told in self._prints if one in self._instruments]
         self._last = None
 
     def next_heat(self) -> float:
@@ -152,7 +154,7 @@ class Market:
     def rows(self, since: int, until: int, count: int) -> list[Row]:
         """``count`` rows with times in ``[since, until)`` ms, in the order they arrive: not quite sorted by time.
 
-        The codes are those of the session at ``since``; a slice that starts with a session has its opening or closing prints.
+        The codes are those of the session at ``since``. What the exchanges tell as a session begins comes first, some ms after.
         """
         instrument = self._current
         if instrument is None or count <= 0:
@@ -171,6 +173,10 @@ class Market:
         append = rows.append
         for b, gap in zip(bits, gaps, strict=True):
             clock += gap * scale
+            if self._prints:
+                append(self._print(b, since, until))
+                last = None  # an auction is told once
+                continue
             kind = kinds[b & 4095]
             if kind == shapes.EQUAL and last is not None:
                 if last.t < since - _STALE_MS:
@@ -188,10 +194,7 @@ class Market:
             instrument.price = price
             price *= 100
             if instrument.is_stock:
-                if instrument.edge:
-                    special = instrument.edge.pop()
-                    volume = 100 * (50 + (b >> 12 & 1023))
-                elif special == shapes.PLAIN:
+                if special == shapes.PLAIN:
                     price += subpennies[b >> 40 & 255]
                 codes = codes_of[special + extended + (volume < shapes.ROUND_LOT)] if volume else ()
             else:
@@ -239,9 +242,18 @@ class Market:
             self._session = name
             self._last = None  # its codes were those of the session before
         if session and since == session.since:
-            for instrument in self._instruments:
-                instrument.edge = list(shapes.EDGES.get(session.name, ()))
+            stocks = [instrument for instrument in self._instruments if instrument.is_stock]
+            self._prints = [(stock, told) for stock in stocks for told in shapes.prints(session.name, stock.name)][::-1]
         return 0 if name == "regular" else shapes.EXTENDED
+
+    def _print(self, b: int, since: int, until: int) -> Row:
+        """What an exchange tells next, at the price of its auction, drawn from the bits ``b``."""
+        stock, told = self._prints.pop()
+        if told.auction:
+            stock.price = min(max(stock.price + shapes.STEPS[b >> 32 & 255] * stock.step, stock.low + 1), stock.high - 1)
+        ticks = stock.price * 100
+        price = ticks / stock.unit if ticks % stock.unit else ticks // stock.unit
+        return Row(told.codes, price, stock.name, min(since + 20 + (b >> 48 & 255), until - 1), 100 * (50 + (b >> 12 & 1023)))
 
 
 def activity_at(ms: int) -> float:

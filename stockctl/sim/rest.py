@@ -20,13 +20,14 @@ from urllib.parse import parse_qs, urlsplit
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from stockctl.sessions import from_ms, is_around_the_clock, now_ms
+from stockctl.sessions import from_ms, now_ms
 from stockctl.sim import wire
 from stockctl.sim.companies import Company
 from stockctl.sim.counters import Counters
 from stockctl.sim.listing import FUNDS, symbol_list
 from stockctl.sim.shapes import BASE_PRICES
 from stockctl.sim.statements import filings
+from stockctl.venues import has_venue
 
 BASE, FILES = "/api/v1", "/files"
 """Paths below which the API answers, and the files that it sends clients to."""
@@ -220,7 +221,7 @@ class Rest:
         return str(self._company(symbol).cik)
 
     def _reports(self, symbol: str) -> bool:
-        return not is_around_the_clock(symbol) and symbol not in FUNDS and wire.is_traded(symbol, self._listed)
+        return not has_venue(symbol) and symbol not in FUNDS and wire.is_traded(symbol, self._listed)
 
     def _company(self, symbol: str) -> Company:
         return Company(symbol, seed=self._seed, last_year=_today().year)

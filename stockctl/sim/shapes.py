@@ -8,29 +8,13 @@ A table's length is a power of two, so that some bits of one random draw choose 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from stockctl.conditions import EXTENDED_HOURS, ODD_LOT
 
 DRAW_BITS = 74
 SYMBOL_RANGE = 1 << 16
 ROUND_LOT = 100
-
-QUOTE_VENUES = ("OANDA:", "FXCM:", "FOREX.COM:", "IC MARKETS:", "PEPPERSTONE:")
-"""Venues of currencies: they send prices, no trades."""
-
-CRYPTO_VENUES = (
-    "BINANCE:",
-    "BINANCEUS:",
-    "BITFINEX:",
-    "BITSTAMP:",
-    "BYBIT:",
-    "COINBASE:",
-    "GEMINI:",
-    "KRAKEN:",
-    "KUCOIN:",
-    "OKX:",
-)
-"""Venues of cryptocurrencies."""
 
 BASE_PRICES: dict[str, float] = {
     "AAPL": 265.0,
@@ -106,7 +90,7 @@ SUBPENNIES = _shared(256, {1: 12, 5: 4, 10: 6, 15: 4, 39: 2, 41: 3, 50: 18, 61: 
 PLAIN = 0
 EXTENDED = 2
 _BEFORE_HOURS = ("8", "14", "41")
-_AFTER_HOURS = ("10", "37", "15", "16", "20")
+_AFTER_HOURS = ("10", "37")
 
 
 def _codes(special: str | None, *, extended: bool, odd: bool) -> tuple[str, ...]:
@@ -127,5 +111,22 @@ _INDEX = {code: 4 * (i + 1) for i, code in enumerate((*_BEFORE_HOURS, *_AFTER_HO
 SPECIALS = _shared(1024, {_INDEX["8"]: 265, _INDEX["14"]: 6, _INDEX["41"]: 6, _INDEX["37"]: 4, _INDEX["10"]: 3}, PLAIN)
 """Special codes: a quarter of all trades are intermarket sweeps, the others are rare."""
 
-EDGES = {"regular": (_INDEX["20"],), "post": (_INDEX["16"], _INDEX["15"])}
-"""Codes of each stock's first rows of a session, last first: official open; late report of the last sale, official close."""
+LISTED_AT_NASDAQ = 4
+"""Letters of a ticker from which on it is taken for one of Nasdaq's: its crosses have other codes than those of the NYSE's."""
+
+
+class Print(NamedTuple):
+    """What a stock's exchange tells some ms after the bell: codes, and whether it is an auction, with a price of its own."""
+
+    codes: tuple[str, ...]
+    auction: bool
+
+
+def prints(session: str, ticker: str) -> tuple[Print, ...]:
+    """What is told of ``ticker`` as ``session`` begins, in order; after the close it has no code of extended hours."""
+    opening, closing = ("19", "36") if len(ticker) >= LISTED_AT_NASDAQ else ("18", "35")
+    told = {
+        "regular": (Print(("1", opening), True), Print(("1", "20"), False)),
+        "post": (Print(("1", closing), True), Print(("1", "16"), False), Print(("1", "15"), False)),
+    }
+    return told.get(session, ())

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterable
 
-from stockctl.sessions import ALWAYS_OPEN, EXCHANGE, is_around_the_clock, session_at
+from stockctl.sessions import ALWAYS_OPEN, EXCHANGE, is_open, session_at
 from stockctl.sim import wire
 from stockctl.sim.market import Market, activity_at
 from stockctl.sim.server import FeedServer
@@ -78,9 +78,9 @@ class Live:
 
 def in_real_hours(symbols: tuple[str, ...], ms: int) -> tuple[tuple[str, ...], float]:
     """Those of ``symbols`` that trade at ``ms``, and how much of the full rate they make."""
+    awake = tuple(symbol for symbol in symbols if is_open(EXCHANGE.hours(symbol), ms))
     if session_at(ms) is not None:
-        return symbols, activity_at(ms)
-    awake = tuple(symbol for symbol in symbols if is_around_the_clock(symbol))
+        return awake, activity_at(ms)
     return awake, len(awake) / max(1, len(symbols))
 
 

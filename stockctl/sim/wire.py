@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from stockctl.sim.shapes import CRYPTO_VENUES, QUOTE_VENUES
+from stockctl.venues import CRYPTO_VENUES, CURRENCY_VENUES, has_venue
 
 PING = '{"type":"ping"}'
 TOO_MANY_SYMBOLS = '{"msg":"Subscribing to too many symbols","type":"error"}'
@@ -58,6 +58,6 @@ def is_traded(symbol: str, listed: Collection[str] | None) -> bool:
     """Whether ``symbol`` is one of ``listed``; with None, whether it looks like a US ticker or names a known venue."""
     if listed is not None:
         return symbol in listed
-    if ":" in symbol:
-        return symbol.startswith((*CRYPTO_VENUES, *QUOTE_VENUES))
+    if has_venue(symbol):
+        return symbol.partition(":")[0] in (*CRYPTO_VENUES, *CURRENCY_VENUES)
     return _TICKER.fullmatch(symbol) is not None

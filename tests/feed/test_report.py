@@ -103,3 +103,12 @@ def test_the_simulators_exchange_never_closes(monkeypatch: pytest.MonkeyPatch) -
     told.covered("2026-11-22 03:00:05", "2026-11-22 03:05")
     assert told.gaps == (1, 5)
     assert told.open == {"regular"}
+
+
+def test_currencies_have_their_own_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch, f"{FRIDAY} 16:59", "OANDA:EUR_USD")
+    told.covered("2026-11-22 17:00:05", "2026-11-22 17:05")
+    assert told.gaps == (2, 60 + 5)
+    for at, session in (("2026-11-22 16:59", set()), ("2026-11-22 17:00", {"regular"}), (f"{FRIDAY} 17:00", {"post"})):
+        told.now(at)
+        assert told.open == session

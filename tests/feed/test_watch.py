@@ -6,7 +6,7 @@ from datetime import date
 
 from stockctl.feed.normalise import Frame, Normaliser
 from stockctl.feed.watch import CLOSED_AFTER, QUIET_AFTER, Watch
-from stockctl.sessions import ALWAYS_OPEN, EXCHANGE, Calendar, sessions_of
+from stockctl.sessions import ALWAYS_OPEN, EXCHANGE, Calendar, parse_moment, sessions_of
 
 PING = Frame("ping", [], [])
 TRADE = Normaliser("sim").frame(b'{"data":[{"p":1,"s":"AAPL","t":1680286538064,"v":1}],"type":"trade"}', 1_700_000_000_000)
@@ -93,3 +93,13 @@ def test_a_market_that_never_closes_is_quiet_and_not_closed() -> None:
     (remark, unseen) = told.after(QUIET_AFTER, seen=("AAPL",))
     assert remark.startswith("pings arrive, but no trade for")
     assert unseen.startswith("no trade yet of MSFT")
+
+
+def test_currencies_close_from_friday_to_sunday_at_five() -> None:
+    friday, sunday = (parse_moment(f"{day} 17:00") for day in ("2026-11-20", "2026-11-22"))
+    told = Told(friday, "OANDA:EUR_USD")
+    (remark,) = told.after(CLOSED_AFTER + 1)
+    assert "the currency market opens Sun 2026-11-22 17:00 New York time" in remark
+    assert Told(sunday, "OANDA:EUR_USD").after(CLOSED_AFTER + 1) == []
+    assert Told(friday, "OANDA:EUR_USD", "BINANCE:BTCUSDT").after(CLOSED_AFTER + 1) == []
+    assert "the market is open" in Told(sunday, "OANDA:EUR_USD").after(QUIET_AFTER + 1)[0]

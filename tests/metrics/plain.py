@@ -27,6 +27,16 @@ def counted(trades: Iterable[Trade], policy: str = "standard") -> list[Trade]:
     return ordered(kept)
 
 
+def regular(trades: Iterable[Trade], closes: int) -> list[Trade]:
+    """Of trades from the open on, those of the regular session, with late reports of it and without those of extended hours."""
+    found = []
+    for trade in trades:
+        codes = set(trade.conditions.split(","))
+        if not codes & {"24", "25"} and (trade.ts_event < closes or codes & {"15", "30", "35", "36", "39"}):
+            found.append(trade)
+    return found
+
+
 def ordered(trades: Iterable[Trade]) -> list[Trade]:
     """``trades`` by time, receipt and id in byte order."""
     return sorted(trades, key=lambda trade: (trade.ts_event, trade.ts_recv, trade.id.encode()))
@@ -45,13 +55,21 @@ def deviation(values: Sequence[float]) -> float | None:
     return math.sqrt(statistics.variance([Fraction(value) for value in values]))
 
 
-def returns(trades: Sequence[Trade], segments: Sequence[tuple[int, int]], grid: int) -> list[float]:
-    """Previous-tick log returns between the edges of the grid (multiples of ``grid`` ms) inside each segment."""
+def returns(trades: Sequence[Trade], segments: Sequence[tuple[int, int]], grid: int, opens: int, closes: int) -> list[float]:
+    """Previous-tick log returns between the edges of the grid (multiples of ``grid`` ms) in each segment of a session.
+
+    The first one, if it lies in the session's first interval, begins with the opening price; at the close the last price stands.
+    """
     found = []
     for since, until in segments:
         inside = [trade for trade in trades if since <= trade.ts_event < until]
-        edges = range(-(-since // grid) * grid, until + 1, grid)
+        first = opens if opens % grid == 0 and since == segments[0][0] < opens + grid else -(-since // grid) * grid
+        edges = range(first, until + 1, grid)
         known = [[trade.price for trade in inside if trade.ts_event <= edge] for edge in edges]
+        if known and known[-1] and first == opens:
+            known = [prices or [inside[0].price] for prices in known]
+        if known and until == closes and closes % grid == 0:
+            known[-1] += [trade.price for trade in trades if trade.ts_event >= closes]
         prices = [prices[-1] for prices in known if prices]
         found += [math.log(later / earlier) for earlier, later in pairwise(prices)]
     return found

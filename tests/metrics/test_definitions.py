@@ -28,10 +28,10 @@ from tests.conftest import examples
 from tests.lakes import at, covered, lay, trade
 from tests.metrics import plain
 
-OPEN = at("2026-11-23 09:30")
+OPEN, CLOSE = at("2026-11-23 09:30"), at("2026-11-23 16:00")
 SYMBOLS = ("AAPL", "MSFT", "NVDA")
 MINUTES = 4
-CODES = ("", "1", "1,12", "1,8", "1,8,12", "1,24,12", "1,3", "1,22", "16", "39", "1,99", "1,2")
+CODES = ("", "1", "1,12", "1,8", "1,8,12", "1,24,12", "1,3", "1,22", "16", "39", "1,99", "1,2", "25", "1,36", "1,30")
 
 prices = st.integers(1, 2_000_000).map(lambda cents: cents / 100)
 volumes = st.one_of(st.just(0.0), st.integers(1, 10_000).map(float), st.floats(1e-6, 1e3))
@@ -103,6 +103,11 @@ def near(value: float | None) -> Any:
     return None if value is None else pytest.approx(value, rel=1e-9, abs=1e-12)
 
 
+def regular(trades: list[Trade]) -> list[Trade]:
+    """Those of the regular session."""
+    return plain.regular(trades, CLOSE)
+
+
 # Each example is a lake of its own: shrinking one that fails would outlast the time limit.
 few = hypothesis_settings(max_examples=examples(0.06), phases=[Phase.explicit, Phase.reuse, Phase.generate])
 
@@ -114,10 +119,10 @@ def test_vwap(trades: dict[str, list[Trade]], policy: Policy) -> None:
     with a_lake(trades) as settings:
         found = by_symbol(measures.vwap(settings, ask(policy=policy)))
     for symbol, (row,) in found.items():
-        chosen = plain.counted(trades[symbol], policy)
+        chosen = plain.counted(regular(trades[symbol]), policy)
         assert row["vwap"] == near(plain.vwap(chosen))
         assert row["trades"] == (len(chosen) or None)
-        assert row["left_out"] == len(trades[symbol]) - len(chosen)
+        assert row["left_out"] == len(regular(trades[symbol])) - len(chosen)
 
 
 @few
@@ -128,7 +133,7 @@ def test_volatility_of_the_last_trades(trades: dict[str, list[Trade]], window: i
         wholes = by_symbol(measures.volatility(settings, ask(), measures.Window(window)))
         series = by_symbol(measures.volatility(settings, ask(every_ms=60_000), measures.Window(window)))
     for symbol, (whole,) in wholes.items():
-        chosen = plain.counted(trades[symbol])
+        chosen = plain.counted(regular(trades[symbol]))
         assert whole["volatility"] == near(plain.deviation([trade.price for trade in chosen][-window:]))
         for row in series[symbol]:
             if row["at"] is not None:
@@ -150,7 +155,7 @@ def test_volatility_of_a_window_of_time(trades: dict[str, list[Trade]], window: 
     # The newest claim's receipt time bounds what is known, or the symbol's own newest trade.
     newest = trades[SYMBOLS[-1]][-1].ts_recv
     for symbol, (whole,) in wholes.items():
-        if chosen := plain.counted(trades[symbol]):
+        if chosen := plain.counted(regular(trades[symbol])):
             last = within(chosen, chosen[-1].ts_event)
             assert (whole["volatility"], whole["trades"]) == (near(plain.deviation(last)), len(last))
             through = max(*(trade.ts_event + 1 for trade in trades[symbol]), newest)
@@ -167,7 +172,7 @@ def test_volatility_of_returns(trades: dict[str, list[Trade]], coverage: dict[st
     with a_lake(trades, coverage) as settings:
         found = by_symbol(measures.returns(settings, ask(), grid))
     for symbol, (row,) in found.items():
-        moves = plain.returns(plain.counted(trades[symbol]), coverage[symbol], grid)
+        moves = plain.returns(plain.counted(regular(trades[symbol])), coverage[symbol], grid, OPEN, CLOSE)
         expected = plain.deviation(moves)
         assert row["returns"] == (len(moves) if expected is not None else None)
         assert row["deviation"] == near(expected)
@@ -185,7 +190,7 @@ def test_rate(trades: dict[str, list[Trade]], coverage: dict[str, list[tuple[int
 
     def expected(symbol: str, since: int, until: int) -> tuple[int, float]:
         cut = [(max(since, first), min(until, last)) for first, last in coverage[symbol]]
-        chosen = plain.counted(trades[symbol])
+        chosen = plain.counted(regular(trades[symbol]))
         inside = [trade for trade in chosen for first, last in cut if first <= trade.ts_event < last]
         return len(inside), sum(max(0, last - first) for first, last in cut) / 1000
 
@@ -206,10 +211,10 @@ def test_bars(trades: dict[str, list[Trade]], policy: Policy) -> None:
     with a_lake(trades) as settings:
         found = by_symbol(measures.bars(settings, ask(policy=policy, every_ms=60_000)))
     for symbol, rows in found.items():
-        starts = sorted({trade.ts_event // 60_000 * 60_000 for trade in trades[symbol]})
+        starts = sorted({trade.ts_event // 60_000 * 60_000 for trade in regular(trades[symbol])})
         assert [row["bar"].timestamp() * 1000 for row in rows] == starts
         for start, row in zip(starts, rows, strict=True):
-            inside = plain.ordered(trade for trade in trades[symbol] if start <= trade.ts_event < start + 60_000)
+            inside = plain.ordered(trade for trade in regular(trades[symbol]) if start <= trade.ts_event < start + 60_000)
             lasts: list[float | None] = [trade.price for trade in inside if "l" in trade.updates] or [None]
             ranged = [trade.price for trade in inside if "h" in trade.updates]
             chosen = plain.counted(inside, policy)
@@ -224,8 +229,8 @@ def test_bars(trades: dict[str, list[Trade]], policy: Policy) -> None:
 def test_live_figures_are_those_of_the_lake(trades: dict[str, list[Trade]], policy: Policy) -> None:
     """The same trades, taken one by one in any order, give what the SQL gives."""
     with a_lake(trades) as settings:
-        vwaps = by_symbol(measures.vwap(settings, ask(policy=policy)))
-        volatilities = by_symbol(measures.volatility(settings, ask(policy=policy), measures.Window(5)))
+        vwaps = by_symbol(measures.vwap(settings, ask(policy=policy, session="all")))
+        volatilities = by_symbol(measures.volatility(settings, ask(policy=policy, session="all"), measures.Window(5)))
     for symbol, rows in trades.items():
         tally = Tally(window=5)
         for row in rows:

@@ -11,6 +11,7 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -39,8 +40,9 @@ OPEN, CLOSE = at("2026-11-23 09:30"), at("2026-11-23 16:00")
 EDGES = [at("2026-11-23 04:00"), OPEN, CLOSE, at("2026-11-23 20:00"), at("2026-11-20 15:59")]
 SUNDAY = at("2026-11-22 12:00")
 EXCHANGE_DAY = date(2026, 11, 23)
-SYMBOLS = ("AAPL", "MSFT", "NVDA")
+SYMBOLS = ("AAPL", "MSFT", "OANDA:EUR_USD")
 """One database and one lake answer for several at once: they are what costs."""
+ZONES = ("UTC", "Asia/Kolkata", "Pacific/Chatham")
 Measure = Callable[[Settings, Question], Answer]
 _numbers = itertools.count()
 
@@ -133,6 +135,8 @@ def some_questions(draw: st.DrawFn) -> list[tuple[Measure, Question]]:
         *((measure, None) for measure in (measures.vwap, measures.rate, measures.returns, measures.summary)),
         *((measures.volatility, every_ms) for every_ms in (None, 60_000)),
         (measures.bars, 60_000),
+        (measures.bars, draw(st.sampled_from([5_400_000, 86_400_000]))),
+        (measures.rate, 3_600_000),
     ):
         if measure is measures.volatility:
             windows = [measures.Window(2), measures.Window(100), measures.Window(None, 60_000)]
@@ -140,7 +144,8 @@ def some_questions(draw: st.DrawFn) -> list[tuple[Measure, Question]]:
         span = draw(st.sampled_from(spans))
         policy, session = draw(st.sampled_from(POLICIES)), draw(st.sampled_from(SESSION_CHOICES))
         span = span | {"as_of": draw(st.none() | st.sampled_from(EDGES).flatmap(_near))}
-        asked.append((measure, replace(question(policy, session), every_ms=every_ms, **span)))
+        zone = ZoneInfo(draw(st.sampled_from(ZONES))) if every_ms else EXCHANGE_ZONE
+        asked.append((measure, replace(question(policy, session), every_ms=every_ms, zone=zone, **span)))
     return asked
 
 

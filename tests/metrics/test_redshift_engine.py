@@ -22,6 +22,7 @@ from hypothesis import settings as hypothesis_settings
 from stockctl.clients.redshift import Connection
 from stockctl.errors import ConfigError
 from stockctl.lake.duck import COLUMNS
+from stockctl.lake.layout import ticker_slug
 from stockctl.lake.reading import Lake
 from stockctl.metrics import measures, sql
 from stockctl.metrics.answers import Answer
@@ -81,8 +82,8 @@ def fill(fake: FakeRedshift, trades: list[Trade], events: list[FeedEvent]) -> No
             day = trade_date(getattr(record, moment)).isoformat()
             values = [quoted(getattr(record, name)) for name in COLUMNS[table]] + [quoted(day)]
             if isinstance(record, Trade):
-                values.append(quoted(record.symbol))
-                known.add((table, (day, record.symbol)))
+                values.append(quoted(ticker_slug(record.symbol)))
+                known.add((table, (day, ticker_slug(record.symbol))))
             else:
                 known.add((table, (day,)))
             text += f"INSERT INTO lake.{table} VALUES ({', '.join(values)});"

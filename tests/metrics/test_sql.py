@@ -48,10 +48,10 @@ def test_a_statement_holds_each_file_once_behind_those_it_needs() -> None:
     query = sqlglot.parse_one(sql.statement("bars", frozenset()), read="duckdb")
     assert isinstance(query, exp.Query)
     names = [cte.alias for cte in query.ctes]
-    assert names == ["condition_sets", "placed", "counted", "firsts", "vwap", "bars"]
+    assert names == ["condition_sets", "placed", "counted", "priced", "firsts", "vwap", "bars"]
     placed = sqlglot.parse_one(sql.statement("vwap", PLACED), read="duckdb")
     assert isinstance(placed, exp.Query)
-    assert [cte.alias for cte in placed.ctes] == ["counted", "firsts", "vwap"]
+    assert [cte.alias for cte in placed.ctes] == ["counted", "priced", "firsts", "vwap"]
 
 
 def test_values_are_parameters_in_either_dialect() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from stockctl.sessions import session_at, sessions_of
 from stockctl.sim import Market, Row, encode_frame, frames, numbered_rows
 from stockctl.sim.market import activity_at
+from stockctl.trade_sessions import session_of
 from tests.conftest import examples
 
 SYMBOLS = ["AAPL", "MSFT", "NVDA", "TSLA", "ACME", "BINANCE:BTCUSDT", "OANDA:EUR_USD"]
@@ -116,25 +117,36 @@ def test_shares_of_codes_and_sizes_are_lifelike(day: list[Row]) -> None:
 
 
 def test_codes_follow_their_rules(day: list[Row]) -> None:
-    """12 if and only if the volume is below 100; 24 if and only if it is outside regular hours; none for other venues."""
+    """12 if and only if the volume is below 100; 24 if and only if it is of extended hours; none for other venues."""
     for row in stocks(day):
         session = session_at(row.t)
         assert session is not None
         assert row.c is not None
         assert ("12" in row.c) == (row.v < 100)
-        assert ("24" in row.c) == (session.name != "regular")
+        assert ("24" in row.c) == (session_of(row.t, ",".join(row.c)) != "regular" and "16" not in row.c)
         assert isinstance(row.v, int)
     assert {row.c for row in day if ":" in row.s} == {None}
 
 
-def test_sessions_open_and_close_with_official_prints(day: list[Row]) -> None:
-    """Each stock opens with a 20 and closes with a 16, once, at the edge."""
+def test_exchanges_tell_their_auctions_and_official_prices_some_ms_after_the_bell(day: list[Row]) -> None:
+    """Each stock once, by its exchange's codes; the official price is the auction's, and the auctions are regular trades."""
     _, regular, post = sessions_of(DAY)
     symbols = sorted(symbol for symbol in SYMBOLS if ":" not in symbol)
-    for code, edge in (("20", regular.since), ("16", post.since), ("15", post.since)):
-        prints = {(row.s, row.t) for row in stocks(day) if code in (row.c or ())}
-        assert sorted(symbol for symbol, _ in prints) == symbols
-        assert all(edge <= at < edge + 600_000 for _, at in prints)
+    rows = stocks(day)
+    for codes, official, bell in ((("18", "19"), "20", regular.since), (("35", "36"), "16", post.since)):
+        crosses = {row.s: row for row in rows if row.c and row.c[-1] in codes}
+        prints = [row for row in rows if official in (row.c or ())]
+        assert sum(row.c is not None and row.c[-1] in codes for row in rows) == len(crosses) == len(symbols)
+        assert sorted(row.s for row in prints) == symbols
+        assert all(bell < row.t < bell + 1000 for row in (*crosses.values(), *prints))
+        assert [row.p for row in prints] == [crosses[row.s].p for row in prints]
+        assert {session_of(row.t, ",".join(row.c or ())) for row in crosses.values()} == {"regular"}
+
+
+def test_a_half_day_closes_at_one() -> None:
+    rows = list(Market(["AAPL"]).day(date(2026, 11, 27), 2000))
+    (cross,) = [row for row in rows if row.c == ("1", "36")]
+    assert 0 < cross.t - sessions_of(date(2026, 11, 27))[1].until < 1000
 
 
 def test_rows_are_nearly_sorted(day: list[Row]) -> None:

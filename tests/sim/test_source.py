@@ -94,8 +94,9 @@ def test_outside_hours_stocks_sleep_and_within_them_all_follow_the_day() -> None
     assert in_real_hours(symbols, noon)[0] == in_real_hours(symbols, pre.since)[0] == symbols
     assert in_real_hours(symbols, pre.since)[1] < 0.1 < in_real_hours(symbols, noon)[1] < 1
     assert in_real_hours(symbols, regular.since)[1] > 1.5
-    for closed in (pre.since - 1, post.until, post.until + 86_400_000):
-        assert in_real_hours(symbols, closed) == (symbols[2:], 0.5)
+    assert in_real_hours(symbols, pre.since - 1) == (symbols[2:], 0.5)
+    for closed in (post.until, post.until + 86_400_000):
+        assert in_real_hours(symbols, closed) == (symbols[2:3], 0.25), "currencies sleep from Friday 17:00 on"
         assert in_real_hours(("AAPL",), closed) == ((), 0)
 
 

@@ -127,6 +127,13 @@ def test_a_capture_of_a_session_has_all_its_returns(lake_settings: Settings) -> 
     assert found == {"AAPL": (78,), "MSFT": (77,)}
 
 
+def test_a_session_that_goes_on_has_no_closing_price_yet(lake_settings: Settings) -> None:
+    opens, last = at(f"{DAY} 09:30"), at(f"{DAY} 15:57")
+    lay(lake_settings, [trade("AAPL", ms, 100 + ms % 7) for ms in range(opens, last, 29_000)])
+    lay(lake_settings, [covered("AAPL", opens, last)], table="feed_events")
+    assert one(measures.returns(lake_settings, ask("AAPL", now=last), 300_000).rows, "returns") == (77,)
+
+
 def euros(*, volume: float = 0.0) -> list[Trade]:
     """A currency's prices of a Friday afternoon and of the Sunday behind it, each 10 s."""
     starts = (at(f"{DAY} 16:58"), at("2026-11-22 17:05"))

@@ -156,15 +156,21 @@ def _periods(known: Known, name: Statement, period: Period, last: int) -> tuple[
     length: Length = "quarter" if period == "quarter" else "year"
     if period == "annual":
         told = {span.end: span for span in spans if span.lasts("year")}
-        missing = dict.fromkeys(_unreported_years(spans, told), "its annual report is missing")
+        missing = dict.fromkeys(_unreported_years(spans, told), "there is no annual report to that day")
     else:
         told = {span.end: found for span in spans if (found := ending(spans, span.end, length)) is not None}
-        missing = dict.fromkeys(_ends(spans) - told.keys(), "the report to it, or the one before, is missing")
+        reported = {span.end for span in spans}
+        missing = {end: _why_missing(end, reported) for end in _ends(spans) - told.keys()}
     # Of the time before the first report nothing can be told, and that is no news.
     missing = {end: why for end, why in missing.items() if told and end > min(told)}
     shown = sorted({*told, *missing}, reverse=True)[:last]
     spanned = {end: told.get(end) or Span(_start_of(end, spans, length), end) for end in shown}
     return list(spanned.values()), {spanned[end]: missing[end] for end in shown if end in missing}
+
+
+def _why_missing(end: date, reported: Collection[date]) -> str:
+    before = max((one for one in reported if one < end), default=None)
+    return f"there is no report between those to {before} and to {end}" if end in reported else "there is no report to that day"
 
 
 def _balances(known: Known, period: Period, last: int) -> tuple[list[Span], dict[Span, str]]:
@@ -179,7 +185,7 @@ def _balances(known: Known, period: Period, last: int) -> tuple[list[Span], dict
         ends = _ends(flows)
     missing = {end for end in ends - told if told and end > min(told)}
     shown = [Span(end, end) for end in sorted(told | missing, reverse=True)[:last]]
-    return shown, {span: "its report is missing" for span in shown if span.end in missing}
+    return shown, {span: "there is no report to that day" for span in shown if span.end in missing}
 
 
 def _ends(spans: Iterable[Span]) -> set[date]:

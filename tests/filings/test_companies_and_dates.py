@@ -283,7 +283,7 @@ def test_a_missing_report_leaves_a_column_and_words(tmp_path: Path) -> None:
     assert list(revenue) == ["2024-12-28", "2024-09-28", "2024-06-29", "2024-03-30", "2023-12-30"]
     missing = revenue["2024-09-28"]
     assert (missing["value"], missing["period_start"]) == (None, "2024-06-30")
-    assert "is missing" in missing["notes"]
+    assert missing["notes"] == "there is no report to that day"
     assert "the quarter to 2024-09-28 cannot be told" in done.stderr
     table = command.run("filings", "statement", "ACME", "income", "--period", "quarter")
     assert "2024-09-28" in table.stdout.splitlines()[0]
@@ -296,7 +296,7 @@ def test_a_missing_year_leaves_a_column_and_words(tmp_path: Path) -> None:
     ]
     done = lake_of(tmp_path, years)[1].run("filings", "statement", "ACME", "income")
     assert done.stdout.splitlines()[0].split() == ["item", "unit", "2022-12-31", "2021-12-31", "2020-12-31"]
-    assert "the year to 2021-12-31 cannot be told: its annual report is missing" in done.stderr
+    assert "the year to 2021-12-31 cannot be told: there is no annual report to that day" in done.stderr
 
 
 def jumping(

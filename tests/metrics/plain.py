@@ -58,7 +58,7 @@ def deviation(values: Sequence[float]) -> float | None:
 def returns(trades: Sequence[Trade], segments: Sequence[tuple[int, int]], grid: int, opens: int, closes: int) -> list[float]:
     """Previous-tick log returns between the edges of the grid (multiples of ``grid`` ms) in each segment of a session.
 
-    The first one, if it lies in the session's first interval, begins with the opening price; at the close the last one stands.
+    The first one, if it lies in the first interval, begins with the opening price; at the close the last price stands.
     """
     found = []
     for since, until in segments:

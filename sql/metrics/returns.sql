@@ -60,7 +60,7 @@ means AS (
     SELECT m.span, n.returns, COUNT(m.move) AS listed, COALESCE(SUM(m.move), 0) / n.returns AS mean
     FROM moves AS m
     JOIN counts AS n ON n.span = m.span
-    WHERE n.returns > 1
+    WHERE n.returns > 0
     GROUP BY m.span, n.returns
 )
 
@@ -69,7 +69,7 @@ SELECT
     a.returns,
     SQRT(
         (SUM(CASE WHEN m.move IS NULL THEN 0 ELSE (m.move - a.mean) * (m.move - a.mean) END) + (a.returns - a.listed) * a.mean * a.mean)
-        / (a.returns - 1)
+        / NULLIF(a.returns - 1, 0)
     ) AS deviation
 FROM means AS a
 JOIN moves AS m ON m.span = a.span

@@ -16,13 +16,24 @@ _COST = re.compile(
 _NO_COST = re.compile(
     r"Funds|Borrow|Debt|Repairs|Equity|Capital|Treasury|Excluding|Insurance|PerShare|Incremental|Percent|OperatingExpenses"
 )
+_ANY, _COST_LABEL = (
+    re.compile(""),
+    re.compile(r"^(total )?costs? of (?!.*(funds|debt|borrow|deposit|financ|capital))", re.IGNORECASE),
+)
+_COSTLESS = re.compile(
+    r"royalt|licen[cs]|collaborat|grant|milestone|alliance|membership|\bother\b|interest|investment", re.IGNORECASE
+)
+"""Revenue that costs nothing to speak of."""
+_REVENUES = "Revenues"
 _NEARLY = 0.9  # of revenue: a part that is nearly all of it
 _WHOLE = ("CostOfRevenue", "CostOfGoodsAndServicesSold", "CostOfSales")
 
 
 def costs_of(lines: Lines, item: StandardItem) -> list[Item]:
     """The lines of cost of revenue, and of its parts."""
-    return distinct(lines.matching(item, _COST, _NO_COST))
+    named = lines.matching(item, _COST, _NO_COST)
+    labelled = [line for line in lines.matching(item, _ANY, _NO_COST) if _COST_LABEL.search(line.label)]
+    return distinct(line for line in lines.items if any(line is one for one in (*named, *labelled)))
 
 
 def cost_of_revenue(lines: Lines, item: StandardItem, sales: Figure | None, sold: Sequence[Item]) -> Figure | Unclear | None:
@@ -32,6 +43,7 @@ def cost_of_revenue(lines: Lines, item: StandardItem, sales: Figure | None, sold
     """
     held = costs_of(lines, item)
     parts = [line for line in sold if sales is not None and line.value != sales.value]
+    costing = [line for line in parts if not _COSTLESS.search(line.label) and not _COSTLESS.search(line.name)]
     profit = lines.line(item, "GrossProfit")
     if sales is not None and isinstance(profit, Item) and lines.measure(item, profit) == sales.measure:
         return _by_gross_profit(lines, item, sales, profit, held)
@@ -42,11 +54,20 @@ def cost_of_revenue(lines: Lines, item: StandardItem, sales: Figure | None, sold
         if sales is None or not parts or _is_whole(held[0]):
             return outflow(lines.figure(item, held))
         most = max(parts, key=_value)
+        if len(costing) == 1 and len(parts) > 1:
+            return outflow(lines.figure(item, held))
         if len(parts) == 1 and not words_of(most.label) & words_of(held[0].label):
             return outflow(lines.figure(item, held))
         if _value(most) < _NEARLY * sales.value or not (is_whole(most.label) or words_of(most.label) & words_of(held[0].label)):
             return Unclear(f"{item.name}: {listed(held)} is not shown to be all of it")
         return outflow(lines.figure(item, held, note=f"{item.name}: {listed(held)}; revenue has small parts beside"))
+    results = [lines.line(item, name) for name in ("OperatingIncomeLoss", "OperatingExpenses")]
+    if sales is not None and all(isinstance(one, Item) for one in results):
+        left = sales.value - sum(one.value or 0.0 for one in results if isinstance(one, Item))
+        proved = parts_of(left, [_value(line) for line in held], 1)
+        if proved is not None:
+            note = f"{item.name}: the sum of its parts, as operating income proves" if len(proved) > 1 else ""
+            return outflow(lines.figure(item, [held[place] for place in proved], note=note))
     most = max(held, key=_value)
     others = [_value(line) for line in held if _value(line) != _value(most)]
     alone = all(line.name != most.name or line is most for line in held)
@@ -77,7 +98,10 @@ def _by_gross_profit(lines: Lines, item: StandardItem, sales: Figure, profit: It
     if parts is not None:
         note = f"{item.name}: the sum of its parts, as revenue and gross profit prove"
         return outflow(lines.figure(item, [held[place] for place in parts], note=note))
-    if wanted > max(values, default=0.0) - tolerance([wanted, *values]) and not any(map(_is_whole, held)):
+    rest = wanted - sum(values)
+    # What stands between cost and gross profit under another name is a cost as well.
+    between = any(abs(line.value or 0.0) == rest for line in lines.items if line.name not in ("GrossProfit", _REVENUES))
+    if wanted > max(values, default=0.0) - tolerance([wanted, *values]) and (between or not any(map(_is_whole, held))):
         # What is named is a part: the rest of the cost stands under names of its own.
         figure = lines.figure(item, [profit])
         part = f"{listed(held)} is a part of it" if held else "no line names it"

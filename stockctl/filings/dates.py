@@ -7,6 +7,7 @@ on one day, or on more than a year, is none: its dates cannot be.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
@@ -20,6 +21,7 @@ from stockctl.filings.periods import YEAR_DAYS, Span
 _APART = 6  # days: boundaries of one company are a month apart at least
 _LEAST, _MOST_QUARTERS = 14, 300  # days: no report covers fewer, and no three quarters more
 _DAY = timedelta(days=1)
+_GROWS = re.compile(r"Revenue|Sales|^Cost")
 
 
 class Dated(NamedTuple):
@@ -56,7 +58,7 @@ def _right(filing: Filing, boundaries: Mapping[date, date], filings: Iterable[Fi
     if _cannot_be(filing) or _crosses_a_year(filing, filings):
         meant = _start(filing, end, set(boundaries.values()), filings)
     elif _is_annual(filing) and not Span(start, end).lasts("year"):
-        meant = _start_to_date(start, end, filings) or meant
+        meant = _start_to_date(filing, start, end, filings) or meant
     return replace(filing, start=meant, end=end)
 
 
@@ -75,14 +77,27 @@ def _crosses_a_year(filing: Filing, filings: Iterable[Filing]) -> bool:
     return any(_is_annual(one) and one.end is not None and first <= one.end <= last for one in filings)
 
 
-def _start_to_date(start: date, end: date, filings: Iterable[Filing]) -> date | None:
-    """The first day of the year to ``end`` by its quarters' reports, where the annual report names its last quarter alone."""
+def _start_to_date(filing: Filing, start: date, end: date, filings: Iterable[Filing]) -> date | None:
+    """The first day of the year to ``end`` by its quarters' reports, where the annual report names its last quarter alone.
+
+    If it tells that quarter's flows as well, they are less than those to date before it.
+    """
     told = [
         one.start
         for one in filings
-        if one.start is not None and one.end is not None and not _is_annual(one) and one.start < start <= one.end + _DAY
+        if one.start is not None
+        and one.end is not None
+        and not _is_annual(one)
+        and one.start < start <= one.end + _DAY
+        and not _is_less(filing, one)
     ]
     return next((day for day in told if Span(day, end).lasts("year")), None)
+
+
+def _is_less(filing: Filing, before: Filing) -> bool:
+    """Whether revenue or cost of the one is less than that of the other, which a year's is not than its part's."""
+    flows = [{item.name: item.value for item in one.ic if item.value and _GROWS.search(item.name)} for one in (filing, before)]
+    return any(flows[0][name] < flows[1][name] for name in flows[0].keys() & flows[1].keys() if (flows[1][name] or 0) > 0)
 
 
 def _is_annual(filing: Filing) -> bool:

@@ -24,7 +24,7 @@ _DEBT = re.compile(
     r"|TermLoans?(?![a-z])|NotesAndLoans(?![a-z])|BankLoans?|Loans?(Current|Noncurrent)$|BankOverdraft|FederalHomeLoanBank|Debentures|BondsIssued|PPPLoan|MortgagesPayable"
 )
 _NO_DEBT = re.compile(
-    r"Securities|Receivable|IssuanceCost|IssueCost|Discount|UnamortizedPremium|FairValue|Investment|Assets?(?![a-z])|Allowance"
+    r"Securities|Receivable|IssuanceCost|IssueCost|Discount|UnamortizedPremium|FairValue|Investment|Assets?(?!Backed)(?![a-z])|Allowance"
     r"|InterestPayable|AccruedInterest|Deriv|Gain|Loss|Extinguish|Restricted|Collateral|ConversionFeature|Equity|Discontinued"
     r"|Warrant|ForSale|HeldToMaturity|Guarantee|Beneficial|Undrawn|Capacity|Stock(?![a-z])|Deposit|Deferred|FinancingCosts"
     r"|AccountsPayable|TradeNotes|HeldForInvestment|LoansAndLeases|NetOfAllowance|Originat|AccountsAndNotes|Repurchase|FaceAmount|Principal|Reserve|Retirement|OtherThan"
@@ -149,7 +149,7 @@ def _assets(lines: Lines) -> list[Item]:
     end = places.get("Assets", 0)
     before = min((place for name, place in places.items() if name.startswith(("Cash", "AssetsCurrent"))), default=end)
     after = max((places[name] for name in ("Liabilities", "LiabilitiesAndStockholdersEquity") if name in places), default=0)
-    return lines.items[:end] if before < end < after else []
+    return lines.items[before:end] if before < end < after else []
 
 
 def _like_debt(lines: Lines, found: Sequence[_Line]) -> list[Item]:
@@ -265,7 +265,9 @@ def _without_totals(parts: Sequence[_Line], due: str, of: Sequence[str], taken: 
     for line in sorted(parts, key=lambda one: -one.value):
         if line.due != due or line not in kept or not (_TOTALS[due].search(line.item.name) or is_total(line.item.label)):
             continue
+        short = line.item.name.startswith("ShortTerm")
         others = [one for one in kept if one is not line and one.due in of and (due != "both" or _is_long(one))]
+        others = [one for one in others if not short or "LongTerm" not in one.item.name]
         if parts_of(line.value, [one.value for one in others if one.value < line.value], exact=True) is not None:
             kept.remove(line)
         for less in taken:

@@ -56,6 +56,8 @@ _WHOLES: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 """Items of the balance sheet, with the item that they are parts of."""
 _CENT = 0.01
+_TO_OTHERS = re.compile(r"dividend|accretion|participating|preferred|deemed", re.IGNORECASE)
+"""What is taken off income before it is divided by shares."""
 
 
 class Finding(NamedTuple):
@@ -177,7 +179,7 @@ def _income(filing: Filing) -> Iterator[Finding]:
         between = [one for one in _beside(filing, "ic", BETWEEN) if not NOT_BETWEEN.search(bare(one.concept))]
         ways = [[paid, one, *more] for one in after for more in _choices([*between, *map(_negative, between)])]
         tied = next((way for way in ways if adds_up(pretax.value, _values(way))), None)
-        if tied is not None or not between:
+        if tied is not None or not (between or _has_others(filing)):
             yield _compared("income tax", filing, [*pretax.sources], tied or ways[0])
         else:
             yield _untold("income tax", filing, "other lines stand between income before tax and net income")
@@ -190,7 +192,8 @@ def _income(filing: Filing) -> Iterator[Finding]:
     # Diluted EPS may be on another income than basic EPS is.
     eps, shares = (basic, found.get("basic_shares")) if basic is not None else (diluted, found.get("diluted_shares"))
     income = found.get("income_to_common") or found.get("net_income")
-    if eps is not None and income is not None and shares is not None and shares.value > 0 and not eps.derived:
+    other = any(_TO_OTHERS.search(f"{item.name} {item.label}") for item in filing.ic if item.value)
+    if eps is not None and income is not None and shares is not None and shares.value > 0 and not (eps.derived or other):
         computed = income.value / shares.value
         # Income to common shares need not be reported: only what is far off is wrong.
         off = abs(computed - eps.value) > max(abs(computed), abs(eps.value), 0.1) / 2
@@ -198,6 +201,17 @@ def _income(filing: Filing) -> Iterator[Finding]:
             f"{eps.item} {digits(eps.value)} {'≠' if off else '≈'} {income.item} / {shares.item} {digits(round(computed, 4))}"
         )
         yield Finding("eps", filing.end, not off, eps.value, computed, words, filing.accession)
+
+
+def _has_others(filing: Filing) -> bool:
+    """Whether lines of the report's own names stand between income before tax and net income."""
+    names = [item.name for item in filing.ic if item.value is not None]
+    places = [
+        [place for place, name in enumerate(names) if name in some] for some in (table()["pretax_income"].concepts, AFTER_TAX)
+    ]
+    if not all(places):
+        return True
+    return any(name != "IncomeTaxExpenseBenefit" for name in names[min(places[0]) + 1 : min(places[1])])
 
 
 def _parts(filing: Filing) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ _MINORITY_INCOME = re.compile(
 _MINORITY = "NetIncomeLossAttributableToNoncontrollingInterest"
 _ANY = re.compile("")
 _MINORITY_LABEL = re.compile(r"attributable to .*(non-?controlling|minority)", re.IGNORECASE)
+_WITH_LABEL = re.compile(r"(including|before) .*(non-?controlling|minority)", re.IGNORECASE)
 _MINORITY_EQUITY = re.compile(r"Minority|Noncontrolling")
 _NO_EQUITY = re.compile(r"Income|Redeemable|Including|Temporary|Comprehensive|StockholdersEquity")
 _NO_INCOME = re.compile(r"Comprehensive|Tax|PerShare|Discontinued|Including")
@@ -57,7 +58,7 @@ def net_income(lines: Lines, item: StandardItem) -> Read:
         left = (own.value or 0.0) - sum(line.value or 0.0 for line in minorities)
         # The concept of the parent's is used for the whole: the whole says so, or EPS does.
         alone = whole is None and _proved(lines, item, left) and not _proved(lines, item, own.value or 0.0)
-        if alone or (whole is not None and own.value == whole.value):
+        if alone or _WITH_LABEL.search(own.label) or (whole is not None and own.value == whole.value):
             return _less_minorities(lines, item, own, minorities)
     found = own if own is not None else parents
     if found is not None:
@@ -71,16 +72,30 @@ def equity(lines: Lines, item: StandardItem) -> Read:
     """Equity of the parent's shareholders: what belongs to minorities is none of it."""
     minorities = [line for line in lines.matching(item, _MINORITY_EQUITY, _NO_EQUITY) if line.value]
     own = lines.first(item, *(concept for concept in item.concepts if concept != _WITH_MINORITIES))
+    both, liabilities = (lines.line(item, name) for name in ("LiabilitiesAndStockholdersEquity", "Liabilities"))
+    if isinstance(own, Unclear):
+        own = _equity_that_fits(lines, item, minorities, both, liabilities) or own
     if isinstance(own, Unclear):
         return own
     if own is not None:
-        both, liabilities = (lines.line(item, name) for name in ("LiabilitiesAndStockholdersEquity", "Liabilities"))
         # The balance sheet may leave no room for minorities beside it: then it has them in it.
         sides = [one.value or 0.0 for one in (both, liabilities) if isinstance(one, Item)]
         within = bool(minorities) and len(sides) > 1 and adds_up(sides[0], [sides[1], own.value or 0.0])
         return lines.figure(item, [own], less=minorities if within else ())
     whole = lines.line(item, _WITH_MINORITIES)
     return lines.figure(item, [whole], less=minorities) if isinstance(whole, Item) else whole
+
+
+def _equity_that_fits(
+    lines: Lines, item: StandardItem, minorities: list[Item], both: Item | Unclear | None, liabilities: Item | Unclear | None
+) -> Item | None:
+    """Of several lines of equity the parent's: the one that makes up another with minorities, or the balance sheet's rest."""
+    found, share = lines.named(item, "StockholdersEquity"), sum(line.value or 0.0 for line in minorities)
+    told = [one for one in found if share and any(adds_up(other.value or 0.0, [one.value or 0.0, share]) for other in found)]
+    if not told and isinstance(both, Item) and isinstance(liabilities, Item):
+        rest = [liabilities.value or 0.0, *([share] if share else [])]
+        told = [one for one in found if adds_up(both.value or 0.0, [one.value or 0.0, *rest])]
+    return told[0] if len({one.value for one in told}) == 1 else None
 
 
 def income_tax(lines: Lines, item: StandardItem, pretax: Figure | None) -> Read:

@@ -50,7 +50,8 @@ class Figure:
 
     ``start`` is None for what holds at one moment. ``measure`` is as in ``stockctl.filings.filing.Item``. ``derived`` tells how
     the value was computed, empty where the report itself gives it. ``replaced`` are the values of earlier reports on the same
-    period, the newest first. ``notes`` are for the person who asked.
+    period, the newest first. ``notes`` are for the person who asked. ``proved``: other lines, or its label, show it to be the
+    whole.
     """
 
     item: str
@@ -62,6 +63,7 @@ class Figure:
     derived: str = ""
     replaced: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
+    proved: bool = False
 
     def changed(self, value: float, *, derived: str, note: str = "", sources: tuple[Source, ...] | None = None) -> Figure:
         """The figure with another value than the report gives, and why."""

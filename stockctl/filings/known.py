@@ -18,7 +18,7 @@ from stockctl.filings.filing import STATEMENTS, Filing, Statement, bare
 from stockctl.filings.items import Figure, StandardItem, digits, minus, table
 from stockctl.filings.periods import Span, add_up
 from stockctl.filings.splits import Jump, jumps
-from stockctl.filings.standard import Reading, concept_figure, read
+from stockctl.filings.standard import Reading, amended, concept_figure, read
 
 Told = dict[Span, dict[str, Figure]]
 """Standard items by the period of their reports; of balance sheets, which know one day, its start is its end."""
@@ -60,12 +60,17 @@ class Known:
 
     def _read(self, statement: Statement) -> Iterator[tuple[Filing, Reading]]:
         """The reports' readings; one that gives a part of an earlier one anew is read together with that."""
-        before: dict[tuple[date | None, date | None], list[Filing]] = {}
+        before: dict[tuple[date | None, date | None], tuple[list[Filing], Reading]] = {}
         for filing in self.filings:
-            on_same = before.setdefault((None if statement == "bs" else filing.start, filing.end), [])
-            amended = on_same if on_same and _is_part(filing, on_same[0], statement) else []
-            yield filing, read(filing, statement, amended)
-            on_same[:] = [filing, *amended]
+            period = (None if statement == "bs" else filing.start, filing.end)
+            earlier, old = before.get(period, ([], Reading({}, {})))
+            reading = read(filing, statement)
+            told = len(reading.figures)
+            is_part = (told > 0 or bool(reading.unclear)) and 2 * told <= len(old.figures)
+            if is_part:
+                reading = amended(old, reading, read(filing, statement, earlier), filing.accession)
+            before[period] = ([filing, *earlier] if is_part else [filing], reading)
+            yield filing, reading
 
     @cached_property
     def _told(self) -> dict[Statement, Told]:
@@ -98,7 +103,7 @@ class Known:
 
     def _slice(self, figure: Figure) -> str | None:
         """Words on a figure by a concept alone that is a part of the item in a report of about the same time."""
-        if len(figure.sources) > 1:
+        if len(figure.sources) > 1 or figure.proved:
             return None
         filing = self._slices.get(figure.item, {}).get(bare(figure.sources[0].concept))
         if filing is None or filing.end is None or abs((filing.end - figure.end).days) > _NEAR_DAYS:
@@ -208,12 +213,6 @@ class Known:
 
 def _acceptance(filing: Filing) -> tuple[datetime, str]:
     return filing.known or datetime.min.replace(tzinfo=UTC), filing.accession
-
-
-def _is_part(filing: Filing, earlier: Filing, statement: Statement) -> bool:
-    """Whether the report gives but a part of what an earlier one on the period gives: no more than half of its lines."""
-    new, old = ({item.name for item in one.statement(statement) if item.value is not None} for one in (filing, earlier))
-    return 0 < 2 * len(new) <= len(old)
 
 
 def _replacing(figure: Figure, earlier: Figure | None) -> Figure:

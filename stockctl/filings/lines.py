@@ -19,7 +19,7 @@ from stockctl.filings.rounding import adds_up, parts_of
 _TOTAL = re.compile(r"\btotals?\b", re.IGNORECASE)
 _WHOLE = re.compile(
     r"((total|net|operating|consolidated|reported) )*"
-    r"((revenues?|sales|turnover)( and (revenues?|sales|other( operating)?( income| revenues?)?))?|"
+    r"(total|(revenues?|sales|turnover)( and (revenues?|sales|other( operating)?( income| revenues?)?))?|"
     r"costs? of (revenues?|sales|goods sold|goods and services sold|products and services)|"
     r"net (income|earnings|loss|profit)( \(loss\))?)"
     r"(,? net of interest expense|,? net)?\W*",
@@ -47,11 +47,10 @@ class Lines:
         self.filing, self.end = filing, end
         self.items: list[Item] = []
         self._of: dict[int, str] = {}
-        for one in (filing, *amended):
-            there = {item.name for item in self.items}
-            new = [item for item in one.statement(statement) if item.value is not None and item.name not in there]
-            self.items += new
+        for one in (*reversed(amended), filing):
+            new = [item for item in one.statement(statement) if item.value is not None]
             self._of |= {id(item): one.accession for item in new}
+            self.items = _put_into(self.items, new)
         self._by_name: dict[str, list[Item]] = {}
         for item in self.items:
             self._by_name.setdefault(item.name, []).append(item)
@@ -78,7 +77,8 @@ class Lines:
             return next(iter(found), None)
         total = None
         if item.kind != "average":
-            total = total_of(found) if item.rule in ("revenue", "cost") else whole_of(found)
+            strict = item.rule in ("revenue", "cost") or item.name == "capital_expenditure"
+            total = total_of(found) if strict else whole_of(found)
         return total or Unclear(f"{item.name}: {concept} is reported more than once: {listed(found)}")
 
     def first(self, item: StandardItem, *concepts: str) -> Item | Unclear | None:
@@ -112,6 +112,20 @@ class Lines:
         return own or found
 
 
+def _put_into(items: list[Item], new: list[Item]) -> list[Item]:
+    """The lines with new ones in the place of those of their concepts, the others behind."""
+    named = {item.name for item in new}
+    # Gross profit of before goes with neither another revenue nor another cost.
+    stale = {"GrossProfit"} if any(re.search("Revenue|Sales|Cost", name) for name in named) else set()
+    made: list[Item] = []
+    for item in items:
+        if item.name not in named | stale:
+            made.append(item)
+        elif item.name in named:
+            made += [one for one in new if one.name == item.name and not any(one is other for other in made)]
+    return made + [one for one in new if not any(one is other for other in made)]
+
+
 def total_of(lines: Sequence[Item]) -> Item | None:
     """The line that is the total of the others, by its sum or by its label; None if nothing tells."""
     values = [line.value or 0.0 for line in lines]
@@ -135,6 +149,9 @@ def whole_of(lines: Sequence[Item]) -> Item | None:
     total = total_of(lines)
     if total is not None:
         return total
+    told = [line for line in lines if is_total(line.label)]
+    if told and len({line.value for line in told}) == 1:
+        return told[0]
     named = [line for line in lines if words_of(line.name) & words_of(line.label)]
     most = max(lines, key=lambda line: abs(line.value or 0.0))
     return most if named and {line.value for line in named} == {most.value} else None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import combinations
 
@@ -26,7 +27,7 @@ _REVENUE = re.compile(
 )
 _NO_REVENUE = re.compile(
     r"Costs?(?![a-z])|Expenses?(?![a-z])(?<!NetOfInterestExpense)|Taxes|IncomeTax|SalesTax|ExciseTax|Deferred|Receivable|Payable"
-    r"|Liabilit|Reserve|Gain|Loss|Provision|Allowance|Marketing|Selling|Percent|Discontinued|Unearned|Amortiz|Proceeds|Payments"
+    r"|Liabilit|Reserve|Gain|Loss|Provision(?!s$)|Allowance|Marketing|Selling|Percent|Discontinued|Unearned|Amortiz|Proceeds|Payments"
     r"|ForSale|Obligation|PerShare|Maturit|Refund|Returns|Discounts"
 )
 _ANY, _NO_TOTAL = re.compile(""), re.compile(r"^Cost|Expense(?!.*Net)|NetIncome|ProfitLoss|IncomeLoss|^GrossProfit$")
@@ -49,6 +50,9 @@ _OTHER_INCOME = re.compile(r"\btotal non-?interest income", re.IGNORECASE)
 _BANK = re.compile(r"^InterestAndDividendIncomeOperating|^InterestAndFeeIncome|^NoninterestExpense|^ProvisionFor(Loan|Credit)")
 _TAKEN_OFF = re.compile(
     r"Allowance|Provision|Discount|ExciseTax|SalesTax|Taxes|Returns|Rebate|InterestExpense|Promotional|Excise"
+)
+_GAINS = re.compile(
+    r"^Gain|InvestmentIncome(?!Operating)|EquityMethod|OtherIncome|Nonoperating|OtherOperatingIncome|InsuranceRecover"
 )
 _ALL_COSTS = ("CostsAndExpenses", "BenefitsLossesAndExpenses")
 _PROVISIONS = ("ProvisionForLoanLeaseAndOtherLosses", "ProvisionForLoanAndLeaseLosses", "ProvisionForCreditLosses")
@@ -94,7 +98,7 @@ class _Statement:
     def tied(self) -> Figure | None:
         """The line that other totals prove: gross profit and cost, or a result and all costs before it."""
         found = [line for line in self.held if any(adds_up(_value(line), terms) for terms in self._ties)]
-        return self._figure([max(found, key=_value)]) if found else None
+        return replace(self._figure([max(found, key=_value)]), proved=True) if found else None
 
     def summed(self, *, exact: bool = False) -> Figure | None:
         """The lines whose sum other totals prove to be the whole."""
@@ -120,7 +124,7 @@ class _Statement:
         line = max(ranked, key=lambda one: one[:-1])[-1]
         net = next((one for one in self.held if self._is_net_of(one, line)), None)
         rivals = [other for _, value, labelled, other in ranked if labelled and value != line.value and other.name != line.name]
-        return self._figure([net or line], [] if net else rivals)
+        return replace(self._figure([net or line], [] if net else rivals), proved=True)
 
     def halves(self) -> Figure | None:
         """A bank's net interest income and its other income, which are all of its revenue."""
@@ -149,7 +153,9 @@ class _Statement:
             return self._lines.figure(self._item, both, note=f"revenue: no line is its total: the sum of {listed(both)}")
         if self._lines.line(self._item, chosen.name) != chosen or any(_value(line) == value for line in rest):
             return _no_total([chosen, *rest])
-        more = [one for terms in self._least if (one := sum(terms)) > value * (1 + _MUCH)]
+        # A result may have gains in it, and income from elsewhere.
+        gains = sum(_value(line) for line in self._lines.items if _GAINS.search(line.name) and _value(line) > 0)
+        more = [one for terms in self._ties if (one := sum(terms)) > value * (1 + _MUCH) + gains]
         whole = is_whole(chosen.label) or (bool(_WHOLE.search(chosen.name)) and chosen.label in ("", chosen.name))
         if more and not whole:
             told = " or ".join(map(digits, more))
@@ -210,9 +216,8 @@ class _Statement:
     @cached_property
     def _halves(self) -> list[Item] | None:
         """A bank's two halves, where the statement is a bank's: interest is its business."""
-        if not any(_BANK.search(line.name) for line in self._lines.items) or any(
-            _WHOLE.search(line.name) for line in self.held
-        ):
+        whole = any(_WHOLE.search(line.name) and (line.label in ("", line.name) or is_whole(line.label)) for line in self.held)
+        if whole or not any(_BANK.search(line.name) for line in self._lines.items):
             return None
         net, other = (self._lines.line(self._item, name) for name in ("InterestIncomeExpenseNet", "NoninterestIncome"))
         if other is None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-_UNITS = (1e6, 1e3)  # what reports round to
+_UNITS = ((1e6, 0.0), (1e5, 1e9), (1e3, 0.0), (1e2, 1e6))
+"""What reports round to, each with the amount from which on it is likely: millions or thousands, some with one decimal."""
 _MOST_LINES = 12  # of which sums are looked for
 
 
 def tolerance(values: Sequence[float]) -> float:
-    """Half a unit for each value; the unit is the largest of millions, thousands and ones that all of them are whole in."""
-    unit = next((unit for unit in _UNITS if all(value % unit == 0 for value in values)), 1.0)
+    """Half a unit for each value; the unit is the largest that all of them are whole in, down to ones."""
+    most = max(map(abs, values), default=0.0)
+    unit = next((unit for unit, least in _UNITS if most >= least and all(value % unit == 0 for value in values)), 1.0)
     return 0.5 * len(values) * unit
 
 

@@ -13,8 +13,8 @@ from stockctl.filings.cost import cost_of_revenue, outflow
 from stockctl.filings.debt import debts
 from stockctl.filings.filing import Filing, Item, Statement
 from stockctl.filings.income import equity, income_tax, net_income
-from stockctl.filings.items import Figure, Source, StandardItem, items_of, minus
-from stockctl.filings.lines import Lines, Unclear, whole_of
+from stockctl.filings.items import Figure, Source, StandardItem, items_of, minus, table
+from stockctl.filings.lines import Lines, Unclear, listed, whole_of
 from stockctl.filings.per_share import mended
 from stockctl.filings.revenue import revenue, sales_of
 
@@ -22,7 +22,13 @@ _BOTH_SIDES = "LiabilitiesAndStockholdersEquity"
 _ALL_EQUITY = "StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest"
 _BESIDE_EQUITY = re.compile(r"^(Minority|Noncontrolling)Interests?$|TemporaryEquity|Mezzanine|Redeemable\w*(Equity|Interest)")
 _TEMPORARY = re.compile(r"TemporaryEquity|Mezzanine|Redeemable\w*(Equity|Interest)")
+_CAPITAL = re.compile(r"^PaymentsToAcquire\w*(Property|Productive|Machinery|Equipment|Buildings|Mining|RealEstate)")
+_NO_CAPITAL = re.compile(r"Business|Securities|Interest|Intangible|Affiliate|Subsidiar|Investments")
 _NEVER = re.compile(r"Shares|ParValue|Dividend")
+
+
+_DEBTS = ("short_term_debt", "long_term_debt", "total_debt")
+_NEAR = 0.25  # how far an amendment's figure may be from what it amends, to be the same item by another concept
 
 
 class Reading(NamedTuple):
@@ -62,6 +68,31 @@ def read(filing: Filing, statement: Statement, amended: Sequence[Filing] = ()) -
     if statement == "ic":
         found = mended(lines, found, unclear)
     return Reading(found, {name: words for name, words in unclear.items() if name not in found})
+
+
+def amended(old: Reading, alone: Reading, together: Reading, accession: str) -> Reading:
+    """What an amendment of a part makes of a statement: ``old`` before it, read ``alone``, and ``together`` with the rest.
+
+    It may name an item by another concept than the original: near what that said it is the item, else a part of it.
+    """
+    found: dict[str, Figure] = {}
+    for name in table():
+        one, both, before = (reading.figures.get(name) for reading in (alone, together, old))
+        figure = both or before
+        if one is not None and (figure is None or accession not in {source.accession for source in figure.sources}):
+            near = figure is None or abs(one.value - figure.value) <= _NEAR * abs(figure.value)
+            if near and name not in _DEBTS:
+                figure = one
+        if figure is not None:
+            found[name] = figure
+    for name in ("gross_profit", "free_cash_flow"):
+        item = table()[name]
+        parts = [found.get(one) for one in item.minus or ()]
+        told = {source.accession for part in parts if part is not None for source in part.sources}
+        made = minus(item, *parts)
+        if made is not None and accession in told and (name not in alone.figures or alone.figures[name].derived):
+            found[name] = made
+    return Reading(found, {name: words for name, words in together.unclear.items() if name not in found})
 
 
 def concept_figure(filing: Filing, item: StandardItem, concept: str) -> Figure | None:
@@ -107,10 +138,18 @@ def _item(lines: Lines, item: StandardItem, found: Mapping[str, Figure]) -> Figu
         case "debt":
             return found.get(item.name)
     line = lines.first(item, *item.concepts)
+    if isinstance(line, Unclear) and item.name == "assets":
+        # Assets are what the other side of the balance sheet is.
+        both = lines.line(item, _BOTH_SIDES)
+        fitting = [one for one in lines.named(item, *item.concepts) if isinstance(both, Item) and one.value == both.value]
+        line = fitting[0] if fitting else line
     if isinstance(line, Unclear):
         return line
     if line is not None:
-        figure = lines.figure(item, [line])
+        others = lines.matching(item, _CAPITAL, _NO_CAPITAL) if item.name == "capital_expenditure" else []
+        beside = [one for one in others if one.name != line.name and one.value and abs(one.value) != abs(line.value or 0.0)]
+        note = f"{item.name}: {listed([line])}; the report also names {listed(beside)}" if beside else ""
+        figure = lines.figure(item, [line], note=note)
         return outflow(figure) if item.rule == "outflow" else figure
     if item.rule == "liabilities":
         return _liabilities(lines, item)

@@ -14,7 +14,7 @@ from stockctl.errors import StockctlError, UsageError, quoted
 from stockctl.filings.filing import Filing, Statement
 from stockctl.filings.items import Figure, StandardItem, digits, items_of
 from stockctl.filings.known import Known
-from stockctl.filings.periods import Length, Span, ending
+from stockctl.filings.periods import QUARTER_DAYS, Length, Span, ending
 from stockctl.filings.registrants import cik_of, named
 from stockctl.sessions import from_ms, parse_as_of
 
@@ -160,7 +160,7 @@ def _periods(known: Known, name: Statement, period: Period, last: int) -> tuple[
     else:
         told = {span.end: found for span in spans if (found := ending(spans, span.end, length)) is not None}
         reported = {span.end for span in spans}
-        missing = {end: _why_missing(end, reported) for end in _ends(spans) - told.keys()}
+        missing = {end: _why_missing(end, reported, length) for end in _ends(spans) - told.keys()}
     # Of the time before the first report nothing can be told, and that is no news.
     missing = {end: why for end, why in missing.items() if told and end > min(told)}
     shown = sorted({*told, *missing}, reverse=True)[:last]
@@ -168,9 +168,13 @@ def _periods(known: Known, name: Statement, period: Period, last: int) -> tuple[
     return list(spanned.values()), {spanned[end]: missing[end] for end in shown if end in missing}
 
 
-def _why_missing(end: date, reported: Collection[date]) -> str:
+def _why_missing(end: date, reported: Collection[date], length: Length) -> str:
+    if end not in reported:
+        return "there is no report to that day"
     before = max((one for one in reported if one < end), default=None)
-    return f"there is no report between those to {before} and to {end}" if end in reported else "there is no report to that day"
+    if length == "year" or before is None or Span(before + timedelta(days=1), end).days <= QUARTER_DAYS[1]:
+        return "no reports add up to it"
+    return f"there is no report between those to {before} and to {end}"
 
 
 def _balances(known: Known, period: Period, last: int) -> tuple[list[Span], dict[Span, str]]:

@@ -139,7 +139,11 @@ def _words(question: Question, span: Span, context: Context, beside: Row) -> str
         if not context.trades:
             held += ", whose prices count: without volume there is no VWAP and no trade rate"
     left_out = f"{context.left_out} left out" + (f" ({beside['left_out_by']})" if context.left_out else "")
-    if not context.covered:
+    told = context.through
+    closed = span.hours == "currency" and (span.since == span.until or (context.last_ms or span.since) < span.since)
+    if closed:
+        covered, told = "the market is closed at this time", max(context.last_ms or 0, told or 0)
+    elif not context.covered:
         covered = "no coverage known, so no rate and no returns"
         if span.until > question.then:
             covered += " so far: coverage comes in batches of its own"
@@ -147,7 +151,8 @@ def _words(question: Question, span: Span, context: Context, beside: Row) -> str
         covered = "outside session hours"
     else:
         covered = f"coverage {context.coverage:.4g} %"
-    through = f"{beside['through']:%Y-%m-%d %H:%M:%S %Z}" if beside["through"] else "an unknown time"
+    moment = time_of(told, question.zone)
+    through = f"{moment:%Y-%m-%d %H:%M:%S %Z}" if moment else "an unknown time"
     return f"{head}policy {question.policy}, {held}, {left_out}; {covered}; data through {through}"
 
 

@@ -200,12 +200,11 @@ def _volatilities(reckoning: Reckoning, window: Window) -> list[Row]:
     for row in found:
         span, context = reckoning.spans[row["span"]], reckoning.contexts[row["span"]]
         at, back = row["at_ms"], anchors[span.number] - row["at_ms"]
-        # An edge in the future, and the one at which the span begins, have no answer yet.
-        wanted = (
-            back == 0
-            if every is None
-            else back % every == 0 and span.first < at <= max(context.through or 0, context.last_ms or 0)
-        )
+        # An edge in the future, and the one at which the span begins, have no answer yet. The first edge behind the last trade
+        # may lie behind the session, as that of the closing auction does.
+        last = context.last_ms or 0
+        told = every is not None and (at <= max(context.through or 0, last) or at - every < last <= at <= reckoning.told_by)
+        wanted = back == 0 if every is None else back % every == 0 and span.first < at and told
         if wanted:
             row["at"] = time_of(at, question.zone)
             rows.append(row)
@@ -220,7 +219,10 @@ def _returns(reckoning: Reckoning, grid_ms: int) -> list[Row]:
     reckoning.provide("segments", segments(watched, reckoning.question.zone, grid_ms))
     rows = reckoning.run("returns", every_ms=grid_ms)
     for row in rows:
-        row["volatility"] = row["deviation"] * math.sqrt(year_seconds(reckoning.spans[row["span"]]) * 1000 / grid_ms)
+        # One return has no deviation.
+        row["volatility"] = row["deviation"] and row["deviation"] * math.sqrt(
+            year_seconds(reckoning.spans[row["span"]]) * 1000 / grid_ms
+        )
     return rows
 
 

@@ -232,7 +232,7 @@ class Reckoning:
         return contexts
 
     @property
-    def _told_by(self) -> int:
+    def told_by(self) -> int:
         """Until when, in ms UTC, the feed must have told: as of a moment in the past, its next word alone was still to come."""
         question = self.question
         return min(question.now - self._rows.lag_ms, question.then - round(1000 * COVERED_EVERY))
@@ -245,7 +245,7 @@ class Reckoning:
             context.through = through
             context.covered = intersect(intersect(feed.covered, parts), [(0, through)])
         # What the newest batches may still bring, of trades or of coverage, is not held against the coverage.
-        elapsed = min(span.until, max(min(through, feed.heard), self._told_by))
+        elapsed = min(span.until, max(min(through, feed.heard), self.told_by))
         hours = parts
         if span.hours == "exchange":
             hours = merge(hour for part in parts for hour in (session_time(span.symbol, *part) or [part]))

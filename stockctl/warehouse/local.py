@@ -51,7 +51,11 @@ def query(settings: Settings, text: str, since: int | None = None, until: int | 
         except DAMAGE:
             raise  # a damaged object: told as for every reading of the lake
         except duckdb.Error as error:
-            raise UsageError(str(error).strip(), hint="--local takes one SELECT in Redshift's dialect") from error
+            told = str(error).strip()
+            if "division by zero" in told.lower():
+                # What DuckDB advises is not there in Redshift.
+                raise UsageError("division by zero", hint="NULLIF(divisor, 0) makes it NULL") from error
+            raise UsageError(told, hint="--local takes one SELECT in Redshift's dialect") from error
         yield Result(tuple(folded(item[0]) for item in connection.description or ()), _rows(connection))
 
 

@@ -164,6 +164,46 @@ def test_prices_of_currencies_count_without_volume(lake_settings: Settings) -> N
     assert annual == pytest.approx(spread * math.sqrt(260 * 86_400 / 10), rel=1e-12)
 
 
+def test_prices_of_a_closed_market_say_so(lake_settings: Settings) -> None:
+    lay(lake_settings, [trade(EURO, "2026-11-21 12:00", 1.05, 0.0, ""), trade(EURO, "2026-11-21 12:01", 1.06, 0.0, "")])
+    words = measures.summary(lake_settings, ask(EURO, "2026-11-21", session="all")).words[0]
+    assert "2 price updates" in words
+    assert "the market is closed at this time; data through 2026-11-21 12:01:00 EST" in words
+
+
+@pytest.mark.parametrize(
+    ("minutes", "last"),
+    [(1, (f"{DAY} 16:01", 3)), (60, (f"{DAY} 17:00", 3)), (90, (f"{DAY} 16:30", 3)), (1440, ("2026-11-21", 3))],
+)
+def test_the_closing_auction_is_in_the_row_of_the_edge_behind_it(
+    lake_settings: Settings, minutes: int, last: tuple[str, int]
+) -> None:
+    rows = [
+        trade("CLOS", f"{DAY} 09:30:00.050", 99.0, 40_000.0, "1,19"),
+        trade("CLOS", f"{DAY} 15:59:59.900", 100.0, 100.0),
+        trade("CLOS", f"{DAY} 16:00:00.120", 101.0, 50_000.0, "1,36"),
+    ]
+    lay(lake_settings, rows)
+    lay(lake_settings, [covered("CLOS", f"{DAY} 09:30", f"{DAY} 16:00")], table="feed_events")
+    asked = ask("CLOS", every_ms=minutes * 60_000)
+    found = measures.volatility(lake_settings, asked, measures.Window(10)).rows
+    assert (found[-1]["at"].timestamp() * 1000, found[-1]["trades"]) == (at(last[0]), last[1])
+    # While the minute goes on, it has no row yet.
+    early = replace(asked, now=at(f"{DAY} 16:00:30"))
+    assert all(
+        row["at"] is None or row["at"].timestamp() * 1000 <= at(f"{DAY} 16:00")
+        for row in measures.volatility(lake_settings, early, measures.Window(10)).rows
+    )
+
+
+def test_one_return_is_counted_and_has_no_deviation(lake_settings: Settings) -> None:
+    lay(lake_settings, [trade("AAPL", f"{DAY} {hour}", 100.0 + n) for n, hour in enumerate(("10:10", "10:40", "11:40"))])
+    lay(lake_settings, [covered("AAPL", f"{DAY} 10:00", f"{DAY} 12:00")], table="feed_events")
+    asked = ask("AAPL", None, since=at(f"{DAY} 10:00"), until=at(f"{DAY} 12:00"))
+    found = measures.returns(lake_settings, asked, 90 * 60_000).rows
+    assert one(found, "returns", "volatility", "deviation") == (1, None, None)
+
+
 def test_a_price_update_of_a_stock_is_no_price(lake_settings: Settings) -> None:
     lay(lake_settings, [trade("AAPL", f"{DAY} 10:00", 100.0), trade("AAPL", f"{DAY} 10:01", 300.0, 0.0)])
     assert one(measures.volatility(lake_settings, ask("AAPL")).rows, "volatility", "left_out") == (None, 1)

@@ -225,6 +225,12 @@ def _odd_reports() -> list[dict[str, Any]]:
     return [as_told(number, year, statements, form="10-K") for number, statements in enumerate(lines)]
 
 
+def test_a_division_by_zero_is_told_in_redshifts_words(lake: Settings) -> None:
+    with pytest.raises(UsageError, match=r"^division by zero$") as caught:
+        rows(lake, "SELECT 1 / (COUNT(*) - COUNT(*)) FROM lake.trades")
+    assert "NULLIF" in str(caught.value.hint)
+
+
 def test_integers_divide_as_in_redshift(lake: Settings) -> None:
     assert rows(lake, "SELECT 7 / 2, 7 % 2, -7 / 2, 7 / CAST(2 AS DOUBLE PRECISION)") == [(3, 1, -3, 3.5)]
 

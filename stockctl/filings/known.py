@@ -26,7 +26,7 @@ Told = dict[Span, dict[str, Figure]]
 _SLICED = frozenset(("revenue", "net_income"))
 _MUCH = 0.02  # of an item: what one of its concepts is off by where it is a part
 _NEAR_DAYS = 400  # companies change their concepts with the years
-_ALIKE = 0.2  # how far one of an item's concepts may be from what the report gives for the item, to stand in for it
+_ALIKE = 0.02  # how far one of an item's concepts may be from what the report gives for the item, to stand in for it
 
 
 class Known:

@@ -142,6 +142,9 @@ class _Statement:
         most = max(net, key=_value)
         # A part cannot be more than the whole.
         chosen = usual if usual is not None and _value(usual) >= _value(most) else most
+        left = next((line for line in self.held if is_whole(line.label) and self._is_net_of(line, chosen)), None)
+        if left is not None:
+            return self._figure([left])
         value = _value(chosen)
         rest = [
             line for line in distinct(net) if 0 < _value(line) <= value and line is not chosen and line.label != chosen.label

@@ -19,7 +19,7 @@ from stockctl.filings.registrants import companies
 from stockctl.settings import load
 from tests.command import clean_environment
 from tests.filings.kept import lake_of
-from tests.filings.reports import report, told, wire
+from tests.filings.reports import Line, report, told, wire
 
 SHARES, EPS = "WeightedAverageNumberOfDilutedSharesOutstanding", "EarningsPerShareDiluted"
 BASIC = "WeightedAverageNumberOfSharesOutstandingBasic"
@@ -195,6 +195,18 @@ def test_a_slice_by_its_concept_does_not_stand_in_for_the_whole() -> None:
     assert Known([nine, later]).over("revenue", span("2023-01-01", "2023-09-30")) is not None
 
 
+def test_a_line_that_is_proved_is_no_slice_beside_a_report_that_splits_it() -> None:
+    contracts = "RevenueFromContractWithCustomerExcludingAssessedTax"
+    lines: list[Line] = [(contracts, "Total revenues", 760.0 * M)]
+    nine = parse_filing(told(1, span("2023-01-01", "2023-09-30"), {"ic": lines}))
+    year = report(
+        2, YEAR, {"ic": {contracts: 900 * M, "OperatingLeaseLeaseIncome": 100 * M, "Revenues": 1000 * M}}, form="10-K"
+    )
+    fourth = Known([nine, year]).over("revenue", span("2023-10-01", "2023-12-31"))
+    assert fourth is not None
+    assert fourth.value == 240 * M
+
+
 def test_an_amendment_of_a_part_changes_what_stands_on_it() -> None:
     ic = {"Revenues": 1000 * M, "CostOfRevenue": 600 * M, "OperatingIncomeLoss": 150 * M, "NetIncomeLoss": 100 * M}
     cf = {"NetCashProvidedByUsedInOperatingActivities": 150 * M, "PaymentsToAcquirePropertyPlantAndEquipment": 50 * M}
@@ -220,6 +232,12 @@ def test_an_amendment_of_a_part_changes_what_stands_on_it() -> None:
     slice_alone = after(ic={"RevenueFromContractWithCustomerExcludingAssessedTax": 40 * M})
     assert value(slice_alone, "revenue") == 1000
     assert value(after(ic={"ProfitLoss": 130 * M}), "net_income") == 100
+    # By another concept it is the same item, if it is near what that was.
+    other = after(ic={"RevenueFromContractWithCustomerExcludingAssessedTax": 950 * M})
+    assert [value(other, name) for name in ("revenue", "gross_profit")] == [950, 350]
+    spent = after(cf={"PaymentsToAcquireProductiveAssets": 60 * M})
+    assert [value(spent, name) for name in ("capital_expenditure", "free_cash_flow")] == [60, 90]
+    assert value(after(bs={"LongTermDebtNoncurrent": 300 * M}), "total_debt") == 310
 
 
 @pytest.mark.parametrize(
@@ -239,6 +257,11 @@ def test_an_annual_report_that_names_its_last_quarter_is_of_the_year() -> None:
     figure = Known([nine, year]).over("revenue", span("2023-10-01", "2023-12-31"))
     assert figure is not None
     assert figure.value == 240 * M
+    # If its flows are the quarter's as well, so is it.
+    own = Known([nine, report(2, span("2023-10-01", "2023-12-31"), books(240), form="10-K")])
+    fourth = own.over("revenue", span("2023-10-01", "2023-12-31"))
+    assert fourth is not None
+    assert fourth.value == 240 * M
     # A transition period of one quarter stays one.
     stub = Known(
         [

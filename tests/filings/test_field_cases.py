@@ -326,6 +326,35 @@ def test_basic_eps_is_of_the_same_class() -> None:
             900,
         ),
         ([("PremiumsEarnedNet", "Premiums", 800), ("acme:InsuranceIncome", "Total revenues", 960)], 960),
+        (
+            [
+                ("HealthCareOrganizationPatientServiceRevenue", "Revenues before the provision", 1000),
+                ("HealthCareOrganizationPatientServiceRevenueProvisionForBadDebts", "", 100),
+                ("HealthCareOrganizationRevenueNetOfPatientServiceRevenueProvisions", "Revenues", 900),
+            ],
+            900,
+        ),
+        ([(CONTRACTS, "Net sales", 1000), ("acme:FinanceRevenue", "Finance", 50), ("Revenues", "Total", 1070)], 1070),
+        # A result may have gains in it, and a loss before tax what the cash earns.
+        (
+            [
+                (CONTRACTS, "Collaboration revenue", 10),
+                ("OperatingExpenses", "", 100),
+                ("InvestmentIncomeInterest", "", 20),
+                ("GainOnWarrants", "", 15),
+                (PRETAX, "", -55),
+            ],
+            10,
+        ),
+        (
+            [
+                (CONTRACTS, "", 1000),
+                ("CostsAndExpenses", "", 850),
+                ("GainLossOnSaleOfBusiness", "", 200),
+                ("OperatingIncomeLoss", "", 350),
+            ],
+            1000,
+        ),
         ([(CONTRACTS, "", 400), ("CostsAndExpenses", "", -850), ("OperatingIncomeLoss", "", 150)], None),
         ([(CONTRACTS, "Subscription", 800), ("OperatingExpenses", "", 800), ("OperatingIncomeLoss", "", 100)], None),
         ([("Revenues", "Products", 500), ("Revenues", "Services", 500)], 1000),
@@ -360,6 +389,35 @@ def test_revenue_by_what_the_whole_statement_says(lines: Lines, value: float | N
         ([(COSTS, "Cost of product", 400), ("CostOfOtherRevenue", "Cost of franchise", 200)], None),
         ([("CostOfGoodsSold", "Total cost of product", 400), ("CostOfServices", "Cost of service", 200)], 600),
         ([("GrossProfit", "", 400)], 600),
+        # Royalties cost nothing to speak of.
+        (
+            [
+                (CONTRACTS, "Product sales, net", 800),
+                ("RoyaltyRevenue", "Royalties", 200),
+                (COSTS, "Cost of product sales", 150),
+            ],
+            150,
+        ),
+        # What stands between cost and gross profit is a cost as well.
+        (
+            [
+                ("CostOfGoodsSold", "Cost of goods sold", 550),
+                ("AmortizationOfIntangibleAssets", "", 50),
+                ("GrossProfit", "", 400),
+            ],
+            600,
+        ),
+        (
+            [
+                ("CostOfRevenue", "Cost of revenues", 500),
+                ("CostOfRevenueRelatedParty", "", 60),
+                ("OperatingExpenses", "", 300),
+                ("OperatingIncomeLoss", "", 140),
+            ],
+            560,
+        ),
+        # Millions with one decimal.
+        ([("CostOfRevenue", "Cost of sales", 700.1), ("GrossProfit", "", 300.0)], 700.1),
     ],
 )
 def test_a_cost_named_after_a_part(lines: Lines, cost: float | None) -> None:
@@ -406,6 +464,9 @@ def test_debt_that_a_chance_or_a_label_would_hide(lines: Lines, debt: float) -> 
 def test_what_may_be_debt_is_named() -> None:
     found = read(parse_filing(year(bs=[*DEBT_ALONE, ("acme:SbaEidl", "EIDL loan", 7)])), "bs").figures["total_debt"]
     assert found.notes == ("total_debt does not count EIDL loan 7,000,000",)
+    # Debt that the report lists before its assets counts all the same.
+    first = [*statement([("LongTermDebtCurrent", "", 10), ("LongTermDebtNoncurrent", "", 300)]), *BALANCE]
+    assert read(parse_filing(told(1, YEAR, {"bs": first})), "bs").figures["total_debt"].value == 310 * M
     # Loans that are assets are none of it.
     assets = [("acme:LoansToCustomers", "Term loans", 80.0), *BALANCE[1:]]
     whole = [*BALANCE[:1], *statement(assets[:1]), *BALANCE[1:], *statement(DEBT_ALONE)]
@@ -575,6 +636,11 @@ def test_equity_is_the_parents() -> None:
     assert parents(both, ("Liabilities", "", 550), ("StockholdersEquity", "", 400), minorities) == 400
     assert parents((whole, "", 450), ("MinorityInterest", "", 30), ("MinorityInterestInLimitedPartnerships", "", 20)) == 400
     assert parents(("PartnersCapital", "", 70)) == 70
+    # Of several lines the one that fits.
+    twice = [("StockholdersEquity", "Balance begin", 420.0), ("StockholdersEquity", "Total stockholders' equity", 400.0)]
+    assert parents(both, ("Liabilities", "", 600), *twice) == 400
+    own = [("StockholdersEquity", "Total shareholders' equity", 400.0), ("StockholdersEquity", "Total equity", 450.0)]
+    assert parents(*own, minorities) == 400
 
 
 def test_liabilities_are_what_the_total_leaves() -> None:
@@ -649,6 +715,21 @@ def test_basic_eps_that_was_cut(lines: Lines, eps: float, basic: float) -> None:
     value, words = asked(income, "eps_basic")
     assert value == pytest.approx(basic)
     assert ("was cut" in words) == (basic != 3.92)
+
+
+def test_capital_expenditure_names_what_stands_beside_it() -> None:
+    def spent(*lines: tuple[str, str, float]) -> tuple[float | None, str]:
+        reading = read(parse_filing(year(cf=lines)), "cf")
+        figure = reading.figures.get("capital_expenditure")
+        if figure is None:
+            return None, reading.unclear["capital_expenditure"]
+        return figure.value / M, "; ".join(figure.notes)
+
+    plant = "PaymentsToAcquirePropertyPlantAndEquipment"
+    value, words = spent((plant, "Other property", 5), ("PaymentsToAcquireOilAndGasPropertyAndEquipment", "Oil and gas", 50))
+    assert (value, "the report also names Oil and gas 50,000,000" in words) == (5, True)
+    assert spent((plant, "Equipment", 50), (plant, "Leased", 30))[0] is None
+    assert spent((plant, "", 50), ("PaymentsToAcquireBusinessesNetOfCashAcquired", "", 500)) == (50, "")
 
 
 def test_diluted_eps_that_was_cut_beside_a_basic_one_with_cents() -> None:

@@ -215,9 +215,10 @@ def test_bars(trades: dict[str, list[Trade]], policy: Policy) -> None:
     for symbol, rows in found.items():
         starts = sorted({trade.ts_event // 60_000 * 60_000 for trade in regular(trades[symbol])})
         # Without a trade there is one row, that says so.
-        assert [row["bar"] and row["bar"].timestamp() * 1000 for row in rows] == (starts or [None])
-        rows = rows if starts else []
-        for start, row in zip(starts, rows, strict=True):
+        told = [row for row in rows if row["bar"] is not None]
+        assert len(rows) == len(starts or [None])
+        assert [row["bar"].timestamp() * 1000 for row in told] == starts
+        for start, row in zip(starts, told, strict=True):
             inside = plain.ordered(trade for trade in regular(trades[symbol]) if start <= trade.ts_event < start + 60_000)
             lasts: list[float | None] = [trade.price for trade in inside if "l" in trade.updates] or [None]
             ranged = [trade.price for trade in inside if "h" in trade.updates]

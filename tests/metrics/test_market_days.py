@@ -197,7 +197,10 @@ def test_the_closing_auction_is_in_the_row_of_the_edge_behind_it(
 
 
 def test_one_return_is_counted_and_has_no_deviation(lake_settings: Settings) -> None:
-    lay(lake_settings, [trade("AAPL", f"{DAY} {hour}", 100.0 + n) for n, hour in enumerate(("10:10", "10:40", "11:40"))])
+    lay(
+        lake_settings,
+        [trade("AAPL", f"{DAY} {hour}", 100.0 + n) for n, hour in enumerate(("10:10", "10:40", "11:40", "12:05"))],
+    )
     lay(lake_settings, [covered("AAPL", f"{DAY} 10:00", f"{DAY} 12:00")], table="feed_events")
     asked = ask("AAPL", None, since=at(f"{DAY} 10:00"), until=at(f"{DAY} 12:00"))
     found = measures.returns(lake_settings, asked, 90 * 60_000).rows

@@ -23,6 +23,7 @@ EXCHANGE_ZONE = ZoneInfo(EXCHANGE_TIMEZONE)
 SessionName = Literal["pre", "regular", "post"]
 SESSION_NAMES: tuple[SessionName, ...] = get_args(SessionName)
 
+_YEARS = (1900, 2200)
 _PRE_OPEN = time(4)
 _OPEN = time(9, 30)
 _CLOSE = time(16)
@@ -67,7 +68,7 @@ def from_ms(ms: int, zone: ZoneInfo = EXCHANGE_ZONE) -> datetime:
 def parse_moment(moment: str | date, zone: ZoneInfo = EXCHANGE_ZONE) -> int:
     """Milliseconds since the epoch of a date, a time, or either as ISO 8601 text; what names no zone is in ``zone``.
 
-    A date means its midnight. UsageError if the text is neither.
+    A date means its midnight. UsageError if the text is neither, or far from any time of a market.
     """
     if isinstance(moment, str):
         try:
@@ -76,9 +77,16 @@ def parse_moment(moment: str | date, zone: ZoneInfo = EXCHANGE_ZONE) -> int:
             raise UsageError(
                 f"{quoted(moment)} is no time", hint="write 2026-11-23, 2026-11-23T09:30 or 2026-11-23T14:30:00Z"
             ) from None
+    _within_reach(moment)
     if not isinstance(moment, datetime):
         moment = datetime.combine(moment, time())
     return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=zone))
+
+
+def _within_reach(moment: date) -> None:
+    """UsageError for a year that leaves no room for the days around it in any zone."""
+    if not _YEARS[0] <= moment.year <= _YEARS[1]:
+        raise UsageError(f"the year {moment.year} is out of range", hint=f"years go from {_YEARS[0]} to {_YEARS[1]}")
 
 
 def parse_as_of(moment: str | date, zone: ZoneInfo = EXCHANGE_ZONE) -> int:
@@ -90,6 +98,7 @@ def parse_as_of(moment: str | date, zone: ZoneInfo = EXCHANGE_ZONE) -> int:
             return parse_moment(moment, zone)
     if isinstance(moment, datetime):
         return parse_moment(moment, zone)
+    _within_reach(moment)
     return to_ms(datetime.combine(moment, time.max, EXCHANGE_ZONE))
 
 

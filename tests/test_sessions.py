@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stockctl.errors import UsageError
 from stockctl.records import Source
 from stockctl.sessions import (
     EXCHANGE_ZONE,
@@ -199,3 +200,10 @@ def test_currency_time_adds_up(since: int, one: int, other: int) -> None:
     assert whole == currency_time(since, until)
     assert all(is_open("currency", first) and is_open("currency", last - 1) for first, last in whole)
     assert next_open("currency", since)[0] >= since
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31", "9999-12-31T23:59", "0001-01-01", "0001-01-01T00:00Z"])
+def test_a_moment_far_from_any_market_is_refused(moment: str) -> None:
+    for parse in (parse_moment, parse_as_of):
+        with pytest.raises(UsageError, match="is out of range"):
+            parse(moment)

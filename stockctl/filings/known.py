@@ -88,28 +88,26 @@ class Known:
 
     @cached_property
     def _slices(self) -> dict[str, dict[str, Filing]]:
-        """Concepts that are a part of an item in one of the reports, by item, with that report."""
+        """Concepts that tell something else than an item in one of the reports, by item, with that report."""
         found: dict[str, dict[str, Filing]] = {}
         for filing, reading in self._readings["ic"]:
             for name in _SLICED & reading.figures.keys():
-                figure, item = reading.figures[name], table()[name]
-                for line in filing.ic:
-                    other = (
-                        line.name in item.concepts and line.value is not None and line.name != bare(figure.sources[0].concept)
-                    )
-                    if other and abs((line.value or 0.0) - figure.value) > _MUCH * abs(figure.value):
-                        found.setdefault(name, {}).setdefault(line.name, filing)
+                figure = reading.figures[name]
+                for concept in table()[name].concepts:
+                    values = [line.value for line in filing.ic if line.name == concept and line.value is not None]
+                    if values and all(abs(value - figure.value) > _MUCH * abs(figure.value) for value in values):
+                        found.setdefault(name, {}).setdefault(concept, filing)
         return found
 
     def _slice(self, figure: Figure) -> str | None:
-        """Words on a figure by a concept alone that is a part of the item in a report of about the same time."""
+        """Words on a figure by a concept alone that tells something else in a report of about the same time."""
         if len(figure.sources) > 1 or figure.proved:
             return None
         filing = self._slices.get(figure.item, {}).get(bare(figure.sources[0].concept))
         if filing is None or filing.end is None or abs((filing.end - figure.end).days) > _NEAR_DAYS:
             return None
         told = f"{figure.sources[0].concept} {digits(figure.value)}"
-        return f"{figure.item}: {told} stands alone, and is a part of it in {filing.accession}"
+        return f"{figure.item}: {told} stands alone, and is another amount than it in {filing.accession}"
 
     @cached_property
     def _unclear(self) -> dict[str, dict[Span, str]]:

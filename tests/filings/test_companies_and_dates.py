@@ -188,7 +188,10 @@ def test_a_slice_by_its_concept_does_not_stand_in_for_the_whole() -> None:
     year = report(2, YEAR, {"ic": {"Revenues": 1000 * M, contracts: 100 * M}})
     known, quarter = Known([nine, year]), span("2023-10-01", "2023-12-31")
     assert known.over("revenue", quarter) is None
-    assert f"{contracts} 740,000,000 stands alone, and is a part of it in {year.accession}" in known.why("revenue", quarter)[0]
+    assert (
+        f"{contracts} 740,000,000 stands alone, and is another amount than it in {year.accession}"
+        in known.why("revenue", quarter)[0]
+    )
     # By itself nothing speaks against it, nor does a report of years later.
     assert Known([nine]).over("revenue", span("2023-01-01", "2023-09-30")) is not None
     later = report(3, span("2025-01-01", "2025-12-31"), {"ic": {"Revenues": 1000 * M, contracts: 100 * M}})
@@ -205,6 +208,17 @@ def test_a_line_that_is_proved_is_no_slice_beside_a_report_that_splits_it() -> N
     fourth = Known([nine, year]).over("revenue", span("2023-10-01", "2023-12-31"))
     assert fourth is not None
     assert fourth.value == 240 * M
+
+
+def test_a_concept_that_is_split_and_summed_is_no_slice() -> None:
+    """Where a report has the total among the parts of a concept, another report may have the concept alone."""
+    contracts = "RevenueFromContractWithCustomerExcludingAssessedTax"
+    parts: list[Line] = [(contracts, "Products", 700.0 * M), (contracts, "Services", 300.0 * M), (contracts, "", 1000.0 * M)]
+    year = parse_filing(told(2, YEAR, {"ic": [*parts, ("Revenues", "Total revenues", 1000.0 * M)]}))
+    nine = report(1, span("2023-01-01", "2023-09-30"), {"ic": {contracts: 740 * M}})
+    fourth = Known([nine, year]).over("revenue", span("2023-10-01", "2023-12-31"))
+    assert fourth is not None
+    assert fourth.value == 260 * M
 
 
 def test_an_amendment_of_a_part_changes_what_stands_on_it() -> None:

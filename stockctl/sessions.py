@@ -98,7 +98,6 @@ def parse_as_of(moment: str | date, zone: ZoneInfo = EXCHANGE_ZONE) -> int:
             return parse_moment(moment, zone)
     if isinstance(moment, datetime):
         return parse_moment(moment, zone)
-    _within_reach(moment)
     return to_ms(datetime.combine(moment, time.max, EXCHANGE_ZONE))
 
 

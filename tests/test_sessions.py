@@ -204,6 +204,5 @@ def test_currency_time_adds_up(since: int, one: int, other: int) -> None:
 
 @pytest.mark.parametrize("moment", ["9999-12-31", "9999-12-31T23:59", "0001-01-01", "0001-01-01T00:00Z"])
 def test_a_moment_far_from_any_market_is_refused(moment: str) -> None:
-    for parse in (parse_moment, parse_as_of):
-        with pytest.raises(UsageError, match="is out of range"):
-            parse(moment)
+    with pytest.raises(UsageError, match="is out of range"):
+        parse_moment(moment)

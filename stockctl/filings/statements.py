@@ -24,6 +24,7 @@ Row = dict[str, Any]
 
 _STATEMENTS: dict[Which, Statement] = {"income": "ic", "balance": "bs", "cashflow": "cf"}
 _PERIODS: dict[Period, str] = {"annual": "year", "quarter": "quarter", "ttm": "twelve months"}
+_LAST_MS = 253_402_200_000_000  # 9999-12-30, in any zone
 DERIVED = "*"
 """The mark of a derived value in a table."""
 
@@ -38,7 +39,8 @@ class Answer(NamedTuple):
 
 def as_of_moment(text: str, zone: ZoneInfo) -> datetime:
     """The moment of ``--as-of`` in ``zone``, as ``parse_as_of`` reads it."""
-    return from_ms(parse_as_of(text, zone), zone)
+    # No zone has room for the end of the last day that there is.
+    return from_ms(min(parse_as_of(text, zone), _LAST_MS), zone)
 
 
 def known_of(filings: Iterable[Filing], symbol: str, as_of: datetime | None = None, ciks: Collection[str] = ()) -> Known:

@@ -170,5 +170,6 @@ def test_as_of_a_date_is_the_end_of_it() -> None:
     assert as_of_moment("2023-11-05", NEW_YORK).isoformat() == "2023-11-05T23:59:59.999000-05:00"
     assert as_of_moment("2023-11-05T09:30", NEW_YORK).isoformat() == "2023-11-05T09:30:00-05:00"
     assert as_of_moment("2023-11-05T09:30:00Z", NEW_YORK).isoformat() == "2023-11-05T04:30:00-05:00"
+    assert as_of_moment("9999-12-31", NEW_YORK).year == 9999
     with pytest.raises(UsageError):
         as_of_moment("yesterday", NEW_YORK)

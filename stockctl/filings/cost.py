@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from stockctl.filings.filing import Item
 from stockctl.filings.items import Figure, StandardItem, digits
-from stockctl.filings.lines import Lines, Unclear, distinct, goods_and_services, is_total, is_whole, listed, words_of
+from stockctl.filings.lines import (
+    Lines,
+    Unclear,
+    distinct,
+    goods_and_services,
+    is_labelled_total,
+    is_unlabelled,
+    is_whole,
+    listed,
+    words_of,
+)
 from stockctl.filings.rounding import adds_up, parts_of, tolerance
 
 _COST = re.compile(
@@ -16,15 +26,11 @@ _COST = re.compile(
 _NO_COST = re.compile(
     r"Funds|Borrow|Debt|Repairs|Equity|Capital|Treasury|Excluding|Insurance|PerShare|Incremental|Percent|OperatingExpenses"
 )
-_ANY, _COST_LABEL = (
-    re.compile(""),
-    re.compile(r"^(total )?costs? of (?!.*(funds|debt|borrow|deposit|financ|capital))", re.IGNORECASE),
-)
+_COST_LABEL = re.compile(r"^(total )?costs? of (?!.*(funds|debt|borrow|deposit|financ|capital))", re.IGNORECASE)
 _COSTLESS = re.compile(
     r"royalt|licen[cs]|collaborat|grant|milestone|alliance|membership|\bother\b|interest|investment", re.IGNORECASE
 )
 """Revenue that costs nothing to speak of."""
-_REVENUES = "Revenues"
 _NEARLY = 0.9  # of revenue: a part that is nearly all of it
 _WHOLE = ("CostOfRevenue", "CostOfGoodsAndServicesSold", "CostOfSales")
 
@@ -32,35 +38,25 @@ _WHOLE = ("CostOfRevenue", "CostOfGoodsAndServicesSold", "CostOfSales")
 def costs_of(lines: Lines, item: StandardItem) -> list[Item]:
     """The lines of cost of revenue, and of its parts."""
     named = lines.matching(item, _COST, _NO_COST)
-    labelled = [line for line in lines.matching(item, _ANY, _NO_COST) if _COST_LABEL.search(line.label)]
+    labelled = [line for line in lines.matching(item, None, _NO_COST) if _COST_LABEL.search(line.label)]
     return distinct(line for line in lines.items if any(line is one for one in (*named, *labelled)))
 
 
-def cost_of_revenue(lines: Lines, item: StandardItem, sales: Figure | None, sold: Sequence[Item]) -> Figure | Unclear | None:
-    """The cost of revenue of an income statement of which ``sales`` is the revenue, and ``sold`` are the lines of that.
+def cost_of_revenue(
+    lines: Lines, item: StandardItem, sales: Figure | None, sold: Callable[[], Sequence[Item]]
+) -> Figure | Unclear | None:
+    """The cost of revenue of an income statement of which ``sales`` is the revenue, and ``sold`` gives the lines of that.
 
     Where the report gives gross profit, the two must come to revenue. Amounts reported as negative are outflows written so.
     """
     held = costs_of(lines, item)
-    parts = [line for line in sold if sales is not None and line.value != sales.value]
-    costing = [line for line in parts if not _COSTLESS.search(line.label) and not _COSTLESS.search(line.name)]
     profit = lines.line(item, "GrossProfit")
     if sales is not None and isinstance(profit, Item) and lines.measure(item, profit) == sales.measure:
         return _by_gross_profit(lines, item, sales, profit, held)
     if not held:
         return None
     if len(held) == 1:
-        # Where revenue has parts, a cost that is named after a part is that part's; one of them may be nearly all.
-        if sales is None or not parts or _is_whole(held[0]):
-            return outflow(lines.figure(item, held))
-        most = max(parts, key=_value)
-        if len(costing) == 1 and len(parts) > 1:
-            return outflow(lines.figure(item, held))
-        if len(parts) == 1 and not words_of(most.label) & words_of(held[0].label):
-            return outflow(lines.figure(item, held))
-        if _value(most) < _NEARLY * sales.value or not (is_whole(most.label) or words_of(most.label) & words_of(held[0].label)):
-            return Unclear(f"{item.name}: {listed(held)} is not shown to be all of it")
-        return outflow(lines.figure(item, held, note=f"{item.name}: {listed(held)}; revenue has small parts beside"))
+        return _alone(lines, item, held[0], sales, sold)
     results = [lines.line(item, name) for name in ("OperatingIncomeLoss", "OperatingExpenses")]
     if sales is not None and all(isinstance(one, Item) for one in results):
         left = sales.value - sum(one.value or 0.0 for one in results if isinstance(one, Item))
@@ -71,13 +67,33 @@ def cost_of_revenue(lines: Lines, item: StandardItem, sales: Figure | None, sold
     most = max(held, key=_value)
     others = [_value(line) for line in held if _value(line) != _value(most)]
     alone = all(line.name != most.name or line is most for line in held)
-    if (is_total(most.label) and is_whole(most.label)) or parts_of(_value(most), others):
+    if is_labelled_total(most) or parts_of(_value(most), others):
         return outflow(lines.figure(item, [most]))
     if len(held) == 2 and goods_and_services(*held):
         return outflow(lines.figure(item, held, note=f"{item.name}: no line is its total: the sum of {listed(held)}"))
     if _is_whole(most) and alone:
         return outflow(lines.figure(item, [most]))
     return Unclear(f"{item.name}: no line is shown to be its total: {listed(held)}")
+
+
+def _alone(
+    lines: Lines, item: StandardItem, cost: Item, sales: Figure | None, sold: Callable[[], Sequence[Item]]
+) -> Figure | Unclear:
+    """The only line of cost: where revenue has parts, one named after a part is that part's, unless that is nearly all."""
+    figure = outflow(lines.figure(item, [cost]))
+    if sales is None or _is_whole(cost):
+        return figure
+    parts = [line for line in sold() if line.value != sales.value]
+    costing = [line for line in parts if not _COSTLESS.search(line.label) and not _COSTLESS.search(line.name)]
+    if not parts or (len(costing) == 1 and len(parts) > 1):
+        return figure
+    most = max(parts, key=_value)
+    is_of_most = bool(words_of(most.label) & words_of(cost.label))
+    if len(parts) == 1 and not is_of_most:
+        return figure
+    if _value(most) < _NEARLY * sales.value or not (is_whole(most.label) or is_of_most):
+        return Unclear(f"{item.name}: {listed([cost])} is not shown to be all of it")
+    return outflow(lines.figure(item, [cost], note=f"{item.name}: {listed([cost])}; revenue has small parts beside"))
 
 
 def outflow(figure: Figure) -> Figure:
@@ -100,7 +116,7 @@ def _by_gross_profit(lines: Lines, item: StandardItem, sales: Figure, profit: It
         return outflow(lines.figure(item, [held[place] for place in parts], note=note))
     rest = wanted - sum(values)
     # What stands between cost and gross profit under another name is a cost as well.
-    between = any(abs(line.value or 0.0) == rest for line in lines.items if line.name not in ("GrossProfit", _REVENUES))
+    between = any(abs(line.value or 0.0) == rest for line in lines.items if line.name not in ("GrossProfit", "Revenues"))
     if wanted > max(values, default=0.0) - tolerance([wanted, *values]) and (between or not any(map(_is_whole, held))):
         # What is named is a part: the rest of the cost stands under names of its own.
         figure = lines.figure(item, [profit])
@@ -114,7 +130,7 @@ def _by_gross_profit(lines: Lines, item: StandardItem, sales: Figure, profit: It
 
 def _is_whole(line: Item) -> bool:
     """Whether a line names all of the cost, by its label, or by its concept where the label tells nothing."""
-    return is_whole(line.label) or (line.name in _WHOLE and line.label in ("", line.name))
+    return is_whole(line.label) or (line.name in _WHOLE and is_unlabelled(line))
 
 
 def _value(line: Item) -> float:

@@ -71,7 +71,7 @@ _ALL_LABEL = re.compile(r"^total (debt|borrowings?|indebtedness|notes|loans)", r
 _INSIDE_LABEL = re.compile(r"variable interest|primary beneficiary|related part|\bVIEs?\b$", re.IGNORECASE)
 """Of a line that says how much of another line of its concept is owed by, or to, someone."""
 
-_ANY, _ASIDE = re.compile(""), re.compile(r"\(.*?\)|,? net of .*|,? (including|excluding|related to|for) .*", re.IGNORECASE)
+_ASIDE = re.compile(r"\(.*?\)|,? net of .*|,? (including|excluding|related to|for) .*", re.IGNORECASE)
 
 _TOTALS = {
     "soon": re.compile(r"^DebtCurrent$|^ShortTerm(Borrowings|Debt)$"),
@@ -130,14 +130,15 @@ def debts(lines: Lines) -> dict[str, Figure | Unclear]:
 def _lines(lines: Lines, item: StandardItem) -> list[Item]:
     by_name = lines.matching(item, _DEBT, _NO_DEBT)
     by_label = [
-        line for line in lines.matching(item, _ANY, _NO_DEBT_BY_LABEL) if _DEBT_LABEL.search(_ASIDE.sub("", line.label))
+        line for line in lines.matching(item, None, _NO_DEBT_BY_LABEL) if _DEBT_LABEL.search(_ASIDE.sub("", line.label))
     ]
     held = [
         line
         for line in lines.items
         if (line in by_name or (line in by_label and not _NO_DEBT.search(line.name))) and not _NO_DEBT_LABEL.search(line.label)
     ]
-    held = [line for line in held if not any(line is one for one in _assets(lines))]
+    assets = _assets(lines)
+    held = [line for line in held if not any(line is one for one in assets)]
     most = {line.name: max(other.value or 0.0 for other in held if other.name == line.name) for line in held}
     whole = [line for line in held if line.value == most[line.name] or not _INSIDE_LABEL.search(line.label)]
     return distinct(whole)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from stockctl.filings.filing import Filing, Statement, bare
 from stockctl.filings.income import AFTER_TAX, BETWEEN, NOT_BETWEEN
-from stockctl.filings.items import Source, digits, table
+from stockctl.filings.items import Source, digits, income_to_common, table
 from stockctl.filings.known import Known
 from stockctl.filings.periods import Part, Span, add_up, ending
 from stockctl.filings.rounding import adds_up, tolerance
@@ -191,7 +191,7 @@ def _income(filing: Filing) -> Iterator[Finding]:
         yield Finding("eps", filing.end, holds, basic.value, diluted.value, words, filing.accession)
     # Diluted EPS may be on another income than basic EPS is.
     eps, shares = (basic, found.get("basic_shares")) if basic is not None else (diluted, found.get("diluted_shares"))
-    income = found.get("income_to_common") or found.get("net_income")
+    income = income_to_common(found)
     other = any(_TO_OTHERS.search(f"{item.name} {item.label}") for item in filing.ic if item.value)
     if eps is not None and income is not None and shares is not None and shares.value > 0 and not (eps.derived or other):
         computed = income.value / shares.value

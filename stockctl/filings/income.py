@@ -14,7 +14,6 @@ _MINORITY_INCOME = re.compile(
     r"|MinorityInterestInNetIncome|MinorityInterestIn(Earnings|Income)"
 )
 _MINORITY = "NetIncomeLossAttributableToNoncontrollingInterest"
-_ANY = re.compile("")
 _MINORITY_LABEL = re.compile(r"attributable to .*(non-?controlling|minority)", re.IGNORECASE)
 _WITH_LABEL = re.compile(r"(including|before) .*(non-?controlling|minority)", re.IGNORECASE)
 _MINORITY_EQUITY = re.compile(r"Minority|Noncontrolling")
@@ -123,7 +122,7 @@ def _minorities(lines: Lines, item: StandardItem) -> list[Item]:
     named = [line for line in lines.matching(item, _MINORITY_INCOME, _NO_INCOME) if "Before" not in line.name]
     own = [
         line
-        for line in lines.matching(item, _ANY, _NO_INCOME)
+        for line in lines.matching(item, None, _NO_INCOME)
         if _MINORITY_LABEL.search(line.label) and line not in named and not line.name.startswith(("NetIncome", "ProfitLoss"))
     ]
     return [line for line in (named or own) if line.value]

@@ -108,6 +108,11 @@ def minus(item: StandardItem, first: Figure | None, second: Figure | None) -> Fi
     )
 
 
+def income_to_common(found: Mapping[str, Figure]) -> Figure | None:
+    """Net income to common shares, which EPS stands on; net income where a report does not tell it."""
+    return found.get("income_to_common") or found.get("net_income")
+
+
 def digits(value: float) -> str:
     """A value in digits: whole amounts whole, however large, others with ten digits that count."""
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 1e9 else f"{value:,.10g}"

@@ -7,7 +7,7 @@ the ticker one after the other nothing is put together.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -16,7 +16,7 @@ from stockctl.filings import registrants
 from stockctl.filings.dates import put_right
 from stockctl.filings.filing import STATEMENTS, Filing, Statement, bare
 from stockctl.filings.items import Figure, StandardItem, digits, minus, table
-from stockctl.filings.periods import Span, add_up
+from stockctl.filings.periods import Part, Span, add_up
 from stockctl.filings.splits import Jump, jumps
 from stockctl.filings.standard import Reading, amended, concept_figure, read
 
@@ -152,12 +152,14 @@ class Known:
         told = {period: found[name] for period, found in self.told(item.statement).items() if name in found}
         if span in told or item.kind != "flow":
             return told.get(span)
-        figure = _put_together(told, span)
-        if figure is None or item.minus or len(concepts := _concepts(told, span)) < 2:
+        parts = add_up(told, span)
+        figure = _put_together(told, span, parts)
+        if figure is None or item.minus or len(concepts := _concepts(told, parts)) < 2:
             return figure or self._difference(item, span)
         # The reports name the item by different concepts, which need not mean quite the same: better by one of them throughout.
         for concept in item.concepts:
-            same = _put_together(self._by_concept(item, concept, told), span)
+            alike = self._by_concept(item, concept, told)
+            same = _put_together(alike, span, add_up(alike, span))
             if same is not None:
                 return same
         note = f"{name} to {span.end}: put together from {' and '.join(concepts)}"
@@ -221,14 +223,13 @@ def _replacing(figure: Figure, earlier: Figure | None) -> Figure:
     return replace(figure, replaced=(*figure.replaced, *earlier.sources, *earlier.replaced))
 
 
-def _concepts(told: Mapping[Span, Figure], span: Span) -> list[str]:
-    """The different concepts that the periods name the item by, which put together are ``span``."""
-    parts = add_up(told, span) or ()
-    return list({bare(told[part.span].concept): told[part.span].concept for part in parts}.values())
+def _concepts(told: Mapping[Span, Figure], parts: Iterable[Part] | None) -> list[str]:
+    """The different concepts by which the periods that are put together name the item."""
+    found = [told[part.span].concept for part in parts or ()]
+    return list({bare(concept): concept for concept in found}.values())
 
 
-def _put_together(told: Mapping[Span, Figure], span: Span) -> Figure | None:
-    parts = add_up(told, span)
+def _put_together(told: Mapping[Span, Figure], span: Span, parts: Sequence[Part] | None) -> Figure | None:
     if parts is None:
         return None
     found = [told[part.span] for part in parts]

@@ -61,12 +61,12 @@ class Lines:
         found = [line for concept in concepts for line in self._by_name.get(concept, ()) if _fits(item, line.measure)]
         return self._in_own_currency(found)
 
-    def matching(self, item: StandardItem, pattern: re.Pattern[str], without: re.Pattern[str]) -> list[Item]:
-        """As ``named``, of the concepts in whose names ``pattern`` is found and ``without`` is not."""
+    def matching(self, item: StandardItem, pattern: re.Pattern[str] | None, without: re.Pattern[str]) -> list[Item]:
+        """As ``named``, of the concepts in whose names ``pattern`` is found (None: of all) and ``without`` is not."""
         found = [
             line
             for line in self.items
-            if pattern.search(line.name) and not without.search(line.name) and _fits(item, line.measure)
+            if (pattern is None or pattern.search(line.name)) and not without.search(line.name) and _fits(item, line.measure)
         ]
         return self._in_own_currency(found)
 
@@ -172,6 +172,16 @@ def is_whole(label: str) -> bool:
     return bool(_WHOLE.fullmatch(_ASIDE.sub("", label).strip()))
 
 
+def is_labelled_total(line: Item) -> bool:
+    """Whether the label says that its line is the total of revenue, cost or net income."""
+    return is_total(line.label) and is_whole(line.label)
+
+
+def is_unlabelled(line: Item) -> bool:
+    """Whether the label tells no more than the concept."""
+    return line.label in ("", line.name)
+
+
 def goods_and_services(one: Item, other: Item) -> bool:
     """Whether one of two lines is of goods and the other of services, by their labels or their concepts."""
     return {_kind(one), _kind(other)} == {"goods", "services"}
@@ -192,7 +202,7 @@ def distinct(lines: Iterable[Item]) -> list[Item]:
         found.setdefault((line.name, line.value), {}).setdefault(line.label.casefold(), line)
     made: list[Item] = []
     for same in found.values():
-        whole = next((line for line in same.values() if line.label in ("", line.name) or is_whole(line.label)), None)
+        whole = next((line for line in same.values() if is_unlabelled(line) or is_whole(line.label)), None)
         made += [whole] if whole else same.values()
     return made
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stockctl.filings.filing import Item
-from stockctl.filings.items import Figure, minus, table
+from stockctl.filings.items import Figure, income_to_common, minus, table
 from stockctl.filings.lines import Lines, listed
 
 _CENT = 0.005  # half a cent: what rounding to cents may change
@@ -42,15 +42,10 @@ def mended(lines: Lines, found: dict[str, Figure], unclear: dict[str, str]) -> d
     return found | {name: _uncut(found, name) for name in _SHARES if name in found}
 
 
-def _income(found: dict[str, Figure]) -> Figure | None:
-    """Income to common shares: as reported, or net income less preferred dividends."""
-    return found.get("income_to_common") or found.get("net_income")
-
-
 def _tells_the_other(found: dict[str, Figure], name: str) -> bool:
     """Whether the other EPS, which has cents, is income over its own shares: then so is this one, had it not been cut."""
     other = next(one for one in _SHARES if one != name)
-    eps, shares, income = found.get(other), found.get(_SHARES[other]), _income(found)
+    eps, shares, income = found.get(other), found.get(_SHARES[other]), income_to_common(found)
     if eps is None or shares is None or income is None or shares.value <= 0 or eps.value == int(eps.value):
         return False
     return abs(income.value / shares.value - eps.value) <= 2 * _CENT
@@ -58,7 +53,7 @@ def _tells_the_other(found: dict[str, Figure], name: str) -> bool:
 
 def _of_classes(lines: Lines, found: dict[str, Figure], eps: str, shares: str, unclear: dict[str, str]) -> dict[str, Figure]:
     """EPS or shares of which there are several lines: that of them, or the sum of shares, which makes income of the other."""
-    income = _income(found)
+    income = income_to_common(found)
     if income is None or not {eps, shares} & unclear.keys():
         return {}
     if eps in unclear and shares in unclear:
@@ -119,7 +114,7 @@ def _same_class(lines: Lines, diluted: Figure) -> dict[str, Figure]:
 
 def _scaled(found: dict[str, Figure], per_share: str, name: str) -> Figure:
     """Share counts in thousands or millions as counts, where income and EPS prove the scale."""
-    shares, income = found[name], _income(found)
+    shares, income = found[name], income_to_common(found)
     eps = found.get(per_share) or found.get("eps")
     if income is None or eps is None or shares.value <= 0 or abs(eps.value) < _LEAST_EPS:
         return shares
@@ -133,7 +128,7 @@ def _scaled(found: dict[str, Figure], per_share: str, name: str) -> Figure:
 
 def _uncut(found: dict[str, Figure], name: str) -> Figure:
     """EPS computed, if the reported one is an integer and income over shares is not."""
-    eps, income, shares = found[name], _income(found), found.get(_SHARES[name])
+    eps, income, shares = found[name], income_to_common(found), found.get(_SHARES[name])
     if eps.value != int(eps.value):
         return eps
     others = [found[other].value for other in _SHARES if other in found]

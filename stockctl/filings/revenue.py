@@ -18,7 +18,16 @@ from itertools import combinations
 from stockctl.filings.cost import costs_of
 from stockctl.filings.filing import Item
 from stockctl.filings.items import Figure, StandardItem, digits
-from stockctl.filings.lines import Lines, Unclear, distinct, goods_and_services, is_total, is_whole, listed
+from stockctl.filings.lines import (
+    Lines,
+    Unclear,
+    distinct,
+    goods_and_services,
+    is_labelled_total,
+    is_unlabelled,
+    is_whole,
+    listed,
+)
 from stockctl.filings.rounding import adds_up, parts_of
 
 _REVENUE = re.compile(
@@ -30,7 +39,7 @@ _NO_REVENUE = re.compile(
     r"|Liabilit|Reserve|Gain|Loss|Provision(?!s$)|Allowance|Marketing|Selling|Percent|Discontinued|Unearned|Amortiz|Proceeds|Payments"
     r"|ForSale|Obligation|PerShare|Maturit|Refund|Returns|Discounts"
 )
-_ANY, _NO_TOTAL = re.compile(""), re.compile(r"^Cost|Expense(?!.*Net)|NetIncome|ProfitLoss|IncomeLoss|^GrossProfit$")
+_NO_TOTAL = re.compile(r"^Cost|Expense(?!.*Net)|NetIncome|ProfitLoss|IncomeLoss|^GrossProfit$")
 _GROSS = re.compile(r"Gross|IncludingAssessedTax")
 _CONTRACTS = re.compile(r"^RevenueFromContract")
 """Revenue from contracts with customers has no interest, premiums, leases or income of investments in it."""
@@ -91,7 +100,7 @@ class _Statement:
         self._lines, self._item = lines, item
         named = lines.matching(item, _REVENUE, _NO_REVENUE)
         # Whatever its concept, a line that is labelled the total of revenues is one of them.
-        labelled = [line for line in lines.matching(item, _ANY, _NO_TOTAL) if is_total(line.label) and is_whole(line.label)]
+        labelled = [line for line in lines.matching(item, None, _NO_TOTAL) if is_labelled_total(line)]
         self.held = [line for line in lines.items if line in named or (line in labelled and "cost" not in line.label.lower())]
         self.beside = [line for line in lines.matching(item, _BESIDE, _NOT_BESIDE) if line not in self.held]
 
@@ -116,7 +125,7 @@ class _Statement:
         for line in self.held:
             value = _value(line)
             others = [_value(one) for one in distinct([*self.held, *self.beside]) if 0 < _value(one) != value]
-            labelled = is_total(line.label) and is_whole(line.label)
+            labelled = is_labelled_total(line)
             if labelled or (value > 0 and parts_of(value, others, exact=True)):
                 ranked.append((not _GROSS.search(line.name), value, labelled, line))
         if not ranked:
@@ -149,7 +158,7 @@ class _Statement:
         rest = [
             line for line in distinct(net) if 0 < _value(line) <= value and line is not chosen and line.label != chosen.label
         ]
-        if chosen.label in ("", chosen.name) or is_whole(chosen.label):
+        if is_unlabelled(chosen) or is_whole(chosen.label):
             rest = [line for line in rest if _value(line) < value]
         if len(rest) == 1 and goods_and_services(chosen, rest[0]):
             both = [chosen, *rest]
@@ -159,7 +168,7 @@ class _Statement:
         # A result may have gains in it, and income from elsewhere.
         gains = sum(_value(line) for line in self._lines.items if _GAINS.search(line.name) and _value(line) > 0)
         more = [one for terms in self._ties if (one := sum(terms)) > value * (1 + _MUCH) + gains]
-        whole = is_whole(chosen.label) or (bool(_WHOLE.search(chosen.name)) and chosen.label in ("", chosen.name))
+        whole = is_whole(chosen.label) or (bool(_WHOLE.search(chosen.name)) and is_unlabelled(chosen))
         if more and not whole:
             told = " or ".join(map(digits, more))
             return Unclear(f"revenue: {listed([chosen])} is a part of it: income and expenses come to {told}")
@@ -184,14 +193,10 @@ class _Statement:
 
     @cached_property
     def _ties(self) -> list[list[float]]:
-        """Amounts of the report that sum to its revenue, one way or another."""
-        return [*self._least, *self._by_costs()]
-
-    @cached_property
-    def _least(self) -> list[list[float]]:
-        """Amounts whose sum revenue is not less than: a result and costs that stand between the two."""
+        """Amounts of the report that sum to its revenue, one way or another: a result and what was spent before it."""
         names = [*_ALL_COSTS, "OperatingExpenses", "NoninterestExpense"]
-        return [[result, abs(spent)] for result in self._results for name in names if (spent := self._amount(name)) is not None]
+        spent = [abs(amount) for name in names if (amount := self._amount(name)) is not None]
+        return [*([result, one] for result in self._results for one in spent), *self._by_costs()]
 
     def _by_costs(self) -> Iterator[list[float]]:
         costs = [abs(_value(line)) for line in costs_of(self._lines, self._item)]
@@ -219,7 +224,7 @@ class _Statement:
     @cached_property
     def _halves(self) -> list[Item] | None:
         """A bank's two halves, where the statement is a bank's: interest is its business."""
-        whole = any(_WHOLE.search(line.name) and (line.label in ("", line.name) or is_whole(line.label)) for line in self.held)
+        whole = any(_WHOLE.search(line.name) and (is_unlabelled(line) or is_whole(line.label)) for line in self.held)
         if whole or not any(_BANK.search(line.name) for line in self._lines.items):
             return None
         net, other = (self._lines.line(self._item, name) for name in ("InterestIncomeExpenseNet", "NoninterestIncome"))

@@ -11,7 +11,7 @@ from datetime import date
 from itertools import pairwise
 from typing import NamedTuple
 
-from stockctl.filings.items import Figure
+from stockctl.filings.items import Figure, income_to_common
 from stockctl.filings.periods import Span
 
 SPLITS = (1.5, *range(2, 51))
@@ -64,7 +64,7 @@ def _count(found: Mapping[str, Figure]) -> float:
     for name in ("diluted_shares", "basic_shares"):
         if name in found:
             return found[name].value
-    income, eps = found.get("income_to_common") or found.get("net_income"), found.get("eps")
+    income, eps = income_to_common(found), found.get("eps")
     return income.value / eps.value if income is not None and eps is not None and abs(eps.value) >= _LEAST_EPS else 0.0
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from stockctl.filings.cost import cost_of_revenue, outflow
@@ -128,7 +129,7 @@ def _item(lines: Lines, item: StandardItem, found: Mapping[str, Figure]) -> Figu
         case "revenue":
             return revenue(lines, item)
         case "cost":
-            return cost_of_revenue(lines, item, found.get("revenue"), sales_of(lines, item))
+            return cost_of_revenue(lines, item, found.get("revenue"), partial(sales_of, lines, item))
         case "net_income":
             return net_income(lines, item)
         case "equity":

@@ -158,7 +158,7 @@ def test_volatility_of_a_window_of_time(trades: dict[str, list[Trade]], window: 
         if chosen := plain.counted(regular(trades[symbol])):
             last = within(chosen, chosen[-1].ts_event)
             assert (whole["volatility"], whole["trades"]) == (near(plain.deviation(last)), len(last))
-            through = max(*(trade.ts_event + 1 for trade in trades[symbol]), newest)
+            through = max(*(trade.ts_event + 1 for trade in regular(trades[symbol])), newest)
             # The edge behind the last trade is told as well, once its time is over.
             behind = -(-chosen[-1].ts_event // 30_000) * 30_000
             edges = [edge for edge in range(OPEN + 30_000, max(through, behind) + 1, 30_000) if within(chosen, edge)]

@@ -78,7 +78,7 @@ wheel: $(VENV)/.demo ## Build the wheel into dist/
 	@ls dist
 
 settings: $(VENV)/.demo ## Write docs/settings.md from the settings' model
-	$(BIN)/python -m stockctl.settings.document > docs/settings.md
+	$(BIN)/python -m stockctl.settings.reference_page > docs/settings.md
 
 clean: ## Delete the virtual environment and everything built
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

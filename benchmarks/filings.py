@@ -18,8 +18,8 @@ from itertools import product
 from pathlib import Path
 from string import ascii_uppercase
 
-from stockctl.filings.fetch import Order
-from stockctl.filings.runs import Choice, Runs
+from stockctl.filings.collect.collector import FetchRequest
+from stockctl.filings.collect.schedule import Runs, SymbolSelection
 from stockctl.settings import load
 from stockctl.sim import Simulator
 
@@ -42,7 +42,7 @@ def main() -> None:
     ):
         flags = {"finnhub.rest_url": sim.rest_url, "lake.url": Path(folder, "lake").as_uri(), "state_dir": folder}
         settings = load(flags=flags | {f"finnhub.{name}": value for name, value in limits.items()}, stack=False)
-        with Runs(settings, Choice((), all_us=True), Order(since=date(2026, 6, 1)), threading.Event()) as runs:
+        with Runs(settings, SymbolSelection((), all_us=True), FetchRequest(since=date(2026, 6, 1)), threading.Event()) as runs:
             started = time.perf_counter()
             run = runs.once()
             seconds = time.perf_counter() - started

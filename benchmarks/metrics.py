@@ -22,13 +22,13 @@ from pathlib import Path
 import duckdb
 
 from stockctl.clients.store import open_store
-from stockctl.conditions import updates_of
+from stockctl.exchange.calendar import parse_moment
+from stockctl.exchange.trade_conditions import updates_of
 from stockctl.feed.coverage import feed_event
-from stockctl.lake.batch import OpenBatch
-from stockctl.lake.claims import Claim, put_claim
-from stockctl.lake.layout import Layout, Table
+from stockctl.lake.format.claims import Claim, put_claim
+from stockctl.lake.format.keys import Layout, Table
+from stockctl.lake.writer.batch import OpenBatch
 from stockctl.records import Trade, encode
-from stockctl.sessions import parse_moment
 from stockctl.settings import Settings, load
 
 OPEN = parse_moment("2026-11-20T09:30")

@@ -25,7 +25,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from stockctl.clients.kafka import Admin, Producer
-from stockctl.feed.normalise import Normaliser
+from stockctl.feed.decoder import Decoder
 from stockctl.feed.replay import Replay
 from stockctl.records import encode
 from stockctl.settings import Settings, load
@@ -83,7 +83,7 @@ def topics(bootstrap: str, folder: Path, turn: str, **flags: object) -> Iterator
 
 def normalise(path: Path) -> float:
     """Seconds to turn every line of the capture into trades."""
-    normaliser = Normaliser("replay")
+    normaliser = Decoder("replay")
     normaliser.start("bench1")
     started = time.perf_counter()
     with path.open("rb") as lines:
@@ -94,7 +94,7 @@ def normalise(path: Path) -> float:
 
 def bare(settings: Settings, path: Path) -> float:
     """Seconds that librdkafka needs to take and deliver ready-made messages."""
-    normaliser = Normaliser("replay")
+    normaliser = Decoder("replay")
     normaliser.start("bench1")
     with path.open("rb") as lines:
         ready = [(encode(trade), trade.symbol) for line in lines for trade in normaliser.frame(line, 1_900_000_000_000).trades]

@@ -20,8 +20,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from stockctl.exchange.calendar import from_ms, now_ms
 from stockctl.records import SYMBOL_LENGTH, UNREADABLE, FeedEvent, Trade, column_types, encode
-from stockctl.sessions import from_ms, now_ms
 from stockctl.validation import decode_problem
 
 AHEAD_MS = 7 * 86_400_000

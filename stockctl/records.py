@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import msgspec
 from msgspec import Meta
 
-from stockctl.timespans import Span, merge, subtract
+from stockctl.intervals import Span, merge, subtract
 
 Kind = TypeVar("Kind")
 Source = Literal["finnhub", "sim", "replay"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from stockctl.clients.rate import RateLimit
+from stockctl.clients.rate_limit import RateLimit
 
 
 class Clock(threading.Event):
@@ -27,7 +27,7 @@ class Clock(threading.Event):
         return self.is_set()
 
     def limit(self) -> type[RateLimit]:
-        """Limits kept by this clock, which must also stand for ``time`` in ``stockctl.clients.rate``."""
+        """Limits kept by this clock, which must also stand for ``time`` in ``stockctl.clients.rate_limit``."""
         clock = self
 
         class Limited(RateLimit):

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from stockctl.clients.store import open_store
-from stockctl.conditions import updates_of
-from stockctl.lake.batch import OpenBatch
-from stockctl.lake.claims import Claim, Start, put_claim, put_start
-from stockctl.lake.layout import Layout, Table
+from stockctl.exchange.calendar import parse_moment
+from stockctl.exchange.trade_conditions import updates_of
+from stockctl.lake.format.claims import Claim, Start, put_claim, put_start
+from stockctl.lake.format.keys import Layout, Table
+from stockctl.lake.writer.batch import OpenBatch
 from stockctl.records import EventKind, FeedEvent, Trade, encode
-from stockctl.sessions import parse_moment
 from stockctl.settings import Settings
 
 _numbers = itertools.count()

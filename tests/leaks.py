@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 
 import boto3
 
-from stockctl.lake.batch import decompress
+from stockctl.lake.writer.batch import decompress
 from stockctl.settings import Settings
 from tests.command import BIN
 from tests.topics import messages

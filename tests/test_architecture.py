@@ -34,7 +34,7 @@ def test_the_contracts_of_the_rooms_hold() -> None:
     [
         ("errors.py", "from stockctl.lake import claims", "A room imports only from rows below its own"),
         ("sim/wire.py", "from stockctl.clients import kafka", "The simulator imports the foundation alone"),
-        ("lake/layout.py", "import boto3", "Only the client layer imports the outside systems' SDKs"),
+        ("lake/format/keys.py", "import boto3", "Only the client layer imports the outside systems' SDKs"),
     ],
 )
 def test_breaking_a_contract_is_noticed(tmp_path: Path, module: str, line: str, contract: str) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.checks import Check, Finding, disk, run
 from stockctl.errors import RefusedError
+from stockctl.health import Check, Finding, disk, run
 
 
 def test_checks_run_side_by_side_and_answer_in_their_order() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stockctl.conditions import EXTENDED_HOURS, NEVER_PRICE_FORMING, ODD_LOT, table, unknown_codes, updates_of
+from stockctl.exchange.trade_conditions import EXTENDED_HOURS, NEVER_PRICE_FORMING, ODD_LOT, table, unknown_codes, updates_of
 
 # Letters of vhl per code, read off the table by hand: N1 (first of the day only) denies, Y2 and an empty cell allow.
 BY_HAND = {

@@ -20,30 +20,32 @@ from obstore.store import MemoryStore
 
 from stockctl.clients.kafka import Committed, Offsets, TopicInfo
 from stockctl.clients.store import Store, open_store
+from stockctl.company import fundamentals
 from stockctl.errors import StockctlError
-from stockctl.feed.spool import EventSpool
-from stockctl.filings import companies, identities, kpis
-from stockctl.filings.document import document_of
-from stockctl.filings.filing import parse_filing
-from stockctl.filings.listing import listed
-from stockctl.filings.statements import known_of
-from stockctl.filings.stored import Links, State, raw_key, read_filings, read_state, write_state
-from stockctl.lake import claims, overview
-from stockctl.lake.claims import Start
-from stockctl.lake.compact import compact
-from stockctl.lake.floor import put_floor
-from stockctl.lake.layout import LOG
-from stockctl.lake.listing import holdings
-from stockctl.lake.prune import doomed
-from stockctl.lake.reading import Lake, read_trades
-from stockctl.lake.recovery import Recovery, Seen, commit_metadata, hinted_claim
-from stockctl.lake.verify import verify
+from stockctl.feed.event_outbox import EventOutbox
+from stockctl.filings.catalog import listed
+from stockctl.filings.collect.mongo_document import document_of
+from stockctl.filings.fundamentals import identities, kpis
+from stockctl.filings.fundamentals.statements import known_of
+from stockctl.filings.model import parse_filing
+from stockctl.filings.repository import Links, State, raw_key, read_filings, read_state, write_state
+from stockctl.lake import health
+from stockctl.lake.format import claims
+from stockctl.lake.format.claims import Start
+from stockctl.lake.format.keys import LOG
+from stockctl.lake.format.retention import put_floor
+from stockctl.lake.maintenance.compact import compact
+from stockctl.lake.maintenance.prune import prunable
+from stockctl.lake.maintenance.verify import verify
+from stockctl.lake.reader.catalog import LakeReader, read_trades
+from stockctl.lake.reader.inventory import inventory
+from stockctl.lake.writer.recovery import Recovery, Seen, commit_metadata, hinted_claim
 from stockctl.local import stack
 from stockctl.local.files import StackFiles, file_errors
 from stockctl.local.ports import choose_ports
 from stockctl.records import encode
 from stockctl.settings import Settings, load
-from stockctl.warehouse.local import query
+from stockctl.warehouse.local.session import query
 from stockctl.warehouse.partitions import wanted
 from tests.command import clean_environment
 from tests.conftest import examples
@@ -164,14 +166,14 @@ def plan(store: Store, random: Random) -> None:
 
 
 def read_on(settings: Settings, *symbols: str) -> None:
-    with Lake(settings) as lake:
+    with LakeReader(settings) as lake:
         lake.through("AAPL", lake.find("trades", symbols=symbols or None, exact=bool(symbols)))
         lake.find("feed_events", since=0, until=2**41)
 
 
 def list_all(settings: Settings) -> None:
-    with Lake(settings) as lake:
-        holdings(lake)
+    with LakeReader(settings) as lake:
+        inventory(lake)
 
 
 def lake_readers(settings: Settings) -> list[tuple[float, Reader]]:
@@ -183,7 +185,7 @@ def lake_readers(settings: Settings) -> list[tuple[float, Reader]]:
         (2, lambda random: plan(store, random)),
         (1, lambda _: list_all(settings)),
         (1, lambda _: wanted(store, settings.lake.url or "", date(2026, 11, 23))),
-        (1, lambda _: (claims.lake_source(store, "sim"), claims.lake_id(store), doomed(store, date(2026, 11, 23)))),
+        (1, lambda _: (claims.lake_source(store, "sim"), claims.lake_id(store), prunable(store, date(2026, 11, 23)))),
         (0.4, lambda _: read_trades("AAPL", settings=settings)),
         (0.4, lambda _: list(compact(settings))),
     ]
@@ -226,14 +228,14 @@ JUNK = (
 
 def test_what_is_no_part_of_a_lake_changes_no_answer(lake: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other tools make folders as they like: readers ignore what no writer of ours makes."""
-    monkeypatch.setattr(overview, "_committed", lambda *_: {})  # there is no Kafka to ask
+    monkeypatch.setattr(health, "_committed", lambda *_: {})  # there is no Kafka to ask
     store = open_store(lake)
     before = read_trades(settings=lake)
     for key in JUNK:
         store.put(key, b"junk")
         for _, reader in lake_readers(lake):
             reader(Random(key))
-        assert "newest claim" in overview._newest(lake, "trades").detail
+        assert "newest claim" in health._newest(lake, "trades").detail
         store.delete([key])
     for key in JUNK:
         store.put(key, b"junk")
@@ -288,7 +290,7 @@ def test_a_damaged_cache_changes_no_answer(home: Path) -> None:
         store.put(item.key, open_store(folder).get(item.key))
 
     def read() -> list[tuple[str, bytes]]:
-        with Lake(folder, store) as lake:
+        with LakeReader(folder, store) as lake:
             found = lake.find("trades")
             return [(key, path.read_bytes()) for key, path in sorted(lake.files(found).items())]
 
@@ -323,7 +325,7 @@ def test_damaged_filings_are_named(home: Path) -> None:
 
     def read_document(random: Random) -> None:
         changed = value_of(document, random)
-        companies.filing_of(changed if isinstance(changed, dict) else {"_id": document["_id"]})
+        fundamentals.filing_of(changed if isinstance(changed, dict) else {"_id": document["_id"]})
 
     tree = Tree(Path(store.folder or ""))
     for random in strikes("filings"):
@@ -371,7 +373,7 @@ def test_damaged_waiting_events_keep_no_producer_from_sending_the_others(home: P
         lines[random.randrange(5)] = damaged(random.choice(waiting), random)
         (folder / "1-1.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
         sent = Sent()
-        spool = EventSpool(settings, sent)  # type: ignore[arg-type]
+        spool = EventOutbox(settings, sent)  # type: ignore[arg-type]
         assert spool.drain(10) == 0
         spool.close()
         assert len(set(waiting) & set(sent.events)) >= 4

@@ -38,7 +38,7 @@ from typing import NamedTuple
 import pytest
 
 from stockctl.errors import EXIT_CODES
-from stockctl.sessions import EXCHANGE_ZONE, to_ms
+from stockctl.exchange.calendar import EXCHANGE_ZONE, to_ms
 from tests.cli.test_main import LEAVES
 from tests.command import BIN, HANG, Command, clean_environment
 from tests.conftest import NOIDA_DB, free_port, listening, wait_for

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from stockctl.exchange.calendar import now_ms
 from stockctl.record_validation import AHEAD_MS, DEPTH, FEED_EVENTS, TRADES, InvalidRecordError
 from stockctl.records import FeedEvent, Trade, encode
-from stockctl.sessions import now_ms
 from tests.conftest import examples
 
 AT = 1_795_444_200_000

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockctl.errors import UsageError
-from stockctl.records import Source
-from stockctl.sessions import (
+from stockctl.exchange.calendar import (
     EXCHANGE_ZONE,
     calendar_of,
     currency_time,
@@ -34,7 +33,8 @@ from stockctl.sessions import (
     to_ms,
     trade_date,
 )
-from stockctl.timespans import merge
+from stockctl.intervals import merge
+from stockctl.records import Source
 
 FIRST, LAST = date(2016, 1, 4), date(2027, 6, 30)
 """The years that matter, as far as the second opinion reaches."""

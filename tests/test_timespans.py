@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.timespans import Span, intersect, length, merge, subtract
+from stockctl.intervals import Span, intersect, length, merge, subtract
 
 SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=8)
 

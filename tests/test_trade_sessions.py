@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.conditions import table, told_of
-from stockctl.sessions import Hours, session_at, trade_date
-from stockctl.trade_sessions import ALL_TOLD, day_bounds, session_of, slots_of
+from stockctl.exchange.calendar import Hours, session_at, trade_date
+from stockctl.exchange.trade_conditions import table, told_of
+from stockctl.exchange.trade_sessions import ALL_TOLD, day_bounds, session_of, slots_of
 from tests.lakes import at
 
 days = st.integers(0, 6000).map(lambda number: date(2015, 1, 1) + timedelta(number))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stockctl.sessions import calendar_of
-from stockctl.venues import CRYPTO_VENUES, CURRENCY_VENUES
+from stockctl.exchange.calendar import calendar_of
+from stockctl.exchange.venues import CRYPTO_VENUES, CURRENCY_VENUES
 
 
 @pytest.mark.parametrize(

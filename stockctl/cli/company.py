@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.context import mongo_of, settings_of
+from stockctl.cli.options import mongo_of, settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_object
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def show(
     Example: stockctl company show AAPL
     """
     from stockctl.company.document import asked_symbol, changes, company
-    from stockctl.roles import running
+    from stockctl.service import running
 
     settings = settings_of(ctx, {"timezone": tz})
     with mongo_of(settings) as mongo:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stockctl.cli.context import settings_of
+from stockctl.cli.options import settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import StockctlError, UsageError
 

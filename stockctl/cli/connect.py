@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.context import settings_of
+from stockctl.cli.options import settings_of
 from stockctl.cli.output import Format, OutputOption, YesOption, confirm, say, write_object, write_rows
 from stockctl.errors import UnhealthyError
 from stockctl.units import counted
 
 if TYPE_CHECKING:
-    from stockctl.clients.connect import Connect
     from stockctl.clients.kafka import Admin
+    from stockctl.clients.kafka_connect import Connect
     from stockctl.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Run the MongoDB sink connector in Kafka Connect.")
@@ -23,8 +23,8 @@ app = typer.Typer(no_args_is_help=True, help="Run the MongoDB sink connector in 
 
 @contextmanager
 def _both(ctx: typer.Context) -> Iterator[tuple[Connect, Admin, Settings]]:
-    from stockctl.clients.connect import Connect
     from stockctl.clients.kafka import Admin
+    from stockctl.clients.kafka_connect import Connect
 
     settings = settings_of(ctx)
     with Connect(settings) as connect:
@@ -45,7 +45,7 @@ def apply(
 
     Example: stockctl connect apply
     """
-    from stockctl.stream import connect as room
+    from stockctl.stream.mongo_sink import connector as room
     from stockctl.stream.topics import Change
 
     with _both(ctx) as (connect, admin, settings):
@@ -61,8 +61,8 @@ def render(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 
     Example: stockctl connect render -o json
     """
-    from stockctl.stream.connector import masked
-    from stockctl.stream.connector import render as rendered
+    from stockctl.stream.mongo_sink.config import masked
+    from stockctl.stream.mongo_sink.config import render as rendered
 
     write_object(masked(rendered(settings_of(ctx))), output)
 
@@ -73,7 +73,7 @@ def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 
     Example: stockctl connect diff
     """
-    from stockctl.stream import connect as room
+    from stockctl.stream.mongo_sink import connector as room
     from stockctl.stream.topics import Difference
 
     with _both(ctx) as (connect, admin, settings):
@@ -93,7 +93,7 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 
     Example: stockctl connect status
     """
-    from stockctl.stream import connect as room
+    from stockctl.stream.mongo_sink import connector as room
 
     with _both(ctx) as (connect, admin, settings):
         parts = room.status(connect, admin, settings)
@@ -111,7 +111,7 @@ def restart(
 
     Example: stockctl connect restart --failed
     """
-    from stockctl.clients.connect import Connect
+    from stockctl.clients.kafka_connect import Connect
 
     settings = settings_of(ctx)
     with Connect(settings) as connect:
@@ -125,7 +125,7 @@ def delete(ctx: typer.Context, yes: YesOption = False) -> None:
 
     Example: stockctl connect delete --yes
     """
-    from stockctl.clients.connect import Connect
+    from stockctl.clients.kafka_connect import Connect
     from stockctl.settings import require
 
     settings = settings_of(ctx)
@@ -145,8 +145,8 @@ def watch(
 
     Example: stockctl connect watch --health-port 8080
     """
-    from stockctl.roles import running
-    from stockctl.stream.connect import Watch
+    from stockctl.service import running
+    from stockctl.stream.mongo_sink.connector import Watch
 
     settings = settings_of(ctx)
     with running(settings, health_port=health_port, leave_within=10.0) as role:

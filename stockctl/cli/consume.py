@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stockctl.cli.context import settings_of
+from stockctl.cli.options import settings_of
 from stockctl.units import counted
 
 app = typer.Typer(no_args_is_help=True, help="Write what streams through Kafka into a store.")
@@ -29,13 +29,13 @@ def s3(
     Example: stockctl consume s3 --once
     """
     from stockctl.cli.output import say
-    from stockctl.lake.writer import LEAVE_WITHIN, LakeWriter
-    from stockctl.roles import running
+    from stockctl.lake.writer.sink import LEAVE_WITHIN, S3Sink
+    from stockctl.service import running
 
     flags = {"lake.max_age": max_age, "lake.max_bytes": max_bytes, "lake.max_records": max_records}
     settings = settings_of(ctx, flags)
     with running(settings, health_port=health_port, leave_within=LEAVE_WITHIN) as role:
-        writer = LakeWriter(settings, role, once=once, accept_loss=accept_loss)
+        writer = S3Sink(settings, role, once=once, accept_loss=accept_loss)
         writer.run()
     rejected = f", {counted(writer.rejected, 'record')} to {settings.topics.dead_letters.name}" if writer.rejected else ""
     say(f"wrote {counted(writer.rows, 'row')} to {settings.lake.url}{rejected}")
@@ -54,13 +54,13 @@ def mongo(
     Example: stockctl consume mongo --once
     """
     from stockctl.cli.output import say
-    from stockctl.filings.companies import refresh_together
-    from stockctl.mongo.writer import LEAVE_WITHIN, MongoWriter
-    from stockctl.roles import running
+    from stockctl.company.fundamentals import refresh_together
+    from stockctl.mongo.sink import LEAVE_WITHIN, MongoSink
+    from stockctl.service import running
 
     settings = settings_of(ctx, {"mongo.max_age": max_age, "mongo.max_records": max_records})
     with running(settings, health_port=health_port, leave_within=LEAVE_WITHIN) as role:
-        writer = MongoWriter(settings, role, once=once, also=refresh_together)
+        writer = MongoSink(settings, role, once=once, also=refresh_together)
         writer.run()
     rejected = f", {counted(writer.rejected, 'record')} to {settings.topics.dead_letters.name}" if writer.rejected else ""
     say(f"wrote {counted(writer.rows, 'document')} to {settings.mongo.url}{rejected}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.context import settings_of, text_of
+from stockctl.cli.options import settings_of, text_of
 from stockctl.cli.output import Format, OutputOption, say, write_object, write_rows
 from stockctl.errors import StockctlError, UsageError
 
@@ -25,7 +25,7 @@ def _since(settings: Settings, text: str | None) -> int | None:
     """``text`` in ms UTC: a duration before now, or a moment."""
     from zoneinfo import ZoneInfo
 
-    from stockctl.sessions import now_ms, parse_moment
+    from stockctl.exchange.calendar import now_ms, parse_moment
     from stockctl.units import parse_duration
 
     if text is None:
@@ -39,7 +39,7 @@ def _since(settings: Settings, text: str | None) -> int | None:
 def _at(settings: Settings, ms: int | None) -> datetime | None:
     from zoneinfo import ZoneInfo
 
-    from stockctl.sessions import from_ms
+    from stockctl.exchange.calendar import from_ms
 
     return None if ms is None else from_ms(ms, ZoneInfo(settings.timezone))
 
@@ -140,8 +140,8 @@ def replay(
     """
     from collections import Counter
 
-    from stockctl.feed.retake import retake
-    from stockctl.lake.sources import refusal_of
+    from stockctl.feed.redecode import redecode
+    from stockctl.lake.writer.source_guard import refusal_of
     from stockctl.stream.replay import Outcome, Replay
 
     asked = {"reason": reason, "topic": topic, "since": since}
@@ -155,7 +155,7 @@ def replay(
     settings = settings_of(ctx)
     run = Replay(
         settings,
-        retake,
+        redecode,
         ids=ids or (),
         mended=None if mended is None else text_of(mended, "name a file that holds the mended text alone").strip(),
         dry_run=dry_run,

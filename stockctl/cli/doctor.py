@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from stockctl.cli.context import settings_of
+from stockctl.cli.options import settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UnhealthyError
 from stockctl.units import counted
@@ -14,30 +14,32 @@ from stockctl.units import counted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stockctl.checks import Check
+    from stockctl.health import Check
     from stockctl.settings import Settings
 
 
 def rooms() -> list[Callable[[Settings], list[Check]]]:
     """Each room's ``checks``, in the order of the report."""
-    from stockctl.checks import disk
     from stockctl.clients import kafka, mongo, store
-    from stockctl.feed import probe
-    from stockctl.filings import probe as filings
-    from stockctl.local import overview as local
-    from stockctl.stream import connect, dlq_health, lag, topics
-    from stockctl.warehouse import checks as warehouse
+    from stockctl.feed import health as feed
+    from stockctl.filings import health as filings
+    from stockctl.health import disk
+    from stockctl.local import health as local
+    from stockctl.stream import health as dead_letters
+    from stockctl.stream import lag, topics
+    from stockctl.stream.mongo_sink import connector
+    from stockctl.warehouse import health as warehouse
 
     return [
-        probe.checks,
+        feed.checks,
         filings.checks,
         kafka.checks,
         topics.checks,
         lag.overview,
-        dlq_health.checks,
+        dead_letters.checks,
         store.checks,
         mongo.checks,
-        connect.checks,
+        connector.checks,
         warehouse.checks,
         local.checks,
         lambda settings: [disk(settings.state_dir)],
@@ -49,7 +51,7 @@ def doctor(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 
     Example: stockctl doctor
     """
-    from stockctl.checks import run
+    from stockctl.health import run
 
     settings = settings_of(ctx)
     checks = [check for room in rooms() for check in room(settings)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.context import settings_of
+from stockctl.cli.options import settings_of
 from stockctl.cli.output import Format, OutputOption, YesOption, confirm, say, write_object, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 from stockctl.units import counted
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import date
 
-    from stockctl.clients.glue import Glue
+    from stockctl.clients.aws.glue import Glue
     from stockctl.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Make the lake's tables in the Glue Data Catalog, and keep their partitions.")
@@ -40,7 +40,7 @@ FromPaths = Annotated[
 
 @contextmanager
 def _glue(ctx: typer.Context) -> Iterator[tuple[Glue, Settings]]:
-    from stockctl.clients.glue import Glue
+    from stockctl.clients.aws.glue import Glue
 
     settings = settings_of(ctx)
     yield Glue(settings), settings
@@ -67,8 +67,8 @@ def apply(
 
     Example: stockctl glue apply
     """
-    from stockctl.warehouse import catalog
-    from stockctl.warehouse import policy as rights
+    from stockctl.warehouse import iam_policies as rights
+    from stockctl.warehouse.glue import catalog
 
     with _glue(ctx) as (glue, settings):
         if create_role:
@@ -87,7 +87,7 @@ def diff(ctx: typer.Context, from_paths: FromPaths = False, output: OutputOption
 
     Example: stockctl glue diff
     """
-    from stockctl.warehouse import catalog
+    from stockctl.warehouse.glue import catalog
 
     with _glue(ctx) as (glue, settings):
         found = catalog.differences(glue, settings, from_paths=from_paths)
@@ -111,7 +111,7 @@ def run(
     Example: stockctl glue run --wait
     """
     from stockctl.settings import require
-    from stockctl.warehouse import crawlers
+    from stockctl.warehouse.glue import crawlers
 
     with _glue(ctx) as (glue, settings):
         require(settings, "glue.role")
@@ -136,8 +136,8 @@ def status(ctx: typer.Context, since: SinceDate = None, output: OutputOption = F
     Example: stockctl glue status
     """
     from stockctl.clients.store import existing_store
-    from stockctl.warehouse.sync import Standing
-    from stockctl.warehouse.sync import status as compare
+    from stockctl.warehouse.glue.partition_sync import Standing
+    from stockctl.warehouse.glue.partition_sync import status as compare
 
     shown, first = 20, _day(since)
     with _glue(ctx) as (glue, settings):
@@ -170,8 +170,8 @@ def sync(
     Example: stockctl glue sync --since 2026-11-20
     """
     from stockctl.clients.store import existing_store
-    from stockctl.warehouse.sync import Synced
-    from stockctl.warehouse.sync import sync as register
+    from stockctl.warehouse.glue.partition_sync import Synced
+    from stockctl.warehouse.glue.partition_sync import sync as register
 
     first = _day(since)
     with _glue(ctx) as (glue, settings):
@@ -199,7 +199,7 @@ def policy(
 
     Example: stockctl glue policy --for redshift > policy.json
     """
-    from stockctl.warehouse import policy as rights
+    from stockctl.warehouse import iam_policies as rights
 
     settings = settings_of(ctx)
     reader = rights.Reader(who.value)
@@ -215,7 +215,7 @@ def delete(ctx: typer.Context, yes: YesOption = False, output: OutputOption = Fo
 
     Example: stockctl glue delete --yes
     """
-    from stockctl.warehouse import catalog
+    from stockctl.warehouse.glue import catalog
 
     with _glue(ctx) as (glue, settings):
         database = settings.glue.database

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.context import seconds_of, settings_of
+from stockctl.cli.options import seconds_of, settings_of
 from stockctl.cli.output import Format, OutputOption, YesOption, confirm, say, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 
 if TYPE_CHECKING:
-    from stockctl.local.parts import Mode
+    from stockctl.local.services import Mode
     from stockctl.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Run the whole pipeline on this machine: broker, feed, producer, lake writer.")
@@ -161,7 +161,7 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     Example: stockctl local status
     """
     from stockctl.local import stack
-    from stockctl.local.observed import remedy
+    from stockctl.local.process_state import remedy
     from stockctl.units import format_duration
 
     settings = _settings(ctx, stack=False)

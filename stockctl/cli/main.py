@@ -27,8 +27,8 @@ from stockctl.cli import (
     spectrum,
     topics,
 )
-from stockctl.cli.context import Globals
 from stockctl.cli.doctor import doctor
+from stockctl.cli.options import Globals
 from stockctl.cli.output import say
 from stockctl.cli.produce import produce
 from stockctl.cli.sim import sim

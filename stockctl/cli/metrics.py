@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.context import mongo_of, say_next_batch, seconds_of, settings_of
+from stockctl.cli.options import mongo_of, say_next_batch, seconds_of, settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UsageError
 from stockctl.symbols import some_symbols
 
 if TYPE_CHECKING:
-    from stockctl.metrics.answers import Answer
-    from stockctl.metrics.spans import Question
+    from stockctl.metrics.query import Query
+    from stockctl.metrics.results import Result
     from stockctl.settings import Settings
 
 _SHORTEST = 0.1
@@ -91,10 +91,10 @@ def vwap(
 
     Example: stockctl metrics vwap AAPL MSFT --date 2026-11-23
     """
-    from stockctl.metrics import measures
+    from stockctl.metrics import definitions
 
     asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=every)
-    _show(asked, measures.vwap(*asked), output)
+    _show(asked, definitions.vwap(*asked), output)
 
 
 @app.command()
@@ -119,16 +119,20 @@ def volatility(
 
     Example: stockctl metrics volatility AAPL --window 5m --every 1m
     """
-    from stockctl.metrics import measures
+    from stockctl.metrics import definitions
 
     if not returns:
         asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=every)
-        _show(asked, measures.volatility(*asked, measures.parse_window(window) if window else measures.LAST_HUNDRED), output)
+        _show(
+            asked,
+            definitions.volatility(*asked, definitions.parse_window(window) if window else definitions.LAST_HUNDRED),
+            output,
+        )
         return
     if window is not None:
         raise UsageError("--window is of prices, and --returns takes the whole span", hint="narrow it by --since and --until")
     asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=None)
-    _show(asked, measures.returns(*asked, measures.step_ms(every or "1m")), output)
+    _show(asked, definitions.returns(*asked, definitions.step_ms(every or "1m")), output)
 
 
 @app.command()
@@ -151,10 +155,10 @@ def rate(
 
     Example: stockctl metrics rate AAPL --every 5m
     """
-    from stockctl.metrics import measures
+    from stockctl.metrics import definitions
 
     asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=every)
-    _show(asked, measures.rate(*asked), output)
+    _show(asked, definitions.rate(*asked), output)
 
 
 @app.command()
@@ -176,10 +180,10 @@ def bars(
 
     Example: stockctl metrics bars AAPL --every 5m -o parquet > bars.parquet
     """
-    from stockctl.metrics import measures
+    from stockctl.metrics import definitions
 
     asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=False, every=every)
-    _show(asked, measures.bars(*asked), output)
+    _show(asked, definitions.bars(*asked), output)
 
 
 @app.command()
@@ -201,10 +205,10 @@ def summary(
 
     Example: stockctl metrics summary AAPL MSFT
     """
-    from stockctl.metrics import measures
+    from stockctl.metrics import definitions
 
     asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=None)
-    _show(asked, measures.summary(*asked), output)
+    _show(asked, definitions.summary(*asked), output)
 
 
 @app.command()
@@ -224,7 +228,7 @@ def watch(
     Example: stockctl metrics watch AAPL BINANCE:BTCUSDT --for 60s
     """
     from stockctl.metrics import live
-    from stockctl.metrics import watch as view
+    from stockctl.metrics import live_table as view
 
     if as_of is not None:
         raise UsageError("--as-of asks for the past, and a live view shows what comes", hint="use metrics summary --as-of")
@@ -280,9 +284,9 @@ def _asked(
     *,
     across: bool,
     every: str | None,
-) -> tuple[Settings, Question]:
+) -> tuple[Settings, Query]:
     """The settings and the question that the options ask."""
-    from stockctl.metrics.measures import question
+    from stockctl.metrics.definitions import question
 
     if symbols:
         some_symbols(symbols)
@@ -300,7 +304,7 @@ def _asked(
     )
 
 
-def _show(asked: tuple[Settings, Question], answer: Answer, form: Format) -> None:
+def _show(asked: tuple[Settings, Query], answer: Result, form: Format) -> None:
     """Figures to stdout, what must be known beside them to stderr; other forms than the table carry it in each row."""
     write_rows(answer.rows, form, answer.columns if form is Format.table else None, answer.types)
     for line in answer.words:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from stockctl.cli.context import mongo_of, settings_of
+from stockctl.cli.options import mongo_of, settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UnhealthyError
 from stockctl.units import counted

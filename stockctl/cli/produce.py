@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stockctl.cli.context import seconds_of, settings_of
+from stockctl.cli.options import seconds_of, settings_of
 from stockctl.cli.output import say
 from stockctl.errors import UsageError
 
@@ -35,7 +35,7 @@ def produce(
     settings = settings_of(ctx, {"symbols": symbols or None})
 
     from stockctl.feed.producer import produce_live, produce_replay
-    from stockctl.roles import running
+    from stockctl.service import running
 
     with running(settings, health_port=health_port) as role:
         if replay is None:

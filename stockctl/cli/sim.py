@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stockctl.cli.context import seconds_of, settings_of
+from stockctl.cli.options import seconds_of, settings_of
 from stockctl.symbols import some_symbols
 
 
@@ -53,7 +53,7 @@ def sim(
     """
     import logging
 
-    from stockctl.roles import running
+    from stockctl.service import running
     from stockctl.sim import Simulator
 
     ping_seconds = seconds_of("--ping-interval", ping_interval)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.context import settings_of, text_of
+from stockctl.cli.options import settings_of, text_of
 from stockctl.cli.output import Format, OutputOption, numbered, say, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 from stockctl.units import counted
@@ -36,7 +36,7 @@ def render(ctx: typer.Context) -> None:
 
     Example: stockctl spectrum render > spectrum.sql
     """
-    from stockctl.warehouse import ddl
+    from stockctl.warehouse.spectrum import ddl
 
     settings = settings_of(ctx)
     for statement in ddl.statements(settings, _want(settings)):
@@ -58,14 +58,14 @@ def apply(
 
     Example: stockctl spectrum apply
     """
-    from stockctl.clients.redshift import connect
-    from stockctl.warehouse import spectrum
-    from stockctl.warehouse.catalog import LEFT, Change
+    from stockctl.clients.redshift.client import connect
+    from stockctl.warehouse.glue.catalog import LEFT, Change
+    from stockctl.warehouse.spectrum import schema
 
     settings = settings_of(ctx)
     want = _want(settings)
     with connect(settings) as redshift:
-        changes = spectrum.apply(redshift, settings, want, adopt=adopt, prune=prune)
+        changes = schema.apply(redshift, settings, want, adopt=adopt, prune=prune)
     write_rows((change._asdict() for change in changes), output, Change._fields)
     if left := [f"{change.what} {change.name}" for change in changes if change.done == LEFT]:
         raise UnhealthyError(f"left as they are: {', '.join(left)}", hint="each row's detail")
@@ -77,14 +77,14 @@ def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 
     Example: stockctl spectrum diff
     """
-    from stockctl.clients.redshift import connect
-    from stockctl.warehouse import spectrum
-    from stockctl.warehouse.catalog import Difference
+    from stockctl.clients.redshift.client import connect
+    from stockctl.warehouse.glue.catalog import Difference
+    from stockctl.warehouse.spectrum import schema
 
     settings = settings_of(ctx)
     want = _want(settings)
     with connect(settings) as redshift:
-        found = spectrum.differences(redshift, settings, want)
+        found = schema.differences(redshift, settings, want)
     write_rows((difference._asdict() for difference in found), output, Difference._fields)
     if found:
         raise UnhealthyError(f"Redshift differs in {counted(len(found), 'thing')}", hint="each row's remedy")
@@ -97,15 +97,15 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 
     Example: stockctl spectrum status
     """
-    from stockctl.clients.redshift import connect
-    from stockctl.warehouse import spectrum
+    from stockctl.clients.redshift.client import connect
+    from stockctl.warehouse.spectrum import schema
 
     settings = settings_of(ctx)
     want = _want(settings)
     with connect(settings) as redshift:
-        rows = spectrum.standing(redshift, settings, want)
-    write_rows((row._asdict() for row in rows), output, spectrum.Standing._fields)
-    if wrong := [f"{row.what} {row.name}" for row in rows if row.state not in spectrum.SOUND]:
+        rows = schema.standing(redshift, settings, want)
+    write_rows((row._asdict() for row in rows), output, schema.Standing._fields)
+    if wrong := [f"{row.what} {row.name}" for row in rows if row.state not in schema.SOUND]:
         raise UnhealthyError(
             f"not as the settings say: {', '.join(wrong)}", hint="`stockctl spectrum diff` tells what mends each"
         )
@@ -132,16 +132,16 @@ def query(
     if local and explain_scan:
         raise UsageError("--local scans nothing of Redshift's", hint="leave one of them out")
     if local:
-        from stockctl.warehouse import local as lake
+        from stockctl.warehouse.local import session as lake
 
         with lake.query(settings, text) as (columns, rows):
             _write(columns, rows, output)
         return
-    from stockctl.clients.redshift import connect
+    from stockctl.clients.redshift.client import connect
 
     with connect(settings) as redshift:
         if explain_scan:
-            from stockctl.warehouse.scan import Scan, explain
+            from stockctl.warehouse.spectrum.scan_stats import Scan, explain
 
             scans = explain(redshift, settings, text)
             write_rows((scan._asdict() for scan in scans), output, Scan._fields)

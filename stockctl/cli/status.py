@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from stockctl.cli.context import settings_of
+from stockctl.cli.options import settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UnhealthyError
 
@@ -14,20 +14,22 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 
     Example: stockctl status
     """
-    from stockctl.checks import run
-    from stockctl.feed import probe
-    from stockctl.lake import overview as lake
-    from stockctl.local import overview as local
-    from stockctl.mongo import overview as mongo
-    from stockctl.stream import connect, dlq_health, lag, topics
+    from stockctl.feed import health as feed
+    from stockctl.health import run
+    from stockctl.lake import health as lake
+    from stockctl.local import health as local
+    from stockctl.mongo import health as mongo
+    from stockctl.stream import health as dead_letters
+    from stockctl.stream import lag, topics
+    from stockctl.stream.mongo_sink import connector
 
     settings = settings_of(ctx)
     rooms = (
-        probe.overview,
+        feed.overview,
         topics.overview,
         lag.overview,
-        dlq_health.checks,
-        connect.overview,
+        dead_letters.checks,
+        connector.overview,
         lake.overview,
         mongo.overview,
         local.overview,

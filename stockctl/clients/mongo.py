@@ -29,9 +29,9 @@ from pymongo.errors import (
     PyMongoError,
 )
 
-from stockctl.checks import PROBE_WAIT, Check, Finding
 from stockctl.clients.local_stack import absent_stack
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
+from stockctl.health import PROBE_WAIT, Check, Finding
 from stockctl.settings import Settings, require
 from stockctl.settings.mongo_address import mongo_files
 from stockctl.units import format_duration

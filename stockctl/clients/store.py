@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from stockctl.checks import Check, Finding
-from stockctl.clients import aws
+from stockctl.clients.aws import session as aws
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnhealthyError, UnreachableError
+from stockctl.health import Check, Finding
 from stockctl.settings import Settings, require
 
 

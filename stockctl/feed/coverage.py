@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from typing import Any, NamedTuple
 
+from stockctl.exchange.calendar import EXCHANGE, SESSION_NAMES, Calendar, SessionName, currency_time, sessions_between
+from stockctl.intervals import Span, intersect, length, merge, subtract
 from stockctl.records import CONNECTING, EventKind, FeedEvent, covered_time, from_subscription, stopped_time
-from stockctl.sessions import EXCHANGE, SESSION_NAMES, Calendar, SessionName, currency_time, sessions_between
-from stockctl.timespans import Span, intersect, length, merge, subtract
 
 LONGEST = 3_600_000
 """The longest span in ms that one event tells as covered: events lie by their end, and readers look only so far for it."""

@@ -6,20 +6,20 @@ import logging
 import threading
 import time
 
-from stockctl.clients.finnhub import feed_token
+from stockctl.clients.finnhub.websocket import feed_token
 from stockctl.clients.kafka import Admin, UnknownTopicError
 from stockctl.errors import RefusedError, StockctlError, UsageError
 from stockctl.feed.coverage import COVERED_EVERY
-from stockctl.feed.normalise import Normaliser
-from stockctl.feed.publisher import Publisher, check_topics
+from stockctl.feed.coverage_tracker import CoverageTracker
+from stockctl.feed.decoder import Decoder
+from stockctl.feed.event_outbox import EventOutbox
+from stockctl.feed.kafka_sink import KafkaSink, check_topics
 from stockctl.feed.replay import SOURCE, Replay, check_capture
-from stockctl.feed.report import Report
 from stockctl.feed.session import FeedSession, Received
-from stockctl.feed.spool import EventSpool
-from stockctl.feed.tracker import Tracker
-from stockctl.lake.sources import refusal_of
+from stockctl.feed.stats import Stats
+from stockctl.lake.writer.source_guard import refusal_of
 from stockctl.records import FeedEvent
-from stockctl.roles import Role
+from stockctl.service import Service
 from stockctl.settings import Settings, require
 from stockctl.units import counted, format_duration
 
@@ -32,7 +32,7 @@ LEAVE_WITHIN = 8.0
 """Seconds from the signal to stop until the process has left, flushed."""
 
 
-def produce_live(settings: Settings, role: Role, *, seconds: float | None = None) -> str:
+def produce_live(settings: Settings, role: Service, *, seconds: float | None = None) -> str:
     """Put the feed's trades into Kafka until ``role.stop`` is set, or for ``seconds``; what was done, in words.
 
     Raises ConfigError without symbols or, for Finnhub's own address, without a key; UsageError for a source that the lake does
@@ -63,7 +63,13 @@ def produce_live(settings: Settings, role: Role, *, seconds: float | None = None
 
 
 def produce_replay(
-    settings: Settings, role: Role, path: str, *, speed: float | None = None, retime: bool = False, seconds: float | None = None
+    settings: Settings,
+    role: Service,
+    path: str,
+    *,
+    speed: float | None = None,
+    retime: bool = False,
+    seconds: float | None = None,
 ) -> str:
     """Replay ``path`` into Kafka, for at most ``seconds``; what was done, in words. StockctlError if not all is delivered."""
     check_capture(path)
@@ -73,7 +79,7 @@ def produce_replay(
     role.health = lambda: None
     deadline = None if seconds is None else time.monotonic() + seconds
     replay = Replay(settings, path, role.stop, speed=speed, retime=retime)
-    with Report(settings, replay.normaliser, replay.publisher) as report:
+    with Stats(settings, replay.normaliser, replay.publisher) as report:
         done = replay.run(deadline, report.log_when_due)
     return (
         f"replayed {path}: {counted(done.lines, 'line')}, {counted(done.trades, 'trade')} "
@@ -82,7 +88,7 @@ def produce_replay(
     )
 
 
-def _wait_for_kafka(settings: Settings, role: Role) -> bool:
+def _wait_for_kafka(settings: Settings, role: Service) -> bool:
     """Whether Kafka is there, with the topics that it needs; False if the signal to stop came first."""
     admin = Admin(settings)
     admin.wait(say=log.warning, stop=role.stop)
@@ -106,14 +112,14 @@ def _check_source(settings: Settings, source: str) -> None:
 class _Pipeline:
     """The live way: session → normaliser → Kafka, with coverage told beside it."""
 
-    def __init__(self, settings: Settings, symbols: list[str], role: Role) -> None:
+    def __init__(self, settings: Settings, symbols: list[str], role: Service) -> None:
         # For ever: while Kafka is away rows wait until the buffer is full, and after that the newest are dropped.
-        self._publisher = Publisher(settings, delivery_timeout=0)
-        self._spool = EventSpool(settings, self._publisher)
-        self._normaliser = Normaliser(settings.finnhub.source, drop_repeated_frames=settings.finnhub.drop_repeated_frames)
+        self._publisher = KafkaSink(settings, delivery_timeout=0)
+        self._spool = EventOutbox(settings, self._publisher)
+        self._normaliser = Decoder(settings.finnhub.source, drop_repeated_frames=settings.finnhub.drop_repeated_frames)
         self._session = FeedSession(settings, symbols, self._normaliser, role.stop)
-        self._tracker = Tracker(self._publisher.stretch)
-        self._report = Report(settings, self._normaliser, self._publisher, self._session, self._spool)
+        self._tracker = CoverageTracker(self._publisher.stretch)
+        self._report = Stats(settings, self._normaliser, self._publisher, self._session, self._spool)
         role.health = self._trouble
 
     def run(self) -> str:

@@ -25,14 +25,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stockctl.errors import StockctlError, UsageError, unreadable
+from stockctl.exchange.calendar import now_ms
 from stockctl.feed.coverage import cut, feed_event
-from stockctl.feed.normalise import Normaliser
-from stockctl.feed.publisher import Publisher, Stretch
-from stockctl.feed.spool import EventSpool
+from stockctl.feed.decoder import Decoder
+from stockctl.feed.event_outbox import EventOutbox
+from stockctl.feed.kafka_sink import KafkaSink, Stretch
+from stockctl.intervals import Span
 from stockctl.records import Trade, connection_token
-from stockctl.sessions import now_ms
 from stockctl.settings import Settings
-from stockctl.timespans import Span
 from stockctl.units import counted, format_duration
 
 log = logging.getLogger("stockctl.produce")
@@ -77,9 +77,9 @@ class Replay:
         self._path = path
         self._stop = stop
         self._speed = speed
-        self.publisher = Publisher(settings, patient=lambda: not (stop.is_set() or self.publisher.undelivered))
+        self.publisher = KafkaSink(settings, patient=lambda: not (stop.is_set() or self.publisher.undelivered))
         self._token = connection_token()
-        self.normaliser = Normaliser(
+        self.normaliser = Decoder(
             SOURCE,
             drop_repeated_frames=settings.finnhub.drop_repeated_frames,
             first_at=now_ms() if retime else None,
@@ -99,7 +99,7 @@ class Replay:
 
     def _deliver(self, lines: Iterable[bytes], deadline: float | None, tick: Callable[[], None]) -> Replayed:
         # Before the first line: a repeat for want of a place for the coverage would double every trade.
-        spool = EventSpool(self._settings, self.publisher)
+        spool = EventOutbox(self._settings, self.publisher)
         try:
             # What an earlier run left must not wait for the end of this one.
             self._drain(spool)
@@ -107,7 +107,7 @@ class Replay:
         finally:
             spool.close()
 
-    def _run(self, spool: EventSpool, lines: Iterable[bytes], deadline: float | None, tick: Callable[[], None]) -> Replayed:
+    def _run(self, spool: EventOutbox, lines: Iterable[bytes], deadline: float | None, tick: Callable[[], None]) -> Replayed:
         started = time.monotonic()
         stretch = self.publisher.stretch(now_ms())
         pace = _Pace(self._speed, self._stop, deadline)
@@ -147,7 +147,7 @@ class Replay:
             self._covered.add(frame.trades)
             self.publisher.publish(frame, now, stretch)
 
-    def _tell_coverage(self, spool: EventSpool) -> None:
+    def _tell_coverage(self, spool: EventOutbox) -> None:
         pieces = [(piece, symbols) for span, symbols in self._covered.spans() for piece in cut(span)]
         for number, (span, symbols) in enumerate(pieces):
             spool.write(
@@ -165,7 +165,7 @@ class Replay:
         if self._drain(spool):
             log.warning("%d feed events of the replay wait on disk: the next produce sends them", spool.waiting)
 
-    def _drain(self, spool: EventSpool) -> int:
+    def _drain(self, spool: EventOutbox) -> int:
         """Wait until the events are acknowledged, after a signal no longer than there is; how many still wait."""
         deadline = time.monotonic() + _DRAIN_WITHIN
         while (left := spool.drain(_LOOK_UP)) and time.monotonic() < deadline:

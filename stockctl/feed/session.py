@@ -14,13 +14,13 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from typing import NamedTuple
 
-from stockctl.clients.finnhub import FeedConnection, FeedLostError, TooManyConnectsError
+from stockctl.clients.finnhub.websocket import FeedConnection, FeedLostError, TooManyConnectsError
 from stockctl.errors import StockctlError, UnreachableError
+from stockctl.exchange.calendar import calendar_of, now_ms
 from stockctl.feed.coverage import feed_event
-from stockctl.feed.normalise import Frame, Normaliser
-from stockctl.feed.watch import Watch
+from stockctl.feed.decoder import Decoder, Frame
+from stockctl.feed.market_status import MarketStatus
 from stockctl.records import STOPPED, EventKind, FeedEvent, connection_token
-from stockctl.sessions import calendar_of, now_ms
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 
@@ -84,13 +84,13 @@ class FeedSession:
     ``normaliser`` is told of each new connection. The public attributes tell how things stand.
     """
 
-    def __init__(self, settings: Settings, symbols: Sequence[str], normaliser: Normaliser, stop: threading.Event) -> None:
+    def __init__(self, settings: Settings, symbols: Sequence[str], normaliser: Decoder, stop: threading.Event) -> None:
         self._settings = settings
         self._finnhub = settings.finnhub
         self._symbols = list(dict.fromkeys(symbols))
         self._normaliser = normaliser
         self._stop = stop
-        self._watch = Watch(self._symbols, calendar_of(settings.finnhub.source))
+        self._watch = MarketStatus(self._symbols, calendar_of(settings.finnhub.source))
         self._backoff = Backoff(self._finnhub.backoff_max)
         self._early_drops = 0
         self._events = 0

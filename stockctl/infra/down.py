@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from stockctl.clients.kubernetes import Kubernetes
+from stockctl.clients.kubernetes.client import Kubernetes
 from stockctl.errors import TimedOutError
-from stockctl.infra.changes import Change, deletable
+from stockctl.infra.apply import Change, deletable
 from stockctl.infra.kustomize import Manifest, label_of, pod_template
 from stockctl.settings import Settings
 from stockctl.units import format_duration
@@ -19,7 +19,7 @@ _EVERY = 0.5
 """Seconds between two looks at the cluster."""
 
 
-class Doomed(NamedTuple):
+class Removable(NamedTuple):
     """What is there to delete: workloads by the order of their end, everything else, and the volumes."""
 
     workloads: list[list[Manifest]]
@@ -27,7 +27,7 @@ class Doomed(NamedTuple):
     volumes: list[Manifest]
 
 
-def doomed(kubernetes: Kubernetes, settings: Settings) -> Doomed:
+def removable(kubernetes: Kubernetes, settings: Settings) -> Removable:
     """What we made in the namespace and may delete, and the volumes of it."""
     ours = deletable(kubernetes, settings)
     workloads = [each for each in ours if pod_template(each) is not None]
@@ -38,12 +38,12 @@ def doomed(kubernetes: Kubernetes, settings: Settings) -> Doomed:
     for each in kubernetes.find("v1", "PersistentVolumeClaim", settings.infra.namespace, labels=PART):
         volumes[label_of(each)] = each
     others = [each for each in ours if each not in workloads and each["kind"] != "PersistentVolumeClaim"]
-    return Doomed([each for each in (roles, servers) if each], others, list(volumes.values()))
+    return Removable([each for each in (roles, servers) if each], others, list(volumes.values()))
 
 
 def down(
     kubernetes: Kubernetes,
-    found: Doomed,
+    found: Removable,
     changed: Callable[[Change], None],
     *,
     delete_data: bool,

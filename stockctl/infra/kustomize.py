@@ -16,7 +16,7 @@ from jsonpatch import JsonPatch, JsonPatchException
 from jsonpointer import JsonPointerException
 
 from stockctl.errors import StockctlError
-from stockctl.infra import shapes
+from stockctl.infra import manifest_schema
 from stockctl.validation import decode_problem
 
 Manifest = dict[str, Any]
@@ -132,7 +132,7 @@ def _kustomization(file: Path) -> Mapping[str, Any]:
     if len(loaded) > 1 or not all(isinstance(told, dict) for told in loaded):
         raise ManifestError(f"{file} is no kustomization", hint="write `resources:` with the files below it")
     told = _copy(loaded[0]) if loaded else {}
-    if fault := shapes.fault(told, shapes.KUSTOMIZATION):
+    if fault := manifest_schema.fault(told, manifest_schema.KUSTOMIZATION):
         raise ManifestError(f"{file} does not do: {fault}", hint="mend it there")
     return told
 
@@ -175,7 +175,7 @@ def _resource(file: Path, path: Path) -> Iterator[Manifest]:
 
 
 def _checked(file: Path, label: str, manifest: Any, after: str = "") -> Manifest:
-    if fault := shapes.of_object(manifest):
+    if fault := manifest_schema.of_object(manifest):
         raise ManifestError(f"{file}: {label} does not do: {fault}{after}", hint="mend it there")
     return dict(_copy(manifest))
 

@@ -9,11 +9,11 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import NamedTuple
 
-from stockctl.clients.kubernetes import Kubernetes
+from stockctl.clients.kubernetes.client import Kubernetes
 from stockctl.errors import RefusedError, StockctlError, UnreachableError, UsageError
-from stockctl.infra.changes import owned
+from stockctl.infra.apply import owned
 from stockctl.infra.kustomize import Manifest, pod_template
-from stockctl.infra.workloads import ROLE, containers_of, has_log, role_of
+from stockctl.infra.readiness import ROLE, containers_of, has_log, role_of
 
 _EVERY = 2.0
 """Seconds between two looks at which pods there are."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from stockctl.errors import ConfigError, UsageError
-from stockctl.infra import secrets, values
+from stockctl.infra import secrets, settings_values
 from stockctl.infra.kustomize import (
     Manifest,
     ManifestError,
@@ -76,17 +76,17 @@ def render(settings: Settings) -> Rendered:
     infra, there = settings.infra, overlays(settings)
     if infra.overlay not in there:
         raise UsageError(f"there is no overlay {infra.overlay}", hint=f"one of {', '.join(there) or 'none'}")
-    values.check(settings)
+    settings_values.check(settings)
     found = build(there[infra.overlay])
     move(found, infra.namespace)
     _set_images(settings, found)
     _check_images(found)
     if infra.mongo_url is not None:
-        found = values.with_mongo_elsewhere(settings, [manifest for manifest in found if not _is_for_mongo(manifest)])
+        found = settings_values.with_mongo_elsewhere(settings, [manifest for manifest in found if not _is_for_mongo(manifest)])
     else:
-        values.admit_clients(settings, found)
-    values.open_ways(settings, found)
-    values.fill(settings, found)
+        settings_values.admit_clients(settings, found)
+    settings_values.open_ways(settings, found)
+    settings_values.fill(settings, found)
     made = secrets.make(settings, found) if infra.secrets == "settings" else []
     _tell_content(found, made)
     mark([*found, *made], OWNER)

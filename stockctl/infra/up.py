@@ -7,14 +7,14 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from stockctl.clients.kubernetes import Kubernetes
+from stockctl.clients.kubernetes.client import Kubernetes
 from stockctl.errors import StockctlError, TimedOutError, UnreachableError
-from stockctl.infra import changes
-from stockctl.infra.changes import Change
+from stockctl.infra import apply
+from stockctl.infra.apply import Change
+from stockctl.infra.diagnosis import advice, diagnosis
 from stockctl.infra.kustomize import Manifest, ManifestError, at, label_of
+from stockctl.infra.readiness import WAITED_FOR, Progress, Snapshot, role_of
 from stockctl.infra.render import Rendered
-from stockctl.infra.story import advice, story
-from stockctl.infra.workloads import WAITED_FOR, Look, Progress, role_of
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 
@@ -50,7 +50,7 @@ def up(
 
     With ``only`` a role, what that one needs, and nothing is deleted. A workload that cannot get ready ends in StockctlError,
     one that is not after ``timeout`` seconds in TimedOutError: its story has been told by then. Others as
-    ``changes.check`` and ``Kubernetes.apply`` raise them. What is on the cluster by then stays.
+    ``apply.check`` and ``Kubernetes.apply`` raise them. What is on the cluster by then stays.
     """
     namespace, deadline = settings.infra.namespace, time.monotonic() + timeout
 
@@ -60,22 +60,22 @@ def up(
     def put(manifest: Manifest) -> None:
         # Read once: of an answer that was lost, the change would be taken for what was there before.
         before = patiently(lambda: kubernetes.get(manifest))
-        watch.changed(changes.change(before, patiently(lambda: kubernetes.apply(manifest, force=force))))
+        watch.changed(apply.change(before, patiently(lambda: kubernetes.apply(manifest, force=force))))
 
-    def look_around() -> Look:
-        return patiently(lambda: Look(kubernetes, namespace))
+    def look_around() -> Snapshot:
+        return patiently(lambda: Snapshot(kubernetes, namespace))
 
-    changes.refuse_others(rendered)
-    changes.keep_cluster_id(kubernetes, rendered)
-    wanted = changes.chosen(rendered, only)
+    apply.refuse_others(rendered)
+    apply.keep_cluster_id(kubernetes, rendered)
+    wanted = apply.chosen(rendered, only)
     pending = _workloads(wanted)
     _refuse_rings(pending)
-    changes.refuse_other_voters(kubernetes, rendered, wanted)
-    unjudged = changes.check(kubernetes, wanted, force=force)
+    apply.refuse_other_voters(kubernetes, rendered, wanted)
+    unjudged = apply.check(kubernetes, wanted, force=force)
     namespaces = [each for each in wanted if each["kind"] == "Namespace"]
     for manifest in namespaces:
         put(manifest)
-    patiently(lambda: changes.check(kubernetes, unjudged, force=force))
+    patiently(lambda: apply.check(kubernetes, unjudged, force=force))
     for manifest in wanted:
         if manifest not in pending and manifest not in namespaces:
             put(manifest)
@@ -105,8 +105,8 @@ def up(
             raise TimedOutError(f"{words}, after {format_duration(timeout)}", hint=advice(look, late[0], namespace))
         time.sleep(_EVERY)
     if only is None:
-        for each in patiently(lambda: changes.unwanted(kubernetes, settings, rendered)):
-            kept = changes.holds_data(each)
+        for each in patiently(lambda: apply.unwanted(kubernetes, settings, rendered)):
+            kept = apply.holds_data(each)
             if not kept:
                 patiently(partial(kubernetes.delete, each))
             watch.changed(Change("kept" if kept else "deleted", label_of(each)))
@@ -141,7 +141,7 @@ def _to_come(manifest: Manifest) -> Progress:
     return Progress(role_of(manifest), manifest["kind"], manifest["metadata"]["name"], 0, wanted, "waiting", why)
 
 
-def _told(look: Look, manifest: Manifest, spared: Collection[str]) -> Progress:
+def _told(look: Snapshot, manifest: Manifest, spared: Collection[str]) -> Progress:
     workload = look.workloads.get((manifest["kind"], manifest["metadata"]["name"]))
     if workload is None:
         raise StockctlError(f"{label_of(manifest)} was deleted while it was waited for", hint="`stockctl infra up` again")
@@ -163,11 +163,11 @@ def _patiently(ask: Callable[[], Answer], deadline: float, say: Callable[[str], 
 
 
 def _end(
-    kubernetes: Kubernetes, look: Look, unwell: list[Progress], pending: list[Manifest], say: Callable[[str], None]
+    kubernetes: Kubernetes, look: Snapshot, unwell: list[Progress], pending: list[Manifest], say: Callable[[str], None]
 ) -> str:
     """Tell the story of each that is ``unwell``, and of those that were not tried; the error's words."""
     for each in unwell:
-        for line in story(kubernetes, look, each):
+        for line in diagnosis(kubernetes, look, each):
             say(line)
     if pending:
         say(f"not put there yet: {', '.join(role_of(each) for each in pending)}")

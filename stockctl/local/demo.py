@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stockctl.errors import StockctlError
-from stockctl.lake.listing import holdings
-from stockctl.lake.reading import Lake
+from stockctl.lake.reader.catalog import LakeReader
+from stockctl.lake.reader.inventory import inventory
 from stockctl.local import stack
 from stockctl.local.files import file_errors
-from stockctl.local.parts import environment_of
+from stockctl.local.services import environment_of
 from stockctl.settings import Settings, load
 from stockctl.units import counted, format_duration, format_size
 
@@ -74,8 +74,8 @@ def demo(settings: Settings, command: Sequence[str], config: Path | None, *, sec
 def totals(settings: Settings) -> dict[str, tuple[int, int, int]]:
     """Objects, rows and bytes of each of the lake's tables."""
     found: dict[str, tuple[int, int, int]] = {}
-    with Lake(settings) as lake:
-        for one in holdings(lake):
+    with LakeReader(settings) as lake:
+        for one in inventory(lake):
             objects, rows, size = found.get(one.table, (0, 0, 0))
             found[one.table] = (objects + one.objects, rows + one.rows, size + one.bytes)
     return found

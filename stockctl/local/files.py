@@ -19,7 +19,7 @@ import msgspec
 from stockctl.clients.local_stack import is_held
 from stockctl.clients.store import sync
 from stockctl.errors import StockctlError
-from stockctl.local.process import identity
+from stockctl.local.processes import identity
 from stockctl.records import UNREADABLE, decode
 
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**31)]

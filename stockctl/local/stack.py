@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError, UsageError
-from stockctl.feed import probe
-from stockctl.local import parts
+from stockctl.feed import health
+from stockctl.local import services
 from stockctl.local.files import StackFiles, file_errors
-from stockctl.local.observed import FROZEN, frozen_supervisor, observed, remedy, unwatched
 from stockctl.local.ports import choose_ports
-from stockctl.local.process import LOG_LIMIT, ask_to_leave, describe_exit, end, identity, last_words, rotate, signals_held
+from stockctl.local.process_state import FROZEN, frozen_supervisor, observed, remedy, unwatched
+from stockctl.local.processes import LOG_LIMIT, ask_to_leave, describe_exit, end, identity, last_words, rotate, signals_held
 from stockctl.local.supervisor import Supervisor
-from stockctl.roles import running
+from stockctl.service import running
 from stockctl.settings import STACK_FILE_END, Settings, local_stack_file
 from stockctl.units import format_duration
 
@@ -59,7 +59,7 @@ def files_of(settings: Settings) -> StackFiles:
 
 
 @file_errors()
-def serve(settings: Settings, mode: parts.Mode, command: Sequence[str], config: Path | None) -> None:
+def serve(settings: Settings, mode: services.Mode, command: Sequence[str], config: Path | None) -> None:
     """Be the supervisor until SIGTERM or Ctrl-C. ``settings`` are the user's, without those of an earlier stack; ``config`` is
     their file, if one was named.
 
@@ -72,14 +72,14 @@ def serve(settings: Settings, mode: parts.Mode, command: Sequence[str], config: 
         with running(settings) as role:
             # A closed terminal asks to stop, as Ctrl-C does.
             signal.signal(signal.SIGHUP, lambda *_: role.stop.set())
-            parts.check(settings, mode)
+            services.check(settings, mode)
             if mode == "live":
-                probe.reach(settings)
+                health.reach(settings)
             end_leftovers(files, _log.warning)
-            ports, changes = choose_ports(files, parts.part_names(mode))
+            ports, changes = choose_ports(files, services.part_names(mode))
             for change in changes:
                 _log.warning("%s", change)
-            plan = parts.plan(settings, files, mode, ports, command, config)
+            plan = services.plan(settings, files, mode, ports, command, config)
             shared = _toml(plan.shared)
             files.write(_shared_file(files), shared)
             files.write(files.state, "{}")  # what is in its way is said before anything starts
@@ -89,10 +89,10 @@ def serve(settings: Settings, mode: parts.Mode, command: Sequence[str], config: 
                 "settings": dict(plan.shared),
                 "ports": ports,
                 "symbols_given": _are_given(settings),
-                "effective": parts.described(plan.settings),
+                "effective": services.described(plan.settings),
             }
             kept = {_shared_file(files): shared}
-            trouble = Supervisor(files, parts.parts(plan, files, ports), about, kept).run(role.stop)
+            trouble = Supervisor(files, services.parts(plan, files, ports), about, kept).run(role.stop)
     if trouble:
         raise StockctlError("the local stack did not stop as it should: " + "; ".join(trouble))
 
@@ -127,7 +127,7 @@ def current(files: StackFiles) -> dict[str, Any]:
 
 @file_errors()
 def up(
-    settings: Settings, mode: parts.Mode, command: Sequence[str], config: Path | None, *, say: Say, timeout: float = 120.0
+    settings: Settings, mode: services.Mode, command: Sequence[str], config: Path | None, *, say: Say, timeout: float = 120.0
 ) -> dict[str, Any]:
     """Have the stack running, and answer with the supervisor's state once every part is ready.
 
@@ -136,7 +136,7 @@ def up(
     seconds, or the caller is interrupted, what was started is stopped again.
     """
     files = files_of(settings)
-    parts.check(settings, mode)
+    services.check(settings, mode)
     files.make()
     if (pid := frozen_supervisor(files, current(files))) is not None:
         raise StockctlError(f"the supervisor of the local stack is {FROZEN}", hint=remedy("frozen", pid))
@@ -150,7 +150,7 @@ def up(
         files.keep(_shared_file(files), _toml(state["settings"]))
         return state
     if mode == "live":
-        probe.reach(settings)
+        health.reach(settings)
     if outdated:
         say(f"{outdated}: the local stack is started anew")
         for note in down(settings, say=say):
@@ -195,7 +195,7 @@ def _first_state(files: StackFiles, timeout: float) -> dict[str, Any]:
 
 
 def _outdated(
-    settings: Settings, mode: parts.Mode, files: StackFiles, state: Mapping[str, Any], config: Path | None
+    settings: Settings, mode: services.Mode, files: StackFiles, state: Mapping[str, Any], config: Path | None
 ) -> str | None:
     """Why the stack of ``state`` has to be started anew to be as it should, or None. UsageError if it is another's."""
     shared = state["settings"]["symbols"]
@@ -209,7 +209,9 @@ def _outdated(
     if given_up := [part["name"] for part in state["parts"] if part["state"] == "failed"]:
         return f"the supervisor has given up {', '.join(given_up)}"
     ran = state.get("effective", {})
-    wanted = parts.described(parts.plan(settings, files, mode, state.get("ports", {}), (), config).settings) if ran else {}
+    wanted = (
+        services.described(services.plan(settings, files, mode, state.get("ports", {}), (), config).settings) if ran else {}
+    )
     changes = [f"{name} is {value} now" for name, value in wanted.items() if ran.get(name) != value]
     return "; ".join(changes) or None
 
@@ -372,7 +374,7 @@ def _loop(part: Mapping[str, Any], now: float, files: StackFiles) -> str:
 def _parts(files: StackFiles, state: Mapping[str, Any]) -> list[dict[str, Any]]:
     if state:
         return list(state["parts"])
-    last = files.read_state().get("parts") or [{"name": name} for name in parts.part_names("sim")]
+    last = files.read_state().get("parts") or [{"name": name} for name in services.part_names("sim")]
     return [unwatched(part, held=files.held) for part in last]
 
 

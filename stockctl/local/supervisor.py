@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from stockctl.errors import StockctlError
 from stockctl.local.files import StackFiles
-from stockctl.local.process import LOG_LIMIT, describe_exit, end, identity, rotate, spawn, tail
+from stockctl.local.processes import LOG_LIMIT, describe_exit, end, identity, rotate, spawn, tail
 from stockctl.units import counted, format_duration
 
 PartState = Literal["waiting", "starting", "running", "restarting", "failed", "stopping", "stopped"]

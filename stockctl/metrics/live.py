@@ -21,17 +21,17 @@ import msgspec
 
 from stockctl.clients.kafka import Admin, Consumer, UnknownTopicError
 from stockctl.errors import StockctlError
-from stockctl.metrics.gaps import heard_symbols
-from stockctl.metrics.policy import Policy, counts
+from stockctl.exchange.calendar import now_ms
+from stockctl.exchange.venues import has_venue
+from stockctl.metrics.coverage_report import heard_symbols
+from stockctl.metrics.trade_filter import Policy, counts
 from stockctl.record_validation import FEED_EVENTS, TRADES, InvalidRecordError, Kind, Validator
 from stockctl.records import Trade
-from stockctl.sessions import now_ms
 from stockctl.settings import Settings
 from stockctl.settings.distinct_names import WATCH_GROUP
-from stockctl.stream.messages import messages
+from stockctl.stream.topic_reader import messages
 from stockctl.symbols import Holder, known_symbols
 from stockctl.units import format_duration
-from stockctl.venues import has_venue
 
 RATE_SECONDS = 60
 LOOK_BACK = 300.0

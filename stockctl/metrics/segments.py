@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from stockctl.metrics.spans import Part, Span, day_around
-from stockctl.timespans import Span as Stretch
-from stockctl.timespans import intersect
-from stockctl.trade_sessions import Slot
+from stockctl.exchange.trade_sessions import Slot
+from stockctl.intervals import Span as Stretch
+from stockctl.intervals import intersect
+from stockctl.metrics.query import SessionRange, Span, day_around
 
 
 class Segment(NamedTuple):
@@ -45,7 +45,14 @@ def segments(watched: Iterable[tuple[Span, Sequence[Stretch], int]], zone: ZoneI
 
 
 def _of(
-    number: int, span: int, part: Part, slot: Slot, covered: Sequence[Stretch], through: int, zone: ZoneInfo, grid_ms: int
+    number: int,
+    span: int,
+    part: SessionRange,
+    slot: Slot,
+    covered: Sequence[Stretch],
+    through: int,
+    zone: ZoneInfo,
+    grid_ms: int,
 ) -> Iterator[Segment]:
     opens, closes = max(slot.since, part.since), min(slot.until, part.until)
     late_until = max((late.until for late in part.slots if late.told == ("regular",) and late.since == closes), default=closes)

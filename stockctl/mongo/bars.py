@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from stockctl.clients.mongo import Document
-from stockctl.conditions import LATE_EXTENDED, LATE_REGULAR, NEVER_PRICE_FORMING
+from stockctl.exchange.trade_conditions import LATE_EXTENDED, LATE_REGULAR, NEVER_PRICE_FORMING
+from stockctl.exchange.trade_sessions import Slot
+from stockctl.exchange.venues import has_venue
 from stockctl.mongo.documents import date_of
 from stockctl.mongo.schema import BARS
-from stockctl.trade_sessions import Slot
-from stockctl.venues import has_venue
 
 
 def _codes(codes: Iterable[str]) -> Document:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from stockctl.errors import ConfigError
 from stockctl.settings.distinct_names import check_names
 from stockctl.settings.model import Settings
-from stockctl.settings.values import at_home
+from stockctl.settings.types import at_home
 from stockctl.validation import decode_problem, setting_problem
 
 ENV_PREFIX = "STOCKCTL_"

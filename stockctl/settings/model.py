@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, PrivateAttr, SecretStr
 
+from stockctl.exchange.calendar import EXCHANGE_TIMEZONE
 from stockctl.records import Source
-from stockctl.sessions import EXCHANGE_TIMEZONE
 from stockctl.settings.addresses import BootstrapServers, Host, HttpAddress, LakeAddress, WebSocketAddress
 from stockctl.settings.mongo_address import MongoAddress
 from stockctl.settings.names import (
@@ -26,7 +26,7 @@ from stockctl.settings.names import (
     Sources,
     TopicName,
 )
-from stockctl.settings.values import Duration, HomePath, Section, Size, Symbols, UserName, Zone
+from stockctl.settings.types import Duration, HomePath, Section, Size, Symbols, UserName, Zone
 
 
 def _is_finnhubs(url: str) -> bool:

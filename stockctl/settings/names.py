@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from stockctl.errors import quoted
-from stockctl.settings.values import NameList
+from stockctl.settings.types import NameList
 
 
 def _written(pattern: str, words: str) -> AfterValidator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from stockctl.venues import has_venue
+from stockctl.exchange.venues import has_venue
 
 FUNDS = ("IWM", "QQQ", "SPY")
 """Symbols that are funds: no company, no filings."""

@@ -4,9 +4,9 @@
     for frame in frames(market.day(date(2026, 11, 20), trades=1_000_000)):
         ...  # b'{"data":[{"c":["1","12"],"p":189.51,"s":"AAPL","t":1795186800123,"v":5}, …],"type":"trade"}'
 
-Every row costs one random draw, whose bits choose its arrival, size, codes and price step from the tables in ``shapes``: that
-is what makes it fast in plain Python. Marks (symbol, price, volume, codes) follow from the draws alone and times are laid over
-them, so a running simulator gives the same rows in the same order however its clock falls.
+Every row costs one random draw, whose bits choose its arrival, size, codes and price step from the tables in
+``distributions``: that is what makes it fast in plain Python. Marks (symbol, price, volume, codes) follow from the draws alone and
+times are laid over them, so a running simulator gives the same rows in the same order however its clock falls.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from statistics import NormalDist
 
 import msgspec
 
-from stockctl.sessions import EXCHANGE, SESSION_NAMES, Calendar, SessionName, session_at, sessions_of
-from stockctl.sim import shapes
-from stockctl.venues import has_venue, is_currency
+from stockctl.exchange.calendar import EXCHANGE, SESSION_NAMES, Calendar, SessionName, session_at, sessions_of
+from stockctl.exchange.venues import has_venue, is_currency
+from stockctl.sim import distributions
 
 MAX_FRAME_ROWS = 10
 """Most rows in one frame."""
@@ -79,7 +79,7 @@ def frames(rows: Iterable[Row]) -> Iterator[bytes]:
 def numbered_rows(count: int, *, symbol: str = "AAPL", first: int = 1, since: int = 1_795_186_800_000) -> list[Row]:
     """``count`` rows that a test can tell apart: row n has the volume n and the time ``since`` + n ms."""
     return [
-        Row(("1", "12") if n < shapes.ROUND_LOT else ("1",), 100 + n % 100 / 100, symbol, since + n, n)
+        Row(("1", "12") if n < distributions.ROUND_LOT else ("1",), 100 + n % 100 / 100, symbol, since + n, n)
         for n in range(first, first + count)
     ]
 
@@ -91,7 +91,7 @@ class _Instrument:
 
     def __init__(self, name: str, seed: int) -> None:
         random = Random(f"{seed}:{name}")
-        base = shapes.BASE_PRICES.get(name) or round(math.exp(random.uniform(math.log(15), math.log(400))), 2)
+        base = distributions.BASE_PRICES.get(name) or round(math.exp(random.uniform(math.log(15), math.log(400))), 2)
         ticks = 100 if base >= 10 else 100_000  # a unit of the currency has this many ticks
         self.name = name
         self.is_stock = not has_venue(name)
@@ -99,16 +99,16 @@ class _Instrument:
         self.low, self.high = self.price * 3 // 4, self.price * 5 // 4
         self.step = max(1, self.price // 20_000) | 1  # odd, so that the noise within a step is symmetric
         self.unit = ticks * 100
-        self.sizes: Sequence[float] = shapes.STOCK_SIZES
+        self.sizes: Sequence[float] = distributions.STOCK_SIZES
         if is_currency(name):
-            self.sizes = (0,) * len(shapes.STOCK_SIZES)
+            self.sizes = (0,) * len(distributions.STOCK_SIZES)
         elif not self.is_stock:
             self.sizes = _crypto_sizes(base)
 
 
 def _crypto_sizes(price: float) -> tuple[float, ...]:
     """Fractional sizes around 300 units of the currency, log-normal, six decimals."""
-    normal, count = NormalDist(math.log(300 / price), 1.7), len(shapes.STOCK_SIZES)
+    normal, count = NormalDist(math.log(300 / price), 1.7), len(distributions.STOCK_SIZES)
     sizes = (max(1e-5, round(math.exp(normal.inv_cdf((i + 0.5) / count)), 6)) for i in range(count))
     return tuple(int(size) if size.is_integer() else size for size in sizes)
 
@@ -129,7 +129,7 @@ class Market:
         self._known: dict[str, _Instrument] = {}
         self._last: Row | None = None
         self._session: SessionName | None = None
-        self._prints: list[tuple[_Instrument, shapes.Print]] = []  # the next one last
+        self._prints: list[tuple[_Instrument, distributions.Print]] = []  # the next one last
         self.symbols: tuple[str, ...] = ()
         self.set_symbols(symbols)
 
@@ -141,7 +141,7 @@ class Market:
                 self._known[name] = _Instrument(name, self._seed)
         self._instruments = [self._known[name] for name in self.symbols]
         weights = list(accumulate((rank + 1) ** -0.7 for rank in range(len(self.symbols))))
-        self._bounds = [int(weight / weights[-1] * shapes.SYMBOL_RANGE) for weight in weights[:-1]]
+        self._bounds = [int(weight / weights[-1] * distributions.SYMBOL_RANGE) for weight in weights[:-1]]
         self._current = self._instruments[0] if self._instruments else None
         self._prints = [(one, told) for one, told in self._prints if one in self._instruments]
         self._last = None
@@ -161,12 +161,12 @@ class Market:
             return []
         extended = self._enter(since)
         draw = self._random.getrandbits
-        bits = [draw(shapes.DRAW_BITS) for _ in range(count)]
-        gaps = [shapes.GAPS[b & 4095] for b in bits]
+        bits = [draw(distributions.DRAW_BITS) for _ in range(count)]
+        gaps = [distributions.GAPS[b & 4095] for b in bits]
         # One more gap at the end keeps the last row before `until`.
         scale = (until - since) / (sum(gaps) + 1)
-        kinds, specials, steps = shapes.KINDS, shapes.SPECIALS, shapes.STEPS
-        subpennies, lags, codes_of = shapes.SUBPENNIES, shapes.LAGS, shapes.CODES
+        kinds, specials, steps = distributions.KINDS, distributions.SPECIALS, distributions.STEPS
+        subpennies, lags, codes_of = distributions.SUBPENNIES, distributions.LAGS, distributions.CODES
         instruments, bounds, last = self._instruments, self._bounds, self._last
         clock = float(since)
         rows: list[Row] = []
@@ -178,12 +178,12 @@ class Market:
                 last = None  # an auction is told once
                 continue
             kind = kinds[b & 4095]
-            if kind == shapes.EQUAL and last is not None:
+            if kind == distributions.EQUAL and last is not None:
                 if last.t < since - _STALE_MS:
                     last = Row(last.c, last.p, last.s, int(clock), last.v)
                 append(last)
                 continue
-            if kind == shapes.NEW:
+            if kind == distributions.NEW:
                 instrument = instruments[bisect_right(bounds, b >> 58)]
             volume = instrument.sizes[b >> 12 & 1023]
             special = specials[b >> 22 & 1023]
@@ -194,9 +194,9 @@ class Market:
             instrument.price = price
             price *= 100
             if instrument.is_stock:
-                if special == shapes.PLAIN:
+                if special == distributions.PLAIN:
                     price += subpennies[b >> 40 & 255]
-                codes = codes_of[special + extended + (volume < shapes.ROUND_LOT)] if volume else ()
+                codes = codes_of[special + extended + (volume < distributions.ROUND_LOT)] if volume else ()
             else:
                 codes = None
             lag = lags[b >> 48 & 1023]
@@ -243,14 +243,14 @@ class Market:
             self._last = None  # its codes were those of the session before
         if session and since == session.since:
             stocks = [instrument for instrument in self._instruments if instrument.is_stock]
-            self._prints = [(stock, told) for stock in stocks for told in shapes.prints(session.name, stock.name)][::-1]
-        return 0 if name == "regular" else shapes.EXTENDED
+            self._prints = [(stock, told) for stock in stocks for told in distributions.prints(session.name, stock.name)][::-1]
+        return 0 if name == "regular" else distributions.EXTENDED
 
     def _print(self, b: int, since: int, until: int) -> Row:
         """What an exchange tells next, at the price of its auction, drawn from the bits ``b``."""
         stock, told = self._prints.pop()
         if told.auction:
-            stock.price = min(max(stock.price + shapes.STEPS[b >> 32 & 255] * stock.step, stock.low + 1), stock.high - 1)
+            stock.price = min(max(stock.price + distributions.STEPS[b >> 32 & 255] * stock.step, stock.low + 1), stock.high - 1)
         ticks = stock.price * 100
         price = ticks / stock.unit if ticks % stock.unit else ticks // stock.unit
         return Row(told.codes, price, stock.name, min(since + 20 + (b >> 48 & 255), until - 1), 100 * (50 + (b >> 12 & 1023)))

@@ -20,14 +20,14 @@ from urllib.parse import parse_qs, urlsplit
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from stockctl.sessions import from_ms, now_ms
+from stockctl.exchange.calendar import from_ms, now_ms
+from stockctl.exchange.venues import has_venue
 from stockctl.sim import wire
 from stockctl.sim.companies import Company
 from stockctl.sim.counters import Counters
+from stockctl.sim.distributions import BASE_PRICES
 from stockctl.sim.listing import FUNDS, symbol_list
-from stockctl.sim.shapes import BASE_PRICES
 from stockctl.sim.statements import filings
-from stockctl.venues import has_venue
 
 BASE, FILES = "/api/v1", "/files"
 """Paths below which the API answers, and the files that it sends clients to."""

@@ -142,10 +142,10 @@ class Simulator:
                 ready.set_exception(error)
 
     async def _main(self, ready: Future[int]) -> None:
-        from stockctl.sim.given import read_given
         from stockctl.sim.rest import Rest, RestLimits
         from stockctl.sim.server import FeedServer
         from stockctl.sim.source import Live, replay
+        from stockctl.sim.user_filings import read_given
 
         given = read_given(self._given) if self._given else None
 

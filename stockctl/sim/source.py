@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterable
 
-from stockctl.sessions import ALWAYS_OPEN, EXCHANGE, is_open, session_at
+from stockctl.exchange.calendar import ALWAYS_OPEN, EXCHANGE, is_open, session_at
 from stockctl.sim import wire
 from stockctl.sim.market import Market, activity_at
 from stockctl.sim.server import FeedServer

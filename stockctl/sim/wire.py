@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from stockctl.venues import CRYPTO_VENUES, CURRENCY_VENUES, has_venue
+from stockctl.exchange.venues import CRYPTO_VENUES, CURRENCY_VENUES, has_venue
 
 PING = '{"type":"ping"}'
 TOO_MANY_SYMBOLS = '{"msg":"Subscribing to too many symbols","type":"error"}'

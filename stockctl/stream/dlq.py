@@ -18,9 +18,9 @@ from stockctl.records import UNREADABLE, DeadLetter
 from stockctl.settings import Settings
 from stockctl.settings.distinct_names import DEAD_LETTERS_GROUP, replayed_topic
 from stockctl.stream.dead_letters import dead_letter
-from stockctl.stream.messages import messages
+from stockctl.stream.mongo_sink.stack_trace import first_cause
+from stockctl.stream.topic_reader import messages
 from stockctl.stream.topics import Wanted
-from stockctl.stream.traces import first_cause
 
 FEED, LAKE = "produce", "consume s3"
 """Who refused it, for letters that don't say so themselves: what never was in Kafka, and what was."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from stockctl.checks import PROBE_WAIT, Check, Finding
 from stockctl.clients.kafka import Admin, Consumer, Event, Offsets, Partition
 from stockctl.errors import TimedOutError
+from stockctl.health import PROBE_WAIT, Check, Finding
 from stockctl.settings import Settings
 from stockctl.units import counted, format_duration
 

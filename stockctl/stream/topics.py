@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-from stockctl.checks import PROBE_WAIT, Check, Finding
 from stockctl.clients.kafka import Admin, TopicInfo
 from stockctl.errors import RefusedError
+from stockctl.health import PROBE_WAIT, Check, Finding
 from stockctl.settings import Settings
 from stockctl.settings.model import TopicSettings
 from stockctl.units import counted

@@ -13,11 +13,11 @@ from itertools import groupby
 from typing import NamedTuple
 
 from stockctl.clients.store import Store
-from stockctl.filings.stored import FLAT
-from stockctl.lake.claims import Claim, read_claim
-from stockctl.lake.floor import read_floor
-from stockctl.lake.layout import LOG, TABLES, date_folder, parse_claim, parse_object
-from stockctl.lake.manifest import Manifest, decode_manifest, newest_manifests
+from stockctl.filings.repository import FLAT
+from stockctl.lake.format.claims import Claim, read_claim
+from stockctl.lake.format.keys import LOG, TABLES, date_folder, parse_claim, parse_object
+from stockctl.lake.format.manifest import Manifest, decode_manifest, newest_manifests
+from stockctl.lake.format.retention import read_floor
 from stockctl.warehouse.tables import FEED_EVENTS, FILINGS, TRADES, TRADES_PARQUET, location
 
 _WORKERS = 16

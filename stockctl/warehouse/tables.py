@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from stockctl.errors import ConfigError, UsageError
-from stockctl.lake.manifest import ROOT
+from stockctl.lake.format.manifest import ROOT
 from stockctl.records import FeedEvent, Trade, column_types
 from stockctl.settings import Settings, require
 
@@ -78,7 +78,7 @@ _LINES: dict[str, Kind] = {
     "value": "number",
 }
 LINES = tuple(Column(name, kind) for name, kind in _LINES.items())
-"""Columns of a report's items, as ``stockctl.filings.filing.lines`` writes them."""
+"""Columns of a report's items, as ``stockctl.filings.model.lines`` writes them."""
 
 TRADES = Table("trades", "trades", _of(Trade), (_DATE, _TICKER), "Trades as they were received, a JSON object a line")
 FEED_EVENTS = Table(

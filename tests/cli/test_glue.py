@@ -61,7 +61,7 @@ def test_a_crawler_that_fails_is_a_row_beside_the_others(
 
 
 def test_a_table_of_someone_else_ends_in_10_and_says_how_to_adopt(warehouse_command: Command, lake: Settings) -> None:
-    from stockctl.clients.glue import Glue
+    from stockctl.clients.aws.glue import Glue
 
     glue = Glue(lake)
     glue.create_database("", {})

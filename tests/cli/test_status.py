@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stockctl.clients.kafka import Producer
-from stockctl.sessions import now_ms
+from stockctl.exchange.calendar import now_ms
 from stockctl.settings import load
 from tests.command import HANG, Command
 from tests.conftest import free_port

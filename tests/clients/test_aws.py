@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.clients.glue import Glue
+from stockctl.clients.aws.glue import Glue
 from stockctl.errors import RefusedError
 from stockctl.settings import load
 from tests.command import clean_environment

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stockctl.clients.connect import AbsentConnectorError, BusyError, Connect
+from stockctl.clients.kafka_connect import AbsentConnectorError, BusyError, Connect
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.settings import Settings, load
 from tests.command import HANG, clean_environment

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stockctl.clients.finnhub import SIMULATOR_TOKEN, FeedConnection, FeedLostError, TooManyConnectsError, feed_token
+from stockctl.clients.finnhub.websocket import SIMULATOR_TOKEN, FeedConnection, FeedLostError, TooManyConnectsError, feed_token
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
 from stockctl.settings import Settings, load
 from stockctl.sim import Simulator, numbered_rows

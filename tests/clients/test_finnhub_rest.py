@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stockctl.clients.finnhub_rest import FinnhubRest, LimitReachedError, NoAccessError, rest_token
+from stockctl.clients.finnhub.rest import FinnhubRest, LimitReachedError, NoAccessError, rest_token
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.settings import Settings, load
 from stockctl.sim import Simulator, rest

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from stockctl.clients.connect import Connect
-from stockctl.clients.finnhub_rest import FinnhubRest
+from stockctl.clients.finnhub.rest import FinnhubRest
+from stockctl.clients.kafka_connect import Connect
 from stockctl.errors import ConfigError
 from stockctl.settings import load
 from stockctl.sim import Simulator

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stockctl.clients.kubernetes_errors import translated
+from stockctl.clients.kubernetes.errors import translated
 from stockctl.errors import RefusedError, StockctlError, UnreachableError
 
 URL = "https://cluster:6443"

@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from stockctl.clients import rate
-from stockctl.clients.rate import Limit, RateLimit
+from stockctl.clients import rate_limit
+from stockctl.clients.rate_limit import Limit, RateLimit
 from tests.clock import Clock
 from tests.command import HANG
 from tests.conftest import wait_for
@@ -44,7 +44,7 @@ def test_no_window_holds_too_many(workers: int) -> None:
 def test_no_time_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """101 requests at 20 in 50 s need 250 s, where none is long under way."""
     clock = Clock()
-    monkeypatch.setattr(rate, "time", clock)
+    monkeypatch.setattr(rate_limit, "time", clock)
     limits = [Limit(20, 50), Limit(8, 10)]
     limit, moments = clock.limit()(limits), []
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stockctl.clients.redshift import Connection, connect, login
+from stockctl.clients.redshift.client import Connection, connect, login
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError, UsageError
 from stockctl.settings import Settings, load
 from tests.command import clean_environment

@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from stockctl.clients.redshift import connect
+from stockctl.clients.redshift.client import connect
 from stockctl.errors import ConfigError, RefusedError, TimedOutError, UsageError
 from stockctl.settings import Settings, load
 from tests.command import clean_environment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stockctl.clients.sql_errors import sql_error
+from stockctl.clients.redshift.errors import sql_error
 from stockctl.errors import RefusedError, StockctlError, TimedOutError, UsageError
 
 SQL = "SELECT price\nFROM lake.trades"

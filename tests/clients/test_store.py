@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.checks import run
 from stockctl.clients.store import AbsentError, ExistsError, Store, checks, open_store, probe
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnhealthyError, UnreachableError
+from stockctl.health import run
 from stockctl.settings import Settings, load
 from tests.conftest import free_port
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.clients.connect import Connect
-from stockctl.clients.finnhub import FeedConnection
+from stockctl.clients.finnhub.websocket import FeedConnection
 from stockctl.clients.kafka import Admin
+from stockctl.clients.kafka_connect import Connect
 from stockctl.clients.mongo import Mongo
 from stockctl.clients.store import open_store
 from stockctl.errors import StockctlError

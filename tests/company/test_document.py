@@ -10,7 +10,7 @@ import pytest
 
 from stockctl.clients.mongo import Mongo
 from stockctl.mongo import schema
-from stockctl.mongo.derive import refresh
+from stockctl.mongo.rollups import refresh
 from stockctl.settings import Settings, load
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import MongoServer, wait_for

@@ -11,15 +11,15 @@ import pytest
 
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.clients.mongo import Mongo
-from stockctl.filings.companies import filing_of, refresh_filings, refresh_together
-from stockctl.filings.document import document_of
-from stockctl.filings.filing import parse_filing
-from stockctl.filings.periods import Span
-from stockctl.filings.stored import Links
+from stockctl.company.fundamentals import filing_of, refresh_filings, refresh_together
+from stockctl.exchange.calendar import now_ms
+from stockctl.filings.collect.mongo_document import document_of
+from stockctl.filings.fundamentals.periods import Span
+from stockctl.filings.model import parse_filing
+from stockctl.filings.repository import Links
 from stockctl.mongo import schema
-from stockctl.mongo.derive import refresh
+from stockctl.mongo.rollups import refresh
 from stockctl.records import encode
-from stockctl.sessions import now_ms
 from stockctl.settings import Settings, env_name, load
 from tests.command import Command, clean_environment
 from tests.conftest import MongoServer, own_names

@@ -16,7 +16,7 @@ import msgspec
 
 from stockctl.errors import StockctlError
 from stockctl.feed.coverage import Coverage, coverage
-from stockctl.lake.batch import decompress
+from stockctl.lake.writer.batch import decompress
 from stockctl.sim import Row, Simulator
 from tests.command import HANG, Process
 from tests.conftest import wait_for

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from stockctl.clients.kafka import Admin, Committed, Consumer, Partition, Producer
 from stockctl.clients.store import Store, open_store
-from stockctl.lake.batch import decompress
-from stockctl.lake.claims import Claim, newest_claim, newest_start, read_claim
-from stockctl.lake.layout import parse_claim
+from stockctl.lake.format.claims import Claim, newest_claim, newest_start, read_claim
+from stockctl.lake.format.keys import parse_claim
+from stockctl.lake.writer.batch import decompress
 from stockctl.records import Trade, encode
 from stockctl.settings import Settings, env_name, load
 from tests.command import HANG, Command, Process, clean_environment

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.lake.claims import Claim
+from stockctl.lake.format.claims import Claim
 from tests.command import HANG
 from tests.conftest import wait_for
 from tests.faults.conftest import MakeRig

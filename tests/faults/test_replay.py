@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from stockctl.clients.kafka import Producer
-from stockctl.sessions import now_ms
+from stockctl.exchange.calendar import now_ms
 from stockctl.stream.dead_letters import as_message, dead_letter
 from tests.conftest import wait_for
 from tests.faults.rig import Rig

@@ -9,19 +9,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.feed.coverage import (
-    LONGEST,
-    Coverage,
-    Gap,
-    coverage,
-    covered_ms,
-    cut,
-    feed_event,
-    session_time,
-)
+from stockctl.exchange.calendar import sessions_of
+from stockctl.feed.coverage import LONGEST, Coverage, Gap, coverage, covered_ms, cut, feed_event, session_time
+from stockctl.intervals import Span, length, merge
 from stockctl.records import EventKind
-from stockctl.sessions import sessions_of
-from stockctl.timespans import Span, length, merge
 
 SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=8)
 

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.feed.normalise import EARLIEST, LATEST_AHEAD, Frame, Normaliser
+from stockctl.feed.decoder import EARLIEST, LATEST_AHEAD, Decoder, Frame
 from stockctl.records import Trade
 
 NOW = 1_680_286_538_120
 ROW: dict[str, Any] = {"c": ["1", "8", "12"], "p": 164.06, "s": "AAPL", "t": 1_680_286_538_064, "v": 4}
 
 
-def normaliser(**options: Any) -> Normaliser:
-    made = Normaliser("finnhub", **options)
+def normaliser(**options: Any) -> Decoder:
+    made = Decoder("finnhub", **options)
     made.start("k3f9a2")
     return made
 
@@ -122,7 +122,7 @@ def test_a_row_without_a_field_is_no_trade(field: str, name: str) -> None:
 def test_a_row_without_conditions_does_not_hide_one_that_has_them_twice() -> None:
     twice = b'{"c":null,"c":["1"],"p":1.0,"s":"AAPL","t":1795447800000,"v":1}'
     without = b'{"p":3.0,"s":"MSFT","t":1795447800000,"v":1}'
-    found = Normaliser("finnhub").frame(b'{"data":[%s,%s],"type":"trade"}' % (twice, without), 1_795_447_800_050)
+    found = Decoder("finnhub").frame(b'{"data":[%s,%s],"type":"trade"}' % (twice, without), 1_795_447_800_050)
     assert [trade.price for trade in found.trades] == [3.0]
     assert [letter.reason for letter in found.dead_letters] == ["conditions is there more than once"]
 
@@ -143,7 +143,7 @@ def test_a_frame_that_has_a_key_twice_is_a_dead_letter(
     frame: bytes, name: str, convert: Callable[[bytes], str | bytes]
 ) -> None:
     row = json.dumps(ROW).encode()
-    found = Normaliser("finnhub").frame(convert(frame % (row, row)), NOW)
+    found = Decoder("finnhub").frame(convert(frame % (row, row)), NOW)
     assert (found.kind, found.trades) == ("malformed", [])
     assert [letter.reason for letter in found.dead_letters] == [f"{name} is there more than once"]
 
@@ -168,7 +168,7 @@ def test_a_row_with_one_key_twice_is_a_dead_letter_and_the_others_are_taken(
     """As such a record is: which value is meant is not known. Keys that are not taken may come as often as they like."""
     good = '{"c":null,"p":3.0,"s":"MSFT","t":1795447800000,"v":1,"x":1,"x":2}'
     text = f'{{"data":[{row},{good}],"type":"trade"}}'.encode()
-    found = Normaliser("finnhub").frame(convert(text), 1_795_447_800_050)
+    found = Decoder("finnhub").frame(convert(text), 1_795_447_800_050)
     assert [trade.price for trade in found.trades] == [3.0]
     assert [(letter.reason, letter.raw) for letter in found.dead_letters] == [(f"{name} is there more than once", row)]
 

@@ -18,7 +18,7 @@ from stockctl.errors import StockctlError, UnreachableError
 from stockctl.feed import producer
 from stockctl.feed.coverage import coverage
 from stockctl.feed.producer import produce_live
-from stockctl.roles import Role
+from stockctl.service import Service
 from stockctl.settings import Settings, load
 from stockctl.sim import Simulator, numbered_rows
 from stockctl.stream.topics import apply
@@ -31,7 +31,7 @@ class Running:
     """``produce_live`` in a thread, until it is stopped."""
 
     def __init__(self, settings: Settings) -> None:
-        self.role = Role()
+        self.role = Service()
         self.summary = ""
         self.error: StockctlError | None = None
         self._thread = threading.Thread(target=self._run, args=(settings,))
@@ -203,7 +203,7 @@ def test_health_tells_that_the_feed_is_away(topics: Settings) -> None:
 
 
 def test_a_span_given_ends_the_run(topics: Settings, sim: Simulator) -> None:
-    assert produce_live(live(topics, sim), Role(), seconds=1.0).startswith("produced 0 trades in ")
+    assert produce_live(live(topics, sim), Service(), seconds=1.0).startswith("produced 0 trades in ")
 
 
 class Broker:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from stockctl.clients.kafka import Admin, UnknownTopicError
-from stockctl.feed.normalise import Frame, Normaliser
-from stockctl.feed.publisher import Publisher, check_topics
+from stockctl.feed.decoder import Decoder, Frame
+from stockctl.feed.kafka_sink import KafkaSink, check_topics
 from stockctl.settings import Settings, load
 from tests.command import HANG, clean_environment
 from tests.conftest import free_port, own_names, wait_for
@@ -21,7 +21,7 @@ NOW = 1_795_444_200_123
 
 
 def frame(*rows: dict[str, Any], start: int = 0) -> Frame:
-    normaliser = Normaliser("sim")
+    normaliser = Decoder("sim")
     normaliser.start("k3f9a2")
     normaliser.rows = start
     return normaliser.frame(json.dumps({"data": rows, "type": "trade"}), NOW)
@@ -32,7 +32,7 @@ def row(**changed: Any) -> dict[str, Any]:
 
 
 def test_trades_and_dead_letters_reach_their_topics(topics: Settings) -> None:
-    publisher = Publisher(topics)
+    publisher = KafkaSink(topics)
     stretch = publisher.stretch(NOW)
     publisher.publish(frame(row(), row(s="BINANCE:BTCUSDT"), row(p=-1)), NOW, stretch)
     assert publisher.flush(HANG) == 0
@@ -57,7 +57,7 @@ def test_trades_and_dead_letters_reach_their_topics(topics: Settings) -> None:
 
 
 def test_rows_of_a_symbol_share_a_partition(topics: Settings) -> None:
-    publisher = Publisher(topics)
+    publisher = KafkaSink(topics)
     stretch = publisher.stretch(NOW)
     for symbol in ("AAPL", "MSFT", "NVDA", "TSLA", "AMZN"):
         publisher.publish(frame(*[row(s=symbol)] * 10), NOW, stretch)
@@ -73,7 +73,7 @@ def away(folder: Path, **flags: object) -> Settings:
 
 
 def test_a_full_buffer_drops_the_newest_rows_and_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    publisher = Publisher(away(tmp_path, kafka__buffer="100KB"), delivery_timeout=0)
+    publisher = KafkaSink(away(tmp_path, kafka__buffer="100KB"), delivery_timeout=0)
     stretch = publisher.stretch(NOW)
     for _ in range(200):
         publisher.publish(frame(*[row()] * 10), NOW, stretch)
@@ -90,7 +90,7 @@ def test_a_full_buffer_drops_the_newest_rows_and_says_so_once(tmp_path: Path, ca
 
 def test_who_is_patient_waits_for_room(topics: Settings, broker: str, tmp_path: Path) -> None:
     small = load(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"kafka.buffer": "20KB"})
-    publisher = Publisher(small, patient=lambda: True)
+    publisher = KafkaSink(small, patient=lambda: True)
     stretch = publisher.stretch(NOW)
     for start in range(0, 2_000, 10):
         publisher.publish(frame(*[row()] * 10, start=start), NOW, stretch)
@@ -100,7 +100,7 @@ def test_who_is_patient_waits_for_room(topics: Settings, broker: str, tmp_path: 
 
 
 def test_a_message_that_kafka_does_not_take_in_time_is_lost_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    publisher = Publisher(away(tmp_path), delivery_timeout=0.3)
+    publisher = KafkaSink(away(tmp_path), delivery_timeout=0.3)
     stretch = publisher.stretch(NOW)
     publisher.publish(frame(row(), row()), NOW, stretch)
 

@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockctl.errors import StockctlError, UsageError
+from stockctl.exchange.calendar import now_ms
 from stockctl.feed import replay as feed_replay
 from stockctl.feed.replay import QUIET, Covered, Replay, Replayed
 from stockctl.records import Trade
-from stockctl.sessions import now_ms
 from stockctl.settings import Settings, load
 from tests.clock import Clock
 from tests.command import clean_environment

@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
-from stockctl.feed import report as module
+from stockctl.exchange.calendar import parse_moment
+from stockctl.feed import stats as module
 from stockctl.feed.coverage import feed_event
-from stockctl.feed.normalise import Normaliser
-from stockctl.feed.publisher import Publisher
-from stockctl.feed.report import Report
+from stockctl.feed.decoder import Decoder
+from stockctl.feed.kafka_sink import KafkaSink
 from stockctl.feed.session import FeedSession
-from stockctl.sessions import parse_moment
+from stockctl.feed.stats import Stats
 from stockctl.settings import load
 from tests.command import clean_environment
 
@@ -26,9 +26,9 @@ class Told:
         self._monkeypatch, self._symbols = monkeypatch, symbols.split(",")
         self.now(at)
         settings = load(environ=clean_environment(), flags={"symbols": symbols} | flags, stack=False)
-        normaliser = Normaliser("sim")
+        normaliser = Decoder("sim")
         session = FeedSession(settings, self._symbols, normaliser, threading.Event())
-        self.report = Report(settings, normaliser, Publisher(settings), session)
+        self.report = Stats(settings, normaliser, KafkaSink(settings), session)
 
     def now(self, at: str) -> None:
         """Let it be ``at`` this time."""

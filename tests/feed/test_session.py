@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from stockctl.errors import RefusedError
 from stockctl.feed import session
-from stockctl.feed.normalise import Normaliser
+from stockctl.feed.decoder import Decoder
 from stockctl.feed.session import Backoff, FeedSession, Happening, Received
 from stockctl.records import FeedEvent, Trade
 from stockctl.settings import load
@@ -40,7 +40,7 @@ class Listener:
         flags = {"finnhub.url": url} | {f"finnhub.{name}": value for name, value in finnhub.items()}
         settings = load(environ=clean_environment(), flags=flags)
         self.stop = threading.Event()
-        self.session = FeedSession(settings, symbols or ("AAPL", "MSFT"), Normaliser("sim"), self.stop)
+        self.session = FeedSession(settings, symbols or ("AAPL", "MSFT"), Decoder("sim"), self.stop)
         self._run = self.session.run()
         self.happenings: list[Happening] = []
 

@@ -9,8 +9,8 @@ import pytest
 
 from stockctl.errors import StockctlError
 from stockctl.feed.coverage import feed_event
-from stockctl.feed.publisher import Publisher
-from stockctl.feed.spool import EventSpool
+from stockctl.feed.event_outbox import EventOutbox
+from stockctl.feed.kafka_sink import KafkaSink
 from stockctl.records import FeedEvent
 from stockctl.settings import Settings, load
 from tests.command import clean_environment
@@ -36,7 +36,7 @@ def files(settings: Settings) -> list[Path]:
 
 
 def test_events_reach_kafka_in_order_and_leave_the_disk(topics: Settings) -> None:
-    spool = EventSpool(topics, Publisher(topics))
+    spool = EventOutbox(topics, KafkaSink(topics))
     for number in range(250):
         spool.write(event(number))
     assert spool.drain(20) == 0
@@ -48,8 +48,8 @@ def test_events_reach_kafka_in_order_and_leave_the_disk(topics: Settings) -> Non
 def test_events_wait_on_disk_while_kafka_is_away_and_the_next_process_sends_them(
     topics: Settings, away: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    publisher = Publisher(away)
-    spool = EventSpool(away, publisher)
+    publisher = KafkaSink(away)
+    spool = EventOutbox(away, publisher)
     for number in range(120):
         spool.write(event(number))
     assert spool.drain(0.2) == 120
@@ -58,7 +58,7 @@ def test_events_wait_on_disk_while_kafka_is_away_and_the_next_process_sends_them
     assert len(files(away)) == 1
 
     with caplog.at_level(logging.INFO, "stockctl"):
-        following = EventSpool(topics, Publisher(topics))
+        following = EventOutbox(topics, KafkaSink(topics))
     assert "120 feed events of an earlier run wait" in caplog.text
     following.write(event(120))
     assert following.drain(20) == 0
@@ -68,8 +68,8 @@ def test_events_wait_on_disk_while_kafka_is_away_and_the_next_process_sends_them
 
 
 def test_an_event_that_kafka_did_not_take_is_sent_again(topics: Settings, away: Settings) -> None:
-    publisher = Publisher(away)
-    spool = EventSpool(away, publisher)
+    publisher = KafkaSink(away)
+    spool = EventOutbox(away, publisher)
     spool.write(event(1))
     publisher.producer.purge()
     publisher.poll(1)
@@ -83,9 +83,9 @@ def test_an_event_that_kafka_did_not_take_is_sent_again(topics: Settings, away: 
 
 
 def test_the_file_of_a_living_process_is_left_alone(topics: Settings, away: Settings) -> None:
-    mine = EventSpool(away, Publisher(away))
+    mine = EventOutbox(away, KafkaSink(away))
     mine.write(event(1))
-    other = EventSpool(topics, Publisher(topics))
+    other = EventOutbox(topics, KafkaSink(topics))
     assert other.waiting == 0
     other.close()
     assert len(files(away)) == 1
@@ -93,11 +93,11 @@ def test_the_file_of_a_living_process_is_left_alone(topics: Settings, away: Sett
 
 
 def test_a_line_cut_short_by_a_crash_is_left_out(topics: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    spool = EventSpool(topics, Publisher(topics))
+    spool = EventOutbox(topics, KafkaSink(topics))
     (path,) = files(topics)
     spool.close()
     path.write_bytes(b'{"id":"k3f9a2-covered-0000')
-    following = EventSpool(topics, Publisher(topics))
+    following = EventOutbox(topics, KafkaSink(topics))
     following.write(event(2))
     assert following.drain(20) == 0
     following.close()
@@ -107,7 +107,7 @@ def test_a_line_cut_short_by_a_crash_is_left_out(topics: Settings, caplog: pytes
 
 def test_profiles_and_topics_have_files_of_their_own(topics: Settings, broker: str, tmp_path: Path) -> None:
     other = load(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"topics.feed_events.name": "elsewhere"})
-    spools = [EventSpool(settings, Publisher(settings)) for settings in (topics, other)]
+    spools = [EventOutbox(settings, KafkaSink(settings)) for settings in (topics, other)]
     assert len({path.parent for path in files(topics)}) == 2
     for spool in spools:
         spool.close()
@@ -116,13 +116,13 @@ def test_profiles_and_topics_have_files_of_their_own(topics: Settings, broker: s
 def test_what_cannot_be_opened_is_named_and_left_and_the_rest_is_sent(
     topics: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    spool = EventSpool(topics, Publisher(topics))
+    spool = EventOutbox(topics, KafkaSink(topics))
     folder = files(topics)[0].parent
     spool.close()
     link, directory = folder / "1-1.jsonl", folder / "1-2.jsonl"
     link.symlink_to("/no/such/file")
     directory.mkdir()
-    following = EventSpool(topics, Publisher(topics))
+    following = EventOutbox(topics, KafkaSink(topics))
     following.write(event(1))
     assert following.drain(20) == 0
     following.close()
@@ -139,11 +139,11 @@ def test_a_folder_that_is_a_link_to_nowhere_is_an_error_that_says_so(topics: Set
     link.parent.mkdir(exist_ok=True)
     link.symlink_to("/no/such/folder")
     with pytest.raises(StockctlError, match="cannot keep feed events in") as caught:
-        EventSpool(topics, Publisher(topics))
+        EventOutbox(topics, KafkaSink(topics))
     assert caught.value.hint == f"{link} is a link that leads nowhere: delete it, or bring back what it leads to"
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(topics: Settings, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file, no folder")
     with pytest.raises(StockctlError, match="cannot keep feed events in"):
-        EventSpool(topics, Publisher(topics))
+        EventOutbox(topics, KafkaSink(topics))

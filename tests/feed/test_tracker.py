@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockctl.feed.coverage import LONGEST, feed_event
-from stockctl.feed.publisher import Stretch
-from stockctl.feed.tracker import STRETCH, Tracker
+from stockctl.feed.coverage_tracker import STRETCH, CoverageTracker
+from stockctl.feed.kafka_sink import Stretch
+from stockctl.intervals import Span
 from stockctl.records import EventKind, FeedEvent
-from stockctl.timespans import Span
 
 LOST: Any = object()
 """Stands for librdkafka's error of a delivery: a stretch only hands it on."""
@@ -28,7 +28,7 @@ class Feed:
     def __init__(self) -> None:
         self.failures: list[Any] = []
         self.sent: list[Stretch] = []
-        self.tracker = Tracker(lambda since: Stretch(since, self.failures.append))
+        self.tracker = CoverageTracker(lambda since: Stretch(since, self.failures.append))
 
     def subscribe(self, at: int, connection: str = "k3f9a2") -> None:
         self.tracker.subscribed(event("subscribed", at, connection=connection))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 
-from stockctl.feed.normalise import Frame, Normaliser
-from stockctl.feed.watch import CLOSED_AFTER, QUIET_AFTER, Watch
-from stockctl.sessions import ALWAYS_OPEN, EXCHANGE, Calendar, parse_moment, sessions_of
+from stockctl.exchange.calendar import ALWAYS_OPEN, EXCHANGE, Calendar, parse_moment, sessions_of
+from stockctl.feed.decoder import Decoder, Frame
+from stockctl.feed.market_status import CLOSED_AFTER, QUIET_AFTER, MarketStatus
 
 PING = Frame("ping", [], [])
-TRADE = Normaliser("sim").frame(b'{"data":[{"p":1,"s":"AAPL","t":1680286538064,"v":1}],"type":"trade"}', 1_700_000_000_000)
+TRADE = Decoder("sim").frame(b'{"data":[{"p":1,"s":"AAPL","t":1680286538064,"v":1}],"type":"trade"}', 1_700_000_000_000)
 PRE, REGULAR, POST = sessions_of(date(2026, 11, 23))
 
 
@@ -17,7 +17,7 @@ class Told:
     """A watch that has been connected at a time, asked again and again with pings between."""
 
     def __init__(self, at: int, *symbols: str, calendar: Calendar = EXCHANGE) -> None:
-        self.watch = Watch(symbols, calendar)
+        self.watch = MarketStatus(symbols, calendar)
         self.watch.connected(at)
         self.at = at
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stockctl.clients.store import open_store
-from stockctl.filings.stored import raw_key
+from stockctl.filings.repository import raw_key
 from stockctl.settings import Settings, load
 from tests.command import Command, clean_environment
 

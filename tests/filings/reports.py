@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from stockctl.filings.filing import Filing, parse_filing
-from stockctl.filings.periods import Span
+from stockctl.filings.fundamentals.periods import Span
+from stockctl.filings.model import Filing, parse_filing
 
 UNITS = {"EarningsPerShare": "usd/shares", "WeightedAverageNumber": "shares"}
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.filings.filing import Filing, parse_filing
-from stockctl.filings.known import Known
-from stockctl.filings.kpis import Price, kpis
-from stockctl.filings.periods import Span, ending
-from stockctl.filings.registrants import companies
+from stockctl.filings.fundamentals.kpis import Price, kpis
+from stockctl.filings.fundamentals.periods import Span, ending
+from stockctl.filings.fundamentals.point_in_time import PointInTimeView
+from stockctl.filings.fundamentals.registrants import companies
+from stockctl.filings.model import Filing, parse_filing
 from stockctl.settings import load
 from tests.command import clean_environment
 from tests.filings.kept import lake_of
@@ -125,7 +125,7 @@ def test_a_day_that_is_slightly_wrong_changes_no_quarter(moved: list[tuple[int, 
     if any(edge == "end" and place < 3 for place, edge, _ in moved):
         return
     made = [report(number, one, books(sum(flows[: number + 1]))) for number, one in enumerate(spans)]
-    known = Known([before, *made, after])
+    known = PointInTimeView([before, *made, after])
     spans = known.spans("ic")
     for end, flow in zip(ENDS, flows, strict=True):
         # Which of two days is meant, where one report names each, cannot be told; that they are one can.
@@ -166,7 +166,7 @@ def test_a_year_of_one_day_is_a_year(form: str, start: str, tmp_path: Path) -> N
 def test_a_year_of_one_day_begins_where_the_year_before_ended() -> None:
     before = report(1, span("2021-12-26", "2022-12-24"), books(900), form="10-K")
     one = report(2, span("2023-12-30", "2023-12-30"), books(1000), form="10-K")
-    assert Known([before, one]).over("revenue", span("2022-12-25", "2023-12-30")) is not None
+    assert PointInTimeView([before, one]).over("revenue", span("2022-12-25", "2023-12-30")) is not None
 
 
 @pytest.mark.parametrize("form", ["10-K", "10-Q"])
@@ -174,7 +174,7 @@ def test_a_report_on_more_than_a_year_is_put_right(form: str) -> None:
     before = report(1, span("2022-01-01", "2022-12-31"), books(900), form="10-K")
     end = "2023-12-31" if form == "10-K" else "2023-03-31"
     one = report(2, span("2022-01-01", end), books(250), form=form)
-    known = Known([before, one])
+    known = PointInTimeView([before, one])
     figure = known.over("revenue", span("2023-01-01", end))
     assert figure is not None
     assert figure.value == 250 * M
@@ -186,16 +186,16 @@ def test_a_slice_by_its_concept_does_not_stand_in_for_the_whole() -> None:
     contracts = "RevenueFromContractWithCustomerExcludingAssessedTax"
     nine = report(1, span("2023-01-01", "2023-09-30"), {"ic": {contracts: 740 * M}})
     year = report(2, YEAR, {"ic": {"Revenues": 1000 * M, contracts: 100 * M}})
-    known, quarter = Known([nine, year]), span("2023-10-01", "2023-12-31")
+    known, quarter = PointInTimeView([nine, year]), span("2023-10-01", "2023-12-31")
     assert known.over("revenue", quarter) is None
     assert (
         f"{contracts} 740,000,000 stands alone, and is another amount than it in {year.accession}"
         in known.why("revenue", quarter)[0]
     )
     # By itself nothing speaks against it, nor does a report of years later.
-    assert Known([nine]).over("revenue", span("2023-01-01", "2023-09-30")) is not None
+    assert PointInTimeView([nine]).over("revenue", span("2023-01-01", "2023-09-30")) is not None
     later = report(3, span("2025-01-01", "2025-12-31"), {"ic": {"Revenues": 1000 * M, contracts: 100 * M}})
-    assert Known([nine, later]).over("revenue", span("2023-01-01", "2023-09-30")) is not None
+    assert PointInTimeView([nine, later]).over("revenue", span("2023-01-01", "2023-09-30")) is not None
 
 
 def test_a_line_that_is_proved_is_no_slice_beside_a_report_that_splits_it() -> None:
@@ -205,7 +205,7 @@ def test_a_line_that_is_proved_is_no_slice_beside_a_report_that_splits_it() -> N
     year = report(
         2, YEAR, {"ic": {contracts: 900 * M, "OperatingLeaseLeaseIncome": 100 * M, "Revenues": 1000 * M}}, form="10-K"
     )
-    fourth = Known([nine, year]).over("revenue", span("2023-10-01", "2023-12-31"))
+    fourth = PointInTimeView([nine, year]).over("revenue", span("2023-10-01", "2023-12-31"))
     assert fourth is not None
     assert fourth.value == 240 * M
 
@@ -216,7 +216,7 @@ def test_a_concept_that_is_split_and_summed_is_no_slice() -> None:
     parts: list[Line] = [(contracts, "Products", 700.0 * M), (contracts, "Services", 300.0 * M), (contracts, "", 1000.0 * M)]
     year = parse_filing(told(2, YEAR, {"ic": [*parts, ("Revenues", "Total revenues", 1000.0 * M)]}))
     nine = report(1, span("2023-01-01", "2023-09-30"), {"ic": {contracts: 740 * M}})
-    fourth = Known([nine, year]).over("revenue", span("2023-10-01", "2023-12-31"))
+    fourth = PointInTimeView([nine, year]).over("revenue", span("2023-10-01", "2023-12-31"))
     assert fourth is not None
     assert fourth.value == 260 * M
 
@@ -227,11 +227,11 @@ def test_an_amendment_of_a_part_changes_what_stands_on_it() -> None:
     bs = {"Assets": 1000 * M, "Liabilities": 600 * M, "LongTermDebtCurrent": 10 * M, "LongTermDebtNoncurrent": 290 * M}
     original = report(1, YEAR, {"ic": ic, "cf": cf, "bs": bs}, form="10-K")
 
-    def after(**amended: dict[str, float]) -> Known:
+    def after(**amended: dict[str, float]) -> PointInTimeView:
         accepted = "2024-06-01 09:00:00"
-        return Known([original, report(2, YEAR, amended, form="10-K/A", accepted=accepted)])
+        return PointInTimeView([original, report(2, YEAR, amended, form="10-K/A", accepted=accepted)])
 
-    def value(known: Known, name: str) -> float | None:
+    def value(known: PointInTimeView, name: str) -> float | None:
         figure = known.at(name, YEAR.end) if "debt" in name else known.over(name, YEAR)
         return None if figure is None else figure.value / M
 
@@ -260,7 +260,7 @@ def test_an_amendment_of_a_part_changes_what_stands_on_it() -> None:
 def test_a_report_of_quarters_crosses_no_years_end(first: str, last: str) -> None:
     before = report(1, span("2022-01-01", "2022-12-31"), books(900), form="10-K")
     quarter, half = report(2, span("2023-01-01", "2023-03-31"), books(250)), report(3, span(first, last), books(520))
-    figure = Known([before, quarter, half]).over("revenue", span("2023-04-01", "2023-06-30"))
+    figure = PointInTimeView([before, quarter, half]).over("revenue", span("2023-04-01", "2023-06-30"))
     assert figure is not None
     assert figure.value == 270 * M
 
@@ -268,16 +268,16 @@ def test_a_report_of_quarters_crosses_no_years_end(first: str, last: str) -> Non
 def test_an_annual_report_that_names_its_last_quarter_is_of_the_year() -> None:
     nine = report(1, span("2023-01-01", "2023-09-30"), books(760))
     year = report(2, span("2023-10-01", "2023-12-31"), books(1000), form="10-K")
-    figure = Known([nine, year]).over("revenue", span("2023-10-01", "2023-12-31"))
+    figure = PointInTimeView([nine, year]).over("revenue", span("2023-10-01", "2023-12-31"))
     assert figure is not None
     assert figure.value == 240 * M
     # If its flows are the quarter's as well, so is it.
-    own = Known([nine, report(2, span("2023-10-01", "2023-12-31"), books(240), form="10-K")])
+    own = PointInTimeView([nine, report(2, span("2023-10-01", "2023-12-31"), books(240), form="10-K")])
     fourth = own.over("revenue", span("2023-10-01", "2023-12-31"))
     assert fourth is not None
     assert fourth.value == 240 * M
     # A transition period of one quarter stays one.
-    stub = Known(
+    stub = PointInTimeView(
         [
             report(3, span("2023-01-01", "2023-03-31"), books(100)),
             report(4, span("2023-04-01", "2023-06-30"), books(9), form="10-K"),
@@ -288,17 +288,17 @@ def test_an_annual_report_that_names_its_last_quarter_is_of_the_year() -> None:
 
 def test_a_late_amendment_makes_no_company_the_newest() -> None:
     late = of("9000009", 7, span("2021-01-01", "2021-12-31"), books(9000), form="10-K/A", accepted="2023-01-20 09:00:00")
-    known = Known(parsed(*OLD, NEW, late))
+    known = PointInTimeView(parsed(*OLD, NEW, late))
     assert {one.cik for one in known.filings} == {"1000001"}
 
 
 def test_a_quarters_report_of_one_day_goes_on_from_the_year_before() -> None:
     before = report(1, span("2022-01-02", "2022-12-31"), books(900), form="10-K")
     one = report(2, span("2023-06-30", "2023-06-30"), books(500))
-    figure = Known([before, one]).over("revenue", span("2023-01-01", "2023-06-30"))
+    figure = PointInTimeView([before, one]).over("revenue", span("2023-01-01", "2023-06-30"))
     assert figure is not None
     assert figure.value == 500 * M
-    alone = Known([one])
+    alone = PointInTimeView([one])
     assert alone.spans("ic") == []
     assert alone.at("assets", date(2023, 6, 30)) is not None
 
@@ -338,13 +338,13 @@ def test_a_missing_year_leaves_a_column_and_words(tmp_path: Path) -> None:
 
 def jumping(
     before: float, after: float, *, equity: tuple[float, float] = (400, 400), sales: float = 260, **basic: float
-) -> Known:
+) -> PointInTimeView:
     """A company whose diluted shares were ``before`` millions in the year, and ``after`` in the next quarter."""
     year = books(1000, before, StockholdersEquity=equity[0])
     quarter = books(sales, after, StockholdersEquity=equity[1])
     if basic:
         year["ic"][BASIC], quarter["ic"][BASIC] = basic["first"] * M, basic["second"] * M
-    return Known([report(1, YEAR, year, form="10-K"), report(2, span("2024-01-01", "2024-03-31"), quarter)])
+    return PointInTimeView([report(1, YEAR, year, form="10-K"), report(2, span("2024-01-01", "2024-03-31"), quarter)])
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_a_split_of_any_ratio_parts_price_and_eps(ratio: float) -> None:
         jumping(100, 7000, equity=(1, 400)),
     ],
 )
-def test_equity_that_moved_for_another_reason_explains_no_split(known: Known) -> None:
+def test_equity_that_moved_for_another_reason_explains_no_split(known: PointInTimeView) -> None:
     assert [jump.sure for jump in known.jumps()] == [True]
 
 
@@ -387,7 +387,7 @@ def test_equity_that_moved_for_another_reason_explains_no_split(known: Known) ->
         jumping(100, 103),
     ],
 )
-def test_what_explains_more_shares_is_no_split(known: Known) -> None:
+def test_what_explains_more_shares_is_no_split(known: PointInTimeView) -> None:
     assert list(known.jumps()) == []
 
 
@@ -396,7 +396,7 @@ def test_a_split_shows_under_another_count_as_well() -> None:
     quarter = books(260, 500)
     count = quarter["ic"].pop(SHARES)
     for ic in (quarter["ic"], quarter["ic"] | {BASIC: count}):
-        (jump,) = Known([year, report(2, span("2024-01-01", "2024-03-31"), quarter | {"ic": ic})]).jumps()
+        (jump,) = PointInTimeView([year, report(2, span("2024-01-01", "2024-03-31"), quarter | {"ic": ic})]).jumps()
         assert jump.sure
 
 
@@ -419,12 +419,12 @@ def test_a_jump_is_said_where_nothing_else_is_told(before: float, after: float, 
         report(1, YEAR, {"ic": {SHARES: before * M}}),
         report(2, span("2024-01-01", "2024-03-31"), {"ic": {SHARES: after * M}}),
     ]
-    assert bool(list(Known(made).jumps())) == said
+    assert bool(list(PointInTimeView(made).jumps())) == said
 
 
 def test_a_report_with_a_concept_twice_reads_the_same_in_any_order() -> None:
     lines = [("Revenues", "Total revenues", 1000.0), ("Revenues", "Product", 600.0), ("Revenues", "Royalty", 400.0)]
     for order in (lines, lines[::-1], [lines[1], lines[0], lines[2]]):
-        figure = Known([parse_filing(told(1, YEAR, {"ic": order}))]).over("revenue", YEAR)
+        figure = PointInTimeView([parse_filing(told(1, YEAR, {"ic": order}))]).over("revenue", YEAR)
         assert figure is not None
         assert (figure.value, figure.notes) == (1000.0, ())

@@ -12,20 +12,21 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from msgspec import structs
 
-from stockctl.clients import finnhub_rest, rate
+from stockctl.clients import rate_limit
+from stockctl.clients.finnhub import rest as finnhub_rest
 from stockctl.clients.store import open_store
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UsageError
-from stockctl.filings.fetch import Order
-from stockctl.filings.filing import lines, parse_filing
-from stockctl.filings.keep import LakeError
-from stockctl.filings.stored import flat_key, kept, raw_key, read_filings, read_state, state_key, write_state
+from stockctl.filings.collect.collector import FetchRequest
+from stockctl.filings.collect.storage import LakeError
+from stockctl.filings.model import lines, parse_filing
+from stockctl.filings.repository import flat_key, kept, raw_key, read_filings, read_state, state_key, write_state
 from stockctl.sim import Simulator, rest
 from tests.clock import Clock
 from tests.conftest import free_port
 from tests.filings.fetching import fetch, objects, outcome, settings, simulator, states
 
-RECENT = Order(since=date(2026, 1, 1))
-SHORT = Order(since=date(2026, 6, 1))
+RECENT = FetchRequest(since=date(2026, 1, 1))
+SHORT = FetchRequest(since=date(2026, 6, 1))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_a_longer_history_is_asked_for_though_a_short_one_is_fresh(sim: Simulato
     state = read_state(open_store(own), "AAPL")
     assert state is not None
     assert state.since == ""
-    full = outcome(fetch(own, "AAPL", order=Order(full=True)), "AAPL")
+    full = outcome(fetch(own, "AAPL", order=FetchRequest(full=True)), "AAPL")
     assert (full.state, full.new, full.kept) == ("up to date", 0, whole.kept)
 
 
@@ -138,7 +139,7 @@ def test_a_report_of_a_day_to_come_hides_no_later_one(tmp_path: Path) -> None:
         own = settings(sim, tmp_path, finnhub__rest_url=server.url)
         fetch(own, "MINE")
         reports.append(BARE | {"accessNumber": "0000000001-26-000003", "endDate": "2025-12-31 00:00:00"})
-        assert outcome(fetch(own, "MINE", order=Order(fresh_for=0)), "MINE").new == 1
+        assert outcome(fetch(own, "MINE", order=FetchRequest(fresh_for=0)), "MINE").new == 1
 
 
 def test_what_has_gone_from_the_lake_is_fetched_again(sim: Simulator, tmp_path: Path) -> None:
@@ -151,8 +152,8 @@ def test_what_has_gone_from_the_lake_is_fetched_again(sim: Simulator, tmp_path: 
     assert objects(own) == before
 
 
-@pytest.mark.parametrize("first", [Order(), RECENT])
-def test_what_has_gone_is_fetched_from_where_the_first_fetch_began(sim: Simulator, tmp_path: Path, first: Order) -> None:
+@pytest.mark.parametrize("first", [FetchRequest(), RECENT])
+def test_what_has_gone_is_fetched_from_where_the_first_fetch_began(sim: Simulator, tmp_path: Path, first: FetchRequest) -> None:
     """Also with a later start, and no more than was there."""
     own = settings(sim, tmp_path)
     fetch(own, "AAPL", order=first)
@@ -176,7 +177,7 @@ def test_amendments_are_kept_beside_what_they_amend(sim: Simulator, tmp_path: Pa
 
 def test_a_dry_run_puts_nothing(sim: Simulator, tmp_path: Path) -> None:
     own = settings(sim, tmp_path)
-    run = fetch(own, "AAPL", order=Order(since=date(2026, 1, 1), dry_run=True))
+    run = fetch(own, "AAPL", order=FetchRequest(since=date(2026, 1, 1), dry_run=True))
     assert outcome(run, "AAPL").new >= 3
     assert objects(own) == {}
     assert not any(path.is_file() for path in (tmp_path / "lake").rglob("*"))
@@ -254,7 +255,7 @@ def test_a_report_without_statements_is_kept(tmp_path: Path, report: object) -> 
         own = settings(sim, tmp_path)
         assert outcome(fetch(own, "MINE"), "MINE")[1:4] == ("fetched", 1, 1)
         assert [filing.bs for filing in read_filings(own, "MINE")] == [()]
-        assert outcome(fetch(own, "MINE", order=Order(full=True)), "MINE").state == "up to date"
+        assert outcome(fetch(own, "MINE", order=FetchRequest(full=True)), "MINE").state == "up to date"
 
 
 def test_what_is_no_report_is_not_kept_and_the_others_are(tmp_path: Path) -> None:
@@ -314,7 +315,7 @@ def test_many_symbols_meet_no_429_and_take_no_longer_than_the_limits_ask(
 ) -> None:
     """With 48 requests in a minute, and 30 in any second; three requests a symbol, each of which takes no time."""
     clock = Clock()
-    monkeypatch.setattr(rate, "time", clock)
+    monkeypatch.setattr(rate_limit, "time", clock)
     monkeypatch.setattr(rest, "time", clock)
     monkeypatch.setattr(finnhub_rest, "RateLimit", clock.limit())
     symbols = [f"{first}{second}" for first in "ABCDEF" for second in "ABCDEFGHIJ"]

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.filings.filing import parse_filing
-from stockctl.filings.identities import check
-from stockctl.filings.known import Known
-from stockctl.filings.kpis import Price, Reckoned, kpis
-from stockctl.filings.periods import Span
-from stockctl.filings.standard import read
+from stockctl.filings.fundamentals.identities import check
+from stockctl.filings.fundamentals.kpis import Price, Reckoned, kpis
+from stockctl.filings.fundamentals.periods import Span
+from stockctl.filings.fundamentals.point_in_time import PointInTimeView
+from stockctl.filings.model import parse_filing
+from stockctl.filings.standardize.standardize import read
 from stockctl.settings import load
 from tests.command import clean_environment
 from tests.filings.reports import Line, told
@@ -66,7 +66,7 @@ def asked(ic: Lines, item: str) -> tuple[float | None, str]:
 
 def reckoned(*reports: dict[str, Any], price: float | None = 20) -> dict[str, Reckoned]:
     settings = load(environ=clean_environment(), stack=False)
-    known = Known(parse_filing(one) for one in reports)
+    known = PointInTimeView(parse_filing(one) for one in reports)
     found = kpis(known, settings, None if price is None else Price(price, "given"))[0]
     return {one.kpi.name: one for one in found}
 
@@ -683,7 +683,7 @@ def test_signs_that_change_within_a_year() -> None:
         ]
         return year(cf=lines, span=Span(YEAR.start, to), number=number, form="10-K" if to == YEAR.end else "10-Q")
 
-    known = Known(
+    known = PointInTimeView(
         parse_filing(one)
         for one in (cash(date(2023, 6, 30), 70, 20, 1), cash(date(2023, 9, 30), 110, -35, 2), cash(YEAR.end, 150, 50, 3))
     )
@@ -800,7 +800,7 @@ def test_shares_follow_from_income_and_eps_where_none_are_counted() -> None:
     ],
 )
 def test_ties_that_fail_are_named(ic: Lines, bs: Lines, identity: str, words: str) -> None:
-    failed = [one for one in check(Known([parse_filing(year(ic, bs))])) if one.holds is False]
+    failed = [one for one in check(PointInTimeView([parse_filing(year(ic, bs))])) if one.holds is False]
     assert [one.identity for one in failed] == [identity]
     assert words in failed[0].detail
 
@@ -823,7 +823,7 @@ def test_ties_that_fail_are_named(ic: Lines, bs: Lines, identity: str, words: st
     ],
 )
 def test_what_is_right_is_not_accused(ic: Lines) -> None:
-    assert [one.words for one in check(Known([parse_filing(year(ic))])) if one.holds is False] == []
+    assert [one.words for one in check(PointInTimeView([parse_filing(year(ic))])) if one.holds is False] == []
 
 
 def test_ties_that_hold_name_what_they_stand_on() -> None:
@@ -838,7 +838,7 @@ def test_ties_that_hold_name_what_they_stand_on() -> None:
         (EPS, "", 0.9),
         ("EarningsPerShareBasic", "", 0.91),
     ]
-    found = [one for one in check(Known([parse_filing(year(income))])) if one.holds is not None]
+    found = [one for one in check(PointInTimeView([parse_filing(year(income))])) if one.holds is not None]
     assert all(one.holds for one in found)
     assert {"gross profit", "income tax", "eps", "parts", "assets"} <= {one.identity for one in found}
     profit = next(one.detail for one in found if one.identity == "gross profit")

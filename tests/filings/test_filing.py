@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.filings.filing import STATEMENTS, FilingError, bare, lines, measure_of, parse_filing, value_of
+from stockctl.filings.model import STATEMENTS, FilingError, bare, lines, measure_of, parse_filing, value_of
 
 WIRE: dict[str, Any] = {
     "accessNumber": "0000320193-23-000077",

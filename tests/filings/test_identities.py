@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from stockctl.filings.filing import parse_filing
-from stockctl.filings.identities import Finding, check
-from stockctl.filings.known import Known
-from stockctl.filings.periods import Span
+from stockctl.filings.fundamentals.identities import Finding, check
+from stockctl.filings.fundamentals.periods import Span
+from stockctl.filings.fundamentals.point_in_time import PointInTimeView
+from stockctl.filings.model import parse_filing
 from stockctl.sim.companies import Company
 from stockctl.sim.statements import filings
 from tests.filings.kept import lake_of
@@ -29,7 +29,7 @@ QUARTERS = [
 def found(statement: str, **values: Any) -> list[Finding]:
     """Findings on Tesla's year with other values in one statement; None leaves a line out."""
     lines = {name: value for name, value in (TSLA_2020[statement] | values).items() if value is not None}
-    return check(Known([report(1, YEAR, TSLA_2020 | {statement: lines}, form="10-K")]))
+    return check(PointInTimeView([report(1, YEAR, TSLA_2020 | {statement: lines}, form="10-K")]))
 
 
 def verdicts(findings: list[Finding], identity: str) -> list[bool | None]:
@@ -37,7 +37,7 @@ def verdicts(findings: list[Finding], identity: str) -> list[bool | None]:
 
 
 def test_tesla_2020_holds() -> None:
-    findings = check(Known([parse_filing(tesla())]))
+    findings = check(PointInTimeView([parse_filing(tesla())]))
     assert verdicts(findings, "assets") == [True, True]
     assert verdicts(findings, "cash flow") == [True]
     # One report tells neither cash at the year's start nor its quarters.
@@ -65,7 +65,7 @@ def test_what_is_not_told_is_not_held_against_a_report() -> None:
     assert verdicts(found("bs", Liabilities=None), "assets") == [True]
     assert verdicts(found("bs", LiabilitiesAndStockholdersEquity=None, Liabilities=None), "assets") == [None]
     assert verdicts(found("cf", NetCashProvidedByUsedInOperatingActivities="N/A"), "cash flow") == [None]
-    assert check(Known([report(1, YEAR, {})])) == []
+    assert check(PointInTimeView([report(1, YEAR, {})])) == []
 
 
 def test_an_amendment_without_a_balance_sheet_hides_none() -> None:
@@ -73,14 +73,14 @@ def test_an_amendment_without_a_balance_sheet_hides_none() -> None:
     books = {"bs": {"CashAndCashEquivalentsAtCarryingValue": 100}}
     change = {"bs": {"CashAndCashEquivalentsAtCarryingValue": 150}, "cf": {"CashAndCashEquivalentsPeriodIncreaseDecrease": 50}}
     reports = [report(1, before, books), report(2, before, {}, form="10-K/A"), report(3, YEAR, change)]
-    assert verdicts(check(Known(reports)), "cash") == [True]
+    assert verdicts(check(PointInTimeView(reports)), "cash") == [True]
 
 
 def test_cash_at_both_ends() -> None:
     def verdict(change: str, end: float, **more: float) -> list[bool | None]:
         first = report(1, Span(date(2019, 1, 1), date(2019, 12, 31)), {"bs": {"CashAndCashEquivalentsAtCarryingValue": 100}})
         second = report(2, YEAR, {"bs": {"CashAndCashEquivalentsAtCarryingValue": end}, "cf": {change: 50} | more})
-        return verdicts(check(Known([first, second])), "cash")
+        return verdicts(check(PointInTimeView([first, second])), "cash")
 
     plain = "CashAndCashEquivalentsPeriodIncreaseDecrease"
     restricted = (
@@ -104,24 +104,24 @@ def test_cash_at_both_ends() -> None:
 def test_quarters_sum_to_the_year() -> None:
     true = Books(YEAR.start, [100] * 366)
     reports = [true.report(number, span) for number, span in enumerate(to_date(QUARTERS))]
-    assert verdicts(check(Known(reports)), "quarters") == [True, True]
-    assert verdicts(check(Known([*reports[:1], *reports[2:]])), "quarters") == [None, None]
+    assert verdicts(check(PointInTimeView(reports)), "quarters") == [True, True]
+    assert verdicts(check(PointInTimeView([*reports[:1], *reports[2:]])), "quarters") == [None, None]
     # Nine months of more revenue than the year has leave a negative quarter.
     broken = report(9, Span(YEAR.start, QUARTERS[2].end), {"ic": {"Revenues": 40000}})
-    assert verdicts(check(Known([*reports[:2], reports[3], broken])), "quarters") == [False, None]
+    assert verdicts(check(PointInTimeView([*reports[:2], reports[3], broken])), "quarters") == [False, None]
     # Reports of single quarters tell the year a second time.
     alone = [true.report(number, span) for number, span in enumerate(QUARTERS)]
-    assert verdicts(check(Known([*alone, reports[3]])), "quarters") == [True, True]
+    assert verdicts(check(PointInTimeView([*alone, reports[3]])), "quarters") == [True, True]
     other = report(9, YEAR, {"ic": {"Revenues": 36601}}, form="10-K")
-    assert verdicts(check(Known([*alone, other])), "quarters") == [True]
+    assert verdicts(check(PointInTimeView([*alone, other])), "quarters") == [True]
     other = report(9, YEAR, {"ic": {"Revenues": 36700}}, form="10-K")
-    assert verdicts(check(Known([*alone, other])), "quarters") == [False]
+    assert verdicts(check(PointInTimeView([*alone, other])), "quarters") == [False]
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "KO", "F"])
 def test_the_simulators_companies_add_up_in_every_form_of_the_wire(symbol: str) -> None:
     made = [parse_filing(one) for one in filings(Company(symbol, last_year=2026), date(2026, 11, 23))]
-    findings = check(Known(made))
+    findings = check(PointInTimeView(made))
     assert [one.words for one in findings if one.holds is False] == []
     assert sum(one.holds is True for one in findings) > 200
 

@@ -16,14 +16,14 @@ import pytest
 from stockctl.clients.mongo import Mongo
 from stockctl.clients.store import open_store
 from stockctl.errors import StockctlError, UnreachableError
-from stockctl.filings import keep
-from stockctl.filings.fetch import Order
-from stockctl.filings.keep import Keeper
-from stockctl.filings.runs import Choice, Runs
-from stockctl.filings.stored import Links, filing_of, flat_key, kept, raw_key, read_filings, read_state, state_key
+from stockctl.exchange.calendar import now_ms
+from stockctl.filings.collect import storage
+from stockctl.filings.collect.collector import FetchRequest
+from stockctl.filings.collect.schedule import Runs, SymbolSelection
+from stockctl.filings.collect.storage import FilingStore
+from stockctl.filings.repository import Links, filing_of, flat_key, kept, raw_key, read_filings, read_state, state_key
 from stockctl.mongo import schema
 from stockctl.records import Trade
-from stockctl.sessions import now_ms
 from stockctl.settings import STACK_FILE_END, Settings, local_stack_file
 from stockctl.sim import Simulator
 from tests.command import HANG
@@ -34,7 +34,7 @@ from tests.filings.kept import lake_of
 from tests.filings.reports import tesla
 from tests.mongo.made import documents_of
 
-SHORT = Order(since=date(2026, 6, 1))
+SHORT = FetchRequest(since=date(2026, 6, 1))
 PUTS = [r"_log/source\.json", r"raw/filings/", r"/filings/ticker=.*gz", r"_log/filings/"]
 """What is put, in this order, of each symbol; the second and the third for each report."""
 
@@ -163,7 +163,7 @@ def test_line_items_that_a_crash_left_out_are_made_from_what_is_kept(sim: Simula
     own = settings(sim, tmp_path)
     number = sorted(kept(open_store(own), "AAPL").raw)[0]
     open_store(own).delete([flat_key("AAPL", number), state_key("AAPL")])
-    later = fetch(own, "AAPL", order=Order(since=date(2099, 1, 1)))
+    later = fetch(own, "AAPL", order=FetchRequest(since=date(2099, 1, 1)))
     assert later.failure is None
     assert "1 report completed" in outcome(later, "AAPL").detail
     assert objects(own) == wanted
@@ -188,7 +188,7 @@ def test_of_two_texts_of_a_report_the_line_items_are_those_of_the_one_that_is_ke
     def keep(folder: Path, *reports: dict[str, Any]) -> dict[str, bytes]:
         own, _ = lake_of(folder, reports[:1])
         raw = json.dumps(reports[-1]).encode()
-        Keeper(open_store(own), None, own, threading.Event()).put("TSLA", raw, filing_of(raw, "TSLA"))
+        FilingStore(open_store(own), None, own, threading.Event()).put("TSLA", raw, filing_of(raw, "TSLA"))
         return objects(own)
 
     found = keep(tmp_path / "both", first, mended)
@@ -237,7 +237,7 @@ def test_mongodb_that_comes_later_gets_what_the_lake_holds(sim: Simulator, mongo
     assert before.keys() == kept(open_store(own), "AAPL").raw
     assert company(own, "AAPL")["filing"]
     assert fetch(own, "AAPL", order=SHORT).failure is None
-    assert outcome(fetch(own, "AAPL", order=Order(since=date(2026, 6, 1), full=True)), "AAPL").new == 0
+    assert outcome(fetch(own, "AAPL", order=FetchRequest(since=date(2026, 6, 1), full=True)), "AAPL").new == 0
     assert documents(own, "AAPL") == before
 
 
@@ -247,7 +247,7 @@ def test_mongodb_away_in_the_middle_leaves_the_lake_whole_and_gets_its_documents
     own = settings(sim, tmp_path, **mongo_names(server, tmp_path))
     alone = settings(sim, tmp_path, **mongo_names(server, tmp_path) | {"mongo__connect_wait": "5s"}, filings__workers="1")
     stop = threading.Event()
-    with Runs(alone, Choice(("AAPL", "MSFT", "KO")), SHORT, stop) as runs:
+    with Runs(alone, SymbolSelection(("AAPL", "MSFT", "KO")), SHORT, stop) as runs:
         # It goes away when the first symbol is through.
         run = runs.once(lambda done, _all: server.stop() if done == 1 else None)
     assert states(run) == {"AAPL": "fetched", "MSFT": "fetched", "KO": "fetched"}
@@ -281,7 +281,7 @@ def test_mongodb_away_behind_the_reports_leaves_the_company_to_the_next_fetch(
         raise UnreachableError("MongoDB went away")
 
     with monkeypatch.context() as gone:
-        gone.setattr(keep, "refresh_filings", away)
+        gone.setattr(storage, "refresh_filings", away)
         run = fetch(own, "AAPL", order=SHORT)
     assert states(run) == {"AAPL": "fetched"}
     assert "the lake holds everything" in str(run.failure)

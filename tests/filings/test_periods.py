@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.filings.known import Known
-from stockctl.filings.periods import MOST_PARTS, Part, Span, add_up, ending
+from stockctl.filings.fundamentals.periods import MOST_PARTS, Part, Span, add_up, ending
+from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from tests.filings.reports import Books, to_date
 
 DAY = timedelta(days=1)
@@ -87,11 +87,11 @@ def companies(draw: st.DrawFn) -> tuple[list[Year], Books, set[Span]]:
     return years, books(years, draw), draw(st.sets(st.sampled_from(reported), max_size=4))
 
 
-def known(company: tuple[list[Year], Books, set[Span]]) -> Known:
+def known(company: tuple[list[Year], Books, set[Span]]) -> PointInTimeView:
     years, true, missing = company
     spans = [one for year in years for one in to_date(year.quarters) if one not in missing]
     whole = {year.whole for year in years}
-    return Known(true.report(number, one, "10-K" if one in whole else "10-Q") for number, one in enumerate(spans))
+    return PointInTimeView(true.report(number, one, "10-K" if one in whole else "10-Q") for number, one in enumerate(spans))
 
 
 @given(companies())
@@ -167,10 +167,10 @@ def test_a_report_that_is_not_yet_accepted_changes_nothing(
         return
     at = data.draw(st.sampled_from(everything.filings)).known
     assert at is not None
-    then = Known(everything.filings, at)
+    then = PointInTimeView(everything.filings, at)
     later = {one.accession for one in everything.filings if one.known and one.known > at}
     assert {one.accession for one in then.later} == later
-    past = Known([one for one in everything.filings if one.accession not in later])
+    past = PointInTimeView([one for one in everything.filings if one.accession not in later])
     for name in ("revenue", "gross_profit", "operating_cash_flow"):
         for year in company[0]:
             for one in [*year.quarters, year.whole]:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.filings.filing import parse_filing
-from stockctl.filings.items import Figure, table
-from stockctl.filings.known import Known
-from stockctl.filings.periods import Length, Span, ending
-from stockctl.filings.standard import figures
+from stockctl.filings.fundamentals.periods import Length, Span, ending
+from stockctl.filings.fundamentals.point_in_time import PointInTimeView
+from stockctl.filings.model import parse_filing
+from stockctl.filings.standardize.line_items import Figure, table
+from stockctl.filings.standardize.standardize import figures
 from tests.filings.reports import report, tesla, wire
 
 YEAR = Span(date(2020, 1, 1), date(2020, 12, 31))
@@ -113,7 +113,7 @@ def test_periods_in_two_currencies_are_not_put_together() -> None:
         wired = wire(f"0000000001-20-{number:06d}", span, {"ic": {"Revenues": value}})
         wired["report"]["ic"][0]["unit"] = unit
         reports.append(parse_filing(wired))
-    assert Known(reports).over("revenue", Span(date(2020, 10, 1), YEAR.end)) is None
+    assert PointInTimeView(reports).over("revenue", Span(date(2020, 10, 1), YEAR.end)) is None
 
 
 def test_apple_2023() -> None:
@@ -128,7 +128,7 @@ def test_apple_2023() -> None:
     ]
     concept = "RevenueFromContractWithCustomerExcludingAssessedTax"
     spans = [Span(date.fromisoformat(first), date.fromisoformat(last)) for first, last, _ in reported]
-    known = Known(
+    known = PointInTimeView(
         report(number, span, {"ic": {concept: value * 10**6}})
         for number, (span, (_, _, value)) in enumerate(zip(spans, reported, strict=True))
     )
@@ -203,7 +203,7 @@ def test_the_last_accepted_report_wins_and_the_original_stays_visible() -> None:
 
     def revenue(at: datetime | None) -> Figure:
         # Whatever the order in which they were fetched, and however often.
-        figure = Known([amended, first, amended], at).over("revenue", YEAR)
+        figure = PointInTimeView([amended, first, amended], at).over("revenue", YEAR)
         assert figure is not None
         return figure
 
@@ -213,10 +213,10 @@ def test_the_last_accepted_report_wins_and_the_original_stays_visible() -> None:
     # New York is four hours behind UTC in June: at 20:59:59 UTC the amendment was not yet public.
     assert revenue(datetime(2021, 6, 1, 20, 59, 59, tzinfo=UTC)).value == 100.0
     assert revenue(datetime(2021, 6, 1, 21, 0, tzinfo=UTC)).value == 90.0
-    kept = Known([first, amended]).over("operating_income", YEAR)
+    kept = PointInTimeView([first, amended]).over("operating_income", YEAR)
     assert kept is not None
     assert (kept.value, kept.accession) == (7.0, first.accession)
-    assert Known([first, amended], datetime(2021, 2, 1, 12, 59, tzinfo=UTC)).over("revenue", YEAR) is None
+    assert PointInTimeView([first, amended], datetime(2021, 2, 1, 12, 59, tzinfo=UTC)).over("revenue", YEAR) is None
 
 
 def test_one_concept_throughout_where_the_reports_have_one() -> None:
@@ -225,17 +225,17 @@ def test_one_concept_throughout_where_the_reports_have_one() -> None:
     quarter = Span(date(2020, 10, 1), YEAR.end)
     contracts = "RevenueFromContractWithCustomerExcludingAssessedTax"
     whole = {"Revenues": 1000, contracts: 990}
-    same = Known([report(1, nine, {"ic": {contracts: 740}}), report(2, YEAR, {"ic": whole})]).over("revenue", quarter)
+    same = PointInTimeView([report(1, nine, {"ic": {contracts: 740}}), report(2, YEAR, {"ic": whole})]).over("revenue", quarter)
     assert same is not None
     assert (same.value, same.notes) == (250.0, ())
-    mixed = Known([report(1, nine, {"ic": {contracts: 740}}), report(2, YEAR, {"ic": {"Revenues": 1000}})]).over(
+    mixed = PointInTimeView([report(1, nine, {"ic": {contracts: 740}}), report(2, YEAR, {"ic": {"Revenues": 1000}})]).over(
         "revenue", quarter
     )
     assert mixed is not None
     assert mixed.value == 260.0
     assert f"put together from us-gaap_Revenues and us-gaap_{contracts}" in mixed.notes[0]
     # Where one of them counts minorities in, the other does not follow from it.
-    income = Known(
+    income = PointInTimeView(
         [report(1, nine, {"ic": {"ProfitLoss": 60}}), report(2, YEAR, {"ic": {"NetIncomeLoss": 70, "ProfitLoss": 80}})]
     )
     assert income.over("net_income", quarter) is None
@@ -243,7 +243,7 @@ def test_one_concept_throughout_where_the_reports_have_one() -> None:
 
 
 def test_a_report_without_dates_or_statements_tells_nothing() -> None:
-    assert Known([parse_filing(tesla(), "TSLA")]).spans("ic") == [YEAR]
+    assert PointInTimeView([parse_filing(tesla(), "TSLA")]).spans("ic") == [YEAR]
     odds: list[dict[str, Any]] = [{"startDate": ""}, {"endDate": None}, {"report": {}}, {"startDate": "2021-01-01 00:00:00"}]
     for odd in odds:
-        assert Known([parse_filing(tesla() | odd)]).spans("ic") == []
+        assert PointInTimeView([parse_filing(tesla() | odd)]).spans("ic") == []

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from stockctl.errors import UsageError
-from stockctl.filings.periods import Span
-from stockctl.filings.statements import as_of_moment
+from stockctl.filings.fundamentals.periods import Span
+from stockctl.filings.fundamentals.statements import as_of_moment
 from tests.command import Command
 from tests.filings.kept import lake_of
 from tests.filings.reports import wire

@@ -13,11 +13,11 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 
 import stockctl
-from stockctl.feed.normalise import Frame, Normaliser
-from stockctl.feed.publisher import Publisher
-from stockctl.feed.report import Report
+from stockctl.feed.decoder import Decoder, Frame
+from stockctl.feed.event_outbox import EventOutbox
+from stockctl.feed.kafka_sink import KafkaSink
 from stockctl.feed.session import FeedSession, Received
-from stockctl.feed.spool import EventSpool
+from stockctl.feed.stats import Stats
 from stockctl.records import Trade
 from stockctl.settings import load
 from tests.command import clean_environment
@@ -50,10 +50,10 @@ def _of_modules() -> Iterator[tuple[Metric, frozenset[str]]]:
 
 def _of_producer(folder: Path) -> Iterator[tuple[Metric, frozenset[str]]]:
     settings = load(environ=clean_environment(), flags={"symbols": "AAPL", "state_dir": str(folder)}, stack=False)
-    normaliser, publisher = Normaliser("sim"), Publisher(settings)
-    session, spool = FeedSession(settings, ["AAPL"], normaliser, threading.Event()), EventSpool(settings, publisher)
+    normaliser, publisher = Decoder("sim"), KafkaSink(settings)
+    session, spool = FeedSession(settings, ["AAPL"], normaliser, threading.Event()), EventOutbox(settings, publisher)
     try:
-        report = Report(settings, normaliser, publisher, session, spool)
+        report = Stats(settings, normaliser, publisher, session, spool)
         trade = Trade("AAPL-1-k3f9a2-00000001", "AAPL", 1.0, 1.0, 1, 1, "", "vhl", "sim")
         report.received(Received(Frame("trade", [trade], []), 2))
         for family in report.collect():

@@ -19,7 +19,7 @@ from stockctl import __version__
 from stockctl.cli.main import app
 from stockctl.infra.kustomize import Manifest, at, build, containers, pod_template
 from stockctl.infra.render import Rendered, overlays
-from stockctl.infra.values import TAKES, taken_names
+from stockctl.infra.settings_values import TAKES, taken_names
 from stockctl.settings import Settings, env_name, is_secret, setting_names
 from stockctl.settings.layers import CONTROL_NAMES
 from tests.command import HANG

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from stockctl.clients.kubernetes import Kubernetes, Manifest
+from stockctl.clients.kubernetes.client import Kubernetes, Manifest
 from stockctl.errors import StockctlError, UnreachableError
-from stockctl.infra.changes import Change
-from stockctl.infra.differ import differences
+from stockctl.infra.apply import Change
+from stockctl.infra.diff import differences
 from stockctl.infra.kustomize import label_of
 from stockctl.infra.render import Rendered, render
 from stockctl.infra.up import Watch, up

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from stockctl.clients.kubernetes import Kubernetes, Manifest
-from stockctl.infra.workloads import Look, Progress
+from stockctl.clients.kubernetes.client import Kubernetes, Manifest
+from stockctl.infra.readiness import Progress, Snapshot
 
 REVISION = "deployment.kubernetes.io/revision"
 
@@ -49,7 +49,7 @@ def pod(**metadata: Any) -> Manifest:
 
 def progress(*objects: Manifest, spared: bool = False) -> Progress:
     """How far the Deployment among ``objects`` is; ``spared`` is what was there before."""
-    look = Look(Cluster(*objects), "stockctl")
+    look = Snapshot(Cluster(*objects), "stockctl")
     return look.progress(look.workloads["Deployment", "lake"], look.marks if spared else ())
 
 
@@ -80,5 +80,5 @@ def test_what_was_there_before_is_given_time() -> None:
 
 def test_a_job_that_gave_up_is_given_no_time() -> None:
     condition = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too often"}
-    look = Look(Cluster(made("Job", "topics") | {"spec": {}, "status": {"conditions": [condition]}}), "stockctl")
+    look = Snapshot(Cluster(made("Job", "topics") | {"spec": {}, "status": {"conditions": [condition]}}), "stockctl")
     assert look.progress(look.workloads["Job", "topics"], look.marks).state == "failed"

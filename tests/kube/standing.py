@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stockctl.clients.kubernetes import Kubernetes
-from stockctl.infra.changes import chosen
+from stockctl.clients.kubernetes.client import Kubernetes
+from stockctl.infra.apply import chosen
+from stockctl.infra.readiness import Snapshot
 from stockctl.infra.render import render
-from stockctl.infra.workloads import Look
 from stockctl.settings import Settings
 from tests.conftest import wait_for
 
@@ -22,7 +22,7 @@ def stand(settings: Settings, only: str | None = None) -> None:
         put(kubernetes, settings, only)
 
         def ready() -> bool:
-            look = Look(kubernetes, settings.infra.namespace)
+            look = Snapshot(kubernetes, settings.infra.namespace)
             return all(look.progress(each).state == "ready" for each in look.workloads.values())
 
         wait_for(ready, "all to be ready", 90)

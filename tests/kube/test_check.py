@@ -18,7 +18,7 @@ from kubernetes.client import (
 )
 from kubernetes.config import new_client_from_config
 
-from stockctl.clients.kubernetes import Kubernetes
+from stockctl.clients.kubernetes.client import Kubernetes
 from stockctl.infra.cluster import check, of_version
 from stockctl.infra.render import render
 from tests.command import Command

@@ -6,7 +6,7 @@ import pytest
 from kubernetes.config import new_client_from_config
 from kubernetes.dynamic import DynamicClient
 
-from stockctl.clients.kubernetes import Kubernetes
+from stockctl.clients.kubernetes.client import Kubernetes
 from stockctl.settings import Settings
 from tests.command import Command
 from tests.conftest import free_port

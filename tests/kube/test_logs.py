@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 import pytest
 from kubernetes.client import AppsV1Api
 
-from stockctl.clients.kubernetes import Kubernetes
+from stockctl.clients.kubernetes.client import Kubernetes
 from stockctl.errors import UnreachableError
 from stockctl.infra import logs
 from stockctl.settings import Settings

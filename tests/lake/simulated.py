@@ -16,12 +16,12 @@ from obstore.store import MemoryStore
 from stockctl.clients.kafka import Committed, Offsets, Partition, TopicInfo
 from stockctl.clients.store import ObjectInfo, Store
 from stockctl.errors import StockctlError, UnreachableError
-from stockctl.lake.batch import OpenBatch
-from stockctl.lake.claims import Claim, CutReason, Rejected, Start
-from stockctl.lake.layout import Layout
-from stockctl.lake.partition import Delivery, Reading
-from stockctl.lake.recovery import Recovery, Seen, commit_metadata
-from stockctl.lake.upload import Stored, Taken, TopicChangedError, Uploads
+from stockctl.lake.format.claims import Claim, CutReason, Rejected, Start
+from stockctl.lake.format.keys import Layout
+from stockctl.lake.writer.batch import OpenBatch
+from stockctl.lake.writer.committer import CommittedBatch, Committer, Superseded, TopicChangedError
+from stockctl.lake.writer.partition_writer import Delivery, PartitionWriter
+from stockctl.lake.writer.recovery import Recovery, Seen, commit_metadata
 from stockctl.records import Trade, encode
 from stockctl.settings import Settings
 
@@ -189,11 +189,11 @@ class SimulatedWriter:
         store = GatedStore(backend, self._gate, late)
         # The topic and its probe stand in for the classes named: they answer only what is asked here.
         self._recovery = Recovery(store, GatedProbe(topic, self._gate), topic, writer="simulated", accept_loss=accept_loss)  # type: ignore[arg-type]
-        self._uploads = Uploads(store, settings, topic, topic, writer="simulated", pause=0)  # type: ignore[arg-type]
+        self._uploads = Committer(store, settings, topic, topic, writer="simulated", pause=0)  # type: ignore[arg-type]
         self._turn, self._reached = threading.Semaphore(0), threading.Semaphore(0)
         self._order: Order = "go"
         self._count = 0
-        self._pending: tuple[Callable[[], Stored | Taken], Future[Stored | Taken]] | None = None
+        self._pending: tuple[Callable[[], CommittedBatch | Superseded], Future[CommittedBatch | Superseded]] | None = None
         self.at = ""
         self.reads_to = 0
         self.error: StockctlError | None = None
@@ -268,7 +268,7 @@ class SimulatedWriter:
             except UnreachableError:
                 continue
         self.anew, self._pending = False, None
-        self._reading = Reading(PARTITION, plan, self._layout, self._settings.lake, self._submit)
+        self._reading = PartitionWriter(PARTITION, plan, self._layout, self._settings.lake, self._submit)
         self.reads_to = self._reading.read_from
 
     def _ask(self) -> Seen:
@@ -277,8 +277,10 @@ class SimulatedWriter:
         self._gate("ask for the offsets")
         return Seen("cluster", info, self._topic.offsets)
 
-    def _submit(self, batch: OpenBatch, start: Start, reason: CutReason, repeat: Claim | None) -> Future[Stored | Taken]:
-        future: Future[Stored | Taken] = Future()
+    def _submit(
+        self, batch: OpenBatch, start: Start, reason: CutReason, repeat: Claim | None
+    ) -> Future[CommittedBatch | Superseded]:
+        future: Future[CommittedBatch | Superseded] = Future()
         self._pending = (lambda: self._uploads.store(batch, start, reason, repeat)), future
         return future
 
@@ -331,7 +333,7 @@ class SimulatedWriter:
         except TopicChangedError:
             self._look_anew()
             return
-        if isinstance(outcome, Stored):
+        if isinstance(outcome, CommittedBatch):
             committed = Committed(outcome.claim.end, commit_metadata(outcome.claim))
             self._topic.commits.append(committed)
             if self._topic.owner is self:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from stockctl import read_bars, read_trades
-from stockctl.checks import run
 from stockctl.clients.store import NoLakeError, checks, open_store
-from stockctl.lake.overview import overview
+from stockctl.health import run
+from stockctl.lake.health import overview
 from stockctl.settings import Settings, load
 from tests.command import Command
 from tests.conftest import free_port

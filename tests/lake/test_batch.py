@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockctl.errors import StockctlError
-from stockctl.lake.batch import BuiltObject, OpenBatch, compress, decompress
-from stockctl.lake.layout import Layout
+from stockctl.lake.format.keys import Layout
+from stockctl.lake.writer.batch import BuiltObject, OpenBatch, compress, decompress
 from stockctl.record_validation import TRADES
 from stockctl.records import Trade, encode
 from tests.conftest import examples

@@ -15,15 +15,15 @@ import pytest
 
 from stockctl.clients.store import Store, open_store
 from stockctl.errors import UnhealthyError
-from stockctl.lake.compact import Compacted, Sizes, compact
-from stockctl.lake.duck import COLUMNS
-from stockctl.lake.manifest import ROOT, Manifest, decode_manifest, newest_manifests
-from stockctl.lake.reading import Lake, read_trades
-from stockctl.lake.verify import verify
-from stockctl.metrics import measures
-from stockctl.metrics.spans import Question
+from stockctl.exchange.calendar import EXCHANGE_ZONE
+from stockctl.lake.format.manifest import ROOT, Manifest, decode_manifest, newest_manifests
+from stockctl.lake.maintenance.compact import Compacted, Sizes, compact
+from stockctl.lake.maintenance.verify import verify
+from stockctl.lake.reader.catalog import LakeReader, read_trades
+from stockctl.lake.reader.duckdb_session import COLUMNS
+from stockctl.metrics import definitions
+from stockctl.metrics.query import Query
 from stockctl.records import Trade
-from stockctl.sessions import EXCHANGE_ZONE
 from stockctl.settings import Settings, env_name, load
 from tests.command import HANG, Command, clean_environment
 from tests.faults.proxy import Proxy
@@ -92,7 +92,7 @@ def test_the_same_trades_come_from_parquet(settings: Settings, cut: str) -> None
     raw = [read_trades(*asked, **span, settings=settings) for asked in questions for span in spans]
     (made,) = run(settings)
     assert (made.trade_date, made.version, made.rows) == (DAY, 1, 1200)
-    with Lake(settings) as lake:
+    with LakeReader(settings) as lake:
         assert {path.suffix for path in lake.files(lake.find("trades")).values()} == {".parquet"}
     assert [read_trades(*asked, **span, settings=settings) for asked in questions for span in spans] == raw
     assert is_whole(settings)
@@ -106,18 +106,18 @@ def test_the_same_metrics_come_from_parquet(settings: Settings, cut: Literal["ti
     events = [covered(",".join(SYMBOLS), f"2026-11-{day} 04:00", f"2026-11-{day} 20:00") for day in (23, 24)]
     lay(settings, events, table="feed_events")
     now = at("2026-11-25 12:00")
-    latest = Question(tuple(SYMBOLS), "standard", "all", EXCHANGE_ZONE, now)
+    latest = Query(tuple(SYMBOLS), "standard", "all", EXCHANGE_ZONE, now)
     hours = replace(latest, session="regular", day=DAY, every_ms=3_600_000)
     across = replace(latest, symbols=("MSFT", "AAPL"), since=at("2026-11-23 12:00"), until=at("2026-11-24 12:00"))
 
     def answers() -> list[dict[str, object]]:
         # Sums of floats depend on the order of the rows, in the last digits.
         asked = [
-            *(measures.vwap(settings, question) for question in (latest, hours, across)),
-            measures.volatility(settings, latest, measures.Window(20)),
-            measures.rate(settings, hours),
-            measures.bars(settings, hours),
-            measures.summary(settings, latest),
+            *(definitions.vwap(settings, question) for question in (latest, hours, across)),
+            definitions.volatility(settings, latest, definitions.Window(20)),
+            definitions.rate(settings, hours),
+            definitions.bars(settings, hours),
+            definitions.summary(settings, latest),
         ]
         return [
             {name: pytest.approx(value, rel=1e-12) if isinstance(value, float) else value for name, value in row.items()}
@@ -126,7 +126,7 @@ def test_the_same_metrics_come_from_parquet(settings: Settings, cut: Literal["ti
         ]
 
     raw = answers()
-    assert [row["trade_date"] for row in measures.vwap(settings, latest).rows if row["symbol"] == "MSFT"] == [DAY]
+    assert [row["trade_date"] for row in definitions.vwap(settings, latest).rows if row["symbol"] == "MSFT"] == [DAY]
     assert len(run(settings, since=DAY, before=date(2026, 11, 24))) == 1
     half = answers()
     assert len(run(settings)) == 1
@@ -155,7 +155,7 @@ def test_objects_are_sorted_and_tell_where_a_symbol_is(settings: Settings) -> No
     statistics = group.column(list(COLUMNS["trades"]).index("symbol")).statistics
     assert statistics is not None
     assert statistics.max is not None
-    with Lake(settings) as lake:
+    with LakeReader(settings) as lake:
         found = lake.find("trades", symbols=["日経"])
     times = [row["ts_event"] for row in rows if row["symbol"] == "日経"]
     assert {(item.claimed.ts_min, item.claimed.ts_max) for item in found} == {(min(times), max(times))}

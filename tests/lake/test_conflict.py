@@ -10,11 +10,11 @@ import pytest
 from stockctl.clients.kafka import Admin
 from stockctl.clients.store import ExistsError, Store, open_store
 from stockctl.errors import StockctlError, UnreachableError
-from stockctl.lake import writer
-from stockctl.lake.claims import begun_with, lake_source, put_lost, read_lost
-from stockctl.lake.floor import put_floor, read_floor
-from stockctl.lake.writer import LakeWriter
-from stockctl.roles import Role
+from stockctl.lake.format.claims import begun_with, lake_source, put_lost, read_lost
+from stockctl.lake.format.retention import put_floor, read_floor
+from stockctl.lake.writer import sink
+from stockctl.lake.writer.sink import S3Sink
+from stockctl.service import Service
 from stockctl.settings import Settings
 from tests.counting import assert_once
 from tests.lake.test_writer import held, produce
@@ -50,8 +50,8 @@ def test_the_writer_begins_a_lake_whose_store_refuses_each_put_once(
         admin.create_topic(topic.name, topic.partitions, 1, {})
     ids = produce(settings, 50)
     store = Refusing(open_store(settings), error)
-    monkeypatch.setattr(writer, "open_store", lambda _: store)
-    LakeWriter(settings, Role(), once=True).run()
+    monkeypatch.setattr(sink, "open_store", lambda _: store)
+    S3Sink(settings, Service(), once=True).run()
     assert {key.rpartition("/")[2] for key in store.refused if key.startswith("_log")} >= {"start.json", "source.json"}
     assert_once(held(store), ids)
     assert begun_with(store) == "sim"

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.lake.batch import OpenBatch
-from stockctl.lake.claims import Claim, ClaimedObject, decode_claim
-from stockctl.lake.layout import FORMAT, Layout, Table, dates_around
-from stockctl.sessions import trade_date
+from stockctl.exchange.calendar import trade_date
+from stockctl.lake.format.claims import Claim, ClaimedObject, decode_claim
+from stockctl.lake.format.keys import FORMAT, Layout, Table, dates_around
+from stockctl.lake.writer.batch import OpenBatch
 
 RECORDS: dict[int, bytes] = {
     40: b'{"id":"AAPL-1795444200000-abcdef-00000001","symbol":"AAPL","price":164.06,"volume":4.0,"ts_event":1795444200000,'

@@ -12,15 +12,15 @@ import pytest
 
 from stockctl.clients.store import Store, open_store
 from stockctl.errors import StockctlError, UnhealthyError
-from stockctl.lake import claimlog
-from stockctl.lake.batch import compress, decompress
-from stockctl.lake.claims import Claim, decode_claim, put_claim, put_lost
-from stockctl.lake.compact import compact
-from stockctl.lake.floor import put_floor
-from stockctl.lake.listing import holdings
-from stockctl.lake.manifest import ROOT
-from stockctl.lake.reading import Lake, read_trades
-from stockctl.metrics.query import query
+from stockctl.lake.format.claims import Claim, decode_claim, put_claim, put_lost
+from stockctl.lake.format.manifest import ROOT
+from stockctl.lake.format.retention import put_floor
+from stockctl.lake.maintenance.compact import compact
+from stockctl.lake.reader import claim_log
+from stockctl.lake.reader.catalog import LakeReader, read_trades
+from stockctl.lake.reader.inventory import inventory
+from stockctl.lake.writer.batch import compress, decompress
+from stockctl.metrics.lake_sql import query
 from stockctl.settings import Settings, load
 from tests.command import clean_environment
 from tests.lakes import at, lay, trade
@@ -63,8 +63,8 @@ def count(settings: Settings, *arguments: Any) -> int:
 
 def listed(settings: Settings) -> int:
     """Rows of AAPL that the lake's list counts."""
-    with Lake(settings) as lake:
-        return sum(one.rows for one in holdings(lake) if one.ticker == "AAPL")
+    with LakeReader(settings) as lake:
+        return sum(one.rows for one in inventory(lake) if one.ticker == "AAPL")
 
 
 READERS: dict[str, Callable[[Settings], Any]] = {
@@ -194,14 +194,14 @@ def test_a_long_log_is_searched_and_not_read(tmp_path: Path, monkeypatch: pytest
     settings = load(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
     first = at("2026-01-05 10:00")
     lay(settings, [trade("AAPL", first + hour * 3_600_000, 1.0) for hour in range(120)], batches=120)
-    monkeypatch.setattr(claimlog, "_CHUNK", 4)
+    monkeypatch.setattr(claim_log, "_CHUNK", 4)
     read: list[str] = []
 
     def noted(data: bytes, key: str) -> Claim:
         read.append(key)
         return decode_claim(data, key)
 
-    monkeypatch.setattr(claimlog, "decode_claim", noted)
+    monkeypatch.setattr(claim_log, "decode_claim", noted)
     assert count(settings, "AAPL", "2026-01-07", "2026-01-08") == 24
     assert 24 <= len(read) < 90
 

@@ -9,9 +9,9 @@ import pytest
 
 from stockctl.clients.store import open_store
 from stockctl.errors import StockctlError, UnhealthyError
-from stockctl.lake import join
-from stockctl.lake.reading import Lake, read_trades
-from stockctl.metrics.query import query
+from stockctl.lake.reader import concatenate
+from stockctl.lake.reader.catalog import LakeReader, read_trades
+from stockctl.metrics.lake_sql import query
 from stockctl.settings import Settings, load
 from tests.command import clean_environment
 from tests.lakes import at, lay, trade
@@ -33,12 +33,12 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_joined_files_hold_the_same_rows(settings: Settings, tmp_path: Path) -> None:
     """Few files come out, each date's apart, and every row with its date."""
-    with Lake(settings) as lake:
+    with LakeReader(settings) as lake:
         found = lake.find("trades")
         assert len(found) >= 120
         paths = lake.files(found)
         seen: list[str] = []
-        chosen = join.joined(paths, tmp_path, lambda key, _data: seen.append(key))
+        chosen = concatenate.concatenate(paths, tmp_path, lambda key, _data: seen.append(key))
     assert sorted(path.parent.name + path.suffix for path in chosen) == [
         f"trade_date=2026-11-{day}{suffix}" for day in (23, 24) for suffix in (".gz", ".zst")
     ]
@@ -53,12 +53,12 @@ def test_large_files_and_few_files_are_read_where_they_lie(settings: Settings, t
     """Joining costs a copy: it is for many small files."""
     large = tmp_path / "trades/trade_date=2026-11-23/ticker=AAPL/large.jsonl.gz"
     large.parent.mkdir(parents=True)
-    large.write_bytes(bytes(join.SMALL))
-    with Lake(settings) as lake:
+    large.write_bytes(bytes(concatenate.SMALL))
+    with LakeReader(settings) as lake:
         paths = lake.files(lake.find("trades"))
-        few = dict(list(paths.items())[: join.ENOUGH - 1])
-        assert join.joined(few, tmp_path, lambda *_: None) == list(few.values())
-        chosen = join.joined(paths | {str(large.relative_to(tmp_path)): large}, tmp_path, lambda *_: None)
+        few = dict(list(paths.items())[: concatenate.ENOUGH - 1])
+        assert concatenate.concatenate(few, tmp_path, lambda *_: None) == list(few.values())
+        chosen = concatenate.concatenate(paths | {str(large.relative_to(tmp_path)): large}, tmp_path, lambda *_: None)
     assert large in chosen
     assert len(chosen) == 5
 
@@ -75,8 +75,8 @@ def test_damage_is_named_by_its_object(settings: Settings, tmp_path: Path) -> No
     with pytest.raises(StockctlError, match=first):
         read_trades(settings=settings)
     store.put(first, data)
-    with Lake(settings) as lake:
+    with LakeReader(settings) as lake:
         paths = lake.files(lake.find("trades"))
         store.delete([second])
         with pytest.raises(StockctlError, match=f"{second} was deleted while it was read"):
-            join.joined(paths, tmp_path, lambda *_: None)
+            concatenate.concatenate(paths, tmp_path, lambda *_: None)

@@ -10,8 +10,8 @@ import pytest
 
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.clients.store import open_store
-from stockctl.lake.layout import parse_object
-from stockctl.lake.reading import read_trades
+from stockctl.lake.format.keys import parse_object
+from stockctl.lake.reader.catalog import read_trades
 from stockctl.records import Trade, encode
 from stockctl.settings import Settings, load
 from tests.command import Command, clean_environment

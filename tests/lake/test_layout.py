@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.lake.layout import Layout, bucket_name, claim_key, day_bounds, parse_claim, parse_object, parts_of, ticker_slug
+from stockctl.lake.format.keys import (
+    Layout,
+    bucket_name,
+    claim_key,
+    day_bounds,
+    parse_claim,
+    parse_object,
+    parts_of,
+    ticker_slug,
+)
 
 TRADES = Layout("trades", "America/New_York", "ticker", "gzip")
 BUCKETS = Layout("trades", "America/New_York", "bucket", "gzip", 64)

@@ -19,10 +19,10 @@ from obstore.store import MemoryStore
 
 from stockctl.clients.kafka import Committed
 from stockctl.clients.store import ExistsError, Store
-from stockctl.lake.batch import decompress
-from stockctl.lake.claims import Claim, Start, read_claim, read_lost
-from stockctl.lake.layout import parse_claim
-from stockctl.lake.verify import verify
+from stockctl.lake.format.claims import Claim, Start, read_claim, read_lost
+from stockctl.lake.format.keys import parse_claim
+from stockctl.lake.maintenance.verify import verify
+from stockctl.lake.writer.batch import decompress
 from stockctl.settings import Settings, load
 from tests.command import clean_environment
 from tests.conftest import examples

@@ -14,12 +14,12 @@ import pytest
 
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.clients.store import Store, open_store
-from stockctl.lake.compact import compact
-from stockctl.lake.floor import is_below, put_floor, read_floor
-from stockctl.lake.listing import holdings
-from stockctl.lake.prune import doomed, prune
-from stockctl.lake.reading import Lake, events, read_trades
-from stockctl.lake.verify import verify
+from stockctl.lake.format.retention import is_expired, put_floor, read_floor
+from stockctl.lake.maintenance.compact import compact
+from stockctl.lake.maintenance.prune import prunable, prune
+from stockctl.lake.maintenance.verify import verify
+from stockctl.lake.reader.catalog import LakeReader, events, read_trades
+from stockctl.lake.reader.inventory import inventory
 from stockctl.records import encode
 from stockctl.settings import Settings, env_name, load
 from tests.command import BIN, HANG, Command, clean_environment
@@ -57,7 +57,7 @@ def on_s3(s3_environment: dict[str, str], s3_bucket: str, tmp_path: Path) -> Set
 
 def keys(store: Store, floor: date = FLOOR) -> list[str]:
     """Keys of the objects below the floor."""
-    return [item.key for item in store.objects() if is_below(item.key, floor) and not item.key.startswith("_log")]
+    return [item.key for item in store.objects() if is_expired(item.key, floor) and not item.key.startswith("_log")]
 
 
 def prices(settings: Settings) -> list[float]:
@@ -71,7 +71,7 @@ def test_dates_below_the_floor_are_gone_and_verify_knows_it(lake: str, request: 
     store = open_store(settings)
     log = [item.key for item in store.objects("_log")]
     assert prices(settings) == [1.0, 2.0, 3.0, 9.0, 9.0, 9.0]
-    dates = doomed(store, FLOOR)
+    dates = prunable(store, FLOOR)
     assert [(item.table, item.trade_date.day, item.objects) for item in dates] == [
         *(("trades", day, 2) for day in (20, 22)),
         *(("feed_events", day, 1) for day in (20, 22)),
@@ -84,22 +84,22 @@ def test_dates_below_the_floor_are_gone_and_verify_knows_it(lake: str, request: 
     assert keys(store) == []
     assert [item.key for item in store.objects("_log")] == sorted([*log, "_log/floors/2026-11-23.json"])
     assert prices(settings) == [3.0, 9.0]
-    with Lake(settings) as reading:
+    with LakeReader(settings) as reading:
         assert [event["span_end"] for event in events(reading)] == [
             covered("", "2026-11-23 10:00", "2026-11-23 10:01").span_end
         ]
-    with Lake(settings) as reading:
-        assert {item.trade_date for item in holdings(reading)} == {FLOOR}
+    with LakeReader(settings) as reading:
+        assert {item.trade_date for item in inventory(reading)} == {FLOOR}
     report = verify(store, deep=True)
     assert (report.findings, report.floor, report.pruned, report.rows) == ([], FLOOR, 6, 9)
     assert list(compact(settings, before=FLOOR)) == []
-    assert doomed(store, FLOOR) == []
+    assert prunable(store, FLOOR) == []
 
 
 def test_a_late_row_below_the_floor_is_kept_but_not_read(settings: Settings) -> None:
     """The writer's promise is not the floor's: its claim stands, its object is left over, and the next prune drops it."""
     store = open_store(settings)
-    prune(store, FLOOR, doomed(store, FLOOR))
+    prune(store, FLOOR, prunable(store, FLOOR))
     late = [trade("AAPL", "2026-11-20 10:00", 7.0), trade("AAPL", "2026-11-23 12:00", 8.0)]
     lay(settings, late, partition=5)
     assert prices(settings) == [3.0, 8.0, 9.0]
@@ -107,7 +107,7 @@ def test_a_late_row_below_the_floor_is_kept_but_not_read(settings: Settings) -> 
     assert [finding.kind for finding in report.findings] == ["leftover"]
     assert report.healthy
     assert list(compact(settings, before=FLOOR)) == []
-    prune(store, FLOOR, doomed(store, FLOOR))
+    prune(store, FLOOR, prunable(store, FLOOR))
     assert keys(store) == []
     assert verify(store, deep=True).findings == []
 
@@ -125,7 +125,7 @@ def test_a_floor_never_sinks(settings: Settings) -> None:
 def test_damage_above_the_floor_is_still_found(settings: Settings) -> None:
     """The floor excuses nothing that lies on it or above it."""
     store = open_store(settings)
-    prune(store, FLOOR, doomed(store, FLOOR))
+    prune(store, FLOOR, prunable(store, FLOOR))
     store.delete([item.key for item in store.objects("trades/trade_date=2026-11-23/ticker=AAPL")])
     store.put("trades/trade_date=2026-11-23/ticker=AAPL/trades-g1-002-00000000000000000077.jsonl.gz", b"")
     # Not the newest claim of its partition any more: nobody is going to put its object.
@@ -215,7 +215,7 @@ def test_killed_at_each_step(
     report = verify(store, deep=True)
     assert report.healthy, report.findings
     assert {finding.kind for finding in report.findings} == (set() if promised else {"leftover"})
-    prune(store, FLOOR, doomed(store, FLOOR))
+    prune(store, FLOOR, prunable(store, FLOOR))
     assert keys(store) == []
     assert verify(store, deep=True).findings == []
 

@@ -15,11 +15,11 @@ import pytest
 import stockctl
 from stockctl.clients.store import Store, open_store
 from stockctl.errors import ConfigError, StockctlError, UnhealthyError, UsageError
-from stockctl.lake.batch import compress, decompress
-from stockctl.lake.claims import lake_source, lost_key
-from stockctl.lake.compact import compact
-from stockctl.lake.reading import Lake, events, read_trades
-from stockctl.sessions import parse_moment
+from stockctl.exchange.calendar import parse_moment
+from stockctl.lake.format.claims import lake_source, lost_key
+from stockctl.lake.maintenance.compact import compact
+from stockctl.lake.reader.catalog import LakeReader, events, read_trades
+from stockctl.lake.writer.batch import compress, decompress
 from stockctl.settings import Settings, load
 from stockctl.symbols import UnknownSymbolError
 from tests.command import clean_environment
@@ -114,7 +114,7 @@ def test_symbols_of_the_setting_and_of_the_newest_date_cost_no_listing(
 
     for name in ("folders", "objects", "get"):
         count(name, getattr(Store, name))
-    with Lake(own) as lake:
+    with LakeReader(own) as lake:
         lake.find("trades", symbols=["AAPL"])
     plain, asked[:] = sorted(asked), []
     read_trades("AAPL", settings=own)
@@ -177,7 +177,7 @@ def test_a_lake_cut_by_ticker_and_then_by_bucket_is_read_whole(settings: Setting
     lay(settings, rows, start=1, partition_by="bucket")
     assert prices(settings, "AAPL") == [1.0, 2.0]
     assert len(prices(settings)) == 7
-    with Lake(settings) as lake:
+    with LakeReader(settings) as lake:
         assert lake.through("AAPL", lake.find("trades", symbols=["AAPL"])) == at("2026-11-23 12:01") + 50
 
 
@@ -202,7 +202,7 @@ def test_rows_are_found_after_the_timezone_was_changed(settings: Settings, old: 
     if compacted:
         assert len(list(compact(before))) == 1
     assert prices(now, "AAPL", since, until) == [1.0, 2.0]
-    with Lake(now) as lake:
+    with LakeReader(now) as lake:
         assert len(events(lake, first, last)) == 1
 
 
@@ -233,7 +233,7 @@ def test_events_that_touch_the_span(settings: Settings) -> None:
         ],
         table="feed_events",
     )
-    with Lake(settings) as lake:
+    with LakeReader(settings) as lake:
         found = events(lake, at("2026-11-23 09:30"), at("2026-11-24 00:00"))
     assert [event["symbols"] for event in found] == ["AAPL,MSFT", "AAPL"]
 
@@ -246,7 +246,7 @@ def test_an_event_that_names_no_symbols_is_one_of_none(settings: Settings) -> No
     store.put(item.key, data := compress(line, "gzip", 1))
     older = msgspec.structs.replace(item, size=len(data), sha256=sha256(line).hexdigest())
     store.put(claim.key, msgspec.json.encode(msgspec.structs.replace(claim, objects=[older])))
-    with Lake(settings) as lake:
+    with LakeReader(settings) as lake:
         (event,) = events(lake)
     assert (event["symbols"], event["reason"]) == ("", "")
 
@@ -256,7 +256,7 @@ def test_data_is_through_to_the_newest_record_of_the_symbols_partition(settings:
     lay(settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
     lay(settings, [trade("MSFT", "2026-11-23 12:05", 1.0)], start=1)
     lay(settings, [trade("NVDA", "2026-11-23 12:09", 1.0)], partition=1)
-    with Lake(settings) as lake:
+    with LakeReader(settings) as lake:
         assert lake.through("AAPL", lake.find("trades", symbols=["AAPL"])) == at("2026-11-23 12:05") + 50
         assert lake.through("TSLA", lake.find("trades", symbols=["TSLA"])) is None
 
@@ -266,7 +266,7 @@ def test_a_claim_whose_object_is_not_there_yet_does_not_vouch_for_it(settings: S
     lay(settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
     late = [trade("AAPL", "2026-11-23 12:01", 2.0), trade("MSFT", "2026-11-23 12:05", 1.0)]
     lay(settings, late, start=1, leave_out=["ticker=AAPL"])
-    with Lake(settings) as lake:
+    with LakeReader(settings) as lake:
         assert lake.through("AAPL", lake.find("trades", symbols=["AAPL"])) == at("2026-11-23 12:01")
     assert prices(settings, "AAPL") == [1.0]
 
@@ -397,7 +397,7 @@ def test_files_in_use_are_not_trimmed_by_another_question(s3_settings: Settings)
     """While one question reads, another that leaves removes nothing; the last to leave does."""
     lay(s3_settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
     tiny = with_room_for(0, s3_settings)
-    with Lake(tiny) as lake:
+    with LakeReader(tiny) as lake:
         (path,) = lake.files(lake.find("trades")).values()
         assert prices(tiny) == [1.0]
         assert path.exists()

@@ -11,10 +11,10 @@ from obstore.store import MemoryStore
 from stockctl.clients.kafka import Committed
 from stockctl.clients.store import Store
 from stockctl.errors import StockctlError
-from stockctl.lake.batch import decompress
-from stockctl.lake.claims import Claim, newest_claim, newest_start, read_claim
-from stockctl.lake.layout import parse_claim
-from stockctl.lake.verify import verify
+from stockctl.lake.format.claims import Claim, newest_claim, newest_start, read_claim
+from stockctl.lake.format.keys import parse_claim
+from stockctl.lake.maintenance.verify import verify
+from stockctl.lake.writer.batch import decompress
 from stockctl.settings import load
 from tests.command import clean_environment
 from tests.lake.simulated import Order, SimulatedTopic, SimulatedWriter

@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 from stockctl.clients.store import Store, open_store
-from stockctl.lake import claims
-from stockctl.lake.batch import OpenBatch, compress, decompress
-from stockctl.lake.claims import Claim, Start
-from stockctl.lake.findings import Report
-from stockctl.lake.layout import Layout, claim_key
-from stockctl.lake.verify import verify
+from stockctl.lake.format import claims
+from stockctl.lake.format.claims import Claim, Start
+from stockctl.lake.format.keys import Layout, claim_key
+from stockctl.lake.maintenance.issues import Report
+from stockctl.lake.maintenance.verify import verify
+from stockctl.lake.writer.batch import OpenBatch, compress, decompress
 from stockctl.records import FeedEvent, Trade, encode
 from stockctl.settings import load
 from tests.command import Command

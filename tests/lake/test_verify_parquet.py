@@ -13,9 +13,9 @@ import pyarrow.parquet
 import pytest
 
 from stockctl.clients.store import Store, open_store
-from stockctl.lake.compact import compact
-from stockctl.lake.manifest import ROOT
-from stockctl.lake.verify import verify
+from stockctl.lake.format.manifest import ROOT
+from stockctl.lake.maintenance.compact import compact
+from stockctl.lake.maintenance.verify import verify
 from stockctl.settings import Settings, load
 from tests.command import clean_environment
 from tests.lakes import lay, trade

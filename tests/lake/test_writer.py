@@ -17,16 +17,16 @@ import pytest
 from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
 from stockctl.clients.store import Store, open_store
 from stockctl.errors import UnreachableError
-from stockctl.lake import claims
-from stockctl.lake.batch import decompress
-from stockctl.lake.claims import Claim, Start, newest_claim, newest_start
-from stockctl.lake.layout import parse_object
-from stockctl.lake.rejected import DeadLetters
-from stockctl.lake.upload import Stored, Taken, Uploads
-from stockctl.lake.writer import LakeWriter
+from stockctl.lake.format import claims
+from stockctl.lake.format.claims import Claim, Start, newest_claim, newest_start
+from stockctl.lake.format.keys import parse_object
+from stockctl.lake.writer.batch import decompress
+from stockctl.lake.writer.committer import CommittedBatch, Committer, Superseded
+from stockctl.lake.writer.dead_letters import DeadLetters
+from stockctl.lake.writer.sink import S3Sink
 from stockctl.local.broker import Rebalances, forget_members
 from stockctl.records import Trade, encode
-from stockctl.roles import Role
+from stockctl.service import Service
 from stockctl.settings import Settings, load
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import free_port, listening, wait_for
@@ -174,23 +174,23 @@ def test_once_goes_on_when_its_partitions_come_back(
     caplog.set_level(logging.INFO)
     ids = produce(topics, 1000)
     settings = topics.model_copy(update={"lake": topics.lake.model_copy(update={"max_records": 20})})
-    lost, store = threading.Lock(), Uploads.store
+    lost, store = threading.Lock(), Committer.store
 
-    def lose(uploads: Uploads, *batch: Any) -> Stored | Taken:
+    def lose(uploads: Committer, *batch: Any) -> CommittedBatch | Superseded:
         with lost:
             if "gave up" not in caplog.text:
                 forget_members(topics, topics.lake.group)
                 wait_for(lambda: "gave up" in caplog.text, "the loss")
         return store(uploads, *batch)
 
-    monkeypatch.setattr(Uploads, "store", lose)
-    LakeWriter(settings, Role(), once=True).run()
+    monkeypatch.setattr(Committer, "store", lose)
+    S3Sink(settings, Service(), once=True).run()
     assert_once(held(open_store(topics)), ids)
 
 
 def test_one_try_that_fails_is_no_trouble_yet_and_two_are(settings: Settings) -> None:
     """A probe at that moment finds the writer well."""
-    uploads = Uploads(open_store(settings), settings, Admin(settings), DeadLetters(settings), writer="one", pause=0)
+    uploads = Committer(open_store(settings), settings, Admin(settings), DeadLetters(settings), writer="one", pause=0)
     seen: list[str | None] = []
 
     def put() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from stockctl.local.files import StackFiles
-from stockctl.local.process import identity
+from stockctl.local.processes import identity
 from tests.command import HANG
 from tests.conftest import wait_for
 

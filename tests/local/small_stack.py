@@ -12,7 +12,7 @@ from typing import Any
 from stockctl.errors import StockctlError
 from stockctl.local.files import StackFiles
 from stockctl.local.supervisor import Part, Supervisor
-from stockctl.roles import running
+from stockctl.service import running
 from stockctl.settings import load
 
 CHILD = """

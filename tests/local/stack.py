@@ -10,7 +10,7 @@ from typing import Any
 
 from stockctl.clients.mongo import Mongo
 from stockctl.local.demo import totals
-from stockctl.local.parts import trouble
+from stockctl.local.services import trouble
 from stockctl.local.stack import status as stack_status
 from stockctl.mongo.schema import TRADES
 from stockctl.settings import Settings, load

@@ -13,7 +13,7 @@ from stockctl.errors import ConfigError, StockctlError
 from stockctl.local import stack
 from stockctl.local.files import StackFiles
 from stockctl.local.ports import choose_ports
-from stockctl.local.process import identity
+from stockctl.local.processes import identity
 from stockctl.settings import load, local_stack_file
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import wait_for

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from stockctl.clients.kafka import Admin, Producer
+from stockctl.exchange.calendar import now_ms
 from stockctl.local.files import StackFiles
-from stockctl.local.parts import Plan, part_names, parts
-from stockctl.sessions import now_ms
+from stockctl.local.services import Plan, part_names, parts
 from stockctl.settings import Settings
 from stockctl.stream import topics
 from tests.command import HANG, clean_environment

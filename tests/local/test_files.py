@@ -13,7 +13,7 @@ import pytest
 
 from stockctl.local.files import StackFiles
 from stockctl.local.ports import choose_ports
-from stockctl.local.process import identity, rotate, signals_held, tail
+from stockctl.local.processes import identity, rotate, signals_held, tail
 
 HOLD = """
 import pathlib, sys, time

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from stockctl.local.process import identity
+from stockctl.local.processes import identity
 from stockctl.sim import Simulator
 from tests.command import BIN, HANG
 from tests.conftest import free_port, wait_for

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from stockctl.local.process import identity, look
-from stockctl.sessions import now_ms
+from stockctl.exchange.calendar import now_ms
+from stockctl.local.processes import identity, look
 from stockctl.units import counted
 from tests.command import HANG
 from tests.conftest import wait_for

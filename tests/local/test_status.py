@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from stockctl.checks import run
 from stockctl.errors import UsageError
+from stockctl.health import run
 from stockctl.local.files import StackFiles
-from stockctl.local.overview import checks, overview
-from stockctl.local.parts import described, part_names, plan
-from stockctl.local.process import identity
+from stockctl.local.health import checks, overview
+from stockctl.local.processes import identity
+from stockctl.local.services import described, part_names, plan
 from stockctl.local.stack import _outdated, files_of
 from stockctl.settings import Settings, load
 from tests.command import Command

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.checks import run
+from stockctl.health import run
 from stockctl.local import stack as room
 from stockctl.local.files import StackFiles
-from stockctl.local.overview import checks
-from stockctl.local.process import LOG_LIMIT, identity
+from stockctl.local.health import checks
+from stockctl.local.processes import LOG_LIMIT, identity
 from stockctl.local.stack import end_leftovers
 from stockctl.settings import load
 from tests.command import HANG, Command

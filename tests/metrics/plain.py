@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
-from stockctl.conditions import NEVER_PRICE_FORMING
+from stockctl.exchange.trade_conditions import NEVER_PRICE_FORMING
 from stockctl.records import Trade
 
 

@@ -15,13 +15,13 @@ from hypothesis import Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from stockctl.metrics import measures
-from stockctl.metrics.answers import Answer, Row
+from stockctl.exchange.calendar import EXCHANGE_ZONE
+from stockctl.metrics import definitions
 from stockctl.metrics.live import Tally
-from stockctl.metrics.policy import POLICIES, Policy, counts, reasons
-from stockctl.metrics.spans import Question
+from stockctl.metrics.query import Query
+from stockctl.metrics.results import Result, Row
+from stockctl.metrics.trade_filter import POLICIES, Policy, counts, reasons
 from stockctl.records import Trade
-from stockctl.sessions import EXCHANGE_ZONE
 from stockctl.settings import Settings, load
 from tests.command import clean_environment
 from tests.conftest import examples
@@ -87,13 +87,13 @@ def a_lake(trades: dict[str, list[Trade]], coverage: dict[str, list[tuple[int, i
         yield settings
 
 
-def ask(**named: Any) -> Question:
+def ask(**named: Any) -> Query:
     """A question about every symbol's regular session of the day."""
-    question = Question(SYMBOLS, "standard", "regular", EXCHANGE_ZONE, now=OPEN + 40_000_000)
+    question = Query(SYMBOLS, "standard", "regular", EXCHANGE_ZONE, now=OPEN + 40_000_000)
     return replace(question, **named)
 
 
-def by_symbol(answer: Answer) -> dict[str, list[Row]]:
+def by_symbol(answer: Result) -> dict[str, list[Row]]:
     """Each symbol's rows."""
     return {symbol: [row for row in answer.rows if row["symbol"] == symbol] for symbol in SYMBOLS}
 
@@ -117,7 +117,7 @@ few = hypothesis_settings(max_examples=examples(0.06), phases=[Phase.explicit, P
 def test_vwap(trades: dict[str, list[Trade]], policy: Policy) -> None:
     """VWAP, volume and count are those of the trades that the policy counts; what it leaves out is told."""
     with a_lake(trades) as settings:
-        found = by_symbol(measures.vwap(settings, ask(policy=policy)))
+        found = by_symbol(definitions.vwap(settings, ask(policy=policy)))
     for symbol, (row,) in found.items():
         chosen = plain.counted(regular(trades[symbol]), policy)
         assert row["vwap"] == near(plain.vwap(chosen))
@@ -130,8 +130,8 @@ def test_vwap(trades: dict[str, list[Trade]], policy: Policy) -> None:
 def test_volatility_of_the_last_trades(trades: dict[str, list[Trade]], window: int) -> None:
     """At each minute's edge, and at the last trade, the deviation of the last N prices by then."""
     with a_lake(trades) as settings:
-        wholes = by_symbol(measures.volatility(settings, ask(), measures.Window(window)))
-        series = by_symbol(measures.volatility(settings, ask(every_ms=60_000), measures.Window(window)))
+        wholes = by_symbol(definitions.volatility(settings, ask(), definitions.Window(window)))
+        series = by_symbol(definitions.volatility(settings, ask(every_ms=60_000), definitions.Window(window)))
     for symbol, (whole,) in wholes.items():
         chosen = plain.counted(regular(trades[symbol]))
         assert whole["volatility"] == near(plain.deviation([trade.price for trade in chosen][-window:]))
@@ -146,8 +146,8 @@ def test_volatility_of_the_last_trades(trades: dict[str, list[Trade]], window: i
 def test_volatility_of_a_window_of_time(trades: dict[str, list[Trade]], window: int) -> None:
     """At the edge t, the deviation of the prices in (t - w, t], each edge that has a price in its window."""
     with a_lake(trades) as settings:
-        wholes = by_symbol(measures.volatility(settings, ask(), measures.Window(None, window)))
-        series = by_symbol(measures.volatility(settings, ask(every_ms=30_000), measures.Window(None, window)))
+        wholes = by_symbol(definitions.volatility(settings, ask(), definitions.Window(None, window)))
+        series = by_symbol(definitions.volatility(settings, ask(every_ms=30_000), definitions.Window(None, window)))
 
     def within(chosen: list[Trade], at_ms: float) -> list[float]:
         return [trade.price for trade in chosen if at_ms - window < trade.ts_event <= at_ms]
@@ -172,7 +172,7 @@ def test_volatility_of_a_window_of_time(trades: dict[str, list[Trade]], window: 
 def test_volatility_of_returns(trades: dict[str, list[Trade]], coverage: dict[str, list[tuple[int, int]]], grid: int) -> None:
     """Log returns between edges of the grid inside each covered stretch, unchanged prices too; none crosses a gap."""
     with a_lake(trades, coverage) as settings:
-        found = by_symbol(measures.returns(settings, ask(), grid))
+        found = by_symbol(definitions.returns(settings, ask(), grid))
     for symbol, (row,) in found.items():
         moves = plain.returns(plain.counted(regular(trades[symbol])), coverage[symbol], grid, OPEN, CLOSE)
         expected = plain.deviation(moves)
@@ -187,8 +187,8 @@ def test_volatility_of_returns(trades: dict[str, list[Trade]], coverage: dict[st
 def test_rate(trades: dict[str, list[Trade]], coverage: dict[str, list[tuple[int, int]]]) -> None:
     """Trades in covered time over covered seconds, for the whole and for each minute."""
     with a_lake(trades, coverage) as settings:
-        wholes = by_symbol(measures.rate(settings, ask()))
-        bars = by_symbol(measures.rate(settings, ask(every_ms=60_000)))
+        wholes = by_symbol(definitions.rate(settings, ask()))
+        bars = by_symbol(definitions.rate(settings, ask(every_ms=60_000)))
 
     def expected(symbol: str, since: int, until: int) -> tuple[int, float]:
         cut = [(max(since, first), min(until, last)) for first, last in coverage[symbol]]
@@ -211,7 +211,7 @@ def test_rate(trades: dict[str, list[Trade]], coverage: dict[str, list[tuple[int
 def test_bars(trades: dict[str, list[Trade]], policy: Policy) -> None:
     """Open and close by l, high and low by h, the rest by the policy; a row for each minute with any trade."""
     with a_lake(trades) as settings:
-        found = by_symbol(measures.bars(settings, ask(policy=policy, every_ms=60_000)))
+        found = by_symbol(definitions.bars(settings, ask(policy=policy, every_ms=60_000)))
     for symbol, rows in found.items():
         starts = sorted({trade.ts_event // 60_000 * 60_000 for trade in regular(trades[symbol])})
         # Without a trade there is one row, that says so.
@@ -234,8 +234,8 @@ def test_bars(trades: dict[str, list[Trade]], policy: Policy) -> None:
 def test_live_figures_are_those_of_the_lake(trades: dict[str, list[Trade]], policy: Policy) -> None:
     """The same trades, taken one by one in any order, give what the SQL gives."""
     with a_lake(trades) as settings:
-        vwaps = by_symbol(measures.vwap(settings, ask(policy=policy, session="all")))
-        volatilities = by_symbol(measures.volatility(settings, ask(policy=policy, session="all"), measures.Window(5)))
+        vwaps = by_symbol(definitions.vwap(settings, ask(policy=policy, session="all")))
+        volatilities = by_symbol(definitions.volatility(settings, ask(policy=policy, session="all"), definitions.Window(5)))
     for symbol, rows in trades.items():
         tally = Tally(window=5)
         for row in rows:

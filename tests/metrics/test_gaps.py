@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from stockctl.clients.store import open_store
-from stockctl.metrics import gaps
-from stockctl.metrics.gaps import missed
+from stockctl.metrics import coverage_report
+from stockctl.metrics.coverage_report import missed
 from stockctl.records import stopped_time
 from stockctl.settings import Settings
 from tests.lakes import at, covered, lay
@@ -112,11 +112,11 @@ def test_before_the_first_session_has_begun_all_hours_are_shown_and_that_is_said
     """In the pre-market of the first day; the day after, the regular session of the day before answers."""
     settings = with_symbols(lake_settings, "AAPL")
     lay(settings, [covered("AAPL", "2026-11-20 08:00", "2026-11-20 08:10")], table="feed_events")
-    monkeypatch.setattr(gaps, "now_ms", lambda: at("2026-11-20 08:30"))
+    monkeypatch.setattr(coverage_report, "now_ms", lambda: at("2026-11-20 08:30"))
     found = missed(settings, fall_back=True)
     assert (found.session, [gap.since for gap in found.gaps]) == ("all", [at("2026-11-20 08:10")])
     assert missed(settings) == ([], [], "regular")
     lay(settings, [covered("AAPL", "2026-11-23 08:00", "2026-11-23 08:10")], table="feed_events", start=1)
-    monkeypatch.setattr(gaps, "now_ms", lambda: at("2026-11-23 08:30"))
+    monkeypatch.setattr(coverage_report, "now_ms", lambda: at("2026-11-23 08:30"))
     found = missed(settings, fall_back=True)
     assert (found.session, [day for _, day, *_ in found.totals]) == ("regular", [DAY])

@@ -12,14 +12,14 @@ import pytest
 import stockctl
 from stockctl.clients.mongo import Mongo
 from stockctl.clients.store import open_store
-from stockctl.lake.claims import lake_source
-from stockctl.metrics import measures
-from stockctl.metrics.answers import Answer
-from stockctl.metrics.gaps import missed
-from stockctl.metrics.query import query
-from stockctl.metrics.spans import Question
+from stockctl.lake.format.claims import lake_source
+from stockctl.metrics import definitions
+from stockctl.metrics.coverage_report import missed
+from stockctl.metrics.lake_sql import query
+from stockctl.metrics.query import Query
+from stockctl.metrics.results import Result
 from stockctl.mongo import schema
-from stockctl.mongo.derive import refresh
+from stockctl.mongo.rollups import refresh
 from stockctl.records import FeedEvent, Trade
 from stockctl.settings import Settings, load
 from tests.command import clean_environment
@@ -74,9 +74,9 @@ def fill(engine: Engine, lake_settings: Settings, request: pytest.FixtureRequest
         yield fill_mongo
 
 
-def by_default(settings: Settings, engine: Engine, now: int, **named: Any) -> Question:
+def by_default(settings: Settings, engine: Engine, now: int, **named: Any) -> Query:
     """What ``stockctl metrics`` asks of AAPL without an option, at this time."""
-    return replace(measures.question(settings, ["AAPL"], **named), now=now, engine=engine, fall_back=True)
+    return replace(definitions.question(settings, ["AAPL"], **named), now=now, engine=engine, fall_back=True)
 
 
 def company(settings: Settings) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def ticks(since: int, source: str, count: int = 60, **more: Any) -> list[Trade]:
     return [trade("AAPL", since + number * 1000, 100.0, source=source, **more) for number in range(count)]
 
 
-def whole(answer: Answer) -> None:
+def whole(answer: Result) -> None:
     """No figure of the one row is missing, and its time was covered."""
     (row,) = answer.rows
     assert [name for name in answer.columns if row[name] is None] == []
@@ -103,7 +103,7 @@ def whole(answer: Answer) -> None:
 def test_simulated_stocks_trade_at_any_hour(engine: Engine, fill: Fill) -> None:
     """On a Sunday night every figure is there, and the feed covered all since it was connected."""
     settings = fill("sim", ticks(NIGHT, "sim", 300), [covered("AAPL", NIGHT, NIGHT + 5 * MINUTE)])
-    answer = measures.summary(settings, by_default(settings, engine, NIGHT + 5 * MINUTE))
+    answer = definitions.summary(settings, by_default(settings, engine, NIGHT + 5 * MINUTE))
     whole(answer)
     (row,) = answer.rows
     assert (row["session"], row["trade_date"], row["trades"], row["high"]) == ("all", SUNDAY, 300, 100.0)
@@ -123,7 +123,7 @@ def test_no_other_store_leaves_the_exchanges_hours(engine: Engine, fill: Fill, b
     """Also where simulated trades were let in: the source that the store was begun with decides."""
     friday = at("2026-11-20 10:00")
     settings = fill(begun, [*ticks(friday, source), *ticks(NIGHT, source)], [covered("AAPL", friday, friday + MINUTE)])
-    (row,) = measures.vwap(settings, by_default(settings, engine, NIGHT + HOUR)).rows
+    (row,) = definitions.vwap(settings, by_default(settings, engine, NIGHT + HOUR)).rows
     assert (row["session"], row["trade_date"], row["trades"]) == ("regular", FRIDAY, 60)
     assert row["coverage"] == pytest.approx(100 / 360), "from 10:00, when the feed was first connected, to 16:00"
 
@@ -131,7 +131,7 @@ def test_no_other_store_leaves_the_exchanges_hours(engine: Engine, fill: Fill, b
 def test_what_a_simulated_store_lets_in_is_read_by_its_hours(engine: Engine, fill: Fill) -> None:
     """A capture that is replayed into the demo."""
     settings = fill("sim", ticks(NIGHT, "replay"), [covered("AAPL", NIGHT, NIGHT + MINUTE)])
-    (row,) = measures.vwap(settings, by_default(settings, engine, NIGHT + MINUTE)).rows
+    (row,) = definitions.vwap(settings, by_default(settings, engine, NIGHT + MINUTE)).rows
     assert (row["session"], row["trade_date"], row["trades"]) == ("all", SUNDAY, 60)
 
 
@@ -155,7 +155,7 @@ def test_coverage_counts_since_the_feed_was_first_connected(
     events = [*before, covered("AAPL", middle, middle, kind="connected"), covered("AAPL", middle, three)]
     trades = [*ticks(middle, "finnhub"), trade("AAPL", "2026-11-20 18:00", 100.0)]
     settings = fill("finnhub", trades, events)
-    (row,) = measures.vwap(settings, by_default(settings, engine, NIGHT)).rows
+    (row,) = definitions.vwap(settings, by_default(settings, engine, NIGHT)).rows
     assert (row["session"], row["coverage"]) == ("regular", expected)
     if engine == "mongo":
         assert company(settings)["coverage"] == (100.0 if expected == 50.0 else pytest.approx(100 / 3, abs=0.1))
@@ -174,14 +174,14 @@ def test_a_feed_that_died_is_missed_also_on_its_first_day(engine: Engine, fill: 
     hours = [at(f"2026-11-20 {hour}:00") for hour in (10, 11, 12, 13)]
     events = [covered("AAPL", hours[0], hours[1]), covered("AAPL", hours[2], hours[3], kind="connected")]
     settings = fill("finnhub", [*ticks(hours[0], "finnhub"), trade("AAPL", hours[3], 100.0)], events)
-    (row,) = measures.vwap(settings, by_default(settings, engine, NIGHT)).rows
+    (row,) = definitions.vwap(settings, by_default(settings, engine, NIGHT)).rows
     assert row["coverage"] == pytest.approx(100 / 6)
 
 
 def test_trades_that_are_stored_before_their_coverage_is_told_are_not_missed(engine: Engine, fill: Fill) -> None:
     """The feed tells of what it covered some seconds later."""
     settings = fill("sim", ticks(NIGHT, "sim"), [covered("AAPL", NIGHT, NIGHT + 50_000)])
-    (row,) = measures.vwap(settings, by_default(settings, engine, NIGHT + 61_000)).rows
+    (row,) = definitions.vwap(settings, by_default(settings, engine, NIGHT + 61_000)).rows
     assert row["coverage"] == 100.0
 
 
@@ -211,7 +211,7 @@ def test_by_default_the_newest_session_that_has_trades_answers(
     """The newest regular one that has any; without one, the newest of all. A line says when it isn't the one that is meant."""
     settings = fill("finnhub", trades, [])
     asked = by_default(settings, engine, at(now))
-    answer = measures.summary(settings, asked)
+    answer = definitions.summary(settings, asked)
     (row,) = answer.rows
     assert (row["session"], row["trade_date"], row["trades"]) == (session, day, 60)
     assert row["vwap"] is not None
@@ -226,7 +226,7 @@ def test_a_session_that_is_asked_for_stays(engine: Engine, fill: Fill) -> None:
     """Nothing else takes its place."""
     settings = fill("finnhub", POST, [])
     named = replace(by_default(settings, engine, NIGHT), fall_back=False)
-    (row,) = measures.vwap(settings, named).rows
+    (row,) = definitions.vwap(settings, named).rows
     assert (row["trade_date"], row["vwap"]) == (None, None)
     if engine == "lake":
         chosen: list[dict[str, Any]] = [{"session": "regular"}, {"since": "2026-11-20"}, {"until": "2026-11-21"}]
@@ -238,7 +238,7 @@ def test_one_line_names_all_symbols_that_fall_back(lake_settings: Settings) -> N
     """However many they are."""
     lay(lake_settings, [trade(symbol, "2026-11-20 17:00", 1.0) for symbol in ("AAPL", "MSFT", "NVDA")])
     asked = replace(by_default(lake_settings, "lake", NIGHT), symbols=("AAPL", "MSFT", "NVDA"))
-    words = [line for line in measures.vwap(lake_settings, asked).words if line.startswith("no trade")]
+    words = [line for line in definitions.vwap(lake_settings, asked).words if line.startswith("no trade")]
     assert words == [NO_FRIDAY.replace("AAPL", "AAPL, MSFT, NVDA")]
 
 
@@ -261,7 +261,7 @@ def test_a_simulated_market_that_is_stopped_is_not_missed_and_one_that_died_is(e
             events += [covered("AAPL", *end_of, kind="disconnected", reason=end)]
     trades = [*ticks(starts[0], "sim"), *(row for start in starts[1:] for row in ticks(start, "sim"))]
     settings = fill("sim", [*trades, trade("AAPL", starts[-1] + HOUR // 2, 100.0, source="sim")], events)
-    (row,) = measures.vwap(settings, by_default(settings, engine, NIGHT + 9 * HOUR)).rows
+    (row,) = definitions.vwap(settings, by_default(settings, engine, NIGHT + 9 * HOUR)).rows
     # Half an hour was missed when it was killed, and an hour and a half when the connection broke.
     assert (row["trade_date"], row["coverage"]) == (SUNDAY, pytest.approx(50.0))
     if engine == "mongo":

@@ -16,13 +16,13 @@ from hypothesis import Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from stockctl.metrics import measures
-from stockctl.metrics.answers import Row
-from stockctl.metrics.gaps import missed
+from stockctl.exchange.calendar import EXCHANGE_ZONE
+from stockctl.metrics import definitions
+from stockctl.metrics.coverage_report import missed
 from stockctl.metrics.live import Tally
-from stockctl.metrics.spans import Question
+from stockctl.metrics.query import Query
+from stockctl.metrics.results import Row
 from stockctl.records import Trade
-from stockctl.sessions import EXCHANGE_ZONE
 from stockctl.settings import Settings, load
 from tests.command import clean_environment
 from tests.conftest import examples
@@ -34,9 +34,9 @@ EURO = "OANDA:EUR_USD"
 NOW = at("2026-11-29 12:00")
 
 
-def ask(symbol: str, day: str | None = DAY, **named: Any) -> Question:
+def ask(symbol: str, day: str | None = DAY, **named: Any) -> Query:
     """A question about one symbol's regular session of a day, or of all its time."""
-    asked = Question((symbol,), "standard", "regular", EXCHANGE_ZONE, NOW, day=date.fromisoformat(day) if day else None)
+    asked = Query((symbol,), "standard", "regular", EXCHANGE_ZONE, NOW, day=date.fromisoformat(day) if day else None)
     return replace(asked, **named)
 
 
@@ -59,14 +59,21 @@ def test_the_closing_auction_is_of_the_regular_session(lake_settings: Settings) 
         ],
     )
     names = ("trades", "volume", "open", "high", "low", "close")
-    rows = measures.summary(lake_settings, ask("CLOS")).rows
+    rows = definitions.summary(lake_settings, ask("CLOS")).rows
     assert one(rows, *names) == (3, 90_100.0, 99.0, 101.0, 99.0, 101.0)
     assert one(rows, "vwap") == (pytest.approx((99 * 40_000 + 100 * 100 + 101 * 50_000) / 90_100, rel=1e-12),)
-    assert one(measures.summary(lake_settings, ask("CLOS", session="post")).rows, *names) == (1, 10.0, None, None, None, None)
-    (last,) = [row for row in measures.bars(lake_settings, ask("CLOS", every_ms=60_000)).rows if row["bar"].hour == 16]
+    assert one(definitions.summary(lake_settings, ask("CLOS", session="post")).rows, *names) == (
+        1,
+        10.0,
+        None,
+        None,
+        None,
+        None,
+    )
+    (last,) = [row for row in definitions.bars(lake_settings, ask("CLOS", every_ms=60_000)).rows if row["bar"].hour == 16]
     assert (last["bar"].minute, last["close"], last["volume"]) == (0, 101.0, 50_000.0)
     asked = ask("CLOS", None, since=at(f"{DAY} 09:30"), until=at(f"{DAY} 16:00"))
-    assert one(measures.vwap(lake_settings, asked).rows, "volume") == (40_100.0,), "what was told later was not asked for"
+    assert one(definitions.vwap(lake_settings, asked).rows, "volume") == (40_100.0,), "what was told later was not asked for"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +92,7 @@ def test_each_session_has_its_own_trades_and_all_hours_have_each_once(
 ) -> None:
     lay(lake_settings, [trade("AAPL", f"{HALF_DAY} 12:00", 100.0), trade("AAPL", moment, 90.0, 500.0, conditions)])
     found = {
-        session: one(measures.vwap(lake_settings, ask("AAPL", HALF_DAY, session=session)).rows, "volume")[0] or 0.0
+        session: one(definitions.vwap(lake_settings, ask("AAPL", HALF_DAY, session=session)).rows, "volume")[0] or 0.0
         for session in ("pre", "regular", "post", "all")
     }
     assert found["regular"] == volume
@@ -94,7 +101,7 @@ def test_each_session_has_its_own_trades_and_all_hours_have_each_once(
 
 def test_a_session_of_which_only_the_auction_is_stored_is_found(lake_settings: Settings) -> None:
     lay(lake_settings, [trade("AAPL", f"{DAY} 16:00:00.3", 101.0, 500.0, "1,36"), trade("AAPL", f"{DAY} 17:00", 99.0)])
-    row = measures.vwap(lake_settings, ask("AAPL", None, fall_back=True)).rows
+    row = definitions.vwap(lake_settings, ask("AAPL", None, fall_back=True)).rows
     assert one(row, "session", "vwap") == ("regular", 101.0)
 
 
@@ -111,7 +118,7 @@ def test_a_session_begins_with_its_opening_price_and_ends_with_its_auction(lake_
     moves = [math.log(later / earlier) for earlier, later in pairwise(prices)]
     mean = sum(moves) / 78
     deviation = math.sqrt(sum((move - mean) ** 2 for move in moves) / 77)
-    found = measures.returns(lake_settings, ask("AAPL"), 300_000).rows
+    found = definitions.returns(lake_settings, ask("AAPL"), 300_000).rows
     assert one(found, "returns", "deviation") == (78, pytest.approx(deviation, rel=1e-9))
 
 
@@ -123,7 +130,7 @@ def test_a_capture_of_a_session_has_all_its_returns(lake_settings: Settings) -> 
     lay(lake_settings, [*trades, trade("LATE", f"{DAY} 19:00", 1.0)])
     events = [covered(symbol, *span) for symbol, told in spans.items() for span in told]
     lay(lake_settings, events, table="feed_events")
-    found = {symbol: one(measures.returns(lake_settings, ask(symbol), 300_000).rows, "returns") for symbol in spans}
+    found = {symbol: one(definitions.returns(lake_settings, ask(symbol), 300_000).rows, "returns") for symbol in spans}
     assert found == {"AAPL": (78,), "MSFT": (77,)}
 
 
@@ -131,7 +138,7 @@ def test_a_session_that_goes_on_has_no_closing_price_yet(lake_settings: Settings
     opens, last = at(f"{DAY} 09:30"), at(f"{DAY} 15:57")
     lay(lake_settings, [trade("AAPL", ms, 100 + ms % 7) for ms in range(opens, last, 29_000)])
     lay(lake_settings, [covered("AAPL", opens, last)], table="feed_events")
-    assert one(measures.returns(lake_settings, ask("AAPL", now=last), 300_000).rows, "returns") == (77,)
+    assert one(definitions.returns(lake_settings, ask("AAPL", now=last), 300_000).rows, "returns") == (77,)
 
 
 def euros(*, volume: float = 0.0) -> list[Trade]:
@@ -149,7 +156,7 @@ def test_prices_of_currencies_count_without_volume(lake_settings: Settings) -> N
     rows = euros()
     lay(lake_settings, rows)
     lay(lake_settings, [covered(EURO, f"{DAY} 16:58", f"{DAY} 17:02")], table="feed_events")
-    answer = measures.summary(lake_settings, ask(EURO))
+    answer = definitions.summary(lake_settings, ask(EURO))
     prices = [row.price for row in rows[:6]]
     mean = sum(prices) / 6
     deviation = math.sqrt(sum((price - mean) ** 2 for price in prices) / 5)
@@ -158,7 +165,7 @@ def test_prices_of_currencies_count_without_volume(lake_settings: Settings) -> N
     assert one(answer.rows, "volatility") == (pytest.approx(deviation, rel=1e-9),)
     assert one(answer.rows, "last_trade") == (datetime.fromtimestamp(rows[5].ts_event / 1000, EXCHANGE_ZONE),)
     assert "6 price updates, whose prices count: without volume there is no VWAP and no trade rate" in answer.words[0]
-    found = measures.returns(lake_settings, ask(EURO), 10_000).rows
+    found = definitions.returns(lake_settings, ask(EURO), 10_000).rows
     assert one(found, "returns") == (12,), "none after 17:00"
     ((annual, spread),) = [(row["volatility"], row["deviation"]) for row in found]
     assert annual == pytest.approx(spread * math.sqrt(260 * 86_400 / 10), rel=1e-12)
@@ -166,7 +173,7 @@ def test_prices_of_currencies_count_without_volume(lake_settings: Settings) -> N
 
 def test_prices_of_a_closed_market_say_so(lake_settings: Settings) -> None:
     lay(lake_settings, [trade(EURO, "2026-11-21 12:00", 1.05, 0.0, ""), trade(EURO, "2026-11-21 12:01", 1.06, 0.0, "")])
-    words = measures.summary(lake_settings, ask(EURO, "2026-11-21", session="all")).words[0]
+    words = definitions.summary(lake_settings, ask(EURO, "2026-11-21", session="all")).words[0]
     assert "2 price updates" in words
     assert "the market is closed at this time; data through 2026-11-21 12:01:00 EST" in words
 
@@ -186,13 +193,13 @@ def test_the_closing_auction_is_in_the_row_of_the_edge_behind_it(
     lay(lake_settings, rows)
     lay(lake_settings, [covered("CLOS", f"{DAY} 09:30", f"{DAY} 16:00")], table="feed_events")
     asked = ask("CLOS", every_ms=minutes * 60_000)
-    found = measures.volatility(lake_settings, asked, measures.Window(10)).rows
+    found = definitions.volatility(lake_settings, asked, definitions.Window(10)).rows
     assert (found[-1]["at"].timestamp() * 1000, found[-1]["trades"]) == (at(last[0]), last[1])
     # While the minute goes on, it has no row yet.
     early = replace(asked, now=at(f"{DAY} 16:00:30"))
     assert all(
         row["at"] is None or row["at"].timestamp() * 1000 <= at(f"{DAY} 16:00")
-        for row in measures.volatility(lake_settings, early, measures.Window(10)).rows
+        for row in definitions.volatility(lake_settings, early, definitions.Window(10)).rows
     )
 
 
@@ -203,13 +210,13 @@ def test_one_return_is_counted_and_has_no_deviation(lake_settings: Settings) -> 
     )
     lay(lake_settings, [covered("AAPL", f"{DAY} 10:00", f"{DAY} 12:00")], table="feed_events")
     asked = ask("AAPL", None, since=at(f"{DAY} 10:00"), until=at(f"{DAY} 12:00"))
-    found = measures.returns(lake_settings, asked, 90 * 60_000).rows
+    found = definitions.returns(lake_settings, asked, 90 * 60_000).rows
     assert one(found, "returns", "volatility", "deviation") == (1, None, None)
 
 
 def test_a_price_update_of_a_stock_is_no_price(lake_settings: Settings) -> None:
     lay(lake_settings, [trade("AAPL", f"{DAY} 10:00", 100.0), trade("AAPL", f"{DAY} 10:01", 300.0, 0.0)])
-    assert one(measures.volatility(lake_settings, ask("AAPL")).rows, "volatility", "left_out") == (None, 1)
+    assert one(definitions.volatility(lake_settings, ask("AAPL")).rows, "volatility", "left_out") == (None, 1)
 
 
 def test_live_prices_of_currencies_are_those_of_the_lake() -> None:
@@ -264,8 +271,8 @@ def test_each_bar_is_there_once_in_any_zone(
         settings = load(environ=clean_environment(), flags={"lake.url": (Path(folder) / "lake").as_uri()})
         lay(settings, rows)
         asked = ask(symbol, None, since=0, session="all", every_ms=STEPS[step], zone=ZoneInfo(zone))
-        found = measures.bars(settings, asked).rows
-        vwaps = measures.vwap(settings, asked).rows
+        found = definitions.bars(settings, asked).rows
+        vwaps = definitions.vwap(settings, asked).rows
     by_bar: dict[int, list[Trade]] = {}
     for row in sorted(rows, key=lambda row: (row.ts_event, row.ts_recv, row.id)):
         by_bar.setdefault(bar_of(row.ts_event, ZoneInfo(zone), STEPS[step]), []).append(row)
@@ -279,7 +286,7 @@ def test_an_edge_of_a_window_is_told_once_in_any_zone(lake_settings: Settings) -
     rows = [trade("BINANCE:BTCUSDT", at("2026-11-20") + 1_800_000 * number, 100.0 + number % 5) for number in range(80)]
     lay(lake_settings, rows)
     asked = ask("BINANCE:BTCUSDT", None, since=0, every_ms=86_400_000, zone=ZoneInfo("UTC"))
-    found = measures.volatility(lake_settings, asked, measures.Window(10)).rows
+    found = definitions.volatility(lake_settings, asked, definitions.Window(10)).rows
     edges = [row["at"] for row in found]
     assert edges == sorted(set(edges))
     assert {row["trade_date"] for row in found} <= {date(2026, 11, 19) + timedelta(number) for number in range(4)}

@@ -21,17 +21,17 @@ from hypothesis import strategies as st
 import stockctl
 from stockctl.clients.store import open_store
 from stockctl.errors import UsageError
-from stockctl.lake.duck import duck
-from stockctl.lake.reading import Lake
-from stockctl.metrics import measures
-from stockctl.metrics.answers import Answer
-from stockctl.metrics.bench import DuckBench
-from stockctl.metrics.gaps import lag_ms
-from stockctl.metrics.reckoning import Reckoning
-from stockctl.metrics.rows import Event, LakeRows
-from stockctl.metrics.spans import Question
+from stockctl.exchange.calendar import from_ms
+from stockctl.lake.reader.catalog import LakeReader
+from stockctl.lake.reader.duckdb_session import duck
+from stockctl.metrics import definitions
+from stockctl.metrics.coverage_report import lag_ms
+from stockctl.metrics.engines.duckdb import DuckBench
+from stockctl.metrics.engines.trade_sources import Event, LakeRows
+from stockctl.metrics.query import Query
+from stockctl.metrics.query_context import QueryContext
+from stockctl.metrics.results import Result
 from stockctl.records import Trade
-from stockctl.sessions import from_ms
 from stockctl.settings import Settings, load
 from tests.command import clean_environment
 from tests.conftest import examples
@@ -45,12 +45,12 @@ def series(prices: list[float], *, start: int = OPEN, step: int = 1000, symbol: 
     return [trade(symbol, start + number * step, price) for number, price in enumerate(prices)]
 
 
-def question(settings: Settings, *symbols: str, now: int = OPEN + 40_000_000, **named: Any) -> Question:
+def question(settings: Settings, *symbols: str, now: int = OPEN + 40_000_000, **named: Any) -> Query:
     """A question asked in the evening of 2026-11-23."""
-    return replace(measures.question(settings, symbols or ("AAPL",), **named), now=now)
+    return replace(definitions.question(settings, symbols or ("AAPL",), **named), now=now)
 
 
-def figures(answer: Answer, *names: str) -> list[tuple[Any, ...]]:
+def figures(answer: Result, *names: str) -> list[tuple[Any, ...]]:
     """These columns of the answer's rows."""
     return [tuple(row[name] for name in names) for row in answer.rows]
 
@@ -67,7 +67,7 @@ def figures(answer: Answer, *names: str) -> list[tuple[Any, ...]]:
 def test_vwap_of_published_examples(lake_settings: Settings, trades: list[tuple[float, float]], expected: float) -> None:
     """The worked examples of two textbooks come out."""
     lay(lake_settings, [trade("AAPL", OPEN + i, price, volume) for i, (price, volume) in enumerate(trades)])
-    answer = measures.vwap(lake_settings, question(lake_settings))
+    answer = definitions.vwap(lake_settings, question(lake_settings))
     assert figures(answer, "vwap", "volume") == [(pytest.approx(expected, rel=1e-12), sum(volume for _, volume in trades))]
 
 
@@ -90,8 +90,8 @@ def test_deviation_of_published_series(
 ) -> None:
     """Textbook's and NIST's sample deviations come out, of a window of trades and of one of time."""
     lay(lake_settings, series(prices))
-    window = measures.Window(None, 7_200_000) if by_time else measures.Window(5000)
-    answer = measures.volatility(lake_settings, question(lake_settings), window)
+    window = definitions.Window(None, 7_200_000) if by_time else definitions.Window(5000)
+    answer = definitions.volatility(lake_settings, question(lake_settings), window)
     assert figures(answer, "volatility", "trades") == [(pytest.approx(expected, rel=digits), len(prices))]
 
 
@@ -102,7 +102,7 @@ def test_returns_of_a_published_example(lake_settings: Settings) -> None:
     moves = [math.log(later / earlier) for earlier, later in pairwise([10.0, 9.5, 9.75, 9.25])]
     mean = sum(moves) / 3
     exact = math.sqrt(sum((move - mean) ** 2 for move in moves) / 2)
-    (row,) = measures.returns(lake_settings, question(lake_settings)).rows
+    (row,) = definitions.returns(lake_settings, question(lake_settings)).rows
     assert row["deviation"] == pytest.approx(0.045, abs=0.0005)
     assert row["deviation"] == pytest.approx(exact, rel=1e-12)
     assert (row["volatility"], row["returns"]) == (pytest.approx(exact * math.sqrt(252 * 390), rel=1e-12), 3)
@@ -111,15 +111,15 @@ def test_returns_of_a_published_example(lake_settings: Settings) -> None:
 def test_windows_of_equal_prices_have_no_deviation(lake_settings: Settings) -> None:
     """Exactly 0, however large the price and however many the steps."""
     lay(lake_settings, series([190_000.07] + [123_456.78] * 50))
-    for window in (measures.Window(20), measures.Window(None, 20_000)):
-        answer = measures.volatility(lake_settings, question(lake_settings, every="5s"), window)
+    for window in (definitions.Window(20), definitions.Window(None, 20_000)):
+        answer = definitions.volatility(lake_settings, question(lake_settings, every="5s"), window)
         assert figures(answer, "volatility")[-1] == (0.0,)
 
 
 def test_a_window_of_time_is_open_at_its_start_and_closed_at_its_end(lake_settings: Settings) -> None:
     """At 09:31:00 the window (09:30:30, 09:31:00] holds the trade at its end and not the one at its start."""
     lay(lake_settings, [trade("AAPL", OPEN + ms, price) for ms, price in ((30_000, 1.0), (30_001, 2.0), (60_000, 4.0))])
-    answer = measures.volatility(lake_settings, question(lake_settings, every="30s"), measures.Window(None, 30_000))
+    answer = definitions.volatility(lake_settings, question(lake_settings, every="30s"), definitions.Window(None, 30_000))
     at_the_minute = [row for row in answer.rows if row["at"].timestamp() * 1000 == OPEN + 60_000]
     assert [(row["trades"], row["volatility"]) for row in at_the_minute] == [(2, pytest.approx(math.sqrt(2)))]
 
@@ -133,8 +133,8 @@ def test_equal_times_are_ordered_by_receipt_then_id(lake_settings: Settings) -> 
         trade("AAPL", OPEN, 5.0, ts_recv=OPEN + 9, id="b"),
     ]
     lay(lake_settings, rows)
-    assert figures(measures.bars(lake_settings, question(lake_settings, every="1m")), "open", "close") == [(1.0, 5.0)]
-    answer = measures.volatility(lake_settings, question(lake_settings), measures.Window(2))
+    assert figures(definitions.bars(lake_settings, question(lake_settings, every="1m")), "open", "close") == [(1.0, 5.0)]
+    answer = definitions.volatility(lake_settings, question(lake_settings), definitions.Window(2))
     assert figures(answer, "volatility") == [(pytest.approx(math.sqrt(2)),)]
 
 
@@ -150,7 +150,7 @@ def test_policies_differ_as_documented(lake_settings: Settings) -> None:
     lay(lake_settings, rows)
     volumes = {}
     for policy in ("standard", "all", "price-forming"):
-        (row,) = measures.vwap(lake_settings, replace(question(lake_settings), policy=policy)).rows
+        (row,) = definitions.vwap(lake_settings, replace(question(lake_settings), policy=policy)).rows
         volumes[policy] = (row["volume"], row["left_out"], row["left_out_by"])
     assert volumes == {
         "standard": (110.0, 3, "16 Market Center Official Close: 1; 3 Average Price Trade: 1; volume 0: 1"),
@@ -171,7 +171,7 @@ def test_returns_do_not_cross_a_gap_or_a_sessions_edge(lake_settings: Settings) 
     lay(lake_settings, [*before, *first, *second])
     stretches = [(OPEN - 300_000, OPEN + 120_001), (OPEN + 600_000, OPEN + 720_001)]
     lay(lake_settings, [covered("AAPL", *stretch) for stretch in stretches], table="feed_events")
-    (row,) = measures.returns(lake_settings, replace(question(lake_settings), session="all")).rows
+    (row,) = definitions.returns(lake_settings, replace(question(lake_settings), session="all")).rows
     up = math.log(1.01)
     # Before the open: one return of 0, to the edge at the open itself. Then up and down, twice.
     moves = [0.0, 0.0, up, -up, up, -up]
@@ -185,7 +185,7 @@ def test_crypto_counts_at_all_hours_and_its_year_has_365_days(lake_settings: Set
     night = at("2026-11-22 03:00")
     lay(lake_settings, series([100.0, 101.0, 100.0], start=night, step=60_000, symbol="BINANCE:BTCUSDT"))
     lay(lake_settings, [covered("BINANCE:BTCUSDT", night, night + 120_001)], table="feed_events")
-    (row,) = measures.returns(lake_settings, question(lake_settings, "BINANCE:BTCUSDT")).rows
+    (row,) = definitions.returns(lake_settings, question(lake_settings, "BINANCE:BTCUSDT")).rows
     assert (row["session"], row["trade_date"]) == ("all", date(2026, 11, 22))
     assert row["volatility"] == pytest.approx(math.log(1.01) * math.sqrt(2) * math.sqrt(365 * 1440), rel=1e-9)
 
@@ -197,8 +197,8 @@ def test_the_latest_regular_session_with_data_answers(lake_settings: Settings) -
     lay(lake_settings, series([3.0], start=at("2026-11-23 10:00"), symbol="MSFT"), partition=2)
     early = question(lake_settings, "AAPL", now=at("2026-11-23 09:00"))
     late = question(lake_settings, "AAPL", "MSFT")
-    assert figures(measures.vwap(lake_settings, early), "vwap", "trade_date") == [(1.0, date(2026, 11, 20))]
-    assert figures(measures.vwap(lake_settings, late), "vwap", "trade_date") == [
+    assert figures(definitions.vwap(lake_settings, early), "vwap", "trade_date") == [(1.0, date(2026, 11, 20))]
+    assert figures(definitions.vwap(lake_settings, late), "vwap", "trade_date") == [
         (1.0, date(2026, 11, 20)),
         (3.0, date(2026, 11, 23)),
     ]
@@ -208,9 +208,9 @@ def test_dates_answer_one_by_one_unless_across(lake_settings: Settings) -> None:
     """A row a date; with across one row, its VWAP over all dates."""
     lay(lake_settings, [*series([10.0], start=at("2026-11-20 10:00")), *series([20.0, 20.0, 20.0], start=OPEN)])
     span: dict[str, Any] = {"since": "2026-11-20", "until": "2026-11-24"}
-    daily = measures.vwap(lake_settings, question(lake_settings, **span))
+    daily = definitions.vwap(lake_settings, question(lake_settings, **span))
     assert figures(daily, "trade_date", "vwap") == [(date(2026, 11, 20), 10.0), (date(2026, 11, 23), 20.0)]
-    assert figures(measures.vwap(lake_settings, question(lake_settings, across=True, **span)), "trade_date", "vwap") == [
+    assert figures(definitions.vwap(lake_settings, question(lake_settings, across=True, **span)), "trade_date", "vwap") == [
         (None, 17.5)
     ]
 
@@ -219,7 +219,7 @@ def test_dates_answer_one_by_one_unless_across(lake_settings: Settings) -> None:
 def test_a_split_like_jump_warns(lake_settings: Settings, factor: float, warned: bool) -> None:
     """Between one date's last price and the next one's first."""
     lay(lake_settings, [*series([100.0], start=at("2026-11-20 10:00")), *series([100.0 * factor], start=OPEN)])
-    answer = measures.vwap(lake_settings, question(lake_settings, since="2026-11-20", across=True))
+    answer = definitions.vwap(lake_settings, question(lake_settings, since="2026-11-20", across=True))
     assert any("a split?" in line for line in answer.words) == warned
 
 
@@ -229,7 +229,7 @@ def test_coverage_counts_session_time_that_the_feed_watched(lake_settings: Setti
     lay(lake_settings, [*series([1.0] * 234, step=50_000), trade("AAPL", half + 60_000, 1.0)])
     lay(lake_settings, [trade("MSFT", OPEN + 23_400_000, 1.0)], start=235)
     lay(lake_settings, [covered("AAPL,MSFT", OPEN - 60_000, half), covered("MSFT", half, half + 60_000)], table="feed_events")
-    (row,) = measures.rate(lake_settings, question(lake_settings)).rows
+    (row,) = definitions.rate(lake_settings, question(lake_settings)).rows
     assert (row["coverage"], row["covered_seconds"], row["trades"]) == (50.0, 11_700.0, 234)
     assert row["rate"] == pytest.approx(0.02)
 
@@ -241,29 +241,29 @@ def test_what_the_lake_does_not_hold_yet_is_no_covered_time(lake_settings: Setti
     """
     lay(lake_settings, [*series([1.0] * 60), trade("AAPL", OPEN + 59_999, 1.0, ts_recv=OPEN + 60_000)])
     lay(lake_settings, [covered("AAPL", OPEN, OPEN + 80_000)], table="feed_events")
-    (row,) = measures.rate(lake_settings, question(lake_settings, now=OPEN + 85_000)).rows
+    (row,) = definitions.rate(lake_settings, question(lake_settings, now=OPEN + 85_000)).rows
     assert (row["covered_seconds"], row["trades"]) == (60.0, 61)
     assert row["through"].timestamp() * 1000 == OPEN + 60_000
     assert row["coverage"] == 100.0
     lay(lake_settings, [covered("AAPL", OPEN + 80_000, OPEN + 600_000)], table="feed_events", start=1)
-    (row,) = measures.rate(lake_settings, question(lake_settings, now=OPEN + 605_000)).rows
+    (row,) = definitions.rate(lake_settings, question(lake_settings, now=OPEN + 605_000)).rows
     assert (row["covered_seconds"], row["trades"], row["coverage"]) == (60.0, 61, 100.0)
     assert row["through"].timestamp() * 1000 == OPEN + 60_000
     lay(lake_settings, [trade("MSFT", OPEN + 500_000, 1.0, ts_recv=OPEN + 500_000)], start=61)
-    (row,) = measures.rate(lake_settings, question(lake_settings, now=OPEN + 605_000)).rows
+    (row,) = definitions.rate(lake_settings, question(lake_settings, now=OPEN + 605_000)).rows
     assert (row["covered_seconds"], row["trades"], row["coverage"]) == (500.0, 61, 100.0)
 
 
 def test_what_a_clock_ahead_of_ours_has_received_is_not_stored_through_the_time_to_come(lake_settings: Settings) -> None:
     lay(lake_settings, [*series([1.0] * 60), trade("AAPL", OPEN + 59_999, 1.0, ts_recv=OPEN + 86_400_000)])
-    (row,) = measures.vwap(lake_settings, question(lake_settings, now=OPEN + 85_000)).rows
+    (row,) = definitions.vwap(lake_settings, question(lake_settings, now=OPEN + 85_000)).rows
     assert row["through"].timestamp() * 1000 == OPEN + 85_000
 
 
 def test_figures_of_prices_too_large_to_compute_with_are_null_and_words(lake_settings: Settings) -> None:
     """Those of other symbols, and what can be computed, are answered."""
     lay(lake_settings, [*series([1e308, 1.5e308] * 2), *series([1.0, 2.0] * 2, symbol="MSFT")])
-    answer = measures.summary(lake_settings, question(lake_settings, "AAPL", "MSFT"))
+    answer = definitions.summary(lake_settings, question(lake_settings, "AAPL", "MSFT"))
     huge, plain = answer.rows
     assert (huge["vwap"], huge["volatility"], huge["high"], huge["volume"]) == (None, None, 1.5e308, 400.0)
     assert "AAPL: no vwap, volatility: prices and volumes are too large to compute with" in answer.words
@@ -275,7 +275,7 @@ def test_a_feed_that_is_gone_is_held_against_the_coverage(lake_settings: Setting
     lay(lake_settings, [trade("AAPL", OPEN + 59_999, 1.0, ts_recv=OPEN + 60_000)])
     lay(lake_settings, [covered("AAPL", OPEN, OPEN + 80_000)], table="feed_events")
     lag = lag_ms(lake_settings.lake.max_age)
-    (row,) = measures.rate(lake_settings, question(lake_settings, now=OPEN + 140_000 + lag)).rows
+    (row,) = definitions.rate(lake_settings, question(lake_settings, now=OPEN + 140_000 + lag)).rows
     assert (row["covered_seconds"], row["coverage"]) == (60.0, 50.0)
 
 
@@ -287,7 +287,7 @@ def test_coverage_that_was_received_later_is_not_known_yet(lake_settings: Settin
     lay(lake_settings, [minutes[0], late], table="feed_events")
     asked = question(lake_settings, now=OPEN + 400_000)
     for as_of, seconds, trades in ((OPEN + 120_000, 60.0, 60), (OPEN + 300_000, 120.0, 120)):
-        (row,) = measures.rate(lake_settings, replace(asked, as_of=as_of)).rows
+        (row,) = definitions.rate(lake_settings, replace(asked, as_of=as_of)).rows
         assert (row["covered_seconds"], row["trades"]) == (seconds, trades)
 
 
@@ -301,7 +301,7 @@ def test_as_of_a_moment_the_newest_session_is_that_of_then(lake_settings: Settin
     def known(as_of: str | int | None) -> list[tuple[Any, ...]]:
         asked = question(lake_settings)
         moment = at(as_of) if isinstance(as_of, str) else as_of
-        answer = measures.summary(lake_settings, replace(asked, as_of=moment, fall_back=True))
+        answer = definitions.summary(lake_settings, replace(asked, as_of=moment, fall_back=True))
         assert not any("newest session that has trades is shown" in line for line in answer.words)
         return figures(answer, "trade_date", "vwap", "trades", "close", "through", "coverage")
 
@@ -320,15 +320,17 @@ def test_as_of_a_moment_a_session_that_had_not_begun_does_not_answer(lake_settin
     rows = [trade("AAPL", f"2026-11-23 {hour}:00", float(hour), ts_recv=received) for hour in ("08", "17")]
     lay(lake_settings, rows)
     asked = replace(question(lake_settings), fall_back=True)
-    assert figures(measures.vwap(lake_settings, replace(asked, as_of=received + 1)), "session", "vwap") == [("pre", 8.0)]
-    assert figures(measures.vwap(lake_settings, asked), "session", "vwap") == [("post", 17.0)]
+    assert figures(definitions.vwap(lake_settings, replace(asked, as_of=received + 1)), "session", "vwap") == [("pre", 8.0)]
+    assert figures(definitions.vwap(lake_settings, asked), "session", "vwap") == [("post", 17.0)]
 
 
 @hypothesis_settings(max_examples=examples(0.05))
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 400), st.integers(0, 900)), min_size=1, max_size=20),
     st.integers(0, 1300),
-    st.sampled_from([(measures.vwap, None), (measures.bars, 60_000), (measures.volatility, None), (measures.vwap, 60_000)]),
+    st.sampled_from(
+        [(definitions.vwap, None), (definitions.bars, 60_000), (definitions.volatility, None), (definitions.vwap, 60_000)]
+    ),
 )
 def test_as_of_a_moment_the_answer_is_that_of_a_lake_which_holds_no_more(
     rows: list[tuple[int, int, int]], second: int, asked: tuple[Any, int | None]
@@ -356,7 +358,7 @@ def test_as_of_a_moment_the_answer_is_that_of_a_lake_which_holds_no_more(
 def test_without_coverage_there_is_no_rate_and_no_return(lake_settings: Settings) -> None:
     """Null and words, never 0."""
     lay(lake_settings, series([1.0, 2.0, 3.0]))
-    answer = measures.summary(lake_settings, question(lake_settings))
+    answer = definitions.summary(lake_settings, question(lake_settings))
     assert figures(answer, "vwap", "rate", "annual_volatility", "coverage") == [(2.0, None, None, 0.0)]
     assert "no coverage known" in answer.words[0]
 
@@ -365,9 +367,16 @@ def test_nothing_to_answer_is_null_and_words(lake_settings: Settings) -> None:
     """An empty lake, a symbol without trades, a session that nobody counted: a row of nulls each."""
     open_store(lake_settings)
     asked = question(lake_settings, "NVDA")
-    assert figures(measures.vwap(lake_settings, asked), "symbol", "vwap", "volume", "trades") == [("NVDA", None, None, None)]
+    assert figures(definitions.vwap(lake_settings, asked), "symbol", "vwap", "volume", "trades") == [("NVDA", None, None, None)]
     lay(lake_settings, [trade("AAPL", OPEN, 1.0, 0)])
-    for measure in (measures.vwap, measures.bars, measures.rate, measures.volatility, measures.returns, measures.summary):
+    for measure in (
+        definitions.vwap,
+        definitions.bars,
+        definitions.rate,
+        definitions.volatility,
+        definitions.returns,
+        definitions.summary,
+    ):
         answer = measure(lake_settings, question(lake_settings, "NVDA", "AAPL"))
         assert {row["symbol"] for row in answer.rows} == {"NVDA", "AAPL"}
         for row in answer.rows:
@@ -378,8 +387,8 @@ def test_nothing_to_answer_is_null_and_words(lake_settings: Settings) -> None:
 def test_one_trade_has_no_deviation(lake_settings: Settings) -> None:
     """A sample deviation needs two: null, not 0."""
     lay(lake_settings, series([5.0]))
-    for window in (measures.Window(100), measures.Window(None, 60_000)):
-        assert figures(measures.volatility(lake_settings, question(lake_settings), window), "volatility", "trades") == [
+    for window in (definitions.Window(100), definitions.Window(None, 60_000)):
+        assert figures(definitions.volatility(lake_settings, question(lake_settings), window), "volatility", "trades") == [
             (None, 1)
         ]
 
@@ -389,9 +398,9 @@ def test_bars_begin_at_the_zones_midnight(lake_settings: Settings) -> None:
     lay(lake_settings, series([1.0, 2.0], start=at("2026-11-23 09:31"), step=3_600_000))
     lay(lake_settings, series([3.0], start=at("2026-11-23 10:15")), partition=1)
     kolkata = replace(question(lake_settings, every="1h"), zone=ZoneInfo("Asia/Kolkata"))
-    assert [f"{row['bar']:%H:%M %Z}" for row in measures.bars(lake_settings, kolkata).rows] == ["20:00 IST", "21:00 IST"]
+    assert [f"{row['bar']:%H:%M %Z}" for row in definitions.bars(lake_settings, kolkata).rows] == ["20:00 IST", "21:00 IST"]
     tokyo = replace(question(lake_settings, every="1d"), zone=ZoneInfo("Asia/Tokyo"))
-    rows = measures.bars(lake_settings, tokyo).rows
+    rows = definitions.bars(lake_settings, tokyo).rows
     assert [(f"{row['bar']:%m-%d %H:%M}", row["trades"]) for row in rows] == [("11-23 00:00", 1), ("11-24 00:00", 2)]
 
 
@@ -400,7 +409,7 @@ def test_a_day_of_25_hours_is_one_bar(lake_settings: Settings) -> None:
     hours = series([float(hour + 1) for hour in range(25)], start=at("2026-11-01"), step=3_600_000, symbol="BINANCE:BTCUSDT")
     lay(lake_settings, hours)
     asked = question(lake_settings, "BINANCE:BTCUSDT", every="1d")
-    assert figures(measures.bars(lake_settings, asked), "open", "close", "trades") == [(1.0, 25.0, 25)]
+    assert figures(definitions.bars(lake_settings, asked), "open", "close", "trades") == [(1.0, 25.0, 25)]
 
 
 @pytest.mark.parametrize("every", ["7s", "0.5s", "2d", "soon", "25h"])
@@ -414,13 +423,13 @@ def test_a_step_must_cut_the_day_evenly(lake_settings: Settings, every: str) -> 
 def test_windows_that_make_no_sense_are_refused(text: str) -> None:
     """One trade has no deviation, and no time holds none."""
     with pytest.raises(UsageError, match="--window"):
-        measures.parse_window(text)
+        definitions.parse_window(text)
 
 
 def test_a_window_with_too_many_steps_is_refused(lake_settings: Settings) -> None:
     """A window of 61 minutes every 59 seconds would be summed second by second."""
     with pytest.raises(UsageError, match="--window"):
-        measures.volatility(lake_settings, question(lake_settings, every="1s"), measures.Window(None, 3_600_000))
+        definitions.volatility(lake_settings, question(lake_settings, every="1s"), definitions.Window(None, 3_600_000))
 
 
 def test_each_feed_event_is_gone_through_once_however_many_symbols_are_asked(lake_settings: Settings) -> None:
@@ -440,9 +449,9 @@ def test_each_feed_event_is_gone_through_once_however_many_symbols_are_asked(lak
     lay(lake_settings, [trade(symbol, OPEN + 120_000, 1.0) for symbol in symbols])
     minutes = [covered(",".join(symbols[n:]), OPEN + n * 60_000, OPEN + (n + 1) * 60_000) for n in range(2)]
     lay(lake_settings, minutes, table="feed_events")
-    with Lake(lake_settings) as lake, duck() as connection:
+    with LakeReader(lake_settings) as lake, duck() as connection:
         rows = Told(lake_settings, lake)
-        contexts = Reckoning(question(lake_settings, *symbols), rows, DuckBench(connection, rows)).contexts
+        contexts = QueryContext(question(lake_settings, *symbols), rows, DuckBench(connection, rows)).contexts
     assert [context.covered for context in contexts] == [[(OPEN, OPEN + 60_000)], *[[(OPEN, OPEN + 120_000)]] * 19]
     assert len(splits) == len(minutes)
 

@@ -20,15 +20,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from stockctl.clients.mongo import Mongo
-from stockctl.metrics import measures
-from stockctl.metrics.answers import Answer
-from stockctl.metrics.policy import POLICIES, Policy
-from stockctl.metrics.spans import SESSION_CHOICES, Question, SessionChoice
+from stockctl.exchange.calendar import EXCHANGE_ZONE
+from stockctl.metrics import definitions
+from stockctl.metrics.query import SESSION_CHOICES, Query, SessionChoice
+from stockctl.metrics.results import Result
+from stockctl.metrics.trade_filter import POLICIES, Policy
 from stockctl.mongo import schema
-from stockctl.mongo.derive import refresh
 from stockctl.mongo.documents import ms_of
+from stockctl.mongo.rollups import refresh
 from stockctl.records import FeedEvent, Trade
-from stockctl.sessions import EXCHANGE_ZONE
 from stockctl.settings import Settings, load
 from tests.command import clean_environment
 from tests.conftest import MongoServer, examples
@@ -43,13 +43,13 @@ EXCHANGE_DAY = date(2026, 11, 23)
 SYMBOLS = ("AAPL", "MSFT", "OANDA:EUR_USD")
 """One database and one lake answer for several at once: they are what costs."""
 ZONES = ("UTC", "Asia/Kolkata", "Pacific/Chatham")
-Measure = Callable[[Settings, Question], Answer]
+Measure = Callable[[Settings, Query], Result]
 _numbers = itertools.count()
 
 
-def question(policy: Policy, session: SessionChoice, symbols: tuple[str, ...] = SYMBOLS, **more: Any) -> Question:
+def question(policy: Policy, session: SessionChoice, symbols: tuple[str, ...] = SYMBOLS, **more: Any) -> Query:
     """A question of the day's evening."""
-    return replace(Question(symbols, policy, session, EXCHANGE_ZONE, now=OPEN + 60_000_000), **more)
+    return replace(Query(symbols, policy, session, EXCHANGE_ZONE, now=OPEN + 60_000_000), **more)
 
 
 def _near(edge: int) -> st.SearchStrategy[int]:
@@ -112,7 +112,7 @@ def both(
             yield settings, mongo
 
 
-def same(one: Answer, other: Answer) -> None:
+def same(one: Result, other: Result) -> None:
     """Both answers say the same."""
     assert one.columns == other.columns
     assert len(one.rows) == len(other.rows)
@@ -123,23 +123,23 @@ def same(one: Answer, other: Answer) -> None:
 
 
 @st.composite
-def some_questions(draw: st.DrawFn) -> list[tuple[Measure, Question]]:
+def some_questions(draw: st.DrawFn) -> list[tuple[Measure, Query]]:
     """Each measure, of the newest session, a date, or all dates, one by one or together; by any policy, session and window,
     some as known before all was received.
     """
     since = at("2026-11-20")
     spans: list[dict[str, Any]] = [{}, {"day": EXCHANGE_DAY}, {"since": since}, {"since": since, "across": True}]
     measure: Measure
-    asked: list[tuple[Measure, Question]] = []
+    asked: list[tuple[Measure, Query]] = []
     for measure, every_ms in (
-        *((measure, None) for measure in (measures.vwap, measures.rate, measures.returns, measures.summary)),
-        *((measures.volatility, every_ms) for every_ms in (None, 60_000)),
-        (measures.bars, 60_000),
-        (measures.bars, draw(st.sampled_from([5_400_000, 86_400_000]))),
-        (measures.rate, 3_600_000),
+        *((measure, None) for measure in (definitions.vwap, definitions.rate, definitions.returns, definitions.summary)),
+        *((definitions.volatility, every_ms) for every_ms in (None, 60_000)),
+        (definitions.bars, 60_000),
+        (definitions.bars, draw(st.sampled_from([5_400_000, 86_400_000]))),
+        (definitions.rate, 3_600_000),
     ):
-        if measure is measures.volatility:
-            windows = [measures.Window(2), measures.Window(100), measures.Window(None, 60_000)]
+        if measure is definitions.volatility:
+            windows = [definitions.Window(2), definitions.Window(100), definitions.Window(None, 60_000)]
             measure = partial(measure, window=draw(st.sampled_from(windows)))
         span = draw(st.sampled_from(spans))
         policy, session = draw(st.sampled_from(POLICIES)), draw(st.sampled_from(SESSION_CHOICES))
@@ -156,7 +156,7 @@ few = hypothesis_settings(max_examples=examples(0.04), phases=[Phase.explicit, P
 @few
 @given(trades=some_days(), events=some_coverage(), asked=some_questions())
 def test_every_measure(
-    mongo_server: MongoServer, trades: list[Trade], events: list[FeedEvent], asked: list[tuple[Measure, Question]]
+    mongo_server: MongoServer, trades: list[Trade], events: list[FeedEvent], asked: list[tuple[Measure, Query]]
 ) -> None:
     """Of several symbols at once."""
     with both(mongo_server, trades, events) as (settings, _):
@@ -179,8 +179,8 @@ LATE_CONNECTED = [
 def as_known(engine: Literal["mongo", "redshift"], settings: Settings, as_of: int) -> list[tuple[Any, ...]]:
     """What both the lake and ``engine`` answer as of then: covered seconds and coverage."""
     asked = replace(question("standard", "regular", ("AAPL",)), as_of=as_of, engine=engine)
-    answer = measures.rate(settings, asked)
-    same(answer, measures.rate(settings, replace(asked, engine="lake")))
+    answer = definitions.rate(settings, asked)
+    same(answer, definitions.rate(settings, replace(asked, engine="lake")))
     return [(row["covered_seconds"], row["coverage"]) for row in answer.rows]
 
 
@@ -201,7 +201,7 @@ def test_a_replay_whose_times_run_ahead_has_the_same_rate(mongo_server: MongoSer
     told = covered("X:QUIET,X:BUSY", OPEN, OPEN + 1001)
     with both(mongo_server, [*quiet, *busy], [told], ends=False) as (settings, mongo):
         asked = question("standard", "all", ("X:QUIET", "X:BUSY"))
-        one, other = (measures.rate(settings, replace(asked, engine=engine)) for engine in ("lake", "mongo"))
+        one, other = (definitions.rate(settings, replace(asked, engine=engine)) for engine in ("lake", "mongo"))
         assert [(row["trades"], row["rate"]) for row in one.rows] == [(2, near(2 / 1.001)), (None, None)]
         assert [(row["trades"], row["rate"]) for row in other.rows] == [(2, near(2 / 1.001)), (None, None)]
         refresh(mongo, settings, {"X:QUIET": [OPEN], "X:BUSY": []})
@@ -215,9 +215,9 @@ def test_an_earlier_date_is_held_to_its_end(mongo_server: MongoServer) -> None:
     watched = covered("AAPL", at("2026-11-20 09:30"), at("2026-11-20 20:00"))
     asked = question("standard", "all", symbols=("AAPL",), day=date(2026, 11, 20))
     with both(mongo_server, [], [watched]) as (settings, _):
-        answer = measures.rate(settings, replace(asked, engine="mongo"))
+        answer = definitions.rate(settings, replace(asked, engine="mongo"))
         assert [row["covered_seconds"] for row in answer.rows] == [10.5 * 3600]
-        same(answer, measures.rate(settings, asked))
+        same(answer, definitions.rate(settings, asked))
 
 
 @few
@@ -233,7 +233,7 @@ def test_bars_and_companies(mongo_server: MongoServer, trades: list[Trade], even
         before = [list(mongo.find(name, {})) for name in ("bars_1m", "companies")]
         refresh(mongo, settings, minutes)
         assert [list(mongo.find(name, {})) for name in ("bars_1m", "companies")] == before
-        rows = measures.bars(settings, question(policy, "all", since=0, every_ms=60_000)).rows
+        rows = definitions.bars(settings, question(policy, "all", since=0, every_ms=60_000)).rows
         bars = sorted(before[0], key=lambda bar: (SYMBOLS.index(bar["symbol"]), bar["bar"]))
         names = ("open", "high", "low", "close", "volume", "vwap", "trades")
         assert [(bar["symbol"], bar["bar"], *(bar[name] for name in names)) for bar in bars] == [
@@ -243,7 +243,7 @@ def test_bars_and_companies(mongo_server: MongoServer, trades: list[Trade], even
         companies = {company["_id"]: company for company in before[1]}
         assert companies.keys() == set(SYMBOLS)
         asked = question(policy, "regular", day=EXCHANGE_DAY)
-        answers = [measure(settings, asked).rows for measure in (measures.vwap, measures.volatility, measures.rate)]
+        answers = [measure(settings, asked).rows for measure in (definitions.vwap, definitions.volatility, definitions.rate)]
         for vwap, volatility, rate in zip(*answers, strict=True):
             company = companies[vwap["symbol"]]
             assert vwap["symbol"] == volatility["symbol"] == rate["symbol"]
@@ -268,7 +268,7 @@ def test_the_rate_of_a_company(mongo_server: MongoServer, session: SessionChoice
         settings = own.model_copy(update={"metrics": own.metrics.model_copy(update={"session": session})})
         refresh(mongo, settings, {"AAPL": {ms_of(one["ts_event"]) // 60_000 * 60_000 for one in mongo.find("trades", {})}})
         (company,) = mongo.find("companies", {})
-        (rate,) = measures.rate(settings, asked).rows
+        (rate,) = definitions.rate(settings, asked).rows
     assert (rate["trades"], rate["covered_seconds"]) == (counted, near(seconds))
     assert company["session"]["rate"] == near(rate["rate"]) == near(counted / seconds)
 
@@ -294,6 +294,6 @@ def test_a_symbol_with_filings_alone_is_said_to_be_one(mongo_server: MongoServer
     with both(mongo_server, [trade("AAPL", OPEN, 10.0)], []) as (settings, mongo):
         mongo.set_fields("companies", "IBM", {"symbol": "IBM", "filing": {"accession": "1"}})
         asked = question("standard", "all", symbols=("ibm", "AAPL"), configured=frozenset(), engine="mongo")
-        answer = measures.vwap(settings, asked)
+        answer = definitions.vwap(settings, asked)
     assert {row["symbol"]: row["vwap"] is None for row in answer.rows} == {"AAPL": False, "IBM": True}
     assert "IBM: MongoDB holds filings of it, and no trades" in answer.words

@@ -11,8 +11,8 @@ import pytest
 
 from stockctl.clients.store import open_store
 from stockctl.errors import StockctlError, UsageError
-from stockctl.metrics import measures
-from stockctl.metrics.query import query
+from stockctl.metrics import definitions
+from stockctl.metrics.lake_sql import query
 from stockctl.settings import Settings
 from tests.lakes import at, covered, lay, trade
 
@@ -60,7 +60,7 @@ def test_division_is_that_of_the_dialect_beside_views_that_are_ours(lake: Settin
 def test_bars_of_a_minute_are_those_of_metrics_bars(lake: Settings) -> None:
     """One definition for both."""
     found = rows(lake, "FROM bars_1m WHERE symbol = 'AAPL'")
-    table = measures.read_bars("AAPL", settings=lake)
+    table = definitions.read_bars("AAPL", settings=lake)
     assert found == [tuple(row.values()) for row in table.drop_columns("session").to_pylist()]
     assert len(found) == 3
 
@@ -70,7 +70,7 @@ def test_a_trade_without_conditions_counts_as_in_metrics_bars(lake_settings: Set
     made = trade("AAPL", OPEN, 100.0, conditions="")
     lay(lake_settings, [made, msgspec.structs.replace(made, id="null", price=101.0, conditions=None)])
     found = rows(lake_settings, "FROM bars_1m")
-    table = measures.read_bars("AAPL", settings=lake_settings).drop_columns("session")
+    table = definitions.read_bars("AAPL", settings=lake_settings).drop_columns("session")
     assert found == [tuple(row.values()) for row in table.to_pylist()]
     assert rows(lake_settings, "SELECT sum(trades), max(high) FROM bars_1m") == [(2, 101.0)]
     assert rows(lake_settings, "SELECT count(*) FROM trades WHERE conditions = ''") == [(2,)]

@@ -19,21 +19,21 @@ import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 
-from stockctl.clients.redshift import Connection
+from stockctl.clients.redshift.client import Connection
 from stockctl.errors import ConfigError
-from stockctl.lake.duck import COLUMNS
-from stockctl.lake.layout import ticker_slug
-from stockctl.lake.reading import Lake
-from stockctl.metrics import measures, sql
-from stockctl.metrics.answers import Answer
-from stockctl.metrics.redshift import redshift_bench
-from stockctl.metrics.relations import RELATIONS
-from stockctl.metrics.spans import Question
+from stockctl.exchange.calendar import EXCHANGE_ZONE, trade_date
+from stockctl.lake.format.keys import ticker_slug
+from stockctl.lake.reader.catalog import LakeReader
+from stockctl.lake.reader.duckdb_session import COLUMNS
+from stockctl.metrics import definitions, sql
+from stockctl.metrics.engines.redshift import redshift_bench
+from stockctl.metrics.engines.relations import RELATIONS
+from stockctl.metrics.query import Query
+from stockctl.metrics.results import Result
 from stockctl.records import FeedEvent, Trade
-from stockctl.sessions import EXCHANGE_ZONE, trade_date
 from stockctl.settings import Settings, env_name, load
-from stockctl.warehouse import ddl
 from stockctl.warehouse.partitions import Values, Wanted
+from stockctl.warehouse.spectrum import ddl
 from stockctl.warehouse.tables import TABLES
 from tests.command import Command, clean_environment
 from tests.conftest import examples
@@ -124,7 +124,7 @@ def test_every_measure(
     flags: dict[str, str],
     trades: list[Trade],
     events: list[FeedEvent],
-    asked: list[tuple[Measure, Question]],
+    asked: list[tuple[Measure, Query]],
 ) -> None:
     """Of several symbols at once."""
     with both(fake_redshift, flags, trades, events) as settings:
@@ -146,24 +146,24 @@ def test_what_the_feed_told_later_was_not_known(fake_redshift: FakeRedshift, fla
 def test_an_earlier_date_is_held_to_its_end(fake_redshift: FakeRedshift, flags: dict[str, str]) -> None:
     """A later date's trade proves the silence after an earlier one's last."""
     watched = covered("AAPL", at("2026-11-20 09:30"), at("2026-11-20 20:00"))
-    asked = Question(("AAPL",), "standard", "all", EXCHANGE_ZONE, now=OPEN + 60_000_000, day=date(2026, 11, 20))
+    asked = Query(("AAPL",), "standard", "all", EXCHANGE_ZONE, now=OPEN + 60_000_000, day=date(2026, 11, 20))
     with both(fake_redshift, flags, [], [watched]) as settings:
-        answer = measures.rate(settings, replace(asked, engine="redshift"))
+        answer = definitions.rate(settings, replace(asked, engine="redshift"))
         assert [row["covered_seconds"] for row in answer.rows] == [10.5 * 3600]
-        same(answer, measures.rate(settings, asked))
+        same(answer, definitions.rate(settings, asked))
 
 
 def test_each_file_runs_there_as_it_is_written(fake_redshift: FakeRedshift, flags: dict[str, str]) -> None:
     """Word for word, but for the values of its parameters."""
     rows = [trade("AAPL", OPEN + ms, 100.0 + ms / 1000) for ms in range(0, 60_000, 1000)]
     with both(fake_redshift, flags, rows, [covered("AAPL", OPEN, OPEN + 60_000)]) as settings:
-        asked = Question(
+        asked = Query(
             ("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN + 60_000_000, since=at("2026-11-20"), across=True
         )
         asked = replace(asked, engine="redshift")
         before = len(fake_redshift.statements)
-        measures.summary(settings, asked)
-        measures.volatility(settings, asked, measures.Window(None, 60_000))
+        definitions.summary(settings, asked)
+        definitions.volatility(settings, asked, definitions.Window(None, 60_000))
         ran = "\n".join(fake_redshift.statements[before:])
     for name in sql.names():
         head = sql.text(name).split(":")[0]
@@ -181,8 +181,8 @@ def test_the_views_bars_are_those_of_the_metrics(fake_redshift: FakeRedshift, fl
         found = redshift.execute(
             'SELECT "open", "high", "low", "close", volume, vwap, trades FROM stockctl.bars_1m ORDER BY symbol, bar'
         )
-        table = measures.read_bars(SYMBOLS, every="1m", session="all", settings=settings)
-        with Lake(settings) as lake:
+        table = definitions.read_bars(SYMBOLS, every="1m", session="all", settings=settings)
+        with LakeReader(settings) as lake:
             assert lake.dates() == [date(2026, 11, 20), date(2026, 11, 23)]
     wanted = [tuple(row.values())[3:] for row in table.drop_columns("session").to_pylist()]
     assert len(found) == len(wanted) > 3
@@ -203,12 +203,12 @@ def test_tables_of_the_same_names_are_left_alone_and_not_read(
     )
     rows = [trade("AAPL", OPEN + ms, 100.0 + ms / 1000) for ms in range(0, 60_000, 1000)]
     with both(fake_redshift, flags, rows, [covered("AAPL", OPEN, OPEN + 60_000)]) as settings:
-        asked = Question(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN + 60_000_000, day=EXCHANGE_DAY)
+        asked = Query(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN + 60_000_000, day=EXCHANGE_DAY)
 
-        def volatility(settings: Settings, asked: Question) -> Answer:
-            return measures.volatility(settings, asked, measures.Window(None, 60_000))
+        def volatility(settings: Settings, asked: Query) -> Result:
+            return definitions.volatility(settings, asked, definitions.Window(None, 60_000))
 
-        for measure in (measures.summary, volatility):
+        for measure in (definitions.summary, volatility):
             answer = measure(settings, replace(asked, engine="redshift"))
             words = [line.replace("Redshift holds", "the lake holds") for line in answer.words]
             same(answer._replace(words=words), measure(settings, asked))
@@ -235,9 +235,9 @@ def test_the_command_asks_redshift(fake_redshift: FakeRedshift, flags: dict[str,
 
 def test_the_data_api_is_refused_with_the_reason(flags: dict[str, str]) -> None:
     settings = load(environ=clean_environment(), flags=flags | {"redshift.via": "data-api", "redshift.workgroup": "w"})
-    asked = Question(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN, engine="redshift")
+    asked = Query(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN, engine="redshift")
     with pytest.raises(ConfigError, match="forgets temporary tables"):
-        measures.vwap(settings, asked)
+        definitions.vwap(settings, asked)
 
 
 @pytest.mark.parametrize(
@@ -260,6 +260,6 @@ def test_hours_and_coverage_are_by_what_the_rows_tell(
     with both(fake_redshift, flags, [], []) as settings:
         fill(fake_redshift, [*trades, trade("AAPL", "2026-11-20 17:00", 5.0, source=sources[0])], events)
         now = later if session == "all" else OPEN
-        asked = Question(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=now, engine="redshift", fall_back=True)
-        (row,) = measures.vwap(settings, asked).rows
+        asked = Query(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=now, engine="redshift", fall_back=True)
+        (row,) = definitions.vwap(settings, asked).rows
     assert (row["session"], row["trade_date"], row["coverage"]) == (session, date(2026, 11, 20), coverage)

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 import stockctl
 from stockctl.metrics import sql
-from stockctl.metrics.relations import RELATIONS
+from stockctl.metrics.engines.relations import RELATIONS
 from stockctl.resources import resource
 
 PLACED = frozenset({"placed"})

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stockctl.checks import run
 from stockctl.clients.mongo import Mongo
-from stockctl.mongo.overview import overview
+from stockctl.health import run
+from stockctl.mongo.health import overview
 from stockctl.settings import Settings
 
 

@@ -19,10 +19,10 @@ import pytest
 
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.clients.mongo import Mongo
+from stockctl.exchange.calendar import now_ms
 from stockctl.local.demo import totals
 from stockctl.mongo.documents import ms_of
 from stockctl.record_validation import VALIDATORS, InvalidRecordError
-from stockctl.sessions import now_ms
 from stockctl.settings import Settings, env_name, load
 from stockctl.stream.dlq import read
 from tests import damaged

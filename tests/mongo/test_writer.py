@@ -21,17 +21,17 @@ from pymongo import MongoClient
 from stockctl.clients.kafka import Admin, Consumer, Offsets, Partition, Producer
 from stockctl.clients.mongo import Mongo
 from stockctl.errors import UnreachableError
+from stockctl.exchange.calendar import now_ms, trade_date
 from stockctl.local.broker import forget_members
-from stockctl.mongo import derive, schema, writer
-from stockctl.mongo import writing as writing_room
+from stockctl.mongo import batch_writer as writing_room
+from stockctl.mongo import rollups, schema, sink
 from stockctl.mongo.batch import Batch
-from stockctl.mongo.derive import refresh
+from stockctl.mongo.batch_writer import BatchWriter, Written
 from stockctl.mongo.documents import BadRecord, event_documents, trade_documents
-from stockctl.mongo.writer import MongoWriter
-from stockctl.mongo.writing import Writing, Written
+from stockctl.mongo.rollups import refresh
+from stockctl.mongo.sink import MongoSink
 from stockctl.records import MAX_MS, FeedEvent, Trade, encode
-from stockctl.roles import Role
-from stockctl.sessions import now_ms, trade_date
+from stockctl.service import Service
 from stockctl.settings import Settings, env_name, load
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import MongoServer, free_port, wait_for
@@ -148,11 +148,11 @@ def test_once_ends_where_the_topics_ended_as_it_began(topics: Settings, monkeypa
 
     with monkeypatch.context() as growing:
         growing.setattr(Admin, "offsets", then_more)
-        MongoWriter(topics, Role(), once=True).run()
+        MongoSink(topics, Service(), once=True).run()
     assert later
     assert_once(held(topics), ids)
     assert committed(topics) == 300
-    MongoWriter(topics, Role(), once=True).run()
+    MongoSink(topics, Service(), once=True).run()
     assert_once(held(topics), ids | later)
 
 
@@ -161,7 +161,7 @@ def test_once_goes_on_when_its_partitions_come_back(
 ) -> None:
     """As after a pause that was longer than the group waits: what it has lost it has not read to the end."""
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(writer, "CHUNK", 20)
+    monkeypatch.setattr(sink, "CHUNK", 20)
     ids = produce(topics, 300)
     settings = topics.model_copy(update={"mongo": topics.mongo.model_copy(update={"max_records": 20})})
 
@@ -170,7 +170,7 @@ def test_once_goes_on_when_its_partitions_come_back(
             forget_members(topics, topics.mongo.group)
             wait_for(lambda: "gave up" in caplog.text, "the loss")
 
-    MongoWriter(settings, Role(), once=True, also=lose).run()
+    MongoSink(settings, Service(), once=True, also=lose).run()
     assert_once(held(topics), ids)
     assert committed(topics) == 300
 
@@ -206,10 +206,10 @@ def test_one_slow_refresh_of_bars_puts_off_no_commit(topics: Settings, clock: Cl
             clock.ahead += 3600.0
 
     produce(topics, 10)
-    role = Role()
-    writer = MongoWriter(topics, role, also=also)
+    role = Service()
+    sink = MongoSink(topics, role, also=also)
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(writer.run)
+        running = pool.submit(sink.run)
         try:
             wait_for(lambda: committed(topics) == 10 or running.done(), "the commit after the slow refresh")
             produce(topics, 10, first=10)
@@ -238,7 +238,7 @@ def test_a_backlog_leaves_bars_a_tenth_of_the_time_and_no_commit_waits_for_long(
         return batch
 
     with Mongo(settings) as mongo:
-        writing = Writing(mongo, settings, threading.Event(), also)
+        writing = BatchWriter(mongo, settings, threading.Event(), also)
         writing.behind = behind
         clock.ahead += 5.0
         assert writing.write(row(1)).ends
@@ -255,7 +255,7 @@ def test_what_was_given_up_during_a_write_is_its_next_owners_to_commit(topics: S
     partitions = sorted(admin.partitions(topics.topics.trades.name))
     lost, *rest = partitions
     assert rest
-    writing = MongoWriter(topics, Role())
+    writing = MongoSink(topics, Service())
     try:
         writing._assign(partitions)
         writing._revoke([lost])
@@ -317,8 +317,8 @@ def test_kill_9_loses_and_doubles_nothing(topics: Settings, consume: Command) ->
 
 def test_the_signal_to_stop_finishes_the_batch_in_hand(topics: Settings) -> None:
     settings = topics.model_copy(update={"mongo": topics.mongo.model_copy(update={"max_age": 3600.0})})
-    ids, role = produce(topics, 100), Role()
-    writing = MongoWriter(settings, role)
+    ids, role = produce(topics, 100), Service()
+    writing = MongoSink(settings, role)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(writing.run)
         wait_for(lambda: writing._batch.records == 100 or running.done(), "the records in the open batch")
@@ -341,7 +341,7 @@ def test_one_try_that_fails_is_no_trouble_yet_and_two_are(mongo_settings: Settin
     batch = Batch()
     batch.ends[Partition("trades", 0)] = 1
     with Mongo(mongo_settings) as mongo:
-        writing = Writing(mongo, mongo_settings, threading.Event(), also)
+        writing = BatchWriter(mongo, mongo_settings, threading.Event(), also)
         writing.finishing = True
         assert writing.write(batch).ends
     assert seen == [None, None, "MongoDB is away"]
@@ -466,7 +466,7 @@ def test_a_minute_half_of_which_has_expired_keeps_its_whole_bar(
         (whole,) = mongo.find("bars_1m", {})
         assert whole["trades"] == 2
         later = minute + 30_000 + round(mongo_settings.mongo.retention * 1000)
-        monkeypatch.setattr(derive, "now_ms", lambda: later)
+        monkeypatch.setattr(rollups, "now_ms", lambda: later)
         client[mongo_settings.mongo.database]["trades"].delete_one({"_id": rows[0].id})
         refresh(mongo, mongo_settings, {"AAPL": {minute}})
         assert list(mongo.find("bars_1m", {})) == [whole]

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from stockctl.clients.kafka import Admin, Consumer, Partition
-from stockctl.mongo import writer
-from stockctl.mongo.writer import MongoWriter
-from stockctl.roles import Role
+from stockctl.mongo import sink
+from stockctl.mongo.sink import MongoSink
+from stockctl.service import Service
 from stockctl.settings import Settings, env_name, load
 from tests.command import HANG, Command, Process, clean_environment
 from tests.conftest import MongoServer, own_names, wait_for
@@ -93,9 +93,9 @@ def test_a_partition_that_was_held_goes_on_when_others_are_added(
     topics: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(writer, "CHUNK", 20)
+    monkeypatch.setattr(sink, "CHUNK", 20)
     settings = topics.model_copy(update={"mongo": topics.mongo.model_copy(update={"max_records": 20})})
-    ids, role, other, polls = produce(topics, 300), Role(), Consumer(topics, topics.mongo.group), threading.Event()
+    ids, role, other, polls = produce(topics, 300), Service(), Consumer(topics, topics.mongo.group), threading.Event()
     theirs: set[Partition] = set()
 
     def assigned(partitions: list[Partition]) -> dict[Partition, int]:
@@ -116,7 +116,7 @@ def test_a_partition_that_was_held_goes_on_when_others_are_added(
             polls.set()
             wait_for(lambda: caplog.text.count("assigned ") > before, "the partitions of the other one")
 
-    one = MongoWriter(settings, role, also=leave)
+    one = MongoSink(settings, role, also=leave)
     with ThreadPoolExecutor(2) as pool:
         polling = pool.submit(poll)
         wait_for(lambda: theirs, "the other one's partitions")

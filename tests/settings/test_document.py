@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stockctl.settings import env_name, setting_names
-from stockctl.settings.document import page
+from stockctl.settings.reference_page import page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -18,5 +18,5 @@ def test_the_page_names_every_setting_with_its_variable() -> None:
 
 def test_the_page_in_the_docs_is_current() -> None:
     assert (DOCS / "settings.md").read_text(encoding="utf-8") == page(), (
-        "python -m stockctl.settings.document > docs/settings.md"
+        "python -m stockctl.settings.reference_page > docs/settings.md"
     )

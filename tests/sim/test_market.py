@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockctl.sessions import session_at, sessions_of
+from stockctl.exchange.calendar import session_at, sessions_of
+from stockctl.exchange.trade_sessions import session_of
 from stockctl.sim import Market, Row, encode_frame, frames, numbered_rows
 from stockctl.sim.market import activity_at
-from stockctl.trade_sessions import session_of
 from tests.conftest import examples
 
 SYMBOLS = ["AAPL", "MSFT", "NVDA", "TSLA", "ACME", "BINANCE:BTCUSDT", "OANDA:EUR_USD"]

@@ -9,7 +9,7 @@ from collections import Counter
 from datetime import date
 from pathlib import Path
 
-from stockctl.sessions import session_at, sessions_of
+from stockctl.exchange.calendar import session_at, sessions_of
 from stockctl.sim import Simulator
 from stockctl.sim.source import in_real_hours
 from tests.sim.conftest import Connect

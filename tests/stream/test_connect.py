@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from stockctl.checks import run
-from stockctl.clients.connect import Connect
 from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
+from stockctl.clients.kafka_connect import Connect
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
+from stockctl.health import run
 from stockctl.settings import Settings, env_name, load
-from stockctl.stream import connect as room
 from stockctl.stream import topics
-from stockctl.stream.connector import CONVERTER_CLASS, SINK_CLASS
+from stockctl.stream.mongo_sink import connector as room
+from stockctl.stream.mongo_sink.config import CONVERTER_CLASS, SINK_CLASS
 from stockctl.stream.topics import Change
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import free_port, own_names, wait_for

@@ -11,9 +11,9 @@ import pytest
 
 from stockctl.clients.kafka import Admin, Consumer, Event, Producer, TransactionalProducer
 from stockctl.errors import StockctlError
-from stockctl.feed.retake import retake
+from stockctl.exchange.calendar import now_ms
+from stockctl.feed.redecode import redecode
 from stockctl.records import Trade
-from stockctl.sessions import now_ms
 from stockctl.settings import Settings
 from stockctl.stream import replay as replaying
 from stockctl.stream.dead_letters import as_message, dead_letter
@@ -104,7 +104,7 @@ def held(settings: Settings, topic: str) -> list[tuple[bytes, bytes]]:
 
 
 def replay(settings: Settings, **asked: Any) -> list[Outcome]:
-    return list(Replay(settings, retake, **asked).run())
+    return list(Replay(settings, redecode, **asked).run())
 
 
 def test_letters_of_every_producer_are_listed_the_newest_first(letters: Letters, made: Settings) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.checks import Finding, run
 from stockctl.clients.kafka import Admin, Consumer, Partition, Producer, TransactionalProducer
-from stockctl.lake import overview as lake
+from stockctl.health import Finding, run
+from stockctl.lake import health as lake
 from stockctl.settings import Settings
 from stockctl.stream import lag
 from stockctl.stream.lag import Lag, overview, read_lag

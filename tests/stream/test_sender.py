@@ -9,13 +9,13 @@ import pytest
 
 from stockctl.clients.kafka import Admin
 from stockctl.errors import StockctlError
+from stockctl.exchange.calendar import now_ms
 from stockctl.records import DeadLetter
-from stockctl.sessions import now_ms
 from stockctl.settings import load
-from stockctl.stream import sender
+from stockctl.stream import dead_letter_producer
+from stockctl.stream.dead_letter_producer import DeadLetterProducer
 from stockctl.stream.dead_letters import dead_letter
 from stockctl.stream.dlq import read
-from stockctl.stream.sender import DeadLetterSender
 from stockctl.stream.topics import apply
 from tests.command import clean_environment
 from tests.conftest import free_port, own_names
@@ -37,7 +37,7 @@ def test_more_letters_than_the_buffer_holds_all_arrive(broker: str, tmp_path: Pa
     settings = load(environ=clean_environment(), flags=own_names(broker, tmp_path) | SMALL)
     apply(Admin(settings), settings)
     sent = letters(1000)
-    DeadLetterSender(settings).send(sent)
+    DeadLetterProducer(settings).send(sent)
     assert [item.letter.id for item in read(settings)] == [letter.id for letter in sent]
 
 
@@ -53,15 +53,15 @@ def test_letters_arrive_while_later_ones_are_still_to_be_made(broker: str, tmp_p
         arrived.append(len(list(read(settings))))
         yield sent[-1]
 
-    DeadLetterSender(settings).send(made())
+    DeadLetterProducer(settings).send(made())
     assert arrived[0] > 0
     assert len(list(read(settings))) == 3000
 
 
 def test_letters_that_get_no_room_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As those that get no answer: with their number, so that the caller sends all of them again."""
-    monkeypatch.setattr(sender, "_WAIT", 0.5)
+    monkeypatch.setattr(dead_letter_producer, "_WAIT", 0.5)
     settings = load(environ=clean_environment(), flags=own_names(f"127.0.0.1:{free_port()}", tmp_path) | SMALL)
     for count in (1000, 10):
         with pytest.raises(StockctlError, match=rf"^{count:,} dead letters were not delivered to dlq-.*: no answer within"):
-            DeadLetterSender(settings).send(letters(count))
+            DeadLetterProducer(settings).send(letters(count))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.checks import run
 from stockctl.clients.kafka import Admin, Producer
+from stockctl.health import run
 from stockctl.settings import Settings, load
 from stockctl.stream.topics import Change, apply, checks, differences, listing, wanted
 from tests.command import HANG, clean_environment

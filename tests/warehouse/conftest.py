@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.clients.glue import Glue
+from stockctl.clients.aws.glue import Glue
 from stockctl.clients.store import open_store
 from stockctl.settings import Settings, env_name, load
 from tests.command import BIN, Command, clean_environment

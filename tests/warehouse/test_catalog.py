@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from stockctl.clients.glue import Glue
+from stockctl.clients.aws.glue import Glue
 from stockctl.errors import ConfigError, RefusedError, UnreachableError
 from stockctl.settings import Settings, load
-from stockctl.warehouse import catalog, crawlers
+from stockctl.warehouse.glue import catalog, crawlers
 from stockctl.warehouse.tables import FEED_EVENTS, TABLES, TRADES, TRADES_PARQUET, table_input
 from tests.command import clean_environment
 from tests.conftest import free_port

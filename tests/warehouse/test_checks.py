@@ -12,13 +12,13 @@ from typing import Any
 import boto3
 import pytest
 
-from stockctl.checks import Finding, run
-from stockctl.clients.glue import Glue
-from stockctl.clients.iam import Roles
+from stockctl.clients.aws.glue import Glue
+from stockctl.clients.aws.iam import Roles
+from stockctl.health import Finding, run
 from stockctl.settings import Settings, load
-from stockctl.warehouse import catalog
-from stockctl.warehouse.checks import checks
-from stockctl.warehouse.policy import POLICY, Reader, create_role, policy, trust
+from stockctl.warehouse.glue import catalog
+from stockctl.warehouse.health import checks
+from stockctl.warehouse.iam_policies import POLICY, Reader, create_role, policy, trust
 from tests.command import clean_environment
 from tests.conftest import free_port
 from tests.warehouse.crawler import FakeGlue

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from stockctl.errors import ConfigError, StockctlError, UsageError
 from stockctl.resources import resource
 from stockctl.settings import Settings, load
-from stockctl.warehouse import ddl
 from stockctl.warehouse.partitions import Values, Wanted
+from stockctl.warehouse.spectrum import ddl
 from stockctl.warehouse.tables import TABLES, TRADES, TRADES_PARQUET, Table
 from tests.command import clean_environment
 from tests.warehouse.parser import Garbage, parse

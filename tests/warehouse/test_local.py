@@ -13,17 +13,17 @@ import pytest
 
 from stockctl.clients.store import open_store
 from stockctl.errors import StockctlError, UsageError
-from stockctl.filings.filing import STATEMENTS, Filing, Item, lines, parse_filing
-from stockctl.filings.periods import Span
-from stockctl.filings.standard import read
-from stockctl.lake.compact import compact
-from stockctl.metrics.query import query as lake_query
+from stockctl.filings.fundamentals.periods import Span
+from stockctl.filings.model import STATEMENTS, Filing, Item, lines, parse_filing
+from stockctl.filings.standardize.standardize import read
+from stockctl.lake.maintenance.compact import compact
+from stockctl.metrics.lake_sql import query as lake_query
 from stockctl.records import encode
 from stockctl.settings import Settings, load
 from stockctl.sim.companies import Company
 from stockctl.sim.statements import filings as made
-from stockctl.warehouse.ddl import STATEMENTS as COLUMNS
-from stockctl.warehouse.local import query
+from stockctl.warehouse.local.session import query
+from stockctl.warehouse.spectrum.ddl import STATEMENTS as COLUMNS
 from tests.command import clean_environment
 from tests.filings.reports import Line, tesla
 from tests.filings.reports import told as as_told

@@ -9,10 +9,10 @@ from urllib.parse import unquote
 import boto3
 import pytest
 
-from stockctl.clients.iam import Roles, identity
+from stockctl.clients.aws.iam import Roles, identity
 from stockctl.errors import ConfigError
 from stockctl.settings import Settings, load
-from stockctl.warehouse.policy import POLICY, Reader, create_role, policy, trust
+from stockctl.warehouse.iam_policies import POLICY, Reader, create_role, policy, trust
 from tests.command import clean_environment
 
 URL = "s3://my-bucket/market"

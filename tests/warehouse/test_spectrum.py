@@ -8,15 +8,16 @@ from datetime import date
 
 import pytest
 
-from stockctl.clients.glue import Glue
-from stockctl.clients.redshift import Connection
+from stockctl.clients.aws.glue import Glue
+from stockctl.clients.redshift.client import Connection
 from stockctl.clients.store import open_store
 from stockctl.errors import UsageError
-from stockctl.lake.compact import compact
+from stockctl.lake.maintenance.compact import compact
 from stockctl.settings import Settings, load
-from stockctl.warehouse import catalog, ddl, spectrum
+from stockctl.warehouse.glue import catalog
+from stockctl.warehouse.glue.partition_sync import partition_input, sync
 from stockctl.warehouse.partitions import Wanted, wanted
-from stockctl.warehouse.sync import partition_input, sync
+from stockctl.warehouse.spectrum import ddl, schema
 from stockctl.warehouse.tables import FILINGS, TABLES, TRADES, table_input
 from tests.command import clean_environment
 from tests.lakes import covered, lay, trade
@@ -45,7 +46,7 @@ def want(settings: Settings) -> Wanted:
 
 
 def done(redshift: Connection, settings: Settings, **options: bool) -> dict[str, str]:
-    changes = spectrum.apply(redshift, settings, want(settings), **options)
+    changes = schema.apply(redshift, settings, want(settings), **options)
     return {f"{change.what} {change.name}": change.done for change in changes}
 
 
@@ -53,10 +54,10 @@ def test_apply_makes_all_and_again_changes_nothing(redshift: Connection, setting
     first = done(redshift, settings)
     assert set(first.values()) == {"made"}
     assert [name for name in first if name.startswith("external table")] == [f"external table {table.name}" for table in TABLES]
-    assert spectrum.differences(redshift, settings, want(settings)) == []
+    assert schema.differences(redshift, settings, want(settings)) == []
     assert set(done(redshift, settings).values()) == {"unchanged"}
-    rows = {(row.what, row.name): row for row in spectrum.standing(redshift, settings, want(settings))}
-    assert {row.state for row in rows.values()} == set(spectrum.SOUND)
+    rows = {(row.what, row.name): row for row in schema.standing(redshift, settings, want(settings))}
+    assert {row.state for row in rows.values()} == set(schema.SOUND)
     assert rows["external schema", "lake"].location == settings.glue.database
     trades = rows["external table", "trades"]
     assert (trades.columns, trades.partitions) == (11, 2)
@@ -74,7 +75,7 @@ def test_apply_runs_what_render_prints(redshift: Connection, settings: Settings,
 def test_a_compacted_date_changes_the_view_and_parquets_partition(redshift: Connection, settings: Settings) -> None:
     done(redshift, settings)
     list(compact(settings, before=date(2026, 11, 21)))
-    found = {(item.what, item.name): item.problem for item in spectrum.differences(redshift, settings, want(settings))}
+    found = {(item.what, item.name): item.problem for item in schema.differences(redshift, settings, want(settings))}
     # The view reads the date raw for as long as Redshift does not see its Parquet.
     assert found == {("partitions", "trades_parquet"): "1 missing, as 2026-11-20"}
     assert {name for name, what in done(redshift, settings).items() if what != "unchanged"} == {
@@ -83,12 +84,12 @@ def test_a_compacted_date_changes_the_view_and_parquets_partition(redshift: Conn
     }
     # A late trade reopens the date: until it is compacted again all of it is read raw.
     lay(settings, [trade("AAPL", "2026-11-20 15:00", 101.0)], start=2)
-    assert [item.name for item in spectrum.differences(redshift, settings, want(settings))] == ["trades"]
+    assert [item.name for item in schema.differences(redshift, settings, want(settings))] == ["trades"]
     list(compact(settings, before=date(2026, 11, 21)))
-    problems = [item.problem for item in spectrum.differences(redshift, settings, want(settings))]
+    problems = [item.problem for item in schema.differences(redshift, settings, want(settings))]
     assert problems == ["1 stale, as 2026-11-20", "differs"]
     assert done(redshift, settings)["partitions trades_parquet"] == "made"
-    assert spectrum.differences(redshift, settings, want(settings)) == []
+    assert schema.differences(redshift, settings, want(settings)) == []
 
 
 def test_a_partition_with_a_new_place_is_there_all_the_time(
@@ -98,10 +99,10 @@ def test_a_partition_with_a_new_place_is_there_all_the_time(
     done(redshift, settings)
     redshift.execute("UPDATE svv_external_partitions SET location = 's3://elsewhere/' WHERE tablename = 'trades'")
     before = len(fake_redshift.statements)
-    (change,) = [item for item in spectrum.apply(redshift, settings, want(settings)) if item.what == "partitions"]
+    (change,) = [item for item in schema.apply(redshift, settings, want(settings)) if item.what == "partitions"]
     assert (change.done, change.detail) == ("made", "2, of them 2 moved")
     assert not [text for text in fake_redshift.statements[before:] if " DROP " in text]
-    assert spectrum.differences(redshift, settings, want(settings)) == []
+    assert schema.differences(redshift, settings, want(settings)) == []
 
 
 def test_a_view_of_someone_else_is_left_until_it_is_adopted(redshift: Connection, settings: Settings) -> None:
@@ -109,23 +110,23 @@ def test_a_view_of_someone_else_is_left_until_it_is_adopted(redshift: Connection
     columns = "''::text AS symbol, ''::text AS form, ''::text AS accession, ''::text AS cik, 0::bigint AS year"
     redshift.execute(f"CREATE VIEW stockctl.latest_filings AS SELECT {columns}")
     assert done(redshift, settings)["view latest_filings"] == "left alone"
-    (found,) = spectrum.differences(redshift, settings, want(settings))
+    (found,) = schema.differences(redshift, settings, want(settings))
     assert (found.name, found.problem) == ("latest_filings", "made by someone else")
     assert done(redshift, settings, adopt=True)["view latest_filings"] == "changed"
-    assert spectrum.differences(redshift, settings, want(settings)) == []
+    assert schema.differences(redshift, settings, want(settings)) == []
 
 
 def test_a_view_of_someone_else_with_other_columns_goes_first(redshift: Connection, settings: Settings) -> None:
     redshift.execute("CREATE SCHEMA stockctl")
     redshift.execute("CREATE VIEW stockctl.latest_filings AS SELECT 1 AS one")
     done(redshift, settings)
-    (found,) = spectrum.differences(redshift, settings, want(settings))
+    (found,) = schema.differences(redshift, settings, want(settings))
     with pytest.raises(UsageError):
         done(redshift, settings, adopt=True)
     assert "where its columns are others, DROP VIEW stockctl.latest_filings first" in found.remedy
     redshift.execute("DROP VIEW stockctl.latest_filings")
     done(redshift, settings, adopt=True)
-    assert spectrum.differences(redshift, settings, want(settings)) == []
+    assert schema.differences(redshift, settings, want(settings)) == []
 
 
 def test_a_table_that_differs_is_told_and_left_until_it_is_dropped(redshift: Connection, settings: Settings) -> None:
@@ -134,11 +135,11 @@ def test_a_table_that_differs_is_told_and_left_until_it_is_dropped(redshift: Con
     redshift.execute(
         "UPDATE svv_external_columns SET external_type = 'int' WHERE tablename = 'filings' AND columnname = 'value'"
     )
-    found = spectrum.differences(redshift, settings, want(settings))
+    found = schema.differences(redshift, settings, want(settings))
     problems = {"trades": "it lies at s3://elsewhere/", "filings": "its columns differ: value"}
     assert {item.name: item.problem for item in found} == problems
-    standing = spectrum.standing(redshift, settings, want(settings))
-    assert {row.name: row.state for row in standing if row.state not in spectrum.SOUND} == problems
+    standing = schema.standing(redshift, settings, want(settings))
+    assert {row.name: row.state for row in standing if row.state not in schema.SOUND} == problems
     changes = done(redshift, settings)
     assert (changes["external table trades"], changes["external table filings"]) == ("left alone", "left alone")
     for item in found:
@@ -146,7 +147,7 @@ def test_a_table_that_differs_is_told_and_left_until_it_is_dropped(redshift: Con
         assert (drop, rest) == (f"DROP TABLE lake.{item.name}", "then apply")
         redshift.execute(drop)
     done(redshift, settings)
-    assert spectrum.differences(redshift, settings, want(settings)) == []
+    assert schema.differences(redshift, settings, want(settings)) == []
 
 
 @pytest.mark.parametrize("properties", ["NULL", "'{}'", """'{"made_by":"ann"}'"""])
@@ -157,53 +158,53 @@ def test_a_table_of_someone_else_is_left_with_its_partitions_until_it_is_adopted
     redshift.execute(f"UPDATE svv_external_tables SET parameters = {properties} WHERE tablename = 'trades'")  # noqa: S608
     redshift.execute("DELETE FROM svv_external_partitions WHERE tablename = 'trades'")
     redshift.execute("""INSERT INTO svv_external_partitions VALUES ('lake', 'trades', '["2026-11-19","AAPL"]', 's3://gone/')""")
-    before = spectrum.partitions(redshift, settings, TRADES)
+    before = schema.partitions(redshift, settings, TRADES)
     changes = done(redshift, settings, prune=True)
     assert (changes["external table trades"], "partitions trades" in changes) == ("left alone", False)
-    assert spectrum.partitions(redshift, settings, TRADES) == before
-    (found,) = spectrum.differences(redshift, settings, want(settings))
+    assert schema.partitions(redshift, settings, TRADES) == before
+    (found,) = schema.differences(redshift, settings, want(settings))
     assert (found.name, found.problem, "--adopt" in found.remedy) == ("trades", "made by someone else", True)
     assert done(redshift, settings, adopt=True, prune=True)["external table trades"] == "adopted"
-    assert spectrum.differences(redshift, settings, want(settings)) == []
+    assert schema.differences(redshift, settings, want(settings)) == []
     assert done(redshift, settings)["external table trades"] == "unchanged"
 
 
 def test_foreign_partitions_stay_until_they_are_pruned(redshift: Connection, settings: Settings) -> None:
     done(redshift, settings)
     redshift.execute("""INSERT INTO svv_external_partitions VALUES ('lake', 'trades', '["2026-11-19","AAPL"]', 's3://gone/')""")
-    (found,) = spectrum.differences(redshift, settings, want(settings))
+    (found,) = schema.differences(redshift, settings, want(settings))
     assert (found.problem, found.remedy) == ("1 foreign, as 2026-11-19/AAPL", "`stockctl spectrum apply --prune`")
     done(redshift, settings)
-    assert spectrum.differences(redshift, settings, want(settings)) == [found]
+    assert schema.differences(redshift, settings, want(settings)) == [found]
     assert done(redshift, settings, prune=True)["partitions trades"] == "deleted"
-    assert spectrum.differences(redshift, settings, want(settings)) == []
-    trades = next(row for row in spectrum.standing(redshift, settings, want(settings)) if row.name == "trades")
+    assert schema.differences(redshift, settings, want(settings)) == []
+    trades = next(row for row in schema.standing(redshift, settings, want(settings)) if row.name == "trades")
     assert trades.partitions == 2
 
 
 def test_an_external_schema_over_another_database_or_role_is_told(redshift: Connection, settings: Settings) -> None:
     done(redshift, settings)
     redshift.execute("UPDATE svv_external_schemas SET esoptions = '{}'")
-    (found,) = spectrum.differences(redshift, settings, want(settings))
+    (found,) = schema.differences(redshift, settings, want(settings))
     assert "another role" in found.problem
     redshift.execute("UPDATE svv_external_schemas SET databasename = 'other'")
-    (found,) = spectrum.differences(redshift, settings, want(settings))
+    (found,) = schema.differences(redshift, settings, want(settings))
     assert "database other" in found.problem
-    (row,) = [row for row in spectrum.standing(redshift, settings, want(settings)) if row.state not in spectrum.SOUND]
+    (row,) = [row for row in schema.standing(redshift, settings, want(settings)) if row.state not in schema.SOUND]
     assert (row.name, row.state) == ("lake", found.problem)
     redshift.execute("DELETE FROM svv_external_partitions")
     redshift.execute("DROP VIEW stockctl.latest_filings")
     assert done(redshift, settings) == {"external schema lake": "left alone"}, "nothing is made in another's database"
     redshift.execute(found.remedy.partition(",")[0])
     assert done(redshift, settings)["external schema lake"] == "made"
-    assert spectrum.differences(redshift, settings, want(settings)) == []
+    assert schema.differences(redshift, settings, want(settings)) == []
 
 
 def test_a_view_that_differs_or_is_anothers_is_not_as_the_settings_say(redshift: Connection, settings: Settings) -> None:
     done(redshift, settings)
     redshift.execute("COMMENT ON VIEW stockctl.trades IS 'made by stockctl: of before'")
     redshift.execute("COMMENT ON VIEW stockctl.bars_1m IS 'mine'")
-    states = {row.name: row.state for row in spectrum.standing(redshift, settings, want(settings)) if row.what == "view"}
+    states = {row.name: row.state for row in schema.standing(redshift, settings, want(settings)) if row.what == "view"}
     assert (states["trades"], states["bars_1m"]) == ("differs", "made by someone else")
 
 
@@ -217,11 +218,11 @@ def test_over_glue_the_tables_are_glues_and_only_views_are_made(
     # What was compacted and is not in Glue yet is read raw.
     list(compact(settings, before=date(2026, 11, 21)))
     assert done(redshift, over_glue)["view trades"] == "unchanged"
-    assert [item.problem for item in spectrum.differences(redshift, over_glue, want(settings))] == ["1 missing, as 2026-11-20"]
+    assert [item.problem for item in schema.differences(redshift, over_glue, want(settings))] == ["1 missing, as 2026-11-20"]
     done(redshift, settings)  # as `glue sync` does
-    assert spectrum.differences(redshift, over_glue, want(settings)) == []
+    assert schema.differences(redshift, over_glue, want(settings)) == []
     redshift.execute("DELETE FROM svv_external_partitions WHERE tablename = 'feed_events'")
-    (found,) = spectrum.differences(redshift, over_glue, want(settings))
+    (found,) = schema.differences(redshift, over_glue, want(settings))
     assert (found.problem, found.remedy) == ("1 missing, as 2026-11-20", "`stockctl glue sync`")
 
 
@@ -260,7 +261,7 @@ def test_what_differs_over_glue_is_mended_by_what_is_said(
 
     def remedies() -> dict[str, str]:
         shown(glue, fake_redshift)
-        return {item.name: item.remedy for item in spectrum.differences(redshift, over_glue, want(settings))}
+        return {item.name: item.remedy for item in schema.differences(redshift, over_glue, want(settings))}
 
     sync(glue, store, warehouse_settings)
     assert remedies() == {}

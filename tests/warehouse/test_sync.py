@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from stockctl.clients.glue import Glue
+from stockctl.clients.aws.glue import Glue
 from stockctl.clients.store import open_store
 from stockctl.errors import StockctlError, TimedOutError, UnhealthyError
-from stockctl.lake.compact import compact
-from stockctl.lake.prune import doomed, prune
+from stockctl.lake.maintenance.compact import compact
+from stockctl.lake.maintenance.prune import prunable, prune
 from stockctl.settings import Settings, load
-from stockctl.warehouse import catalog, crawlers
+from stockctl.warehouse.glue import catalog, crawlers
+from stockctl.warehouse.glue.partition_sync import Finding, Standing, Synced, partition_input, status, sync
 from stockctl.warehouse.partitions import wanted
-from stockctl.warehouse.sync import Finding, Standing, Synced, partition_input, status, sync
 from stockctl.warehouse.tables import FEED_EVENTS, TRADES
 from tests.command import clean_environment
 from tests.lakes import covered, lay, trade
@@ -211,7 +211,7 @@ def test_dates_below_the_floor_are_foreign(glue: Glue, lake: Settings) -> None:
     catalog.apply(glue, lake)
     run(glue, lake)
     store = open_store(lake)
-    prune(store, date(2026, 11, 23), doomed(store, date(2026, 11, 23)))
+    prune(store, date(2026, 11, 23), prunable(store, date(2026, 11, 23)))
     standings, findings = look(glue, lake)
     assert standings["trades"].foreign == 2
     assert {item.problem for item in findings} == {"foreign"}

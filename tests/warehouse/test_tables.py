@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from stockctl.errors import ConfigError
-from stockctl.filings.filing import Filing, Item, lines
-from stockctl.lake.duck import COLUMNS
-from stockctl.lake.layout import Layout, parse_object
+from stockctl.filings.model import Filing, Item, lines
+from stockctl.lake.format.keys import Layout, parse_object
+from stockctl.lake.reader.duckdb_session import COLUMNS
 from stockctl.records import FeedEvent, Trade, encode
 from stockctl.settings import load
 from stockctl.warehouse import tables

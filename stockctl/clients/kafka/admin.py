@@ -21,7 +21,6 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from stockctl.checks import PROBE_WAIT, Check, Finding
 from stockctl.clients.kafka.common import (
     REFUSED,
     Committed,
@@ -38,6 +37,7 @@ from stockctl.clients.kafka.common import (
 from stockctl.clients.kafka.consumer import Consumer
 from stockctl.clients.local_stack import absent_stack
 from stockctl.errors import TimedOutError
+from stockctl.health import PROBE_WAIT, Check, Finding
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 

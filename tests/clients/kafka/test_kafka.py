@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from stockctl.checks import run
 from stockctl.clients.kafka import Admin, Consumer, Offsets, Partition, Producer, UnknownTopicError, checks
 from stockctl.errors import ConfigError, StockctlError, UnreachableError
+from stockctl.health import run
 from stockctl.settings import Settings, load
 from tests.command import HANG
 from tests.conftest import free_port, wait_for

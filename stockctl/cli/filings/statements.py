@@ -1,0 +1,177 @@
+"""``stockctl filings statement``, ``kpis`` and ``check``: what filings say once they are understood."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stockctl.cli.options import settings_of
+from stockctl.cli.output import Format, OutputOption, say, write_rows
+from stockctl.errors import UnhealthyError, UsageError
+from stockctl.units import counted
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from stockctl.filings.fundamentals.point_in_time import PointInTimeView
+    from stockctl.settings import Settings
+
+
+class Which(StrEnum):
+    """Which statement."""
+
+    income = "income"
+    balance = "balance"
+    cashflow = "cashflow"
+
+
+class Period(StrEnum):
+    """How long its periods are."""
+
+    annual = "annual"
+    quarter = "quarter"
+    ttm = "ttm"
+
+
+Symbol = Annotated[str, typer.Argument(help="Symbol of the company, in any case.")]
+AsOf = Annotated[str | None, typer.Option(help="Only what had been accepted by then: a time, or a date with all of its day.")]
+Ciks = Annotated[
+    list[str] | None,
+    typer.Option("--cik", help="Reports of this company alone, where others had the ticker; several count as one company."),
+]
+Timezone = Annotated[str | None, typer.Option("--tz", help="Zone of times; default: exchange time.")]
+
+
+def statement(
+    ctx: typer.Context,
+    symbol: Symbol,
+    which: Annotated[Which, typer.Argument(help="Which statement.")],
+    period: Annotated[Period, typer.Option(help="Years, quarters, or twelve months to each quarter's end.")] = Period.annual,
+    last: Annotated[int, typer.Option(min=1, help="How many periods, the newest first.")] = 8,
+    as_of: AsOf = None,
+    cik: Ciks = None,
+    tz: Timezone = None,
+    output: OutputOption = Format.table,
+) -> None:
+    """Show a statement by standard items, each value with the concept and the filing it came from.
+
+    Example: stockctl filings statement AAPL income --period quarter --last 8
+    """
+    from zoneinfo import ZoneInfo
+
+    from stockctl.filings.fundamentals import statements
+    from stockctl.filings.repository import asked_symbol
+
+    settings = settings_of(ctx, {"timezone": tz})
+    moment = _moment(settings, as_of)
+    symbol = asked_symbol(settings, symbol)
+    known = _known(settings, symbol, moment, cik)
+    answer = statements.statement(known, symbol, which.value, period.value, last, ZoneInfo(settings.timezone))
+    if output is Format.table:
+        lines, columns = statements.wide(answer)
+        write_rows(lines, output, columns)
+    else:
+        write_rows(answer.rows, output)
+    for line in answer.words:
+        say(line)
+
+
+def kpis(
+    ctx: typer.Context,
+    symbol: Symbol,
+    price: Annotated[float | None, typer.Option(help="Price of a share; default: the lake's last trade.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show each formula with its inputs.")] = False,
+    as_of: AsOf = None,
+    cik: Ciks = None,
+    risk_free_rate: Annotated[float | None, typer.Option(help="In place of the setting valuation.risk_free_rate.")] = None,
+    equity_premium: Annotated[float | None, typer.Option(help="In place of the setting valuation.equity_premium.")] = None,
+    beta: Annotated[float | None, typer.Option(help="In place of the setting valuation.beta.")] = None,
+    tz: Timezone = None,
+    output: OutputOption = Format.table,
+) -> None:
+    """Show a company's KPIs; those that need a price take the lake's last trade unless --price gives one.
+
+    Example: stockctl filings kpis AAPL --price 264.5 --explain
+    """
+    from zoneinfo import ZoneInfo
+
+    from stockctl.company.last_price import last_price
+    from stockctl.filings.fundamentals import kpis as reckoning
+    from stockctl.filings.fundamentals.statements import caveats
+    from stockctl.filings.repository import asked_symbol
+
+    if price is not None and not 0 < price < float("inf"):
+        raise UsageError(f"--price {price:g} is no price", hint="a number above 0")
+    flags = {"risk_free_rate": risk_free_rate, "equity_premium": equity_premium, "beta": beta}
+    settings = settings_of(ctx, {"timezone": tz} | {f"valuation.{name}": value for name, value in flags.items()})
+    moment = _moment(settings, as_of)
+    symbol = asked_symbol(settings, symbol)
+    known = _known(settings, symbol, moment, cik)
+    used = reckoning.Price(price, "given by --price") if price is not None else last_price(settings, symbol, moment)
+    found, words = reckoning.kpis(known, settings, used)
+    made = reckoning.rows(found, symbol, explain=explain, flat=output is Format.csv)
+    if output is Format.table:
+        columns = ["kpi", "value", "unit", "period_start", "period_end", *(["from"] if explain else []), "notes"]
+        write_rows(reckoning.shown(made, explain=explain), output, columns)
+    else:
+        write_rows(made, output)
+    for line in [*words, *reckoning.premises(settings, symbol, used), *caveats(known, symbol, ZoneInfo(settings.timezone))]:
+        say(line)
+
+
+def check(
+    ctx: typer.Context,
+    symbol: Symbol,
+    everything: Annotated[bool, typer.Option("--all", help="Show what holds, too.")] = False,
+    cik: Ciks = None,
+    output: OutputOption = Format.table,
+) -> None:
+    """Prove the accounting identities over what was fetched; exit 10 and name each that does not hold.
+
+    Example: stockctl filings check AAPL
+    """
+    from stockctl.filings.fundamentals import identities
+    from stockctl.filings.repository import asked_symbol
+
+    settings = settings_of(ctx)
+    symbol = asked_symbol(settings, symbol)
+    known = _known(settings, symbol, None, cik)
+    found = identities.check(known)
+    wrong = [one for one in found if one.holds is False]
+    untold = sum(one.holds is None for one in found)
+    shown = identities.rows(found if everything or output is not Format.table else wrong, symbol)
+    columns = ["identity", "period_end", "holds", "detail", "accession"]
+    write_rows(shown, output, (columns if shown else None) if output is Format.table else None)
+    say(
+        f"{counted(len(known.filings), 'filing')} of {symbol}: "
+        f"{counted(len(found) - len(wrong) - untold, 'identity holds', 'identities hold')}, {len(wrong)} do not, "
+        f"{untold} cannot be told from what is reported"
+    )
+    if wrong:
+        raise UnhealthyError(
+            counted(
+                len(wrong),
+                f"accounting identity of {symbol} does not hold",
+                f"accounting identities of {symbol} do not hold",
+            )
+            + f": {'; '.join(one.words for one in wrong)}",
+            hint="`stockctl filings show` prints a filing as it was reported",
+        )
+
+
+def _moment(settings: Settings, as_of: str | None) -> datetime | None:
+    from zoneinfo import ZoneInfo
+
+    from stockctl.filings.fundamentals.statements import as_of_moment
+
+    return None if as_of is None else as_of_moment(as_of, ZoneInfo(settings.timezone))
+
+
+def _known(settings: Settings, symbol: str, moment: datetime | None, ciks: list[str] | None) -> PointInTimeView:
+    """What the lake's filings of the symbol report that were accepted by ``moment``."""
+    from stockctl.filings.fundamentals.statements import known_of
+    from stockctl.filings.repository import read_filings
+
+    return known_of(read_filings(settings, symbol), symbol, moment, ciks or ())

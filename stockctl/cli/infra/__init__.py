@@ -1,0 +1,18 @@
+"""``stockctl infra``: the whole pipeline on a Kubernetes cluster."""
+
+import typer
+
+from stockctl.cli.infra.down import down
+from stockctl.cli.infra.render import diff, monitoring, render
+from stockctl.cli.infra.status import check, logs, status
+from stockctl.cli.infra.up import up
+
+app = typer.Typer(no_args_is_help=True, help="Run the whole pipeline on a Kubernetes cluster, such as K3s on one machine.")
+app.command()(render)
+app.command()(diff)
+app.command()(monitoring)
+app.command()(check)
+app.command()(up)
+app.command()(down)
+app.command()(status)
+app.command()(logs)

@@ -1,0 +1,17 @@
+"""``stockctl lake``: what the lake holds, and whether it is whole."""
+
+import typer
+
+from stockctl.cli.lake.list import list_
+from stockctl.cli.lake.maintain import compact, prune
+from stockctl.cli.lake.read import gaps, query, read
+from stockctl.cli.lake.verify import verify
+
+app = typer.Typer(no_args_is_help=True, help="Look into the lake and prove that it is whole.")
+app.command("list")(list_)
+app.command()(read)
+app.command()(query)
+app.command()(gaps)
+app.command()(compact)
+app.command()(prune)
+app.command()(verify)

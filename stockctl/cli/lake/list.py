@@ -1,0 +1,33 @@
+"""``stockctl lake list``."""
+
+from __future__ import annotations
+
+import typer
+
+from stockctl.cli.options import say_next_batch, settings_of
+from stockctl.cli.output import Format, OutputOption, say, write_rows
+
+
+def list_(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+    """List what the lake holds, a line a table, date and ticker.
+
+    Example: stockctl lake list
+    """
+    from zoneinfo import ZoneInfo
+
+    from stockctl.exchange.calendar import from_ms
+    from stockctl.lake.reader.catalog import LakeReader
+    from stockctl.lake.reader.inventory import InventoryRow, inventory
+
+    settings = settings_of(ctx)
+    zone = ZoneInfo(settings.timezone)
+    with LakeReader(settings) as lake:
+        found = inventory(lake)
+    rows = (
+        holding._asdict() | {"ts_min": from_ms(holding.ts_min, zone), "ts_max": from_ms(holding.ts_max, zone)}
+        for holding in found
+    )
+    write_rows(rows, output, InventoryRow._fields)
+    if not found:
+        say(f"the lake at {settings.lake.url} is empty")
+        say_next_batch(settings, "lake")

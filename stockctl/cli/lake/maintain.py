@@ -1,0 +1,108 @@
+"""``stockctl lake compact|prune``: upkeep of the lake's dates."""
+
+from __future__ import annotations
+
+from datetime import date as Date
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stockctl.cli.options import settings_of
+from stockctl.cli.output import Format, OutputOption, YesOption, confirm, progress, say, write_rows
+from stockctl.errors import UsageError, quoted
+
+if TYPE_CHECKING:
+    from stockctl.settings import Settings
+
+
+def compact(
+    ctx: typer.Context,
+    before: Annotated[str | None, typer.Option(metavar="DATE", help="Only dates before this one.")] = None,
+    date: Annotated[str | None, typer.Option(metavar="DATE", help="This date alone.")] = None,
+    keep_days: Annotated[
+        int | None, typer.Option(min=0, help="Leave the newest days as they are; default: 1, today.", show_default=False)
+    ] = None,
+    output: OutputOption = Format.table,
+) -> None:
+    """Write the trades of past dates as Parquet, which is what is read of them from then on.
+
+    Raw objects stay. A date to which late trades have come is written anew by the next run.
+
+    Example: stockctl lake compact --keep-days 2
+    """
+    from datetime import timedelta
+
+    from stockctl.lake.maintenance.compact import Compacted
+    from stockctl.lake.maintenance.compact import compact as run
+
+    settings = settings_of(ctx)
+    if sum(option is not None for option in (before, date, keep_days)) > 1:
+        raise UsageError("--before, --date and --keep-days exclude each other", hint="use one of them")
+    day = None if date is None else _parse(date)
+    if before is not None:
+        until = _parse(before)
+    elif day is not None:
+        until = day + timedelta(days=1)
+    else:
+        until = _today(settings) + timedelta(days=1 - (1 if keep_days is None else keep_days))
+    with progress("writing rows") as bar:
+        task = bar.add_task("rows", total=None)
+        made = [
+            row._asdict()
+            for row in run(
+                settings,
+                since=day,
+                before=until,
+                advance=lambda _day, done, total: bar.update(task, completed=done, total=total),
+            )
+        ]
+    write_rows(made, output, Compacted._fields if made or output is not Format.table else None)
+    if not made:
+        say("nothing to compact: every date asked for is held by Parquet, or has no trades")
+
+
+def prune(
+    ctx: typer.Context,
+    before: Annotated[str, typer.Option(metavar="DATE", help="Drop the dates before this one.")],
+    yes: YesOption = False,
+    output: OutputOption = Format.table,
+) -> None:
+    """Drop old dates for ever, raw objects and Parquet, and leave a floor in the log that says so.
+
+    Example: stockctl lake prune --before 2026-01-01
+    """
+    from stockctl.clients.store import existing_store
+    from stockctl.lake.maintenance import prune as room
+    from stockctl.units import format_size
+
+    settings = settings_of(ctx)
+    floor = _parse(before)
+    if floor > _today(settings):
+        raise UsageError(f"{floor} is still to come", hint="dates below the floor are not read: the floor can be today at most")
+    store = existing_store(settings)
+    dates = room.prunable(store, floor)
+    if not dates:
+        say(f"the lake at {settings.lake.url} holds nothing before {floor}")
+        return
+    write_rows([item._asdict() for item in dates], output, room.Prunable._fields)
+    size = format_size(sum(item.bytes for item in dates))
+    say(f"{sum(item.objects for item in dates)} objects of {size}, from {min(item.trade_date for item in dates)} on")
+    confirm(f"Drop all of it from {settings.lake.url}?", f"stockctl lake prune --before {floor}", yes=yes)
+    with progress("dropping objects") as bar:
+        task = bar.add_task("objects", total=None)
+        room.prune(store, floor, dates, lambda done, total: bar.update(task, completed=done, total=total))
+    say(f"dropped; the lake's floor is {floor}")
+
+
+def _today(settings: Settings) -> Date:
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    return datetime.now(ZoneInfo(settings.lake.timezone)).date()
+
+
+def _parse(text: str) -> Date:
+    try:
+        return Date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{quoted(text)} is no date", hint="write 2026-11-23") from None

@@ -1,0 +1,125 @@
+"""``stockctl lake read|query|gaps``: the lake's data for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stockctl.cli.metrics import AsOf, Date, SessionOption, Since, Symbols, Timezone, Until
+from stockctl.cli.options import say_next_batch, settings_of
+from stockctl.cli.output import Format, OutputOption, say, write_arrow, write_rows
+
+if TYPE_CHECKING:
+    from stockctl.settings import Settings
+
+
+def read(
+    ctx: typer.Context,
+    symbols: Annotated[
+        list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Symbols, in any case; default: all.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    date: Date = None,
+    as_of: AsOf = None,
+    tz: Timezone = None,
+    output: OutputOption = Format.table,
+) -> None:
+    """Read trades in order of their time.
+
+    Example: stockctl lake read AAPL --date 2026-11-23 -o parquet > trades.parquet
+    """
+    from zoneinfo import ZoneInfo
+
+    from stockctl.exchange.calendar import parse_as_of
+    from stockctl.lake.reader.catalog import trades_between, with_times
+
+    settings = settings_of(ctx, {"timezone": tz})
+    first, last = _bounds(settings, since, until, date)
+    known = None if as_of is None else parse_as_of(as_of, ZoneInfo(settings.timezone))
+    table = trades_between(settings, symbols or None, first, last, known)
+    if not table.num_rows:
+        say("the lake holds no such trade: `stockctl lake list` tells what it holds")
+        say_next_batch(settings, "lake", last)
+    write_arrow(with_times(table, ("ts_event", "ts_recv"), settings.timezone), output)
+
+
+def query(
+    ctx: typer.Context,
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT in DuckDB's dialect.")],
+    since: Since = None,
+    until: Until = None,
+    date: Date = None,
+    tz: Timezone = None,
+    output: OutputOption = Format.table,
+) -> None:
+    """Run SQL over the views trades, bars_1m and coverage.
+
+    Example: stockctl lake query "SELECT symbol, count(*) FROM trades GROUP BY symbol" --date 2026-11-23
+    """
+    from stockctl.metrics.lake_sql import query as run
+
+    settings = settings_of(ctx, {"timezone": tz})
+    write_arrow(run(settings, sql, *_bounds(settings, since, until, date), whole=since is not None), output)
+
+
+def gaps(
+    ctx: typer.Context,
+    symbols: Symbols = None,
+    since: Since = None,
+    until: Until = None,
+    date: Date = None,
+    session: SessionOption = None,
+    tz: Timezone = None,
+    output: OutputOption = Format.table,
+) -> None:
+    """List session time that the feed did not cover, from its first connection or --since on; default: of the newest date.
+
+    Example: stockctl lake gaps AAPL --date 2026-11-23 --session all
+    """
+    import datetime
+    from zoneinfo import ZoneInfo
+
+    from stockctl.exchange.calendar import from_ms
+    from stockctl.lake.reader.catalog import LakeReader
+    from stockctl.lake.reader.symbols import asked_symbols
+    from stockctl.metrics.coverage_report import missed
+    from stockctl.units import format_duration
+
+    settings = settings_of(ctx, {"metrics.session": session and session.value, "timezone": tz})
+    zone = ZoneInfo(settings.timezone)
+    bounds = _bounds(settings, since, until, date)
+    if symbols:
+        with LakeReader(settings) as lake:
+            settings = settings.model_copy(update={"symbols": asked_symbols(lake, symbols)})
+    found = missed(settings, *bounds, whole=since is not None, fall_back=session is None)
+    rows = (
+        {
+            "symbol": gap.symbol,
+            "trade_date": gap.trade_date,
+            "since": from_ms(gap.since, zone),
+            "until": from_ms(gap.until, zone),
+            "seconds": (gap.until - gap.since) / 1000,
+            "reason": gap.reason,
+        }
+        for gap in found.gaps
+    )
+    types: dict[str, type | ZoneInfo]
+    types = {"symbol": str, "trade_date": datetime.date, "since": zone, "until": zone, "seconds": float, "reason": str}
+    write_rows(rows, output, list(types), types)
+    if found.session != settings.metrics.session:
+        say(f"no {settings.metrics.session} session has begun on a date with feed events: all hours are shown")
+    for symbol, day, covered, expected in found.totals:
+        say(f"{symbol} {day}: {format_duration(covered / 1000)} of {format_duration(expected / 1000)} covered")
+    if not found.totals:
+        say("no session time is asked, or no feed event is in the lake")
+        say_next_batch(settings, "lake", bounds[1])
+
+
+def _bounds(settings: Settings, since: str | None, until: str | None, day: str | None) -> tuple[int | None, int | None]:
+    from zoneinfo import ZoneInfo
+
+    from stockctl.metrics.query import bounds
+
+    return bounds(ZoneInfo(settings.timezone), since, until, day)

@@ -1,0 +1,55 @@
+"""Single records and short stretches of a topic, read outside the group."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+from stockctl.clients.kafka import Consumer, Event, Message, Partition
+from stockctl.errors import StockctlError, TimedOutError
+from stockctl.settings import Settings
+from stockctl.settings.distinct_names import probe_group
+
+_WAIT = 15.0
+"""Seconds without any record or event after which reading is given up: brokers answer within milliseconds."""
+
+
+class RecordReader:
+    """Reads records by offset. Usable from several threads, one at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        # The group is only a name here: the probe joins none and commits nothing.
+        self._consumer = Consumer(settings, probe_group(settings), **{"enable.partition.eof": True})
+        self._lock = threading.Lock()
+
+    def first(self, partition: Partition, offset: int) -> Message | None:
+        """The first record at ``offset`` or behind it; None if there is none yet."""
+        return next(self.records(partition, offset, None), None)
+
+    def records(self, partition: Partition, since: int, until: int | None) -> Iterator[Message]:
+        """Records of ``[since, until)`` in order, to the partition's end if ``until`` is None."""
+        if until is not None and since >= until:
+            return
+        with self._lock:
+            self._consumer.assign({partition: since})
+            try:
+                while True:
+                    batch = self._consumer.consume(1 if until is None else 1000, _WAIT)
+                    if not batch:
+                        raise TimedOutError(f"no answer from {partition.topic}/{partition.number} at offset {since}")
+                    for message in batch:
+                        if message.error() is not None:
+                            event = self._consumer.event(message, f"read {partition.topic}/{partition.number} at {since}")
+                            if isinstance(event, StockctlError):
+                                raise event
+                            if event is Event.end or event is Event.out_of_range:
+                                return
+                        if until is not None and message.offset() >= until:
+                            return
+                        yield message
+            finally:
+                self._consumer.assign({})
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._consumer.close()

@@ -1,0 +1,91 @@
+"""How the feed is probed without disturbing it: the address answers, TLS is in order, a token is set; and its newest event.
+
+No WebSocket is opened: the feed allows one connection a key, and a second one would drop a running producer's.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from urllib.parse import urlsplit
+
+from stockctl.clients.finnhub.websocket import feed_token
+from stockctl.clients.kafka import Admin
+from stockctl.clients.kafka.record_reader import RecordReader
+from stockctl.clients.local_stack import absent_stack
+from stockctl.errors import RefusedError, UnreachableError
+from stockctl.health import PROBE_WAIT, Check, Finding
+from stockctl.record_validation import FEED_EVENTS, InvalidRecordError
+from stockctl.settings import Settings
+from stockctl.units import format_duration
+
+SILENT_AFTER = 60.0
+"""Seconds without any feed event after which no producer seems to be running: one comes every 10 s."""
+
+
+def checks(settings: Settings) -> list[Check]:
+    """The check of the feed's address and token."""
+    return [Check("feed", lambda: reach(settings))]
+
+
+def reach(settings: Settings) -> Finding:
+    """That the feed can be reached, and a token is set; one of our errors where it is not so."""
+    url = urlsplit(settings.finnhub.url)
+    secure = url.scheme == "wss"
+    host, port = str(url.hostname), url.port or (443 if secure else 80)
+    feed_token(settings)
+    if (absent := absent_stack(settings, "finnhub.url")) is not None:
+        raise absent
+    latency = _connect(host, port, secure=secure)
+    kind = "Finnhub, with a key set," if settings.finnhub.is_real else "a simulator"
+    return Finding(
+        f"{kind} answers at {host}:{port}; not logged in, because that would drop a running producer", latency=latency
+    )
+
+
+def _connect(host: str, port: int, *, secure: bool) -> float:
+    started = time.monotonic()
+    try:
+        with socket.create_connection((host, port), timeout=PROBE_WAIT) as connection:
+            if secure:
+                ssl.create_default_context().wrap_socket(connection, server_hostname=host).close()
+    except ssl.SSLError as error:
+        raise RefusedError(
+            f"cannot speak TLS with {host}:{port}: {error.reason or error}", hint="check finnhub.url, and proxies on the way"
+        ) from error
+    except OSError as error:
+        raise UnreachableError(
+            f"cannot reach the feed at {host}:{port}: {error.strerror or error}",
+            hint="check finnhub.url and the network; `stockctl local up` starts a simulator",
+        ) from error
+    return time.monotonic() - started
+
+
+def overview(settings: Settings) -> list[Check]:
+    """The row of ``stockctl status`` for the feed: its newest event, as Kafka has it."""
+    return [Check("feed", lambda: _newest_event(settings))]
+
+
+def _newest_event(settings: Settings) -> Finding:
+    admin = Admin(settings)
+    admin.wait(PROBE_WAIT)
+    offsets = admin.offsets(admin.partitions(settings.topics.feed_events.name))
+    probe = RecordReader(settings)
+    try:
+        newest = [probe.first(partition, held.end - 1) for partition, held in offsets.items() if held.end > held.start]
+    finally:
+        probe.close()
+    try:
+        events = [FEED_EVENTS.record(message.value()) for message in newest if message is not None]
+    except InvalidRecordError as error:
+        topic = settings.topics.feed_events.name
+        return Finding(f"the newest record of {topic} is not valid: {error}", "fail", f"find who else writes to {topic}")
+    if not events:
+        return Finding("no event yet", "warn", "`stockctl produce` connects to the feed")
+    last = max(events, key=lambda event: event.ts_recv)
+    age = max(0.0, time.time() - last.ts_recv / 1000)
+    detail = f"{last.kind} {format_duration(age)} ago: {last.reason or last.symbols} (source {last.source})"
+    if age > SILENT_AFTER:
+        return Finding(detail, "warn", "no producer seems to be running: `stockctl produce` starts one")
+    return Finding(detail)

@@ -1,0 +1,277 @@
+"""KPIs of a company: each a formula over standard items, with its inputs. What an input lacks, the KPI lacks too.
+
+Flows are those of the newest twelve months, balances those of the newest report, EPS that of the newest year, for a quarter's
+report tells none of its own. Prices come from the caller alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any, NamedTuple
+
+from stockctl.filings.fundamentals.kpi_definitions import KPIS, Kpi
+from stockctl.filings.fundamentals.periods import Span, ending
+from stockctl.filings.fundamentals.point_in_time import PointInTimeView
+from stockctl.filings.standardize.line_items import Figure, digits, table
+from stockctl.settings import Settings
+
+Row = dict[str, Any]
+
+_MOST_APART = 457  # days: fifteen months
+_LEAST_EPS = 0.1  # below it, what cents leave out is too much
+
+
+class Price(NamedTuple):
+    """A price for the KPIs that need one: where it came from, and its currency (empty: that of the statements)."""
+
+    value: float
+    origin: str
+    currency: str = ""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A value that a KPI stands on; None is missing, and ``notes`` may say why.
+
+    One that is ``old`` goes with no price: it is of before a split that the price is of after, or of years before the newest
+    report.
+    """
+
+    name: str
+    value: float | None
+    unit: str = ""
+    start: date | None = None
+    end: date | None = None
+    origin: str = ""
+    derived: bool = False
+    notes: tuple[str, ...] = ()
+    old: bool = False
+
+
+@dataclass
+class Reckoned:
+    """A KPI with its value and inputs; without a value ``notes`` say what is missing or makes it meaningless."""
+
+    kpi: Kpi
+    value: float | None
+    unit: str
+    inputs: list[Input]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def period(self) -> tuple[date | None, date | None]:
+        """The first and the last day that the inputs tell of."""
+        starts = [one.start for one in self.inputs if one.start]
+        ends = [one.end for one in self.inputs if one.end]
+        return min(starts, default=None), max(ends, default=None)
+
+
+class Basis(NamedTuple):
+    """The periods that KPIs stand on; None where the reports tell none."""
+
+    twelve_months: Span | None
+    balance: date | None
+    year: Span | None
+    shares: Span | None
+
+
+def basis(known: PointInTimeView) -> tuple[Basis, list[str]]:
+    """The newest periods that can be told, with words where they are not those of the newest report."""
+    income, balance = known.spans("ic"), known.spans("bs")
+    years = [span for span in income if span.lasts("year")]
+    newest = income[-1].end if income else None
+    twelve = ending(income, newest, "year") if newest else None
+    words = []
+    if newest and twelve is None:
+        twelve = years[-1] if years else None
+        instead = f"the flows are those of the year {twelve}" if twelve else "there are no flows"
+        words.append(f"the twelve months to {newest} cannot be told from the reports: {instead}")
+    if years:
+        words += [jump.words for jump in known.jumps() if jump.after.end > years[-1].end]
+    with_shares = [span for span in income if "diluted_shares" in known.told("ic")[span]]
+    found = Basis(
+        twelve_months=twelve,
+        balance=balance[-1].end if balance else None,
+        year=years[-1] if years else None,
+        shares=with_shares[-1] if with_shares else None,
+    )
+    return found, words
+
+
+def kpis(known: PointInTimeView, settings: Settings, price: Price | None = None) -> tuple[list[Reckoned], list[str]]:
+    """Every KPI, and words on the periods that they stand on."""
+    found, words = basis(known)
+    return reckon(inputs_of(known, found, settings, price)), words
+
+
+def reckon(inputs: Mapping[str, Input], wanted: Iterable[Kpi] = KPIS) -> list[Reckoned]:
+    """The KPIs ``wanted`` over ``inputs``; each is an input of those behind it."""
+    held = dict(inputs)
+    reckoned: list[Reckoned] = []
+    for kpi in wanted:
+        one = _reckon(kpi, [held[name] for name in kpi.inputs])
+        reckoned.append(one)
+        if kpi.name not in kpi.inputs:
+            start, end = one.period
+            held[kpi.name] = Input(kpi.name, one.value, one.unit, start, end, kpi.formula, True, tuple(one.notes))
+    return reckoned
+
+
+def _reckon(kpi: Kpi, inputs: list[Input]) -> Reckoned:
+    money = {one.unit.removesuffix("/share") for one in inputs if one.unit not in ("", "%", "x", "shares")}
+    unit = next(iter(money), "") if kpi.unit == "money" else kpi.unit
+    if kpi.name == "eps":
+        unit = inputs[0].unit
+    done = Reckoned(kpi, None, unit, inputs)
+    missing = [one for one in inputs if one.value is None]
+    done.notes += dict.fromkeys(note for one in inputs for note in one.notes)
+    if missing:
+        # An input that says itself why it is missing is not named beside that.
+        silent = [one.name for one in missing if not one.notes]
+        done.notes = [*([f"missing: {', '.join(silent)}"] if silent else []), *done.notes]
+        return done
+    values = [one.value for one in inputs if one.value is not None]
+    apart = [one.name for one in inputs if one.old] if "price" in kpi.inputs else []
+    below = [one.name for one in inputs if one.name in kpi.positive and one.value is not None and one.value <= 0]
+    if below:
+        done.notes = [f"means nothing: {', '.join(below)} not above 0", *done.notes]
+    elif apart:
+        done.notes = [f"price and {', '.join(apart)} do not go together", *done.notes]
+    elif len(money) > 1:
+        done.notes = [f"amounts in {' and '.join(sorted(money))} do not go together", *done.notes]
+    elif (gap := _far_apart(inputs)) is not None:
+        done.notes = [gap, *done.notes]
+    else:
+        done.value = kpi.reckon(*values) * (100 if kpi.unit == "%" else 1)
+    return done
+
+
+def _far_apart(inputs: Iterable[Input]) -> str | None:
+    """Words on inputs that are of more than fifteen months apart; None if there are none."""
+    dated = sorted((one.end, one.name) for one in inputs if one.end is not None)
+    if not dated or (dated[-1][0] - dated[0][0]).days <= _MOST_APART:
+        return None
+    (first, old), (last, new) = dated[0], dated[-1]
+    return f"{old} to {first} and {new} at {last} are more than 15 months apart"
+
+
+def inputs_of(known: PointInTimeView, found: Basis, settings: Settings, price: Price | None) -> dict[str, Input]:
+    """Every input of the KPIs by its name."""
+    split = max((jump.after.end for jump in known.jumps() if jump.sure), default=None)
+    newest = max((one.end for one in known.filings if one.end is not None), default=None)
+    inputs = {}
+    for item in table().values():
+        if item.kind == "instant":
+            span = Span(found.balance, found.balance) if found.balance else None
+            figure = known.at(item.name, found.balance) if found.balance else None
+        else:
+            span = {"money": found.twelve_months, "per_share": found.year, "shares": found.shares}[item.amount]
+            figure = known.over(item.name, span) if span else None
+        one = _input(item.name, figure)
+        if one.value is None and (asked := span or found.year) is not None:
+            one = replace(one, notes=known.why(item.name, asked))
+        if item.amount != "money" and split is not None and one.end is not None and one.end < split:
+            note = f"{item.name}: of before what looks like a split, in the diluted shares of the report to {split}"
+            one = replace(one, notes=(*one.notes, note), old=True)
+        elif one.end is not None and newest is not None and (newest - one.end).days > _MOST_APART:
+            note = f"{item.name}: to {one.end}, more than 15 months before the newest report, to {newest}"
+            one = replace(one, notes=(*one.notes, note), old=True)
+        inputs[item.name] = one
+    if inputs["diluted_shares"].value is None:
+        inputs["diluted_shares"] = _shares_by_eps(inputs["diluted_shares"], known, found, inputs["eps"])
+    if inputs["total_debt"].value is None and not inputs["total_debt"].notes:
+        inputs["total_debt"] = Input("total_debt", None, notes=("missing: total_debt, which no line names",))
+    currency = inputs["eps"].unit.removesuffix("/share") or inputs["revenue"].unit
+    return inputs | valuation(settings, price and price._replace(currency=price.currency or currency))
+
+
+def _shares_by_eps(missing: Input, known: PointInTimeView, found: Basis, eps: Input) -> Input:
+    """Diluted shares as income over EPS of the newest year, where no report counts them and EPS is more than a few cents."""
+    income = None
+    if found.year is not None:
+        income = known.over("income_to_common", found.year) or known.over("net_income", found.year)
+    if income is None or eps.value is None or abs(eps.value) < _LEAST_EPS or income.value / eps.value <= 0:
+        return missing
+    origin = f"{income.item} / eps"
+    note = f"diluted_shares: no report counts them: {origin}, as exact as EPS is"
+    notes = (*missing.notes, *eps.notes, note)
+    return Input(missing.name, income.value / eps.value, "shares", eps.start, eps.end, origin, True, notes, eps.old)
+
+
+def valuation(settings: Settings, price: Price | None) -> dict[str, Input]:
+    """The inputs that no statement tells: the price, and what the cost of capital stands on."""
+    inputs = {"price": Input("price", None)}
+    if price is not None:
+        inputs["price"] = Input("price", price.value, price.currency, origin=price.origin)
+    for name, value in settings.valuation.model_dump().items():
+        rate = (value, "x") if name == "beta" else (value * 100, "%")
+        inputs[name] = Input(name, *rate, origin=f"setting valuation.{name}")
+    return inputs
+
+
+def _input(name: str, figure: Figure | None) -> Input:
+    if figure is None:
+        return Input(name, None)
+    origin = f"{figure.concept} in {figure.accession}" + (f": {figure.derived}" if figure.derived else "")
+    return Input(name, figure.value, figure.measure, figure.start, figure.end, origin, bool(figure.derived), figure.notes)
+
+
+def rows(reckoned: list[Reckoned], symbol: str, *, explain: bool, flat: bool = False) -> list[Row]:
+    """A row a KPI; with ``explain`` also its formula, and in ``inputs`` its inputs: as rows, or with ``flat`` as text."""
+    made = []
+    for one in reckoned:
+        start, end = one.period
+        row: Row = {"symbol": symbol, "kpi": one.kpi.name, "value": one.value, "unit": one.unit}
+        row |= {"period_start": start, "period_end": end, "derived": any(each.derived for each in one.inputs)}
+        row |= {"notes": "; ".join(one.notes) or None}
+        if explain:
+            inputs = [_told(each) for each in one.inputs]
+            row |= {"formula": one.kpi.formula, "inputs": "; ".join(map(_in_words, inputs)) if flat else inputs}
+        made.append(row)
+    return made
+
+
+def shown(made: Iterable[Row], *, explain: bool) -> list[Row]:
+    """Rows as a table shows them; with ``explain`` each KPI's inputs below it, with where they came from."""
+    lines: list[Row] = []
+    for row in made:
+        lines.append(row | ({"from": f"= {row['formula']}"} if explain else {}))
+        for one in row["inputs"] if explain else ():
+            lines.append(one | {"kpi": f"    {one['name']}", "from": one["from"] + (" (derived)" if one["derived"] else "")})
+    # Amounts of billions are digits here, not powers of ten.
+    texts = ["" if (value := line["value"]) is None else digits(value) for line in lines]
+    width = max(map(len, texts), default=0)
+    return [line | {"value": text.rjust(width)} for line, text in zip(lines, texts, strict=True)]
+
+
+def premises(settings: Settings, symbol: str, price: Price | None) -> Iterator[str]:
+    """What the KPIs stand on that no statement tells."""
+    if price is None:
+        yield f"no price: the lake holds no trade of {symbol} that sets one; --price gives one"
+    else:
+        yield f"price {price.value:,.10g}: {price.origin}"
+    one = settings.valuation
+    yield (
+        f"the cost of capital stands on a risk-free rate of {100 * one.risk_free_rate:g} %, an equity premium of "
+        f"{100 * one.equity_premium:g} % and a beta of {one.beta:g}: settings valuation.*, or flags"
+    )
+    yield "flows are of the newest twelve months, balances of the newest report, EPS of the newest year, as reported"
+
+
+def _told(one: Input) -> Row:
+    return {
+        "name": one.name,
+        "value": one.value,
+        "unit": one.unit,
+        "period_start": one.start and one.start.isoformat(),
+        "period_end": one.end and one.end.isoformat(),
+        "derived": one.derived,
+        "from": one.origin,
+    }
+
+
+def _in_words(told: Row) -> str:
+    value = "missing" if told["value"] is None else f"{digits(told['value'])} {told['unit']}".rstrip()
+    return f"{told['name']} {value}" + (f" ({told['from']})" if told["from"] else "")

@@ -1,0 +1,156 @@
+"""The periods that reports name, where some of their days are slightly wrong.
+
+Periods of one company meet: the next begins on the day after the one before. Days within a week of each other are one such
+boundary, of which some reports name a day beside it (a start on 31 December, the 30th for the last Saturday). And a report
+on one day, or on more than a year, is none: its dates cannot be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from stockctl.filings.fundamentals.periods import YEAR_DAYS, Span
+from stockctl.filings.model import Filing
+
+_APART = 6  # days: boundaries of one company are a month apart at least
+_LEAST, _MOST_QUARTERS = 14, 300  # days: no report covers fewer, and no three quarters more
+_DAY = timedelta(days=1)
+_GROWS = re.compile(r"Revenue|Sales|^Cost")
+
+
+class Dated(NamedTuple):
+    """Reports with their periods put right, and words on each that was changed, by accession number."""
+
+    filings: list[Filing]
+    words: dict[str, str]
+
+
+def put_right(filings: Sequence[Filing]) -> Dated:
+    """The reports of one company with boundaries that are one day each, and years where the dates cannot be."""
+    boundaries = _boundaries(filings)
+    done, words = [], {}
+    for filing in filings:
+        right = _right(filing, boundaries, filings)
+        if (right.start, right.end) != (filing.start, filing.end):
+            words[filing.accession] = (
+                f"{filing.accession} ({filing.form}) names the period {filing.start} to {filing.end}, which does not meet the "
+                f"others or cannot be: "
+                + (f"it is taken as {right.start} to {right.end}" if right.start else "its flows are left out")
+            )
+        done.append(right)
+    return Dated(done, words)
+
+
+def _right(filing: Filing, boundaries: Mapping[date, date], filings: Iterable[Filing]) -> Filing:
+    if filing.end is None:
+        return filing
+    end = boundaries.get(filing.end + _DAY, filing.end + _DAY) - _DAY
+    start = filing.start
+    if start is None or start > filing.end:
+        return replace(filing, end=end)
+    meant: date | None = boundaries.get(start, start)
+    if _cannot_be(filing) or _crosses_a_year(filing, filings):
+        meant = _start(filing, end, set(boundaries.values()), filings)
+    elif _is_annual(filing) and not Span(start, end).lasts("year"):
+        meant = _start_to_date(filing, start, end, filings) or meant
+    return replace(filing, start=meant, end=end)
+
+
+def _cannot_be(filing: Filing) -> bool:
+    """Whether no report covers as few days as this one names, or as many."""
+    if filing.start is None or filing.end is None:
+        return True
+    return not _LEAST <= (filing.end - filing.start).days < YEAR_DAYS[1]
+
+
+def _crosses_a_year(filing: Filing, filings: Iterable[Filing]) -> bool:
+    """Whether a report of quarters runs over the end of a fiscal year that an annual report names: none does."""
+    if _is_annual(filing) or filing.start is None or filing.end is None:
+        return False
+    first, last = filing.start + _LEAST * _DAY, filing.end - _LEAST * _DAY
+    return any(_is_annual(one) and one.end is not None and first <= one.end <= last for one in filings)
+
+
+def _start_to_date(filing: Filing, start: date, end: date, filings: Iterable[Filing]) -> date | None:
+    """The first day of the year to ``end`` by its quarters' reports, where the annual report names its last quarter alone.
+
+    If it tells that quarter's flows as well, they are less than those to date before it.
+    """
+    told = [
+        one.start
+        for one in filings
+        if one.start is not None
+        and one.end is not None
+        and not _is_annual(one)
+        and one.start < start <= one.end + _DAY
+        and not _is_less(filing, one)
+    ]
+    return next((day for day in told if Span(day, end).lasts("year")), None)
+
+
+def _is_less(filing: Filing, before: Filing) -> bool:
+    """Whether revenue or cost of the one is less than that of the other, which a year's is not than its part's."""
+    flows = [{item.name: item.value for item in one.ic if item.value and _GROWS.search(item.name)} for one in (filing, before)]
+    return any(flows[0][name] < flows[1][name] for name in flows[0].keys() & flows[1].keys() if (flows[1][name] or 0) > 0)
+
+
+def _is_annual(filing: Filing) -> bool:
+    return filing.form.upper().startswith("10-K")
+
+
+def _boundaries(filings: Iterable[Filing]) -> dict[date, date]:
+    """Each first day of a period, and each day after a last one, with the day that is meant.
+
+    Of days that are one boundary the one that most reports name; of as many, that which an end names, then the later.
+    """
+    named: Counter[date] = Counter()
+    ends: Counter[date] = Counter()
+    for filing in filings:
+        if filing.end is None:
+            continue
+        named[filing.end + _DAY] += 1
+        ends[filing.end + _DAY] += 1
+        if filing.start is not None and not _cannot_be(filing):
+            named[filing.start] += 1
+    meant: dict[date, date] = {}
+    group: list[date] = []
+    for day in [*sorted(named), date.max]:
+        if group and (day - group[0]).days > _APART:
+            chosen = max(group, key=lambda one: (named[one], ends[one], one))
+            meant |= dict.fromkeys(group, chosen)
+            group = []
+        group.append(day)
+    return meant
+
+
+def _start(filing: Filing, end: date, boundaries: set[date], filings: Iterable[Filing]) -> date | None:
+    """The first day of a period to ``end``: a year's for a 10-K, else that of its fiscal year; None if none is told."""
+    after = end + _DAY
+    if _is_annual(filing):
+        known = [day for day in boundaries if YEAR_DAYS[0] <= (after - day).days <= YEAR_DAYS[1]]
+        return max(known) if known else _year_before(after)
+    years = [one.end + _DAY for one in filings if one.end is not None and _is_annual(one) and 80 <= (end - one.end).days <= 300]
+    if years:
+        return max(years)
+    to_date = [
+        one.start
+        for one in filings
+        if one.start is not None
+        and not _is_annual(one)
+        and not _cannot_be(one)
+        and 0 < (end - one.start).days <= _MOST_QUARTERS
+    ]
+    return max(to_date, default=None)
+
+
+def _year_before(day: date) -> date:
+    try:
+        return day.replace(year=day.year - 1)
+    except ValueError:
+        return day.replace(year=day.year - 1, day=28)

@@ -1,0 +1,264 @@
+"""Statements by standard items: years, quarters or twelve months, each value with where it came from.
+
+What the reports do not tell is null. Words for the person who asked say what was put together, amended, or left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+from stockctl.errors import StockctlError, UsageError, quoted
+from stockctl.exchange.calendar import from_ms, parse_as_of
+from stockctl.filings.fundamentals.periods import QUARTER_DAYS, Length, Span, ending
+from stockctl.filings.fundamentals.point_in_time import PointInTimeView
+from stockctl.filings.fundamentals.registrants import cik_of, named
+from stockctl.filings.model import Filing, Statement
+from stockctl.filings.standardize.line_items import Figure, StandardItem, digits, items_of
+
+Which = Literal["income", "balance", "cashflow"]
+Period = Literal["annual", "quarter", "ttm"]
+Row = dict[str, Any]
+
+_STATEMENTS: dict[Which, Statement] = {"income": "ic", "balance": "bs", "cashflow": "cf"}
+_PERIODS: dict[Period, str] = {"annual": "year", "quarter": "quarter", "ttm": "twelve months"}
+_LAST_MS = 253_402_200_000_000  # 9999-12-30, in any zone
+DERIVED = "*"
+"""The mark of a derived value in a table."""
+
+
+class Answer(NamedTuple):
+    """``periods`` newest first; a row for each item of each period; ``words`` for the person who asked."""
+
+    periods: list[Span]
+    rows: list[Row]
+    words: list[str]
+
+
+def as_of_moment(text: str, zone: ZoneInfo) -> datetime:
+    """The moment of ``--as-of`` in ``zone``, as ``parse_as_of`` reads it."""
+    # No zone has room for the end of the last day that there is.
+    return from_ms(min(parse_as_of(text, zone), _LAST_MS), zone)
+
+
+def known_of(
+    filings: Iterable[Filing], symbol: str, as_of: datetime | None = None, ciks: Collection[str] = ()
+) -> PointInTimeView:
+    """What the filings tell by ``as_of``, of the companies with these CIKs, if any are named.
+
+    StockctlError if there is none at all, or none by then. UsageError for a CIK that none has.
+    """
+    held = list(filings)
+    wanted = [cik.strip().lstrip("0") for cik in ciks]
+    there = {cik_of(one) for one in held}
+    for cik in wanted:
+        if held and cik not in there:
+            raise UsageError(
+                f"no filing of {symbol} is of CIK {quoted(cik)}", hint=f"there are some of {', '.join(sorted(there))}"
+            )
+    known = PointInTimeView(held, as_of, wanted)
+    if known.filings:
+        return known
+    if known.later:
+        first = min(one.known for one in known.later if one.known)
+        told = first.astimezone(as_of.tzinfo) if as_of else first
+        raise StockctlError(
+            f"no filing of {symbol} had been accepted by {as_of:%Y-%m-%d %H:%M %Z}",
+            hint=f"the first of those in the lake was accepted at {told:%Y-%m-%d %H:%M %Z}",
+        )
+    raise StockctlError(f"the lake holds no filing of {symbol}", hint=f"`stockctl filings fetch {symbol}`")
+
+
+def statement(known: PointInTimeView, symbol: str, which: Which, period: Period, last: int, zone: ZoneInfo) -> Answer:
+    """The newest ``last`` periods of a statement. UsageError for fewer than one."""
+    if last < 1:
+        raise UsageError("--last is at least 1")
+    name = _STATEMENTS[which]
+    of_all = {"symbol": symbol, "statement": which, "period": period}
+    periods: list[Span] = []
+    rows: list[Row] = []
+    words: list[str] = []
+    said: dict[str, None] = {}
+    for company in (known, *known.others):
+        found, missing = _periods(company, name, period, last - len(periods))
+        # Of two companies that had the ticker at the same time, the one that has it now is shown.
+        found = [span for span in found if not periods or span.end < periods[-1].end]
+        periods += found
+        words += [
+            f"the {'balance' if name == 'bs' else _PERIODS[period]} to {span.end} cannot be told: {missing[span]}"
+            for span in found
+            if span in missing
+        ]
+        if not found and known.others:
+            words.append(f"no {_PERIODS[period]} of {named(company.filings)} can be told")
+        if period == "annual":
+            words += _transitions(company, found)
+        for span in found:
+            for item in items_of(name):
+                figure = company.at(item.name, span.end) if name == "bs" else company.over(item.name, span)
+                notes = [*_said(figure)] if figure else [*company.why(item.name, span)]
+                said |= dict.fromkeys(notes)
+                if span in missing:
+                    notes.append(missing[span])
+                rows.append(_row(company, of_all, span, item, figure, notes, zone))
+        if found and name == "ic":
+            said |= {jump.words: None for jump in company.jumps() if jump.after.end > min(found).start}
+        if len(periods) >= last:
+            break
+    words += said
+    if not periods:
+        words.insert(0, f"no {_PERIODS[period]} of the {which} statement of {symbol} can be told from its filings")
+    if any(row["derived"] for row in rows):
+        words.append(f"{DERIVED} derived: not in any report, but put together from what is; -o json tells how")
+    return Answer(periods, rows, words + list(caveats(known, symbol, zone)))
+
+
+def wide(answer: Answer) -> tuple[list[Row], list[str]]:
+    """The answer as a table: a line an item, a column a period; values as text, derived ones marked."""
+    ends = [str(span.end) for span in answer.periods]
+    lines: dict[str, Row] = {}
+    for row in answer.rows:
+        line = lines.setdefault(row["item"], {"item": row["label"], "unit": ""})
+        line[str(row["period_end"])] = _text(row["value"], row["derived"])
+        line["unit"] = line["unit"] or row["unit"] or ""
+    for end in ends:
+        width = max([len(end), *(len(line[end]) for line in lines.values())])
+        for line in lines.values():
+            line[end] = line[end].rjust(width) if line[end] else ""
+    return list(lines.values()), ["item", "unit", *ends]
+
+
+def caveats(known: PointInTimeView, symbol: str, zone: ZoneInfo) -> Iterator[str]:
+    """What must be known of the reports themselves."""
+    if known.others:
+        told = "; ".join(named(one.filings) for one in (known, *known.others))
+        yield (
+            f"{symbol} names {1 + len(known.others)} companies, one after the other: {told}. Their figures are never put "
+            "together; --cik chooses one, or several as one"
+        )
+    if known.as_of is not None:
+        yield f"as known at {known.as_of.astimezone(zone):%Y-%m-%d %H:%M %Z}: {len(known.later)} later reports are left out"
+    for one in known.undated:
+        yield f"{one.accession} ({one.form}) is left out: nothing tells when it was accepted"
+    yield from known.dates.values()
+    for one in known.filings:
+        if one.accession in known.dates:
+            continue
+        if one.end is None or one.start is None or one.start > one.end:
+            yield f"{one.accession} ({one.form}) does not tell its period: its flows are left out"
+        elif not (one.bs or one.ic or one.cf):
+            yield f"{one.accession} ({one.form} to {one.end}) holds no statement"
+
+
+def _periods(known: PointInTimeView, name: Statement, period: Period, last: int) -> tuple[list[Span], dict[Span, str]]:
+    """The newest periods of that length, and why nothing can be told of those of them that lack a report."""
+    if name == "bs":
+        return _balances(known, period, last)
+    spans = known.spans(name)
+    length: Length = "quarter" if period == "quarter" else "year"
+    if period == "annual":
+        told = {span.end: span for span in spans if span.lasts("year")}
+        missing = dict.fromkeys(_unreported_years(spans, told), "there is no annual report to that day")
+    else:
+        told = {span.end: found for span in spans if (found := ending(spans, span.end, length)) is not None}
+        reported = {span.end for span in spans}
+        missing = {end: _why_missing(end, reported, length) for end in _ends(spans) - told.keys()}
+    # Of the time before the first report nothing can be told, and that is no news.
+    missing = {end: why for end, why in missing.items() if told and end > min(told)}
+    shown = sorted({*told, *missing}, reverse=True)[:last]
+    spanned = {end: told.get(end) or Span(_start_of(end, spans, length), end) for end in shown}
+    return list(spanned.values()), {spanned[end]: missing[end] for end in shown if end in missing}
+
+
+def _why_missing(end: date, reported: Collection[date], length: Length) -> str:
+    if end not in reported:
+        return "there is no report to that day"
+    before = max((one for one in reported if one < end), default=None)
+    if length == "year" or before is None or Span(before + timedelta(days=1), end).days <= QUARTER_DAYS[1]:
+        return "no reports add up to it"
+    return f"there is no report between those to {before} and to {end}"
+
+
+def _balances(known: PointInTimeView, period: Period, last: int) -> tuple[list[Span], dict[Span, str]]:
+    """The newest ends of quarters, or of years, and why nothing can be told of those of them that lack a report."""
+    told = {span.end for span in known.spans("bs")}
+    flows = [span for other in ("ic", "cf") for span in known.spans(other)]
+    if period == "annual":
+        years = {span.end: span for span in flows if span.lasts("year")}
+        told &= years.keys()
+        ends = {*years, *_unreported_years(flows, years)}
+    else:
+        ends = _ends(flows)
+    missing = {end for end in ends - told if told and end > min(told)}
+    shown = [Span(end, end) for end in sorted(told | missing, reverse=True)[:last]]
+    return shown, {span: "there is no report to that day" for span in shown if span.end in missing}
+
+
+def _ends(spans: Iterable[Span]) -> set[date]:
+    """The last day of each period that is reported, and the day before each first one, which ends a period as well."""
+    return {day for span in spans for day in (span.end, span.start - timedelta(days=1))}
+
+
+def _unreported_years(spans: Sequence[Span], years: Mapping[date, Span]) -> Iterator[date]:
+    """The ends of years without a report, of which reports of the times before and after them are there."""
+    for end in sorted({span.start - timedelta(days=1) for span in spans} - years.keys()):
+        before = max((one for one in years if one < end), default=None)
+        if before is not None and Span(before + timedelta(days=1), end).lasts("year"):
+            yield end
+
+
+def _start_of(end: date, spans: Sequence[Span], length: Length) -> date:
+    """The first day of a period that cannot be told: after the end before it if that is known, else by its usual length."""
+    starts = [day + timedelta(days=1) for day in _ends(spans) if Span(day + timedelta(days=1), end).lasts(length)]
+    return max(starts, default=end - timedelta(days=90 if length == "quarter" else 364))
+
+
+def _transitions(known: PointInTimeView, years: Sequence[Span]) -> Iterator[str]:
+    for one in known.filings:
+        if one.form.upper().startswith("10-K") and one.start and one.end and one.start <= one.end:
+            span = Span(one.start, one.end)
+            if not span.lasts("year") and (not years or span.end > years[-1].end):
+                yield f"{span} is no year but a transition period of {span.days} days ({one.form} {one.accession})"
+
+
+def _row(
+    known: PointInTimeView,
+    of_all: Row,
+    span: Span,
+    item: StandardItem,
+    figure: Figure | None,
+    notes: Sequence[str],
+    zone: ZoneInfo,
+) -> Row:
+    accepted = known.accepted(figure) if figure else None
+    return of_all | {
+        "period_start": None if item.kind == "instant" else span.start,
+        "period_end": span.end,
+        "item": item.name,
+        "label": item.label,
+        "value": figure.value if figure else None,
+        "unit": figure.measure if figure else None,
+        "derived": bool(figure and figure.derived),
+        "how": figure.derived or None if figure else None,
+        "concept": figure.concept if figure else None,
+        "accession": figure.accession if figure else None,
+        "accepted": accepted.astimezone(zone) if accepted else None,
+        "replaced": "; ".join(f"{digits(one.value)} in {one.accession}" for one in figure.replaced) or None if figure else None,
+        "notes": "; ".join(notes) or None,
+    }
+
+
+def _said(figure: Figure) -> Iterator[str]:
+    yield from figure.notes
+    original = figure.replaced[0] if figure.replaced else None
+    if original is not None and not figure.derived and original.value != figure.value:
+        yield f"{figure.item} to {figure.end}: {figure.accession} replaces {digits(original.value)} in {original.accession}"
+
+
+def _text(value: float | None, derived: bool) -> str:
+    """The value with its mark, which has its place in each cell, so that digits stand below each other."""
+    if value is None:
+        return ""
+    return digits(value) + (DERIVED if derived else " ")

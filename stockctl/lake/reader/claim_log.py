@@ -1,0 +1,117 @@
+"""Which claims a question must know: those that name objects of its time, also where the objects are gone.
+
+A folder only shows what is there. That an object is missing its claim alone tells, so the claims of a time are found in the log
+itself. It is in the order of time, but for late records: so the claims around that time are read, and around those whose
+objects are there.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
+from itertools import groupby
+
+from stockctl.clients.store import Store
+from stockctl.errors import UnhealthyError
+from stockctl.lake.format.claims import Claim, UnreadableError, decode_claim
+from stockctl.lake.format.keys import LOG, Table, parse_claim
+
+_CHUNK = 64
+"""Claims that are read at a time: from S3, a request waits longer for its answer than for its bytes."""
+
+
+class ClaimLog:
+    """The claims of ``table``: listed once, and read by ``read`` as they are asked for.
+
+    List the log before the objects: then all objects of a claim have been put, unless it is the newest of its partition.
+    """
+
+    def __init__(self, store: Store, table: Table, read: Callable[[Iterable[str]], dict[str, bytes]]) -> None:
+        self._read = read
+        self._claims: dict[str, Claim | UnreadableError | None] = {}
+        keys = [item.key for item in store.objects(f"{LOG}/{table}") if parse_claim(item.key)]
+        self._logs = [list(log) for _, log in groupby(keys, lambda key: key.rpartition("/")[0])]
+        self._newest: dict[int, tuple[int, int]] = {}
+        """Of each partition, generation and start of the newest claim."""
+        for log in self._logs:
+            if (name := parse_claim(log[-1])) is not None:
+                self._newest[name.partition] = max(self._newest.get(name.partition, (0, 0)), (name.generation, name.start))
+
+    def is_newest(self, claim: Claim) -> bool:
+        """Whether it is the newest of its partition, or newer than what was listed: its writer may still put its objects."""
+        return (claim.generation, claim.start) >= self._newest.get(claim.partition, (0, 0))
+
+    def read(self, keys: Iterable[str]) -> list[Claim]:
+        """The claims at ``keys``, those that are there."""
+        found = []
+        for claim in self._look(list(keys)):
+            if isinstance(claim, UnreadableError):
+                raise claim
+            if claim is not None:
+                found.append(claim)
+        return found
+
+    def _look(self, keys: Sequence[str]) -> list[Claim | UnreadableError | None]:
+        missing = [key for key in keys if key not in self._claims]
+        self._claims |= dict.fromkeys(missing)
+        for key, data in self._read(missing).items():
+            try:
+                self._claims[key] = decode_claim(data, key)
+            except UnreadableError as error:
+                self._claims[key] = error  # an error to whoever needs it, not to a question of another time
+        return [self._claims[key] for key in keys]
+
+    def find(self, known: Collection[str], since: int | None, until: int | None, skip: Collection[str] = ()) -> list[Claim]:
+        """The claims at ``known``, and those beside them with records of ``[since, until)``; not those at ``skip``."""
+        ends = partial(self._ends, since, until)
+        keys = set(known)
+        self._look(list(known))
+        for log in self._logs:
+            # Where the time would be, if all were in order, and where it is.
+            middle = bisect_left(log, since or 0, key=lambda key: max(self._span(key), default=0))
+            seeds = [index for index, key in enumerate(log) if key in known or index in (middle - 1, middle)]
+            inside: set[int] = set()
+            for seed in seeds:
+                if seed not in inside and not (log[seed] not in skip and ends(log[seed])):
+                    inside.update(self._walk(log, range(seed, len(log)), inside, skip, ends))
+                    inside.update(self._walk(log, range(seed - 1, -1, -1), inside, skip, ends))
+            keys.update(log[index] for index in inside)
+            self._check_chain(log, inside.union(range(max(0, middle - 1), min(len(log), middle + 1))))
+        return self.read(sorted(keys.difference(skip)))
+
+    def _check_chain(self, log: Sequence[str], indexes: Iterable[int]) -> None:
+        """UnhealthyError if a claim is gone beside those at ``indexes``: each begins where the one before it ends."""
+        for index in sorted(indexes):
+            one, other = (self._claims.get(key) for key in (log[index], *log[index + 1 : index + 2], "")[:2])
+            if isinstance(one, Claim) and isinstance(other, Claim) and one.end < other.start:
+                raise UnhealthyError(
+                    f"a claim between {one.key} and {other.key} is gone: nobody claims offsets {one.end} to {other.start} of "
+                    f"{one.topic}/{one.partition}",
+                    hint="restore it from a backup: `stockctl lake verify` names all damage",
+                )
+
+    def _walk(
+        self, log: Sequence[str], way: range, inside: set[int], skip: Collection[str], ends: Callable[[str], bool]
+    ) -> list[int]:
+        """Indexes on the ``way``, up to the first claim of another time, or to those that are ``inside`` already."""
+        found: list[int] = []
+        for first in range(0, len(way), _CHUNK):
+            some = way[first : first + _CHUNK]
+            self._look([log[index] for index in some if log[index] not in skip])
+            for index in some:
+                if index in inside or (log[index] not in skip and ends(log[index])):
+                    return found
+                found.append(index)
+        return found
+
+    def _ends(self, since: int | None, until: int | None, key: str) -> bool:
+        """Whether all records of the claim at ``key`` are of another time; one without records tells nothing."""
+        span = self._span(key)
+        return bool(span) and ((since is not None and span[1] < since) or (until is not None and span[0] >= until))
+
+    def _span(self, key: str) -> tuple[int, ...]:
+        """The first and the last time of the claim's records in ms; nothing if it has none."""
+        (claim,) = self._look([key])
+        times = [time for item in claim.objects for time in (item.ts_min, item.ts_max)] if isinstance(claim, Claim) else []
+        return (min(times), max(times)) if times else ()

@@ -1,0 +1,247 @@
+"""An open batch: records of one partition, split into objects as they come, and the cut that makes them a claim's objects."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence, Set
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+from isal import igzip, igzip_lib
+
+from stockctl.errors import StockctlError
+from stockctl.lake.format.claims import ClaimedObject, LastRecord, Rejected
+from stockctl.lake.format.keys import ClaimedEvent, ClaimedTrade, Layout, day_bounds
+from stockctl.record_validation import VALIDATORS, InvalidRecordError
+from stockctl.records import UNREADABLE, FeedEvent
+from stockctl.validation import decode_problem
+
+_CLAIMED = {
+    "trades": msgspec.json.Decoder(ClaimedTrade).decode,
+    "feed_events": msgspec.json.Decoder(ClaimedEvent).decode,
+}
+"""What takes a record that a claim took before."""
+_REASON = 300
+"""Most characters of the reason why a record is rejected: it may quote a value."""
+_REJECTED = 400
+"""Bytes that a rejected record takes beside its value, in the batch and in its claim."""
+
+
+class Sources(Protocol):
+    """Which sources a lake takes records of."""
+
+    @property
+    def known(self) -> Set[str]:
+        """Those that are taken, as far as it is known yet."""
+        ...
+
+    def refusal(self, source: str) -> str | None:
+        """Why records of ``source`` are not taken; None if they are. Asked in the order of the records."""
+        ...
+
+
+class _Head(NamedTuple):
+    """What places a feed event: it lies under the date of its span's end."""
+
+    symbol: str
+    ts_event: int
+    source: str
+
+
+class _Group:
+    """The lines of one object to be; records of ``[since, until)`` of the symbols that share its folder belong to it."""
+
+    __slots__ = ("append", "first_offset", "folder", "last_offset", "lines", "since", "ts_max", "ts_min", "until")
+
+    def __init__(self, folder: str, since: int, until: int, offset: int, ts: int) -> None:
+        self.folder, self.since, self.until = folder, since, until
+        self.first_offset = self.last_offset = offset
+        self.ts_min = self.ts_max = ts
+        self.lines: list[bytes] = []
+        self.append = self.lines.append
+
+
+class Record(NamedTuple):
+    """One Kafka record as the batch takes it: offset, timestamp in ms, value."""
+
+    offset: int
+    timestamp: int
+    value: bytes
+
+
+class BuiltObject(NamedTuple):
+    """An object ready to be put, and what its claim says of it."""
+
+    claimed: ClaimedObject
+    data: bytes
+
+
+class OpenBatch:
+    """Records from offset ``start`` on. ``end`` is one past the last record's offset, ``start`` while there is none."""
+
+    def __init__(self, layout: Layout, generation: int, partition: int, start: int, sources: Sources | None = None) -> None:
+        self.layout, self.generation, self.partition, self.start = layout, generation, partition, start
+        self._sources = sources
+        self.end = start
+        self.records = 0
+        self.bytes = 0
+        self.opened = time.monotonic()
+        self.rejected: list[tuple[Rejected, bytes]] = []
+        self._last: Record | None = None
+        self._groups: dict[str, _Group] = {}
+        self._by_symbol: dict[str, _Group] = {}
+        self._validator = VALIDATORS[layout.table]
+
+    @property
+    def objects(self) -> int:
+        """How many objects a cut now would make."""
+        return len(self._groups)
+
+    @property
+    def last(self) -> LastRecord | None:
+        """The last record, hashed."""
+        if self._last is None:
+            return None
+        return LastRecord(self._last.offset, self._last.timestamp, hashlib.sha256(self._last.value).hexdigest())
+
+    def heads(self, values: Sequence[bytes | None]) -> list[Any] | None:
+        """What places each of ``values``; None where one of them has to be looked at by itself."""
+        records = self._validator.all(values)
+        return None if records is None else list(map(_head, records)) if self.layout.table == "feed_events" else records
+
+    def add(
+        self,
+        offsets: Sequence[int],
+        values: Sequence[bytes | None],
+        heads: Sequence[Any] | None,
+        timestamp: int,
+        refuse: frozenset[int] | None = None,
+    ) -> None:
+        """Take records in offset order; ``heads`` are ``self.heads(values)``, ``timestamp`` is the last record's.
+
+        A record that is not valid, or of a source that the lake does not take, is rejected. ``refuse`` names the offsets that
+        an earlier cut of the same records rejected: then these are, and no others.
+        """
+        if not offsets:
+            return
+        if not self.records:
+            self.opened = time.monotonic()
+        if heads is not None and not refuse and (refuse is not None or self._known(heads)):
+            self._take(offsets, values, heads)  # type: ignore[arg-type]  # the decoder has refused None
+        else:
+            self._take_carefully(offsets, values, refuse)
+        self.records += len(offsets)
+        self.end = offsets[-1] + 1
+        self._last = Record(offsets[-1], timestamp, values[-1] or b"")
+
+    def _take(self, offsets: Sequence[int], values: Sequence[bytes], heads: Sequence[Any]) -> None:
+        by_symbol = self._by_symbol
+        get = by_symbol.get
+        for offset, value, head in zip(offsets, values, heads, strict=True):
+            ts = head.ts_event
+            group = get(head.symbol)
+            if group is None or not group.since <= ts < group.until:
+                group = by_symbol[head.symbol] = self._group(head.symbol, ts, offset)
+            group.append(value)
+            group.last_offset = offset
+            if ts > group.ts_max:
+                group.ts_max = ts
+            elif ts < group.ts_min:
+                group.ts_min = ts
+        self.bytes += sum(map(len, values)) + len(values)
+
+    def _known(self, heads: Sequence[Any]) -> bool:
+        """Whether every source of ``heads`` is known to be taken."""
+        return self._sources is None or self._sources.known >= {head.source for head in heads}
+
+    def _take_carefully(self, offsets: Sequence[int], values: Sequence[bytes | None], refuse: frozenset[int] | None) -> None:
+        for offset, value in zip(offsets, values, strict=True):
+            reason = "rejected by the claim"
+            if refuse is None or offset not in refuse:
+                try:
+                    head, line = self._row(value) if refuse is None else self._claimed_row(value)
+                except InvalidRecordError as error:
+                    reason = str(error)
+                else:
+                    self._take((offset,), (line,), (head,))
+                    continue
+                if refuse is not None:
+                    place = f"offset {offset} of partition {self.partition}"
+                    raise StockctlError(
+                        f"the record at {place} was claimed as a row and is none: {reason}",
+                        hint="has the topic been rewritten? `stockctl lake verify`",
+                    )
+            self.rejected.append((Rejected(offset, reason[:_REASON]), value or b""))
+            self.bytes += len(value or b"") + _REJECTED
+
+    def _row(self, value: bytes | None) -> tuple[Any, bytes]:
+        record = self._validator.record(value)
+        if self._sources is not None and (refusal := self._sources.refusal(record.source)) is not None:
+            raise InvalidRecordError(refusal)
+        line = self._validator.line(value)  # type: ignore[arg-type]  # None is no valid record
+        return _head(record) if isinstance(record, FeedEvent) else record, line
+
+    def _claimed_row(self, value: bytes | None) -> tuple[Any, bytes]:
+        # What an earlier cut took stays a row, by whatever rules that was.
+        try:
+            head = _CLAIMED[self.layout.table](value)  # type: ignore[arg-type]  # None is refused like any other type
+            return head, value if self.layout.lines == "raw" else self._validator.line(value)  # type: ignore[arg-type,return-value]
+        except TypeError:
+            raise InvalidRecordError("no value") from None
+        except UNREADABLE as error:
+            raise InvalidRecordError(decode_problem(error, "the record")) from None
+
+    def _group(self, symbol: str, ts: int, offset: int) -> _Group:
+        day, since, until = day_bounds(ts, self.layout.timezone)
+        folder = self.layout.folder(symbol, day)
+        group = self._groups.get(folder)
+        if group is None:
+            group = self._groups[folder] = _Group(folder, since, until, offset, ts)
+        return group
+
+    def build(self, level: int) -> list[BuiltObject]:
+        """The batch's objects in key order, compressed. Callable from any thread: the lines are only read."""
+        return [self._build(group, level) for _, group in sorted(self._groups.items())]
+
+    def _build(self, group: _Group, level: int) -> BuiltObject:
+        lines = b"\n".join(group.lines) + b"\n"
+        data = compress(lines, self.layout.compression, level)
+        claimed = ClaimedObject(
+            key=self.layout.object_key(group.folder, self.generation, self.partition, self.start),
+            rows=len(group.lines),
+            first_offset=group.first_offset,
+            last_offset=group.last_offset,
+            ts_min=group.ts_min,
+            ts_max=group.ts_max,
+            sha256=hashlib.sha256(lines).hexdigest(),
+            size=len(data),
+        )
+        return BuiltObject(claimed, data)
+
+
+def _head(event: FeedEvent) -> _Head:
+    return _Head("", event.span_end, event.source)
+
+
+def compress(lines: bytes, compression: str, level: int) -> bytes:
+    """``lines`` compressed; the same lines give the same bytes on one machine (no time stamp in the header)."""
+    if compression == "gzip":
+        return bytes(igzip.compress(lines, level, mtime=0))
+    import pyarrow as pa
+
+    return bytes(pa.Codec("zstd", compression_level=3).compress(lines, asbytes=True))
+
+
+def decompress(data: bytes, key: str) -> bytes:
+    """The lines of the object at ``key``. StockctlError if it is damaged."""
+    try:
+        if key.endswith(".gz"):
+            return bytes(igzip.decompress(data))  # type: ignore[no-untyped-call]  # isal ships no types
+        import pyarrow as pa
+
+        return bytes(pa.CompressedInputStream(pa.BufferReader(data), "zstd").read())
+    except (OSError, EOFError, ValueError, igzip_lib.IsalError) as error:  # type: ignore[misc]  # isal ships no types
+        raise StockctlError(
+            f"the object {key} cannot be decompressed: {error}", hint="`stockctl lake verify --deep`"
+        ) from error

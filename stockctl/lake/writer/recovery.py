@@ -1,0 +1,225 @@
+"""Where a writer goes on in a partition: what the claim log says, held against what the topic still holds.
+
+Only the newest claim of a partition can be unfinished, because a claim is only ever made by a writer that has put every object
+of the one before it. So the newest claim alone is looked at, and repeated unless the committed offset's metadata names it. A
+generation ends by a claim too, so that no writer goes on in it while another has opened the next.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+
+from stockctl.clients.kafka import Committed, Offsets, TopicInfo
+from stockctl.clients.kafka.record_reader import RecordReader
+from stockctl.clients.store import AbsentError, Store
+from stockctl.lake.format import claims
+from stockctl.lake.format.claims import Claim, CutReason, LastingError, Rejected, Start, StartReason, UnreadableError
+from stockctl.lake.format.keys import Layout, Table
+from stockctl.lake.format.retention import is_expired, read_floor
+from stockctl.lake.writer.dead_letters import DeadLetters
+from stockctl.lake.writer.log_divergence import LogDivergence, log_divergence
+from stockctl.records import UNREADABLE, decode
+from stockctl.units import counted
+
+log = logging.getLogger("stockctl.lake")
+
+_WITHOUT_VALUE = "(without its value: the writer ended before this was known to be sent, and Kafka no longer holds the record)"
+
+
+class Plan(NamedTuple):
+    """Where to go on: the log's start, the offset of the next claim, and the claim to repeat before it, if any.
+
+    ``before`` is the offset of the last record ahead of the position that the topic still holds: reading begins there, so that
+    the first record delivered proves that the reading is where it should be. ``end`` is where the topic ended meanwhile.
+    """
+
+    start: Start
+    position: int
+    repeat: Claim | None
+    before: int | None
+    end: int
+
+
+class Seen(NamedTuple):
+    """What the broker says of a partition: cluster id, topic, offsets, asked for in this order."""
+
+    cluster_id: str
+    topic: TopicInfo
+    offsets: Offsets
+
+
+def commit_metadata(claim: Claim) -> str:
+    """What the committed offset carries: the claim it stands for. Another lake may hold one of its key, none of its nonce."""
+    return msgspec.json.encode({"claim": claim.key, "nonce": claim.nonce, "end": claim.end}).decode()
+
+
+def _names(committed: Committed, claim: Claim) -> bool:
+    return committed.offset == claim.end and committed.metadata == commit_metadata(claim)
+
+
+class _Hint(msgspec.Struct):
+    claim: str | None = None
+
+
+def hinted_claim(committed: Committed) -> str | None:
+    """The claim that the committed offset names: listing can begin behind it."""
+    try:
+        return decode(committed.metadata or "{}", _Hint).claim
+    except UNREADABLE:
+        return None  # somebody else's words
+
+
+class Recovery:
+    """Plans for partitions. ``accept_loss`` goes on behind records that Kafka no longer holds, and notes the loss for ever."""
+
+    def __init__(self, store: Store, probe: RecordReader, dead_letters: DeadLetters, *, writer: str, accept_loss: bool) -> None:
+        self._store, self._probe, self._dead_letters = store, probe, dead_letters
+        self._writer, self._accept_loss = writer, accept_loss
+
+    def plan(self, table: Table, number: int, ask: Callable[[], Seen], committed: Committed) -> Plan:
+        """Where to go on in partition ``number``. LastingError when records are lost, or the cluster is another one.
+
+        ``ask`` asks the broker; ``committed`` may be a little old.
+        """
+        start = claims.newest_start(self._store, table, number)
+        if start is None:
+            start = claims.put_start(self._store, _start(table, number, 1, ask(), "first"))
+        newest = claims.newest_claim(self._store, start, hinted_claim(committed))
+        while True:
+            if newest is not None and newest.opens is not None:
+                start = claims.put_start(self._store, newest.opens)
+                newest = claims.newest_claim(self._store, start)
+                continue
+            # Only now: an earlier answer may be older than what other writers knew when they made these claims.
+            seen = ask()
+            self._check_cluster(start, seen)
+            offsets = seen.offsets
+            if (opens := self._next_generation(start, newest, seen)) is not None:
+                self._leave(newest, committed)
+                log.warning("%s", opens)
+                newest = self._put_empty(start, newest, "closed", opens=opens)
+                continue
+            repeat = newest if newest is not None and newest.last is not None and not _names(committed, newest) else None
+            if repeat is not None and not repeat.start <= repeat.first_record < repeat.end:
+                raise UnreadableError(repeat.key, f"its first record, {repeat.first_record}, is not within it")
+            if repeat is not None and offsets.start > repeat.first_record:
+                # Kafka has begun to forget the newest claim's records: it can't be repeated.
+                self._leave(repeat, committed)
+                repeat = None
+            position = newest.end if newest is not None else start.start
+            if repeat is None and offsets.start > position:
+                newest = self._lose(start, newest, position, offsets.start)
+                continue
+            last = newest.last if newest is not None and repeat is None else None
+            before = last.offset if last is not None and last.offset >= offsets.start else None
+            return Plan(start, position, repeat, before, offsets.end)
+
+    def _check_cluster(self, start: Start, seen: Seen) -> None:
+        if start.cluster_id != seen.cluster_id:
+            raise LastingError(
+                f"the lake at {self._store.url} is of the Kafka cluster {start.cluster_id}, and this is {seen.cluster_id}",
+                hint="correct kafka.bootstrap_servers, or use another lake.url: offsets of two clusters can't be told apart",
+            )
+
+    def _next_generation(self, start: Start, newest: Claim | None, seen: Seen) -> Start | None:
+        """The next generation, if the topic is another one than that of ``start``, or its log was cut short."""
+        table, number, generation, topic = start.table, start.partition, start.generation + 1, seen.topic
+        ids_differ = start.topic_id and topic.topic_id and start.topic_id != topic.topic_id
+        if ids_differ or start.topic != topic.name:
+            return _start(table, number, generation, seen, "new topic")
+        found = log_divergence(self._store, self._probe, start, newest, seen.offsets)
+        return None if found is None else _start(table, number, generation, seen, "log cut short", found)
+
+    def _leave(self, claim: Claim | None, committed: Committed) -> None:
+        """Go on behind ``claim``, whose records the topic no longer holds: fine if its objects all stand, else a loss."""
+        if claim is None or _names(committed, claim):
+            return
+        missing = self._missing(claim)
+        if missing and not self._accept_loss:
+            raise LastingError(
+                f"the claim {claim.key} was never finished and Kafka no longer holds its records: {len(missing)} of its "
+                f"{len(claim.objects)} objects are missing",
+                hint="--accept-loss goes on without them; `stockctl lake verify` will tell of it for ever",
+            )
+        if claim.rejected:
+            # The writer may have ended before it sent them. Of those that it did send, this is one more dead letter.
+            rejected = [(Rejected(item.offset, f"{item.reason} {_WITHOUT_VALUE}"), b"") for item in claim.rejected]
+            self._dead_letters.send_rejected(claim.topic, claim.partition, rejected)
+        if missing:
+            log.warning("lost: %d objects of %s", len(missing), claim.key)
+            claims.put_lost(self._store, claim, missing)
+
+    def _missing(self, claim: Claim) -> list[str]:
+        missing = []
+        floor = read_floor(self._store)
+        for item in claim.objects:
+            if is_expired(item.key, floor):
+                continue  # pruned: nobody wants it back
+            try:
+                self._store.size(item.key)
+            except AbsentError:
+                missing.append(item.key)
+        return missing
+
+    def _lose(self, start: Start, newest: Claim | None, since: int, until: int) -> Claim:
+        """Claim ``[since, until)`` as lost: none of its rows will ever be in the lake. The claim that then stands there."""
+        if not self._accept_loss:
+            place = f"{start.topic}/{start.partition}"
+            raise LastingError(
+                f"{counted(until - since, f'record of {place} is', f'records of {place} are')} lost: "
+                f"the lake goes on at offset {since}, "
+                f"and Kafka holds nothing before {until}",
+                hint="--accept-loss goes on behind them; `stockctl lake verify` will tell of it for ever",
+            )
+        log.warning("lost: offsets %d to %d of %s/%d", since, until, start.topic, start.partition)
+        return self._put_empty(start, newest, "lost", until=until)
+
+    def _put_empty(
+        self, start: Start, newest: Claim | None, reason: CutReason, *, until: int | None = None, opens: Start | None = None
+    ) -> Claim:
+        """Put a claim without records behind ``newest``, up to ``until``. The claim that then stands there, ours or not."""
+        at = start.start if newest is None else newest.end
+        end = at if until is None else until
+        claim = Claim(
+            nonce=secrets.token_hex(8),
+            writer=self._writer,
+            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            cluster_id=start.cluster_id,
+            topic_id=start.topic_id,
+            topic=start.topic,
+            table=start.table,
+            generation=start.generation,
+            partition=start.partition,
+            start=at,
+            end=end,
+            reason=reason,
+            layout=Layout("trades", "UTC", "none", "gzip"),
+            last=None,
+            rows=0,
+            gaps=end - at,
+            opens=opens,
+        )
+        return claims.put_claim(self._store, claim)
+
+
+def _start(
+    table: str, number: int, generation: int, seen: Seen, reason: StartReason, cut: LogDivergence | None = None
+) -> Start:
+    return Start(
+        cluster_id=seen.cluster_id,
+        topic_id=seen.topic.topic_id,
+        topic=seen.topic.name,
+        table=table,
+        generation=generation,
+        partition=number,
+        start=seen.offsets.start if cut is None else cut.at,
+        reason=reason,
+        # What retention took of a new topic before anyone looked, no writer ever saw. A lake begins where its topic does.
+        blind=seen.offsets.start > 0 and reason == "new topic" if cut is None else cut.blind,
+    )

@@ -1,0 +1,112 @@
+"""``lake query``: a person's SQL, in DuckDB's dialect, over views of the lake; it reads those and nothing else.
+
+- ``trades``: the records, with ``trade_date``, and ``time``, the trade's time as a timestamp; null conditions are empty
+- ``bars_1m``: bars of a minute, all hours, by the settings' policy: symbol, trade_date, bar, open, high, low, close, volume,
+  vwap, trades
+- ``coverage``: session time, all hours: symbol, trade_date, since, until, covered (true or false), reason
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from stockctl.errors import UsageError
+from stockctl.exchange.calendar import EXCHANGE_TIMEZONE, now_ms
+from stockctl.lake.reader.catalog import LakeReader, events
+from stockctl.lake.reader.duckdb_session import DAMAGE, duck, interruptible
+from stockctl.metrics import sql
+from stockctl.metrics.coverage_report import heard_symbols, stretches
+from stockctl.metrics.engines.relations import condition_codes, fill_nulls, provide
+from stockctl.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+VIEWS = ("trades", "bars_1m", "coverage")
+
+
+def query(
+    settings: Settings, text: str, since: int | None = None, until: int | None = None, *, whole: bool = False
+) -> pa.Table:
+    """The rows that the SELECT ``text`` gives, over the lake's data of ``[since, until)`` in ms UTC (None: no bound).
+
+    ``whole`` is for the view ``coverage``: time before the feed was first connected for a symbol is in it too.
+    UsageError for SQL that is wrong, or does anything else than read the views; otherwise as ``read_trades``.
+    """
+    with LakeReader(settings) as lake, duck() as connection:
+        # Views that the text does not name cost no download.
+        named = {view for view in VIEWS if re.search(rf"\b{view}\b", text, re.IGNORECASE)}
+        connection.execute("SET TimeZone = $zone", {"zone": settings.timezone})
+        files = []
+        if named & {"trades", "bars_1m"}:
+            files = lake.view(connection, "trades", lake.find("trades", since=since, until=until), "stored")
+            fill_nulls(connection)
+            trades = _trades(connection, since, until)
+            # Bars read the trades more than once.
+            (trades.create if "bars_1m" in named else trades.create_view)("trades")
+        if "bars_1m" in named:
+            _bars(connection, settings)
+        if "coverage" in named:
+            _coverage(connection, lake, since, until, whole)
+        # What is ours is made by now, with integer division; the rest is the person's, in DuckDB's dialect.
+        connection.execute("SET integer_division = false")
+        connection.execute("SET allowed_paths = $files", {"files": [str(file) for file in files]})
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        return _run(connection, text)
+
+
+def _run(connection: duckdb.DuckDBPyConnection, text: str) -> pa.Table:
+    hint = f"`lake query` takes one SELECT over {', '.join(VIEWS)}"
+    try:
+        statements = connection.extract_statements(text)
+        if len(statements) != 1 or statements[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
+            raise UsageError("this is not one statement that reads", hint=hint)
+        rows: pa.Table = interruptible(connection, lambda: connection.sql(text).to_arrow_table())
+    except DAMAGE:
+        raise  # a damaged object: told as for every reading of the lake
+    except duckdb.Error as error:
+        raise UsageError(str(error).strip(), hint=hint) from error
+    return rows
+
+
+def _trades(connection: duckdb.DuckDBPyConnection, since: int | None, until: int | None) -> duckdb.DuckDBPyRelation:
+    return connection.sql(
+        "SELECT *, epoch_ms(ts_event) AT TIME ZONE 'UTC' AS time FROM filled "
+        "WHERE ($since IS NULL OR ts_event >= $since) AND ($until IS NULL OR ts_event < $until)",
+        params={"since": since, "until": until},
+    )
+
+
+def _bars(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    provide(connection, "codes", condition_codes())
+    connection.sql(
+        "SELECT row_number() OVER () AS span, 0 AS part, symbol, 'none' AS session, 'pre' AS told, 0 AS quotes, "
+        "day_ms AS since_ms, day_ms + 86400000 AS until_ms, day_ms AS origin_ms, 60000 AS every_ms "
+        "FROM (SELECT DISTINCT symbol, ts_event / 86400000 * 86400000 AS day_ms FROM trades)"
+    ).create("pieces")
+    provided = frozenset({"trades", "pieces", "codes"})
+    connection.sql(sql.statement("bars", provided), params={"policy": settings.metrics.policy}).create("bars")
+    connection.sql(
+        "SELECT symbol, CAST(timezone($zone, bar) AS DATE) AS trade_date, bar, "
+        "open, high, low, close, volume, vwap, trades "
+        "FROM (SELECT *, epoch_ms(bar_ms) AT TIME ZONE 'UTC' AS bar FROM bars) AS bars JOIN pieces USING (span) "
+        "ORDER BY symbol, bar",
+        params={"zone": EXCHANGE_TIMEZONE},
+    ).create("bars_1m")
+
+
+def _coverage(
+    connection: duckdb.DuckDBPyConnection, lake: LakeReader, since: int | None, until: int | None, whole: bool
+) -> None:
+    told = events(lake, since, until)
+    days = lake.dates("feed_events")
+    rows = stretches(lake, told, sorted(heard_symbols(told)), days, "all", now_ms(), since, until, whole=whole)
+    provide(connection, "stretches", list(rows))
+    connection.sql(
+        "SELECT symbol, trade_date, epoch_ms(since_ms) AT TIME ZONE 'UTC' AS since, "
+        "epoch_ms(until_ms) AT TIME ZONE 'UTC' AS until, covered, reason FROM stretches"
+    ).create_view("coverage")

@@ -1,0 +1,128 @@
+"""The live view: a table that redraws in place on a terminal, a line a symbol and refresh in a pipe."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from stockctl.exchange.calendar import from_ms
+from stockctl.metrics.live import LOOK_BACK, Snapshot, follow
+from stockctl.settings import Settings
+from stockctl.units import counted, format_duration
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_COLUMNS = ("symbol", "last", "vwap", "volatility", "trades/s", "volume", "trades", "age")
+
+
+def watch(
+    settings: Settings,
+    symbols: Sequence[str],
+    *,
+    seconds: float | None = None,
+    refresh: float = 1.0,
+    look_back: float = LOOK_BACK,
+    stop: threading.Event | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Show the live metrics of ``symbols`` (none: of all that come) on stdout, for ``seconds`` or until ``stop`` is set.
+
+    Errors as ``live.follow`` raises them.
+    """
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(highlight=False)
+    with ExitStack() as stack:
+        live = stack.enter_context(Live(console=console, auto_refresh=False)) if console.is_terminal else None
+        for snapshot in follow(settings, symbols, seconds=seconds, refresh=refresh, look_back=look_back, stop=stop, say=say):
+            if live is not None:
+                live.update(_table(settings, snapshot, console.width), refresh=True)
+            else:
+                sys.stdout.writelines(_lines(settings, snapshot))
+                sys.stdout.flush()
+
+
+def rows(settings: Settings, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
+    """The snapshot as rows with everything that must be known beside the figures."""
+    zone = ZoneInfo(settings.timezone)
+    for figures in snapshot.figures:
+        yield {
+            "time": from_ms(snapshot.now, zone),
+            **figures._asdict(),
+            "policy": settings.metrics.policy,
+            "since": None if snapshot.since is None else from_ms(snapshot.since, zone),
+            "feed": ", ".join(sorted(snapshot.sources)) or None,
+        }
+
+
+def _cells(snapshot: Snapshot) -> Iterator[tuple[str, ...]]:
+    for figures in snapshot.figures:
+        yield (
+            figures.symbol,
+            _price(figures.last),
+            _price(figures.vwap),
+            "-" if figures.volatility is None else f"{figures.volatility:.3g}",
+            "-" if figures.rate is None else f"{figures.rate:.1f}",
+            "-"
+            if figures.volume is None
+            else f"{figures.volume:,.5g}"
+            if figures.volume < 10_000
+            else f"{figures.volume:,.0f}",
+            str(figures.trades),
+            "-" if figures.age is None else f"{figures.age:.1f}s" if figures.age < 60 else format_duration(figures.age),
+        )
+
+
+def _price(price: float | None) -> str:
+    return "-" if price is None else f"{price:,.2f}" if price >= 1000 else f"{price:.4f}"
+
+
+def _caption(settings: Settings, snapshot: Snapshot) -> str:
+    zone = ZoneInfo(settings.timezone)
+    parts = [f"{from_ms(snapshot.now, zone):%H:%M:%S %Z}"]
+    if snapshot.since is not None:
+        parts.append(f"trades received since {from_ms(snapshot.since, zone):%H:%M:%S}")
+    parts.append(f"policy {settings.metrics.policy}, {sum(figures.left_out for figures in snapshot.figures)} left out")
+    parts.append(f"feed: {', '.join(sorted(snapshot.sources)) or 'nothing yet'}, a part of the market")
+    if snapshot.unreadable:
+        parts.append(counted(snapshot.unreadable, "message is no trade", "messages are no trades"))
+    if snapshot.trouble is not None:
+        parts.append(str(snapshot.trouble))
+    return " · ".join(parts)
+
+
+def _table(settings: Settings, snapshot: Snapshot, width: int) -> Table:
+    from rich.table import Table
+
+    lines = [_COLUMNS, *_cells(snapshot)]
+    # A figure that is cut is a wrong figure, so what does not fit goes whole, from the right.
+    ends = accumulate(max(map(len, column)) + 1 for column in zip(*lines, strict=True))
+    fitting = sum(end - 1 <= width for end in ends)
+    table = Table(
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+        caption=_caption(settings, snapshot),
+        caption_justify="left",
+    )
+    for name in _COLUMNS[:fitting]:
+        table.add_column(name, justify="left" if name == "symbol" else "right", no_wrap=True)
+    for cells in lines[1:]:
+        table.add_row(*cells[:fitting])
+    return table
+
+
+def _lines(settings: Settings, snapshot: Snapshot) -> Iterator[str]:
+    """A line a symbol, each telling what its figures are: lines of a log are read one by one."""
+    at = from_ms(snapshot.now, ZoneInfo(settings.timezone))
+    for symbol, *cells in _cells(snapshot):
+        named = "  ".join(f"{name} {cell}" for name, cell in zip(_COLUMNS[1:], cells, strict=True))
+        yield f"{at:%H:%M:%S %Z}  {symbol}  {named}\n"

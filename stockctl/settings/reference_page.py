@@ -1,0 +1,103 @@
+"""The reference page of all settings: ``python -m stockctl.settings.reference_page > docs/settings.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from stockctl.settings.layers import env_name
+from stockctl.settings.model import Settings
+from stockctl.settings.types import Duration, Size
+from stockctl.units import format_duration
+
+HEAD = """\
+# Settings
+
+Every setting, made from `stockctl/settings/model.py` by `python -m stockctl.settings.reference_page > docs/settings.md`.
+
+A value comes from the strongest place that has one:
+
+1. a flag of the command, where it has one
+2. the environment: `STOCKCTL_`, then the name in capitals with `__` for each dot; a secret may stand in a file instead, which
+   the same name with `_FILE` points to
+3. `stockctl.toml`, in the table of the active profile (`[profile.prod.kafka]`): the file that `--config` names, else the one in
+   the working directory, else the one in the platform's configuration folder
+4. in the profile `local` alone: the running local stack (`stockctl local up`), then that profile's own defaults
+5. the default
+
+`stockctl config show --origin` tells each value with the place it came from. Secrets show their last four characters at most,
+and a secret in `stockctl.toml` is refused. The profile is `local` unless `--profile` or `STOCKCTL_PROFILE` names another.
+
+Durations are written as `90s`, `5m`, `1h30m`, `7d` or a number of seconds; sizes as `64MB`, `2GiB` or a number of bytes; lists
+in the environment with commas, or as JSON. A path may begin with `~`, the home folder.
+"""
+
+
+def page() -> str:
+    """The whole page, in Markdown."""
+    return "\n".join([HEAD, *_section(Settings, "")])
+
+
+def _section(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    title = prefix.rstrip(".") or "top level"
+    yield f"## {title}\n"
+    yield f"{(model.__doc__ or '').strip().replace('``', '`')}\n"
+    sections: dict[str, type[BaseModel]] = {}
+    rows: list[str] = []
+    for name, field in model.model_fields.items():
+        dotted, kind = prefix + name, field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            sections[dotted + "."] = kind
+        else:
+            rows.append(f"| `{dotted}` | `{env_name(dotted)}` | {_type(field)} | {_default(field)} | {field.description} |")
+    if rows:
+        yield "| setting | environment | type | default | what it is for |"
+        yield "|---|---|---|---|---|"
+        yield from rows
+        yield ""
+    for below, section in sections.items():
+        yield from _section(section, below)
+
+
+def _type(field: FieldInfo) -> str:
+    if _is_unit(field, Duration):
+        return "duration"
+    if _is_unit(field, Size):
+        return "size"
+    kind: Any = field.annotation
+    if get_origin(kind) is Literal:
+        return " or ".join(f"`{value}`" for value in get_args(kind))
+    if get_origin(kind) is list:
+        return "list"
+    # What may be absent is told by the default.
+    kind = next((one for one in get_args(kind) if one is not NoneType), kind)
+    kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    return {str: "text", int: "number", float: "number", bool: "`true` or `false`", Path: "path", SecretStr: "secret"}[kind]
+
+
+def _is_unit(field: FieldInfo, unit: Any) -> bool:
+    return get_args(unit)[1] in field.metadata
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return "the platform's folder"
+    value = field.default
+    if value is None or value == []:
+        return ""
+    if _is_unit(field, Duration):
+        return f"`{format_duration(value).replace(' ', '')}`"
+    if _is_unit(field, Size) and value % 1_000_000 == 0:
+        return f"`{value // 1_000_000}MB`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value}`"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -1,0 +1,205 @@
+"""Glue's crawlers: as the settings want them, and their runs.
+
+A crawler has one of our tables as its catalog target, so that the log, raw reports and Parquet are never crawled. New
+partitions inherit from the table, changes of a schema are only logged, and nothing is deleted. ``--from-paths`` makes crawlers
+that look at folders instead and make tables of their own, with the prefix ``found_``, for people who want to see what Glue
+discovers.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from stockctl.clients.aws.glue import Glue
+from stockctl.clients.aws.session import AbsentError, BusyError
+from stockctl.errors import StockctlError, TimedOutError
+from stockctl.settings import Settings
+from stockctl.units import format_duration
+from stockctl.warehouse.tables import TABLES, Table, location
+
+ABOUT = "Made by stockctl"
+"""How the description of our crawlers begins; one that begins otherwise is someone else's."""
+FOUND = "found_"
+_POLL = 5.0
+
+Document = dict[str, Any]
+
+
+class Run(NamedTuple):
+    """One crawler's run; ``added`` counts the partitions that its table has more than before, None unless it ended well."""
+
+    crawler: str
+    state: str
+    added: int | None
+    seconds: float | None
+    detail: str
+
+
+def crawled(settings: Settings) -> list[Table]:
+    """The tables that get a crawler: one that cuts trades by bucket names folders in a way that no crawler knows."""
+    return [
+        table for table in TABLES if table.crawled and not (table.name == "trades" and settings.lake.partition_by == "bucket")
+    ]
+
+
+def name_of(settings: Settings, table: Table) -> str:
+    """The name of the table's crawler."""
+    return f"{settings.glue.database}-{table.name.replace('_', '-')}"
+
+
+def crawler_input(settings: Settings, table: Table, url: str, *, from_paths: bool = False) -> Document:
+    """What CreateCrawler takes for the table's crawler."""
+    same: Document = {
+        "Name": name_of(settings, table),
+        "Role": settings.glue.role or "",
+        "DatabaseName": settings.glue.database,
+        "Description": f"{ABOUT}: {'discovers tables' if from_paths else 'adds partitions'} in {table.folder}/",
+        "SchemaChangePolicy": {"UpdateBehavior": "LOG", "DeleteBehavior": "LOG"},
+        "RecrawlPolicy": {"RecrawlBehavior": "CRAWL_EVERYTHING"},
+    }
+    if settings.glue.schedule is not None:
+        same["Schedule"] = settings.glue.schedule
+    partitions = {"CrawlerOutput": {"Partitions": {"AddOrUpdateBehavior": "InheritFromTable"}}}
+    if not from_paths:
+        grouping = {"Grouping": {"TableGroupingPolicy": "CombineCompatibleSchemas"}}
+        return same | {
+            "Targets": {"CatalogTargets": [{"DatabaseName": settings.glue.database, "Tables": [table.name]}]},
+            "Configuration": json.dumps({"Version": 1.0} | partitions | grouping),
+        }
+    place = location(url, table.folder)
+    # The bucket is level 1, so this level is that of the folder itself: one table, however different its files look.
+    level = len(place.removeprefix("s3://").rstrip("/").split("/"))
+    levels = {"Grouping": {"TableGroupingPolicy": "CombineCompatibleSchemas", "TableLevelConfiguration": level}}
+    return same | {
+        "Targets": {"S3Targets": [{"Path": place}]},
+        "TablePrefix": FOUND,
+        "Configuration": json.dumps({"Version": 1.0} | partitions | levels),
+    }
+
+
+def is_ours(crawler: Document) -> bool:
+    """Whether the crawler was made by stockctl."""
+    return str(crawler.get("Description", "")).startswith(ABOUT)
+
+
+def is_from_paths(crawler: Document) -> bool:
+    """Whether the crawler looks at folders, instead of adding to a table of ours."""
+    return bool((crawler.get("Targets") or {}).get("S3Targets"))
+
+
+def differences(wanted: Document, found: Document) -> list[str]:
+    """In what the crawler ``found`` differs from ``wanted``: names of its properties."""
+    # Glue answers with a role's name or ARN as it was given, and with the schedule in a document of its own.
+    told = found | {"Schedule": (found.get("Schedule") or {}).get("ScheduleExpression")}
+    differing = []
+    for name in ("Role", "DatabaseName", "Schedule", "SchemaChangePolicy", "TablePrefix", "Configuration", "Targets"):
+        want, have = wanted.get(name), told.get(name)
+        if name == "Configuration":
+            want, have = json.loads(want or "{}"), json.loads(have or "{}")
+        elif name == "Role":
+            want, have = str(want).rpartition("/")[2], str(have).rpartition("/")[2]
+        elif name == "Targets":
+            want, have = _targets(want), _targets(have)
+        elif name == "SchemaChangePolicy":
+            have = {key: (have or {}).get(key) for key in want or {}}
+        if (want or None) != (have or None):
+            differing.append(name)
+    return differing
+
+
+def _targets(targets: Document | None) -> list[Any]:
+    targets = targets or {}
+    tables = [[item["DatabaseName"], sorted(item["Tables"])] for item in targets.get("CatalogTargets", ())]
+    return [tables, sorted(item["Path"] for item in targets.get("S3Targets", ()))]
+
+
+def run(
+    glue: Glue,
+    settings: Settings,
+    names: list[str],
+    *,
+    wait: bool,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[Run]:
+    """Start the crawlers of the tables ``names``, all at once; with ``wait`` follow each to its end.
+
+    When all have ended, StockctlError if one failed, with its reason, or TimedOutError after ``glue.wait``: the first of them.
+    One that runs already is only followed.
+    """
+    chosen = [table for table in crawled(settings) if table.name in names]
+    filled = {table.name: _filled(glue, settings, table) for table in chosen} if wait else {}
+    before = {name: _count(glue, table) for name, table in filled.items()}
+    started: dict[str, bool] = {}
+    for table in chosen:
+        name = name_of(settings, table)
+        try:
+            glue.start_crawler(name)
+            started[name] = True
+        except BusyError:
+            started[name] = False
+            say(f"the crawler {name} is running already")
+    deadline = time.monotonic() + settings.glue.wait
+    failed: list[StockctlError] = []
+    for table in chosen:
+        name = name_of(settings, table)
+        if not wait:
+            yield Run(name, "started" if started[name] else "running already", None, None, "")
+            continue
+        began = time.monotonic()
+        try:
+            state, detail = "succeeded", _follow(glue, name, deadline, settings.glue.wait, say)
+        except StockctlError as error:
+            failed.append(error)
+            state, detail = "failed", str(error)
+        added = _count(glue, filled[table.name]) - before[table.name] if state == "succeeded" else None
+        yield Run(name, state, added, round(time.monotonic() - began, 1), detail)
+    if failed:
+        raise failed[0]
+
+
+def _follow(glue: Glue, name: str, deadline: float, limit: float, say: Callable[[str], None]) -> str:
+    """Wait until the crawler has ended; what its last crawl says."""
+    pause, told = threading.Event(), ""
+    while True:
+        crawler = glue.find_crawler(name)
+        if crawler is None:
+            raise StockctlError(f"the crawler {name} was deleted while it ran", hint="`stockctl glue apply`")
+        state = crawler.get("State", "")
+        if state == "READY":
+            break
+        if time.monotonic() > deadline:
+            raise TimedOutError(
+                f"the crawler {name} is still {state.lower()} after {format_duration(limit)}",
+                hint="wait longer with glue.wait, or look at its log in CloudWatch",
+            )
+        if state != told:
+            left = glue.crawler_metrics(name).get("TimeLeftSeconds")
+            say(f"the crawler {name} is {state.lower()}" + (f", about {format_duration(left)} left" if left else ""))
+            told = state
+        pause.wait(min(_POLL, max(0.0, limit / 100)))
+    last = crawler.get("LastCrawl") or {}
+    if last.get("Status") != "SUCCEEDED":
+        where = f"{last.get('LogGroup', '/aws-glue/crawlers')}, stream {last.get('LogStream', name)}"
+        ended = str(last.get("Status") or "did not run").lower()
+        raise StockctlError(
+            f"the crawler {name} {ended}: {last.get('ErrorMessage') or 'no reason given'}",
+            hint=f"its log is in CloudWatch, group {where}; `stockctl glue policy` prints the rights that it needs",
+        )
+    return f"{last.get('LogGroup', '')} {last.get('LogStream', '')}".strip()
+
+
+def _filled(glue: Glue, settings: Settings, table: Table) -> str:
+    """The table that the crawler of ``table`` adds partitions to."""
+    crawler = glue.find_crawler(name_of(settings, table))
+    return f"{FOUND}{table.folder}" if crawler is not None and is_from_paths(crawler) else table.name
+
+
+def _count(glue: Glue, name: str) -> int:
+    try:
+        return sum(1 for _ in glue.partitions(name))
+    except AbsentError:
+        return 0  # the crawler has yet to make it

@@ -18,6 +18,7 @@ from itertools import product
 from pathlib import Path
 from string import ascii_uppercase
 
+from stockctl.company.fundamentals import refresh_filings
 from stockctl.filings.collect.collector import FetchRequest
 from stockctl.filings.collect.schedule import Runs, SymbolSelection
 from stockctl.settings import load
@@ -42,7 +43,8 @@ def main() -> None:
     ):
         flags = {"finnhub.rest_url": sim.rest_url, "lake.url": Path(folder, "lake").as_uri(), "state_dir": folder}
         settings = load(flags=flags | {f"finnhub.{name}": value for name, value in limits.items()}, stack=False)
-        with Runs(settings, SymbolSelection((), all_us=True), FetchRequest(since=date(2026, 6, 1)), threading.Event()) as runs:
+        request, stop = FetchRequest(since=date(2026, 6, 1)), threading.Event()
+        with Runs(settings, SymbolSelection((), all_us=True), request, stop, refresh_filings) as runs:
             started = time.perf_counter()
             run = runs.once()
             seconds = time.perf_counter() - started

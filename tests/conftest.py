@@ -106,8 +106,8 @@ SLOW = (
     "tests/lake/test_compact.py",
     "tests/lake/test_writer.py",
     "tests/local/test_lives.py",
-    "tests/warehouse/test_sync.py",
-    "tests/filings/test_keep.py",
+    "tests/warehouse/test_partition_sync.py",
+    "tests/filings/test_storage.py",
     "tests/test_secrets.py",
 )
 """The files whose tests take longest, the longest first."""

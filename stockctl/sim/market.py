@@ -5,8 +5,8 @@
         ...  # b'{"data":[{"c":["1","12"],"p":189.51,"s":"AAPL","t":1795186800123,"v":5}, …],"type":"trade"}'
 
 Every row costs one random draw, whose bits choose its arrival, size, codes and price step from the tables in
-``distributions``: that is what makes it fast in plain Python. Marks (symbol, price, volume, codes) follow from the draws alone and
-times are laid over them, so a running simulator gives the same rows in the same order however its clock falls.
+``distributions``: that is what makes it fast in plain Python. Marks (symbol, price, volume, codes) follow from the draws alone
+and times are laid over them, so a running simulator gives the same rows in the same order however its clock falls.
 """
 
 from __future__ import annotations

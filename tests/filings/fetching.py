@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from stockctl.clients.store import Store, open_store
+from stockctl.company.fundamentals import refresh_filings
 from stockctl.filings.collect.collector import FetchRequest, Outcome
 from stockctl.filings.collect.schedule import Run, Runs, SymbolSelection
+from stockctl.filings.collect.storage import RefreshCompany
 from stockctl.settings import Settings, env_name, load
 from stockctl.sim import Simulator
 from tests.command import Command, clean_environment
@@ -45,9 +47,15 @@ def simulator(**options: Any) -> Simulator:
     return Simulator(**given)
 
 
-def fetch(settings: Settings, *symbols: str, order: FetchRequest | None = None, all_us: bool = False) -> Run:
+def fetch(
+    settings: Settings,
+    *symbols: str,
+    order: FetchRequest | None = None,
+    all_us: bool = False,
+    refresh: RefreshCompany = refresh_filings,
+) -> Run:
     """One run."""
-    with Runs(settings, SymbolSelection(symbols, all_us), order or FetchRequest(), threading.Event()) as runs:
+    with Runs(settings, SymbolSelection(symbols, all_us), order or FetchRequest(), threading.Event(), refresh) as runs:
         return runs.once()
 
 

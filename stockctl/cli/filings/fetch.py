@@ -47,6 +47,7 @@ def fetch(
         some_symbols(symbols)
     settings = settings_of(ctx)
 
+    from stockctl.company.fundamentals import refresh_filings
     from stockctl.filings.collect.collector import FetchRequest, Outcome
     from stockctl.filings.collect.schedule import Runs, SymbolSelection
     from stockctl.service import running
@@ -54,7 +55,7 @@ def fetch(
     order = FetchRequest(since=day, full=full, dry_run=dry_run)
     with (
         running(settings, health_port=health_port, leave_within=10.0) as role,
-        Runs(settings, SymbolSelection(parse_symbols(symbols or ()), all_us), order, role.stop) as runs,
+        Runs(settings, SymbolSelection(parse_symbols(symbols or ()), all_us), order, role.stop, refresh_filings) as runs,
     ):
         if pause is not None:
             runs.repeat(role, pause)

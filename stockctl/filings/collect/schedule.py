@@ -15,7 +15,7 @@ from stockctl.clients.mongo import Mongo
 from stockctl.clients.store import open_store
 from stockctl.errors import ConfigError, RefusedError, StockctlError
 from stockctl.filings.collect.collector import Collector, FetchRequest, Outcome, all_us, configured, named
-from stockctl.filings.collect.storage import FilingStore
+from stockctl.filings.collect.storage import FilingStore, RefreshCompany
 from stockctl.service import Service
 from stockctl.settings import Settings
 from stockctl.units import counted, format_duration
@@ -48,8 +48,15 @@ class Run(NamedTuple):
 class Runs:
     """Opens what a fetch needs; a context that closes it. Errors of the settings come when it is made."""
 
-    def __init__(self, settings: Settings, choice: SymbolSelection, order: FetchRequest, stop: threading.Event) -> None:
-        self._settings, self._choice, self._order, self._stop = settings, choice, order, stop
+    def __init__(
+        self,
+        settings: Settings,
+        choice: SymbolSelection,
+        order: FetchRequest,
+        stop: threading.Event,
+        refresh: RefreshCompany,
+    ) -> None:
+        self._settings, self._choice, self._order, self._stop, self._refresh = settings, choice, order, stop, refresh
         # What is asked for wrongly is told before anything is opened.
         self._named = named(choice.symbols) if choice.symbols else [] if choice.all_us else configured(settings)
         self._trouble: str | None = None
@@ -118,7 +125,7 @@ class Runs:
             role.stop.wait(wait)
 
     def _fetch(self, symbols: Sequence[str], order: FetchRequest, advance: Advance) -> tuple[Collector, list[Outcome]]:
-        keeper = FilingStore(self._store, self._mongo, self._settings, self._stop)
+        keeper = FilingStore(self._store, self._mongo, self._settings, self._stop, self._refresh)
         if not order.dry_run:
             keeper.begin()
         fetch = Collector(self._settings, self._gateway, keeper, order, self._stop)

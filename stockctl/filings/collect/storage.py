@@ -25,7 +25,6 @@ from isal import igzip
 
 from stockctl.clients.mongo import Mongo
 from stockctl.clients.store import AbsentError, ExistsError, Store
-from stockctl.company.fundamentals import refresh_filings
 from stockctl.errors import StockctlError, TimedOutError, UnreachableError
 from stockctl.filings.collect.mongo_document import document_id, document_of
 from stockctl.filings.model import Filing, lines
@@ -53,6 +52,9 @@ log = logging.getLogger("stockctl.filings")
 
 Result = TypeVar("Result")
 
+RefreshCompany = Callable[[Mongo, Settings, str], None]
+"""Brings the company document of a symbol up to date with its filings in MongoDB."""
+
 _encode = msgspec.json.Encoder().encode
 _EFFORT = 2  # gzip: isal's level
 _AT_ONCE = 50  # documents in one write
@@ -73,8 +75,10 @@ class FilingStore:
     the lake alone is filled: ``documents_lost`` tells why, and the next fetch puts what is missing.
     """
 
-    def __init__(self, store: Store, mongo: Mongo | None, settings: Settings, stop: threading.Event) -> None:
-        self._store, self._mongo, self._settings, self._stop = store, mongo, settings, stop
+    def __init__(
+        self, store: Store, mongo: Mongo | None, settings: Settings, stop: threading.Event, refresh: RefreshCompany
+    ) -> None:
+        self._store, self._mongo, self._settings, self._stop, self._refresh = store, mongo, settings, stop, refresh
         self.source = settings.finnhub.rest_source
         self.documents_lost: StockctlError | None = None
         self.is_stand_in = settings.origin("mongo.url").startswith("local stack")
@@ -147,7 +151,7 @@ class FilingStore:
                 bad = self._mongo.upsert(FILINGS, [document_of(one, self.source, links_of(one, state)) for one in filings])
                 if bad:
                     raise StockctlError(f"MongoDB does not take {filings[bad[0].number].accession}: {bad[0].reason}")
-            refresh_filings(self._mongo, self._settings, symbol)
+            self._refresh(self._mongo, self._settings, symbol)
         except (UnreachableError, TimedOutError) as error:
             self.documents_lost = error
 

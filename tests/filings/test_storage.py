@@ -15,9 +15,9 @@ import pytest
 
 from stockctl.clients.mongo import Mongo
 from stockctl.clients.store import open_store
+from stockctl.company.fundamentals import refresh_filings
 from stockctl.errors import StockctlError, UnreachableError
 from stockctl.exchange.calendar import now_ms
-from stockctl.filings.collect import storage
 from stockctl.filings.collect.collector import FetchRequest
 from stockctl.filings.collect.schedule import Runs, SymbolSelection
 from stockctl.filings.collect.storage import FilingStore
@@ -188,7 +188,7 @@ def test_of_two_texts_of_a_report_the_line_items_are_those_of_the_one_that_is_ke
     def keep(folder: Path, *reports: dict[str, Any]) -> dict[str, bytes]:
         own, _ = lake_of(folder, reports[:1])
         raw = json.dumps(reports[-1]).encode()
-        FilingStore(open_store(own), None, own, threading.Event()).put("TSLA", raw, filing_of(raw, "TSLA"))
+        FilingStore(open_store(own), None, own, threading.Event(), refresh_filings).put("TSLA", raw, filing_of(raw, "TSLA"))
         return objects(own)
 
     found = keep(tmp_path / "both", first, mended)
@@ -247,7 +247,7 @@ def test_mongodb_away_in_the_middle_leaves_the_lake_whole_and_gets_its_documents
     own = settings(sim, tmp_path, **mongo_names(server, tmp_path))
     alone = settings(sim, tmp_path, **mongo_names(server, tmp_path) | {"mongo__connect_wait": "5s"}, filings__workers="1")
     stop = threading.Event()
-    with Runs(alone, SymbolSelection(("AAPL", "MSFT", "KO")), SHORT, stop) as runs:
+    with Runs(alone, SymbolSelection(("AAPL", "MSFT", "KO")), SHORT, stop, refresh_filings) as runs:
         # It goes away when the first symbol is through.
         run = runs.once(lambda done, _all: server.stop() if done == 1 else None)
     assert states(run) == {"AAPL": "fetched", "MSFT": "fetched", "KO": "fetched"}
@@ -268,7 +268,7 @@ def test_mongodb_away_in_the_middle_leaves_the_lake_whole_and_gets_its_documents
 
 
 def test_mongodb_away_behind_the_reports_leaves_the_company_to_the_next_fetch(
-    sim: Simulator, mongo_server: MongoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sim: Simulator, mongo_server: MongoServer, tmp_path: Path
 ) -> None:
     """All documents are there, and of the company what followed from those before."""
     own = settings(sim, tmp_path, **mongo_names(mongo_server, tmp_path))
@@ -280,9 +280,7 @@ def test_mongodb_away_behind_the_reports_leaves_the_company_to_the_next_fetch(
     def away(*_: object) -> None:
         raise UnreachableError("MongoDB went away")
 
-    with monkeypatch.context() as gone:
-        gone.setattr(storage, "refresh_filings", away)
-        run = fetch(own, "AAPL", order=SHORT)
+    run = fetch(own, "AAPL", order=SHORT, refresh=away)
     assert states(run) == {"AAPL": "fetched"}
     assert "the lake holds everything" in str(run.failure)
     assert documents(own, "AAPL").keys() == kept(open_store(own), "AAPL").raw

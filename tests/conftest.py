@@ -101,10 +101,10 @@ def mark_below(folder: Path, items: list[pytest.Item], mark: str) -> None:
 
 SLOW = (
     "tests/test_readme.py",
-    "tests/mongo/test_writer.py",
+    "tests/mongo/test_sink.py",
     "tests/local/test_stack.py",
     "tests/lake/test_compact.py",
-    "tests/lake/test_writer.py",
+    "tests/lake/test_sink.py",
     "tests/local/test_lives.py",
     "tests/warehouse/test_partition_sync.py",
     "tests/filings/test_storage.py",

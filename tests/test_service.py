@@ -19,7 +19,7 @@ from tests.conftest import free_port
 STUCK = "while True: ctypes.CDLL(None).sleep(60)"
 DEEP = """
 import ctypes
-from stockctl.roles import running
+from stockctl.service import running
 from stockctl.settings import load
 with running(load(environ={{}}), leave_within={leave_within}) as role:
     print("in", flush=True)
@@ -30,7 +30,7 @@ print("out", flush=True)
 
 HEALTH = """
 import os
-from stockctl.roles import running
+from stockctl.service import running
 from stockctl.settings import load
 with running(load(environ=dict(os.environ)), health_port={port}) as role:
     role.health = lambda: None

@@ -17,7 +17,7 @@ from stockctl.lake.writer.sink import S3Sink
 from stockctl.service import Service
 from stockctl.settings import Settings
 from tests.counting import assert_once
-from tests.lake.test_writer import held, produce
+from tests.lake.test_sink import held, produce
 from tests.lakes import lay, trade
 
 pytestmark = pytest.mark.server

@@ -19,7 +19,7 @@ from tests.command import HANG, Command, Process, clean_environment
 from tests.conftest import MongoServer, own_names, wait_for
 from tests.counting import assert_once
 from tests.mongo.conftest import mongo_names
-from tests.mongo.test_writer import committed, held, produce
+from tests.mongo.test_sink import committed, held, produce
 from tests.servers import Kafka
 
 

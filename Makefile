@@ -21,7 +21,7 @@ UNIT := $(TEST) and not server
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit test-python test-real kube test-kube test-faults soak prove coverage lint bench wheel settings clean
+.PHONY: help demo test unit test-python test-real kube test-kube test-faults soak prove coverage lint words bench wheel settings clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ lint: $(VENV)/.dev ## Check style, spelling, types and the rooms' contracts
 	$(BIN)/codespell . .ci/*
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+words: | $(BIN)/python ## Look for words that the project does not use, listed in .ci/words.txt
+	$(BIN)/python .ci/words.py
 
 coverage: $(VENV)/.coverage ## Measure which lines `make test` runs, in the commands' processes too
 	rm -rf .cache/coverage && mkdir -p .cache/coverage

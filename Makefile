@@ -21,7 +21,7 @@ UNIT := $(TEST) and not server
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit test-python test-real kube test-kube test-faults soak prove coverage lint words bench wheel settings clean
+.PHONY: help demo test unit test-python test-real kube test-kube test-faults soak prove coverage lint words bench wheel release settings clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ wheel: $(VENV)/.demo ## Build the wheel into dist/
 	$(PIP) wheel --no-deps --wheel-dir dist .
 	@ls dist
 
+release: $(VENV)/.release ## Build and test sdist and wheel of the version that HEAD is tagged with; publishes nothing
+	.ci/release
+
 settings: $(VENV)/.demo ## Write docs/settings.md from the settings' model
 	$(BIN)/python -m stockctl.settings.reference_page > docs/settings.md
 
@@ -117,4 +120,8 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.test
 
 $(VENV)/.coverage: pyproject.toml | $(VENV)/.test
 	$(call install,--group coverage)
+	@touch $@
+
+$(VENV)/.release: pyproject.toml | $(VENV)/.test
+	$(call install,--group release)
 	@touch $@

@@ -60,13 +60,13 @@ def doctor(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     rows: list[dict[str, Any]] = [
         {
             "system": result.system,
-            "state": result.finding.state,
-            "latency_ms": None if result.finding.latency is None else round(result.finding.latency * 1000, 1),
-            "detail": result.finding.detail,
-            "fix": result.finding.fix,
+            "state": result.result.state,
+            "latency_ms": None if result.result.latency is None else round(result.result.latency * 1000, 1),
+            "detail": result.result.detail,
+            "fix": result.result.fix,
         }
         for result in results
     ]
     write_rows(rows, output)
-    if unhealthy := [result.system for result in results if result.finding.state == "fail"]:
+    if unhealthy := [result.system for result in results if result.result.state == "fail"]:
         raise UnhealthyError(f"unhealthy: {', '.join(unhealthy)}", hint="each row's `fix`")

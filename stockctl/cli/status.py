@@ -36,9 +36,9 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     )
     results = run([check for room in rooms for check in room(settings)])
     write_rows(
-        ({"part": part, "state": finding.state, "detail": finding.detail, "fix": finding.fix} for part, finding in results),
+        ({"part": part, "state": result.state, "detail": result.detail, "fix": result.fix} for part, result in results),
         output,
     )
     say(f"profile {settings.profile}")
-    if failing := [part for part, finding in results if finding.state == "fail"]:
+    if failing := [part for part, result in results if result.state == "fail"]:
         raise UnhealthyError(f"not as it should be: {', '.join(failing)}", hint="each row's `fix`, and `stockctl doctor`")

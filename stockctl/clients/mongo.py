@@ -31,7 +31,7 @@ from pymongo.errors import (
 
 from stockctl.clients.local_stack import absent_stack
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
-from stockctl.health import PROBE_WAIT, Check, Finding
+from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.settings import Settings, require
 from stockctl.settings.mongo_address import mongo_files
 from stockctl.units import format_duration
@@ -375,12 +375,12 @@ def _unfit(document: Document) -> str | None:
 def checks(settings: Settings) -> list[Check]:
     """The check of MongoDB: reachable with our login, how fast, which version; none where no ``mongo.url`` is set."""
 
-    def probe() -> Finding:
+    def probe() -> CheckResult:
         with Mongo(settings, wait=PROBE_WAIT) as mongo:
             # The first answer includes connecting and logging in.
             version = mongo.version()
             started = time.monotonic()
             mongo.version()
-            return Finding(f"version {version} at {mongo.place}", latency=time.monotonic() - started)
+            return CheckResult(f"version {version} at {mongo.place}", latency=time.monotonic() - started)
 
     return [Check("mongo", probe)] if settings.mongo.url else []

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from stockctl.clients.aws import session as aws
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnhealthyError, UnreachableError
-from stockctl.health import Check, Finding
+from stockctl.health import Check, CheckResult
 from stockctl.settings import Settings, require
 
 
@@ -270,7 +270,7 @@ def checks(settings: Settings) -> list[Check]:
     return [Check("lake store", lambda: _check(settings))]
 
 
-def _check(settings: Settings) -> Finding:
+def _check(settings: Settings) -> CheckResult:
     try:
         store = existing_store(settings)
     except NoLakeError as error:
@@ -278,11 +278,11 @@ def _check(settings: Settings) -> Finding:
         there = next(path for path in (folder, *folder.parents) if path.exists())
         if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
             raise
-        return Finding(str(error), "warn", error.hint)
+        return CheckResult(str(error), "warn", error.hint)
     return probe(store)
 
 
-def probe(store: Store) -> Finding:
+def probe(store: Store) -> CheckResult:
     """Try each thing that a lake does, on an object of its own. UnhealthyError if put-if-absent puts over what is there."""
     key = f"{PROBE_FOLDER}/{uuid.uuid4()}"
     store.folders()
@@ -295,13 +295,13 @@ def probe(store: Store) -> Finding:
         store.delete([key])
         _remove_empty(store)
     except RefusedError as error:
-        return Finding(f"no right to delete: {error}", "warn", f"grant it for `lake prune`, and delete {key}", latency)
+        return CheckResult(f"no right to delete: {error}", "warn", f"grant it for `lake prune`, and delete {key}", latency)
     if not (refused and kept):
         raise UnhealthyError(
             f"{store.url} puts over an object that must be put only if absent",
             hint="use a store that honours If-None-Match: without it two writers overwrite each other's claims",
         )
-    return Finding(f"{store.url}: list, put if absent, get and delete work", latency=latency)
+    return CheckResult(f"{store.url}: list, put if absent, get and delete work", latency=latency)
 
 
 def _remove_empty(store: Store) -> None:

@@ -15,7 +15,7 @@ from stockctl.clients.kafka import Admin
 from stockctl.clients.kafka.record_reader import RecordReader
 from stockctl.clients.local_stack import absent_stack
 from stockctl.errors import RefusedError, UnreachableError
-from stockctl.health import PROBE_WAIT, Check, Finding
+from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.record_validation import FEED_EVENTS, InvalidRecordError
 from stockctl.settings import Settings
 from stockctl.units import format_duration
@@ -29,7 +29,7 @@ def checks(settings: Settings) -> list[Check]:
     return [Check("feed", lambda: reach(settings))]
 
 
-def reach(settings: Settings) -> Finding:
+def reach(settings: Settings) -> CheckResult:
     """That the feed can be reached, and a token is set; one of our errors where it is not so."""
     url = urlsplit(settings.finnhub.url)
     secure = url.scheme == "wss"
@@ -39,7 +39,7 @@ def reach(settings: Settings) -> Finding:
         raise absent
     latency = _connect(host, port, secure=secure)
     kind = "Finnhub, with a key set," if settings.finnhub.is_real else "a simulator"
-    return Finding(
+    return CheckResult(
         f"{kind} answers at {host}:{port}; not logged in, because that would drop a running producer", latency=latency
     )
 
@@ -67,7 +67,7 @@ def overview(settings: Settings) -> list[Check]:
     return [Check("feed", lambda: _newest_event(settings))]
 
 
-def _newest_event(settings: Settings) -> Finding:
+def _newest_event(settings: Settings) -> CheckResult:
     admin = Admin(settings)
     admin.wait(PROBE_WAIT)
     offsets = admin.offsets(admin.partitions(settings.topics.feed_events.name))
@@ -80,12 +80,12 @@ def _newest_event(settings: Settings) -> Finding:
         events = [FEED_EVENTS.record(message.value()) for message in newest if message is not None]
     except InvalidRecordError as error:
         topic = settings.topics.feed_events.name
-        return Finding(f"the newest record of {topic} is not valid: {error}", "fail", f"find who else writes to {topic}")
+        return CheckResult(f"the newest record of {topic} is not valid: {error}", "fail", f"find who else writes to {topic}")
     if not events:
-        return Finding("no event yet", "warn", "`stockctl produce` connects to the feed")
+        return CheckResult("no event yet", "warn", "`stockctl produce` connects to the feed")
     last = max(events, key=lambda event: event.ts_recv)
     age = max(0.0, time.time() - last.ts_recv / 1000)
     detail = f"{last.kind} {format_duration(age)} ago: {last.reason or last.symbols} (source {last.source})"
     if age > SILENT_AFTER:
-        return Finding(detail, "warn", "no producer seems to be running: `stockctl produce` starts one")
-    return Finding(detail)
+        return CheckResult(detail, "warn", "no producer seems to be running: `stockctl produce` starts one")
+    return CheckResult(detail)

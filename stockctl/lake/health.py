@@ -9,7 +9,7 @@ from functools import partial
 from stockctl.clients.kafka import Admin, Committed, Partition
 from stockctl.clients.store import NoLakeError, Store, existing_store
 from stockctl.errors import StockctlError
-from stockctl.health import PROBE_WAIT, Check, Finding
+from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.lake.format.claims import Claim, generations, newest_claim, newest_start
 from stockctl.lake.format.keys import LOG, TABLES, Table
 from stockctl.lake.writer.recovery import hinted_claim
@@ -24,11 +24,11 @@ def overview(settings: Settings) -> list[Check]:
     return [Check(f"lake {table}", partial(_newest, settings, table)) for table in TABLES]
 
 
-def _newest(settings: Settings, table: Table) -> Finding:
+def _newest(settings: Settings, table: Table) -> CheckResult:
     try:
         store = existing_store(settings)
     except NoLakeError as error:
-        return Finding(str(error), "warn", error.hint)
+        return CheckResult(str(error), "warn", error.hint)
     folders = (f"{LOG}/{table}/g{generation}" for generation in generations(store, table))
     numbers = sorted({int(name) for folder in folders for name in store.folders(folder) if name.isdecimal()})
     topic = settings.topics.trades.name if table == "trades" else settings.topics.feed_events.name
@@ -41,19 +41,19 @@ def _newest(settings: Settings, table: Table) -> Finding:
     newest = max(claims, key=lambda claim: claim.created)
     age = (datetime.now(UTC) - datetime.fromisoformat(newest.created)).total_seconds()
     ends = ", ".join(f"{claim.partition} to {claim.end}" for claim in claims)
-    return Finding(
+    return CheckResult(
         f"newest claim {format_duration(max(0.0, age))} ago, {counted(newest.rows, 'row')} cut by {newest.reason}; "
         f"partitions {ends}"
     )
 
 
-def _empty(settings: Settings, store: Store, topic: str) -> Finding:
+def _empty(settings: Settings, store: Store, topic: str) -> CheckResult:
     """Of a table without claims: a new stack's writer has cut no batch yet, and all is well."""
     with suppress(StockctlError):  # other rows report what is wrong there
         waits = pending(settings, lake_writer(settings), [topic])
         if waits.running:
-            return Finding(f"empty so far: {waits.words}")
-    return Finding(f"empty: {store.url}", "warn", "`stockctl consume s3` fills it")
+            return CheckResult(f"empty so far: {waits.words}")
+    return CheckResult(f"empty: {store.url}", "warn", "`stockctl consume s3` fills it")
 
 
 def _newest_of(store: Store, table: Table, number: int, committed: Committed | None) -> Claim | None:

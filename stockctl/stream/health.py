@@ -6,7 +6,7 @@ from itertools import islice
 
 from stockctl.clients.kafka import Admin, Consumer
 from stockctl.exchange.calendar import now_ms
-from stockctl.health import PROBE_WAIT, Check, Finding
+from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.settings import Settings
 from stockctl.settings.distinct_names import DEAD_LETTERS_GROUP
 from stockctl.stream.dead_letters import FOREIGN
@@ -26,23 +26,23 @@ def checks(settings: Settings) -> list[Check]:
     return [Check("dead letters", lambda: _probe(settings))]
 
 
-def _probe(settings: Settings) -> Finding:
+def _probe(settings: Settings) -> CheckResult:
     admin = Admin(settings)
     admin.wait(PROBE_WAIT)
     topics, since = settings.topics, now_ms() - round(RECENT * 1000)
     within = f"in the last {format_duration(RECENT)}"
     letters = _count(settings, admin, [topics.dead_letters.name], since)
     if not letters:
-        return Finding(f"none {within}")
+        return CheckResult(f"none {within}")
     sample = {item.digest: item.letter for item in islice(read(settings, since), _SAMPLE)}
     replayed = marks(settings)
     left = [letter for digest, letter in sample.items() if digest not in replayed]
     detail = f"{letters:,} {within}"
     if not left:
-        return Finding(f"{detail}, and those looked at were replayed")
+        return CheckResult(f"{detail}, and those looked at were replayed")
     detail += f", such as: {left[-1].reason}"
     if foreign := [letter for letter in left if letter.reason.startswith(FOREIGN)]:
-        return Finding(
+        return CheckResult(
             f"{letters:,} {within}; {foreign[-1].reason}",
             "fail",
             f"stop what sends them to {topics.trades.name}; or name their source in lake.extra_sources and "
@@ -50,10 +50,10 @@ def _probe(settings: Settings) -> Finding:
         )
     records = _count(settings, admin, [topics.trades.name, topics.feed_events.name], since)
     if len(left) >= MANY and letters >= records / 2:
-        return Finding(
+        return CheckResult(
             f"{detail}; {counted(records, 'record')} came", "fail", "`stockctl dlq list --by-reason` shows what is wrong"
         )
-    return Finding(detail, "warn", "`stockctl dlq list --by-reason`")
+    return CheckResult(detail, "warn", "`stockctl dlq list --by-reason`")
 
 
 def _count(settings: Settings, admin: Admin, topics: list[str], since: int) -> int:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from stockctl.clients.kafka import Admin, Consumer, Event, Offsets, Partition
 from stockctl.errors import TimedOutError
-from stockctl.health import PROBE_WAIT, Check, Finding
+from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.settings import Settings
 from stockctl.units import counted, format_duration
 
@@ -110,7 +110,7 @@ def overview(settings: Settings) -> list[Check]:
     return [Check(f"group {writer.group}", partial(_behind, settings, writer)) for writer in writers]
 
 
-def _behind(settings: Settings, writer: Writer) -> Finding:
+def _behind(settings: Settings, writer: Writer) -> CheckResult:
     admin = Admin(settings)
     admin.wait(PROBE_WAIT)
     rows = read_lag(admin, settings, [writer.group])
@@ -118,23 +118,25 @@ def _behind(settings: Settings, writer: Writer) -> Finding:
     parts = ", ".join(f"{row.topic}/{row.partition} {row.lag:,}" for row in rows if row.lag)
     detail = f"{counted(sum(row.lag for row in rows), 'record')} behind" + (f": {parts}" if parts else "")
     if lost:
-        return Finding(f"{detail}; {lost:,} were deleted by retention before it read them", "fail", writer.if_lost)
+        return CheckResult(f"{detail}; {lost:,} were deleted by retention before it read them", "fail", writer.if_lost)
     if not parts:
-        return Finding(detail)
+        return CheckResult(detail)
     since = _oldest(settings, rows)
     if since is None:
-        return Finding(detail)  # what is left are ends of transactions, and no records
+        return CheckResult(detail)  # what is left are ends of transactions, and no records
     age, bound = max(0.0, time.time() - since), writer.max_age + LATE
     overdue = age > bound
     if overdue:
         detail += f"; the oldest came {format_duration(round(age))} ago, and should be written within {format_duration(bound)}"
     if not admin.members(writer.group):
-        return Finding(f"{detail}; the group has no member", "fail" if overdue else "warn", f"`{writer.command}` reads them")
+        return CheckResult(
+            f"{detail}; the group has no member", "fail" if overdue else "warn", f"`{writer.command}` reads them"
+        )
     if not overdue:
-        return Finding(detail)
+        return CheckResult(detail)
     if _commits(admin, rows):
-        return Finding(f"{detail}; it is catching up", "warn", "wait, and look again")
-    return Finding(f"{detail}; it commits nothing", "fail", _restart(settings, writer.command))
+        return CheckResult(f"{detail}; it is catching up", "warn", "wait, and look again")
+    return CheckResult(f"{detail}; it commits nothing", "fail", _restart(settings, writer.command))
 
 
 def _restart(settings: Settings, command: str) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from stockctl.clients.kafka import Admin, TopicInfo
 from stockctl.errors import RefusedError
-from stockctl.health import PROBE_WAIT, Check, Finding
+from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.settings import Settings
 from stockctl.settings.model import TopicSettings
 from stockctl.units import counted
@@ -181,12 +181,12 @@ def checks(settings: Settings) -> list[Check]:
     return [Check(f"topic {topic.name}", partial(_probe, settings, topic)) for topic in wanted(settings)]
 
 
-def _probe(settings: Settings, topic: Wanted) -> Finding:
+def _probe(settings: Settings, topic: Wanted) -> CheckResult:
     admin = Admin(settings)
     latency = admin.wait(PROBE_WAIT)
     found = admin.topic(topic.name)
     if found is None:
-        return Finding("absent", "fail", "`stockctl topics apply` makes it", latency)
+        return CheckResult("absent", "fail", "`stockctl topics apply` makes it", latency)
     if found.rights is not None and (missing := NEEDED_RIGHTS - found.rights):
         raise RefusedError(
             f"no right to {' or '.join(sorted(missing))}", hint=f"grant {settings.kafka.username or 'this client'} that right"
@@ -194,8 +194,8 @@ def _probe(settings: Settings, topic: Wanted) -> Finding:
     differing = list(_compare(admin, topic, found))
     if differing:
         detail = ", ".join(f"{one.what} {one.found} and not {one.wanted}" for one in differing)
-        return Finding(detail, "warn", differing[0].remedy, latency)
-    return Finding(f"{_count(found.partitions)}, replication {found.replication}, as the settings say", latency=latency)
+        return CheckResult(detail, "warn", differing[0].remedy, latency)
+    return CheckResult(f"{_count(found.partitions)}, replication {found.replication}, as the settings say", latency=latency)
 
 
 def overview(settings: Settings) -> list[Check]:
@@ -203,16 +203,16 @@ def overview(settings: Settings) -> list[Check]:
     return [Check(f"topic {topic.name}", partial(_holding, settings, topic)) for topic in wanted(settings)]
 
 
-def _holding(settings: Settings, topic: Wanted) -> Finding:
+def _holding(settings: Settings, topic: Wanted) -> CheckResult:
     admin = Admin(settings)
     admin.wait(PROBE_WAIT)
     partitions = admin.partitions(topic.name)
     if not partitions:
-        return Finding("absent", "fail", "`stockctl topics apply` makes it")
+        return CheckResult("absent", "fail", "`stockctl topics apply` makes it")
     before, started = admin.offsets(partitions), time.monotonic()
     time.sleep(RATE_SPAN)
     after, seconds = admin.offsets(partitions), time.monotonic() - started
     records = sum(end - start for start, end in after.values())
     grown = sum(after[partition].end - before[partition].end for partition in partitions)
     ends = ", ".join(f"{partition.number} at {after[partition].end}" for partition in partitions)
-    return Finding(f"{counted(records, 'record')}, {grown / seconds:,.0f} more a second; ends of the partitions: {ends}")
+    return CheckResult(f"{counted(records, 'record')}, {grown / seconds:,.0f} more a second; ends of the partitions: {ends}")

@@ -14,7 +14,7 @@ from stockctl.clients.aws.session import AbsentError
 from stockctl.clients.redshift.client import connect
 from stockctl.clients.redshift.iam_roles import Place, attached, place_of
 from stockctl.errors import ConfigError, RefusedError
-from stockctl.health import PROBE_WAIT, Check, Finding
+from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.settings import Settings
 from stockctl.units import counted
 from stockctl.warehouse import iam_policies
@@ -42,31 +42,31 @@ def checks(settings: Settings) -> list[Check]:
     return found
 
 
-def _identity(settings: Settings) -> Finding:
+def _identity(settings: Settings) -> CheckResult:
     started = time.monotonic()
     told = identity(settings)
-    return Finding(f"{told.arn} in the account {told.account}", latency=time.monotonic() - started)
+    return CheckResult(f"{told.arn} in the account {told.account}", latency=time.monotonic() - started)
 
 
-def _glue(settings: Settings) -> Finding:
+def _glue(settings: Settings) -> CheckResult:
     """Reads the catalog; rights to write show when ``glue apply`` uses them."""
     try:
         lake_url(settings)
     except ConfigError as error:
-        return Finding(str(error), "fail", error.hint)
+        return CheckResult(str(error), "fail", error.hint)
     glue = Glue(settings)
     started = time.monotonic()
     database = glue.find_database()
     latency = time.monotonic() - started
     if database is None:
-        return Finding(f"there is no database {glue.database}", "warn", "`stockctl glue apply`", latency)
+        return CheckResult(f"there is no database {glue.database}", "warn", "`stockctl glue apply`", latency)
     found = catalog.differences(glue, settings, from_paths=None)
     if found:
-        return Finding(f"{found[0].what} {found[0].name}: {found[0].problem}", "warn", found[0].remedy, latency)
-    return Finding(f"database {glue.database}: tables and crawlers are as the settings say", latency=latency)
+        return CheckResult(f"{found[0].what} {found[0].name}: {found[0].problem}", "warn", found[0].remedy, latency)
+    return CheckResult(f"database {glue.database}: tables and crawlers are as the settings say", latency=latency)
 
 
-def _role(settings: Settings) -> Finding:
+def _role(settings: Settings) -> CheckResult:
     name = str(settings.glue.role).rpartition("/")[2]
     roles = Roles(settings)
     try:
@@ -74,37 +74,37 @@ def _role(settings: Settings) -> Finding:
         rights = roles.find_policy(name, iam_policies.POLICY) if role is not None else None
     except RefusedError as error:
         # Looking at roles is a right that running crawlers does not need.
-        return Finding(
+        return CheckResult(
             f"cannot look at the role {name}: {error}",
             "warn",
             "grant iam:GetRole and iam:GetRolePolicy, or check it by `glue run --wait`",
         )
     if role is None:
-        return Finding(f"there is no role {name}", "fail", "`stockctl glue apply --create-role`, or `stockctl glue policy`")
+        return CheckResult(f"there is no role {name}", "fail", "`stockctl glue apply --create-role`, or `stockctl glue policy`")
     wanted = iam_policies.trust(iam_policies.Reader.crawler)["Statement"][0]["Principal"]["Service"]
     if wanted not in str(role.get("AssumeRolePolicyDocument", "")):
-        return Finding(
+        return CheckResult(
             f"{wanted} may not take on the role {name}", "fail", "`stockctl glue policy --trust` prints what it needs"
         )
     if rights != iam_policies.policy(settings):
         state = "is not as the settings want it" if rights else "is absent; rights given otherwise are not looked at"
-        return Finding(
+        return CheckResult(
             f"the policy {iam_policies.POLICY} of the role {name} {state}", "warn", "`stockctl glue apply --create-role`"
         )
-    return Finding(f"{wanted} may take on the role {name}, which has the rights that it needs")
+    return CheckResult(f"{wanted} may take on the role {name}, which has the rights that it needs")
 
 
-def _attachment(settings: Settings, place: Place) -> Finding:
+def _attachment(settings: Settings, place: Place) -> CheckResult:
     """Of a chain of roles, Redshift takes on the first."""
     role = str(settings.redshift.role).partition(",arn:")[0]
     try:
         has = attached(settings, place)
     except AbsentError as error:
         wrong = "redshift.workgroup" if place.serverless else "redshift.cluster"
-        return Finding(str(error), "fail", f"correct {wrong}, redshift.host or s3.region")
+        return CheckResult(str(error), "fail", f"correct {wrong}, redshift.host or s3.region")
     except RefusedError as error:
         # Looking at it is a right that SQL does not need.
-        return Finding(
+        return CheckResult(
             f"cannot tell whether {role} is attached: {error}",
             "warn",
             "`stockctl glue policy --for operator` has the right to look",
@@ -112,18 +112,20 @@ def _attachment(settings: Settings, place: Place) -> Finding:
     way = "`aws redshift-serverless update-namespace`" if place.serverless else "`aws redshift modify-cluster-iam-roles`"
     if role == "default":
         if has.default is None:
-            return Finding(
+            return CheckResult(
                 f"{has.what} has no default role", "fail", f"make an attached role the default: {way}, or the console"
             )
         role = has.default
     if role not in has.roles:
-        return Finding(f"{role} is not attached to {has.what}", "fail", f"attach it to {has.what}: {way}, or the console")
+        return CheckResult(f"{role} is not attached to {has.what}", "fail", f"attach it to {has.what}: {way}, or the console")
     if has.roles[role] != "in-sync":
-        return Finding(f"{role} at {has.what}: {has.roles[role]}", "warn", "wait until it is in-sync; it takes some minutes")
-    return Finding(f"{role} is attached to {has.what}")
+        return CheckResult(
+            f"{role} at {has.what}: {has.roles[role]}", "warn", "wait until it is in-sync; it takes some minutes"
+        )
+    return CheckResult(f"{role} is attached to {has.what}")
 
 
-def _redshift(settings: Settings) -> Finding:
+def _redshift(settings: Settings) -> CheckResult:
     with connect(settings, timeout=PROBE_WAIT) as redshift:
         started = time.monotonic()
         redshift.execute("SELECT 1")
@@ -131,14 +133,16 @@ def _redshift(settings: Settings) -> Finding:
         there = spectrum.look(redshift, settings)
     schema = settings.redshift.external_schema
     if there.schema is None:
-        return Finding(f"there is no external schema {schema}", "warn", "`stockctl spectrum apply`", latency)
+        return CheckResult(f"there is no external schema {schema}", "warn", "`stockctl spectrum apply`", latency)
     if settings.redshift.role not in (None, "default") and str(settings.redshift.role) not in there.schema[1]:
-        return Finding(
+        return CheckResult(
             f"the external schema {schema} does not read by {settings.redshift.role}",
             "fail",
             "`stockctl spectrum diff` tells how to make it anew",
             latency,
         )
     if not there.locations:
-        return Finding(f"the external schema {schema} shows no tables", "warn", "`stockctl glue apply`", latency)
-    return Finding(f"{counted(len(there.locations), 'external table')}, {counted(len(there.views), 'view')}", latency=latency)
+        return CheckResult(f"the external schema {schema} shows no tables", "warn", "`stockctl glue apply`", latency)
+    return CheckResult(
+        f"{counted(len(there.locations), 'external table')}, {counted(len(there.views), 'view')}", latency=latency
+    )

@@ -116,7 +116,7 @@ def test_a_port_that_nodes_do_not_give_by_default(kube: Kube, settings_of: Setti
     (service,) = (each for each in rendered.manifests if each["kind"] == "Service" and "nodePort" in each["spec"]["ports"][0])
     service["spec"]["ports"][0]["nodePort"] = 27017
     with Kubernetes(settings) as kubernetes:
-        ports = next(each.finding for each in check(kubernetes, rendered, lambda: datetime.now(UTC)) if each.system == "ports")
+        ports = next(each.result for each in check(kubernetes, rendered, lambda: datetime.now(UTC)) if each.system == "ports")
     assert (ports.state, ports.detail) == ("warn", "27017 is free; the nodes give 30000 to 32767 by default")
 
 
@@ -155,7 +155,7 @@ def test_a_clock_of_this_machine_that_is_off(kube: Kube, settings_of: SettingsOf
     settings = settings_of(**{"infra.kubeconfig": str(kube.kubeconfig)})
     with Kubernetes(settings) as kubernetes:
         late = check(kubernetes, render(settings), lambda: datetime.now(UTC) - timedelta(seconds=90))
-    clock = next(result.finding for result in late if result.system == "clock")
+    clock = next(result.result for result in late if result.system == "clock")
     assert clock.state == "warn"
     assert " s ahead of this machine" in clock.detail
 

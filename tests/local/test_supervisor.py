@@ -156,10 +156,10 @@ def test_a_frozen_supervisor_is_seen_with_what_died_meanwhile_and_down_stops_it_
     wait_for(lambda: states() == ["frozen", "died", "frozen", "running"], "all to be seen", HANG)
     asked = run(checks(settings))
     assert [finding.state for _, finding in asked] == ["fail", "fail", "fail", "ok"]
-    assert f"pid {died} is gone" in asked[1].finding.detail
+    assert f"pid {died} is gone" in asked[1].result.detail
     for found, pid in ((asked[0], stack.process.pid), (asked[2], frozen)):
-        assert "suspended by a signal" in found.finding.detail
-        assert f"`kill -CONT {pid}`" in str(found.finding.fix)
+        assert "suspended by a signal" in found.result.detail
+        assert f"`kill -CONT {pid}`" in str(found.result.fix)
     said = Command(tmp_path, STOCKCTL_STATE_DIR=str(tmp_path)).run("local", "status", check=10).stderr
     assert "not running: supervisor, a, b" in said
     assert f"`kill -CONT {stack.process.pid}`" in said

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stockctl.clients.kafka import Admin, Consumer, Partition, Producer, TransactionalProducer
-from stockctl.health import Finding, run
+from stockctl.health import CheckResult, run
 from stockctl.lake import health as lake
 from stockctl.settings import Settings
 from stockctl.stream import lag
@@ -213,7 +213,7 @@ def test_a_store_that_is_empty_because_its_writer_has_cut_no_batch_is_well_and_a
 
     with member(settings):
         wait = "10 records wait in Kafka; `consume s3` cuts a batch every 15s (lake.max_age)"
-        assert trades.probe() == Finding(f"empty so far: {wait}")
+        assert trades.probe() == CheckResult(f"empty so far: {wait}")
         for arguments in (("metrics", "rate", "AAPL"), ("lake", "read", "AAPL"), ("lake", "list"), ("lake", "gaps")):
             assert f"{wait}; ask again in 15s" in command.run(*arguments).stderr
         assert "wait in Kafka" not in command.run("metrics", "rate", "AAPL", "--date", "2026-11-20").stderr

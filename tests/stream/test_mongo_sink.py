@@ -353,7 +353,7 @@ def test_doctor_and_status_know_connect_where_it_is_set(connected: Settings, wor
     assert (failed.state, "restart --failed" in (failed.fix or "")) == ("fail", True)
     assert "MongoDB does not answer" in failed.detail
     worker.classes = []
-    assert run(room.checks(connected))[0].finding.state == "fail"
+    assert run(room.checks(connected))[0].result.state == "fail"
 
 
 def test_the_command_ends_with_the_codes_that_are_documented(

@@ -142,4 +142,4 @@ def test_the_check_of_topics_tells_absent_differing_and_sound(
     apply(admin, settings)
     assert [finding.state for _, finding in run(checks(settings))] == ["ok"] * 3
     trades, *_ = run(checks(changed(broker, tmp_path, topics__trades__retention="2h")))
-    assert (trades.finding.state, trades.finding.detail) == ("warn", "retention.ms 1800000 and not 7200000")
+    assert (trades.result.state, trades.result.detail) == ("warn", "retention.ms 1800000 and not 7200000")

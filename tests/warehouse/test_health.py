@@ -14,7 +14,7 @@ import pytest
 
 from stockctl.clients.aws.glue import Glue
 from stockctl.clients.aws.iam import Roles
-from stockctl.health import Finding, run
+from stockctl.health import CheckResult, run
 from stockctl.settings import Settings, load
 from stockctl.warehouse.glue import catalog
 from stockctl.warehouse.health import checks
@@ -26,8 +26,8 @@ from tests.warehouse.crawler import FakeGlue
 ROLE = "arn:aws:iam::123456789012:role/spectrum"
 
 
-def findings(settings: Settings) -> dict[str, Finding]:
-    return {result.system: result.finding for result in run(checks(settings))}
+def findings(settings: Settings) -> dict[str, CheckResult]:
+    return {result.system: result.result for result in run(checks(settings))}
 
 
 def test_what_is_not_set_up_is_not_asked() -> None:
@@ -53,7 +53,7 @@ def test_glue_goes_from_nothing_to_sound(warehouse_settings: Settings, glue: Glu
     assert (role.state, "absent" in role.detail, role.fix) == ("warn", True, "`stockctl glue apply --create-role`")
     create_role(warehouse_settings)
     sound = "glue.amazonaws.com may take on the role stockctl-crawler, which has the rights that it needs"
-    assert findings(warehouse_settings)["glue role"] == Finding(sound)
+    assert findings(warehouse_settings)["glue role"] == CheckResult(sound)
     roles.put_policy("stockctl-crawler", POLICY, policy(warehouse_settings, Reader.redshift))
     role = findings(warehouse_settings)["glue role"]
     assert (role.state, "not as the settings want it" in role.detail) == ("warn", True)
@@ -93,10 +93,10 @@ def with_role(**flags: str) -> Settings:
     return load(environ=clean_environment(), flags=same | {name.replace("__", "."): value for name, value in flags.items()})
 
 
-def attachment(settings: Settings) -> Finding:
+def attachment(settings: Settings) -> CheckResult:
     (check,) = [check for check in checks(settings) if check.system == "redshift role"]
     (result,) = run([check])
-    return result.finding
+    return result.result
 
 
 @pytest.mark.server
@@ -118,7 +118,7 @@ def test_a_clusters_roles_are_looked_at(moto_server: str) -> None:
         )
     redshift.close()
     found = attachment(with_role(redshift__cluster="with", redshift__endpoint_url=moto_server))
-    assert found == Finding(f"{ROLE} is attached to the cluster with")
+    assert found == CheckResult(f"{ROLE} is attached to the cluster with")
     chain = f"{ROLE},arn:aws:iam::210987654321:role/lake"
     by_host = with_role(
         redshift__host="with.abc.us-east-1.redshift.amazonaws.com", redshift__endpoint_url=moto_server, redshift__role=chain

@@ -37,7 +37,7 @@ from stockctl.clients.kafka.common import (
 from stockctl.clients.kafka.consumer import Consumer
 from stockctl.clients.local_stack import absent_stack
 from stockctl.errors import TimedOutError
-from stockctl.health import PROBE_WAIT, Check, Finding
+from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 
@@ -236,12 +236,14 @@ class Admin:
 def checks(settings: Settings) -> list[Check]:
     """The check of the cluster: reachable with our login, how fast, and which one it is."""
 
-    def probe() -> Finding:
+    def probe() -> CheckResult:
         admin = Admin(settings)
         # The first answer includes connecting and logging in.
         admin.wait(PROBE_WAIT)
         latency = admin.wait(PROBE_WAIT)
         brokers = admin.brokers()
-        return Finding(f"cluster {admin.cluster_id()}, {len(brokers)} of its brokers up: {', '.join(brokers)}", latency=latency)
+        return CheckResult(
+            f"cluster {admin.cluster_id()}, {len(brokers)} of its brokers up: {', '.join(brokers)}", latency=latency
+        )
 
     return [Check("kafka", probe)]

@@ -17,7 +17,7 @@ from prometheus_client import Counter, Gauge
 from stockctl.clients.kafka import Admin
 from stockctl.clients.kafka_connect import AbsentConnectorError, BusyError, Connect, Task, scrubbed
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
-from stockctl.health import PROBE_WAIT, Check, Finding
+from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.settings import Settings
 from stockctl.stream import topics
 from stockctl.stream.lag import read_lag
@@ -339,13 +339,13 @@ class Watch:
 def checks(settings: Settings) -> list[Check]:
     """The check of Kafka Connect, where ``connect.url`` is set: a worker answers, on our cluster, and has the classes."""
 
-    def probe() -> Finding:
+    def probe() -> CheckResult:
         with Connect(settings, timeout=PROBE_WAIT) as connect:
             connect.wait(0)
             latency = connect.wait(0)
             about = connect.about()
             _check_worker(connect, Admin(settings))
-            return Finding(f"Kafka Connect {about.get('version', '')} at {connect.url}", latency=latency)
+            return CheckResult(f"Kafka Connect {about.get('version', '')} at {connect.url}", latency=latency)
 
     return [Check("connect", probe)] if settings.connect.url is not None else []
 
@@ -353,19 +353,19 @@ def checks(settings: Settings) -> list[Check]:
 def overview(settings: Settings) -> list[Check]:
     """The row of ``stockctl status`` for the connector, where ``connect.url`` is set."""
 
-    def probe() -> Finding:
+    def probe() -> CheckResult:
         admin = Admin(settings)
         admin.wait(PROBE_WAIT)
         with Connect(settings, timeout=PROBE_WAIT) as connect:
             try:
                 parts = status(connect, admin, settings)
             except AbsentConnectorError:
-                return Finding("absent", "warn", "`stockctl connect apply` makes it")
+                return CheckResult("absent", "warn", "`stockctl connect apply` makes it")
         states = ", ".join(f"{part.part} {part.state}" for part in parts[:-1])
         causes = "; ".join(part.detail for part in parts[:-1] if part.detail)
         detail = "; ".join(filter(None, (states, causes, parts[-1].detail)))
         if unhealthy(parts):
-            return Finding(detail, "fail", remedy(parts))
-        return Finding(detail)
+            return CheckResult(detail, "fail", remedy(parts))
+        return CheckResult(detail)
 
     return [Check(f"connector {settings.connect.connector}", probe)] if settings.connect.url is not None else []

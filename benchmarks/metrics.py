@@ -60,7 +60,7 @@ def put(settings: Settings, table: Table, values: list[bytes], start: int) -> No
     claim = Claim(
         nonce="benchmark",
         writer="benchmark",
-        created="",
+        created="2026-11-20T21:00:00Z",
         cluster_id="benchmark",
         topic_id="",
         topic=table,
@@ -115,14 +115,18 @@ def fill(settings: Settings, trades: int) -> None:
 
 
 def run(command: list[str], environment: dict[str, str]) -> tuple[float, float, int]:
-    """Seconds, processor seconds and peak memory in MB of one command."""
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = status
-    if status:
-        raise SystemExit(f"{' '.join(command)} ended with status {status}")
-    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1024
+    """Seconds, processor seconds and peak memory in MB of one command. A command that fails ends the benchmark with its stderr."""
+    with tempfile.TemporaryFile() as errors:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            errors.seek(0)
+            message = errors.read().decode(errors="replace").strip()
+            raise SystemExit(f"{' '.join(command)} failed with exit code {process.returncode}:\n{message}")
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1024
 
 
 def show(name: str, command: list[str], environment: dict[str, str], turns: int) -> None:

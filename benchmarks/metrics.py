@@ -115,7 +115,7 @@ def fill(settings: Settings, trades: int) -> None:
 
 
 def run(command: list[str], environment: dict[str, str]) -> tuple[float, float, int]:
-    """Seconds, processor seconds and peak memory in MB of one command. A command that fails ends the benchmark with its stderr."""
+    """Seconds, processor seconds and peak memory in MB of one command. Exits with its stderr if it fails."""
     with tempfile.TemporaryFile() as errors:
         started = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=environment)

@@ -1,17 +1,17 @@
-"""Arithmetic of spans of time, as sets of milliseconds."""
+"""Set arithmetic on time intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-Span = tuple[int, int]
+Interval = tuple[int, int]
 """``[since, until)`` in ms UTC."""
 
 
-def merge(spans: Iterable[Span], slack: int = 0) -> list[Span]:
-    """The union of ``spans``, in order and disjoint; those at most ``slack`` ms apart become one. Empty ones vanish."""
-    merged: list[Span] = []
-    for since, until in sorted(span for span in spans if span[0] < span[1]):
+def merge(intervals: Iterable[Interval], slack: int = 0) -> list[Interval]:
+    """The union of ``intervals``, sorted and disjoint. Gaps of at most ``slack`` ms are closed, empty intervals dropped."""
+    merged: list[Interval] = []
+    for since, until in sorted(interval for interval in intervals if interval[0] < interval[1]):
         if merged and since <= merged[-1][1] + slack:
             merged[-1] = (merged[-1][0], max(until, merged[-1][1]))
         else:
@@ -19,9 +19,9 @@ def merge(spans: Iterable[Span], slack: int = 0) -> list[Span]:
     return merged
 
 
-def intersect(one: Sequence[Span], other: Sequence[Span]) -> list[Span]:
-    """What is in both of two merged lists of spans."""
-    common: list[Span] = []
+def intersect(one: Sequence[Interval], other: Sequence[Interval]) -> list[Interval]:
+    """The intersection of two merged lists of intervals."""
+    common: list[Interval] = []
     i = j = 0
     while i < len(one) and j < len(other):
         since, until = max(one[i][0], other[j][0]), min(one[i][1], other[j][1])
@@ -34,19 +34,19 @@ def intersect(one: Sequence[Span], other: Sequence[Span]) -> list[Span]:
     return common
 
 
-def subtract(spans: Sequence[Span], taken: Sequence[Span]) -> list[Span]:
-    """What of the merged ``spans`` is not in the merged ``taken``."""
-    if not spans:
+def subtract(intervals: Sequence[Interval], removed: Sequence[Interval]) -> list[Interval]:
+    """The merged ``intervals`` without the merged ``removed``."""
+    if not intervals:
         return []
-    left: list[Span] = []
-    since = spans[0][0]
-    for taken_since, taken_until in taken:
-        left.append((since, taken_since))
-        since = max(since, taken_until)
-    left.append((since, max(since, spans[-1][1])))
-    return intersect(spans, merge(left))
+    left: list[Interval] = []
+    since = intervals[0][0]
+    for removed_since, removed_until in removed:
+        left.append((since, removed_since))
+        since = max(since, removed_until)
+    left.append((since, max(since, intervals[-1][1])))
+    return intersect(intervals, merge(left))
 
 
-def length(spans: Iterable[Span]) -> int:
-    """Milliseconds of disjoint spans together."""
-    return sum(until - since for since, until in spans)
+def length(intervals: Iterable[Interval]) -> int:
+    """Total milliseconds of disjoint intervals."""
+    return sum(until - since for since, until in intervals)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import msgspec
 from msgspec import Meta
 
-from stockctl.intervals import Span, merge, subtract
+from stockctl.intervals import Interval, merge, subtract
 
 Kind = TypeVar("Kind")
 Source = Literal["finnhub", "sim", "replay"]
@@ -78,7 +78,7 @@ STOPPED = "stopped"
 """The reason of a ``disconnected`` event of a producer that was told to leave."""
 
 
-def covered_time(events: Iterable[Mapping[str, Any]]) -> list[Span]:
+def covered_time(events: Iterable[Mapping[str, Any]]) -> list[Interval]:
     """What these events of one symbol tell as covered."""
     return merge((event["span_start"], event["span_end"]) for event in events if event["kind"] == "covered")
 
@@ -89,9 +89,9 @@ def from_subscription(events: Collection[Mapping[str, Any]]) -> list[Mapping[str
     return [event for event in events if event["kind"] != "connected" or event["connection"] not in subscribed]
 
 
-def stopped_time(events: Collection[Mapping[str, Any]]) -> list[Span]:
+def stopped_time(events: Collection[Mapping[str, Any]]) -> list[Interval]:
     """From when to when, as these events of one symbol tell, nobody listened to the feed because the producer was stopped."""
-    stopped: list[Span] = []
+    stopped: list[Interval] = []
     since = None
     for event in sorted(from_subscription(events), key=lambda event: event["span_start"]):
         if event["kind"] in CONNECTING and since is not None:

@@ -1,4 +1,4 @@
-"""Spans of time are sets of milliseconds."""
+"""Intervals behave like sets of milliseconds."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.intervals import Span, intersect, length, merge, subtract
+from stockctl.intervals import Interval, intersect, length, merge, subtract
 
-SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=8)
-
-
-def moments(spans: list[Span]) -> set[int]:
-    return {moment for since, until in spans for moment in range(since, until)}
+INTERVALS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=8)
 
 
-def in_order_and_disjoint(spans: list[Span]) -> bool:
-    edges = [edge for span in spans for edge in span]
+def moments(intervals: list[Interval]) -> set[int]:
+    return {moment for since, until in intervals for moment in range(since, until)}
+
+
+def in_order_and_disjoint(intervals: list[Interval]) -> bool:
+    edges = [edge for interval in intervals for edge in interval]
     return edges == sorted(set(edges))
 
 
-@given(SPANS)
-def test_merging_keeps_every_moment_once(spans: list[Span]) -> None:
-    merged = merge(spans)
-    assert moments(merged) == moments(spans)
+@given(INTERVALS)
+def test_merge_keeps_every_moment_once(intervals: list[Interval]) -> None:
+    merged = merge(intervals)
+    assert moments(merged) == moments(intervals)
     assert in_order_and_disjoint(merged)
-    assert length(merged) == len(moments(spans))
+    assert length(merged) == len(moments(intervals))
 
 
-@given(SPANS, st.integers(0, 10))
-def test_slack_closes_small_gaps_alone(spans: list[Span], slack: int) -> None:
-    merged = merge(spans, slack)
-    closed = subtract(merged, merge(spans))
+@given(INTERVALS, st.integers(0, 10))
+def test_slack_closes_only_small_gaps(intervals: list[Interval], slack: int) -> None:
+    merged = merge(intervals, slack)
+    closed = subtract(merged, merge(intervals))
     assert all(until - since <= slack for since, until in closed)
     assert all(after[0] - before[1] > slack for before, after in itertools.pairwise(merged))
 
 
-@given(SPANS, SPANS)
-def test_intersecting_and_subtracting_are_those_of_sets(one: list[Span], other: list[Span]) -> None:
+@given(INTERVALS, INTERVALS)
+def test_intersect_and_subtract_match_set_operations(one: list[Interval], other: list[Interval]) -> None:
     one, other = merge(one), merge(other)
     assert moments(intersect(one, other)) == moments(one) & moments(other)
     assert moments(subtract(one, other)) == moments(one) - moments(other)

@@ -1,7 +1,7 @@
-"""Exchange time: New York's trading days with pre-market, regular and post-market sessions; and the currency market's week.
+"""Exchange time: New York trading days with pre-market, regular and post-market sessions, and the currency market's week.
 
-Holidays and half days are those of the NYSE, from the ``holidays`` package. Times are milliseconds since the epoch, UTC; spans
-are ``[since, until)``. Which session a trade belongs to, ``trade_sessions`` tells.
+Holidays and half days are those of the NYSE, from the ``holidays`` package. Times are milliseconds since the epoch, UTC;
+intervals are ``[since, until)``. ``trade_sessions`` assigns trades to sessions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from stockctl.errors import UsageError, quoted
 from stockctl.exchange.venues import has_venue, is_currency
-from stockctl.intervals import Span, intersect, merge
+from stockctl.intervals import Interval, intersect, merge
 
 EXCHANGE_TIMEZONE = "America/New_York"
 EXCHANGE_ZONE = ZoneInfo(EXCHANGE_TIMEZONE)
@@ -42,11 +42,11 @@ class Session(NamedTuple):
 
 
 def known_zone(name: str) -> ZoneInfo:
-    """The time zone of that name. ValueError, with words, if there is none."""
+    """The time zone ``name``. ValueError with a message for users if there is none."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        # OSError: the name of a folder of zones, or one that is too long for any file.
+        # OSError: the name of a folder of zones, or a name that is too long for a file.
         raise ValueError(f"{quoted(name)} is no time zone: write a name such as America/New_York or UTC") from None
 
 
@@ -61,14 +61,14 @@ def now_ms() -> int:
 
 
 def from_ms(ms: int, zone: ZoneInfo = EXCHANGE_ZONE) -> datetime:
-    """The aware moment ``ms`` milliseconds after the epoch, in ``zone``."""
+    """The aware datetime ``ms`` milliseconds after the epoch, in ``zone``."""
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)).astimezone(zone)
 
 
 def parse_moment(moment: str | date, zone: ZoneInfo = EXCHANGE_ZONE) -> int:
-    """Milliseconds since the epoch of a date, a time, or either as ISO 8601 text; what names no zone is in ``zone``.
+    """Milliseconds since the epoch of a date, a datetime, or either as ISO 8601 text; in ``zone`` if it has no zone.
 
-    A date means its midnight. UsageError if the text is neither, or far from any time of a market.
+    A date means its midnight. UsageError if the text is neither, or if the year is out of range.
     """
     if isinstance(moment, str):
         try:
@@ -77,20 +77,20 @@ def parse_moment(moment: str | date, zone: ZoneInfo = EXCHANGE_ZONE) -> int:
             raise UsageError(
                 f"{quoted(moment)} is no time", hint="write 2026-11-23, 2026-11-23T09:30 or 2026-11-23T14:30:00Z"
             ) from None
-    _within_reach(moment)
+    _check_year(moment)
     if not isinstance(moment, datetime):
         moment = datetime.combine(moment, time())
     return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=zone))
 
 
-def _within_reach(moment: date) -> None:
-    """UsageError for a year that leaves no room for the days around it in any zone."""
+def _check_year(moment: date) -> None:
+    """UsageError for a year so close to the end of datetime's range that the days around it overflow."""
     if not _YEARS[0] <= moment.year <= _YEARS[1]:
         raise UsageError(f"the year {moment.year} is out of range", hint=f"years go from {_YEARS[0]} to {_YEARS[1]}")
 
 
 def parse_as_of(moment: str | date, zone: ZoneInfo = EXCHANGE_ZONE) -> int:
-    """As ``parse_moment``, but a date is meant with all of its day: it is the last millisecond of that, on the exchange."""
+    """Like ``parse_moment``, but a date includes its day: it means the last millisecond of that date in exchange time."""
     if isinstance(moment, str):
         try:
             moment = date.fromisoformat(moment.strip())
@@ -113,7 +113,7 @@ def _closed_days(year: int) -> tuple[frozenset[date], frozenset[date]]:
 
 
 def is_trading_day(day: date) -> bool:
-    """Whether the exchange trades on ``day``, be it for half of it."""
+    """Whether the exchange trades on ``day``. Half days count."""
     return day.weekday() < 5 and day not in _closed_days(day.year)[0]
 
 
@@ -124,7 +124,7 @@ def is_half_day(day: date) -> bool:
 
 @cache
 def sessions_of(day: date) -> tuple[Session, ...]:
-    """The pre, regular and post session of ``day`` in order; none if the exchange is closed."""
+    """The pre, regular and post sessions of ``day``, in order; empty if the exchange is closed."""
     if not is_trading_day(day):
         return ()
     half = is_half_day(day)
@@ -135,7 +135,7 @@ def sessions_of(day: date) -> tuple[Session, ...]:
 
 
 def session_at(ms: int) -> Session | None:
-    """The session in which ``ms`` lies; None when the exchange is closed then."""
+    """The session at ``ms``; None if the exchange is closed."""
     for session in sessions_of(trade_date(ms)):
         if session.since <= ms < session.until:
             return session
@@ -143,16 +143,14 @@ def session_at(ms: int) -> Session | None:
 
 
 def trade_date(ms: int, zone: ZoneInfo = EXCHANGE_ZONE) -> date:
-    """The calendar date of ``ms`` on the exchange."""
+    """The calendar date of ``ms`` in ``zone``, by default in exchange time."""
     return from_ms(ms, zone).date()
 
 
-def previous_trading_day(day: date) -> date:
-    """The last trading day before ``day``."""
-    day -= timedelta(days=1)
-    while not is_trading_day(day):
-        day -= timedelta(days=1)
-    return day
+def day_bounds(day: date, zone: ZoneInfo = EXCHANGE_ZONE) -> Interval:
+    """The midnights of ``zone`` at the start and at the end of ``day``, in ms UTC."""
+    following = day + timedelta(days=1)
+    return to_ms(datetime.combine(day, time(), zone)), to_ms(datetime.combine(following, time(), zone))
 
 
 def next_session(ms: int, names: tuple[SessionName, ...] = SESSION_NAMES) -> Session:
@@ -166,7 +164,7 @@ def next_session(ms: int, names: tuple[SessionName, ...] = SESSION_NAMES) -> Ses
 
 
 def sessions_between(since: int, until: int, names: tuple[SessionName, ...] = SESSION_NAMES) -> Iterator[Session]:
-    """Every session named in ``names`` that overlaps ``[since, until)``, in order, whole."""
+    """Every session named in ``names`` that overlaps ``[since, until)``, in order and not clipped."""
     day = trade_date(since)
     while day <= trade_date(until):
         for session in sessions_of(day):
@@ -180,11 +178,11 @@ _CURRENCY_HOLIDAYS = ((1, 1), (12, 25))
 
 
 def is_currency_day(day: date) -> bool:
-    """Whether currencies trade on ``day``, which begins at 17:00 in New York the evening before: on every weekday but two."""
+    """Whether currencies trade on ``day``, which begins at 17:00 in New York on the evening before."""
     return day.weekday() < 5 and (day.month, day.day) not in _CURRENCY_HOLIDAYS
 
 
-def currency_time(since: int, until: int) -> list[Span]:
+def currency_time(since: int, until: int) -> list[Interval]:
     """The part of ``[since, until)`` in which currencies trade: Sunday 17:00 to Friday 17:00 in New York, less holidays."""
     first = trade_date(since)
     days = (first + timedelta(n) for n in range((trade_date(until) - first).days + 2))
@@ -197,22 +195,22 @@ def _currency_edge(day: date) -> int:
 
 
 Hours = Literal["exchange", "currency", "always"]
-"""By which hours a symbol trades: the exchange's sessions, the currency market's week, or day and night."""
+"""The trading hours of a symbol: the exchange's sessions, the currency market's week, or day and night."""
 
 
 class Calendar(NamedTuple):
-    """By which hours data is read: those of each symbol's market, or no market ever closes. ``calendar_of`` chooses."""
+    """The trading hours of symbols: those of each symbol's market, or day and night. See ``calendar_of``."""
 
     always_open: bool
 
     def hours(self, symbol: str) -> Hours:
-        """By which hours ``symbol`` trades."""
+        """The trading hours of ``symbol``."""
         if self.always_open:
             return "always"
         return "currency" if is_currency(symbol) else "always" if has_venue(symbol) else "exchange"
 
     def one_of_each(self, symbols: Iterable[str]) -> dict[Hours, str]:
-        """One of ``symbols`` for each of the hours that they trade by."""
+        """One of ``symbols`` for each kind of trading hours among them."""
         return {self.hours(symbol): symbol for symbol in symbols}
 
 
@@ -224,7 +222,7 @@ def is_open(hours: Hours, ms: int) -> bool:
 
 
 def next_open(hours: Hours, ms: int) -> tuple[int, str]:
-    """When a market with these hours, closed at ``ms`` (UTC), opens again, and what opens then in words."""
+    """When a market with these hours, closed at ``ms`` (UTC), opens next, and the name of what opens."""
     if hours == "exchange":
         session = next_session(ms)
         return session.since, f"the {session.name} session"
@@ -237,5 +235,5 @@ ALWAYS_OPEN = Calendar(always_open=True)
 
 
 def calendar_of(source: str | None) -> Calendar:
-    """The calendar of what comes from ``source``: the simulator's market never closes, all others' do as theirs."""
+    """The calendar for data from ``source``: the simulator's market never closes."""
     return ALWAYS_OPEN if source == "sim" else EXCHANGE

@@ -1,8 +1,8 @@
-"""Trade conditions: which statistics a trade with these condition codes may update, and of which hours it is.
+"""Trade conditions: which statistics a trade with these condition codes updates, and which trading hours they name.
 
-The table ``data/trade_conditions.csv`` holds Finnhub's codes 1–41 with their CTS and UTP letters. A trade updates a statistic
-only if all its codes allow it. "First of the day only" rules (N1) count as not allowed, because a stream that may start late
-cannot know what was first; Y2 counts as allowed; an empty cell means that no rule is known, and allows.
+The table ``data/trade_conditions.csv`` lists Finnhub's codes 1–41 with their CTS and UTP letters. A trade updates a statistic
+only if all its codes allow it. "First of the day only" rules (N1) count as not allowed, because a stream that starts late
+cannot know which trade was first. Y2 counts as allowed, and so does an empty cell: no rule is known.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from importlib.resources import files
 from typing import Literal, NamedTuple
 
 TABLE_VERSION = "2026-11"
-"""Version of the condition table; a change of any cell changes it."""
+"""Version of the condition table and of the code sets below; metrics report it. Change it when any of them changes."""
 
 ODD_LOT = "12"
 EXTENDED_HOURS = "24"
 
 NEVER_PRICE_FORMING = frozenset({"3", "5", "10", "16", "17", "20", "21", "22", "26", "27", "32", "37", "38", "39"})
-"""Codes whose price was not made by that moment's market: average-price, cash, next-day, seller, contingent,
-derivatively priced trades and the official open and close reports."""
+"""Codes of prices that the market did not form at that time: average-price, cash, next-day, seller, contingent and derivatively
+priced trades, and the official open and close."""
 
 LATE_EXTENDED = frozenset({EXTENDED_HOURS, "25"})
-"""Codes of trades outside regular hours; where the time is within them, of ones that are reported late."""
+"""Codes of extended-hours trades. Within regular hours they mark late reports."""
 LATE_REGULAR = frozenset({"15", "30", "35", "36", "39"})
-"""Codes of trades in regular hours that a report after the close may bring: the closing auction and a correction of its price,
-the last sale, and a sale out of sequence (outside regular hours that one is 25)."""
+"""Codes of regular-hours trades that may be reported after the close: the closing auction, corrections of its price, sold last,
+and sold out of sequence (25 outside regular hours)."""
 
-Told = Literal["plain", "regular", "extended"]
-"""Of which hours a trade is by its codes: ``plain`` where they do not tell, so that its time decides."""
+TradeKind = Literal["plain", "regular", "extended"]
+"""The trading hours that a trade's codes name: regular, extended, or neither (``plain``): then its time decides."""
 
 
 class Condition(NamedTuple):
-    """One row of the table; each flag tells whether the code allows a trade to update that statistic."""
+    """One row of the table. Each flag is true if the code allows a trade to update that statistic."""
 
     code: str
     name: str
@@ -49,7 +49,7 @@ def _allows(cell: str) -> bool:
 
 @cache
 def table() -> dict[str, Condition]:
-    """The condition table by code, as strings (that is how Finnhub sends them)."""
+    """The condition table by code. Codes are strings, as Finnhub sends them."""
     text = (files("stockctl") / "data" / "trade_conditions.csv").read_text(encoding="utf-8")
     return {
         row["code"]: Condition(
@@ -65,9 +65,9 @@ def table() -> dict[str, Condition]:
 
 @cache
 def updates_of(joined: str) -> str:
-    """What a trade with the comma-joined codes may update: letters of ``vhl`` (volume, high/low, last).
+    """The statistics that a trade with these comma-joined codes updates: letters of ``vhl`` (volume, high/low, last).
 
-    No codes allow all, and so does a code that the table doesn't know (see ``unknown_codes``).
+    A trade without codes updates all. A code that is not in the table allows all (see ``unknown_codes``).
     """
     rows = [row for code in joined.split(",") if (row := table().get(code)) is not None]
     return "".join(
@@ -82,12 +82,12 @@ def updates_of(joined: str) -> str:
 
 
 @cache
-def told_of(joined: str) -> Told:
-    """Of which hours a trade with the comma-joined codes is: of extended ones if a code says so, whatever the others say."""
+def trade_kind(joined: str) -> TradeKind:
+    """The kind of a trade with these comma-joined codes. An extended-hours code wins over a regular-hours code."""
     codes = frozenset(joined.split(","))
     return "extended" if codes & LATE_EXTENDED else "regular" if codes & LATE_REGULAR else "plain"
 
 
 def unknown_codes(codes: Iterable[str]) -> set[str]:
-    """Those of ``codes`` that the table doesn't know: they allow everything, and the caller reports them."""
+    """The ``codes`` that are not in the table. They allow every update; callers report them."""
     return {code for code in codes if code and code not in table()}

@@ -1,6 +1,6 @@
-"""Venues, as Finnhub names them before the colon of a symbol: which trade currencies, and which never close.
+"""Venues, as Finnhub names them before the colon of a symbol: which ones trade currencies, and which never close.
 
-``BINANCE:BTCUSDT`` is traded at ``BINANCE``; a symbol without a venue is a US stock.
+``BINANCE:BTCUSDT`` trades at ``BINANCE``. A symbol without a venue is a US stock.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CURRENCY_VENUES = (
     "FXPRO",
     "PEPPERSTONE",
 )
-"""Venues of currencies that Finnhub lists: they send prices, no trades."""
+"""Currency venues that Finnhub lists. They send prices without volume."""
 
 CRYPTO_VENUES = (
     "BINANCE",
@@ -40,30 +40,30 @@ CRYPTO_VENUES = (
     "OKX",
     "POLONIEX",
 )
-"""Venues of cryptocurrencies: they never close, also where they trade euros for dollars."""
+"""Cryptocurrency venues. They never close, not even for pairs such as EUR/USD."""
 
 _CURRENCY = (
     "USD|EUR|JPY|GBP|CHF|AUD|CAD|NZD|SEK|NOK|DKK|CZK|HUF|PLN|RON|BGN|ISK|TRY|RUB|UAH|ILS|ZAR|MXN|BRL|CLP|COP|ARS|PEN|CNY|CNH|HKD"
     "|SGD|KRW|TWD|THB|INR|IDR|MYR|PHP|VND|AED|SAR|KWD|BHD|QAR|OMR|JOD|EGP|MAD|KES|NGN|KZT|GEL|PKR|XAU|XAG|XPT|XPD"
 )
 _PAIR = re.compile(rf"(?:{_CURRENCY})[^A-Z0-9]?(?:{_CURRENCY})")
-"""Two of ISO 4217's codes that are traded against each other, metals among them: ``EUR_USD``, ``XAU/USD``, ``USDJPY``."""
+"""A pair of ISO 4217 codes, metals included: ``EUR_USD``, ``XAU/USD``, ``USDJPY``."""
 
 
 def has_venue(symbol: str) -> bool:
-    """Whether ``symbol`` names a venue, and so is no US stock."""
+    """Whether ``symbol`` names a venue. If not, it is a US stock."""
     return ":" in symbol
 
 
 @lru_cache(maxsize=4096)
 def is_currency(symbol: str) -> bool:
-    """Whether ``symbol`` is traded by the hours of the currency market.
+    """Whether ``symbol`` trades by the hours of the currency market.
 
-    Its venue tells: a known one, or one that calls itself so (``FX``, ``FXOPEN``, ``OCTAFX``); at any other venue that is none
-    of cryptocurrencies, a pair of two currencies (``SAXO:EUR/USD``).
+    True at the known currency venues, at venues with FX or FOREX in their name (``FXOPEN``, ``OCTAFX``), and for a pair of
+    currencies at any other venue that is not a cryptocurrency venue (``SAXO:EUR/USD``).
     """
     venue, colon, name = symbol.upper().partition(":")
     if not colon or venue in CRYPTO_VENUES:
         return False
-    names_itself = venue.startswith(("FX", "FOREX")) or venue.endswith(("FX", "FOREX"))
-    return names_itself or venue in CURRENCY_VENUES or _PAIR.fullmatch(name) is not None
+    named_fx = venue.startswith(("FX", "FOREX")) or venue.endswith(("FX", "FOREX"))
+    return named_fx or venue in CURRENCY_VENUES or _PAIR.fullmatch(name) is not None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from typing import Any, NamedTuple
 
 from stockctl.exchange.calendar import EXCHANGE, SESSION_NAMES, Calendar, SessionName, currency_time, sessions_between
-from stockctl.intervals import Span, intersect, length, merge, subtract
+from stockctl.intervals import Interval, intersect, length, merge, subtract
 from stockctl.records import CONNECTING, EventKind, FeedEvent, covered_time, from_subscription, stopped_time
 
 LONGEST = 3_600_000
@@ -29,8 +29,8 @@ class Gap(NamedTuple):
 class Coverage(NamedTuple):
     """How the feed covered one symbol's session time: ``expected`` is ``covered`` and ``gaps`` together."""
 
-    expected: list[Span]
-    covered: list[Span]
+    expected: list[Interval]
+    covered: list[Interval]
     gaps: list[Gap]
 
     @property
@@ -40,7 +40,7 @@ class Coverage(NamedTuple):
         return length(self.covered) / expected if expected else None
 
 
-def cut(span: Span) -> list[Span]:
+def cut(span: Interval) -> list[Interval]:
     """``span`` in pieces of at most ``LONGEST``, each beginning where the one before it ends."""
     since, until = span
     return [(start, min(start + LONGEST, until)) for start in range(since, until, LONGEST)]
@@ -48,7 +48,7 @@ def cut(span: Span) -> list[Span]:
 
 def session_time(
     symbol: str, since: int, until: int, names: tuple[SessionName, ...] = SESSION_NAMES, calendar: Calendar = EXCHANGE
-) -> list[Span]:
+) -> list[Interval]:
     """The part of ``[since, until)`` in which ``symbol`` trades; ``names`` are the exchange's sessions."""
     hours = calendar.hours(symbol)
     if hours == "always":
@@ -125,7 +125,7 @@ def covered_ms(
     return {symbol: length(found.covered) for symbol, found in coverage(events, symbols, since, until, names).items()}
 
 
-def _reason(gap: Span, events: Iterable[Mapping[str, Any]]) -> str:
+def _reason(gap: Interval, events: Iterable[Mapping[str, Any]]) -> str:
     """What the earliest event that touches ``gap`` gives as its reason."""
     since, until = gap
     touching = [
@@ -145,7 +145,15 @@ REASON_LENGTH = 1000
 
 
 def feed_event(
-    kind: EventKind, span: Span, symbols: Iterable[str], reason: str, *, connection: str, number: int, ts_recv: int, source: str
+    kind: EventKind,
+    span: Interval,
+    symbols: Iterable[str],
+    reason: str,
+    *,
+    connection: str,
+    number: int,
+    ts_recv: int,
+    source: str,
 ) -> FeedEvent:
     """A feed event; ``number`` is unique among the events of ``connection``, so that the id is."""
     return FeedEvent(

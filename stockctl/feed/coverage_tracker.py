@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from stockctl.exchange.calendar import now_ms
 from stockctl.feed.coverage import cut, feed_event
 from stockctl.feed.kafka_sink import Stretch
-from stockctl.intervals import Span
+from stockctl.intervals import Interval
 from stockctl.records import FeedEvent
 
 STRETCH = 1_000
@@ -102,7 +102,7 @@ class CoverageTracker:
     def _events(self, since: int, until: int, subscription: _Subscription) -> Iterator[FeedEvent]:
         return (self._event(piece, subscription) for piece in cut((since, until)))
 
-    def _event(self, span: Span, subscription: _Subscription) -> FeedEvent:
+    def _event(self, span: Interval, subscription: _Subscription) -> FeedEvent:
         reason = f"messages lost: {self._lost}" if self._lost else ""
         self._lost = 0
         self._made += 1

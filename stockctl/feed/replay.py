@@ -30,7 +30,7 @@ from stockctl.feed.coverage import cut, feed_event
 from stockctl.feed.decoder import Decoder
 from stockctl.feed.event_outbox import EventOutbox
 from stockctl.feed.kafka_sink import KafkaSink, Stretch
-from stockctl.intervals import Span
+from stockctl.intervals import Interval
 from stockctl.records import Trade, connection_token
 from stockctl.settings import Settings
 from stockctl.units import counted, format_duration
@@ -204,7 +204,7 @@ class Covered:
             symbols |= other[2]
         self._spans[low:high] = [(min([first, *map(since, near)]), max([last, *map(until, near)]), symbols)]
 
-    def spans(self) -> list[tuple[Span, set[str]]]:
+    def spans(self) -> list[tuple[Interval, set[str]]]:
         """What is covered, in order, each span with its symbols."""
         return [((since, until), symbols) for since, until, symbols in self._spans]
 

@@ -8,11 +8,11 @@ from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
-from stockctl.exchange.calendar import EXCHANGE_ZONE, SESSION_NAMES, Calendar, SessionName, now_ms, parse_moment, trade_date
+from stockctl.exchange.calendar import SESSION_NAMES, Calendar, SessionName, day_bounds, now_ms, trade_date
 from stockctl.feed.coverage import COVERED_EVERY, by_symbol, counted_since, coverage, session_time
 from stockctl.lake.format.keys import dates_around
 from stockctl.lake.reader.catalog import LakeReader, events
-from stockctl.metrics.query import SessionChoice, day_around
+from stockctl.metrics.query import SessionChoice
 from stockctl.records import CONNECTING
 from stockctl.settings import Settings
 
@@ -59,11 +59,11 @@ def stretches(
     wanted, dates = list(symbols), sorted(days)
     connected: dict[str, int] = {}
     if dates and not whole:
-        begin = max(day_around(parse_moment(dates[0]), EXCHANGE_ZONE)[0], since or 0)
+        begin = max(day_bounds(dates[0])[0], since or 0)
         simulated = set(wanted) if lake.calendar.always_open else set()
         connected = counted_since(by_symbol(events, wanted), begin, simulated, partial(connected_before, lake))
     for day in dates:
-        start, end = day_around(parse_moment(day), EXCHANGE_ZONE)
+        start, end = day_bounds(day)
         first, last = max(start, since or start), min(end, until or end, elapsed)
         if first >= last:
             continue
@@ -108,8 +108,8 @@ def missed(
                 dates = [day for day in past if _has_begun(settings, lake.calendar, day, session, now)][:1]
         if not dates:
             return Missed([], [], session)
-        first = since if since is not None else day_around(parse_moment(dates[0]), EXCHANGE_ZONE)[0]
-        last = min(now, until if until is not None else day_around(parse_moment(dates[-1]), EXCHANGE_ZONE)[1])
+        first = since if since is not None else day_bounds(dates[0])[0]
+        last = min(now, until if until is not None else day_bounds(dates[-1])[1])
         told = events(lake, first, last)
         symbols = settings.symbols or sorted(heard_symbols(told))
         days = [trade_date(first) + timedelta(n) for n in range((trade_date(last - 1) - trade_date(first)).days + 1)]
@@ -125,7 +125,7 @@ def missed(
 
 def _has_begun(settings: Settings, calendar: Calendar, day: date, session: SessionChoice, now: int) -> bool:
     """Whether the session of any of the settings' symbols has begun on ``day``."""
-    since, until = day_around(parse_moment(day), EXCHANGE_ZONE)
+    since, until = day_bounds(day)
     hours = (since, min(until, now))
     return not settings.symbols or any(session_time(symbol, *hours, _names(session), calendar) for symbol in settings.symbols)
 
@@ -138,7 +138,7 @@ def connected_before(lake: LakeReader, symbols: Set[str], ms: int, as_of: int | 
     found: set[str] = set()
     last = dates_around(None, ms)[1]
     for day in islice((day for day in reversed(lake.dates("feed_events")) if day <= last), LOOK_BACK):
-        since, until = day_around(parse_moment(day, lake.zone), lake.zone)
+        since, until = day_bounds(day, lake.zone)
         if since < ms and found < symbols:
             told = events(lake, since, min(until, ms), as_of)
             found |= symbols & heard_symbols(event for event in told if event["kind"] in CONNECTING)

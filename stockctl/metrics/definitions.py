@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
 from stockctl.errors import UsageError, quoted
-from stockctl.exchange.calendar import now_ms, parse_as_of, parse_moment, trade_date
+from stockctl.exchange.calendar import day_bounds, now_ms, parse_as_of, parse_moment, trade_date
 from stockctl.metrics.query import (
     DAY_MS,
     ENDLESS_MS,
@@ -22,7 +22,6 @@ from stockctl.metrics.query import (
     SessionChoice,
     bounds,
     cuts,
-    day_around,
     year_seconds,
 )
 from stockctl.metrics.query_context import QueryContext, compute
@@ -186,7 +185,7 @@ def _volatilities(reckoning: QueryContext, window: Window) -> list[Row]:
     for span, context in zip(reckoning.spans, reckoning.contexts, strict=True):
         if context.last_ms is not None:
             # Steps of time count backwards from an edge at or behind the span's end; without a grid, from the last trade.
-            origin = day_around(span.end - 1, question.zone)[0]
+            origin = day_bounds(trade_date(span.end - 1, question.zone), question.zone)[0]
             anchors[span.number] = context.last_ms if every is None else origin - (origin - span.end) // every * every
     reckoning.provide("anchors", list(anchors.items()))
     if window.trades is not None:

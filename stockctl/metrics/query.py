@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
 from stockctl.errors import UsageError
-from stockctl.exchange.calendar import EXCHANGE_ZONE, Hours, from_ms, parse_moment, to_ms, trade_date
+from stockctl.exchange.calendar import Hours, day_bounds, parse_moment, trade_date
 from stockctl.exchange.trade_sessions import Slot, hours_on, slots_of
 from stockctl.exchange.venues import has_venue
 from stockctl.metrics.trade_filter import Policy
@@ -83,7 +83,7 @@ def bounds(
     if day is not None:
         if since is not None or until is not None:
             raise UsageError("--date and --since/--until exclude each other", hint="use one of them")
-        return day_around(parse_moment(day), EXCHANGE_ZONE)
+        return day_bounds(trade_date(parse_moment(day)))
     first, last = (None if moment is None else parse_moment(moment, zone) for moment in (since, until))
     if first is not None and last is not None and first >= last:
         raise UsageError("--since is not before --until", hint="a span is [since, until)")
@@ -113,7 +113,7 @@ class SessionRange(NamedTuple):
 
     def holds(self, ms: int) -> bool:
         """Whether a trade at ``ms`` (UTC) lies in the part unless its codes tell otherwise."""
-        return any(slot.since <= ms < slot.until and "plain" in slot.told for slot in self.slots)
+        return any(slot.since <= ms < slot.until and "plain" in slot.kinds for slot in self.slots)
 
 
 class Span(NamedTuple):
@@ -196,7 +196,7 @@ def _bar_across(before: int, after: int, question: Query) -> bool:
     every = question.every_ms
     if every is None:
         return False
-    (midnight, _), (same, _) = (day_around(ms, question.zone) for ms in (before, after))
+    (midnight, _), (same, _) = (day_bounds(trade_date(ms, question.zone), question.zone) for ms in (before, after))
     return midnight == same and (every == DAY_MS or (before - midnight) // every == (after - midnight) // every)
 
 
@@ -231,7 +231,7 @@ def slices(span: Span, question: Query) -> Iterator[Slice]:
     for part in span.parts:
         ordinal = part.trade_date.toordinal()
         for slot in part.slots:
-            same = (span.number, ordinal, span.symbol, slot.session, "".join(told[0] for told in slot.told), quotes)
+            same = (span.number, ordinal, span.symbol, slot.session, "".join(told[0] for told in slot.kinds), quotes)
             for cut in cuts(span, slot.since, slot.until, question):
                 yield Slice(*same, *cut)
 
@@ -246,18 +246,8 @@ def cuts(span: Span, since: int, until: int, question: Query) -> Iterator[tuple[
         yield since, until, span.first, ENDLESS_MS
         return
     while since < until:
-        origin, following = day_around(since, question.zone)
+        origin, following = day_bounds(trade_date(since, question.zone), question.zone)
         end = min(until, following)
         # A bar of a day is as long as its day, be it one of 23 or 25 hours.
         yield since, end, origin, ENDLESS_MS if every == DAY_MS else every
         since = end
-
-
-def day_around(ms: int, zone: ZoneInfo) -> tuple[int, int]:
-    """The midnights around ``ms`` in ``zone``: the last at or before it, and the next."""
-    day = from_ms(ms, zone).date()
-    return _midnight(day, zone), _midnight(day + timedelta(days=1), zone)
-
-
-def _midnight(day: date, zone: ZoneInfo) -> int:
-    return to_ms(datetime.combine(day, time(), zone))

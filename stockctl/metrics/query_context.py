@@ -11,10 +11,9 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from stockctl.exchange.calendar import Hours, trade_date
-from stockctl.exchange.trade_conditions import told_of
+from stockctl.exchange.trade_conditions import trade_kind
 from stockctl.feed.coverage import COVERED_EVERY, by_symbol, counted_since, session_time
-from stockctl.intervals import Span as Stretch
-from stockctl.intervals import intersect, length, merge, subtract
+from stockctl.intervals import Interval, intersect, length, merge, subtract
 from stockctl.lake.reader.duckdb_session import duck
 from stockctl.lake.reader.symbols import HINT
 from stockctl.metrics.engines.duckdb import Bench, DuckBench
@@ -46,10 +45,10 @@ class _Feed(NamedTuple):
     a simulated one was stopped; and the receipt time up to which the trades are ``stored``.
     """
 
-    covered: list[Stretch]
+    covered: list[Interval]
     heard: int
     since: int
-    stopped: list[Stretch]
+    stopped: list[Interval]
     stored: int
 
 
@@ -63,8 +62,8 @@ class Context:
     """
 
     through: int | None = None
-    covered: list[Stretch] = field(default_factory=list)
-    expected: list[Stretch] = field(default_factory=list)
+    covered: list[Interval] = field(default_factory=list)
+    expected: list[Interval] = field(default_factory=list)
     trades: int = 0
     updates: int = 0
     last_ms: int | None = None
@@ -171,7 +170,7 @@ class QueryContext:
                     "WHERE symbol = $symbol AND ts_event >= $since AND ts_event < $until",
                     {"symbol": symbol, "since": slot.since, "until": slot.until},
                 )
-                if any(told_of(conditions) in slot.told for (conditions,) in rows.fetchall()):
+                if any(trade_kind(conditions) in slot.kinds for (conditions,) in rows.fetchall()):
                     return True
         return False
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from stockctl.exchange.calendar import day_bounds, trade_date
 from stockctl.exchange.trade_sessions import Slot
-from stockctl.intervals import Span as Stretch
-from stockctl.intervals import intersect
-from stockctl.metrics.query import SessionRange, Span, day_around
+from stockctl.intervals import Interval, intersect
+from stockctl.metrics.query import SessionRange, Span
 
 
 class Segment(NamedTuple):
@@ -30,7 +30,7 @@ class Segment(NamedTuple):
     last_edge: int
 
 
-def segments(watched: Iterable[tuple[Span, Sequence[Stretch], int]], zone: ZoneInfo, grid_ms: int) -> list[Segment]:
+def segments(watched: Iterable[tuple[Span, Sequence[Interval], int]], zone: ZoneInfo, grid_ms: int) -> list[Segment]:
     """The segments of each span, given the time that the feed covered of it, and up to when its trades are stored (ms UTC).
 
     The grid starts at midnight of ``zone``.
@@ -39,7 +39,7 @@ def segments(watched: Iterable[tuple[Span, Sequence[Stretch], int]], zone: ZoneI
     for span, covered, through in watched:
         for part in span.parts:
             for slot in part.slots:
-                if "plain" in slot.told:
+                if "plain" in slot.kinds:
                     found += _of(len(found), span.number, part, slot, covered, through, zone, grid_ms)
     return found
 
@@ -49,16 +49,16 @@ def _of(
     span: int,
     part: SessionRange,
     slot: Slot,
-    covered: Sequence[Stretch],
+    covered: Sequence[Interval],
     through: int,
     zone: ZoneInfo,
     grid_ms: int,
 ) -> Iterator[Segment]:
     opens, closes = max(slot.since, part.since), min(slot.until, part.until)
-    late_until = max((late.until for late in part.slots if late.told == ("regular",) and late.since == closes), default=closes)
+    late_until = max((late.until for late in part.slots if late.kinds == ("regular",) and late.since == closes), default=closes)
     stretches = intersect(covered, [(opens, closes)]) if opens < closes else []
     for since, until in stretches:
-        origin = day_around(since, zone)[0]
+        origin = day_bounds(trade_date(since, zone), zone)[0]
         begins = (opens - origin) % grid_ms == 0 and since == stretches[0][0] < opens + grid_ms
         ends = (closes - origin) % grid_ms == 0 and until == stretches[-1][1] > closes - grid_ms and through >= closes
         yield Segment(

@@ -33,7 +33,7 @@ _TOLD: Document = {
         "default": "plain",
     }
 }
-"""``conditions.told_of``."""
+"""``trade_kind``."""
 
 
 def _may(update: str) -> Document:
@@ -69,7 +69,7 @@ def within(slots: Iterable[Slot]) -> Document:
                 "$and": [
                     {"$gte": ["$ts_event", date_of(slot.since)]},
                     {"$lt": ["$ts_event", date_of(slot.until)]},
-                    {"$in": [_TOLD, list(slot.told)]},
+                    {"$in": [_TOLD, list(slot.kinds)]},
                 ]
             }
             for slot in slots

@@ -7,7 +7,7 @@ from collections.abc import Collection, Set
 from datetime import timedelta
 
 from stockctl.clients.mongo import Document, Mongo
-from stockctl.intervals import Span, intersect, merge
+from stockctl.intervals import Interval, intersect, merge
 from stockctl.mongo.documents import date_of, ms_of
 from stockctl.mongo.schema import COVERAGE, TRADES
 from stockctl.records import CONNECTING, stopped_time
@@ -36,7 +36,7 @@ def connected_before(mongo: Mongo, symbols: Set[str], ms: int, as_of: int | None
     return {symbol for symbol in symbols if any(mongo.find(COVERAGE, earlier | _naming(symbol), ["kind"], limit=1))}
 
 
-def stopped(mongo: Mongo, symbol: str, since: int, until: int) -> list[Span]:
+def stopped(mongo: Mongo, symbol: str, since: int, until: int) -> list[Interval]:
     """When in ``[since, until)`` nobody listened to the feed of ``symbol``, since the producer was stopped."""
     found = mongo.find(
         COVERAGE,
@@ -55,7 +55,7 @@ def _naming(symbol: str) -> Document:
     return {"symbols": {"$regex": f"(^|,){re.escape(symbol)}(,|$)"}}
 
 
-def covered(mongo: Mongo, symbols: Collection[str], since: int, until: int) -> dict[str, list[Span]]:
+def covered(mongo: Mongo, symbols: Collection[str], since: int, until: int) -> dict[str, list[Interval]]:
     """Of each symbol, the parts of ``[since, until)`` that the feed covered, in order and disjoint."""
     first, last = date_of(since), date_of(until)
     ends = {"$gt": first, "$lt": last + timedelta(days=1)}
@@ -64,7 +64,7 @@ def covered(mongo: Mongo, symbols: Collection[str], since: int, until: int) -> d
         {"span_end": ends, "span_start": {"$lt": last}, "kind": "covered"},
         ["symbols", "span_start", "span_end"],
     )
-    told: dict[str, list[Span]] = {}
+    told: dict[str, list[Interval]] = {}
     for event in found:
         told.setdefault(event["symbols"], []).append((ms_of(event["span_start"]), ms_of(event["span_end"])))
     # Most events name the same symbols: they become few spans before they are dealt out.

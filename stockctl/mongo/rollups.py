@@ -12,9 +12,9 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from stockctl.clients.mongo import Document, Mongo
-from stockctl.exchange.calendar import Calendar, Hours, calendar_of, now_ms, sessions_of, trade_date
-from stockctl.exchange.trade_sessions import Slot, day_bounds, hours_of, slots_of
-from stockctl.intervals import Span, intersect, length, subtract
+from stockctl.exchange.calendar import Calendar, Hours, calendar_of, day_bounds, now_ms, sessions_of, trade_date
+from stockctl.exchange.trade_sessions import Slot, hours_of, slots_of
+from stockctl.intervals import Interval, intersect, length, subtract
 from stockctl.mongo.bars import PLACE, bars_pipeline, counts, if_, of, priced, within
 from stockctl.mongo.coverage import connected_before, covered, stopped, through
 from stockctl.mongo.documents import date_of, ms_of
@@ -124,7 +124,7 @@ def shares(bars: Iterable[Document], session: Session) -> list[Share]:
     found: list[Share] = []
     for bar in bars:
         ms = ms_of(bar["bar"])
-        kinds = {kind for slot in session.slots if slot.since <= ms < slot.until for kind in slot.told}
+        kinds = {kind for slot in session.slots if slot.since <= ms < slot.until for kind in slot.kinds}
         parts = [part for part in told(bar) if part["told"] in kinds]
         if parts:
             sums = (sum(part[name] for part in parts) for name in ("trades", "volume", "paid", "prices"))
@@ -176,7 +176,7 @@ def _last_trade(mongo: Mongo, symbol: str, bars: list[Document], policy: str) ->
 
 
 def _session(
-    mongo: Mongo, settings: Settings, symbol: str, session: Session, inside: list[Share], watched: list[Span]
+    mongo: Mongo, settings: Settings, symbol: str, session: Session, inside: list[Share], watched: list[Interval]
 ) -> Document:
     """The session's figures; what cannot be told is null. ``watched`` is what the feed covered of the session."""
     trades = sum(share.trades for share in inside)
@@ -195,7 +195,7 @@ def _session(
     }
 
 
-def _coverage(mongo: Mongo, symbol: str, session: Session, watched: list[Span], calendar: Calendar) -> float | None:
+def _coverage(mongo: Mongo, symbol: str, session: Session, watched: list[Interval], calendar: Calendar) -> float | None:
     """Per cent of the session that the feed watched, from its start or from the feed's first connection for the symbol on."""
     if not watched:
         return None
@@ -208,7 +208,7 @@ def _coverage(mongo: Mongo, symbol: str, session: Session, watched: list[Span], 
 
 
 def _rate(
-    mongo: Mongo, settings: Settings, symbol: str, session: Session, inside: list[Share], watched: list[Span]
+    mongo: Mongo, settings: Settings, symbol: str, session: Session, inside: list[Share], watched: list[Interval]
 ) -> float | None:
     """Counted trades in covered time a covered second, as ``sql/metrics/rate.sql`` has it; null without a trade."""
     # Coverage comes by another partition than trades, and proves nothing of how far these are stored.
@@ -222,7 +222,7 @@ def _rate(
         return sums[bisect_left(starts, until)] - sums[bisect_left(starts, since)]
 
     trades = 0
-    edges: list[Span] = []
+    edges: list[Interval] = []
     for since, until in known:
         # Bars tell of whole minutes; of the others the trades themselves.
         first, last = -(-since // MINUTE_MS) * MINUTE_MS, until // MINUTE_MS * MINUTE_MS

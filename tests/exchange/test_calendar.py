@@ -1,4 +1,4 @@
-"""Exchange time, with ``exchange_calendars`` as a second opinion."""
+"""Exchange time, checked against the ``exchange_calendars`` package."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from stockctl.exchange.calendar import (
     next_session,
     parse_as_of,
     parse_moment,
-    previous_trading_day,
     session_at,
     sessions_between,
     sessions_of,
@@ -37,13 +36,13 @@ from stockctl.intervals import merge
 from stockctl.records import Source
 
 FIRST, LAST = date(2016, 1, 4), date(2027, 6, 30)
-"""The years that matter, as far as the second opinion reaches."""
+"""The range that both calendars cover."""
 
 
 @pytest.fixture(scope="module")
 def xnys() -> exchange_calendars.ExchangeCalendar:
     with warnings.catch_warnings():
-        # Its own affair: it asks pandas for something that pandas is about to change.
+        # exchange_calendars uses an API that pandas deprecates.
         warnings.simplefilter("ignore", DeprecationWarning)
         return exchange_calendars.get_calendar("XNYS", start=FIRST.isoformat(), end=LAST.isoformat())
 
@@ -72,13 +71,13 @@ def test_trading_days_agree_with_a_second_calendar(xnys: exchange_calendars.Exch
         (datetime(2026, 11, 20, tzinfo=UTC), "2026-11-20T00:00+00:00"),
     ],
 )
-def test_as_of_a_date_is_its_last_moment_on_the_exchange_and_a_time_is_itself(moment: str | date, last: str) -> None:
-    """In whatever zone times without one are read."""
+def test_as_of_a_date_means_its_last_millisecond_in_exchange_time(moment: str | date, last: str) -> None:
+    """A time keeps its meaning, and the default zone does not change what a date means."""
     assert parse_as_of(moment, ZoneInfo("Asia/Tokyo")) == to_ms(datetime.fromisoformat(last))
 
 
 def test_opens_and_closes_agree_with_a_second_calendar(xnys: exchange_calendars.ExchangeCalendar) -> None:
-    """Each regular session, half days and both sides of each change of the clocks included."""
+    """Every regular session, including half days and both sides of each clock change."""
     for session in xnys.sessions:
         regular = sessions_of(session.date())[1]
         opens, closes = xnys.session_open(session), xnys.session_close(session)
@@ -112,7 +111,7 @@ def new_york(year: int, month: int, day: int, hour: int, minute: int = 0, second
         (new_york(2026, 11, 28, 12), None),  # Saturday
     ],
 )
-def test_each_session_holds_its_first_moment_and_not_its_last(moment: int, name: str | None) -> None:
+def test_each_session_includes_its_start_and_excludes_its_end(moment: int, name: str | None) -> None:
     session = session_at(moment)
     assert (session.name if session else None) == name
 
@@ -132,7 +131,7 @@ def test_the_late_session_belongs_to_the_date_before_midnight_utc() -> None:
 
 
 @given(st.dates(FIRST, LAST))
-def test_a_days_sessions_lie_side_by_side_within_the_day(day: date) -> None:
+def test_the_sessions_of_a_day_are_contiguous_and_within_the_day(day: date) -> None:
     sessions = sessions_of(day)
     assert [session.name for session in sessions] == (["pre", "regular", "post"] if is_trading_day(day) else [])
     for before, after in itertools.pairwise(sessions):
@@ -150,28 +149,20 @@ def test_the_next_session_starts_after_now_and_none_lies_between(now: int) -> No
     assert list(sessions_between(now, coming.since)) == ([here] if here else [])
 
 
-@given(st.dates(date(2016, 2, 1), LAST))
-def test_the_previous_trading_day_is_the_nearest(day: date) -> None:
-    before = previous_trading_day(day)
-    assert before < day
-    assert is_trading_day(before)
-    assert not any(is_trading_day(before + timedelta(days=n)) for n in range(1, (day - before).days))
-
-
-def test_sessions_between_are_whole_named_and_in_order() -> None:
+def test_sessions_between_are_unclipped_filtered_by_name_and_in_order() -> None:
     since, until = new_york(2026, 11, 25, 15), new_york(2026, 11, 27, 10)
     found = list(sessions_between(since, until, ("regular",)))
     assert [session.trade_date for session in found] == [date(2026, 11, 25), date(2026, 11, 27)]
 
 
 @given(st.integers(min_value=0, max_value=4_102_444_800_000))
-def test_moments_and_milliseconds_turn_into_each_other(ms: int) -> None:
+def test_from_ms_and_to_ms_are_inverse(ms: int) -> None:
     assert to_ms(from_ms(ms)) == ms
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "BINANCE:BTCUSDT"])
 @pytest.mark.parametrize("source", [*get_args(Source), "", None])
-def test_only_what_is_simulated_trades_at_any_hour(source: str | None, symbol: str) -> None:
+def test_only_simulated_data_trades_at_any_hour(source: str | None, symbol: str) -> None:
     assert (calendar_of(source).hours(symbol) == "always") == (source == "sim" or ":" in symbol)
 
 
@@ -203,6 +194,6 @@ def test_currency_time_adds_up(since: int, one: int, other: int) -> None:
 
 
 @pytest.mark.parametrize("moment", ["9999-12-31", "9999-12-31T23:59", "0001-01-01", "0001-01-01T00:00Z"])
-def test_a_moment_far_from_any_market_is_refused(moment: str) -> None:
+def test_a_year_out_of_range_is_a_usage_error(moment: str) -> None:
     with pytest.raises(UsageError, match="is out of range"):
         parse_moment(moment)

@@ -1,4 +1,4 @@
-"""Trade conditions against the rules of the published table, worked out by hand."""
+"""Trade conditions against the rules of the published table, derived by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize(("code", "letters"), BY_HAND.items())
-def test_each_code_alone_allows_what_the_table_says(code: str, letters: str) -> None:
+def test_each_code_alone_allows_what_the_table_lists(code: str, letters: str) -> None:
     assert updates_of(code) == letters
 
 
@@ -38,20 +38,20 @@ def test_the_table_holds_exactly_finnhubs_codes() -> None:
         ("12,24", "v"),
     ],
 )
-def test_a_statistic_needs_every_code_to_allow_it(joined: str, letters: str) -> None:
+def test_a_trade_updates_a_statistic_only_if_all_codes_allow_it(joined: str, letters: str) -> None:
     assert updates_of(joined) == letters
 
 
 @pytest.mark.parametrize(("joined", "letters"), [("", "vhl"), ("99", "vhl"), ("99,12", "v"), ("1,x", "vhl")])
-def test_no_code_and_an_unknown_code_allow_all(joined: str, letters: str) -> None:
+def test_no_code_and_unknown_codes_allow_every_update(joined: str, letters: str) -> None:
     assert updates_of(joined) == letters
 
 
-def test_unknown_codes_are_named() -> None:
+def test_unknown_codes_are_listed() -> None:
     assert unknown_codes(["1", "12", "99", "", "x", "99"]) == {"99", "x"}
 
 
-def test_the_named_codes_are_what_their_names_say() -> None:
+def test_the_code_constants_match_the_table() -> None:
     assert table()[ODD_LOT].name == "Odd Lot Trade"
     assert table()[EXTENDED_HOURS].name == "Form-T Trade"
     assert set(table()) >= NEVER_PRICE_FORMING

@@ -1,4 +1,4 @@
-"""To which session a trade belongs, by its time and its codes."""
+"""The session of a trade, by its time and its condition codes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.exchange.calendar import Hours, session_at, trade_date
-from stockctl.exchange.trade_conditions import table, told_of
-from stockctl.exchange.trade_sessions import ALL_TOLD, day_bounds, session_of, slots_of
+from stockctl.exchange.calendar import Hours, day_bounds, session_at, trade_date
+from stockctl.exchange.trade_conditions import table, trade_kind
+from stockctl.exchange.trade_sessions import TRADE_KINDS, session_of, slots_of
 from tests.lakes import at
 
 days = st.integers(0, 6000).map(lambda number: date(2015, 1, 1) + timedelta(number))
@@ -31,7 +31,7 @@ codes = st.lists(st.sampled_from(sorted(table())), max_size=4).map(",".join)
         # Other late reports of regular hours.
         ("2026-11-20 16:00:30", "1,30", "regular"),
         ("2026-11-20 16:00:30", "1,15", "regular"),
-        # Neither a plain trade nor one of extended hours, nor an official report.
+        # Plain trades, extended-hours trades and official reports.
         ("2026-11-20 16:00:00.050", "1", "post"),
         ("2026-11-20 16:00:00.050", "", "post"),
         ("2026-11-20 16:00:00.050", "1,28", "post"),
@@ -47,13 +47,13 @@ codes = st.lists(st.sampled_from(sorted(table())), max_size=4).map(",".join)
         ("2026-11-20 09:29:59.990", "1,19", "pre"),
         ("2026-11-20 09:30:00.050", "1,19", "regular"),
         ("2026-11-20 09:34:00", "1,18", "regular"),
-        # No session: at night, on a holiday, at the weekend.
+        # No session: at night, on a holiday, on a weekend.
         ("2026-11-20 20:00:00", "1,36", "none"),
         ("2026-11-26 16:00:00.100", "1,36", "none"),
         ("2026-11-21 12:00:00", "1,24", "none"),
     ],
 )
-def test_codes_tell_the_session_where_they_can_and_time_where_they_do_not(moment: str, conditions: str, session: str) -> None:
+def test_codes_decide_the_session_and_otherwise_time_does(moment: str, conditions: str, session: str) -> None:
     assert session_of(at(moment), conditions) == session
 
 
@@ -61,17 +61,17 @@ def test_codes_tell_the_session_where_they_can_and_time_where_they_do_not(moment
 def test_each_moment_and_kind_of_a_day_lies_in_one_slot(day: date, after: int, conditions: str, hours: Hours) -> None:
     since, until = day_bounds(day)
     ms = min(since + after, until - 1)
-    held = [slot for slot in slots_of(day, hours) if slot.since <= ms < slot.until and told_of(conditions) in slot.told]
-    assert len(held) == 1
+    matching = [slot for slot in slots_of(day, hours) if slot.since <= ms < slot.until and trade_kind(conditions) in slot.kinds]
+    assert len(matching) == 1
     assert slots_of(day, hours)[0].since == since
     assert slots_of(day, hours)[-1].until == until
-    assert held[0].session == "none" or hours == "exchange"
+    assert matching[0].session == "none" or hours == "exchange"
 
 
 @given(days, st.integers(0, 90_000_000), codes)
-def test_a_plain_trade_is_of_the_session_of_its_time_and_none_leaves_its_date(day: date, after: int, conditions: str) -> None:
+def test_plain_trades_follow_their_time_and_no_trade_leaves_its_date(day: date, after: int, conditions: str) -> None:
     ms = day_bounds(day)[0] + after
     session = session_at(ms)
     assert session_of(ms, "1") == (session.name if session else "none")
     assert (session_of(ms, conditions) == "none") == (session is None)
-    assert {told for slot in slots_of(trade_date(ms)) for told in slot.told} == set(ALL_TOLD)
+    assert {kind for slot in slots_of(trade_date(ms)) for kind in slot.kinds} == set(TRADE_KINDS)

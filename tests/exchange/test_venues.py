@@ -1,4 +1,4 @@
-"""Which symbols trade by the currency market's hours."""
+"""Trading hours by venue and currency pair."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from stockctl.exchange.venues import CRYPTO_VENUES, CURRENCY_VENUES
         ("X:Y#Z", "always"),
     ],
 )
-def test_the_venue_or_the_pair_tells_by_which_hours_a_symbol_trades(symbol: str, hours: str) -> None:
+def test_venue_or_currency_pair_decides_the_trading_hours(symbol: str, hours: str) -> None:
     assert calendar_of("finnhub").hours(symbol) == hours
     assert calendar_of("sim").hours(symbol) == "always"
 
 
-def test_every_venue_that_is_named_has_its_hours() -> None:
+def test_every_listed_venue_has_its_hours() -> None:
     calendar = calendar_of("finnhub")
     assert {calendar.hours(f"{venue}:1") for venue in CURRENCY_VENUES} == {"currency"}
     assert {calendar.hours(f"{venue}:1") for venue in CRYPTO_VENUES} == {"always"}

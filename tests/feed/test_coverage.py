@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from stockctl.exchange.calendar import sessions_of
 from stockctl.feed.coverage import LONGEST, Coverage, Gap, coverage, covered_ms, cut, feed_event, session_time
-from stockctl.intervals import Span, length, merge
+from stockctl.intervals import Interval, length, merge
 from stockctl.records import EventKind
 
 SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=8)
 
 
-def moments(spans: list[Span]) -> set[int]:
+def moments(spans: list[Interval]) -> set[int]:
     return {moment for since, until in spans for moment in range(since, until)}
 
 
@@ -37,7 +37,7 @@ def event(kind: EventKind, since: int, until: int, symbols: str = "X:Y", reason:
 
 
 @given(SPANS, st.integers(0, 30), st.integers(0, 60))
-def test_covered_time_and_gaps_make_up_the_expected_time(spans: list[Span], since: int, until: int) -> None:
+def test_covered_time_and_gaps_make_up_the_expected_time(spans: list[Interval], since: int, until: int) -> None:
     found = coverage([event("covered", *span) for span in spans], ["X:Y"], since, until)["X:Y"]
     gaps = [(gap.since, gap.until) for gap in found.gaps]
     assert merge([*found.covered, *gaps]) == found.expected

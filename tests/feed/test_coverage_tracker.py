@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stockctl.feed.coverage import LONGEST, feed_event
 from stockctl.feed.coverage_tracker import STRETCH, CoverageTracker
 from stockctl.feed.kafka_sink import Stretch
-from stockctl.intervals import Span
+from stockctl.intervals import Interval
 from stockctl.records import EventKind, FeedEvent
 
 LOST: Any = object()
@@ -46,7 +46,7 @@ class Feed:
     def lose(self, index: int = 0) -> None:
         self.sent.pop(index).on_delivery(LOST, LOST)
 
-    def covered(self) -> list[Span]:
+    def covered(self) -> list[Interval]:
         return [(event.span_start, event.span_end) for event in self.tracker.covered()]
 
 

@@ -18,14 +18,14 @@ import duckdb
 
 from stockctl.clients.redshift.client import Connection
 from stockctl.errors import ConfigError
-from stockctl.exchange.calendar import EXCHANGE, EXCHANGE_ZONE, Calendar, calendar_of, parse_moment, trade_date
+from stockctl.exchange.calendar import EXCHANGE, Calendar, calendar_of, day_bounds, trade_date
 from stockctl.lake.format.keys import dates_around, ticker_slugs, tickers
 from stockctl.lake.reader.duckdb_session import COLUMNS
 from stockctl.metrics import sql
 from stockctl.metrics.coverage_report import LOOK_BACK, lag_ms
 from stockctl.metrics.engines.relations import RELATIONS
 from stockctl.metrics.engines.trade_sources import Event, Held
-from stockctl.metrics.query import Query, day_around
+from stockctl.metrics.query import Query
 from stockctl.records import CONNECTING
 from stockctl.settings import Settings
 from stockctl.warehouse.spectrum.ddl import literal, schemas
@@ -75,7 +75,7 @@ class RedshiftRows:
     def holds_lately(self, symbol: str) -> bool:
         """As in ``Holder``: on the newest date that may have trades of it."""
         newest = next(self.dates(symbol), None)
-        return newest is not None and bool(self.find(symbol, day_around(parse_moment(newest), EXCHANGE_ZONE)[0], None))
+        return newest is not None and bool(self.find(symbol, day_bounds(newest)[0], None))
 
     def has_filings(self, symbol: str) -> bool:
         """As in ``Rows``; nobody looks for them there."""

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import duckdb
 
-from stockctl.exchange.calendar import EXCHANGE_ZONE, Calendar, calendar_of, trade_date
+from stockctl.exchange.calendar import Calendar, calendar_of, day_bounds, trade_date
 from stockctl.lake.reader.catalog import DataFile, LakeReader, events
 from stockctl.lake.reader.duckdb_session import COLUMNS
 from stockctl.lake.reader.symbols import LakeSymbols
 from stockctl.metrics.coverage_report import connected_before, lag_ms
-from stockctl.metrics.query import day_around
 from stockctl.settings import Settings
 from stockctl.symbols import Holder
 
@@ -152,10 +151,10 @@ class MongoRows(Holder):
 
     def dates(self, symbol: str) -> Iterator[date]:
         """As in ``Rows``."""
-        last = self._seek(symbol, None, None if self._as_of is None else day_around(self._as_of, EXCHANGE_ZONE)[1], -1)
+        last = self._seek(symbol, None, None if self._as_of is None else day_bounds(trade_date(self._as_of))[1], -1)
         while last is not None:
             yield trade_date(last)
-            last = self._seek(symbol, None, day_around(last, EXCHANGE_ZONE)[0], -1)
+            last = self._seek(symbol, None, day_bounds(trade_date(last))[0], -1)
 
     def symbols(self) -> set[str]:
         """As in ``Holder``: there is a company for each."""
@@ -180,7 +179,7 @@ class MongoRows(Holder):
         held: list[Held] = []
         first = self._seek(symbol, since, until, 1)
         while first is not None:
-            midnight = day_around(first, EXCHANGE_ZONE)[1]
+            midnight = day_bounds(trade_date(first))[1]
             last = self._seek(symbol, first, midnight if until is None else min(midnight, until), -1)
             held.append(Held(f"{symbol} {first}", symbol, trade_date(first), first, first if last is None else last))
             first = self._seek(symbol, midnight, until, 1) if until is None or midnight < until else None
@@ -208,7 +207,7 @@ class MongoRows(Holder):
         from stockctl.mongo.coverage import through
 
         day = max((item.ts_max for item in held), default=None)
-        return None if day is None else through(self._mongo, symbol, day_around(day, EXCHANGE_ZONE)[0])
+        return None if day is None else through(self._mongo, symbol, day_bounds(trade_date(day))[0])
 
     def events(self, since: int, until: int) -> list[Event]:
         """As in ``Rows``."""

@@ -1,4 +1,4 @@
-"""Long-running roles: leaving cleanly on a signal, trying again what fails for a while, readable logs, a health port."""
+"""Long-running services: a clean exit on a signal, retries and waits that a signal ends, readable logs, a health port."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception,
+    stop_after_attempt,
     stop_after_delay,
     stop_any,
     stop_never,
@@ -60,11 +61,13 @@ def configure_logging(settings: Settings) -> None:
     logger.propagate = False
 
 
-log = logging.getLogger("stockctl.role")
+log = logging.getLogger("stockctl.service")
+
+Result = TypeVar("Result")
 
 
 class Service:
-    """One running role: ``stop`` is set by SIGTERM or Ctrl-C; ``health`` tells what is wrong, None when nothing is."""
+    """A running service: SIGTERM or Ctrl-C sets ``stop``; ``health`` returns what is wrong, None if nothing is."""
 
     def __init__(self) -> None:
         self.stop = threading.Event()
@@ -77,56 +80,95 @@ class Service:
             try:
                 number = signals.recv(1)
             except TimeoutError:
-                log.warning("leaving now: the work in hand did not end within %.0f s of the signal", leave_within)
+                log.warning("leaving now: the work in progress did not end within %.0f s of the signal", leave_within)
                 os._exit(TimedOutError.exit_code)
             if not number:
                 return
             if self.stop.is_set() and number[0] == signal.SIGINT:
-                # Asked twice: leave at once. What was not committed is read again by the next start.
+                # The second Ctrl-C: leave at once. The next start reads again what was not committed.
                 os._exit(128 + signal.SIGINT)
             if leave_within is not None and deadline is None:
                 deadline = time.monotonic() + leave_within
             self.stop.set()
 
 
-def retrying(
-    stop: threading.Event,
-    passes: Callable[[BaseException], bool],
+def retry(
+    call: Callable[[], Result],
+    retryable: Callable[[BaseException], bool],
     *,
+    stop: threading.Event | None = None,
     within: float | None = None,
+    attempts: int | None = None,
     first: float = 0.2,
     longest: float = 5.0,
-    tell: Callable[[RetryCallState], None] | None = None,
-) -> Retrying:
-    """Calls again what fails with an error that ``passes``; raises it once ``stop`` is set or ``within`` seconds are over.
+    retry_after: Callable[[BaseException], float | None] = lambda _: None,
+    on_retry: Callable[[BaseException, int], None] = lambda *_: None,
+) -> Result:
+    """The result of ``call``, which is called again when it raises a ``retryable`` error.
 
-    The first pause is at most ``first`` seconds, each later one at most twice the one before and never above ``longest``, at
-    random below that, so that many do not come back at once. ``tell`` is called before each pause.
+    Raises the last error once ``stop`` is set, ``within`` seconds are over or ``attempts`` calls failed; ``stop`` also ends
+    a pause. The first pause is at most ``first`` seconds, each later one at most twice the one before and never above
+    ``longest``, chosen at random below that so that many clients do not return at once. An error for which ``retry_after``
+    returns seconds sets its own pause. ``on_retry`` gets the error and the number of the failed attempt before each pause.
     """
+    stop = stop or threading.Event()
+    backoff = wait_random_exponential(multiplier=first, max=longest)
+
+    def pause(state: RetryCallState) -> float:
+        asked = retry_after(_error_of(state))
+        return float(backoff(state)) if asked is None else asked
+
     return Retrying(
-        retry=retry_if_exception(passes),
-        wait=wait_random_exponential(multiplier=first, max=longest),
-        stop=stop_any(stop_never if within is None else stop_after_delay(within), stop_when_event_set(stop)),
+        retry=retry_if_exception(retryable),
+        wait=pause,
+        stop=stop_any(
+            stop_when_event_set(stop),
+            stop_never if within is None else stop_after_delay(within),
+            stop_never if attempts is None else stop_after_attempt(attempts),
+        ),
         sleep=sleep_using_event(stop),
-        before_sleep=tell,
+        before_sleep=lambda state: on_retry(_error_of(state), state.attempt_number),
         reraise=True,
-    )
+    )(call)
+
+
+def _error_of(state: RetryCallState) -> BaseException:
+    return state.outcome.exception()  # type: ignore[union-attr, return-value]  # tenacity asks only after a failed attempt
+
+
+def wait_for(
+    look: Callable[[], Result],
+    *,
+    within: float,
+    every: float,
+    longest: float | None = None,
+    stop: threading.Event | None = None,
+) -> Result:
+    """The first true result of ``look``; its last one if ``within`` seconds are over, or ``stop`` is set, before that.
+
+    ``look`` is called at least once, then every ``every`` seconds; with ``longest`` each pause is twice the one before, up to
+    that many seconds. It decides by itself what a wrong state is: its errors end the wait.
+    """
+    deadline, stop = time.monotonic() + within, stop or threading.Event()
+    while not (result := look()) and time.monotonic() <= deadline and not stop.wait(every):
+        every = every if longest is None else min(2 * every, longest)
+    return result
 
 
 @contextmanager
 def running(settings: Settings, *, health_port: int | None = None, leave_within: float | None = None) -> Iterator[Service]:
-    """Run a role: logging configured, signals set ``role.stop``, ``/healthz`` and ``/metrics`` served on ``health_port``
-    of ``health.host``.
+    """Run a service: logs are configured, signals set its ``stop``, ``health_port`` of ``health.host`` serves ``/healthz``
+    and ``/metrics``.
 
-    A role that has not ended ``leave_within`` seconds after the signal is left with exit code 6, whatever it waits for: only
-    for roles that lose nothing by dying at any moment.
+    The process exits with code 6 if the service has not ended ``leave_within`` seconds after the signal, whatever it waits for:
+    only for services that lose nothing when they die at any moment.
     """
     configure_logging(settings)
-    role = Service()
-    server = _serve_health(role, settings.health.host, health_port) if health_port is not None else None
+    service = Service()
+    server = _serve_health(service, settings.health.host, health_port) if health_port is not None else None
     try:
-        with _signals_for(role, leave_within):
-            yield role
+        with _signals_for(service, leave_within):
+            yield service
     finally:
         if server is not None:
             server.shutdown()
@@ -134,13 +176,13 @@ def running(settings: Settings, *, health_port: int | None = None, leave_within:
 
 
 @contextmanager
-def _signals_for(role: Service, leave_within: float | None) -> Iterator[None]:
-    # A thread hears the signals: Python's handlers wait until the main thread comes back from the library that it is deep in.
-    heard, told = socket.socketpair()
-    told.setblocking(False)
-    before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+def _signals_for(service: Service, leave_within: float | None) -> Iterator[None]:
+    # A thread receives the signals: Python's handlers wait until the main thread returns from the library call it is in.
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
-    thread = threading.Thread(target=role._obey, args=(heard, leave_within), name="signals", daemon=True)
+    thread = threading.Thread(target=service._obey, args=(receiver, leave_within), name="signals", daemon=True)
     thread.start()
     try:
         yield
@@ -148,12 +190,12 @@ def _signals_for(role: Service, leave_within: float | None) -> Iterator[None]:
         for number, handler in handlers.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(before)
-        told.close()
+        sender.close()
         thread.join()
-        heard.close()
+        receiver.close()
 
 
-def _serve_health(role: Service, host: str, port: int) -> ThreadingHTTPServer:
+def _serve_health(service: Service, host: str, port: int) -> ThreadingHTTPServer:
     from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
     class Handler(BaseHTTPRequestHandler):
@@ -161,7 +203,7 @@ def _serve_health(role: Service, host: str, port: int) -> ThreadingHTTPServer:
             if self.path == "/metrics":
                 self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
             elif self.path == "/healthz":
-                trouble = role.health()
+                trouble = service.health()
                 self._answer(503 if trouble else 200, "text/plain; charset=utf-8", f"{trouble or 'ok'}\n".encode())
             else:
                 self._answer(404, "text/plain", b"try /healthz or /metrics\n")
@@ -174,14 +216,14 @@ def _serve_health(role: Service, host: str, port: int) -> ThreadingHTTPServer:
             self.wfile.write(body)
 
         def log_message(self, *_arguments: Any) -> None:
-            """Probes come every few seconds: they are not logged."""
+            """Do not log probes: they come every few seconds."""
 
     try:
         server = ThreadingHTTPServer((host, port), Handler)
     except (OSError, OverflowError) as error:
-        wrong = error.strerror if isinstance(error, OSError) else "ports end at 65535"
+        reason = error.strerror if isinstance(error, OSError) else "ports end at 65535"
         raise StockctlError(
-            f"cannot serve health on port {port} of {host}: {wrong}",
+            f"cannot serve health on port {port} of {host}: {reason}",
             hint="choose another --health-port, or correct health.host",
         ) from error
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()

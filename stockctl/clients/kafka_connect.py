@@ -11,6 +11,7 @@ import httpx
 
 from stockctl.clients.http import http_client
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
+from stockctl.service import retry
 from stockctl.settings import Settings, require
 from stockctl.units import format_duration
 
@@ -61,21 +62,22 @@ class Connect:
 
     def wait(self, seconds: float, *, say: Callable[[str], None] = lambda _: None) -> float:
         """Wait until a worker answers, at most ``seconds``; the last request's latency in seconds. ``say`` is told once."""
-        deadline = time.monotonic() + seconds
-        told = False
-        while True:
+
+        def ask() -> float:
             started = time.monotonic()
-            try:
-                self.about()
-            except (UnreachableError, BusyError) as error:
-                if time.monotonic() >= deadline:
-                    raise UnreachableError(f"{error}, for {format_duration(seconds)}", hint=error.hint) from error
-                if not told:
-                    say(f"waiting up to {format_duration(seconds)} for Kafka Connect at {self.url}")
-                    told = True
-                time.sleep(0.25)
-            else:
-                return time.monotonic() - started
+            self.about()
+            return time.monotonic() - started
+
+        def report(_error: BaseException, attempt: int) -> None:
+            if attempt == 1:
+                say(f"waiting up to {format_duration(seconds)} for Kafka Connect at {self.url}")
+
+        try:
+            return retry(
+                ask, lambda error: isinstance(error, UnreachableError | BusyError), within=seconds, longest=0.5, on_retry=report
+            )
+        except (UnreachableError, BusyError) as error:
+            raise UnreachableError(f"{error}, for {format_duration(seconds)}", hint=error.hint) from error
 
     def about(self) -> dict[str, str]:
         """``version`` of the worker that answered, and ``kafka_cluster_id``."""

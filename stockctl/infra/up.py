@@ -15,6 +15,7 @@ from stockctl.infra.diagnosis import advice, diagnosis
 from stockctl.infra.kustomize import Manifest, ManifestError, at, label_of
 from stockctl.infra.readiness import WAITED_FOR, Progress, Snapshot, role_of
 from stockctl.infra.render import Rendered
+from stockctl.service import retry
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 
@@ -151,15 +152,19 @@ def _told(look: Snapshot, manifest: Manifest, spared: Collection[str]) -> Progre
 def _patiently(ask: Callable[[], Answer], deadline: float, say: Callable[[str], None]) -> Answer:
     """What ``ask`` answers. A server that is away meanwhile is waited for: a small machine's may be, while all starts."""
     said = ""
-    while True:
-        try:
-            return ask()
-        except UnreachableError as error:
-            if time.monotonic() > deadline:
-                raise
-            if said != (said := str(error)):
-                say(f"waiting: {said}")
-            time.sleep(_EVERY)
+
+    def report(error: BaseException, _attempt: int) -> None:
+        nonlocal said
+        if said != (said := str(error)):
+            say(f"waiting: {said}")
+
+    return retry(
+        ask,
+        lambda error: isinstance(error, UnreachableError),
+        within=deadline - time.monotonic(),
+        longest=2 * _EVERY,
+        on_retry=report,
+    )
 
 
 def _end(

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar, get_args
 
 from prometheus_client import Gauge
-from tenacity import RetryCallState
 
 from stockctl.clients.kafka import Partition
 from stockctl.clients.mongo import Mongo
@@ -22,7 +21,7 @@ from stockctl.mongo.rollups import refresh
 from stockctl.mongo.schema import COVERAGE, TRADES
 from stockctl.mongo.source_guard import begin_with
 from stockctl.records import Source
-from stockctl.service import retrying
+from stockctl.service import retry
 from stockctl.settings import Settings
 from stockctl.stream.dead_letter_producer import DeadLetterProducer
 from stockctl.stream.dead_letters import dead_letter, foreign_source
@@ -88,9 +87,9 @@ class BatchWriter:
 
     def begin(self) -> None:
         """Make sure of login and collections before anything is read. Errors as ``Mongo`` raises them."""
-        with Mongo(self._settings) as retrying:
-            retrying.wait(say=log.warning)
-            changes = schema.apply(retrying, self._settings)
+        with Mongo(self._settings) as mongo:  # its wait is mongo.connect_wait, longer than that of a write
+            mongo.wait(say=log.warning)
+            changes = schema.apply(mongo, self._settings)
         for change in changes:
             if change.done in ("made", "changed"):
                 log.info("%s %s %s", change.done, change.collection, change.what)
@@ -106,20 +105,20 @@ class BatchWriter:
             return Written()  # its end must not be committed over what was left
         started = time.monotonic()
         written = Written()
-        if batch.documents and self._patiently(lambda: self._refuse_sources(batch)) is None:
+        if batch.documents and self._retry(lambda: self._refuse_sources(batch)) is None:
             return Written()
         refused = list(batch.refused)
         for collection, documents in batch.documents.items():
-            bad = self._patiently(lambda name=collection, held=documents: self._mongo.upsert(name, held))  # type: ignore[misc]
+            bad = self._retry(lambda name=collection, held=documents: self._mongo.upsert(name, held))  # type: ignore[misc]
             if bad is None:
                 return Written()
             refused += [batch.refuse(collection, item.number, f"MongoDB does not take it: {item.reason}") for item in bad]
             written.documents[collection] = len(documents) - len(bad)
-        if refused and self._patiently(lambda: self._send(refused)) is None:
+        if refused and self._retry(lambda: self._send(refused)) is None:
             return Written()
         written.rejected = len(refused)
         self._note(batch)
-        if self.due and self._patiently(self._derive) is not None:
+        if self.due and self._retry(self._derive) is not None:
             written.ends, self._ends = self._ends, {}
         written.seconds = time.monotonic() - started
         return written
@@ -179,30 +178,31 @@ class BatchWriter:
             )
         return True
 
-    def _patiently(self, call: Callable[[], Answer]) -> Answer | None:
-        """The answer of ``call``, after as many tries as it takes; None if a signal ended the trying."""
+    def _retry(self, call: Callable[[], Answer]) -> Answer | None:
+        """The answer of ``call``, after as many attempts as it takes; None if a signal ended the wait."""
+        failures = 0
 
-        def failed(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome is not None else None
-            if state.attempt_number == 1:
-                log.warning("waiting: %s", error)  # no trouble yet, if the next try comes through
+        def report(error: BaseException, attempt: int) -> None:
+            nonlocal failures
+            failures = attempt
+            if attempt == 1:
+                log.warning("waiting: %s", error)  # a first failure is usually gone by the next attempt
             else:
                 self.trouble = str(error)
 
-        tries = retrying(self._stop, _passes, tell=failed)
         try:
-            answer = tries(call)
+            answer = retry(call, _retryable, stop=self._stop, on_retry=report)
         except StockctlError as error:
-            if self._stop.is_set() and _passes(error):
+            if self._stop.is_set() and _retryable(error):
                 self.gave_up = True
                 return None
             raise
-        if tries.statistics["attempt_number"] > 1:
+        if failures:
             log.info("going on")
             self.trouble = None
         return answer
 
 
-def _passes(error: BaseException) -> bool:
-    """Whether the trouble may pass by itself."""
+def _retryable(error: BaseException) -> bool:
+    """Whether another attempt may succeed."""
     return isinstance(error, StockctlError) and not isinstance(error, RefusedError | ConfigError)

@@ -198,7 +198,7 @@ def test_one_try_that_fails_is_no_trouble_yet_and_two_are(settings: Settings) ->
         if len(seen) < 3:
             raise UnreachableError("the store is away")
 
-    uploads._retrying(put)
+    uploads._retry(put)
     uploads.close()
     assert seen == [None, None, "the store is away"]
 

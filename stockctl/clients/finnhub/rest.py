@@ -14,9 +14,6 @@ from typing import Literal, NoReturn, Self, TypeVar
 
 import httpx
 import msgspec
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_any, stop_when_event_set
-from tenacity.nap import sleep_using_event
-from tenacity.wait import wait_random_exponential
 
 from stockctl.clients.finnhub.responses import FilingEntry, Listed, Profile, Quote, Reported
 from stockctl.clients.finnhub.websocket import SIMULATOR_TOKEN, key_of
@@ -25,6 +22,7 @@ from stockctl.clients.local_stack import absent_stack
 from stockctl.clients.rate_limit import Limit, RateLimit
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError, quoted
 from stockctl.records import UNREADABLE, decode
+from stockctl.service import retry
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 from stockctl.validation import decode_problem
@@ -147,25 +145,20 @@ class FinnhubRest:
         )
 
     def _get(self, path: str, query: Mapping[str, str]) -> bytes:
-        retrying = Retrying(
-            retry=retry_if_exception(lambda error: isinstance(error, _PassingError)),
-            wait=self._wait,
-            stop=stop_any(stop_after_attempt(self._settings.request_tries), stop_when_event_set(self._stop)),
-            sleep=sleep_using_event(self._stop),
-            reraise=True,
-        )
         try:
-            return retrying(lambda: self._try(path, query))
+            return retry(
+                lambda: self._try(path, query),
+                lambda error: isinstance(error, _PassingError),
+                stop=self._stop,
+                attempts=self._settings.request_tries,
+                first=_SECOND,
+                longest=self._settings.backoff_max,
+                retry_after=lambda error: error.after if isinstance(error, _PassingError) else None,
+            )
         except _PassingError as passing:
             failure = passing.error
         # Raised out here, so that the library's exceptions, whose requests hold the key, do not hang on to ours.
         raise failure
-
-    def _wait(self, state: RetryCallState) -> float:
-        failed = state.outcome.exception() if state.outcome is not None else None
-        if isinstance(failed, _PassingError) and failed.after is not None:
-            return failed.after
-        return float(wait_random_exponential(multiplier=1, max=self._settings.backoff_max)(state))
 
     def _try(self, path: str, query: Mapping[str, str]) -> bytes:
         told = _told(path, query)

@@ -38,6 +38,7 @@ from stockctl.clients.kafka.consumer import Consumer
 from stockctl.clients.local_stack import absent_stack
 from stockctl.errors import TimedOutError
 from stockctl.health import PROBE_WAIT, Check, CheckResult
+from stockctl.service import wait_for
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 
@@ -126,12 +127,9 @@ class Admin:
         """Make a topic, and wait until the brokers know it. StockctlError if it exists."""
         new = NewTopic(name, partitions, replication, config=dict(config))
         self._result(self._admin.create_topics([new], request_timeout=30)[name], f"make the topic {name}")
-        deadline = time.monotonic() + 30
-        while self.topic(name) is None:
-            # The controller answers before its brokers have heard of the topic.
-            if time.monotonic() > deadline:
-                raise TimedOutError(f"the topic {name} was made, but the brokers don't know it", hint="`stockctl topics list`")
-            time.sleep(0.05)
+        # The controller answers before its brokers have heard of the topic.
+        if not wait_for(lambda: self.topic(name) is not None, within=30, every=0.05):
+            raise TimedOutError(f"the topic {name} was made, but the brokers don't know it", hint="`stockctl topics list`")
 
     def add_partitions(self, name: str, partitions: int) -> None:
         """Raise the topic's number of partitions."""

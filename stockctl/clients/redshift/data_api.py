@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
@@ -13,11 +11,12 @@ from stockctl.clients.aws import session
 from stockctl.clients.redshift.client import Result, Row
 from stockctl.clients.redshift.errors import sql_error
 from stockctl.errors import ConfigError, StockctlError, TimedOutError
+from stockctl.service import wait_for
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 
-_POLL = (0.1, 0.2, 0.5, 1.0, 2.0)
-"""Seconds between two looks at a statement, the last for all that follow."""
+_POLL, _LONGEST_POLL = 0.1, 2.0
+"""Seconds between two requests for the status of a statement: the first pause, and the longest."""
 
 
 class DataApi:
@@ -41,7 +40,6 @@ class DataApi:
         self.place = f"{redshift.workgroup or redshift.cluster}/{redshift.database}"
         self._limit = redshift.timeout
         self._api = session.client(settings, "redshift-data", redshift.endpoint_url)
-        self._pause = threading.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -68,22 +66,21 @@ class DataApi:
 
     def _follow(self, number: str) -> dict[str, Any]:
         """Wait until the statement has ended; what the service tells of it."""
-        deadline = time.monotonic() + self._limit
-        looks = 0
-        while True:
+
+        def look() -> dict[str, Any] | None:
             with session.translated(f"ask after a statement of {self.place}"):
-                told: dict[str, Any] = self._api.describe_statement(Id=number)
-            if told["Status"] in ("FINISHED", "FAILED", "ABORTED"):
-                return told
-            if time.monotonic() > deadline:
-                with suppress(StockctlError), session.translated("cancel a statement"):
-                    self._api.cancel_statement(Id=number)
-                raise TimedOutError(
-                    f"the statement was not done after {format_duration(self._limit)}, and was cancelled",
-                    hint="narrow the question, by trade_date above all, or set redshift.timeout higher",
-                )
-            self._pause.wait(_POLL[min(looks, len(_POLL) - 1)])
-            looks += 1
+                status: dict[str, Any] = self._api.describe_statement(Id=number)
+            return status if status["Status"] in ("FINISHED", "FAILED", "ABORTED") else None
+
+        ended = wait_for(look, within=self._limit, every=_POLL, longest=_LONGEST_POLL)
+        if ended is None:
+            with suppress(StockctlError), session.translated("cancel a statement"):
+                self._api.cancel_statement(Id=number)
+            raise TimedOutError(
+                f"the statement was not done after {format_duration(self._limit)}, and was cancelled",
+                hint="narrow the question, by trade_date above all, or set redshift.timeout higher",
+            )
+        return ended
 
     def _page(self, number: str, token: str | None) -> dict[str, Any]:
         with session.translated(f"fetch rows from {self.place}"):

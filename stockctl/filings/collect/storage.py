@@ -45,7 +45,7 @@ from stockctl.lake.format.claims import lake_source
 from stockctl.mongo import schema
 from stockctl.mongo.schema import COMPANIES, FILINGS
 from stockctl.mongo.source_guard import strangers
-from stockctl.service import retrying
+from stockctl.service import retry
 from stockctl.settings import Settings
 
 log = logging.getLogger("stockctl.filings")
@@ -186,9 +186,13 @@ class FilingStore:
 
     def patiently(self, call: Callable[[], Result]) -> Result:
         """The answer of ``call`` to the lake, tried again while the store is away; LakeError when that lasts too long."""
-        waiting = retrying(self._stop, lambda error: isinstance(error, UnreachableError), within=self._settings.lake.store_wait)
         try:
-            return waiting(call)
+            return retry(
+                call,
+                lambda error: isinstance(error, UnreachableError),
+                stop=self._stop,
+                within=self._settings.lake.store_wait,
+            )
         except (AbsentError, ExistsError):
             raise
         except StockctlError as error:

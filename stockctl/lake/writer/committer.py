@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
-from tenacity import RetryCallState
-
 from stockctl.clients.kafka import Admin
 from stockctl.clients.store import AbsentError, ExistsError, Store
 from stockctl.errors import ConfigError, RefusedError, StockctlError
@@ -20,7 +18,7 @@ from stockctl.lake.format import claims
 from stockctl.lake.format.claims import Claim, CutReason, LastingError, Start
 from stockctl.lake.writer.batch import BuiltObject, OpenBatch
 from stockctl.lake.writer.dead_letters import DeadLetters
-from stockctl.service import retrying
+from stockctl.service import retry
 from stockctl.settings import Settings
 
 log = logging.getLogger("stockctl.lake")
@@ -72,15 +70,15 @@ class Committer:
             _check_repeat(built, repeat)
             claim = repeat
         else:
-            self._retrying(lambda: self._check_topic(start))
+            self._retry(lambda: self._check_topic(start))
             claim = self._claim(batch, start, reason, built)
-            stands = self._retrying(lambda: claims.put_claim(self._store, claim))
+            stands = self._retry(lambda: claims.put_claim(self._store, claim))
             if stands.nonce != claim.nonce:
                 return Superseded(stands)
-        for done in [self._puts.submit(self._retrying, self._putter(item, repeated=repeat is not None)) for item in built]:
+        for done in [self._puts.submit(self._retry, self._putter(item, repeated=repeat is not None)) for item in built]:
             done.result()
         if batch.rejected:
-            self._retrying(lambda: self._dead_letters.send_rejected(start.topic, start.partition, batch.rejected))
+            self._retry(lambda: self._dead_letters.send_rejected(start.topic, start.partition, batch.rejected))
         self.trouble = None
         return CommittedBatch(claim, time.monotonic() - began)
 
@@ -133,15 +131,14 @@ class Committer:
         if info is not None and info.topic_id != start.topic_id:
             raise TopicChangedError(f"the topic {start.topic} was made anew")
 
-    def _retrying(self, call: Callable[[], Result]) -> Result:
-        return retrying(self.abandon, passes, first=self._pause, longest=15, tell=self._tell)(call)
+    def _retry(self, call: Callable[[], Result]) -> Result:
+        return retry(call, retryable, stop=self.abandon, first=self._pause, longest=15, on_retry=self._report)
 
-    def _tell(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if state.attempt_number > 1:  # what the next try makes good is no trouble
+    def _report(self, error: BaseException, attempt: int) -> None:
+        if attempt > 1:  # a first failure is usually gone by the next attempt
             self.trouble = str(error)
-        if state.attempt_number in (1, 4) or state.attempt_number % 20 == 0:
-            log.warning("trying again (attempt %d): %s", state.attempt_number, error)
+        if attempt in (1, 4) or attempt % 20 == 0:
+            log.warning("trying again (attempt %d): %s", attempt, error)
 
     def close(self) -> None:
         """Give up what still retries, and wait for the threads."""
@@ -149,8 +146,8 @@ class Committer:
         self._puts.shutdown()
 
 
-def passes(error: BaseException) -> bool:
-    """Whether trying again may help."""
+def retryable(error: BaseException) -> bool:
+    """Whether another attempt may succeed."""
     return isinstance(error, StockctlError) and not isinstance(error, RefusedError | ConfigError | LastingError)
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import Counter, Gauge
 
@@ -25,16 +25,18 @@ from stockctl.errors import RefusedError, StockctlError
 from stockctl.lake.format.claims import Claim, CutReason, Start
 from stockctl.lake.format.keys import TABLES, Layout, Table
 from stockctl.lake.writer.batch import OpenBatch
-from stockctl.lake.writer.committer import CommittedBatch, Committer, Superseded, TopicChangedError, passes
+from stockctl.lake.writer.committer import CommittedBatch, Committer, Superseded, TopicChangedError, retryable
 from stockctl.lake.writer.dead_letters import DeadLetters
 from stockctl.lake.writer.partition_writer import Delivery, PartitionWriter
 from stockctl.lake.writer.recovery import Recovery, Seen, commit_metadata
 from stockctl.lake.writer.source_guard import LakeSources
-from stockctl.service import Service, retrying
+from stockctl.service import Service, retry
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 
 log = logging.getLogger("stockctl.lake")
+
+Result = TypeVar("Result")
 
 CHUNK = 10_000
 """Messages asked for at a time: enough that the calls into librdkafka cost little, few enough to keep limits."""
@@ -78,7 +80,7 @@ class S3Sink:
         dead_letters = DeadLetters(settings)
         self._recovery = Recovery(store, self._probe, dead_letters, writer=writer, accept_loss=accept_loss)
         self._uploads = Committer(store, settings, self._admin, dead_letters, writer=writer)
-        self._sources = LakeSources(store, set(settings.lake.extra_sources), retrying(role.stop, passes))
+        self._sources = LakeSources(store, set(settings.lake.extra_sources), self._retry)
         self._jobs = ThreadPoolExecutor(4, thread_name_prefix="upload")
         self._readings: dict[Partition, PartitionWriter] = {}
         self._rows = self._rejected = 0
@@ -165,12 +167,15 @@ class S3Sink:
 
         Waits for the store and the broker, but not for ever: a role that can't begin should say so and leave.
         """
-        waiting = retrying(self._role.stop, passes, within=self._settings.lake.store_wait)
-        for reading in waiting(lambda: self._look_at(partitions)) if partitions else []:
+        bound = self._settings.lake.store_wait
+        for reading in self._retry(lambda: self._look_at(partitions), bound) if partitions else []:
             self._readings[reading.partition] = reading
             if reading.repeat is not None:
                 log.info("repeating the newest claim %s, which may be unfinished", reading.repeat.key)
         return {partition: self._readings[partition].read_from for partition in partitions}
+
+    def _retry(self, call: Callable[[], Result], within: float | None = None) -> Result:
+        return retry(call, retryable, stop=self._role.stop, within=within)
 
     def _look_at(self, partitions: list[Partition]) -> list[PartitionWriter]:
         committed = self._consumer.committed(partitions)

@@ -12,22 +12,22 @@ from stockctl.records import Source
 from stockctl.settings import Settings
 from stockctl.stream.dead_letters import foreign_source
 
-Retrying = Callable[[Callable[[], str]], str]
-"""Calls again what fails for a while."""
+Retry = Callable[[Callable[[], str]], str]
+"""Calls again what fails temporarily, and returns its result."""
 
 
 class LakeSources:
     """The source that the lake was begun with, and ``lake.extra_sources``; the first record of ours begins an empty lake."""
 
-    def __init__(self, store: Store, extra: Set[str], retrying: Retrying = lambda call: call()) -> None:
-        self._store, self._retrying = store, retrying
+    def __init__(self, store: Store, extra: Set[str], retry: Retry = lambda call: call()) -> None:
+        self._store, self._retry = store, retry
         self._begun: str | None = None
         self.known = frozenset(extra)
 
     def refusal(self, source: str) -> str | None:
         """Why records of ``source`` are not taken; None if they are. Errors as the store raises them."""
         if self._begun is None and source not in self.known and source in get_args(Source):
-            self._begun = self._retrying(lambda: claims.lake_source(self._store, source))
+            self._begun = self._retry(lambda: claims.lake_source(self._store, source))
             self.known |= {self._begun}
         return None if source in self.known else foreign_source(source, "the lake", self._begun, "lake.extra_sources")
 

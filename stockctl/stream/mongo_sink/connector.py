@@ -18,6 +18,7 @@ from stockctl.clients.kafka import Admin
 from stockctl.clients.kafka_connect import AbsentConnectorError, BusyError, Connect, Task, scrubbed
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.health import PROBE_WAIT, Check, CheckResult
+from stockctl.service import retry
 from stockctl.settings import Settings
 from stockctl.stream import topics
 from stockctl.stream.lag import read_lag
@@ -139,15 +140,8 @@ def _check_config(connect: Connect, config: dict[str, str]) -> None:
 
 
 def _patiently(call: Callable[[], Result], settings: Settings) -> Result:
-    """The answer of ``call``, made again while the workers share out their work anew, at most ``connect.wait``."""
-    deadline = time.monotonic() + settings.connect.wait
-    while True:
-        try:
-            return call()
-        except BusyError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(_PAUSE)
+    """The answer of ``call``, repeated while the workers rebalance, at most ``connect.wait``."""
+    return retry(call, lambda error: isinstance(error, BusyError), within=settings.connect.wait, longest=2 * _PAUSE)
 
 
 def _status(connect: Connect, name: str) -> list[Task]:

@@ -9,7 +9,6 @@ discovers.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 from stockctl.clients.aws.glue import Glue
 from stockctl.clients.aws.session import AbsentError, BusyError
 from stockctl.errors import StockctlError, TimedOutError
+from stockctl.service import wait_for
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 from stockctl.warehouse.tables import TABLES, Table, location
@@ -163,24 +163,28 @@ def run(
 
 def _follow(glue: Glue, name: str, deadline: float, limit: float, say: Callable[[str], None]) -> str:
     """Wait until the crawler has ended; what its last crawl says."""
-    pause, told = threading.Event(), ""
-    while True:
+    reported = ""
+
+    def look() -> dict[str, Any] | None:
+        nonlocal reported
         crawler = glue.find_crawler(name)
         if crawler is None:
             raise StockctlError(f"the crawler {name} was deleted while it ran", hint="`stockctl glue apply`")
         state = crawler.get("State", "")
         if state == "READY":
-            break
-        if time.monotonic() > deadline:
-            raise TimedOutError(
-                f"the crawler {name} is still {state.lower()} after {format_duration(limit)}",
-                hint="wait longer with glue.wait, or look at its log in CloudWatch",
-            )
-        if state != told:
+            return crawler
+        if state != reported:
             left = glue.crawler_metrics(name).get("TimeLeftSeconds")
             say(f"the crawler {name} is {state.lower()}" + (f", about {format_duration(left)} left" if left else ""))
-            told = state
-        pause.wait(min(_POLL, max(0.0, limit / 100)))
+            reported = state
+        return None
+
+    crawler = wait_for(look, within=deadline - time.monotonic(), every=min(_POLL, max(0.0, limit / 100)))
+    if crawler is None:
+        raise TimedOutError(
+            f"the crawler {name} is still {reported.lower()} after {format_duration(limit)}",
+            hint="wait longer with glue.wait, or look at its log in CloudWatch",
+        )
     last = crawler.get("LastCrawl") or {}
     if last.get("Status") != "SUCCEEDED":
         where = f"{last.get('LogGroup', '/aws-glue/crawlers')}, stream {last.get('LogStream', name)}"

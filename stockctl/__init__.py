@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["__version__", "read_bars", "read_trades"]
 
-# A library says nothing unless its user asks; the command's long-running roles configure a handler (stockctl.service).
+# A library says nothing unless its user asks; the command's long-running services configure a handler (stockctl.service).
 logging.getLogger("stockctl").addHandler(logging.NullHandler())
 
 _HOMES = {"read_trades": "stockctl.lake.reader.catalog", "read_bars": "stockctl.metrics.definitions"}

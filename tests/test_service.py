@@ -1,4 +1,4 @@
-"""Roles hear signals wherever they are, and leave."""
+"""Services receive signals wherever they are, and exit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEEP = """
 import ctypes
 from stockctl.service import running
 from stockctl.settings import load
-with running(load(environ={{}}), leave_within={leave_within}) as role:
+with running(load(environ={{}}), leave_within={leave_within}) as service:
     print("in", flush=True)
     {work}
 print("out", flush=True)
@@ -32,10 +32,10 @@ HEALTH = """
 import os
 from stockctl.service import running
 from stockctl.settings import load
-with running(load(environ=dict(os.environ)), health_port={port}) as role:
-    role.health = lambda: None
+with running(load(environ=dict(os.environ)), health_port={port}) as service:
+    service.health = lambda: None
     print("in", flush=True)
-    role.stop.wait()
+    service.stop.wait()
 """
 
 
@@ -92,14 +92,14 @@ def ended(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_asks_the_role_to_stop(number: int) -> None:
-    process = started("role.stop.wait()", HANG)
+def test_a_signal_stops_the_service(number: int) -> None:
+    process = started("service.stop.wait()", HANG)
     process.send_signal(number)
     assert process.wait(HANG) == 0
     assert ended(process) == "out\n"
 
 
-def test_a_role_deep_in_a_library_is_left_with_exit_6_when_its_time_is_up() -> None:
+def test_a_service_stuck_in_a_library_call_exits_with_6_when_its_time_is_up() -> None:
     process = started(STUCK, 1)
     began = time.monotonic()
     process.terminate()
@@ -108,8 +108,8 @@ def test_a_role_deep_in_a_library_is_left_with_exit_6_when_its_time_is_up() -> N
     assert ended(process) == ""
 
 
-def test_a_second_ctrl_c_leaves_at_once() -> None:
-    process = started(f"role.stop.wait()\n    print('asked', flush=True)\n    {STUCK}", None)
+def test_a_second_ctrl_c_exits_at_once() -> None:
+    process = started(f"service.stop.wait()\n    print('asked', flush=True)\n    {STUCK}", None)
     process.send_signal(signal.SIGINT)
     assert process.stdout is not None
     assert process.stdout.readline() == "asked\n"  # two signals at the same moment may arrive as one

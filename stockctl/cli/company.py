@@ -42,8 +42,8 @@ def show(
         if not watch:
             _write(company(mongo, settings, symbol), output)
             return
-        with running(settings) as role:
-            for number, document in enumerate(changes(mongo, settings, symbol, role.stop.is_set)):
+        with running(settings) as service:
+            for number, document in enumerate(changes(mongo, settings, symbol, service.stop.is_set)):
                 _write(document, output)
                 sys.stdout.flush()
                 if not number:

@@ -149,9 +149,9 @@ def watch(
     from stockctl.stream.mongo_sink.connector import Watch
 
     settings = settings_of(ctx)
-    with running(settings, health_port=health_port, leave_within=10.0) as role:
+    with running(settings, health_port=health_port, leave_within=10.0) as service:
         watching = Watch(settings)
-        role.health = lambda: watching.trouble
+        service.health = lambda: watching.trouble
         say(f"watching {settings.connect.connector} at {settings.connect.url}")
-        watching.run(role.stop)
+        watching.run(service.stop)
     say(counted(watching.restarts, "restart"))

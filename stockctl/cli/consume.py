@@ -34,8 +34,8 @@ def s3(
 
     flags = {"lake.max_age": max_age, "lake.max_bytes": max_bytes, "lake.max_records": max_records}
     settings = settings_of(ctx, flags)
-    with running(settings, health_port=health_port, leave_within=LEAVE_WITHIN) as role:
-        writer = S3Sink(settings, role, once=once, accept_loss=accept_loss)
+    with running(settings, health_port=health_port, leave_within=LEAVE_WITHIN) as service:
+        writer = S3Sink(settings, service, once=once, accept_loss=accept_loss)
         writer.run()
     rejected = f", {counted(writer.rejected, 'record')} to {settings.topics.dead_letters.name}" if writer.rejected else ""
     say(f"wrote {counted(writer.rows, 'row')} to {settings.lake.url}{rejected}")
@@ -59,8 +59,8 @@ def mongo(
     from stockctl.service import running
 
     settings = settings_of(ctx, {"mongo.max_age": max_age, "mongo.max_records": max_records})
-    with running(settings, health_port=health_port, leave_within=LEAVE_WITHIN) as role:
-        writer = MongoSink(settings, role, once=once, also=refresh_together)
+    with running(settings, health_port=health_port, leave_within=LEAVE_WITHIN) as service:
+        writer = MongoSink(settings, service, once=once, also=refresh_together)
         writer.run()
     rejected = f", {counted(writer.rejected, 'record')} to {settings.topics.dead_letters.name}" if writer.rejected else ""
     say(f"wrote {counted(writer.rows, 'document')} to {settings.mongo.url}{rejected}")

@@ -37,11 +37,11 @@ def produce(
     from stockctl.feed.producer import produce_live, produce_replay
     from stockctl.service import running
 
-    with running(settings, health_port=health_port) as role:
+    with running(settings, health_port=health_port) as service:
         if replay is None:
-            say(produce_live(settings, role, seconds=seconds))
+            say(produce_live(settings, service, seconds=seconds))
         else:
-            say(produce_replay(settings, role, replay, speed=pace, retime=retime, seconds=seconds))
+            say(produce_replay(settings, service, replay, speed=pace, retime=retime, seconds=seconds))
 
 
 def _speed(text: str) -> float | None:

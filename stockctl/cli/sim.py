@@ -77,9 +77,9 @@ def sim(
         requests_per_minute=per_minute,
         requests_per_second=per_second,
     )
-    with running(settings) as role, simulator:
+    with running(settings) as service, simulator:
         print(simulator.url, flush=True)
-        while not role.stop.wait(settings.log.every):
+        while not service.stop.wait(settings.log.every):
             simulator.check()
             counters = simulator.counters
             logging.getLogger("stockctl.sim").info(

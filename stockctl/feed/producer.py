@@ -32,8 +32,8 @@ LEAVE_WITHIN = 8.0
 """Seconds from the signal to stop until the process has left, flushed."""
 
 
-def produce_live(settings: Settings, role: Service, *, seconds: float | None = None) -> str:
-    """Put the feed's trades into Kafka until ``role.stop`` is set, or for ``seconds``; what was done, in words.
+def produce_live(settings: Settings, service: Service, *, seconds: float | None = None) -> str:
+    """Put the feed's trades into Kafka until ``service.stop`` is set, or for ``seconds``; what was done, in words.
 
     Raises ConfigError without symbols or, for Finnhub's own address, without a key; UsageError for a source that the lake does
     not take; UnreachableError if there is no broker
@@ -41,7 +41,7 @@ def produce_live(settings: Settings, role: Service, *, seconds: float | None = N
     """
     symbols = require(settings, "symbols")
     feed_token(settings)
-    if not _wait_for_kafka(settings, role):
+    if not _wait_for_kafka(settings, service):
         return STOPPED_EARLY
     try:
         _check_source(settings, settings.finnhub.source)
@@ -50,8 +50,8 @@ def produce_live(settings: Settings, role: Service, *, seconds: float | None = N
     except StockctlError as error:
         # Trades are not to wait for a store that only the writers need; a replay can.
         log.warning("cannot check which source the lake holds: %s", error)
-    pipeline = _Pipeline(settings, symbols, role)
-    timer = threading.Timer(seconds, role.stop.set) if seconds is not None else None
+    pipeline = _Pipeline(settings, symbols, service)
+    timer = threading.Timer(seconds, service.stop.set) if seconds is not None else None
     if timer is not None:
         timer.daemon = True
         timer.start()
@@ -64,7 +64,7 @@ def produce_live(settings: Settings, role: Service, *, seconds: float | None = N
 
 def produce_replay(
     settings: Settings,
-    role: Service,
+    service: Service,
     path: str,
     *,
     speed: float | None = None,
@@ -73,12 +73,12 @@ def produce_replay(
 ) -> str:
     """Replay ``path`` into Kafka, for at most ``seconds``; what was done, in words. StockctlError if not all is delivered."""
     check_capture(path)
-    if not _wait_for_kafka(settings, role):
+    if not _wait_for_kafka(settings, service):
         return STOPPED_EARLY
     _check_source(settings, SOURCE)
-    role.health = lambda: None
+    service.health = lambda: None
     deadline = None if seconds is None else time.monotonic() + seconds
-    replay = Replay(settings, path, role.stop, speed=speed, retime=retime)
+    replay = Replay(settings, path, service.stop, speed=speed, retime=retime)
     with Stats(settings, replay.normaliser, replay.publisher) as report:
         done = replay.run(deadline, report.log_when_due)
     return (
@@ -88,11 +88,11 @@ def produce_replay(
     )
 
 
-def _wait_for_kafka(settings: Settings, role: Service) -> bool:
+def _wait_for_kafka(settings: Settings, service: Service) -> bool:
     """Whether Kafka is there, with the topics that it needs; False if the signal to stop came first."""
     admin = Admin(settings)
-    admin.wait(say=log.warning, stop=role.stop)
-    if role.stop.is_set():
+    admin.wait(say=log.warning, stop=service.stop)
+    if service.stop.is_set():
         return False
     check_topics(settings, admin)
     return True
@@ -112,15 +112,15 @@ def _check_source(settings: Settings, source: str) -> None:
 class _Pipeline:
     """The live way: session → normaliser → Kafka, with coverage told beside it."""
 
-    def __init__(self, settings: Settings, symbols: list[str], role: Service) -> None:
+    def __init__(self, settings: Settings, symbols: list[str], service: Service) -> None:
         # For ever: while Kafka is away rows wait until the buffer is full, and after that the newest are dropped.
         self._publisher = KafkaSink(settings, delivery_timeout=0)
         self._spool = EventOutbox(settings, self._publisher)
         self._normaliser = Decoder(settings.finnhub.source, drop_repeated_frames=settings.finnhub.drop_repeated_frames)
-        self._session = FeedSession(settings, symbols, self._normaliser, role.stop)
+        self._session = FeedSession(settings, symbols, self._normaliser, service.stop)
         self._tracker = CoverageTracker(self._publisher.stretch)
         self._report = Stats(settings, self._normaliser, self._publisher, self._session, self._spool)
-        role.health = self._trouble
+        service.health = self._trouble
 
     def run(self) -> str:
         covered_at = ticked_at = time.monotonic()

@@ -51,12 +51,12 @@ class MongoSink:
     ``also`` is called whenever bars and companies were brought up to date.
     """
 
-    def __init__(self, settings: Settings, role: Service, *, once: bool = False, also: Also | None = None) -> None:
-        self._settings, self._role, self._once = settings, role, once
+    def __init__(self, settings: Settings, service: Service, *, once: bool = False, also: Also | None = None) -> None:
+        self._settings, self._service, self._once = settings, service, once
         self._collections = {settings.topics.trades.name: TRADES, settings.topics.feed_events.name: COVERAGE}
         self._admin = Admin(settings)
         self._mongo = Mongo(settings, wait=ANSWER_WITHIN)
-        self._writing = BatchWriter(self._mongo, settings, role.stop, also)
+        self._writing = BatchWriter(self._mongo, settings, service.stop, also)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mongo")
         self._batch = Batch()
         self._write: Future[Written] | None = None
@@ -69,7 +69,7 @@ class MongoSink:
         """Whether the partitions are paused; None where some are and those that came since are not."""
         self._rows = self._rejected = 0
         self._consumer = Consumer(settings, settings.mongo.group, **({"enable.partition.eof": True} if once else {}))
-        role.health = lambda: self._writing.trouble or self._consumer.unassigned
+        service.health = lambda: self._writing.trouble or self._consumer.unassigned
 
     @property
     def rows(self) -> int:
@@ -84,8 +84,8 @@ class MongoSink:
     def run(self) -> None:
         """Write until told to stop, or to the end. StockctlError when MongoDB refuses, or holds another source's data."""
         try:
-            self._admin.wait(say=log.warning, stop=self._role.stop)
-            if self._role.stop.is_set():
+            self._admin.wait(say=log.warning, stop=self._service.stop)
+            if self._service.stop.is_set():
                 return
             for topic in self._collections:
                 if self._admin.topic(topic) is None:
@@ -105,7 +105,7 @@ class MongoSink:
     def _loop(self) -> None:
         limit, max_age = self._settings.mongo.max_records, self._settings.mongo.max_age
         logged, rows = time.monotonic(), 0
-        while not self._role.stop.is_set():
+        while not self._service.stop.is_set():
             self._reap()
             now, batch = time.monotonic(), self._batch
             self._writing.behind = self._lag > limit

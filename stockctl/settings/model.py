@@ -320,7 +320,7 @@ class InfraSettings(Section):
 
 
 class HealthSettings(Section):
-    """The health port of long-running roles, which ``--health-port`` names."""
+    """The health port of long-running services, which ``--health-port`` names."""
 
     host: Host = Field(
         "127.0.0.1", min_length=1, description="address on which /healthz and /metrics are served; 0.0.0.0 is every IPv4 one"
@@ -328,11 +328,11 @@ class HealthSettings(Section):
 
 
 class LogSettings(Section):
-    """Logs of long-running roles."""
+    """Logs of long-running services."""
 
     format: Literal["text", "json"] = Field("text", description="one line of text, or one JSON object, per event")
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severe level that is logged")
-    every: Duration = Field(60.0, gt=0, description="how often a role logs its state")
+    every: Duration = Field(60.0, gt=0, description="how often a service logs its state")
 
 
 class Settings(Section):

@@ -31,7 +31,7 @@ class Running:
     """``produce_live`` in a thread, until it is stopped."""
 
     def __init__(self, settings: Settings) -> None:
-        self.role = Service()
+        self.service = Service()
         self.summary = ""
         self.error: StockctlError | None = None
         self._thread = threading.Thread(target=self._run, args=(settings,))
@@ -39,20 +39,20 @@ class Running:
 
     def _run(self, settings: Settings) -> None:
         try:
-            self.summary = produce_live(settings, self.role)
+            self.summary = produce_live(settings, self.service)
         except StockctlError as error:
             self.error = error
 
     def stop(self) -> str:
         """Stop it; its summary, or raises what it failed with."""
-        self.role.stop.set()
+        self.service.stop.set()
         return self.ended()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.role.stop.set()
+        self.service.stop.set()
         self._thread.join()
 
     def ended(self) -> str:
@@ -196,8 +196,8 @@ def test_the_command_runs_until_a_signal_and_leaves_with_everything_flushed(
 
 def test_health_tells_that_the_feed_is_away(topics: Settings) -> None:
     with Running(live(topics, f"ws://127.0.0.1:{free_port()}")) as running:
-        wait_for(lambda: "Connection refused" in (running.role.health() or ""), "the health to tell")
-        assert (running.role.health() or "").startswith("not connected to the feed yet: cannot reach the feed at")
+        wait_for(lambda: "Connection refused" in (running.service.health() or ""), "the health to tell")
+        assert (running.service.health() or "").startswith("not connected to the feed yet: cannot reach the feed at")
         with pytest.raises(UnreachableError):
             running.stop()
 

@@ -206,8 +206,8 @@ def test_one_slow_refresh_of_bars_puts_off_no_commit(topics: Settings, clock: Cl
             clock.ahead += 3600.0
 
     produce(topics, 10)
-    role = Service()
-    sink = MongoSink(topics, role, also=also)
+    service = Service()
+    sink = MongoSink(topics, service, also=also)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(sink.run)
         try:
@@ -215,7 +215,7 @@ def test_one_slow_refresh_of_bars_puts_off_no_commit(topics: Settings, clock: Cl
             produce(topics, 10, first=10)
             wait_for(lambda: committed(topics) == 20 or running.done(), "the next commit")
         finally:
-            role.stop.set()
+            service.stop.set()
         running.result()
     assert slow
 
@@ -317,13 +317,13 @@ def test_kill_9_loses_and_doubles_nothing(topics: Settings, consume: Command) ->
 
 def test_the_signal_to_stop_finishes_the_batch_in_hand(topics: Settings) -> None:
     settings = topics.model_copy(update={"mongo": topics.mongo.model_copy(update={"max_age": 3600.0})})
-    ids, role = produce(topics, 100), Service()
-    writing = MongoSink(settings, role)
+    ids, service = produce(topics, 100), Service()
+    writing = MongoSink(settings, service)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(writing.run)
         wait_for(lambda: writing._batch.records == 100 or running.done(), "the records in the open batch")
         assert held(topics) == set()
-        role.stop.set()
+        service.stop.set()
         running.result()
     assert_once(held(topics), ids)
     assert committed(topics) == 100

@@ -95,7 +95,7 @@ def test_a_partition_that_was_held_goes_on_when_others_are_added(
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(sink, "CHUNK", 20)
     settings = topics.model_copy(update={"mongo": topics.mongo.model_copy(update={"max_records": 20})})
-    ids, role, other, polls = produce(topics, 300), Service(), Consumer(topics, topics.mongo.group), threading.Event()
+    ids, service, other, polls = produce(topics, 300), Service(), Consumer(topics, topics.mongo.group), threading.Event()
     theirs: set[Partition] = set()
 
     def assigned(partitions: list[Partition]) -> dict[Partition, int]:
@@ -116,7 +116,7 @@ def test_a_partition_that_was_held_goes_on_when_others_are_added(
             polls.set()
             wait_for(lambda: caplog.text.count("assigned ") > before, "the partitions of the other one")
 
-    one = MongoSink(settings, role, also=leave)
+    one = MongoSink(settings, service, also=leave)
     with ThreadPoolExecutor(2) as pool:
         polling = pool.submit(poll)
         wait_for(lambda: theirs, "the other one's partitions")
@@ -125,6 +125,6 @@ def test_a_partition_that_was_held_goes_on_when_others_are_added(
             wait_for(lambda: held(topics) == ids or writing.done(), "all documents")
         finally:
             polls.set()
-            role.stop.set()
+            service.stop.set()
         writing.result()
         polling.result()

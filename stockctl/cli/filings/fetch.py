@@ -54,11 +54,11 @@ def fetch(
 
     order = FetchRequest(since=day, full=full, dry_run=dry_run)
     with (
-        running(settings, health_port=health_port, leave_within=10.0) as role,
-        Runs(settings, SymbolSelection(parse_symbols(symbols or ()), all_us), order, role.stop, refresh_filings) as runs,
+        running(settings, health_port=health_port, leave_within=10.0) as service,
+        Runs(settings, SymbolSelection(parse_symbols(symbols or ()), all_us), order, service.stop, refresh_filings) as runs,
     ):
         if pause is not None:
-            runs.repeat(role, pause)
+            runs.repeat(service, pause)
             return
         with progress("filings") as bar:
             task = bar.add_task("symbols", total=None)

@@ -87,8 +87,8 @@ class Runs:
             failure = StockctlError(f"stopped, with {counted(left, 'symbol')} not tried", hint="the next fetch goes on there")
         return Run(outcomes, failure, fetch.note)
 
-    def repeat(self, role: Service, every: float) -> None:
-        """Fetch each symbol again ``every`` seconds after it was fetched last, by whomever, until the role stops.
+    def repeat(self, service: Service, every: float) -> None:
+        """Fetch each symbol again ``every`` seconds after it was fetched last, by whomever, until the service stops.
 
         Ends with the settings, the key or the lake's rights refused; other trouble, as that of one symbol, is logged, tells
         itself at ``/healthz``, and is tried again.
@@ -96,7 +96,7 @@ class Runs:
         order = self._order
         due: dict[str, datetime] = {}
         pause = min(_AGAIN, every)
-        while not role.stop.is_set():
+        while not service.stop.is_set():
             trouble: StockctlError | None = None
             ended: StockctlError | None = None
             now = datetime.now(UTC)
@@ -118,11 +118,11 @@ class Runs:
             if trouble is not None:
                 log.warning("%s", trouble)
             self._trouble = str(trouble) if trouble else None
-            role.health = lambda: self._trouble
+            service.health = lambda: self._trouble
             next_due = min(due.values(), default=now + timedelta(seconds=pause))
             wait = max((next_due - datetime.now(UTC)).total_seconds(), every / _ROUNDS)
             log.info("next look in %s", format_duration(wait))
-            role.stop.wait(wait)
+            service.stop.wait(wait)
 
     def _fetch(self, symbols: Sequence[str], order: FetchRequest, advance: Advance) -> tuple[Collector, list[Outcome]]:
         keeper = FilingStore(self._store, self._mongo, self._settings, self._stop, self._refresh)

@@ -56,8 +56,8 @@ SECONDS = Gauge("stockctl_lake_batch_seconds", "Time that the newest batch took 
 class S3Sink:
     """Writes the topics of trades and feed events into the lake until told to stop, or with ``once`` to the topics' end."""
 
-    def __init__(self, settings: Settings, role: Service, *, once: bool = False, accept_loss: bool = False) -> None:
-        self._settings, self._role, self._once = settings, role, once
+    def __init__(self, settings: Settings, service: Service, *, once: bool = False, accept_loss: bool = False) -> None:
+        self._settings, self._service, self._once = settings, service, once
         self._tables: dict[str, Table] = {
             settings.topics.trades.name: "trades",
             settings.topics.feed_events.name: "feed_events",
@@ -90,7 +90,7 @@ class S3Sink:
             REJECTED.labels(table)
         self._last_object = "none yet"
         self._consumer = Consumer(settings, settings.lake.group, **({"enable.partition.eof": True} if once else {}))
-        role.health = lambda: self._uploads.trouble or self._consumer.unassigned
+        service.health = lambda: self._uploads.trouble or self._consumer.unassigned
 
     @property
     def rows(self) -> int:
@@ -104,8 +104,8 @@ class S3Sink:
 
     def run(self) -> None:
         """Write until told to stop, or to the end. StockctlError when going on would lose or double a record."""
-        self._admin.wait(say=log.warning, stop=self._role.stop)
-        if self._role.stop.is_set():
+        self._admin.wait(say=log.warning, stop=self._service.stop)
+        if self._service.stop.is_set():
             return
         for topic in self._tables:
             if self._admin.topic(topic) is None:
@@ -129,7 +129,7 @@ class S3Sink:
         gc.disable()
         turned = logged = time.monotonic()
         rows = 0
-        while not self._role.stop.is_set():
+        while not self._service.stop.is_set():
             messages = self._consumer.consume(CHUNK, 0.1)
             now = time.monotonic()
             if now - turned > frozen_after and self._readings:
@@ -165,7 +165,7 @@ class S3Sink:
     def _plan(self, partitions: list[Partition]) -> dict[Partition, int]:
         """Fresh readings for ``partitions``, with the offsets to read them from.
 
-        Waits for the store and the broker, but not for ever: a role that can't begin should say so and leave.
+        Waits for the store and the broker, but not for ever: a service that can't begin should say so and leave.
         """
         bound = self._settings.lake.store_wait
         for reading in self._retry(lambda: self._look_at(partitions), bound) if partitions else []:
@@ -175,7 +175,7 @@ class S3Sink:
         return {partition: self._readings[partition].read_from for partition in partitions}
 
     def _retry(self, call: Callable[[], Result], within: float | None = None) -> Result:
-        return retry(call, retryable, stop=self._role.stop, within=within)
+        return retry(call, retryable, stop=self._service.stop, within=within)
 
     def _look_at(self, partitions: list[Partition]) -> list[PartitionWriter]:
         committed = self._consumer.committed(partitions)

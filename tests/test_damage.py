@@ -28,11 +28,11 @@ from stockctl.filings.collect.mongo_document import document_of
 from stockctl.filings.fundamentals import identities, kpis
 from stockctl.filings.fundamentals.statements import known_of
 from stockctl.filings.model import parse_filing
-from stockctl.filings.repository import Links, State, raw_key, read_filings, read_state, write_state
+from stockctl.filings.repository import Links, State, read_filings, read_state, write_state
 from stockctl.lake import health
 from stockctl.lake.format import claims
 from stockctl.lake.format.claims import Start
-from stockctl.lake.format.keys import LOG
+from stockctl.lake.format.keys import LOG, raw_filing_key
 from stockctl.lake.format.retention import put_floor
 from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.maintenance.prune import prunable
@@ -309,7 +309,7 @@ def test_damaged_filings_are_named(home: Path) -> None:
     settings = settings_in(home)
     store = open_store(settings)
     report = tesla()
-    key = raw_key("TSLA", report["accessNumber"])
+    key = raw_filing_key("TSLA", report["accessNumber"])
     store.put(key, json.dumps(report).encode())
     links = {report["accessNumber"]: Links("https://a", "https://b")}
     write_state(store, State("TSLA", "2026-11-23T10:00:00+00:00", "sim", "2020-01-01", "2020-12-31", 1, links))

@@ -1,11 +1,7 @@
-"""Where filings lie in the lake, and reading them back.
+"""Filings in the lake: which are stored, and reading them. Their keys are in ``lake.format.keys``.
 
-    raw/filings/ticker=AAPL/0000320193-25-000073.json         one report, byte for byte as received
-    filings/ticker=AAPL/0000320193-25-000073.jsonl.gz         its line items, one flat record a line
-    _log/filings/ticker=AAPL.json                             when the symbol was last fetched, and the reports' links
-
-An accession number names a report for ever, so each object is put once and never changed; an amendment has a number of its own
-and lies beside the original.
+An accession number identifies a filing permanently, so each object is written once and never changed. An amendment has its own
+accession number and is stored as a filing of its own.
 """
 
 from __future__ import annotations
@@ -21,13 +17,18 @@ import msgspec
 from stockctl.clients.store import AbsentError, Store, existing_store
 from stockctl.errors import StockctlError, UsageError, quoted
 from stockctl.filings.model import Filing, FilingError, parse_filing
-from stockctl.lake.format.keys import LOG, ticker_slug
+from stockctl.lake.format.keys import (
+    LINE_ITEMS,
+    RAW_FILINGS,
+    fetch_state_key,
+    raw_filing_key,
+    ticker_folder,
+    ticker_of,
+)
 from stockctl.records import UNREADABLE, decode
 from stockctl.settings import Settings
 from stockctl.symbols import Holder, known_symbol, known_symbols
 from stockctl.validation import decode_problem
-
-RAW, FLAT = "raw/filings", "filings"
 
 _ACCESSION = re.compile(r"\d{10}-\d{2}-\d{6}")
 _READERS = 8  # reports read at the same time
@@ -70,24 +71,9 @@ class Kept(NamedTuple):
     flat: set[str]
 
 
-def raw_key(symbol: str, accession: str) -> str:
-    """Key of a report as received."""
-    return f"{RAW}/ticker={ticker_slug(symbol)}/{accession}.json"
-
-
-def flat_key(symbol: str, accession: str) -> str:
-    """Key of a report's line items."""
-    return f"{FLAT}/ticker={ticker_slug(symbol)}/{accession}.jsonl.gz"
-
-
-def state_key(symbol: str) -> str:
-    """Key of a symbol's state."""
-    return f"{LOG}/filings/ticker={ticker_slug(symbol)}.json"
-
-
 def kept(store: Store, symbol: str) -> Kept:
     """What the lake holds of ``symbol``."""
-    return Kept(*(_accessions(store, f"{table}/ticker={ticker_slug(symbol)}") for table in (RAW, FLAT)))
+    return Kept(*(_accessions(store, f"{table}/{ticker_folder(symbol)}") for table in (RAW_FILINGS, LINE_ITEMS)))
 
 
 class FilingHolder(Holder):
@@ -123,7 +109,7 @@ def asked_symbol(settings: Settings, written: str) -> str:
 def read_state(store: Store, symbol: str) -> State | None:
     """What the last fetch of ``symbol`` left; None if there was none."""
     try:
-        return state_of(store, symbol, store.get(state_key(symbol)))
+        return state_of(store, symbol, store.get(fetch_state_key(symbol)))
     except AbsentError:
         return None
 
@@ -137,7 +123,7 @@ def state_of(store: Store, symbol: str, data: bytes) -> State:
         problem = decode_problem(error)
     if problem is not None:
         raise StockctlError(
-            f"{state_key(symbol)} in {store.url} is no state of a fetch: {problem}", hint="delete it, and fetch again"
+            f"{fetch_state_key(symbol)} in {store.url} is no state of a fetch: {problem}", hint="delete it, and fetch again"
         )
     return state
 
@@ -150,19 +136,19 @@ def _state_problem(state: State, symbol: str) -> str | None:
         is_zoned = state.at.tzinfo is not None
     except ValueError:
         return f"one of {quoted(state.since)}, {quoted(state.newest)} and {quoted(state.fetched)} is no date"
-    if not is_zoned or state_key(state.symbol) != state_key(symbol):
+    if not is_zoned or fetch_state_key(state.symbol) != fetch_state_key(symbol):
         return f"it is of {quoted(state.symbol)}, fetched at {quoted(state.fetched)}"
     return None
 
 
 def write_state(store: Store, state: State) -> None:
     """Note a whole fetch."""
-    store.put(state_key(state.symbol), msgspec.json.encode(state))
+    store.put(fetch_state_key(state.symbol), msgspec.json.encode(state))
 
 
 def symbols_kept(store: Store) -> list[str]:
     """Folder names (``AAPL``) of the symbols of which the lake holds filings, sorted."""
-    return [name.removeprefix("ticker=") for name in store.folders(RAW)]
+    return [ticker_of(name) for name in store.folders(RAW_FILINGS)]
 
 
 def read_raw(store: Store, symbol: str, accession: str) -> bytes:
@@ -170,7 +156,7 @@ def read_raw(store: Store, symbol: str, accession: str) -> bytes:
     if not _ACCESSION.fullmatch(accession):
         raise UsageError(f"{quoted(accession)} is no accession number", hint="write one as 0000320193-25-000073, or latest")
     try:
-        return store.get(raw_key(symbol, accession))
+        return store.get(raw_filing_key(symbol, accession))
     except AbsentError:
         raise UsageError(
             f"the lake at {store.url} holds no filing {accession} of {symbol}", hint=f"`stockctl filings list {symbol}`"
@@ -202,7 +188,7 @@ def kept_filing(raw: bytes, symbol: str, accession: str) -> Filing:
             raise FilingError(f"the report says that it is {filing.accession}")  # noqa: TRY301  # told below
     except FilingError as error:
         hint = "delete it, and fetch it again: `stockctl filings fetch --full`"
-        raise FilingError(f"{raw_key(symbol, accession)} is damaged: {error}", hint=hint) from error
+        raise FilingError(f"{raw_filing_key(symbol, accession)} is damaged: {error}", hint=hint) from error
     return filing
 
 

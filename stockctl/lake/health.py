@@ -11,7 +11,7 @@ from stockctl.clients.store import NoLakeError, Store, existing_store
 from stockctl.errors import StockctlError
 from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.lake.format.claims import Claim, generations, newest_claim, newest_start
-from stockctl.lake.format.keys import LOG, TABLES, Table
+from stockctl.lake.format.keys import TABLES, Table, generation_folder
 from stockctl.lake.writer.recovery import hinted_claim
 from stockctl.settings import Settings
 from stockctl.stream.lag import lake_writer
@@ -29,7 +29,7 @@ def _newest(settings: Settings, table: Table) -> CheckResult:
         store = existing_store(settings)
     except NoLakeError as error:
         return CheckResult(str(error), "warn", error.hint)
-    folders = (f"{LOG}/{table}/g{generation}" for generation in generations(store, table))
+    folders = (generation_folder(table, generation) for generation in generations(store, table))
     numbers = sorted({int(name) for folder in folders for name in store.folders(folder) if name.isdecimal()})
     topic = settings.topics.trades.name if table == "trades" else settings.topics.feed_events.name
     committed = _committed(settings, [Partition(topic, number) for number in numbers])

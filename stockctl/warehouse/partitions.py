@@ -13,9 +13,17 @@ from itertools import groupby
 from typing import NamedTuple
 
 from stockctl.clients.store import Store
-from stockctl.filings.repository import FLAT
 from stockctl.lake.format.claims import Claim, read_claim
-from stockctl.lake.format.keys import LOG, TABLES, date_folder, parse_claim, parse_object
+from stockctl.lake.format.keys import (
+    LINE_ITEMS,
+    TABLES,
+    date_folder,
+    folder_of,
+    parse_claim,
+    parse_object,
+    table_log,
+    ticker_of,
+)
 from stockctl.lake.format.manifest import Manifest, decode_manifest, newest_manifests
 from stockctl.lake.format.retention import read_floor
 from stockctl.warehouse.tables import FEED_EVENTS, FILINGS, TRADES, TRADES_PARQUET, location
@@ -66,14 +74,14 @@ def wanted(store: Store, url: str, since: date | None = None) -> Wanted:
         if claimed[compact] <= manifest.claims and manifest.objects:
             compacted.append(compact)
         if manifest.objects:
-            folder = manifest.objects[0].key.rpartition("/")[0]
+            folder = folder_of(manifest.objects[0].key)
             found[TRADES_PARQUET.name][compact.isoformat(),] = location(url, folder)
     for table, values in unread:
         # Where gzip and zstd lie side by side, a part would be read, and nobody would know which.
         found[table].pop(values, None)
-    for folder in store.folders(FLAT):
+    for folder in store.folders(LINE_ITEMS):
         if folder.startswith("ticker="):
-            found[FILINGS.name][folder.removeprefix("ticker="),] = location(url, f"{FLAT}/{folder}")
+            found[FILINGS.name][ticker_of(folder),] = location(url, f"{LINE_ITEMS}/{folder}")
     return Wanted(found, tuple(sorted(compacted)), unread, since)
 
 
@@ -82,8 +90,8 @@ def _claims(store: Store, since: date | None) -> Iterator[Claim]:
     # Trades come minutes after their time; the day allows for time zones.
     oldest = None if since is None else datetime.combine(since - timedelta(days=1), time(), UTC)
     for table in TABLES:
-        keys = [item.key for item in store.objects(f"{LOG}/{table}") if parse_claim(item.key)]
-        for _, log in groupby(keys, lambda key: key.rpartition("/")[0]):
+        keys = [item.key for item in store.objects(table_log(table)) if parse_claim(item.key)]
+        for _, log in groupby(keys, folder_of):
             yield from _newest_first(store, list(log), oldest)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from stockctl.errors import ConfigError, UsageError
-from stockctl.lake.format.manifest import ROOT
+from stockctl.lake.format.keys import PARQUET
 from stockctl.records import FeedEvent, Trade, column_types
 from stockctl.settings import Settings, require
 
@@ -86,7 +86,7 @@ FEED_EVENTS = Table(
 )
 FILINGS = Table("filings", "filings", LINES, (_TICKER,), "Items of companies' reports, a JSON object a line")
 TRADES_PARQUET = Table(
-    "trades_parquet", ROOT, _of(Trade), (_DATE,), "Trades of compacted dates, as Parquet", form="parquet", crawled=False
+    "trades_parquet", PARQUET, _of(Trade), (_DATE,), "Trades of compacted dates, as Parquet", form="parquet", crawled=False
 )
 TABLES = (TRADES, FEED_EVENTS, FILINGS, TRADES_PARQUET)
 """Every table. Parquet is never crawled: of each date only the newest version counts, which no crawler knows."""

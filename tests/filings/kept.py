@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stockctl.clients.store import open_store
-from stockctl.filings.repository import raw_key
+from stockctl.lake.format.keys import raw_filing_key
 from stockctl.settings import Settings, load
 from tests.command import Command, clean_environment
 
@@ -19,5 +19,5 @@ def lake_of(folder: Path, reports: Iterable[Mapping[str, Any]]) -> tuple[Setting
     settings = load(environ=clean_environment(), flags={"lake.url": url})
     store = open_store(settings)
     for report in reports:
-        store.put(raw_key(report["symbol"], report["accessNumber"]), json.dumps(report).encode())
+        store.put(raw_filing_key(report["symbol"], report["accessNumber"]), json.dumps(report).encode())
     return settings, Command(folder, STOCKCTL_LAKE__URL=url)

@@ -19,7 +19,8 @@ from stockctl.errors import ConfigError, RefusedError, StockctlError, UsageError
 from stockctl.filings.collect.collector import FetchRequest
 from stockctl.filings.collect.storage import LakeError
 from stockctl.filings.model import lines, parse_filing
-from stockctl.filings.repository import flat_key, kept, raw_key, read_filings, read_state, state_key, write_state
+from stockctl.filings.repository import kept, read_filings, read_state, write_state
+from stockctl.lake.format.keys import fetch_state_key, line_items_key, raw_filing_key
 from stockctl.sim import Simulator, rest
 from tests.clock import Clock
 from tests.conftest import free_port
@@ -44,14 +45,15 @@ def test_reports_are_kept_as_received_and_as_line_items(sim: Simulator, tmp_path
     assert outcome(run, "AAPL")[1:4] == ("fetched", len(numbers), len(numbers))
     assert len(numbers) >= 3
     for number in numbers:
-        raw = store.get(raw_key("AAPL", number))
+        raw = store.get(raw_filing_key("AAPL", number))
         filing = parse_filing(raw)
-        flat = gzip.decompress(store.get(flat_key("AAPL", number))).splitlines()
+        flat = gzip.decompress(store.get(line_items_key("AAPL", number))).splitlines()
         assert [json.loads(line) for line in flat] == lines(filing)
         assert "ticker" not in json.loads(flat[0])
     assert b'"value":' in raw
     assert [filing.accession for filing in read_filings(own, "AAPL")] == sorted(
-        numbers, key=lambda number: parse_filing(store.get(raw_key("AAPL", number))).known or datetime.max.replace(tzinfo=UTC)
+        numbers,
+        key=lambda number: parse_filing(store.get(raw_filing_key("AAPL", number))).known or datetime.max.replace(tzinfo=UTC),
     )
 
 
@@ -70,9 +72,9 @@ def test_the_bytes_of_a_report_are_those_that_came_and_it_counts_as_the_symbols_
     with Server(served) as server, simulator() as sim:
         own = settings(sim, tmp_path, finnhub__rest_url=server.url)
         assert fetch(own, "MINE").failure is None
-        assert open_store(own).get(raw_key("MINE", "0000000001-25-000001")) == item.encode()
+        assert open_store(own).get(raw_filing_key("MINE", "0000000001-25-000001")) == item.encode()
         assert [(one.symbol, one.bs[0].value) for one in read_filings(own, "MINE")] == [("MINE", 1500.0)]
-        flat = gzip.decompress(open_store(own).get(flat_key("MINE", "0000000001-25-000001")))
+        flat = gzip.decompress(open_store(own).get(line_items_key("MINE", "0000000001-25-000001")))
         assert json.loads(flat)["symbol"] == "MINE"
 
 
@@ -109,7 +111,7 @@ def test_a_later_start_leaves_no_hole_that_the_next_fetch_would_not_fill(sim: Si
     fetch(own, "AAPL")
     whole, store = objects(own), open_store(own)
     newest, old = "2020-12-31", [one for one in read_filings(own, "AAPL") if str(one.end) <= "2020-12-31"]
-    store.delete([raw_key("AAPL", one.accession) for one in read_filings(own, "AAPL") if one not in old])
+    store.delete([raw_filing_key("AAPL", one.accession) for one in read_filings(own, "AAPL") if one not in old])
 
     def age(**more: object) -> None:
         state = read_state(store, "AAPL")
@@ -147,7 +149,7 @@ def test_what_has_gone_from_the_lake_is_fetched_again(sim: Simulator, tmp_path: 
     fetch(own, "AAPL")
     before = objects(own)
     oldest = read_filings(own, "AAPL")[0].accession
-    open_store(own).delete([raw_key("AAPL", oldest)])
+    open_store(own).delete([raw_filing_key("AAPL", oldest)])
     assert outcome(fetch(own, "AAPL"), "AAPL")[1:3] == ("fetched", 1)
     assert objects(own) == before
 
@@ -159,7 +161,7 @@ def test_what_has_gone_is_fetched_from_where_the_first_fetch_began(sim: Simulato
     fetch(own, "AAPL", order=first)
     before = objects(own)
     oldest = read_filings(own, "AAPL")[0].accession
-    open_store(own).delete([raw_key("AAPL", oldest)])
+    open_store(own).delete([raw_filing_key("AAPL", oldest)])
     assert outcome(fetch(own, "AAPL", order=SHORT), "AAPL")[1:3] == ("fetched", 1)
     assert objects(own) == before
 
@@ -304,9 +306,9 @@ def test_a_lake_that_is_away_ends_the_run(sim: Simulator, tmp_path: Path) -> Non
 
 def test_a_damaged_state_is_told_with_its_key_and_stops_no_other_symbol(sim: Simulator, tmp_path: Path) -> None:
     own = settings(sim, tmp_path, filings__workers="1")
-    open_store(own).put(state_key("AAPL"), b"{")
+    open_store(own).put(fetch_state_key("AAPL"), b"{")
     run = fetch(own, "AAPL", "MSFT", order=SHORT)
-    assert state_key("AAPL") in str(run.failure)
+    assert fetch_state_key("AAPL") in str(run.failure)
     assert states(run) == {"AAPL": "failed", "MSFT": "fetched"}
 
 

@@ -21,7 +21,8 @@ from stockctl.exchange.calendar import now_ms
 from stockctl.filings.collect.collector import FetchRequest
 from stockctl.filings.collect.schedule import Runs, SymbolSelection
 from stockctl.filings.collect.storage import FilingStore
-from stockctl.filings.repository import Links, filing_of, flat_key, kept, raw_key, read_filings, read_state, state_key
+from stockctl.filings.repository import Links, filing_of, kept, read_filings, read_state
+from stockctl.lake.format.keys import fetch_state_key, line_items_key, raw_filing_key
 from stockctl.mongo import schema
 from stockctl.records import Trade
 from stockctl.settings import STACK_FILE_END, Settings, local_stack_file
@@ -124,8 +125,8 @@ def test_a_killed_process_loses_nothing(
     own_settings = settings(sim, tmp_path, **names)
     assert objects(own_settings) == whole(sim, tmp_path / "whole")
     again = {item.key: item.modified for item in open_store(own_settings).objects()}
-    assert {key: again[key] for key in there if key != state_key("AAPL")} == {
-        key: moment for key, moment in there.items() if key != state_key("AAPL")
+    assert {key: again[key] for key in there if key != fetch_state_key("AAPL")} == {
+        key: moment for key, moment in there.items() if key != fetch_state_key("AAPL")
     }
 
 
@@ -162,7 +163,7 @@ def test_line_items_that_a_crash_left_out_are_made_from_what_is_kept(sim: Simula
     wanted = whole(sim, tmp_path)
     own = settings(sim, tmp_path)
     number = sorted(kept(open_store(own), "AAPL").raw)[0]
-    open_store(own).delete([flat_key("AAPL", number), state_key("AAPL")])
+    open_store(own).delete([line_items_key("AAPL", number), fetch_state_key("AAPL")])
     later = fetch(own, "AAPL", order=FetchRequest(since=date(2099, 1, 1)))
     assert later.failure is None
     assert "1 report completed" in outcome(later, "AAPL").detail
@@ -192,9 +193,9 @@ def test_of_two_texts_of_a_report_the_line_items_are_those_of_the_one_that_is_ke
         return objects(own)
 
     found = keep(tmp_path / "both", first, mended)
-    assert found.keys() == {raw_key("TSLA", number), flat_key("TSLA", number)}
+    assert found.keys() == {raw_filing_key("TSLA", number), line_items_key("TSLA", number)}
     assert found == keep(tmp_path / "one", first)
-    assert found[flat_key("TSLA", number)] != keep(tmp_path / "other", mended)[flat_key("TSLA", number)]
+    assert found[line_items_key("TSLA", number)] != keep(tmp_path / "other", mended)[line_items_key("TSLA", number)]
 
 
 def mongo_names(server: MongoServer, folder: Path) -> dict[str, str]:
@@ -309,11 +310,11 @@ def test_the_local_stacks_mongodb_may_be_down(sim: Simulator, tmp_path: Path) ->
 
 
 def test_the_keys_are_those_of_the_layout(sim: Simulator, tmp_path: Path) -> None:
-    assert raw_key("BRK.B", "0000000001-25-000001") == "raw/filings/ticker=BRK.B/0000000001-25-000001.json"
-    assert flat_key("BRK.B", "0000000001-25-000001") == "filings/ticker=BRK.B/0000000001-25-000001.jsonl.gz"
+    assert raw_filing_key("BRK.B", "0000000001-25-000001") == "raw/filings/ticker=BRK.B/0000000001-25-000001.json"
+    assert line_items_key("BRK.B", "0000000001-25-000001") == "filings/ticker=BRK.B/0000000001-25-000001.jsonl.gz"
     keys = list(whole(sim, tmp_path))
     assert {key.split("/")[0] for key in keys} == {"_log", "filings", "raw"}
-    assert json.loads(open_store(settings(sim, tmp_path)).get(state_key("AAPL")))["source"] == "sim"
+    assert json.loads(open_store(settings(sim, tmp_path)).get(fetch_state_key("AAPL")))["source"] == "sim"
 
 
 def test_filings_join_no_trades_of_another_source(sim: Simulator, mongo_server: MongoServer, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import pytest
 from stockctl.clients.store import Store, open_store
 from stockctl.errors import UnhealthyError
 from stockctl.exchange.calendar import EXCHANGE_ZONE
-from stockctl.lake.format.manifest import ROOT, Manifest, decode_manifest, newest_manifests
+from stockctl.lake.format.keys import PARQUET
+from stockctl.lake.format.manifest import Manifest, decode_manifest, newest_manifests
 from stockctl.lake.maintenance.compact import Compacted, Sizes, compact
 from stockctl.lake.maintenance.verify import verify
 from stockctl.lake.reader.catalog import LakeReader, read_trades
@@ -65,7 +66,7 @@ def is_whole(settings: Settings) -> bool:
 
 
 def parquet_keys(store: Store) -> list[str]:
-    return [item.key for item in store.objects(ROOT)]
+    return [item.key for item in store.objects(PARQUET)]
 
 
 def manifest_of(settings: Settings, day: date = DAY) -> Manifest:
@@ -258,7 +259,7 @@ def test_what_may_still_be_committed_is_not_dropped(settings: Settings) -> None:
     lay(settings, some(10))
     run(settings)
     store = open_store(settings)
-    keys = [f"{ROOT}/trade_date=2026-11-23/v{version:04d}-00000000/00000.parquet" for version in (1, 2)]
+    keys = [f"{PARQUET}/trade_date=2026-11-23/v{version:04d}-00000000/00000.parquet" for version in (1, 2)]
     for key in keys:
         store.put_new(key, b"")
     assert run(settings) == []

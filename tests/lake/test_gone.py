@@ -13,7 +13,7 @@ import pytest
 from stockctl.clients.store import Store, open_store
 from stockctl.errors import StockctlError, UnhealthyError
 from stockctl.lake.format.claims import Claim, decode_claim, put_claim, put_lost
-from stockctl.lake.format.manifest import ROOT
+from stockctl.lake.format.keys import PARQUET
 from stockctl.lake.format.retention import put_floor
 from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.reader import claim_log
@@ -169,7 +169,7 @@ def test_a_parquet_object_that_is_gone_or_replaced_is_named(settings: Settings, 
     assert len(list(compact(settings))) == 1
     assert count(settings, "AAPL") == len(claims) * ROWS // 2
     store = open_store(settings)
-    (key,) = (item.key for item in store.objects(ROOT))
+    (key,) = (item.key for item in store.objects(PARQUET))
     if gone:
         store.delete([key])
     else:

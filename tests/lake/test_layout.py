@@ -15,12 +15,12 @@ from stockctl.lake.format.keys import (
     Layout,
     bucket_name,
     claim_key,
-    day_bounds,
     parse_claim,
     parse_object,
     parts_of,
     ticker_slug,
 )
+from stockctl.lake.format.placement import day_bounds
 
 TRADES = Layout("trades", "America/New_York", "ticker", "gzip")
 BUCKETS = Layout("trades", "America/New_York", "bucket", "gzip", 64)

@@ -16,7 +16,8 @@ import stockctl
 from stockctl.clients.store import Store, open_store
 from stockctl.errors import ConfigError, StockctlError, UnhealthyError, UsageError
 from stockctl.exchange.calendar import parse_moment
-from stockctl.lake.format.claims import lake_source, lost_key
+from stockctl.lake.format.claims import lake_source
+from stockctl.lake.format.keys import lost_key
 from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.reader.catalog import LakeReader, events, read_trades
 from stockctl.lake.writer.batch import compress, decompress

@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from stockctl.clients.store import Store, open_store
-from stockctl.lake.format.manifest import ROOT
+from stockctl.lake.format.keys import PARQUET
 from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.maintenance.verify import verify
 from stockctl.settings import Settings, load
@@ -45,7 +45,7 @@ def found(store: Store, *, deep: bool = False) -> set[str]:
 
 
 def held(store: Store) -> str:
-    (item,) = store.objects(ROOT)
+    (item,) = store.objects(PARQUET)
     return item.key
 
 
@@ -69,16 +69,16 @@ def truncate_object(store: Store) -> None:
 
 
 def add_file(store: Store) -> None:
-    store.put_new(f"{ROOT}/trade_date=2026-11-23/notes.parquet", b"")
+    store.put_new(f"{PARQUET}/trade_date=2026-11-23/notes.parquet", b"")
 
 
 def add_dead(store: Store) -> None:
-    store.put_new(f"{ROOT}/trade_date=2026-11-23/v0001-00000000/00000.parquet", b"")
+    store.put_new(f"{PARQUET}/trade_date=2026-11-23/v0001-00000000/00000.parquet", b"")
 
 
 def add_unfinished(store: Store) -> None:
-    store.put_new(f"{ROOT}/trade_date=2026-11-23/v0002-00000000/00000.parquet", b"")
-    store.put_new(f"{ROOT}/trade_date=2026-11-24/v0001-00000000/00000.parquet", b"")
+    store.put_new(f"{PARQUET}/trade_date=2026-11-23/v0002-00000000/00000.parquet", b"")
+    store.put_new(f"{PARQUET}/trade_date=2026-11-24/v0001-00000000/00000.parquet", b"")
 
 
 def remove_claim(store: Store) -> None:

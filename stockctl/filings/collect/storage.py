@@ -28,20 +28,9 @@ from stockctl.clients.store import AbsentError, ExistsError, Store
 from stockctl.errors import StockctlError, TimedOutError, UnreachableError
 from stockctl.filings.collect.mongo_document import document_id, document_of
 from stockctl.filings.model import Filing, lines
-from stockctl.filings.repository import (
-    Kept,
-    State,
-    flat_key,
-    kept,
-    kept_filing,
-    links_of,
-    raw_key,
-    read_raw,
-    state_key,
-    state_of,
-    write_state,
-)
+from stockctl.filings.repository import Kept, State, kept, kept_filing, links_of, read_raw, state_of, write_state
 from stockctl.lake.format.claims import lake_source
+from stockctl.lake.format.keys import fetch_state_key, line_items_key, raw_filing_key
 from stockctl.mongo import schema
 from stockctl.mongo.schema import COMPANIES, FILINGS
 from stockctl.mongo.source_guard import strangers
@@ -110,7 +99,7 @@ class FilingStore:
     def state(self, symbol: str) -> State | None:
         """What the last fetch of ``symbol`` left; StockctlError if it is damaged, which ends no other symbol's fetch."""
         try:
-            data = self.patiently(lambda: self._store.get(state_key(symbol)))
+            data = self.patiently(lambda: self._store.get(fetch_state_key(symbol)))
         except AbsentError:
             return None
         return state_of(self._store, symbol, data)
@@ -121,7 +110,7 @@ class FilingStore:
 
     def put(self, symbol: str, raw: bytes, filing: Filing) -> None:
         """Steps 1 and 2 for one report."""
-        key = raw_key(symbol, filing.accession)
+        key = raw_filing_key(symbol, filing.accession)
         if not self._put_once(key, raw):
             filing = kept_filing(self.patiently(lambda: self._store.get(key)), symbol, filing.accession)
         self._put_flat(symbol, filing)
@@ -165,7 +154,7 @@ class FilingStore:
 
     def _put_flat(self, symbol: str, filing: Filing) -> None:
         data = b"".join(_encode(line) + b"\n" for line in lines(filing))
-        self._put_once(flat_key(symbol, filing.accession), igzip.compress(data, _EFFORT, mtime=0))
+        self._put_once(line_items_key(symbol, filing.accession), igzip.compress(data, _EFFORT, mtime=0))
 
     def _put_once(self, key: str, data: bytes) -> bool:
         """Put ``data`` unless something is there; whether it was this call that did, as far as anyone can tell."""

@@ -8,7 +8,6 @@ made anew, or whose log was cut short, goes on in the next **generation**.
 
 from __future__ import annotations
 
-import re
 import secrets
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
@@ -17,7 +16,19 @@ import msgspec
 
 from stockctl.clients.store import AbsentError, ExistsError, Store
 from stockctl.errors import StockctlError, UnreachableError, quoted
-from stockctl.lake.format.keys import FORMAT, LOG, Layout, claim_key, log_folder, parse_claim, parse_object, start_key
+from stockctl.lake.format.keys import (
+    FORMAT,
+    SOURCE_KEY,
+    Layout,
+    claim_key,
+    log_folder,
+    lost_key,
+    parse_claim,
+    parse_generation,
+    parse_object,
+    start_key,
+    table_log,
+)
 from stockctl.records import MAX_MS, UNREADABLE
 from stockctl.records import decode as decode_json
 from stockctl.validation import decode_problem
@@ -259,12 +270,10 @@ def start_of(store: Store, table: str, generation: int, partition: int) -> Start
         return None
 
 
-_GENERATION = re.compile(r"g(\d+)", re.ASCII)
-
-
 def generations(store: Store, table: str) -> list[int]:
     """The generations that the table's log has, in order."""
-    return sorted(int(found[1]) for name in store.folders(f"{LOG}/{table}") if (found := _GENERATION.fullmatch(name)))
+    names = map(parse_generation, store.folders(table_log(table)))
+    return sorted(number for number in names if number is not None)
 
 
 def newest_start(store: Store, table: str, partition: int) -> Start | None:
@@ -284,11 +293,6 @@ class LostObjects(msgspec.Struct, frozen=True, kw_only=True):
 
     claim: str
     objects: list[str]
-
-
-def lost_key(claim_key: str) -> str:
-    """Key of the note that names what of a claim is lost."""
-    return claim_key.removesuffix(".json") + ".lost.json"
 
 
 def put_lost(store: Store, claim: Claim, missing: list[str]) -> None:
@@ -313,10 +317,6 @@ class _Beginning(msgspec.Struct, frozen=True):
 
     source: Annotated[str, msgspec.Meta(min_length=1)]
     id: str = ""
-
-
-SOURCE_KEY = f"{LOG}/source.json"
-"""Key of the note of the lake's source."""
 
 
 def lake_source(store: Store, first: str) -> str:

@@ -1,13 +1,21 @@
-"""Where things lie in the lake: the names of objects and claims, and how a batch's records are split into objects.
+"""Every key in the lake is made and parsed here.
 
-    trades/trade_date=2026-11-23/ticker=AAPL/trades-g1-003-00000000000001234567.jsonl.gz
-    trades/trade_date=2026-11-23/bucket=017-of-064/trades-g1-003-00000000000001234567.jsonl.gz
-    feed_events/trade_date=2026-11-23/feed_events-g1-000-00000000000000000042.jsonl.gz
-    _log/trades/g1/003/start.json
-    _log/trades/g1/003/00000000000001234567.json
+    trades/trade_date=2026-11-23/ticker=AAPL/trades-g1-003-00000000000001234567.jsonl.gz           raw object
+    trades/trade_date=2026-11-23/bucket=017-of-064/trades-g1-003-00000000000001234567.jsonl.gz     raw object of a bucket
+    feed_events/trade_date=2026-11-23/feed_events-g1-000-00000000000000000042.jsonl.gz             raw object
+    parquet/trades/trade_date=2026-11-23/v0001-3f9a2c71/00000.parquet                              Parquet object
+    raw/filings/ticker=AAPL/0000320193-25-000073.json                                              filing as received
+    filings/ticker=AAPL/0000320193-25-000073.jsonl.gz                                              line items of a filing
+    _log/source.json                                                                               source and id of the lake
+    _log/trades/g1/003/start.json                                                                  start of a partition's log
+    _log/trades/g1/003/00000000000001234567.json                                                   claim
+    _log/trades/g1/003/00000000000001234567.lost.json                                              lost objects of a claim
+    _log/parquet/trades/2026-11-23/0001.json                                                       manifest
+    _log/floors/2026-01-01.json                                                                    retention floor
+    _log/filings/ticker=AAPL.json                                                                  fetch state of a symbol
 
-Partition keys (``trade_date``, ``ticker``, ``bucket``) are never a record's field, because a Hive-style table cannot hold a
-name twice. A bucket's name tells how many there are, so that a reader finds a symbol's bucket whatever the setting was.
+Partition keys (``trade_date``, ``ticker``, ``bucket``) are never fields of a record, because a Hive table cannot have the same
+name twice. The name of a bucket includes the number of buckets, so a reader finds a symbol's bucket whatever the setting was.
 """
 
 from __future__ import annotations
@@ -15,78 +23,62 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from functools import lru_cache
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from stockctl.exchange.calendar import known_zone, to_ms, trade_date
-from stockctl.records import MAX_MS
 
 Table = Literal["trades", "feed_events"]
-_HOUR = 3_600_000
-_DAY = 86_400_000
-_UTC = ZoneInfo("UTC")
 TABLES: tuple[Table, ...] = ("trades", "feed_events")
 
 LOG = "_log"
+SOURCE_KEY = f"{LOG}/source.json"
+"""Key of the lake's source and id."""
+FLOORS = f"{LOG}/floors"
+PARQUET = "parquet/trades"
+MANIFESTS = f"{LOG}/{PARQUET}"
+RAW_FILINGS = "raw/filings"
+LINE_ITEMS = "filings"
+LAKE_FOLDERS = (LOG, *TABLES, LINE_ITEMS, RAW_FILINGS.partition("/")[0], PARQUET.partition("/")[0])
+"""The top-level folders of a lake."""
+PROBE_FOLDER = f"{LOG}/.doctor"
+"""Folder of the object that the health check writes and deletes."""
+
 SUFFIXES = {"gzip": "jsonl.gz", "zstd": "jsonl.zst"}
 FORMAT = 1
-"""Version of the layout and of claims. A writer repeats claims of its own version and of the one before."""
+"""Version of the keys and of claims. A writer repeats claims of its own version and of the version before it."""
 
+DATE_KEY = "trade_date="
+_TICKER_KEY = "ticker="
+_DATE = r"\d{4}-\d{2}-\d{2}"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_ISO_DATE = re.compile(_DATE, re.ASCII)
+_BUCKET = re.compile(r"bucket=\d{3,}-of-\d{3,}", re.ASCII)
+_GENERATION = re.compile(r"g(\d+)", re.ASCII)
 _OBJECT = re.compile(
-    r"(?P<table>[a-z_]+)/trade_date=(?P<date>\d{4}-\d{2}-\d{2})/(?:(?P<part>ticker=[A-Za-z0-9._-]+|bucket=\d{3,}-of-\d{3,})/)?"
+    rf"(?P<table>[a-z_]+)/trade_date=(?P<date>{_DATE})/(?:(?P<part>ticker=[A-Za-z0-9._-]+|bucket=\d{{3,}}-of-\d{{3,}})/)?"
     r"(?P=table)-g(?P<generation>\d+)-(?P<partition>\d{3,})-(?P<start>\d{20})\.jsonl\.(?:gz|zst)",
     re.ASCII,
 )
-_BUCKET = re.compile(r"bucket=\d{3,}-of-\d{3,}", re.ASCII)
 _CLAIM = re.compile(
     rf"{LOG}/(?P<table>[a-z_]+)/g(?P<generation>\d+)/(?P<partition>\d{{3,}})/(?P<start>\d{{20}})\.json", re.ASCII
 )
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_DATE_KEY = "trade_date="
+_MANIFEST = re.compile(rf"{MANIFESTS}/(?P<date>{_DATE})/(?P<version>\d{{4,}})\.json")
+_PARQUET = re.compile(rf"{PARQUET}/trade_date=(?P<date>{_DATE})/v(?P<version>\d{{4,}})-[0-9a-f]+/\d{{5,}}\.parquet")
+_FLOOR = re.compile(rf"{FLOORS}/({_DATE})\.json")
+_DATED = re.compile(rf"(?:(?:parquet/)?[a-z_]+/trade_date=|{LOG}/parquet/[a-z_]+/)({_DATE})/")
 
-_Millis = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
-
-
-class ClaimedTrade(msgspec.Struct, gc=False):
-    """What places a trade that a claim has taken: by the rules of its time, which may have been others than today's."""
-
-    symbol: str
-    ts_event: _Millis
-    source: str = ""
-
-
-class ClaimedEvent(msgspec.Struct, gc=False):
-    """As ``ClaimedTrade``, of feed events."""
-
-    ts_event: _Millis = msgspec.field(name="span_end")
-    source: str = "finnhub"
-    symbol = ""
-
-
-def dates_around(since: int | None, until: int | None) -> tuple[date, date]:
-    """The first and the last date under which records of ``[since, until)`` in ms UTC may lie (None: no bound).
-
-    In whatever zone they were cut: ``lake.timezone`` may have changed, and a date begins 14 hours before UTC's at the earliest,
-    12 hours after it at the latest.
-    """
-    first = date.min if since is None else trade_date(since - 12 * _HOUR, _UTC)
-    last = date.max if until is None else trade_date(until - 1 + 14 * _HOUR, _UTC)
-    return first, last
-
-
-def span_around(day: date) -> tuple[int, int]:
-    """The span ``[since, until)`` in ms UTC of all records that may lie under ``day``, in whatever zone they were cut."""
-    midnight = to_ms(datetime.combine(day, time(), _UTC))
-    return midnight - 14 * _HOUR, midnight + _DAY + 12 * _HOUR
+_HOUR = 3_600_000
+_DAY = 86_400_000
+_UTC = ZoneInfo("UTC")
 
 
 class ObjectName(NamedTuple):
-    """What an object's key says; ``part`` is the folder below its date, such as ``ticker=AAPL``; empty where there is none."""
+    """The parsed key of a raw object; ``part`` is the folder below its date, such as ``ticker=AAPL``, or empty."""
 
     table: str
     trade_date: date
@@ -102,7 +94,7 @@ class ObjectName(NamedTuple):
 
 
 class ClaimName(NamedTuple):
-    """What a claim's key says."""
+    """The parsed key of a claim."""
 
     table: str
     generation: int
@@ -110,18 +102,79 @@ class ClaimName(NamedTuple):
     start: int
 
 
-def ticker_slug(symbol: str) -> str:
-    """``symbol`` as a folder's name, of ``[A-Z0-9._-]`` alone. Two symbols may share one: queries filter the symbol too.
+class CompactedName(NamedTuple):
+    """Date and version in the key of a manifest or of a Parquet object."""
 
-    Small letters become capitals with an underscore behind them all: on a disk that ignores case, ``AAPL`` and ``aapl`` would
-    be one folder.
+    trade_date: date
+    version: int
+
+
+# Dates
+
+
+def dates_around(since: int | None, until: int | None) -> tuple[date, date]:
+    """The first and the last date whose folders may contain records of ``[since, until)`` in ms UTC (None: no bound).
+
+    This holds in every time zone, because ``lake.timezone`` may have changed: a date begins up to 14 hours before the same
+    date in UTC and up to 12 hours after it.
+    """
+    first = date.min if since is None else trade_date(since - 12 * _HOUR, _UTC)
+    last = date.max if until is None else trade_date(until - 1 + 14 * _HOUR, _UTC)
+    return first, last
+
+
+def span_around(day: date) -> tuple[int, int]:
+    """The span ``[since, until)`` in ms UTC of all records that the folder of ``day`` may contain, in every time zone."""
+    midnight = to_ms(datetime.combine(day, time(), _UTC))
+    return midnight - 14 * _HOUR, midnight + _DAY + 12 * _HOUR
+
+
+@lru_cache(maxsize=4096)
+def parse_day(text: str) -> date | None:
+    """The date ``text``; None if it is not an ISO date, because other tools may create folders with any name."""
+    try:
+        return date.fromisoformat(text) if _ISO_DATE.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
+def date_of(key: str) -> date | None:
+    """The date of the object or the manifest at ``key``; None if ``key`` has no date."""
+    match = _DATED.match(key)
+    return match and parse_day(match[1])
+
+
+# Folders of tables
+
+
+def date_folder(table: str, day: date) -> str:
+    """Folder of a table's objects of one date."""
+    return f"{table}/{DATE_KEY}{day.isoformat()}"
+
+
+def folder_date(name: str) -> date | None:
+    """The date of a folder with that name; None if it is not the folder of a date."""
+    return parse_day(name.removeprefix(DATE_KEY)) if name.startswith(DATE_KEY) else None
+
+
+def parse_folder(folder: str) -> tuple[date, str]:
+    """Date and part of the folder of a raw object."""
+    _, name, *part = folder.split("/")
+    return date.fromisoformat(name.removeprefix(DATE_KEY)), "".join(part)
+
+
+def ticker_slug(symbol: str) -> str:
+    """``symbol`` as part of a folder name, with the characters ``[A-Z0-9._-]`` only.
+
+    Two symbols may have the same slug, so queries filter by symbol too. Lowercase letters become uppercase, with an underscore
+    at the end: on a disk that ignores case, ``AAPL`` and ``aapl`` would be the same folder.
     """
     slug = _any_case_slug(symbol)
     return slug if slug == slug.upper() else f"{slug.upper()}_"
 
 
 def ticker_slugs(symbol: str) -> set[str]:
-    """The names of every folder that may hold trades of ``symbol``: older writers kept small letters."""
+    """All slugs under which the lake may have trades of ``symbol``: older writers kept lowercase letters."""
     return {ticker_slug(symbol), _any_case_slug(symbol)}
 
 
@@ -129,26 +182,81 @@ def _any_case_slug(symbol: str) -> str:
     return _UNSAFE.sub("_", symbol)[:64]
 
 
+def ticker_folder(symbol: str) -> str:
+    """Name of the folder of ``symbol``."""
+    return f"{_TICKER_KEY}{ticker_slug(symbol)}"
+
+
+def ticker_of(folder: str) -> str:
+    """The ticker in the name of a folder; other names are returned unchanged."""
+    return folder.removeprefix(_TICKER_KEY)
+
+
 def tickers(folders: Iterable[str]) -> set[str]:
-    """The symbols that these folders of one date name beyond doubt: an underscore may stand for something else."""
-    return {folder.removeprefix("ticker=") for folder in folders if folder.startswith("ticker=") and "_" not in folder}
+    """The symbols that the names of these folders of one date prove. An underscore may stand for another character."""
+    return {ticker_of(folder) for folder in folders if folder.startswith(_TICKER_KEY) and "_" not in folder}
 
 
 def bucket_name(symbol: str, buckets: int) -> str:
-    """The folder of the bucket that ``symbol`` belongs to, of ``buckets`` in all; the same on every machine, for ever."""
+    """Name of the folder of the bucket of ``symbol``, one of ``buckets``. It never changes, on any machine."""
     return f"bucket={zlib.crc32(symbol.encode()) % buckets:03d}-of-{buckets:03d}"
 
 
+def is_bucket(part: str) -> bool:
+    """Whether ``part`` is the folder of a bucket, which several symbols share."""
+    return part.startswith("bucket=")
+
+
 def parts_of(symbol: str, parts: Iterable[str]) -> set[str]:
-    """Which of a date's folders ``parts`` may hold records of ``symbol``, however each of them was cut."""
-    found = set(parts)
-    counts = {int(part.rpartition("-of-")[2]) for part in found if _BUCKET.fullmatch(part)}
-    tickers = {f"ticker={slug}" for slug in ticker_slugs(symbol)}
-    return found & (tickers | {bucket_name(symbol, count) for count in counts if count})
+    """The folders of one date, out of ``parts``, that may contain records of ``symbol``, by ticker or by bucket."""
+    names = set(parts)
+    counts = {int(part.rpartition("-of-")[2]) for part in names if _BUCKET.fullmatch(part)}
+    own = {f"{_TICKER_KEY}{slug}" for slug in ticker_slugs(symbol)}
+    return names & (own | {bucket_name(symbol, count) for count in counts if count})
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """How records are split into objects. A claim stores it, so that repeating the claim writes the same objects.
+
+    ``buckets`` applies only if ``partition_by`` is ``bucket``. ``lines`` is ``raw`` in claims of older writers: they stored
+    each record unchanged, and kept the lowercase letters of a symbol. Now each record is written as a line that every reader
+    accepts, in a folder whose name is unique on every disk.
+    """
+
+    table: Table
+    timezone: str
+    partition_by: Literal["ticker", "bucket", "none"]
+    compression: Literal["gzip", "zstd"]
+    buckets: int = 0
+    lines: Literal["raw", "normalized"] = "raw"
+
+    @property
+    def fault(self) -> str | None:
+        """Why this layout is invalid; None if it is valid."""
+        if self.partition_by == "bucket" and self.buckets < 1:
+            return f"{self.buckets} is not a number of buckets"
+        try:
+            known_zone(self.timezone)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def folder(self, symbol: str, day: date) -> str:
+        """Folder of the records of ``symbol`` on the exchange's date ``day``."""
+        folder = date_folder(self.table, day)
+        if self.partition_by == "none":
+            return folder
+        if self.partition_by == "bucket":
+            return f"{folder}/{bucket_name(symbol, self.buckets)}"
+        return f"{folder}/{_TICKER_KEY}{ticker_slug(symbol) if self.lines == 'normalized' else _any_case_slug(symbol)}"
+
+    def object_key(self, folder: str, generation: int, partition: int, start: int) -> str:
+        """Key of the object that a batch with the first offset ``start`` writes to ``folder``."""
+        return f"{folder}/{self.table}-g{generation}-{partition:03d}-{start:020d}.{SUFFIXES[self.compression]}"
 
 
 def parse_object(key: str) -> ObjectName | None:
-    """What ``key`` says, None if it is no object of a table."""
+    """The parsed key of a raw object; None if ``key`` is something else."""
     match = _OBJECT.fullmatch(key)
     day = match and parse_day(match["date"])
     if match is None or day is None:
@@ -163,102 +271,128 @@ def parse_object(key: str) -> ObjectName | None:
     )
 
 
+# The log
+
+
+def table_log(table: str) -> str:
+    """Folder of the claims of ``table``, in all generations."""
+    return f"{LOG}/{table}"
+
+
+def generation_folder(table: str, generation: int) -> str:
+    """Folder of the claims of one generation; it has a folder for each partition."""
+    return f"{table_log(table)}/g{generation}"
+
+
+def parse_generation(name: str) -> int | None:
+    """The generation of a folder with that name; None if the name is something else."""
+    match = _GENERATION.fullmatch(name)
+    return match and int(match[1])
+
+
+def log_folder(table: str, generation: int, partition: int) -> str:
+    """Folder of the claims of one partition."""
+    return f"{generation_folder(table, generation)}/{partition:03d}"
+
+
+def is_log_folder(folder: str) -> bool:
+    """Whether ``folder`` may be that of one partition's claims."""
+    return folder.count("/") == 3 and folder.split("/")[1] in TABLES
+
+
+def folder_of(key: str) -> str:
+    """The folder that contains ``key``."""
+    return key.rpartition("/")[0]
+
+
+def start_in(folder: str) -> str:
+    """Key of the start in the folder of a partition's claims."""
+    return f"{folder}/start.json"
+
+
+def start_key(table: str, generation: int, partition: int) -> str:
+    """Key of the start of a partition's log."""
+    return start_in(log_folder(table, generation, partition))
+
+
+def claim_key(table: str, generation: int, partition: int, start: int) -> str:
+    """Key of the claim with the first offset ``start``."""
+    return f"{log_folder(table, generation, partition)}/{start:020d}.json"
+
+
+def lost_key(claim_key: str) -> str:
+    """Key of the list of a claim's lost objects."""
+    return claim_key.removesuffix(".json") + ".lost.json"
+
+
 def parse_claim(key: str) -> ClaimName | None:
-    """What ``key`` says, None if it is no claim."""
+    """The parsed key of a claim; None if ``key`` is something else."""
     match = _CLAIM.fullmatch(key)
     return match and ClaimName(match["table"], int(match["generation"]), int(match["partition"]), int(match["start"]))
 
 
-def folder_of(folder: str) -> tuple[date, str]:
-    """Date and part of an object's folder."""
-    _, name, *part = folder.split("/")
-    return date.fromisoformat(name.removeprefix(_DATE_KEY)), "".join(part)
+def floor_key(day: date) -> str:
+    """Key of the retention floor ``day``."""
+    return f"{FLOORS}/{day.isoformat()}.json"
 
 
-@lru_cache(maxsize=4096)
-def parse_day(text: str) -> date | None:
-    """The date that ``text`` is as names in the lake write it, None if it is none: other tools make folders as they like."""
-    try:
-        return date.fromisoformat(text) if _ISO_DATE.fullmatch(text) else None
-    except ValueError:
-        return None
+def parse_floor(key: str) -> date | None:
+    """The date of the retention floor at ``key``; None if ``key`` is something else."""
+    match = _FLOOR.fullmatch(key)
+    return match and parse_day(match[1])
 
 
-def date_folder(table: str, day: date) -> str:
-    """Folder of a table's objects of one date."""
-    return f"{table}/{_DATE_KEY}{day.isoformat()}"
+# Compacted dates
 
 
-def folder_date(name: str) -> date | None:
-    """The date of a folder of that name; None if it is no date's folder."""
-    return parse_day(name.removeprefix(_DATE_KEY)) if name.startswith(_DATE_KEY) else None
+def manifest_key(day: date, version: int) -> str:
+    """Key of one version of a date's manifest."""
+    return f"{MANIFESTS}/{day.isoformat()}/{version:04d}.json"
 
 
-def log_folder(table: str, generation: int, partition: int) -> str:
-    """Folder of one partition's claims."""
-    return f"{LOG}/{table}/g{generation}/{partition:03d}"
+def parse_manifest(key: str) -> CompactedName | None:
+    """Date and version in the key of a manifest; None if ``key`` is something else."""
+    return _compacted_name(_MANIFEST.fullmatch(key))
 
 
-def start_key(table: str, generation: int, partition: int) -> str:
-    """Key of the start of one partition's log."""
-    return f"{log_folder(table, generation, partition)}/start.json"
+def parquet_folder(day: date, version: int, nonce: str) -> str:
+    """Folder of the objects that one compaction writes."""
+    return f"{date_folder(PARQUET, day)}/v{version:04d}-{nonce}"
 
 
-def claim_key(table: str, generation: int, partition: int, start: int) -> str:
-    """Key of the claim that starts at the offset ``start``."""
-    return f"{log_folder(table, generation, partition)}/{start:020d}.json"
+def parquet_key(folder: str, number: int) -> str:
+    """Key of the Parquet object ``number`` (from 0) in ``folder``."""
+    return f"{folder}/{number:05d}.parquet"
 
 
-class Layout(msgspec.Struct, frozen=True):
-    """How records were split into objects; a claim carries it, so that its repeat makes the same objects.
-
-    ``buckets`` counts only where ``partition_by`` is ``bucket``. ``lines`` is ``raw`` in claims of older writers, which took
-    each record as it stood, and a symbol's small letters; now it is written as a line that every reader reads, in a folder
-    that every disk distinguishes from the others.
-    """
-
-    table: Table
-    timezone: str
-    partition_by: Literal["ticker", "bucket", "none"]
-    compression: Literal["gzip", "zstd"]
-    buckets: int = 0
-    lines: Literal["raw", "normalized"] = "raw"
-
-    @property
-    def fault(self) -> str | None:
-        """Why no batch can be split so; None if one can."""
-        if self.partition_by == "bucket" and self.buckets < 1:
-            return f"{self.buckets} buckets hold nothing"
-        try:
-            known_zone(self.timezone)
-        except ValueError as error:
-            return str(error)
-        return None
-
-    def folder(self, symbol: str, day: date) -> str:
-        """Folder of the records of ``symbol`` on the exchange's date ``day``."""
-        folder = date_folder(self.table, day)
-        if self.partition_by == "none":
-            return folder
-        if self.partition_by == "bucket":
-            return f"{folder}/{bucket_name(symbol, self.buckets)}"
-        return f"{folder}/ticker={ticker_slug(symbol) if self.lines == 'normalized' else _any_case_slug(symbol)}"
-
-    def object_key(self, folder: str, generation: int, partition: int, start: int) -> str:
-        """Key of the object that a batch starting at ``start`` puts in ``folder``."""
-        return f"{folder}/{self.table}-g{generation}-{partition:03d}-{start:020d}.{SUFFIXES[self.compression]}"
+def parse_parquet(key: str) -> CompactedName | None:
+    """Date and version in the key of a Parquet object; None if ``key`` is something else."""
+    return _compacted_name(_PARQUET.fullmatch(key))
 
 
-@lru_cache(maxsize=4096)
-def _bounds(day: date, zone: str) -> tuple[int, int]:
-    info = ZoneInfo(zone)
-    return (
-        to_ms(datetime.combine(day, time(), info)),
-        to_ms(datetime.combine(day + timedelta(days=1), time(), info)),
-    )
+def _compacted_name(match: re.Match[str] | None) -> CompactedName | None:
+    day = match and parse_day(match["date"])
+    return None if match is None or day is None else CompactedName(day, int(match["version"]))
 
 
-def day_bounds(ms: int, zone: str) -> tuple[date, int, int]:
-    """The date of ``ms`` in ``zone``, and that day's span ``[since, until)`` in ms."""
-    day = trade_date(ms, ZoneInfo(zone))
-    return (day, *_bounds(day, zone))
+def is_compaction(key: str) -> bool:
+    """Whether ``key`` is that of a manifest or a Parquet object, or of something in their folders."""
+    return key.startswith((PARQUET, MANIFESTS))
+
+
+# Filings
+
+
+def raw_filing_key(symbol: str, accession: str) -> str:
+    """Key of a filing as received."""
+    return f"{RAW_FILINGS}/{ticker_folder(symbol)}/{accession}.json"
+
+
+def line_items_key(symbol: str, accession: str) -> str:
+    """Key of the line items of a filing."""
+    return f"{LINE_ITEMS}/{ticker_folder(symbol)}/{accession}.jsonl.gz"
+
+
+def fetch_state_key(symbol: str) -> str:
+    """Key of the state of the last fetch of a symbol's filings."""
+    return f"{LOG}/filings/{ticker_folder(symbol)}.json"

@@ -9,24 +9,17 @@ with the raw objects of claims that it does not hold yet. Objects that no manife
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import date
-from typing import NamedTuple
 
 import msgspec
 
 from stockctl.clients.store import Store
 from stockctl.errors import quoted
 from stockctl.lake.format.claims import Count, Millis, UnreadableError, decode, put_once
-from stockctl.lake.format.keys import LOG, parse_claim, parse_day
+from stockctl.lake.format.keys import MANIFESTS, CompactedName, manifest_key, parse_claim, parse_manifest, parse_parquet
 
 FORMAT = 1
-ROOT = "parquet/trades"
-FOLDER = f"{LOG}/{ROOT}"
-
-_MANIFEST = re.compile(rf"{FOLDER}/(?P<date>\d{{4}}-\d{{2}}-\d{{2}})/(?P<version>\d{{4,}})\.json")
-_OBJECT = re.compile(rf"{ROOT}/trade_date=(?P<date>\d{{4}}-\d{{2}}-\d{{2}})/v(?P<version>\d{{4,}})-[0-9a-f]+/\d{{5,}}\.parquet")
 
 
 class Extent(msgspec.Struct, frozen=True, array_like=True):
@@ -66,7 +59,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """The manifest's key."""
-        return f"{FOLDER}/{self.trade_date.isoformat()}/{self.version:04d}.json"
+        return manifest_key(self.trade_date, self.version)
 
     @property
     def keys(self) -> set[str]:
@@ -87,34 +80,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
-class Versioned(NamedTuple):
-    """The date and version that a key tells of."""
-
-    trade_date: date
-    version: int
-
-
 _encode = msgspec.json.Encoder(order="deterministic").encode
-
-
-def object_folder(day: date, version: int, nonce: str) -> str:
-    """Folder of the objects that one compaction makes."""
-    return f"{ROOT}/trade_date={day.isoformat()}/v{version:04d}-{nonce}"
-
-
-def parse_parquet(key: str) -> Versioned | None:
-    """What the key of a Parquet object says, None if it is none."""
-    return _parsed(_OBJECT.fullmatch(key))
-
-
-def parse_manifest(key: str) -> Versioned | None:
-    """What the key of a manifest says, None if it is none."""
-    return _parsed(_MANIFEST.fullmatch(key))
-
-
-def _parsed(match: re.Match[str] | None) -> Versioned | None:
-    day = match and parse_day(match["date"])
-    return None if match is None or day is None else Versioned(day, int(match["version"]))
 
 
 def decode_manifest(data: bytes, key: str) -> Manifest:
@@ -125,7 +91,7 @@ def decode_manifest(data: bytes, key: str) -> Manifest:
     manifest = decode(data, key, Manifest, FORMAT)
     if manifest.key != key:
         raise UnreadableError(key, f"the manifest says that it is {manifest.key}")
-    own = Versioned(manifest.trade_date, manifest.version)
+    own = CompactedName(manifest.trade_date, manifest.version)
     if (other := next((item.key for item in manifest.objects if parse_parquet(item.key) != own), None)) is not None:
         raise UnreadableError(key, f"it names {quoted(other)}, which is no object of this manifest")
     if (other := next((claim for claim in manifest.claims if parse_claim(claim) is None), None)) is not None:
@@ -136,7 +102,7 @@ def decode_manifest(data: bytes, key: str) -> Manifest:
 def newest_manifests(store: Store) -> dict[date, str]:
     """The key of the newest manifest of each compacted date."""
     newest: dict[date, tuple[int, str]] = {}
-    for item in store.objects(FOLDER):
+    for item in store.objects(MANIFESTS):
         if (name := parse_manifest(item.key)) is not None:
             newest[name.trade_date] = max(newest.get(name.trade_date, (0, "")), (name.version, item.key))
     return {day: key for day, (_, key) in newest.items()}

@@ -7,28 +7,18 @@ written as ever, read by nobody, and dropped by the next prune.
 
 from __future__ import annotations
 
-import re
 from datetime import date
 
 import msgspec
 
 from stockctl.clients.store import Store
 from stockctl.lake.format.claims import UnreadableError, decode, put_once
-from stockctl.lake.format.keys import LOG, parse_day
-
-FLOORS = f"{LOG}/floors"
-_FLOOR = re.compile(rf"{FLOORS}/(\d{{4}}-\d{{2}}-\d{{2}})\.json")
-_DATED = re.compile(rf"(?:(?:parquet/)?[a-z_]+/trade_date=|{LOG}/parquet/[a-z_]+/)(\d{{4}}-\d{{2}}-\d{{2}})/")
+from stockctl.lake.format.keys import FLOORS, date_of, floor_key, parse_floor
 
 
 def read_floor(store: Store) -> date | None:
     """The first date that the lake still promises; None if nothing was ever pruned."""
-    return max((day for item in store.objects(FLOORS) if (day := _parse_floor(item.key)) is not None), default=None)
-
-
-def _parse_floor(key: str) -> date | None:
-    found = _FLOOR.fullmatch(key)
-    return found and parse_day(found[1])
+    return max((day for item in store.objects(FLOORS) if (day := parse_floor(item.key)) is not None), default=None)
 
 
 class _Floor(msgspec.Struct):
@@ -37,7 +27,7 @@ class _Floor(msgspec.Struct):
 
 def check_floor(store: Store, key: str) -> None:
     """UnreadableError if what stands at ``key``, among the floors, is none: its name counts, and its content says the same."""
-    day = _parse_floor(key)
+    day = parse_floor(key)
     if day is None:
         raise UnreadableError(key, "its name is no date: readers ignore it", hint="delete it")
     if (says := decode(store.get(key), key, _Floor).floor) != day:
@@ -46,13 +36,7 @@ def check_floor(store: Store, key: str) -> None:
 
 def put_floor(store: Store, day: date) -> None:
     """Promise nothing below ``day`` from now on."""
-    put_once(store, f"{FLOORS}/{day.isoformat()}.json", msgspec.json.encode({"floor": day}))
-
-
-def date_of(key: str) -> date | None:
-    """The date that the key of an object or a manifest lies under; None for what lies under none."""
-    found = _DATED.match(key)
-    return found and parse_day(found[1])
+    put_once(store, floor_key(day), msgspec.json.encode({"floor": day}))
 
 
 def is_expired(key: str, floor: date | None) -> bool:

@@ -23,9 +23,8 @@ import pyarrow.parquet
 from stockctl.clients.store import Store, existing_store
 from stockctl.errors import UnhealthyError
 from stockctl.lake.format.claims import Claim, ClaimedObject
-from stockctl.lake.format.keys import span_around
-from stockctl.lake.format.manifest import ROOT, Extent, Manifest, ParquetObject, object_folder, parse_parquet, put_manifest
-from stockctl.lake.format.retention import date_of
+from stockctl.lake.format.keys import PARQUET, date_of, parquet_folder, parquet_key, parse_parquet, span_around
+from stockctl.lake.format.manifest import Extent, Manifest, ParquetObject, put_manifest
 from stockctl.lake.reader.cache import read_file
 from stockctl.lake.reader.catalog import DataFile, LakeReader, check
 from stockctl.lake.reader.duckdb_session import COLUMNS, duck
@@ -70,7 +69,7 @@ def compact(
     """
     store = existing_store(settings)
     stored: dict[date, list[str]] = defaultdict(list)
-    for item in store.objects(ROOT):
+    for item in store.objects(PARQUET):
         if (name := parse_parquet(item.key)) is not None:
             stored[name.trade_date].append(item.key)
     with LakeReader(settings, store) as lake:
@@ -112,7 +111,7 @@ def _compact(lake: LakeReader, day: date, sizes: Sizes, advance: Advance) -> tup
         )
     found = [DataFile(day, item, names[item.key]) for ours in whole.values() for item in ours]
     version = old.version + 1 if old is not None else 1
-    objects = _Objects(lake.store, object_folder(day, version, secrets.token_hex(4)), sizes)
+    objects = _Objects(lake.store, parquet_folder(day, version, secrets.token_hex(4)), sizes)
     rows = sum(item.claimed.rows for item in found)
     _write(lake, found, objects, sizes, lambda done: advance(day, done, rows))
     if objects.rows != rows:
@@ -187,7 +186,7 @@ class _Objects:
         self._file = None
         data = self._sink.getvalue().to_pybytes()
         item = ParquetObject(
-            key=f"{self._folder}/{len(self.put):05d}.parquet",
+            key=parquet_key(self._folder, len(self.put)),
             rows=sum(extent.rows for extent in self._held.values()),
             first_symbol=min(self._held),
             last_symbol=max(self._held),

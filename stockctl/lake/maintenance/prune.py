@@ -11,8 +11,7 @@ from datetime import date
 from typing import NamedTuple
 
 from stockctl.clients.store import Store
-from stockctl.lake.format.keys import TABLES, date_folder, folder_date
-from stockctl.lake.format.manifest import ROOT
+from stockctl.lake.format.keys import PARQUET, TABLES, date_folder, folder_date
 from stockctl.lake.format.retention import put_floor
 
 Advance = Callable[[int, int], None]
@@ -31,7 +30,7 @@ class Prunable(NamedTuple):
 def prunable(store: Store, before: date) -> list[Prunable]:
     """What lies below ``before``, by table and date in order."""
     found = []
-    for table in (*TABLES, ROOT):
+    for table in (*TABLES, PARQUET):
         for name in store.folders(table):
             day = folder_date(name)
             sizes = [item.size for item in store.objects(f"{table}/{name}")] if day is not None and day < before else []

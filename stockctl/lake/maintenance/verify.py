@@ -20,9 +20,22 @@ from stockctl.clients.store import AbsentError, ObjectInfo, Store
 from stockctl.errors import StockctlError
 from stockctl.lake.format import claims
 from stockctl.lake.format.claims import Claim, ClaimedObject, Start
-from stockctl.lake.format.keys import LOG, TABLES, parse_claim
-from stockctl.lake.format.manifest import FOLDER, ROOT, Manifest, newest_manifests
-from stockctl.lake.format.retention import FLOORS, check_floor, date_of, is_expired, read_floor
+from stockctl.lake.format.keys import (
+    FLOORS,
+    LOG,
+    PARQUET,
+    SOURCE_KEY,
+    TABLES,
+    date_of,
+    folder_of,
+    is_compaction,
+    is_log_folder,
+    lost_key,
+    parse_claim,
+    start_in,
+)
+from stockctl.lake.format.manifest import Manifest, newest_manifests
+from stockctl.lake.format.retention import check_floor, is_expired, read_floor
 from stockctl.lake.maintenance.issues import Issue, Report
 from stockctl.lake.maintenance.verify_parquet import Digests, check_manifest, check_others, read_manifests, read_objects
 from stockctl.lake.writer.batch import decompress
@@ -55,7 +68,7 @@ def verify(store: Store, *, deep: bool = False, advance: Advance = lambda _done,
     logs = list(_read_logs(store, report))
     manifests = read_manifests(store, report)
     listed = {item.key: item for table in TABLES for item in store.objects(table)}
-    parquet = {item.key: item for item in store.objects(ROOT)}
+    parquet = {item.key: item for item in store.objects(PARQUET)}
     report.floor = read_floor(store)
     manifests = {day: manifest for day, manifest in manifests.items() if not is_expired(manifest.key, report.floor)}
     later = list(_read_logs(store, Report()))
@@ -94,8 +107,7 @@ def _settle(store: Store, report: Report, keys: Iterable[str], manifests: Mappin
     report.findings = [
         finding
         for finding in report.findings
-        if not is_expired(finding.key, report.floor)
-        and not (finding.key.startswith((ROOT, FOLDER)) and date_of(finding.key) in anew)
+        if not is_expired(finding.key, report.floor) and not (is_compaction(finding.key) and date_of(finding.key) in anew)
     ]
     report.findings += [Issue("in progress", key, f"{day} was compacted anew during the check") for day, key in anew.items()]
     below = sorted(key for key in keys if is_expired(key, report.floor))
@@ -110,7 +122,7 @@ def _settle(store: Store, report: Report, keys: Iterable[str], manifests: Mappin
 
 def _check_notes(store: Store, report: Report) -> None:
     """What is wrong with the note of the lake's source, and with the floors."""
-    notes = [(claims.SOURCE_KEY, claims.begun_with)]
+    notes = [(SOURCE_KEY, claims.begun_with)]
     notes += [(item.key, partial(check_floor, key=item.key)) for item in store.objects(FLOORS)]
     for key, look in notes:
         try:
@@ -123,7 +135,7 @@ def _lost_of(store: Store, claim: Claim, report: Report) -> list[str]:
     try:
         return claims.read_lost(store, claim)
     except claims.UnreadableError as error:
-        report.findings.append(Issue("unreadable", claims.lost_key(claim.key), str(error)))
+        report.findings.append(Issue("unreadable", lost_key(claim.key), str(error)))
         return []
 
 
@@ -139,9 +151,9 @@ def _goes_on(log: _Log, logs: Iterable[_Log]) -> bool:
 def _read_logs(store: Store, report: Report) -> Iterator[_Log]:
     keys = [item.key for item in store.objects(LOG)]
     with ThreadPoolExecutor(16, thread_name_prefix="verify") as pool:
-        for folder, members in groupby(keys, key=lambda key: key.rpartition("/")[0]):
+        for folder, members in groupby(keys, folder_of):
             names = [key for key in members if parse_claim(key)]
-            if folder.count("/") != 3 or folder.split("/")[1] not in TABLES:
+            if not is_log_folder(folder):
                 continue
             read = list(pool.map(lambda key: _read(store, key, report), names))
             found = [claim for claim in read if claim is not None]
@@ -167,7 +179,7 @@ def _read(store: Store, key: str, report: Report) -> Claim | None:
 
 
 def _read_start(store: Store, folder: str, found: list[Claim], report: Report) -> Start | None:
-    key = f"{folder}/start.json"
+    key = start_in(folder)
     try:
         return claims.decode_start(store.get(key), key)
     except AbsentError:
@@ -330,7 +342,7 @@ def _meeting(items: Iterable[_Claimed]) -> Iterator[list[_Claimed]]:
     """
     dates: dict[str, dict[str, list[_Claimed]]] = defaultdict(lambda: defaultdict(list))
     for one in items:
-        folder = one.item.key.rpartition("/")[0]
+        folder = folder_of(one.item.key)
         dates["/".join(folder.split("/")[:2])][folder].append(one)
     for folders in dates.values():
         ways = {

@@ -17,8 +17,8 @@ import pyarrow.parquet
 from stockctl.clients.store import AbsentError, ObjectInfo, Store
 from stockctl.errors import StockctlError
 from stockctl.lake.format.claims import Claim
-from stockctl.lake.format.manifest import Manifest, ParquetObject, decode_manifest, newest_manifests, parse_parquet
-from stockctl.lake.format.retention import date_of
+from stockctl.lake.format.keys import date_of, parse_parquet
+from stockctl.lake.format.manifest import Manifest, ParquetObject, decode_manifest, newest_manifests
 from stockctl.lake.maintenance.issues import Issue, Report
 from stockctl.units import counted
 

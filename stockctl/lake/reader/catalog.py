@@ -26,20 +26,23 @@ from stockctl.errors import StockctlError, UnhealthyError
 from stockctl.exchange.calendar import Calendar, calendar_of, parse_as_of, parse_moment, trade_date
 from stockctl.lake.format.claims import Claim, ClaimedObject, begun_with, read_claim, read_lost
 from stockctl.lake.format.keys import (
+    PARQUET,
     ObjectName,
     Table,
     date_folder,
     dates_around,
     folder_date,
     folder_of,
+    is_bucket,
     log_folder,
     parse_claim,
+    parse_folder,
     parse_object,
     parts_of,
     span_around,
     tickers,
 )
-from stockctl.lake.format.manifest import ROOT, Manifest, ParquetObject, decode_manifest, newest_manifests
+from stockctl.lake.format.manifest import Manifest, ParquetObject, decode_manifest, newest_manifests
 from stockctl.lake.format.retention import is_expired, read_floor
 from stockctl.lake.reader.cache import LocalFiles, read_file
 from stockctl.lake.reader.claim_log import ClaimLog
@@ -168,11 +171,11 @@ class LakeReader:
 
         @cache
         def is_asked(folder: str) -> bool:
-            day, part = folder_of(folder)
+            day, part = parse_folder(folder)
             return first <= day <= last and (wanted is None or any(parts_of(symbol, [part]) for symbol in wanted))
 
         for claim in claims:
-            absent = (item for item in claim.objects if item.key not in names and is_asked(item.key.rpartition("/")[0]))
+            absent = (item for item in claim.objects if item.key not in names and is_asked(folder_of(item.key)))
             gone = _touching((DataFile(first, item) for item in absent), since, until)
             self.refuse_gone(claim, self._unheld(_named(item.claimed.key for item in gone), manifests))
         claimed = {item.key: item for claim in claims for item in claim.objects}
@@ -274,7 +277,7 @@ class LakeReader:
     @cached_property
     def _parquet(self) -> dict[str, int]:
         """The Parquet objects' sizes by key."""
-        return {item.key: item.size for item in self.store.objects(ROOT)}
+        return {item.key: item.size for item in self.store.objects(PARQUET)}
 
     def _read(self, keys: Iterable[str]) -> dict[str, bytes]:
         return {key: read_file(key, path) for key, path in self._files.paths(keys).items()}
@@ -286,7 +289,7 @@ class LakeReader:
         return {manifest.trade_date: manifest for manifest in found}
 
     def _exact(self, found: list[DataFile], symbols: Collection[str]) -> list[DataFile]:
-        shared = [item for item in found if item.name is not None and item.name.part.startswith("bucket=")]
+        shared = [item for item in found if item.name is not None and is_bucket(item.name.part)]
         if not shared:
             return found
         keys = {item.claimed.key for item in shared}

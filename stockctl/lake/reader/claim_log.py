@@ -15,7 +15,7 @@ from itertools import groupby
 from stockctl.clients.store import Store
 from stockctl.errors import UnhealthyError
 from stockctl.lake.format.claims import Claim, UnreadableError, decode_claim
-from stockctl.lake.format.keys import LOG, Table, parse_claim
+from stockctl.lake.format.keys import Table, folder_of, parse_claim, table_log
 
 _CHUNK = 64
 """Claims that are read at a time: from S3, a request waits longer for its answer than for its bytes."""
@@ -30,8 +30,8 @@ class ClaimLog:
     def __init__(self, store: Store, table: Table, read: Callable[[Iterable[str]], dict[str, bytes]]) -> None:
         self._read = read
         self._claims: dict[str, Claim | UnreadableError | None] = {}
-        keys = [item.key for item in store.objects(f"{LOG}/{table}") if parse_claim(item.key)]
-        self._logs = [list(log) for _, log in groupby(keys, lambda key: key.rpartition("/")[0])]
+        keys = [item.key for item in store.objects(table_log(table)) if parse_claim(item.key)]
+        self._logs = [list(log) for _, log in groupby(keys, folder_of)]
         self._newest: dict[int, tuple[int, int]] = {}
         """Of each partition, generation and start of the newest claim."""
         for log in self._logs:

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from stockctl.lake.format.retention import date_of
+from stockctl.lake.format.keys import DATE_KEY, date_of
 from stockctl.lake.reader.cache import file_of, read_file
 
 SMALL = 1_000_000
@@ -41,7 +41,7 @@ def concatenate(paths: Mapping[str, Path], folder: Path, check: Callable[[str, b
         with file_of(key):
             is_small = path.suffix != ".parquet" and path.stat().st_size < SMALL
         if is_small:
-            small[f"trade_date={date_of(key)}", path.suffix].append(key)
+            small[f"{DATE_KEY}{date_of(key)}", path.suffix].append(key)
         else:
             left.append(path)
     if sum(map(len, small.values())) < ENOUGH:

@@ -12,7 +12,8 @@ from isal import igzip, igzip_lib
 
 from stockctl.errors import StockctlError
 from stockctl.lake.format.claims import ClaimedObject, LastRecord, Rejected
-from stockctl.lake.format.keys import ClaimedEvent, ClaimedTrade, Layout, day_bounds
+from stockctl.lake.format.keys import Layout
+from stockctl.lake.format.placement import ClaimedEvent, ClaimedTrade, day_bounds
 from stockctl.record_validation import VALIDATORS, InvalidRecordError
 from stockctl.records import UNREADABLE, FeedEvent
 from stockctl.validation import decode_problem

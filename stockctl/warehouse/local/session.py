@@ -17,7 +17,7 @@ import duckdb
 
 from stockctl.clients.redshift.client import Result, Row
 from stockctl.errors import UsageError
-from stockctl.filings.repository import FLAT
+from stockctl.lake.format.keys import LINE_ITEMS
 from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.duckdb_session import DAMAGE, duck
 from stockctl.settings import Settings
@@ -128,7 +128,7 @@ def carried_view(text: str) -> str:
 def _filings(connection: duckdb.DuckDBPyConnection, lake: LakeReader, schema: str, folder: Path, *, wanted: bool) -> list[Path]:
     """Make the table of filings, of the objects of each ticker's folder."""
     files: list[Path] = []
-    for item in lake.store.objects(FLAT) if wanted else ():
+    for item in lake.store.objects(LINE_ITEMS) if wanted else ():
         if item.key.endswith(".jsonl.gz"):
             path = folder / item.key.replace("/", "__")
             path.write_bytes(lake.store.get(item.key))

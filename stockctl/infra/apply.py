@@ -1,17 +1,18 @@
-"""Putting objects on a cluster by server-side apply, and taking off what is no longer wanted."""
+"""Server-side apply of an overlay's objects, and which objects of stockctl are no longer wanted."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 from stockctl.clients.kubernetes.client import AbsentError, ConflictError, ImmutableError, Kubernetes
 from stockctl.errors import StockctlError, UsageError
 from stockctl.infra.kustomize import Manifest, ManifestError, at, label_of, pod_template
-from stockctl.infra.readiness import role_of
-from stockctl.infra.render import OWNER, Rendered, read_by, text
+from stockctl.infra.readiness import workload_name
+from stockctl.infra.render import OWNER, Rendered, references, to_yaml
 from stockctl.infra.secrets import CLUSTER_ID
-from stockctl.settings import Settings
+from stockctl.settings.model import InfraSettings
 
 KINDS = {
     "NetworkPolicy": "networking.k8s.io/v1",
@@ -25,14 +26,14 @@ KINDS = {
     "Deployment": "apps/v1",
     "CronJob": "batch/v1",
 }
-"""Kinds within a namespace that are looked through for what is ours, in the order in which they are made."""
+"""The kinds that stockctl manages within a namespace, with their API versions, in the order in which it applies them."""
 _VOTERS = "controller.quorum.voters"
-"""The line of Kafka's configuration with the controllers that its quorum is made of."""
+"""The property of Kafka's configuration with the controllers of its quorum."""
 _KAFKA_CONFIG = "ConfigMap kafka-config"
 _FIRST_VOTER = 3000
 """The id of the first controller, as Kafka's manifests have it."""
-_NOTED = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
-"""What the server notes on an object by itself."""
+_SERVER_FIELDS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
+"""Fields of the metadata that the API server sets itself."""
 
 
 class Change(NamedTuple):
@@ -42,94 +43,94 @@ class Change(NamedTuple):
     name: str
 
 
-def chosen(rendered: Rendered, only: str | None) -> list[Manifest]:
-    """The objects of ``rendered`` in the order in which they are made: all, or those that the role ``only`` needs.
+def selected(rendered: Rendered, only: str | None) -> list[Manifest]:
+    """The objects of ``rendered`` in the order in which they are applied: all, or those that the workload ``only`` needs.
 
-    A role needs its workload, what its pods read and keep, and what starts no pod and holds no settings.
+    A workload needs the ConfigMaps, Secrets and volumes that its pods refer to, and every object without pods or data.
     """
     if only is None:
         return rendered.all
     workloads = [each for each in rendered.all if pod_template(each) is not None]
-    mine = [each for each in workloads if role_of(each) == only]
-    if not mine:
-        roles = ", ".join(sorted({role_of(each) for each in workloads}))
-        raise UsageError(f"there is no role {only} in this overlay", hint=f"one of {roles}")
-    read = {pair for each in mine for pair in read_by(each)}
-    held = {"ConfigMap", "Secret", "PersistentVolumeClaim"}
+    matching = [each for each in workloads if workload_name(each) == only]
+    if not matching:
+        names = ", ".join(sorted({workload_name(each) for each in workloads}))
+        raise UsageError(f"this overlay has no workload {only}", hint=f"one of {names}")
+    referenced = {pair for each in matching for pair in references(each)}
+    data_kinds = {"ConfigMap", "Secret", "PersistentVolumeClaim"}
     return [
         each
         for each in rendered.all
-        if each in mine
-        or (each["kind"], each["metadata"]["name"]) in read
-        or (each["kind"] not in held and each not in workloads)
+        if each in matching
+        or (each["kind"], each["metadata"]["name"]) in referenced
+        or (each["kind"] not in data_kinds and each not in workloads)
     ]
 
 
-def refuse_others(rendered: Rendered) -> None:
-    """ManifestError for objects of kinds that are not looked through: nobody would delete them again."""
+def refuse_unmanaged_kinds(rendered: Rendered) -> None:
+    """ManifestError for objects of other kinds than ``KINDS``: nothing would delete them again."""
     known = {"Namespace": "v1"} | KINDS
-    if others := [each for each in rendered.all if known.get(each["kind"]) != each["apiVersion"]]:
-        kinds = ", ".join(f"{label_of(each)} ({each['apiVersion']})" for each in others)
+    if unmanaged := [each for each in rendered.all if known.get(each["kind"]) != each["apiVersion"]]:
+        kinds = ", ".join(f"{label_of(each)} ({each['apiVersion']})" for each in unmanaged)
         raise ManifestError(
-            f"the overlay holds objects of kinds that stockctl does not look after: {kinds}",
-            hint="mend the kind; or take them out of its manifests, and look after them by kubectl",
+            f"the overlay contains objects of kinds that stockctl does not manage: {kinds}",
+            hint="correct the kind; or remove them from the manifests and apply them with kubectl",
         )
 
 
 def keep_cluster_id(kubernetes: Kubernetes, rendered: Rendered) -> None:
-    """Give Kafka in ``rendered`` the id that it has on the cluster, which its storage was formatted with."""
+    """Put the id that Kafka has on the cluster, which its storage was formatted with, into ``rendered``."""
     for manifest in rendered.secrets:
-        if CLUSTER_ID in manifest["data"] and (live := kubernetes.get(manifest)) and (kept := at(live, f"data.{CLUSTER_ID}")):
-            manifest["data"][CLUSTER_ID] = kept
+        if (
+            CLUSTER_ID in manifest["data"]
+            and (live := kubernetes.get(manifest))
+            and (live_id := at(live, f"data.{CLUSTER_ID}"))
+        ):
+            manifest["data"][CLUSTER_ID] = live_id
 
 
 def other_voters(kubernetes: Kubernetes, manifests: list[Manifest]) -> str | None:
-    """That ``manifests`` give Kafka's controllers another quorum than those on the cluster have, in words; None if not."""
+    """How ``manifests`` would change the quorum of Kafka's controllers on the cluster, as a message; None if they would not."""
     by_name = {label_of(each): each for each in manifests}
     wanted, controllers = by_name.get(_KAFKA_CONFIG), by_name.get("StatefulSet kafka-controller")
     if wanted is None or controllers is None:
         return None
     live = kubernetes.get(wanted) if kubernetes.get(controllers) else None
-    before, after = _voters(live) if live else _volumes(kubernetes, controllers), _voters(wanted)
+    before, after = _voters(live) if live else _voters_of_volumes(kubernetes, controllers), _voters(wanted)
     if before in ("", after):
         return None
-    return f"Kafka's controllers were made as a quorum of {before}, and would be one of {after}"
+    return f"Kafka's controllers form a quorum of {before}, and the overlay asks for {after}"
 
 
 def refuse_other_voters(kubernetes: Kubernetes, rendered: Rendered, wanted: list[Manifest]) -> None:
-    """StockctlError for what ``other_voters`` tells, if ``wanted`` of ``rendered`` would do it: a quorum that is fixed cannot
-    grow, and might forget what it holds.
+    """StockctlError if applying ``wanted`` of ``rendered`` would change the quorum of Kafka's controllers: a static quorum
+    cannot grow, and could lose its metadata.
     """
     names = {label_of(each) for each in wanted}
-    if _KAFKA_CONFIG in names and (words := other_voters(kubernetes, rendered.all)):
+    if _KAFKA_CONFIG in names and (difference := other_voters(kubernetes, rendered.all)):
         raise StockctlError(
-            f"nothing is changed: {words}",
-            hint="let the lake catch up, `stockctl infra down --delete-data`, then `up` (docs/deploy.md, Another overlay)",
+            f"nothing was changed: {difference}",
+            hint="let the lake catch up, then `stockctl infra down --delete-data` and `up` (docs/deploy.md, Switch overlays)",
         )
 
 
 def _voters(config: Manifest) -> str:
     lines = [line for text in config.get("data", {}).values() for line in text.splitlines()]
-    found = [line.partition("=")[2] for line in lines if line.startswith(f"{_VOTERS}=")]
-    return ", ".join(sorted(voter.strip().partition("@")[0] for voter in ",".join(found).split(",")))
+    voters = [line.partition("=")[2] for line in lines if line.startswith(f"{_VOTERS}=")]
+    return ", ".join(sorted(voter.strip().partition("@")[0] for voter in ",".join(voters).split(",")))
 
 
-def _volumes(kubernetes: Kubernetes, controllers: Manifest) -> str:
-    """The voters whose volumes are there, also where ``down`` has deleted the controllers; empty if there are none."""
+def _voters_of_volumes(kubernetes: Kubernetes, controllers: Manifest) -> str:
+    """The voters that have volumes, which outlive the controllers after ``down``; empty if there are none."""
     name, namespace = controllers["metadata"]["name"], controllers["metadata"]["namespace"]
-    claims = (re.fullmatch(rf".+-{name}-(\d+)", each["metadata"]["name"]) for each in _claims(kubernetes, namespace))
-    return ", ".join(sorted(str(_FIRST_VOTER + int(found[1])) for found in claims if found))
+    claims = kubernetes.find("v1", "PersistentVolumeClaim", namespace)
+    matches = (re.fullmatch(rf".+-{name}-(\d+)", each["metadata"]["name"]) for each in claims)
+    return ", ".join(sorted(str(_FIRST_VOTER + int(match[1])) for match in matches if match))
 
 
-def _claims(kubernetes: Kubernetes, namespace: str) -> list[Manifest]:
-    return kubernetes.find("v1", "PersistentVolumeClaim", namespace)
+def check(kubernetes: Kubernetes, manifests: Iterable[Manifest], *, force: bool) -> list[Manifest]:
+    """Apply all ``manifests`` as a dry run; those that the server cannot judge yet, because their namespace does not exist.
 
-
-def check(kubernetes: Kubernetes, manifests: list[Manifest], *, force: bool) -> list[Manifest]:
-    """Ask the server whether it would take them all (dry run), before anything is changed; those that it cannot judge yet,
-    because their namespace is not there.
-
-    ConflictError names every object of which others manage fields, ImmutableError what cannot be changed, and what then.
+    ConflictError names every object with a field conflict, ImmutableError an immutable field and the way around it.
     """
     conflicts: list[str] = []
     unjudged: list[Manifest] = []
@@ -141,43 +142,43 @@ def check(kubernetes: Kubernetes, manifests: list[Manifest], *, force: bool) -> 
         except ConflictError as error:
             conflicts.append(str(error))
         except ImmutableError as error:
-            raise ImmutableError(str(error), hint=_way_round(manifest)) from error
+            raise ImmutableError(str(error), hint=_immutable_hint(manifest)) from error
     if conflicts:
         raise ConflictError(
-            "nothing is changed: " + "\n".join(conflicts),
-            hint="leave those fields to them, or take them over with --force-conflicts",
+            "nothing was changed: " + "\n".join(conflicts),
+            hint="remove those fields from the manifests, or take them over with --force-conflicts",
         )
     return unjudged
 
 
-def _way_round(manifest: Manifest) -> str:
+def _immutable_hint(manifest: Manifest) -> str:
     name, namespace = manifest["metadata"]["name"], manifest["metadata"].get("namespace")
     delete = f"`kubectl -n {namespace} delete {manifest['kind'].lower()} {name}"
     if manifest["kind"] == "StatefulSet":
         return (
-            f"undo that change; or {delete} --cascade=orphan` keeps its pods and volumes, and `stockctl infra up` makes it anew"
+            f"undo that change; or run {delete} --cascade=orphan`, which keeps its pods and volumes, then `stockctl infra up`"
         )
     if manifest["kind"] == "PersistentVolumeClaim":
-        return "undo that change: a volume keeps its class, and its size or more; the data of a new one would have to be moved"
-    return f"undo that change; or {delete}`, and `stockctl infra up` makes it anew"
+        return "undo that change: a volume keeps its storage class and can only grow; to replace it, move its data to a new one"
+    return f"undo that change; or run {delete}`, then `stockctl infra up`"
 
 
 def change(before: Manifest | None, after: Manifest) -> Change:
-    """What has become of an object that was ``before``, None if it was not there."""
+    """How an apply changed an object from ``before``, which is None if it did not exist."""
     if before is None:
         return Change("made", label_of(after))
-    return Change("unchanged" if plain(before) == plain(after) else "changed", label_of(after))
+    return Change("unchanged" if spec_lines(before) == spec_lines(after) else "changed", label_of(after))
 
 
-def plain(manifest: Manifest) -> list[str]:
-    """What an object wants, as lines of YAML: without its status, and what the server notes on it."""
-    kept: dict[str, Any] = {key: value for key, value in manifest.items() if key != "status"}
-    kept["metadata"] = {key: value for key, value in manifest["metadata"].items() if key not in _NOTED}
-    return text([kept]).splitlines()
+def spec_lines(manifest: Manifest) -> list[str]:
+    """An object as lines of YAML, without its status and the fields that the server sets."""
+    desired: dict[str, Any] = {key: value for key, value in manifest.items() if key != "status"}
+    desired["metadata"] = {key: value for key, value in manifest["metadata"].items() if key not in _SERVER_FIELDS}
+    return to_yaml([desired]).splitlines()
 
 
-def owned(kubernetes: Kubernetes, namespace: str) -> list[Manifest]:
-    """Every object in ``namespace`` that we made, in the order in which they are made; none that others made of ours."""
+def managed(kubernetes: Kubernetes, namespace: str) -> list[Manifest]:
+    """The objects in ``namespace`` that stockctl applied, in that order; not those that controllers created for them."""
     labels = ",".join(f"{name}={value}" for name, value in OWNER.items())
     return [
         each
@@ -187,18 +188,18 @@ def owned(kubernetes: Kubernetes, namespace: str) -> list[Manifest]:
     ]
 
 
-def deletable(kubernetes: Kubernetes, settings: Settings) -> list[Manifest]:
-    """What is ``owned`` and may be deleted: secrets that are only referenced are the user's to look after."""
-    found = owned(kubernetes, settings.infra.namespace)
-    return [each for each in found if each["kind"] != "Secret" or settings.infra.secrets == "settings"]
+def deletable(kubernetes: Kubernetes, infra: InfraSettings) -> list[Manifest]:
+    """The ``managed`` objects that stockctl may delete: not Secrets that the manifests only reference."""
+    objects = managed(kubernetes, infra.namespace)
+    return [each for each in objects if each["kind"] != "Secret" or infra.secrets == "settings"]
 
 
-def unwanted(kubernetes: Kubernetes, settings: Settings, rendered: Rendered) -> list[Manifest]:
-    """What may be deleted and is not in ``rendered``, workloads first."""
+def unwanted(kubernetes: Kubernetes, infra: InfraSettings, rendered: Rendered) -> list[Manifest]:
+    """The ``deletable`` objects that are not in ``rendered``, workloads first."""
     wanted = {label_of(each) for each in rendered.all}
-    return [each for each in reversed(deletable(kubernetes, settings)) if label_of(each) not in wanted]
+    return [each for each in reversed(deletable(kubernetes, infra)) if label_of(each) not in wanted]
 
 
-def holds_data(manifest: Manifest) -> bool:
-    """Whether the object is a volume, which is kept when it is no longer wanted."""
+def is_volume(manifest: Manifest) -> bool:
+    """Whether the object is a volume: ``up`` keeps it also when it is no longer wanted."""
     return bool(manifest["kind"] == "PersistentVolumeClaim")

@@ -1,4 +1,4 @@
-"""Whether a cluster does for the overlay: its version, its nodes' room, storage class, ports, metrics and clocks."""
+"""``infra check``: whether a cluster meets the requirements of the overlay."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from stockctl.infra.render import Rendered
 from stockctl.units import counted, format_size
 
 OLDEST = (1, 27)
-"""The oldest version that knows all that the manifests use: time zones of CronJobs."""
+"""The oldest version with every feature that the manifests use: time zones of CronJobs."""
 NODE_PORTS = range(30000, 32768)
-"""Ports that a Service may ask of the nodes, unless the API server was told otherwise."""
+"""The default range of the API server for node ports."""
 METRICS = "metrics.k8s.io/v1beta1"
-"""The API of whatever measures the use of nodes and pods."""
-_OFF = 2.0
-"""Seconds by which clocks may differ: an answer's Date has whole seconds."""
-_RENEWED = 60.0
-"""Seconds after which a node that has not renewed its lease (every 10 s) is late, or its clock is behind."""
+"""The API of metrics-server."""
+_MAX_CLOCK_OFFSET = 2.0
+"""Seconds by which clocks may differ: the header Date has whole seconds."""
+_MAX_LEASE_AGE = 60.0
+"""Seconds since a node renewed its lease, which it does every 10 s; an older one is late, or the node's clock is behind."""
 
 
-def check(kubernetes: Kubernetes, rendered: Rendered, here: Callable[[], datetime]) -> list[SystemHealth]:
-    """What was found of each; ``here`` tells this machine's time. UnreachableError when no cluster answers."""
+def check(kubernetes: Kubernetes, rendered: Rendered, local_now: Callable[[], datetime]) -> list[SystemHealth]:
+    """The result of each check; ``local_now`` is this machine's clock. UnreachableError when no cluster answers."""
     version, now = kubernetes.version()
-    off = (now - here()).total_seconds()
+    offset = (now - local_now()).total_seconds()
     probes: dict[str, Callable[[], CheckResult]] = {
-        "version": lambda: of_version(version),
+        "version": lambda: check_version(version),
         "nodes": lambda: _nodes(kubernetes, rendered),
         "storage class": lambda: _storage(kubernetes),
         "ports": lambda: _ports(kubernetes, rendered),
         "metrics": lambda: _metrics(kubernetes),
-        "clock": lambda: _clock(off),
+        "clock": lambda: _clock(offset),
         "clocks of nodes": lambda: _leases(kubernetes, now),
     }
-    return [SystemHealth(name, _found(probe)) for name, probe in probes.items()]
+    return [SystemHealth(name, _result(probe)) for name, probe in probes.items()]
 
 
-def _found(probe: Callable[[], CheckResult]) -> CheckResult:
+def _result(probe: Callable[[], CheckResult]) -> CheckResult:
     try:
         return probe()
     except UnreachableError:
@@ -51,12 +51,12 @@ def _found(probe: Callable[[], CheckResult]) -> CheckResult:
         return CheckResult(str(error), "fail", error.hint)
 
 
-def of_version(told: str) -> CheckResult:
-    """Whether the version that the server tells will do; a build of its sources may tell none."""
-    detail = f"{'K3s' if '+k3s' in told else 'Kubernetes'} {told}"
-    numbers = re.match(r"v?(\d+)\.(\d+)", told)
+def check_version(version: str) -> CheckResult:
+    """Whether the server's ``version`` is new enough; a build from source may report none."""
+    detail = f"{'K3s' if '+k3s' in version else 'Kubernetes'} {version}"
+    numbers = re.match(r"v?(\d+)\.(\d+)", version)
     if numbers is None or int(numbers[1]) == 0:
-        return CheckResult(f"{detail} is no released version", "warn", f"make sure that it is {OLDEST[0]}.{OLDEST[1]} or newer")
+        return CheckResult(f"{detail} is not a release", "warn", f"make sure that it is {OLDEST[0]}.{OLDEST[1]} or newer")
     if (int(numbers[1]), int(numbers[2])) < OLDEST:
         return CheckResult(detail, "fail", f"upgrade it to {OLDEST[0]}.{OLDEST[1]} or newer")
     return CheckResult(detail)
@@ -70,21 +70,21 @@ def _nodes(kubernetes: Kubernetes, rendered: Rendered) -> CheckResult:
     wanted_memory, wanted_cores = _needed(rendered, "limits", "memory"), _needed(rendered, "requests", "cpu")
     detail = (
         f"{len(ready)} of {len(nodes)} ready, with {cores:g} CPUs and {format_size(int(memory))}; "
-        f"the overlay requests {wanted_cores:g} CPUs and takes {format_size(int(wanted_memory))} at most"
+        f"the overlay requests {wanted_cores:g} CPUs, and its memory limits are {format_size(int(wanted_memory))}"
     )
     if not ready:
-        return CheckResult(detail, "fail", "`kubectl describe nodes` tells why")
+        return CheckResult(detail, "fail", "`kubectl describe nodes` shows why")
     if cores < wanted_cores:
-        return CheckResult(detail, "fail", "a larger machine, or one more")
+        return CheckResult(detail, "fail", "use a larger machine, or add one")
     if memory < wanted_memory:
         return CheckResult(
-            detail, "warn", "a larger machine, or MongoDB elsewhere (infra.mongo_url): this one may run out of memory"
+            detail, "warn", "use a larger machine, or MongoDB elsewhere (infra.mongo_url): this one may run out of memory"
         )
     return CheckResult(detail, "ok" if len(ready) == len(nodes) else "warn", None)
 
 
 def _needed(rendered: Rendered, kind: str, name: str) -> float:
-    """What all pods that run at the same time are given of ``name``."""
+    """The sum of the resource ``name`` over all pods that run at the same time; ``kind`` is requests or limits."""
     return sum(
         int(each["spec"].get("replicas", 1)) * amount(at(container, f"resources.{kind}.{name}") or 0)
         for each in rendered.manifests
@@ -94,48 +94,48 @@ def _needed(rendered: Rendered, kind: str, name: str) -> float:
 
 
 def _storage(kubernetes: Kubernetes) -> CheckResult:
-    found = kubernetes.find("storage.k8s.io/v1", "StorageClass")
-    names = [each["metadata"]["name"] for each in found]
+    classes = kubernetes.find("storage.k8s.io/v1", "StorageClass")
+    names = [each["metadata"]["name"] for each in classes]
     default = [
         each["metadata"]["name"]
-        for each in found
+        for each in classes
         if (at(each, "metadata.annotations") or {}).get("storageclass.kubernetes.io/is-default-class") == "true"
     ]
     if default:
         return CheckResult(f"{default[0]} is the default")
     return CheckResult(
-        f"none is the default, of {', '.join(names) or 'none at all'}",
+        f"no default among {', '.join(names)}" if names else "the cluster has none",
         "fail",
-        "annotate one with storageclass.kubernetes.io/is-default-class=true: the volumes ask for the default",
+        "annotate one with storageclass.kubernetes.io/is-default-class=true: the volumes use the default",
     )
 
 
 def _ports(kubernetes: Kubernetes, rendered: Rendered) -> CheckResult:
-    """Whether the ports of the nodes that the overlay asks for are free, or its own already."""
-    wanted = {_place(each): _node_ports(each) for each in rendered.manifests if each["kind"] == "Service"}
+    """Whether the node ports of the overlay are free, or used by the overlay itself."""
+    wanted = {_full_name(each): _node_ports(each) for each in rendered.manifests if each["kind"] == "Service"}
     numbers = sorted(set().union(*wanted.values()))
     if not numbers:
-        return CheckResult("the overlay asks for none of the nodes'")
-    holders = {number: _place(each) for each in kubernetes.find("v1", "Service") for number in _node_ports(each)}
-    taken = [number for number in numbers if number in holders and number not in wanted.get(holders[number], ())]
-    told = ", ".join(
-        f"{number} is taken by Service {holders[number]}"
+        return CheckResult("the overlay uses no node ports")
+    services = {number: _full_name(each) for each in kubernetes.find("v1", "Service") for number in _node_ports(each)}
+    taken = [number for number in numbers if number in services and number not in wanted.get(services[number], ())]
+    detail = ", ".join(
+        f"{number} is taken by Service {services[number]}"
         if number in taken
-        else f"{number} is {'its own' if number in holders else 'free'}"
+        else f"{number} is {'used by the overlay' if number in services else 'free'}"
         for number in numbers
     )
     if taken:
-        return CheckResult(told, "fail", "delete that Service; or another nodePort, in manifests of your own (infra.manifests)")
+        return CheckResult(detail, "fail", "delete that Service; or use another nodePort, in your own manifests (infra.manifests)")
     if not set(numbers) <= set(NODE_PORTS):
         return CheckResult(
-            f"{told}; the nodes give {NODE_PORTS.start} to {NODE_PORTS.stop - 1} by default",
+            f"{detail}; the default range is {NODE_PORTS.start} to {NODE_PORTS.stop - 1}",
             "warn",
-            "the API server takes others only if its --service-node-port-range says so",
+            "extend the API server's --service-node-port-range, or use another nodePort",
         )
-    return CheckResult(told)
+    return CheckResult(detail)
 
 
-def _place(manifest: Manifest) -> str:
+def _full_name(manifest: Manifest) -> str:
     return f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}"
 
 
@@ -147,38 +147,43 @@ def _node_ports(service: Manifest) -> set[int]:
 def _metrics(kubernetes: Kubernetes) -> CheckResult:
     try:
         if kubernetes.serves(METRICS):
-            return CheckResult("a metrics-server answers")
+            return CheckResult("metrics-server answers")
     except UnreachableError:
         raise
     except StockctlError as error:
-        return CheckResult(f"{error}; only `kubectl top` needs it", "warn", "`kubectl -n kube-system get pods` tells why")
+        return CheckResult(f"{error}; only `kubectl top` needs it", "warn", "`kubectl -n kube-system get pods` shows why")
     return CheckResult(
         "no metrics-server; only `kubectl top` needs it",
         "warn",
-        "K3s brings one, unless it was started with --disable metrics-server",
+        "K3s includes it, unless started with --disable metrics-server",
     )
 
 
-def _clock(off: float) -> CheckResult:
-    detail = f"the API server's is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} this machine's"
-    return CheckResult(detail) if abs(off) <= _OFF else CheckResult(detail, "warn", "keep both by NTP (`timedatectl`)")
+def _clock(offset: float) -> CheckResult:
+    detail = f"the API server's clock is {abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} this machine's"
+    return (
+        CheckResult(detail)
+        if abs(offset) <= _MAX_CLOCK_OFFSET
+        else CheckResult(detail, "warn", "synchronize both by NTP (`timedatectl`)")
+    )
 
 
 def _leases(kubernetes: Kubernetes, now: datetime) -> CheckResult:
-    """Each node renews its lease every ten seconds, with the time of its own clock."""
+    """The nodes' clocks, from their leases: each node renews its own every ten seconds, with the time of its clock."""
     ages = {
         each["metadata"]["name"]: (now - datetime.fromisoformat(each["spec"]["renewTime"])).total_seconds()
         for each in kubernetes.find("coordination.k8s.io/v1", "Lease", "kube-node-lease")
         if at(each, "spec.renewTime")
     }
-    bad = {name: age for name, age in ages.items() if not -_OFF <= age <= _RENEWED}
+    wrong = {name: age for name, age in ages.items() if not -_MAX_CLOCK_OFFSET <= age <= _MAX_LEASE_AGE}
     if not ages:
         return CheckResult(
-            "no node has a lease to tell by", "warn", "`timedatectl` on each node tells whether its clock is kept"
+            "no node has a lease to compare with", "warn", "`timedatectl` on each node shows whether its clock is synchronized"
         )
-    if bad:
-        told = ", ".join(
-            f"{name} {f'is {-age:.0f} s ahead' if age < 0 else f'told the time {age:.0f} s ago'}" for name, age in bad.items()
+    if wrong:
+        detail = ", ".join(
+            f"{name} {f'is {-age:.0f} s ahead' if age < 0 else f'renewed its lease {age:.0f} s ago'}"
+            for name, age in wrong.items()
         )
-        return CheckResult(told, "fail", "`timedatectl` on that node: its clock is off, or it is away")
-    return CheckResult(f"{counted(len(ages), 'node')}, none ahead, each heard of within {_RENEWED:.0f} s")
+        return CheckResult(detail, "fail", "check the node, and its clock by `timedatectl`")
+    return CheckResult(f"{counted(len(ages), 'node')}, each in time to within {_MAX_LEASE_AGE:.0f} s")

@@ -1,4 +1,4 @@
-"""Taking down what stockctl made on a cluster: the roles before what they stand on, the volumes only on purpose."""
+"""``infra down``: delete the objects of stockctl on a cluster, servers last, and volumes only on request."""
 
 from __future__ import annotations
 
@@ -10,89 +10,88 @@ from stockctl.clients.kubernetes.client import Kubernetes
 from stockctl.errors import TimedOutError
 from stockctl.infra.apply import Change, deletable
 from stockctl.infra.kustomize import Manifest, label_of, pod_template
-from stockctl.settings import Settings
+from stockctl.settings.model import InfraSettings
 from stockctl.units import format_duration
 
-PART = "app.kubernetes.io/part-of=stockctl"
-"""The label of a volume that a StatefulSet of ours asked for; it stays on it when the set is gone."""
-_EVERY = 0.5
-"""Seconds between two looks at the cluster."""
+PART_OF = "app.kubernetes.io/part-of=stockctl"
+"""The label of volumes that a StatefulSet of stockctl claimed; it outlives the StatefulSet."""
+_POLL_SECONDS = 0.5
 
 
-class Removable(NamedTuple):
-    """What is there to delete: workloads by the order of their end, everything else, and the volumes."""
+class Deletion(NamedTuple):
+    """The objects to delete: workloads in the steps in which they end, everything else, and the volumes."""
 
     workloads: list[list[Manifest]]
     others: list[Manifest]
     volumes: list[Manifest]
 
 
-def removable(kubernetes: Kubernetes, settings: Settings) -> Removable:
-    """What we made in the namespace and may delete, and the volumes of it."""
-    ours = deletable(kubernetes, settings)
-    workloads = [each for each in ours if pod_template(each) is not None]
-    # What the roles still hold goes to Kafka and the lake while those stand.
+def plan_deletion(kubernetes: Kubernetes, infra: InfraSettings) -> Deletion:
+    """The objects of stockctl in the namespace that it may delete, and their volumes."""
+    objects = deletable(kubernetes, infra)
+    workloads = [each for each in objects if pod_template(each) is not None]
+    # Kafka and MongoDB end last: when the clients stop, they flush what they have buffered.
     servers = [each for each in workloads if each["kind"] == "StatefulSet"]
-    roles = [each for each in workloads if each["kind"] != "StatefulSet"]
-    volumes = {label_of(each): each for each in ours if each["kind"] == "PersistentVolumeClaim"}
-    for each in kubernetes.find("v1", "PersistentVolumeClaim", settings.infra.namespace, labels=PART):
+    clients = [each for each in workloads if each["kind"] != "StatefulSet"]
+    volumes = {label_of(each): each for each in objects if each["kind"] == "PersistentVolumeClaim"}
+    for each in kubernetes.find("v1", "PersistentVolumeClaim", infra.namespace, labels=PART_OF):
         volumes[label_of(each)] = each
-    others = [each for each in ours if each not in workloads and each["kind"] != "PersistentVolumeClaim"]
-    return Removable([each for each in (roles, servers) if each], others, list(volumes.values()))
+    others = [each for each in objects if each not in workloads and each["kind"] != "PersistentVolumeClaim"]
+    return Deletion([each for each in (clients, servers) if each], others, list(volumes.values()))
 
 
 def down(
     kubernetes: Kubernetes,
-    found: Removable,
-    changed: Callable[[Change], None],
+    deletion: Deletion,
+    on_change: Callable[[Change], None],
     *,
     delete_data: bool,
     timeout: float,
 ) -> None:
-    """Delete what was ``found``, each step when the pods of the one before are gone; volumes only with ``delete_data``.
+    """Delete the objects of ``deletion``, each step after the pods of the one before; volumes only with ``delete_data``.
 
-    TimedOutError when pods or volumes are still there after ``timeout`` seconds. The namespace stays.
+    TimedOutError when pods or volumes still exist after ``timeout`` seconds. The namespace stays.
     """
     deadline = time.monotonic() + timeout
-    for step in found.workloads:
+    for step in deletion.workloads:
         for each in step:
             kubernetes.delete(each, foreground=True)
-        _until_gone(kubernetes, step, changed, deadline, timeout)
-    for each in found.others:
+        _until_gone(kubernetes, step, on_change, deadline, timeout)
+    for each in deletion.others:
         kubernetes.delete(each)
-        changed(Change("deleted", label_of(each)))
+        on_change(Change("deleted", label_of(each)))
     if delete_data:
-        for each in found.volumes:
+        for each in deletion.volumes:
             kubernetes.delete(each)
-        _until_gone(kubernetes, found.volumes, changed, deadline, timeout)
+        _until_gone(kubernetes, deletion.volumes, on_change, deadline, timeout)
     else:
-        for each in found.volumes:
-            changed(Change("kept", label_of(each)))
+        for each in deletion.volumes:
+            on_change(Change("kept", label_of(each)))
 
 
 def _until_gone(
-    kubernetes: Kubernetes, left: list[Manifest], changed: Callable[[Change], None], deadline: float, timeout: float
+    kubernetes: Kubernetes, objects: list[Manifest], on_change: Callable[[Change], None], deadline: float, timeout: float
 ) -> None:
-    """Wait until what is ``left`` is gone; a workload stays until its pods are."""
+    """Wait until ``objects`` are gone; a workload stays until its pods are gone."""
     while True:
-        there = [each for each in left if _is_there(kubernetes, each)]
-        for each in left:
-            if each not in there:
-                changed(Change("deleted", label_of(each)))
-        if not there:
+        remaining = [each for each in objects if _exists(kubernetes, each)]
+        for each in objects:
+            if each not in remaining:
+                on_change(Change("deleted", label_of(each)))
+        if not remaining:
             return
-        left = there
+        objects = remaining
         if time.monotonic() > deadline:
-            names = ", ".join(map(label_of, left))
+            names = ", ".join(map(label_of, objects))
             raise TimedOutError(
-                f"still there after {format_duration(timeout)}: {names}",
-                hint=f"`kubectl -n {left[0]['metadata']['namespace']} get pods,pvc`; a pod on a node that is gone has to be "
-                "deleted with --force",
+                f"not deleted after {format_duration(timeout)}: {names}",
+                hint=f"see `kubectl -n {objects[0]['metadata']['namespace']} get pods,pvc`; delete a pod on a lost node with "
+                "`kubectl delete pod --force`",
             )
-        time.sleep(_EVERY)
+        time.sleep(_POLL_SECONDS)
 
 
-def _is_there(kubernetes: Kubernetes, manifest: Manifest) -> bool:
-    # One of the same name that somebody made meanwhile is another.
+def _exists(kubernetes: Kubernetes, manifest: Manifest) -> bool:
+    # An object of the same name that was created since has another uid.
     live = kubernetes.get(manifest)
     return live is not None and live["metadata"]["uid"] == manifest["metadata"]["uid"]

@@ -1,7 +1,7 @@
-"""The part of kustomize that our manifests use: resources, patches, namespace, labels and images.
+"""The part of kustomize that stockctl's manifests use: resources, patches, namespace, labels and images.
 
-No maintained library for Python reads kustomizations, and the tool itself is not on every laptop. So this builds them the
-same way, and refuses by name whatever it does not know, rather than leave it out: `kubectl apply -k` takes all the rest.
+No maintained Python library builds kustomizations, and kustomize itself may not be installed. This module builds them the same
+way, and reports unsupported fields as errors instead of ignoring them; `kubectl apply -k` supports them all.
 """
 
 from __future__ import annotations
@@ -20,61 +20,65 @@ from stockctl.infra import manifest_schema
 from stockctl.validation import decode_problem
 
 Manifest = dict[str, Any]
-"""One object of Kubernetes, as its YAML tells it."""
+"""A Kubernetes object, as in its YAML."""
 
-_KNOWN = {"apiVersion", "kind", "namespace", "resources", "patches", "labels", "images"}
+_SUPPORTED = {"apiVersion", "kind", "namespace", "resources", "patches", "labels", "images"}
 _CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding", "PersistentVolume", "StorageClass", "PriorityClass"}
-"""Kinds that stand in no namespace."""
+"""Kinds without a namespace."""
 _TEMPLATES = {
     "Deployment": ["spec.template"],
     "StatefulSet": ["spec.template", "spec.volumeClaimTemplates"],
     "Job": ["spec.template"],
     "CronJob": ["spec.jobTemplate", "spec.jobTemplate.spec.template"],
 }
-"""Where objects of a kind hold the metadata of others, which take the labels too."""
+"""The paths of templates in each kind, whose metadata get the labels too."""
 _IMAGE = re.compile(r"(?P<name>[^@]+?)(?P<version>(:[^:/@]+)?(@.+)?)")
-"""An image, and its tag, digest or both; a colon before a slash is that of a registry's port."""
+"""An image, and its tag, digest or both; a colon before a slash belongs to the registry's port."""
 
 
 class ManifestError(StockctlError):
-    """A manifest or a kustomization cannot be used as it stands."""
+    """A manifest or a kustomization is invalid."""
 
 
 def build(folder: Path) -> list[Manifest]:
     """Every object of the kustomization in ``folder``, in the order of its files.
 
-    ManifestError names the file, and what is wrong in it.
+    ManifestError names the file and the error in it.
     """
     file = folder / "kustomization.yaml"
-    told = _kustomization(file)
-    if unknown := sorted(set(told) - _KNOWN):
+    kustomization = _kustomization(file)
+    if unsupported := sorted(set(kustomization) - _SUPPORTED):
         raise ManifestError(
-            f"{file} uses {', '.join(unknown)}, which stockctl does not know", hint=f"`kubectl apply -k {folder}` knows all"
+            f"{file} uses {', '.join(unsupported)}, which stockctl does not support",
+            hint=f"`kubectl apply -k {folder}` supports all of kustomize",
         )
-    found = [manifest for name in told.get("resources") or () for manifest in _resource(file, folder / str(name))]
-    _refuse_twins(file, found)
-    for patch in told.get("patches") or ():
-        _patch(file, patch, found)
-    if told.get("namespace"):
-        move(found, str(told["namespace"]))
-    for label in told.get("labels") or ():
-        if unknown := sorted(set(label) - {"pairs", "includeTemplates"}):
-            raise ManifestError(f"{file}: labels use {', '.join(unknown)}, which stockctl does not know")
-        mark(found, label["pairs"], templates=bool(label.get("includeTemplates")))
-    for image in told.get("images") or ():
-        if unknown := sorted(set(image) - {"name", "newName", "newTag"}):
-            raise ManifestError(f"{file}: images use {', '.join(unknown)}, which stockctl does not know")
-        set_image(found, str(image["name"]), image.get("newName"), image.get("newTag"))
-    return found
+    manifests = [each for name in kustomization.get("resources") or () for each in _resource(file, folder / str(name))]
+    _refuse_duplicates(file, manifests)
+    for patch in kustomization.get("patches") or ():
+        _patch(file, patch, manifests)
+    if kustomization.get("namespace"):
+        set_namespace(manifests, str(kustomization["namespace"]))
+    for label in kustomization.get("labels") or ():
+        _refuse_unsupported(file, "labels", label, {"pairs", "includeTemplates"})
+        set_labels(manifests, label["pairs"], templates=bool(label.get("includeTemplates")))
+    for image in kustomization.get("images") or ():
+        _refuse_unsupported(file, "images", image, {"name", "newName", "newTag"})
+        set_image(manifests, str(image["name"]), image.get("newName"), image.get("newTag"))
+    return manifests
+
+
+def _refuse_unsupported(file: Path, field: str, mapping: Mapping[str, Any], supported: set[str]) -> None:
+    if unsupported := sorted(set(mapping) - supported):
+        raise ManifestError(f"{file}: {field} use {', '.join(unsupported)}, which stockctl does not support")
 
 
 def label_of(manifest: Manifest) -> str:
-    """How the object is called: ``Deployment producer``."""
+    """Kind and name of the object: ``Deployment producer``."""
     return f"{manifest['kind']} {manifest['metadata']['name']}"
 
 
-def move(manifests: list[Manifest], namespace: str) -> None:
-    """Put every object into ``namespace``, and call the namespace itself so."""
+def set_namespace(manifests: list[Manifest], namespace: str) -> None:
+    """Put every object into ``namespace``, and rename the Namespace itself."""
     for manifest in manifests:
         if manifest["kind"] == "Namespace":
             manifest["metadata"]["name"] = namespace
@@ -82,20 +86,20 @@ def move(manifests: list[Manifest], namespace: str) -> None:
             manifest["metadata"]["namespace"] = namespace
 
 
-def mark(manifests: list[Manifest], labels: Mapping[str, str], *, templates: bool = False) -> None:
-    """Set ``labels`` on every object, and with ``templates`` on what the objects are templates for."""
+def set_labels(manifests: list[Manifest], labels: Mapping[str, str], *, templates: bool = False) -> None:
+    """Set ``labels`` on every object, and with ``templates`` on the templates in them."""
     for manifest in manifests:
-        holders = [manifest]
+        objects = [manifest]
         for path in _TEMPLATES.get(manifest["kind"], ()) if templates else ():
-            there = at(manifest, path)
-            holders += there if isinstance(there, list) else [there] if there is not None else []
-        for holder in holders:
-            holder.setdefault("metadata", {}).setdefault("labels", {}).update(labels)
+            template = at(manifest, path)
+            objects += template if isinstance(template, list) else [template] if template is not None else []
+        for each in objects:
+            each.setdefault("metadata", {}).setdefault("labels", {}).update(labels)
 
 
 def set_image(manifests: list[Manifest], name: str, new_name: str | None, tag: str | None) -> bool:
-    """Let every container of the image ``name`` (without its tag) run another name or tag of it, None keeping it; whether
-    there is one.
+    """Change the name or the tag of the image ``name`` (without its tag) in every container; None keeps it. Whether a container
+    uses the image.
     """
     found = False
     for manifest in manifests:
@@ -108,42 +112,42 @@ def set_image(manifests: list[Manifest], name: str, new_name: str | None, tag: s
 
 
 def pod_template(manifest: Manifest) -> dict[str, Any] | None:
-    """The template of the pods that the object makes; None for one that makes none."""
+    """The pod template of a workload; None for other objects."""
     path = {"CronJob": "spec.jobTemplate.spec.template"}.get(manifest["kind"], "spec.template")
     return at(manifest, path) if manifest["kind"] in _TEMPLATES else None
 
 
 def containers(manifest: Manifest) -> list[dict[str, Any]]:
-    """The object's containers, those that run first included."""
+    """The init containers and containers of a workload."""
     spec = (pod_template(manifest) or {}).get("spec", {})
     return [*spec.get("initContainers", []), *spec.get("containers", [])]
 
 
 def at(manifest: Mapping[str, Any], path: str) -> Any:
-    """What stands at the dotted ``path``; None if nothing does."""
-    there: Any = manifest
+    """The value at the dotted ``path``; None if there is none."""
+    value: Any = manifest
     for part in path.split("."):
-        there = there.get(part) if isinstance(there, Mapping) else None
-    return there
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def _kustomization(file: Path) -> Mapping[str, Any]:
-    loaded = _loaded(file)
-    if len(loaded) > 1 or not all(isinstance(told, dict) for told in loaded):
-        raise ManifestError(f"{file} is no kustomization", hint="write `resources:` with the files below it")
-    told = _copy(loaded[0]) if loaded else {}
-    if fault := manifest_schema.fault(told, manifest_schema.KUSTOMIZATION):
-        raise ManifestError(f"{file} does not do: {fault}", hint="mend it there")
-    return told
+    documents = _load(file)
+    if len(documents) > 1 or not all(isinstance(each, dict) for each in documents):
+        raise ManifestError(f"{file} is not a kustomization", hint="write `resources:` with the files below it")
+    kustomization = _copy(documents[0]) if documents else {}
+    if error := manifest_schema.schema_error(kustomization, manifest_schema.KUSTOMIZATION):
+        raise ManifestError(f"{file} is invalid: {error}", hint="correct it there")
+    return kustomization
 
 
-def _loaded(file: Path) -> list[Any]:
+def _load(file: Path) -> list[Any]:
     try:
         return [document for document in yaml.safe_load_all(file.read_text(encoding="utf-8")) if document is not None]
     except OSError as error:
         raise ManifestError(f"cannot read {file}: {error.strerror}", hint="check the path") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{file} is no valid YAML{_where(error)}", hint="mend it there") from error
+        raise ManifestError(f"{file} is not valid YAML{_where(error)}", hint="correct it there") from error
 
 
 def _where(error: Exception) -> str:
@@ -154,11 +158,11 @@ def _where(error: Exception) -> str:
 
 
 def _documents(file: Path) -> list[Manifest]:
-    loaded = _loaded(file)
-    for document in loaded:
+    documents = _load(file)
+    for document in documents:
         if not isinstance(document, dict) or not {"apiVersion", "kind"} <= set(document):
-            raise ManifestError(f"{file} holds a document without apiVersion and kind", hint="add them to it")
-    return loaded
+            raise ManifestError(f"{file} contains a document without apiVersion and kind", hint="add them to it")
+    return documents
 
 
 def _resource(file: Path, path: Path) -> Iterator[Manifest]:
@@ -166,62 +170,68 @@ def _resource(file: Path, path: Path) -> Iterator[Manifest]:
         yield from build(path)
         return
     if not path.is_file():
-        raise ManifestError(f"{file} names {path.name}, which is not there", hint="mend its resources")
+        raise ManifestError(f"{file} names {path.name}, which does not exist", hint="correct its resources")
     for manifest in _documents(path):
         metadata = manifest.get("metadata")
         if not isinstance(metadata, dict) or not metadata.get("name"):
-            raise ManifestError(f"{path} holds a {manifest['kind']} without metadata.name", hint="give it a name")
+            raise ManifestError(f"{path} contains a {manifest['kind']} without metadata.name", hint="give it a name")
         yield _checked(path, label_of(manifest), manifest)
 
 
 def _checked(file: Path, label: str, manifest: Any, after: str = "") -> Manifest:
-    if fault := manifest_schema.of_object(manifest):
-        raise ManifestError(f"{file}: {label} does not do: {fault}{after}", hint="mend it there")
+    if error := manifest_schema.object_error(manifest):
+        raise ManifestError(f"{file}: {label} is invalid: {error}{after}", hint="correct it there")
     return dict(_copy(manifest))
 
 
 def _copy(value: Any) -> Any:
-    """A copy without YAML's aliases, so that a patch of one place changes no other; and without what is null, thus absent."""
+    """A copy without YAML aliases, so that a patch of one place changes no other, and without keys that are null."""
     if isinstance(value, dict):
         return {key: _copy(each) for key, each in value.items() if each is not None}
     return [_copy(each) for each in value] if isinstance(value, list) else value
 
 
-def _refuse_twins(file: Path, found: list[Manifest]) -> None:
-    names = [label_of(manifest) for manifest in found]
-    if twins := sorted({name for name in names if names.count(name) > 1}):
-        raise ManifestError(f"{file}: {', '.join(twins)} stands there twice", hint="rename or remove one")
+def _refuse_duplicates(file: Path, manifests: list[Manifest]) -> None:
+    names = [label_of(manifest) for manifest in manifests]
+    if duplicates := sorted({name for name in names if names.count(name) > 1}):
+        raise ManifestError(f"{file}: duplicate {', '.join(duplicates)}", hint="rename or remove one")
 
 
-def _patch(file: Path, patch: Mapping[str, Any], found: list[Manifest]) -> None:
+def _patch(file: Path, patch: Mapping[str, Any], manifests: list[Manifest]) -> None:
     target = patch.get("target", {})
     if set(target) - {"kind", "name"} or not target or not set(patch) <= {"target", "patch", "path"}:
-        raise ManifestError(f"{file}: stockctl knows patches with a target of kind and name alone", hint="write it so")
+        raise ManifestError(
+            f"{file}: stockctl supports patches with a target of kind and name only", hint="write the target so"
+        )
     name = " ".join(str(target[key]) for key in ("kind", "name") if key in target)
-    steps = _steps(file, patch)
-    if not isinstance(steps, list):
-        raise ManifestError(f"{file}: the patch of {name} is no list of steps", hint="write `- {op: …, path: …, value: …}`")
-    places = [
-        place
-        for place, manifest in enumerate(found)
+    operations = _operations(file, patch)
+    if not isinstance(operations, list):
+        raise ManifestError(
+            f"{file}: the patch of {name} is not a list of operations", hint="write `- {op: …, path: …, value: …}`"
+        )
+    indexes = [
+        index
+        for index, manifest in enumerate(manifests)
         if target.get("kind", manifest["kind"]) == manifest["kind"]
         and target.get("name", manifest["metadata"]["name"]) == manifest["metadata"]["name"]
     ]
-    if not places:
-        raise ManifestError(f"{file} has a patch for {name}, which is not there", hint="mend the target")
-    for place in places:
+    if not indexes:
+        raise ManifestError(f"{file} has a patch for {name}, which does not exist", hint="correct the target")
+    for index in indexes:
         try:
-            patched: Any = JsonPatch(steps).apply(found[place])
+            patched: Any = JsonPatch(operations).apply(manifests[index])
         except (JsonPatchException, JsonPointerException) as error:
-            raise ManifestError(f"{file}: the patch of {name} does not fit: {error}", hint="mend its path") from error
-        found[place] = _checked(file, label_of(found[place]), patched, f", after the patch of {name}")
+            raise ManifestError(f"{file}: the patch of {name} cannot be applied: {error}", hint="correct its path") from error
+        manifests[index] = _checked(file, label_of(manifests[index]), patched, f", after the patch of {name}")
 
 
-def _steps(file: Path, patch: Mapping[str, Any]) -> Any:
+def _operations(file: Path, patch: Mapping[str, Any]) -> Any:
     source = file.parent / str(patch["path"]) if "path" in patch else file
     try:
         return yaml.safe_load(source.read_text(encoding="utf-8") if "path" in patch else str(patch.get("patch", "")))
     except OSError as error:
-        raise ManifestError(f"cannot read {source}, which {file} names: {error.strerror}", hint="mend its patches") from error
+        raise ManifestError(
+            f"cannot read {source}, which {file} names: {error.strerror}", hint="correct its patches"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ManifestError(f"a patch in {source} is no valid YAML{_where(error)}", hint="mend it there") from error
+        raise ManifestError(f"a patch in {source} is not valid YAML{_where(error)}", hint="correct it there") from error

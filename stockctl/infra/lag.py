@@ -1,4 +1,4 @@
-"""How far behind the roles on a cluster are: what their own metrics and Kafka Connect tell, asked through the API server."""
+"""The lag of the workloads on a cluster, from their own metrics and Kafka Connect, read through the API server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stockctl.clients.kubernetes.client import Kubernetes
 from stockctl.errors import StockctlError, UnreachableError
 from stockctl.infra.kustomize import Manifest, at
-from stockctl.infra.readiness import containers_of
+from stockctl.infra.readiness import container_statuses
 from stockctl.units import format_duration
 
 LAGS = {
@@ -22,28 +22,28 @@ LAGS = {
     "stockctl_connect_lag_records": "records",
     "stockctl_connect_failed_tasks": "failed tasks",
 }
-"""Metrics of the roles that tell how far behind each is, with their units."""
+"""The metrics that measure lag, with their units."""
 NEWEST = "stockctl_lake_newest_timestamp_seconds"
-"""The metric with the time of the newest record that is in the lake, for each of its tables."""
+"""The metric with the time of the newest record in the lake, per table."""
 REST = "rest"
-"""The name of the port at which a Connect worker takes requests."""
+"""The name of the port of a Connect worker's REST API."""
 
 
 def lag(kubernetes: Kubernetes, pods: list[Manifest], now: datetime) -> tuple[str, str]:
-    """How far behind the ``pods`` of a role are together at ``now``, and what is wrong, or not known, of some."""
-    running = [pod for pod in pods if any("running" in each.get("state", {}) for each in containers_of(pod))]
-    found, troubles = _metrics(kubernetes, running, now)
+    """The lag of a workload's ``pods`` together at ``now``, and their problems, including metrics that cannot be read."""
+    running = [pod for pod in pods if any("running" in each.get("state", {}) for each in container_statuses(pod))]
+    lags, problems = _metrics(kubernetes, running, now)
     workers = [(pod, port) for pod in running if (port := _rest_port(pod)) is not None]
     if workers:
-        tasks, more = _tasks(kubernetes, workers)
-        found, troubles = [*found, *tasks], [*troubles, *more]
-    return ", ".join(found), "; ".join(troubles)
+        tasks, task_problems = _tasks(kubernetes, workers)
+        lags, problems = [*lags, *tasks], [*problems, *task_problems]
+    return ", ".join(lags), "; ".join(problems)
 
 
 def _metrics(kubernetes: Kubernetes, pods: list[Manifest], now: datetime) -> tuple[list[str], list[str]]:
     sums: dict[str, float] = {}
     newest: list[float] = []
-    silence: list[str] = []
+    problems: list[str] = []
     for pod in pods:
         annotations = at(pod, "metadata.annotations") or {}
         if annotations.get("prometheus.io/scrape") != "true":
@@ -54,20 +54,20 @@ def _metrics(kubernetes: Kubernetes, pods: list[Manifest], now: datetime) -> tup
         except UnreachableError:
             raise
         except (StockctlError, ValueError) as error:
-            silence = [f"no metrics: {error}"]
+            problems = [f"no metrics: {error}"]
             continue
         for sample in (sample for family in families for sample in family.samples):
-            # What a role could not learn it tells as no number.
+            # NaN: the process could not measure it.
             if sample.name in LAGS and not isnan(sample.value):
                 sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
             elif sample.name == NEWEST and sample.labels.get("table") == "trades":
                 newest.append(sample.value)
-    found = [f"{round(value, 1):,.15g} {LAGS[name]}" for name, value in sums.items()]
+    lags = [f"{round(value, 1):,.15g} {LAGS[name]}" for name, value in sums.items()]
     if newest:
-        # Each pod knows of its own partitions alone, and the server's time has whole seconds.
+        # Each pod knows its own partitions only, and the server's time has whole seconds.
         age = max(round(now.timestamp() - max(newest)), 1)
-        found.append(f"newest trade {format_duration(age)} ago")
-    return found, silence
+        lags.append(f"newest trade {format_duration(age)} ago")
+    return lags, problems
 
 
 def _rest_port(pod: Manifest) -> int | None:
@@ -79,24 +79,24 @@ def _rest_port(pod: Manifest) -> int | None:
 
 
 def _tasks(kubernetes: Kubernetes, workers: list[tuple[Manifest, int]]) -> tuple[list[str], list[str]]:
-    """How many tasks of the connectors run, and which do not. Any worker knows; the first that answers is believed."""
-    silence: list[str] = []
+    """How many tasks of the connectors run, and which do not, from the first worker that answers: each knows all."""
+    problems: list[str] = []
     for pod, port in workers:
         try:
-            told = json.loads(kubernetes.proxied(pod, port, "connectors?expand=status"))
-            states = [(name, part, state) for name, one in told.items() for part, state in _states(one["status"])]
+            connectors = json.loads(kubernetes.proxied(pod, port, "connectors?expand=status"))
+            states = [(name, part, state) for name, each in connectors.items() for part, state in _states(each["status"])]
         except UnreachableError:
             raise
         except StockctlError as error:
-            silence = [f"tasks not known: {error}"]
+            problems = [f"cannot read its tasks: {error}"]
             continue
         except (ValueError, KeyError, TypeError, AttributeError):
-            silence = [f"tasks not known: Pod {pod['metadata']['name']} answers otherwise than Kafka Connect does"]
+            problems = [f"cannot read its tasks: the answer of Pod {pod['metadata']['name']} is not Kafka Connect's"]
             continue
         tasks = [state for _, part, state in states if part.startswith("task ")]
-        amiss = [f"{part} of {name} is {state}" for name, part, state in states if state != "RUNNING"]
-        return [f"{tasks.count('RUNNING')} of {len(tasks)} tasks run"], amiss
-    return [], silence
+        stopped = [f"{part} of {name} is {state}" for name, part, state in states if state != "RUNNING"]
+        return [f"{tasks.count('RUNNING')} of {len(tasks)} tasks run"], stopped
+    return [], problems
 
 
 def _states(status: Manifest) -> Iterator[tuple[str, str]]:

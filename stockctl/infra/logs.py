@@ -1,4 +1,4 @@
-"""What the pods of a role log: their last lines, or each as it comes, whichever pods those are by then."""
+"""``infra logs``: the last lines of a workload's pods, or each new line, also of pods that start later."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from typing import NamedTuple
 
 from stockctl.clients.kubernetes.client import Kubernetes
 from stockctl.errors import RefusedError, StockctlError, UnreachableError, UsageError
-from stockctl.infra.apply import owned
+from stockctl.infra.apply import managed
 from stockctl.infra.kustomize import Manifest, pod_template
-from stockctl.infra.readiness import ROLE, containers_of, has_log, role_of
+from stockctl.infra.readiness import NAME_LABEL, container_statuses, has_log, workload_name
 
-_EVERY = 2.0
-"""Seconds between two looks at which pods there are."""
-_NOTICED = 10.0
-"""Seconds in which the cluster notices that a container ended, whose log did."""
+_POLL_SECONDS = 2.0
+"""Seconds between two queries for the pods."""
+_EXIT_SECONDS = 10.0
+"""How long after the end of a log the cluster may still report its container as running."""
 
 
 def logs(
-    kubernetes: Kubernetes, namespace: str, role: str, *, lines: int, container: str | None = None, previous: bool = False
+    kubernetes: Kubernetes, namespace: str, workload: str, *, lines: int, container: str | None = None, previous: bool = False
 ) -> Iterator[str]:
-    """The last ``lines`` of each pod of ``role``, the oldest pod first; with several pods, each line behind its pod's name.
+    """The last ``lines`` of each pod of ``workload``, the oldest pod first; with several pods, each line after its pod's name.
 
-    UsageError for a role that is not there, StockctlError when it has no pod, or a pod has no log.
+    UsageError for an unknown workload, StockctlError when it has no pod, or a pod has no log.
     """
-    _refuse_unknown(kubernetes, namespace, role)
-    pods = _pods(kubernetes, namespace, role)
+    _refuse_unknown(kubernetes, namespace, workload)
+    pods = _pods(kubernetes, namespace, workload)
     if not pods:
-        raise StockctlError(f"{role} has no pod", hint="`stockctl infra status` tells why")
+        raise StockctlError(f"{workload} has no pod", hint="`stockctl infra status` shows why")
     for pod in pods:
         for line in kubernetes.log(pod, container or _first(pod), lines=lines, previous=previous):
             yield f"{pod['metadata']['name']} {line}" if len(pods) > 1 else line
@@ -40,95 +40,96 @@ def logs(
 def follow(
     kubernetes: Kubernetes,
     namespace: str,
-    role: str,
-    say: Callable[[str], None],
+    workload: str,
+    notify: Callable[[str], None],
     *,
     lines: int,
     container: str | None = None,
 ) -> Iterator[str]:
-    """Each line of every pod of ``role`` as it comes, for ever: the last ``lines`` first, and all of a run that begins later.
+    """Each new line of every pod of ``workload``, without end: first the last ``lines``, and all lines of containers that
+    start later.
 
-    As soon as there is a second pod, each line stands behind its pod's name. ``say`` is told of logs that end and begin.
-    UsageError for a role or a container that is not there, UnreachableError when a connection is lost.
+    As soon as there is a second pod, each line follows its pod's name. ``notify`` is called when a log starts or ends.
+    UsageError for an unknown workload or container, UnreachableError when a connection is lost.
     """
-    _refuse_unknown(kubernetes, namespace, role)
-    following = _Following(kubernetes, say, container)
-    following.look(_pods(kubernetes, namespace, role), lines)
-    if not following.taken:
-        say(f"{role} has no pod that logs yet: waiting for one")
+    _refuse_unknown(kubernetes, namespace, workload)
+    follower = _Follower(kubernetes, notify, container)
+    follower.update(_pods(kubernetes, namespace, workload), lines)
+    if not follower.followed:
+        notify(f"waiting: {workload} has no pod with a log yet")
     while True:
-        yield from following.heard(_EVERY)
-        following.look(_pods(kubernetes, namespace, role), None)
+        yield from follower.lines(_POLL_SECONDS)
+        follower.update(_pods(kubernetes, namespace, workload), None)
 
 
 class _Run(NamedTuple):
-    """One run of a container: what it is after a restart is another."""
+    """One run of a container; a restart begins another."""
 
     pod: str
     uid: str
     restarts: int
 
 
-class _Following:
+class _Follower:
     """The logs of many pods, each read by a thread, in the order in which their lines arrive."""
 
-    def __init__(self, kubernetes: Kubernetes, say: Callable[[str], None], container: str | None) -> None:
-        self._kubernetes, self._say, self._container = kubernetes, say, container
+    def __init__(self, kubernetes: Kubernetes, notify: Callable[[str], None], container: str | None) -> None:
+        self._kubernetes, self._notify, self._container = kubernetes, notify, container
         self._queue: SimpleQueue[tuple[_Run, str | StockctlError | None]] = SimpleQueue()
-        self.taken: set[_Run] = set()
+        self.followed: set[_Run] = set()
         self._ended: dict[_Run, float] = {}
 
-    def look(self, pods: list[Manifest], lines: int | None) -> None:
-        """Begin with the runs in ``pods`` that are new, each at its last ``lines``, or at its start. UnreachableError when
-        the log of one ended that runs on.
+    def update(self, pods: list[Manifest], lines: int | None) -> None:
+        """Follow the new runs in ``pods``, each from its last ``lines``, or from its start. UnreachableError when a log ended
+        though its container still runs.
         """
         for pod in pods:
-            if (found := self._run(pod)) is None:
+            if (current := self._run(pod)) is None:
                 continue
-            run, runs_on = found
-            if run not in self.taken:
-                self._begin(run, pod, lines)
-            elif runs_on and time.monotonic() - self._ended.get(run, math.inf) > _NOTICED:
+            run, is_running = current
+            if run not in self.followed:
+                self._start(run, pod, lines)
+            elif is_running and time.monotonic() - self._ended.get(run, math.inf) > _EXIT_SECONDS:
                 raise UnreachableError(
-                    f"the log of {run.pod} broke off, though its container runs on",
-                    hint="the same again: its node may have been away",
+                    f"the log of {run.pod} broke off, though its container still runs",
+                    hint="try again: its node may have been unreachable",
                 )
-        there = {pod["metadata"]["uid"] for pod in pods}
-        for run in self.taken - set(self._ended):
-            if run.uid not in there:
+        uids = {pod["metadata"]["uid"] for pod in pods}
+        for run in self.followed - set(self._ended):
+            if run.uid not in uids:
                 self._end(run, "is gone")
 
-    def heard(self, seconds: float) -> Iterator[str]:
+    def lines(self, seconds: float) -> Iterator[str]:
         """The lines that arrive within ``seconds``."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             try:
-                run, told = self._queue.get(timeout=left)
+                run, item = self._queue.get(timeout=left)
             except Empty:
                 return
-            if isinstance(told, str):
-                yield f"{run.pod} {told}" if len({each.uid for each in self.taken}) > 1 else told
+            if isinstance(item, str):
+                yield f"{run.pod} {item}" if len({each.uid for each in self.followed}) > 1 else item
             elif run not in self._ended:
-                if isinstance(told, (RefusedError, UnreachableError)):
-                    raise told
-                self._end(run, str(told or "its log ended"))
+                if isinstance(item, (RefusedError, UnreachableError)):
+                    raise item
+                self._end(run, str(item or "its log ended"))
 
     def _run(self, pod: Manifest) -> tuple[_Run, bool] | None:
-        """The run of the container that there is a log of, if there is one yet, and whether it goes on."""
+        """The current run of the container, if it has a log, and whether it is still running."""
         metadata, name = pod["metadata"], self._container or _first(pod)
         names = [each["name"] for kind in ("initContainers", "containers") for each in pod["spec"].get(kind, ())]
         if name not in names:
             raise UsageError(f"{metadata['name']} has no container {name}", hint=f"one of {', '.join(names)}")
-        for each in containers_of(pod):
+        for each in container_statuses(pod):
             if each["name"] == name and has_log(each):
                 run = _Run(metadata["name"], metadata["uid"], int(each["restartCount"]))
                 return run, "running" in each["state"]
         return None
 
-    def _begin(self, run: _Run, pod: Manifest, lines: int | None) -> None:
+    def _start(self, run: _Run, pod: Manifest, lines: int | None) -> None:
         if lines is None:
-            self._say(f"{run.pod}: its log begins" + (f" (restart {run.restarts})" if run.restarts else ""))
-        self.taken.add(run)
+            self._notify(f"{run.pod}: its log starts" + (f" (restart {run.restarts})" if run.restarts else ""))
+        self.followed.add(run)
         Thread(target=self._read, args=(run, pod, lines), daemon=True).start()
 
     def _read(self, run: _Run, pod: Manifest, lines: int | None) -> None:
@@ -140,22 +141,22 @@ class _Following:
         else:
             self._queue.put((run, None))
 
-    def _end(self, run: _Run, words: str) -> None:
+    def _end(self, run: _Run, reason: str) -> None:
         self._ended[run] = time.monotonic()
-        self._say(f"{run.pod}: {words}")
+        self._notify(f"{run.pod}: {reason}")
 
 
-def _refuse_unknown(kubernetes: Kubernetes, namespace: str, role: str) -> None:
-    roles = sorted({role_of(each) for each in owned(kubernetes, namespace) if pod_template(each) is not None})
-    if role not in roles:
-        there = ", ".join(roles) or "none: `stockctl infra up` first"
-        raise UsageError(f"there is no role {role} in {namespace}", hint=f"one of {there}")
+def _refuse_unknown(kubernetes: Kubernetes, namespace: str, workload: str) -> None:
+    names = sorted({workload_name(each) for each in managed(kubernetes, namespace) if pod_template(each) is not None})
+    if workload not in names:
+        hint = f"one of {', '.join(names)}" if names else "run `stockctl infra up` first"
+        raise UsageError(f"there is no workload {workload} in {namespace}", hint=hint)
 
 
-def _pods(kubernetes: Kubernetes, namespace: str, role: str) -> list[Manifest]:
-    """The pods of ``role``, the oldest first."""
-    found = kubernetes.find("v1", "Pod", namespace, labels=f"{ROLE}={role}")
-    return sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+def _pods(kubernetes: Kubernetes, namespace: str, workload: str) -> list[Manifest]:
+    """The pods of ``workload``, the oldest first."""
+    pods = kubernetes.find("v1", "Pod", namespace, labels=f"{NAME_LABEL}={workload}")
+    return sorted(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 
 
 def _first(pod: Manifest) -> str:

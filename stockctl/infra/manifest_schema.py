@@ -1,19 +1,19 @@
-"""The shape of what stockctl itself reads of a manifest or a kustomization; all the rest is the API server's to judge."""
+"""The schema of the fields that stockctl reads of a manifest or a kustomization; the API server checks all others."""
 
 from __future__ import annotations
 
 from typing import Any
 
 REQUIRED = "!"
-"""The end of a key that must be there."""
-TEXTS: dict[str, Any] = {"*": str}
-"""A mapping of texts to texts."""
+"""The suffix of a required key."""
+STRING_MAP: dict[str, Any] = {"*": str}
+"""A mapping of strings to strings."""
 
-# A type is itself, a list holds things of its one shape, a mapping has shapes by key, `*` being every other key. What stands
-# under keys that are not named may be anything.
+# A schema is a type, a list with the schema of its items, or a mapping with schemas by key, where `*` is every key. Other keys
+# may have any value.
 _NAMED = {"name!": str}
-_METADATA = {"name!": str, "labels": TEXTS, "annotations": TEXTS}
-_TEMPLATE_METADATA = {"labels": TEXTS, "annotations": TEXTS}
+_METADATA = {"name!": str, "labels": STRING_MAP, "annotations": STRING_MAP}
+_TEMPLATE_METADATA = {"labels": STRING_MAP, "annotations": STRING_MAP}
 _CONTAINER = {
     "name!": str,
     "image!": str,
@@ -34,7 +34,7 @@ _POD = {
 _WORKLOAD = {"spec!": {"replicas": int, "template!": _POD, "volumeClaimTemplates": [{"metadata": _METADATA}]}}
 _OBJECT = {"apiVersion!": str, "kind!": str, "metadata!": _METADATA}
 _KINDS: dict[str, dict[str, Any]] = {
-    "ConfigMap": {"data": TEXTS},
+    "ConfigMap": {"data": STRING_MAP},
     "CronJob": {"spec!": {"jobTemplate!": {"metadata": _TEMPLATE_METADATA, **_WORKLOAD}}},
     "Deployment": _WORKLOAD,
     "Job": _WORKLOAD,
@@ -46,36 +46,37 @@ KUSTOMIZATION = {
     "namespace": str,
     "resources": [str],
     "patches": [{"target": {"kind": str, "name": str}, "patch": str, "path": str}],
-    "labels": [{"pairs!": TEXTS, "includeTemplates": bool}],
+    "labels": [{"pairs!": STRING_MAP, "includeTemplates": bool}],
     "images": [{"name!": str, "newName": str, "newTag": str}],
 }
-_WORDS = {str: "no text", int: "no whole number", bool: "neither true nor false", list: "no list", dict: "no mapping"}
+_TYPE_NAMES = {str: "a string", int: "an integer", bool: "a boolean", list: "a list", dict: "a mapping"}
 
 
-def of_object(manifest: Any) -> str | None:
-    """What is wrong with the shape of ``manifest``, in words; None when nothing is."""
-    return fault(manifest, _OBJECT) or fault(manifest, _KINDS.get(manifest["kind"], {}))
+def object_error(manifest: Any) -> str | None:
+    """The first error in the fields of ``manifest``, as a message; None if there is none."""
+    return schema_error(manifest, _OBJECT) or schema_error(manifest, _KINDS.get(manifest["kind"], {}))
 
 
-def fault(value: Any, shape: Any, where: str = "") -> str | None:
-    """The first place in ``value`` that has not the ``shape`` that it should, in words; None when all have."""
-    kind: Any = shape if isinstance(shape, type) else type(shape)
+def schema_error(value: Any, schema: Any, path: str = "") -> str | None:
+    """The first place in ``value`` that does not match ``schema``, as a message; None if all match."""
+    kind: Any = schema if isinstance(schema, type) else type(schema)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        return f"{where or 'it'} is {_WORDS[kind]}"
-    if isinstance(shape, list):
-        return next(filter(None, (fault(each, shape[0], f"{where}[{place}]") for place, each in enumerate(value))), None)
-    return _fault_within(value, shape, where) if isinstance(shape, dict) else None
+        return f"{path or 'it'} is not {_TYPE_NAMES[kind]}"
+    if isinstance(schema, list):
+        errors = (schema_error(each, schema[0], f"{path}[{index}]") for index, each in enumerate(value))
+        return next(filter(None, errors), None)
+    return _mapping_error(value, schema, path) if isinstance(schema, dict) else None
 
 
-def _fault_within(value: dict[Any, Any], shape: dict[str, Any], where: str) -> str | None:
-    for key, wanted in shape.items():
+def _mapping_error(value: dict[Any, Any], schema: dict[str, Any], path: str) -> str | None:
+    for key, wanted in schema.items():
         name = key.removesuffix(REQUIRED)
         for each in value if name == "*" else [name]:
-            path = f"{where}.{each}" if where else str(each)
-            # As the API server has it, null is absent.
+            item_path = f"{path}.{each}" if path else str(each)
+            # To the API server, null is absent.
             if value.get(each) is None:
                 if key.endswith(REQUIRED):
-                    return f"{path} is missing"
-            elif found := fault(value[each], wanted, path):
-                return found
+                    return f"{item_path} is missing"
+            elif error := schema_error(value[each], wanted, item_path):
+                return error
     return None

@@ -1,4 +1,4 @@
-"""How far the workloads of a namespace are: ready, on their way, or past hope, judged from one look at the cluster."""
+"""The readiness of the workloads in a namespace, from one snapshot of the cluster."""
 
 from __future__ import annotations
 
@@ -10,174 +10,177 @@ from stockctl.infra.kustomize import Manifest, at, pod_template
 from stockctl.units import counted
 
 WAITED_FOR = {"StatefulSet": "apps/v1", "Deployment": "apps/v1", "Job": "batch/v1"}
-"""Kinds that get ready or complete, each with its API version."""
-ROLE = "app.kubernetes.io/name"
-"""The label of a pod with the role that it plays."""
+"""The kinds that become ready or complete, with their API versions."""
+NAME_LABEL = "app.kubernetes.io/name"
+"""The label of a pod with the name of its workload."""
 
-_HOPELESS = {"ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError", "ImagePullBackOff"}
-"""Reasons why a container does not start that waiting does not mend."""
-_MANY = 5
-"""Restarts after which a container that crashes again counts as failed: about three minutes of them."""
+_PERMANENT = {"ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError", "ImagePullBackOff"}
+"""Reasons why a container does not start that waiting does not fix."""
+_MAX_RESTARTS = 5
+"""A container that crashes again after this many restarts, about three minutes, counts as failed."""
 
 
 class Progress(NamedTuple):
-    """A workload: ``ready`` of ``wanted`` pods (a Job wants one), and in ``why`` the reason while it is not ready."""
+    """A workload: ``ready`` of ``wanted`` pods (a Job wants one), and the ``reason`` while it is not ready."""
 
-    role: str
+    workload: str
     kind: str
     name: str
     ready: int
     wanted: int
     state: Literal["ready", "waiting", "failed"]
-    why: str = ""
+    reason: str = ""
 
     @property
     def label(self) -> str:
-        """How the workload is called: ``Deployment lake``."""
+        """Kind and name: ``Deployment lake``."""
         return f"{self.kind} {self.name}"
 
 
 class Snapshot:
-    """What runs in a namespace at one moment."""
+    """The workloads and pods of a namespace at one moment."""
 
     def __init__(self, kubernetes: Kubernetes, namespace: str) -> None:
-        found = {kind: kubernetes.find(version, kind, namespace) for kind, version in WAITED_FOR.items()}
-        self.workloads = {(kind, each["metadata"]["name"]): each for kind in found for each in found[kind]}
-        self._sets = kubernetes.find("apps/v1", "ReplicaSet", namespace)
+        by_kind = {kind: kubernetes.find(version, kind, namespace) for kind, version in WAITED_FOR.items()}
+        self.workloads = {(kind, each["metadata"]["name"]): each for kind, objects in by_kind.items() for each in objects}
+        self._replica_sets = kubernetes.find("apps/v1", "ReplicaSet", namespace)
         self._pods = kubernetes.find("v1", "Pod", namespace)
 
     def pods(self, workload: Manifest) -> list[Manifest]:
-        """Its pods, the newest first, those of an older revision among them."""
-        makers = {workload["metadata"]["uid"]}
+        """Its pods of all revisions, the newest first."""
+        owners = {workload["metadata"]["uid"]}
         if workload["kind"] == "Deployment":
-            makers = {each["metadata"]["uid"] for each in self._sets if _owners(each) & makers}
+            owners = {each["metadata"]["uid"] for each in self._replica_sets if _owners(each) & owners}
         elif workload["kind"] == "CronJob":
-            makers = {each["metadata"]["uid"] for each in self.jobs(workload)}
-        return _newest_first(pod for pod in self._pods if _owners(pod) & makers)
+            owners = {each["metadata"]["uid"] for each in self.jobs(workload)}
+        return _newest_first(pod for pod in self._pods if _owners(pod) & owners)
 
     def jobs(self, workload: Manifest) -> list[Manifest]:
-        """The Jobs that a CronJob made, the newest first."""
+        """The Jobs of a CronJob, the newest first."""
         jobs = (each for (kind, _), each in self.workloads.items() if kind == "Job")
         return _newest_first(each for each in jobs if workload["metadata"]["uid"] in _owners(each))
 
     @property
-    def marks(self) -> frozenset[str]:
-        """Marks of every pod, and of every workload as it was last changed, to know them again by."""
-        return frozenset(map(_mark, [*self._pods, *self.workloads.values()]))
+    def versions(self) -> frozenset[str]:
+        """An identifier of each pod, and of each workload at its current generation."""
+        return frozenset(map(_version, [*self._pods, *self.workloads.values()]))
 
-    def current(self, workload: Manifest) -> list[Manifest]:
-        """Its pods of the revision that it wants now, without those that are ending."""
+    def current_pods(self, workload: Manifest) -> list[Manifest]:
+        """Its pods of the current revision, without those that are terminating."""
         pods = [pod for pod in self.pods(workload) if "deletionTimestamp" not in pod["metadata"]]
         if workload["kind"] == "StatefulSet":
             wanted = at(workload, "status.updateRevision")
             if wanted is None:
-                # The controllers have not told yet.
+                # The controller has not reported it yet.
                 return pods
             return [pod for pod in pods if pod["metadata"]["labels"].get("controller-revision-hash") == wanted]
         if workload["kind"] == "Deployment":
-            number = (at(workload, "metadata.annotations") or {}).get(_REVISION)
-            sets = {
+            revision = (at(workload, "metadata.annotations") or {}).get(_REVISION)
+            replica_sets = {
                 each["metadata"]["uid"]
-                for each in self._sets
-                if (at(each, "metadata.annotations") or {}).get(_REVISION) == number
-                # Until the pods of the one before are gone, a Deployment that recreates them has none for its revision.
+                for each in self._replica_sets
+                if (at(each, "metadata.annotations") or {}).get(_REVISION) == revision
+                # A Deployment with the strategy Recreate has no pods of its revision until the old ones are gone.
                 and each["spec"]["replicas"]
                 and workload["metadata"]["uid"] in _owners(each)
             }
-            return [pod for pod in pods if _owners(pod) & sets]
+            return [pod for pod in pods if _owners(pod) & replica_sets]
         return pods
 
-    def progress(self, workload: Manifest, spared: Collection[str] = ()) -> Progress:
-        """How far ``workload`` is, as it stood at that moment. Pods and workloads whose ``marks`` are ``spared`` may yet mend
-        themselves: what would be past hope is waited for there, but for Jobs that gave up.
+    def progress(self, workload: Manifest, recovering: Collection[str] = ()) -> Progress:
+        """The progress of ``workload``. Pods and workloads whose ``versions`` are in ``recovering`` may still recover: there a
+        permanent error counts as waiting, except for Jobs that failed.
         """
         kind, name = workload["kind"], workload["metadata"]["name"]
-        ready, wanted, done, failure = _COUNTED[kind](workload)
-        told = Progress(role_of(workload), kind, name, ready, wanted, "ready")
+        ready, wanted, done, failure = _STATUS_OF[kind](workload)
+        progress = Progress(workload_name(workload), kind, name, ready, wanted, "ready")
         if done:
-            return told
-        if failure and (kind == "Job" or _mark(workload) not in spared):
-            return told._replace(state="failed", why=failure)
-        if kind != "Job" and not _seen(workload):
-            return told._replace(state="waiting")
-        for pod in self.current(workload):
-            for reason, hopeless in troubles(pod):
-                return told._replace(state="failed" if hopeless and _mark(pod) not in spared else "waiting", why=reason)
-        refused = condition(workload, "ReplicaFailure")
-        return told._replace(state="waiting", why=str(refused["message"]) if refused else failure)
+            return progress
+        if failure and (kind == "Job" or _version(workload) not in recovering):
+            return progress._replace(state="failed", reason=failure)
+        if kind != "Job" and not _is_observed(workload):
+            return progress._replace(state="waiting")
+        for pod in self.current_pods(workload):
+            for reason, permanent in pod_problems(pod):
+                return progress._replace(
+                    state="failed" if permanent and _version(pod) not in recovering else "waiting", reason=reason
+                )
+        failed_replica = condition(workload, "ReplicaFailure")
+        return progress._replace(state="waiting", reason=str(failed_replica["message"]) if failed_replica else failure)
 
 
-def role_of(manifest: Manifest) -> str:
-    """The role that the pods of ``manifest`` play: their label, or else its name."""
+def workload_name(manifest: Manifest) -> str:
+    """The name of a workload: the label ``NAME_LABEL`` of its pods, or the object's own name."""
     template = pod_template(manifest) or {}
-    return str((at(template, "metadata.labels") or {}).get(ROLE) or manifest["metadata"]["name"])
+    return str((at(template, "metadata.labels") or {}).get(NAME_LABEL) or manifest["metadata"]["name"])
 
 
-def condition(there: Manifest, kind: str) -> dict[str, Any] | None:
-    """The condition ``kind`` of an object, where it holds."""
-    for each in at(there, "status.conditions") or ():
+def condition(manifest: Manifest, kind: str) -> dict[str, Any] | None:
+    """The condition ``kind`` of an object, if it is True."""
+    for each in at(manifest, "status.conditions") or ():
         if each["type"] == kind and each["status"] == "True":
             return dict(each)
     return None
 
 
-def containers_of(pod: Manifest) -> list[dict[str, Any]]:
-    """The statuses of the pod's containers, those that run first included."""
+def container_statuses(pod: Manifest) -> list[dict[str, Any]]:
+    """The statuses of the pod's init containers and containers."""
     status = pod.get("status", {})
     return [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
 
 
 def crashed(container: Manifest) -> bool:
-    """Whether the container of this status ended, and was started again, or will be."""
+    """Whether the container of this status has terminated before, and is restarted."""
     return "terminated" in container.get("lastState", {})
 
 
 def has_log(container: Manifest) -> bool:
-    """Whether the container of this status has run, and so may have logged something."""
+    """Whether the container of this status has run, and so may have a log."""
     return bool({"running", "terminated"} & set(container.get("state", {}))) or crashed(container)
 
 
-def troubles(pod: Manifest) -> Iterator[tuple[str, bool]]:
-    """What keeps ``pod`` from being ready, and whether waiting is in vain."""
-    for each in containers_of(pod):
+def pod_problems(pod: Manifest) -> Iterator[tuple[str, bool]]:
+    """The reasons why ``pod`` is not ready, each with whether it is permanent."""
+    for each in container_statuses(pod):
         waiting = at(each, "state.waiting") or {}
         reason, restarts = str(waiting.get("reason") or ""), int(each.get("restartCount", 0))
-        if reason in _HOPELESS or (reason == "CrashLoopBackOff" and restarts >= _MANY):
-            yield f"{each['name']}: {reason}{_times(restarts)}", True
+        if reason in _PERMANENT or (reason == "CrashLoopBackOff" and restarts >= _MAX_RESTARTS):
+            yield f"{each['name']}: {reason}{_restarted(restarts)}", True
         elif reason not in ("", "PodInitializing", "ContainerCreating"):
-            yield f"{each['name']}: {reason}{_times(restarts)}", False
+            yield f"{each['name']}: {reason}{_restarted(restarts)}", False
     for each in at(pod, "status.conditions") or ():
         if each["type"] == "PodScheduled" and each["status"] == "False":
             yield f"{each.get('reason', 'not scheduled')}: {each.get('message', '')}", False
 
 
-def _times(restarts: int) -> str:
+def _restarted(restarts: int) -> str:
     return f", restarted {counted(restarts, 'time')}" if restarts else ""
 
 
-def _newest_first(found: Iterable[Manifest]) -> list[Manifest]:
-    return sorted(found, key=lambda each: str(each["metadata"]["creationTimestamp"]), reverse=True)
+def _newest_first(objects: Iterable[Manifest]) -> list[Manifest]:
+    return sorted(objects, key=lambda each: str(each["metadata"]["creationTimestamp"]), reverse=True)
 
 
-def _mark(there: Manifest) -> str:
-    return f"{there['metadata']['uid']} {there['metadata'].get('generation') if there['kind'] != 'Pod' else ''}"
+def _version(manifest: Manifest) -> str:
+    metadata = manifest["metadata"]
+    return f"{metadata['uid']} {metadata.get('generation') if manifest['kind'] != 'Pod' else ''}"
 
 
-def _owners(there: Manifest) -> set[str]:
-    return {str(each["uid"]) for each in there["metadata"].get("ownerReferences", ())}
+def _owners(manifest: Manifest) -> set[str]:
+    return {str(each["uid"]) for each in manifest["metadata"].get("ownerReferences", ())}
 
 
-def _seen(workload: Manifest) -> bool:
-    """Whether the controllers have seen it as it is now."""
+def _is_observed(workload: Manifest) -> bool:
+    """Whether the controller has observed its current generation."""
     return int(at(workload, "status.observedGeneration") or 0) >= int(workload["metadata"]["generation"])
 
 
 def _deployment(workload: Manifest) -> tuple[int, int, bool, str]:
     status, wanted = workload.get("status", {}), int(workload["spec"]["replicas"])
     ready = min(int(status.get("availableReplicas", 0)), int(status.get("updatedReplicas", 0)))
-    done = _seen(workload) and ready == wanted and int(status.get("replicas", 0)) == wanted
+    done = _is_observed(workload) and ready == wanted and int(status.get("replicas", 0)) == wanted
     failure = ""
-    for each in status.get("conditions", ()) if _seen(workload) else ():
+    for each in status.get("conditions", ()) if _is_observed(workload) else ():
         if each["type"] == "Progressing" and each["status"] == "False":
             failure = f"{each['reason']}: {each['message']}"
     return ready, wanted, done, failure
@@ -186,10 +189,10 @@ def _deployment(workload: Manifest) -> tuple[int, int, bool, str]:
 def _stateful_set(workload: Manifest) -> tuple[int, int, bool, str]:
     status, wanted = workload.get("status", {}), int(workload["spec"]["replicas"])
     ready = int(status.get("readyReplicas", 0))
-    rolled = status.get("currentRevision") == status.get("updateRevision")
-    if not rolled:
+    updated = status.get("currentRevision") == status.get("updateRevision")
+    if not updated:
         ready = min(ready, int(status.get("updatedReplicas", 0)))
-    return ready, wanted, _seen(workload) and rolled and ready == wanted, ""
+    return ready, wanted, _is_observed(workload) and updated and ready == wanted, ""
 
 
 def _job(workload: Manifest) -> tuple[int, int, bool, str]:
@@ -198,5 +201,5 @@ def _job(workload: Manifest) -> tuple[int, int, bool, str]:
     return int(done), 1, done, f"{failed['reason']}: {failed['message']}" if failed else ""
 
 
-_COUNTED = {"Deployment": _deployment, "StatefulSet": _stateful_set, "Job": _job}
+_STATUS_OF = {"Deployment": _deployment, "StatefulSet": _stateful_set, "Job": _job}
 _REVISION = "deployment.kubernetes.io/revision"

@@ -1,4 +1,4 @@
-"""The Secrets that the manifests refer to, made of the settings; they are in no file."""
+"""The Secrets that the manifests refer to, created from the settings. No manifest file contains them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from stockctl.settings import Settings, env_name, require
 from stockctl.stream.mongo_sink.config import render as connector
 
 CLUSTER_ID = "cluster-id"
-"""The key of Kafka's id in its Secret."""
+"""The key of Kafka's cluster id in its Secret."""
 _PASSWORD = re.compile(r"[A-Za-z0-9._~-]{16,}")
-"""Passwords that need no quoting in Kafka's configuration, and that are too long to be guessed from a hash."""
+"""Passwords that need no quoting in Kafka's configuration, and are too long to guess from a hash."""
 
 
-def make(settings: Settings, found: list[Manifest]) -> list[Manifest]:
-    """The Secrets that ``found`` refers to. ConfigError naming the setting that is absent, or no password for a server."""
+def create(settings: Settings, manifests: list[Manifest]) -> list[Manifest]:
+    """The Secrets that ``manifests`` refer to. ConfigError for a setting that is missing, or invalid as a password."""
     namespace = settings.infra.namespace
     return [
         {
@@ -29,28 +29,28 @@ def make(settings: Settings, found: list[Manifest]) -> list[Manifest]:
             "type": "Opaque",
             "data": {key: b64encode(value.encode()).decode() for key, value in data.items()},
         }
-        for name in _wanted(found)
-        if (data := _MAKERS[name](settings, found))
+        for name in _referenced(manifests)
+        if (data := _DATA[name](settings, manifests))
     ]
 
 
 def cluster_id(settings: Settings) -> str:
-    """The id of the cluster's Kafka: another for each namespace and lake, the same whenever it is made anew."""
-    told = f"{settings.infra.namespace} {settings.lake.url}"
-    return urlsafe_b64encode(hashlib.sha256(told.encode()).digest()[:16]).decode().rstrip("=")
+    """The id of the Kafka cluster, derived from the namespace and the lake: the same whenever it is recreated."""
+    seed = f"{settings.infra.namespace} {settings.lake.url}"
+    return urlsafe_b64encode(hashlib.sha256(seed.encode()).digest()[:16]).decode().rstrip("=")
 
 
-def _wanted(found: list[Manifest]) -> list[str]:
+def _referenced(manifests: list[Manifest]) -> list[str]:
     names: set[str] = set()
-    for manifest in found:
+    for manifest in manifests:
         for volume in at(pod_template(manifest) or {}, "spec.volumes") or ():
             names |= {volume["secret"]["secretName"]} if "secret" in volume else set()
         for container in containers(manifest):
             for variable in container.get("env", ()):
                 if reference := variable.get("valueFrom", {}).get("secretKeyRef"):
                     names.add(reference["name"])
-    # Others are the user's own, of manifests of their own.
-    return sorted(names & set(_MAKERS))
+    # Users create the others, which their own manifests refer to.
+    return sorted(names & set(_DATA))
 
 
 def _secret(settings: Settings, name: str) -> str:
@@ -61,61 +61,62 @@ def _password(settings: Settings, name: str) -> str:
     password = _secret(settings, name)
     if not _PASSWORD.fullmatch(password):
         raise ConfigError(
-            f"the setting {name} from {settings.origin(name)} does not do for a server in a cluster: at least 16 letters, "
+            f"the setting {name} from {settings.origin(name)} is invalid for a server in a cluster: use at least 16 letters, "
             "digits and . _ ~ -",
             hint=f'export {env_name(name)}=$(python3 -c "import secrets; print(secrets.token_urlsafe(24))"), and keep it',
         )
     return password
 
 
-def _finnhub(settings: Settings, _found: list[Manifest]) -> dict[str, str]:
+def _finnhub(settings: Settings, _manifests: list[Manifest]) -> dict[str, str]:
     return {"token": _secret(settings, "finnhub.token")}
 
 
-def _kafka(settings: Settings, _found: list[Manifest]) -> dict[str, str]:
+def _kafka(settings: Settings, _manifests: list[Manifest]) -> dict[str, str]:
     return {"password": _password(settings, "kafka.password"), CLUSTER_ID: cluster_id(settings)}
 
 
-def _mongo(settings: Settings, _found: list[Manifest]) -> dict[str, str]:
+def _mongo(settings: Settings, _manifests: list[Manifest]) -> dict[str, str]:
     elsewhere = settings.infra.mongo_url is not None
     return {"password": _secret(settings, "mongo.password") if elsewhere else _password(settings, "mongo.password")}
 
 
-def _aws(settings: Settings, _found: list[Manifest]) -> dict[str, str]:
+def _aws(settings: Settings, _manifests: list[Manifest]) -> dict[str, str]:
     if settings.s3.access_key_id is None:
         return {}
     if settings.s3.session_token is not None:
         raise ConfigError(
-            f"the setting s3.session_token from {settings.origin('s3.session_token')} ends within hours, and a cluster stays",
-            hint="use a key that lasts, or the machine's role (set no s3.access_key_id)",
+            f"the setting s3.session_token from {settings.origin('s3.session_token')} expires within hours: a cluster needs a "
+            "permanent key",
+            hint="set a permanent key, or use the machine's IAM role (without s3.access_key_id)",
         )
     return {"access-key-id": settings.s3.access_key_id, "secret-access-key": _secret(settings, "s3.secret_access_key")}
 
 
-def _connect(settings: Settings, found: list[Manifest]) -> dict[str, str]:
-    """The logins of Kafka Connect's worker, as its file of properties."""
-    told: dict[str, str] = {}
-    for manifest in found:
+def _connect(settings: Settings, manifests: list[Manifest]) -> dict[str, str]:
+    """The logins of Kafka Connect's worker, as its properties file."""
+    variables: dict[str, str] = {}
+    for manifest in manifests:
         if manifest["kind"] == "ConfigMap" and manifest["metadata"]["name"] in ("kafka-settings", "mongo-settings"):
-            told |= manifest.get("data", {})
+            variables |= manifest.get("data", {})
     needed = ("STOCKCTL_KAFKA__USERNAME", "STOCKCTL_MONGO__URL", "STOCKCTL_MONGO__USERNAME", "STOCKCTL_MONGO__AUTH_SOURCE")
-    if missing := [name for name in needed if name not in told]:
+    if missing := [name for name in needed if name not in variables]:
         raise ManifestError(
-            f"kafka-settings and mongo-settings, of which Connect's login is made, have no {', '.join(missing)}",
-            hint="mend their manifests",
+            f"the ConfigMaps kafka-settings and mongo-settings lack {', '.join(missing)}, which Connect's login needs",
+            hint="add them to their manifests",
         )
     kafka = settings.kafka.model_copy(
         update={
             "security_protocol": "SASL_PLAINTEXT",
             "sasl_mechanism": "SCRAM-SHA-256",
-            "username": told["STOCKCTL_KAFKA__USERNAME"],
+            "username": variables["STOCKCTL_KAFKA__USERNAME"],
         }
     )
     mongo = settings.mongo.model_copy(
         update={
-            "url": told["STOCKCTL_MONGO__URL"],
-            "username": told["STOCKCTL_MONGO__USERNAME"],
-            "auth_source": told["STOCKCTL_MONGO__AUTH_SOURCE"],
+            "url": variables["STOCKCTL_MONGO__URL"],
+            "username": variables["STOCKCTL_MONGO__USERNAME"],
+            "auth_source": variables["STOCKCTL_MONGO__AUTH_SOURCE"],
         }
     )
     connect = settings.connect.model_copy(update={"mongo_uri": None, "kafka_jaas": None})
@@ -128,7 +129,7 @@ def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\")
 
 
-_MAKERS: dict[str, Callable[[Settings, list[Manifest]], dict[str, str]]] = {
+_DATA: dict[str, Callable[[Settings, list[Manifest]], dict[str, str]]] = {
     "stockctl-aws": _aws,
     "stockctl-connect": _connect,
     "stockctl-finnhub": _finnhub,

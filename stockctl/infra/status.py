@@ -1,4 +1,4 @@
-"""What runs on a cluster now: each workload, and how far behind it is."""
+"""``infra status``: each workload on a cluster, with its lag."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from datetime import datetime
 from typing import NamedTuple
 
 from stockctl.clients.kubernetes.client import Kubernetes
-from stockctl.infra.apply import owned
+from stockctl.infra.apply import managed
 from stockctl.infra.kustomize import Manifest, at, pod_template
 from stockctl.infra.lag import lag
-from stockctl.infra.readiness import Snapshot, containers_of, role_of
+from stockctl.infra.readiness import Snapshot, container_statuses, workload_name
 
 
-class Row(NamedTuple):
-    """A workload: pods that are ready of those wanted, restarts of all its containers, and how far behind it is."""
+class WorkloadStatus(NamedTuple):
+    """A workload: its pods that are ``ready`` of those wanted, the restarts of all their containers, and its lag."""
 
-    role: str
+    workload: str
     kind: str
     state: str
     ready: str
@@ -25,25 +25,25 @@ class Row(NamedTuple):
     detail: str
 
 
-def rows(kubernetes: Kubernetes, namespace: str) -> list[Row]:
-    """A row for every workload of ours in ``namespace``, in the order in which they are made."""
-    look, (_, now) = Snapshot(kubernetes, namespace), kubernetes.version()
-    return [_row(kubernetes, look, each, now) for each in owned(kubernetes, namespace) if pod_template(each) is not None]
+def workload_statuses(kubernetes: Kubernetes, namespace: str) -> list[WorkloadStatus]:
+    """The status of every workload of stockctl in ``namespace``, in the order in which they are applied."""
+    snapshot, (_, now) = Snapshot(kubernetes, namespace), kubernetes.version()
+    workloads = [each for each in managed(kubernetes, namespace) if pod_template(each) is not None]
+    return [_status(kubernetes, snapshot, each, now) for each in workloads]
 
 
-def _row(kubernetes: Kubernetes, look: Snapshot, workload: Manifest, now: datetime) -> Row:
-    pods = look.pods(workload)
-    restarts = sum(int(each.get("restartCount", 0)) for pod in pods for each in containers_of(pod))
+def _status(kubernetes: Kubernetes, snapshot: Snapshot, workload: Manifest, now: datetime) -> WorkloadStatus:
+    name, kind, pods = workload_name(workload), workload["kind"], snapshot.pods(workload)
+    restarts = sum(int(each.get("restartCount", 0)) for pod in pods for each in container_statuses(pod))
     image = str((pod_template(workload) or {})["spec"]["containers"][0]["image"])
-    if workload["kind"] == "CronJob":
+    if kind == "CronJob":
         last = at(workload, "status.lastSuccessfulTime")
-        detail = f"last done {last}" if last else "not done yet"
-        newest = next(map(look.progress, look.jobs(workload)), None)
-        state = "ready"
+        state, detail = "ready", f"last succeeded {last}" if last else "not completed yet"
+        newest = next(map(snapshot.progress, snapshot.jobs(workload)), None)
         if newest is not None and newest.state == "failed":
-            state, detail = "failed", f"{newest.why}; {detail}"
-        return Row(role_of(workload), "CronJob", state, "", restarts, image, "", detail)
-    told = look.progress(workload)
-    waiting, trouble = lag(kubernetes, pods, now)
-    detail = "; ".join(words for words in (told.why, trouble) if words)
-    return Row(told.role, told.kind, told.state, f"{told.ready}/{told.wanted}", restarts, image, waiting, detail)
+            state, detail = "failed", f"{newest.reason}; {detail}"
+        return WorkloadStatus(name, kind, state, "", restarts, image, "", detail)
+    progress = snapshot.progress(workload)
+    behind, problem = lag(kubernetes, pods, now)
+    detail = "; ".join(filter(None, (progress.reason, problem)))
+    return WorkloadStatus(name, kind, progress.state, f"{progress.ready}/{progress.wanted}", restarts, image, behind, detail)

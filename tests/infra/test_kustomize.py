@@ -120,70 +120,70 @@ def test_a_patch_of_what_an_anchor_repeats_changes_one_place(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "content", "said"),
     [
-        ("configMapGenerator: []", WORKLOAD, "kustomization.yaml uses configMapGenerator, which stockctl does not know"),
-        ("resources: [none.yaml]", WORKLOAD, "names none.yaml, which is not there"),
-        ("resources: [all.yaml]", "a: [", "all.yaml is no valid YAML, line 1: "),
-        ("resources: [all.yaml]", "a: 1", "all.yaml holds a document without apiVersion and kind"),
-        ("resources: [all.yaml]", "apiVersion: v1\nkind: Secret", "all.yaml holds a Secret without metadata.name"),
-        ("resources: [all.yaml, all.yaml]", WORKLOAD, "ConfigMap one, Deployment one, Namespace any stands there twice"),
+        ("configMapGenerator: []", WORKLOAD, "kustomization.yaml uses configMapGenerator, which stockctl does not support"),
+        ("resources: [none.yaml]", WORKLOAD, "names none.yaml, which does not exist"),
+        ("resources: [all.yaml]", "a: [", "all.yaml is not valid YAML, line 1: "),
+        ("resources: [all.yaml]", "a: 1", "all.yaml contains a document without apiVersion and kind"),
+        ("resources: [all.yaml]", "apiVersion: v1\nkind: Secret", "all.yaml contains a Secret without metadata.name"),
+        ("resources: [all.yaml, all.yaml]", WORKLOAD, "duplicate ConfigMap one, Deployment one, Namespace any"),
         (
             "resources: [all.yaml]\npatches: [{target: {kind: Job}, patch: '[]'}]",
             WORKLOAD,
-            "a patch for Job, which is not there",
+            "a patch for Job, which does not exist",
         ),
         (
             "resources: [all.yaml]\npatches: [{target: {name: any}, patch: '- {op: remove, path: /data/x}'}]",
             WORKLOAD,
-            "the patch of any does not fit: .*data",
+            "the patch of any cannot be applied: .*data",
         ),
-        ("resources: [all.yaml]\npatches: [{patch: '[]'}]", WORKLOAD, "patches with a target of kind and name alone"),
-        ("resources: [all.yaml]\npatches: [{target: {name: any}, patch: 'a: 1'}]", WORKLOAD, "is no list of steps"),
+        ("resources: [all.yaml]\npatches: [{patch: '[]'}]", WORKLOAD, "patches with a target of kind and name only"),
+        ("resources: [all.yaml]\npatches: [{target: {name: any}, patch: 'a: 1'}]", WORKLOAD, "is not a list of operations"),
         ("resources: [all.yaml]\npatches: [{target: {name: any}, path: none.yaml}]", WORKLOAD, "cannot read .*none.yaml"),
         ("resources: [all.yaml]\nlabels: [{pairs: {a: b}, includeSelectors: true}]", WORKLOAD, "labels use includeSelectors"),
         ("resources: [all.yaml]\nimages: [{name: a, digest: b}]", WORKLOAD, "images use digest"),
-        ("resources: all.yaml", WORKLOAD, "kustomization.yaml does not do: resources is no list"),
-        ("resources: [1]", WORKLOAD, "kustomization.yaml does not do: resources\\[0\\] is no text"),
-        ("images: [{newTag: a}]", WORKLOAD, "kustomization.yaml does not do: images\\[0\\].name is missing"),
+        ("resources: all.yaml", WORKLOAD, "kustomization.yaml is invalid: resources is not a list"),
+        ("resources: [1]", WORKLOAD, "kustomization.yaml is invalid: resources\\[0\\] is not a string"),
+        ("images: [{newTag: a}]", WORKLOAD, "kustomization.yaml is invalid: images\\[0\\].name is missing"),
         (
             "resources: [all.yaml]",
             WORKLOAD.replace("image: stockctl}", "imag: a}"),
-            "all.yaml: Deployment one does not do: spec.template.spec.containers\\[0\\].image is missing",
+            "all.yaml: Deployment one is invalid: spec.template.spec.containers\\[0\\].image is missing",
         ),
         (
             "resources: [all.yaml]",
             WORKLOAD.replace("  template:", "  replicas: true\n  template:"),
-            "Deployment one does not do: spec.replicas is no whole number",
+            "Deployment one is invalid: spec.replicas is not an integer",
         ),
         (
             "resources: [all.yaml]",
             WORKLOAD.replace('a: "1"', "a: 1"),
-            "all.yaml: ConfigMap one does not do: data.a is no text",
+            "all.yaml: ConfigMap one is invalid: data.a is not a string",
         ),
         (
             "resources: [all.yaml]\npatches: [{target: {kind: Deployment}, patch: '- {op: remove, path: /spec/template}'}]",
             WORKLOAD,
-            "kustomization.yaml: Deployment one does not do: spec.template is missing",
+            "kustomization.yaml: Deployment one is invalid: spec.template is missing",
         ),
-        ("resources: [all.yaml]\npatches: [{target: , patch: '[]'}]", WORKLOAD, "patches with a target of kind and name alone"),
+        ("resources: [all.yaml]\npatches: [{target: , patch: '[]'}]", WORKLOAD, "patches with a target of kind and name only"),
         *(
             (
                 f"resources: [all.yaml]\npatches: [{{target: {{kind: ConfigMap}}, patch: '- {step}'}}]",
                 WORKLOAD,
-                f"kustomization.yaml: ConfigMap one does not do: {said}, after the patch of ConfigMap",
+                f"kustomization.yaml: ConfigMap one is invalid: {said}, after the patch of ConfigMap",
             )
             for step, said in (
                 ("{op: remove, path: /kind}", "kind is missing"),
                 ("{op: remove, path: /metadata}", "metadata is missing"),
                 ("{op: remove, path: /metadata/name}", "metadata.name is missing"),
-                ('{op: replace, path: "", value: text}', "it is no mapping"),
-                ('{op: replace, path: "", value: [1]}', "it is no mapping"),
+                ('{op: replace, path: "", value: text}', "it is not a mapping"),
+                ('{op: replace, path: "", value: [1]}', "it is not a mapping"),
             )
         ),
         *(
             (
                 f"resources: [all.yaml]\npatches: [{{target: {{name: one}}, patch: '- {step}'}}]",
                 WORKLOAD,
-                "the patch of one does not fit",
+                "the patch of one cannot be applied",
             )
             for step in ("1", "text", "{op: 1, path: /data}", "{op: remove, path: 1}", "[]")
         ),

@@ -19,7 +19,7 @@ from stockctl import __version__
 from stockctl.cli.main import app
 from stockctl.infra.kustomize import Manifest, at, build, containers, pod_template
 from stockctl.infra.render import Rendered, overlays
-from stockctl.infra.settings_values import TAKES, taken_names
+from stockctl.infra.settings_values import TAKES, setting_names_of
 from stockctl.settings import Settings, env_name, is_secret, setting_names
 from stockctl.settings.layers import CONTROL_NAMES
 from tests.command import HANG
@@ -147,7 +147,7 @@ def test_what_a_map_takes_is_a_setting_and_belongs_in_a_cluster(plain: list[Mani
     }
     assert len(taking) >= 6
     for name, taken in taking.items():
-        names = list(taken_names(taken, name))
+        names = list(setting_names_of(taken, name))
         assert names
         # What holds for the machine of whoever runs `infra`, and what is secret, stays there.
         assert not [

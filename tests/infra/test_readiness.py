@@ -47,10 +47,10 @@ def pod(**metadata: Any) -> Manifest:
     return made("Pod", "lake-1-1", "lake-1", labels={}, **metadata) | {"status": status}
 
 
-def progress(*objects: Manifest, spared: bool = False) -> Progress:
-    """How far the Deployment among ``objects`` is; ``spared`` is what was there before."""
-    look = Snapshot(Cluster(*objects), "stockctl")
-    return look.progress(look.workloads["Deployment", "lake"], look.marks if spared else ())
+def progress(*objects: Manifest, recovering: bool = False) -> Progress:
+    """How far the Deployment among ``objects`` is; ``recovering`` is what was there before."""
+    snapshot = Snapshot(Cluster(*objects), "stockctl")
+    return snapshot.progress(snapshot.workloads["Deployment", "lake"], snapshot.versions if recovering else ())
 
 
 @pytest.mark.parametrize(
@@ -64,21 +64,21 @@ def progress(*objects: Manifest, spared: bool = False) -> Progress:
     ids=["the change is not seen yet", "the old set ends", "the old pod ends", "the pod is the one that is wanted"],
 )
 def test_pods_from_before_a_change_fail_nothing(seen: int, replicas: int, of_pod: dict[str, Any], state: str) -> None:
-    told = progress(deployment(observedGeneration=seen), replica_set(replicas), pod(**of_pod))
-    assert told.state == state
+    lake = progress(deployment(observedGeneration=seen), replica_set(replicas), pod(**of_pod))
+    assert lake.state == state
 
 
 def test_what_was_there_before_is_given_time() -> None:
     condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "timed out"}
     there = deployment(observedGeneration=2, conditions=[condition])
     assert progress(there, replica_set(1), pod()).state == "failed"
-    told = progress(there, replica_set(1), pod(), spared=True)
-    assert (told.state, told.why) == ("waiting", "lake: ErrImageNeverPull")
-    told = progress(there, spared=True)
-    assert (told.state, told.why) == ("waiting", "ProgressDeadlineExceeded: timed out")
+    lake = progress(there, replica_set(1), pod(), recovering=True)
+    assert (lake.state, lake.reason) == ("waiting", "lake: ErrImageNeverPull")
+    lake = progress(there, recovering=True)
+    assert (lake.state, lake.reason) == ("waiting", "ProgressDeadlineExceeded: timed out")
 
 
 def test_a_job_that_gave_up_is_given_no_time() -> None:
     condition = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too often"}
-    look = Snapshot(Cluster(made("Job", "topics") | {"spec": {}, "status": {"conditions": [condition]}}), "stockctl")
-    assert look.progress(look.workloads["Job", "topics"], look.marks).state == "failed"
+    snapshot = Snapshot(Cluster(made("Job", "topics") | {"spec": {}, "status": {"conditions": [condition]}}), "stockctl")
+    assert snapshot.progress(snapshot.workloads["Job", "topics"], snapshot.versions).state == "failed"

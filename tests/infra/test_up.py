@@ -12,7 +12,7 @@ from stockctl.infra.apply import Change
 from stockctl.infra.diff import differences
 from stockctl.infra.kustomize import label_of
 from stockctl.infra.render import Rendered, render
-from stockctl.infra.up import Watch, up
+from stockctl.infra.up import Events, up
 from tests.infra.conftest import SettingsOf
 
 MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one", "namespace": "stockctl"}}
@@ -46,7 +46,7 @@ class Cluster(Kubernetes):
 def test_a_server_that_is_away_meanwhile_is_waited_for(settings_of: SettingsOf) -> None:
     changed: list[Change] = []
     said: list[str] = []
-    up(Cluster(2), settings_of(), Rendered([MAP], []), Watch(changed.append, lambda _: None, said.append), timeout=60)
+    up(Cluster(2), settings_of().infra, Rendered([MAP], []), Events(changed.append, lambda _: None, said.append), timeout=60)
     assert changed == [Change("made", "ConfigMap one")]
     assert said == ["waiting: Kubernetes cannot now"]
 
@@ -59,35 +59,35 @@ def test_a_change_whose_answer_was_lost_is_told(settings_of: SettingsOf) -> None
             return super().apply(manifest, dry_run=dry_run, force=force)
 
     changed: list[Change] = []
-    watch = Watch(changed.append, lambda _: None, lambda _: None)
-    up(Forgetful(1, [MAP]), settings_of(), Rendered([MAP | {"data": {"a": "b"}}], []), watch, timeout=60)
+    events = Events(changed.append, lambda _: None, lambda _: None)
+    up(Forgetful(1, [MAP]), settings_of().infra, Rendered([MAP | {"data": {"a": "b"}}], []), events, timeout=60)
     assert changed == [Change("changed", "ConfigMap one")]
 
 
 def test_a_server_that_stays_away_is_not_waited_for_longer_than_that(settings_of: SettingsOf) -> None:
-    watch = Watch(lambda _: None, lambda _: None, lambda _: None)
+    events = Events(lambda _: None, lambda _: None, lambda _: None)
     with pytest.raises(UnreachableError, match="cannot now"):
-        up(Cluster(1000), settings_of(), Rendered([MAP], []), watch, timeout=0.1)
+        up(Cluster(1000), settings_of().infra, Rendered([MAP], []), events, timeout=0.1)
 
 
 @pytest.mark.parametrize("only", [None, "kafka-controller", "kafka"])
 def test_a_quorum_of_other_controllers_is_refused(settings_of: SettingsOf, only: str | None) -> None:
     """Its storage knows one voter: three would begin without what that one holds, or not at all."""
     cluster = Cluster(objects=render(settings_of()).all)
-    watch = Watch(lambda _: None, lambda _: None, lambda _: None)
+    events = Events(lambda _: None, lambda _: None, lambda _: None)
     settings = settings_of(**{"infra.overlay": "ha"})
-    words = "Kafka's controllers were made as a quorum of 3000, and would be one of 3000, 3001, 3002"
-    with pytest.raises(StockctlError, match=f"nothing is changed: {words}"):
-        up(cluster, settings, render(settings), watch, only=only, timeout=0)
+    words = "Kafka's controllers form a quorum of 3000, and the overlay asks for 3000, 3001, 3002"
+    with pytest.raises(StockctlError, match=f"nothing was changed: {words}"):
+        up(cluster, settings.infra, render(settings), events, only=only, timeout=0)
     assert cluster.changed == []
-    first = next(differences(cluster, settings, render(settings)))
+    first = next(differences(cluster, settings.infra, render(settings)))
     assert first == ("StatefulSet kafka-controller", "refused", [words])
 
 
 def test_a_quorum_whose_storage_is_gone_may_be_another(settings_of: SettingsOf) -> None:
     cluster = Cluster(objects=[each for each in render(settings_of()).all if each["kind"] != "StatefulSet"])
     settings = settings_of(**{"infra.overlay": "ha"})
-    assert next(differences(cluster, settings, render(settings))).state != "refused"
+    assert next(differences(cluster, settings.infra, render(settings))).state != "refused"
 
 
 @pytest.mark.parametrize(("overlay", "refused"), [("ha", True), ("single-node", False)])
@@ -98,4 +98,4 @@ def test_volumes_of_another_quorum_are_told_where_its_controllers_are_gone(
     names = ("data-kafka-0", "data-kafka-controller-0", "data-mongo-0")
     claims = [{"kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": "stockctl"}} for name in names]
     settings = settings_of(**{"infra.overlay": overlay})
-    assert (next(differences(Cluster(objects=claims), settings, render(settings))).state == "refused") == refused
+    assert (next(differences(Cluster(objects=claims), settings.infra, render(settings))).state == "refused") == refused

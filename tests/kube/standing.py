@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stockctl.clients.kubernetes.client import Kubernetes
-from stockctl.infra.apply import chosen
+from stockctl.infra.apply import selected
 from stockctl.infra.readiness import Snapshot
 from stockctl.infra.render import render
 from stockctl.settings import Settings
@@ -12,7 +12,7 @@ from tests.conftest import wait_for
 
 def put(kubernetes: Kubernetes, settings: Settings, only: str | None = None) -> None:
     """Put all on the cluster, or what the role ``only`` needs."""
-    for manifest in chosen(render(settings), only):
+    for manifest in selected(render(settings), only):
         kubernetes.apply(manifest)
 
 
@@ -22,7 +22,7 @@ def stand(settings: Settings, only: str | None = None) -> None:
         put(kubernetes, settings, only)
 
         def ready() -> bool:
-            look = Snapshot(kubernetes, settings.infra.namespace)
-            return all(look.progress(each).state == "ready" for each in look.workloads.values())
+            snapshot = Snapshot(kubernetes, settings.infra.namespace)
+            return all(snapshot.progress(each).state == "ready" for each in snapshot.workloads.values())
 
         wait_for(ready, "all to be ready", 90)

@@ -19,7 +19,7 @@ from kubernetes.client import (
 from kubernetes.config import new_client_from_config
 
 from stockctl.clients.kubernetes.client import Kubernetes
-from stockctl.infra.cluster import check, of_version
+from stockctl.infra.cluster import check, check_version
 from stockctl.infra.render import render
 from tests.command import Command
 from tests.conftest import wait_for
@@ -69,7 +69,7 @@ def test_a_machine_that_does(command: Command, node: Callable[..., None]) -> Non
     assert {part for part, row in told.items() if row["state"] != "ok"} == {"version", "metrics"}
     assert told["version"]["state"] == told["metrics"]["state"] == "warn"
     assert told["metrics"]["detail"] == "no metrics-server; only `kubectl top` needs it"
-    assert told["ports"]["detail"] == "the overlay asks for none of the nodes'"
+    assert told["ports"]["detail"] == "the overlay uses no node ports"
     assert told["nodes"]["detail"].startswith("1 of 1 ready, with 2 CPUs and ")
     assert told["storage class"]["detail"] == "local-path is the default"
 
@@ -77,7 +77,7 @@ def test_a_machine_that_does(command: Command, node: Callable[..., None]) -> Non
 def test_a_machine_too_small_with_a_clock_ahead(command: Command, node: Callable[..., None]) -> None:
     node("500m", "1Gi", renewed=-30)
     told = rows(command, 10)
-    assert (told["nodes"]["state"], told["nodes"]["fix"]) == ("fail", "a larger machine, or one more")
+    assert (told["nodes"]["state"], told["nodes"]["fix"]) == ("fail", "use a larger machine, or add one")
     assert told["clocks of nodes"]["state"] == "fail"
     assert " s ahead" in told["clocks of nodes"]["detail"]
 
@@ -86,7 +86,7 @@ def test_without_nodes_and_storage(command: Command) -> None:
     told = rows(command, 10)
     assert told["nodes"]["state"] == "fail"
     assert "0 of 0 ready" in told["nodes"]["detail"]
-    assert told["storage class"]["detail"] == "none is the default, of none at all"
+    assert told["storage class"]["detail"] == "the cluster has none"
     assert told["clocks of nodes"]["state"] == "warn"
 
 
@@ -98,7 +98,7 @@ def test_a_port_of_the_nodes_that_is_free_its_own_or_taken(command: Command, nod
     core.create_namespace({"metadata": {"name": namespace}})
     ports = {"type": "NodePort", "ports": [{"port": 1, "nodePort": 31234}]}
     for place, name, code, state, detail in (
-        (namespace, "mongo-outside", 0, "ok", "31234 is its own"),
+        (namespace, "mongo-outside", 0, "ok", "31234 is used by the overlay"),
         (namespace, "of-others", 10, "fail", f"31234 is taken by Service {namespace}/of-others"),
         ("default", "mongo-outside", 10, "fail", "31234 is taken by Service default/mongo-outside"),
     ):
@@ -117,7 +117,7 @@ def test_a_port_that_nodes_do_not_give_by_default(kube: Kube, settings_of: Setti
     service["spec"]["ports"][0]["nodePort"] = 27017
     with Kubernetes(settings) as kubernetes:
         ports = next(each.result for each in check(kubernetes, rendered, lambda: datetime.now(UTC)) if each.system == "ports")
-    assert (ports.state, ports.detail) == ("warn", "27017 is free; the nodes give 30000 to 32767 by default")
+    assert (ports.state, ports.detail) == ("warn", "27017 is free; the default range is 30000 to 32767")
 
 
 def test_a_metrics_server_that_answers_or_does_not(command: Command, node: Callable[..., None], api: ApiClient) -> None:
@@ -135,7 +135,7 @@ def test_a_metrics_server_that_answers_or_does_not(command: Command, node: Calla
         }
     )
     try:
-        wait_for(lambda: rows(command)["metrics"]["detail"] == "a metrics-server answers", "the API")
+        wait_for(lambda: rows(command)["metrics"]["detail"] == "metrics-server answers", "the API")
     finally:
         extensions.delete_custom_resource_definition(kinds)
     services, name = ApiregistrationV1Api(api), "v1beta1.metrics.k8s.io"
@@ -155,7 +155,7 @@ def test_a_clock_of_this_machine_that_is_off(kube: Kube, settings_of: SettingsOf
     settings = settings_of(**{"infra.kubeconfig": str(kube.kubeconfig)})
     with Kubernetes(settings) as kubernetes:
         late = check(kubernetes, render(settings), lambda: datetime.now(UTC) - timedelta(seconds=90))
-    clock = next(result.result for result in late if result.system == "clock")
+    clock = next(each.result for each in late if each.system == "clock")
     assert clock.state == "warn"
     assert " s ahead of this machine" in clock.detail
 
@@ -169,4 +169,4 @@ def test_a_clock_of_this_machine_that_is_off(kube: Kube, settings_of: SettingsOf
     ],
 )
 def test_versions(version: str, state: str, detail: str) -> None:
-    assert of_version(version)[:2] == (detail, state)
+    assert check_version(version)[:2] == (detail, state)

@@ -35,7 +35,7 @@ def test_on_an_empty_cluster_all_is_new(command: Command) -> None:
 def test_what_is_applied_does_not_differ(applied: Command) -> None:
     done = applied.run("infra", "diff", real=True)
     assert done.stdout == ""
-    assert "objects are as the settings want them" in done.stderr
+    assert "objects match the settings" in done.stderr
 
 
 def test_a_changed_setting_shows_where_it_goes(applied: Command) -> None:

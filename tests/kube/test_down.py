@@ -29,8 +29,8 @@ def test_down_ends_the_roles_first_and_keeps_the_volumes(up: Command, kubelet: K
     assert kubelet.pods() == []
     assert volumes(kubelet) == before
     again = up.run("infra", "down", "--yes")
-    assert "nothing of stockctl is in " in again.stderr
-    assert "but its volumes" in again.stderr
+    assert "stockctl runs nothing in " in again.stderr
+    assert "only its volumes are left" in again.stderr
     up.run("infra", "up")
     assert volumes(kubelet) == before
 
@@ -46,7 +46,7 @@ def test_down_deletes_data_only_when_told(up: Command, kubelet: Kubelet) -> None
     up.run("infra", "down", "--delete-data", "--yes")
     assert set(volumes(kubelet)) == {"of-others"}
     assert kubelet.core.read_namespaced_config_map("of-others", kubelet.namespace).data == {"a": "b"}
-    assert "nothing of stockctl is in " in up.run("infra", "down", "--delete-data", "--yes").stderr
+    assert "stockctl runs nothing in " in up.run("infra", "down", "--delete-data", "--yes").stderr
 
 
 def test_down_keeps_secrets_that_are_only_referenced(up: Command, kubelet: Kubelet) -> None:
@@ -92,6 +92,6 @@ def test_pods_that_do_not_go_end_in_a_time_out(up: Command, kubelet: Kubelet) ->
     held = {"metadata": {"finalizers": ["test/held"]}}
     kubelet.core.patch_namespaced_pod(pod.metadata.name, kubelet.namespace, held)
     done = up.run("infra", "down", "--yes", "--timeout", "3s", check=6)
-    assert "still there after 3s: Deployment lake" in done.stderr
+    assert "not deleted after 3s: Deployment lake" in done.stderr
     assert "deleted StatefulSet kafka" not in done.stdout
     kubelet.core.patch_namespaced_pod(pod.metadata.name, kubelet.namespace, {"metadata": {"finalizers": None}})

@@ -72,7 +72,7 @@ def test_the_overlay_of_three_nodes_comes_changes_and_goes(ha: Command, kubelet:
 
     ha.run("infra", "down", "--delete-data", "--yes")
     assert not kubelet.pods()
-    assert "nothing of stockctl is in " in ha.run("infra", "down", "--delete-data", "--yes").stderr
+    assert "stockctl runs nothing in " in ha.run("infra", "down", "--delete-data", "--yes").stderr
 
 
 def task(number: int, state: str) -> dict[str, Any]:
@@ -91,13 +91,13 @@ def test_status_tells_how_many_tasks_of_the_connector_run(ha: Command, kubelet: 
 
     def told() -> dict[str, Any]:
         (row,) = json.loads(ha.run("infra", "status", "-o", "json").stdout)
-        return {name: row[name] for name in ("role", "ready", "lag", "detail")}
+        return {name: row[name] for name in ("workload", "ready", "lag", "detail")}
 
     with answering(own_address(), lambda: answers[0]) as (port, asked):
         folder = own_manifests(ha)
         replace(folder / "overlays" / "ha" / "connect.yaml", "containerPort: 8083", f"containerPort: {port}")
         ha.run("infra", "up", "--only", "connect")
-        row = {"role": "connect", "ready": "2/2"}
+        row = {"workload": "connect", "ready": "2/2"}
         assert connect("RUNNING", "RUNNING", "RUNNING") == row | {"lag": "2 of 2 tasks run", "detail": ""}
         assert asked == ["/connectors?expand=status"]
         assert connect("RUNNING", "FAILED", "RUNNING") == row | {
@@ -107,6 +107,6 @@ def test_status_tells_how_many_tasks_of_the_connector_run(ha: Command, kubelet: 
         assert connect("PAUSED") == row | {"lag": "0 of 0 tasks run", "detail": "the connector of stockctl is PAUSED"}
         answers[0] = (409, '{"error_code": 409, "message": "rebalancing"}')
         assert told()["lag"] == ""
-        assert re.fullmatch(r"tasks not known: Pod connect-\S+ answers 409: rebalancing", told()["detail"])
+        assert re.fullmatch(r"cannot read its tasks: Pod connect-\S+ answers 409: rebalancing", told()["detail"])
         answers[0] = (200, "<html>")
-        assert re.fullmatch(r"tasks not known: Pod connect-\S+ answers otherwise than Kafka Connect does", told()["detail"])
+        assert re.fullmatch(r"cannot read its tasks: the answer of Pod connect-\S+ is not Kafka Connect's", told()["detail"])

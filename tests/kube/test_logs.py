@@ -121,7 +121,7 @@ def test_logs_of_a_role_or_a_pod_that_has_none(up: Command) -> None:
     assert "cannot get the log of Pod lake-" in done.stderr
     assert "another" in done.stderr
     assert "try: one of lake" in up.run("infra", "logs", "lake", "-f", "--container", "another", check=2).stderr
-    assert "no lines to come" in up.run("infra", "logs", "lake", "--follow", "--previous", check=2).stderr
+    assert "gets no new lines" in up.run("infra", "logs", "lake", "--follow", "--previous", check=2).stderr
 
 
 def test_a_log_is_followed_through_a_restart_and_a_new_pod(command: Command, kubelet: Kubelet, node: Node) -> None:
@@ -134,14 +134,14 @@ def test_a_log_is_followed_through_a_restart_and_a_new_pod(command: Command, kub
         running.wait_for("one\ntwo\nan end without a line's\n")
         running.wait_for(f"{old}: its log ended\n", stderr=True)
         kubelet.restarts = 1
-        running.wait_for(f"{old}: its log begins (restart 1)\n", stderr=True)
+        running.wait_for(f"{old}: its log starts (restart 1)\n", stderr=True)
         node.put(old, b"three\n")
         running.wait_for("three\n")
         kubelet.core.delete_namespaced_pod(old, kubelet.namespace, grace_period_seconds=0)
         running.wait_for(f"{old}: is gone\n", stderr=True)
         wait_for(lambda: {pod.metadata.name for pod in kubelet.pods()} - {old}, "a new pod")
         (new,) = {pod.metadata.name for pod in kubelet.pods()} - {old}
-        running.wait_for(f"{new}: its log begins (restart 1)\n", stderr=True)
+        running.wait_for(f"{new}: its log starts (restart 1)\n", stderr=True)
         node.put(new, b"four\n")
         running.wait_for(f"{new} four\n")
         running.process.send_signal(signal.SIGINT)
@@ -168,7 +168,7 @@ def test_a_pod_that_is_not_there_yet_is_waited_for(command: Command, kubelet: Ku
     kubelet.states["lake"] = {"waiting": {"reason": "ContainerCreating"}}
     wait_for(lambda: kubelet.pods()[0].status.phase == "Pending", "the pod to wait")
     with following(command) as running:
-        running.wait_for("lake has no pod that logs yet: waiting for one\n", stderr=True)
+        running.wait_for("waiting: lake has no pod with a log yet\n", stderr=True)
         del kubelet.states["lake"]
         node.put(kubelet.wait_for_pod("lake").metadata.name, b"one\n")
         running.wait_for("one\n")
@@ -189,7 +189,7 @@ def test_a_log_that_ends_while_its_container_runs_on(
     command: Command, kubelet: Kubelet, node: Node, settings_of: SettingsOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when its node is lost: the API server then ends the answer as if that were all."""
-    monkeypatch.setattr(logs, "_NOTICED", 1.0)
+    monkeypatch.setattr(logs, "_EXIT_SECONDS", 1.0)
     pod = kubelet.wait_for_pod("lake").metadata.name
     node.put(pod, b"one\n", None)
     settings = settings_of(**{"infra.kubeconfig": command.environment["KUBECONFIG"]})
@@ -197,6 +197,6 @@ def test_a_log_that_ends_while_its_container_runs_on(
     with Kubernetes(settings) as kubernetes:
         lines = logs.follow(kubernetes, kubelet.namespace, "lake", said.append, lines=10)
         assert next(lines) == "one"
-        with pytest.raises(UnreachableError, match="broke off, though its container runs on"):
+        with pytest.raises(UnreachableError, match="broke off, though its container still runs"):
             next(lines)
     assert said == [f"{pod}: its log ended"]

@@ -38,12 +38,12 @@ def test_status_joins_workloads_and_their_own_metrics(up: Command, kubelet: Kube
             note = {"metadata": {"annotations": {"prometheus.io/port": str(port)}}}
             if pod.metadata.labels["app.kubernetes.io/name"] == "lake":
                 kubelet.core.patch_namespaced_pod(pod.metadata.name, kubelet.namespace, note)
-        rows = {row["role"]: row for row in json.loads(up.run("infra", "status", "-o", "json", real=True).stdout)}
+        rows = {row["workload"]: row for row in json.loads(up.run("infra", "status", "-o", "json", real=True).stdout)}
     assert asked == ["/metrics"]
     lag = rows["lake"].pop("lag")
     assert re.fullmatch(r"1,234 records, newest trade 1h( \d+s)? ago", lag), lag
     assert rows["lake"] == {
-        "role": "lake",
+        "workload": "lake",
         "kind": "Deployment",
         "state": "ready",
         "ready": "1/1",
@@ -53,7 +53,7 @@ def test_status_joins_workloads_and_their_own_metrics(up: Command, kubelet: Kube
     }
     assert rows["producer"]["lag"] == ""
     assert rows["producer"]["detail"].startswith("no metrics: ")
-    assert (rows["filings"]["kind"], rows["filings"]["detail"]) == ("CronJob", "not done yet")
+    assert (rows["filings"]["kind"], rows["filings"]["detail"]) == ("CronJob", "not completed yet")
     assert rows["topics"]["ready"] == "1/1"
 
 
@@ -61,7 +61,7 @@ def test_status_tells_what_is_not_ready_and_restarts(up: Command, kubelet: Kubel
     kubelet.states["lake"], kubelet.restarts = IMAGE_AWAY, 2
     up.run("infra", "up", "--image-tag", "9.9.9", check=1)
     done = up.run("infra", "status", "-o", "json", check=10)
-    lake = next(row for row in json.loads(done.stdout) if row["role"] == "lake")
+    lake = next(row for row in json.loads(done.stdout) if row["workload"] == "lake")
     assert (lake["state"], lake["image"]) == ("failed", "stockctl:9.9.9")
     assert lake["restarts"] >= 2
     assert "ErrImageNeverPull, restarted 2 times" in lake["detail"]
@@ -85,16 +85,16 @@ def test_status_tells_that_the_newest_run_of_a_schedule_failed(up: Command, kube
 
     def filings(code: int) -> dict[str, str]:
         rows = json.loads(up.run("infra", "status", "-o", "json", check=code).stdout)
-        return next(row for row in rows if row["role"] == "filings")
+        return next(row for row in rows if row["workload"] == "filings")
 
     kubelet.states["filings"] = {"waiting": {"reason": "ContainerCreating"}}
     run("filings-1", activeDeadlineSeconds=1)
     assert filings(10)["state"] == "failed"
-    assert re.match(r"DeadlineExceeded: .*; not done yet$", filings(10)["detail"])
+    assert re.match(r"DeadlineExceeded: .*; not completed yet$", filings(10)["detail"])
     del kubelet.states["filings"]
     run("filings-2")
     assert filings(0)["state"] == "ready"
 
 
 def test_status_where_nothing_runs(command: Command) -> None:
-    assert "nothing of stockctl runs in " in command.run("infra", "status", check=10).stderr
+    assert "stockctl runs nothing in " in command.run("infra", "status", check=10).stderr

@@ -45,7 +45,7 @@ def test_an_empty_cluster_is_brought_up_in_the_order_of_needs(command: Command, 
     assert [name for name in names if name in order] == order
     said = done.stderr.splitlines()
     assert said.index("StatefulSet kafka: ready") < said.index("Deployment lake: ready")
-    assert "Deployment lake: 0 of 1 ready, comes after topics" in said
+    assert "Deployment lake: 0 of 1 ready, waits for topics" in said
     assert said[-1] == "all 8 workloads are ready"
 
 
@@ -127,10 +127,10 @@ def test_a_job_that_fails_holds_back_what_comes_after_it(command: Command, kubel
     kubelet.restarts = 5
     done = command.run("infra", "up", check=1)
     assert "topics: CrashLoopBackOff, restarted 5 times" in done.stderr
-    assert "not put there yet: " in done.stderr
-    assert "lake" in done.stderr.split("not put there yet: ")[1].splitlines()[0]
+    assert "not applied yet: " in done.stderr
+    assert "lake" in done.stderr.split("not applied yet: ")[1].splitlines()[0]
     assert "made Deployment lake" not in done.stdout
-    assert "try: mend what its log says" in done.stderr
+    assert "try: fix the error in its log" in done.stderr
 
 
 def test_events_and_the_end_of_the_log_are_told(command: Command, kubelet: Kubelet) -> None:
@@ -157,16 +157,16 @@ def test_the_last_lines_of_its_log_are_told(command: Command, kubelet: Kubelet, 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("kind: Deployment", "kind: Deployment\n- not: yaml", "lake.yaml is no valid YAML, line "),
-        ("kind: Deployment", "kind: Deploiment", "does not look after: Deploiment lake (apps/v1)"),
+        ("kind: Deployment", "kind: Deployment\n- not: yaml", "lake.yaml is not valid YAML, line "),
+        ("kind: Deployment", "kind: Deploiment", "does not manage: Deploiment lake (apps/v1)"),
         ("  replicas: 1", "  replikas: 1", "the cluster refuses Deployment lake: "),
-        ("  replicas: 1", "  replicas: one", "lake.yaml: Deployment lake does not do: spec.replicas is no whole number"),
+        ("  replicas: 1", "  replicas: one", "lake.yaml: Deployment lake is invalid: spec.replicas is not an integer"),
         ("type: RollingUpdate", "type: Rolling", "the cluster refuses Deployment lake: "),
         ("cpu: 100m", "cpu: much", "the cluster refuses Deployment lake: "),
         (
             "image: stockctl",
             "imag: stockctl",
-            "lake.yaml: Deployment lake does not do: spec.template.spec.containers[0].image is ",
+            "lake.yaml: Deployment lake is invalid: spec.template.spec.containers[0].image is ",
         ),
     ],
 )
@@ -208,7 +208,7 @@ def test_what_is_no_longer_wanted_goes_and_volumes_stay(up: Command, kubelet: Ku
         "kept PersistentVolumeClaim producer-state",
         "deleted ConfigMap mongo-writer-settings",
     ]
-    assert "kept: volumes hold data" in done.stderr
+    assert "the volumes are kept with their data" in done.stderr
     assert "nothing changed" in up.run("infra", "up").stderr
 
 
@@ -247,17 +247,17 @@ def test_what_cannot_be_changed_is_explained(up: Command) -> None:
     done = up.run("infra", "up", check=1)
     assert done.stdout == ""
     assert "StatefulSet mongo cannot be changed while it is there" in done.stderr
-    assert "--cascade=orphan` keeps its pods and volumes" in done.stderr
+    assert "--cascade=orphan`, which keeps its pods and volumes" in done.stderr
 
 
 def test_a_quorum_of_other_controllers_is_refused(up: Command, kubelet: Kubelet) -> None:
     pods = {pod.metadata.name for pod in kubelet.pods()}
-    words = "Kafka's controllers were made as a quorum of 3000, and would be one of 3000, 3001, 3002"
+    words = "Kafka's controllers form a quorum of 3000, and the overlay asks for 3000, 3001, 3002"
     told = up.run("infra", "diff", "--overlay", "ha", check=10).stdout.splitlines()
     assert told[:2] == ["refused StatefulSet kafka-controller", f"  {words}"]
     done = up.run("infra", "up", "--overlay", "ha", check=1)
     assert done.stdout == ""
-    assert f"error: nothing is changed: {words}" in done.stderr
+    assert f"error: nothing was changed: {words}" in done.stderr
     assert "`stockctl infra down --delete-data`" in done.stderr
     assert {pod.metadata.name for pod in kubelet.pods()} == pods
 
@@ -281,7 +281,7 @@ def test_roles_that_wait_for_each_other_are_refused(command: Command) -> None:
     folder = own_manifests(command)
     replace(folder / "base" / "topics.yaml", "stockctl.io/after: kafka", "stockctl.io/after: lake")
     done = command.run("infra", "up", check=1)
-    assert "wait for each other" in done.stderr
+    assert "workloads wait for each other" in done.stderr
 
 
 def test_on_a_terminal_a_live_table_is_shown(command: Command, kubelet: Kubelet) -> None:
@@ -303,6 +303,6 @@ def test_on_a_terminal_a_live_table_is_shown(command: Command, kubelet: Kubelet)
     text = shown.decode()
     assert "\x1b[" in text
     assert "workload" in text
-    assert "comes after topics" in text
+    assert "waits for topics" in text
     assert "made Deployment lake" in text
     assert "all 8 workloads are ready" in text

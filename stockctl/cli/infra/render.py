@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Monitoring(StrEnum):
-    """What ships for Prometheus and Grafana."""
+    """The files for Prometheus and Grafana."""
 
     rules = "rules"
     dashboard = "dashboard"
@@ -29,23 +29,25 @@ def render(
     overlay: OverlayOption = None,
     image_tag: TagOption = None,
     with_secrets: Annotated[
-        bool, typer.Option("--with-secrets", help="Put the secrets in too; into a pipe or a file, never on a terminal.")
+        bool, typer.Option("--with-secrets", help="Include the secrets; only into a pipe or a file, never on a terminal.")
     ] = False,
 ) -> None:
-    """Write every object of an overlay to stdout as YAML, filled in from the profile's settings.
+    """Write every object of an overlay to stdout as YAML, filled in from the settings.
 
     Example: stockctl infra render --overlay ha > pipeline.yaml
     """
-    from stockctl.infra.render import render as rendered
-    from stockctl.infra.render import text
+    from stockctl.infra.render import render as render_overlay
+    from stockctl.infra.render import to_yaml
 
     if with_secrets and sys.stdout.isatty():
-        raise UsageError("secrets are for a pipe, and stdout is a terminal", hint="… --with-secrets | kubectl apply -f -")
-    objects = rendered(cluster_settings(ctx, overlay, image_tag))
-    sys.stdout.write(text(objects.all if with_secrets else objects.manifests))
-    if objects.secrets and not with_secrets:
-        names = ", ".join(secret["metadata"]["name"] for secret in objects.secrets)
-        say(f"left out: the secrets {names}; --with-secrets puts them in")
+        raise UsageError(
+            "refusing to write secrets to a terminal", hint="stockctl infra render --with-secrets | kubectl apply -f -"
+        )
+    rendered = render_overlay(cluster_settings(ctx, overlay, image_tag))
+    sys.stdout.write(to_yaml(rendered.all if with_secrets else rendered.manifests))
+    if rendered.secrets and not with_secrets:
+        names = ", ".join(secret["metadata"]["name"] for secret in rendered.secrets)
+        say(f"without the secrets {names}: --with-secrets includes them")
 
 
 def diff(
@@ -54,26 +56,26 @@ def diff(
     image_tag: TagOption = None,
     context: ContextOption = None,
 ) -> None:
-    """Show what `infra up` would change and delete on the cluster, as the cluster tells it; exit code 10 when it differs.
+    """Show what `infra up` would change and delete on the cluster, by a dry run; exit code 10 if there is a difference.
 
     Example: stockctl infra diff --overlay ha
     """
     from stockctl.clients.kubernetes.client import Kubernetes
     from stockctl.infra.diff import differences
-    from stockctl.infra.render import render as rendered
+    from stockctl.infra.render import render as render_overlay
 
     settings = cluster_settings(ctx, overlay, image_tag, context)
-    objects, found = rendered(settings), 0
+    rendered, count = render_overlay(settings), 0
     with Kubernetes(settings) as kubernetes:
-        for difference in differences(kubernetes, settings, objects):
+        for difference in differences(kubernetes, settings.infra, rendered):
             _show(difference)
-            found += 1
-    if found:
+            count += 1
+    if count:
         raise UnhealthyError(
-            f"{counted(found, 'object differs', 'objects differ')} in {settings.infra.namespace} at {kubernetes.url}",
-            hint="`stockctl infra up` changes them",
+            f"{counted(count, 'object differs', 'objects differ')} in {settings.infra.namespace} at {kubernetes.url}",
+            hint="`stockctl infra up` applies them",
         )
-    say(f"all {len(objects.all)} objects are as the settings want them")
+    say(f"no differences: all {len(rendered.all)} objects match the settings")
 
 
 def monitoring(

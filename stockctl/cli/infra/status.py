@@ -1,4 +1,4 @@
-"""``stockctl infra check``, ``status`` and ``logs``: what a cluster is, and what runs on it now."""
+"""``stockctl infra check``, ``status`` and ``logs``."""
 
 from __future__ import annotations
 
@@ -15,74 +15,77 @@ from stockctl.errors import UnhealthyError, UsageError
 def check(
     ctx: typer.Context, overlay: OverlayOption = None, context: ContextOption = None, output: OutputOption = Format.table
 ) -> None:
-    """Check whether the cluster does for the overlay: version, nodes, storage, clocks; exit code 10 when it does not.
+    """Check whether the cluster meets the requirements of the overlay; exit code 10 if it does not.
 
     Example: stockctl infra check
     """
     from datetime import UTC, datetime
 
     from stockctl.clients.kubernetes.client import Kubernetes
-    from stockctl.infra.cluster import check as report
+    from stockctl.infra.cluster import check as check_cluster
     from stockctl.infra.render import render
 
     settings = cluster_settings(ctx, overlay, context=context)
     rendered = render(settings)
     with Kubernetes(settings) as kubernetes:
-        results = report(kubernetes, rendered, lambda: datetime.now(UTC))
+        results = check_cluster(kubernetes, rendered, lambda: datetime.now(UTC))
         where = kubernetes.url
     write_rows(
-        ({"part": part, "state": found.state, "detail": found.detail, "fix": found.fix} for part, found in results), output
+        ({"part": part, "state": result.state, "detail": result.detail, "fix": result.fix} for part, result in results),
+        output,
     )
-    if failing := [part for part, found in results if found.state == "fail"]:
-        raise UnhealthyError(f"not as it should be at {where}: {', '.join(failing)}", hint="each row's `fix`")
+    if failing := [part for part, result in results if result.state == "fail"]:
+        raise UnhealthyError(
+            f"the cluster at {where} does not meet the requirements: {', '.join(failing)}", hint="see `fix` in each row"
+        )
 
 
 def status(ctx: typer.Context, context: ContextOption = None, output: OutputOption = Format.table) -> None:
-    """Show each workload: pods, restarts, image, and how far behind it is; exit code 10 when one is not ready.
+    """Show each workload with its pods, restarts, image and lag; exit code 10 if one is not ready.
 
     Example: stockctl infra status
     """
     from stockctl.clients.kubernetes.client import Kubernetes
-    from stockctl.infra.status import Row, rows
+    from stockctl.infra.status import WorkloadStatus, workload_statuses
 
     settings = cluster_settings(ctx, context=context)
     with Kubernetes(settings) as kubernetes:
-        found = rows(kubernetes, settings.infra.namespace)
+        statuses = workload_statuses(kubernetes, settings.infra.namespace)
         where = f"{settings.infra.namespace} at {kubernetes.url}"
-    write_rows((row._asdict() for row in found), output, Row._fields)
-    if not found:
-        raise UnhealthyError(f"nothing of stockctl runs in {where}", hint="`stockctl infra up`")
-    if unready := [row.role for row in found if row.state != "ready"]:
+    write_rows((each._asdict() for each in statuses), output, WorkloadStatus._fields)
+    if not statuses:
+        raise UnhealthyError(f"stockctl runs nothing in {where}", hint="`stockctl infra up`")
+    if unready := [each.workload for each in statuses if each.state != "ready"]:
         raise UnhealthyError(
-            f"not ready in {where}: {', '.join(unready)}", hint="`stockctl infra logs ROLE`, and the detail above"
+            f"not ready in {where}: {', '.join(unready)}", hint="see the detail above, and `stockctl infra logs WORKLOAD`"
         )
 
 
 def logs(
     ctx: typer.Context,
-    role: Annotated[str, typer.Argument(metavar="ROLE", help="The role, such as lake; `infra status` lists them.")],
+    workload: Annotated[str, typer.Argument(metavar="WORKLOAD", help="Such as lake; `infra status` lists them.")],
     context: ContextOption = None,
-    tail: Annotated[int, typer.Option("--tail", min=1, help="Lines of each pod.")] = 100,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with each line as it comes, until Ctrl-C.")] = False,
-    container: Annotated[str | None, typer.Option("--container", help="Another container than the pod's first.")] = None,
-    previous: Annotated[bool, typer.Option("--previous", help="The run before this one, after a restart.")] = False,
+    tail: Annotated[int, typer.Option("--tail", min=1, help="Number of lines per pod.")] = 100,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue with each new line, until Ctrl-C.")] = False,
+    container: Annotated[str | None, typer.Option("--container", help="Instead of the pod's first container.")] = None,
+    previous: Annotated[bool, typer.Option("--previous", help="The log of the previous run, after a restart.")] = False,
 ) -> None:
-    """Write the last lines that the pods of a role logged, and with --follow each one that comes.
+    """Write the last lines of a workload's logs, and with --follow each new one.
 
     Example: stockctl infra logs lake --tail 20 --follow
     """
     from stockctl.clients.kubernetes.client import Kubernetes
-    from stockctl.infra import logs as room
+    from stockctl.infra import logs as cluster_logs
 
     if follow and previous:
-        raise UsageError("a run that is over has no lines to come", hint="--previous or --follow")
+        raise UsageError("the log of a previous run gets no new lines", hint="use --previous or --follow")
     settings = cluster_settings(ctx, context=context)
     namespace = settings.infra.namespace
     with Kubernetes(settings) as kubernetes:
         if not follow:
-            for line in room.logs(kubernetes, namespace, role, lines=tail, container=container, previous=previous):
+            for line in cluster_logs.logs(kubernetes, namespace, workload, lines=tail, container=container, previous=previous):
                 print(line)
             return
         with suppress(KeyboardInterrupt):
-            for line in room.follow(kubernetes, namespace, role, say, lines=tail, container=container):
+            for line in cluster_logs.follow(kubernetes, namespace, workload, say, lines=tail, container=container):
                 print(line, flush=True)

@@ -125,7 +125,9 @@ def _ports(kubernetes: Kubernetes, rendered: Rendered) -> CheckResult:
         for number in numbers
     )
     if taken:
-        return CheckResult(detail, "fail", "delete that Service; or use another nodePort, in your own manifests (infra.manifests)")
+        return CheckResult(
+            detail, "fail", "delete that Service; or use another nodePort, in your own manifests (infra.manifests)"
+        )
     if not set(numbers) <= set(NODE_PORTS):
         return CheckResult(
             f"{detail}; the default range is {NODE_PORTS.start} to {NODE_PORTS.stop - 1}",

@@ -21,7 +21,7 @@ from string import ascii_uppercase
 from stockctl.company.fundamentals import refresh_filings
 from stockctl.filings.collect.collector import FetchRequest
 from stockctl.filings.collect.schedule import Runs, SymbolSelection
-from stockctl.settings import load
+from stockctl.settings import load_settings
 from stockctl.sim import Simulator
 
 A_MINUTE, A_SECOND = 48, 30
@@ -42,7 +42,7 @@ def main() -> None:
         ) as sim,
     ):
         flags = {"finnhub.rest_url": sim.rest_url, "lake.url": Path(folder, "lake").as_uri(), "state_dir": folder}
-        settings = load(flags=flags | {f"finnhub.{name}": value for name, value in limits.items()}, stack=False)
+        settings = load_settings(flags=flags | {f"finnhub.{name}": value for name, value in limits.items()}, stack=False)
         request, stop = FetchRequest(since=date(2026, 6, 1)), threading.Event()
         with Runs(settings, SymbolSelection((), all_us=True), request, stop, refresh_filings) as runs:
             started = time.perf_counter()

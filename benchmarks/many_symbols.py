@@ -28,7 +28,7 @@ from produce import broker, topics
 from stockctl.clients.kafka import Producer
 from stockctl.clients.store import open_store
 from stockctl.records import Trade, encode
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name, load_settings
 
 DAY = "2026-11-23"
 NOON = 1_795_453_200_000
@@ -113,7 +113,7 @@ def measure(settings: Settings, folder: Path, name: str, trades: int) -> None:
         "lake.group": f"bench-{time.time()}",
     }
     environment = os.environ | {env_name(key): value for key, value in given.items()}
-    store = open_store(load(flags={"lake.url": url}))
+    store = open_store(load_settings(flags={"lake.url": url}))
     cut = trades // settings.topics.trades.partitions // CUTS_AN_HOUR
     wrote = run(environment, "consume", "s3", "--once", "--max-records", str(cut))
     objects = [item.size for item in store.objects("trades")]

@@ -29,7 +29,7 @@ from stockctl.lake.format.claims import Claim, put_claim
 from stockctl.lake.format.keys import Layout, Table
 from stockctl.lake.writer.batch import OpenBatch
 from stockctl.records import Trade, encode
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 
 OPEN = parse_moment("2026-11-20T09:30")
 SESSION_MS = 23_400_000
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        settings = load(flags={"lake.url": (Path(folder) / "lake").as_uri(), "state_dir": folder})
+        settings = load_settings(flags={"lake.url": (Path(folder) / "lake").as_uri(), "state_dir": folder})
         fill(settings, options.trades)
         environment = dict(os.environ) | {"STOCKCTL_LAKE__URL": str(settings.lake.url), "STOCKCTL_STATE_DIR": folder}
         print(f"{options.trades:,} trades of one symbol and day, {BATCHES} gzip objects")

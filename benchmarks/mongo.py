@@ -34,7 +34,7 @@ from stockctl.clients.mongo import Mongo
 from stockctl.mongo import schema
 from stockctl.mongo.documents import BadRecord, trade_documents
 from stockctl.records import Trade, encode
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name, load_settings
 
 BULK = 2_000
 
@@ -164,13 +164,13 @@ def main() -> None:
             "state_dir": folder,
         }
         rows = trades(arguments.records)
-        fill(load(environ={}, flags=flags), rows)
+        fill(load_settings(environ={}, flags=flags), rows)
         loops: list[float] = []
         writers: list[float] = []
         writes: list[float] = []
         sinks: list[float] = []
         for turn in range(arguments.rounds):
-            loops.append(bare(load(environ={}, flags=flags | {"mongo.database": f"{mark}-loop-{turn}"}), rows))
+            loops.append(bare(load_settings(environ={}, flags=flags | {"mongo.database": f"{mark}-loop-{turn}"}), rows))
             own = {"mongo.database": f"{mark}-ours-{turn}", "mongo.group": f"{mark}-{turn}"}
             seconds, deriving = ours(flags | own, len(rows))
             writers.append(len(rows) / seconds)

@@ -28,7 +28,7 @@ from stockctl.clients.kafka import Admin, Producer
 from stockctl.feed.decoder import Decoder
 from stockctl.feed.replay import Replay
 from stockctl.records import encode
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from stockctl.sim import Market, frames
 from stockctl.stream.topics import apply, wanted
 
@@ -70,7 +70,7 @@ def kafka(given: str | None, folder: Path) -> Iterator[str]:
 def topics(bootstrap: str, folder: Path, turn: str, **flags: object) -> Iterator[Settings]:
     """Settings with topics of their own, which are deleted in the end; ``flags`` are more of them."""
     names = {f"topics.{name}.name": f"bench-{os.getpid()}-{turn}-{name}" for name in ("trades", "feed_events", "dead_letters")}
-    settings = load(flags={"kafka.bootstrap_servers": bootstrap, "state_dir": str(folder / "state")} | names | flags)
+    settings = load_settings(flags={"kafka.bootstrap_servers": bootstrap, "state_dir": str(folder / "state")} | names | flags)
     admin = Admin(settings)
     admin.wait()
     apply(admin, settings)

@@ -24,7 +24,7 @@ from stockctl.exchange.calendar import from_ms, now_ms
 from stockctl.records import SYMBOL_LENGTH, UNREADABLE, FeedEvent, Trade, column_types, encode
 from stockctl.validation import decode_problem
 
-AHEAD_MS = 7 * 86_400_000
+MAX_AHEAD_MS = 7 * 86_400_000
 """A time more than this many ms after now is no time of a record. Days, so that a clock set wrong refuses no good record."""
 DEPTH = 64
 """Deepest nesting of what a record holds beside its columns: JSON readers have limits of their own, further out."""
@@ -68,7 +68,7 @@ class Validator(Generic[Kind]):
             return None
         if not records:
             return records
-        latest = now_ms() + AHEAD_MS
+        latest = now_ms() + MAX_AHEAD_MS
         if any(max(map(time, records)) > latest for time in self._time_getters):
             return None
         if self._kind is Trade and any(map(_wrong_symbol, set(map(_symbol, records)))):
@@ -134,7 +134,7 @@ class Validator(Generic[Kind]):
         if isinstance(record, Trade) and _wrong_symbol(record.symbol):
             return "symbol holds a comma, or a space at its ends"
         for name in self._times:
-            if (at := getattr(record, name)) > now_ms() + AHEAD_MS:
+            if (at := getattr(record, name)) > now_ms() + MAX_AHEAD_MS:
                 return f"{name} is more than 7 days ahead: {from_ms(at, _UTC):%Y-%m-%d %H:%M:%S} UTC"
         return None
 

@@ -20,7 +20,7 @@ class UnknownSymbolError(UsageError):
     """Nothing is known of the symbol: no trade, no filing, no feed event, and the setting ``symbols`` does not name it."""
 
 
-class Holder(Protocol):
+class SymbolLookup(Protocol):
     """What tells whether a symbol is known: an engine, or a store. ``place`` is its name in words."""
 
     place: str
@@ -33,16 +33,16 @@ class Holder(Protocol):
         """Every symbol that it can name without reading a record: near ones of an unknown symbol are looked for there."""
         ...
 
-    def holds_lately(self, symbol: str) -> bool:
+    def has_recent_symbol(self, symbol: str) -> bool:
         """Whether its newest date has ``symbol``, where ``symbols`` does not name all that it has there."""
         return False
 
-    def holds(self, symbol: str) -> bool:
+    def has_symbol(self, symbol: str) -> bool:
         """Whether it holds anything of ``symbol``, however old."""
         ...
 
 
-def split(written: str | Iterable[str]) -> list[str]:
+def split_symbols(written: str | Iterable[str]) -> list[str]:
     """The symbols in ``written``, each once and as it stands there: texts with one symbol, or several joined by commas."""
     texts = [written] if isinstance(written, str) else written
     parts = (part.strip() for text in texts for part in text.split(","))
@@ -50,34 +50,34 @@ def split(written: str | Iterable[str]) -> list[str]:
 
 
 def parse_symbols(written: str | Iterable[str]) -> list[str]:
-    """As ``split``, in capitals: what the feed is asked for, and what the setting ``symbols`` holds."""
-    return list(dict.fromkeys(symbol.upper() for symbol in split(written)))
+    """As ``split_symbols``, in capitals: what the feed is asked for, and what the setting ``symbols`` holds."""
+    return list(dict.fromkeys(symbol.upper() for symbol in split_symbols(written)))
 
 
-def some_symbols(written: str | Iterable[str]) -> list[str]:
-    """As ``split``. UsageError where there is none: no symbol is not the same as all of them."""
-    if not (symbols := split(written)):
+def require_symbols(written: str | Iterable[str]) -> list[str]:
+    """As ``split_symbols``. UsageError where there is none: no symbol is not the same as all of them."""
+    if not (symbols := split_symbols(written)):
         raise UsageError("there is no symbol in what was given", hint="write symbols such as AAPL, or leave them out")
     return symbols
 
 
-def known_symbol(written: str, configured: Collection[str], holder: Holder, *, hint: str) -> str:
-    """As ``known_symbols``, of one. UsageError for several."""
-    if len(split(written)) != 1:
+def resolve_symbol(written: str, configured: Collection[str], lookup: SymbolLookup, *, hint: str) -> str:
+    """As ``resolve_symbols``, of one. UsageError for several."""
+    if len(split_symbols(written)) != 1:
         raise UsageError(f"{quoted(written)} is not one symbol", hint="name one, such as AAPL")
-    return known_symbols(written, configured, holder, hint=hint)[0]
+    return resolve_symbols(written, configured, lookup, hint=hint)[0]
 
 
-def known_symbols(written: str | Iterable[str], configured: Collection[str], holder: Holder, *, hint: str) -> list[str]:
-    """What ``written`` means among the ``configured`` symbols and those that ``holder`` knows.
+def resolve_symbols(written: str | Iterable[str], configured: Collection[str], lookup: SymbolLookup, *, hint: str) -> list[str]:
+    """What ``written`` means among the ``configured`` symbols and those that ``lookup`` knows.
 
     That is what is written exactly so, else in capitals, else the only one that differs in case alone. UnknownSymbolError
     for one that is none of these, with near ones, or else with ``hint``; UsageError where no symbol is written.
     """
-    return list(dict.fromkeys(_known(symbol, configured, holder, hint) for symbol in some_symbols(written)))
+    return list(dict.fromkeys(_known(symbol, configured, lookup, hint) for symbol in require_symbols(written)))
 
 
-def near_symbols(symbol: str, named: Iterable[str]) -> list[str]:
+def similar_symbols(symbol: str, named: Iterable[str]) -> list[str]:
     """Those of ``named`` that ``symbol`` may be a slip for, the nearest first. Case does not count."""
     by_capitals: dict[str, list[str]] = {}
     for one in sorted(set(named)):
@@ -91,23 +91,23 @@ def did_you_mean(near: Sequence[str]) -> str:
     return f"did you mean {' or '.join(near)}?"
 
 
-def _known(symbol: str, configured: Collection[str], holder: Holder, hint: str) -> str:
+def _known(symbol: str, configured: Collection[str], lookup: SymbolLookup, hint: str) -> str:
     if symbol in configured:
         return symbol
-    capitals, named = symbol.upper(), set(holder.symbols())
+    capitals, named = symbol.upper(), set(lookup.symbols())
     if symbol in named:
         return symbol
     if capitals in named.union(configured):
-        return symbol if symbol != capitals and holder.holds_lately(symbol) else capitals
+        return symbol if symbol != capitals and lookup.has_recent_symbol(symbol) else capitals
     for candidate in dict.fromkeys((symbol, capitals)):
-        if holder.holds(candidate):
+        if lookup.has_symbol(candidate):
             return candidate
-    known = named.union(configured, holder.all_symbols())
+    known = named.union(configured, lookup.all_symbols())
     same = [one for one in known if one.upper() == capitals]
     # A store may not name symbols in small letters: they share folders.
-    if not same and holder.holds(symbol.lower()):
+    if not same and lookup.has_symbol(symbol.lower()):
         same = [symbol.lower()]
     if len(same) == 1:
         return same[0]
-    near = near_symbols(symbol, known)
-    raise UnknownSymbolError(f"{holder.place} holds nothing of {symbol}", hint=did_you_mean(near) if near else hint)
+    near = similar_symbols(symbol, known)
+    raise UnknownSymbolError(f"{lookup.place} holds nothing of {symbol}", hint=did_you_mean(near) if near else hint)

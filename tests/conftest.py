@@ -16,7 +16,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests import command as commands
 from tests.command import BIN, HANG, Command, clean_environment
 
@@ -277,7 +277,7 @@ def own(broker: str, folder: Path) -> tuple[Settings, Command]:
 
     names = own_names(broker, folder)
     command = Command(folder, **{env_name(name): value for name, value in names.items()})
-    return load(environ=clean_environment(), flags=names), command
+    return load_settings(environ=clean_environment(), flags=names), command
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ from stockctl.local import stack
 from stockctl.local.files import StackFiles, file_errors
 from stockctl.local.ports import choose_ports
 from stockctl.records import encode
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from stockctl.warehouse.local.session import query
 from stockctl.warehouse.partitions import wanted
 from tests.command import clean_environment
@@ -81,7 +81,7 @@ def in_words(reader: Reader, random: Random, named: Iterable[str]) -> None:
 
 
 def settings_in(folder: Path, **flags: str) -> Settings:
-    return load(
+    return load_settings(
         environ=clean_environment(),
         stack=False,
         flags={
@@ -420,7 +420,7 @@ def test_a_damaged_local_stack_is_looked_at_stopped_and_started(home: Path) -> N
             files.write(files.folder / "settings.toml", stack._toml(shared))
 
     def configure(_: Random) -> None:
-        load(environ=clean_environment(STOCKCTL_STATE_DIR=str(home / "state")))
+        load_settings(environ=clean_environment(STOCKCTL_STATE_DIR=str(home / "state")))
 
     words: list[str] = []
     tree = Tree(home / "state")

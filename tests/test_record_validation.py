@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stockctl.exchange.calendar import now_ms
-from stockctl.record_validation import AHEAD_MS, DEPTH, FEED_EVENTS, TRADES, InvalidRecordError
+from stockctl.record_validation import DEPTH, FEED_EVENTS, MAX_AHEAD_MS, TRADES, InvalidRecordError
 from stockctl.records import FeedEvent, Trade, encode
 from tests.conftest import examples
 
@@ -117,7 +117,7 @@ def test_faults_of_two_records_do_not_make_up_for_each_other() -> None:
 
 def test_a_week_ahead_is_the_limit() -> None:
     """A clock that is set wrong by days refuses no good record."""
-    at = now_ms() + AHEAD_MS
+    at = now_ms() + MAX_AHEAD_MS
     assert TRADES.record(changed(ts_event=at)).ts_event == at
     with pytest.raises(InvalidRecordError, match="7 days ahead"):
         TRADES.record(changed(ts_event=at + 60_000))

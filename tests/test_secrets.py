@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stockctl.settings import env_name, load
+from stockctl.settings import env_name, load_settings
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import free_port, listening, own_names, wait_for
 from tests.leaks import Leaks, spellings
@@ -98,7 +98,7 @@ def search(command: Command, leaks: Leaks, sim_port: int) -> None:
     with leaks.command_lines():
         exercise(command, leaks, sim_port)
     given = {name: value for name, value in command.environment.items() if name.startswith("STOCKCTL_")}
-    settings = load(environ=clean_environment(**given))
+    settings = load_settings(environ=clean_environment(**given))
     leaks.files(command.folder)
     leaks.objects(settings)
     leaks.records(settings)

@@ -20,8 +20,8 @@ STUCK = "while True: ctypes.CDLL(None).sleep(60)"
 DEEP = """
 import ctypes
 from stockctl.service import running
-from stockctl.settings import load
-with running(load(environ={{}}), leave_within={leave_within}) as service:
+from stockctl.settings import load_settings
+with running(load_settings(environ={{}}), leave_within={leave_within}) as service:
     print("in", flush=True)
     {work}
 print("out", flush=True)
@@ -31,8 +31,8 @@ print("out", flush=True)
 HEALTH = """
 import os
 from stockctl.service import running
-from stockctl.settings import load
-with running(load(environ=dict(os.environ)), health_port={port}) as service:
+from stockctl.settings import load_settings
+with running(load_settings(environ=dict(os.environ)), health_port={port}) as service:
     service.health = lambda: None
     print("in", flush=True)
     service.stop.wait()

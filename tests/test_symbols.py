@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockctl.errors import UsageError
-from stockctl.symbols import Holder, UnknownSymbolError, known_symbol, known_symbols, parse_symbols, split
+from stockctl.symbols import SymbolLookup, UnknownSymbolError, parse_symbols, resolve_symbol, resolve_symbols, split_symbols
 
 
-class Shelf(Holder):
+class Shelf(SymbolLookup):
     """Names some symbols, and holds others that it does not name at once."""
 
     place = "the shelf"
 
     def __init__(self, named: str = "", held: str = "") -> None:
-        self._named, self._held = split(named), split(held)
+        self._named, self._held = split_symbols(named), split_symbols(held)
 
     def all_symbols(self) -> Collection[str]:
         return self._held
@@ -26,7 +26,7 @@ class Shelf(Holder):
     def symbols(self) -> Collection[str]:
         return self._named
 
-    def holds(self, symbol: str) -> bool:
+    def has_symbol(self, symbol: str) -> bool:
         return symbol in self._held
 
 
@@ -69,40 +69,40 @@ def test_what_was_parsed_is_parsed_to_the_same(written: list[str]) -> None:
     ],
 )
 def test_what_is_exactly_there_wins_over_capitals(written: str, shelf: Shelf, meant: str) -> None:
-    assert known_symbols([written], ["AAPL"], shelf, hint="") == [meant]
+    assert resolve_symbols([written], ["AAPL"], shelf, hint="") == [meant]
 
 
 def test_an_unknown_symbol_among_known_ones_is_named_with_near_ones() -> None:
     with pytest.raises(UnknownSymbolError, match="the shelf holds nothing of APPL") as raised:
-        known_symbols(["msft,APPL"], ["AAPL", "MSFT"], Shelf(), hint="look there")
+        resolve_symbols(["msft,APPL"], ["AAPL", "MSFT"], Shelf(), hint="look there")
     assert raised.value.hint == "did you mean AAPL?"
     assert raised.value.exit_code == 2
     with pytest.raises(UnknownSymbolError) as raised:
-        known_symbols(["GOOGL"], ["AAPL"], Shelf(named="GOOG", held="GOOGLE"), hint="look there")
+        resolve_symbols(["GOOGL"], ["AAPL"], Shelf(named="GOOG", held="GOOGLE"), hint="look there")
     assert raised.value.hint == "did you mean GOOGLE or GOOG?"
     with pytest.raises(UnknownSymbolError) as raised:
-        known_symbols(["ZZZZ"], ["AAPL"], Shelf(), hint="look there")
+        resolve_symbols(["ZZZZ"], ["AAPL"], Shelf(), hint="look there")
     assert raised.value.hint == "look there"
 
 
 def test_near_ones_are_compared_without_regard_to_case() -> None:
     for written in ("LOWWER", "lowwer"):
         with pytest.raises(UnknownSymbolError) as raised:
-            known_symbols([written], [], Shelf(held="lower"), hint="look there")
+            resolve_symbols([written], [], Shelf(held="lower"), hint="look there")
         assert raised.value.hint == "did you mean lower?"
     with pytest.raises(UnknownSymbolError) as raised:
-        known_symbols(["aBC"], [], Shelf(held="Abc,abc"), hint="look there")
+        resolve_symbols(["aBC"], [], Shelf(held="Abc,abc"), hint="look there")
     assert raised.value.hint == "did you mean Abc or abc?"
 
 
 @pytest.mark.parametrize("written", ["", " , ", [], [","]])
 def test_no_symbol_is_a_usage_error(written: str | list[str]) -> None:
     with pytest.raises(UsageError, match="there is no symbol"):
-        known_symbols(written, ["AAPL"], Shelf(), hint="")
+        resolve_symbols(written, ["AAPL"], Shelf(), hint="")
 
 
 def test_where_one_symbol_is_meant_several_are_refused() -> None:
-    assert known_symbol("aapl", ["AAPL"], Shelf(), hint="") == "AAPL"
+    assert resolve_symbol("aapl", ["AAPL"], Shelf(), hint="") == "AAPL"
     for written in ("AAPL,MSFT", ","):
         with pytest.raises(UsageError, match="is not one symbol"):
-            known_symbol(written, ["AAPL", "MSFT"], Shelf(), hint="")
+            resolve_symbol(written, ["AAPL", "MSFT"], Shelf(), hint="")

@@ -65,11 +65,11 @@ def show(
 
     Example: stockctl config show --origin
     """
-    from stockctl.settings import setting_names, shown
+    from stockctl.settings import display_value, setting_names
 
     settings = settings_of(ctx)
     rows = [
-        {"setting": name, "value": shown(settings, name)} | ({"origin": settings.origin(name)} if origin else {})
+        {"setting": name, "value": display_value(settings, name)} | ({"origin": settings.origin(name)} if origin else {})
         for name in setting_names()
     ]
     write_rows(rows, output)

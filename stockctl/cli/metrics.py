@@ -16,7 +16,7 @@ import typer
 from stockctl.cli.options import mongo_of, say_next_batch, seconds_of, settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UsageError
-from stockctl.symbols import some_symbols
+from stockctl.symbols import require_symbols
 
 if TYPE_CHECKING:
     from stockctl.metrics.query import Query
@@ -233,7 +233,7 @@ def watch(
     if as_of is not None:
         raise UsageError("--as-of asks for the past, and a live view shows what comes", hint="use metrics summary --as-of")
     if symbols:
-        some_symbols(symbols)
+        require_symbols(symbols)
     settings = _settings(ctx, policy, None, tz)
     if output not in (Format.table, Format.jsonl):
         raise UsageError(f"a live view never ends, and {output.value} is written as a whole", hint="use -o jsonl")
@@ -289,7 +289,7 @@ def _asked(
     from stockctl.metrics.definitions import question
 
     if symbols:
-        some_symbols(symbols)
+        require_symbols(symbols)
     settings = _settings(ctx, policy, session, tz)
     chosen = symbols or settings.symbols
     asked = question(settings, chosen, since=since, until=until, day=day, every=every, across=across, as_of=as_of)

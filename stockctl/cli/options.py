@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from stockctl.cli.output import say
 from stockctl.errors import UsageError, unreadable
-from stockctl.symbols import some_symbols
+from stockctl.symbols import require_symbols
 from stockctl.validation import decode_problem
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ def settings_of(ctx: typer.Context, flags: dict[str, Any] | None = None, *, stac
 
     Without ``stack`` the addresses that ``local up`` left are not read.
     """
-    from stockctl.settings import COMMAND_LINE, BadSettingError, load
+    from stockctl.settings import COMMAND_LINE, BadSettingError, load_settings
 
     if (flags or {}).get("symbols") is not None:
-        some_symbols(flags["symbols"])  # type: ignore[index]  # it has symbols
+        require_symbols(flags["symbols"])  # type: ignore[index]  # it has symbols
     given: Globals = ctx.obj
     try:
-        return load(profile=given.profile, config=given.config, flags=flags, stack=stack)
+        return load_settings(profile=given.profile, config=given.config, flags=flags, stack=stack)
     except BadSettingError as error:
         if error.origin != COMMAND_LINE:
             raise

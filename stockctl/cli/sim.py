@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stockctl.cli.options import seconds_of, settings_of
-from stockctl.symbols import some_symbols
+from stockctl.symbols import require_symbols
 
 
 def sim(
@@ -58,7 +58,7 @@ def sim(
 
     ping_seconds = seconds_of("--ping-interval", ping_interval)
     if symbols is not None:
-        some_symbols(symbols)
+        require_symbols(symbols)
     settings = settings_of(ctx)
     simulator = Simulator(
         symbols=symbols,

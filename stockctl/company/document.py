@@ -13,7 +13,7 @@ from stockctl.mongo.schema import COMPANIES
 from stockctl.settings import Settings
 from stockctl.stream.lag import mongo_writer
 from stockctl.stream.pending import next_batch
-from stockctl.symbols import Holder, known_symbol
+from stockctl.symbols import SymbolLookup, resolve_symbol
 
 Document = dict[str, Any]
 
@@ -24,7 +24,7 @@ HELD = frozenset(("_id", "symbol", "figures"))
 """Fields that are not shown as they are held; ``figures`` are what ``together`` is computed from."""
 
 
-class _Companies(Holder):
+class _Companies(SymbolLookup):
     """MongoDB's companies as what tells whether a symbol is known: there is one for each symbol."""
 
     def __init__(self, mongo: Mongo) -> None:
@@ -32,19 +32,19 @@ class _Companies(Holder):
         self._mongo = mongo
 
     def symbols(self) -> list[str]:
-        """As in ``Holder``."""
+        """As in ``SymbolLookup``."""
         return [document["_id"] for document in self._mongo.find(COMPANIES, {}, [])]
 
     all_symbols = symbols
 
-    def holds(self, symbol: str) -> bool:
-        """As in ``Holder``."""
+    def has_symbol(self, symbol: str) -> bool:
+        """As in ``SymbolLookup``."""
         return self._mongo.get(COMPANIES, symbol) is not None
 
 
 def asked_symbol(mongo: Mongo, settings: Settings, written: str) -> str:
     """The symbol that ``written`` means. UnknownSymbolError where neither the setting nor MongoDB knows it."""
-    return known_symbol(written, settings.symbols, _Companies(mongo), hint=_HINT)
+    return resolve_symbol(written, settings.symbols, _Companies(mongo), hint=_HINT)
 
 
 def company(mongo: Mongo, settings: Settings, symbol: str) -> Document:

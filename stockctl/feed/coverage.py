@@ -12,7 +12,7 @@ from stockctl.exchange.calendar import EXCHANGE, SESSION_NAMES, Calendar, Sessio
 from stockctl.intervals import Interval, intersect, length, merge, subtract
 from stockctl.records import CONNECTING, EventKind, FeedEvent, covered_time, from_subscription, stopped_time
 
-LONGEST = 3_600_000
+MAX_COVERED_MS = 3_600_000
 """The longest span in ms that one event tells as covered: events lie by their end, and readers look only so far for it."""
 COVERED_EVERY = 10.0
 """Seconds between two ``covered`` events of a connection."""
@@ -40,10 +40,10 @@ class Coverage(NamedTuple):
         return length(self.covered) / expected if expected else None
 
 
-def cut(span: Interval) -> list[Interval]:
-    """``span`` in pieces of at most ``LONGEST``, each beginning where the one before it ends."""
+def split_interval(span: Interval) -> list[Interval]:
+    """``span`` in pieces of at most ``MAX_COVERED_MS``, each beginning where the one before it ends."""
     since, until = span
-    return [(start, min(start + LONGEST, until)) for start in range(since, until, LONGEST)]
+    return [(start, min(start + MAX_COVERED_MS, until)) for start in range(since, until, MAX_COVERED_MS)]
 
 
 def session_time(
@@ -72,7 +72,7 @@ def connected_since(events: Collection[Mapping[str, Any]]) -> int | None:
     return min((event["span_start"] for event in from_subscription(events) if event["kind"] in CONNECTING), default=None)
 
 
-def counted_since(
+def expected_since(
     told: Mapping[str, list[Mapping[str, Any]]],
     since: int,
     simulated: Set[str],
@@ -112,17 +112,6 @@ def coverage(
         gaps = [Gap(*span, _reason(span, of_symbol)) for span in subtract(expected, covered)]
         answer[symbol] = Coverage(expected, covered, gaps)
     return answer
-
-
-def covered_ms(
-    events: Iterable[Mapping[str, Any]],
-    symbols: Iterable[str],
-    since: int,
-    until: int,
-    names: tuple[SessionName, ...] = SESSION_NAMES,
-) -> dict[str, int]:
-    """Milliseconds of session time in ``[since, until)`` that the feed covered, by symbol; ``events`` as in ``coverage``."""
-    return {symbol: length(found.covered) for symbol, found in coverage(events, symbols, since, until, names).items()}
 
 
 def _reason(gap: Interval, events: Iterable[Mapping[str, Any]]) -> str:

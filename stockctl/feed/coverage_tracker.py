@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from stockctl.exchange.calendar import now_ms
-from stockctl.feed.coverage import cut, feed_event
+from stockctl.feed.coverage import feed_event, split_interval
 from stockctl.feed.kafka_sink import Stretch
 from stockctl.intervals import Interval
 from stockctl.records import FeedEvent
@@ -100,7 +100,7 @@ class CoverageTracker:
         self._closed.append((stretch, until, subscription))
 
     def _events(self, since: int, until: int, subscription: _Subscription) -> Iterator[FeedEvent]:
-        return (self._event(piece, subscription) for piece in cut((since, until)))
+        return (self._event(piece, subscription) for piece in split_interval((since, until)))
 
     def _event(self, span: Interval, subscription: _Subscription) -> FeedEvent:
         reason = f"messages lost: {self._lost}" if self._lost else ""

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from stockctl.errors import quoted
 from stockctl.exchange.trade_conditions import unknown_codes, updates_of
-from stockctl.record_validation import AHEAD_MS, has_control, is_symbol, repeated_key
+from stockctl.record_validation import MAX_AHEAD_MS, has_control, is_symbol, repeated_key
 from stockctl.records import SYMBOL_LENGTH, UNREADABLE, DeadLetter, Trade
 from stockctl.stream.dead_letters import dead_letter
 from stockctl.validation import decode_problem
@@ -140,7 +140,7 @@ class Decoder:
 
     def _trades(self, rows: list[_Row], ts_recv: int) -> list[Trade]:
         """The trades of rows that are all good, or _AbsurdRowError with nothing counted."""
-        latest, latest_shifted = ts_recv + LATEST_AHEAD, ts_recv + AHEAD_MS
+        latest, latest_shifted = ts_recv + LATEST_AHEAD, ts_recv + MAX_AHEAD_MS
         shift, token, source, number = self._shift, self.token, self._source, self.rows
         symbols, updates = self.symbols, self._updates
         trades = []

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from stockctl.errors import StockctlError, UsageError, unreadable
 from stockctl.exchange.calendar import now_ms
-from stockctl.feed.coverage import cut, feed_event
+from stockctl.feed.coverage import feed_event, split_interval
 from stockctl.feed.decoder import Decoder
 from stockctl.feed.event_outbox import EventOutbox
 from stockctl.feed.kafka_sink import KafkaSink, Stretch
@@ -148,7 +148,7 @@ class Replay:
             self.publisher.publish(frame, now, stretch)
 
     def _tell_coverage(self, spool: EventOutbox) -> None:
-        pieces = [(piece, symbols) for span, symbols in self._covered.spans() for piece in cut(span)]
+        pieces = [(piece, symbols) for span, symbols in self._covered.spans() for piece in split_interval(span)]
         for number, (span, symbols) in enumerate(pieces):
             spool.write(
                 feed_event(

@@ -27,7 +27,7 @@ from stockctl.lake.format.keys import (
 )
 from stockctl.records import UNREADABLE, decode
 from stockctl.settings import Settings
-from stockctl.symbols import Holder, known_symbol, known_symbols
+from stockctl.symbols import SymbolLookup, resolve_symbol, resolve_symbols
 from stockctl.validation import decode_problem
 
 _ACCESSION = re.compile(r"\d{10}-\d{2}-\d{6}")
@@ -76,7 +76,7 @@ def kept(store: Store, symbol: str) -> Kept:
     return Kept(*(_accessions(store, f"{table}/{ticker_folder(symbol)}") for table in (RAW_FILINGS, LINE_ITEMS)))
 
 
-class FilingHolder(Holder):
+class FilingHolder(SymbolLookup):
     """The lake as what tells whether a symbol is known by its filings."""
 
     def __init__(self, store: Store) -> None:
@@ -84,26 +84,26 @@ class FilingHolder(Holder):
         self._store = store
 
     def symbols(self) -> list[str]:
-        """As in ``Holder``."""
+        """As in ``SymbolLookup``."""
         return symbols_kept(self._store)
 
     all_symbols = symbols
 
-    def holds(self, symbol: str) -> bool:
-        """As in ``Holder``: filings, or that it was asked for some."""
+    def has_symbol(self, symbol: str) -> bool:
+        """As in ``SymbolLookup``: filings, or that it was asked for some."""
         return read_state(self._store, symbol) is not None
 
 
 def asked_symbols(settings: Settings, written: Sequence[str]) -> list[str]:
     """The symbols that ``written`` means. UnknownSymbolError for one that neither the setting nor the lake's filings know."""
     holder = FilingHolder(existing_store(settings))
-    return known_symbols(written, settings.symbols, holder, hint="`stockctl filings fetch` fetches a company's filings")
+    return resolve_symbols(written, settings.symbols, holder, hint="`stockctl filings fetch` fetches a company's filings")
 
 
 def asked_symbol(settings: Settings, written: str) -> str:
     """As ``asked_symbols``, of one."""
     holder = FilingHolder(existing_store(settings))
-    return known_symbol(written, settings.symbols, holder, hint=f"`stockctl filings fetch {written}` fetches its filings")
+    return resolve_symbol(written, settings.symbols, holder, hint=f"`stockctl filings fetch {written}` fetches its filings")
 
 
 def read_state(store: Store, symbol: str) -> State | None:

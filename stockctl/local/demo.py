@@ -14,7 +14,7 @@ from stockctl.lake.reader.inventory import inventory
 from stockctl.local import stack
 from stockctl.local.files import file_errors
 from stockctl.local.services import environment_of
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from stockctl.units import counted, format_duration, format_size
 
 
@@ -42,7 +42,7 @@ def demo(settings: Settings, command: Sequence[str], config: Path | None, *, sec
         symbols: list[str] = state["settings"]["symbols"]
         # What the user's shell says otherwise of Kafka and lake is not about this stack.
         environment = environment_of(state["settings"])
-        lake = load(profile="local", config=config, environ=environment)
+        lake = load_settings(profile="local", config=config, environ=environment)
         before = totals(lake)
         show("metrics", "watch", "--for", format_duration(seconds).replace(" ", ""))
         show("mongo", "status")

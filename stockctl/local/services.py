@@ -19,7 +19,7 @@ from stockctl.local import mongo as standin
 from stockctl.local.files import StackFiles
 from stockctl.local.processes import last_words
 from stockctl.local.supervisor import Part
-from stockctl.settings import Settings, env_name, load, require, setting_names, shown
+from stockctl.settings import Settings, display_value, env_name, load_settings, require, setting_names
 from stockctl.stream.lag import read_lag
 from stockctl.units import counted, format_duration
 
@@ -83,12 +83,12 @@ def plan(
         # The simulator takes any key: the user's own stays out of it.
         environment.pop(env_name("finnhub.token") + "_FILE", None)
         environment[env_name("finnhub.token")] = "sim"
-    return Plan(mode, command, load(config=config, environ=environment), environment, shared)
+    return Plan(mode, command, load_settings(config=config, environ=environment), environment, shared)
 
 
 def described(settings: Settings) -> dict[str, str]:
     """Every setting as text, secrets masked: to see what has changed since."""
-    return {name: str(shown(settings, name)) for name in setting_names()}
+    return {name: str(display_value(settings, name)) for name in setting_names()}
 
 
 def environment_of(shared: Mapping[str, str | list[str]]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from stockctl.exchange.calendar import SESSION_NAMES, Calendar, SessionName, day_bounds, now_ms, trade_date
-from stockctl.feed.coverage import COVERED_EVERY, by_symbol, counted_since, coverage, session_time
+from stockctl.feed.coverage import COVERED_EVERY, by_symbol, coverage, expected_since, session_time
 from stockctl.lake.format.keys import dates_around
 from stockctl.lake.reader.catalog import LakeReader, events
 from stockctl.metrics.query import SessionChoice
@@ -61,7 +61,7 @@ def stretches(
     if dates and not whole:
         begin = max(day_bounds(dates[0])[0], since or 0)
         simulated = set(wanted) if lake.calendar.always_open else set()
-        connected = counted_since(by_symbol(events, wanted), begin, simulated, partial(connected_before, lake))
+        connected = expected_since(by_symbol(events, wanted), begin, simulated, partial(connected_before, lake))
     for day in dates:
         start, end = day_bounds(day)
         first, last = max(start, since or start), min(end, until or end, elapsed)

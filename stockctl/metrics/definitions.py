@@ -28,7 +28,7 @@ from stockctl.metrics.query_context import QueryContext, compute
 from stockctl.metrics.results import Result, Row, result, time_of
 from stockctl.metrics.segments import segments
 from stockctl.metrics.trade_filter import POLICIES, Policy
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from stockctl.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def read_bars(
     for name, value, known in (("policy", policy, POLICIES), ("session", session, SESSION_CHOICES)):
         if value is not None and value not in known:
             raise UsageError(f"there is no {name} {quoted(value)}", hint=f"there are {', '.join(known)}")
-    settings = settings or load()
+    settings = settings or load_settings()
     chosen = [symbols] if isinstance(symbols, str) else symbols
     asked = question(settings, chosen, since=since or _EVER, until=until, every=every, as_of=as_of)
     fall_back = session is None and since is None and until is None

@@ -30,7 +30,7 @@ from stockctl.records import Trade
 from stockctl.settings import Settings
 from stockctl.settings.distinct_names import WATCH_GROUP
 from stockctl.stream.topic_reader import messages
-from stockctl.symbols import Holder, known_symbols
+from stockctl.symbols import SymbolLookup, resolve_symbols
 from stockctl.units import format_duration
 
 RATE_SECONDS = 60
@@ -249,10 +249,10 @@ def watched_symbols(
     there is no topic of trades.
     """
     feed = _Feed(settings, max(look_back, LOOK_BACK), say)
-    return known_symbols(written, settings.symbols, feed, hint="a longer --look-back knows those of quieter feeds")
+    return resolve_symbols(written, settings.symbols, feed, hint="a longer --look-back knows those of quieter feeds")
 
 
-class _Feed(Holder):
+class _Feed(SymbolLookup):
     """The symbols of the newest trades and feed events in Kafka, read when they are first asked for."""
 
     def __init__(self, settings: Settings, look_back: float, say: Callable[[str], None]) -> None:
@@ -277,11 +277,11 @@ class _Feed(Holder):
                 yield validator.record(message.value() or b"")
 
     def symbols(self) -> set[str]:
-        """As in ``Holder``."""
+        """As in ``SymbolLookup``."""
         return self._named
 
     all_symbols = symbols
 
-    def holds(self, symbol: str) -> bool:
-        """As in ``Holder``: what it knows it has named."""
+    def has_symbol(self, symbol: str) -> bool:
+        """As in ``SymbolLookup``: what it knows it has named."""
         return symbol in self._named

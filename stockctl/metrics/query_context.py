@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from stockctl.exchange.calendar import Hours, trade_date
 from stockctl.exchange.trade_conditions import trade_kind
-from stockctl.feed.coverage import COVERED_EVERY, by_symbol, counted_since, session_time
+from stockctl.feed.coverage import COVERED_EVERY, by_symbol, expected_since, session_time
 from stockctl.intervals import Interval, intersect, length, merge, subtract
 from stockctl.lake.reader.duckdb_session import duck
 from stockctl.lake.reader.symbols import HINT
@@ -23,7 +23,7 @@ from stockctl.metrics.query import Query, SessionChoice, SessionRange, Span, joi
 from stockctl.metrics.trade_filter import NO_VOLUME, reasons
 from stockctl.records import covered_time, stopped_time
 from stockctl.settings import Settings
-from stockctl.symbols import did_you_mean, known_symbols, near_symbols
+from stockctl.symbols import did_you_mean, resolve_symbols, similar_symbols
 
 _LATEST = 30
 """Newest dates in which the latest session with data is looked for."""
@@ -88,7 +88,7 @@ class QueryContext:
 
     def __init__(self, question: Query, rows: Rows, bench: Bench) -> None:
         if question.configured is not None:
-            symbols = known_symbols(question.symbols, question.configured, rows, hint=HINT)
+            symbols = resolve_symbols(question.symbols, question.configured, rows, hint=HINT)
             question = replace(question, symbols=tuple(symbols))
         self.question = question
         self.place = rows.place
@@ -107,11 +107,11 @@ class QueryContext:
 
         The setting may name a symbol that has not traded yet, and one that is a slip: no error, but its near ones are named.
         """
-        if self.question.configured is None or self._rows.holds(symbol):
+        if self.question.configured is None or self._rows.has_symbol(symbol):
             return None
         if self._rows.has_filings(symbol):
             return f"{symbol}: {self.place} holds filings of it, and no trades"
-        near = near_symbols(symbol, set(self._rows.all_symbols()) - self.question.configured)
+        near = similar_symbols(symbol, set(self._rows.all_symbols()) - self.question.configured)
         if not near:
             return None
         return f"{symbol}, as the setting symbols has it: {self.place} holds no trades of it; {did_you_mean(near)}"
@@ -215,7 +215,7 @@ class QueryContext:
         known = self._rows.events(since, max(span.until for span in self.spans))
         told = by_symbol(known, (span.symbol for span in self.spans))
         simulated = {symbol for symbol in told if self._rows.calendar(symbol).always_open}
-        connected = counted_since(told, since, simulated, self._rows.connected_before)
+        connected = expected_since(told, since, simulated, self._rows.connected_before)
         feeds = {
             symbol: _Feed(
                 covered_time(events),

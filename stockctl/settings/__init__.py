@@ -1,6 +1,6 @@
 """Settings: read in one place, each value with its origin.
 
-settings = load(profile="prod")
+settings = load_settings(profile="prod")
 settings.kafka.bootstrap_servers
 settings.origin("kafka.bootstrap_servers")     # "stockctl.toml [profile.prod]"
 """
@@ -10,13 +10,13 @@ from stockctl.settings.layers import (
     STACK_FILE_END,
     BadSettingError,
     config_candidates,
+    display_value,
     env_name,
     is_secret,
-    load,
+    load_settings,
     local_stack_file,
     require,
     setting_names,
-    shown,
 )
 from stockctl.settings.model import Settings
 
@@ -26,11 +26,11 @@ __all__ = [
     "BadSettingError",
     "Settings",
     "config_candidates",
+    "display_value",
     "env_name",
     "is_secret",
-    "load",
+    "load_settings",
     "local_stack_file",
     "require",
     "setting_names",
-    "shown",
 ]

@@ -20,7 +20,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from stockctl.errors import ConfigError
 from stockctl.settings.distinct_names import check_names
 from stockctl.settings.model import Settings
-from stockctl.settings.types import at_home
+from stockctl.settings.types import expand_home
 from stockctl.validation import decode_problem, setting_problem
 
 ENV_PREFIX = "STOCKCTL_"
@@ -237,7 +237,7 @@ def _profile_defaults(profile: str, state_dir: Path) -> Layer:
     return _table_layer(table, "defaults of the profile local")
 
 
-def load(
+def load_settings(
     *,
     profile: str | None = None,
     config: Path | None = None,
@@ -273,7 +273,7 @@ def load(
         state_dir = Path(str(state_dir))
         # What is wrong with it is told with all other values.
         with suppress(ValueError):
-            state_dir = at_home(state_dir)
+            state_dir = expand_home(state_dir)
     else:
         state_dir = Settings.model_fields["state_dir"].get_default(call_default_factory=True)
     if stack and profile == DEFAULT_PROFILE and (layer := _stack_layer(local_stack_file(state_dir))) is not None:
@@ -317,7 +317,7 @@ def _value(settings: Settings, name: str) -> Any:
     return value
 
 
-def shown(settings: Settings, name: str) -> Any:
+def display_value(settings: Settings, name: str) -> Any:
     """The value of the dotted setting ``name`` as it may be shown: a secret masked, a list joined by commas, a path as text."""
     value = _value(settings, name)
     if isinstance(value, SecretStr):

@@ -60,7 +60,7 @@ Zone = Annotated[str, AfterValidator(_known_zone)]
 """Name of a time zone."""
 
 
-def at_home(path: Path) -> Path:
+def expand_home(path: Path) -> Path:
     """``path``, with the home folder in place of a ``~`` at its beginning. ValueError for an unknown user's, and for a NUL."""
     if "\0" in str(path):
         raise ValueError("it holds a NUL, and no file's name does")
@@ -70,7 +70,7 @@ def at_home(path: Path) -> Path:
         raise ValueError(f"no home folder is known for {path}") from None
 
 
-HomePath = Annotated[Path, AfterValidator(at_home)]
+HomePath = Annotated[Path, AfterValidator(expand_home)]
 """A file or folder; ``~`` is the home folder."""
 
 

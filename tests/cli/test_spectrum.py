@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.settings import env_name, load
+from stockctl.settings import env_name, load_settings
 from tests.command import Command, clean_environment
 from tests.conftest import free_port
 from tests.lakes import lay, trade
@@ -26,7 +26,7 @@ __all__ = ["fake_redshift", "postgres", "redshift_flags", "warehouse_flags"]
 def command(tmp_path: Path, warehouse_flags: dict[str, str], redshift_flags: dict[str, str]) -> Command:
     """The command over a lake of one trade, and an empty Redshift."""
     flags = warehouse_flags | redshift_flags
-    lay(load(environ=clean_environment(), flags=flags), [trade("AAPL", "2026-11-23 10:00", 100.0)])
+    lay(load_settings(environ=clean_environment(), flags=flags), [trade("AAPL", "2026-11-23 10:00", 100.0)])
     return Command(tmp_path, **{env_name(name): value for name, value in flags.items()})
 
 
@@ -106,7 +106,7 @@ def test_what_was_scanned_is_told_of_the_last_statement(command: Command, fake_r
 @pytest.mark.server
 def test_render_needs_no_redshift(tmp_path: Path, warehouse_flags: dict[str, str]) -> None:
     flags = warehouse_flags | {"redshift.role": "default"}
-    lay(load(environ=clean_environment(), flags=flags), [trade("AAPL", "2026-11-23 10:00", 100.0)])
+    lay(load_settings(environ=clean_environment(), flags=flags), [trade("AAPL", "2026-11-23 10:00", 100.0)])
     command = Command(tmp_path, **{env_name(name): value for name, value in flags.items()})
     text = command.run("spectrum", "render").stdout
     assert text.startswith("CREATE EXTERNAL SCHEMA IF NOT EXISTS lake\n")
@@ -116,7 +116,7 @@ def test_render_needs_no_redshift(tmp_path: Path, warehouse_flags: dict[str, str
 
 def test_redshifts_sql_runs_on_the_lake_without_redshift(tmp_path: Path) -> None:
     settings = {"lake.url": (tmp_path / "lake").as_uri()}
-    lay(load(environ=clean_environment(), flags=settings), [trade("AAPL", "2026-11-23 10:00", 100.0)])
+    lay(load_settings(environ=clean_environment(), flags=settings), [trade("AAPL", "2026-11-23 10:00", 100.0)])
     command = Command(tmp_path, STOCKCTL_LAKE__URL=settings["lake.url"])
     text = "SELECT symbol, COUNT(*) / 2 AS half, MAX(price) AS high FROM stockctl.trades GROUP BY symbol"
     done = command.run("spectrum", "query", "-", "--local", "-o", "csv", text=text)

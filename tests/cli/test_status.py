@@ -8,7 +8,7 @@ from typing import Any
 
 from stockctl.clients.kafka import Producer
 from stockctl.exchange.calendar import now_ms
-from stockctl.settings import load
+from stockctl.settings import load_settings
 from tests.command import HANG, Command
 from tests.conftest import free_port
 
@@ -55,7 +55,7 @@ def test_what_went_through_is_seen_in_each_row(command: Command, tmp_path: Path)
 
 def test_an_event_of_somebody_else_is_told_whatever_it_is(command: Command) -> None:
     command.run("topics", "apply")
-    settings = load(environ=command.environment)
+    settings = load_settings(environ=command.environment)
     producer = Producer(settings)
     producer.produce(settings.topics.feed_events.name, value=b'{"kind":"\xff"}', key="", timestamp=now_ms())
     assert producer.flush(HANG) == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import Command
 from tests.lakes import covered, lay, trade
 
@@ -16,7 +16,7 @@ SYMBOLS = "AAPL,MSFT"
 
 
 def settings_of(folder: Path) -> Settings:
-    return load(environ={}, flags={"lake.url": (folder / "lake").as_uri(), "symbols": SYMBOLS})
+    return load_settings(environ={}, flags={"lake.url": (folder / "lake").as_uri(), "symbols": SYMBOLS})
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from stockctl.clients.aws.glue import Glue
 from stockctl.errors import RefusedError
-from stockctl.settings import load
+from stockctl.settings import load_settings
 from tests.command import clean_environment
 from tests.conftest import free_port
 
@@ -36,5 +36,5 @@ def test_a_profile_that_gives_no_credentials_is_a_refusal(
         "glue.endpoint_url": f"http://127.0.0.1:{free_port()}",
     }
     with pytest.raises(RefusedError, match=f"no AWS credentials for .*{words}") as caught:
-        Glue(load(environ=clean_environment(), flags=flags)).find_database()
+        Glue(load_settings(environ=clean_environment(), flags=flags)).find_database()
     assert "aws sso login" in (caught.value.hint or "")

@@ -11,7 +11,7 @@ import pytest
 
 from stockctl.clients.finnhub.websocket import SIMULATOR_TOKEN, FeedConnection, FeedLostError, TooManyConnectsError, feed_token
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from stockctl.sim import Simulator, numbered_rows
 from tests.command import HANG, clean_environment
 from tests.conftest import free_port
@@ -21,7 +21,7 @@ KEY = "c0ffee+c0ffee/c0ffee"
 
 def settings(url: str, token: str | None = KEY, **finnhub: Any) -> Settings:
     flags = {"finnhub.url": url, "finnhub.token": token} | {f"finnhub.{name}": value for name, value in finnhub.items()}
-    return load(environ=clean_environment(), flags=flags)
+    return load_settings(environ=clean_environment(), flags=flags)
 
 
 def failure(url: str, **finnhub: Any) -> StockctlError:

@@ -14,7 +14,7 @@ import pytest
 
 from stockctl.clients.finnhub.rest import FinnhubRest, LimitReachedError, NoAccessError, rest_token
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from stockctl.sim import Simulator, rest
 from tests.clock import Clock
 from tests.command import clean_environment
@@ -25,7 +25,9 @@ KEY = "c0ffee+c0ffee/c0ffee"
 
 def settings(url: str, token: str | None = KEY, **finnhub: Any) -> Settings:
     given = {"rest_url": url, "token": token, "backoff_max": "20ms", "request_window": "400ms"} | finnhub
-    return load(environ=clean_environment(), flags={f"finnhub.{name}": value for name, value in given.items()}, stack=False)
+    return load_settings(
+        environ=clean_environment(), flags={f"finnhub.{name}": value for name, value in given.items()}, stack=False
+    )
 
 
 @pytest.fixture

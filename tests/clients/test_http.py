@@ -9,7 +9,7 @@ import pytest
 from stockctl.clients.finnhub.rest import FinnhubRest
 from stockctl.clients.kafka_connect import Connect
 from stockctl.errors import ConfigError
-from stockctl.settings import load
+from stockctl.settings import load_settings
 from stockctl.sim import Simulator
 from tests.command import clean_environment
 from tests.conftest import free_port
@@ -26,12 +26,12 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ask_finnhub(url: str) -> object:
     flags = {"finnhub.rest_url": url, "finnhub.request_tries": "1"}
-    with FinnhubRest(load(environ=clean_environment(), flags=flags, stack=False)) as gateway:
+    with FinnhubRest(load_settings(environ=clean_environment(), flags=flags, stack=False)) as gateway:
         return gateway.quote("AAPL")
 
 
 def ask_connect(url: str) -> object:
-    with Connect(load(environ=clean_environment(), flags={"connect.url": url}, stack=False)) as connect:
+    with Connect(load_settings(environ=clean_environment(), flags={"connect.url": url}, stack=False)) as connect:
         return connect.about()
 
 

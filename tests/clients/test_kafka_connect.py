@@ -9,7 +9,7 @@ import pytest
 
 from stockctl.clients.kafka_connect import AbsentConnectorError, BusyError, Connect
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import HANG, clean_environment
 from tests.conftest import free_port
 from tests.stream.worker import Worker
@@ -17,7 +17,7 @@ from tests.stream.worker import Worker
 
 def settings(url: str | None, **connect: str) -> Settings:
     flags = {"connect.url": url} | {f"connect.{name}": value for name, value in connect.items()}
-    return load(environ=clean_environment(), flags=flags, stack=False)
+    return load_settings(environ=clean_environment(), flags=flags, stack=False)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from stockctl.clients.redshift.client import Connection, connect, login
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError, UsageError
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.conftest import free_port
 from tests.warehouse.conftest import fake_redshift, moto_server, postgres, redshift_flags
@@ -23,7 +23,9 @@ __all__ = ["fake_redshift", "moto_server", "postgres", "redshift_flags"]
 
 
 def settings(flags: dict[str, str], **more: str) -> Settings:
-    return load(environ=clean_environment(), flags=flags | {name.replace("__", "."): value for name, value in more.items()})
+    return load_settings(
+        environ=clean_environment(), flags=flags | {name.replace("__", "."): value for name, value in more.items()}
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ import pytest
 
 from stockctl.clients.redshift.client import connect
 from stockctl.errors import ConfigError, RefusedError, TimedOutError, UsageError
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.conftest import free_port
 
@@ -128,7 +128,9 @@ def settings(fake: FakeDataApi, **more: str) -> Settings:
         "s3.access_key_id": "anyone",
         "s3.secret_access_key": "any-secret",
     }
-    return load(environ=clean_environment(), flags=flags | {name.replace("__", "."): value for name, value in more.items()})
+    return load_settings(
+        environ=clean_environment(), flags=flags | {name.replace("__", "."): value for name, value in more.items()}
+    )
 
 
 def test_rows_come_page_by_page_with_their_types(fake: FakeDataApi) -> None:

@@ -11,7 +11,7 @@ import pytest
 from stockctl.clients.store import AbsentError, ExistsError, Store, checks, open_store, probe
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnhealthyError, UnreachableError
 from stockctl.health import run
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.conftest import free_port
 
 MakeSettings = Callable[..., Settings]
@@ -23,7 +23,7 @@ def s3_settings(s3_environment: dict[str, str], s3_bucket: str, tmp_path: Path) 
     environ = s3_environment | {"STOCKCTL_LAKE__URL": f"s3://{s3_bucket}/{tmp_path.name}", "STOCKCTL_STATE_DIR": str(tmp_path)}
 
     def make(**changed: str) -> Settings:
-        return load(environ=environ | {f"STOCKCTL_{name.upper()}": value for name, value in changed.items()})
+        return load_settings(environ=environ | {f"STOCKCTL_{name.upper()}": value for name, value in changed.items()})
 
     return make
 
@@ -32,7 +32,7 @@ def s3_settings(s3_environment: dict[str, str], s3_bucket: str, tmp_path: Path) 
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """An empty store of each kind."""
     if request.param == "file":
-        return open_store(load(environ={}, flags={"lake.url": (tmp_path / "lake").as_uri()}))
+        return open_store(load_settings(environ={}, flags={"lake.url": (tmp_path / "lake").as_uri()}))
     make: MakeSettings = request.getfixturevalue("s3_settings")
     return open_store(make())
 
@@ -45,7 +45,7 @@ def test_what_was_put_is_got(store: Store) -> None:
 
 @pytest.mark.parametrize("start", ["file://", "file://localhost", "file:"])
 def test_a_folder_with_odd_characters_is_written_with_percent_signs(start: str, tmp_path: Path) -> None:
-    store = open_store(load(environ={}, flags={"lake.url": f"{start}{tmp_path}/my%20%23lake%3f"}))
+    store = open_store(load_settings(environ={}, flags={"lake.url": f"{start}{tmp_path}/my%20%23lake%3f"}))
     assert store.folder == tmp_path / "my #lake?"
 
 
@@ -162,25 +162,25 @@ def test_s3_without_a_region_asks_for_one(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     environ = {"STOCKCTL_S3__ACCESS_KEY_ID": "k", "STOCKCTL_S3__SECRET_ACCESS_KEY": "s", "STOCKCTL_LAKE__URL": "s3://bucket"}
     with pytest.raises(ConfigError, match="no region"):
-        open_store(load(environ=environ))
+        open_store(load_settings(environ=environ))
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RefusedError, match="cannot make the folder"):
-        open_store(load(environ={}, flags={"lake.url": (tmp_path / "file" / "lake").as_uri()}))
+        open_store(load_settings(environ={}, flags={"lake.url": (tmp_path / "file" / "lake").as_uri()}))
 
 
 def test_a_folder_that_becomes_a_file_is_our_error(tmp_path: Path) -> None:
     """Whatever the file system says, it ends as one of our errors."""
-    store = open_store(load(environ={}, flags={"lake.url": (tmp_path / "lake").as_uri()}))
+    store = open_store(load_settings(environ={}, flags={"lake.url": (tmp_path / "lake").as_uri()}))
     store.put_new("a", b"")
     with pytest.raises(StockctlError):
         store.put_new("a/b", b"")
 
 
 def test_the_check_of_a_sound_store_leaves_nothing_behind(store: Store, request: pytest.FixtureRequest) -> None:
-    settings = load(
+    settings = load_settings(
         environ=request.getfixturevalue("s3_environment") if store.folder is None else {}, flags={"lake.url": store.url}
     )
     [(system, finding)] = run(checks(settings))
@@ -199,7 +199,11 @@ def test_the_check_tells_a_reader_what_is_missing(s3_settings: MakeSettings) -> 
 
 def test_the_check_of_no_lake_names_the_setting() -> None:
     [(_, finding)] = run(
-        checks(load(environ={}).model_copy(update={"lake": load(environ={}).lake.model_copy(update={"url": None})}))
+        checks(
+            load_settings(environ={}).model_copy(
+                update={"lake": load_settings(environ={}).lake.model_copy(update={"url": None})}
+            )
+        )
     )
     assert finding.state == "fail"
     assert "lake.url is not set" in finding.detail
@@ -214,7 +218,7 @@ class PutsOver(Store):
 
 def test_the_check_finds_a_store_that_puts_over_what_is_there(tmp_path: Path) -> None:
     """Two writers on such a store would overwrite each other's claims."""
-    sound = open_store(load(environ={}, flags={"lake.url": (tmp_path / "lake").as_uri()}))
+    sound = open_store(load_settings(environ={}, flags={"lake.url": (tmp_path / "lake").as_uri()}))
     with pytest.raises(UnhealthyError, match="puts over an object"):
         probe(PutsOver(sound._backend, sound.url, sound.folder))
     assert list(sound.objects()) == []

@@ -14,7 +14,7 @@ from stockctl.clients.kafka_connect import Connect
 from stockctl.clients.mongo import Mongo
 from stockctl.clients.store import open_store
 from stockctl.errors import StockctlError
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import HANG, clean_environment
 from tests.conftest import wait_for
 from tests.tls import Authority, Listener
@@ -68,7 +68,7 @@ def settings_for(port: int, **more: str) -> Settings:
         STOCKCTL_FINNHUB__TOKEN="feed-secret",
         STOCKCTL_CONNECT__PASSWORD="connect-secret",
     )
-    return load(environ=environment, flags=flags | more)
+    return load_settings(environ=environment, flags=flags | more)
 
 
 @pytest.mark.parametrize("client", [kafka, store, feed, connect, mongo])

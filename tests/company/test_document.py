@@ -11,7 +11,7 @@ import pytest
 from stockctl.clients.mongo import Mongo
 from stockctl.mongo import schema
 from stockctl.mongo.rollups import refresh
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import MongoServer, wait_for
 from tests.lakes import at, covered, trade
@@ -24,7 +24,7 @@ OPEN = at("2026-11-23 09:30")
 def settings(mongo_server: MongoServer, tmp_path: Path) -> Settings:
     """A database with two trades of AAPL, and the minute around them covered, by two spans that overlap."""
     flags = {"mongo.url": mongo_server.url, "mongo.database": f"company-{tmp_path.name}", "mongo.retention": "3650d"}
-    found = load(environ=clean_environment(), flags=flags)
+    found = load_settings(environ=clean_environment(), flags=flags)
     with Mongo(found) as mongo:
         schema.apply(mongo, found)
         trades = [trade("AAPL", OPEN + 1_000, 10.0, 1.0), trade("AAPL", OPEN + 2_000, 20.0, 3.0)]

@@ -20,7 +20,7 @@ from stockctl.filings.repository import Links
 from stockctl.mongo import schema
 from stockctl.mongo.rollups import refresh
 from stockctl.records import encode
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name, load_settings
 from tests.command import Command, clean_environment
 from tests.conftest import MongoServer, own_names
 from tests.filings.fetching import fetch, settings, simulator
@@ -41,7 +41,7 @@ def database(server: MongoServer, folder: Path) -> dict[str, Any]:
 @pytest.fixture
 def own(mongo_server: MongoServer, tmp_path: Path) -> Settings:
     """A database with Tesla's report for 2020, and a quarter's before it."""
-    found = load(environ=clean_environment(), flags=database(mongo_server, tmp_path))
+    found = load_settings(environ=clean_environment(), flags=database(mongo_server, tmp_path))
     nine = Span(date(2020, 1, 1), date(2020, 9, 30))
     quarter = wire("0001564590-20-047486", nine, TSLA_2020, accepted="2020-10-26 07:35:04", symbol="TSLA")
     debts = tesla()
@@ -169,7 +169,7 @@ def test_show_is_trade_and_filing_data_as_one(own: Settings, command: Command) -
 
 def test_a_fetch_and_the_writer_keep_the_document_current(broker: str, mongo_server: MongoServer, tmp_path: Path) -> None:
     names = own_names(broker, tmp_path) | database(mongo_server, tmp_path) | {"mongo.group": f"merge-{tmp_path.name}"}
-    stream = load(environ=clean_environment(), flags=names)
+    stream = load_settings(environ=clean_environment(), flags=names)
     with simulator() as sim:
         more = {name.replace(".", "__"): value for name, value in database(mongo_server, tmp_path).items()}
         fetching = settings(sim, tmp_path, **more)

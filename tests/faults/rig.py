@@ -17,7 +17,7 @@ from stockctl.lake.format.claims import Claim, newest_claim, newest_start, read_
 from stockctl.lake.format.keys import parse_claim
 from stockctl.lake.writer.batch import decompress
 from stockctl.records import Trade, encode
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name, load_settings
 from tests.command import HANG, Command, Process, clean_environment
 from tests.conftest import own_names, wait_for
 
@@ -98,7 +98,7 @@ class Rig:
             "log.every": "5s",
         }
         self.command = Command(folder, **{env_name(name): value for name, value in (dotted | (store or {}) | names).items()})
-        self.settings: Settings = load(environ=clean_environment(), flags=dotted | (store or {}))
+        self.settings: Settings = load_settings(environ=clean_environment(), flags=dotted | (store or {}))
         self.store: Store = open_store(self.settings)
         self.admin = Admin(self.settings)
         self.tally = tally

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockctl.exchange.calendar import sessions_of
-from stockctl.feed.coverage import LONGEST, Coverage, Gap, coverage, covered_ms, cut, feed_event, session_time
+from stockctl.feed.coverage import MAX_COVERED_MS, Coverage, Gap, coverage, feed_event, session_time, split_interval
 from stockctl.intervals import Interval, length, merge
 from stockctl.records import EventKind
 
@@ -21,10 +21,10 @@ def moments(spans: list[Interval]) -> set[int]:
     return {moment for since, until in spans for moment in range(since, until)}
 
 
-@given(st.integers(0, 2 * LONGEST), st.integers(0, 100 * LONGEST) | st.integers(0, 5).map(LONGEST.__mul__))
+@given(st.integers(0, 2 * MAX_COVERED_MS), st.integers(0, 100 * MAX_COVERED_MS) | st.integers(0, 5).map(MAX_COVERED_MS.__mul__))
 def test_cutting_keeps_every_moment_in_pieces_that_follow_on(since: int, long: int) -> None:
-    pieces = cut((since, since + long))
-    assert all(0 < until - start <= LONGEST for start, until in pieces)
+    pieces = split_interval((since, since + long))
+    assert all(0 < until - start <= MAX_COVERED_MS for start, until in pieces)
     assert all(before[1] == after[0] for before, after in itertools.pairwise(pieces))
     assert merge(pieces) == merge([(since, since + long)])
 
@@ -47,17 +47,18 @@ def test_covered_time_and_gaps_make_up_the_expected_time(spans: list[Interval], 
 
 def test_repeated_and_unordered_events_change_nothing() -> None:
     events = [event("covered", 20, 30), event("covered", 0, 10), event("covered", 20, 30)]
-    assert covered_ms(events, ["X:Y"], 0, 100) == {"X:Y": 20}
+    assert coverage(events, ["X:Y"], 0, 100)["X:Y"].covered == [(0, 10), (20, 30)]
 
 
 def test_a_symbol_is_covered_by_events_that_list_it_alone() -> None:
     events = [event("covered", 0, 50, "X:Y,X:Z"), event("covered", 50, 100, "X:YY")]
-    assert covered_ms(events, ["X:Y", "X:Z", "X:YY", "X:A"], 0, 100) == {"X:Y": 50, "X:Z": 50, "X:YY": 50, "X:A": 0}
+    covered = {symbol: one.covered for symbol, one in coverage(events, ["X:Y", "X:Z", "X:YY", "X:A"], 0, 100).items()}
+    assert covered == {"X:Y": [(0, 50)], "X:Z": [(0, 50)], "X:YY": [(50, 100)], "X:A": []}
 
 
 def test_only_covered_events_cover() -> None:
     kinds: list[EventKind] = ["connected", "subscribed", "refused", "silent", "disconnected"]
-    assert covered_ms([event(kind, 0, 100) for kind in kinds], ["X:Y"], 0, 100) == {"X:Y": 0}
+    assert coverage([event(kind, 0, 100) for kind in kinds], ["X:Y"], 0, 100)["X:Y"].covered == []
 
 
 def test_a_gap_says_what_the_feed_said() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.feed.coverage import LONGEST, feed_event
+from stockctl.feed.coverage import MAX_COVERED_MS, feed_event
 from stockctl.feed.coverage_tracker import STRETCH, CoverageTracker
 from stockctl.feed.kafka_sink import Stretch
 from stockctl.intervals import Interval
@@ -173,7 +173,7 @@ def test_what_becomes_covered_at_once_after_a_long_outage_is_told_in_pieces() ->
     spans = [(event.span_start, event.span_end) for event in events]
     assert (spans[0][0], spans[-1][1]) == (1_500, 5_000 + 30 * 3_600_000)
     assert all(before[1] == after[0] for before, after in itertools.pairwise(spans))
-    assert max(until - since for since, until in spans) == LONGEST
+    assert max(until - since for since, until in spans) == MAX_COVERED_MS
     assert len({event.id for event in events}) == len(events)
     assert [event.reason for event in events] == ["messages lost: 1"] + [""] * (len(events) - 1)
 

@@ -12,7 +12,7 @@ from stockctl.feed.coverage import feed_event
 from stockctl.feed.event_outbox import EventOutbox
 from stockctl.feed.kafka_sink import KafkaSink
 from stockctl.records import FeedEvent
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.conftest import free_port, own_names
 from tests.feed.conftest import events
@@ -28,7 +28,7 @@ def event(number: int) -> FeedEvent:
 def away(tmp_path: Path) -> Settings:
     """The settings of the same test with a broker that is not there."""
     names = own_names(f"127.0.0.1:{free_port()}", tmp_path)
-    return load(environ=clean_environment(), flags=names)
+    return load_settings(environ=clean_environment(), flags=names)
 
 
 def files(settings: Settings) -> list[Path]:
@@ -106,7 +106,9 @@ def test_a_line_cut_short_by_a_crash_is_left_out(topics: Settings, caplog: pytes
 
 
 def test_profiles_and_topics_have_files_of_their_own(topics: Settings, broker: str, tmp_path: Path) -> None:
-    other = load(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"topics.feed_events.name": "elsewhere"})
+    other = load_settings(
+        environ=clean_environment(), flags=own_names(broker, tmp_path) | {"topics.feed_events.name": "elsewhere"}
+    )
     spools = [EventOutbox(settings, KafkaSink(settings)) for settings in (topics, other)]
     assert len({path.parent for path in files(topics)}) == 2
     for spool in spools:

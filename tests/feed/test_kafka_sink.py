@@ -12,7 +12,7 @@ import pytest
 from stockctl.clients.kafka import Admin, UnknownTopicError
 from stockctl.feed.decoder import Decoder, Frame
 from stockctl.feed.kafka_sink import KafkaSink, check_topics
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import HANG, clean_environment
 from tests.conftest import free_port, own_names, wait_for
 from tests.feed.conftest import held
@@ -69,7 +69,9 @@ def test_rows_of_a_symbol_share_a_partition(topics: Settings) -> None:
 
 def away(folder: Path, **flags: object) -> Settings:
     names = own_names(f"127.0.0.1:{free_port()}", folder)
-    return load(environ=clean_environment(), flags=names | {name.replace("__", "."): value for name, value in flags.items()})
+    return load_settings(
+        environ=clean_environment(), flags=names | {name.replace("__", "."): value for name, value in flags.items()}
+    )
 
 
 def test_a_full_buffer_drops_the_newest_rows_and_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -89,7 +91,7 @@ def test_a_full_buffer_drops_the_newest_rows_and_says_so_once(tmp_path: Path, ca
 
 
 def test_who_is_patient_waits_for_room(topics: Settings, broker: str, tmp_path: Path) -> None:
-    small = load(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"kafka.buffer": "20KB"})
+    small = load_settings(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"kafka.buffer": "20KB"})
     publisher = KafkaSink(small, patient=lambda: True)
     stretch = publisher.stretch(NOW)
     for start in range(0, 2_000, 10):
@@ -116,7 +118,7 @@ def test_a_message_that_kafka_does_not_take_in_time_is_lost_and_said(tmp_path: P
 
 def test_missing_topics_are_named_with_what_makes_them(topics: Settings, broker: str, tmp_path: Path) -> None:
     check_topics(topics, Admin(topics))
-    other = load(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"topics.trades.name": "nowhere"})
+    other = load_settings(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"topics.trades.name": "nowhere"})
     with pytest.raises(UnknownTopicError, match=r"has no topic nowhere$") as raised:
         check_topics(other, Admin(other))
     assert raised.value.exit_code == 1

@@ -19,7 +19,7 @@ from stockctl.feed import producer
 from stockctl.feed.coverage import coverage
 from stockctl.feed.producer import produce_live
 from stockctl.service import Service
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from stockctl.sim import Simulator, numbered_rows
 from stockctl.stream.topics import apply
 from tests.command import HANG, Command, clean_environment
@@ -81,7 +81,7 @@ def live(settings: Settings, sim: Simulator | str, **flags: Any) -> Settings:
     url = sim if isinstance(sim, str) else sim.url
     given = {name: settings_value(settings, name) for name in own_names("", Path("/of/a-test"))}
     more = {"finnhub.url": url, "symbols": "AAPL,MSFT"} | {name.replace("__", "."): value for name, value in flags.items()}
-    return load(environ=clean_environment(), flags=given | more)
+    return load_settings(environ=clean_environment(), flags=given | more)
 
 
 def settings_value(settings: Settings, name: str) -> Any:
@@ -236,7 +236,7 @@ def own_broker(tmp_path: Path) -> Iterator[Broker]:
 @pytest.fixture
 def own_topics(own_broker: Broker, tmp_path: Path) -> Settings:
     """Settings and topics on a broker of its own."""
-    settings = load(environ=clean_environment(), flags=own_names(f"127.0.0.1:{own_broker.port}", tmp_path))
+    settings = load_settings(environ=clean_environment(), flags=own_names(f"127.0.0.1:{own_broker.port}", tmp_path))
     apply(Admin(settings), settings)
     return settings
 

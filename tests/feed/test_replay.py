@@ -21,7 +21,7 @@ from stockctl.exchange.calendar import now_ms
 from stockctl.feed import replay as feed_replay
 from stockctl.feed.replay import QUIET, Covered, Replay, Replayed
 from stockctl.records import Trade
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.clock import Clock
 from tests.command import clean_environment
 from tests.conftest import free_port, own_names, wait_for
@@ -283,7 +283,7 @@ def test_coverage_that_kafka_does_not_take_stays_on_disk_when_the_signal_comes(
     """Without waiting for it as long as a replay that may go on: that would be an hour."""
     monkeypatch.setattr(feed_replay, "_LEAVE_WITHIN", 0.5)
     monkeypatch.setattr(feed_replay, "_DRAIN_WITHIN", 3600.0)
-    lost = load(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"topics.feed_events.name": "nosuch"})
+    lost = load_settings(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"topics.feed_events.name": "nosuch"})
     stop = threading.Event()
 
     def stop_at_the_end() -> None:
@@ -302,14 +302,14 @@ def test_coverage_that_kafka_does_not_take_stays_on_disk_when_the_signal_comes(
 
 
 def test_a_full_buffer_makes_the_replay_wait(topics: Settings, broker: str, tmp_path: Path) -> None:
-    small = load(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"kafka.buffer": "30KB"})
+    small = load_settings(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"kafka.buffer": "30KB"})
     path = capture(tmp_path, *[frame(*[row(number)] * 10) for number in range(300)])
     assert replay(small, path).trades == 3_000
     assert len({trade["id"] for trade in trades(topics)}) == 3_000
 
 
 def test_what_kafka_does_not_take_fails_the_replay_with_the_counts(tmp_path: Path) -> None:
-    away = load(environ=clean_environment(), flags=own_names(f"127.0.0.1:{free_port()}", tmp_path))
+    away = load_settings(environ=clean_environment(), flags=own_names(f"127.0.0.1:{free_port()}", tmp_path))
     lost = Replay(away, capture(tmp_path, frame(row(0), row(1))), threading.Event())
     with pytest.raises(StockctlError, match="0 messages were delivered, 2 were not") as raised:
         lost.run(tick=threading.Timer(0.5, lost.publisher.producer.purge).start)
@@ -317,7 +317,9 @@ def test_what_kafka_does_not_take_fails_the_replay_with_the_counts(tmp_path: Pat
 
 
 def test_repeated_frames_are_dropped_when_that_is_asked_for(topics: Settings, broker: str, tmp_path: Path) -> None:
-    dropping = load(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"finnhub.drop_repeated_frames": True})
+    dropping = load_settings(
+        environ=clean_environment(), flags=own_names(broker, tmp_path) | {"finnhub.drop_repeated_frames": True}
+    )
     path = capture(tmp_path, *[frame(row(1), row(1))] * 3)
     assert replay(dropping, path).trades == 2
     assert replay(topics, path).trades == 6

@@ -20,7 +20,7 @@ from stockctl.feed import session
 from stockctl.feed.decoder import Decoder
 from stockctl.feed.session import Backoff, FeedSession, Happening, Received
 from stockctl.records import FeedEvent, Trade
-from stockctl.settings import load
+from stockctl.settings import load_settings
 from stockctl.sim import Simulator, numbered_rows
 from tests.command import HANG, clean_environment
 from tests.conftest import free_port
@@ -38,7 +38,7 @@ class Listener:
 
     def __init__(self, url: str, *symbols: str, **finnhub: Any) -> None:
         flags = {"finnhub.url": url} | {f"finnhub.{name}": value for name, value in finnhub.items()}
-        settings = load(environ=clean_environment(), flags=flags)
+        settings = load_settings(environ=clean_environment(), flags=flags)
         self.stop = threading.Event()
         self.session = FeedSession(settings, symbols or ("AAPL", "MSFT"), Decoder("sim"), self.stop)
         self._run = self.session.run()

@@ -13,7 +13,7 @@ from stockctl.feed.decoder import Decoder
 from stockctl.feed.kafka_sink import KafkaSink
 from stockctl.feed.session import FeedSession
 from stockctl.feed.stats import Stats
-from stockctl.settings import load
+from stockctl.settings import load_settings
 from tests.command import clean_environment
 
 FRIDAY = "2026-11-20"
@@ -25,7 +25,7 @@ class Told:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: str, symbols: str, **flags: str) -> None:
         self._monkeypatch, self._symbols = monkeypatch, symbols.split(",")
         self.now(at)
-        settings = load(environ=clean_environment(), flags={"symbols": symbols} | flags, stack=False)
+        settings = load_settings(environ=clean_environment(), flags={"symbols": symbols} | flags, stack=False)
         normaliser = Decoder("sim")
         session = FeedSession(settings, self._symbols, normaliser, threading.Event())
         self.report = Stats(settings, normaliser, KafkaSink(settings), session)

@@ -12,7 +12,7 @@ from stockctl.company.fundamentals import refresh_filings
 from stockctl.filings.collect.collector import FetchRequest, Outcome
 from stockctl.filings.collect.schedule import Run, Runs, SymbolSelection
 from stockctl.filings.collect.storage import RefreshCompany
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name, load_settings
 from stockctl.sim import Simulator
 from tests.command import Command, clean_environment
 
@@ -33,7 +33,7 @@ def names(sim: Simulator, folder: Path, **more: str) -> dict[str, str]:
 
 def settings(sim: Simulator, folder: Path, **more: str) -> Settings:
     """Those settings, loaded."""
-    return load(environ=clean_environment(), flags=names(sim, folder, **more), stack=False)
+    return load_settings(environ=clean_environment(), flags=names(sim, folder, **more), stack=False)
 
 
 def command(sim: Simulator, folder: Path, **more: str) -> Command:

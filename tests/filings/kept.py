@@ -9,14 +9,14 @@ from typing import Any
 
 from stockctl.clients.store import open_store
 from stockctl.lake.format.keys import raw_filing_key
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import Command, clean_environment
 
 
 def lake_of(folder: Path, reports: Iterable[Mapping[str, Any]]) -> tuple[Settings, Command]:
     """Settings and the command of a lake with these reports, each as it stands on the wire."""
     url = f"file://{folder / 'lake'}"
-    settings = load(environ=clean_environment(), flags={"lake.url": url})
+    settings = load_settings(environ=clean_environment(), flags={"lake.url": url})
     store = open_store(settings)
     for report in reports:
         store.put(raw_filing_key(report["symbol"], report["accessNumber"]), json.dumps(report).encode())

@@ -16,7 +16,7 @@ from stockctl.filings.fundamentals.periods import Span, ending
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.fundamentals.registrants import companies
 from stockctl.filings.model import Filing, parse_filing
-from stockctl.settings import load
+from stockctl.settings import load_settings
 from tests.command import clean_environment
 from tests.filings.kept import lake_of
 from tests.filings.reports import Line, report, told, wire
@@ -354,7 +354,7 @@ def test_a_split_of_any_ratio_parts_price_and_eps(ratio: float) -> None:
     known = jumping(100, 100 * ratio)
     (jump,) = known.jumps()
     assert "looks like a split" in jump.words
-    settings = load(environ=clean_environment(), stack=False)
+    settings = load_settings(environ=clean_environment(), stack=False)
     pe = next(one for one in kpis(known, settings, Price(20, "given"))[0] if one.kpi.name == "pe")
     assert pe.value is None
     assert any("looks like a split" in note for note in pe.notes)
@@ -405,7 +405,7 @@ def test_a_small_jump_with_the_same_equity_is_named_and_keeps_its_ratios() -> No
     (jump,) = known.jumps()
     assert not jump.sure
     assert "may be a stock dividend" in jump.words
-    settings = load(environ=clean_environment(), stack=False)
+    settings = load_settings(environ=clean_environment(), stack=False)
     found, words = kpis(known, settings, Price(20, "given"))
     assert next(one.value for one in found if one.kpi.name == "pe") == pytest.approx(20)
     assert jump.words in words

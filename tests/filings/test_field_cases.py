@@ -19,7 +19,7 @@ from stockctl.filings.fundamentals.periods import Span
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.model import parse_filing
 from stockctl.filings.standardize.standardize import read
-from stockctl.settings import load
+from stockctl.settings import load_settings
 from tests.command import clean_environment
 from tests.filings.reports import Line, told
 
@@ -65,7 +65,7 @@ def asked(ic: Lines, item: str) -> tuple[float | None, str]:
 
 
 def reckoned(*reports: dict[str, Any], price: float | None = 20) -> dict[str, Reckoned]:
-    settings = load(environ=clean_environment(), stack=False)
+    settings = load_settings(environ=clean_environment(), stack=False)
     known = PointInTimeView(parse_filing(one) for one in reports)
     found = kpis(known, settings, None if price is None else Price(price, "given"))[0]
     return {one.kpi.name: one for one in found}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stockctl.filings.health import checks
 from stockctl.health import run
-from stockctl.settings import load
+from stockctl.settings import load_settings
 from tests.command import clean_environment
 from tests.conftest import free_port
 from tests.filings.fetching import simulator
@@ -12,7 +12,7 @@ from tests.filings.fetching import simulator
 
 def probed(**finnhub: str) -> tuple[str, str, str | None]:
     """State, words and fix of the one check there is."""
-    settings = load(
+    settings = load_settings(
         environ=clean_environment(), flags={f"finnhub.{name}": value for name, value in finnhub.items()}, stack=False
     )
     ((_, finding),) = run(checks(settings))
@@ -35,5 +35,7 @@ def test_the_real_address_without_a_key_names_the_setting() -> None:
 
 
 def test_a_simulators_key_is_not_shown_to_finnhub() -> None:
-    settings = load(environ=clean_environment(), flags={"finnhub.url": "ws://127.0.0.1:1", "finnhub.token": "x"}, stack=False)
+    settings = load_settings(
+        environ=clean_environment(), flags={"finnhub.url": "ws://127.0.0.1:1", "finnhub.token": "x"}, stack=False
+    )
     assert checks(settings) == []

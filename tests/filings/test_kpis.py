@@ -21,7 +21,7 @@ from stockctl.filings.fundamentals.periods import Span
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.model import Filing, parse_filing
 from stockctl.filings.standardize.line_items import table
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.filings.kept import lake_of
 from tests.filings.reports import TSLA_2020, report, tesla, wire
@@ -32,7 +32,7 @@ DEBT = {"DebtCurrent": 2132e6, "LongTermDebtNoncurrent": 9556e6}
 
 
 def settings_with(**valuation: float) -> Settings:
-    return load(environ=clean_environment(), flags={f"valuation.{name}": value for name, value in valuation.items()})
+    return load_settings(environ=clean_environment(), flags={f"valuation.{name}": value for name, value in valuation.items()})
 
 
 def reckoned(filings: list[Filing], price: Price | None = None, **valuation: float) -> dict[str, Reckoned]:
@@ -282,7 +282,7 @@ def test_bad_requests_are_told(tmp_path: Path) -> None:
 
 def test_the_last_trade_is_found_under_whatever_date_it_lies(tmp_path: Path) -> None:
     """Those of the evening lie under the next date in UTC, and lay under the same one in New York."""
-    settings = load(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()}, stack=False)
+    settings = load_settings(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()}, stack=False)
     lay(settings, [trade("TSLA", "2021-02-08 15:59", 1.0), trade("TSLA", "2021-02-08 19:30", 2.0)])
     for zone in ("America/New_York", "UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"):
         price = last_price(settings.model_copy(update={"lake": settings.lake.model_copy(update={"timezone": zone})}), "TSLA")

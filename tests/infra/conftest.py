@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stockctl.infra.render import Rendered, render
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 
 OVERLAYS = ("single-node", "ha")
 SECRETS = {
@@ -37,7 +37,7 @@ def settings_of(tmp_path: Path) -> SettingsOf:
     def made(**more: str) -> Settings:
         environment = {name: value for name, value in more.items() if name.startswith("STOCKCTL_")}
         flags = {name: value for name, value in more.items() if name not in environment}
-        return load(profile="prod", config=file, environ=SECRETS | environment, flags=flags, stack=False)
+        return load_settings(profile="prod", config=file, environ=SECRETS | environment, flags=flags, stack=False)
 
     return made
 

@@ -19,7 +19,7 @@ from stockctl.feed.kafka_sink import KafkaSink
 from stockctl.feed.session import FeedSession, Received
 from stockctl.feed.stats import Stats
 from stockctl.records import Trade
-from stockctl.settings import load
+from stockctl.settings import load_settings
 from tests.command import clean_environment
 
 
@@ -49,7 +49,7 @@ def _of_modules() -> Iterator[tuple[Metric, frozenset[str]]]:
 
 
 def _of_producer(folder: Path) -> Iterator[tuple[Metric, frozenset[str]]]:
-    settings = load(environ=clean_environment(), flags={"symbols": "AAPL", "state_dir": str(folder)}, stack=False)
+    settings = load_settings(environ=clean_environment(), flags={"symbols": "AAPL", "state_dir": str(folder)}, stack=False)
     normaliser, publisher = Decoder("sim"), KafkaSink(settings)
     session, spool = FeedSession(settings, ["AAPL"], normaliser, threading.Event()), EventOutbox(settings, publisher)
     try:

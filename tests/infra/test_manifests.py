@@ -87,7 +87,7 @@ def test_every_variable_is_a_setting(plain: list[Manifest]) -> None:
 
 def test_the_settings_of_each_container_load(rendered: Rendered, tmp_path: Path) -> None:
     """As its process will see them: variables of its maps and its own, and the files that they name, mounted."""
-    from stockctl.settings import load
+    from stockctl.settings import load_settings
 
     maps = of(rendered.all, "ConfigMap")
     held = {secret["metadata"]["name"]: secret["data"] for secret in rendered.secrets}
@@ -113,7 +113,7 @@ def test_the_settings_of_each_container_load(rendered: Rendered, tmp_path: Path)
                     environment[variable] = str(a_secret)
             assert "config" in {volume["name"] for volume in mounts.values()}, name
             assert environment["STOCKCTL_CONFIG"] == "/etc/stockctl/stockctl.toml"
-            seen.append(load(environ=environment | {"STOCKCTL_CONFIG": str(config)}))
+            seen.append(load_settings(environ=environment | {"STOCKCTL_CONFIG": str(config)}))
     assert len(seen) >= 6
     assert {settings.profile for settings in seen} == {"cluster"}
     # Kubelet's probes and Prometheus come to the pod's own address.

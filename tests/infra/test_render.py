@@ -21,7 +21,7 @@ from stockctl.errors import ConfigError, StockctlError, UsageError
 from stockctl.infra import kustomize
 from stockctl.infra.kustomize import Manifest, ManifestError, containers, pod_template
 from stockctl.infra.render import CONTENT, OWNER, Rendered, render, to_yaml
-from stockctl.settings import load
+from stockctl.settings import load_settings
 from tests.command import BIN, HANG, Command
 from tests.infra.conftest import PROFILE, SECRETS, SettingsOf
 
@@ -55,7 +55,7 @@ def test_settings_reach_the_roles_that_use_them(settings_of: SettingsOf) -> None
     }
     producer = find(rendered, "ConfigMap", "producer-settings")["data"]
     assert producer == {"STOCKCTL_SYMBOLS": "AAPL,MSFT", "STOCKCTL_FINNHUB__DROP_REPEATED_FRAMES": "true"}
-    read = load(environ=producer | lake)
+    read = load_settings(environ=producer | lake)
     assert (read.symbols, read.finnhub.drop_repeated_frames, read.lake.max_age) == (["AAPL", "MSFT"], True, 60.0)
 
 

@@ -10,7 +10,7 @@ from stockctl import read_bars, read_trades
 from stockctl.clients.store import NoLakeError, checks, open_store
 from stockctl.health import run
 from stockctl.lake.health import overview
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import Command
 from tests.conftest import free_port
 
@@ -39,7 +39,9 @@ READERS = [
 def mistyped(tmp_path: Path, **more: str) -> Settings:
     """Settings whose ``lake.url`` names a folder beside the one that is meant."""
     (tmp_path / "lake").mkdir(exist_ok=True)
-    return load(environ={}, flags={"lake.url": (tmp_path / "lkae" / "trades").as_uri(), "state_dir": str(tmp_path), **more})
+    return load_settings(
+        environ={}, flags={"lake.url": (tmp_path / "lkae" / "trades").as_uri(), "state_dir": str(tmp_path), **more}
+    )
 
 
 @pytest.mark.parametrize("arguments", READERS, ids=" ".join)
@@ -62,7 +64,7 @@ def test_so_do_the_functions_of_the_package(tmp_path: Path) -> None:
     with pytest.raises(NoLakeError, match="the folder does not exist"):
         read_bars("AAPL", settings=settings)
     with pytest.raises(NoLakeError, match="the folder does not exist"):
-        read_trades(settings=load(environ={}, flags={"lake.url": f"FILE://{tmp_path / 'lkae'}"}, stack=False))
+        read_trades(settings=load_settings(environ={}, flags={"lake.url": f"FILE://{tmp_path / 'lkae'}"}, stack=False))
     assert [path.name for path in tmp_path.iterdir()] == ["lake"]
 
 
@@ -89,7 +91,7 @@ def test_a_folder_of_other_files_is_no_lake(tmp_path: Path) -> None:
         assert "the folder holds other files: a.pdf, b.pdf, letters and 1 more" in done.stderr
         assert "correct lake.url" in done.stderr
         assert done.stdout == ""
-    settings = load(environ={}, flags={"lake.url": folder.as_uri(), "state_dir": str(tmp_path)})
+    settings = load_settings(environ={}, flags={"lake.url": folder.as_uri(), "state_dir": str(tmp_path)})
     [(_, finding)] = run(checks(settings))
     assert (finding.state, "holds other files" in finding.detail) == ("warn", True)
     assert len(list(folder.iterdir())) == 6

@@ -25,7 +25,7 @@ from stockctl.lake.reader.duckdb_session import COLUMNS
 from stockctl.metrics import definitions
 from stockctl.metrics.query import Query
 from stockctl.records import Trade
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name, load_settings
 from tests.command import HANG, Command, clean_environment
 from tests.faults.proxy import Proxy
 from tests.lakes import at, covered, lay, trade
@@ -37,7 +37,7 @@ SYMBOLS = ["AAPL", "BINANCE:BTCUSDT", "BINANCE_BTCUSDT", "MSFT", "日経", "é"]
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A fresh lake in a folder."""
-    return load(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
+    return load_settings(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
 
 
 def some(count: int, seed: int = 1, day: str = "2026-11-23") -> list[Trade]:
@@ -270,7 +270,7 @@ def test_what_may_still_be_committed_is_not_dropped(settings: Settings) -> None:
 def on_s3(s3_environment: dict[str, str], s3_bucket: str, tmp_path: Path) -> Settings:
     """A fresh lake on the S3 server, with a cache of its own."""
     flags = {"lake.url": f"s3://{s3_bucket}/{tmp_path.parent.name}-{tmp_path.name}", "lake.cache_dir": str(tmp_path / "cache")}
-    return load(environ=clean_environment(**s3_environment), flags=flags)
+    return load_settings(environ=clean_environment(**s3_environment), flags=flags)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_a_lost_answer_to_the_manifest_is_no_lost_race(
     try:
         proxy.rule("PUT", r"_log/parquet/.*\.json", "lose the answer")
         flags = {"lake.url": str(on_s3.lake.url), "lake.cache_dir": str(on_s3.lake.cache_dir), "s3.endpoint_url": proxy.url}
-        (made,) = run(load(environ=clean_environment(**s3_environment), flags=flags))
+        (made,) = run(load_settings(environ=clean_environment(**s3_environment), flags=flags))
     finally:
         proxy.close()
     assert made.rows == 300

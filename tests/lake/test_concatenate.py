@@ -12,7 +12,7 @@ from stockctl.errors import StockctlError, UnhealthyError
 from stockctl.lake.reader import concatenate
 from stockctl.lake.reader.catalog import LakeReader, read_trades
 from stockctl.metrics.lake_sql import query
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.lakes import at, lay, trade
 
@@ -20,7 +20,7 @@ from tests.lakes import at, lay, trade
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A lake of 160 small objects: two dates, both compressions, tickers and buckets."""
-    made = load(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
+    made = load_settings(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
     compressions: tuple[Literal["gzip", "zstd"], ...] = ("gzip", "zstd")
     ways: tuple[Literal["ticker", "bucket"], ...] = ("ticker", "bucket")
     for number, day in enumerate(("2026-11-23", "2026-11-24")):

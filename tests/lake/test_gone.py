@@ -21,7 +21,7 @@ from stockctl.lake.reader.catalog import LakeReader, read_trades
 from stockctl.lake.reader.inventory import inventory
 from stockctl.lake.writer.batch import compress, decompress
 from stockctl.metrics.lake_sql import query
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.lakes import at, lay, trade
 
@@ -34,10 +34,10 @@ ROWS = 40
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """A fresh lake."""
     if request.param == "folder":
-        return load(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
+        return load_settings(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
     bucket, environment = request.getfixturevalue("s3_bucket"), request.getfixturevalue("s3_environment")
     flags = {"lake.url": f"s3://{bucket}/gone-{tmp_path.name}", "lake.cache_dir": str(tmp_path / "cache")}
-    return load(environ=clean_environment(**environment), flags=flags)
+    return load_settings(environ=clean_environment(**environment), flags=flags)
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_a_damaged_claim_is_no_error_to_a_question_of_another_time(settings: Set
 
 def test_a_long_log_is_searched_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a question about one date costs does not grow with all other dates."""
-    settings = load(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
+    settings = load_settings(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
     first = at("2026-01-05 10:00")
     lay(settings, [trade("AAPL", first + hour * 3_600_000, 1.0) for hour in range(120)], batches=120)
     monkeypatch.setattr(claim_log, "_CHUNK", 4)

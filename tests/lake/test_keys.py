@@ -13,7 +13,7 @@ from stockctl.clients.store import open_store
 from stockctl.lake.format.keys import parse_object
 from stockctl.lake.reader.catalog import read_trades
 from stockctl.records import Trade, encode
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import Command, clean_environment
 
 SYMBOLS = [
@@ -49,7 +49,7 @@ def test_no_symbol_leaves_the_prefix(
     if place == "s3":
         command.environment |= s3_environment | {"STOCKCTL_LAKE__URL": f"s3://{s3_bucket}/{prefix}"}
     own = {name: value for name, value in command.environment.items() if name.startswith("STOCKCTL_")}
-    own_settings = load(environ=clean_environment(**own))
+    own_settings = load_settings(environ=clean_environment(**own))
     admin = Admin(settings)
     for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
         admin.create_topic(topic.name, topic.partitions, 1, {})

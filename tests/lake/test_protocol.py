@@ -23,7 +23,7 @@ from stockctl.lake.format.claims import Claim, Start, read_claim, read_lost
 from stockctl.lake.format.keys import parse_claim
 from stockctl.lake.maintenance.verify import verify
 from stockctl.lake.writer.batch import decompress
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.conftest import examples
 from tests.lake.simulated import Order, Record, SimulatedTopic, SimulatedWriter
@@ -33,7 +33,7 @@ SYMBOLS = st.lists(st.sampled_from(["A", "B", "C", ""]), min_size=1, max_size=8)
 
 def settings_of(limit: int, compression: str, zone: str) -> Settings:
     flags = {"lake.max_records": str(limit), "lake.compression": compression, "lake.timezone": zone, "lake.uploads": "1"}
-    return load(environ=clean_environment(), flags=flags)
+    return load_settings(environ=clean_environment(), flags=flags)
 
 
 CONFIGURATIONS = [

@@ -21,7 +21,7 @@ from stockctl.lake.maintenance.verify import verify
 from stockctl.lake.reader.catalog import LakeReader, events, read_trades
 from stockctl.lake.reader.inventory import inventory
 from stockctl.records import encode
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name, load_settings
 from tests.command import BIN, HANG, Command, clean_environment
 from tests.faults.proxy import Action, Proxy
 from tests.lakes import covered, lay, trade
@@ -41,7 +41,7 @@ def fill(settings: Settings) -> None:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A lake of three dates in a folder."""
-    made = load(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
+    made = load_settings(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
     fill(made)
     return made
 
@@ -50,7 +50,7 @@ def settings(tmp_path: Path) -> Settings:
 def on_s3(s3_environment: dict[str, str], s3_bucket: str, tmp_path: Path) -> Settings:
     """A lake of three dates on the S3 server."""
     flags = {"lake.url": f"s3://{s3_bucket}/{tmp_path.parent.name}-{tmp_path.name}", "lake.cache_dir": str(tmp_path / "cache")}
-    made = load(environ=clean_environment(**s3_environment), flags=flags)
+    made = load_settings(environ=clean_environment(**s3_environment), flags=flags)
     fill(made)
     return made
 
@@ -253,4 +253,4 @@ def settings_of_broker(broker: str, tmp_path: Path) -> Settings:
     """Settings of this test on the embedded broker."""
     from tests.conftest import own_names
 
-    return load(environ=clean_environment(), flags=own_names(broker, tmp_path))
+    return load_settings(environ=clean_environment(), flags=own_names(broker, tmp_path))

@@ -21,7 +21,7 @@ from stockctl.lake.format.keys import lost_key
 from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.reader.catalog import LakeReader, events, read_trades
 from stockctl.lake.writer.batch import compress, decompress
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from stockctl.symbols import UnknownSymbolError
 from tests.command import clean_environment
 from tests.lakes import at, covered, lay, trade
@@ -30,14 +30,14 @@ from tests.lakes import at, covered, lay, trade
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A fresh lake in a folder."""
-    return load(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
+    return load_settings(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
 
 
 @pytest.fixture
 def s3_settings(s3_environment: dict[str, str], s3_bucket: str, tmp_path: Path) -> Settings:
     """A fresh lake on the S3 server, with a cache of its own."""
     flags = {"lake.url": f"s3://{s3_bucket}/{tmp_path.parent.name}-{tmp_path.name}", "lake.cache_dir": str(tmp_path / "cache")}
-    return load(environ=clean_environment(**s3_environment), flags=flags)
+    return load_settings(environ=clean_environment(**s3_environment), flags=flags)
 
 
 def prices(settings: Settings, *arguments: Any, **named: Any) -> list[float]:
@@ -184,7 +184,7 @@ def test_a_lake_cut_by_ticker_and_then_by_bucket_is_read_whole(settings: Setting
 
 def test_odd_folder_names_are_taken_literally(tmp_path: Path) -> None:
     """A lake in a folder with glob characters, quotes and ``=`` in its name is read."""
-    settings = load(environ=clean_environment(), flags={"lake.url": (tmp_path / "it's [a] env=prod *").as_uri()})
+    settings = load_settings(environ=clean_environment(), flags={"lake.url": (tmp_path / "it's [a] env=prod *").as_uri()})
     lay(settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
     assert prices(settings) == [1.0]
 

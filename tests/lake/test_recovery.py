@@ -15,7 +15,7 @@ from stockctl.lake.format.claims import Claim, newest_claim, newest_start, read_
 from stockctl.lake.format.keys import parse_claim
 from stockctl.lake.maintenance.verify import verify
 from stockctl.lake.writer.batch import decompress
-from stockctl.settings import load
+from stockctl.settings import load_settings
 from tests.command import clean_environment
 from tests.lake.simulated import Order, SimulatedTopic, SimulatedWriter
 
@@ -30,7 +30,7 @@ class Lake:
 
     def writer(self, *, accept_loss: bool = False, limit: int = 100) -> SimulatedWriter:
         flags = {"lake.max_records": str(limit), "lake.uploads": "1"}
-        settings = load(environ=clean_environment(), flags=flags)
+        settings = load_settings(environ=clean_environment(), flags=flags)
         return SimulatedWriter(self.topic, self.backend, settings, self.late, accept_loss=accept_loss)
 
     def run(self, *, accept_loss: bool = False, limit: int = 100) -> StockctlError | None:

@@ -27,7 +27,7 @@ from stockctl.lake.writer.sink import S3Sink
 from stockctl.local.broker import Rebalances, forget_members
 from stockctl.records import Trade, encode
 from stockctl.service import Service
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import free_port, listening, wait_for
 from tests.counting import assert_once
@@ -400,7 +400,7 @@ def test_the_same_on_s3(topics: Settings, command: Command, s3_environment: dict
     ids = produce(topics, 1000)
     command.run("consume", "s3", "--once", "--max-records", "200")
     own = {key: value for key, value in command.environment.items() if key.startswith("STOCKCTL_")}
-    assert_once(held(open_store(load(environ=clean_environment(**own)))), ids)
+    assert_once(held(open_store(load_settings(environ=clean_environment(**own)))), ids)
     assert "is whole" in command.run("lake", "verify", "--deep").stderr
     listed = json.loads(command.run("lake", "list", "-o", "json").stdout)
     assert sum(row["rows"] for row in listed) == 1000

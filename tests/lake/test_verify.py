@@ -19,7 +19,7 @@ from stockctl.lake.maintenance.issues import Report
 from stockctl.lake.maintenance.verify import verify
 from stockctl.lake.writer.batch import OpenBatch, compress, decompress
 from stockctl.records import FeedEvent, Trade, encode
-from stockctl.settings import load
+from stockctl.settings import load_settings
 from tests.command import Command
 
 LAYOUT = Layout("trades", "America/New_York", "ticker", "gzip")
@@ -63,7 +63,7 @@ def put_batch(store: Store, start: int, rows: int) -> Claim:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """A good lake: three claims of one partition, six objects, 300 rows."""
-    made = open_store(load(flags={"lake.url": (tmp_path / "lake").as_uri()}, environ={}))
+    made = open_store(load_settings(flags={"lake.url": (tmp_path / "lake").as_uri()}, environ={}))
     start = Start(
         cluster_id="c", topic_id="t", topic="trades", table="trades", generation=1, partition=0, start=0, reason="first"
     )

@@ -16,7 +16,7 @@ from stockctl.clients.store import Store, open_store
 from stockctl.lake.format.keys import PARQUET
 from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.maintenance.verify import verify
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.lakes import lay, trade
 
@@ -26,7 +26,7 @@ MANIFEST = "_log/parquet/trades/2026-11-23/0001.json"
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A lake with one compacted date of two claims, and a claim that came later."""
-    made = load(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
+    made = load_settings(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
     rows = [trade(("AAPL", "MSFT")[number % 2], f"2026-11-23 10:00:{number:02d}", 1.0 + number) for number in range(40)]
     lay(made, rows, batches=2)
     assert len(list(compact(made))) == 1

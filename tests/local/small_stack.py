@@ -13,7 +13,7 @@ from stockctl.errors import StockctlError
 from stockctl.local.files import StackFiles
 from stockctl.local.supervisor import Part, Supervisor
 from stockctl.service import running
-from stockctl.settings import load
+from stockctl.settings import load_settings
 
 CHILD = """
 import os, signal, sys, time
@@ -65,7 +65,7 @@ def part(folder: Path, name: str, code: str = CHILD, program: str = sys.executab
 if __name__ == "__main__":
     home = Path(sys.argv[1])
     files = StackFiles(home / "local")
-    with files.hold() as mine, running(load(environ={})) as role:
+    with files.hold() as mine, running(load_settings(environ={})) as role:
         if not mine:
             sys.exit("held by another")
         trouble = Supervisor(files, [part(home, **spec) for spec in json.loads(sys.argv[2])], {}).run(role.stop)

@@ -13,7 +13,7 @@ from stockctl.local.demo import totals
 from stockctl.local.services import trouble
 from stockctl.local.stack import status as stack_status
 from stockctl.mongo.schema import TRADES
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import HANG, Command
 from tests.conftest import wait_for
 
@@ -33,7 +33,7 @@ class Stack(Command):
 
     def settings(self) -> Settings:
         """The settings as the command sees them."""
-        return load(environ=self.environment)
+        return load_settings(environ=self.environment)
 
     def rows(self) -> int:
         """Trades in the lake."""

@@ -14,7 +14,7 @@ from stockctl.local import stack
 from stockctl.local.files import StackFiles
 from stockctl.local.ports import choose_ports
 from stockctl.local.processes import identity
-from stockctl.settings import load, local_stack_file
+from stockctl.settings import load_settings, local_stack_file
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import wait_for
 from tests.local.conftest import Running
@@ -40,7 +40,7 @@ def test_settings_that_a_stack_left_and_cannot_be_read_are_named(tmp_path: Path,
     path.parent.mkdir()
     path.write_bytes(SETTINGS[damage])
     with pytest.raises(ConfigError, match=str(path)) as caught:
-        load(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)))
+        load_settings(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)))
     assert "local up" in str(caught.value.hint)
 
 
@@ -87,7 +87,7 @@ def test_a_stack_is_stopped_though_it_cannot_note_its_state(supervise: Supervise
     assert running.files.holder == pid
     (running.files.folder / f".state.json.{pid}").mkdir()  # in the way of the next one
     running.files.state.write_bytes(b"\0" * 500)
-    settings = load(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
+    settings = load_settings(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
     assert stack.status(settings)[0].state == "starting"
     said: list[str] = []
     stack.down(settings, say=said.append)
@@ -98,7 +98,7 @@ def test_a_stack_is_stopped_though_it_cannot_note_its_state(supervise: Supervise
 
 def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
     """A folder where a file should be, as an archive that was unpacked in the wrong place leaves it."""
-    settings = load(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
+    settings = load_settings(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
     path = stack.files_of(settings).folder / "lock"
     path.mkdir(parents=True)
     for act in (stack.status, lambda settings: stack.down(settings, say=print), stack.reset):
@@ -121,7 +121,7 @@ def test_what_is_in_the_way_of_a_state_keeps_no_stack_from_being_stopped(
 ) -> None:
     running = supervise({"name": "a"})
     running.wait("running", "a")
-    settings = load(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
+    settings = load_settings(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
     running.process.send_signal(signal.SIGSTOP)  # it would put right what it can
     wait_for(lambda: stack.status(settings)[0].state == "frozen", "the supervisor to be suspended", HANG)
     running.files.state.unlink()
@@ -163,7 +163,7 @@ def test_damaged_ports_are_chosen_anew_and_said(tmp_path: Path) -> None:
 
 def test_a_stopped_stack_with_a_damaged_state_says_what_it_does_not_know(tmp_path: Path) -> None:
     """A killed supervisor may have left parts, where the system does not end them."""
-    settings = load(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
+    settings = load_settings(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
     files = stack.files_of(settings)
     files.make()
     for damage in STATES.values():

@@ -22,7 +22,7 @@ from stockctl.local.health import checks, overview
 from stockctl.local.processes import identity
 from stockctl.local.services import described, part_names, plan
 from stockctl.local.stack import _outdated, files_of
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import Command
 
 
@@ -70,7 +70,7 @@ def supervised(folder: Path, **about: Any) -> Iterator[Callable[..., Settings]]:
 
         def note(*parts: dict[str, Any]) -> Settings:
             files.write(files.state, json.dumps(state | {"parts": parts}))
-            return load(environ=Command(folder).environment)
+            return load_settings(environ=Command(folder).environment)
 
         yield note
 
@@ -148,11 +148,11 @@ def test_a_part_that_says_what_is_wrong_or_says_nothing_is_unwell(tmp_path: Path
 def test_up_finds_what_has_changed_since_the_stack_was_started(tmp_path: Path) -> None:
     """Symbols of the command line hold until the stack is stopped; a part that was given up gets another start."""
     ports = dict.fromkeys(part_names("sim"), 1)
-    plain = load(environ=Command(tmp_path).environment)
+    plain = load_settings(environ=Command(tmp_path).environment)
     files = files_of(plain)
 
     def flagged(**flags: Any) -> Settings:
-        return load(environ=Command(tmp_path).environment, flags=flags)
+        return load_settings(environ=Command(tmp_path).environment, flags=flags)
 
     def why(settings: Settings, **state: Any) -> str | None:
         ran = plan(settings_then, files, "sim", ports, (), None).settings

@@ -18,7 +18,7 @@ from stockctl.local.files import StackFiles
 from stockctl.local.health import checks
 from stockctl.local.processes import LOG_LIMIT, identity
 from stockctl.local.stack import end_leftovers
-from stockctl.settings import load
+from stockctl.settings import load_settings
 from tests.command import HANG, Command
 from tests.conftest import wait_for
 from tests.local.conftest import Running
@@ -133,7 +133,7 @@ def test_down_kills_a_supervisor_that_does_nothing_and_stops_what_it_leaves(
     stack.process.send_signal(signal.SIGSTOP)
     monkeypatch.setattr(room, "_SILENT_SECONDS", 0.5)
     monkeypatch.setattr(room, "_LEFTOVER_SECONDS", 0.5)
-    [note] = room.down(load(environ={}, flags={"state_dir": str(tmp_path)}), say=print)
+    [note] = room.down(load_settings(environ={}, flags={"state_dir": str(tmp_path)}), say=print)
     assert "has done nothing to stop for 500ms: it was killed" in note
     assert [identity(pid) for pid in pids] == [None, None]
     assert not stack.files.held
@@ -145,7 +145,7 @@ def test_a_frozen_supervisor_is_seen_with_what_died_meanwhile_and_down_stops_it_
     """SIGSTOP is what Ctrl-Z does. Parts that are frozen as well hear of the end too."""
     stack = supervise({"name": "a"}, {"name": "b"}, {"name": "c"})
     stack.wait("running", "a", "b", "c")
-    settings = load(environ={}, flags={"state_dir": str(tmp_path)})
+    settings = load_settings(environ={}, flags={"state_dir": str(tmp_path)})
     stack.process.send_signal(signal.SIGSTOP)
     died, frozen = stack.kill("a"), stack.part("b")["pid"]
     os.kill(frozen, signal.SIGSTOP)
@@ -175,7 +175,7 @@ def test_what_a_killed_supervisor_has_left_is_shown(supervise: Supervise, tmp_pa
     stack.wait("running", "a", "b")
     stack.process.kill()
     stack.process.wait()
-    settings = load(environ={}, flags={"state_dir": str(tmp_path)})
+    settings = load_settings(environ={}, flags={"state_dir": str(tmp_path)})
     wait_for(lambda: [row.state for row in room.status(settings)] == ["stopped", "stopped", "left over"], "a to leave", HANG)
     [(system, finding)] = run(checks(settings))
     assert (system, finding.state, finding.fix) == ("local b", "fail", "`stockctl local down` stops it")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 
 
@@ -14,4 +14,4 @@ from tests.command import clean_environment
 def lake_settings(tmp_path: Path) -> Settings:
     """A fresh lake in a folder."""
     flags = {"lake.url": (tmp_path / "lake").as_uri(), "state_dir": str(tmp_path / "state")}
-    return load(environ=clean_environment(), flags=flags)
+    return load_settings(environ=clean_environment(), flags=flags)

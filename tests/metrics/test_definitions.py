@@ -22,7 +22,7 @@ from stockctl.metrics.query import Query
 from stockctl.metrics.results import Result, Row
 from stockctl.metrics.trade_filter import POLICIES, Policy, counts, reasons
 from stockctl.records import Trade
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.conftest import examples
 from tests.lakes import at, covered, lay, trade
@@ -78,7 +78,7 @@ def a_lake(trades: dict[str, list[Trade]], coverage: dict[str, list[tuple[int, i
     """A lake with these trades in two batches; where coverage is told, a later record vouches for all that came before it."""
     records = [row for symbol in SYMBOLS for row in trades[symbol]]
     with tempfile.TemporaryDirectory() as folder:
-        settings = load(environ=clean_environment(), flags={"lake.url": (Path(folder) / "lake").as_uri()})
+        settings = load_settings(environ=clean_environment(), flags={"lake.url": (Path(folder) / "lake").as_uri()})
         if coverage is not None:
             events = [covered(symbol, *stretch) for symbol, held in coverage.items() for stretch in held]
             records.append(trade("LATE", OPEN + 1_000_000, 1.0))

@@ -21,7 +21,7 @@ from stockctl.metrics.results import Result
 from stockctl.mongo import schema
 from stockctl.mongo.rollups import refresh
 from stockctl.records import FeedEvent, Trade
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.conftest import MongoServer
 from tests.lakes import at, covered, lay, trade
@@ -60,7 +60,7 @@ def fill(engine: Engine, lake_settings: Settings, request: pytest.FixtureRequest
         return
     server: MongoServer = request.getfixturevalue("mongo_server")
     flags = {"mongo.url": server.url, "mongo.database": f"hours-{abs(hash(request.node.name))}", "mongo.retention": "3650d"}
-    settings = load(environ=clean_environment(), flags=flags)
+    settings = load_settings(environ=clean_environment(), flags=flags)
     with Mongo(settings) as mongo:
         schema.apply(mongo, settings)
 

@@ -23,7 +23,7 @@ from stockctl.metrics.live import Tally
 from stockctl.metrics.query import Query
 from stockctl.metrics.results import Row
 from stockctl.records import Trade
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.conftest import examples
 from tests.lakes import at, covered, lay, trade
@@ -268,7 +268,7 @@ def test_each_bar_is_there_once_in_any_zone(
     """Over the changes of clocks too, of dates that New York's midnight parts."""
     rows = [trade(symbol, at(day) + 3_600_000 * hour + ms, float(price), float(price)) for hour, ms, price in data]
     with tempfile.TemporaryDirectory() as folder:
-        settings = load(environ=clean_environment(), flags={"lake.url": (Path(folder) / "lake").as_uri()})
+        settings = load_settings(environ=clean_environment(), flags={"lake.url": (Path(folder) / "lake").as_uri()})
         lay(settings, rows)
         asked = ask(symbol, None, since=0, session="all", every_ms=STEPS[step], zone=ZoneInfo(zone))
         found = definitions.bars(settings, asked).rows

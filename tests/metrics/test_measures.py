@@ -32,7 +32,7 @@ from stockctl.metrics.query import Query
 from stockctl.metrics.query_context import QueryContext
 from stockctl.metrics.results import Result
 from stockctl.records import Trade
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.conftest import examples
 from tests.lakes import at, covered, lay, trade
@@ -344,7 +344,8 @@ def test_as_of_a_moment_the_answer_is_that_of_a_lake_which_holds_no_more(
     measure, every = asked
     with tempfile.TemporaryDirectory() as folder:
         whole, early = (
-            load(environ=clean_environment(), flags={"lake.url": (Path(folder) / name).as_uri()}) for name in ("whole", "early")
+            load_settings(environ=clean_environment(), flags={"lake.url": (Path(folder) / name).as_uri()})
+            for name in ("whole", "early")
         )
         as_of = OPEN + 1000 * second
         lay(whole, trades, batches=3)

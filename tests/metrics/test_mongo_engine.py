@@ -29,7 +29,7 @@ from stockctl.mongo import schema
 from stockctl.mongo.documents import ms_of
 from stockctl.mongo.rollups import refresh
 from stockctl.records import FeedEvent, Trade
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.conftest import MongoServer, examples
 from tests.lakes import at, covered, lay, trade
@@ -101,7 +101,7 @@ def both(
             "mongo.database": f"engine-{next(_numbers)}",
             "mongo.retention": "3650d",
         }
-        settings = load(environ=clean_environment(), flags=flags)
+        settings = load_settings(environ=clean_environment(), flags=flags)
         lay(settings, trades, batches=2)
         if events:
             lay(settings, events, table="feed_events")

@@ -31,7 +31,7 @@ from stockctl.metrics.engines.relations import RELATIONS
 from stockctl.metrics.query import Query
 from stockctl.metrics.results import Result
 from stockctl.records import FeedEvent, Trade
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name, load_settings
 from stockctl.warehouse.partitions import Values, Wanted
 from stockctl.warehouse.spectrum import ddl
 from stockctl.warehouse.tables import TABLES
@@ -63,7 +63,7 @@ BUCKET = "s3://my-bucket/market"
 
 def apply(flags: dict[str, str]) -> None:
     """Make tables and views, as ``spectrum apply`` does; tables hold what the test puts in."""
-    settings = load(environ=clean_environment(), flags=flags | {"lake.url": BUCKET})
+    settings = load_settings(environ=clean_environment(), flags=flags | {"lake.url": BUCKET})
     with Connection(settings) as redshift:
         for statement in ddl.statements(settings, Wanted({table.name: {} for table in TABLES}, (), {})):
             redshift.execute(statement.sql)
@@ -98,7 +98,7 @@ def both(fake: FakeRedshift, flags: dict[str, str], trades: list[Trade], events:
     trades = with_ends(trades)
     with tempfile.TemporaryDirectory() as folder:
         own = {"lake.url": (Path(folder) / "lake").as_uri(), "lake.max_age": "1s"}
-        settings = load(environ=clean_environment(), flags=flags | own)
+        settings = load_settings(environ=clean_environment(), flags=flags | own)
         lay(settings, trades, batches=2)
         if events:
             lay(settings, events, table="feed_events")
@@ -234,7 +234,7 @@ def test_the_command_asks_redshift(fake_redshift: FakeRedshift, flags: dict[str,
 
 
 def test_the_data_api_is_refused_with_the_reason(flags: dict[str, str]) -> None:
-    settings = load(environ=clean_environment(), flags=flags | {"redshift.via": "data-api", "redshift.workgroup": "w"})
+    settings = load_settings(environ=clean_environment(), flags=flags | {"redshift.via": "data-api", "redshift.workgroup": "w"})
     asked = Query(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN, engine="redshift")
     with pytest.raises(ConfigError, match="forgets temporary tables"):
         definitions.vwap(settings, asked)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name, load_settings
 from tests.command import Command, clean_environment
 from tests.conftest import MongoServer, own_names
 
@@ -28,7 +28,7 @@ def mongo_names(server: MongoServer, folder: Path) -> dict[str, str]:
 @pytest.fixture
 def mongo_settings(mongo_server: MongoServer, tmp_path: Path) -> Settings:
     """A fresh database, without a broker."""
-    return load(environ=clean_environment(), flags=mongo_names(mongo_server, tmp_path))
+    return load_settings(environ=clean_environment(), flags=mongo_names(mongo_server, tmp_path))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from stockctl.clients.mongo import Mongo
 from stockctl.errors import ConfigError
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import Command, clean_environment
 from tests.conftest import MongoServer, free_port
 
@@ -116,7 +116,7 @@ def test_nothing_at_the_address_is_exit_5_within_the_wait(mongo_command: Command
     ],
 )
 def test_a_file_that_an_option_names_and_cannot_be_used_is_a_bad_setting(options: str, words: str) -> None:
-    settings = load(environ=clean_environment(), flags={"mongo.url": f"mongodb://h/?tls=true&{options}"}, stack=False)
+    settings = load_settings(environ=clean_environment(), flags={"mongo.url": f"mongodb://h/?tls=true&{options}"}, stack=False)
     with pytest.raises(ConfigError, match=words):
         Mongo(settings)
 
@@ -140,7 +140,7 @@ def test_a_password_in_the_address_is_refused_and_not_shown(mongo_command: Comma
 def test_a_wrong_password_is_exit_4_and_not_shown(tmp_path: Path) -> None:
     server = MongoServer(tmp_path / "mongo")
     server.start()
-    settings = load(environ=clean_environment(), flags={"mongo.url": server.url})
+    settings = load_settings(environ=clean_environment(), flags={"mongo.url": server.url})
     try:
         with Mongo(settings) as mongo:
             mongo._client.admin.command("createUser", "writer", pwd="right-word", roles=["root"])

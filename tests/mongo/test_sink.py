@@ -32,7 +32,7 @@ from stockctl.mongo.rollups import refresh
 from stockctl.mongo.sink import MongoSink
 from stockctl.records import MAX_MS, FeedEvent, Trade, encode
 from stockctl.service import Service
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name, load_settings
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import MongoServer, free_port, wait_for
 from tests.counting import assert_once
@@ -47,7 +47,7 @@ NOW = int(time.time() * 1000)
 @pytest.fixture
 def topics(names: dict[str, str]) -> Settings:
     """The test's own topics, made, and its settings."""
-    settings = load(environ=clean_environment(), flags=names)
+    settings = load_settings(environ=clean_environment(), flags=names)
     admin = Admin(settings)
     for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
         admin.create_topic(topic.name, min(3, topic.partitions), 1, {})
@@ -352,7 +352,7 @@ def test_an_outage_pauses_and_then_goes_on(topics: Settings, consume: Command, t
     server = MongoServer(tmp_path / "mongo")
     server.start()
     consume.environment |= {"STOCKCTL_MONGO__URL": server.url, "STOCKCTL_MONGO__MAX_RECORDS": "50"}
-    here = load(environ=consume.environment)
+    here = load_settings(environ=consume.environment)
     process = consume.start("consume", "mongo")
     log = consume.folder / "consume.log"
     try:

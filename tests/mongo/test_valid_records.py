@@ -23,7 +23,7 @@ from stockctl.exchange.calendar import now_ms
 from stockctl.local.demo import totals
 from stockctl.mongo.documents import ms_of
 from stockctl.record_validation import VALIDATORS, InvalidRecordError
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name, load_settings
 from stockctl.stream.dlq import read
 from tests import damaged
 from tests.command import HANG, Command, clean_environment
@@ -57,7 +57,7 @@ def topics(names: dict[str, str]) -> Settings:
     """The test's own topics, made, and its settings: MongoDB keeps documents of any date."""
     # Several batches of either, whatever is sent.
     names |= {"mongo.retention": "36500d", "lake.max_records": str(max(COUNT, FRAMES) // 4), "symbols": "AAPL"}
-    settings = load(environ=clean_environment(), flags=names)
+    settings = load_settings(environ=clean_environment(), flags=names)
     admin = Admin(settings)
     for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
         admin.create_topic(topic.name, min(3, topic.partitions), 1, {"message.timestamp.type": "CreateTime"})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name, load_settings
 from tests.command import Command, clean_environment
 from tests.conftest import mark_below, own_names
 from tests.servers import Kafka
@@ -30,7 +30,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
 @pytest.fixture
 def real_settings(kafka: Kafka, tmp_path: Path) -> Settings:
     """Settings of a test of its own on Apache Kafka."""
-    return load(environ=clean_environment(), flags=own_names(kafka.servers, tmp_path))
+    return load_settings(environ=clean_environment(), flags=own_names(kafka.servers, tmp_path))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from stockctl.clients.kafka import Admin, Message, Producer
 from stockctl.mongo.documents import BadRecord, Document, event_documents, trade_documents
 from stockctl.mongo.schema import EXPIRY
 from stockctl.records import MAX_MS, FeedEvent, Trade, encode
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name, load_settings
 from stockctl.stream.dlq import read
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import MongoServer, own_names, wait_for
@@ -100,7 +100,7 @@ class Case:
             # Small batches, so that a kill meets the middle of a few thousand trades.
             "mongo.max_records": "200",
         }
-        self.settings: Settings = load(environ=clean_environment(), flags=flags)
+        self.settings: Settings = load_settings(environ=clean_environment(), flags=flags)
         self.command = command_of(folder, flags)
         self.database: Any = MongoClient(rig.mongo.url, tz_aware=True)
         self._sent = 0

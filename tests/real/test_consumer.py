@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stockctl.clients.kafka import Admin, Consumer, Partition
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name, load_settings
 from tests.clients.kafka.test_idle import rest, send
 from tests.command import Command, clean_environment
 from tests.conftest import own_names, wait_for
@@ -29,7 +29,7 @@ def flags(kafka: Kafka, tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def settings(flags: dict[str, str]) -> Settings:
     """The test's own topics, made, and its settings."""
-    settings = load(environ=clean_environment(), flags=flags)
+    settings = load_settings(environ=clean_environment(), flags=flags)
     admin = Admin(settings)
     admin.create_topic(settings.topics.trades.name, 90, 1, {})
     admin.create_topic(settings.topics.feed_events.name, 1, 1, {})

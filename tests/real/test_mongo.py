@@ -14,7 +14,7 @@ from stockctl.clients.kafka import Admin, Consumer, Partition
 from stockctl.mongo import sink
 from stockctl.mongo.sink import MongoSink
 from stockctl.service import Service
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name, load_settings
 from tests.command import HANG, Command, Process, clean_environment
 from tests.conftest import MongoServer, own_names, wait_for
 from tests.counting import assert_once
@@ -32,7 +32,7 @@ def flags(kafka: Kafka, mongo_server: MongoServer, tmp_path: Path) -> dict[str, 
 @pytest.fixture
 def topics(flags: dict[str, str]) -> Settings:
     """The test's own topics, made, and its settings."""
-    settings = load(environ=clean_environment(), flags=flags)
+    settings = load_settings(environ=clean_environment(), flags=flags)
     admin = Admin(settings)
     for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
         admin.create_topic(topic.name, topic.partitions, 1, {})

@@ -10,7 +10,7 @@ import pytest
 from pymongo import MongoClient
 
 from stockctl.errors import ConfigError
-from stockctl.settings import load
+from stockctl.settings import load_settings
 from stockctl.settings.mongo_address import _OPTIONS
 from tests.settings.test_names import pairs
 
@@ -155,7 +155,7 @@ REFUSED: dict[tuple[str, ...], dict[str, str]] = {
 
 @pytest.mark.parametrize(("name", "text"), pairs(TAKEN))
 def test_an_address_that_may_work_is_taken(name: str, text: str) -> None:
-    load(environ={}, flags={name: text}, stack=False)
+    load_settings(environ={}, flags={name: text}, stack=False)
 
 
 @pytest.mark.parametrize(
@@ -164,13 +164,13 @@ def test_an_address_that_may_work_is_taken(name: str, text: str) -> None:
 )
 def test_an_address_that_cannot_work_is_refused_and_no_secret_in_it_is_repeated(name: str, text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=f"bad setting {re.escape(name)} from command line: ") as raised:
-        load(environ={}, flags={name: text}, stack=False)
+        load_settings(environ={}, flags={name: text}, stack=False)
     assert words in str(raised.value)
     assert "hunter2" not in "".join(traceback.format_exception(raised.value)) + str(raised.value.hint)
 
 
 def test_brokers_are_written_as_kafkas_client_takes_them() -> None:
-    settings = load(environ={}, flags={"kafka.bootstrap_servers": " a:1, b:2,"}, stack=False)
+    settings = load_settings(environ={}, flags={"kafka.bootstrap_servers": " a:1, b:2,"}, stack=False)
     assert settings.kafka.bootstrap_servers == "a:1,b:2"
 
 
@@ -204,7 +204,7 @@ def test_pymongo_takes_each_option_that_the_settings_take(option: str) -> None:
     for value in filter(kind.takes, VALUES.get(option, TRIED + choices)):
         url = f"mongodb://h/?{beside}{option}={quote(value, safe=':,')}"
         try:
-            load(environ={}, flags={"mongo.url": url}, stack=False)
+            load_settings(environ={}, flags={"mongo.url": url}, stack=False)
         except ConfigError:
             continue
         MongoClient(url, connect=False).close()

@@ -16,13 +16,13 @@ from stockctl.errors import ConfigError
 from stockctl.settings import (
     Settings,
     config_candidates,
+    display_value,
     env_name,
     is_secret,
-    load,
+    load_settings,
     local_stack_file,
     require,
     setting_names,
-    shown,
 )
 from stockctl.settings.layers import LEAVES, STACK_FILE_END
 
@@ -38,7 +38,9 @@ def read(
 ) -> Settings:
     if toml is not None:
         (here / "stockctl.toml").write_text(toml, encoding="utf-8")
-    return load(profile=profile, flags=flags, environ={"STOCKCTL_STATE_DIR": str(here / "state")} | dict(environ or {}))
+    return load_settings(
+        profile=profile, flags=flags, environ={"STOCKCTL_STATE_DIR": str(here / "state")} | dict(environ or {})
+    )
 
 
 SERVERS = "kafka.bootstrap_servers"
@@ -134,7 +136,7 @@ LISTS = [name for name, kind in LEAVES.items() if get_origin(kind) is list]
 def test_lists_are_joined_by_commas_or_in_json_in_the_environment(here: Path, name: str, form: str) -> None:
     items = ["10.0.0.0/8", "10.0.0.1/32"] if name == "infra.mongo_clients" else ["SIM", "MINE"]
     settings = read(here, environ={env_name(name): form.format(*items)})
-    assert shown(settings, name) == ",".join(items[: len(re.findall(r"\{\d", form))])
+    assert display_value(settings, name) == ",".join(items[: len(re.findall(r"\{\d", form))])
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -180,7 +182,7 @@ def test_a_path_may_begin_with_the_home_folder(here: Path, monkeypatch: pytest.M
     monkeypatch.setenv("HOME", str(home))
     paths = [name for name in setting_names() if "Path" in str(LEAVES[name])]
     assert {"state_dir", "lake.cache_dir", "kafka.ssl_ca_location", "infra.manifests", "infra.kubeconfig"} <= set(paths)
-    settings = load(environ={env_name(name): f"~/{name}" for name in paths})
+    settings = load_settings(environ={env_name(name): f"~/{name}" for name in paths})
     for name in paths:
         value: Any = settings
         for part in name.split("."):
@@ -261,7 +263,7 @@ def test_what_is_bad_in_the_file_names_itself(here: Path, toml: str, message: st
     """Nothing that a file can hold ends in anything but a ConfigError."""
     (here / "stockctl.toml").write_text(toml)
     with pytest.raises(ConfigError, match=message) as caught:
-        load(environ={})
+        load_settings(environ={})
     assert (hint or "") in (caught.value.hint or "")
 
 
@@ -356,6 +358,6 @@ def test_no_text_in_the_file_ends_in_anything_but_settings_or_a_config_error(
     file = tmp_path_factory.getbasetemp() / "any.toml"
     file.write_text("[profile.local]\n" + text, encoding="utf-8")
     try:
-        load(config=file, environ={})
+        load_settings(config=file, environ={})
     except ConfigError as error:
         assert str(error)  # noqa: PT017 - settings or this error: both are right

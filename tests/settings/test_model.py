@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from stockctl.errors import ConfigError
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 
 
 def sections(model: type[BaseModel]) -> list[type[BaseModel]]:
@@ -36,7 +36,7 @@ def test_every_setting_says_what_it_is_for() -> None:
     ],
 )
 def test_records_are_named_finnhub_only_when_they_come_from_finnhub(url: str, real: bool) -> None:
-    settings = load(environ={}, flags={"finnhub.url": url})
+    settings = load_settings(environ={}, flags={"finnhub.url": url})
     assert settings.finnhub.is_real is real
     assert settings.finnhub.source == ("finnhub" if real else "sim")
 
@@ -69,15 +69,15 @@ def test_two_groups_or_two_topics_of_one_name_are_refused(one: str, other: str) 
     given, name = NAMES.get(other, ("same", "same"))
     flags = {one: name} | ({other: given} if given else {})
     with pytest.raises(ConfigError, match=re.escape(f"{one} (command line) and ")) as refused:
-        load(environ={}, flags=flags)
+        load_settings(environ={}, flags=flags)
     assert other in str(refused.value)
     assert f"are both {name}" in str(refused.value)
     assert "different names" in str(refused.value.hint)
-    load(environ={}, flags=flags | {one: f"{name}-2"})
+    load_settings(environ={}, flags=flags | {one: f"{name}-2"})
 
 
 def test_topics_that_differ_in_dots_alone_are_refused() -> None:
     """Kafka would refuse the second one."""
     with pytest.raises(ConfigError, match=r"my\.trades and my_trades: Kafka takes no two topics"):
-        load(environ={}, flags={"topics.trades.name": "my.trades", "topics.feed_events.name": "my_trades"})
-    load(environ={}, flags={"lake.group": "a.b", "mongo.group": "a_b"})
+        load_settings(environ={}, flags={"topics.trades.name": "my.trades", "topics.feed_events.name": "my_trades"})
+    load_settings(environ={}, flags={"lake.group": "a.b", "mongo.group": "a_b"})

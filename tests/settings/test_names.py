@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockctl.errors import ConfigError
-from stockctl.settings import load
+from stockctl.settings import load_settings
 
 TOPICS = ["topics.trades.name", "topics.feed_events.name", "topics.dead_letters.name", "connect.config_topic"]
 GROUPS = ["lake.group", "mongo.group", "connect.connector"]
@@ -98,13 +98,13 @@ def pairs(table: dict[tuple[str, ...], list[str]]) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "text"), pairs(TAKEN))
 def test_what_the_other_side_takes_is_taken(name: str, text: str) -> None:
-    load(environ={}, flags={name: text}, stack=False)
+    load_settings(environ={}, flags={name: text}, stack=False)
 
 
 @pytest.mark.parametrize(("name", "text"), pairs(REFUSED))
 def test_what_the_other_side_refuses_is_refused_first_in_words(name: str, text: str) -> None:
     with pytest.raises(ConfigError, match=f"bad setting {re.escape(name)} from command line: ") as raised:
-        load(environ={}, flags={name: text}, stack=False)
+        load_settings(environ={}, flags={name: text}, stack=False)
     assert not re.search(r"match|\^|\[[aA]-", str(raised.value))
 
 
@@ -117,7 +117,7 @@ def test_the_rule_for_topics_is_kafkas(text: str) -> None:
         and all(one.isascii() and (one.isalnum() or one in "._-") for one in text)
     )
     try:
-        load(environ={}, flags={"topics.trades.name": text}, stack=False)
+        load_settings(environ={}, flags={"topics.trades.name": text}, stack=False)
     except ConfigError:
         assert not legal
     else:

@@ -11,7 +11,7 @@ from stockctl.clients.kafka import Admin
 from stockctl.errors import StockctlError
 from stockctl.exchange.calendar import now_ms
 from stockctl.records import DeadLetter
-from stockctl.settings import load
+from stockctl.settings import load_settings
 from stockctl.stream import dead_letter_producer
 from stockctl.stream.dead_letter_producer import DeadLetterProducer
 from stockctl.stream.dead_letters import dead_letter
@@ -34,7 +34,7 @@ def letters(count: int) -> list[DeadLetter]:
 
 def test_more_letters_than_the_buffer_holds_all_arrive(broker: str, tmp_path: Path) -> None:
     """They wait for room."""
-    settings = load(environ=clean_environment(), flags=own_names(broker, tmp_path) | SMALL)
+    settings = load_settings(environ=clean_environment(), flags=own_names(broker, tmp_path) | SMALL)
     apply(Admin(settings), settings)
     sent = letters(1000)
     DeadLetterProducer(settings).send(sent)
@@ -43,7 +43,7 @@ def test_more_letters_than_the_buffer_holds_all_arrive(broker: str, tmp_path: Pa
 
 def test_letters_arrive_while_later_ones_are_still_to_be_made(broker: str, tmp_path: Path) -> None:
     """They are not all held at once."""
-    settings = load(environ=clean_environment(), flags=own_names(broker, tmp_path))
+    settings = load_settings(environ=clean_environment(), flags=own_names(broker, tmp_path))
     apply(Admin(settings), settings)
     arrived = []
 
@@ -61,7 +61,7 @@ def test_letters_arrive_while_later_ones_are_still_to_be_made(broker: str, tmp_p
 def test_letters_that_get_no_room_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As those that get no answer: with their number, so that the caller sends all of them again."""
     monkeypatch.setattr(dead_letter_producer, "_WAIT", 0.5)
-    settings = load(environ=clean_environment(), flags=own_names(f"127.0.0.1:{free_port()}", tmp_path) | SMALL)
+    settings = load_settings(environ=clean_environment(), flags=own_names(f"127.0.0.1:{free_port()}", tmp_path) | SMALL)
     for count in (1000, 10):
         with pytest.raises(StockctlError, match=rf"^{count:,} dead letters were not delivered to dlq-.*: no answer within"):
             DeadLetterProducer(settings).send(letters(count))

@@ -19,7 +19,7 @@ from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
 from stockctl.clients.kafka_connect import Connect
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.health import run
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name, load_settings
 from stockctl.stream import topics
 from stockctl.stream.mongo_sink import connector as room
 from stockctl.stream.mongo_sink.config import CONVERTER_CLASS, SINK_CLASS
@@ -65,7 +65,7 @@ def flags_of(broker: str, tmp_path: Path, worker: Worker) -> dict[str, str]:
 @pytest.fixture
 def connected(broker: str, tmp_path: Path, worker: Worker) -> Settings:
     """Settings of a test of its own, with the worker for Kafka Connect."""
-    made = load(environ=clean_environment(), flags=flags_of(broker, tmp_path, worker))
+    made = load_settings(environ=clean_environment(), flags=flags_of(broker, tmp_path, worker))
     worker.cluster = Admin(made).cluster_id()
     return made
 
@@ -239,7 +239,7 @@ def watching(settings: Settings, **connect: str) -> room.Watch:
     flags = {f"connect.{name}": value for name, value in connect.items()}
     names = ("url", "connector")
     flags |= {f"connect.{name}": str(getattr(settings.connect, name)) for name in names}
-    return room.Watch(load(environ=clean_environment(), flags=flags))
+    return room.Watch(load_settings(environ=clean_environment(), flags=flags))
 
 
 def test_watch_restarts_what_failed_less_and_less_often(connected: Settings, worker: Worker) -> None:
@@ -276,7 +276,9 @@ def test_watch_restarts_what_failed_less_and_less_often(connected: Settings, wor
 def test_watch_outlasts_a_worker_that_is_away(connected: Settings, worker: Worker) -> None:
     watch = watching(connected, url="", watch_every="1s")
     watch._connect.close()
-    watch._connect = Connect(load(environ=clean_environment(), flags={"connect.url": f"http://127.0.0.1:{free_port()}"}))
+    watch._connect = Connect(
+        load_settings(environ=clean_environment(), flags={"connect.url": f"http://127.0.0.1:{free_port()}"})
+    )
     watch.look(0.0)
     assert watch.trouble is not None
     assert "refused" in watch.trouble
@@ -327,7 +329,7 @@ def test_watch_says_that_it_does_not_know(connected: Settings, worker: Worker) -
     assert told("stockctl_connect_running_tasks") == 0
     watch._connect.close()
     away = {"kafka.bootstrap_servers": f"127.0.0.1:{free_port()}", "connect.url": worker.url}
-    nobody = room.Watch(load(environ=clean_environment(), flags=away))
+    nobody = room.Watch(load_settings(environ=clean_environment(), flags=away))
     nobody.measure()
     assert isnan(told("stockctl_connect_lag_records") or 0.0)
     nobody._connect.close()
@@ -335,8 +337,8 @@ def test_watch_says_that_it_does_not_know(connected: Settings, worker: Worker) -
 
 @pytest.mark.usefixtures("member")
 def test_doctor_and_status_know_connect_where_it_is_set(connected: Settings, worker: Worker) -> None:
-    assert room.checks(load(environ=clean_environment(), flags={}, stack=False)) == []
-    assert room.overview(load(environ=clean_environment(), flags={}, stack=False)) == []
+    assert room.checks(load_settings(environ=clean_environment(), flags={}, stack=False)) == []
+    assert room.overview(load_settings(environ=clean_environment(), flags={}, stack=False)) == []
     [(_, healthy)] = run(room.checks(connected))
     assert (healthy.state, healthy.detail) == ("ok", f"Kafka Connect 4.3.1 at {worker.url}")
     [(_, absent)] = run(room.overview(connected))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockctl.errors import ConfigError
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from stockctl.stream.mongo_sink.config import internal_topics, masked, render, secrets_of
 from tests.command import clean_environment
 
@@ -16,7 +16,7 @@ KAFKA = {"kafka.security_protocol": "SASL_SSL", "kafka.username": "stockctl", "k
 
 
 def settings(**flags: str) -> Settings:
-    return load(environ=clean_environment(), flags={"mongo.url": "mongodb://host:27017", **flags}, stack=False)
+    return load_settings(environ=clean_environment(), flags={"mongo.url": "mongodb://host:27017", **flags}, stack=False)
 
 
 def test_the_issues_own_points_are_there() -> None:
@@ -111,7 +111,7 @@ def test_no_password_is_shown_and_each_is_scrubbed(user: str, password: str) -> 
 
 def test_without_an_address_of_mongodb_the_setting_is_named() -> None:
     with pytest.raises(ConfigError, match=r"mongo\.url"):
-        render(load(environ=clean_environment(), flags={}, stack=False))
+        render(load_settings(environ=clean_environment(), flags={}, stack=False))
 
 
 def test_the_workers_topics_are_compacted_and_configurations_in_one_partition() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.health import run
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from stockctl.stream.topics import Change, apply, checks, differences, listing, wanted
 from tests.command import HANG, clean_environment
 from tests.conftest import own_names
@@ -29,7 +29,7 @@ def changed(broker: str, folder: Path, **flags: object) -> Settings:
     """The settings of the same test, retentions as users have them, with other values; ``__`` in a keyword is a dot."""
     names = {name: value for name, value in own_names(broker, folder).items() if not name.endswith(".retention")}
     more = {name.replace("__", "."): value for name, value in flags.items()}
-    return load(environ=clean_environment(), flags=names | more)
+    return load_settings(environ=clean_environment(), flags=names | more)
 
 
 def by_thing(admin: Admin, settings: Settings) -> dict[str, tuple[str, str]]:

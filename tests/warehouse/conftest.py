@@ -10,7 +10,7 @@ import pytest
 
 from stockctl.clients.aws.glue import Glue
 from stockctl.clients.store import open_store
-from stockctl.settings import Settings, env_name, load
+from stockctl.settings import Settings, env_name, load_settings
 from tests.command import BIN, Command, clean_environment
 from tests.conftest import free_port, listening, wait_for
 from tests.warehouse.crawler import FakeGlue
@@ -56,7 +56,7 @@ def warehouse_flags(s3_server: str, s3_bucket: str, tmp_path: Path) -> dict[str,
 def fake_glue(moto_server: str, warehouse_flags: dict[str, str]) -> Iterator[FakeGlue]:
     """A Glue with crawlers that crawl this test's lake."""
     url = warehouse_flags["lake.url"]
-    store = open_store(load(environ=clean_environment(), flags=warehouse_flags))
+    store = open_store(load_settings(environ=clean_environment(), flags=warehouse_flags))
 
     def keys_in(place: str) -> Iterable[str]:
         folder = place.removeprefix(f"{url}/")
@@ -70,7 +70,7 @@ def fake_glue(moto_server: str, warehouse_flags: dict[str, str]) -> Iterator[Fak
 @pytest.fixture
 def warehouse_settings(warehouse_flags: dict[str, str], fake_glue: FakeGlue) -> Settings:
     """Settings of a test of its own."""
-    return load(environ=clean_environment(), flags=warehouse_flags | {"glue.endpoint_url": fake_glue.url})
+    return load_settings(environ=clean_environment(), flags=warehouse_flags | {"glue.endpoint_url": fake_glue.url})
 
 
 @pytest.fixture

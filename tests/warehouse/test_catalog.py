@@ -9,7 +9,7 @@ import pytest
 
 from stockctl.clients.aws.glue import Glue
 from stockctl.errors import ConfigError, RefusedError, UnreachableError
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from stockctl.warehouse.glue import catalog, crawlers
 from stockctl.warehouse.tables import FEED_EVENTS, TABLES, TRADES, TRADES_PARQUET, table_input
 from tests.command import clean_environment
@@ -54,8 +54,8 @@ def test_a_crawler_has_our_table_as_its_target_and_logs_what_changes(
 
 def test_a_schedule_is_taken_up_and_given_up(warehouse_flags: dict[str, str], fake_glue: FakeGlue) -> None:
     same = warehouse_flags | {"glue.endpoint_url": fake_glue.url}
-    without = load(environ=clean_environment(), flags=same)
-    scheduled = load(environ=clean_environment(), flags=same | {"glue.schedule": "cron(15 * * * ? *)"})
+    without = load_settings(environ=clean_environment(), flags=same)
+    scheduled = load_settings(environ=clean_environment(), flags=same | {"glue.schedule": "cron(15 * * * ? *)"})
     client = Glue(without)
     catalog.apply(client, without)
     assert {item.problem for item in catalog.differences(client, scheduled)} == {"differs in Schedule"}
@@ -143,7 +143,7 @@ def test_comments_and_parameters_of_others_are_no_difference(glue: Glue, warehou
 
 def test_without_a_role_there_are_no_crawlers(warehouse_flags: dict[str, str], fake_glue: FakeGlue) -> None:
     flags = {name: value for name, value in warehouse_flags.items() if name != "glue.role"}
-    settings = load(environ=clean_environment(), flags=flags | {"glue.endpoint_url": fake_glue.url})
+    settings = load_settings(environ=clean_environment(), flags=flags | {"glue.endpoint_url": fake_glue.url})
     changes = catalog.apply(Glue(settings), settings)
     assert "sync" in changes[-1].detail
     assert fake_glue.crawlers == {}
@@ -152,7 +152,7 @@ def test_without_a_role_there_are_no_crawlers(warehouse_flags: dict[str, str], f
 
 def test_trades_in_buckets_get_no_crawler(warehouse_flags: dict[str, str], fake_glue: FakeGlue) -> None:
     flags = warehouse_flags | {"glue.endpoint_url": fake_glue.url, "lake.partition_by": "bucket"}
-    settings = load(environ=clean_environment(), flags=flags)
+    settings = load_settings(environ=clean_environment(), flags=flags)
     changes = done(catalog.apply(Glue(settings), settings))
     assert changes[f"crawler {settings.glue.database}-trades"] == "not made"
     assert set(fake_glue.crawlers) == {f"{settings.glue.database}-feed-events", f"{settings.glue.database}-filings"}
@@ -165,7 +165,7 @@ def test_a_crawler_from_before_trades_lay_in_buckets_is_told(
     """It would go on making partitions of folders that it does not know."""
     catalog.apply(glue, warehouse_settings)
     flags = warehouse_flags | {"glue.endpoint_url": fake_glue.url, "lake.partition_by": "bucket"}
-    settings = load(environ=clean_environment(), flags=flags)
+    settings = load_settings(environ=clean_environment(), flags=flags)
     name = crawlers.name_of(settings, TRADES)
     (change,) = [change for change in catalog.apply(glue, settings) if change.name == name]
     assert (change.done, "buckets" in change.detail) == ("left alone", True)
@@ -211,7 +211,7 @@ def test_missing_rights_are_told_with_the_way_to_the_policy(
 
 def test_no_credentials_are_a_refusal(warehouse_flags: dict[str, str]) -> None:
     flags = {name: value for name, value in warehouse_flags.items() if not name.startswith("s3.")}
-    settings = load(environ=clean_environment(), flags=flags | {"s3.profile": "nobody", "s3.region": "us-east-1"})
+    settings = load_settings(environ=clean_environment(), flags=flags | {"s3.profile": "nobody", "s3.region": "us-east-1"})
     with pytest.raises(RefusedError, match="no AWS credentials"):
         Glue(settings)
 
@@ -219,11 +219,11 @@ def test_no_credentials_are_a_refusal(warehouse_flags: dict[str, str]) -> None:
 def test_no_region_is_named(warehouse_flags: dict[str, str]) -> None:
     flags = {name: value for name, value in warehouse_flags.items() if name != "s3.region"}
     with pytest.raises(ConfigError, match="no region"):
-        Glue(load(environ=clean_environment(), flags=flags))
+        Glue(load_settings(environ=clean_environment(), flags=flags))
 
 
 def test_an_address_where_nothing_answers_is_unreachable(warehouse_flags: dict[str, str]) -> None:
     dead = f"http://127.0.0.1:{free_port()}"
-    settings = load(environ=clean_environment(), flags=warehouse_flags | {"glue.endpoint_url": dead})
+    settings = load_settings(environ=clean_environment(), flags=warehouse_flags | {"glue.endpoint_url": dead})
     with pytest.raises(UnreachableError, match=r"cannot look at the database"):
         Glue(settings).find_database()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stockctl.errors import ConfigError, StockctlError, UsageError
 from stockctl.resources import resource
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from stockctl.warehouse.partitions import Values, Wanted
 from stockctl.warehouse.spectrum import ddl
 from stockctl.warehouse.tables import TABLES, TRADES, TRADES_PARQUET, Table
@@ -25,7 +25,9 @@ FLAGS = {"lake.url": URL, "s3.region": "us-east-1", "redshift.role": ROLE}
 
 
 def settings(**flags: str) -> Settings:
-    return load(environ=clean_environment(), flags=FLAGS | {name.replace("__", "."): value for name, value in flags.items()})
+    return load_settings(
+        environ=clean_environment(), flags=FLAGS | {name.replace("__", "."): value for name, value in flags.items()}
+    )
 
 
 settings_once = settings()
@@ -177,7 +179,7 @@ def test_a_parameter_that_is_missing_or_left_over_is_an_error() -> None:
 
 def test_without_a_role_nothing_can_be_rendered() -> None:
     with pytest.raises(ConfigError, match=r"redshift\.role"):
-        ddl.external_schema(load(environ=clean_environment(), flags={"lake.url": URL, "s3.region": "us-east-1"}))
+        ddl.external_schema(load_settings(environ=clean_environment(), flags={"lake.url": URL, "s3.region": "us-east-1"}))
 
 
 def test_every_file_is_used() -> None:

@@ -15,7 +15,7 @@ import pytest
 from stockctl.clients.aws.glue import Glue
 from stockctl.clients.aws.iam import Roles
 from stockctl.health import CheckResult, run
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from stockctl.warehouse.glue import catalog
 from stockctl.warehouse.health import checks
 from stockctl.warehouse.iam_policies import POLICY, Reader, create_role, policy, trust
@@ -31,7 +31,7 @@ def findings(settings: Settings) -> dict[str, CheckResult]:
 
 
 def test_what_is_not_set_up_is_not_asked() -> None:
-    assert checks(load(environ=clean_environment())) == []
+    assert checks(load_settings(environ=clean_environment())) == []
 
 
 @pytest.mark.server
@@ -42,7 +42,7 @@ def test_glue_goes_from_nothing_to_sound(warehouse_settings: Settings, glue: Glu
     assert (found["glue"].state, found["glue"].fix) == ("warn", "`stockctl glue apply`")
     catalog.apply(glue, warehouse_settings)
     assert findings(warehouse_settings)["glue"].state == "ok"
-    absent = load(
+    absent = load_settings(
         environ=clean_environment(),
         flags=warehouse_flags | {"glue.role": "nobody", "glue.endpoint_url": str(warehouse_settings.glue.endpoint_url)},
     )
@@ -69,17 +69,17 @@ def test_missing_rights_and_zstd_are_failures_with_a_fix(
     found = findings(warehouse_settings)["glue"]
     assert (found.state, "policy" in (found.fix or "")) == ("fail", True)
     flags = warehouse_flags | {"glue.endpoint_url": fake_glue.url, "lake.compression": "zstd"}
-    found = findings(load(environ=clean_environment(), flags=flags))["glue"]
+    found = findings(load_settings(environ=clean_environment(), flags=flags))["glue"]
     assert (found.state, "zstd" in found.detail, "gzip" in (found.fix or "")) == ("fail", True, True)
 
 
 @pytest.mark.postgres
 def test_redshift_is_reached_and_tells_what_it_lacks(redshift_flags: dict[str, str]) -> None:
     without_role = {name: value for name, value in redshift_flags.items() if name != "redshift.role"}
-    found = findings(load(environ=clean_environment(), flags=without_role))
+    found = findings(load_settings(environ=clean_environment(), flags=without_role))
     assert list(found) == ["redshift"]
     assert (found["redshift"].state, found["redshift"].fix) == ("warn", "`stockctl spectrum apply`")
-    dead = load(environ=clean_environment(), flags=redshift_flags | {"redshift.port": str(free_port())})
+    dead = load_settings(environ=clean_environment(), flags=redshift_flags | {"redshift.port": str(free_port())})
     assert findings(dead)["redshift"].state == "fail"
 
 
@@ -90,7 +90,9 @@ def with_role(**flags: str) -> Settings:
         "s3.secret_access_key": "any-secret",
         "redshift.role": ROLE,
     }
-    return load(environ=clean_environment(), flags=same | {name.replace("__", "."): value for name, value in flags.items()})
+    return load_settings(
+        environ=clean_environment(), flags=same | {name.replace("__", "."): value for name, value in flags.items()}
+    )
 
 
 def attachment(settings: Settings) -> CheckResult:

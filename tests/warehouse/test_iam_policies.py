@@ -11,7 +11,7 @@ import pytest
 
 from stockctl.clients.aws.iam import Roles, identity
 from stockctl.errors import ConfigError
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from stockctl.warehouse.iam_policies import POLICY, Reader, create_role, policy, trust
 from tests.command import clean_environment
 
@@ -19,7 +19,7 @@ URL = "s3://my-bucket/market"
 
 
 def settings(**flags: str) -> Settings:
-    return load(
+    return load_settings(
         environ=clean_environment(), flags={"lake.url": URL} | {name.replace("__", "."): value for name, value in flags.items()}
     )
 

@@ -19,7 +19,7 @@ from stockctl.filings.standardize.standardize import read
 from stockctl.lake.maintenance.compact import compact
 from stockctl.metrics.lake_sql import query as lake_query
 from stockctl.records import encode
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from stockctl.sim.companies import Company
 from stockctl.sim.statements import filings as made
 from stockctl.warehouse.local.session import query
@@ -36,7 +36,7 @@ OPEN = at("2026-11-20 09:30")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Two symbols over two dates, conditions of all kinds, one date compacted, an event and a report."""
     tmp_path = tmp_path_factory.mktemp("lake")
-    settings = load(
+    settings = load_settings(
         environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri(), "state_dir": str(tmp_path / "state")}
     )
     codes = ["1", "1,10", "1,12", "37", "1,8", ""]
@@ -176,7 +176,9 @@ def test_the_bars_are_those_of_the_metrics(lake: Settings) -> None:
 
 def test_the_statements_are_those_of_filings_statement(tmp_path: Path) -> None:
     """Of plain reports each column is the item; of others, which more than concepts decides, it is that or null."""
-    settings = load(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri(), "state_dir": str(tmp_path)})
+    settings = load_settings(
+        environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri(), "state_dir": str(tmp_path)}
+    )
     plain = [parse_filing(one) for one in made(Company("KO", last_year=2026), date(2026, 11, 23))[-12:]]
     odd = [parse_filing(one) for one in (*_odd_reports(), tesla())]
     for filing in (*plain, *odd):
@@ -412,7 +414,9 @@ def test_an_unknown_table_is_answered_with_those_that_there_are(lake: Settings) 
 
 
 def test_a_damaged_object_is_not_a_matter_of_usage(tmp_path: Path) -> None:
-    lake = load(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri(), "state_dir": str(tmp_path)})
+    lake = load_settings(
+        environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri(), "state_dir": str(tmp_path)}
+    )
     lay(lake, [trade("AAPL", "2026-11-21 10:00", 300.0)])
     store = open_store(lake)
     key = next(item.key for item in store.objects("trades/trade_date=2026-11-21"))
@@ -423,7 +427,9 @@ def test_a_damaged_object_is_not_a_matter_of_usage(tmp_path: Path) -> None:
 
 
 def test_an_empty_lake_has_tables_and_views_too(tmp_path: Path) -> None:
-    settings = load(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri(), "state_dir": str(tmp_path)})
+    settings = load_settings(
+        environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri(), "state_dir": str(tmp_path)}
+    )
     open_store(settings)
     for name in ("lake.trades", "lake.filings", "stockctl.bars_1m", "stockctl.statements", "lake.feed_events"):
         assert rows(settings, f"SELECT * FROM {name}") == []

@@ -12,7 +12,7 @@ from stockctl.clients.store import open_store
 from stockctl.errors import StockctlError, TimedOutError, UnhealthyError
 from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.maintenance.prune import prunable, prune
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from stockctl.warehouse.glue import catalog, crawlers
 from stockctl.warehouse.glue.partition_sync import Finding, Standing, Synced, partition_input, status, sync
 from stockctl.warehouse.partitions import wanted
@@ -281,7 +281,7 @@ def test_crawlers_from_paths_are_counted_and_compared_as_what_they_are(glue: Glu
 
 def test_a_crawler_that_does_not_end_times_out(warehouse_flags: dict[str, str], fake_glue: FakeGlue) -> None:
     flags = warehouse_flags | {"glue.endpoint_url": fake_glue.url, "glue.wait": "300ms"}
-    settings = load(environ=clean_environment(), flags=flags)
+    settings = load_settings(environ=clean_environment(), flags=flags)
     catalog.apply(Glue(settings), settings)
     fake_glue.looks = 10_000
     with pytest.raises(TimedOutError, match="still running"):

@@ -13,7 +13,7 @@ from stockctl.clients.redshift.client import Connection
 from stockctl.clients.store import open_store
 from stockctl.errors import UsageError
 from stockctl.lake.maintenance.compact import compact
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from stockctl.warehouse.glue import catalog
 from stockctl.warehouse.glue.partition_sync import partition_input, sync
 from stockctl.warehouse.partitions import Wanted, wanted
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.postgres
 @pytest.fixture
 def settings(warehouse_flags: dict[str, str], redshift_flags: dict[str, str]) -> Settings:
     """A lake of two dates and an event, and a Redshift with nothing in it."""
-    made = load(environ=clean_environment(), flags=warehouse_flags | redshift_flags)
+    made = load_settings(environ=clean_environment(), flags=warehouse_flags | redshift_flags)
     lay(made, [trade("AAPL", f"{day} 10:00", 100.0) for day in ("2026-11-20", "2026-11-23")])
     lay(made, [covered("AAPL", "2026-11-20 10:00", "2026-11-20 10:01")], table="feed_events")
     return made
@@ -212,7 +212,9 @@ def test_over_glue_the_tables_are_glues_and_only_views_are_made(
     warehouse_flags: dict[str, str], redshift_flags: dict[str, str], settings: Settings, redshift: Connection
 ) -> None:
     done(redshift, settings)  # stands in for what Glue shows
-    over_glue = load(environ=clean_environment(), flags=warehouse_flags | redshift_flags | {"redshift.catalog": "glue"})
+    over_glue = load_settings(
+        environ=clean_environment(), flags=warehouse_flags | redshift_flags | {"redshift.catalog": "glue"}
+    )
     changes = done(redshift, over_glue)
     assert {name.rpartition(" ")[0] for name in changes} == {"external schema", "view"}
     # What was compacted and is not in Glue yet is read raw.
@@ -257,7 +259,9 @@ def test_what_differs_over_glue_is_mended_by_what_is_said(
 ) -> None:
     done(redshift, settings)  # the ordinary tables that the views stand on
     store = open_store(settings)
-    over_glue = load(environ=clean_environment(), flags=warehouse_flags | redshift_flags | {"redshift.catalog": "glue"})
+    over_glue = load_settings(
+        environ=clean_environment(), flags=warehouse_flags | redshift_flags | {"redshift.catalog": "glue"}
+    )
 
     def remedies() -> dict[str, str]:
         shown(glue, fake_redshift)

@@ -13,7 +13,7 @@ from stockctl.filings.model import Filing, Item, lines
 from stockctl.lake.format.keys import Layout, parse_object
 from stockctl.lake.reader.duckdb_session import COLUMNS
 from stockctl.records import FeedEvent, Trade, encode
-from stockctl.settings import load
+from stockctl.settings import load_settings
 from stockctl.warehouse import tables
 from stockctl.warehouse.tables import TABLES, Column, RepeatedKeyError, Table, check, lake_url, location, table_input
 from tests.command import clean_environment
@@ -166,9 +166,9 @@ def test_glues_table_is_known_in_full() -> None:
 )
 def test_a_lake_that_cannot_be_read_there_is_refused_with_the_reason(flags: dict[str, str], words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
-        lake_url(load(environ=clean_environment(), flags=flags))
+        lake_url(load_settings(environ=clean_environment(), flags=flags))
     assert caught.value.hint
 
 
 def test_the_lakes_address_has_no_slash_at_its_end() -> None:
-    assert lake_url(load(environ=clean_environment(), flags={"lake.url": f"{URL}/"})) == URL
+    assert lake_url(load_settings(environ=clean_environment(), flags={"lake.url": f"{URL}/"})) == URL

@@ -10,7 +10,7 @@ import typer
 from stockctl.cli.options import seconds_of, settings_of
 from stockctl.cli.output import Format, OutputOption, progress, say, write_rows
 from stockctl.errors import UsageError
-from stockctl.symbols import parse_symbols, some_symbols
+from stockctl.symbols import parse_symbols, require_symbols
 from stockctl.units import counted
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def fetch(
         raise UsageError("--health-port is for a fetch that stays", hint="add --every 7d")
     day, pause = _day(since), None if every is None else seconds_of("--every", every, least=0.001)
     if symbols:
-        some_symbols(symbols)
+        require_symbols(symbols)
     settings = settings_of(ctx)
 
     from stockctl.company.fundamentals import refresh_filings

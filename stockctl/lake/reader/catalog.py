@@ -50,7 +50,7 @@ from stockctl.lake.reader.concatenate import concatenate
 from stockctl.lake.reader.duckdb_session import COLUMNS, UnreadableFilesError, duck, scan
 from stockctl.lake.reader.symbols import asked_symbols
 from stockctl.lake.writer.batch import decompress
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -432,7 +432,7 @@ def read_trades(
     UnknownSymbolError, with near ones in its hint, for a symbol that neither the setting ``symbols`` nor the lake knows; the
     other StockctlErrors as the command raises them: no lake, no rights, a damaged object.
     """
-    settings = settings or load()
+    settings = settings or load_settings()
     zone = ZoneInfo(settings.timezone)
     first, last = (None if moment is None else parse_moment(moment, zone) for moment in (since, until))
     return trades_between(settings, symbols, first, last, None if as_of is None else parse_as_of(as_of, zone))

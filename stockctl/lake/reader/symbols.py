@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stockctl.lake.format.keys import span_around, ticker_slug
 from stockctl.lake.reader.duckdb_session import duck
-from stockctl.symbols import known_symbols, split
+from stockctl.symbols import resolve_symbols, split_symbols
 
 if TYPE_CHECKING:
     from stockctl.lake.reader.catalog import LakeReader
@@ -21,7 +21,7 @@ def asked_symbols(lake: LakeReader, written: str | Iterable[str]) -> list[str]:
 
     The store is asked only for what the setting does not name.
     """
-    return known_symbols(written, lake.settings.symbols, LakeSymbols(lake), hint=HINT)
+    return resolve_symbols(written, lake.settings.symbols, LakeSymbols(lake), hint=HINT)
 
 
 class LakeSymbols:
@@ -33,21 +33,21 @@ class LakeSymbols:
         self._lake = lake
 
     def symbols(self) -> set[str]:
-        """As in ``Holder``: those of the newest date's folders, which a query lists anyway."""
+        """As in ``SymbolLookup``: those of the newest date's folders, which a query lists anyway."""
         days = self._lake.dates()
         return self._lake.named(days[-1]) if days else set()
 
     def all_symbols(self) -> set[str]:
-        """As in ``Holder``: from the folders of every date, from the manifests of compacted ones, and from feed events."""
+        """As in ``SymbolLookup``: the folders of every date, the manifests of compacted ones, and feed events."""
         return self._heard | self._lake.symbols()
 
-    def holds_lately(self, symbol: str) -> bool:
-        """As in ``Holder``. Folders that were listed anyway mostly answer it."""
+    def has_recent_symbol(self, symbol: str) -> bool:
+        """As in ``SymbolLookup``. Folders that were listed anyway mostly answer it."""
         days = self._lake.dates()
         return bool(days) and self._lake.may_hold(days[-1], symbol) and self._has(symbol, span_around(days[-1])[0])
 
-    def holds(self, symbol: str) -> bool:
-        """As in ``Holder``: the newest date first, since most symbols have trades there."""
+    def has_symbol(self, symbol: str) -> bool:
+        """As in ``SymbolLookup``: the newest date first, since most symbols have trades there."""
         if symbol in self._heard:
             return True
         days = self._lake.dates()
@@ -62,7 +62,7 @@ class LakeSymbols:
         with duck() as connection:
             self._lake.view(connection, "feed_events", self._lake.find("feed_events", since=span_around(days[-1])[0]))
             rows = connection.sql("SELECT DISTINCT symbols FROM feed_events WHERE symbols IS NOT NULL").fetchall()
-        return set(split(names for (names,) in rows))
+        return set(split_symbols(names for (names,) in rows))
 
     def _has(self, symbol: str, since: int | None) -> bool:
         found = self._lake.find("trades", symbols=[symbol], since=since, exact=True)

@@ -63,17 +63,17 @@ class RedshiftRows:
         return iter(self._dates[symbol])
 
     def symbols(self) -> set[str]:
-        """As in ``Holder``: from the partitions."""
+        """As in ``SymbolLookup``: from the partitions."""
         return tickers(f"ticker={values[1]}" for values in partitions(self._redshift, self.settings, TRADES))
 
     all_symbols = symbols
 
-    def holds(self, symbol: str) -> bool:
-        """As in ``Holder``: the newest date first, since most symbols have trades there."""
-        return self.holds_lately(symbol) or bool(self.find(symbol, None, None))
+    def has_symbol(self, symbol: str) -> bool:
+        """As in ``SymbolLookup``: the newest date first, since most symbols have trades there."""
+        return self.has_recent_symbol(symbol) or bool(self.find(symbol, None, None))
 
-    def holds_lately(self, symbol: str) -> bool:
-        """As in ``Holder``: on the newest date that may have trades of it."""
+    def has_recent_symbol(self, symbol: str) -> bool:
+        """As in ``SymbolLookup``: on the newest date that may have trades of it."""
         newest = next(self.dates(symbol), None)
         return newest is not None and bool(self.find(symbol, day_bounds(newest)[0], None))
 

@@ -16,7 +16,7 @@ from stockctl.lake.reader.duckdb_session import COLUMNS
 from stockctl.lake.reader.symbols import LakeSymbols
 from stockctl.metrics.coverage_report import connected_before, lag_ms
 from stockctl.settings import Settings
-from stockctl.symbols import Holder
+from stockctl.symbols import SymbolLookup
 
 if TYPE_CHECKING:
     from stockctl.clients.mongo import Mongo
@@ -38,7 +38,7 @@ class Held(NamedTuple):
     found: DataFile | None = None
 
 
-class Rows(Holder, Protocol):
+class Rows(SymbolLookup, Protocol):
     """What an engine must be able to tell, of what had been received by the moment for which it was made, if for one: records,
     coverage and connections. Which symbols and dates there are it may tell of all that it holds.
 
@@ -128,7 +128,7 @@ class LakeRows(LakeSymbols):
         return self._lake.calendar
 
 
-class MongoRows(Holder):
+class MongoRows(SymbolLookup):
     """MongoDB."""
 
     place = "MongoDB"
@@ -157,15 +157,15 @@ class MongoRows(Holder):
             last = self._seek(symbol, None, day_bounds(trade_date(last))[0], -1)
 
     def symbols(self) -> set[str]:
-        """As in ``Holder``: there is a company for each."""
+        """As in ``SymbolLookup``: there is a company for each."""
         from stockctl.mongo.schema import COMPANIES
 
         return {document["_id"] for document in self._mongo.find(COMPANIES, {}, [])}
 
     all_symbols = symbols
 
-    def holds(self, symbol: str) -> bool:
-        """As in ``Holder``: trades alone where the company's document is not there yet."""
+    def has_symbol(self, symbol: str) -> bool:
+        """As in ``SymbolLookup``: trades alone where the company's document is not there yet."""
         return self._seek(symbol, None, None, -1) is not None
 
     def has_filings(self, symbol: str) -> bool:

@@ -15,7 +15,7 @@ import pytest
 from stockctl.clients.kafka import Admin, Consumer, Offsets, Partition, Producer, UnknownTopicError, checks
 from stockctl.errors import ConfigError, StockctlError, UnreachableError
 from stockctl.health import run
-from stockctl.settings import Settings, load
+from stockctl.settings import Settings, load_settings
 from tests.command import HANG
 from tests.conftest import free_port, wait_for
 
@@ -105,7 +105,7 @@ def test_a_record_keeps_its_key_value_and_time_of_receipt(
 
 def test_a_full_buffer_takes_what_fits_and_says_how_many(settings: Settings) -> None:
     """Bounded memory while no broker is there; what was given up comes back to the callback."""
-    away = load(environ={}, flags={"kafka.bootstrap_servers": f"127.0.0.1:{free_port()}", "kafka.buffer": 100_000})
+    away = load_settings(environ={}, flags={"kafka.bootstrap_servers": f"127.0.0.1:{free_port()}", "kafka.buffer": 100_000})
     producer = Producer(away)
     fates: list[object] = []
     taken = producer.send("t", [(b"x" * 1000, b"k")] * 500, 0, lambda error, _message: fates.append(error))
@@ -119,7 +119,7 @@ def test_a_full_buffer_takes_what_fits_and_says_how_many(settings: Settings) -> 
 
 
 def test_a_producer_without_a_broker_tells_its_trouble() -> None:
-    producer = Producer(load(environ={}, flags={"kafka.bootstrap_servers": f"127.0.0.1:{free_port()}"}))
+    producer = Producer(load_settings(environ={}, flags={"kafka.bootstrap_servers": f"127.0.0.1:{free_port()}"}))
     assert producer.trouble is None
     producer.send("t", [(b"x", b"k")], 0, lambda *_: None)
 
@@ -250,7 +250,7 @@ def test_what_cannot_be_made_or_found_says_so(admin: Admin, topic: str) -> None:
 
 
 def test_waiting_for_a_broker_is_bounded_and_says_what_for() -> None:
-    settings = load(environ={}, flags={"kafka.bootstrap_servers": f"127.0.0.1:{free_port()}"})
+    settings = load_settings(environ={}, flags={"kafka.bootstrap_servers": f"127.0.0.1:{free_port()}"})
     said: list[str] = []
     started = time.monotonic()
     with pytest.raises(UnreachableError, match="cannot reach a broker within 3s") as caught:
@@ -261,7 +261,7 @@ def test_waiting_for_a_broker_is_bounded_and_says_what_for() -> None:
 
 
 def test_a_host_that_does_not_exist_is_the_cause_of_the_wait() -> None:
-    settings = load(environ={}, flags={"kafka.bootstrap_servers": "no-such-host.invalid:9092"})
+    settings = load_settings(environ={}, flags={"kafka.bootstrap_servers": "no-such-host.invalid:9092"})
     with pytest.raises(UnreachableError, match=r"no-such-host\.invalid"):
         Admin(settings).wait(1.0)
 
@@ -280,7 +280,7 @@ def test_a_host_that_does_not_exist_is_the_cause_of_the_wait() -> None:
 def test_a_login_that_is_not_complete_names_the_setting(flags: dict[str, str], message: str) -> None:
     for client in (Admin, Producer):
         with pytest.raises(ConfigError, match=message):
-            client(load(environ={}, flags=flags))
+            client(load_settings(environ={}, flags=flags))
 
 
 def test_the_check_tells_cluster_brokers_and_latency(settings: Settings) -> None:
@@ -295,8 +295,8 @@ def test_the_check_tells_cluster_brokers_and_latency(settings: Settings) -> None
 def test_a_broker_that_is_away_writes_nothing_to_stderr_by_itself() -> None:
     """Librdkafka would otherwise print a line for each attempt."""
     program = (
-        "from stockctl.settings import load; from stockctl.clients.kafka import Admin\n"
-        f"settings = load(environ={{}}, flags={{'kafka.bootstrap_servers': '127.0.0.1:{free_port()}'}})\n"
+        "from stockctl.settings import load_settings; from stockctl.clients.kafka import Admin\n"
+        f"settings = load_settings(environ={{}}, flags={{'kafka.bootstrap_servers': '127.0.0.1:{free_port()}'}})\n"
         "try: Admin(settings).wait(1.0)\n"
         "except Exception as error: print(type(error).__name__)"
     )

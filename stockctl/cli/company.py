@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.options import mongo_of, settings_of
+from stockctl.cli.options import TimezoneOption, mongo_of, settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_object
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def show(
     ctx: typer.Context,
     symbol: Annotated[str, typer.Argument(help="Symbol of the company, in any case.")],
     watch: Annotated[bool, typer.Option("--watch", help="Show it, and again after each change, until Ctrl-C.")] = False,
-    tz: Annotated[str | None, typer.Option("--tz", help="Zone of times; default: exchange time.")] = None,
+    tz: TimezoneOption = None,
     output: OutputOption = Format.table,
 ) -> None:
     """Show a company's last trade, its session, its newest filing with KPIs, and what both give together.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.options import settings_of, text_of
+from stockctl.cli.options import DryRunOption, SinceOption, moment, settings_of, text_of
 from stockctl.cli.output import Format, OutputOption, say, write_object, write_rows
 from stockctl.errors import StockctlError, UsageError
 
@@ -18,22 +18,16 @@ app = typer.Typer(no_args_is_help=True, help="List, show and replay dead letters
 
 Reason = Annotated[str | None, typer.Option("--reason", help="Only letters whose reason holds this text.")]
 Topic = Annotated[str | None, typer.Option("--topic", help="Only letters of what was found in this topic.")]
-Since = Annotated[str | None, typer.Option("--since", help="Only letters from then on: 2h, 7d, or a date or time.")]
 
 
 def _since(settings: Settings, text: str | None) -> int | None:
-    """``text`` in ms UTC: a duration before now, or a moment."""
+    """The time of ``--since`` in ms UTC."""
     from zoneinfo import ZoneInfo
 
-    from stockctl.exchange.calendar import now_ms, parse_moment
-    from stockctl.units import parse_duration
+    from stockctl.exchange.calendar import to_ms
 
-    if text is None:
-        return None
-    try:
-        return now_ms() - round(parse_duration(text) * 1000)
-    except ValueError:
-        return parse_moment(text, ZoneInfo(settings.timezone))
+    since = moment("--since", text, ZoneInfo(settings.timezone))
+    return None if since is None else to_ms(since)
 
 
 def _at(settings: Settings, ms: int | None) -> datetime | None:
@@ -49,14 +43,14 @@ def list_(
     ctx: typer.Context,
     reason: Reason = None,
     topic: Topic = None,
-    since: Since = None,
+    since: SinceOption = None,
     by_reason: Annotated[bool, typer.Option("--by-reason", help="Count them by reason instead.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="Show at most so many, the newest first.")] = 100,
     output: OutputOption = Format.table,
 ) -> None:
     """List dead letters, the newest first, or count them by reason.
 
-    Example: stockctl dlq list --since 1d --by-reason
+    Example: stockctl dlq list --since -1d --by-reason
     """
     from stockctl.stream.dlq import Count, Summary, counts, summaries
 
@@ -126,12 +120,12 @@ def replay(
     ids: Annotated[list[str] | None, typer.Argument(help="Ids of letters.")] = None,
     reason: Reason = None,
     topic: Topic = None,
-    since: Since = None,
+    since: SinceOption = None,
     every: Annotated[bool, typer.Option("--all", help="Replay every letter.")] = False,
     mended: Annotated[
         str | None, typer.Option("--with", metavar="FILE", help="Send this text for the one letter named; - reads stdin.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+    dry_run: DryRunOption = False,
     output: OutputOption = Format.table,
 ) -> None:
     """Send what can be taken now to the topic it was meant for, each letter once however often this is run.

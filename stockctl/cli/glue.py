@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.options import settings_of
+from stockctl.cli.options import SinceDateOption, day, settings_of
 from stockctl.cli.output import Format, OutputOption, YesOption, confirm, say, write_object, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 from stockctl.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import date
 
     from stockctl.clients.aws.glue import Glue
     from stockctl.settings import Settings
@@ -32,7 +31,6 @@ class Who(StrEnum):
     operator = "operator"
 
 
-SinceDate = Annotated[str | None, typer.Option("--since", help="First trade date to look at, as 2026-11-23; default: all.")]
 FromPaths = Annotated[
     bool, typer.Option("--from-paths", help="Crawlers that look at folders and make tables found_… of their own.")
 ]
@@ -44,15 +42,6 @@ def _glue(ctx: typer.Context) -> Iterator[tuple[Glue, Settings]]:
 
     settings = settings_of(ctx)
     yield Glue(settings), settings
-
-
-def _day(text: str | None) -> date | None:
-    from datetime import date
-
-    try:
-        return None if text is None else date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"--since {text} is no date", hint="write it as 2026-11-23") from None
 
 
 @app.command()
@@ -130,7 +119,7 @@ def run(
 
 
 @app.command()
-def status(ctx: typer.Context, since: SinceDate = None, output: OutputOption = Format.table) -> None:
+def status(ctx: typer.Context, since: SinceDateOption = None, output: OutputOption = Format.table) -> None:
     """Compare lake, catalog and crawlers; exit code 10 when they differ.
 
     Example: stockctl glue status
@@ -139,7 +128,7 @@ def status(ctx: typer.Context, since: SinceDate = None, output: OutputOption = F
     from stockctl.warehouse.glue.partition_sync import Standing
     from stockctl.warehouse.glue.partition_sync import status as compare
 
-    shown, first = 20, _day(since)
+    shown, first = 20, day("--since", since)
     with _glue(ctx) as (glue, settings):
         standings, findings = compare(glue, existing_store(settings), settings, first)
     if output is Format.table:
@@ -161,7 +150,7 @@ def status(ctx: typer.Context, since: SinceDate = None, output: OutputOption = F
 @app.command()
 def sync(
     ctx: typer.Context,
-    since: SinceDate = None,
+    since: SinceDateOption = None,
     prune: Annotated[bool, typer.Option("--prune", help="Delete partitions that the lake does not want.")] = False,
     output: OutputOption = Format.table,
 ) -> None:
@@ -173,7 +162,7 @@ def sync(
     from stockctl.warehouse.glue.partition_sync import Synced
     from stockctl.warehouse.glue.partition_sync import sync as register
 
-    first = _day(since)
+    first = day("--since", since)
     with _glue(ctx) as (glue, settings):
         changes, done = register(glue, existing_store(settings), settings, since=first, prune=prune)
     for change in changes:
@@ -192,12 +181,12 @@ def sync(
 @app.command()
 def policy(
     ctx: typer.Context,
-    who: Annotated[Who, typer.Option("--for", help="Whose rights.")] = Who.crawler,
+    who: Annotated[Who, typer.Option("--role", help="Who gets the permissions.")] = Who.crawler,
     trust: Annotated[bool, typer.Option("--trust", help="Who may take on the role, instead of what it may do.")] = False,
 ) -> None:
     """Print the IAM policy that crawlers, Redshift, or whoever runs these commands needs, as JSON.
 
-    Example: stockctl glue policy --for redshift > policy.json
+    Example: stockctl glue policy --role redshift > policy.json
     """
     from stockctl.warehouse import iam_policies as rights
 

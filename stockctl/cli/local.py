@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.options import seconds_of, settings_of
+from stockctl.cli.options import SymbolsArgument, seconds, settings_of
 from stockctl.cli.output import Format, OutputOption, YesOption, confirm, say, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from stockctl.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Run the whole pipeline on this machine: broker, feed, producer, lake writer.")
-
-SymbolsArgument = Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Symbols, instead of the setting's.")]
 
 
 def _settings(ctx: typer.Context, symbols: list[str] | None = None, *, stack: bool = True) -> Settings:
@@ -128,9 +126,9 @@ def demo(
     """
     from stockctl.local.demo import demo as run
 
-    seconds = seconds_of("--for", duration)
+    shown = seconds("--for", duration)
     settings = _settings(ctx, stack=False)
-    symbol = run(settings, _command(ctx), ctx.obj.config, seconds=seconds, say=say)[0]
+    symbol = run(settings, _command(ctx), ctx.obj.config, seconds=shown, say=say)[0]
     say("")
     _suggest(
         f"metrics vwap {symbol} --every 1m",

@@ -10,13 +10,28 @@ from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
-from stockctl.cli.options import mongo_of, say_next_batch, seconds_of, settings_of
+from stockctl.cli.options import (
+    AsOfOption,
+    DateOption,
+    ForOption,
+    SinceOption,
+    SymbolsArgument,
+    TimezoneOption,
+    UntilOption,
+    as_of_moment,
+    day,
+    moment,
+    mongo_of,
+    say_next_batch,
+    seconds,
+    settings_of,
+)
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UsageError
-from stockctl.symbols import require_symbols
 
 if TYPE_CHECKING:
     from stockctl.metrics.query import Query
@@ -54,36 +69,30 @@ class Engine(StrEnum):
     redshift = "redshift"
 
 
-Symbols = Annotated[
-    list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Symbols, in any case; default: those of the setting.")
-]
-Since = Annotated[str | None, typer.Option(help="Start, as 2026-11-23T09:30; exchange time unless it names a zone.")]
-Until = Annotated[str | None, typer.Option(help="End, not included.")]
-Date = Annotated[str | None, typer.Option(help="One trade date, as 2026-11-23.")]
-AsOf = Annotated[str | None, typer.Option(help="Only what had been received by then: a time, or a date with all of its day.")]
 PolicyOption = Annotated[Policy | None, typer.Option(help="Which trades count.")]
 SessionOption = Annotated[
     Session | None, typer.Option(help="Which hours count; default: the newest regular one that has trades.")
 ]
 Across = Annotated[bool, typer.Option("--across", help="One answer across all asked dates.")]
-Timezone = Annotated[str | None, typer.Option("--tz", help="Zone of times; default: exchange time.")]
 EngineOption = Annotated[Engine, typer.Option(help="Where metrics are computed.")]
-Every = Annotated[str | None, typer.Option(help="One row for each such step of time, as 1m, 5m, 1h, 1d.")]
+EveryOption = Annotated[
+    str | None, typer.Option("--every", metavar="DURATION", help="One row per interval of this length: 1m, 5m, 1h, 1d.")
+]
 
 
 @app.command()
 def vwap(
     ctx: typer.Context,
-    symbols: Symbols = None,
-    since: Since = None,
-    until: Until = None,
-    date: Date = None,
-    as_of: AsOf = None,
-    every: Every = None,
+    symbols: SymbolsArgument = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    date: DateOption = None,
+    as_of: AsOfOption = None,
+    every: EveryOption = None,
     policy: PolicyOption = None,
     session: SessionOption = None,
     across: Across = False,
-    tz: Timezone = None,
+    tz: TimezoneOption = None,
     engine: EngineOption = Engine.lake,
     output: OutputOption = Format.table,
 ) -> None:
@@ -100,18 +109,18 @@ def vwap(
 @app.command()
 def volatility(
     ctx: typer.Context,
-    symbols: Symbols = None,
-    since: Since = None,
-    until: Until = None,
-    date: Date = None,
-    as_of: AsOf = None,
+    symbols: SymbolsArgument = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    date: DateOption = None,
+    as_of: AsOfOption = None,
     window: Annotated[str | None, typer.Option(help="Trades (100) or time (5m) of the rolling window; default 100.")] = None,
     returns: Annotated[bool, typer.Option("--returns", help="Annualised, of returns on the --every grid (1m).")] = False,
-    every: Every = None,
+    every: EveryOption = None,
     policy: PolicyOption = None,
     session: SessionOption = None,
     across: Across = False,
-    tz: Timezone = None,
+    tz: TimezoneOption = None,
     engine: EngineOption = Engine.lake,
     output: OutputOption = Format.table,
 ) -> None:
@@ -132,22 +141,22 @@ def volatility(
     if window is not None:
         raise UsageError("--window is of prices, and --returns takes the whole span", hint="narrow it by --since and --until")
     asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=None)
-    _show(asked, definitions.returns(*asked, definitions.step_ms(every or "1m")), output)
+    _show(asked, definitions.returns(*asked, definitions.step_ms(seconds("--every", every or "1m"))), output)
 
 
 @app.command()
 def rate(
     ctx: typer.Context,
-    symbols: Symbols = None,
-    since: Since = None,
-    until: Until = None,
-    date: Date = None,
-    as_of: AsOf = None,
-    every: Every = None,
+    symbols: SymbolsArgument = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    date: DateOption = None,
+    as_of: AsOfOption = None,
+    every: EveryOption = None,
     policy: PolicyOption = None,
     session: SessionOption = None,
     across: Across = False,
-    tz: Timezone = None,
+    tz: TimezoneOption = None,
     engine: EngineOption = Engine.lake,
     output: OutputOption = Format.table,
 ) -> None:
@@ -164,15 +173,15 @@ def rate(
 @app.command()
 def bars(
     ctx: typer.Context,
-    symbols: Symbols = None,
-    since: Since = None,
-    until: Until = None,
-    date: Date = None,
-    as_of: AsOf = None,
-    every: Every = "1m",
+    symbols: SymbolsArgument = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    date: DateOption = None,
+    as_of: AsOfOption = None,
+    every: EveryOption = "1m",
     policy: PolicyOption = None,
     session: SessionOption = None,
-    tz: Timezone = None,
+    tz: TimezoneOption = None,
     engine: EngineOption = Engine.lake,
     output: OutputOption = Format.table,
 ) -> None:
@@ -189,15 +198,15 @@ def bars(
 @app.command()
 def summary(
     ctx: typer.Context,
-    symbols: Symbols = None,
-    since: Since = None,
-    until: Until = None,
-    date: Date = None,
-    as_of: AsOf = None,
+    symbols: SymbolsArgument = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    date: DateOption = None,
+    as_of: AsOfOption = None,
     policy: PolicyOption = None,
     session: SessionOption = None,
     across: Across = False,
-    tz: Timezone = None,
+    tz: TimezoneOption = None,
     engine: EngineOption = Engine.lake,
     output: OutputOption = Format.table,
 ) -> None:
@@ -214,12 +223,12 @@ def summary(
 @app.command()
 def watch(
     ctx: typer.Context,
-    symbols: Symbols = None,
-    duration: Annotated[str | None, typer.Option("--for", help="Leave after this long, as 60s.")] = None,
-    every: Annotated[str, typer.Option(help="Redraw this often.")] = "1s",
-    look_back: Annotated[str, typer.Option(help="Begin with the trades received this long ago.")] = "5m",
+    symbols: SymbolsArgument = None,
+    duration: ForOption = None,
+    refresh: Annotated[str, typer.Option(metavar="DURATION", help="Time between two refreshes.")] = "1s",
+    look_back: Annotated[str, typer.Option(metavar="DURATION", help="Start with the trades received this long ago.")] = "5m",
     policy: PolicyOption = None,
-    tz: Timezone = None,
+    tz: TimezoneOption = None,
     as_of: Annotated[str | None, typer.Option(hidden=True, help="Refused: a live view is of now.")] = None,
     output: OutputOption = Format.table,
 ) -> None:
@@ -232,19 +241,18 @@ def watch(
 
     if as_of is not None:
         raise UsageError("--as-of asks for the past, and a live view shows what comes", hint="use metrics summary --as-of")
-    if symbols:
-        require_symbols(symbols)
     settings = _settings(ctx, policy, None, tz)
     if output not in (Format.table, Format.jsonl):
         raise UsageError(f"a live view never ends, and {output.value} is written as a whole", hint="use -o jsonl")
-    seconds = None if duration is None else seconds_of("--for", duration, least=_SHORTEST)
-    refresh, back = (seconds_of(name, text, least=_SHORTEST) for name, text in (("--every", every), ("--look-back", look_back)))
+    stop_after = None if duration is None else seconds("--for", duration, least=_SHORTEST)
+    interval = seconds("--refresh", refresh, least=_SHORTEST)
+    back = seconds("--look-back", look_back, least=_SHORTEST)
     shown = live.watched_symbols(settings, symbols, back, say) if symbols else settings.symbols
     with _until_signalled() as stop:
         if output is Format.table:
-            view.watch(settings, shown, seconds=seconds, refresh=refresh, look_back=back, stop=stop, say=say)
+            view.watch(settings, shown, seconds=stop_after, refresh=interval, look_back=back, stop=stop, say=say)
             return
-        for snapshot in live.follow(settings, shown, seconds=seconds, refresh=refresh, look_back=back, stop=stop, say=say):
+        for snapshot in live.follow(settings, shown, seconds=stop_after, refresh=interval, look_back=back, stop=stop, say=say):
             write_rows(view.rows(settings, snapshot), output)
             sys.stdout.flush()
 
@@ -275,7 +283,7 @@ def _asked(
     symbols: list[str] | None,
     since: str | None,
     until: str | None,
-    day: str | None,
+    date: str | None,
     as_of: str | None,
     policy: Policy | None,
     session: Session | None,
@@ -288,11 +296,19 @@ def _asked(
     """The settings and the question that the options ask."""
     from stockctl.metrics.definitions import question
 
-    if symbols:
-        require_symbols(symbols)
     settings = _settings(ctx, policy, session, tz)
     chosen = symbols or settings.symbols
-    asked = question(settings, chosen, since=since, until=until, day=day, every=every, across=across, as_of=as_of)
+    zone = ZoneInfo(settings.timezone)
+    asked = question(
+        settings,
+        chosen,
+        since=moment("--since", since, zone),
+        until=moment("--until", until, zone),
+        day=day("--date", date),
+        every=None if every is None else seconds("--every", every),
+        across=across,
+        as_of=as_of_moment(as_of, zone),
+    )
     if engine is Engine.mongo:
         with mongo_of(settings):
             pass  # it answers: the rooms below, which say nothing, need not wait for it
@@ -300,7 +316,7 @@ def _asked(
         asked,
         configured=frozenset(settings.symbols),
         engine="mongo" if engine is Engine.mongo else "redshift" if engine is Engine.redshift else "lake",
-        fall_back=session is None and since is None and until is None and day is None,
+        fall_back=session is None and since is None and until is None and date is None,
     )
 
 

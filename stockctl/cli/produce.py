@@ -6,20 +6,20 @@ from typing import Annotated
 
 import typer
 
-from stockctl.cli.options import seconds_of, settings_of
+from stockctl.cli.options import ForOption, SymbolsArgument, seconds, settings_of
 from stockctl.cli.output import say
 from stockctl.errors import UsageError
 
 
 def produce(
     ctx: typer.Context,
-    symbols: Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]…", help="Instead of the setting symbols.")] = None,
+    symbols: SymbolsArgument = None,
     replay: Annotated[
         str | None, typer.Option("--replay", metavar="FILE", help="Captured frames, one JSON a line; gzip too; - is stdin.")
     ] = None,
     speed: Annotated[str, typer.Option("--speed", metavar="N|max", help="Pace of a replay: 1 as captured.")] = "max",
     retime: Annotated[bool, typer.Option("--retime", help="Shift a replay's times so that its first trade is now.")] = False,
-    span: Annotated[str | None, typer.Option("--for", metavar="DURATION", help="Stop after this long: 90s, 5m.")] = None,
+    duration: ForOption = None,
     health_port: Annotated[int | None, typer.Option("--health-port", help="Serve /healthz and /metrics here.")] = None,
 ) -> None:
     """Put the feed's trades into Kafka, until stopped.
@@ -31,7 +31,7 @@ def produce(
     if replay is not None and symbols:
         raise UsageError("a replay takes all symbols of its file", hint="leave out the symbols, or --replay")
     pace = _speed(speed)
-    seconds = None if span is None else seconds_of("--for", span)
+    stop_after = None if duration is None else seconds("--for", duration)
     settings = settings_of(ctx, {"symbols": symbols or None})
 
     from stockctl.feed.producer import produce_live, produce_replay
@@ -39,9 +39,9 @@ def produce(
 
     with running(settings, health_port=health_port) as service:
         if replay is None:
-            say(produce_live(settings, service, seconds=seconds))
+            say(produce_live(settings, service, seconds=stop_after))
         else:
-            say(produce_replay(settings, service, replay, speed=pace, retime=retime, seconds=seconds))
+            say(produce_replay(settings, service, replay, speed=pace, retime=retime, seconds=stop_after))
 
 
 def _speed(text: str) -> float | None:

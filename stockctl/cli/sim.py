@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stockctl.cli.options import seconds_of, settings_of
+from stockctl.cli.options import seconds, settings_of
 from stockctl.symbols import require_symbols
 
 
@@ -56,7 +56,7 @@ def sim(
     from stockctl.service import running
     from stockctl.sim import Simulator
 
-    ping_seconds = seconds_of("--ping-interval", ping_interval)
+    ping_seconds = seconds("--ping-interval", ping_interval)
     if symbols is not None:
         require_symbols(symbols)
     settings = settings_of(ctx)

@@ -107,7 +107,7 @@ def _attachment(settings: Settings, place: Place) -> CheckResult:
         return CheckResult(
             f"cannot tell whether {role} is attached: {error}",
             "warn",
-            "`stockctl glue policy --for operator` has the right to look",
+            "`stockctl glue policy --role operator` has the right to look",
         )
     way = "`aws redshift-serverless update-namespace`" if place.serverless else "`aws redshift modify-cluster-iam-roles`"
     if role == "default":

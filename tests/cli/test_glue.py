@@ -82,16 +82,16 @@ def test_refused_rights_are_exit_4(warehouse_command: Command, lake: Settings, f
 def test_a_policy_is_json_and_asks_nobody(warehouse_command: Command) -> None:
     warehouse_command.environment |= {"STOCKCTL_GLUE__ENDPOINT_URL": "http://127.0.0.1:9"}
     assert json.loads(warehouse_command.run("glue", "policy").stdout)["Version"] == "2012-10-17"
-    told = json.loads(warehouse_command.run("glue", "policy", "--for", "redshift", "--trust").stdout)
+    told = json.loads(warehouse_command.run("glue", "policy", "--role", "redshift", "--trust").stdout)
     assert told["Statement"][0]["Principal"] == {"Service": "redshift.amazonaws.com"}
-    warehouse_command.run("glue", "policy", "--for", "operator", "--trust", check=2)
+    warehouse_command.run("glue", "policy", "--role", "operator", "--trust", check=2)
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (("run", "parquet"), 2, "no crawler is for parquet"),
-        (("sync", "--since", "yesterday"), 2, "is no date"),
+        (("sync", "--since", "tomorrow"), 2, "is not a date"),
     ],
 )
 def test_wrong_words_are_a_matter_of_usage(

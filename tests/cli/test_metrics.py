@@ -124,7 +124,7 @@ def test_as_of_takes_what_had_been_received_by_then(filled: Command) -> None:
     assert "as received by 2026-11-19 23:59:59 EST" in done.stderr
     assert "as received" not in filled.run("metrics", "vwap", "AAPL", "--as-of", "9999-12-31").stderr
     assert filled.run("metrics", "vwap", "AAPL", "--as-of", "0001-01-01").stdout.splitlines()[1].split() == ["AAPL"]
-    assert "is no time" in filled.run("metrics", "rate", "--as-of", "yesterday", check=2).stderr
+    assert "is not a date or time" in filled.run("metrics", "rate", "--as-of", "tomorrow", check=2).stderr
     assert "a live view shows what comes" in filled.run("metrics", "watch", "--as-of", "2026-11-20", check=2).stderr
     read = filled.run("lake", "read", "AAPL", "--as-of", "2026-11-20T09:30:10", "-o", "jsonl").stdout
     assert len(read.splitlines()) == 20
@@ -158,7 +158,7 @@ def test_nothing_to_answer_is_exit_0_null_and_words(filled: Command) -> None:
     ("arguments", "words"),
     [
         (("vwap", "AAPL", "--engine", "kafka"), "redshift"),
-        (("vwap", "AAPL", "--since", "tomorrow"), "'tomorrow' is no time"),
+        (("vwap", "AAPL", "--since", "tomorrow"), "'tomorrow' is not a date or time"),
         (("vwap", "AAPL", "--since", "2026-11-21", "--until", "2026-11-20"), "--since is not before --until"),
         (("vwap", "AAPL", "--date", "2026-11-20", "--until", "2026-11-20"), "exclude each other"),
         (("bars", "AAPL", "--every", "7s"), "--every must cut a day"),
@@ -186,7 +186,7 @@ def streaming(settings: Settings, command: Command) -> Command:
 
 def watched(streaming: Command, awaited: str, *arguments: str) -> list[str]:
     """The lines that the command has written when ``awaited`` has come, and a signal after it."""
-    process, log = streaming.start("metrics", "watch", *arguments, "--every", "200ms"), streaming.folder / "metrics.log"
+    process, log = streaming.start("metrics", "watch", *arguments, "--refresh", "200ms"), streaming.folder / "metrics.log"
     try:
         wait_for(lambda: awaited in log.read_text(), awaited)
     finally:
@@ -197,7 +197,7 @@ def watched(streaming: Command, awaited: str, *arguments: str) -> list[str]:
 
 def test_watch_ends_when_its_time_is_up(streaming: Command) -> None:
     """With one more line, however far off the next refresh is."""
-    done = streaming.run("metrics", "watch", "AAPL", "--for", "500ms", "--every", "1h")
+    done = streaming.run("metrics", "watch", "AAPL", "--for", "500ms", "--refresh", "1h")
     assert len(done.stdout.splitlines()) == 1
 
 
@@ -240,7 +240,7 @@ def test_watch_redraws_in_place_on_a_terminal_and_leaves_at_ctrl_c(
     main, other = pty.openpty()
     environment = streaming.environment | {"TERM": "xterm", "COLUMNS": str(width), "LINES": "30"}
     process = subprocess.Popen(
-        [BIN / "stockctl", "metrics", "watch", "AAPL", "--every", "200ms"],
+        [BIN / "stockctl", "metrics", "watch", "AAPL", "--refresh", "200ms"],
         stdout=other,
         stderr=other,
         stdin=other,

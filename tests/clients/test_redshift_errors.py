@@ -20,7 +20,7 @@ SQL = "SELECT price\nFROM lake.trades"
 )
 def test_what_redshifts_role_may_not_read_is_a_refusal(message: str) -> None:
     error = sql_error("run the statement", message, "XX000", SQL)
-    assert (type(error), "--for redshift" in (error.hint or "")) == (RefusedError, True)
+    assert (type(error), "--role redshift" in (error.hint or "")) == (RefusedError, True)
 
 
 @pytest.mark.parametrize(

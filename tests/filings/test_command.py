@@ -75,9 +75,9 @@ def test_each_failure_has_its_exit_code(sim: Simulator, own: Command, tmp_path: 
     [
         ("fetch", "AAPL", "--all-us"),
         ("fetch", "AAPL", "--since", "soon"),
-        ("fetch", "AAPL", "--every", "often"),
-        ("fetch", "AAPL", "--every", "0"),
-        ("fetch", "AAPL", "--every", "7d", "--dry-run"),
+        ("fetch", "AAPL", "--repeat", "often"),
+        ("fetch", "AAPL", "--repeat", "0"),
+        ("fetch", "AAPL", "--repeat", "7d", "--dry-run"),
         ("fetch", "AAPL", "--health-port", "1"),
         ("fetch", "BINANCE:BTCUSDT"),
         ("show", "AAPL", "7"),
@@ -158,7 +158,7 @@ def test_staying_each_symbol_is_fetched_again_when_it_is_due(sim: Simulator, tmp
     port = free_port()
     with Server(served) as server:
         own = command(sim, tmp_path, finnhub__rest_url=server.url)
-        process = own.start("filings", "fetch", "AAPL", "MSFT", "--every", "1s", "--health-port", str(port))
+        process = own.start("filings", "fetch", "AAPL", "MSFT", "--repeat", "1s", "--health-port", str(port))
         try:
             wait_for(lambda: min(len(moments) for moments in asked.values()) >= 3, "the third round")
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=HANG) as health:
@@ -175,7 +175,7 @@ def test_staying_each_symbol_is_fetched_again_when_it_is_due(sim: Simulator, tmp
 
 
 def test_staying_a_symbol_that_the_plan_lacks_ends_no_fetch(sim: Simulator, tmp_path: Path) -> None:
-    process = command(sim, tmp_path).start("filings", "fetch", "SAP.DE", "AAPL", "--since", "2026-06-01", "--every", "1s")
+    process = command(sim, tmp_path).start("filings", "fetch", "SAP.DE", "AAPL", "--since", "2026-06-01", "--repeat", "1s")
     try:
         wait_for(lambda: (tmp_path / "filings.log").read_text().count("SAP.DE: the plan of this key") >= 2, "the second round")
         assert list((tmp_path / "lake" / "raw").rglob("*.json"))
@@ -189,10 +189,10 @@ def test_staying_trouble_passes_and_a_wrong_key_does_not(tmp_path: Path, status:
     with simulator(token="right") as sim:
         own = command(sim, tmp_path, finnhub__token="right", finnhub__request_tries="1", finnhub__request_window="1s")
         sim.fail_requests(status)
-        process = own.start("filings", "fetch", "AAPL", "--since", "2026-06-01", "--every", "1s")
+        process = own.start("filings", "fetch", "AAPL", "--since", "2026-06-01", "--repeat", "1s")
         wait_for(lambda: list((tmp_path / "lake" / "raw").rglob("*.json")), "the filings")
         process.terminate()
         assert process.wait(HANG) == 0
         assert words in (tmp_path / "filings.log").read_text()
         wrong = command(sim, tmp_path, finnhub__token="wrong")
-        assert "refuses the key" in wrong.run("filings", "fetch", "MSFT", "--every", "1s", check=4).stderr
+        assert "refuses the key" in wrong.run("filings", "fetch", "MSFT", "--repeat", "1s", check=4).stderr

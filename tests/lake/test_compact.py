@@ -234,7 +234,7 @@ def test_only_the_dates_asked_for(settings: Settings, tmp_path: Path) -> None:
     assert made("--before", "2026-11-23") == ["2026-11-20"]
     assert made("--date", "2026-11-24") == ["2026-11-24"]
     assert "exclude each other" in command.run("lake", "compact", "--date", "2026-11-24", "--keep-days", "1", check=2).stderr
-    assert "is no date" in command.run("lake", "compact", "--date", "yesterday", check=2).stderr
+    assert "is not a date" in command.run("lake", "compact", "--date", "tomorrow", check=2).stderr
     assert made("--before", "2030-01-01") == ["2026-11-23"]
     assert "nothing to compact" in command.run("lake", "compact", "--before", "2030-01-01").stderr
 

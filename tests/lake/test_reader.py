@@ -132,8 +132,8 @@ def test_spans_are_half_open_and_in_exchange_time(settings: Settings) -> None:
     assert prices(settings, "AAPL", "2026-11-23T12:00:00.001", "2026-11-23T12:00:00.003") == [2.0, 3.0]
     assert prices(settings, "AAPL", "2026-11-23T17:00:00.002Z", "2026-11-24") == [3.0, 4.0]
     assert prices(settings, "AAPL", date(2026, 11, 24)) == [9.0]
-    with pytest.raises(UsageError, match="'yesterday' is no time"):
-        read_trades("AAPL", "yesterday", settings=settings)
+    with pytest.raises(UsageError, match="'tomorrow' is not a date or time"):
+        read_trades("AAPL", "tomorrow", settings=settings)
 
 
 def test_as_of_knows_only_what_was_received_by_then(settings: Settings) -> None:

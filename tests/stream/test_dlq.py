@@ -277,7 +277,7 @@ def test_the_command_lists_shows_mends_and_replays(command: Command, letters: Le
     [row] = json.loads(command.run("dlq", "list", "-o", "json").stdout)
     assert (row["id"], row["refused_by"], row["replayed"]) == (id, "produce", None)
     assert json.loads(command.run("dlq", "list", "--by-reason", "-o", "json").stdout)[0]["letters"] == 1
-    assert "no dead letters" in command.run("dlq", "list", "--since", "30m").stderr
+    assert "no dead letters" in command.run("dlq", "list", "--since", "-30m").stderr
     shown = command.run("dlq", "show", id, real=True).stdout
     assert '{"s":"AAPL","p":0}' in shown
     assert "no price" in shown

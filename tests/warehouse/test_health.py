@@ -185,4 +185,4 @@ def test_a_workgroups_roles_are_those_of_its_namespace(namespace: dict[str, Any]
 def test_without_the_right_to_look_the_attachment_is_not_known() -> None:
     with serverless({}, refused="AccessDeniedException") as url:
         found = attachment(with_role(redshift__workgroup="group", redshift__endpoint_url=url))
-    assert (found.state, "glue policy --for operator" in (found.fix or "")) == ("warn", True)
+    assert (found.state, "glue policy --role operator" in (found.fix or "")) == ("warn", True)

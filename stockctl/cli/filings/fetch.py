@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date as Date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.options import seconds_of, settings_of
+from stockctl.cli.options import DryRunOption, SinceDateOption, SymbolsArgument, day, seconds, settings_of
 from stockctl.cli.output import Format, OutputOption, progress, say, write_rows
 from stockctl.errors import UsageError
-from stockctl.symbols import parse_symbols, require_symbols
+from stockctl.symbols import parse_symbols
 from stockctl.units import counted
 
 if TYPE_CHECKING:
@@ -19,15 +18,17 @@ if TYPE_CHECKING:
 
 def fetch(
     ctx: typer.Context,
-    symbols: Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]…", help="Instead of the setting symbols.")] = None,
+    symbols: SymbolsArgument = None,
     all_us: Annotated[bool, typer.Option("--all-us", help="All common stock of NYSE and Nasdaq in dollars.")] = False,
-    since: Annotated[str | None, typer.Option(metavar="DATE", help="Only reports of periods that end from here on.")] = None,
+    since: SinceDateOption = None,
     full: Annotated[bool, typer.Option("--full", help="Ask for everything again, however lately it was fetched.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask, and tell what would be kept; put nothing.")] = False,
-    every: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Stay, and fetch each symbol again after this long: 7d.")
+    dry_run: DryRunOption = False,
+    repeat: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Keep running, and fetch each symbol again after this long: 7d.")
     ] = None,
-    health_port: Annotated[int | None, typer.Option("--health-port", help="With --every: serve /healthz and /metrics.")] = None,
+    health_port: Annotated[
+        int | None, typer.Option("--health-port", help="With --repeat: serve /healthz and /metrics.")
+    ] = None,
     output: OutputOption = Format.table,
 ) -> None:
     """Fetch annual and quarterly reports into the lake, and into MongoDB if there is one.
@@ -38,13 +39,12 @@ def fetch(
     """
     if symbols and all_us:
         raise UsageError("--all-us and symbols exclude each other", hint="leave out one of them")
-    if every is not None and dry_run:
-        raise UsageError("--every and --dry-run exclude each other", hint="leave out one of them")
-    if health_port is not None and every is None:
-        raise UsageError("--health-port is for a fetch that stays", hint="add --every 7d")
-    day, pause = _day(since), None if every is None else seconds_of("--every", every, least=0.001)
-    if symbols:
-        require_symbols(symbols)
+    if repeat is not None and dry_run:
+        raise UsageError("--repeat and --dry-run exclude each other", hint="leave out one of them")
+    if health_port is not None and repeat is None:
+        raise UsageError("--health-port is for a fetch that keeps running", hint="add --repeat 7d")
+    first = day("--since", since)
+    interval = None if repeat is None else seconds("--repeat", repeat, least=0.001)
     settings = settings_of(ctx)
 
     from stockctl.company.fundamentals import refresh_filings
@@ -52,13 +52,13 @@ def fetch(
     from stockctl.filings.collect.schedule import Runs, SymbolSelection
     from stockctl.service import running
 
-    order = FetchRequest(since=day, full=full, dry_run=dry_run)
+    order = FetchRequest(since=first, full=full, dry_run=dry_run)
     with (
         running(settings, health_port=health_port, leave_within=10.0) as service,
         Runs(settings, SymbolSelection(parse_symbols(symbols or ()), all_us), order, service.stop, refresh_filings) as runs,
     ):
-        if pause is not None:
-            runs.repeat(service, pause)
+        if interval is not None:
+            runs.repeat(service, interval)
             return
         with progress("filings") as bar:
             task = bar.add_task("symbols", total=None)
@@ -71,10 +71,3 @@ def fetch(
         say(f"note: {run.note}")
     if run.failure is not None:
         raise run.failure
-
-
-def _day(text: str | None) -> Date | None:
-    try:
-        return None if text is None else Date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"--since {text} is no date", hint="write 2020-01-01") from None

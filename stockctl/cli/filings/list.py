@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.options import settings_of
+from stockctl.cli.options import SymbolsArgument, TimezoneOption, settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_object, write_rows
 from stockctl.errors import UsageError
 
@@ -19,10 +19,10 @@ STATEMENTS: dict[str, Statement] = {"balance": "bs", "income": "ic", "cashflow":
 
 def list_(
     ctx: typer.Context,
-    symbols: Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]…", help="Instead of the setting symbols.")] = None,
+    symbols: SymbolsArgument = None,
     form: Annotated[str | None, typer.Option(help="Only this form, such as 10-K.")] = None,
     last: Annotated[int | None, typer.Option(min=1, help="Only so many of each symbol, the newest.")] = None,
-    tz: Annotated[str | None, typer.Option("--tz", help="Zone of times; default: exchange time.")] = None,
+    tz: TimezoneOption = None,
     output: OutputOption = Format.table,
 ) -> None:
     """List the filings that the lake holds, the newest first.
@@ -46,7 +46,7 @@ def show(
     filing: Annotated[str, typer.Argument(metavar="SYMBOL|ACCESSION", help="A symbol, or the number of a filing.")],
     accession: Annotated[str, typer.Argument(metavar="[ACCESSION|latest]", help="Which filing of the symbol.")] = "latest",
     statement: Annotated[str, typer.Option("--statement", "-s", help="income, balance, cashflow or all.")] = "all",
-    tz: Annotated[str | None, typer.Option("--tz", help="Zone of times; default: exchange time.")] = None,
+    tz: TimezoneOption = None,
     output: OutputOption = Format.table,
 ) -> None:
     """Show the statements of one filing as they were reported; with -o json, all of it as it was received.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.options import settings_of
+from stockctl.cli.options import AsOfOption, TimezoneOption, as_of_moment, settings_of
 from stockctl.cli.output import Format, OutputOption, say, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 from stockctl.units import counted
@@ -36,12 +36,10 @@ class Period(StrEnum):
 
 
 Symbol = Annotated[str, typer.Argument(help="Symbol of the company, in any case.")]
-AsOf = Annotated[str | None, typer.Option(help="Only what had been accepted by then: a time, or a date with all of its day.")]
 Ciks = Annotated[
     list[str] | None,
     typer.Option("--cik", help="Reports of this company alone, where others had the ticker; several count as one company."),
 ]
-Timezone = Annotated[str | None, typer.Option("--tz", help="Zone of times; default: exchange time.")]
 
 
 def statement(
@@ -50,9 +48,9 @@ def statement(
     which: Annotated[Which, typer.Argument(help="Which statement.")],
     period: Annotated[Period, typer.Option(help="Years, quarters, or twelve months to each quarter's end.")] = Period.annual,
     last: Annotated[int, typer.Option(min=1, help="How many periods, the newest first.")] = 8,
-    as_of: AsOf = None,
+    as_of: AsOfOption = None,
     cik: Ciks = None,
-    tz: Timezone = None,
+    tz: TimezoneOption = None,
     output: OutputOption = Format.table,
 ) -> None:
     """Show a statement by standard items, each value with the concept and the filing it came from.
@@ -65,7 +63,7 @@ def statement(
     from stockctl.filings.repository import asked_symbol
 
     settings = settings_of(ctx, {"timezone": tz})
-    moment = _moment(settings, as_of)
+    moment = as_of_moment(as_of, ZoneInfo(settings.timezone))
     symbol = asked_symbol(settings, symbol)
     known = _known(settings, symbol, moment, cik)
     answer = statements.statement(known, symbol, which.value, period.value, last, ZoneInfo(settings.timezone))
@@ -83,12 +81,12 @@ def kpis(
     symbol: Symbol,
     price: Annotated[float | None, typer.Option(help="Price of a share; default: the lake's last trade.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show each formula with its inputs.")] = False,
-    as_of: AsOf = None,
+    as_of: AsOfOption = None,
     cik: Ciks = None,
     risk_free_rate: Annotated[float | None, typer.Option(help="In place of the setting valuation.risk_free_rate.")] = None,
     equity_premium: Annotated[float | None, typer.Option(help="In place of the setting valuation.equity_premium.")] = None,
     beta: Annotated[float | None, typer.Option(help="In place of the setting valuation.beta.")] = None,
-    tz: Timezone = None,
+    tz: TimezoneOption = None,
     output: OutputOption = Format.table,
 ) -> None:
     """Show a company's KPIs; those that need a price take the lake's last trade unless --price gives one.
@@ -106,7 +104,7 @@ def kpis(
         raise UsageError(f"--price {price:g} is no price", hint="a number above 0")
     flags = {"risk_free_rate": risk_free_rate, "equity_premium": equity_premium, "beta": beta}
     settings = settings_of(ctx, {"timezone": tz} | {f"valuation.{name}": value for name, value in flags.items()})
-    moment = _moment(settings, as_of)
+    moment = as_of_moment(as_of, ZoneInfo(settings.timezone))
     symbol = asked_symbol(settings, symbol)
     known = _known(settings, symbol, moment, cik)
     used = reckoning.Price(price, "given by --price") if price is not None else last_price(settings, symbol, moment)
@@ -159,14 +157,6 @@ def check(
             + f": {'; '.join(one.words for one in wrong)}",
             hint="`stockctl filings show` prints a filing as it was reported",
         )
-
-
-def _moment(settings: Settings, as_of: str | None) -> datetime | None:
-    from zoneinfo import ZoneInfo
-
-    from stockctl.filings.fundamentals.statements import as_of_moment
-
-    return None if as_of is None else as_of_moment(as_of, ZoneInfo(settings.timezone))
 
 
 def _known(settings: Settings, symbol: str, moment: datetime | None, ciks: list[str] | None) -> PointInTimeView:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stockctl.cli.infra.up import ContextOption, cluster_settings
-from stockctl.cli.options import seconds_of
+from stockctl.cli.options import seconds
 from stockctl.cli.output import YesOption, confirm, say
 from stockctl.units import counted
 
@@ -35,7 +35,7 @@ def down(
     from stockctl.infra.down import down as delete
     from stockctl.infra.down import plan_deletion
 
-    seconds = seconds_of("--timeout", timeout)
+    limit = seconds("--timeout", timeout)
     settings = cluster_settings(ctx, context=context)
     with Kubernetes(settings) as kubernetes:
         where = f"{settings.infra.namespace} at {kubernetes.url}"
@@ -53,7 +53,7 @@ def down(
         def print_change(change: Change) -> None:
             print(f"{change.state} {change.name}", flush=True)
 
-        delete(kubernetes, deletion, print_change, delete_data=delete_data, timeout=seconds)
+        delete(kubernetes, deletion, print_change, delete_data=delete_data, timeout=limit)
     if deletion.volumes and not delete_data:
         say("the volumes are kept: `stockctl infra up` uses them again, with the same passwords")
     say(f"the namespace {settings.infra.namespace} is kept, with the objects of others in it")

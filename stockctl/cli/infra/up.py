@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.options import seconds_of, settings_of
+from stockctl.cli.options import seconds, settings_of
 from stockctl.cli.output import console, say
 from stockctl.errors import UsageError
 
@@ -69,7 +69,7 @@ def up(
     from stockctl.infra.up import up as roll_out
     from stockctl.units import counted
 
-    seconds = seconds_of("--timeout", timeout)
+    limit = seconds("--timeout", timeout)
     settings = cluster_settings(ctx, overlay, image_tag, context)
     rendered = render(settings)
     counts: dict[str, int] = {}
@@ -87,7 +87,7 @@ def up(
             show(progress)
 
         events = Events(on_change, on_progress, say)
-        roll_out(kubernetes, settings.infra, rendered, events, only=only, force=force_conflicts, timeout=seconds)
+        roll_out(kubernetes, settings.infra, rendered, events, only=only, force=force_conflicts, timeout=limit)
         where = f"in {settings.infra.namespace} at {kubernetes.url}"
     if counts.get("kept"):
         say("the volumes are kept with their data: delete them with `kubectl delete pvc` if you no longer need it")

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from datetime import date as Date
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
-from stockctl.cli.options import settings_of
+from stockctl.cli.options import DateOption, day, settings_of
 from stockctl.cli.output import Format, OutputOption, YesOption, confirm, progress, say, write_rows
-from stockctl.errors import UsageError, quoted
-
-if TYPE_CHECKING:
-    from stockctl.settings import Settings
+from stockctl.errors import UsageError
 
 
 def compact(
     ctx: typer.Context,
-    before: Annotated[str | None, typer.Option(metavar="DATE", help="Only dates before this one.")] = None,
-    date: Annotated[str | None, typer.Option(metavar="DATE", help="This date alone.")] = None,
+    before: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Only dates before this one: 2026-11-23, today, -7d.")
+    ] = None,
+    date: DateOption = None,
     keep_days: Annotated[
         int | None, typer.Option(min=0, help="Leave the newest days as they are; default: 1, today.", show_default=False)
     ] = None,
@@ -38,20 +38,21 @@ def compact(
     settings = settings_of(ctx)
     if sum(option is not None for option in (before, date, keep_days)) > 1:
         raise UsageError("--before, --date and --keep-days exclude each other", hint="use one of them")
-    day = None if date is None else _parse(date)
-    if before is not None:
-        until = _parse(before)
-    elif day is not None:
-        until = day + timedelta(days=1)
+    zone = ZoneInfo(settings.lake.timezone)
+    since, limit = day("--date", date, zone), day("--before", before, zone)
+    if limit is not None:
+        until = limit
+    elif since is not None:
+        until = since + timedelta(days=1)
     else:
-        until = _today(settings) + timedelta(days=1 - (1 if keep_days is None else keep_days))
+        until = _today(zone) + timedelta(days=1 - (1 if keep_days is None else keep_days))
     with progress("writing rows") as bar:
         task = bar.add_task("rows", total=None)
         made = [
             row._asdict()
             for row in run(
                 settings,
-                since=day,
+                since=since,
                 before=until,
                 advance=lambda _day, done, total: bar.update(task, completed=done, total=total),
             )
@@ -63,7 +64,7 @@ def compact(
 
 def prune(
     ctx: typer.Context,
-    before: Annotated[str, typer.Option(metavar="DATE", help="Drop the dates before this one.")],
+    before: Annotated[str, typer.Option(metavar="DATE", help="Drop the dates before this one: 2026-01-01, -90d.")],
     yes: YesOption = False,
     output: OutputOption = Format.table,
 ) -> None:
@@ -76,8 +77,9 @@ def prune(
     from stockctl.units import format_size
 
     settings = settings_of(ctx)
-    floor = _parse(before)
-    if floor > _today(settings):
+    zone = ZoneInfo(settings.lake.timezone)
+    floor = day("--before", before, zone)
+    if floor > _today(zone):
         raise UsageError(f"{floor} is still to come", hint="dates below the floor are not read: the floor can be today at most")
     store = existing_store(settings)
     dates = room.prunable(store, floor)
@@ -94,15 +96,7 @@ def prune(
     say(f"dropped; the lake's floor is {floor}")
 
 
-def _today(settings: Settings) -> Date:
+def _today(zone: ZoneInfo) -> Date:
     from datetime import datetime
-    from zoneinfo import ZoneInfo
 
-    return datetime.now(ZoneInfo(settings.lake.timezone)).date()
-
-
-def _parse(text: str) -> Date:
-    try:
-        return Date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{quoted(text)} is no date", hint="write 2026-11-23") from None
+    return datetime.now(zone).date()

@@ -6,8 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.metrics import AsOf, Date, SessionOption, Since, Symbols, Timezone, Until
-from stockctl.cli.options import say_next_batch, settings_of
+from stockctl.cli.metrics import SessionOption
+from stockctl.cli.options import (
+    AnySymbolsArgument,
+    AsOfOption,
+    DateOption,
+    SinceOption,
+    SymbolsArgument,
+    TimezoneOption,
+    UntilOption,
+    as_of_moment,
+    day,
+    moment,
+    say_next_batch,
+    settings_of,
+)
 from stockctl.cli.output import Format, OutputOption, say, write_arrow, write_rows
 
 if TYPE_CHECKING:
@@ -16,14 +29,12 @@ if TYPE_CHECKING:
 
 def read(
     ctx: typer.Context,
-    symbols: Annotated[
-        list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Symbols, in any case; default: all.")
-    ] = None,
-    since: Since = None,
-    until: Until = None,
-    date: Date = None,
-    as_of: AsOf = None,
-    tz: Timezone = None,
+    symbols: AnySymbolsArgument = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    date: DateOption = None,
+    as_of: AsOfOption = None,
+    tz: TimezoneOption = None,
     output: OutputOption = Format.table,
 ) -> None:
     """Read trades in order of their time.
@@ -32,13 +43,13 @@ def read(
     """
     from zoneinfo import ZoneInfo
 
-    from stockctl.exchange.calendar import parse_as_of
+    from stockctl.exchange.calendar import to_ms
     from stockctl.lake.reader.catalog import trades_between, with_times
 
     settings = settings_of(ctx, {"timezone": tz})
     first, last = _bounds(settings, since, until, date)
-    known = None if as_of is None else parse_as_of(as_of, ZoneInfo(settings.timezone))
-    table = trades_between(settings, symbols or None, first, last, known)
+    known = as_of_moment(as_of, ZoneInfo(settings.timezone))
+    table = trades_between(settings, symbols or None, first, last, None if known is None else to_ms(known))
     if not table.num_rows:
         say("the lake holds no such trade: `stockctl lake list` tells what it holds")
         say_next_batch(settings, "lake", last)
@@ -48,10 +59,10 @@ def read(
 def query(
     ctx: typer.Context,
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT in DuckDB's dialect.")],
-    since: Since = None,
-    until: Until = None,
-    date: Date = None,
-    tz: Timezone = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    date: DateOption = None,
+    tz: TimezoneOption = None,
     output: OutputOption = Format.table,
 ) -> None:
     """Run SQL over the views trades, bars_1m and coverage.
@@ -66,12 +77,12 @@ def query(
 
 def gaps(
     ctx: typer.Context,
-    symbols: Symbols = None,
-    since: Since = None,
-    until: Until = None,
-    date: Date = None,
+    symbols: SymbolsArgument = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    date: DateOption = None,
     session: SessionOption = None,
-    tz: Timezone = None,
+    tz: TimezoneOption = None,
     output: OutputOption = Format.table,
 ) -> None:
     """List session time that the feed did not cover, from its first connection or --since on; default: of the newest date.
@@ -110,16 +121,17 @@ def gaps(
     write_rows(rows, output, list(types), types)
     if found.session != settings.metrics.session:
         say(f"no {settings.metrics.session} session has begun on a date with feed events: all hours are shown")
-    for symbol, day, covered, expected in found.totals:
-        say(f"{symbol} {day}: {format_duration(covered / 1000)} of {format_duration(expected / 1000)} covered")
+    for symbol, trade_date, covered, expected in found.totals:
+        say(f"{symbol} {trade_date}: {format_duration(covered / 1000)} of {format_duration(expected / 1000)} covered")
     if not found.totals:
         say("no session time is asked, or no feed event is in the lake")
         say_next_batch(settings, "lake", bounds[1])
 
 
-def _bounds(settings: Settings, since: str | None, until: str | None, day: str | None) -> tuple[int | None, int | None]:
+def _bounds(settings: Settings, since: str | None, until: str | None, date: str | None) -> tuple[int | None, int | None]:
     from zoneinfo import ZoneInfo
 
     from stockctl.metrics.query import bounds
 
-    return bounds(ZoneInfo(settings.timezone), since, until, day)
+    zone = ZoneInfo(settings.timezone)
+    return bounds(zone, moment("--since", since, zone), moment("--until", until, zone), day("--date", date))

@@ -135,7 +135,7 @@ def _translate(error: Exception, doing: str) -> StockctlError | None:
     message = f"cannot {doing}: {told.get('Message') or code} ({code})"
     if code in _REFUSED:
         return RefusedError(
-            message, hint="check the credentials and their rights: `stockctl doctor`, `stockctl glue policy --for operator`"
+            message, hint="check the credentials and their rights: `stockctl doctor`, `stockctl glue policy --role operator`"
         )
     if code in _ABSENT:
         return AbsentError(message)

@@ -19,7 +19,7 @@ def sql_error(doing: str, message: str, code: str, sql: str, position: int | Non
     if code == "42501" or code.startswith("28") or re.search(r"permission denied", message, re.IGNORECASE):
         return RefusedError(text, hint="check redshift.user, its password, and what is granted to it")
     if _DENIED.search(message):
-        return RefusedError(text, hint="`stockctl glue policy --for redshift` prints the rights that redshift.role needs")
+        return RefusedError(text, hint="`stockctl glue policy --role redshift` prints the rights that redshift.role needs")
     if code == "57014":
         return TimedOutError(text, hint="narrow the question, by trade_date above all, or set redshift.timeout higher")
     if code.startswith(("57", "08", "53")):

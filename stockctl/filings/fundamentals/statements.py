@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from stockctl.errors import StockctlError, UsageError, quoted
-from stockctl.exchange.calendar import from_ms, parse_as_of
 from stockctl.filings.fundamentals.periods import QUARTER_DAYS, Length, Span, ending
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.fundamentals.registrants import cik_of, named
@@ -24,7 +23,6 @@ Row = dict[str, Any]
 
 _STATEMENTS: dict[Which, Statement] = {"income": "ic", "balance": "bs", "cashflow": "cf"}
 _PERIODS: dict[Period, str] = {"annual": "year", "quarter": "quarter", "ttm": "twelve months"}
-_LAST_MS = 253_402_200_000_000  # 9999-12-30, in any zone
 DERIVED = "*"
 """The mark of a derived value in a table."""
 
@@ -35,12 +33,6 @@ class Answer(NamedTuple):
     periods: list[Span]
     rows: list[Row]
     words: list[str]
-
-
-def as_of_moment(text: str, zone: ZoneInfo) -> datetime:
-    """The moment of ``--as-of`` in ``zone``, as ``parse_as_of`` reads it."""
-    # No zone has room for the end of the last day that there is.
-    return from_ms(min(parse_as_of(text, zone), _LAST_MS), zone)
 
 
 def known_of(

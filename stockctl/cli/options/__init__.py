@@ -1,0 +1,42 @@
+"""Options that several commands share, each declared and parsed once."""
+
+from stockctl.cli.options.changes import DryRunOption
+from stockctl.cli.options.files import text_of
+from stockctl.cli.options.globals import Globals, settings_of
+from stockctl.cli.options.stores import mongo_of, say_next_batch
+from stockctl.cli.options.symbols import AnySymbolsArgument, SymbolsArgument
+from stockctl.cli.options.times import (
+    AsOfOption,
+    DateOption,
+    ForOption,
+    SinceDateOption,
+    SinceOption,
+    TimezoneOption,
+    UntilOption,
+    as_of_moment,
+    day,
+    moment,
+    seconds,
+)
+
+__all__ = [
+    "AnySymbolsArgument",
+    "AsOfOption",
+    "DateOption",
+    "DryRunOption",
+    "ForOption",
+    "Globals",
+    "SinceDateOption",
+    "SinceOption",
+    "SymbolsArgument",
+    "TimezoneOption",
+    "UntilOption",
+    "as_of_moment",
+    "day",
+    "moment",
+    "mongo_of",
+    "say_next_batch",
+    "seconds",
+    "settings_of",
+    "text_of",
+]

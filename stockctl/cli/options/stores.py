@@ -1,0 +1,38 @@
+"""Stores that a command reads, and what waits in Kafka for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+from stockctl.cli.output import say
+
+if TYPE_CHECKING:
+    from stockctl.clients.mongo import Mongo
+    from stockctl.settings import Settings
+
+
+@contextmanager
+def mongo_of(settings: Settings) -> Iterator[Mongo]:
+    """MongoDB, once it answers; a wait for it is said."""
+    from stockctl.clients.mongo import Mongo
+
+    with Mongo(settings) as mongo:
+        mongo.wait(say=say)
+        yield mongo
+
+
+def say_next_batch(settings: Settings, store: Literal["lake", "mongo"], until: int | None = None) -> None:
+    """Say what waits in Kafka for the store, of which nothing could be answered; nothing of a time before ``until`` (ms UTC)
+    that is over.
+    """
+    from stockctl.exchange.calendar import now_ms
+    from stockctl.stream.lag import lake_writer, mongo_writer
+    from stockctl.stream.pending import next_batch
+
+    if until is not None and until <= now_ms():
+        return
+    line = next_batch(settings, lake_writer(settings) if store == "lake" else mongo_writer(settings))
+    if line is not None:
+        say(line)

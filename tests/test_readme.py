@@ -8,7 +8,7 @@ Every fenced block of commands (``console`` or ``sh``) names, in a comment on th
                                    where the settings look for one; ``stack``: a local stack that runs; ``filled``: as it
                                    is once the stack that the reader has started here holds trades
 
-The blocks of one document run in order, in one folder, with one home; ``anew`` begins another, and a test of its own. In a
+The blocks of one document run in order, in one folder, with one home; ``fresh`` begins another, and a test of its own. In a
 ``console`` block the lines that begin with ``$`` are the commands, and each shown line of output without a digit must come out
 again. A command with ``# until Ctrl-C`` behind it gets its Ctrl-C some seconds after its first word, and must leave with exit
 code 0. ``# exit 10`` expects that code. A block of commands without the comment, or in an unknown language, fails.
@@ -101,7 +101,7 @@ def chapters(document: Path) -> list[list[Block]]:
     found: list[list[Block]] = []
     for block in blocks(document.read_text()):
         if block.language in COMMANDS:
-            if not found or "anew" in (block.worlds or ()):
+            if not found or "fresh" in (block.worlds or ()):
                 found.append([])
             found[-1].append(block)
     return found
@@ -276,7 +276,7 @@ def _checkout(world: World, servers: pytest.FixtureRequest) -> None:
 
 WORLDS: dict[str, Callable[[World, pytest.FixtureRequest], None]] = {
     "here": _here,
-    "anew": _here,
+    "fresh": _here,
     "checkout": _checkout,
     "stack": _stack,
     "filled": _filled,

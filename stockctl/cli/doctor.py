@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 def rooms() -> list[Callable[[Settings], list[Check]]]:
     """Each room's ``checks``, in the order of the report."""
-    from stockctl.clients import kafka, mongo, store
+    from stockctl.clients import kafka, mongo
     from stockctl.feed import health as feed
     from stockctl.filings import health as filings
     from stockctl.health import disk
+    from stockctl.lake import health as lake
     from stockctl.local import health as local
     from stockctl.stream import health as dead_letters
     from stockctl.stream import lag, topics
@@ -37,7 +38,7 @@ def rooms() -> list[Callable[[Settings], list[Check]]]:
         topics.checks,
         lag.overview,
         dead_letters.checks,
-        store.checks,
+        lake.checks,
         mongo.checks,
         connector.checks,
         warehouse.checks,

@@ -124,7 +124,7 @@ def status(ctx: typer.Context, since: SinceDateOption = None, output: OutputOpti
 
     Example: stockctl glue status
     """
-    from stockctl.clients.store import existing_store
+    from stockctl.lake.store import existing_store
     from stockctl.warehouse.glue.partition_sync import Standing
     from stockctl.warehouse.glue.partition_sync import status as compare
 
@@ -158,7 +158,7 @@ def sync(
 
     Example: stockctl glue sync --since 2026-11-20
     """
-    from stockctl.clients.store import existing_store
+    from stockctl.lake.store import existing_store
     from stockctl.warehouse.glue.partition_sync import Synced
     from stockctl.warehouse.glue.partition_sync import sync as register
 

@@ -21,7 +21,7 @@ app = typer.Typer(no_args_is_help=True, help="Show the lake in Redshift, and run
 
 
 def _want(settings: Settings) -> Wanted:
-    from stockctl.clients.store import existing_store
+    from stockctl.lake.store import existing_store
     from stockctl.warehouse.partitions import wanted
     from stockctl.warehouse.tables import lake_url
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -17,8 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from stockctl.clients.aws import session as aws
-from stockctl.errors import ConfigError, RefusedError, StockctlError, UnhealthyError, UnreachableError
-from stockctl.health import Check, CheckResult
+from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
 from stockctl.settings import Settings, require
 
 
@@ -36,10 +33,6 @@ class AbsentError(StockctlError):
 
 class ExistsError(StockctlError):
     """Put-if-absent found an object of that key, or a server said so: a lost answer looks the same, so look at the object."""
-
-
-class NoLakeError(ConfigError):
-    """The folder that ``lake.url`` names is absent, or no lake's: nothing has been written yet, or the setting is wrong."""
 
 
 class Store:
@@ -187,37 +180,12 @@ def open_store(settings: Settings) -> Store:
     url = str(require(settings, "lake.url"))
     parts = urlsplit(url)
     if parts.scheme == "file":
-        return _open_folder(url, _folder(url))
+        return _open_folder(url, folder_of_url(url))
     return _open_s3(settings, url, parts.netloc, parts.path.strip("/"))
 
 
-def existing_store(settings: Settings) -> Store:
-    """The store at ``lake.url``, for whoever reads what is there: nothing is made. NoLakeError if its folder is not there."""
-    url = str(require(settings, "lake.url"))
-    if url.startswith("file:") and (problem := _no_lake(_folder(url))) is not None:
-        raise NoLakeError(
-            f"there is no lake at {url}, which lake.url names (from {settings.origin('lake.url')}): {problem}",
-            hint="correct lake.url, or fill a new lake there: `stockctl consume s3`, or `stockctl local up`",
-        )
-    return open_store(settings)
-
-
-def _no_lake(folder: Path) -> str | None:
-    """Why there is no lake in ``folder``; None where there is one, or room for one: nothing that anybody put there."""
-    if not folder.is_dir():
-        return "that is no folder" if folder.exists() else "the folder does not exist"
-    try:
-        names = [path.name for path in folder.iterdir()]
-    except OSError:
-        return None  # the store's own error says it
-    others = sorted(name for name in names if not name.startswith(".") and name != "lost+found")  # a volume's own
-    if not others or any(name in names for name in _LAKE_FOLDERS):
-        return None
-    more = len(others) - _SHOWN
-    return f"the folder holds other files: {', '.join(others[:_SHOWN])}{f' and {more} more' if more > 0 else ''}"
-
-
-def _folder(url: str) -> Path:
+def folder_of_url(url: str) -> Path:
+    """The folder of a ``file://`` URL."""
     return Path(unquote(urlsplit(url).path))
 
 
@@ -255,66 +223,3 @@ def _open_s3(settings: Settings, url: str, bucket: str, prefix: str) -> Store:
         **options,
     )
     return Store(backend, url)
-
-
-PROBE_FOLDER = "_log/.doctor"
-"""Where the store's check puts its probe object, which it deletes again."""
-_LAKE_FOLDERS = ("_log", "trades", "feed_events", "filings", "raw", "parquet")
-"""Folders by one of which a lake is known, also where the rest of it is damaged or was taken away."""
-_SHOWN = 3
-"""Most names that are shown of a folder that is no lake."""
-
-
-def checks(settings: Settings) -> list[Check]:
-    """The check of the lake's store: reachable, how fast, and each right that a lake needs."""
-    return [Check("lake store", lambda: _check(settings))]
-
-
-def _check(settings: Settings) -> CheckResult:
-    try:
-        store = existing_store(settings)
-    except NoLakeError as error:
-        folder = _folder(str(settings.lake.url))
-        there = next(path for path in (folder, *folder.parents) if path.exists())
-        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-            raise
-        return CheckResult(str(error), "warn", error.hint)
-    return probe(store)
-
-
-def probe(store: Store) -> CheckResult:
-    """Try each thing that a lake does, on an object of its own. UnhealthyError if put-if-absent puts over what is there."""
-    key = f"{PROBE_FOLDER}/{uuid.uuid4()}"
-    store.folders()
-    started = time.monotonic()
-    store.put_new(key, b"first")
-    latency = time.monotonic() - started
-    refused = _refuses_second(store, key)
-    kept = store.get(key) == b"first"
-    try:
-        store.delete([key])
-        _remove_empty(store)
-    except RefusedError as error:
-        return CheckResult(f"no right to delete: {error}", "warn", f"grant it for `lake prune`, and delete {key}", latency)
-    if not (refused and kept):
-        raise UnhealthyError(
-            f"{store.url} puts over an object that must be put only if absent",
-            hint="use a store that honours If-None-Match: without it two writers overwrite each other's claims",
-        )
-    return CheckResult(f"{store.url}: list, put if absent, get and delete work", latency=latency)
-
-
-def _remove_empty(store: Store) -> None:
-    # In a folder that is no lake, nothing tells afterwards that it was looked at.
-    if store.folder is not None:
-        for folder in (PROBE_FOLDER, PROBE_FOLDER.partition("/")[0]):
-            with suppress(OSError):
-                (store.folder / folder).rmdir()
-
-
-def _refuses_second(store: Store, key: str) -> bool:
-    try:
-        store.put_new(key, b"second")
-    except ExistsError:
-        return True
-    return False

@@ -6,7 +6,7 @@ import re
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from stockctl.clients.store import Store, existing_store
+from stockctl.clients.store import Store
 from stockctl.errors import StockctlError, UsageError
 from stockctl.filings.model import Filing
 from stockctl.filings.repository import (
@@ -20,6 +20,7 @@ from stockctl.filings.repository import (
     read_state,
     symbols_kept,
 )
+from stockctl.lake.store import existing_store
 from stockctl.settings import Settings
 
 LISTED = ("symbol", "form", "filed", "accepted", "period_start", "period_end", "accession", "report", "index")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from stockctl.clients.store import AbsentError, Store, existing_store
+from stockctl.clients.store import AbsentError, Store
 from stockctl.errors import StockctlError, UsageError, quoted
 from stockctl.filings.model import Filing, FilingError, parse_filing
 from stockctl.lake.format.keys import (
@@ -25,6 +25,7 @@ from stockctl.lake.format.keys import (
     ticker_folder,
     ticker_of,
 )
+from stockctl.lake.store import existing_store
 from stockctl.records import UNREADABLE, decode
 from stockctl.settings import Settings
 from stockctl.symbols import SymbolLookup, resolve_symbol, resolve_symbols

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.clients.store import AbsentError, ExistsError, Store, checks, open_store, probe
+from stockctl.clients.store import AbsentError, ExistsError, Store, open_store
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnhealthyError, UnreachableError
 from stockctl.health import run
+from stockctl.lake.health import checks, probe
 from stockctl.settings import Settings, load_settings
 from tests.conftest import free_port
 
@@ -219,6 +220,6 @@ class PutsOver(Store):
 def test_the_check_finds_a_store_that_puts_over_what_is_there(tmp_path: Path) -> None:
     """Two writers on such a store would overwrite each other's claims."""
     sound = open_store(load_settings(environ={}, flags={"lake.url": (tmp_path / "lake").as_uri()}))
-    with pytest.raises(UnhealthyError, match="puts over an object"):
+    with pytest.raises(UnhealthyError, match="overwrites an object"):
         probe(PutsOver(sound._backend, sound.url, sound.folder))
     assert list(sound.objects()) == []

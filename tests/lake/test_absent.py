@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from stockctl import read_bars, read_trades
-from stockctl.clients.store import NoLakeError, checks, open_store
+from stockctl.clients.store import open_store
 from stockctl.health import run
-from stockctl.lake.health import overview
+from stockctl.lake.health import checks, overview
+from stockctl.lake.store import NoLakeError
 from stockctl.settings import Settings, load_settings
 from tests.command import Command
 from tests.conftest import free_port
@@ -71,7 +72,7 @@ def test_so_do_the_functions_of_the_package(tmp_path: Path) -> None:
 def test_a_file_in_the_lakes_place_is_told_from_nothing(tmp_path: Path) -> None:
     (tmp_path / "lkae").mkdir()
     (tmp_path / "lkae" / "trades").write_text("")
-    with pytest.raises(NoLakeError, match="that is no folder"):
+    with pytest.raises(NoLakeError, match="that is not a folder"):
         read_trades(settings=mistyped(tmp_path))
 
 
@@ -88,12 +89,12 @@ def test_a_folder_of_other_files_is_no_lake(tmp_path: Path) -> None:
     for arguments in (("lake", "list"), ("lake", "verify"), ("lake", "read", "AAPL"), ("metrics", "vwap", "AAPL")):
         done = command.run(*arguments, check=3)
         assert f"there is no lake at {folder.as_uri()}" in done.stderr
-        assert "the folder holds other files: a.pdf, b.pdf, letters and 1 more" in done.stderr
+        assert "the folder has other files: a.pdf, b.pdf, letters and 1 more" in done.stderr
         assert "correct lake.url" in done.stderr
         assert done.stdout == ""
     settings = load_settings(environ={}, flags={"lake.url": folder.as_uri(), "state_dir": str(tmp_path)})
     [(_, finding)] = run(checks(settings))
-    assert (finding.state, "holds other files" in finding.detail) == ("warn", True)
+    assert (finding.state, "has other files" in finding.detail) == ("warn", True)
     assert len(list(folder.iterdir())) == 6
     (folder / "_log").mkdir()
     assert "is empty" in command.run("lake", "list").stderr

@@ -72,8 +72,8 @@ def prune(
 
     Example: stockctl lake prune --before 2026-01-01
     """
-    from stockctl.clients.store import existing_store
     from stockctl.lake.maintenance import prune as room
+    from stockctl.lake.store import existing_store
     from stockctl.units import format_size
 
     settings = settings_of(ctx)

@@ -20,9 +20,9 @@ def verify(
 
     Example: stockctl lake verify --deep
     """
-    from stockctl.clients.store import existing_store
     from stockctl.lake.maintenance.issues import Issue
     from stockctl.lake.maintenance.verify import verify as check
+    from stockctl.lake.store import existing_store
     from stockctl.units import counted, format_size
 
     settings = settings_of(ctx)

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
 
-from stockctl.clients.store import Store, existing_store
+from stockctl.clients.store import Store
 from stockctl.errors import UnhealthyError
 from stockctl.lake.format.claims import Claim, ClaimedObject
 from stockctl.lake.format.keys import PARQUET, date_of, parquet_folder, parquet_key, parse_parquet, span_around
@@ -28,6 +28,7 @@ from stockctl.lake.format.manifest import Extent, Manifest, ParquetObject, put_m
 from stockctl.lake.reader.cache import read_file
 from stockctl.lake.reader.catalog import DataFile, LakeReader, check
 from stockctl.lake.reader.duckdb_session import COLUMNS, duck
+from stockctl.lake.store import existing_store
 from stockctl.settings import Settings
 
 ORDER = ("symbol", "ts_event", "ts_recv", "id")

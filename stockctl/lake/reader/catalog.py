@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import msgspec
 
-from stockctl.clients.store import AbsentError, Store, existing_store
+from stockctl.clients.store import AbsentError, Store
 from stockctl.errors import StockctlError, UnhealthyError
 from stockctl.exchange.calendar import Calendar, calendar_of, parse_as_of, parse_moment, trade_date
 from stockctl.lake.format.claims import Claim, ClaimedObject, begun_with, read_claim, read_lost
@@ -49,6 +49,7 @@ from stockctl.lake.reader.claim_log import ClaimLog
 from stockctl.lake.reader.concatenate import concatenate
 from stockctl.lake.reader.duckdb_session import COLUMNS, UnreadableFilesError, duck, scan
 from stockctl.lake.reader.symbols import asked_symbols
+from stockctl.lake.store import existing_store
 from stockctl.lake.writer.batch import decompress
 from stockctl.settings import Settings, load_settings
 

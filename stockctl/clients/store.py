@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from stockctl.clients.aws import session as aws
+from stockctl.clients import aws
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
 from stockctl.settings import Settings, require
 
@@ -209,7 +209,7 @@ def _open_s3(settings: Settings, url: str, bucket: str, prefix: str) -> Store:
     try:
         credentials = Boto3CredentialProvider(session)
     except (BotoCoreError, ValueError) as error:
-        raise aws.no_credentials(url, error) from error
+        raise aws.credentials_error(url, error) from error
     options: dict[str, Any] = {"endpoint": s3.endpoint_url, "virtual_hosted_style_request": False} if s3.endpoint_url else {}
     plain = bool(s3.endpoint_url and s3.endpoint_url.startswith("http://"))
     backend = S3Store(

@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from functools import partial
 
+from stockctl.clients.aws import AbsentError
 from stockctl.clients.aws.glue import Glue
 from stockctl.clients.aws.iam import Roles, identity
-from stockctl.clients.aws.session import AbsentError
 from stockctl.clients.redshift.client import connect
 from stockctl.clients.redshift.iam_roles import Place, attached, place_of
 from stockctl.errors import ConfigError, RefusedError

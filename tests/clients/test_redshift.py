@@ -150,7 +150,7 @@ def test_a_server_that_is_shut_down_is_unreachable(redshift_flags: dict[str, str
 
 def test_without_password_and_iam_it_says_what_is_missing(redshift_flags: dict[str, str]) -> None:
     flags = {name: value for name, value in redshift_flags.items() if name != "redshift.password"}
-    with pytest.raises(ConfigError, match="no way to log in"):
+    with pytest.raises(ConfigError, match="cannot log in to Redshift"):
         connect(settings(flags))
 
 

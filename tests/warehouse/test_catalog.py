@@ -204,7 +204,7 @@ def test_missing_rights_are_told_with_the_way_to_the_policy(
     glue: Glue, warehouse_settings: Settings, fake_glue: FakeGlue
 ) -> None:
     fake_glue.denied = {"CreateTable"}
-    with pytest.raises(RefusedError, match=r"cannot make the table .*trades: not authorized") as caught:
+    with pytest.raises(RefusedError, match=r"cannot create the table .*trades: not authorized") as caught:
         catalog.apply(glue, warehouse_settings)
     assert "policy" in (caught.value.hint or "")
 
@@ -225,5 +225,5 @@ def test_no_region_is_named(warehouse_flags: dict[str, str]) -> None:
 def test_an_address_where_nothing_answers_is_unreachable(warehouse_flags: dict[str, str]) -> None:
     dead = f"http://127.0.0.1:{free_port()}"
     settings = load_settings(environ=clean_environment(), flags=warehouse_flags | {"glue.endpoint_url": dead})
-    with pytest.raises(UnreachableError, match=r"cannot look at the database"):
+    with pytest.raises(UnreachableError, match=r"cannot get the database"):
         Glue(settings).find_database()

@@ -1,11 +1,11 @@
-"""IAM and STS: who we are, and the role that crawlers, or Redshift, take on."""
+"""IAM and STS: the identity of the credentials, and the roles that crawlers and Redshift assume."""
 
 from __future__ import annotations
 
 import json
 from typing import Any, NamedTuple
 
-from stockctl.clients.aws.session import AbsentError, ExistsError, client, translated
+from stockctl.clients.aws.boto import AbsentError, ExistsError, client, translate_errors
 from stockctl.settings import Settings
 
 Document = dict[str, Any]
@@ -19,11 +19,11 @@ class Identity(NamedTuple):
 
 
 def identity(settings: Settings) -> Identity:
-    """Who the settings' credentials belong to. RefusedError if they are none."""
+    """The owner of the credentials in the settings. RefusedError if they are invalid."""
     sts = client(settings, "sts", settings.glue.endpoint_url)
-    with translated("ask who these credentials belong to"):
-        told = sts.get_caller_identity()
-    return Identity(told["Account"], told["Arn"])
+    with translate_errors("get the identity of these credentials"):
+        response = sts.get_caller_identity()
+    return Identity(response["Account"], response["Arn"])
 
 
 class Roles:
@@ -33,31 +33,31 @@ class Roles:
         self._iam = client(settings, "iam", settings.glue.endpoint_url)
 
     def find(self, name: str) -> Document | None:
-        """The role ``name``; None if there is none."""
+        """The role ``name``; None if it does not exist."""
         try:
-            with translated(f"look at the role {name}"):
+            with translate_errors(f"get the role {name}"):
                 return dict(self._iam.get_role(RoleName=name)["Role"])
         except AbsentError:
             return None
 
     def create(self, name: str, trust: Document, about: str) -> bool:
-        """Make the role with the policy ``trust`` of who may take it on; False if it is there already."""
+        """Create the role with the trust policy ``trust``; False if it exists."""
         try:
-            with translated(f"make the role {name}"):
+            with translate_errors(f"create the role {name}"):
                 self._iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust), Description=about)
         except ExistsError:
             return False
         return True
 
     def find_policy(self, name: str, policy: str) -> Document | None:
-        """The role's inline policy ``policy``; None if it has none of that name."""
+        """The inline policy ``policy`` of the role; None if it does not exist."""
         try:
-            with translated(f"look at the policy of the role {name}"):
+            with translate_errors(f"get the policy of the role {name}"):
                 return dict(self._iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"])
         except AbsentError:
             return None
 
     def put_policy(self, name: str, policy: str, document: Document) -> None:
-        """Give the role ``name`` the inline policy ``policy``, in place of the one of that name."""
-        with translated(f"give the role {name} its policy"):
+        """Create or replace the inline policy ``policy`` of the role ``name``."""
+        with translate_errors(f"put the policy of the role {name}"):
             self._iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document))

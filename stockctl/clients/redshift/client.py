@@ -1,7 +1,7 @@
-"""Redshift, two ways: a connection to its port, or the Data API over HTTPS; its errors in our words.
+"""Redshift through a connection to its port; the Data API is in ``data_api``. Errors become StockctlErrors.
 
-The driver holds a statement's whole answer in memory, so that results that may be large are fetched through a cursor of the
-server's, a thousand rows at a time.
+The driver keeps the whole result of a statement in memory, so ``query`` fetches through a server-side cursor, a thousand rows
+at a time.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
-from stockctl.clients.aws import session
+from stockctl.clients import aws
 from stockctl.clients.redshift.errors import sql_error
 from stockctl.errors import ConfigError, StockctlError, UnreachableError
 from stockctl.settings import Settings, require
 
 FETCH = 1000
-"""Rows of one fetch: more than a single node takes is refused by Redshift."""
+"""Rows per fetch: the most that a single-node cluster allows."""
 
 Row = tuple[Any, ...]
 
 
 class Result(NamedTuple):
-    """An answer: names of its columns, and its rows, fetched as they are asked for."""
+    """The result of a query: column names, and rows that are fetched while you iterate."""
 
     columns: tuple[str, ...]
     rows: Iterator[Row]
 
 
 class Redshift(Protocol):
-    """What both ways can do; a context that closes what it opened."""
+    """A connection to the port or to the Data API. A context manager that closes it."""
 
     def execute(self, sql: str) -> list[Row]:
-        """Run one statement; its rows, all at once."""
+        """Run one statement and return all its rows."""
         ...
 
     def query(self, sql: str) -> Result:
-        """Run one SELECT; its rows one after the other, in constant memory."""
+        """Run one SELECT and return its rows one by one, in constant memory."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -49,7 +49,7 @@ class Redshift(Protocol):
 
 
 def connect(settings: Settings, *, timeout: float | None = None) -> Redshift:
-    """Redshift as the settings reach it. RefusedError, UnreachableError or ConfigError where they do not."""
+    """Connect as the settings say. RefusedError, UnreachableError or ConfigError if that fails."""
     if settings.redshift.via == "data-api":
         from stockctl.clients.redshift.data_api import DataApi
 
@@ -65,32 +65,32 @@ class Login(NamedTuple):
 
 
 def login(settings: Settings) -> Login:
-    """The settings' user and password, or temporary ones that IAM gives for the cluster or workgroup."""
+    """User and password of the settings, or temporary credentials from IAM for the cluster or the workgroup."""
     redshift = settings.redshift
     if redshift.password is not None:
         return Login(str(require(settings, "redshift.user")), redshift.password.get_secret_value())
     if redshift.workgroup is not None:
-        serverless = session.client(settings, "redshift-serverless", redshift.endpoint_url)
-        with session.translated(f"get credentials for the workgroup {redshift.workgroup}"):
-            told = serverless.get_credentials(workgroupName=redshift.workgroup, dbName=redshift.database)
-        return Login(told["dbUser"], told["dbPassword"])
+        serverless = aws.client(settings, "redshift-serverless", redshift.endpoint_url)
+        with aws.translate_errors(f"get credentials for the workgroup {redshift.workgroup}"):
+            credentials = serverless.get_credentials(workgroupName=redshift.workgroup, dbName=redshift.database)
+        return Login(credentials["dbUser"], credentials["dbPassword"])
     if redshift.cluster is None:
         raise ConfigError(
-            "no way to log in to Redshift: redshift.password is not set, nor what IAM needs for temporary credentials",
+            "cannot log in to Redshift: neither redshift.password is set nor what IAM needs for temporary credentials",
             hint="set redshift.user and redshift.password, or redshift.cluster, or redshift.workgroup",
         )
-    provisioned = session.client(settings, "redshift", redshift.endpoint_url)
-    asked = {"DbName": redshift.database, "ClusterIdentifier": redshift.cluster}
-    with session.translated(f"get credentials for the cluster {redshift.cluster}"):
+    provisioned = aws.client(settings, "redshift", redshift.endpoint_url)
+    request = {"DbName": redshift.database, "ClusterIdentifier": redshift.cluster}
+    with aws.translate_errors(f"get credentials for the cluster {redshift.cluster}"):
         if redshift.user is not None:
-            told = provisioned.get_cluster_credentials(DbUser=redshift.user, **asked)
+            credentials = provisioned.get_cluster_credentials(DbUser=redshift.user, **request)
         else:
-            told = provisioned.get_cluster_credentials_with_iam(**asked)
-    return Login(told["DbUser"], told["DbPassword"])
+            credentials = provisioned.get_cluster_credentials_with_iam(**request)
+    return Login(credentials["DbUser"], credentials["DbPassword"])
 
 
 class Connection:
-    """A connection to Redshift's port. Each statement stands for itself, as external tables want it."""
+    """A connection to the port of Redshift, with autocommit: DDL for external tables cannot run in a transaction."""
 
     def __init__(self, settings: Settings, *, timeout: float | None = None) -> None:
         import redshift_connector
@@ -111,10 +111,10 @@ class Connection:
                 password=password,
                 ssl=redshift.ssl,
                 sslmode="verify-full" if redshift.ssl else None,
-                # Of each answer: the server's own limit, set below, comes first and says more.
+                # For each response: the statement timeout of the server, set below, comes first and its error says more.
                 timeout=round(redshift.timeout) + 30,
                 tcp_keepalive=True,
-                # As the Data API gives them, and as they are written in JSON.
+                # As the Data API returns them, and as JSON has them.
                 numeric_to_float=True,
                 application_name="stockctl",
             )
@@ -124,7 +124,7 @@ class Connection:
         self.execute(f"SET statement_timeout TO {round(1000 * redshift.timeout)}")
 
     def _reach(self, host: str, port: int, wait: float) -> None:
-        """UnreachableError if nothing takes connections there: the driver would wait for as long as for an answer."""
+        """UnreachableError if nothing listens there: the driver would wait as long as for a response."""
         try:
             socket.create_connection((host, port), timeout=wait).close()
         except OSError as error:
@@ -140,12 +140,12 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; one that is lost is none any more."""
+        """Close the connection; nothing happens if it is lost."""
         with suppress(*self._failures):
             self._connection.close()
 
     def execute(self, sql: str) -> list[Row]:
-        """As in ``Redshift``."""
+        """Run one statement and return all its rows."""
         with self._connection.cursor() as cursor:
             try:
                 cursor.execute(sql)
@@ -154,7 +154,7 @@ class Connection:
                 raise self._translate(error, "run the statement", sql) from error
 
     def query(self, sql: str) -> Result:
-        """As in ``Redshift``: the rows come through a cursor of the server's, in a transaction that ends with them."""
+        """Run one SELECT through a server-side cursor, in a transaction that ends with the last row."""
         name = f"stockctl_{uuid.uuid4().hex}"
         opening = f"DECLARE {name} CURSOR FOR "
         cursor = self._connection.cursor()
@@ -185,20 +185,20 @@ class Connection:
             cursor.close()
 
     def _end(self) -> None:
-        """End the transaction of a cursor; where the connection is lost there is none."""
+        """End the transaction of the cursor; nothing happens if the connection is lost."""
         with suppress(*self._failures):
             self._connection.rollback()
         self._connection.autocommit = True
 
-    def _translate(self, error: Exception, doing: str, sql: str = "", shift: int = 0) -> StockctlError:
-        told = error.args[0] if error.args and isinstance(error.args[0], dict) else None
-        if told is None:
+    def _translate(self, error: Exception, action: str, sql: str = "", shift: int = 0) -> StockctlError:
+        details = error.args[0] if error.args and isinstance(error.args[0], dict) else None
+        if details is None:
             return UnreachableError(
-                f"cannot {doing}: the connection to Redshift at {self.place} is lost: {error}",
-                hint="try again; `stockctl doctor` tells whether Redshift is reachable",
+                f"cannot {action}: the connection to Redshift at {self.place} is lost: {error}",
+                hint="try again; `stockctl doctor` shows whether Redshift is reachable",
             )
-        position = int(told["P"]) - shift if str(told.get("P", "")).isdigit() else None
-        return sql_error(doing, str(told.get("M", error)), str(told.get("C", "")), sql, position)
+        position = int(details["P"]) - shift if str(details.get("P", "")).isdigit() else None
+        return sql_error(action, str(details.get("M", error)), str(details.get("C", "")), sql, position)
 
 
 def _text(name: Any) -> str:

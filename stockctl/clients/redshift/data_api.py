@@ -1,4 +1,4 @@
-"""Redshift's Data API: SQL over HTTPS, for machines without a way to the port. Answers come in pages."""
+"""The Redshift Data API: SQL over HTTPS, for machines that cannot reach the port. Results come in pages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from stockctl.clients.aws import session
+from stockctl.clients import aws
 from stockctl.clients.redshift.client import Result, Row
 from stockctl.clients.redshift.errors import sql_error
 from stockctl.errors import ConfigError, StockctlError, TimedOutError
@@ -20,7 +20,7 @@ _POLL, _LONGEST_POLL = 0.1, 2.0
 
 
 class DataApi:
-    """Statements run one by one, each in a session of its own."""
+    """Runs statements one by one, each in its own session."""
 
     def __init__(self, settings: Settings) -> None:
         redshift = settings.redshift
@@ -33,13 +33,13 @@ class DataApi:
                 self._to["DbUser"] = redshift.user
         else:
             raise ConfigError(
-                "the Data API needs the name of what it talks to", hint="set redshift.workgroup, or redshift.cluster"
+                "the Data API needs the name of a workgroup or a cluster", hint="set redshift.workgroup, or redshift.cluster"
             )
         if redshift.secret_arn is not None:
             self._to["SecretArn"] = redshift.secret_arn
         self.place = f"{redshift.workgroup or redshift.cluster}/{redshift.database}"
         self._limit = redshift.timeout
-        self._api = session.client(settings, "redshift-data", redshift.endpoint_url)
+        self._api = aws.client(settings, "redshift-data", redshift.endpoint_url)
 
     def __enter__(self) -> Self:
         return self
@@ -48,44 +48,44 @@ class DataApi:
         return None
 
     def execute(self, sql: str) -> list[Row]:
-        """As in ``Redshift``."""
+        """Run one statement and return all its rows."""
         return list(self.query(sql).rows)
 
     def query(self, sql: str) -> Result:
-        """As in ``Redshift``."""
-        with session.translated(f"send a statement to {self.place}"):
+        """Run one SELECT and return its rows one by one, page by page."""
+        with aws.translate_errors(f"send a statement to {self.place}"):
             number = self._api.execute_statement(Sql=sql, StatementName="stockctl", **self._to)["Id"]
-        told = self._follow(number)
-        if told["Status"] != "FINISHED":
-            raise sql_error("run the statement", str(told.get("Error") or told["Status"]), "", sql)
-        if not told.get("HasResultSet"):
+        statement = self._wait(number)
+        if statement["Status"] != "FINISHED":
+            raise sql_error("run the statement", str(statement.get("Error") or statement["Status"]), "", sql)
+        if not statement.get("HasResultSet"):
             return Result((), iter(()))
         first = self._page(number, None)
         columns = tuple(column.get("label") or column["name"] for column in first["ColumnMetadata"])
         return Result(columns, self._rows(number, first))
 
-    def _follow(self, number: str) -> dict[str, Any]:
-        """Wait until the statement has ended; what the service tells of it."""
+    def _wait(self, number: str) -> dict[str, Any]:
+        """Wait until the statement has ended; return its description."""
 
         def look() -> dict[str, Any] | None:
-            with session.translated(f"ask after a statement of {self.place}"):
+            with aws.translate_errors(f"describe a statement of {self.place}"):
                 status: dict[str, Any] = self._api.describe_statement(Id=number)
             return status if status["Status"] in ("FINISHED", "FAILED", "ABORTED") else None
 
         ended = wait_for(look, within=self._limit, every=_POLL, longest=_LONGEST_POLL)
         if ended is None:
-            with suppress(StockctlError), session.translated("cancel a statement"):
+            with suppress(StockctlError), aws.translate_errors("cancel a statement"):
                 self._api.cancel_statement(Id=number)
             raise TimedOutError(
-                f"the statement was not done after {format_duration(self._limit)}, and was cancelled",
-                hint="narrow the question, by trade_date above all, or set redshift.timeout higher",
+                f"the statement did not finish within {format_duration(self._limit)}, and was cancelled",
+                hint="narrow the query, first by trade_date, or raise redshift.timeout",
             )
         return ended
 
     def _page(self, number: str, token: str | None) -> dict[str, Any]:
-        with session.translated(f"fetch rows from {self.place}"):
-            told: dict[str, Any] = self._api.get_statement_result(Id=number, **({"NextToken": token} if token else {}))
-        return told
+        with aws.translate_errors(f"fetch rows from {self.place}"):
+            page: dict[str, Any] = self._api.get_statement_result(Id=number, **({"NextToken": token} if token else {}))
+        return page
 
     def _rows(self, number: str, page: dict[str, Any]) -> Iterator[Row]:
         kinds = [str(column.get("typeName", "")) for column in page["ColumnMetadata"]]
@@ -98,7 +98,7 @@ class DataApi:
 
 
 def _value(field: dict[str, Any], kind: str) -> Any:
-    """A field's value; numbers that the service sends as text become numbers again, dates and times stay ISO text."""
+    """The value of a field. Decimals, which the Data API sends as text, become numbers; dates and times stay ISO text."""
     if field.get("isNull"):
         return None
     value = next(value for name, value in field.items() if name != "isNull")

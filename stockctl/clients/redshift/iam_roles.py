@@ -1,11 +1,11 @@
-"""The IAM roles that a cluster, or a serverless workgroup's namespace, may take on."""
+"""The IAM roles that a cluster, or the namespace of a serverless workgroup, can assume."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-from stockctl.clients.aws import session
+from stockctl.clients import aws
 from stockctl.settings import Settings
 
 _HOST = re.compile(r"([\w-]+)\.[\w-]+\.[\w-]+\.redshift(-serverless)?\.amazonaws\.com(\.cn)?")
@@ -20,7 +20,7 @@ class Place(NamedTuple):
 
 
 class Attached(NamedTuple):
-    """Roles by their ARN, with how far it is (``in-sync`` when done), and the default one; ``what`` has them, in words."""
+    """Roles by ARN with their apply status (``in-sync`` when done), and the default role; ``what`` names their owner."""
 
     what: str
     roles: dict[str, str]
@@ -28,7 +28,7 @@ class Attached(NamedTuple):
 
 
 def place_of(settings: Settings) -> Place | None:
-    """What Redshift's APIs know it by: as the settings name it, else as its host name does. None where neither does."""
+    """The cluster or the workgroup of the settings, or else of the host name; None if neither names one."""
     redshift = settings.redshift
     if redshift.workgroup is not None:
         return Place(redshift.workgroup, serverless=True)
@@ -39,22 +39,20 @@ def place_of(settings: Settings) -> Place | None:
 
 
 def attached(settings: Settings, place: Place) -> Attached:
-    """The roles of ``place``. AbsentError if there is no such cluster or workgroup, RefusedError without the right to look."""
+    """The roles of ``place``. AbsentError if it does not exist, RefusedError without permission to describe it."""
     endpoint = settings.redshift.endpoint_url
     if not place.serverless:
-        with session.translated(f"look at the cluster {place.name}"):
-            found = session.client(settings, "redshift", endpoint).describe_clusters(ClusterIdentifier=place.name)["Clusters"][
-                0
-            ]
+        with aws.translate_errors(f"describe the cluster {place.name}"):
+            found = aws.client(settings, "redshift", endpoint).describe_clusters(ClusterIdentifier=place.name)["Clusters"][0]
         roles = {role["IamRoleArn"]: role.get("ApplyStatus", "in-sync") for role in found.get("IamRoles", ())}
         return Attached(f"the cluster {place.name}", roles, found.get("DefaultIamRoleArn") or None)
-    api = session.client(settings, "redshift-serverless", endpoint)
-    with session.translated(f"look at the workgroup {place.name} and its namespace"):
+    api = aws.client(settings, "redshift-serverless", endpoint)
+    with aws.translate_errors(f"describe the workgroup {place.name} and its namespace"):
         name = api.get_workgroup(workgroupName=place.name)["workgroup"]["namespaceName"]
-        space = api.get_namespace(namespaceName=name)["namespace"]
-    # An entry is an ARN, or words around it that tell how far it is: IamRole(applyStatus=in-sync, iamRoleArn=…).
+        namespace = api.get_namespace(namespaceName=name)["namespace"]
+    # An entry is an ARN, or text with an ARN and a status: IamRole(applyStatus=in-sync, iamRoleArn=…).
     roles = {}
-    for entry in space.get("iamRoles", ()):
+    for entry in namespace.get("iamRoles", ()):
         state = re.search(r"applyStatus=([\w-]+)", entry)
         roles |= dict.fromkeys(_ARN.findall(entry), state[1] if state else "in-sync")
-    return Attached(f"the namespace {name}", roles, space.get("defaultIamRoleArn") or None)
+    return Attached(f"the namespace {name}", roles, namespace.get("defaultIamRoleArn") or None)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from stockctl.clients.aws import AbsentError, BusyError
 from stockctl.clients.aws.glue import Glue
-from stockctl.clients.aws.session import AbsentError, BusyError
 from stockctl.errors import StockctlError
 from stockctl.settings import Settings
 from stockctl.warehouse.glue import crawlers

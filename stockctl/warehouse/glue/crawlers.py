@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from stockctl.clients.aws import AbsentError, BusyError
 from stockctl.clients.aws.glue import Glue
-from stockctl.clients.aws.session import AbsentError, BusyError
 from stockctl.errors import StockctlError, TimedOutError
 from stockctl.service import wait_for
 from stockctl.settings import Settings

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any, NamedTuple
 
-from stockctl.clients.aws.glue import Glue, first_failure
+from stockctl.clients.aws.glue import Glue, raise_failures
 from stockctl.clients.store import Store
 from stockctl.errors import UnhealthyError
 from stockctl.settings import Settings
@@ -82,12 +82,12 @@ def _sync(glue: Glue, table: Table, want: Wanted, prune: bool) -> Synced:
     made = glue.create_partitions(table.name, [partition_input(table, values, places[values]) for values in found.missing])
     # A crawler, or another sync, was quicker: then it is compared like one that was there before.
     quicker = [failure for failure in made if failure.code == "AlreadyExistsException"]
-    first_failure([failure for failure in made if failure not in quicker], f"make partitions of {table.name}")
+    raise_failures([failure for failure in made if failure not in quicker], f"create partitions of {table.name}")
     change = [*found.stale, *(failure.values for failure in quicker)]
     changed = glue.update_partitions(table.name, [partition_input(table, values, places[values]) for values in change])
-    first_failure(changed, f"change partitions of {table.name}")
+    raise_failures(changed, f"update partitions of {table.name}")
     gone = found.foreign if prune else []
-    first_failure(glue.delete_partitions(table.name, gone), f"delete partitions of {table.name}")
+    raise_failures(glue.delete_partitions(table.name, gone), f"delete partitions of {table.name}")
     return Synced(
         table.name,
         len(found.missing) - len(quicker),

@@ -14,7 +14,7 @@ from functools import cache
 from hashlib import sha256
 from typing import NamedTuple
 
-from stockctl.clients.aws import session
+from stockctl.clients import aws
 from stockctl.errors import StockctlError, UsageError, quoted
 from stockctl.exchange.trade_conditions import NEVER_PRICE_FORMING
 from stockctl.filings.standardize.line_items import StandardItem
@@ -120,7 +120,7 @@ def external_schema(settings: Settings) -> Statement:
     same = {
         "external_schema": name(settings.redshift.external_schema),
         "database": literal(settings.glue.database),
-        "region": literal(session.session(settings, "the external schema").region_name or ""),
+        "region": literal(aws.session(settings, "the external schema").region_name or ""),
         "role": "default" if role == "default" else literal(role),
     }
     file = "schema_glue" if settings.redshift.catalog == "glue" else "schema_tables"

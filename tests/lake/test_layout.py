@@ -20,7 +20,7 @@ from stockctl.lake.format.keys import (
     parts_of,
     ticker_slug,
 )
-from stockctl.lake.format.placement import day_bounds
+from stockctl.lake.format.placement import day_of
 
 TRADES = Layout("trades", "America/New_York", "ticker", "gzip")
 BUCKETS = Layout("trades", "America/New_York", "bucket", "gzip", 64)
@@ -115,8 +115,8 @@ def test_object_keys_sort_by_offset() -> None:
 def test_a_day_is_the_exchanges_day() -> None:
     """20:30 in New York is the next day in UTC, and still today's trade_date; the day the clocks change has 25 hours."""
     late = 1_795_483_800_000  # 2026-11-23 20:30 in New York
-    day, since, until = day_bounds(late, "America/New_York")
+    day, since, until = day_of(late, "America/New_York")
     assert day == date(2026, 11, 23)
     assert since <= late < until
-    _, since, until = day_bounds(1_793_548_800_000, "America/New_York")  # 2026-11-01
+    _, since, until = day_of(1_793_548_800_000, "America/New_York")  # 2026-11-01
     assert until - since == 25 * 3_600_000

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+from datetime import date
 from functools import lru_cache
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from stockctl.exchange.calendar import to_ms, trade_date
+from stockctl.exchange.calendar import day_bounds, trade_date
 from stockctl.records import MAX_MS
 
 _Millis = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
@@ -33,14 +33,10 @@ class ClaimedEvent(msgspec.Struct, gc=False):
 
 @lru_cache(maxsize=4096)
 def _bounds(day: date, zone: str) -> tuple[int, int]:
-    info = ZoneInfo(zone)
-    return (
-        to_ms(datetime.combine(day, time(), info)),
-        to_ms(datetime.combine(day + timedelta(days=1), time(), info)),
-    )
+    return day_bounds(day, ZoneInfo(zone))
 
 
-def day_bounds(ms: int, zone: str) -> tuple[date, int, int]:
-    """The date of ``ms`` in ``zone``, and the span ``[since, until)`` of that day in ms."""
+def day_of(ms: int, zone: str) -> tuple[date, int, int]:
+    """The date of ``ms`` in ``zone``, and the span ``[since, until)`` of that date in ms."""
     day = trade_date(ms, ZoneInfo(zone))
     return (day, *_bounds(day, zone))

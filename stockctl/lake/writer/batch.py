@@ -13,7 +13,7 @@ from isal import igzip, igzip_lib
 from stockctl.errors import StockctlError
 from stockctl.lake.format.claims import ClaimedObject, LastRecord, Rejected
 from stockctl.lake.format.keys import Layout
-from stockctl.lake.format.placement import ClaimedEvent, ClaimedTrade, day_bounds
+from stockctl.lake.format.placement import ClaimedEvent, ClaimedTrade, day_of
 from stockctl.record_validation import VALIDATORS, InvalidRecordError
 from stockctl.records import UNREADABLE, FeedEvent
 from stockctl.validation import decode_problem
@@ -194,7 +194,7 @@ class OpenBatch:
             raise InvalidRecordError(decode_problem(error, "the record")) from None
 
     def _group(self, symbol: str, ts: int, offset: int) -> _Group:
-        day, since, until = day_bounds(ts, self.layout.timezone)
+        day, since, until = day_of(ts, self.layout.timezone)
         folder = self.layout.folder(symbol, day)
         group = self._groups.get(folder)
         if group is None:

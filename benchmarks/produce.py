@@ -30,7 +30,7 @@ from stockctl.feed.replay import Replay
 from stockctl.records import encode
 from stockctl.settings import Settings, load_settings
 from stockctl.sim import Market, frames
-from stockctl.stream.topics import apply, wanted
+from stockctl.stream.topics import apply, topic_specs
 
 SYMBOLS = ["AAPL", "MSFT", "NVDA", "TSLA", "AMZN", "META", "GOOG", "AMD", "SPY", "BINANCE:BTCUSDT"]
 
@@ -77,7 +77,7 @@ def topics(bootstrap: str, folder: Path, turn: str, **flags: object) -> Iterator
     try:
         yield settings
     finally:
-        for topic in wanted(settings):
+        for topic in topic_specs(settings):
             admin.delete_topic(topic.name)
 
 

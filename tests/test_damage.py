@@ -46,7 +46,7 @@ from stockctl.local.ports import choose_ports
 from stockctl.records import encode
 from stockctl.settings import Settings, load_settings
 from stockctl.warehouse.local.session import query
-from stockctl.warehouse.partitions import wanted
+from stockctl.warehouse.partitions import lake_partitions
 from tests.command import clean_environment
 from tests.conftest import examples
 from tests.damage import Tree, damaged, value_of
@@ -184,7 +184,7 @@ def lake_readers(settings: Settings) -> list[tuple[float, Reader]]:
         (3, lambda _: read_on(settings)),
         (2, lambda random: plan(store, random)),
         (1, lambda _: list_all(settings)),
-        (1, lambda _: wanted(store, settings.lake.url or "", date(2026, 11, 23))),
+        (1, lambda _: lake_partitions(store, settings.lake.url or "", date(2026, 11, 23))),
         (1, lambda _: (claims.lake_source(store, "sim"), claims.lake_id(store), prunable(store, date(2026, 11, 23)))),
         (0.4, lambda _: read_trades("AAPL", settings=settings)),
         (0.4, lambda _: list(compact(settings))),

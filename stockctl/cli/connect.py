@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stockctl.cli.options import settings_of
-from stockctl.cli.output import Format, OutputOption, YesOption, confirm, say, write_object, write_rows
+from stockctl.cli.output import (
+    Format,
+    OutputOption,
+    YesOption,
+    confirm,
+    say,
+    show_changes,
+    show_differences,
+    write_object,
+    write_rows,
+)
 from stockctl.errors import UnhealthyError
 from stockctl.units import counted
 
@@ -46,13 +56,12 @@ def apply(
     Example: stockctl connect apply
     """
     from stockctl.stream.mongo_sink import connector as room
-    from stockctl.stream.topics import Change
 
     with _both(ctx) as (connect, admin, settings):
         changes = room.apply(connect, admin, settings, say, topics_only=topics_only)
-    write_rows((change._asdict() for change in changes), output, Change._fields)
+    show_changes(changes, output)
     if not topics_only:
-        say(f"{settings.connect.connector} runs")
+        say(f"{settings.connect.connector} is running")
 
 
 @app.command()
@@ -74,17 +83,10 @@ def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     Example: stockctl connect diff
     """
     from stockctl.stream.mongo_sink import connector as room
-    from stockctl.stream.topics import Difference
 
     with _both(ctx) as (connect, admin, settings):
-        found = room.differences(connect, admin, settings)
-    write_rows((difference._asdict() for difference in found), output, Difference._fields)
-    if found:
-        raise UnhealthyError(
-            f"the connector and its topics differ from the settings in {counted(len(found), 'thing')}",
-            hint="`stockctl connect apply`",
-        )
-    say("the connector is as the settings say")
+        differences = room.differences(connect, admin, settings)
+    show_differences(differences, output, "the connector with its topics")
 
 
 @app.command()

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stockctl.cli.options import SinceDateOption, day, settings_of
-from stockctl.cli.output import Format, OutputOption, YesOption, confirm, say, write_object, write_rows
+from stockctl.cli.output import (
+    Format,
+    OutputOption,
+    YesOption,
+    confirm,
+    refuse_skipped,
+    say,
+    show_changes,
+    show_differences,
+    write_object,
+    write_rows,
+)
 from stockctl.errors import UnhealthyError, UsageError
 from stockctl.units import counted
 
@@ -64,10 +75,8 @@ def apply(
             name, made = rights.create_role(settings)
             say(f"{'made' if made else 'brought up to date'}: the role {name}; IAM may take some seconds to know it everywhere")
         changes = catalog.apply(glue, settings, adopt=adopt, from_paths=from_paths)
-    write_rows((change._asdict() for change in changes), output, catalog.Change._fields)
-    if left := [change for change in changes if change.done == catalog.LEFT and change.name != "-"]:
-        names = ", ".join(f"{change.what} {change.name}" for change in left)
-        raise UnhealthyError(f"left as they are: {names}", hint="each row's detail")
+    show_changes(changes, output)
+    refuse_skipped(changes)
 
 
 @app.command()
@@ -79,13 +88,8 @@ def diff(ctx: typer.Context, from_paths: FromPaths = False, output: OutputOption
     from stockctl.warehouse.glue import catalog
 
     with _glue(ctx) as (glue, settings):
-        found = catalog.differences(glue, settings, from_paths=from_paths)
-    write_rows((difference._asdict() for difference in found), output, catalog.Difference._fields)
-    if found:
-        raise UnhealthyError(
-            f"the catalog differs from the settings in {counted(len(found), 'thing')}", hint="each row's remedy"
-        )
-    say("the catalog is as the settings say")
+        differences = catalog.differences(glue, settings, from_paths=from_paths)
+    show_differences(differences, output, "the catalog")
 
 
 @app.command()
@@ -125,26 +129,27 @@ def status(ctx: typer.Context, since: SinceDateOption = None, output: OutputOpti
     Example: stockctl glue status
     """
     from stockctl.lake.store import existing_store
-    from stockctl.warehouse.glue.partition_sync import Standing
+    from stockctl.reconcile import Difference
+    from stockctl.warehouse.glue.partition_sync import TableStatus
     from stockctl.warehouse.glue.partition_sync import status as compare
 
     shown, first = 20, day("--since", since)
     with _glue(ctx) as (glue, settings):
-        standings, findings = compare(glue, existing_store(settings), settings, first)
+        tables, differences = compare(glue, existing_store(settings), settings, first)
     if output is Format.table:
-        write_rows((standing._asdict() for standing in standings), output, Standing._fields)
+        write_rows((table._asdict() for table in tables), output, TableStatus._fields)
+        for difference in differences[:shown]:
+            say(f"{difference.summary}: {difference.fix}")
+        if len(differences) > shown:
+            say(f"… and {len(differences) - shown} more: `stockctl glue status -o jsonl`")
     else:
-        write_rows((finding._asdict() for finding in findings), output, ("what", "name", "problem", "detail"))
-    if findings:
-        for finding in findings[:shown] if output is Format.table else ():
-            say(f"{finding.what} {finding.name}: {finding.problem}: {finding.detail}")
-        if len(findings) > shown and output is Format.table:
-            say(f"… and {len(findings) - shown} more: `stockctl glue status -o jsonl`")
+        write_rows((difference._asdict() for difference in differences), output, Difference._fields)
+    if differences:
         raise UnhealthyError(
-            f"lake, catalog and crawlers differ in {counted(len(findings), 'thing')}",
-            hint="`stockctl glue sync`, with --prune for foreign ones",
+            f"{counted(len(differences), 'difference')} between lake, catalog and crawlers",
+            hint="the `fix` of each difference; `stockctl glue sync` registers the partitions",
         )
-    say("the catalog holds what the lake holds")
+    say("the catalog has the partitions of the lake")
 
 
 @app.command()
@@ -159,16 +164,16 @@ def sync(
     Example: stockctl glue sync --since 2026-11-20
     """
     from stockctl.lake.store import existing_store
-    from stockctl.warehouse.glue.partition_sync import Synced
+    from stockctl.warehouse.glue.partition_sync import SyncResult
     from stockctl.warehouse.glue.partition_sync import sync as register
 
     first = day("--since", since)
     with _glue(ctx) as (glue, settings):
         changes, done = register(glue, existing_store(settings), settings, since=first, prune=prune)
     for change in changes:
-        if change.done != "unchanged":
-            say(f"{change.done}: {change.what} {change.name}")
-    write_rows((item._asdict() for item in done), output, Synced._fields)
+        if change.action != "unchanged":
+            say(f"{change.action} {change.kind} {change.name}")
+    write_rows((item._asdict() for item in done), output, SyncResult._fields)
     if foreign := sum(item.foreign for item in done):
         say(f"{counted(foreign, 'partition is', 'partitions are')} not of this lake, or not any more: `--prune` deletes them")
     if unread := sum(item.unread for item in done):
@@ -210,4 +215,4 @@ def delete(ctx: typer.Context, yes: YesOption = False, output: OutputOption = Fo
         database = settings.glue.database
         confirm(f"Delete our crawlers and tables, and the database {database}?", "stockctl glue delete", yes=yes)
         changes = catalog.delete(glue, settings)
-    write_rows((change._asdict() for change in changes), output, catalog.Change._fields)
+    show_changes(changes, output)

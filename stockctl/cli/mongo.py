@@ -1,20 +1,18 @@
-"""``stockctl mongo``: the collections in MongoDB, as the settings want them and as they are."""
+"""``stockctl mongo``: the collections in MongoDB."""
 
 from __future__ import annotations
 
 import typer
 
 from stockctl.cli.options import mongo_of, settings_of
-from stockctl.cli.output import Format, OutputOption, say, write_rows
-from stockctl.errors import UnhealthyError
-from stockctl.units import counted
+from stockctl.cli.output import Format, OutputOption, refuse_skipped, say, show_changes, show_differences, write_rows
 
-app = typer.Typer(no_args_is_help=True, help="Make and compare the collections in MongoDB.")
+app = typer.Typer(no_args_is_help=True, help="Create the collections in MongoDB, and compare them with the settings.")
 
 
 @app.command()
 def apply(ctx: typer.Context, output: OutputOption = Format.table) -> None:
-    """Make collections, validators, indexes and expiry as the settings say; drop nothing.
+    """Create or update collections, validators, indexes and expiry; drop nothing.
 
     Example: stockctl mongo apply
     """
@@ -23,14 +21,13 @@ def apply(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     settings = settings_of(ctx)
     with mongo_of(settings) as mongo:
         changes = schema.apply(mongo, settings)
-    write_rows((change._asdict() for change in changes), output, schema.Change._fields)
-    if left := [f"{change.collection} {change.what}" for change in changes if change.done == "left alone"]:
-        raise UnhealthyError(f"left as they are: {', '.join(left)}", hint="each row's detail")
+    show_changes(changes, output)
+    refuse_skipped(changes)
 
 
 @app.command()
 def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
-    """Show in what MongoDB differs from the settings; exit code 10 when it does.
+    """Show the differences between MongoDB and the settings; exit code 10 if there are any.
 
     Example: stockctl mongo diff
     """
@@ -38,16 +35,13 @@ def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 
     settings = settings_of(ctx)
     with mongo_of(settings) as mongo:
-        found = schema.differences(mongo, settings)
-    write_rows((difference._asdict() for difference in found), output, schema.Difference._fields)
-    if found:
-        raise UnhealthyError(f"MongoDB differs from the settings in {counted(len(found), 'thing')}", hint="each row's remedy")
-    say("the collections are as the settings say")
+        differences = schema.differences(mongo, settings)
+    show_differences(differences, output, "the collections")
 
 
 @app.command()
 def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
-    """Show what each collection holds.
+    """Show the documents and indexes of each collection.
 
     Example: stockctl mongo status
     """
@@ -55,8 +49,8 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 
     settings = settings_of(ctx)
     with mongo_of(settings) as mongo:
-        rows = schema.standing(mongo, settings)
+        rows = schema.status(mongo, settings)
         say(mongo.place)
-    write_rows((row._asdict() for row in rows), output, schema.Standing._fields)
+    write_rows((row._asdict() for row in rows), output, schema.CollectionStatus._fields)
     if absent := [row.collection for row in rows if row.documents is None]:
-        say(f"absent: {', '.join(absent)}; `stockctl mongo apply` makes them")
+        say(f"absent: {', '.join(absent)}; `stockctl mongo apply` creates them")

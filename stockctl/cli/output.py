@@ -7,7 +7,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -17,7 +17,9 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from stockctl.errors import UsageError
+from stockctl.errors import UnhealthyError, UsageError
+from stockctl.reconcile import Change, Difference
+from stockctl.units import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -165,6 +167,43 @@ def write_object(row: Row, form: Format) -> None:
         sys.stdout.write(json.dumps({name: _plain(value) for name, value in row.items()}, indent=2, ensure_ascii=False) + "\n")
     else:
         write_rows([row], form)
+
+
+def show_differences(
+    differences: Iterable[Difference],
+    form: Format,
+    subject: str,
+    *,
+    print_difference: Callable[[Difference], None] | None = None,
+) -> None:
+    """Write what a ``diff`` command found; UnhealthyError if there is a difference.
+
+    ``subject`` is what was compared with the settings, such as "the topics". ``print_difference`` replaces the table: it is
+    called for each difference as soon as it is known.
+    """
+    found: list[Difference] = []
+    for difference in differences:
+        if form is Format.table and print_difference is not None:
+            print_difference(difference)
+        found.append(difference)
+    if form is not Format.table or print_difference is None:
+        write_rows((difference._asdict() for difference in found), form, Difference._fields)
+    if found:
+        raise UnhealthyError(
+            f"{counted(len(found), 'difference')} between {subject} and the settings", hint="the `fix` of each difference"
+        )
+    say(f"no differences between {subject} and the settings")
+
+
+def show_changes(changes: Sequence[Change], form: Format) -> None:
+    """Write what an ``apply`` or ``delete`` command did."""
+    write_rows((change._asdict() for change in changes), form, Change._fields)
+
+
+def refuse_skipped(changes: Iterable[Change]) -> None:
+    """UnhealthyError if ``apply`` skipped something that differs from the settings."""
+    if skipped := [f"{change.kind} {change.name}" for change in changes if change.action == "skipped"]:
+        raise UnhealthyError(f"skipped: {', '.join(skipped)}", hint="the `detail` of each")
 
 
 def numbered(columns: Iterable[str]) -> list[str]:

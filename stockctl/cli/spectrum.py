@@ -9,23 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stockctl.cli.options import settings_of, text_of
-from stockctl.cli.output import Format, OutputOption, numbered, say, write_rows
+from stockctl.cli.output import Format, OutputOption, numbered, refuse_skipped, say, show_changes, show_differences, write_rows
 from stockctl.errors import UnhealthyError, UsageError
-from stockctl.units import counted
 
 if TYPE_CHECKING:
     from stockctl.settings import Settings
-    from stockctl.warehouse.partitions import Wanted
+    from stockctl.warehouse.partitions import LakePartitions
 
 app = typer.Typer(no_args_is_help=True, help="Show the lake in Redshift, and run SQL over it.")
 
 
-def _want(settings: Settings) -> Wanted:
+def _lake(settings: Settings) -> LakePartitions:
     from stockctl.lake.store import existing_store
-    from stockctl.warehouse.partitions import wanted
+    from stockctl.warehouse.partitions import lake_partitions
     from stockctl.warehouse.tables import lake_url
 
-    return wanted(existing_store(settings), lake_url(settings))
+    return lake_partitions(existing_store(settings), lake_url(settings))
 
 
 @app.command()
@@ -39,7 +38,7 @@ def render(ctx: typer.Context) -> None:
     from stockctl.warehouse.spectrum import ddl
 
     settings = settings_of(ctx)
-    for statement in ddl.statements(settings, _want(settings)):
+    for statement in ddl.statements(settings, _lake(settings)):
         sys.stdout.write(f"{statement.sql};\n\n")
 
 
@@ -59,16 +58,14 @@ def apply(
     Example: stockctl spectrum apply
     """
     from stockctl.clients.redshift.client import connect
-    from stockctl.warehouse.glue.catalog import LEFT, Change
     from stockctl.warehouse.spectrum import schema
 
     settings = settings_of(ctx)
-    want = _want(settings)
+    lake = _lake(settings)
     with connect(settings) as redshift:
-        changes = schema.apply(redshift, settings, want, adopt=adopt, prune=prune)
-    write_rows((change._asdict() for change in changes), output, Change._fields)
-    if left := [f"{change.what} {change.name}" for change in changes if change.done == LEFT]:
-        raise UnhealthyError(f"left as they are: {', '.join(left)}", hint="each row's detail")
+        changes = schema.apply(redshift, settings, lake, adopt=adopt, prune=prune)
+    show_changes(changes, output)
+    refuse_skipped(changes)
 
 
 @app.command()
@@ -78,17 +75,13 @@ def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     Example: stockctl spectrum diff
     """
     from stockctl.clients.redshift.client import connect
-    from stockctl.warehouse.glue.catalog import Difference
     from stockctl.warehouse.spectrum import schema
 
     settings = settings_of(ctx)
-    want = _want(settings)
+    lake = _lake(settings)
     with connect(settings) as redshift:
-        found = schema.differences(redshift, settings, want)
-    write_rows((difference._asdict() for difference in found), output, Difference._fields)
-    if found:
-        raise UnhealthyError(f"Redshift differs in {counted(len(found), 'thing')}", hint="each row's remedy")
-    say("Redshift is as the settings say, and holds what the lake holds")
+        differences = schema.differences(redshift, settings, lake)
+    show_differences(differences, output, "Redshift, the lake")
 
 
 @app.command()
@@ -101,13 +94,13 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     from stockctl.warehouse.spectrum import schema
 
     settings = settings_of(ctx)
-    want = _want(settings)
+    lake = _lake(settings)
     with connect(settings) as redshift:
-        rows = schema.standing(redshift, settings, want)
-    write_rows((row._asdict() for row in rows), output, schema.Standing._fields)
-    if wrong := [f"{row.what} {row.name}" for row in rows if row.state not in schema.SOUND]:
+        rows = schema.status(redshift, settings, lake)
+    write_rows((row._asdict() for row in rows), output, schema.ObjectStatus._fields)
+    if differing := [f"{row.kind} {row.name}" for row in rows if row.state not in schema.SOUND]:
         raise UnhealthyError(
-            f"not as the settings say: {', '.join(wrong)}", hint="`stockctl spectrum diff` tells what mends each"
+            f"these differ from the settings: {', '.join(differing)}", hint="`stockctl spectrum diff` shows how to fix each"
         )
 
 

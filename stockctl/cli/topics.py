@@ -1,4 +1,4 @@
-"""``stockctl topics``: the pipeline's topics, and how far their readers are behind."""
+"""``stockctl topics``: the topics of the pipeline, and the lag of their consumer groups."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stockctl.cli.options import settings_of
-from stockctl.cli.output import Format, OutputOption, say, write_rows
-from stockctl.errors import UnhealthyError
-from stockctl.units import counted
+from stockctl.cli.output import Format, OutputOption, say, show_changes, show_differences, write_rows
 
 if TYPE_CHECKING:
     from stockctl.clients.kafka import Admin
     from stockctl.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Make, list and compare the topics, and show their readers' lag.")
+app = typer.Typer(no_args_is_help=True, help="Create, list and compare the topics, and show consumer lag.")
 
 
 def _connect(ctx: typer.Context) -> tuple[Admin, Settings]:
@@ -29,14 +27,13 @@ def _connect(ctx: typer.Context) -> tuple[Admin, Settings]:
 
 @app.command()
 def apply(ctx: typer.Context, output: OutputOption = Format.table) -> None:
-    """Make the topics as the settings say, or change those that differ; delete nothing.
+    """Create the topics, or change those that differ from the settings; delete nothing.
 
     Example: stockctl topics apply
     """
     from stockctl.stream import topics
 
-    changes = topics.apply(*_connect(ctx))
-    write_rows((change._asdict() for change in changes), output, topics.Change._fields)
+    show_changes(topics.apply(*_connect(ctx)), output)
 
 
 @app.command("list")
@@ -45,44 +42,38 @@ def list_(
     every: Annotated[bool, typer.Option("--all", help="List every topic of the cluster.")] = False,
     output: OutputOption = Format.table,
 ) -> None:
-    """List the pipeline's topics as the cluster has them.
+    """List the topics of the pipeline.
 
     Example: stockctl topics list
     """
     from stockctl.stream import topics
 
     listed = topics.listing(*_connect(ctx), every=every)
-    write_rows((topic._asdict() for topic in listed), output, topics.Listed._fields)
+    write_rows((topic._asdict() for topic in listed), output, topics.TopicStatus._fields)
     if absent := [topic.topic for topic in listed if topic.partitions is None]:
-        say(f"absent: {', '.join(absent)}; `stockctl topics apply` makes them")
+        say(f"absent: {', '.join(absent)}; `stockctl topics apply` creates them")
 
 
 @app.command()
 def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
-    """Show in what the topics differ from the settings; exit code 10 when they do.
+    """Show the differences between the topics and the settings; exit code 10 if there are any.
 
     Example: stockctl topics diff
     """
     from stockctl.stream import topics
 
-    differences = topics.differences(*_connect(ctx))
-    write_rows((difference._asdict() for difference in differences), output, topics.Difference._fields)
-    if differences:
-        raise UnhealthyError(
-            f"topics differ from the settings in {counted(len(differences), 'thing')}", hint="`stockctl topics apply`"
-        )
-    say("the topics are as the settings say")
+    show_differences(topics.differences(*_connect(ctx)), output, "the topics")
 
 
 @app.command()
 def lag(
     ctx: typer.Context,
     group: Annotated[
-        list[str] | None, typer.Option("--group", help="Consumer group; may be repeated. Default: all of the pipeline's.")
+        list[str] | None, typer.Option("--group", help="Consumer group; may be repeated. Default: all groups of the pipeline.")
     ] = None,
     output: OutputOption = Format.table,
 ) -> None:
-    """Show how far each consumer group is behind, by partition.
+    """Show the lag of each consumer group, by partition.
 
     Example: stockctl topics lag --group stockctl-lake
     """

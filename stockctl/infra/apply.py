@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from stockctl.clients.kubernetes.client import AbsentError, ConflictError, ImmutableError, Kubernetes
 from stockctl.errors import StockctlError, UsageError
@@ -12,6 +12,7 @@ from stockctl.infra.kustomize import Manifest, ManifestError, at, label_of, pod_
 from stockctl.infra.readiness import workload_name
 from stockctl.infra.render import OWNER, Rendered, references, to_yaml
 from stockctl.infra.secrets import CLUSTER_ID
+from stockctl.reconcile import Action, Change
 from stockctl.settings.model import InfraSettings
 
 KINDS = {
@@ -27,7 +28,9 @@ KINDS = {
     "CronJob": "batch/v1",
 }
 """The kinds that stockctl manages within a namespace, with their API versions, in the order in which it applies them."""
-_VOTERS = "controller.quorum.voters"
+REPLACE_QUORUM = "let the lake catch up, then `stockctl infra down --delete-data` and `up` (docs/deploy.md, Switch overlays)"
+"""How to get another quorum of Kafka's controllers."""
+VOTERS = "controller.quorum.voters"
 """The property of Kafka's configuration with the controllers of its quorum."""
 _KAFKA_CONFIG = "ConfigMap kafka-config"
 _FIRST_VOTER = 3000
@@ -36,11 +39,14 @@ _SERVER_FIELDS = ("managedFields", "resourceVersion", "generation", "uid", "crea
 """Fields of the metadata that the API server sets itself."""
 
 
-class Change(NamedTuple):
-    """What became of an object: ``kept`` is one that is no longer wanted, and holds data."""
+class QuorumChange(NamedTuple):
+    """The voters of Kafka's quorum, which cannot change: those on the cluster, and those of the manifests."""
 
-    state: Literal["made", "changed", "unchanged", "deleted", "kept"]
-    name: str
+    actual: str
+    wanted: str
+
+    def __str__(self) -> str:
+        return f"Kafka's controllers form a quorum of {self.actual}, and the overlay asks for {self.wanted}"
 
 
 def selected(rendered: Rendered, only: str | None) -> list[Manifest]:
@@ -88,8 +94,8 @@ def keep_cluster_id(kubernetes: Kubernetes, rendered: Rendered) -> None:
             manifest["data"][CLUSTER_ID] = live_id
 
 
-def other_voters(kubernetes: Kubernetes, manifests: list[Manifest]) -> str | None:
-    """How ``manifests`` would change the quorum of Kafka's controllers on the cluster, as a message; None if they would not."""
+def quorum_change(kubernetes: Kubernetes, manifests: list[Manifest]) -> QuorumChange | None:
+    """How ``manifests`` would change the quorum of Kafka's controllers on the cluster; None if they would not."""
     by_name = {label_of(each): each for each in manifests}
     wanted, controllers = by_name.get(_KAFKA_CONFIG), by_name.get("StatefulSet kafka-controller")
     if wanted is None or controllers is None:
@@ -98,7 +104,7 @@ def other_voters(kubernetes: Kubernetes, manifests: list[Manifest]) -> str | Non
     before, after = _voters(live) if live else _voters_of_volumes(kubernetes, controllers), _voters(wanted)
     if before in ("", after):
         return None
-    return f"Kafka's controllers form a quorum of {before}, and the overlay asks for {after}"
+    return QuorumChange(before, after)
 
 
 def refuse_other_voters(kubernetes: Kubernetes, rendered: Rendered, wanted: list[Manifest]) -> None:
@@ -106,16 +112,16 @@ def refuse_other_voters(kubernetes: Kubernetes, rendered: Rendered, wanted: list
     cannot grow, and could lose its metadata.
     """
     names = {label_of(each) for each in wanted}
-    if _KAFKA_CONFIG in names and (difference := other_voters(kubernetes, rendered.all)):
+    if _KAFKA_CONFIG in names and (quorum := quorum_change(kubernetes, rendered.all)):
         raise StockctlError(
-            f"nothing was changed: {difference}",
-            hint="let the lake catch up, then `stockctl infra down --delete-data` and `up` (docs/deploy.md, Switch overlays)",
+            f"nothing was changed: {quorum}",
+            hint=REPLACE_QUORUM,
         )
 
 
 def _voters(config: Manifest) -> str:
     lines = [line for text in config.get("data", {}).values() for line in text.splitlines()]
-    voters = [line.partition("=")[2] for line in lines if line.startswith(f"{_VOTERS}=")]
+    voters = [line.partition("=")[2] for line in lines if line.startswith(f"{VOTERS}=")]
     return ", ".join(sorted(voter.strip().partition("@")[0] for voter in ",".join(voters).split(",")))
 
 
@@ -166,8 +172,13 @@ def _immutable_hint(manifest: Manifest) -> str:
 def change(before: Manifest | None, after: Manifest) -> Change:
     """How an apply changed an object from ``before``, which is None if it did not exist."""
     if before is None:
-        return Change("made", label_of(after))
-    return Change("unchanged" if spec_lines(before) == spec_lines(after) else "changed", label_of(after))
+        return change_of(after, "created")
+    return change_of(after, "unchanged" if spec_lines(before) == spec_lines(after) else "changed")
+
+
+def change_of(manifest: Manifest, action: Action) -> Change:
+    """The change of the object of ``manifest``."""
+    return Change(manifest["kind"], manifest["metadata"]["name"], action)
 
 
 def spec_lines(manifest: Manifest) -> list[str]:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from stockctl.clients.kubernetes.client import Kubernetes
 from stockctl.errors import TimedOutError
-from stockctl.infra.apply import Change, deletable
+from stockctl.infra.apply import change_of, deletable
 from stockctl.infra.kustomize import Manifest, label_of, pod_template
+from stockctl.reconcile import Change
 from stockctl.settings.model import InfraSettings
 from stockctl.units import format_duration
 
@@ -59,14 +60,14 @@ def down(
         _until_gone(kubernetes, step, on_change, deadline, timeout)
     for each in deletion.others:
         kubernetes.delete(each)
-        on_change(Change("deleted", label_of(each)))
+        on_change(change_of(each, "deleted"))
     if delete_data:
         for each in deletion.volumes:
             kubernetes.delete(each)
         _until_gone(kubernetes, deletion.volumes, on_change, deadline, timeout)
     else:
         for each in deletion.volumes:
-            on_change(Change("kept", label_of(each)))
+            on_change(change_of(each, "retained"))
 
 
 def _until_gone(
@@ -77,7 +78,7 @@ def _until_gone(
         remaining = [each for each in objects if _exists(kubernetes, each)]
         for each in objects:
             if each not in remaining:
-                on_change(Change("deleted", label_of(each)))
+                on_change(change_of(each, "deleted"))
         if not remaining:
             return
         objects = remaining

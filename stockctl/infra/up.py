@@ -10,12 +10,12 @@ from typing import NamedTuple, TypeVar
 from stockctl.clients.kubernetes.client import Kubernetes
 from stockctl.errors import StockctlError, TimedOutError, UnreachableError
 from stockctl.infra import apply
-from stockctl.infra.apply import Change
 from stockctl.infra.diagnosis import diagnose, hint_for
 from stockctl.infra.kustomize import Manifest, label_of
 from stockctl.infra.readiness import Progress, Snapshot, workload_name
 from stockctl.infra.render import Rendered
 from stockctl.infra.rollout import Rollout
+from stockctl.reconcile import Change
 from stockctl.service import retry
 from stockctl.settings.model import InfraSettings
 from stockctl.units import format_duration
@@ -121,7 +121,7 @@ class _Run:
         for manifest in unwanted:
             if not (keep := apply.is_volume(manifest)):
                 self.retry(partial(self._kubernetes.delete, manifest))
-            self._events.on_change(Change("kept" if keep else "deleted", label_of(manifest)))
+            self._events.on_change(apply.change_of(manifest, "retained" if keep else "deleted"))
 
     def retry(self, request: Callable[[], Answer]) -> Answer:
         """The answer to ``request``. Waits for an API server that is away: on a small machine it may be, while all starts."""

@@ -91,10 +91,10 @@ class BatchWriter:
             mongo.wait(say=log.warning)
             changes = schema.apply(mongo, self._settings)
         for change in changes:
-            if change.done in ("made", "changed"):
-                log.info("%s %s %s", change.done, change.collection, change.what)
-            elif change.done == "left alone":
-                log.warning("%s %s: %s", change.collection, change.what, change.detail)
+            if change.action in ("created", "changed"):
+                log.info("%s %s %s", change.action, change.kind, change.name)
+            elif change.action == "skipped":
+                log.warning("skipped %s %s: %s", change.kind, change.name, change.detail)
 
     def write(self, batch: Batch) -> Written:
         """Write ``batch``, however long MongoDB is away; empty if a signal came meanwhile.

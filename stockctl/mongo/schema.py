@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from stockctl.clients.mongo import ClashError, Mongo
 from stockctl.errors import ConfigError
 from stockctl.mongo.views import VIEWS
+from stockctl.reconcile import ABSENT, Change, Difference, absent
 from stockctl.settings import Settings
 
 TRADES, COVERAGE, FILINGS, BARS, COMPANIES = "trades", "coverage", "filings", "bars_1m", "companies"
@@ -98,26 +99,7 @@ def shapes(settings: Settings) -> dict[str, Shape]:
     }
 
 
-class Difference(NamedTuple):
-    """One thing in which MongoDB differs from the settings. ``remedy`` tells what makes them agree."""
-
-    collection: str
-    what: str
-    wanted: str
-    found: str
-    remedy: str
-
-
-class Change(NamedTuple):
-    """What ``apply`` did with a thing: ``done`` is ``made``, ``changed``, ``kept`` or ``left alone``."""
-
-    collection: str
-    what: str
-    done: str
-    detail: str
-
-
-class Standing(NamedTuple):
+class CollectionStatus(NamedTuple):
     """A collection as it is: about how many ``documents``, None where it is absent, and the names of its indexes."""
 
     collection: str
@@ -140,48 +122,40 @@ def _view_differences(mongo: Mongo) -> Iterator[Difference]:
     for view in VIEWS:
         found = there.get(view.name)
         if found is None:
-            yield Difference(view.name, "view", "there", "absent", APPLY)
+            yield absent("view", view.name, APPLY)
         elif (found.get("viewOn"), found.get("pipeline")) != (view.on, view.pipeline):
-            yield Difference(view.name, "view", f"of {view.on}", "another", APPLY)
+            yield Difference("view", view.name, "definition", f"of {view.on}", "another", APPLY)
 
 
 def _differences(mongo: Mongo, name: str, shape: Shape, there: Mapping[str, Mapping[str, Any]]) -> Iterator[Difference]:
     if name not in there:
-        yield Difference(name, "collection", "there", "absent", APPLY)
+        yield absent("collection", name, APPLY)
         for index in shape.indexes:
-            yield Difference(name, f"index {index.name}", _told(index), "absent", APPLY)
+            yield absent("index", f"{name}.{index.name}", APPLY, wanted=_told(index))
         return
     if there[name].get("validator") != shape.validator:
         found = "another" if there[name].get("validator") else "none"
-        yield Difference(name, "validator", f"of {len(shape.fields)} fields", found, APPLY)
+        yield Difference("collection", name, "validator", f"of {len(shape.fields)} fields", found, APPLY)
     if there[name].get("validationAction", "error") != "error" or there[name].get("validationLevel", "strict") != "strict":
-        yield Difference(name, "validation", "strict", "lenient", APPLY)
+        yield Difference("collection", name, "validation", "strict", "lenient", APPLY)
     indexes = mongo.indexes(name)
     for index in shape.indexes:
         found_index = indexes.get(index.name)
         other = next((item for item in indexes.values() if item["key"] == list(index.keys)), None)
         if found_index is None and other is None:
-            yield Difference(name, f"index {index.name}", _told(index), "absent", APPLY)
+            yield absent("index", f"{name}.{index.name}", APPLY, wanted=_told(index))
         elif found_index is None or found_index["key"] != list(index.keys) or _clashes(index, found_index):
-            yield Difference(
-                name,
-                f"index {index.name}",
-                _told(index),
-                _index_words(found_index or other or {}),
-                _remedy(name, found_index or other or {}),
-            )
+            conflicting = found_index or other or {}
+            fix = f'it conflicts: db.{name}.dropIndex("{conflicting.get("name")}"), if nothing else uses it, then {APPLY}'
+            yield Difference("index", f"{name}.{index.name}", "definition", _told(index), _index_words(conflicting), fix)
         elif found_index.get("expireAfterSeconds") != index.expires:
-            yield Difference(name, f"index {index.name}", _told(index), _index_words(found_index), APPLY)
+            yield Difference("index", f"{name}.{index.name}", "definition", _told(index), _index_words(found_index), APPLY)
 
 
 def _clashes(index: Index, found: Mapping[str, Any]) -> bool:
     """Whether the index differs in more than the time of its expiry, which alone can be changed."""
     limits = any(found.get(option) for option in ("unique", "sparse", "partialFilterExpression", "collation", "hidden"))
     return limits or (found.get("expireAfterSeconds") is None) != (index.expires is None)
-
-
-def _remedy(collection: str, found: Mapping[str, Any]) -> str:
-    return f'it stands in the way: db.{collection}.dropIndex("{found.get("name")}"), if nobody needs it, then {APPLY}'
 
 
 def _told(index: Index) -> str:
@@ -217,55 +191,58 @@ def apply(mongo: Mongo, settings: Settings) -> list[Change]:
     changes: list[Change] = []
     there = mongo.collections()
     for name, shape in shapes(settings).items():
-        found = {one.what: one for one in _differences(mongo, name, shape, there)}
-        if "collection" in found:
+        differing = list(_differences(mongo, name, shape, there))
+        if name not in there:
             mongo.create(name, shape.validator)
-            changes.append(Change(name, "collection", "made", f"with a validator of {len(shape.fields)} fields"))
-        elif "validator" in found or "validation" in found:
+            changes.append(Change("collection", name, "created", f"with a validator of {len(shape.fields)} fields"))
+        elif any(one.kind == "collection" for one in differing):
             mongo.set_validator(name, shape.validator)
-            changes.append(Change(name, "validator", "changed", f"of {len(shape.fields)} fields"))
+            changes.append(Change("collection", name, "changed", f"validator of {len(shape.fields)} fields"))
         else:
-            changes.append(Change(name, "collection", "kept", ""))
-        changes += [_apply_index(mongo, name, index, found.get(f"index {index.name}")) for index in shape.indexes]
+            changes.append(Change("collection", name, "unchanged"))
+        indexes = {one.name: one for one in differing if one.kind == "index"}
+        changes += [_apply_index(mongo, name, index, indexes.get(f"{name}.{index.name}")) for index in shape.indexes]
     return changes + list(_apply_views(mongo))
 
 
 def _apply_views(mongo: Mongo) -> Iterator[Change]:
-    found = {one.collection: one.found for one in _view_differences(mongo)}
+    found = {one.name: one.actual for one in _view_differences(mongo)}
     for view in VIEWS:
         try:
-            if found.get(view.name) == "absent":
+            if found.get(view.name) == ABSENT:
                 mongo.create_view(view.name, view.on, view.pipeline)
-                yield Change(view.name, "view", "made", f"of {view.on}")
+                yield Change("view", view.name, "created", f"of {view.on}")
             elif view.name in found:
                 mongo.set_view(view.name, view.on, view.pipeline)
-                yield Change(view.name, "view", "changed", f"of {view.on}")
+                yield Change("view", view.name, "changed", f"of {view.on}")
             else:
-                yield Change(view.name, "view", "kept", "")
+                yield Change("view", view.name, "unchanged")
         except ClashError as error:
-            yield Change(view.name, "view", "left alone", str(error))
+            yield Change("view", view.name, "skipped", str(error))
 
 
 def _apply_index(mongo: Mongo, name: str, index: Index, difference: Difference | None) -> Change:
-    what = f"index {index.name}"
+    qualified = f"{name}.{index.name}"
     if difference is None:
-        return Change(name, what, "kept", "")
-    if difference.remedy != APPLY:
-        return Change(name, what, "left alone", f"found {difference.found}: {difference.remedy}")
-    if difference.found != "absent" and index.expires is not None:
+        return Change("index", qualified, "unchanged")
+    if difference.fix != APPLY:
+        return Change("index", qualified, "skipped", f"found {difference.actual}: {difference.fix}")
+    if difference.actual != ABSENT and index.expires is not None:
         mongo.set_expiry(name, index.name, index.expires)
-        return Change(name, what, "changed", _told(index))
+        return Change("index", qualified, "changed", _told(index))
     try:
         mongo.create_index(name, index.keys, **index.options)
     except ClashError as error:
-        return Change(name, what, "left alone", str(error))
-    return Change(name, what, "made", _told(index))
+        return Change("index", qualified, "skipped", str(error))
+    return Change("index", qualified, "created", _told(index))
 
 
-def standing(mongo: Mongo, settings: Settings) -> list[Standing]:
-    """Every collection as it is."""
-    there = mongo.collections()
+def status(mongo: Mongo, settings: Settings) -> list[CollectionStatus]:
+    """The documents and indexes of every collection."""
+    existing = mongo.collections()
     return [
-        Standing(name, mongo.count(name), ", ".join(sorted(mongo.indexes(name)))) if name in there else Standing(name, None, "")
+        CollectionStatus(name, mongo.count(name), ", ".join(sorted(mongo.indexes(name))))
+        if name in existing
+        else CollectionStatus(name, None, "")
         for name in shapes(settings)
     ]

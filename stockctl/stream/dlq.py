@@ -20,7 +20,7 @@ from stockctl.settings.distinct_names import DEAD_LETTERS_GROUP, replayed_topic
 from stockctl.stream.dead_letters import dead_letter
 from stockctl.stream.mongo_sink.stack_trace import first_cause
 from stockctl.stream.topic_reader import messages
-from stockctl.stream.topics import Wanted
+from stockctl.stream.topics import TopicSpec
 
 FEED, LAKE = "produce", "consume s3"
 """Who refused it, for letters that don't say so themselves: what never was in Kafka, and what was."""
@@ -82,10 +82,10 @@ def read(settings: Settings, since: int | None = None, *, say: Callable[[str], N
     return map(_understood, messages(admin, settings, topic, DEAD_LETTERS_GROUP, since))
 
 
-def marks_topic(settings: Settings) -> Wanted:
+def marks_topic(settings: Settings) -> TopicSpec:
     """The topic of marks. It keeps each one for ever, because a reader may send a letter again long after it was replayed."""
     dead = settings.topics.dead_letters
-    return Wanted("topics.dead_letters", replayed_topic(settings), 1, dead.replication, {"cleanup.policy": "compact"})
+    return TopicSpec("topics.dead_letters", replayed_topic(settings), 1, dead.replication, {"cleanup.policy": "compact"})
 
 
 def marks(settings: Settings) -> dict[str, int]:

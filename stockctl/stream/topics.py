@@ -13,6 +13,7 @@ from typing import NamedTuple
 from stockctl.clients.kafka import Admin, TopicInfo
 from stockctl.errors import RefusedError
 from stockctl.health import PROBE_WAIT, Check, CheckResult
+from stockctl.reconcile import Change, Difference, absent
 from stockctl.settings import Settings
 from stockctl.settings.model import TopicSettings
 from stockctl.units import counted
@@ -21,11 +22,12 @@ NEEDED_RIGHTS = frozenset({"READ", "WRITE"})
 """Operations on its topics that the pipeline cannot do without."""
 
 
+_APPLY = "`stockctl topics apply`"
 RATE_SPAN = 1.0
 """Seconds over which a topic's growth is measured."""
 
 
-class Wanted(NamedTuple):
+class TopicSpec(NamedTuple):
     """A topic as the settings want it; ``section`` is the name of its settings."""
 
     section: str
@@ -35,25 +37,7 @@ class Wanted(NamedTuple):
     config: dict[str, str]
 
 
-class Difference(NamedTuple):
-    """One thing in which a topic differs from the settings. ``remedy`` tells what makes them agree."""
-
-    topic: str
-    what: str
-    wanted: str
-    found: str
-    remedy: str
-
-
-class Change(NamedTuple):
-    """What ``apply`` did with a topic, or left alone: ``done`` is ``made``, ``changed``, ``kept`` or ``left alone``."""
-
-    topic: str
-    done: str
-    detail: str
-
-
-class Listed(NamedTuple):
+class TopicStatus(NamedTuple):
     """A topic as the cluster has it; the numbers are None where it doesn't. ``retention_ms`` is −1 for ever."""
 
     topic: str
@@ -63,7 +47,7 @@ class Listed(NamedTuple):
     retention_ms: int | None
 
 
-def wanted(settings: Settings) -> list[Wanted]:
+def topic_specs(settings: Settings) -> list[TopicSpec]:
     """The pipeline's topics as the settings want them."""
     topics = settings.topics
     sections: dict[str, TopicSettings] = {
@@ -72,7 +56,7 @@ def wanted(settings: Settings) -> list[Wanted]:
         "topics.dead_letters": topics.dead_letters,
     }
     return [
-        Wanted(
+        TopicSpec(
             section,
             topic.name,
             topic.partitions,
@@ -91,124 +75,126 @@ def wanted(settings: Settings) -> list[Wanted]:
 
 def differences(admin: Admin, settings: Settings) -> list[Difference]:
     """Every difference between the cluster's topics and the settings."""
-    return [difference for topic in wanted(settings) for difference in compare(admin, topic)]
+    return [difference for topic in topic_specs(settings) for difference in compare(admin, topic)]
 
 
-def compare(admin: Admin, topic: Wanted) -> list[Difference]:
+def compare(admin: Admin, topic: TopicSpec) -> list[Difference]:
     """In what one topic differs from what is wanted."""
     return list(_compare(admin, topic, admin.topic(topic.name)))
 
 
-def _compare(admin: Admin, topic: Wanted, found: TopicInfo | None) -> Iterator[Difference]:
+def _compare(admin: Admin, topic: TopicSpec, found: TopicInfo | None) -> Iterator[Difference]:
     name = topic.name
     if found is None:
-        yield Difference(name, "topic", "present", "absent", "`stockctl topics apply` makes it")
+        yield absent("topic", name, _APPLY)
         return
     if found.partitions != topic.partitions:
-        remedy = (
-            "`stockctl topics apply` adds them; keys move to other partitions"
+        fix = (
+            f"{_APPLY} adds them; keys move to other partitions"
             if found.partitions < topic.partitions
-            else f"partitions cannot be taken away: set {topic.section}.partitions = {found.partitions}"
+            else f"Kafka cannot remove partitions: set {topic.section}.partitions = {found.partitions}"
         )
-        yield Difference(name, "partitions", str(topic.partitions), str(found.partitions), remedy)
+        yield Difference("topic", name, "partitions", str(topic.partitions), str(found.partitions), fix)
     if found.replication != topic.replication:
-        remedy = f"reassign its replicas with Kafka's own tools, or set {topic.section}.replication = {found.replication}"
-        yield Difference(name, "replication", str(topic.replication), str(found.replication), remedy)
+        fix = f"reassign its replicas with kafka-reassign-partitions, or set {topic.section}.replication = {found.replication}"
+        yield Difference("topic", name, "replication", str(topic.replication), str(found.replication), fix)
     config = admin.topic_config(name)
     for key, value in topic.config.items():
         if config.get(key) != value:
-            yield Difference(name, key, value, config.get(key, ""), "`stockctl topics apply` sets it")
+            yield Difference("topic", name, key, value, config.get(key, ""), _APPLY)
 
 
 def apply(admin: Admin, settings: Settings) -> list[Change]:
     """Make the cluster's topics as the settings want them; what was done with each. Doing it again changes nothing."""
-    return [change for topic in wanted(settings) for change in apply_one(admin, topic)]
+    return [change for topic in topic_specs(settings) for change in apply_one(admin, topic)]
 
 
-def apply_one(admin: Admin, topic: Wanted) -> Iterator[Change]:
+def apply_one(admin: Admin, topic: TopicSpec) -> Iterator[Change]:
     """Make one topic as it is wanted; what was done, as it is done."""
     name = topic.name
     found = admin.topic(name)
     if found is None:
         admin.create_topic(name, topic.partitions, topic.replication, topic.config)
-        yield Change(name, "made", f"{_count(topic.partitions)}, replication {topic.replication}")
+        yield Change("topic", name, "created", f"{_count(topic.partitions)}, replication {topic.replication}")
         return
-    differing = {difference.what: difference for difference in _compare(admin, topic, found)}
+    differing = {difference.field: difference for difference in _compare(admin, topic, found)}
     if not differing:
-        yield Change(name, "kept", "as the settings say")
+        yield Change("topic", name, "unchanged")
     if "partitions" in differing and found.partitions < topic.partitions:
         admin.add_partitions(name, topic.partitions)
         yield Change(
+            "topic",
             name,
             "changed",
             f"{_count(found.partitions)} to {topic.partitions}: keys move, so a symbol's older records stay elsewhere",
         )
     elif "partitions" in differing:
-        yield _left_alone(differing["partitions"])
+        yield _skipped(differing["partitions"])
     if "replication" in differing:
-        yield _left_alone(differing["replication"])
+        yield _skipped(differing["replication"])
     if config := {key: value for key, value in topic.config.items() if key in differing}:
         admin.set_topic_config(name, config)
-        yield Change(name, "changed", ", ".join(f"{key} {differing[key].found} to {value}" for key, value in config.items()))
+        detail = ", ".join(f"{key} {differing[key].actual} to {value}" for key, value in config.items())
+        yield Change("topic", name, "changed", detail)
 
 
-def _left_alone(difference: Difference) -> Change:
-    detail = f"{difference.what} {difference.found} and not {difference.wanted}: {difference.remedy}"
-    return Change(difference.topic, "left alone", detail)
+def _skipped(difference: Difference) -> Change:
+    detail = f"{difference.field} {difference.actual} and not {difference.wanted}: {difference.fix}"
+    return Change("topic", difference.name, "skipped", detail)
 
 
 def _count(partitions: int) -> str:
     return counted(partitions, "partition")
 
 
-def listing(admin: Admin, settings: Settings, *, every: bool = False) -> list[Listed]:
+def listing(admin: Admin, settings: Settings, *, every: bool = False) -> list[TopicStatus]:
     """The pipeline's topics as the cluster has them, or ``every`` topic of the cluster."""
-    names = admin.topics() if every else [topic.name for topic in wanted(settings)]
+    names = admin.topics() if every else [topic.name for topic in topic_specs(settings)]
     return [_list_one(admin, name) for name in names]
 
 
-def _list_one(admin: Admin, name: str) -> Listed:
+def _list_one(admin: Admin, name: str) -> TopicStatus:
     info = admin.topic(name)
     if info is None:
-        return Listed(name, None, None, None, None)
+        return TopicStatus(name, None, None, None, None)
     records = sum(end - start for start, end in admin.offsets(admin.partitions(name)).values())
     retention = int(admin.topic_config(name).get("retention.ms", -1))
-    return Listed(name, info.partitions, info.replication, records, retention)
+    return TopicStatus(name, info.partitions, info.replication, records, retention)
 
 
 def checks(settings: Settings) -> list[Check]:
     """A check of each of the pipeline's topics: there, as configured, and ours to read and write."""
-    return [Check(f"topic {topic.name}", partial(_probe, settings, topic)) for topic in wanted(settings)]
+    return [Check(f"topic {topic.name}", partial(_probe, settings, topic)) for topic in topic_specs(settings)]
 
 
-def _probe(settings: Settings, topic: Wanted) -> CheckResult:
+def _probe(settings: Settings, topic: TopicSpec) -> CheckResult:
     admin = Admin(settings)
     latency = admin.wait(PROBE_WAIT)
     found = admin.topic(topic.name)
     if found is None:
-        return CheckResult("absent", "fail", "`stockctl topics apply` makes it", latency)
+        return CheckResult("absent", "fail", _APPLY, latency)
     if found.rights is not None and (missing := NEEDED_RIGHTS - found.rights):
         raise RefusedError(
             f"no right to {' or '.join(sorted(missing))}", hint=f"grant {settings.kafka.username or 'this client'} that right"
         )
     differing = list(_compare(admin, topic, found))
     if differing:
-        detail = ", ".join(f"{one.what} {one.found} and not {one.wanted}" for one in differing)
-        return CheckResult(detail, "warn", differing[0].remedy, latency)
+        detail = ", ".join(f"{one.field} {one.actual} and not {one.wanted}" for one in differing)
+        return CheckResult(detail, "warn", differing[0].fix, latency)
     return CheckResult(f"{_count(found.partitions)}, replication {found.replication}, as the settings say", latency=latency)
 
 
 def overview(settings: Settings) -> list[Check]:
     """A row of ``stockctl status`` for each topic: what it holds, and how fast it grows."""
-    return [Check(f"topic {topic.name}", partial(_holding, settings, topic)) for topic in wanted(settings)]
+    return [Check(f"topic {topic.name}", partial(_holding, settings, topic)) for topic in topic_specs(settings)]
 
 
-def _holding(settings: Settings, topic: Wanted) -> CheckResult:
+def _holding(settings: Settings, topic: TopicSpec) -> CheckResult:
     admin = Admin(settings)
     admin.wait(PROBE_WAIT)
     partitions = admin.partitions(topic.name)
     if not partitions:
-        return CheckResult("absent", "fail", "`stockctl topics apply` makes it")
+        return CheckResult("absent", "fail", _APPLY)
     before, started = admin.offsets(partitions), time.monotonic()
     time.sleep(RATE_SPAN)
     after, seconds = admin.offsets(partitions), time.monotonic() - started

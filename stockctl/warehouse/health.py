@@ -60,9 +60,9 @@ def _glue(settings: Settings) -> CheckResult:
     latency = time.monotonic() - started
     if database is None:
         return CheckResult(f"there is no database {glue.database}", "warn", "`stockctl glue apply`", latency)
-    found = catalog.differences(glue, settings, from_paths=None)
-    if found:
-        return CheckResult(f"{found[0].what} {found[0].name}: {found[0].problem}", "warn", found[0].remedy, latency)
+    differences = catalog.differences(glue, settings, from_paths=None)
+    if differences:
+        return CheckResult(differences[0].summary, "warn", differences[0].fix, latency)
     return CheckResult(f"database {glue.database}: tables and crawlers are as the settings say", latency=latency)
 
 
@@ -130,19 +130,19 @@ def _redshift(settings: Settings) -> CheckResult:
         started = time.monotonic()
         redshift.execute("SELECT 1")
         latency = time.monotonic() - started
-        there = spectrum.look(redshift, settings)
+        existing = spectrum.existing_objects(redshift, settings)
     schema = settings.redshift.external_schema
-    if there.schema is None:
+    if existing.schema is None:
         return CheckResult(f"there is no external schema {schema}", "warn", "`stockctl spectrum apply`", latency)
-    if settings.redshift.role not in (None, "default") and str(settings.redshift.role) not in there.schema[1]:
+    if settings.redshift.role not in (None, "default") and str(settings.redshift.role) not in existing.schema[1]:
         return CheckResult(
             f"the external schema {schema} does not read by {settings.redshift.role}",
             "fail",
             "`stockctl spectrum diff` tells how to make it anew",
             latency,
         )
-    if not there.locations:
+    if not existing.locations:
         return CheckResult(f"the external schema {schema} shows no tables", "warn", "`stockctl glue apply`", latency)
     return CheckResult(
-        f"{counted(len(there.locations), 'external table')}, {counted(len(there.views), 'view')}", latency=latency
+        f"{counted(len(existing.locations), 'external table')}, {counted(len(existing.views), 'view')}", latency=latency
     )

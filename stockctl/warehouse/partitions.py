@@ -1,7 +1,7 @@
-"""The partitions that the lake wants of each table: from its claims, its manifests and the folders of filings.
+"""The partitions of the lake by table, read from its claims, its manifests and the folders of filings.
 
-A trade's partition is its date and the folder below it: the ticker, or, where symbols share buckets, the bucket's folder
-(``bucket=017-of-064``) in the ticker's place. Every one names its location, so nothing depends on how folders are called.
+The partition of a trade is its date and the folder below it: the ticker, or the bucket (``bucket=017-of-064``) in place of the
+ticker if symbols share buckets. Each partition has its location, so nothing depends on the names of folders.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ from stockctl.warehouse.tables import FEED_EVENTS, FILINGS, TRADES, TRADES_PARQU
 
 _WORKERS = 16
 _CHUNK = 64
-"""Claims that are read at a time, the newest first."""
+"""Claims read at once, the newest first."""
 
 Values = tuple[str, ...]
 
 
-class Wanted(NamedTuple):
-    """What the lake holds, from its floor on: the location of each table's partitions by their values.
+class LakePartitions(NamedTuple):
+    """The partitions of the lake, from its retention cutoff on: by table, the location of each by its values.
 
-    ``compacted`` are the dates of which Parquet holds every claim: the views read them there, and all others raw. ``unread``
-    are partitions that are left out, with the key of an object in them that Spectrum does not read (zstd). ``since`` is the
-    first date that was looked at; None for all.
+    ``compacted`` are the dates whose Parquet contains every claim: the views read these from Parquet and all others from raw
+    trades. ``unread`` are partitions that are left out, each with the key of an object that Spectrum cannot read (zstd).
+    ``since`` is the first date that was read; None for all.
     """
 
-    partitions: dict[str, dict[Values, str]]
+    locations: dict[str, dict[Values, str]]
     compacted: tuple[date, ...]
     unread: dict[tuple[str, Values], str]
     since: date | None = None
 
 
-def wanted(store: Store, url: str, since: date | None = None) -> Wanted:
-    """What the lake at ``url`` wants of the catalog, of the dates from ``since`` on; filings have no date and come always."""
+def lake_partitions(store: Store, url: str, since: date | None = None) -> LakePartitions:
+    """The partitions of the lake at ``url``, of dates from ``since`` on. Filings have no date and are always among them."""
     floor = read_floor(store)
     first = max((day for day in (floor, since) if day is not None), default=None)
-    found: dict[str, dict[Values, str]] = {table.name: {} for table in (TRADES, FEED_EVENTS, FILINGS, TRADES_PARQUET)}
+    locations: dict[str, dict[Values, str]] = {table.name: {} for table in (TRADES, FEED_EVENTS, FILINGS, TRADES_PARQUET)}
     claimed: dict[date, set[str]] = {}
     unread: dict[tuple[str, Values], str] = {}
     for claim in _claims(store, since):
@@ -68,26 +68,25 @@ def wanted(store: Store, url: str, since: date | None = None) -> Wanted:
             values: Values = (day, name.part.removeprefix("ticker=")) if name.table == TRADES.name else (day,)
             if item.key.endswith(".zst"):
                 unread.setdefault((name.table, values), item.key)
-            found[name.table][values] = location(url, folder)
+            locations[name.table][values] = location(url, folder)
     compacted: list[date] = []
     for compact, manifest in _manifests(store, claimed):
         if claimed[compact] <= manifest.claims and manifest.objects:
             compacted.append(compact)
         if manifest.objects:
-            folder = folder_of(manifest.objects[0].key)
-            found[TRADES_PARQUET.name][compact.isoformat(),] = location(url, folder)
+            locations[TRADES_PARQUET.name][compact.isoformat(),] = location(url, folder_of(manifest.objects[0].key))
     for table, values in unread:
-        # Where gzip and zstd lie side by side, a part would be read, and nobody would know which.
-        found[table].pop(values, None)
+        # With gzip and zstd in one folder, Spectrum would read only some of the objects without an error.
+        locations[table].pop(values, None)
     for folder in store.folders(LINE_ITEMS):
         if folder.startswith("ticker="):
-            found[FILINGS.name][ticker_of(folder),] = location(url, f"{LINE_ITEMS}/{folder}")
-    return Wanted(found, tuple(sorted(compacted)), unread, since)
+            locations[FILINGS.name][ticker_of(folder),] = location(url, f"{LINE_ITEMS}/{folder}")
+    return LakePartitions(locations, tuple(sorted(compacted)), unread, since)
 
 
 def _claims(store: Store, since: date | None) -> Iterator[Claim]:
-    """The claims that may name objects of ``since`` or later: of each log from its end on, until they were made before it."""
-    # Trades come minutes after their time; the day allows for time zones.
+    """The claims that may name objects of ``since`` or later: each log from its end, back to claims created before it."""
+    # Trades arrive minutes after their time; one day allows for time zones.
     oldest = None if since is None else datetime.combine(since - timedelta(days=1), time(), UTC)
     for table in TABLES:
         keys = [item.key for item in store.objects(table_log(table)) if parse_claim(item.key)]

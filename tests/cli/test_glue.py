@@ -24,29 +24,31 @@ def lake(warehouse_settings: Settings) -> Settings:
 
 def test_from_nothing_to_a_catalog_that_holds_the_lake(warehouse_command: Command, lake: Settings) -> None:
     assert warehouse_command.run("glue", "diff", check=10).stdout.splitlines()[0].split() == [
-        "what",
+        "kind",
         "name",
-        "problem",
-        "remedy",
+        "field",
+        "wanted",
+        "actual",
+        "fix",
     ]
     made = warehouse_command.run("glue", "apply", "--create-role")
     assert "the role stockctl-crawler" in made.stderr
     warehouse_command.run("glue", "diff", real=True)
     behind = warehouse_command.run("glue", "status", check=10)
-    assert "partition trades/trade_date=2026-11-23/ticker=AAPL: missing" in behind.stderr
+    assert "partition trades/trade_date=2026-11-23/ticker=AAPL: absent: `stockctl glue sync`" in behind.stderr
     done = [json.loads(line) for line in warehouse_command.run("glue", "sync", "-o", "jsonl").stdout.splitlines()]
-    assert {item["table"]: item["made"] for item in done}["trades"] == 1
-    assert "the catalog holds what the lake holds" in warehouse_command.run("glue", "status").stderr
+    assert {item["table"]: item["created"] for item in done}["trades"] == 1
+    assert "the catalog has the partitions of the lake" in warehouse_command.run("glue", "status").stderr
     runs = json.loads(warehouse_command.run("glue", "run", "trades", "--wait", "-o", "json", real=True).stdout)
     assert [(item["state"], item["added"]) for item in runs] == [("succeeded", 0)]
     assert "try: stockctl glue delete --yes" in warehouse_command.run("glue", "delete", check=2).stderr
-    assert "the catalog holds what the lake holds" in warehouse_command.run("glue", "status").stderr
+    assert "the catalog has the partitions of the lake" in warehouse_command.run("glue", "status").stderr
     assert "deleted" in warehouse_command.run("glue", "delete", "--yes", real=True).stdout
 
 
 def test_trades_in_buckets_need_no_crawler_and_that_is_no_failure(warehouse_command: Command, lake: Settings) -> None:
     warehouse_command.environment["STOCKCTL_LAKE__PARTITION_BY"] = "bucket"
-    assert "not made  no crawler knows the folders of buckets" in warehouse_command.run("glue", "apply").stdout
+    assert "unchanged  crawlers cannot read bucket folders" in warehouse_command.run("glue", "apply").stdout
     warehouse_command.run("glue", "diff")
 
 
@@ -68,8 +70,8 @@ def test_a_table_of_someone_else_ends_in_10_and_says_how_to_adopt(warehouse_comm
     glue.create_table({"Name": "filings", "StorageDescriptor": {"Columns": [], "Location": "s3://other/"}})
     done = warehouse_command.run("glue", "apply", check=10)
     assert "--adopt" in done.stdout
-    assert "left as they are: table filings" in done.stderr
-    assert "made by someone else" in warehouse_command.run("glue", "sync", check=10).stderr
+    assert "skipped: table filings" in done.stderr
+    assert "someone else made it" in warehouse_command.run("glue", "sync", check=10).stderr
 
 
 def test_refused_rights_are_exit_4(warehouse_command: Command, lake: Settings, fake_glue: FakeGlue) -> None:

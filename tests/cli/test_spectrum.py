@@ -35,11 +35,11 @@ def test_from_nothing_to_views_that_answer(command: Command) -> None:
     assert "absent" in command.run("spectrum", "status", check=10).stdout
     command.run("spectrum", "diff", check=10, real=True)
     assert "view" in command.run("spectrum", "apply", real=True).stdout
-    assert "as the settings say" in command.run("spectrum", "diff").stderr
+    assert "no differences between Redshift, the lake and the settings" in command.run("spectrum", "diff").stderr
     command.run("spectrum", "status", real=True)
     command.environment["STOCKCTL_REDSHIFT__ROLE"] = "arn:aws:iam::123456789012:role/another"
     differing = command.run("spectrum", "status", check=10)
-    assert "not as the settings say: external schema lake" in differing.stderr
+    assert "these differ from the settings: external schema lake" in differing.stderr
     (command.folder / "report.sql").write_text("SELECT count(*) AS trades FROM stockctl.trades;\n")
     assert json.loads(command.run("spectrum", "query", "report.sql", "-o", "jsonl").stdout) == {"trades": 0}
 

@@ -27,7 +27,7 @@ def test_before_anything_is_made_the_missing_topics_fail(command: Command, tmp_p
     (tmp_path / "lake").mkdir()
     found = parts(command, 10)
     trades = command.environment["STOCKCTL_TOPICS__TRADES__NAME"]
-    assert (found[f"topic {trades}"]["state"], found[f"topic {trades}"]["fix"]) == ("fail", "`stockctl topics apply` makes it")
+    assert (found[f"topic {trades}"]["state"], found[f"topic {trades}"]["fix"]) == ("fail", "`stockctl topics apply`")
     assert found["feed"]["detail"] == "no event yet"
     assert found["lake trades"]["detail"].startswith("empty")
     assert found["local stack"]["detail"] == "stopped"

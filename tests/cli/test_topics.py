@@ -14,19 +14,19 @@ def rows(command: Command, *arguments: str, check: int = 0) -> list[dict[str, An
 
 
 def test_diff_apply_diff(command: Command) -> None:
-    """It differs (10), is mended (0), and then agrees (0)."""
+    """They differ (10), are applied (0), and then match (0)."""
     before = command.run("topics", "diff", check=10, real=True)
     assert before.stdout.count("absent") == 3
-    assert "differ from the settings in 3 things" in before.stderr
-    assert [row["done"] for row in rows(command, "topics", "apply")] == ["made"] * 3
+    assert "3 differences between the topics and the settings" in before.stderr
+    assert [row["action"] for row in rows(command, "topics", "apply")] == ["created"] * 3
     after = command.run("topics", "diff")
-    assert after.stdout == "topic  what  wanted  found  remedy\n"
-    assert "as the settings say" in after.stderr
+    assert after.stdout == "kind  name  field  wanted  actual  fix\n"
+    assert "no differences between the topics and the settings" in after.stderr
 
 
-def test_apply_again_keeps_everything(command: Command) -> None:
+def test_apply_again_changes_nothing(command: Command) -> None:
     command.run("topics", "apply")
-    assert [row["done"] for row in rows(command, "topics", "apply")] == ["kept"] * 3
+    assert [row["action"] for row in rows(command, "topics", "apply")] == ["unchanged"] * 3
 
 
 def test_a_setting_that_changed_is_named_by_diff_and_set_by_apply(command: Command) -> None:
@@ -34,7 +34,7 @@ def test_a_setting_that_changed_is_named_by_diff_and_set_by_apply(command: Comma
     command.run("topics", "apply")
     command.environment["STOCKCTL_TOPICS__TRADES__RETENTION"] = "2h"
     [difference] = rows(command, "topics", "diff", check=10)
-    assert (difference["what"], difference["wanted"], difference["found"]) == ("retention.ms", "7200000", "1800000")
+    assert (difference["field"], difference["wanted"], difference["actual"]) == ("retention.ms", "7200000", "1800000")
     command.run("topics", "apply")
     command.run("topics", "diff")
 

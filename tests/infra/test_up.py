@@ -8,11 +8,12 @@ import pytest
 
 from stockctl.clients.kubernetes.client import Kubernetes, Manifest
 from stockctl.errors import StockctlError, UnreachableError
-from stockctl.infra.apply import Change
-from stockctl.infra.diff import differences
+from stockctl.infra.apply import VOTERS
+from stockctl.infra.diff import as_text, differences
 from stockctl.infra.kustomize import label_of
 from stockctl.infra.render import Rendered, render
 from stockctl.infra.up import Events, up
+from stockctl.reconcile import Change
 from tests.infra.conftest import SettingsOf
 
 MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one", "namespace": "stockctl"}}
@@ -47,7 +48,7 @@ def test_a_server_that_is_away_meanwhile_is_waited_for(settings_of: SettingsOf) 
     changed: list[Change] = []
     said: list[str] = []
     up(Cluster(2), settings_of().infra, Rendered([MAP], []), Events(changed.append, lambda _: None, said.append), timeout=60)
-    assert changed == [Change("made", "ConfigMap one")]
+    assert changed == [Change("ConfigMap", "one", "created")]
     assert said == ["waiting: Kubernetes cannot now"]
 
 
@@ -61,7 +62,7 @@ def test_a_change_whose_answer_was_lost_is_told(settings_of: SettingsOf) -> None
     changed: list[Change] = []
     events = Events(changed.append, lambda _: None, lambda _: None)
     up(Forgetful(1, [MAP]), settings_of().infra, Rendered([MAP | {"data": {"a": "b"}}], []), events, timeout=60)
-    assert changed == [Change("changed", "ConfigMap one")]
+    assert changed == [Change("ConfigMap", "one", "changed")]
 
 
 def test_a_server_that_stays_away_is_not_waited_for_longer_than_that(settings_of: SettingsOf) -> None:
@@ -81,13 +82,14 @@ def test_a_quorum_of_other_controllers_is_refused(settings_of: SettingsOf, only:
         up(cluster, settings.infra, render(settings), events, only=only, timeout=0)
     assert cluster.changed == []
     first = next(differences(cluster, settings.infra, render(settings)))
-    assert first == ("StatefulSet kafka-controller", "refused", [words])
+    assert first[:5] == ("StatefulSet", "kafka-controller", VOTERS, "3000, 3001, 3002", "3000")
+    assert as_text(first) == ("refused", [words])
 
 
 def test_a_quorum_whose_storage_is_gone_may_be_another(settings_of: SettingsOf) -> None:
     cluster = Cluster(objects=[each for each in render(settings_of()).all if each["kind"] != "StatefulSet"])
     settings = settings_of(**{"infra.overlay": "ha"})
-    assert next(differences(cluster, settings.infra, render(settings))).state != "refused"
+    assert next(differences(cluster, settings.infra, render(settings))).field != VOTERS
 
 
 @pytest.mark.parametrize(("overlay", "refused"), [("ha", True), ("single-node", False)])
@@ -98,4 +100,4 @@ def test_volumes_of_another_quorum_are_told_where_its_controllers_are_gone(
     names = ("data-kafka-0", "data-kafka-controller-0", "data-mongo-0")
     claims = [{"kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": "stockctl"}} for name in names]
     settings = settings_of(**{"infra.overlay": overlay})
-    assert (next(differences(Cluster(objects=claims), settings.infra, render(settings))).state == "refused") == refused
+    assert (next(differences(Cluster(objects=claims), settings.infra, render(settings))).field == VOTERS) == refused

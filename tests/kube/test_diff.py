@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from kubernetes.config import new_client_from_config
 from kubernetes.dynamic import DynamicClient
 
 from stockctl.clients.kubernetes.client import Kubernetes
+from stockctl.reconcile import Difference
 from stockctl.settings import Settings
 from tests.command import Command
 from tests.conftest import free_port
@@ -29,13 +32,13 @@ def test_on_an_empty_cluster_all_is_new(command: Command) -> None:
     lines = done.stdout.splitlines()
     assert len(lines) > 35
     assert all(line.startswith("new ") for line in lines)
-    assert f"error: {len(lines)} objects differ in " in done.stderr
+    assert f"error: {len(lines)} differences between the objects in " in done.stderr
 
 
 def test_what_is_applied_does_not_differ(applied: Command) -> None:
     done = applied.run("infra", "diff", real=True)
     assert done.stdout == ""
-    assert "objects match the settings" in done.stderr
+    assert "no differences between the objects in " in done.stderr
 
 
 def test_a_changed_setting_shows_where_it_goes(applied: Command) -> None:
@@ -46,6 +49,19 @@ def test_a_changed_setting_shows_where_it_goes(applied: Command) -> None:
         "changed Deployment lake",
     ]
     assert "  +  STOCKCTL_LAKE__MAX_AGE: '60.0'" in lines
+
+
+def test_json_has_the_columns_of_every_diff(applied: Command) -> None:
+    assert json.loads(applied.run("infra", "diff", "-o", "json").stdout) == []
+    applied.environment["STOCKCTL_LAKE__MAX_AGE"] = "1m"
+    rows = json.loads(applied.run("infra", "diff", "-o", "json", check=10).stdout)
+    assert {tuple(row) for row in rows} == {Difference._fields}
+    assert [(row["kind"], row["name"], row["field"]) for row in rows] == [
+        ("ConfigMap", "lake-settings", "manifest"),
+        ("Deployment", "lake", "manifest"),
+    ]
+    assert "STOCKCTL_LAKE__MAX_AGE: '60.0'" in rows[0]["wanted"]
+    assert "STOCKCTL_LAKE__MAX_AGE: '60.0'" not in rows[0]["actual"]
 
 
 def test_a_secret_that_differs_is_named_and_not_shown(applied: Command) -> None:

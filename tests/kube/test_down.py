@@ -25,7 +25,9 @@ def test_down_ends_the_roles_first_and_keeps_the_volumes(up: Command, kubelet: K
     assert (
         lines.index("deleted Deployment lake") < lines.index("deleted StatefulSet kafka") < lines.index("deleted Service kafka")
     )
-    assert {line for line in lines if line.startswith("kept")} == {f"kept PersistentVolumeClaim {name}" for name in before}
+    assert {line for line in lines if line.startswith("retained")} == {
+        f"retained PersistentVolumeClaim {name}" for name in before
+    }
     assert kubelet.pods() == []
     assert volumes(kubelet) == before
     again = up.run("infra", "down", "--yes")

@@ -67,7 +67,7 @@ def test_the_overlay_of_three_nodes_comes_changes_and_goes(ha: Command, kubelet:
         "changed Deployment connect",
         "changed Deployment connect-watch",
     ]
-    assert [line.partition(" Job connector-")[0] for line in changed if "connector" in line] == ["made", "deleted"]
+    assert [line.partition(" Job connector-")[0] for line in changed if "connector" in line] == ["created", "deleted"]
     assert roles(kubelet) == PODS
 
     ha.run("infra", "down", "--delete-data", "--yes")

@@ -38,7 +38,7 @@ def revisions(kube: Kube, namespace: str) -> dict[str, Any]:
 
 def test_an_empty_cluster_is_brought_up_in_the_order_of_needs(command: Command, kubelet: Kubelet) -> None:
     done = command.run("infra", "up")
-    made = [line.removeprefix("made ") for line in done.stdout.splitlines()]
+    made = [line.removeprefix("created ") for line in done.stdout.splitlines()]
     assert made[0].startswith("Namespace ")
     order = ["ConfigMap kafka-settings", "StatefulSet kafka-controller", "StatefulSet kafka", "Job topics", "Deployment lake"]
     names = ["Job topics" if name.startswith("Job topics-") else name for name in made]
@@ -86,7 +86,7 @@ def test_another_lake_leaves_kafka_the_id_that_its_storage_has(up: Command, kube
 
 def test_only_one_role_brings_what_it_needs(command: Command, kubelet: Kubelet) -> None:
     done = command.run("infra", "up", "--only", "lake")
-    made = [line.removeprefix("made ") for line in done.stdout.splitlines()]
+    made = [line.removeprefix("created ") for line in done.stdout.splitlines()]
     assert {"Deployment lake", "ConfigMap lake-settings", "Secret stockctl-kafka", "NetworkPolicy nobody"} <= set(made)
     assert "ConfigMap producer-settings" not in made
     assert {line.split(" ")[1] for line in made if line.startswith(("Deployment", "StatefulSet", "Job", "CronJob"))} == {"lake"}
@@ -129,7 +129,7 @@ def test_a_job_that_fails_holds_back_what_comes_after_it(command: Command, kubel
     assert "topics: CrashLoopBackOff, restarted 5 times" in done.stderr
     assert "not applied yet: " in done.stderr
     assert "lake" in done.stderr.split("not applied yet: ")[1].splitlines()[0]
-    assert "made Deployment lake" not in done.stdout
+    assert "created Deployment lake" not in done.stdout
     assert "try: fix the error in its log" in done.stderr
 
 
@@ -175,7 +175,7 @@ def test_a_manifest_that_is_broken_is_named_before_anything_runs(command: Comman
     replace(folder / "base" / "lake.yaml", old, new)
     done = command.run("infra", "up", check=1)
     assert said in done.stderr
-    assert done.stdout in ("", f"made Namespace {command.environment['STOCKCTL_INFRA__NAMESPACE']}\n")
+    assert done.stdout in ("", f"created Namespace {command.environment['STOCKCTL_INFRA__NAMESPACE']}\n")
 
 
 def test_an_overlay_that_is_not_there(command: Command) -> None:
@@ -205,10 +205,10 @@ def test_what_is_no_longer_wanted_goes_and_volumes_stay(up: Command, kubelet: Ku
     done = up.run("infra", "up")
     assert done.stdout.splitlines() == [
         "deleted Deployment mongo-writer",
-        "kept PersistentVolumeClaim producer-state",
+        "retained PersistentVolumeClaim producer-state",
         "deleted ConfigMap mongo-writer-settings",
     ]
-    assert "the volumes are kept with their data" in done.stderr
+    assert "the volumes are retained with their data" in done.stderr
     assert "nothing changed" in up.run("infra", "up").stderr
 
 
@@ -304,5 +304,5 @@ def test_on_a_terminal_a_live_table_is_shown(command: Command, kubelet: Kubelet)
     assert "\x1b[" in text
     assert "workload" in text
     assert "waits for topics" in text
-    assert "made Deployment lake" in text
+    assert "created Deployment lake" in text
     assert "all 8 workloads are ready" in text

@@ -32,7 +32,7 @@ from stockctl.metrics.query import Query
 from stockctl.metrics.results import Result
 from stockctl.records import FeedEvent, Trade
 from stockctl.settings import Settings, env_name, load_settings
-from stockctl.warehouse.partitions import Values, Wanted
+from stockctl.warehouse.partitions import LakePartitions, Values
 from stockctl.warehouse.spectrum import ddl
 from stockctl.warehouse.tables import TABLES
 from tests.command import Command, clean_environment
@@ -65,7 +65,7 @@ def apply(flags: dict[str, str]) -> None:
     """Make tables and views, as ``spectrum apply`` does; tables hold what the test puts in."""
     settings = load_settings(environ=clean_environment(), flags=flags | {"lake.url": BUCKET})
     with Connection(settings) as redshift:
-        for statement in ddl.statements(settings, Wanted({table.name: {} for table in TABLES}, (), {})):
+        for statement in ddl.statements(settings, LakePartitions({table.name: {} for table in TABLES}, (), {})):
             redshift.execute(statement.sql)
 
 

@@ -1,4 +1,4 @@
-"""``stockctl mongo`` on the stand-in: collections made once, differences told, clashes left alone."""
+"""``stockctl mongo`` on the stand-in: collections made once, differences reported, conflicts skipped."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def rows(command: Command, *arguments: str, check: int = 0) -> list[dict[str, ob
 
 
 def test_apply_makes_all_once_and_then_keeps_it(mongo_command: Command) -> None:
-    assert {row["collection"] for row in rows(mongo_command, "diff", check=10)} == {
+    assert {row["name"] for row in rows(mongo_command, "diff", check=10) if row["kind"] != "index"} == {
         *("trades", "filings", "coverage", "bars_1m", "companies", "trades_with_filings")
     }
-    assert {row["done"] for row in rows(mongo_command, "apply")} == {"made"}
-    assert {row["done"] for row in rows(mongo_command, "apply")} == {"kept"}
+    assert {row["action"] for row in rows(mongo_command, "apply")} == {"created"}
+    assert {row["action"] for row in rows(mongo_command, "apply")} == {"unchanged"}
     assert rows(mongo_command, "diff") == []
     status = {row["collection"]: row for row in rows(mongo_command, "status")}
     assert status["trades"] == {"collection": "trades", "documents": 0, "indexes": "_id_, symbol_ts_event, ts_recv_expiry"}
@@ -42,9 +42,9 @@ def test_another_retention_is_told_and_changed_in_place(mongo_command: Command, 
     mongo_command.run("mongo", "apply", real=True)
     mongo_command.environment["STOCKCTL_MONGO__RETENTION"] = "1h"
     (trades, coverage) = rows(mongo_command, "diff", check=10)
-    assert (trades["collection"], coverage["collection"]) == ("trades", "coverage")
+    assert (trades["name"], coverage["name"]) == ("trades.ts_recv_expiry", "coverage.ts_recv_expiry")
     assert trades["wanted"] == "ts_recv 1; documents go after 3600 s"
-    assert trades["found"] == "ts_recv 1; documents go after 604800 s"
+    assert trades["actual"] == "ts_recv 1; documents go after 604800 s"
     mongo_command.run("mongo", "apply")
     assert rows(mongo_command, "diff") == []
     with Mongo(mongo_settings) as mongo:
@@ -56,7 +56,7 @@ def test_a_validator_that_differs_is_told_and_replaced(mongo_command: Command, m
     with Mongo(mongo_settings) as mongo:
         mongo.set_validator("trades", {})
         (difference,) = rows(mongo_command, "diff", check=10)
-        assert (difference["collection"], difference["what"], difference["found"]) == ("trades", "validator", "none")
+        assert (difference["name"], difference["field"], difference["actual"]) == ("trades", "validator", "none")
         mongo_command.run("mongo", "apply")
         (bad,) = mongo.upsert("trades", [{"_id": "x", "symbol": "AAPL"}])
     assert bad.number == 0
@@ -71,10 +71,10 @@ def test_an_index_that_clashes_is_told_and_never_dropped(
         mongo.create_index("trades", [("symbol", 1), ("ts_event", 1)], **options)
         done = mongo_command.run("mongo", "apply", check=10)
         assert f'dropIndex("{options["name"]}")' in done.stdout
-        assert "trades index symbol_ts_event" in done.stderr
+        assert "index trades.symbol_ts_event" in done.stderr
         assert mongo.indexes("trades").keys() == {"_id_", options["name"], "ts_recv_expiry"}
     (difference,) = rows(mongo_command, "diff", check=10)
-    assert difference["what"] == "index symbol_ts_event"
+    assert (difference["kind"], difference["name"]) == ("index", "trades.symbol_ts_event")
 
 
 def test_trades_of_somebody_else_are_left_alone(mongo_command: Command, mongo_settings: Settings) -> None:
@@ -92,7 +92,7 @@ def test_a_collection_where_the_view_should_be_is_left_alone(mongo_command: Comm
         mongo.create("trades_with_filings", {})
     assert "a collection trades_with_filings stands where" in mongo_command.run("mongo", "apply", check=10).stdout
     (difference,) = rows(mongo_command, "diff", check=10)
-    assert (difference["collection"], difference["what"]) == ("trades_with_filings", "view")
+    assert (difference["kind"], difference["name"]) == ("view", "trades_with_filings")
 
 
 def test_nothing_at_the_address_is_exit_5_within_the_wait(mongo_command: Command) -> None:

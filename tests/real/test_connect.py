@@ -279,12 +279,12 @@ def test_it_takes_the_records_of_consume_mongo_and_refuses_all_others_with_their
 
 
 def test_apply_changes_what_differs_and_nothing_else(case: Case) -> None:
-    assert {row["done"] for row in case.rows("connect", "apply")} == {"kept"}
+    assert {row["action"] for row in case.rows("connect", "apply")} == {"unchanged"}
     assert case.rows("connect", "diff") == []
     case.command.environment["STOCKCTL_CONNECT__TASKS"] = "3"
     [difference] = case.rows("connect", "diff", check=10)
-    assert (difference["what"], difference["wanted"], difference["found"]) == ("tasks.max", "3", "2")
-    assert case.rows("connect", "apply")[-1]["done"] == "changed"
+    assert (difference["field"], difference["wanted"], difference["actual"]) == ("tasks.max", "3", "2")
+    assert case.rows("connect", "apply")[-1]["action"] == "changed"
     rows = case.rows("connect", "status")
     assert [row["part"] for row in rows] == ["connector", "task 0", "task 1", "task 2", "lag"]
     assert {row["state"] for row in rows[:-1]} == {"RUNNING"}

@@ -16,16 +16,16 @@ def rows(command: Command, *arguments: str, check: int = 0) -> list[dict[str, An
     return result
 
 
-def test_topics_are_made_compared_and_mended(real_command: Command, real_settings: Settings) -> None:
+def test_topics_are_made_compared_and_corrected(real_command: Command, real_settings: Settings) -> None:
     real_command.run("topics", "diff", check=10)
-    assert [row["done"] for row in rows(real_command, "topics", "apply")] == ["made"] * 3
+    assert [row["action"] for row in rows(real_command, "topics", "apply")] == ["created"] * 3
     real_command.run("topics", "diff")
-    assert [row["done"] for row in rows(real_command, "topics", "apply")] == ["kept"] * 3
+    assert [row["action"] for row in rows(real_command, "topics", "apply")] == ["unchanged"] * 3
 
     name = real_settings.topics.trades.name
     admin = Admin(real_settings)
     admin.set_topic_config(name, {"retention.ms": "60000", "message.timestamp.type": "LogAppendTime"})
-    found = {row["what"]: (row["wanted"], row["found"]) for row in rows(real_command, "topics", "diff", check=10)}
+    found = {row["field"]: (row["wanted"], row["actual"]) for row in rows(real_command, "topics", "diff", check=10)}
     wanted = f"{real_settings.topics.trades.retention * 1000:.0f}"
     assert found == {"retention.ms": (wanted, "60000"), "message.timestamp.type": ("CreateTime", "LogAppendTime")}
     real_command.run("topics", "apply")
@@ -38,7 +38,7 @@ def test_partitions_grow_and_never_shrink(real_command: Command, real_settings: 
     real_command.environment["STOCKCTL_TOPICS__TRADES__PARTITIONS"] = "4"
     assert "keys move" in real_command.run("topics", "apply").stdout
     real_command.environment["STOCKCTL_TOPICS__TRADES__PARTITIONS"] = "2"
-    assert "left alone" in real_command.run("topics", "apply").stdout
+    assert "skipped" in real_command.run("topics", "apply").stdout
     real_command.run("topics", "diff", check=10)
     assert len(Admin(real_settings).partitions(name)) == 4
 

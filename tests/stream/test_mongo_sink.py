@@ -19,11 +19,11 @@ from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
 from stockctl.clients.kafka_connect import Connect
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.health import run
+from stockctl.reconcile import Change
 from stockctl.settings import Settings, env_name, load_settings
 from stockctl.stream import topics
 from stockctl.stream.mongo_sink import connector as room
 from stockctl.stream.mongo_sink.config import CONVERTER_CLASS, SINK_CLASS
-from stockctl.stream.topics import Change
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import free_port, own_names, wait_for
 from tests.stream.worker import Worker
@@ -118,13 +118,13 @@ def failure(settings: Settings) -> StockctlError:
 @pytest.mark.usefixtures("member")
 def test_apply_makes_topics_and_connector_once(connected: Settings, worker: Worker) -> None:
     changes, _ = applied(connected)
-    assert [change.done for change in changes] == ["made"] * 4
+    assert [change.action for change in changes] == ["created"] * 4
     assert Admin(connected).topic_config(connected.connect.config_topic)["cleanup.policy"] == "compact"
     assert worker.configs[connected.connect.connector]["connection.uri"] == "mongodb://me:hunter2@host/?authSource=admin"
-    assert [change.done for change in applied(connected)[0]] == ["kept"] * 4
+    assert [change.action for change in applied(connected)[0]] == ["unchanged"] * 4
     assert sum(asked.startswith("PUT /connectors/") for asked in worker.asked) == 1
     worker.state = "PAUSED"
-    assert [change.done for change in applied(connected)[0]] == ["kept"] * 3 + ["changed"]
+    assert [change.action for change in applied(connected)[0]] == ["unchanged"] * 3 + ["changed"]
 
 
 @pytest.mark.usefixtures("member")
@@ -141,10 +141,10 @@ def test_a_change_while_the_workers_share_out_their_work_is_tried_again(connecte
 def test_apply_outlasts_workers_that_share_out_their_work(connected: Settings, worker: Worker) -> None:
     worker.busy = ["GET config", "GET status", "PUT config", "GET tasks"]
     changes, said = applied(connected)
-    assert (changes[-1].done, worker.busy) == ("made", [])
+    assert (changes[-1].action, worker.busy) == ("created", [])
     assert any("for the workers to share out their work" in words for words in said)
     worker.state, worker.busy = "PAUSED", ["GET config", "GET status", "PUT resume"]
-    assert (applied(connected)[0][-1].done, worker.busy) == ("changed", [])
+    assert (applied(connected)[0][-1].action, worker.busy) == ("changed", [])
     worker.busy = ["GET tasks"] * 1000
     assert "still waiting for the workers to share out their work" in str(failure(hasty(connected)))
 
@@ -170,8 +170,8 @@ def test_apply_tells_the_first_cause_of_a_failed_task(connected: Settings, worke
 def test_apply_restarts_what_had_failed(connected: Settings, worker: Worker) -> None:
     applied(connected)
     worker.states, worker.trace, worker.heals = ["FAILED"], TRACE, True
-    assert applied(connected)[0][-1].detail == "restarted, because it had failed"
-    assert applied(connected)[0][-1].done == "kept"
+    assert applied(connected)[0][-1].detail == "it had failed: restarted"
+    assert applied(connected)[0][-1].action == "unchanged"
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_what_the_worker_finds_wrong_is_told(
 def test_diff_names_topics_and_settings_and_shows_no_secret(connected: Settings, worker: Worker) -> None:
     admin = Admin(connected)
     with Connect(connected) as connect:
-        assert [(one.what, one.found) for one in room.differences(connect, admin, connected)] == [
+        assert [(one.kind, one.actual) for one in room.differences(connect, admin, connected)] == [
             *[("topic", "absent")] * 3,
             ("connector", "absent"),
         ]
@@ -228,11 +228,11 @@ def test_diff_names_topics_and_settings_and_shows_no_secret(connected: Settings,
         assert room.differences(connect, admin, connected) == []
         there = worker.configs[connected.connect.connector]
         there |= {"connection.uri": "mongodb://me:other@host/?authSource=admin", "tasks.max": "9", "more": "1"}
-        found = {one.what: (one.wanted, one.found) for one in room.differences(connect, admin, connected)}
+        found = {one.field: (one.wanted, one.actual) for one in room.differences(connect, admin, connected)}
         shown = "mongodb://****@host/?authSource=admin"
         assert found == {"connection.uri": (shown, f"another {shown}"), "tasks.max": ("1", "9"), "more": ("not set", "1")}
         admin.set_topic_config(connected.connect.status_topic, {"cleanup.policy": "delete"})
-        assert "cleanup.policy" in {one.what for one in room.differences(connect, admin, connected)}
+        assert "cleanup.policy" in {one.field for one in room.differences(connect, admin, connected)}
 
 
 def watching(settings: Settings, **connect: str) -> room.Watch:

@@ -9,8 +9,9 @@ import pytest
 
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.health import run
+from stockctl.reconcile import Change
 from stockctl.settings import Settings, load_settings
-from stockctl.stream.topics import Change, apply, checks, differences, listing, wanted
+from stockctl.stream.topics import apply, checks, differences, listing, topic_specs
 from tests.command import HANG, clean_environment
 from tests.conftest import own_names
 
@@ -32,15 +33,15 @@ def changed(broker: str, folder: Path, **flags: object) -> Settings:
     return load_settings(environ=clean_environment(), flags=names | more)
 
 
-def by_thing(admin: Admin, settings: Settings) -> dict[str, tuple[str, str]]:
-    """What differs in the topic of trades: thing to (wanted, found)."""
+def by_field(admin: Admin, settings: Settings) -> dict[str, tuple[str, str]]:
+    """What differs in the topic of trades: field to (wanted, actual)."""
     name = settings.topics.trades.name
-    return {one.what: (one.wanted, one.found) for one in differences(admin, settings) if one.topic == name}
+    return {one.field: (one.wanted, one.actual) for one in differences(admin, settings) if one.name == name}
 
 
 def test_topics_are_made_as_the_settings_say(admin: Admin, settings: Settings) -> None:
-    assert [change.done for change in apply(admin, settings)] == ["made", "made", "made"]
-    for topic in wanted(settings):
+    assert [change.action for change in apply(admin, settings)] == ["created", "created", "created"]
+    for topic in topic_specs(settings):
         info = admin.topic(topic.name)
         assert info is not None
         assert (info.partitions, info.replication) == (topic.partitions, topic.replication)
@@ -49,7 +50,7 @@ def test_topics_are_made_as_the_settings_say(admin: Admin, settings: Settings) -
 
 
 def test_the_configuration_is_what_the_pipeline_relies_on(settings: Settings) -> None:
-    trades, events, letters = wanted(settings)
+    trades, events, letters = topic_specs(settings)
     assert trades.config == {
         "retention.ms": "1800000",
         "max.message.bytes": "1048588",
@@ -63,13 +64,13 @@ def test_the_configuration_is_what_the_pipeline_relies_on(settings: Settings) ->
 def test_applying_again_changes_nothing(admin: Admin, settings: Settings) -> None:
     apply(admin, settings)
     assert differences(admin, settings) == []
-    assert [change.done for change in apply(admin, settings)] == ["kept", "kept", "kept"]
+    assert [change.action for change in apply(admin, settings)] == ["unchanged", "unchanged", "unchanged"]
 
 
 def test_before_anything_is_made_each_topic_is_a_difference(admin: Admin, settings: Settings) -> None:
     found = differences(admin, settings)
-    assert [(one.topic, one.what, one.found) for one in found] == [
-        (topic.name, "topic", "absent") for topic in wanted(settings)
+    assert [(one.kind, one.name, one.actual) for one in found] == [
+        ("topic", topic.name, "absent") for topic in topic_specs(settings)
     ]
 
 
@@ -77,38 +78,38 @@ def test_configuration_that_differs_is_named_and_set(admin: Admin, settings: Set
     apply(admin, settings)
     name = settings.topics.trades.name
     admin.set_topic_config(name, {"retention.ms": "60000", "cleanup.policy": "compact", "segment.bytes": "1048576"})
-    assert by_thing(admin, settings) == {"retention.ms": ("1800000", "60000"), "cleanup.policy": ("delete", "compact")}
+    assert by_field(admin, settings) == {"retention.ms": ("1800000", "60000"), "cleanup.policy": ("delete", "compact")}
     changes = apply(admin, settings)
-    assert changes[0] == Change(name, "changed", "retention.ms 60000 to 1800000, cleanup.policy compact to delete")
-    assert by_thing(admin, settings) == {}
+    assert changes[0] == Change("topic", name, "changed", "retention.ms 60000 to 1800000, cleanup.policy compact to delete")
+    assert by_field(admin, settings) == {}
     assert admin.topic_config(name)["segment.bytes"] == "1048576", "what the settings do not speak of is left alone"
 
 
 def test_partitions_are_added_saying_that_keys_move(admin: Admin, settings: Settings, broker: str, tmp_path: Path) -> None:
     apply(admin, settings)
     more = changed(broker, tmp_path, topics__trades__partitions=5)
-    assert by_thing(admin, more) == {"partitions": ("5", "3")}
+    assert by_field(admin, more) == {"partitions": ("5", "3")}
     change = apply(admin, more)[0]
-    assert change.done == "changed"
+    assert change.action == "changed"
     assert "3 partitions to 5: keys move" in change.detail
-    assert by_thing(admin, more) == {}
+    assert by_field(admin, more) == {}
 
 
 def test_partitions_are_never_taken_away(admin: Admin, settings: Settings, broker: str, tmp_path: Path) -> None:
     apply(admin, settings)
     fewer = changed(broker, tmp_path, topics__trades__partitions=2)
     change = apply(admin, fewer)[0]
-    assert change.done == "left alone"
+    assert change.action == "skipped"
     assert "set topics.trades.partitions = 3" in change.detail
     assert len(admin.partitions(settings.topics.trades.name)) == 3
-    assert by_thing(admin, fewer) == {"partitions": ("2", "3")}, "it still differs, and diff says so"
+    assert by_field(admin, fewer) == {"partitions": ("2", "3")}, "it still differs, and diff says so"
 
 
 def test_another_replication_is_said_and_left_alone(admin: Admin, settings: Settings, broker: str, tmp_path: Path) -> None:
     apply(admin, settings)
     other = changed(broker, tmp_path, topics__trades__replication=3)
     change = apply(admin, other)[0]
-    assert change.done == "left alone"
+    assert change.action == "skipped"
     assert "replication 1 and not 3" in change.detail
 
 
@@ -136,9 +137,7 @@ def test_the_list_shows_what_is_there_and_what_is_not(admin: Admin, settings: Se
 def test_the_check_of_topics_tells_absent_differing_and_sound(
     admin: Admin, settings: Settings, broker: str, tmp_path: Path
 ) -> None:
-    assert [(state, fix) for _, (_, state, fix, _) in run(checks(settings))] == [
-        ("fail", "`stockctl topics apply` makes it")
-    ] * 3
+    assert [(state, fix) for _, (_, state, fix, _) in run(checks(settings))] == [("fail", "`stockctl topics apply`")] * 3
     apply(admin, settings)
     assert [finding.state for _, finding in run(checks(settings))] == ["ok"] * 3
     trades, *_ = run(checks(changed(broker, tmp_path, topics__trades__retention="2h")))

@@ -9,6 +9,7 @@ import pytest
 
 from stockctl.clients.aws.glue import Glue
 from stockctl.errors import ConfigError, RefusedError, UnreachableError
+from stockctl.reconcile import Change
 from stockctl.settings import Settings, load_settings
 from stockctl.warehouse.glue import catalog, crawlers
 from stockctl.warehouse.tables import FEED_EVENTS, TABLES, TRADES, TRADES_PARQUET, table_input
@@ -19,8 +20,8 @@ from tests.warehouse.crawler import FakeGlue
 pytestmark = pytest.mark.server
 
 
-def done(changes: list[catalog.Change]) -> dict[str, str]:
-    return {f"{change.what} {change.name}": change.done for change in changes}
+def done(changes: list[Change]) -> dict[str, str]:
+    return {f"{change.kind} {change.name}": change.action for change in changes}
 
 
 def foreign_table(**more: Any) -> dict[str, Any]:
@@ -33,8 +34,8 @@ def foreign_table(**more: Any) -> dict[str, Any]:
 
 def test_apply_makes_all_and_doing_it_again_changes_nothing(glue: Glue, warehouse_settings: Settings) -> None:
     first = catalog.apply(glue, warehouse_settings)
-    assert set(done(first).values()) == {"made"}
-    assert [change.what for change in first] == ["database"] + ["table"] * 4 + ["crawler"] * 3
+    assert set(done(first).values()) == {"created"}
+    assert [change.kind for change in first] == ["database"] + ["table"] * 4 + ["crawler"] * 3
     assert catalog.differences(glue, warehouse_settings) == []
     assert set(done(catalog.apply(glue, warehouse_settings)).values()) == {"unchanged"}
 
@@ -58,10 +59,10 @@ def test_a_schedule_is_taken_up_and_given_up(warehouse_flags: dict[str, str], fa
     scheduled = load_settings(environ=clean_environment(), flags=same | {"glue.schedule": "cron(15 * * * ? *)"})
     client = Glue(without)
     catalog.apply(client, without)
-    assert {item.problem for item in catalog.differences(client, scheduled)} == {"differs in Schedule"}
+    assert {item.field for item in catalog.differences(client, scheduled)} == {"Schedule"}
     catalog.apply(client, scheduled)
     assert catalog.differences(client, scheduled) == []
-    assert {item.problem for item in catalog.differences(client, without)} == {"differs in Schedule"}
+    assert {item.field for item in catalog.differences(client, without)} == {"Schedule"}
     catalog.apply(client, without)
     assert catalog.differences(client, without) == []
 
@@ -75,18 +76,18 @@ def test_crawlers_from_paths_make_one_table_a_folder(glue: Glue, warehouse_setti
     assert json.loads(wanted["Configuration"])["Grouping"]["TableLevelConfiguration"] == 3
     catalog.apply(glue, warehouse_settings, from_paths=True)
     assert catalog.differences(glue, warehouse_settings, from_paths=True) == []
-    assert "Targets" in catalog.differences(glue, warehouse_settings)[0].problem
+    assert "Targets" in {item.field for item in catalog.differences(glue, warehouse_settings)}
 
 
 def test_a_table_of_someone_else_is_left_alone_until_it_is_adopted(glue: Glue, warehouse_settings: Settings) -> None:
     glue.create_database("another's", {})
     glue.create_table(foreign_table(Parameters={"owner": "ann"}))
-    assert done(catalog.apply(glue, warehouse_settings))["table trades"] == "left alone"
+    assert done(catalog.apply(glue, warehouse_settings))["table trades"] == "skipped"
     there = glue.find_table("trades")
     assert there is not None
     assert there["StorageDescriptor"]["Location"] == "s3://other/"
-    assert ("trades", "made by someone else") in {
-        (item.name, item.problem) for item in catalog.differences(glue, warehouse_settings)
+    assert ("trades", "owner", "stockctl", "someone else") in {
+        item[1:5] for item in catalog.differences(glue, warehouse_settings)
     }
     keyed = foreign_table(PartitionKeys=table_input(TRADES, "s3://b/p")["PartitionKeys"], Parameters={"owner": "ann"})
     glue.delete_table("trades")
@@ -103,7 +104,7 @@ def test_partition_keys_that_differ_cannot_be_changed_and_it_says_so(glue: Glue,
     glue.create_database("", {})
     glue.create_table(foreign_table(Parameters={"made_by": "stockctl"}))
     (change,) = [change for change in catalog.apply(glue, warehouse_settings) if change.name == "trades"]
-    assert change.done == "left alone"
+    assert change.action == "skipped"
     assert "partition keys" in change.detail
 
 
@@ -126,7 +127,7 @@ def test_a_change_of_our_table_is_found_and_mended(
     inner[place[-1]] = value
     glue.update_table(spoiled)
     (found,) = catalog.differences(glue, warehouse_settings)
-    assert (found.name, found.problem) == ("trades", f"differs in {named}")
+    assert (found.name, found.field) == ("trades", named)
     assert done(catalog.apply(glue, warehouse_settings))["table trades"] == "changed"
     assert catalog.differences(glue, warehouse_settings) == []
 
@@ -154,7 +155,7 @@ def test_trades_in_buckets_get_no_crawler(warehouse_flags: dict[str, str], fake_
     flags = warehouse_flags | {"glue.endpoint_url": fake_glue.url, "lake.partition_by": "bucket"}
     settings = load_settings(environ=clean_environment(), flags=flags)
     changes = done(catalog.apply(Glue(settings), settings))
-    assert changes[f"crawler {settings.glue.database}-trades"] == "not made"
+    assert changes[f"crawler {settings.glue.database}-trades"] == "unchanged"
     assert set(fake_glue.crawlers) == {f"{settings.glue.database}-feed-events", f"{settings.glue.database}-filings"}
     assert catalog.differences(Glue(settings), settings) == []
 
@@ -168,9 +169,9 @@ def test_a_crawler_from_before_trades_lay_in_buckets_is_told(
     settings = load_settings(environ=clean_environment(), flags=flags)
     name = crawlers.name_of(settings, TRADES)
     (change,) = [change for change in catalog.apply(glue, settings) if change.name == name]
-    assert (change.done, "buckets" in change.detail) == ("left alone", True)
+    assert (change.action, "bucket folders" in change.detail) == ("skipped", True)
     (difference,) = catalog.differences(glue, settings)
-    assert (difference.name, f"delete-crawler --name {name}" in difference.remedy) == (name, True)
+    assert (difference.name, f"delete-crawler --name {name}" in difference.fix) == (name, True)
     fake_glue.crawlers[name]["Description"] = "of Ann"
     assert catalog.differences(glue, settings) == []
 
@@ -181,14 +182,14 @@ def test_a_running_crawler_is_not_changed(glue: Glue, warehouse_settings: Settin
     fake_glue.crawlers[name] |= {"State": "RUNNING", "SchemaChangePolicy": {}}
     fake_glue.left[name] = 10
     (change,) = [change for change in catalog.apply(glue, warehouse_settings) if change.name == name]
-    assert (change.done, "running" in change.detail) == ("left alone", True)
+    assert (change.action, "running" in change.detail) == ("skipped", True)
 
 
 def test_delete_takes_what_is_ours_and_leaves_the_rest(glue: Glue, warehouse_settings: Settings, fake_glue: FakeGlue) -> None:
     catalog.apply(glue, warehouse_settings)
     glue.create_table(foreign_table(Name="of_ann"))
     changes = done(catalog.delete(glue, warehouse_settings))
-    assert changes[f"database {glue.database}"] == "left alone"
+    assert changes[f"database {glue.database}"] == "skipped"
     assert [table["Name"] for table in glue.tables()] == ["of_ann"]
     assert fake_glue.crawlers == {}
     glue.delete_table("of_ann")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stockctl.errors import ConfigError, StockctlError, UsageError
 from stockctl.resources import resource
 from stockctl.settings import Settings, load_settings
-from stockctl.warehouse.partitions import Values, Wanted
+from stockctl.warehouse.partitions import LakePartitions, Values
 from stockctl.warehouse.spectrum import ddl
 from stockctl.warehouse.tables import TABLES, TRADES, TRADES_PARQUET, Table
 from tests.command import clean_environment
@@ -33,8 +33,8 @@ def settings(**flags: str) -> Settings:
 settings_once = settings()
 
 
-def want(trades: dict[Values, str] | None = None, compacted: tuple[date, ...] = ()) -> Wanted:
-    return Wanted({table.name: {} for table in TABLES} | {"trades": trades or {}}, compacted, {})
+def want(trades: dict[Values, str] | None = None, compacted: tuple[date, ...] = ()) -> LakePartitions:
+    return LakePartitions({table.name: {} for table in TABLES} | {"trades": trades or {}}, compacted, {})
 
 
 def test_the_external_schema_is_over_glues_database() -> None:
@@ -101,8 +101,8 @@ def test_a_table_is_ours_by_its_property() -> None:
     adopted = parse(ddl.adopt_table(settings(), TRADES).sql)
     assert (adopted.kind, adopted.schema, adopted.table) == ("properties", "lake", "trades")
     for table in (adopted, parse(ddl.external_table(settings(), TRADES_PARQUET, URL).sql)):
-        assert ddl.is_ours(json.dumps(table.properties | {"EXTERNAL": "TRUE"}))
-    assert not any(map(ddl.is_ours, ("", "{}", "[]", '{"made_by":"ann"}', "made_by=stockctl")))
+        assert ddl.is_managed(json.dumps(table.properties | {"EXTERNAL": "TRUE"}))
+    assert not any(map(ddl.is_managed, ("", "{}", "[]", '{"made_by":"ann"}', "made_by=stockctl")))
 
 
 @given(st.text(st.characters(exclude_characters="\0\\", exclude_categories=["Cs"])))

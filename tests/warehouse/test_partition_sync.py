@@ -12,10 +12,11 @@ from stockctl.clients.store import open_store
 from stockctl.errors import StockctlError, TimedOutError, UnhealthyError
 from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.maintenance.prune import prunable, prune
+from stockctl.reconcile import Difference
 from stockctl.settings import Settings, load_settings
 from stockctl.warehouse.glue import catalog, crawlers
-from stockctl.warehouse.glue.partition_sync import Finding, Standing, Synced, partition_input, status, sync
-from stockctl.warehouse.partitions import wanted
+from stockctl.warehouse.glue.partition_sync import SyncResult, TableStatus, partition_input, status, sync
+from stockctl.warehouse.partitions import lake_partitions
 from stockctl.warehouse.tables import FEED_EVENTS, TRADES
 from tests.command import clean_environment
 from tests.lakes import covered, lay, trade
@@ -34,12 +35,12 @@ def lake(warehouse_settings: Settings) -> Settings:
     return warehouse_settings
 
 
-def run(glue: Glue, settings: Settings, **options: Any) -> dict[str, Synced]:
+def run(glue: Glue, settings: Settings, **options: Any) -> dict[str, SyncResult]:
     _, done = sync(glue, open_store(settings), settings, **options)
     return {item.table: item for item in done}
 
 
-def look(glue: Glue, settings: Settings) -> tuple[dict[str, Standing], list[Finding]]:
+def look(glue: Glue, settings: Settings) -> tuple[dict[str, TableStatus], list[Difference]]:
     standings, findings = status(glue, open_store(settings), settings)
     return {item.table: item for item in standings}, findings
 
@@ -50,7 +51,7 @@ def places(glue: Glue, table: str) -> dict[tuple[str, ...], str]:
 
 def test_sync_registers_what_the_claims_name_and_again_changes_nothing(glue: Glue, lake: Settings) -> None:
     done = run(glue, lake)
-    assert {name: item.made for name, item in done.items()} == {
+    assert {name: item.created for name, item in done.items()} == {
         "trades": 4,
         "feed_events": 1,
         "filings": 1,
@@ -61,7 +62,7 @@ def test_sync_registers_what_the_claims_name_and_again_changes_nothing(glue: Glu
     assert places(glue, "feed_events") == {("2026-11-20",): f"{url}/feed_events/trade_date=2026-11-20/"}
     assert places(glue, "filings") == {("AAPL",): f"{url}/filings/ticker=AAPL/"}
     again = run(glue, lake)
-    assert {(item.made, item.changed, item.deleted, item.foreign) for item in again.values()} == {(0, 0, 0, 0)}
+    assert {(item.created, item.changed, item.deleted, item.foreign) for item in again.values()} == {(0, 0, 0, 0)}
     assert again["trades"].unchanged == 4
 
 
@@ -85,7 +86,7 @@ def test_many_partitions_go_in_batches_within_the_services_limits(
     glue: Glue, warehouse_settings: Settings, fake_glue: FakeGlue
 ) -> None:
     lay(warehouse_settings, [trade(f"S{number:03d}", "2026-11-23 10:00", 10.0) for number in range(230)])
-    assert run(glue, warehouse_settings)["trades"].made == 230
+    assert run(glue, warehouse_settings)["trades"].created == 230
     sizes = [len(body["PartitionInputList"]) for body in fake_glue.named("BatchCreatePartition")]
     assert sizes == [100, 100, 30]
     for item in list(glue.partitions("trades")):
@@ -110,9 +111,9 @@ def test_since_counts_the_date_itself(glue: Glue, lake: Settings) -> None:
     """What was registered of that very date is found there again: nothing is made or changed anew, or told as missing."""
     since = date(2026, 11, 23)
     catalog.apply(glue, lake)
-    assert run(glue, lake, since=since)["trades"].made == 2
+    assert run(glue, lake, since=since)["trades"].created == 2
     again = run(glue, lake, since=since)["trades"]
-    assert (again.made, again.changed, again.unchanged) == (0, 0, 2)
+    assert (again.created, again.changed, again.unchanged) == (0, 0, 2)
     assert status(glue, open_store(lake), lake, since)[1] == []
 
 
@@ -126,23 +127,23 @@ def test_a_crawler_that_was_quicker_is_no_error(glue: Glue, lake: Settings, fake
 
     fake_glue.before["BatchCreatePartition"] = quicker
     done = run(glue, lake)
-    assert (done["trades"].made, done["trades"].changed) == (3, 1)
+    assert (done["trades"].created, done["trades"].changed) == (3, 1)
     assert look(glue, lake)[1] == []
 
 
 def test_compacted_dates_are_registered_with_their_newest_version(glue: Glue, lake: Settings) -> None:
     assert [made.trade_date for made in compact(lake, before=date(2026, 11, 21))] == [date(2026, 11, 20)]
-    assert run(glue, lake)["trades_parquet"].made == 1
+    assert run(glue, lake)["trades_parquet"].created == 1
     (first,) = places(glue, "trades_parquet").values()
     assert first.startswith(f"{lake.lake.url}/parquet/trades/trade_date=2026-11-20/v0001-")
     assert first.endswith("/")
     store, url = open_store(lake), str(lake.lake.url)
-    assert wanted(store, url).compacted == (date(2026, 11, 20),)
+    assert lake_partitions(store, url).compacted == (date(2026, 11, 20),)
     # A late claim reopens the date: its trades are in the raw objects alone, until it is compacted again.
     lay(lake, [trade("AAPL", "2026-11-20 15:00", 101.0)], start=4)
-    assert wanted(store, url).compacted == ()
+    assert lake_partitions(store, url).compacted == ()
     assert len(list(compact(lake, before=date(2026, 11, 21)))) == 1
-    assert wanted(store, url).compacted == (date(2026, 11, 20),)
+    assert lake_partitions(store, url).compacted == (date(2026, 11, 20),)
     assert run(glue, lake)["trades_parquet"].changed == 1
     (second,) = places(glue, "trades_parquet").values()
     assert "/v0002-" in second
@@ -165,21 +166,21 @@ def test_what_spectrum_cannot_read_is_left_out_and_told(glue: Glue, lake: Settin
     assert done["trades"].unread == 2
     assert set(places(glue, "trades")) == {("2026-11-20", "AAPL"), ("2026-11-20", "MSFT"), ("2026-11-23", "MSFT")}
     _, findings = look(glue, lake)
-    assert {(item.name, item.problem) for item in findings} == {
-        ("trades/trade_date=2026-11-23/ticker=AAPL", "unread"),
-        ("trades/trade_date=2026-11-24/ticker=AAPL", "unread"),
+    assert {(item.name, item.field) for item in findings} == {
+        ("trades/trade_date=2026-11-23/ticker=AAPL", "compression"),
+        ("trades/trade_date=2026-11-24/ticker=AAPL", "compression"),
     }
-    assert all("zstd" in item.detail for item in findings)
+    assert all("zstd" in item.actual for item in findings)
 
 
 def test_status_tells_missing_stale_and_foreign_by_name(glue: Glue, lake: Settings) -> None:
     run(glue, lake)
     standings, findings = look(glue, lake)
     # The crawlers are not made yet.
-    assert {item.problem for item in findings} == {"absent"}
+    assert {item.actual for item in findings} == {"absent"}
     catalog.apply(glue, lake)
     assert look(glue, lake)[1] == []
-    assert standings["trades"] == Standing("trades", 4, 4, 0, 0, 0, "absent")
+    assert standings["trades"] == TableStatus("trades", 4, 4, 0, 0, 0, "absent")
     url = str(lake.lake.url)
     glue.delete_partitions("trades", [("2026-11-20", "AAPL")])
     glue.update_partitions("trades", [partition_input(TRADES, ("2026-11-20", "MSFT"), "s3://elsewhere/")])
@@ -192,15 +193,31 @@ def test_status_tells_missing_stale_and_foreign_by_name(glue: Glue, lake: Settin
         ],
     )
     standings, findings = look(glue, lake)
-    assert standings["trades"]._replace(crawler="") == Standing("trades", 4, 5, 1, 1, 2, "")
-    assert {(item.name, item.problem): item.detail for item in findings} == {
+    assert standings["trades"]._replace(crawler="") == TableStatus("trades", 4, 5, 1, 1, 2, "")
+    folder = f"{url}/trades/trade_date=2026-11-20"
+    assert {item[1:] for item in findings} == {
+        ("trades/trade_date=2026-11-20/ticker=AAPL", "", f"{folder}/ticker=AAPL/", "absent", "`stockctl glue sync`"),
         (
-            "trades/trade_date=2026-11-20/ticker=AAPL",
-            "missing",
-        ): f"{url}/trades/trade_date=2026-11-20/ticker=AAPL/ is not in the catalog",
-        ("trades/trade_date=2026-11-20/ticker=MSFT", "stale"): "it points to s3://elsewhere/",
-        ("trades/trade_date=2020-01-02/ticker=AAPL", "foreign"): f"{empty} is empty",
-        ("trades/trade_date=2020-01-03/ticker=AAPL", "foreign"): f"{outside} lies outside the lake",
+            "trades/trade_date=2026-11-20/ticker=MSFT",
+            "Location",
+            f"{folder}/ticker=MSFT/",
+            "s3://elsewhere/",
+            "`stockctl glue sync`",
+        ),
+        (
+            "trades/trade_date=2020-01-02/ticker=AAPL",
+            "",
+            "absent",
+            f"{empty}, which is empty",
+            "`stockctl glue sync --prune`",
+        ),
+        (
+            "trades/trade_date=2020-01-03/ticker=AAPL",
+            "",
+            "absent",
+            f"{outside}, outside the lake",
+            "`stockctl glue sync --prune`",
+        ),
     }
     assert run(glue, lake)["trades"].foreign == 2, "sync deletes nothing by itself"
     assert run(glue, lake, prune=True)["trades"].deleted == 2
@@ -214,7 +231,7 @@ def test_dates_below_the_floor_are_foreign(glue: Glue, lake: Settings) -> None:
     prune(store, date(2026, 11, 23), prunable(store, date(2026, 11, 23)))
     standings, findings = look(glue, lake)
     assert standings["trades"].foreign == 2
-    assert {item.problem for item in findings} == {"foreign"}
+    assert {item.wanted for item in findings} == {"absent"}
 
 
 def test_a_crawler_finds_what_sync_registers(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
@@ -225,7 +242,7 @@ def test_a_crawler_finds_what_sync_registers(glue: Glue, lake: Settings, fake_gl
     assert [(item.state, item.added) for item in runs] == [("succeeded", 4), ("succeeded", 1), ("succeeded", 1)]
     assert any("30s left" in line for line in said)
     assert look(glue, lake)[1] == []
-    assert {item.made + item.changed for item in run(glue, lake).values()} == {0}
+    assert {item.created + item.changed for item in run(glue, lake).values()} == {0}
     again = list(crawlers.run(glue, lake, ["trades"], wait=True))
     assert [item.added for item in again] == [0]
     assert look(glue, lake)[0]["trades"].crawler == "ready, last run succeeded"
@@ -249,7 +266,7 @@ def test_a_crawler_that_fails_says_why(glue: Glue, lake: Settings, fake_glue: Fa
     with pytest.raises(StockctlError, match=r"failed: Insufficient Lake Formation") as caught:
         list(crawlers.run(glue, lake, ["trades"], wait=True))
     assert "CloudWatch" in (caught.value.hint or "")
-    assert ("failed", words) in {(item.problem, item.detail) for item in look(glue, lake)[1]}
+    assert ("LastCrawl", f"FAILED: {words}") in {(item.field, item.actual) for item in look(glue, lake)[1]}
 
 
 def test_one_that_fails_takes_nothing_from_what_the_others_did(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
@@ -273,9 +290,9 @@ def test_crawlers_from_paths_are_counted_and_compared_as_what_they_are(glue: Glu
     assert look(glue, lake)[1] == []
     fake_glue.crawlers[crawlers.name_of(lake, TRADES)]["Role"] = "another"
     (found,) = look(glue, lake)[1]
-    assert (found.problem, found.detail) == ("differs in Role", "`stockctl glue apply --from-paths`")
-    turned = [change for change in catalog.apply(glue, lake) if change.what == "crawler"]
-    assert all(change.done == "changed" and "discovers no tables any more" in change.detail for change in turned)
+    assert (found.field, found.fix) == ("Role", "`stockctl glue apply --from-paths`")
+    turned = [change for change in catalog.apply(glue, lake) if change.kind == "crawler"]
+    assert all(change.action == "changed" and "no longer discovers tables" in change.detail for change in turned)
     assert look(glue, lake)[1] == []
 
 
@@ -291,12 +308,12 @@ def test_a_crawler_that_does_not_end_times_out(warehouse_flags: dict[str, str], 
 def test_a_table_of_someone_else_gets_no_partitions(glue: Glue, lake: Settings) -> None:
     glue.create_database("", {})
     glue.create_table({"Name": "trades", "StorageDescriptor": {"Columns": [], "Location": "s3://other/"}})
-    with pytest.raises(UnhealthyError, match="made by someone else"):
+    with pytest.raises(UnhealthyError, match="someone else made it"):
         run(glue, lake)
     assert places(glue, "trades") == {}
 
 
 def test_an_empty_lake_has_tables_and_no_partitions(glue: Glue, warehouse_settings: Settings) -> None:
-    assert {item.made for item in run(glue, warehouse_settings).values()} == {0}
+    assert {item.created for item in run(glue, warehouse_settings).values()} == {0}
     catalog.apply(glue, warehouse_settings)
     assert look(glue, warehouse_settings)[1] == []

@@ -16,7 +16,7 @@ from stockctl.lake.maintenance.compact import compact
 from stockctl.settings import Settings, load_settings
 from stockctl.warehouse.glue import catalog
 from stockctl.warehouse.glue.partition_sync import partition_input, sync
-from stockctl.warehouse.partitions import Wanted, wanted
+from stockctl.warehouse.partitions import LakePartitions, lake_partitions
 from stockctl.warehouse.spectrum import ddl, schema
 from stockctl.warehouse.tables import FILINGS, TABLES, TRADES, table_input
 from tests.command import clean_environment
@@ -41,22 +41,22 @@ def redshift(settings: Settings) -> Iterator[Connection]:
         yield made
 
 
-def want(settings: Settings) -> Wanted:
-    return wanted(open_store(settings), str(settings.lake.url))
+def want(settings: Settings) -> LakePartitions:
+    return lake_partitions(open_store(settings), str(settings.lake.url))
 
 
 def done(redshift: Connection, settings: Settings, **options: bool) -> dict[str, str]:
     changes = schema.apply(redshift, settings, want(settings), **options)
-    return {f"{change.what} {change.name}": change.done for change in changes}
+    return {f"{change.kind} {change.name}": change.action for change in changes}
 
 
 def test_apply_makes_all_and_again_changes_nothing(redshift: Connection, settings: Settings) -> None:
     first = done(redshift, settings)
-    assert set(first.values()) == {"made"}
+    assert set(first.values()) == {"created"}
     assert [name for name in first if name.startswith("external table")] == [f"external table {table.name}" for table in TABLES]
     assert schema.differences(redshift, settings, want(settings)) == []
     assert set(done(redshift, settings).values()) == {"unchanged"}
-    rows = {(row.what, row.name): row for row in schema.standing(redshift, settings, want(settings))}
+    rows = {(row.kind, row.name): row for row in schema.status(redshift, settings, want(settings))}
     assert {row.state for row in rows.values()} == set(schema.SOUND)
     assert rows["external schema", "lake"].location == settings.glue.database
     trades = rows["external table", "trades"]
@@ -75,9 +75,9 @@ def test_apply_runs_what_render_prints(redshift: Connection, settings: Settings,
 def test_a_compacted_date_changes_the_view_and_parquets_partition(redshift: Connection, settings: Settings) -> None:
     done(redshift, settings)
     list(compact(settings, before=date(2026, 11, 21)))
-    found = {(item.what, item.name): item.problem for item in schema.differences(redshift, settings, want(settings))}
+    found = [item[:5] for item in schema.differences(redshift, settings, want(settings))]
     # The view reads the date raw for as long as Redshift does not see its Parquet.
-    assert found == {("partitions", "trades_parquet"): "1 missing, as 2026-11-20"}
+    assert found == [("partitions", "trades_parquet", "missing", "0", "1, such as 2026-11-20")]
     assert {name for name, what in done(redshift, settings).items() if what != "unchanged"} == {
         "partitions trades_parquet",
         "view trades",
@@ -86,9 +86,9 @@ def test_a_compacted_date_changes_the_view_and_parquets_partition(redshift: Conn
     lay(settings, [trade("AAPL", "2026-11-20 15:00", 101.0)], start=2)
     assert [item.name for item in schema.differences(redshift, settings, want(settings))] == ["trades"]
     list(compact(settings, before=date(2026, 11, 21)))
-    problems = [item.problem for item in schema.differences(redshift, settings, want(settings))]
-    assert problems == ["1 stale, as 2026-11-20", "differs"]
-    assert done(redshift, settings)["partitions trades_parquet"] == "made"
+    fields = [(item.name, item.field) for item in schema.differences(redshift, settings, want(settings))]
+    assert fields == [("trades_parquet", "stale"), ("trades", "definition")]
+    assert done(redshift, settings)["partitions trades_parquet"] == "changed"
     assert schema.differences(redshift, settings, want(settings)) == []
 
 
@@ -99,8 +99,8 @@ def test_a_partition_with_a_new_place_is_there_all_the_time(
     done(redshift, settings)
     redshift.execute("UPDATE svv_external_partitions SET location = 's3://elsewhere/' WHERE tablename = 'trades'")
     before = len(fake_redshift.statements)
-    (change,) = [item for item in schema.apply(redshift, settings, want(settings)) if item.what == "partitions"]
-    assert (change.done, change.detail) == ("made", "2, of them 2 moved")
+    (change,) = [item for item in schema.apply(redshift, settings, want(settings)) if item.kind == "partitions"]
+    assert (change.action, change.detail) == ("changed", "2 moved")
     assert not [text for text in fake_redshift.statements[before:] if " DROP " in text]
     assert schema.differences(redshift, settings, want(settings)) == []
 
@@ -109,10 +109,10 @@ def test_a_view_of_someone_else_is_left_until_it_is_adopted(redshift: Connection
     redshift.execute("CREATE SCHEMA stockctl")
     columns = "''::text AS symbol, ''::text AS form, ''::text AS accession, ''::text AS cik, 0::bigint AS year"
     redshift.execute(f"CREATE VIEW stockctl.latest_filings AS SELECT {columns}")
-    assert done(redshift, settings)["view latest_filings"] == "left alone"
+    assert done(redshift, settings)["view latest_filings"] == "skipped"
     (found,) = schema.differences(redshift, settings, want(settings))
-    assert (found.name, found.problem) == ("latest_filings", "made by someone else")
-    assert done(redshift, settings, adopt=True)["view latest_filings"] == "changed"
+    assert (found.name, found.field, found.actual) == ("latest_filings", "owner", "someone else")
+    assert done(redshift, settings, adopt=True)["view latest_filings"] == "adopted"
     assert schema.differences(redshift, settings, want(settings)) == []
 
 
@@ -123,7 +123,7 @@ def test_a_view_of_someone_else_with_other_columns_goes_first(redshift: Connecti
     (found,) = schema.differences(redshift, settings, want(settings))
     with pytest.raises(UsageError):
         done(redshift, settings, adopt=True)
-    assert "where its columns are others, DROP VIEW stockctl.latest_filings first" in found.remedy
+    assert "if its columns differ, DROP VIEW stockctl.latest_filings first" in found.fix
     redshift.execute("DROP VIEW stockctl.latest_filings")
     done(redshift, settings, adopt=True)
     assert schema.differences(redshift, settings, want(settings)) == []
@@ -136,14 +136,18 @@ def test_a_table_that_differs_is_told_and_left_until_it_is_dropped(redshift: Con
         "UPDATE svv_external_columns SET external_type = 'int' WHERE tablename = 'filings' AND columnname = 'value'"
     )
     found = schema.differences(redshift, settings, want(settings))
-    problems = {"trades": "it lies at s3://elsewhere/", "filings": "its columns differ: value"}
-    assert {item.name: item.problem for item in found} == problems
-    standing = schema.standing(redshift, settings, want(settings))
-    assert {row.name: row.state for row in standing if row.state not in schema.SOUND} == problems
+    fields = {"trades": "location", "filings": "columns"}
+    assert {item.name: item.field for item in found} == fields
+    by_name = {item.name: item for item in found}
+    assert by_name["trades"].actual == "s3://elsewhere/"
+    assert ("value number" in by_name["filings"].wanted, "value int" in by_name["filings"].actual) == (True, True)
+    rows = schema.status(redshift, settings, want(settings))
+    states = {name: f"{field} differs" for name, field in fields.items()}
+    assert {row.name: row.state for row in rows if row.state not in schema.SOUND} == states
     changes = done(redshift, settings)
-    assert (changes["external table trades"], changes["external table filings"]) == ("left alone", "left alone")
+    assert (changes["external table trades"], changes["external table filings"]) == ("skipped", "skipped")
     for item in found:
-        drop, _, rest = item.remedy.partition(", ")
+        drop, _, rest = item.fix.partition(", ")
         assert (drop, rest) == (f"DROP TABLE lake.{item.name}", "then apply")
         redshift.execute(drop)
     done(redshift, settings)
@@ -160,10 +164,10 @@ def test_a_table_of_someone_else_is_left_with_its_partitions_until_it_is_adopted
     redshift.execute("""INSERT INTO svv_external_partitions VALUES ('lake', 'trades', '["2026-11-19","AAPL"]', 's3://gone/')""")
     before = schema.partitions(redshift, settings, TRADES)
     changes = done(redshift, settings, prune=True)
-    assert (changes["external table trades"], "partitions trades" in changes) == ("left alone", False)
+    assert (changes["external table trades"], "partitions trades" in changes) == ("skipped", False)
     assert schema.partitions(redshift, settings, TRADES) == before
     (found,) = schema.differences(redshift, settings, want(settings))
-    assert (found.name, found.problem, "--adopt" in found.remedy) == ("trades", "made by someone else", True)
+    assert (found.name, found.actual, "--adopt" in found.fix) == ("trades", "someone else", True)
     assert done(redshift, settings, adopt=True, prune=True)["external table trades"] == "adopted"
     assert schema.differences(redshift, settings, want(settings)) == []
     assert done(redshift, settings)["external table trades"] == "unchanged"
@@ -173,12 +177,12 @@ def test_foreign_partitions_stay_until_they_are_pruned(redshift: Connection, set
     done(redshift, settings)
     redshift.execute("""INSERT INTO svv_external_partitions VALUES ('lake', 'trades', '["2026-11-19","AAPL"]', 's3://gone/')""")
     (found,) = schema.differences(redshift, settings, want(settings))
-    assert (found.problem, found.remedy) == ("1 foreign, as 2026-11-19/AAPL", "`stockctl spectrum apply --prune`")
+    assert found[2:] == ("foreign", "0", "1, such as 2026-11-19/AAPL", "`stockctl spectrum apply --prune`")
     done(redshift, settings)
     assert schema.differences(redshift, settings, want(settings)) == [found]
     assert done(redshift, settings, prune=True)["partitions trades"] == "deleted"
     assert schema.differences(redshift, settings, want(settings)) == []
-    trades = next(row for row in schema.standing(redshift, settings, want(settings)) if row.name == "trades")
+    trades = next(row for row in schema.status(redshift, settings, want(settings)) if row.name == "trades")
     assert trades.partitions == 2
 
 
@@ -186,17 +190,17 @@ def test_an_external_schema_over_another_database_or_role_is_told(redshift: Conn
     done(redshift, settings)
     redshift.execute("UPDATE svv_external_schemas SET esoptions = '{}'")
     (found,) = schema.differences(redshift, settings, want(settings))
-    assert "another role" in found.problem
+    assert (found.field, found.actual) == ("role", "another role")
     redshift.execute("UPDATE svv_external_schemas SET databasename = 'other'")
     (found,) = schema.differences(redshift, settings, want(settings))
-    assert "database other" in found.problem
-    (row,) = [row for row in schema.standing(redshift, settings, want(settings)) if row.state not in schema.SOUND]
-    assert (row.name, row.state) == ("lake", found.problem)
+    assert (found.field, found.actual) == ("database", "other")
+    (row,) = [row for row in schema.status(redshift, settings, want(settings)) if row.state not in schema.SOUND]
+    assert (row.name, row.state) == ("lake", "database differs")
     redshift.execute("DELETE FROM svv_external_partitions")
     redshift.execute("DROP VIEW stockctl.latest_filings")
-    assert done(redshift, settings) == {"external schema lake": "left alone"}, "nothing is made in another's database"
-    redshift.execute(found.remedy.partition(",")[0])
-    assert done(redshift, settings)["external schema lake"] == "made"
+    assert done(redshift, settings) == {"external schema lake": "skipped"}, "nothing is made in another's database"
+    redshift.execute(found.fix.partition(",")[0])
+    assert done(redshift, settings)["external schema lake"] == "created"
     assert schema.differences(redshift, settings, want(settings)) == []
 
 
@@ -204,8 +208,8 @@ def test_a_view_that_differs_or_is_anothers_is_not_as_the_settings_say(redshift:
     done(redshift, settings)
     redshift.execute("COMMENT ON VIEW stockctl.trades IS 'made by stockctl: of before'")
     redshift.execute("COMMENT ON VIEW stockctl.bars_1m IS 'mine'")
-    states = {row.name: row.state for row in schema.standing(redshift, settings, want(settings)) if row.what == "view"}
-    assert (states["trades"], states["bars_1m"]) == ("differs", "made by someone else")
+    states = {row.name: row.state for row in schema.status(redshift, settings, want(settings)) if row.kind == "view"}
+    assert (states["trades"], states["bars_1m"]) == ("definition differs", "made by someone else")
 
 
 def test_over_glue_the_tables_are_glues_and_only_views_are_made(
@@ -220,12 +224,14 @@ def test_over_glue_the_tables_are_glues_and_only_views_are_made(
     # What was compacted and is not in Glue yet is read raw.
     list(compact(settings, before=date(2026, 11, 21)))
     assert done(redshift, over_glue)["view trades"] == "unchanged"
-    assert [item.problem for item in schema.differences(redshift, over_glue, want(settings))] == ["1 missing, as 2026-11-20"]
+    assert [item[2:5] for item in schema.differences(redshift, over_glue, want(settings))] == [
+        ("missing", "0", "1, such as 2026-11-20")
+    ]
     done(redshift, settings)  # as `glue sync` does
     assert schema.differences(redshift, over_glue, want(settings)) == []
     redshift.execute("DELETE FROM svv_external_partitions WHERE tablename = 'feed_events'")
     (found,) = schema.differences(redshift, over_glue, want(settings))
-    assert (found.problem, found.remedy) == ("1 missing, as 2026-11-20", "`stockctl glue sync`")
+    assert found[2:] == ("missing", "0", "1, such as 2026-11-20", "`stockctl glue sync`")
 
 
 def shown(glue: Glue, fake: FakeRedshift) -> None:
@@ -248,7 +254,7 @@ def shown(glue: Glue, fake: FakeRedshift) -> None:
 
 
 @pytest.mark.server
-def test_what_differs_over_glue_is_mended_by_what_is_said(
+def test_each_fix_resolves_its_difference_in_a_glue_catalog(
     warehouse_flags: dict[str, str],
     redshift_flags: dict[str, str],
     settings: Settings,
@@ -263,22 +269,22 @@ def test_what_differs_over_glue_is_mended_by_what_is_said(
         environ=clean_environment(), flags=warehouse_flags | redshift_flags | {"redshift.catalog": "glue"}
     )
 
-    def remedies() -> dict[str, str]:
+    def fixes() -> dict[str, str]:
         shown(glue, fake_redshift)
-        return {item.name: item.remedy for item in schema.differences(redshift, over_glue, want(settings))}
+        return {item.name: item.fix for item in schema.differences(redshift, over_glue, want(settings))}
 
     sync(glue, store, warehouse_settings)
-    assert remedies() == {}
+    assert fixes() == {}
     glue.create_partitions("trades", [partition_input(TRADES, ("2026-11-19", "AAPL"), "s3://gone/")])
-    assert remedies() == {"trades": "`stockctl glue sync --prune`"}
+    assert fixes() == {"trades": "`stockctl glue sync --prune`"}
     sync(glue, store, warehouse_settings)
-    assert remedies() == {"trades": "`stockctl glue sync --prune`"}
+    assert fixes() == {"trades": "`stockctl glue sync --prune`"}
     sync(glue, store, warehouse_settings, prune=True)
-    assert remedies() == {}
+    assert fixes() == {}
     # Which of its ways helps depends on whose the table is, and Glue alone knows.
     glue.update_table(table_input(FILINGS, "s3://elsewhere") | {"Parameters": {}})
-    assert remedies() == {"filings": "`stockctl glue diff` tells how to mend it in Glue"}
+    assert fixes() == {"filings": "`stockctl glue diff` shows how to correct it in Glue"}
     (found,) = [item for item in catalog.differences(glue, warehouse_settings) if item.name == "filings"]
-    assert "--adopt" in found.remedy
+    assert "--adopt" in found.fix
     catalog.apply(glue, warehouse_settings, adopt=True)
-    assert remedies() == {}
+    assert fixes() == {}

@@ -12,7 +12,7 @@ from stockctl.cli.output import YesOption, confirm, say
 from stockctl.units import counted
 
 if TYPE_CHECKING:
-    from stockctl.infra.apply import Change
+    from stockctl.reconcile import Change
 
 
 def down(
@@ -51,7 +51,7 @@ def down(
         confirm(f"Delete these objects, {volumes_too}?", f"stockctl infra down{flags}", yes=yes)
 
         def print_change(change: Change) -> None:
-            print(f"{change.state} {change.name}", flush=True)
+            print(f"{change.action} {change.kind} {change.name}", flush=True)
 
         delete(kubernetes, deletion, print_change, delete_data=delete_data, timeout=limit)
     if deletion.volumes and not delete_data:

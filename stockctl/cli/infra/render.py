@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stockctl.cli.infra.up import ContextOption, OverlayOption, TagOption, cluster_settings
-from stockctl.cli.output import say
-from stockctl.errors import UnhealthyError, UsageError
-from stockctl.units import counted
+from stockctl.cli.output import Format, OutputOption, say, show_differences
+from stockctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from stockctl.infra.diff import Difference
+    from stockctl.reconcile import Difference
 
 
 class Monitoring(StrEnum):
@@ -55,8 +54,11 @@ def diff(
     overlay: OverlayOption = None,
     image_tag: TagOption = None,
     context: ContextOption = None,
+    output: OutputOption = Format.table,
 ) -> None:
     """Show what `infra up` would change and delete on the cluster, by a dry run; exit code 10 if there is a difference.
+
+    The table format is a unified diff.
 
     Example: stockctl infra diff --overlay ha
     """
@@ -65,17 +67,10 @@ def diff(
     from stockctl.infra.render import render as render_overlay
 
     settings = cluster_settings(ctx, overlay, image_tag, context)
-    rendered, count = render_overlay(settings), 0
     with Kubernetes(settings) as kubernetes:
-        for difference in differences(kubernetes, settings.infra, rendered):
-            _show(difference)
-            count += 1
-    if count:
-        raise UnhealthyError(
-            f"{counted(count, 'object differs', 'objects differ')} in {settings.infra.namespace} at {kubernetes.url}",
-            hint="`stockctl infra up` applies them",
-        )
-    say(f"no differences: all {len(rendered.all)} objects match the settings")
+        subject = f"the objects in {settings.infra.namespace} at {kubernetes.url}"
+        found = differences(kubernetes, settings.infra, render_overlay(settings))
+        show_differences(found, output, subject, print_difference=_print_difference)
 
 
 def monitoring(
@@ -91,11 +86,12 @@ def monitoring(
     sys.stdout.write(resource(f"manifests/monitoring/{what}.{suffix}").read_text(encoding="utf-8"))
 
 
-def _show(difference: Difference) -> None:
+def _print_difference(difference: Difference) -> None:
     from stockctl.cli.output import console
+    from stockctl.infra.diff import as_text
 
-    out = console()
-    out.print(f"{difference.state} {difference.name}", markup=False, style="bold")
-    for line in difference.lines:
+    out, text = console(), as_text(difference)
+    out.print(f"{text.state} {difference.kind} {difference.name}", markup=False, style="bold")
+    for line in text.lines:
         colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
         out.print(f"  {line}", markup=False, style=colour)

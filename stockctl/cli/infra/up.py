@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from stockctl.infra.apply import Change
     from stockctl.infra.readiness import Progress
+    from stockctl.reconcile import Change
     from stockctl.settings import Settings
 
 OverlayOption = Annotated[str | None, typer.Option("--overlay", help="single-node, ha, or an overlay of your own.")]
@@ -76,9 +76,9 @@ def up(
     workloads: list[Progress] = []
 
     def on_change(change: Change) -> None:
-        counts[change.state] = counts.get(change.state, 0) + 1
-        if change.state != "unchanged":
-            print(f"{change.state} {change.name}", flush=True)
+        counts[change.action] = counts.get(change.action, 0) + 1
+        if change.action != "unchanged":
+            print(f"{change.action} {change.kind} {change.name}", flush=True)
 
     with Kubernetes(settings) as kubernetes, _progress() as show:
 
@@ -89,9 +89,9 @@ def up(
         events = Events(on_change, on_progress, say)
         roll_out(kubernetes, settings.infra, rendered, events, only=only, force=force_conflicts, timeout=limit)
         where = f"in {settings.infra.namespace} at {kubernetes.url}"
-    if counts.get("kept"):
-        say("the volumes are kept with their data: delete them with `kubectl delete pvc` if you no longer need it")
-    if set(counts) <= {"unchanged", "kept"}:
+    if counts.get("retained"):
+        say("the volumes are retained with their data: delete them with `kubectl delete pvc` if you no longer need it")
+    if set(counts) <= {"unchanged", "retained"}:
         say(f"nothing changed: all {counts['unchanged']} objects {where} match the settings")
     say(f"all {counted(len(workloads), 'workload is', 'workloads are')} ready")
 

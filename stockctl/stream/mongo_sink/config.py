@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 from stockctl.settings import Settings, require
 from stockctl.settings.mongo_address import mongo_parts
-from stockctl.stream.topics import Wanted
+from stockctl.stream.topics import TopicSpec
 
 SINK_CLASS = "com.mongodb.kafka.connect.MongoSinkConnector"
 PLUGIN = "mongo-kafka-connect 2.0.1"
@@ -152,7 +152,7 @@ def secrets_of(config: Mapping[str, str]) -> list[str]:
     return sorted({*found, *map(unquote, found)} - {""}, key=len, reverse=True)
 
 
-def internal_topics(settings: Settings) -> list[Wanted]:
+def internal_topics(settings: Settings) -> list[TopicSpec]:
     """The topics in which the workers keep what they know, as they must be.
 
     Workers make them themselves if they may, and otherwise end in a time-out that does not say so.
@@ -161,6 +161,6 @@ def internal_topics(settings: Settings) -> list[Wanted]:
     # One partition for the configurations, because their order counts; the others as many as Connect would make.
     partitions = {"config_topic": 1, "offset_topic": 25, "status_topic": 5}
     return [
-        Wanted(f"connect.{name}", getattr(connect, name), number, replication, {"cleanup.policy": "compact"})
+        TopicSpec(f"connect.{name}", getattr(connect, name), number, replication, {"cleanup.policy": "compact"})
         for name, number in partitions.items()
     ]

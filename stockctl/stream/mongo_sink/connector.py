@@ -18,13 +18,13 @@ from stockctl.clients.kafka import Admin
 from stockctl.clients.kafka_connect import AbsentConnectorError, BusyError, Connect, Task, scrubbed
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.health import PROBE_WAIT, Check, CheckResult
+from stockctl.reconcile import Action, Change, Difference, absent
 from stockctl.service import retry
 from stockctl.settings import Settings
 from stockctl.stream import topics
 from stockctl.stream.lag import read_lag
 from stockctl.stream.mongo_sink.config import CONVERTER_CLASS, PLUGIN, SINK_CLASS, internal_topics, masked, render, secrets_of
 from stockctl.stream.mongo_sink.stack_trace import first_cause
-from stockctl.stream.topics import Change, Difference
 from stockctl.units import counted, format_duration
 
 log = logging.getLogger("stockctl.connect")
@@ -64,18 +64,18 @@ def prepare(admin: Admin, settings: Settings) -> list[Change]:
 
 
 def differences(connect: Connect, admin: Admin, settings: Settings) -> list[Difference]:
-    """In what the connector and the workers' internal topics differ from the settings. Secrets are masked."""
+    """The differences of the connector and the workers' internal topics from the settings. Secrets are masked."""
     found = [one for topic in internal_topics(settings) for one in topics.compare(admin, topic)]
-    name, remedy = settings.connect.connector, "`stockctl connect apply`"
-    wanted, there = render(settings), connect.config(name)
-    if there is None:
-        return [*found, Difference(name, "connector", "present", "absent", remedy)]
-    shown, held = masked(wanted), masked(there)
-    for key in sorted(wanted.keys() | there.keys()):
-        if wanted.get(key) != there.get(key):
-            words = [(shown.get(key, "not set"), held.get(key, "not set"))]
-            # A secret that changed looks the same on both sides.
-            found += [Difference(name, key, new, old if old != new else f"another {old}", remedy) for new, old in words]
+    name, fix = settings.connect.connector, "`stockctl connect apply`"
+    wanted, existing = render(settings), connect.config(name)
+    if existing is None:
+        return [*found, absent("connector", name, fix)]
+    shown, shown_existing = masked(wanted), masked(existing)
+    for key in sorted(wanted.keys() | existing.keys()):
+        if wanted.get(key) != existing.get(key):
+            new, old = shown.get(key, "not set"), shown_existing.get(key, "not set")
+            # A changed secret looks the same on both sides.
+            found.append(Difference("connector", name, key, new, old if old != new else f"another {old}", fix))
     return found
 
 
@@ -95,18 +95,19 @@ def apply(
     _check_worker(connect, admin)
     there = _patiently(lambda: connect.config(name), settings)
     before = {task.state for task in _patiently(lambda: _status(connect, name), settings)}
-    change = Change(name, "kept", "as the settings say")
+    change = Change("connector", name, "unchanged")
     if there != config:
         _check_config(connect, config)
         _patiently(lambda: connect.put(name, config), settings)
-        change = Change(name, "made" if there is None else "changed", f"topics {config['topics']} to {config['database']}")
+        action: Action = "created" if there is None else "changed"
+        change = Change("connector", name, action, f"topics {config['topics']} to {config['database']}")
     if before & _IDLE:
         _patiently(lambda: connect.resume(name), settings)
-        change = Change(name, "changed", "it was paused, and goes on")
+        change = Change("connector", name, "changed", "it was paused: resumed")
     if "FAILED" in before:
         # A new configuration alone would leave the old failure in the status for a while.
         _patiently(lambda: connect.restart(name, only_failed=True), settings)
-        change = Change(name, "changed", "restarted, because it had failed")
+        change = Change("connector", name, "changed", "it had failed: restarted")
     _await_running(connect, admin, settings, config, say)
     return [*changes, change]
 

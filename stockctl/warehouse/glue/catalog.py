@@ -1,49 +1,34 @@
-"""The catalog as the settings want it: database, tables and crawlers; made, compared, deleted.
+"""The Glue database, its tables and crawlers: created, compared with the settings, and deleted.
 
-What someone else made is never changed: a table tells by its parameter ``made_by`` that it is ours, a crawler by its
-description.
+What someone else made is never changed. The parameter ``made_by`` marks databases and tables that stockctl manages, the
+description its crawlers.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from stockctl.clients.aws import AbsentError, BusyError
 from stockctl.clients.aws.glue import Glue
 from stockctl.errors import StockctlError
+from stockctl.reconcile import Change, Difference, absent, owned_by_others
 from stockctl.settings import Settings
 from stockctl.warehouse.glue import crawlers
 from stockctl.warehouse.tables import MADE_BY, OURS, TABLES, Table, lake_url, table_input
 
 Document = dict[str, Any]
 
-LEFT = "left alone"
-_NO_BUCKETS = "no crawler knows the folders of buckets: `stockctl glue sync` does"
+_APPLY = "`stockctl glue apply`"
+_ADOPT = "`stockctl glue apply --adopt`, or another glue.database"
+_DELETE_FIRST = f"`stockctl glue delete`, then {_APPLY}: Glue cannot change the partition keys of a table"
+_NO_BUCKETS = "crawlers cannot read bucket folders: `stockctl glue sync` adds the partitions"
+_MADE_BY_OTHERS = "someone else made it"
 
 
-class Change(NamedTuple):
-    """What was done: ``made``, ``changed``, ``adopted``, ``unchanged``, ``deleted``, ``not made`` or ``left alone``.
-
-    ``detail`` tells why. What is left alone is not as the settings say; what is not made is.
-    """
-
-    what: str
-    name: str
-    done: str
-    detail: str = ""
-
-
-class Difference(NamedTuple):
-    """Something in the catalog that is not as the settings say, and what mends it."""
-
-    what: str
-    name: str
-    problem: str
-    remedy: str
-
-
-def is_ours(document: Document) -> bool:
-    """Whether the table, or the database, was made by stockctl."""
+def is_managed(document: Document) -> bool:
+    """Whether stockctl manages the table or the database."""
     parameters = document.get("Parameters") or {}
     return bool(parameters.get(MADE_BY) == OURS)
 
@@ -51,14 +36,14 @@ def is_ours(document: Document) -> bool:
 def apply(
     glue: Glue, settings: Settings, *, adopt: bool = False, from_paths: bool = False, only_tables: bool = False
 ) -> list[Change]:
-    """Make database, tables and crawlers, or bring ours up to date; those of others only with ``adopt``."""
+    """Create or update database, tables and crawlers. Tables and crawlers of others are changed only with ``adopt``."""
     url = lake_url(settings)
     changes = [_apply_database(glue)]
     changes += [_apply_table(glue, table, url, adopt) for table in TABLES]
     if only_tables:
         return changes
     if settings.glue.role is None:
-        return [*changes, Change("crawler", "-", LEFT, "glue.role is not set: `stockctl glue sync` adds the partitions")]
+        return [*changes, Change("crawler", "-", "unchanged", "glue.role is not set: `stockctl glue sync` adds the partitions")]
     return [*changes, *_apply_crawlers(glue, settings, url, adopt, from_paths)]
 
 
@@ -66,84 +51,99 @@ def _apply_database(glue: Glue) -> Change:
     if glue.find_database() is not None:
         return Change("database", glue.database, "unchanged")
     glue.create_database("The lake of stockctl", {MADE_BY: OURS})
-    return Change("database", glue.database, "made")
+    return Change("database", glue.database, "created")
 
 
 def _apply_table(glue: Glue, table: Table, url: str, adopt: bool) -> Change:
-    wanted, found = table_input(table, url), glue.find_table(table.name)
-    if found is None:
+    wanted, existing = table_input(table, url), glue.find_table(table.name)
+    if existing is None:
         glue.create_table(wanted)
-        return Change("table", table.name, "made", wanted["StorageDescriptor"]["Location"])
-    if not is_ours(found) and not adopt:
-        return Change("table", table.name, LEFT, "it was made by someone else: `stockctl glue apply --adopt` takes it over")
-    differing = table_differences(wanted, found)
-    if not differing:
+        return Change("table", table.name, "created", wanted["StorageDescriptor"]["Location"])
+    if not is_managed(existing) and not adopt:
+        return Change("table", table.name, "skipped", f"{_MADE_BY_OTHERS}: {_ADOPT}")
+    fields = [difference.field for difference in table_differences(table, url, existing)]
+    if not fields:
         return Change("table", table.name, "unchanged")
-    if "PartitionKeys" in differing:
-        return Change("table", table.name, LEFT, "its partition keys differ, which no table can change: delete it first")
-    # What others, crawlers above all, have noted there stays.
-    wanted["Parameters"] = (found.get("Parameters") or {}) | wanted["Parameters"]
+    if "PartitionKeys" in fields:
+        return Change("table", table.name, "skipped", f"the partition keys differ: {_DELETE_FIRST}")
+    # Parameters that others set, such as a crawler, stay.
+    wanted["Parameters"] = (existing.get("Parameters") or {}) | wanted["Parameters"]
     glue.update_table(wanted)
-    return Change("table", table.name, "changed" if is_ours(found) else "adopted", ", ".join(differing))
+    return Change("table", table.name, "changed" if is_managed(existing) else "adopted", ", ".join(fields))
 
 
-def table_differences(wanted: Document, found: Document) -> list[str]:
-    """In what the table ``found`` differs from ``wanted``; what it has beside that is of no matter."""
-    differing = [name for name in ("TableType", "PartitionKeys") if _plain(found.get(name)) != _plain(wanted[name])]
-    want, have = wanted["StorageDescriptor"], found.get("StorageDescriptor") or {}
-    differing += [
-        name for name in ("Columns", "Location", "InputFormat", "OutputFormat") if _plain(have.get(name)) != want[name]
+def table_differences(table: Table, url: str, existing: Document) -> list[Difference]:
+    """The properties in which the ``existing`` Glue table differs. Properties that stockctl does not set are ignored."""
+    wanted = table_input(table, url)
+    pairs = [(name, wanted[name], existing.get(name)) for name in ("TableType", "PartitionKeys")]
+    descriptor, actual = wanted["StorageDescriptor"], existing.get("StorageDescriptor") or {}
+    pairs += [(name, descriptor[name], actual.get(name)) for name in ("Columns", "Location", "InputFormat", "OutputFormat")]
+    serde, actual_serde = descriptor["SerdeInfo"], actual.get("SerdeInfo") or {}
+    pairs.append(
+        (
+            "SerdeInfo",
+            serde,
+            {
+                "SerializationLibrary": actual_serde.get("SerializationLibrary"),
+                "Parameters": _only(serde["Parameters"], actual_serde.get("Parameters")),
+            },
+        )
+    )
+    pairs.append(("Parameters", wanted["Parameters"], _only(wanted["Parameters"], existing.get("Parameters"))))
+    differing = [
+        (name, expected, value) for name, expected, value in pairs if _without_comments(value) != _without_comments(expected)
     ]
-    serde = have.get("SerdeInfo") or {}
-    if serde.get("SerializationLibrary") != want["SerdeInfo"]["SerializationLibrary"] or not _holds(
-        serde.get("Parameters"), want["SerdeInfo"]["Parameters"]
-    ):
-        differing.append("SerdeInfo")
-    if not _holds(found.get("Parameters"), wanted["Parameters"]):
-        differing.append("Parameters")
-    return differing
+    fix = _DELETE_FIRST if any(name == "PartitionKeys" for name, _, _ in differing) else _APPLY
+    return [Difference("table", table.name, name, _text(expected), _text(value), fix) for name, expected, value in differing]
 
 
-def _plain(value: Any) -> Any:
-    """Columns without their comments, which are anyone's to write."""
+def _without_comments(value: Any) -> Any:
+    """Columns without their comments, which anyone may write."""
     if isinstance(value, list):
         return [{"Name": item["Name"], "Type": item["Type"]} for item in value]
     return value
 
 
-def _holds(parameters: Document | None, wanted: Document) -> bool:
-    return wanted.items() <= (parameters or {}).items()
+def _only(wanted: Document, actual: Document | None) -> Document:
+    """The parameters of ``actual`` that ``wanted`` has too."""
+    return {name: value for name, value in (actual or {}).items() if name in wanted}
 
 
-def _apply_crawlers(glue: Glue, settings: Settings, url: str, adopt: bool, from_paths: bool) -> list[Change]:
-    changes = []
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(_without_comments(value))
+
+
+def _apply_crawlers(glue: Glue, settings: Settings, url: str, adopt: bool, from_paths: bool) -> Iterator[Change]:
     for table in TABLES:
         if not table.crawled:
             continue
         name = crawlers.name_of(settings, table)
         if table not in crawlers.crawled(settings):
-            old = _is_there(glue, name)
-            changes.append(Change("crawler", name, LEFT if old else "not made", _delete_crawler(name) if old else _NO_BUCKETS))
+            if _has_managed_crawler(glue, name):
+                yield Change("crawler", name, "skipped", _delete_crawler(name))
+            else:
+                yield Change("crawler", name, "unchanged", _NO_BUCKETS)
             continue
-        wanted, found = crawlers.crawler_input(settings, table, url, from_paths=from_paths), glue.find_crawler(name)
-        if found is None:
+        wanted, existing = crawlers.crawler_input(settings, table, url, from_paths=from_paths), glue.find_crawler(name)
+        if existing is None:
             glue.create_crawler(wanted)
-            changes.append(Change("crawler", name, "made", settings.glue.schedule or "on demand"))
-        elif not crawlers.is_ours(found) and not adopt:
-            changes.append(Change("crawler", name, LEFT, "it was made by someone else: `--adopt` takes it over"))
-        elif differing := crawlers.differences(wanted, found):
-            turned = crawlers.is_from_paths(found) and not from_paths
-            back = "; it discovers no tables any more: `--from-paths` lets it" if turned else ""
-            changes.append(_update_crawler(glue, wanted, ", ".join(differing) + back))
+            yield Change("crawler", name, "created", settings.glue.schedule or "on demand")
+        elif not crawlers.is_managed(existing) and not adopt:
+            yield Change("crawler", name, "skipped", f"{_MADE_BY_OTHERS}: {_ADOPT}")
+        elif differing := crawlers.differing(wanted, existing):
+            detail = ", ".join(differing)
+            if crawlers.is_from_paths(existing) and not from_paths:
+                detail += "; it no longer discovers tables: `--from-paths` makes it discover them"
+            yield _update_crawler(glue, wanted, detail)
         else:
-            changes.append(Change("crawler", name, "unchanged"))
-    return changes
+            yield Change("crawler", name, "unchanged")
 
 
-def _is_there(glue: Glue, name: str) -> bool:
-    """Whether a crawler of that name is there, and ours."""
-    found = glue.find_crawler(name)
-    return found is not None and crawlers.is_ours(found)
+def _has_managed_crawler(glue: Glue, name: str) -> bool:
+    crawler = glue.find_crawler(name)
+    return crawler is not None and crawlers.is_managed(crawler)
 
 
 def _delete_crawler(name: str) -> str:
@@ -152,89 +152,80 @@ def _delete_crawler(name: str) -> str:
 
 def _update_crawler(glue: Glue, wanted: Document, detail: str) -> Change:
     try:
-        # Without one the service would keep the schedule that it has.
+        # Glue keeps the schedule and the prefix that it has unless the request clears them.
         glue.update_crawler({"Schedule": "", "TablePrefix": ""} | wanted)
     except BusyError:
-        return Change("crawler", wanted["Name"], LEFT, "it is running: try again when it has ended")
+        return Change("crawler", wanted["Name"], "skipped", "it is running: try again when it has finished")
     return Change("crawler", wanted["Name"], "changed", detail)
 
 
 def differences(glue: Glue, settings: Settings, *, from_paths: bool | None = False) -> list[Difference]:
-    """In what database, tables and crawlers differ from the settings; nothing is changed.
-
-    Without word on ``from_paths`` (None) a crawler may be of either kind.
-    """
+    """The differences of database, tables and crawlers. With ``from_paths`` None a crawler of either kind is right."""
     url = lake_url(settings)
     if glue.find_database() is None:
-        return [Difference("database", glue.database, "absent", "`stockctl glue apply`")]
+        return [absent("database", glue.database, _APPLY)]
     found: list[Difference] = []
     for table in TABLES:
-        there = glue.find_table(table.name)
-        if there is None:
-            found.append(Difference("table", table.name, "absent", "`stockctl glue apply`"))
-        elif not is_ours(there):
-            found.append(
-                Difference(
-                    "table", table.name, "made by someone else", "`stockctl glue apply --adopt`, or another glue.database"
-                )
-            )
-        elif differing := table_differences(table_input(table, url), there):
-            remedy = "`stockctl glue delete`, then apply" if "PartitionKeys" in differing else "`stockctl glue apply`"
-            found.append(Difference("table", table.name, f"differs in {', '.join(differing)}", remedy))
+        existing = glue.find_table(table.name)
+        if existing is None:
+            found.append(absent("table", table.name, _APPLY))
+        elif not is_managed(existing):
+            found.append(owned_by_others("table", table.name, _ADOPT))
+        else:
+            found += table_differences(table, url, existing)
     if settings.glue.role is None:
         return found
-    for table in TABLES:
-        if not table.crawled:
-            continue
-        name = crawlers.name_of(settings, table)
-        if table not in crawlers.crawled(settings):
-            if _is_there(glue, name):
-                found.append(Difference("crawler", name, "crawls folders of buckets", _delete_crawler(name)))
-            continue
-        crawler = glue.find_crawler(name)
-        if crawler is None:
-            found.append(Difference("crawler", name, "absent", "`stockctl glue apply`"))
-        elif not crawlers.is_ours(crawler):
-            found.append(
-                Difference("crawler", name, "made by someone else", "`stockctl glue apply --adopt`, or another glue.database")
-            )
-        else:
-            paths = crawlers.is_from_paths(crawler) if from_paths is None else from_paths
-            wanted = crawlers.crawler_input(settings, table, url, from_paths=paths)
-            if differing := crawlers.differences(wanted, crawler):
-                remedy = "`stockctl glue apply --from-paths`" if paths else "`stockctl glue apply`"
-                found.append(Difference("crawler", name, f"differs in {', '.join(differing)}", remedy))
-    return found
+    return found + [one for table in TABLES if table.crawled for one in _crawler(glue, settings, table, url, from_paths)]
+
+
+def _crawler(glue: Glue, settings: Settings, table: Table, url: str, from_paths: bool | None) -> Iterator[Difference]:
+    name = crawlers.name_of(settings, table)
+    if table not in crawlers.crawled(settings):
+        if _has_managed_crawler(glue, name):
+            yield Difference("crawler", name, "", "absent", "present", _delete_crawler(name))
+        return
+    existing = glue.find_crawler(name)
+    if existing is None:
+        yield absent("crawler", name, _APPLY)
+        return
+    if not crawlers.is_managed(existing):
+        yield owned_by_others("crawler", name, _ADOPT)
+        return
+    paths = crawlers.is_from_paths(existing) if from_paths is None else from_paths
+    fix = "`stockctl glue apply --from-paths`" if paths else _APPLY
+    wanted = crawlers.crawler_input(settings, table, url, from_paths=paths)
+    for field, (expected, value) in crawlers.differing(wanted, existing).items():
+        yield Difference("crawler", name, field, _text(expected), _text(value), fix)
 
 
 def delete(glue: Glue, settings: Settings) -> list[Change]:
-    """Delete our crawlers, our tables with their partitions, and our database if nothing else is in it. The lake stays."""
+    """Delete the crawlers and tables that stockctl manages, and its database if nothing else is in it. The lake stays."""
     changes = []
     for table in TABLES:
         name = crawlers.name_of(settings, table)
         crawler = glue.find_crawler(name) if table.crawled else None
         if crawler is not None:
-            changes.append(_delete(glue.delete_crawler, Change("crawler", name, "deleted"), crawlers.is_ours(crawler)))
+            changes.append(_delete(glue.delete_crawler, Change("crawler", name, "deleted"), crawlers.is_managed(crawler)))
     for table in TABLES:
-        there = glue.find_table(table.name)
-        if there is not None:
-            changes.append(_delete(glue.delete_table, Change("table", table.name, "deleted"), is_ours(there)))
+        existing = glue.find_table(table.name)
+        if existing is not None:
+            changes.append(_delete(glue.delete_table, Change("table", table.name, "deleted"), is_managed(existing)))
     database = glue.find_database()
     if database is None:
         return changes
-    if is_ours(database) and not glue.tables():
+    if is_managed(database) and not glue.tables():
         glue.delete_database()
         return [*changes, Change("database", glue.database, "deleted")]
-    return [*changes, Change("database", glue.database, LEFT, "it was made by someone else, or holds their tables")]
+    return [*changes, Change("database", glue.database, "skipped", "someone else made it, or has tables in it")]
 
 
-def _delete(delete: Any, change: Change, ours: bool) -> Change:
-    if not ours:
-        return change._replace(done=LEFT, detail="it was made by someone else")
+def _delete(delete: Callable[[str], None], change: Change, managed: bool) -> Change:
+    if not managed:
+        return change._replace(action="skipped", detail=_MADE_BY_OTHERS)
     try:
         delete(change.name)
     except AbsentError:
         return change
     except BusyError as error:
-        raise StockctlError(f"{error}", hint="wait until it has ended: `stockctl glue run --wait`") from error
+        raise StockctlError(f"{error}", hint="wait until it has finished: `stockctl glue run --wait`") from error
     return change

@@ -81,40 +81,42 @@ def crawler_input(settings: Settings, table: Table, url: str, *, from_paths: boo
     }
 
 
-def is_ours(crawler: Document) -> bool:
-    """Whether the crawler was made by stockctl."""
+def is_managed(crawler: Document) -> bool:
+    """Whether stockctl manages the crawler."""
     return str(crawler.get("Description", "")).startswith(ABOUT)
 
 
 def is_from_paths(crawler: Document) -> bool:
-    """Whether the crawler looks at folders, instead of adding to a table of ours."""
+    """Whether the crawler reads S3 paths and makes tables of its own, instead of adding partitions to a catalog table."""
     return bool((crawler.get("Targets") or {}).get("S3Targets"))
 
 
-def differences(wanted: Document, found: Document) -> list[str]:
-    """In what the crawler ``found`` differs from ``wanted``: names of its properties."""
-    # Glue answers with a role's name or ARN as it was given, and with the schedule in a document of its own.
-    told = found | {"Schedule": (found.get("Schedule") or {}).get("ScheduleExpression")}
-    differing = []
-    for name in ("Role", "DatabaseName", "Schedule", "SchemaChangePolicy", "TablePrefix", "Configuration", "Targets"):
-        want, have = wanted.get(name), told.get(name)
-        if name == "Configuration":
-            want, have = json.loads(want or "{}"), json.loads(have or "{}")
-        elif name == "Role":
-            want, have = str(want).rpartition("/")[2], str(have).rpartition("/")[2]
-        elif name == "Targets":
-            want, have = _targets(want), _targets(have)
-        elif name == "SchemaChangePolicy":
-            have = {key: (have or {}).get(key) for key in want or {}}
-        if (want or None) != (have or None):
-            differing.append(name)
-    return differing
+def differing(wanted: Document, existing: Document) -> dict[str, tuple[Any, Any]]:
+    """The properties in which the crawlers differ, each with its wanted and its existing value."""
+    expected, actual = _comparable(wanted), _comparable(existing)
+    return {name: (value, actual[name]) for name, value in expected.items() if (value or None) != (actual[name] or None)}
 
 
-def _targets(targets: Document | None) -> list[Any]:
-    targets = targets or {}
-    tables = [[item["DatabaseName"], sorted(item["Tables"])] for item in targets.get("CatalogTargets", ())]
-    return [tables, sorted(item["Path"] for item in targets.get("S3Targets", ()))]
+def _comparable(crawler: Document) -> Document:
+    """The properties of a crawler that ``crawler_input`` sets, in a form that does not depend on how they were given."""
+    schedule, policy = crawler.get("Schedule"), crawler.get("SchemaChangePolicy") or {}
+    targets: Document = crawler.get("Targets") or {}
+    return {
+        "Role": str(crawler.get("Role")).rpartition("/")[2],  # a name or an ARN
+        "DatabaseName": crawler.get("DatabaseName"),
+        "Schedule": schedule.get("ScheduleExpression") if isinstance(schedule, dict) else schedule,
+        "SchemaChangePolicy": {name: policy.get(name) for name in ("UpdateBehavior", "DeleteBehavior")},
+        "TablePrefix": crawler.get("TablePrefix"),
+        "Configuration": json.loads(crawler.get("Configuration") or "{}"),
+        "Targets": {
+            "CatalogTargets": [
+                f"{item['DatabaseName']}.{table}"
+                for item in targets.get("CatalogTargets", ())
+                for table in sorted(item["Tables"])
+            ],
+            "S3Targets": sorted(item["Path"] for item in targets.get("S3Targets", ())),
+        },
+    }
 
 
 def run(

@@ -1,7 +1,7 @@
-"""Partitions straight from the lake: ``glue sync`` registers them without a crawler, ``glue status`` tells where they differ.
+"""Partitions registered without a crawler: ``glue sync`` adds them, ``glue status`` compares them with the lake.
 
-Both compare what the claim log, the manifests and the folders of filings want with what the catalog holds. Doing it again, or
-beside a crawler, changes nothing: a partition is named by its values.
+Both compare the claim log, the manifests and the folders of filings with the catalog. A partition is identified by its values,
+so running ``sync`` again, or while a crawler runs, changes nothing.
 """
 
 from __future__ import annotations
@@ -13,19 +13,25 @@ from typing import Any, NamedTuple
 from stockctl.clients.aws.glue import Glue, raise_failures
 from stockctl.clients.store import Store
 from stockctl.errors import UnhealthyError
+from stockctl.reconcile import ABSENT, Change, Difference, absent
 from stockctl.settings import Settings
 from stockctl.warehouse.glue import catalog, crawlers
-from stockctl.warehouse.partitions import Values, Wanted, wanted
+from stockctl.warehouse.partitions import LakePartitions, Values, lake_partitions
 from stockctl.warehouse.tables import TABLES, Table, descriptor, lake_url
 
 Document = dict[str, Any]
 
+_SYNC = "`stockctl glue sync`"
 
-class Synced(NamedTuple):
-    """What ``sync`` did to one table: partitions made, changed, deleted, left as they were, and those that nobody can read."""
+
+class SyncResult(NamedTuple):
+    """What ``sync`` did to one table, in partitions.
+
+    ``foreign`` are those that the lake does not have and ``sync`` did not delete, ``unread`` those that Spectrum cannot read.
+    """
 
     table: str
-    made: int
+    created: int
     changed: int
     deleted: int
     unchanged: int
@@ -33,17 +39,8 @@ class Synced(NamedTuple):
     unread: int
 
 
-class Finding(NamedTuple):
-    """Something that differs between lake, catalog and crawlers; ``problem`` is missing, stale, foreign, unread or words."""
-
-    what: str
-    name: str
-    problem: str
-    detail: str
-
-
-class Standing(NamedTuple):
-    """One table in numbers: partitions that the lake wants, those of the catalog, and how many differ."""
+class TableStatus(NamedTuple):
+    """The partitions of one table: how many the lake and the catalog have, how many differ, and the state of its crawler."""
 
     table: str
     lake: int
@@ -54,147 +51,166 @@ class Standing(NamedTuple):
     crawler: str
 
 
-class _Compared(NamedTuple):
+class _Comparison(NamedTuple):
     missing: list[Values]
     stale: list[Values]
     foreign: list[Values]
-    there: dict[Values, Document]
+    registered: dict[Values, Document]
 
 
 def sync(
     glue: Glue, store: Store, settings: Settings, *, since: date | None = None, prune: bool = False
-) -> tuple[list[catalog.Change], list[Synced]]:
-    """Make or update the tables, then register every partition of the lake (from ``since`` on); what was done.
+) -> tuple[list[Change], list[SyncResult]]:
+    """Create or update the tables, then register the partitions of the lake (dates from ``since`` on).
 
-    Partitions that the lake does not want are kept unless ``prune``. UnhealthyError if a table is someone else's.
+    Partitions that the lake does not have are deleted only with ``prune``. UnhealthyError if someone else made a table.
     """
     url = lake_url(settings)
     changes = catalog.apply(glue, settings, only_tables=True)
-    if left := [change for change in changes if change.done == catalog.LEFT]:
-        raise UnhealthyError(f"the table {left[0].name} is left alone: {left[0].detail}", hint="`stockctl glue diff` tells all")
-    want = wanted(store, url, since)
-    return changes, [_sync(glue, table, want, prune) for table in TABLES]
+    if skipped := [change for change in changes if change.action == "skipped"]:
+        raise UnhealthyError(f"the table {skipped[0].name} is skipped: {skipped[0].detail}", hint="`stockctl glue diff`")
+    lake = lake_partitions(store, url, since)
+    return changes, [_sync(glue, table, lake, prune) for table in TABLES]
 
 
-def _sync(glue: Glue, table: Table, want: Wanted, prune: bool) -> Synced:
-    places = want.partitions[table.name]
-    found = _compare(glue, table, want)
-    made = glue.create_partitions(table.name, [partition_input(table, values, places[values]) for values in found.missing])
-    # A crawler, or another sync, was quicker: then it is compared like one that was there before.
-    quicker = [failure for failure in made if failure.code == "AlreadyExistsException"]
-    raise_failures([failure for failure in made if failure not in quicker], f"create partitions of {table.name}")
-    change = [*found.stale, *(failure.values for failure in quicker)]
-    changed = glue.update_partitions(table.name, [partition_input(table, values, places[values]) for values in change])
-    raise_failures(changed, f"update partitions of {table.name}")
-    gone = found.foreign if prune else []
-    raise_failures(glue.delete_partitions(table.name, gone), f"delete partitions of {table.name}")
-    return Synced(
+def _sync(glue: Glue, table: Table, lake: LakePartitions, prune: bool) -> SyncResult:
+    locations = lake.locations[table.name]
+    comparison = _compare(glue, table, lake)
+    failures = glue.create_partitions(
+        table.name, [partition_input(table, values, locations[values]) for values in comparison.missing]
+    )
+    # A crawler or another sync created these meanwhile: update them.
+    existing = [failure for failure in failures if failure.code == "AlreadyExistsException"]
+    raise_failures([failure for failure in failures if failure not in existing], f"create partitions of {table.name}")
+    stale = [*comparison.stale, *(failure.values for failure in existing)]
+    failures = glue.update_partitions(table.name, [partition_input(table, values, locations[values]) for values in stale])
+    raise_failures(failures, f"update partitions of {table.name}")
+    deleted = comparison.foreign if prune else []
+    raise_failures(glue.delete_partitions(table.name, deleted), f"delete partitions of {table.name}")
+    return SyncResult(
         table.name,
-        len(found.missing) - len(quicker),
-        len(change),
-        len(gone),
-        len(places) - len(found.missing) - len(found.stale),
-        len(found.foreign) - len(gone),
-        sum(name == table.name for name, _ in want.unread),
+        len(comparison.missing) - len(existing),
+        len(stale),
+        len(deleted),
+        len(locations) - len(comparison.missing) - len(comparison.stale),
+        len(comparison.foreign) - len(deleted),
+        sum(name == table.name for name, _ in lake.unread),
     )
 
 
-def partition_input(table: Table, values: Values, place: str) -> Document:
-    """Glue's ``PartitionInput``: the table's own descriptor at the partition's place."""
-    return {"Values": list(values), "StorageDescriptor": descriptor(table, place)}
+def partition_input(table: Table, values: Values, location: str) -> Document:
+    """Glue's ``PartitionInput`` for a partition at ``location``."""
+    return {"Values": list(values), "StorageDescriptor": descriptor(table, location)}
 
 
-def _compare(glue: Glue, table: Table, want: Wanted) -> _Compared:
-    places = want.partitions[table.name]
+def _compare(glue: Glue, table: Table, lake: LakePartitions) -> _Comparison:
+    locations = lake.locations[table.name]
     dated = table.keys[0].kind == "date"
-    expression = f"trade_date >= '{want.since.isoformat()}'" if want.since is not None and dated else None
-    there = {tuple(item["Values"]): item for item in glue.partitions(table.name, expression)}
-    return _Compared(
-        sorted(places.keys() - there.keys()),
-        sorted(values for values in places.keys() & there.keys() if _is_stale(table, places[values], there[values])),
-        sorted(there.keys() - places.keys()),
-        there,
+    expression = f"trade_date >= '{lake.since.isoformat()}'" if lake.since is not None and dated else None
+    registered = {tuple(item["Values"]): item for item in glue.partitions(table.name, expression)}
+    return _Comparison(
+        sorted(locations.keys() - registered.keys()),
+        sorted(
+            values for values in locations.keys() & registered.keys() if _is_stale(table, locations[values], registered[values])
+        ),
+        sorted(registered.keys() - locations.keys()),
+        registered,
     )
 
 
-def _is_stale(table: Table, place: str, found: Document) -> bool:
-    wanted, have = descriptor(table, place), found.get("StorageDescriptor") or {}
-    serde = have.get("SerdeInfo") or {}
-    # A crawler writes a location without the slash at its end.
+def _is_stale(table: Table, location: str, partition: Document) -> bool:
+    wanted, actual = descriptor(table, location), partition.get("StorageDescriptor") or {}
+    serde = actual.get("SerdeInfo") or {}
+    # Crawlers write a location without the slash at its end.
     return bool(
-        str(have.get("Location", "")).rstrip("/") != place.rstrip("/")
-        or any(have.get(name) != wanted[name] for name in ("InputFormat", "OutputFormat"))
+        str(actual.get("Location", "")).rstrip("/") != location.rstrip("/")
+        or any(actual.get(name) != wanted[name] for name in ("InputFormat", "OutputFormat"))
         or serde.get("SerializationLibrary") != wanted["SerdeInfo"]["SerializationLibrary"]
         or not wanted["SerdeInfo"]["Parameters"].items() <= (serde.get("Parameters") or {}).items()
     )
 
 
-def status(glue: Glue, store: Store, settings: Settings, since: date | None = None) -> tuple[list[Standing], list[Finding]]:
-    """The tables in numbers, and everything in which lake, catalog and crawlers differ."""
+def status(
+    glue: Glue, store: Store, settings: Settings, since: date | None = None
+) -> tuple[list[TableStatus], list[Difference]]:
+    """The status of each table, and every difference between lake, catalog and crawlers."""
     url = lake_url(settings)
-    differing = catalog.differences(glue, settings, from_paths=None)
-    findings = [Finding(item.what, item.name, item.problem, item.remedy) for item in differing]
-    want = wanted(store, url, since)
-    standings = []
-    absent = {item.name for item in findings if item.problem == "absent"}
+    differences = catalog.differences(glue, settings, from_paths=None)
+    lake = lake_partitions(store, url, since)
+    missing = {one.name for one in differences if one.actual == ABSENT}
+    rows = []
     for table in TABLES:
-        known = glue.database not in absent and table.name not in absent
-        compared = _compare(glue, table, want) if known else _Compared(sorted(want.partitions[table.name]), [], [], {})
-        crawler = _crawler(glue, settings, table, findings)
-        standings.append(
-            Standing(
+        if glue.database in missing or table.name in missing:
+            comparison = _Comparison(sorted(lake.locations[table.name]), [], [], {})
+        else:
+            comparison = _compare(glue, table, lake)
+        state, failure = _crawler(glue, settings, table)
+        rows.append(
+            TableStatus(
                 table.name,
-                len(want.partitions[table.name]),
-                len(compared.there),
-                len(compared.missing),
-                len(compared.stale),
-                len(compared.foreign),
-                crawler,
+                len(lake.locations[table.name]),
+                len(comparison.registered),
+                len(comparison.missing),
+                len(comparison.stale),
+                len(comparison.foreign),
+                state,
             )
         )
-        findings += _told(store, url, table, want, compared)
-    return standings, findings
+        differences += [*failure, *_partition_differences(store, url, table, lake, comparison)]
+    return rows, differences
 
 
-def _told(store: Store, url: str, table: Table, want: Wanted, compared: _Compared) -> Iterator[Finding]:
-    places = want.partitions[table.name]
-    for values in compared.missing:
-        yield Finding("partition", _name(table, values), "missing", f"{places[values]} is not in the catalog")
-    for values in compared.stale:
-        have = (compared.there[values].get("StorageDescriptor") or {}).get("Location", "nowhere")
-        where = f"it points to {have}" if have.rstrip("/") != places[values].rstrip("/") else "it is read in another form"
-        yield Finding("partition", _name(table, values), "stale", where)
-    for values in compared.foreign:
-        have = (compared.there[values].get("StorageDescriptor") or {}).get("Location", "nowhere")
-        yield Finding("partition", _name(table, values), "foreign", _why_foreign(store, url, have))
-    for (name, values), key in sorted(want.unread.items()):
+def _partition_differences(
+    store: Store, url: str, table: Table, lake: LakePartitions, comparison: _Comparison
+) -> Iterator[Difference]:
+    locations = lake.locations[table.name]
+
+    def registered_location(values: Values) -> str:
+        return str((comparison.registered[values].get("StorageDescriptor") or {}).get("Location", ""))
+
+    for values in comparison.missing:
+        yield absent("partition", _name(table, values), _SYNC, wanted=locations[values])
+    for values in comparison.stale:
+        wanted, actual = locations[values], registered_location(values)
+        if actual.rstrip("/") != wanted.rstrip("/"):
+            yield Difference("partition", _name(table, values), "Location", wanted, actual, _SYNC)
+        else:
+            yield Difference("partition", _name(table, values), "format", table.form, "another", _SYNC)
+    for values in comparison.foreign:
+        actual = _foreign_location(store, url, registered_location(values))
+        yield Difference("partition", _name(table, values), "", ABSENT, actual, "`stockctl glue sync --prune`")
+    for (name, values), key in sorted(lake.unread.items()):
         if name == table.name:
-            yield Finding("partition", _name(table, values), "unread", f"{key} is zstd, which Redshift Spectrum does not read")
+            fix = "set lake.compression to gzip; `stockctl lake compact` turns these trades into Parquet"
+            yield Difference("partition", _name(table, values), "compression", "gzip", f"zstd, as {key}", fix)
 
 
-def _why_foreign(store: Store, url: str, place: str) -> str:
-    if not place.startswith(f"{url}/"):
-        return f"{place} lies outside the lake"
-    folder = place.removeprefix(f"{url}/").rstrip("/")
+def _foreign_location(store: Store, url: str, location: str) -> str:
+    if not location.startswith(f"{url}/"):
+        return f"{location}, outside the lake"
+    folder = location.removeprefix(f"{url}/").rstrip("/")
     if next(iter(store.objects(folder)), None) is None:
-        return f"{place} is empty"
-    return f"{place} holds objects that count no more, or that no claim names"
+        return f"{location}, which is empty"
+    return f"{location}, with objects that no claim names, or that have expired"
 
 
 def _name(table: Table, values: Values) -> str:
     return "/".join([table.name, *(f"{key.name}={value}" for key, value in zip(table.keys, values, strict=False))])
 
 
-def _crawler(glue: Glue, settings: Settings, table: Table, findings: list[Finding]) -> str:
-    """The crawler's state in words; what is wrong with its last run goes to ``findings``."""
+def _crawler(glue: Glue, settings: Settings, table: Table) -> tuple[str, list[Difference]]:
+    """The state of the table's crawler, and its last run as a difference if it failed."""
     if settings.glue.role is None or table not in crawlers.crawled(settings):
-        return "none"
+        return "none", []
     name = crawlers.name_of(settings, table)
     crawler = glue.find_crawler(name)
     if crawler is None:
-        return "absent"
+        return "absent", []
     last = crawler.get("LastCrawl") or {}
+    failure = []
     if last.get("Status") == "FAILED":
-        findings.append(Finding("crawler", name, "failed", str(last.get("ErrorMessage") or "no reason given")))
+        reason = str(last.get("ErrorMessage") or "no reason given")
+        fix = "correct the cause, then `stockctl glue run --wait`"
+        failure.append(Difference("crawler", name, "LastCrawl", "SUCCEEDED", f"FAILED: {reason}", fix))
     state = str(crawler.get("State", "")).lower()
-    return f"{state}, last run {str(last.get('Status', 'never')).lower()}"
+    return f"{state}, last run {str(last.get('Status', 'never')).lower()}", failure

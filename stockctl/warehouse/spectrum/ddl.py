@@ -22,7 +22,7 @@ from stockctl.filings.standardize.line_items import table as standard_items
 from stockctl.resources import resource
 from stockctl.settings import Settings, require
 from stockctl.warehouse import tables
-from stockctl.warehouse.partitions import Values, Wanted
+from stockctl.warehouse.partitions import LakePartitions, Values
 from stockctl.warehouse.tables import JSON_OPTIONS, JSON_SERDE, TABLES, Table, check, lake_url, location
 
 FOLDER = "sql/spectrum"
@@ -44,7 +44,7 @@ STATEMENTS = {
 """The columns of the view ``statements``, and the standard item that each holds."""
 MADE_BY = "made by stockctl"
 """How the comment on our views begins; the fingerprint of the view's text follows."""
-_OURS = {tables.MADE_BY: tables.OURS}
+_MANAGED = {tables.MADE_BY: tables.OURS}
 """The property of our external tables, in Glue's catalog too."""
 _PER_STATEMENT = 100
 """Most partitions that one ALTER TABLE adds."""
@@ -138,7 +138,7 @@ def external_table(settings: Settings, table: Table, url: str) -> Statement:
         "columns": columns,
         "keys": ", ".join(f"{key.name} {key.redshift}" for key in table.keys),
         "location": literal(location(url, table.folder)),
-        "properties": _pairs(_OURS | ({"compression_type": "gzip"} if table.form == "json" else {})),
+        "properties": _pairs(_MANAGED | ({"compression_type": "gzip"} if table.form == "json" else {})),
     }
     if table.form == "json":
         parameters |= {"serde": literal(JSON_SERDE), "options": _pairs(JSON_OPTIONS)}
@@ -150,18 +150,18 @@ def adopt_table(settings: Settings, table: Table) -> Statement:
     parameters = {
         "external_schema": name(settings.redshift.external_schema),
         "table": name(table.name),
-        "properties": _pairs(_OURS),
+        "properties": _pairs(_MANAGED),
     }
     return Statement("external table", table.name, fill("adopt_table", parameters))
 
 
-def is_ours(properties: str) -> bool:
-    """Whether the table with these properties, in JSON as Redshift tells them, was made by stockctl."""
+def is_managed(properties: str) -> bool:
+    """Whether stockctl manages the table with these properties, which Redshift reports as JSON."""
     try:
-        told = json.loads(properties or "{}")
+        document = json.loads(properties or "{}")
     except ValueError:
         return False
-    return isinstance(told, dict) and _OURS.items() <= told.items()
+    return isinstance(document, dict) and _MANAGED.items() <= document.items()
 
 
 def add_partitions(settings: Settings, table: Table, places: Mapping[Values, str]) -> list[Statement]:
@@ -297,16 +297,16 @@ def comment(settings: Settings, statement: Statement) -> Statement:
     return Statement("comment", statement.name, fill("comment", parameters))
 
 
-def statements(settings: Settings, want: Wanted) -> list[Statement]:
+def statements(settings: Settings, lake: LakePartitions) -> list[Statement]:
     """Everything that ``spectrum apply`` runs on an empty Redshift, in order."""
     url = lake_url(settings)
     found = [external_schema(settings)]
     if settings.redshift.catalog == "tables":
         for table in TABLES:
-            found += [external_table(settings, table, url), *add_partitions(settings, table, want.partitions[table.name])]
+            found += [external_table(settings, table, url), *add_partitions(settings, table, lake.locations[table.name])]
     schema = {"view_schema": name(settings.redshift.view_schema)}
     found.append(Statement("schema", settings.redshift.view_schema, fill("view_schema", schema)))
-    for view in views(settings, want.compacted):
+    for view in views(settings, lake.compacted):
         found += [view, comment(settings, view)]
     return found
 

@@ -1,7 +1,7 @@
-"""Redshift Spectrum as the settings want it: external schema, tables and views; made, compared, looked at.
+"""The lake in Redshift: external schema, external tables and views; created, compared with the settings, and listed.
 
-What someone else made is never replaced: our views carry a comment with the fingerprint of their text, which also tells whether
-they are as wanted; our external tables have a property. They cannot be changed in place: one that differs is told, and left.
+What someone else made is never replaced. A property marks the external tables that stockctl manages, a comment its views; the
+comment has a fingerprint of the view's text. Redshift cannot change external tables in place: one that differs is reported.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from datetime import date
 from typing import NamedTuple
 
 from stockctl.clients.redshift.client import Redshift
+from stockctl.reconcile import ABSENT, OWNER, Change, Difference, absent, owned_by_others
 from stockctl.settings import Settings
-from stockctl.warehouse.glue.catalog import LEFT, Change, Difference
-from stockctl.warehouse.partitions import Values, Wanted
+from stockctl.warehouse.partitions import LakePartitions, Values
 from stockctl.warehouse.spectrum import ddl
 from stockctl.warehouse.spectrum.ddl import MADE_BY, Statement, literal
 from stockctl.warehouse.tables import TABLES, TRADES_PARQUET, Table, lake_url, location
 
 _APPLY = "`stockctl spectrum apply`"
-_ANOTHERS = "made by someone else"
-_SAME = {"string": "text", "varchar": "text", "bigint": "integer", "double": "number", "date": "date"}
+_ADOPT = "`stockctl spectrum apply --adopt`"
+_EXTERNAL_TYPES = {"string": "text", "varchar": "text", "bigint": "integer", "double": "number", "date": "date"}
+"""Kinds of columns by their types in svv_external_columns, which Redshift writes in several ways."""
+
+SOUND = ("present", "managed")
+"""States of what matches the settings."""
 
 
-SOUND = ("there", "ours")
-"""The states of what is as the settings say."""
+class ObjectStatus(NamedTuple):
+    """The external schema, an external table or a view in Redshift; ``partitions`` is None except for a table.
 
-
-class Standing(NamedTuple):
-    """The external schema, one of its tables, or a view, in Redshift; ``partitions`` is None but for a table.
-
-    ``state`` is ``there``, of a view ``ours``, or in what it differs from the settings.
+    ``state`` is ``present``, ``managed`` (a view), ``absent``, or names what differs from the settings.
     """
 
-    what: str
+    kind: str
     name: str
     state: str
     columns: int
@@ -42,18 +42,18 @@ class Standing(NamedTuple):
     location: str
 
 
-class _There(NamedTuple):
-    """What Redshift holds: the external schema's database and options, tables and which are ours, views with their comments."""
+class RedshiftObjects(NamedTuple):
+    """What Redshift has: the database and options of the external schema, its tables, and the comments of the views."""
 
     schema: tuple[str, str] | None
     locations: dict[str, str]
-    ours: frozenset[str]
+    managed: frozenset[str]
     columns: dict[str, list[tuple[str, str]]]
     views: dict[str, str]
 
 
-def look(redshift: Redshift, settings: Settings) -> _There:
-    """Ask Redshift's system views for what is there."""
+def existing_objects(redshift: Redshift, settings: Settings) -> RedshiftObjects:
+    """Read Redshift's system views."""
     external, views = literal(settings.redshift.external_schema), literal(settings.redshift.view_schema)
     schemas = redshift.execute(
         f"SELECT databasename, esoptions FROM svv_external_schemas WHERE schemaname = {external}"  # noqa: S608  # a checked name
@@ -62,217 +62,240 @@ def look(redshift: Redshift, settings: Settings) -> _There:
         f"SELECT tablename, location, parameters FROM svv_external_tables WHERE schemaname = {external}"  # noqa: S608
     )
     columns: dict[str, list[tuple[str, str]]] = {}
-    for table, column, kind in redshift.execute(
+    for table, column, external_type in redshift.execute(
         "SELECT tablename, columnname, external_type FROM svv_external_columns "  # noqa: S608
         f"WHERE schemaname = {external} ORDER BY tablename, columnnum"
     ):
-        columns.setdefault(table, []).append((column, kind))
-    found = redshift.execute(
+        columns.setdefault(table, []).append((column, external_type))
+    comments = redshift.execute(
         "SELECT c.relname, COALESCE(d.description, '') FROM pg_class AS c "  # noqa: S608
         "JOIN pg_namespace AS n ON n.oid = c.relnamespace "
         "LEFT JOIN pg_description AS d ON d.objoid = c.oid AND d.objsubid = 0 "
         f"WHERE n.nspname = {views} AND c.relkind = 'v'"
     )
-    return _There(
+    return RedshiftObjects(
         (str(schemas[0][0]), str(schemas[0][1])) if schemas else None,
         {str(name): str(place or "") for name, place, _ in tables},
-        frozenset(str(name) for name, _, properties in tables if ddl.is_ours(str(properties or ""))),
+        frozenset(str(name) for name, _, properties in tables if ddl.is_managed(str(properties or ""))),
         columns,
-        {str(name): str(comment) for name, comment in found},
+        {str(name): str(comment) for name, comment in comments},
     )
 
 
 def partitions(redshift: Redshift, settings: Settings, table: Table) -> dict[Values, str]:
-    """The partitions of an external table as Redshift sees them, by their values."""
-    found = redshift.execute(
+    """The locations of an external table's partitions as Redshift sees them, by their values."""
+    rows = redshift.execute(
         'SELECT "values", location FROM svv_external_partitions '  # noqa: S608  # checked names
         f"WHERE schemaname = {literal(settings.redshift.external_schema)} AND tablename = {literal(table.name)}"
     )
-    return {tuple(map(str, json.loads(values))): str(place) for values, place in found}
+    return {tuple(map(str, json.loads(values))): str(place) for values, place in rows}
 
 
-def apply(redshift: Redshift, settings: Settings, want: Wanted, *, adopt: bool = False, prune: bool = False) -> list[Change]:
-    """Make what is absent and bring ours up to date; what was done. Tables and views of others only with ``adopt``.
+def apply(
+    redshift: Redshift, settings: Settings, lake: LakePartitions, *, adopt: bool = False, prune: bool = False
+) -> list[Change]:
+    """Create what is absent and update what stockctl manages. Tables and views of others are changed only with ``adopt``.
 
-    Below an external schema that is left as it is nothing is made: its tables are those of another database, or role.
-
-    Partitions that the lake does not want are dropped only with ``prune``, and where the tables are not Glue's.
+    If the external schema is skipped, nothing below it is created: its tables are those of another database or role.
+    With ``prune``, partitions that the lake does not have are dropped, unless the tables are Glue's.
     """
     url = lake_url(settings)
-    there = look(redshift, settings)
-    changes = [_apply_schema(redshift, settings, there)]
-    if changes[0].done == LEFT:
+    existing = existing_objects(redshift, settings)
+    changes = [_apply_schema(redshift, settings, existing)]
+    if changes[0].action == "skipped":
         return changes
     if settings.redshift.catalog == "tables":
         for table in TABLES:
-            changes += _apply_table(redshift, settings, table, url, want, there, adopt, prune)
-    schema = next(item for item in ddl.statements(settings, want) if item.what == "schema")
+            change = _apply_table(redshift, settings, table, url, existing, adopt)
+            changes.append(change)
+            if change.action != "skipped":
+                registered = partitions(redshift, settings, table) if table.name in existing.locations else {}
+                changes += _apply_partitions(redshift, settings, table, lake, registered, prune)
+    schema = next(item for item in ddl.statements(settings, lake) if item.what == "schema")
     redshift.execute(schema.sql)
-    compacted = readable(redshift, settings, want)
-    return [*changes, *(_apply_view(redshift, settings, view, there, adopt) for view in ddl.views(settings, compacted))]
+    compacted = readable(redshift, settings, lake)
+    return [*changes, *(_apply_view(redshift, settings, view, existing, adopt) for view in ddl.views(settings, compacted))]
 
 
-def readable(redshift: Redshift, settings: Settings, want: Wanted) -> tuple[date, ...]:
-    """The compacted dates whose Parquet Redshift sees where it lies. The view reads others raw, or it would miss trades."""
-    wanted, known = want.partitions[TRADES_PARQUET.name], partitions(redshift, settings, TRADES_PARQUET)
-    seen = {values for values, place in wanted.items() if known.get(values, "").rstrip("/") == place.rstrip("/")}
-    return tuple(day for day in want.compacted if (day.isoformat(),) in seen)
+def readable(redshift: Redshift, settings: Settings, lake: LakePartitions) -> tuple[date, ...]:
+    """The compacted dates whose Parquet is registered at its location. The view reads all other dates from raw trades."""
+    locations, registered = lake.locations[TRADES_PARQUET.name], partitions(redshift, settings, TRADES_PARQUET)
+    current = {values for values, place in locations.items() if registered.get(values, "").rstrip("/") == place.rstrip("/")}
+    return tuple(day for day in lake.compacted if (day.isoformat(),) in current)
 
 
-def _apply_schema(redshift: Redshift, settings: Settings, there: _There) -> Change:
+def _apply_schema(redshift: Redshift, settings: Settings, existing: RedshiftObjects) -> Change:
     statement = ddl.external_schema(settings)
-    if there.schema is None:
+    if existing.schema is None:
         redshift.execute(statement.sql)
-        return Change(statement.what, statement.name, "made")
-    problem = _schema_problem(settings, there)
-    detail = f"{problem}: {_drop_schema(settings)}" if problem else ""
-    return Change(statement.what, statement.name, LEFT if problem else "unchanged", detail)
+        return Change(statement.what, statement.name, "created")
+    return _unchanged_or_skipped(statement.what, statement.name, _schema_difference(settings, existing))
 
 
-def _drop_schema(settings: Settings) -> str:
-    return f"DROP SCHEMA {settings.redshift.external_schema}, then apply, or set redshift.external_schema to another"
+def _unchanged_or_skipped(kind: str, name: str, difference: Difference | None) -> Change:
+    if difference is None:
+        return Change(kind, name, "unchanged")
+    words = f"{difference.field} is {difference.actual}, not {difference.wanted}"
+    return Change(kind, name, "skipped", f"{words}: {difference.fix}")
 
 
-def _drop_table(settings: Settings, table: Table) -> str:
-    return f"DROP TABLE {settings.redshift.external_schema}.{table.name}, then apply"
-
-
-def _schema_problem(settings: Settings, there: _There) -> str:
-    """In what the external schema differs; empty if in nothing."""
-    if there.schema is None:
-        return "absent"
-    database, options = there.schema
+def _schema_difference(settings: Settings, existing: RedshiftObjects) -> Difference | None:
+    name = settings.redshift.external_schema
+    if existing.schema is None:
+        return absent("external schema", name, _APPLY)
+    fix = f"DROP SCHEMA {name}, then apply, or set redshift.external_schema to another"
+    database, options = existing.schema
     if database != settings.glue.database:
-        return f"it is over the database {database}, not {settings.glue.database}"
+        return Difference("external schema", name, "database", settings.glue.database, database, fix)
     role = settings.redshift.role
     if role is not None and role != "default" and role not in options:
-        return f"it reads by another role than {role}"
-    return ""
+        return Difference("external schema", name, "role", role, "another role", fix)
+    return None
 
 
 def _apply_table(
-    redshift: Redshift, settings: Settings, table: Table, url: str, want: Wanted, there: _There, adopt: bool, prune: bool
-) -> Iterator[Change]:
-    problem = _table_problem(settings, table, url, there)
-    if problem == "absent":
+    redshift: Redshift, settings: Settings, table: Table, url: str, existing: RedshiftObjects, adopt: bool
+) -> Change:
+    difference = _table_difference(settings, table, url, existing)
+    if difference is not None and difference.actual == ABSENT:
         redshift.execute(ddl.external_table(settings, table, url).sql)
-        yield Change("external table", table.name, "made")
-    elif problem == _ANOTHERS and adopt:
+        return Change("external table", table.name, "created")
+    if difference is not None and difference.field == OWNER and adopt:
         redshift.execute(ddl.adopt_table(settings, table).sql)
-        yield Change("external table", table.name, "adopted")
-    elif problem:
-        remedy = "`--adopt` takes it over" if problem == _ANOTHERS else _drop_table(settings, table)
-        yield Change("external table", table.name, LEFT, f"{problem}: {remedy}")
-        return
-    else:
-        yield Change("external table", table.name, "unchanged")
-    known = partitions(redshift, settings, table) if table.name in there.locations else {}
-    wanted = want.partitions[table.name]
-    # One whose place has changed, as Parquet's does with each compaction, is moved: dropped, its date would miss trades.
-    stale = {values for values in wanted.keys() & known.keys() if wanted[values].rstrip("/") != known[values].rstrip("/")}
-    foreign = known.keys() - wanted.keys() if prune else set()
+        return Change("external table", table.name, "adopted")
+    return _unchanged_or_skipped("external table", table.name, difference)
+
+
+def _apply_partitions(
+    redshift: Redshift, settings: Settings, table: Table, lake: LakePartitions, registered: dict[Values, str], prune: bool
+) -> Iterator[Change]:
+    locations = lake.locations[table.name]
+    # A partition whose location changed, such as Parquet's after a compaction, is moved: dropped, its date would miss trades.
+    stale = _stale(locations, registered)
+    foreign = registered.keys() - locations.keys() if prune else set()
     for values in sorted(stale):
-        redshift.execute(ddl.move_partition(settings, table, values, wanted[values]).sql)
+        redshift.execute(ddl.move_partition(settings, table, values, locations[values]).sql)
     for values in sorted(foreign):
         redshift.execute(ddl.drop_partition(settings, table, values).sql)
-    missing = {values: place for values, place in wanted.items() if values not in known}
+    missing = {values: place for values, place in locations.items() if values not in registered}
     for statement in ddl.add_partitions(settings, table, missing):
         redshift.execute(statement.sql)
-    if missing or stale:
-        yield Change("partitions", table.name, "made", f"{len(missing) + len(stale)}, of them {len(stale)} moved")
+    if missing:
+        yield Change("partitions", table.name, "created", str(len(missing)))
+    if stale:
+        yield Change("partitions", table.name, "changed", f"{len(stale)} moved")
     if foreign:
-        yield Change("partitions", table.name, "deleted", f"{len(foreign)} that the lake does not hold")
+        yield Change("partitions", table.name, "deleted", f"{len(foreign)} that the lake does not have")
 
 
-def _table_problem(settings: Settings, table: Table, url: str, there: _There) -> str:
-    """In what the external table differs; empty if in nothing. Whose those of Glue are is Glue's matter."""
-    if table.name not in there.locations:
-        return "absent"
-    if there.locations[table.name].rstrip("/") != location(url, table.folder).rstrip("/"):
-        return f"it lies at {there.locations[table.name]}"
-    wanted = [(column.name, str(column.kind)) for column in (*table.columns, *table.keys)]
-    have = [(name, _SAME.get(kind.partition("(")[0].split()[0], kind)) for name, kind in there.columns.get(table.name, [])]
-    if wanted != have:
-        differing = sorted({name for name, _ in set(wanted) ^ set(have)}) or ["their order"]
-        return f"its columns differ: {', '.join(differing)}"
-    return _ANOTHERS if settings.redshift.catalog == "tables" and table.name not in there.ours else ""
+def _stale(locations: dict[Values, str], registered: dict[Values, str]) -> set[Values]:
+    """The partitions that are registered at another location."""
+    shared = locations.keys() & registered.keys()
+    return {values for values in shared if locations[values].rstrip("/") != registered[values].rstrip("/")}
 
 
-def _apply_view(redshift: Redshift, settings: Settings, view: Statement, there: _There, adopt: bool) -> Change:
-    problem = _view_problem(view, there)
-    if not problem:
-        return Change("view", view.name, "unchanged")
-    if problem == _ANOTHERS and not adopt:
-        return Change("view", view.name, LEFT, f"{problem}: `--adopt` replaces it")
+def _table_difference(settings: Settings, table: Table, url: str, existing: RedshiftObjects) -> Difference | None:
+    """In a Glue catalog it does not matter here who manages a table: ``glue diff`` compares that."""
+    glue = settings.redshift.catalog == "glue"
+    if table.name not in existing.locations:
+        return absent("external table", table.name, "`stockctl glue apply`" if glue else _APPLY)
+    drop = f"DROP TABLE {settings.redshift.external_schema}.{table.name}, then apply"
+    fix = "`stockctl glue diff` shows how to correct it in Glue" if glue else drop
+    wanted, actual = location(url, table.folder), existing.locations[table.name]
+    if actual.rstrip("/") != wanted.rstrip("/"):
+        return Difference("external table", table.name, "location", wanted, actual, fix)
+    columns = [(column.name, str(column.kind)) for column in (*table.columns, *table.keys)]
+    actual_columns = [(name, _kind(external_type)) for name, external_type in existing.columns.get(table.name, [])]
+    if columns != actual_columns:
+        return Difference("external table", table.name, "columns", _column_list(columns), _column_list(actual_columns), fix)
+    if not glue and table.name not in existing.managed:
+        return owned_by_others("external table", table.name, _ADOPT)
+    return None
+
+
+def _kind(external_type: str) -> str:
+    return _EXTERNAL_TYPES.get(external_type.partition("(")[0].split()[0], external_type)
+
+
+def _column_list(columns: list[tuple[str, str]]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in columns)
+
+
+def _apply_view(redshift: Redshift, settings: Settings, view: Statement, existing: RedshiftObjects, adopt: bool) -> Change:
+    difference = _view_difference(settings, view, existing)
+    if difference is None or (difference.field == OWNER and not adopt):
+        return _unchanged_or_skipped("view", view.name, difference)
     redshift.execute(view.sql)
     redshift.execute(ddl.comment(settings, view).sql)
-    return Change("view", view.name, "made" if problem == "absent" else "changed")
+    if difference.field == OWNER:
+        return Change("view", view.name, "adopted")
+    return Change("view", view.name, "created" if difference.actual == ABSENT else "changed")
 
 
-def _view_problem(view: Statement, there: _There) -> str:
-    if view.name not in there.views:
-        return "absent"
-    if not there.views[view.name].startswith(MADE_BY):
-        return _ANOTHERS
-    return "" if there.views[view.name] == ddl.fingerprint(view) else "differs"
+def _view_difference(settings: Settings, view: Statement, existing: RedshiftObjects) -> Difference | None:
+    comment = existing.views.get(view.name)
+    if comment is None:
+        return absent("view", view.name, _APPLY)
+    if not comment.startswith(MADE_BY):
+        name = f"{settings.redshift.view_schema}.{view.name}"
+        return owned_by_others("view", view.name, f"{_ADOPT}; if its columns differ, DROP VIEW {name} first")
+    wanted = ddl.fingerprint(view)
+    # The text of the view has the dates that are read from Parquet: it changes with each compaction.
+    return None if comment == wanted else Difference("view", view.name, "definition", wanted, comment, _APPLY)
 
 
-def differences(redshift: Redshift, settings: Settings, want: Wanted) -> list[Difference]:
-    """In what schema, tables, partitions and views differ from the settings and from the lake; nothing is changed."""
+def differences(redshift: Redshift, settings: Settings, lake: LakePartitions) -> list[Difference]:
+    """The differences of schema, tables, partitions and views from the settings and the lake."""
     url = lake_url(settings)
-    there = look(redshift, settings)
+    existing = existing_objects(redshift, settings)
     found: list[Difference] = []
-    if problem := _schema_problem(settings, there):
-        remedy = _APPLY if problem == "absent" else _drop_schema(settings)
-        found.append(Difference("external schema", settings.redshift.external_schema, problem, remedy))
-    glues = settings.redshift.catalog == "glue"
-    for table in TABLES if there.schema is not None else ():
-        problem = _table_problem(settings, table, url, there)
-        if problem == "absent":
-            found.append(Difference("external table", table.name, problem, "`stockctl glue apply`" if glues else _APPLY))
-        elif problem == _ANOTHERS:
-            found.append(Difference("external table", table.name, problem, "`stockctl spectrum apply --adopt`"))
-        elif problem:
-            remedy = "`stockctl glue diff` tells how to mend it in Glue" if glues else _drop_table(settings, table)
-            found.append(Difference("external table", table.name, problem, remedy))
+    if (difference := _schema_difference(settings, existing)) is not None:
+        found.append(difference)
+    for table in TABLES if existing.schema is not None else ():
+        if (difference := _table_difference(settings, table, url, existing)) is not None:
+            found.append(difference)
         else:
-            found += _partition_differences(redshift, settings, table, want)
-    for view in ddl.views(settings, readable(redshift, settings, want)):
-        if problem := _view_problem(view, there):
-            # The dates that were compacted, or reopened by a late claim, stand in the view.
-            name = f"{settings.redshift.view_schema}.{view.name}"
-            adopt = f"`stockctl spectrum apply --adopt`; where its columns are others, DROP VIEW {name} first"
-            remedy = adopt if problem == _ANOTHERS else _APPLY
-            found.append(Difference("view", view.name, problem, remedy))
+            found += _partition_differences(redshift, settings, table, lake)
+    for view in ddl.views(settings, readable(redshift, settings, lake)):
+        if (difference := _view_difference(settings, view, existing)) is not None:
+            found.append(difference)
     return found
 
 
-def _partition_differences(redshift: Redshift, settings: Settings, table: Table, want: Wanted) -> Iterator[Difference]:
-    known, wanted = partitions(redshift, settings, table), want.partitions[table.name]
-    mend = "stockctl glue sync" if settings.redshift.catalog == "glue" else "stockctl spectrum apply"
-    stale = [values for values in wanted.keys() & known.keys() if wanted[values].rstrip("/") != known[values].rstrip("/")]
-    for problem, values in (
-        ("missing", wanted.keys() - known.keys()),
-        ("stale", set(stale)),
-        ("foreign", known.keys() - wanted.keys()),
+def _partition_differences(redshift: Redshift, settings: Settings, table: Table, lake: LakePartitions) -> Iterator[Difference]:
+    registered, locations = partitions(redshift, settings, table), lake.locations[table.name]
+    fix = "stockctl glue sync" if settings.redshift.catalog == "glue" else "stockctl spectrum apply"
+    for field, differing, option in (
+        ("missing", locations.keys() - registered.keys(), ""),
+        ("stale", _stale(locations, registered), ""),
+        ("foreign", registered.keys() - locations.keys(), " --prune"),
     ):
-        if values:
-            first = "/".join(min(values))
-            prune = " --prune" if problem == "foreign" else ""
-            yield Difference("partitions", table.name, f"{len(values)} {problem}, as {first}", f"`{mend}{prune}`")
+        if differing:
+            actual = f"{len(differing)}, such as {'/'.join(min(differing))}"
+            yield Difference("partitions", table.name, field, "0", actual, f"`{fix}{option}`")
 
 
-def standing(redshift: Redshift, settings: Settings, want: Wanted) -> list[Standing]:
-    """What is there of the external schema, its tables and the views, in numbers, and whether it is as the settings say."""
+def status(redshift: Redshift, settings: Settings, lake: LakePartitions) -> list[ObjectStatus]:
+    """The external schema, its tables and the views, and whether each matches the settings."""
     url = lake_url(settings)
-    there = look(redshift, settings)
-    schema, database = settings.redshift.external_schema, there.schema[0] if there.schema else ""
-    rows = [Standing("external schema", schema, _schema_problem(settings, there) or "there", 0, None, database)]
+    existing = existing_objects(redshift, settings)
+    database = existing.schema[0] if existing.schema else ""
+    state = _state(_schema_difference(settings, existing))
+    rows = [ObjectStatus("external schema", settings.redshift.external_schema, state, 0, None, database)]
     for table in TABLES:
-        state = _table_problem(settings, table, url, there) or "there"
-        count = 0 if state == "absent" else len(partitions(redshift, settings, table))
-        place = there.locations.get(table.name, "")
-        rows.append(Standing("external table", table.name, state, len(there.columns.get(table.name, [])), count, place))
-    for view in ddl.views(settings, readable(redshift, settings, want)):
-        rows.append(Standing("view", view.name, _view_problem(view, there) or "ours", 0, None, settings.redshift.view_schema))
+        state = _state(_table_difference(settings, table, url, existing))
+        count = len(partitions(redshift, settings, table)) if table.name in existing.locations else 0
+        place = existing.locations.get(table.name, "")
+        rows.append(ObjectStatus("external table", table.name, state, len(existing.columns.get(table.name, [])), count, place))
+    for view in ddl.views(settings, readable(redshift, settings, lake)):
+        state = _state(_view_difference(settings, view, existing), "managed")
+        rows.append(ObjectStatus("view", view.name, state, 0, None, settings.redshift.view_schema))
     return rows
+
+
+def _state(difference: Difference | None, sound: str = "present") -> str:
+    if difference is None:
+        return sound
+    if difference.field == OWNER:
+        return "made by someone else"
+    return f"{difference.field} differs" if difference.field else difference.actual

@@ -83,21 +83,21 @@ def topics(bootstrap: str, folder: Path, turn: str, **flags: object) -> Iterator
 
 def normalise(path: Path) -> float:
     """Seconds to turn every line of the capture into trades."""
-    normaliser = Decoder("replay")
-    normaliser.start("bench1")
+    decoder = Decoder("replay")
+    decoder.start("bench1")
     started = time.perf_counter()
     with path.open("rb") as lines:
         for line in lines:
-            normaliser.frame(line.strip(), 1_900_000_000_000)
+            decoder.frame(line.strip(), 1_900_000_000_000)
     return time.perf_counter() - started
 
 
 def bare(settings: Settings, path: Path) -> float:
     """Seconds that librdkafka needs to take and deliver ready-made messages."""
-    normaliser = Decoder("replay")
-    normaliser.start("bench1")
+    decoder = Decoder("replay")
+    decoder.start("bench1")
     with path.open("rb") as lines:
-        ready = [(encode(trade), trade.symbol) for line in lines for trade in normaliser.frame(line, 1_900_000_000_000).trades]
+        ready = [(encode(trade), trade.symbol) for line in lines for trade in decoder.frame(line, 1_900_000_000_000).trades]
     topic, now = settings.topics.trades.name, int(time.time() * 1000)
     producer = Producer(settings)
     produce = producer.produce
@@ -114,7 +114,7 @@ def bare(settings: Settings, path: Path) -> float:
 
 
 def replay(settings: Settings, path: Path) -> float:
-    """Seconds of the whole way: file, normaliser, Kafka, every delivery known."""
+    """Seconds of the whole way: file, decoder, Kafka, every delivery known."""
     started = time.perf_counter()
     Replay(settings, str(path), threading.Event()).run()
     return time.perf_counter() - started

@@ -356,7 +356,7 @@ class Sent:
         on_delivery(None, None)
         return 1
 
-    def note_failure(self, *_: Any) -> None: ...
+    def record_failure(self, *_: Any) -> None: ...
     def poll(self, _seconds: float) -> None: ...
 
 
@@ -368,14 +368,14 @@ def test_damaged_waiting_events_keep_no_producer_from_sending_the_others(home: P
     waiting = [encode(covered("AAPL", f"2026-11-23 1{hour}:00", f"2026-11-23 1{hour}:10")) for hour in range(5)]
     (folder / "1-1.jsonl").write_bytes(b"".join(line + b"\n" for line in waiting))
     tree = Tree(home / "state")
-    for random in strikes("spool"):
+    for random in strikes("outbox"):
         lines = list(waiting)
         lines[random.randrange(5)] = damaged(random.choice(waiting), random)
         (folder / "1-1.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
         sent = Sent()
-        spool = EventOutbox(settings, sent)  # type: ignore[arg-type]
-        assert spool.drain(10) == 0
-        spool.close()
+        outbox = EventOutbox(settings, sent)  # type: ignore[arg-type]
+        assert outbox.drain(10) == 0
+        outbox.close()
         assert len(set(waiting) & set(sent.events)) >= 4
         assert not list(folder.glob("*.jsonl"))
         tree.restore()

@@ -1,6 +1,6 @@
-"""Coverage is data: which time the feed covered, told by feed events; a gap is session time that nothing covered.
+"""Coverage: which time the feed covered, computed from feed events. A gap is session time that no event covers.
 
-Spans are ``[since, until)`` in ms UTC. Repeated events change nothing: coverage is the union of what they cover.
+Spans are ``[since, until)`` in ms UTC. Repeated events change nothing: coverage is the union of all events.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from stockctl.intervals import Interval, intersect, length, merge, subtract
 from stockctl.records import CONNECTING, EventKind, FeedEvent, covered_time, from_subscription, stopped_time
 
 MAX_COVERED_MS = 3_600_000
-"""The longest span in ms that one event tells as covered: events lie by their end, and readers look only so far for it."""
+"""Longest time in ms that one event covers. Events are stored by their end; readers search this far past an edge."""
 COVERED_EVERY = 10.0
 """Seconds between two ``covered`` events of a connection."""
 
 
 class Gap(NamedTuple):
-    """Session time that nothing covered, with what the feed said about it (empty where nothing did)."""
+    """Session time that no event covers, and the reason that the feed gave (empty if none)."""
 
     since: int
     until: int
@@ -27,7 +27,7 @@ class Gap(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """How the feed covered one symbol's session time: ``expected`` is ``covered`` and ``gaps`` together."""
+    """How the feed covered one symbol's session time. ``covered`` and ``gaps`` add up to ``expected``."""
 
     expected: list[Interval]
     covered: list[Interval]
@@ -35,13 +35,13 @@ class Coverage(NamedTuple):
 
     @property
     def share(self) -> float | None:
-        """Covered part of the expected time, from 0 to 1; None when no time was expected."""
+        """CoveredIntervals part of the expected time, from 0 to 1; None when no time was expected."""
         expected = length(self.expected)
         return length(self.covered) / expected if expected else None
 
 
 def split_interval(span: Interval) -> list[Interval]:
-    """``span`` in pieces of at most ``MAX_COVERED_MS``, each beginning where the one before it ends."""
+    """``span`` in consecutive intervals of at most ``MAX_COVERED_MS``."""
     since, until = span
     return [(start, min(start + MAX_COVERED_MS, until)) for start in range(since, until, MAX_COVERED_MS)]
 
@@ -59,34 +59,37 @@ def session_time(
 
 
 def by_symbol(events: Iterable[Mapping[str, Any]], symbols: Iterable[str]) -> dict[str, list[Mapping[str, Any]]]:
-    """Of each of ``symbols`` the events that name it."""
-    told: dict[str, list[Mapping[str, Any]]] = {symbol: [] for symbol in symbols}
+    """The events that name each of ``symbols``."""
+    grouped: dict[str, list[Mapping[str, Any]]] = {symbol: [] for symbol in symbols}
     for event in events:
-        for symbol in told.keys() & event["symbols"].split(","):
-            told[symbol].append(event)
-    return told
+        for symbol in grouped.keys() & event["symbols"].split(","):
+            grouped[symbol].append(event)
+    return grouped
 
 
 def connected_since(events: Collection[Mapping[str, Any]]) -> int | None:
-    """When the feed was first connected and subscribed, in ms UTC, by these events of one symbol; None if it never was."""
+    """When the feed first connected and subscribed (ms UTC), from the events of one symbol. None if it never did."""
     return min((event["span_start"] for event in from_subscription(events) if event["kind"] in CONNECTING), default=None)
 
 
 def expected_since(
-    told: Mapping[str, list[Mapping[str, Any]]],
+    events_by_symbol: Mapping[str, list[Mapping[str, Any]]],
     since: int,
     simulated: Set[str],
     connected_before: Callable[[Set[str], int], Set[str]],
 ) -> dict[str, int]:
-    """From when on time counts for those symbols whose feed was first connected after ``since`` (ms UTC).
+    """When expected time starts, for symbols whose feed first connected after ``since`` (ms UTC).
 
-    ``told`` are each symbol's events from ``since`` on. ``connected_before(symbols, since)`` answers with those that the feed
-    had been connected for earlier: what they miss is a gap. The ``simulated`` ones have no market while nobody listens.
+    ``events_by_symbol`` has each symbol's events from ``since`` on. ``connected_before(symbols, since)`` returns the symbols
+    that the feed was connected for earlier: their missing time is a gap. ``simulated`` symbols have no market while no client
+    is connected, so they are never looked up.
     """
-    first = {symbol: at for symbol, events in told.items() if (at := connected_since(events)) is not None and at > since}
-    asked = first.keys() - simulated
-    known = connected_before(asked, since) if asked else frozenset()
-    return {symbol: at for symbol, at in first.items() if symbol not in known}
+    first = {
+        symbol: at for symbol, events in events_by_symbol.items() if (at := connected_since(events)) is not None and at > since
+    }
+    real = first.keys() - simulated
+    earlier = connected_before(real, since) if real else frozenset()
+    return {symbol: at for symbol, at in first.items() if symbol not in earlier}
 
 
 def coverage(
@@ -100,22 +103,23 @@ def coverage(
 ) -> dict[str, Coverage]:
     """How the feed covered each symbol's session time in ``[since, until)``.
 
-    ``events`` are feed events as mappings of their fields, in any order, of one source, and may overlap the span's edges.
-    No time before that of a symbol in ``connected`` is expected, nor any of a simulated market while the producer was stopped.
+    ``events`` are feed events of one source, as mappings of their fields, in any order. They may overlap the edges.
+    ``connected`` maps a symbol to the time from which on it is expected. A simulated market expects nothing while the producer
+    was stopped.
     """
-    answer = {}
+    result = {}
     for symbol, of_symbol in by_symbol(events, symbols).items():
         expected = session_time(symbol, max(since, (connected or {}).get(symbol, since)), until, names, calendar)
         if calendar.always_open:
             expected = subtract(expected, stopped_time(of_symbol))
         covered = intersect(expected, covered_time(of_symbol))
         gaps = [Gap(*span, _reason(span, of_symbol)) for span in subtract(expected, covered)]
-        answer[symbol] = Coverage(expected, covered, gaps)
-    return answer
+        result[symbol] = Coverage(expected, covered, gaps)
+    return result
 
 
 def _reason(gap: Interval, events: Iterable[Mapping[str, Any]]) -> str:
-    """What the earliest event that touches ``gap`` gives as its reason."""
+    """The reason of the earliest event that touches ``gap``."""
     since, until = gap
     touching = [
         (event["span_start"], event["reason"])
@@ -123,14 +127,14 @@ def _reason(gap: Interval, events: Iterable[Mapping[str, Any]]) -> str:
         if event["reason"]
         and event["span_start"] <= until
         and event["span_end"] >= since
-        # A covered span explains the gap before it, by what was lost there.
+        # A covered event explains the gap just before it: its reason counts the messages that were lost there.
         and (event["span_start"] == until if event["kind"] == "covered" else event["kind"] not in ("connected", "subscribed"))
     ]
     return str(min(touching)[1]) if touching else ""
 
 
 REASON_LENGTH = 1000
-"""Most characters of an event's reason."""
+"""Longest reason of an event, in characters."""
 
 
 def feed_event(
@@ -144,14 +148,14 @@ def feed_event(
     ts_recv: int,
     source: str,
 ) -> FeedEvent:
-    """A feed event; ``number`` is unique among the events of ``connection``, so that the id is."""
+    """A feed event. ``number`` is unique within ``connection`` and makes the id unique."""
     return FeedEvent(
         id=f"{connection}-{kind}-{number:06d}",
         kind=kind,
         span_start=span[0],
         span_end=span[1],
         symbols=",".join(symbols),
-        # It may quote the feed, which may send anything.
+        # The reason may quote the feed, which can send any character.
         reason=reason.replace("\x00", " ")[:REASON_LENGTH],
         connection=connection,
         ts_recv=ts_recv,

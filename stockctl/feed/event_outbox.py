@@ -1,7 +1,7 @@
-"""Feed events on their way to Kafka: on disk first, sent in order, taken off the disk once acknowledged.
+"""The outbox of feed events: written to disk first, sent to Kafka in order, deleted from disk once acknowledged.
 
-Each running ``produce`` has a file of its own, locked while it lives; what a dead one has left behind, the next one sends. An
-event may be sent twice that way: its id tells.
+Each running ``produce`` has its own file and locks it. The next ``produce`` sends the events of one that died, so Kafka may get
+an event twice, with the same id.
 """
 
 from __future__ import annotations
@@ -17,107 +17,107 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stockctl.errors import StockctlError
-from stockctl.feed.kafka_sink import KafkaSink, Stretch
+from stockctl.feed.kafka_sink import DeliveryWindow, KafkaSink
 from stockctl.records import UNREADABLE, FeedEvent, decode, encode
 from stockctl.settings import Settings
 
 log = logging.getLogger("stockctl.produce")
 
-_BATCH = 100
-"""Events in flight at a time: the next ones wait until all of these are acknowledged, so that order is kept."""
-_LINK = "{} is a link that leads nowhere: delete it, or bring back what it leads to"
+_BATCH_SIZE = 100
+"""Events in flight at a time. The next ones wait until all of these are acknowledged, which keeps the order."""
+_BROKEN_LINK = "{} is a broken link: delete it, or restore its target"
 
 
 class EventOutbox:
-    """The waiting feed events of this process, and those that earlier ones of the same profile and topic left behind."""
+    """The unsent feed events of this process, and those left by earlier ones with the same profile and topic."""
 
-    def __init__(self, settings: Settings, publisher: KafkaSink) -> None:
+    def __init__(self, settings: Settings, sink: KafkaSink) -> None:
         self._topic = settings.topics.feed_events.name
-        self._publisher = publisher
+        self._sink = sink
         folder = settings.state_dir / "feed-events" / re.sub(r"[^\w.-]", "_", settings.profile) / self._topic
         try:
-            self._files = _take_files(folder)
+            self._files = _lock_files(folder)
         except OSError as error:
-            raise _unusable(folder, error) from error
+            raise _write_error(folder, error) from error
         self._own = self._files[-1]
         self.waiting = sum(sum(1 for _ in file) for file in self._files)
         """Events not acknowledged yet."""
         if self.waiting:
-            log.info("%d feed events of an earlier run wait in %s: sending them first", self.waiting, folder)
+            log.info("sending %d feed events of an earlier run first, from %s", self.waiting, folder)
         self._position = 0
-        self._batch: tuple[Stretch, int, int] | None = None
+        self._batch: tuple[DeliveryWindow, int, int] | None = None
 
     def write(self, event: FeedEvent) -> None:
-        """Put ``event`` on the disk, and send it as soon as those before it are acknowledged."""
+        """Write ``event`` to disk, and send it once the events before it are acknowledged. StockctlError if the disk fails."""
         try:
             self._own.seek(0, os.SEEK_END)
             self._own.write(encode(event) + b"\n")
             self._own.flush()
             os.fsync(self._own.fileno())
         except OSError as error:
-            raise _unusable(Path(self._own.name).parent, error) from error
+            raise _write_error(Path(self._own.name).parent, error) from error
         self.waiting += 1
         self.pump()
 
     def pump(self) -> None:
-        """Take in what Kafka has acknowledged, and send the next events."""
+        """Process acknowledgements from Kafka, and send the next events."""
         if self._batch is not None:
-            stretch, lines, size = self._batch
-            if stretch.outstanding:
+            window, lines, size = self._batch
+            if window.outstanding:
                 return
             self._batch = None
-            if not stretch.lost:
+            if not window.lost:
                 self.waiting -= lines
                 self._position += size
         self._send()
 
     def drain(self, seconds: float) -> int:
-        """Wait up to ``seconds`` until all events are acknowledged; how many still wait, and stay on the disk."""
+        """Wait up to ``seconds`` until all events are acknowledged. Returns how many still wait; they stay on disk."""
         deadline = time.monotonic() + seconds
         while True:
             self.pump()
             if not self.waiting or time.monotonic() > deadline:
                 return self.waiting
-            self._publisher.poll(0.05)
+            self._sink.poll(0.05)
 
     def close(self) -> None:
-        """Let go of the files; those that hold nothing are removed."""
+        """Close the files, and delete empty ones."""
         for file in self._files:
             if os.fstat(file.fileno()).st_size == 0:
                 Path(file.name).unlink(missing_ok=True)
-            # Closing tries once more to write what the disk did not take: ``write`` has told of that.
+            # Closing tries again to write what the disk refused; ``write`` has already raised for it.
             with suppress(OSError):
                 file.close()
 
     def _send(self) -> None:
         file = self._files[0]
         file.seek(self._position)
-        lines = list(islice(file, _BATCH))
+        lines = list(islice(file, _BATCH_SIZE))
         if not lines:
             self._finish(file)
             return
-        stretch = Stretch(0, self._publisher.note_failure)
-        read = size = 0
+        window = DeliveryWindow(0, self._sink.record_failure)
+        sent = size = 0
         for line in lines:
-            if not self._send_line(line, stretch):
+            if not self._send_line(line, window):
                 break
-            read += 1
+            sent += 1
             size += len(line)
-        self._batch = (stretch, read, size)
+        self._batch = (window, sent, size)
 
-    def _send_line(self, line: bytes, stretch: Stretch) -> bool:
-        """Send one event; False when the buffer is full."""
+    def _send_line(self, line: bytes, window: DeliveryWindow) -> bool:
+        """Send one event. False if the buffer is full."""
         event = _decoded(line)
         if event is None:
-            log.warning("a feed event in %s was cut short by a crash, and is left out: %r", self._files[0].name, line[:200])
+            log.warning("skipping an unreadable feed event in %s, truncated by a crash: %r", self._files[0].name, line[:200])
             return True
-        # All events of a source have one key, so that they keep their order whatever the number of partitions.
-        taken = self._publisher.producer.send(self._topic, [(encode(event), event.source)], event.ts_recv, stretch.on_delivery)
-        stretch.sent += taken
-        return taken == 1
+        # All events of a source have the same key, so they stay in order with any number of partitions.
+        accepted = self._sink.producer.send(self._topic, [(encode(event), event.source)], event.ts_recv, window.on_delivery)
+        window.sent += accepted
+        return accepted == 1
 
     def _finish(self, file: BinaryIO) -> None:
-        """All events of ``file`` are acknowledged: start ours anew, remove one that was left behind."""
+        """All events of ``file`` are acknowledged: empty our own file, or delete an earlier one."""
         if file is self._own:
             if self._position:
                 file.truncate(0)
@@ -129,41 +129,41 @@ class EventOutbox:
 
 
 def _decoded(line: bytes) -> FeedEvent | None:
-    """The event in ``line``; None if it is none: a power cut may leave anything."""
+    """The event in ``line``. None if the line is unreadable: a power failure may leave any bytes."""
     try:
         return decode(line, FeedEvent)
     except UNREADABLE:
         return None
 
 
-def _unusable(folder: Path, error: OSError) -> StockctlError:
+def _write_error(folder: Path, error: OSError) -> StockctlError:
     path = Path(error.filename or folder)
-    link = next(filter(_leads_nowhere, (path, *path.parents)), None)
-    hint = _LINK.format(link) if link else "make it writable, or set state_dir"
-    return StockctlError(f"cannot keep feed events in {path}: {error.strerror}", hint=hint)
+    link = next(filter(_is_broken_link, (path, *path.parents)), None)
+    hint = _BROKEN_LINK.format(link) if link else "make it writable, or set state_dir"
+    return StockctlError(f"cannot write feed events to {path}: {error.strerror}", hint=hint)
 
 
-def _leads_nowhere(path: Path) -> bool:
+def _is_broken_link(path: Path) -> bool:
     return path.is_symlink() and not path.exists()
 
 
 def _open(path: Path) -> BinaryIO | None:
-    """A file that may have been left behind; None if it cannot be opened, which keeps no feed from running."""
+    """Open the file of an earlier run. None, with a warning, if that fails: the feed must run anyway."""
     try:
         return path.open("r+b")
     except OSError as error:
-        hint = _LINK.format("it") if _leads_nowhere(path) else "delete it, or make it a file that can be read and written"
-        log.warning("cannot open %s, where feed events of an earlier run may wait: %s; %s", path, error.strerror or error, hint)
+        hint = _BROKEN_LINK.format("it") if _is_broken_link(path) else "delete it, or make it readable and writable"
+        log.warning("cannot open %s, which may have feed events of an earlier run: %s; %s", path, error.strerror or error, hint)
         return None
 
 
-def _take_files(folder: Path) -> list[BinaryIO]:
-    """The files of processes that are no more, the oldest first, and a new one of ours at the end; all locked by us."""
+def _lock_files(folder: Path) -> list[BinaryIO]:
+    """Lock the files of processes that have ended, oldest first, and a new file of our own at the end."""
     folder.mkdir(parents=True, exist_ok=True)
-    taken = []
-    # One process at a time, so that a new file is not taken for one left behind before its owner has locked it.
-    with (folder / "lock").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
+    locked = []
+    # One process at a time: a new file must not look abandoned before its owner has locked it.
+    with (folder / "lock").open("w") as folder_lock:
+        fcntl.flock(folder_lock, fcntl.LOCK_EX)
         for path in sorted(folder.glob("*.jsonl")):
             file = _open(path)
             if file is None:
@@ -173,7 +173,7 @@ def _take_files(folder: Path) -> list[BinaryIO]:
             except BlockingIOError:
                 file.close()
             else:
-                taken.append(file)
+                locked.append(file)
         own = (folder / f"{time.time_ns()}-{os.getpid()}.jsonl").open("x+b")
         fcntl.flock(own, fcntl.LOCK_EX)
-    return [*taken, own]
+    return [*locked, own]

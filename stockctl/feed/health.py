@@ -1,6 +1,6 @@
-"""How the feed is probed without disturbing it: the address answers, TLS is in order, a token is set; and its newest event.
+"""Health checks of the feed: the address answers, TLS works, a token is set. And a status row with the newest feed event.
 
-No WebSocket is opened: the feed allows one connection a key, and a second one would drop a running producer's.
+The checks open no WebSocket: the feed allows one connection per key, and a second one would disconnect a running producer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stockctl.settings import Settings
 from stockctl.units import format_duration
 
 SILENT_AFTER = 60.0
-"""Seconds without any feed event after which no producer seems to be running: one comes every 10 s."""
+"""Seconds without a feed event after which no producer seems to be running. A producer writes one every 10 s."""
 
 
 def checks(settings: Settings) -> list[Check]:

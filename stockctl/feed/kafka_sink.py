@@ -1,4 +1,4 @@
-"""The way into Kafka: trades and dead letters into their topics, in bounded memory, with every message's fate known."""
+"""Writes trades and dead letters to their Kafka topics, in bounded memory, and tracks the delivery of each message."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from stockctl.stream.dead_letters import as_message
 log = logging.getLogger("stockctl.produce")
 
 
-class Stretch:
-    """The messages received for a while from ``since`` (ms UTC) on, and how many of them Kafka has acknowledged or lost."""
+class DeliveryWindow:
+    """The messages received during one window of time from ``since`` (ms UTC) on, with delivery counts."""
 
     __slots__ = ("_failed", "acknowledged", "lost", "sent", "since")
 
@@ -29,7 +29,7 @@ class Stretch:
         self._failed = failed
 
     def on_delivery(self, error: KafkaError | None, _message: Message) -> None:
-        """Take in the fate of one message."""
+        """Delivery callback of one message."""
         if error is None:
             self.acknowledged += 1
         else:
@@ -38,119 +38,119 @@ class Stretch:
 
     @property
     def outstanding(self) -> int:
-        """Messages whose fate is not known yet."""
+        """Messages without a delivery report yet."""
         return self.sent - self.acknowledged - self.lost
 
 
 class KafkaSink:
-    """Puts normalised frames into Kafka.
+    """Publishes decoded frames to Kafka.
 
-    ``patient`` is asked when the buffer is full: while it answers True the frame waits for room, otherwise what doesn't fit
-    is dropped, counted and said.
+    If the buffer is full, a frame waits for room while ``wait_when_full()`` returns True. Otherwise, messages that don't fit
+    are dropped, counted and logged.
     """
 
     def __init__(
-        self, settings: Settings, *, patient: Callable[[], bool] = lambda: False, delivery_timeout: float = 120
+        self, settings: Settings, *, wait_when_full: Callable[[], bool] = lambda: False, delivery_timeout: float = 120
     ) -> None:
-        """``delivery_timeout`` in seconds: a message not acknowledged by then is lost; 0 waits for ever."""
-        self._patient = patient
+        """``delivery_timeout`` in seconds: a message not acknowledged by then is lost. 0 is no limit."""
+        self._wait_when_full = wait_when_full
         self._trades_topic = settings.topics.trades.name
         self._dead_letters_topic = settings.topics.dead_letters.name
         self.producer = Producer(
             settings,
             **{
                 "delivery.timeout.ms": round(delivery_timeout * 1000),
-                # A topic that is deleted under us must not come back by itself, with the broker's defaults.
+                # If a topic is deleted meanwhile, the broker must not recreate it with its defaults.
                 "allow.auto.create.topics": False,
                 "topic.metadata.propagation.max.ms": 10_000,
             },
         )
         self.trades = 0
-        """Trades taken into the buffer."""
+        """Trades added to the buffer."""
         self.dead_letters = 0
-        """Dead letters taken into the buffer."""
+        """Dead letters added to the buffer."""
         self.dropped = 0
-        """Messages that met a full buffer and were dropped."""
+        """Messages dropped because the buffer was full."""
         self.undelivered = 0
-        """Messages that Kafka did not take."""
+        """Messages that could not be delivered."""
         self.trouble: StockctlError | None = None
-        """Why the newest undelivered message was not taken."""
-        self._answered = time.monotonic()
+        """Why the newest undelivered message failed."""
+        self._last_report = time.monotonic()
         self._full = 0
-        """Messages in the buffer when it was found full; 0 once it has room again."""
-        self._given_up: StockctlError | None = None
+        """Messages in the buffer when it filled up; 0 once it has room again."""
+        self._flush_error: StockctlError | None = None
 
-    def stretch(self, since: int) -> Stretch:
-        """A new stretch of messages, received from ``since`` (ms UTC) on."""
-        return Stretch(since, self._on_failure)
+    def window(self, since: int) -> DeliveryWindow:
+        """A new window for messages received from ``since`` (ms UTC) on."""
+        return DeliveryWindow(since, self._on_failure)
 
-    def publish(self, frame: Frame, ts_recv: int, stretch: Stretch) -> None:
-        """Buffer the frame's trades and dead letters, and take in what Kafka has answered so far."""
+    def publish(self, frame: Frame, ts_recv: int, window: DeliveryWindow) -> None:
+        """Buffer the frame's trades and dead letters, and process delivery reports."""
         if frame.trades:
             messages: list[tuple[bytes, str | bytes]] = [(encode(trade), trade.symbol) for trade in frame.trades]
-            self.trades += self._send(self._trades_topic, messages, ts_recv, stretch)
+            self.trades += self._send(self._trades_topic, messages, ts_recv, window)
         if frame.dead_letters:
             messages = [as_message(letter) for letter in frame.dead_letters]
-            self.dead_letters += self._send(self._dead_letters_topic, messages, ts_recv, stretch)
+            self.dead_letters += self._send(self._dead_letters_topic, messages, ts_recv, window)
         self.poll(0)
 
     def poll(self, timeout: float) -> None:
-        """Take in what Kafka has answered, waiting up to ``timeout`` seconds for something."""
-        answers = self.producer.poll(timeout)
+        """Process delivery reports, waiting up to ``timeout`` seconds for one."""
+        reports = self.producer.poll(timeout)
         buffered = len(self.producer)
-        if answers or not buffered:
-            self._answered = time.monotonic()
-        # A feed that never pauses never leaves the buffer empty, and at its edge it would be full and not full in turn.
+        if reports or not buffered:
+            self._last_report = time.monotonic()
+        # A busy feed never empties the buffer. The margin keeps it from alternating between full and not full.
         if buffered < self._full / 2:
             self._full = 0
             log.warning("the buffer has room again; %d rows were dropped so far", self.dropped)
 
     @property
-    def late(self) -> float:
-        """For how many seconds Kafka has acknowledged nothing though messages wait; 0 when none do."""
-        return time.monotonic() - self._answered if len(self.producer) else 0.0
+    def seconds_unacknowledged(self) -> float:
+        """Seconds without a delivery report while messages wait; 0 if none wait."""
+        return time.monotonic() - self._last_report if len(self.producer) else 0.0
 
-    def _send(self, topic: str, messages: list[tuple[bytes, str | bytes]], ts_recv: int, stretch: Stretch) -> int:
-        taken = self.producer.send(topic, messages, ts_recv, stretch.on_delivery)
-        while taken < len(messages) and self._patient():
+    def _send(self, topic: str, messages: list[tuple[bytes, str | bytes]], ts_recv: int, window: DeliveryWindow) -> int:
+        accepted = self.producer.send(topic, messages, ts_recv, window.on_delivery)
+        while accepted < len(messages) and self._wait_when_full():
             self.poll(0.1)
-            taken += self.producer.send(topic, messages[taken:], ts_recv, stretch.on_delivery)
-        missing = len(messages) - taken
-        stretch.sent += len(messages)
-        stretch.lost += missing
-        self.dropped += missing
-        if missing and not self._full:
+            accepted += self.producer.send(topic, messages[accepted:], ts_recv, window.on_delivery)
+        dropped = len(messages) - accepted
+        window.sent += len(messages)
+        window.lost += dropped
+        self.dropped += dropped
+        if dropped and not self._full:
             self._full = max(1, len(self.producer))
-            log.warning("the buffer (kafka.buffer) is full: dropping the newest rows; their time will show as a gap")
-        return taken
+            log.warning("the buffer (kafka.buffer) is full: dropping the newest rows; their time shows as a gap")
+        return accepted
 
     def _on_failure(self, error: KafkaError) -> None:
         self.undelivered += 1
-        self.note_failure(error)
+        self.record_failure(error)
 
-    def note_failure(self, error: KafkaError) -> None:
-        """Say why Kafka did not take a message, and remember it as ``trouble``."""
-        described = self._given_up or self.producer.describe(error)
+    def record_failure(self, error: KafkaError) -> None:
+        """Log why a message failed, once for each reason, and set ``trouble``."""
+        described = self._flush_error or self.producer.describe(error)
         if str(described) != str(self.trouble):
             log.error("%s", described)
         self.trouble = described
 
     def flush(self, timeout: float) -> int:
-        """Wait up to ``timeout`` seconds for Kafka to take all, then give up the rest; how many rows are lost by that."""
+        """Wait up to ``timeout`` seconds for all deliveries, then discard the rest. Returns how many rows are lost."""
         undelivered = self.undelivered
         if self.producer.flush(timeout):
-            self._given_up = self.producer.trouble or StockctlError("Kafka did not answer in time")
+            self._flush_error = self.producer.trouble or StockctlError("Kafka did not answer in time")
             self.producer.purge()
             self.producer.flush(1)
         return self.undelivered - undelivered
 
 
 def check_topics(settings: Settings, admin: Admin) -> None:
-    """UnknownTopicError unless the topics that ``produce`` writes are there."""
+    """UnknownTopicError if a topic that ``produce`` writes is missing."""
     names = (settings.topics.trades.name, settings.topics.feed_events.name, settings.topics.dead_letters.name)
     missing = [name for name in names if admin.topic(name) is None]
     if missing:
         raise UnknownTopicError(
             f"Kafka at {settings.kafka.bootstrap_servers} has no topic {' and no '.join(missing)}",
-            hint="`stockctl topics apply` makes the topics",
+            hint="`stockctl topics apply` creates the topics",
         )

@@ -1,7 +1,7 @@
-"""``produce --replay``: captured frames, one JSON a line, go the same way as live data and carry the source ``replay``.
+"""``produce --replay``: publishes captured frames, one JSON text per line, like live data, with the source ``replay``.
 
-A replay has no feed that could fail, so it tells its own coverage: the time its trades span, cut where the file has none for
-long.
+A replay has no feed that could fail. Its coverage is the time span of its trades, with a gap wherever the file has no trade for
+``QUIET`` ms.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from stockctl.exchange.calendar import now_ms
 from stockctl.feed.coverage import feed_event, split_interval
 from stockctl.feed.decoder import Decoder
 from stockctl.feed.event_outbox import EventOutbox
-from stockctl.feed.kafka_sink import KafkaSink, Stretch
+from stockctl.feed.kafka_sink import DeliveryWindow, KafkaSink
 from stockctl.intervals import Interval
 from stockctl.records import Trade, connection_token
 from stockctl.settings import Settings
@@ -39,23 +39,23 @@ log = logging.getLogger("stockctl.produce")
 
 SOURCE = "replay"
 QUIET = 15 * 60_000
-"""A capture without any trade for this many ms has a gap there."""
-_ENDS: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, StockctlError)
-"""What ends a replay too early: a file that is absent, no gzip or cut short; a Kafka that refuses; a full disk."""
-_HINT = "name a file of captured frames, one JSON a line, or - for stdin"
+"""A capture without a trade for this many ms has a gap."""
+_FAILURES: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, StockctlError)
+"""What can end a replay early: a missing, damaged or truncated file, an error of Kafka, a full disk."""
+_HINT = "name a file of captured frames, one JSON text per line, or - for stdin"
 _GZIP, _UTF_16 = b"\x1f\x8b", (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-"""How such files begin, whatever their names are."""
-_LOOK_UP = 0.2
-"""Seconds after which a wait, for more of stdin or for Kafka, looks whether it is to stop."""
-_DRAIN_WITHIN = 30.0
-"""Seconds to wait for Kafka to take the coverage; what it has not taken by then waits on disk."""
-_LEAVE_WITHIN = 8.0
-"""Seconds of such waits that are left once it is to stop."""
+"""First bytes of such files."""
+_POLL_INTERVAL = 0.2
+"""Seconds between two checks of the stop signal while waiting for stdin or for Kafka."""
+_DRAIN_TIMEOUT = 30.0
+"""Seconds to wait until Kafka has acknowledged the coverage events. Unsent events stay on disk."""
+_SHUTDOWN_TIMEOUT = 8.0
+"""Seconds that such a wait may still take after the stop signal."""
 _TIME = re.compile(rb'"t":\s*(\d{1,15})')
 
 
-class Replayed(NamedTuple):
-    """What a replay delivered: lines of the file, the trades and dead letters in them, and the seconds it took."""
+class ReplayResult(NamedTuple):
+    """Lines read from the file, trades and dead letters delivered, and seconds taken."""
 
     lines: int
     trades: int
@@ -66,8 +66,8 @@ class Replayed(NamedTuple):
 class Replay:
     """One replay of the capture ``path`` (gzip too; ``-`` is stdin).
 
-    ``speed`` 1 keeps the pace of the trades' times, 2 doubles it; None is as fast as Kafka takes them. ``retime`` shifts all
-    times so that the first trade is now. When the buffer is full the replay waits.
+    ``speed`` 1 keeps the pace of the trades' times, 2 doubles it; None is as fast as possible. ``retime`` shifts all times so
+    that the first trade is now. If the buffer is full, the replay waits.
     """
 
     def __init__(
@@ -77,83 +77,84 @@ class Replay:
         self._path = path
         self._stop = stop
         self._speed = speed
-        self.publisher = KafkaSink(settings, patient=lambda: not (stop.is_set() or self.publisher.undelivered))
+        self.sink = KafkaSink(settings, wait_when_full=lambda: not (stop.is_set() or self.sink.undelivered))
         self._token = connection_token()
-        self.normaliser = Decoder(
+        self.decoder = Decoder(
             SOURCE,
             drop_repeated_frames=settings.finnhub.drop_repeated_frames,
             first_at=now_ms() if retime else None,
         )
-        self.normaliser.start(self._token)
-        self._covered = Covered()
+        self.decoder.start(self._token)
+        self._covered = CoveredIntervals()
         self._lines = 0
 
-    def run(self, deadline: float | None = None, tick: Callable[[], None] = lambda: None) -> Replayed:
-        """Deliver the file, or what of it comes before ``deadline`` (``time.monotonic()``); ``tick`` is called for each line.
+    def run(self, deadline: float | None = None, tick: Callable[[], None] = lambda: None) -> ReplayResult:
+        """Publish the file, until ``deadline`` (``time.monotonic()``) if set. Calls ``tick`` after each line.
 
-        UsageError for a file that cannot be opened; StockctlError with the counts when something could not be delivered, or the
-        signal to stop came first.
+        UsageError if the file cannot be opened. StockctlError, with counts, if a delivery failed or the stop signal came first.
         """
         with _opened(self._path, self._stop) as lines:
             return self._deliver(lines, deadline, tick)
 
-    def _deliver(self, lines: Iterable[bytes], deadline: float | None, tick: Callable[[], None]) -> Replayed:
-        # Before the first line: a repeat for want of a place for the coverage would double every trade.
-        spool = EventOutbox(self._settings, self.publisher)
+    def _deliver(self, lines: Iterable[bytes], deadline: float | None, tick: Callable[[], None]) -> ReplayResult:
+        # Before the first line: if the outbox failed at the end, a repeat would duplicate every trade.
+        outbox = EventOutbox(self._settings, self.sink)
         try:
-            # What an earlier run left must not wait for the end of this one.
-            self._drain(spool)
-            return self._run(spool, lines, deadline, tick)
+            # Send the events of an earlier run first, not after this replay.
+            self._drain(outbox)
+            return self._run(outbox, lines, deadline, tick)
         finally:
-            spool.close()
+            outbox.close()
 
-    def _run(self, spool: EventOutbox, lines: Iterable[bytes], deadline: float | None, tick: Callable[[], None]) -> Replayed:
+    def _run(
+        self, outbox: EventOutbox, lines: Iterable[bytes], deadline: float | None, tick: Callable[[], None]
+    ) -> ReplayResult:
         started = time.monotonic()
-        stretch = self.publisher.stretch(now_ms())
-        pace = _Pace(self._speed, self._stop, deadline)
-        broken: Exception | None = None
+        window = self.sink.window(now_ms())
+        pacer = _Pacer(self._speed, self._stop, deadline)
+        failure: Exception | None = None
         try:
             for line in lines:
-                pace.wait_for(line)
-                if pace.over or self._stop.is_set() or self.publisher.undelivered:
+                pacer.wait_for(line)
+                if pacer.over or self._stop.is_set() or self.sink.undelivered:
                     break
                 self._lines += 1
-                self._take(line, stretch)
+                self._publish(line, window)
                 tick()
-        except _ENDS as error:
-            broken = error
-        while stretch.outstanding and not (self._stop.is_set() or self.publisher.undelivered):
-            self.publisher.poll(0.1)
-        self.publisher.flush(_LEAVE_WITHIN)
-        reason = broken or self.publisher.trouble or ("stopped by a signal" if self._stop.is_set() else None)
+        except _FAILURES as error:
+            failure = error
+        while window.outstanding and not (self._stop.is_set() or self.sink.undelivered):
+            self.sink.poll(0.1)
+        self.sink.flush(_SHUTDOWN_TIMEOUT)
+        reason = failure or self.sink.trouble or ("stopped by a signal" if self._stop.is_set() else None)
         if reason is None:
             try:
-                self._tell_coverage(spool)
-            except _ENDS as error:
+                self._write_coverage(outbox)
+            except _FAILURES as error:
                 reason = error
         if reason is not None:
             raise StockctlError(
-                f"the replay of {self._path} ended at line {self._lines}: {_words(reason)}; "
-                f"{counted(stretch.acknowledged, 'message was', 'messages were')} delivered, {stretch.lost} were not",
-                hint="replaying it again sends what was delivered as new data once more" if stretch.acknowledged else None,
+                f"the replay of {self._path} ended at line {self._lines}: {_describe(reason)}; "
+                f"{counted(window.acknowledged, 'message was', 'messages were')} delivered, {window.lost} were not",
+                hint="a second replay sends the delivered messages again, as new data" if window.acknowledged else None,
             )
-        return Replayed(self._lines, self.publisher.trades, self.publisher.dead_letters, time.monotonic() - started)
+        return ReplayResult(self._lines, self.sink.trades, self.sink.dead_letters, time.monotonic() - started)
 
-    def _take(self, line: bytes, stretch: Stretch) -> None:
+    def _publish(self, line: bytes, window: DeliveryWindow) -> None:
         text = line.strip()
         if text:
             now = now_ms()
-            frame = self.normaliser.frame(text, now, f"{self._path}:{self._lines}")
+            frame = self.decoder.frame(text, now, f"{self._path}:{self._lines}")
             self._covered.add(frame.trades)
-            self.publisher.publish(frame, now, stretch)
+            self.sink.publish(frame, now, window)
 
-    def _tell_coverage(self, spool: EventOutbox) -> None:
-        pieces = [(piece, symbols) for span, symbols in self._covered.spans() for piece in split_interval(span)]
-        for number, (span, symbols) in enumerate(pieces):
-            spool.write(
+    def _write_coverage(self, outbox: EventOutbox) -> None:
+        pieces = [(piece, symbols) for interval, symbols in self._covered.merged() for piece in split_interval(interval)]
+        for number, (interval, symbols) in enumerate(pieces):
+            outbox.write(
                 feed_event(
                     "covered",
-                    span,
+                    interval,
                     sorted(symbols),
                     SOURCE,
                     connection=self._token,
@@ -162,67 +163,67 @@ class Replay:
                     source=SOURCE,
                 )
             )
-        if self._drain(spool):
-            log.warning("%d feed events of the replay wait on disk: the next produce sends them", spool.waiting)
+        if self._drain(outbox):
+            log.warning("%d feed events of the replay stay on disk: the next produce sends them", outbox.waiting)
 
-    def _drain(self, spool: EventOutbox) -> int:
-        """Wait until the events are acknowledged, after a signal no longer than there is; how many still wait."""
-        deadline = time.monotonic() + _DRAIN_WITHIN
-        while (left := spool.drain(_LOOK_UP)) and time.monotonic() < deadline:
+    def _drain(self, outbox: EventOutbox) -> int:
+        """Wait until the events are acknowledged; after the stop signal only briefly. Returns how many still wait."""
+        deadline = time.monotonic() + _DRAIN_TIMEOUT
+        while (left := outbox.drain(_POLL_INTERVAL)) and time.monotonic() < deadline:
             if self._stop.is_set():
-                return spool.drain(_LEAVE_WITHIN)
+                return outbox.drain(_SHUTDOWN_TIMEOUT)
         return left
 
 
-def _words(reason: object) -> str:
-    """What ended a replay, in plain words."""
+def _describe(reason: object) -> str:
+    """Why a replay ended, as text."""
     if isinstance(reason, gzip.BadGzipFile):
-        return "the file is no gzip, or damaged"
+        return "the file is not gzip, or damaged"
     return (isinstance(reason, OSError) and reason.strerror) or str(reason)
 
 
-class Covered:
-    """The spans that a replay's trades cover, with the symbols of each, in whatever order and lines the trades come."""
+class CoveredIntervals:
+    """The time intervals that a replay's trades cover, with the symbols of each. Trades may come in any order."""
 
     def __init__(self) -> None:
-        self._spans: list[tuple[int, int, set[str]]] = []
-        """In order, and more than ``QUIET`` apart."""
+        self._intervals: list[tuple[int, int, set[str]]] = []
+        """Sorted, and more than ``QUIET`` apart."""
 
     def add(self, trades: list[Trade]) -> None:
-        """Cover the time of these trades too."""
-        for some in _together(trades):
-            self._join(some[0].ts_event, some[-1].ts_event + 1, some)
+        """Add the time of these trades."""
+        for cluster in _clusters(trades):
+            self._join(cluster[0].ts_event, cluster[-1].ts_event + 1, cluster)
 
     def _join(self, first: int, last: int, trades: list[Trade]) -> None:
         since, until = itemgetter(0), itemgetter(1)
-        low = bisect_left(self._spans, first - QUIET, key=until)
-        high = bisect_right(self._spans, last + QUIET, key=since)
-        near = self._spans[low:high]
+        low = bisect_left(self._intervals, first - QUIET, key=until)
+        high = bisect_right(self._intervals, last + QUIET, key=since)
+        near = self._intervals[low:high]
         symbols = near[0][2] if near else set()
         symbols.update([trade.symbol for trade in trades])
         for other in near[1:]:
             symbols |= other[2]
-        self._spans[low:high] = [(min([first, *map(since, near)]), max([last, *map(until, near)]), symbols)]
+        self._intervals[low:high] = [(min([first, *map(since, near)]), max([last, *map(until, near)]), symbols)]
 
-    def spans(self) -> list[tuple[Interval, set[str]]]:
-        """What is covered, in order, each span with its symbols."""
-        return [((since, until), symbols) for since, until, symbols in self._spans]
+    def merged(self) -> list[tuple[Interval, set[str]]]:
+        """The covered intervals in order, each with its symbols."""
+        return [((since, until), symbols) for since, until, symbols in self._intervals]
 
 
-def _together(trades: list[Trade]) -> Iterator[list[Trade]]:
-    """The trades in order of their time, cut where neighbours are more than ``QUIET`` apart."""
+def _clusters(trades: list[Trade]) -> Iterator[list[Trade]]:
+    """The trades sorted by time, split where neighbours are more than ``QUIET`` apart."""
     ordered = sorted(trades, key=attrgetter("ts_event"))
     start = 0
-    for place in range(1, len(ordered)):
-        if ordered[place].ts_event > ordered[place - 1].ts_event + 1 + QUIET:
-            yield ordered[start:place]
-            start = place
+    for i in range(1, len(ordered)):
+        if ordered[i].ts_event > ordered[i - 1].ts_event + 1 + QUIET:
+            yield ordered[start:i]
+            start = i
     if ordered:
         yield ordered[start:]
 
 
-class _Pace:
-    """Lets each line through when its time has come at ``speed``; ``over`` after the deadline."""
+class _Pacer:
+    """Delays each line until it is due at ``speed``. ``over`` is true after the deadline."""
 
     def __init__(self, speed: float | None, stop: threading.Event, deadline: float | None) -> None:
         self._speed = speed
@@ -235,9 +236,9 @@ class _Pace:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     def wait_for(self, line: bytes) -> None:
-        if self._speed is None or (found := _TIME.search(line)) is None:
+        if self._speed is None or (match := _TIME.search(line)) is None:
             return
-        at = int(found[1])
+        at = int(match[1])
         if self._origin is None:
             self._origin = (time.monotonic(), at)
         due = self._origin[0] + (at - self._origin[1]) / 1000 / self._speed
@@ -251,7 +252,7 @@ class _Pace:
 
 
 def check_capture(path: str) -> None:
-    """UsageError where no file is at ``path``, before anything is waited for. It is not opened: a pipe has one reader."""
+    """UsageError if there is no file at ``path``. Does not open it: a pipe can be read only once."""
     try:
         if path != "-" and Path(path).stat() and Path(path).is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -261,7 +262,7 @@ def check_capture(path: str) -> None:
 
 @contextmanager
 def _opened(path: str, stop: threading.Event) -> Iterator[Iterable[bytes]]:
-    """The lines of the capture; of stdin until ``stop`` is set."""
+    """The lines of the capture. Lines of stdin end when ``stop`` is set."""
     if path == "-":
         yield _stdin(stop)
     else:
@@ -272,22 +273,22 @@ def _opened(path: str, stop: threading.Event) -> Iterator[Iterable[bytes]]:
             raise unreadable(path, error, _HINT) from error
         with file:
             if head.startswith(_UTF_16):
-                raise UsageError(f"cannot read {path}: it is in UTF-16", hint="frames are in UTF-8: convert the file")
+                raise UsageError(f"cannot read {path}: it is UTF-16", hint="convert the file to UTF-8")
             if head.startswith(codecs.BOM_UTF8):
                 file.read(len(codecs.BOM_UTF8))
             yield gzip.GzipFile(fileobj=file) if head.startswith(_GZIP) or path.endswith(".gz") else file
 
 
 def _stdin(stop: threading.Event) -> Iterator[bytes]:
-    # Reading its lines would not end before the next one comes, whatever ``stop`` says.
+    # Iterating over sys.stdin would block until the next line, even after ``stop`` is set.
     descriptor, rest = sys.stdin.fileno(), b""
     while not stop.is_set():
-        if not select.select([descriptor], [], [], _LOOK_UP)[0]:
+        if not select.select([descriptor], [], [], _POLL_INTERVAL)[0]:
             continue
-        read = os.read(descriptor, 1 << 16)
-        if not read:
+        chunk = os.read(descriptor, 1 << 16)
+        if not chunk:
             break
-        *lines, rest = (rest + read).split(b"\n")
+        *lines, rest = (rest + chunk).split(b"\n")
         yield from lines
     if rest:
         yield rest

@@ -1,6 +1,6 @@
-"""One WebSocket session after another with the feed: connect, subscribe, watch for silence, reconnect.
+"""The WebSocket session with the feed: connect, subscribe, detect silence, reconnect.
 
-The session only listens and tells: it yields what happened, and its caller puts that where it belongs.
+The session yields frames and events. The caller publishes them.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from stockctl.units import format_duration
 log = logging.getLogger("stockctl.produce")
 
 TICK = 0.2
-"""The longest time in seconds without a happening; what a signal to stop waits for at most."""
+"""Longest time in seconds between two items, and so until the stop signal is noticed."""
 JUMP = 1.0
-"""Seconds that the wall clock may gain or lose on the monotonic one, which does not run while the machine sleeps, at once."""
+"""Most seconds that the wall clock may jump against the monotonic clock, which stops while the machine sleeps."""
 STABLE = 15.0
-"""A connection that lived this many seconds was a success: the pauses between attempts start short again."""
+"""A connection that lasted this many seconds counts as a success and resets the backoff."""
 _KEY_IN_USE = (
-    "key in use elsewhere: the feed ends the connection soon after each subscribing. It allows one connection a key: "
+    "key in use elsewhere: the feed closes the connection soon after each subscription. It allows one connection per key: "
     "stop the other one"
 )
 _PROTOCOL_PING = Frame("ping", [], [])
@@ -42,33 +42,33 @@ _INVALID_SYMBOL = re.compile(r"invalid symbol\s+(\S+)", re.IGNORECASE)
 
 
 class _SilentError(FeedLostError):
-    """The connection is open, but nothing comes."""
+    """The connection is open, but no frame arrives."""
 
 
 class _ClockError(FeedLostError):
-    """The wall clock was set, or stood still for this process: what was received when cannot be told across that."""
+    """The wall clock jumped, or the machine slept: receipt times across the jump are unknown."""
 
 
-class Received(NamedTuple):
-    """A frame, normalised, and when it was received (ms UTC)."""
+class ReceivedFrame(NamedTuple):
+    """A decoded frame and its time of receipt (ms UTC)."""
 
     frame: Frame
     ts_recv: int
 
 
-Happening = Received | FeedEvent | None
-"""A frame, an event of the session, or None: nothing for a moment."""
+SessionItem = ReceivedFrame | FeedEvent | None
+"""A frame, an event of the session, or None if nothing happened for ``TICK`` seconds."""
 
 
 class Backoff:
-    """Pauses between attempts, in seconds: from half a second doubling up to ``longest``, each cut at random by up to half."""
+    """Pauses between attempts: they double from 0.5 s up to ``longest`` seconds. Each is shortened at random by up to half."""
 
     def __init__(self, longest: float) -> None:
         self._longest = longest
         self._failures = 0
 
     def next(self) -> float:
-        """The pause before the next attempt."""
+        """The pause before the next attempt, in seconds."""
         pause = min(self._longest, 0.5 * 2.0 ** min(self._failures, 30))
         self._failures += 1
         return pause * random.uniform(0.5, 1)  # noqa: S311 - spreads reconnects, guards no secret
@@ -81,16 +81,16 @@ class Backoff:
 class FeedSession:
     """The feed's frames and events for ``symbols`` until ``stop`` is set.
 
-    ``normaliser`` is told of each new connection. The public attributes tell how things stand.
+    Calls ``decoder.start`` for each new connection. The public attributes are the current state.
     """
 
-    def __init__(self, settings: Settings, symbols: Sequence[str], normaliser: Decoder, stop: threading.Event) -> None:
+    def __init__(self, settings: Settings, symbols: Sequence[str], decoder: Decoder, stop: threading.Event) -> None:
         self._settings = settings
         self._finnhub = settings.finnhub
         self._symbols = list(dict.fromkeys(symbols))
-        self._normaliser = normaliser
+        self._decoder = decoder
         self._stop = stop
-        self._watch = MarketStatus(self._symbols, calendar_of(settings.finnhub.source))
+        self._market = MarketStatus(self._symbols, calendar_of(settings.finnhub.source))
         self._backoff = Backoff(self._finnhub.backoff_max)
         self._early_drops = 0
         self._events = 0
@@ -101,11 +101,11 @@ class FeedSession:
         self.connected = False
         """Whether a connection is open now."""
         self.last_error: StockctlError | None = None
-        """Why the last connection ended or could not be made."""
+        """Why the last connection failed or ended."""
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong: the feed away for longer than ``finnhub.silence_timeout``, or the key in use elsewhere."""
+        """The problem, if any: no connection for longer than ``finnhub.silence_timeout``, or the key is in use elsewhere."""
         if self._early_drops > 1:
             return _KEY_IN_USE
         if self.connected:
@@ -117,15 +117,15 @@ class FeedSession:
             return f"not connected to the feed for {format_duration(away)}: {self.last_error}"
         return None
 
-    def run(self) -> Iterator[Happening]:
-        """What happens, as it happens; at least every ``TICK`` seconds something, be it None.
+    def run(self) -> Iterator[SessionItem]:
+        """Yield frames and events as they happen, and None at least every ``TICK`` seconds.
 
-        RefusedError for a wrong key and ConfigError for a bad address end it; everything else is tried again.
+        Raises RefusedError for a wrong key and ConfigError for an invalid address. All other errors lead to a reconnect.
         """
         limit = self._finnhub.symbol_limit
         if len(self._symbols) > limit:
             log.warning(
-                "%d symbols are more than the %d that the plan allows (finnhub.symbol_limit): the feed may refuse the last %d",
+                "%d symbols exceed the %d that the plan allows (finnhub.symbol_limit): the feed may refuse the last %d",
                 len(self._symbols),
                 limit,
                 len(self._symbols) - limit,
@@ -142,14 +142,14 @@ class FeedSession:
             else:
                 if connection is None:
                     return
-                yield from self._attend(connection, began)
+                yield from self._run_connection(connection, began)
             if not self._stop.is_set():
                 pause = self._backoff.next()
-                log.info("connecting again in %s", format_duration(pause))
+                log.info("reconnecting in %s", format_duration(pause))
                 yield from self._wait(pause)
 
     def _open(self) -> Generator[None, None, FeedConnection | None]:
-        """Connect; None if the signal to stop comes first. In a thread, because it may take as long as the network likes."""
+        """Connect, in a thread because it may block on the network. None if the stop signal comes first."""
         attempt: Future[FeedConnection] = Future()
 
         def connect() -> None:
@@ -167,10 +167,10 @@ class FeedSession:
             yield None
         return attempt.result()
 
-    def _attend(self, connection: FeedConnection, began: int) -> Iterator[Happening]:
-        """One connection from its opening to its end."""
+    def _run_connection(self, connection: FeedConnection, began: int) -> Iterator[SessionItem]:
+        """Run one connection until it ends."""
         self._token = connection_token()
-        self._normaliser.start(self._token)
+        self._decoder.start(self._token)
         self._refused: list[str] = []
         self._reported: set[str] = set()
         self._last_frame = now_ms()
@@ -183,7 +183,7 @@ class FeedSession:
             for symbol in self._symbols:
                 connection.subscribe(symbol)
             at = now_ms()
-            self._watch.connected(at)
+            self._market.connected(at)
             log.info("connected to %s, symbols subscribed: %d", self._finnhub.url, len(self._symbols))
             yield self._event("subscribed", (at, at), self._symbols, "")
             yield from self._listen(connection)
@@ -197,37 +197,37 @@ class FeedSession:
             connection.close()
             self.connected = False
             self._down_since = time.monotonic()
-        # From where coverage ends: just after the last frame.
+        # Coverage ends just after the last frame.
         since = self._last_frame + 1
         yield self._event("disconnected", (since, max(now_ms(), since)), self._symbols, reason)
 
-    def _listen(self, connection: FeedConnection) -> Iterator[Happening]:
-        heard = looked = time.monotonic()
-        ahead = now_ms() / 1000 - heard
+    def _listen(self, connection: FeedConnection) -> Iterator[SessionItem]:
+        last_frame = last_check = time.monotonic()
+        offset = now_ms() / 1000 - last_frame
         while not self._stop.is_set():
             text = connection.receive(TICK)
             now, moment = now_ms(), time.monotonic()
-            before, ahead = ahead, now / 1000 - moment
-            if abs(ahead - before) > JUMP:
-                if text:  # it came before the clock was set, or lay there while the machine slept
-                    yield Received(self._normaliser.frame(text, self._last_frame), self._last_frame)
-                moved = "forward, or the machine slept," if ahead > before else "back"
-                raise _ClockError(f"the clock was set {moved} by {format_duration(abs(ahead - before))}")
+            previous, offset = offset, now / 1000 - moment
+            if abs(offset - previous) > JUMP:
+                if text:  # received before the jump, or buffered while the machine slept
+                    yield ReceivedFrame(self._decoder.frame(text, self._last_frame), self._last_frame)
+                direction = "forward, or the machine slept," if offset > previous else "back"
+                raise _ClockError(f"the clock was set {direction} by {format_duration(abs(offset - previous))}")
             now = max(now, self._last_frame)
             received = None
             if text is not None:
-                heard, self._last_frame = moment, now
-                received = Received(self._normaliser.frame(text, now) if text else _PROTOCOL_PING, now)
-                self._say(self._watch.frame(received.frame, now))
+                last_frame, self._last_frame = moment, now
+                received = ReceivedFrame(self._decoder.frame(text, now) if text else _PROTOCOL_PING, now)
+                self._log(self._market.frame(received.frame, now))
                 if received.frame.kind == "error":
                     yield from self._refusal(connection.scrubbed(received.frame.message), now)
-            elif moment - heard > self._finnhub.silence_timeout:
-                silence = f"feed silent: no frame for {format_duration(moment - heard)}, pings included"
+            elif moment - last_frame > self._finnhub.silence_timeout:
+                silence = f"feed silent: no frame for {format_duration(moment - last_frame)}, pings included"
                 yield self._event("silent", (self._last_frame + 1, now), self._symbols, silence)
                 raise _SilentError(silence)
-            if moment - looked > 1:
-                looked = moment
-                self._say(self._watch.remarks(now, self._normaliser.symbols))
+            if moment - last_check > 1:
+                last_check = moment
+                self._log(self._market.messages(now, self._decoder.symbols))
                 if moment - self._opened > STABLE:
                     self._backoff.reset()
                     self._early_drops = 0
@@ -235,26 +235,26 @@ class FeedSession:
             yield received
 
     def _refusal(self, message: str, now: int) -> Iterator[FeedEvent]:
-        """What an error frame refuses: the symbol it names, or the last one subscribed that isn't refused yet."""
+        """Handle an error frame. It refuses the symbol that it names, else the last subscribed one that isn't refused yet."""
         named = _INVALID_SYMBOL.search(message)
         left = [symbol for symbol in self._symbols if symbol not in self._refused]
         if named and named[1] in left:
             symbol = named[1]
         elif _TOO_MANY_SYMBOLS.search(message) and left:
-            # The feed takes symbols in the order they were subscribed, and does not say which it refuses.
+            # The feed accepts symbols in the order of subscription, and does not name the one that it refuses.
             symbol = left[-1]
         else:
             if message not in self._reported and len(self._reported) < 100:
                 self._reported.add(message)
-                log.warning("the feed says: %s", message)
+                log.warning("error from the feed: %s", message)
             return
         self._refused.append(symbol)
         log.warning("the feed refuses %s: %s", symbol, message)
         yield self._event("refused", (now, now), [symbol], message)
 
-    def _say(self, remarks: Iterable[str]) -> None:
-        for remark in remarks:
-            log.info("%s", remark)
+    def _log(self, messages: Iterable[str]) -> None:
+        for message in messages:
+            log.info("%s", message)
 
     def _wait(self, seconds: float) -> Iterator[None]:
         until = time.monotonic() + seconds

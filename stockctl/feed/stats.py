@@ -1,4 +1,4 @@
-"""How ``produce`` is doing: one log line every ``log.every``, a summary at the end, and Prometheus metrics."""
+"""Statistics of ``produce``: one log line every ``log.every``, a summary at the end, and Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stockctl.feed.coverage import session_time
 from stockctl.feed.decoder import Decoder
 from stockctl.feed.event_outbox import EventOutbox
 from stockctl.feed.kafka_sink import KafkaSink
-from stockctl.feed.session import FeedSession, Received
+from stockctl.feed.session import FeedSession, ReceivedFrame
 from stockctl.intervals import length, merge
 from stockctl.records import FeedEvent
 from stockctl.settings import Settings
@@ -29,21 +29,21 @@ log = logging.getLogger("stockctl.produce")
 
 
 class Stats:
-    """Reads the parts of the pipeline, of which a replay has neither session nor spool; registers its metrics while entered."""
+    """Reads the state of the pipeline. A context manager that registers its metrics. A replay has no session and no outbox."""
 
     def __init__(
         self,
         settings: Settings,
-        normaliser: Decoder,
-        publisher: KafkaSink,
+        decoder: Decoder,
+        sink: KafkaSink,
         session: FeedSession | None = None,
-        spool: EventOutbox | None = None,
+        outbox: EventOutbox | None = None,
     ) -> None:
         self._every = settings.log.every
         self._session = session
-        self._normaliser = normaliser
-        self._publisher = publisher
-        self._spool = spool
+        self._decoder = decoder
+        self._sink = sink
+        self._outbox = outbox
         self._started = self._logged = time.monotonic()
         self._trades_logged = 0
         self._lags: deque[int] = deque(maxlen=10_000)
@@ -59,50 +59,50 @@ class Stats:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         REGISTRY.unregister(self)
 
-    def received(self, happening: Received) -> None:
-        """Take note of how late the newest trade of a frame was: receipt less its own time, in ms."""
-        if happening.frame.trades:
-            self._lags.append(happening.ts_recv - max(trade.ts_event for trade in happening.frame.trades))
+    def received(self, item: ReceivedFrame) -> None:
+        """Record the lag of a frame's newest trade: time of receipt minus time of the trade, in ms."""
+        if item.frame.trades:
+            self._lags.append(item.ts_recv - max(trade.ts_event for trade in item.frame.trades))
 
     def covered(self, event: FeedEvent) -> None:
-        """Take note of a ``covered`` event, and of session time before it that nothing covered since the start."""
+        """Record a ``covered`` event, and the uncovered session time between it and the one before."""
         span = self._covered_until, event.span_start
-        some = self._calendar.one_of_each(event.symbols.split(",")).values()
-        gaps = merge(gap for symbol in some for gap in session_time(symbol, *span, calendar=self._calendar))
+        symbols = self._calendar.one_of_each(event.symbols.split(",")).values()
+        gaps = merge(gap for symbol in symbols for gap in session_time(symbol, *span, calendar=self._calendar))
         self._gaps += len(gaps)
         self._uncovered += length(gaps)
         self._covered_until = max(self._covered_until, event.span_end)
 
     def log_when_due(self) -> None:
-        """Log the state if ``log.every`` has passed since the last time."""
+        """Log one line if ``log.every`` has passed since the last one."""
         now = time.monotonic()
-        passed = now - self._logged
-        if passed < self._every:
+        elapsed = now - self._logged
+        if elapsed < self._every:
             return
-        trades = self._publisher.trades - self._trades_logged
-        self._logged, self._trades_logged = now, self._publisher.trades
+        trades = self._sink.trades - self._trades_logged
+        self._logged, self._trades_logged = now, self._sink.trades
         lag = f"{median(self._lags) / 1000:.2f} s" if self._lags else "-"
         self._lags.clear()
         log.info(
             "%.1f trades/s, feed lag %s, %d buffered, %s",
-            trades / passed,
+            trades / elapsed,
             lag,
-            len(self._publisher.producer),
+            len(self._sink.producer),
             self._counts(),
         )
 
     def summary(self) -> str:
-        """What was done, in words."""
-        passed = time.monotonic() - self._started
-        return f"produced {counted(self._publisher.trades, 'trade')} in {format_duration(passed)}: {self._counts()}"
+        """One line for the user at the end."""
+        elapsed = time.monotonic() - self._started
+        return f"produced {counted(self._sink.trades, 'trade')} in {format_duration(elapsed)}: {self._counts()}"
 
     def _counts(self) -> str:
         counts = {
             "reconnects": self._reconnects,
-            "dead letters": self._publisher.dead_letters,
-            "repeated frames": self._normaliser.repeated_frames,
-            "rows dropped on a full buffer": self._publisher.dropped,
-            "messages undelivered": self._publisher.undelivered,
+            "dead letters": self._sink.dead_letters,
+            "repeated frames": self._decoder.repeated_frames,
+            "rows dropped on a full buffer": self._sink.dropped,
+            "messages undelivered": self._sink.undelivered,
             "feed events waiting": self._waiting,
         }
         always = ("reconnects", "dead letters")
@@ -114,36 +114,36 @@ class Stats:
 
     @property
     def _waiting(self) -> int:
-        return self._spool.waiting if self._spool else 0
+        return self._outbox.waiting if self._outbox else 0
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics, as prometheus_client asks for them."""
-        publisher = self._publisher
-        for name, words, count in (
-            ("stockctl_trades", "trades buffered for Kafka", publisher.trades),
-            ("stockctl_dead_letters", "rows that were no valid trades", publisher.dead_letters),
+        """The metrics, called by prometheus_client."""
+        sink = self._sink
+        for name, help_text, count in (
+            ("stockctl_trades", "trades buffered for Kafka", sink.trades),
+            ("stockctl_dead_letters", "rows that are not valid trades", sink.dead_letters),
             ("stockctl_feed_reconnects", "connections to the feed after the first", self._reconnects),
-            ("stockctl_feed_repeated_frames", "frames that came again", self._normaliser.repeated_frames),
-            ("stockctl_feed_gaps", "spans of session time that nothing covered", self._gaps),
-            ("stockctl_feed_uncovered_seconds", "session time that nothing covered", self._uncovered / 1000),
-            ("stockctl_producer_dropped", "messages dropped because the buffer was full", publisher.dropped),
-            ("stockctl_producer_undelivered", "messages that Kafka did not take", publisher.undelivered),
+            ("stockctl_feed_repeated_frames", "trade frames received again", self._decoder.repeated_frames),
+            ("stockctl_feed_gaps", "gaps in the coverage of session time", self._gaps),
+            ("stockctl_feed_uncovered_seconds", "session time without coverage", self._uncovered / 1000),
+            ("stockctl_producer_dropped", "messages dropped because the buffer was full", sink.dropped),
+            ("stockctl_producer_undelivered", "messages that could not be delivered", sink.undelivered),
         ):
-            yield CounterMetricFamily(name, words, count)
-        for name, words, value in (
+            yield CounterMetricFamily(name, help_text, count)
+        for name, help_text, value in (
             (
                 "stockctl_feed_connected",
                 "1 while connected to the feed",
                 int(self._session is not None and self._session.connected),
             ),
-            ("stockctl_producer_buffered", "messages not acknowledged yet", len(publisher.producer)),
+            ("stockctl_producer_buffered", "messages not acknowledged yet", len(sink.producer)),
             ("stockctl_feed_events_waiting", "feed events not acknowledged yet", self._waiting),
         ):
-            yield GaugeMetricFamily(name, words, value)
+            yield GaugeMetricFamily(name, help_text, value)
         if self._session is not None:
             yield GaugeMetricFamily(
                 "stockctl_feed_covered_timestamp_seconds",
-                "end of the time that is covered; the start, while none is",
+                "end of the covered time; time of the start until then",
                 self._covered_until / 1000,
             )
             yield self._sessions()
@@ -156,7 +156,7 @@ class Stats:
         others = any(hours != "exchange" and is_open(hours, at) for hours in self._hours)
         family = GaugeMetricFamily(
             "stockctl_feed_session_open",
-            "1 in that session; regular also while another market of the symbols is open",
+            "1 during that session; regular also while another market of the symbols is open",
             labels=["session"],
         )
         for name in SESSION_NAMES:

@@ -26,7 +26,7 @@ from tests.topics import messages
 
 SYMBOL = "BINANCE:BTCUSDT"
 """It trades around the clock, so that all its time is session time."""
-STRETCH = 1000
+WINDOW_MS = 1000
 """Milliseconds by which a gap may begin earlier than what was lost: so finely does a producer tell what it covered."""
 HOUR = 3_600_000
 
@@ -38,7 +38,7 @@ def lateness(missing: list[int], lags: dict[int, int]) -> list[int]:
     """
     found = sorted(n for n, lag in lags.items() if lag < HOUR / 2)  # one later than that met a clock that jumps
     places = (bisect(found, n) for n in missing)
-    return [STRETCH + max(lags[n] for n in found[max(0, place - 1) : place + 1]) for place in places]
+    return [WINDOW_MS + max(lags[n] for n in found[max(0, place - 1) : place + 1]) for place in places]
 
 
 class Feed:

@@ -1,4 +1,4 @@
-"""What the feed's tests share: topics of their own, and all that lies in them."""
+"""Fixtures of the feed's tests: new topics for each test, and readers of their records."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from stockctl.stream.topics import apply
 
 @pytest.fixture
 def topics(settings: Settings) -> Settings:
-    """The settings of a test of its own whose topics are made."""
+    """Settings with new topics, already created."""
     apply(Admin(settings), settings)
     return settings
 
 
-class Held(NamedTuple):
+class StoredMessage(NamedTuple):
     """One message: its value decoded, its key, its timestamp in ms."""
 
     value: dict[str, Any]
@@ -29,17 +29,19 @@ class Held(NamedTuple):
     partition: int
 
 
-def held(settings: Settings, topic: str) -> list[Held]:
-    """Everything that ``topic`` holds now."""
+def messages_in(settings: Settings, topic: str) -> list[StoredMessage]:
+    """All messages in ``topic``."""
     admin = Admin(settings)
     offsets = {partition: held for partition, held in admin.offsets(admin.partitions(topic)).items() if held.end > held.start}
     consumer = Consumer(settings, "reader")
-    found: list[Held] = []
+    found: list[StoredMessage] = []
     try:
         consumer.assign({partition: edges.start for partition, edges in offsets.items()})
         while len(found) < sum(edges.end - edges.start for edges in offsets.values()):
             for message in consumer.consume(10_000, 1.0):
-                found.append(Held(json.loads(message.value()), message.key(), message.timestamp()[1], message.partition()))
+                found.append(
+                    StoredMessage(json.loads(message.value()), message.key(), message.timestamp()[1], message.partition())
+                )
     finally:
         consumer.close()
     return found
@@ -47,20 +49,20 @@ def held(settings: Settings, topic: str) -> list[Held]:
 
 def trades(settings: Settings) -> list[dict[str, Any]]:
     """The trades in Kafka, in the order of their ids' row numbers."""
-    found = [message.value for message in held(settings, settings.topics.trades.name)]
+    found = [message.value for message in messages_in(settings, settings.topics.trades.name)]
     return sorted(found, key=lambda trade: trade["id"][-15:])
 
 
 def events(settings: Settings) -> list[dict[str, Any]]:
     """The feed events in Kafka, in order."""
-    return [message.value for message in held(settings, settings.topics.feed_events.name)]
+    return [message.value for message in messages_in(settings, settings.topics.feed_events.name)]
 
 
 def dead_letters(settings: Settings) -> list[dict[str, Any]]:
     """The dead letters in Kafka."""
-    return [message.value for message in held(settings, settings.topics.dead_letters.name)]
+    return [message.value for message in messages_in(settings, settings.topics.dead_letters.name)]
 
 
 def fields(trade: Trade) -> tuple[str, float, float, int]:
-    """What of a trade its row said."""
+    """The fields of a trade that come from its row."""
     return trade.symbol, trade.price, trade.volume, trade.ts_event

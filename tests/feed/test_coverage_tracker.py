@@ -1,4 +1,4 @@
-"""What becomes covered: received time whose messages are all acknowledged, never across a loss or a disconnect."""
+"""Time is covered once all its messages are acknowledged, never across a loss or a disconnect."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockctl.feed.coverage import MAX_COVERED_MS, feed_event
-from stockctl.feed.coverage_tracker import STRETCH, CoverageTracker
-from stockctl.feed.kafka_sink import Stretch
+from stockctl.feed.coverage_tracker import WINDOW_MS, CoverageTracker
+from stockctl.feed.kafka_sink import DeliveryWindow
 from stockctl.intervals import Interval
 from stockctl.records import EventKind, FeedEvent
 
 LOST: Any = object()
-"""Stands for librdkafka's error of a delivery: a stretch only hands it on."""
+"""Stands for librdkafka's error of a delivery: a window only passes it on."""
 
 
 def event(kind: EventKind, at: int, symbols: str = "AAPL,MSFT", connection: str = "k3f9a2") -> FeedEvent:
@@ -23,24 +23,24 @@ def event(kind: EventKind, at: int, symbols: str = "AAPL,MSFT", connection: str 
 
 
 class Feed:
-    """A tracker with the stretches it made, and hands to receive, acknowledge and lose messages."""
+    """A tracker and its windows, with methods to receive, acknowledge and lose messages."""
 
     def __init__(self) -> None:
         self.failures: list[Any] = []
-        self.sent: list[Stretch] = []
-        self.tracker = CoverageTracker(lambda since: Stretch(since, self.failures.append))
+        self.sent: list[DeliveryWindow] = []
+        self.tracker = CoverageTracker(lambda since: DeliveryWindow(since, self.failures.append))
 
     def subscribe(self, at: int, connection: str = "k3f9a2") -> None:
         self.tracker.subscribed(event("subscribed", at, connection=connection))
 
     def receive(self, at: int, messages: int = 1) -> None:
-        stretch = self.tracker.received(at)
-        stretch.sent += messages
-        self.sent += [stretch] * messages
+        window = self.tracker.received(at)
+        window.sent += messages
+        self.sent += [window] * messages
 
     def acknowledge(self, messages: int | None = None) -> None:
-        for stretch in self.sent[:messages]:
-            stretch.on_delivery(None, LOST)
+        for window in self.sent[:messages]:
+            window.on_delivery(None, LOST)
         del self.sent[:messages]
 
     def lose(self, index: int = 0) -> None:
@@ -86,7 +86,7 @@ def test_acknowledgements_out_of_order_cover_nothing_too_early() -> None:
     assert feed.covered() == [(0, 3_500)]
 
 
-def test_the_stretch_of_a_lost_message_is_a_gap_and_the_next_span_says_why() -> None:
+def test_the_window_of_a_lost_message_is_a_gap_and_the_next_span_says_why() -> None:
     feed = Feed()
     feed.subscribe(0)
     for at in (500, 1_500, 2_500, 3_500, 4_500):
@@ -144,22 +144,22 @@ def test_refused_symbols_are_not_covered() -> None:
     assert [covered.symbols for covered in feed.tracker.covered()] == ["AAPL"]
 
 
-def test_a_long_outage_of_kafka_is_one_stretch() -> None:
+def test_a_long_outage_of_kafka_is_one_window() -> None:
     feed = Feed()
     feed.subscribe(0)
     feed.receive(10)
     for second in range(1, 5_000):
-        stretch = feed.tracker.received(second * STRETCH)
-        stretch.sent += 3
-        stretch.lost += 3
+        window = feed.tracker.received(second * WINDOW_MS)
+        window.sent += 3
+        window.lost += 3
     assert len(feed.tracker._closed) == 2
-    feed.receive(5_000 * STRETCH)
-    feed.receive(5_001 * STRETCH)
+    feed.receive(5_000 * WINDOW_MS)
+    feed.receive(5_001 * WINDOW_MS)
     feed.acknowledge()
     assert feed.covered() == [(0, 1_000), (5_000_000, 5_001_000)]
 
 
-def test_what_becomes_covered_at_once_after_a_long_outage_is_told_in_pieces() -> None:
+def test_what_becomes_covered_at_once_after_a_long_outage_is_split() -> None:
     feed = Feed()
     feed.subscribe(0)
     feed.receive(500)
@@ -194,9 +194,9 @@ def test_covered_time_holds_no_message_that_is_lost_or_open(frames: list[tuple[i
         if fate != "ping":
             fates.append((at, fate))
     feed.tracker.disconnected()
-    for stretch, (_, fate) in zip(feed.sent, fates, strict=True):
+    for window, (_, fate) in zip(feed.sent, fates, strict=True):
         if fate != "open":
-            stretch.on_delivery(LOST if fate == "lost" else None, LOST)
+            window.on_delivery(LOST if fate == "lost" else None, LOST)
     spans = feed.covered()
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
     for when, fate in fates:

@@ -1,4 +1,4 @@
-"""Frames into trades: what the wire says is kept, what is no trade becomes a dead letter, and nothing stops the rest."""
+"""Decoding frames: rows become trades, invalid rows become dead letters, and no row affects the others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOW = 1_680_286_538_120
 ROW: dict[str, Any] = {"c": ["1", "8", "12"], "p": 164.06, "s": "AAPL", "t": 1_680_286_538_064, "v": 4}
 
 
-def normaliser(**options: Any) -> Decoder:
+def decoder(**options: Any) -> Decoder:
     made = Decoder("finnhub", **options)
     made.start("k3f9a2")
     return made
@@ -29,7 +29,7 @@ def frame(*rows: Any) -> bytes:
 
 
 def take(*rows: Any, **options: Any) -> Frame:
-    return normaliser(**options).frame(frame(*rows), NOW)
+    return decoder(**options).frame(frame(*rows), NOW)
 
 
 def test_a_row_becomes_a_trade_with_all_its_fields() -> None:
@@ -53,8 +53,8 @@ def test_equal_rows_are_trades_of_their_own() -> None:
     assert [trade.id[-8:] for trade in trades] == ["00000000", "00000001", "00000002"]
 
 
-def test_rows_are_counted_over_the_frames_of_a_connection_and_anew_on_the_next() -> None:
-    made = normaliser()
+def test_rows_are_counted_over_the_frames_of_a_connection_and_from_0_on_the_next() -> None:
+    made = decoder()
     made.frame(frame(ROW, ROW), NOW)
     assert made.frame(frame(ROW | {"v": 5}), NOW).trades[0].id == "AAPL-1680286538064-k3f9a2-00000002"
     made.start("zzzzzz")
@@ -165,7 +165,7 @@ def test_a_frame_that_has_a_key_twice_is_a_dead_letter(
 def test_a_row_with_one_key_twice_is_a_dead_letter_and_the_others_are_taken(
     row: str, name: str, convert: Callable[[bytes], str | bytes]
 ) -> None:
-    """As such a record is: which value is meant is not known. Keys that are not taken may come as often as they like."""
+    """As for records: which value is meant is unknown. Unknown keys may be repeated."""
     good = '{"c":null,"p":3.0,"s":"MSFT","t":1795447800000,"v":1,"x":1,"x":2}'
     text = f'{{"data":[{row},{good}],"type":"trade"}}'.encode()
     found = Decoder("finnhub").frame(convert(text), 1_795_447_800_050)
@@ -175,14 +175,14 @@ def test_a_row_with_one_key_twice_is_a_dead_letter_and_the_others_are_taken(
 
 def test_a_number_of_more_digits_than_python_converts_costs_its_row_beside_what_is_no_json_too() -> None:
     rows = json.dumps(ROW).encode() + b',{"p":NaN,"t":' + b"9" * 5_000 + b"}"
-    taken = normaliser().frame(b'{"data":[' + rows + b'],"type":"trade"}', NOW)
+    taken = decoder().frame(b'{"data":[' + rows + b'],"type":"trade"}', NOW)
     assert len(taken.trades) == len(taken.dead_letters) == 1
 
 
 def test_a_dead_letter_keeps_the_row_as_it_stood() -> None:
     raw = '{"p":-1,   "s":"AAPL","t":1680286538064,"v":1}'
     text = '{"data":[' + raw + '],"type":"trade"}'
-    assert normaliser().frame(text, NOW).dead_letters[0].raw == raw
+    assert decoder().frame(text, NOW).dead_letters[0].raw == raw
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_dead_letter_keeps_the_row_as_it_stood() -> None:
     ],
 )
 def test_what_is_no_frame_is_a_dead_letter_as_a_whole(text: bytes, reason: str) -> None:
-    made = normaliser()
+    made = decoder()
     taken = made.frame(text, NOW, "file.jsonl:7")
     assert (taken.kind, taken.trades) == ("malformed", [])
     (letter,) = taken.dead_letters
@@ -209,14 +209,14 @@ def test_what_is_no_frame_is_a_dead_letter_as_a_whole(text: bytes, reason: str) 
 
 
 def test_ping_and_error_frames_are_no_trades() -> None:
-    made = normaliser()
+    made = decoder()
     assert made.frame(b'{"type":"ping"}', NOW) == Frame("ping", [], [])
-    told = made.frame(b'{"msg":"Invalid symbol FX:EURUSD","type":"error"}', NOW)
-    assert told == Frame("error", [], [], "Invalid symbol FX:EURUSD")
+    decoded = made.frame(b'{"msg":"Invalid symbol FX:EURUSD","type":"error"}', NOW)
+    assert decoded == Frame("error", [], [], "Invalid symbol FX:EURUSD")
 
 
 def test_a_repeated_frame_is_counted_and_kept(caplog: pytest.LogCaptureFixture) -> None:
-    made = normaliser()
+    made = decoder()
     with caplog.at_level(logging.WARNING, "stockctl"):
         taken = [len(made.frame(frame(ROW, ROW), NOW).trades) for _ in range(3)]
     assert (taken, made.repeated_frames) == ([2, 2, 2], 2)
@@ -224,7 +224,7 @@ def test_a_repeated_frame_is_counted_and_kept(caplog: pytest.LogCaptureFixture) 
 
 
 def test_a_repeated_frame_with_a_bad_row_is_dropped_too() -> None:
-    made = normaliser(drop_repeated_frames=True)
+    made = decoder(drop_repeated_frames=True)
     text = '{"data":[{"p":1.5,"s":"AAPL","t":1680286537580,"v":1},{"p":0,"s":"AAPL","t":1680286537580,"v":1}],"type":"trade"}'
     taken = [made.frame(text, NOW) for _ in range(3)]
     assert [(len(frame.trades), len(frame.dead_letters)) for frame in taken] == [(1, 1), (0, 0), (0, 0)]
@@ -232,14 +232,14 @@ def test_a_repeated_frame_with_a_bad_row_is_dropped_too() -> None:
 
 
 def test_a_repeated_frame_is_dropped_when_that_is_asked_for() -> None:
-    made = normaliser(drop_repeated_frames=True)
+    made = decoder(drop_repeated_frames=True)
     taken = [len(made.frame(frame(ROW, ROW), NOW).trades) for _ in range(3)]
     assert (taken, made.repeated_frames) == ([2, 0, 0], 2)
     assert len(made.frame(frame(ROW, ROW, ROW), NOW).trades) == 3
 
 
 def test_an_unknown_code_is_reported_once_and_allows_everything(caplog: pytest.LogCaptureFixture) -> None:
-    made = normaliser()
+    made = decoder()
     with caplog.at_level(logging.WARNING, "stockctl"):
         for codes in (["99"], ["1", "99"], ["98", "99"]):
             (trade,) = made.frame(frame(ROW | {"c": codes}), NOW).trades
@@ -276,7 +276,7 @@ ROWS = st.one_of(
 
 @given(st.lists(ROWS, max_size=12))
 def test_every_row_is_either_a_trade_or_a_dead_letter(rows: list[Any]) -> None:
-    made = normaliser()
+    made = decoder()
     taken = made.frame(frame(*rows), NOW)
     assert len(taken.trades) + len(taken.dead_letters) == len(rows) == made.rows
     numbers = [trade.id.rsplit("-")[-1] for trade in taken.trades] + [letter.id[-8:] for letter in taken.dead_letters]
@@ -288,8 +288,8 @@ def test_every_row_is_either_a_trade_or_a_dead_letter(rows: list[Any]) -> None:
 
 
 @given(st.one_of(ANYTHING.map(lambda value: json.dumps(value).encode()), st.binary(), st.text().map(str.encode)))
-def test_no_text_whatsoever_stops_it(text: bytes) -> None:
-    made = normaliser()
+def test_no_text_raises(text: bytes) -> None:
+    made = decoder()
     taken = made.frame(text, NOW)
     assert taken.trades == []
     assert len(taken.dead_letters) == (taken.kind == "malformed")

@@ -1,4 +1,4 @@
-"""The way into Kafka: every message's fate is known, a full buffer drops the newest, missing topics are named."""
+"""Writing to Kafka: each delivery is tracked, a full buffer drops the newest rows, missing topics are named."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from stockctl.feed.kafka_sink import KafkaSink, check_topics
 from stockctl.settings import Settings, load_settings
 from tests.command import HANG, clean_environment
 from tests.conftest import free_port, own_names, wait_for
-from tests.feed.conftest import held
+from tests.feed.conftest import messages_in
 
 NOW = 1_795_444_200_123
 
 
 def frame(*rows: dict[str, Any], start: int = 0) -> Frame:
-    normaliser = Decoder("sim")
-    normaliser.start("k3f9a2")
-    normaliser.rows = start
-    return normaliser.frame(json.dumps({"data": rows, "type": "trade"}), NOW)
+    decoder = Decoder("sim")
+    decoder.start("k3f9a2")
+    decoder.rows = start
+    return decoder.frame(json.dumps({"data": rows, "type": "trade"}), NOW)
 
 
 def row(**changed: Any) -> dict[str, Any]:
@@ -32,13 +32,13 @@ def row(**changed: Any) -> dict[str, Any]:
 
 
 def test_trades_and_dead_letters_reach_their_topics(topics: Settings) -> None:
-    publisher = KafkaSink(topics)
-    stretch = publisher.stretch(NOW)
-    publisher.publish(frame(row(), row(s="BINANCE:BTCUSDT"), row(p=-1)), NOW, stretch)
-    assert publisher.flush(HANG) == 0
-    assert (stretch.sent, stretch.acknowledged, stretch.lost, stretch.outstanding) == (3, 3, 0, 0)
-    assert (publisher.trades, publisher.dead_letters) == (2, 1)
-    found = sorted(held(topics, topics.topics.trades.name), key=lambda message: message.key)
+    sink = KafkaSink(topics)
+    window = sink.window(NOW)
+    sink.publish(frame(row(), row(s="BINANCE:BTCUSDT"), row(p=-1)), NOW, window)
+    assert sink.flush(HANG) == 0
+    assert (window.sent, window.acknowledged, window.lost, window.outstanding) == (3, 3, 0, 0)
+    assert (sink.trades, sink.dead_letters) == (2, 1)
+    found = sorted(messages_in(topics, topics.topics.trades.name), key=lambda message: message.key)
     assert [(message.key, message.timestamp) for message in found] == [(b"AAPL", NOW), (b"BINANCE:BTCUSDT", NOW)]
     assert found[0].value == {
         "id": "AAPL-1680286538064-k3f9a2-00000000",
@@ -51,18 +51,18 @@ def test_trades_and_dead_letters_reach_their_topics(topics: Settings) -> None:
         "updates": "vhl",
         "source": "sim",
     }
-    (letter,) = held(topics, topics.topics.dead_letters.name)
+    (letter,) = messages_in(topics, topics.topics.dead_letters.name)
     assert letter.key == b"k3f9a2-00000002"
     assert json.loads(letter.value["raw"])["p"] == -1
 
 
 def test_rows_of_a_symbol_share_a_partition(topics: Settings) -> None:
-    publisher = KafkaSink(topics)
-    stretch = publisher.stretch(NOW)
+    sink = KafkaSink(topics)
+    window = sink.window(NOW)
     for symbol in ("AAPL", "MSFT", "NVDA", "TSLA", "AMZN"):
-        publisher.publish(frame(*[row(s=symbol)] * 10), NOW, stretch)
-    publisher.flush(HANG)
-    found = held(topics, topics.topics.trades.name)
+        sink.publish(frame(*[row(s=symbol)] * 10), NOW, window)
+    sink.flush(HANG)
+    found = messages_in(topics, topics.topics.trades.name)
     assert len(found) == 50
     assert len({(message.key, message.partition) for message in found}) == 5
 
@@ -75,45 +75,45 @@ def away(folder: Path, **flags: object) -> Settings:
 
 
 def test_a_full_buffer_drops_the_newest_rows_and_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    publisher = KafkaSink(away(tmp_path, kafka__buffer="100KB"), delivery_timeout=0)
-    stretch = publisher.stretch(NOW)
+    sink = KafkaSink(away(tmp_path, kafka__buffer="100KB"), delivery_timeout=0)
+    window = sink.window(NOW)
     for _ in range(200):
-        publisher.publish(frame(*[row()] * 10), NOW, stretch)
-    assert publisher.dropped > 0
-    assert publisher.trades + publisher.dropped == stretch.sent == 2_000
-    assert stretch.lost == publisher.dropped
-    assert len(publisher.producer) == publisher.trades
+        sink.publish(frame(*[row()] * 10), NOW, window)
+    assert sink.dropped > 0
+    assert sink.trades + sink.dropped == window.sent == 2_000
+    assert window.lost == sink.dropped
+    assert len(sink.producer) == sink.trades
     assert caplog.text.count("is full: dropping the newest rows") == 1
-    assert publisher.late > 0
-    assert publisher.flush(0.1) == publisher.trades
-    assert stretch.outstanding == 0
-    assert publisher.undelivered == publisher.trades
+    assert sink.seconds_unacknowledged > 0
+    assert sink.flush(0.1) == sink.trades
+    assert window.outstanding == 0
+    assert sink.undelivered == sink.trades
 
 
-def test_who_is_patient_waits_for_room(topics: Settings, broker: str, tmp_path: Path) -> None:
+def test_a_sink_that_may_wait_waits_for_room(topics: Settings, broker: str, tmp_path: Path) -> None:
     small = load_settings(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"kafka.buffer": "20KB"})
-    publisher = KafkaSink(small, patient=lambda: True)
-    stretch = publisher.stretch(NOW)
+    sink = KafkaSink(small, wait_when_full=lambda: True)
+    window = sink.window(NOW)
     for start in range(0, 2_000, 10):
-        publisher.publish(frame(*[row()] * 10, start=start), NOW, stretch)
-    assert publisher.flush(HANG) == 0
-    assert publisher.dropped == 0
-    assert len({message.value["id"] for message in held(topics, topics.topics.trades.name)}) == 2_000
+        sink.publish(frame(*[row()] * 10, start=start), NOW, window)
+    assert sink.flush(HANG) == 0
+    assert sink.dropped == 0
+    assert len({message.value["id"] for message in messages_in(topics, topics.topics.trades.name)}) == 2_000
 
 
-def test_a_message_that_kafka_does_not_take_in_time_is_lost_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    publisher = KafkaSink(away(tmp_path), delivery_timeout=0.3)
-    stretch = publisher.stretch(NOW)
-    publisher.publish(frame(row(), row()), NOW, stretch)
+def test_a_message_that_kafka_does_not_accept_in_time_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sink = KafkaSink(away(tmp_path), delivery_timeout=0.3)
+    window = sink.window(NOW)
+    sink.publish(frame(row(), row()), NOW, window)
 
     def lost() -> bool:
-        publisher.poll(0.1)
-        return stretch.lost == 2
+        sink.poll(0.1)
+        return window.lost == 2
 
     wait_for(lost, "the deliveries to time out")
-    assert publisher.undelivered == 2
+    assert sink.undelivered == 2
     with caplog.at_level(logging.ERROR, "stockctl"):
-        assert "cannot deliver a message" in str(publisher.trouble)
+        assert "cannot deliver a message" in str(sink.trouble)
 
 
 def test_missing_topics_are_named_with_what_makes_them(topics: Settings, broker: str, tmp_path: Path) -> None:

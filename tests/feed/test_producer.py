@@ -1,4 +1,4 @@
-"""The whole live way: simulator → session → Kafka, its coverage, its health, and what happens when Kafka is away."""
+"""The live pipeline: simulator → session → Kafka, its coverage, its health, and outages of Kafka."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Running:
 
 @pytest.fixture(autouse=True)
 def _no_coverage_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was covered is told at the end of a connection alone, however long a test takes."""
+    """Coverage is written only at the end of a connection, however long a test takes."""
     monkeypatch.setattr("stockctl.feed.producer.COVERED_EVERY", 3600.0)
 
 
@@ -105,13 +105,13 @@ def test_each_row_of_the_feed_is_in_kafka_once_and_its_time_is_covered(topics: S
         found = trades(topics)
         assert [trade["volume"] for trade in found] == list(range(1, 996))
         assert {trade["source"] for trade in found} == {"sim"}
-        told = events(topics)
-        assert [event["kind"] for event in told] == ["connected", "subscribed", "disconnected", "covered"]
-        span = told[1]["span_start"], told[2]["span_start"]
-        assert (told[3]["span_start"], told[3]["span_end"], told[3]["symbols"]) == (*span, "AAPL,MSFT")
+        feed_events = events(topics)
+        assert [event["kind"] for event in feed_events] == ["connected", "subscribed", "disconnected", "covered"]
+        span = feed_events[1]["span_start"], feed_events[2]["span_start"]
+        assert (feed_events[3]["span_start"], feed_events[3]["span_end"], feed_events[3]["symbols"]) == (*span, "AAPL,MSFT")
         assert all(span[0] <= trade["ts_recv"] < span[1] for trade in found)
-        assert len({event["connection"] for event in told}) == 1
-        assert found[0]["id"].split("-")[2] == told[0]["connection"]
+        assert len({event["connection"] for event in feed_events}) == 1
+        assert found[0]["id"].split("-")[2] == feed_events[0]["connection"]
 
 
 def test_a_drop_of_the_connection_is_a_gap(topics: Settings, sim: Simulator) -> None:
@@ -123,31 +123,29 @@ def test_a_drop_of_the_connection_is_a_gap(topics: Settings, sim: Simulator) -> 
                 sim.drop()
         wait_for(lambda: len(trades(topics)) == 10, "the rows of both connections")
         assert "reconnects 1" in running.stop()
-        told = [event | {"symbols": f"{event['symbols']},X:Y"} for event in events(topics)]
-        spans = [event for event in told if event["kind"] == "covered"]
+        feed_events = [event | {"symbols": f"{event['symbols']},X:Y"} for event in events(topics)]
+        spans = [event for event in feed_events if event["kind"] == "covered"]
         assert len({event["connection"] for event in spans}) == 2
-        (gap,) = coverage(told, ["X:Y"], spans[0]["span_start"], spans[-1]["span_end"])["X:Y"].gaps
+        (gap,) = coverage(feed_events, ["X:Y"], spans[0]["span_start"], spans[-1]["span_end"])["X:Y"].gaps
         assert gap.since == spans[0]["span_end"]
         assert "ended the connection" in gap.reason
 
 
-def test_prometheus_is_told_the_gaps_that_the_events_show(
-    topics: Settings, sim: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def told(name: str) -> float:
+def test_prometheus_has_the_gaps_of_the_events(topics: Settings, sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def metric(name: str) -> float:
         return REGISTRY.get_sample_value(f"stockctl_feed_{name}") or 0.0
 
     def gaps(number: int) -> bool:
         # Time is covered up to the last frame: so one frame after another.
         sim.send_rows(numbered_rows(1))
-        return told("gaps_total") == number
+        return metric("gaps_total") == number
 
     monkeypatch.setattr("stockctl.feed.producer.COVERED_EVERY", 0.2)
     symbol = "BINANCE:BTCUSDT"
     with Running(live(topics, sim, symbols=symbol)):
         sim.wait_for(lambda counters: counters.subscribed == [symbol])
         wait_for(lambda: gaps(1), "the time until the first connection")
-        at_first = told("uncovered_seconds_total")
+        at_first = metric("uncovered_seconds_total")
         sim.drop()
         sim.wait_for(lambda counters: counters.connections == 2 and counters.subscribed == [symbol])
         wait_for(lambda: gaps(2), "the time between two connections")
@@ -155,12 +153,12 @@ def test_prometheus_is_told_the_gaps_that_the_events_show(
         spans = covered(topics)
         later = next(i for i, event in enumerate(spans) if event["connection"] != spans[0]["connection"])
         missed = (spans[later]["span_start"] - spans[later - 1]["span_end"]) / 1000
-        assert told("uncovered_seconds_total") == pytest.approx(at_first + missed)
-        assert told("covered_timestamp_seconds") >= spans[later]["span_end"] / 1000
+        assert metric("uncovered_seconds_total") == pytest.approx(at_first + missed)
+        assert metric("covered_timestamp_seconds") >= spans[later]["span_end"] / 1000
 
 
 def covered(settings: Settings) -> list[dict[str, Any]]:
-    """The events that tell what was covered, in order."""
+    """The ``covered`` events, in order."""
     return [event for event in events(settings) if event["kind"] == "covered"]
 
 
@@ -194,7 +192,7 @@ def test_the_command_runs_until_a_signal_and_leaves_with_everything_flushed(
     assert [event["kind"] for event in events(topics)][-2:] == ["disconnected", "covered"]
 
 
-def test_health_tells_that_the_feed_is_away(topics: Settings) -> None:
+def test_health_reports_a_lost_feed(topics: Settings) -> None:
     with Running(live(topics, f"ws://127.0.0.1:{free_port()}")) as running:
         wait_for(lambda: "Connection refused" in (running.service.health() or ""), "the health to tell")
         assert (running.service.health() or "").startswith("not connected to the feed yet: cannot reach the feed at")
@@ -267,7 +265,7 @@ def test_rows_that_met_a_full_buffer_are_a_gap_in_coverage(
         wait_for(lambda: "buffer (kafka.buffer) is full" in caplog.text, "the buffer to fill")
         own_broker.start()
         wait_for(lambda: "the buffer has room again" in caplog.text, "the buffer to drain")
-        threading.Event().wait(1.1)  # a stretch of received time is a second long: the next frame starts a new one
+        threading.Event().wait(1.1)  # a window of received time is a second long: the next frame starts a new one
         sim.send_rows(numbered_rows(7))
         wait_for(lambda: trades(own_topics)[-7]["volume"] == 1 and trades(own_topics)[-1]["volume"] == 7, "the last rows")
         summary = running.stop()
@@ -284,8 +282,8 @@ def test_leaving_while_kafka_is_away_fails_in_time_and_keeps_the_events(
     own_topics: Settings, own_broker: Broker, sim: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Kafka is waited for no longer than that; it stays away."""
-    assert producer.LEAVE_WITHIN < 10
-    monkeypatch.setattr(producer, "LEAVE_WITHIN", 4.0)
+    assert producer.SHUTDOWN_TIMEOUT < 10
+    monkeypatch.setattr(producer, "SHUTDOWN_TIMEOUT", 4.0)
     with Running(live(own_topics, sim)) as running:
         subscribed(sim)
         sim.send_rows(numbered_rows(20))
@@ -300,10 +298,10 @@ def test_leaving_while_kafka_is_away_fails_in_time_and_keeps_the_events(
     with Running(live(own_topics, sim)) as running:
         subscribed(sim, 2)
         running.stop()
-        told = events(own_topics)
-        first = [event for event in told if event["connection"] == told[0]["connection"]]
+        feed_events = events(own_topics)
+        first = [event for event in feed_events if event["connection"] == feed_events[0]["connection"]]
         assert "disconnected" in [event["kind"] for event in first]
-        assert len({event["connection"] for event in told}) == 2
+        assert len({event["connection"] for event in feed_events}) == 2
 
 
 def test_a_topic_that_disappears_ends_the_run_with_what_to_do(own_topics: Settings, sim: Simulator) -> None:

@@ -1,4 +1,4 @@
-"""Rows that were refused, taken again with the ids that they would have had."""
+"""Dead letters are decoded again, with the ids that their rows would have had."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ BAD = '{"s":"AAPL","p":-1,"t":1680286538064,"v":4}'
 
 def refused(row: str) -> DeadLetter:
     """The letter of ``row`` between two good ones."""
-    normaliser = Decoder("finnhub")
-    normaliser.start("k3f9a2")
-    [letter] = normaliser.frame(f'{{"type":"trade","data":[{GOOD},{row},{GOOD}]}}', 1680286538120).dead_letters
+    decoder = Decoder("finnhub")
+    decoder.start("k3f9a2")
+    [letter] = decoder.frame(f'{{"type":"trade","data":[{GOOD},{row},{GOOD}]}}', 1680286538120).dead_letters
     return letter
 
 
-def test_a_mended_row_gets_the_id_that_it_would_have_had() -> None:
+def test_a_corrected_row_gets_the_id_that_it_would_have_had() -> None:
     [trade] = redecode(refused(BAD), GOOD)
     assert trade.id == "AAPL-1680286538064-k3f9a2-00000001"
     assert (trade.price, trade.volume, trade.ts_recv, trade.source) == (164.06, 4.0, 1680286538120, "finnhub")
@@ -28,15 +28,15 @@ def test_a_mended_row_gets_the_id_that_it_would_have_had() -> None:
 
 def test_a_row_that_still_is_bad_says_why() -> None:
     letter = refused(BAD)
-    with pytest.raises(ValueError, match="still is no trade: price is "):
+    with pytest.raises(ValueError, match="still not a trade: price is "):
         redecode(letter, letter.raw)
 
 
 def test_the_rows_of_a_frame_get_ids_of_their_own() -> None:
-    """They must not meet the ids of the rows that came behind the broken frame."""
-    normaliser = Decoder("sim")
-    normaliser.start("k3f9a2")
-    [letter] = normaliser.frame('{"type":"trade","data":[', 1680286538120).dead_letters
+    """They must not meet the ids of the rows that came after the broken frame."""
+    decoder = Decoder("sim")
+    decoder.start("k3f9a2")
+    [letter] = decoder.frame('{"type":"trade","data":[', 1680286538120).dead_letters
     trades = redecode(letter, f'{{"type":"trade","data":[{GOOD},{GOOD}]}}')
     assert [trade.id for trade in trades] == [f"AAPL-1680286538064-k3f9a2-00000000-0000000{row}" for row in (0, 1)]
 
@@ -45,5 +45,5 @@ def test_the_rows_of_a_frame_get_ids_of_their_own() -> None:
     "text", ["", "no", "[]", "{}", '{"type":"ping"}', f"{GOOD},{GOOD}", f'{{"type":"trade","data":[{BAD}]}}']
 )
 def test_what_is_no_row_and_no_frame_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="it still is no trade: "):
+    with pytest.raises(ValueError, match="still not a trade: "):
         redecode(refused(BAD), text)

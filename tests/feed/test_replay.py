@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from stockctl.errors import StockctlError, UsageError
 from stockctl.exchange.calendar import now_ms
 from stockctl.feed import replay as feed_replay
-from stockctl.feed.replay import QUIET, Covered, Replay, Replayed
+from stockctl.feed.replay import QUIET, CoveredIntervals, Replay, ReplayResult
 from stockctl.records import Trade
 from stockctl.settings import Settings, load_settings
 from tests.clock import Clock
@@ -44,7 +44,7 @@ def capture(folder: Path, *lines: str) -> str:
     return str(path)
 
 
-def replay(settings: Settings, path: str, **options: Any) -> Replayed:
+def replay(settings: Settings, path: str, **options: Any) -> ReplayResult:
     return Replay(settings, path, threading.Event(), **options).run()
 
 
@@ -107,14 +107,14 @@ def test_a_capture_is_read_by_what_it_is_and_not_by_its_name(topics: Settings, t
             assert (found.trades, found.dead_letters) == (2, 0)
     for encoding in ("utf-16", "utf-16-be"):
         (tmp_path / "frames.jsonl").write_bytes(codecs.BOM_UTF16_BE * (encoding == "utf-16-be") + text.encode(encoding))
-        with pytest.raises(UsageError, match="it is in UTF-16"):
+        with pytest.raises(UsageError, match="it is UTF-16"):
             replay(topics, str(tmp_path / "frames.jsonl"))
 
 
-def test_a_capture_cut_short_delivers_what_it_has_and_fails(topics: Settings, tmp_path: Path) -> None:
+def test_a_truncated_capture_delivers_what_it_has_and_fails(topics: Settings, tmp_path: Path) -> None:
     path = tmp_path / "frames.jsonl.gz"
-    whole = gzip.compress("".join(f"{frame(row(number))}\n" for number in range(5_000)).encode())
-    path.write_bytes(whole[: len(whole) // 2])
+    data = gzip.compress("".join(f"{frame(row(number))}\n" for number in range(5_000)).encode())
+    path.write_bytes(data[: len(data) // 2])
     with pytest.raises(StockctlError, match=r"ended at line \d+: .*end-of-stream.* messages were delivered, 0 were not"):
         replay(topics, str(path))
     assert 0 < len(trades(topics)) < 5_000
@@ -126,30 +126,30 @@ def test_a_file_that_is_not_there_is_an_error(topics: Settings, tmp_path: Path) 
         replay(topics, str(tmp_path / "nosuch.jsonl"))
 
 
-def test_nothing_is_delivered_where_the_coverage_finds_no_place(topics: Settings, tmp_path: Path) -> None:
-    """A repeat, once there is one, doubles nothing."""
+def test_nothing_is_delivered_if_the_outbox_cannot_be_written(topics: Settings, tmp_path: Path) -> None:
+    """A later repeat duplicates nothing."""
     path = capture(tmp_path, frame(row(1), row(2)))
     lost = topics.model_copy(update={"state_dir": Path(path) / "state"})
-    with pytest.raises(StockctlError, match="cannot keep feed events in") as raised:
+    with pytest.raises(StockctlError, match="cannot write feed events to") as raised:
         replay(lost, path)
     assert "state_dir" in (raised.value.hint or "")
     assert trades(topics) == []
 
 
-def test_a_disk_that_is_full_at_the_end_is_told_with_the_counts(topics: Settings, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_at_the_end_is_reported_with_the_counts(topics: Settings, tmp_path: Path) -> None:
     """The trades are in Kafka by then."""
     path = capture(tmp_path, frame(row(1), row(2)))
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         with pytest.raises(
-            StockctlError, match=r"ended at line 1: cannot keep feed events.*; 2 messages were delivered"
+            StockctlError, match=r"ended at line 1: cannot write feed events.*; 2 messages were delivered"
         ) as raised:
             Replay(topics, path, threading.Event()).run(
                 tick=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1])),
             )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-    assert "as new data once more" in (raised.value.hint or "")
+    assert "again, as new data" in (raised.value.hint or "")
     assert len(trades(topics)) == 2
 
 
@@ -174,7 +174,7 @@ def test_coverage_spans_the_trades_and_stops_where_there_are_none_for_long(topic
 
 
 def test_a_frame_of_trades_far_apart_covers_none_of_the_time_between(topics: Settings, tmp_path: Path) -> None:
-    """Of several symbols and in no order: what a capture covers is what its trades tell, however they are packed."""
+    """Of several symbols and in no order: coverage depends on the trades alone, not on their frames."""
     far = START + 3 * QUIET
     replay(topics, capture(tmp_path, frame(row(0, t=far, s="TSLA"), row(1), row(0, t=far + 5), row(4, s="MSFT"), row(4))))
     assert [(event["span_start"], event["span_end"], event["symbols"]) for event in events(topics)] == [
@@ -203,16 +203,16 @@ def test_coverage_is_that_of_the_trades_whatever_their_order_and_frames(
             expected.append((at, at + 1, {trade.symbol}))
     for _ in range(3):
         chance.shuffle(trades)
-        covered = Covered()
+        covered = CoveredIntervals()
         left = list(trades)
         while left:
             size = chance.randint(1, len(left))
             covered.add(left[:size])
             left = left[size:]
-        assert covered.spans() == [((since, until), symbols) for since, until, symbols in expected]
+        assert covered.merged() == [((since, until), symbols) for since, until, symbols in expected]
 
 
-def test_coverage_of_days_is_told_by_the_hour(topics: Settings, tmp_path: Path) -> None:
+def test_coverage_of_days_is_split_into_hours(topics: Settings, tmp_path: Path) -> None:
     step = QUIET - 1
     replay(topics, capture(tmp_path, *[frame(row(0, t=START + number * step)) for number in range(200)]))
     found = events(topics)
@@ -280,9 +280,9 @@ def test_the_signal_to_stop_ends_a_replay_with_the_counts(topics: Settings, tmp_
 def test_coverage_that_kafka_does_not_take_stays_on_disk_when_the_signal_comes(
     topics: Settings, broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without waiting for it as long as a replay that may go on: that would be an hour."""
-    monkeypatch.setattr(feed_replay, "_LEAVE_WITHIN", 0.5)
-    monkeypatch.setattr(feed_replay, "_DRAIN_WITHIN", 3600.0)
+    """Without the longer wait of a replay that is not stopped."""
+    monkeypatch.setattr(feed_replay, "_SHUTDOWN_TIMEOUT", 0.5)
+    monkeypatch.setattr(feed_replay, "_DRAIN_TIMEOUT", 3600.0)
     lost = load_settings(environ=clean_environment(), flags=own_names(broker, tmp_path) | {"topics.feed_events.name": "nosuch"})
     stop = threading.Event()
 
@@ -295,7 +295,7 @@ def test_coverage_that_kafka_does_not_take_stays_on_disk_when_the_signal_comes(
     replaying = Replay(lost, capture(tmp_path, frame(row(1), row(2))), stop)
     done = replaying.run()
     stopping.join()
-    replaying.publisher.producer.purge()
+    replaying.sink.producer.purge()
     assert done.trades == len(trades(topics)) == 2
     [waiting] = lost.state_dir.rglob("*.jsonl")
     assert json.loads(waiting.read_text())["span_start"] == START + 10
@@ -312,7 +312,7 @@ def test_what_kafka_does_not_take_fails_the_replay_with_the_counts(tmp_path: Pat
     away = load_settings(environ=clean_environment(), flags=own_names(f"127.0.0.1:{free_port()}", tmp_path))
     lost = Replay(away, capture(tmp_path, frame(row(0), row(1))), threading.Event())
     with pytest.raises(StockctlError, match="0 messages were delivered, 2 were not") as raised:
-        lost.run(tick=threading.Timer(0.5, lost.publisher.producer.purge).start)
+        lost.run(tick=threading.Timer(0.5, lost.sink.producer.purge).start)
     assert raised.value.exit_code == 1
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from stockctl.errors import RefusedError
 from stockctl.feed import session
 from stockctl.feed.decoder import Decoder
-from stockctl.feed.session import Backoff, FeedSession, Happening, Received
+from stockctl.feed.session import Backoff, FeedSession, ReceivedFrame, SessionItem
 from stockctl.records import FeedEvent, Trade
 from stockctl.settings import load_settings
 from stockctl.sim import Simulator, numbered_rows
@@ -28,13 +28,13 @@ from tests.conftest import free_port
 
 @pytest.fixture
 def sim() -> Iterator[Simulator]:
-    """A simulator that sends what it is told to send."""
+    """A simulator that sends only what a test sends."""
     with Simulator(rate=0, ping_interval=30) as running:
         yield running
 
 
 class Listener:
-    """A session whose happenings are taken one by one, until something has happened."""
+    """A session whose items are read one by one until a condition holds."""
 
     def __init__(self, url: str, *symbols: str, **finnhub: Any) -> None:
         flags = {"finnhub.url": url} | {f"finnhub.{name}": value for name, value in finnhub.items()}
@@ -42,11 +42,11 @@ class Listener:
         self.stop = threading.Event()
         self.session = FeedSession(settings, symbols or ("AAPL", "MSFT"), Decoder("sim"), self.stop)
         self._run = self.session.run()
-        self.happenings: list[Happening] = []
+        self.happenings: list[SessionItem] = []
 
     @property
     def events(self) -> list[FeedEvent]:
-        return [happening for happening in self.happenings if isinstance(happening, FeedEvent)]
+        return [item for item in self.happenings if isinstance(item, FeedEvent)]
 
     @property
     def kinds(self) -> list[str]:
@@ -54,7 +54,7 @@ class Listener:
 
     @property
     def trades(self) -> list[Trade]:
-        return [trade for happening in self.happenings if isinstance(happening, Received) for trade in happening.frame.trades]
+        return [trade for item in self.happenings if isinstance(item, ReceivedFrame) for trade in item.frame.trades]
 
     def until(self, condition: Callable[[], object]) -> None:
         deadline = time.monotonic() + HANG
@@ -88,7 +88,7 @@ def test_a_session_subscribes_receives_and_leaves(sim: Simulator) -> None:
     sim.wait_for(lambda counters: counters.open == 0)
 
 
-def test_a_dropped_connection_is_made_again_with_rows_counted_anew(sim: Simulator) -> None:
+def test_a_dropped_connection_is_made_again_with_rows_counted_from_0(sim: Simulator) -> None:
     listener = Listener(sim.url)
     for times in (1, 2):
         listener.connected(times)
@@ -143,7 +143,7 @@ def test_pings_alone_are_no_silence() -> None:
             listener = Listener(sim.url, silence_timeout=f"{silence}s")
             listener.connected()
             pings = 4 * silence + 4
-            listener.until(lambda: sum(isinstance(one, Received) for one in listener.happenings) > pings)  # noqa: B023  # of this turn
+            listener.until(lambda: sum(isinstance(one, ReceivedFrame) for one in listener.happenings) > pings)  # noqa: B023  # of this turn
             listener.leave()
         if "silent" not in listener.kinds:
             return
@@ -157,7 +157,7 @@ def test_symbols_over_the_limit_are_warned_of_and_the_refused_ones_named(caplog:
         listener.leave()
     refused = [(event.symbols, event.reason) for event in listener.events if event.kind == "refused"]
     assert refused == [("TSLA", "Subscribing to too many symbols"), ("NVDA", "Subscribing to too many symbols")]
-    assert "4 symbols are more than the 3 that the plan allows" in caplog.text
+    assert "4 symbols exceed the 3 that the plan allows" in caplog.text
     assert "the feed refuses TSLA" in caplog.text
 
 
@@ -168,14 +168,14 @@ def test_an_invalid_symbol_is_named(sim: Simulator) -> None:
     assert [event.symbols for event in listener.events if event.kind == "refused"] == ["FX:EURUSD"]
 
 
-def test_other_errors_of_the_feed_are_said_once(sim: Simulator, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_errors_of_the_feed_are_logged_once(sim: Simulator, caplog: pytest.LogCaptureFixture) -> None:
     listener = Listener(sim.url)
     listener.connected()
     for _ in range(3):
         sim.send_raw('{"type":"error","msg":"the moon is full"}')
-    listener.until(lambda: sum(isinstance(happening, Received) for happening in listener.happenings) == 3)
+    listener.until(lambda: sum(isinstance(item, ReceivedFrame) for item in listener.happenings) == 3)
     listener.leave()
-    assert caplog.text.count("the feed says: the moon is full") == 1
+    assert caplog.text.count("error from the feed: the moon is full") == 1
     assert "refused" not in listener.kinds
 
 
@@ -186,7 +186,7 @@ def test_a_malformed_frame_is_a_dead_letter_and_the_connection_stays(sim: Simula
     sim.send_rows(numbered_rows(2))
     listener.until(lambda: len(listener.trades) == 2)
     listener.leave()
-    frames = [happening.frame for happening in listener.happenings if isinstance(happening, Received)]
+    frames = [item.frame for item in listener.happenings if isinstance(item, ReceivedFrame)]
     assert [len(frame.dead_letters) for frame in frames] == [1, 0]
     assert listener.kinds.count("connected") == 1
 
@@ -199,12 +199,12 @@ def test_two_sessions_with_one_key_learn_that_it_is_in_use_elsewhere(sim: Simula
         other.connected(turn)
         one.until(lambda turn=turn: one.kinds.count("disconnected") == turn)  # type: ignore[misc]  # mypy infers no default's type
     assert "key in use elsewhere" in (one.session.trouble or "")
-    assert "key in use elsewhere: the feed ends the connection soon after each subscribing" in caplog.text
+    assert "key in use elsewhere: the feed closes the connection soon after each subscription" in caplog.text
     one.leave()
     other.leave()
 
 
-def test_http_429_is_tried_again_and_told_as_a_key_in_use(sim: Simulator, caplog: pytest.LogCaptureFixture) -> None:
+def test_http_429_is_tried_again_and_reported_as_a_key_in_use(sim: Simulator, caplog: pytest.LogCaptureFixture) -> None:
     sim.refuse(429, 2)
     listener = Listener(sim.url)
     listener.until(lambda: caplog.text.count("HTTP 429") == 2)
@@ -267,8 +267,8 @@ def test_no_error_and_no_log_line_holds_the_key(sim: Simulator, caplog: pytest.L
         sim.drop()
         listener.until(lambda: "disconnected" in listener.kinds)
         listener.leave()
-    told = caplog.text + repr(listener.events) + repr(listener.session.last_error)
-    assert "c0ffee" not in told
+    output = caplog.text + repr(listener.events) + repr(listener.session.last_error)
+    assert "c0ffee" not in output
 
 
 @given(st.floats(0.1, 300), st.integers(1, 40))

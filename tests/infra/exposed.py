@@ -16,7 +16,7 @@ import stockctl
 from stockctl.feed.decoder import Decoder, Frame
 from stockctl.feed.event_outbox import EventOutbox
 from stockctl.feed.kafka_sink import KafkaSink
-from stockctl.feed.session import FeedSession, Received
+from stockctl.feed.session import FeedSession, ReceivedFrame
 from stockctl.feed.stats import Stats
 from stockctl.records import Trade
 from stockctl.settings import load_settings
@@ -50,13 +50,13 @@ def _of_modules() -> Iterator[tuple[Metric, frozenset[str]]]:
 
 def _of_producer(folder: Path) -> Iterator[tuple[Metric, frozenset[str]]]:
     settings = load_settings(environ=clean_environment(), flags={"symbols": "AAPL", "state_dir": str(folder)}, stack=False)
-    normaliser, publisher = Decoder("sim"), KafkaSink(settings)
-    session, spool = FeedSession(settings, ["AAPL"], normaliser, threading.Event()), EventOutbox(settings, publisher)
+    decoder, sink = Decoder("sim"), KafkaSink(settings)
+    session, outbox = FeedSession(settings, ["AAPL"], decoder, threading.Event()), EventOutbox(settings, sink)
     try:
-        report = Stats(settings, normaliser, publisher, session, spool)
+        report = Stats(settings, decoder, sink, session, outbox)
         trade = Trade("AAPL-1-k3f9a2-00000001", "AAPL", 1.0, 1.0, 1, 1, "", "vhl", "sim")
-        report.received(Received(Frame("trade", [trade], []), 2))
+        report.received(ReceivedFrame(Frame("trade", [trade], []), 2))
         for family in report.collect():
             yield family, frozenset(label for sample in family.samples for label in sample.labels)
     finally:
-        spool.close()
+        outbox.close()

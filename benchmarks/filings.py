@@ -19,8 +19,9 @@ from pathlib import Path
 from string import ascii_uppercase
 
 from stockctl.company.fundamentals import refresh_filings
-from stockctl.filings.collect.collector import FetchRequest
-from stockctl.filings.collect.schedule import Runs, SymbolSelection
+from stockctl.filings.collect.plan import FetchRequest
+from stockctl.filings.collect.schedule import FetchSchedule
+from stockctl.filings.collect.symbols import SymbolSelection
 from stockctl.settings import load_settings
 from stockctl.sim import Simulator
 
@@ -44,11 +45,11 @@ def main() -> None:
         flags = {"finnhub.rest_url": sim.rest_url, "lake.url": Path(folder, "lake").as_uri(), "state_dir": folder}
         settings = load_settings(flags=flags | {f"finnhub.{name}": value for name, value in limits.items()}, stack=False)
         request, stop = FetchRequest(since=date(2026, 6, 1)), threading.Event()
-        with Runs(settings, SymbolSelection((), all_us=True), request, stop, refresh_filings) as runs:
+        with FetchSchedule(settings, SymbolSelection((), all_us=True), request, stop, refresh_filings) as schedule:
             started = time.perf_counter()
-            run = runs.once()
+            result = schedule.once()
             seconds = time.perf_counter() - started
-        assert run.failure is None
+        assert result.failure is None
         requests, limited = sim.counters.requests, sim.counters.limited
     least = (requests - 1) // A_MINUTE * given.minute
     print(f"{given.symbols:,} symbols: {requests:,} requests, {limited} met a 429")

@@ -23,7 +23,7 @@ from stockctl.clients.store import Store, open_store
 from stockctl.company import fundamentals
 from stockctl.errors import StockctlError
 from stockctl.feed.event_outbox import EventOutbox
-from stockctl.filings.catalog import listed
+from stockctl.filings.catalog import list_filings
 from stockctl.filings.collect.mongo_document import document_of
 from stockctl.filings.fundamentals import identities, kpis
 from stockctl.filings.fundamentals.statements import known_of
@@ -321,7 +321,7 @@ def test_damaged_filings_are_named(home: Path) -> None:
         known = known_of(read_filings(settings, "TSLA"), "TSLA")
         kpis.rows(kpis.kpis(known, settings)[0], "TSLA", explain=True)
         identities.rows(identities.check(known), "TSLA")
-        listed(settings, "TSLA")
+        list_filings(settings, "TSLA")
 
     def read_document(random: Random) -> None:
         changed = value_of(document, random)

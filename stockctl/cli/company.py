@@ -1,4 +1,4 @@
-"""``stockctl company``: what MongoDB knows of a company, its trades and its filings as one."""
+"""``stockctl company``: the company document in MongoDB, with its trades and filings."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from stockctl.cli.output import Format, OutputOption, say, write_object
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-app = typer.Typer(no_args_is_help=True, help="Show what MongoDB knows of a company.")
+app = typer.Typer(no_args_is_help=True, help="Show the company document in MongoDB.")
 
 
 @app.callback()
 def group() -> None:
-    """Show what MongoDB knows of a company."""
+    """Show the company document in MongoDB."""
 
 
 @app.command()
@@ -29,16 +29,16 @@ def show(
     tz: TimezoneOption = None,
     output: OutputOption = Format.table,
 ) -> None:
-    """Show a company's last trade, its session, its newest filing with KPIs, and what both give together.
+    """Show a company's last trade, session, newest filing and KPIs, and the ratios of price and filing.
 
     Example: stockctl company show AAPL
     """
-    from stockctl.company.document import asked_symbol, changes, company
+    from stockctl.company.document import changes, company, resolve_company
     from stockctl.service import running
 
     settings = settings_of(ctx, {"timezone": tz})
     with mongo_of(settings) as mongo:
-        symbol = asked_symbol(mongo, settings, symbol)
+        symbol = resolve_company(mongo, settings, symbol)
         if not watch:
             _write(company(mongo, settings, symbol), output)
             return
@@ -51,11 +51,11 @@ def show(
 
 
 def _write(document: dict[str, Any], form: Format) -> None:
-    """JSON as MongoDB nests it, other forms in one level."""
-    from stockctl.company.document import flat
+    """JSON is nested as in MongoDB; other formats have one level."""
+    from stockctl.company.document import flatten
 
     nested = form in (Format.json, Format.jsonl)
-    write_object(dict(_plain(document)) if nested else flat(document), form)
+    write_object(dict(_plain(document)) if nested else flatten(document), form)
 
 
 def _plain(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:

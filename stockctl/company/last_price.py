@@ -1,4 +1,4 @@
-"""The price for KPIs that need one: the lake's last trade of a company, and nothing else."""
+"""The price for KPIs that need one: the lake's last trade of a company."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stockctl.lake.reader.duckdb_session import duck
 from stockctl.settings import Settings
 
 _CURRENCY = "usd"
-"""Of US listings, which are all that report in the form that filings are read in."""
+"""Only US listings file the reports that KPIs are computed from."""
 
 _LAST = """
 SELECT price, ts_event, source FROM trades
@@ -22,22 +22,23 @@ ORDER BY ts_event DESC, ts_recv DESC, id DESC LIMIT 1
 
 
 def last_price(settings: Settings, symbol: str, as_of: datetime | None = None) -> Price | None:
-    """The price of the last trade that may set one, of those received by ``as_of``; None if the lake holds no such trade."""
+    """The price of the last trade that may update the last price, received by ``as_of``. None if the lake has no such trade."""
     bound = None if as_of is None else to_ms(as_of)
     zone = ZoneInfo(settings.timezone)
     with LakeReader(settings) as lake:
-        # Newest date first. Its folder may hold what today's zone has on the next or the last date.
+        # Newest date first. The first and the last folder have no bound on one side: they may contain trades whose date is
+        # the day before or after in the present time zone.
         dates, until = lake.dates("trades"), None
         for number, day in reversed(list(enumerate(dates))):
             since = to_ms(datetime.combine(day, time(), lake.zone)) if number else None
             if bound is not None and since is not None and since > bound:
                 until = since
                 continue
-            found, until = lake.find("trades", symbols=[symbol], since=since, until=until), since
-            if not found:
+            files, until = lake.find("trades", symbols=[symbol], since=since, until=until), since
+            if not files:
                 continue
             with duck() as connection:
-                lake.view(connection, "trades", found)
+                lake.view(connection, "trades", files)
                 row = connection.execute(_LAST, {"symbol": symbol, "as_of": bound}).fetchone()
             if row is not None:
                 price, ms, source = row

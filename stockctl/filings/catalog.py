@@ -1,4 +1,4 @@
-"""The filings that the lake holds, as rows for people, and finding one of them."""
+"""The filings in the lake as rows for display, and finding one of them."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from stockctl.errors import StockctlError, UsageError
 from stockctl.filings.model import Filing
 from stockctl.filings.repository import (
     State,
-    asked_symbol,
-    kept,
-    kept_filing,
     links_of,
+    parse_stored,
     read_filings,
     read_raw,
     read_state,
-    symbols_kept,
+    resolve_stored_symbol,
+    stored_accessions,
+    stored_symbols,
 )
 from stockctl.lake.store import existing_store
 from stockctl.settings import Settings
 
-LISTED = ("symbol", "form", "filed", "accepted", "period_start", "period_end", "accession", "report", "index")
-"""Columns of a listed filing; ``report`` and ``index`` are the SEC's pages."""
+COLUMNS = ("symbol", "form", "filed", "accepted", "period_start", "period_end", "accession", "report", "index")
+"""Columns of a row; ``report`` and ``index`` are the SEC's pages."""
 LATEST = "latest"
 
 _ACCESSION = re.compile(r"\d{10}-\d{2}-\d{6}")
 
 
-class Found(NamedTuple):
-    """One filing: as received, as parsed, and what the last fetch of its symbol left."""
+class StoredFiling(NamedTuple):
+    """One filing as received and as parsed, with the state after the last fetch of its symbol."""
 
     raw: bytes
     filing: Filing
@@ -39,30 +39,30 @@ class Found(NamedTuple):
 
 
 def row_of(settings: Settings, filing: Filing, state: State | None) -> dict[str, Any]:
-    """One filing as a row of ``LISTED``; ``accepted`` is in ``settings.timezone``."""
+    """One filing as a row of ``COLUMNS``; ``accepted`` is in ``settings.timezone``."""
     links = links_of(filing, state)
     accepted = filing.accepted.astimezone(ZoneInfo(settings.timezone)) if filing.accepted else None
-    told = (filing.symbol, filing.form, filing.filed, accepted, filing.start, filing.end, filing.accession)
-    return dict(zip(LISTED, (*told, links.report, links.index), strict=True))
+    values = (filing.symbol, filing.form, filing.filed, accepted, filing.start, filing.end, filing.accession)
+    return dict(zip(COLUMNS, (*values, links.report, links.index), strict=True))
 
 
-def listed(settings: Settings, symbol: str, *, form: str | None = None, last: int | None = None) -> list[dict[str, Any]]:
-    """Filings of ``symbol``, the newest acceptance first: those of ``form``, the ``last`` ones."""
+def list_filings(settings: Settings, symbol: str, *, form: str | None = None, last: int | None = None) -> list[dict[str, Any]]:
+    """Filings of ``symbol`` as rows, the newest acceptance first: those of ``form``, the ``last`` ones."""
     state = read_state(existing_store(settings), symbol)
     filings = [one for one in read_filings(settings, symbol)[::-1] if form is None or one.form.upper() == form.upper()]
     return [row_of(settings, one, state) for one in filings[:last]]
 
 
-def find(settings: Settings, name: str, accession: str = LATEST) -> Found:
-    """The filing ``accession``, or the latest, of the symbol ``name``; or the one that ``name`` is the number of.
+def find_filing(settings: Settings, name: str, accession: str = LATEST) -> StoredFiling:
+    """The filing ``accession``, or the latest one, of the symbol ``name``. ``name`` may be an accession number itself.
 
-    StockctlError if the lake holds no filing of the symbol, UsageError if it does not hold that one.
+    StockctlError if the lake has no filing of the symbol, UsageError if it does not have this one.
     """
     store = existing_store(settings)
     if _ACCESSION.fullmatch(name):
-        symbol, accession = _holder(store, name), name
+        symbol, accession = _symbol_of(store, name), name
     else:
-        symbol = asked_symbol(settings, name)
+        symbol = resolve_stored_symbol(settings, name)
     if accession == LATEST:
         filings = read_filings(settings, symbol)
         if not filings:
@@ -71,12 +71,12 @@ def find(settings: Settings, name: str, accession: str = LATEST) -> Found:
             )
         accession = filings[-1].accession
     raw = read_raw(store, symbol, accession)
-    return Found(raw, kept_filing(raw, symbol, accession), read_state(store, symbol))
+    return StoredFiling(raw, parse_stored(raw, symbol, accession), read_state(store, symbol))
 
 
-def _holder(store: Store, accession: str) -> str:
-    """The symbol under which a filing lies."""
-    for symbol in symbols_kept(store):
-        if accession in kept(store, symbol).raw:
+def _symbol_of(store: Store, accession: str) -> str:
+    """The symbol that a filing is stored under."""
+    for symbol in stored_symbols(store):
+        if accession in stored_accessions(store, symbol).raw:
             return symbol
-    raise UsageError(f"the lake at {store.url} holds no filing {accession}", hint="`stockctl filings list` tells what it holds")
+    raise UsageError(f"the lake at {store.url} holds no filing {accession}", hint="`stockctl filings list` lists its filings")

@@ -1,4 +1,4 @@
-"""How the REST API is probed: one request, which counts in the key's limit."""
+"""Health check of Finnhub's REST API: one request, which counts towards the key's limit."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from stockctl.clients.finnhub.rest import FinnhubRest
 from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.settings import Settings
 
-_ASKED = "AAPL"
+_PROBE_SYMBOL = "AAPL"
 
 
 def checks(settings: Settings) -> list[Check]:
-    """The check of the REST API and its key; none where the feed is a simulator and this address is not."""
+    """The check of the REST API and its key; none if the feed is a simulator and the REST address is not."""
     finnhub = settings.finnhub
     return [Check("finnhub rest", lambda: _probe(settings))] if finnhub.is_real == finnhub.rest_is_real else []
 
 
 def _probe(settings: Settings) -> CheckResult:
-    impatient = settings.finnhub.model_copy(update={"request_tries": 1, "request_timeout": PROBE_WAIT})
+    once = settings.finnhub.model_copy(update={"request_tries": 1, "request_timeout": PROBE_WAIT})
     started = time.monotonic()
-    with FinnhubRest(settings.model_copy(update={"finnhub": impatient})) as gateway:
-        gateway.quote(_ASKED)
+    with FinnhubRest(settings.model_copy(update={"finnhub": once})) as finnhub:
+        finnhub.quote(_PROBE_SYMBOL)
     kind = "Finnhub" if settings.finnhub.rest_is_real else "a simulator"
-    return CheckResult(f"{kind} answers at {settings.finnhub.rest_url} and takes the key", latency=time.monotonic() - started)
+    return CheckResult(f"{kind} answers at {settings.finnhub.rest_url} and accepts the key", latency=time.monotonic() - started)

@@ -1,8 +1,8 @@
 """A company's report as Finnhub gives it in ``data[]`` of ``/stock/financials-reported``, parsed.
 
 Statements are as the company reported them: ``bs`` (balance sheet, at the end of the period), ``ic`` (income) and ``cf`` (cash
-flow). In a 10-Q the latter two run from the start of the fiscal year, so ``start`` and ``end`` alone tell the period, never the
-form or the quarter. All forms the wire has had over the years come out as the same ``Filing``.
+flow). In a 10-Q the latter two run from the start of the fiscal year, so only ``start`` and ``end`` define the period, never
+the form or the quarter. Finnhub's format has changed over the years; every version is parsed into the same ``Filing``.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _PER_SHARE = re.compile(r"([a-z]{3})(/|_?per_?)shares?")
 
 
 class FilingError(StockctlError):
-    """What should be a report cannot be read as one."""
+    """The data cannot be parsed as a report."""
 
 
 class Item(msgspec.Struct, frozen=True):
     """One line of a statement.
 
     ``concept`` and ``unit`` are as received (``us-gaap_Assets``, ``u_usd``). ``name`` is the concept without its prefix, and
-    ``measure`` the unit in one spelling: a currency (``usd``), ``usd/share``, ``shares``, ``pure``, or empty where the unit
-    tells nothing (``unit12`` means different things in different filings). ``value`` is None where the report gives none.
+    ``measure`` the normalized unit: a currency (``usd``), ``usd/share``, ``shares``, ``pure``, or empty if the unit is
+    meaningless (``unit12`` differs from filing to filing). ``value`` is None if the report has none.
     """
 
     concept: str
@@ -50,11 +50,11 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class Filing(msgspec.Struct, frozen=True):
-    """One report. ``accession`` is its SEC accession number (``0000320193-25-000073``), which names it for ever.
+    """One report. ``accession`` is its SEC accession number (``0000320193-25-000073``), its permanent name.
 
-    ``accepted`` is the moment, in UTC, from which the report was public; ``filed`` is the date the SEC gave it, which may be
-    the day after. ``year`` and ``quarter`` are as received (annual reports have quarter 0) and decide nothing. Statements hold
-    their items in the report's order; one that the report lacks is empty. Dates are None where the report gives none.
+    ``accepted`` is the time (UTC) from which the report was public; ``filed`` is the SEC's filing date, which may be the day
+    after. ``year`` and ``quarter`` are as received (annual reports have quarter 0) and are not used. Statements contain their
+    items in the report's order; a missing statement is empty. Missing dates are None.
     """
 
     accession: str
@@ -78,58 +78,53 @@ class Filing(msgspec.Struct, frozen=True):
 
     @property
     def known(self) -> datetime | None:
-        """The moment from which the report was surely public: its acceptance; without one, the end of the day it was filed.
+        """The time from which the report was certainly public: its acceptance; without one, the end of the filing date.
 
-        Reports that the SEC accepts in the evening get the next working day as their date of filing, never an earlier one.
+        A report that the SEC accepts in the evening gets the next working day as its filing date, never an earlier one.
         """
         if self.accepted is not None or self.filed is None:
             return self.accepted
         return _end_of(self.filed)
 
-    @property
-    def is_amendment(self) -> bool:
-        """Whether the report amends an earlier one (``10-K/A``)."""
-        return self.form.upper().endswith("/A")
-
 
 def parse_filing(raw: bytes | Mapping[str, Any], symbol: str | None = None) -> Filing:
-    """The report in one element of ``data[]``. ``symbol`` stands in where the element names none.
+    """The report in one element of ``data[]``. ``symbol`` is used if the element has none.
 
-    FilingError if it is no JSON object, has no accession number or no symbol, or has a part of another shape than any known.
+    FilingError if it is not a JSON object, has no accession number or no symbol, or if a part of it has an unknown shape.
     """
     document = _decoded(raw)
     accession = _accession(document.get("accessNumber"))
-    told = _text(document.get("symbol")) or symbol
-    if not told:
-        raise FilingError(f"the report {accession} names no symbol", hint="the symbol of the request is the one it is for")
+    symbol = _text(document.get("symbol")) or symbol
+    if not symbol:
+        raise FilingError(f"the report {accession} has no symbol", hint="pass the symbol that was requested")
     report = document.get("report")
     if report is not None and not isinstance(report, Mapping):
-        raise FilingError(f"the report {accession} of {told} holds no statements: report is {_kind(report)}")
-    found = {
-        name: tuple(_items((report or {}).get(name), f"statement {name} of the report {accession} of {told}"))
+        raise FilingError(f"the report {accession} of {symbol} has no statements: report is {_kind(report)}")
+    statements = {
+        name: tuple(_items((report or {}).get(name), f"statement {name} of the report {accession} of {symbol}"))
         for name in STATEMENTS
     }
     return Filing(
         accession=accession,
-        symbol=told,
+        symbol=symbol,
         cik=_text(document.get("cik")),
         form=_text(document.get("form")),
-        year=_whole(document.get("year")),
-        quarter=_whole(document.get("quarter")),
+        year=_integer(document.get("year")),
+        quarter=_integer(document.get("quarter")),
         start=_day(document.get("startDate"), f"startDate of the report {accession}"),
         end=_day(document.get("endDate"), f"endDate of the report {accession}"),
         filed=_day(document.get("filedDate"), f"filedDate of the report {accession}"),
         accepted=_accepted(document.get("acceptedDate"), f"acceptedDate of the report {accession}"),
-        **found,
+        **statements,
     )
 
 
-def lines(filing: Filing) -> list[dict[str, Any]]:
-    """The report's items as flat records, one a line: dates as text, ``accepted`` in ms UTC, values as floats or None.
+def line_item_records(filing: Filing) -> list[dict[str, Any]]:
+    """The report's items as flat records: dates as text, ``accepted`` in ms UTC, values as floats or None.
 
-    ``position`` is the item's place in its statement, from 0; accession, statement and position together name a record.
+    ``position`` is the item's index in its statement; accession, statement and position together identify a record.
     """
-    of_all = {
+    shared = {
         "symbol": filing.symbol,
         "accession": filing.accession,
         "cik": filing.cik,
@@ -142,7 +137,7 @@ def lines(filing: Filing) -> list[dict[str, Any]]:
         "accepted": None if filing.accepted is None else to_ms(filing.accepted),
     }
     return [
-        of_all | {"statement": statement, "position": position} | msgspec.structs.asdict(item)
+        shared | {"statement": statement, "position": position} | msgspec.structs.asdict(item)
         for statement in STATEMENTS
         for position, item in enumerate(filing.statement(statement))
     ]
@@ -158,7 +153,7 @@ def bare(concept: str) -> str:
 
 
 def measure_of(unit: str) -> str:
-    """A unit in one spelling, as ``Item.measure`` has it; empty where it tells nothing."""
+    """The normalized unit, as in ``Item.measure``; empty if the unit is meaningless."""
     text = re.sub(r"\s+", "", unit).lower()
     while (shorter := _UNIT_PREFIX.sub("", text)) != text:
         text = shorter
@@ -171,7 +166,7 @@ def measure_of(unit: str) -> str:
 
 
 def value_of(value: Any) -> float | None:
-    """A value of the wire as a float: an integer, a float or digits as text. Any other text (``N/A``) is no value."""
+    """A received value as a float: an integer, a float or a text of digits. Any other text (``N/A``) is None."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     if isinstance(value, str):
@@ -196,40 +191,40 @@ def _decoded(raw: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
                 decode_problem(error, "a report"), hint="fetch it again: `stockctl filings fetch --full`"
             ) from None
     if not isinstance(document, Mapping):
-        raise FilingError(f"a report is an object, and this is {_kind(document)}")
+        raise FilingError(f"a report must be an object, and this is {_kind(document)}")
     return document
 
 
 def _accession(value: Any) -> str:
-    found = _ACCESSION.fullmatch(_text(value))
-    if found is None:
+    match = _ACCESSION.fullmatch(_text(value))
+    if match is None:
         raise FilingError(f"a report has no accession number: accessNumber is {quoted(str(value))}")
-    return "-".join(found.groups())
+    return "-".join(match.groups())
 
 
-def _items(statement: Any, told: str) -> Iterator[Item]:
-    """Items of a statement in any form: a list of objects; in the oldest form an object by concept, of values or objects."""
+def _items(statement: Any, place: str) -> Iterator[Item]:
+    """Items of a statement: a list of objects; in the oldest format an object by concept, of values or objects."""
     if statement is None:
         return
     if isinstance(statement, Mapping):
         for concept, inside in statement.items():
             fields = inside if isinstance(inside, Mapping) else {"value": inside}
-            yield _item({"concept": concept} | dict(fields), told)
+            yield _item({"concept": concept} | dict(fields), place)
     elif isinstance(statement, list):
         for item in statement:
             if not isinstance(item, Mapping):
-                raise FilingError(f"the {told} holds {_kind(item)} where an item should be")
-            yield _item(item, told)
+                raise FilingError(f"the {place} holds {_kind(item)} where an item should be")
+            yield _item(item, place)
     elif not (isinstance(statement, str) and statement.strip() in ("", "N/A")):
-        raise FilingError(f"the {told} is {_kind(statement)}, not a list of items")
+        raise FilingError(f"the {place} is {_kind(statement)}, not a list of items")
 
 
-def _item(fields: Mapping[str, Any], told: str) -> Item:
+def _item(fields: Mapping[str, Any], place: str) -> Item:
     concept, value = _text(fields.get("concept")), fields.get("value")
     if not concept:
-        raise FilingError(f"the {told} holds an item without a concept")
+        raise FilingError(f"the {place} holds an item without a concept")
     if isinstance(value, list | Mapping):
-        raise FilingError(f"the value of {concept} in the {told} is {_kind(value)}")
+        raise FilingError(f"the value of {concept} in the {place} is {_kind(value)}")
     unit = _text(fields.get("unit"))
     return Item(concept, bare(concept), _text(fields.get("label")), unit, measure_of(unit), value_of(value))
 
@@ -238,45 +233,46 @@ def _text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else str(value) if isinstance(value, int) else ""
 
 
-def _whole(value: Any) -> int | None:
+def _integer(value: Any) -> int | None:
     number = value_of(value)
     return int(number) if number is not None and number == int(number) else None
 
 
-def _moment(value: Any, told: str) -> datetime | None:
+def _time(value: Any, place: str) -> datetime | None:
     text = _text(value)
     if text in ("", "N/A"):
         return None
     try:
-        found = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        raise FilingError(f"the {told} is no date: {quoted(text)}") from None
-    # Zero times and ends of time stand for none, and leave no room for a day before or after.
-    return found if 1900 <= found.year < 2200 else None
+        raise FilingError(f"the {place} is not a date: {quoted(text)}") from None
+    # Year 1 and year 9999 are placeholders for a missing date, and leave no room for the day before or after.
+    return moment if 1900 <= moment.year < 2200 else None
 
 
-def _day(value: Any, told: str) -> date | None:
-    found = _moment(value, told)
-    return found and found.date()
+def _day(value: Any, place: str) -> date | None:
+    moment = _time(value, place)
+    return moment and moment.date()
 
 
-def _accepted(value: Any, told: str) -> datetime | None:
-    """The moment of acceptance. It is written without a zone, and the SEC's clock is New York's.
+def _accepted(value: Any, place: str) -> datetime | None:
+    """The time of acceptance. It is written without a zone, in the SEC's local time, New York.
 
-    Midnight means that only the day is told: the SEC accepts nothing at night. Then the day's end is the first sure moment.
+    Midnight means that only the day is known, since the SEC accepts nothing at night. The end of the day is then the first
+    certain time.
     """
-    found = _moment(value, told)
-    if found is None:
+    moment = _time(value, place)
+    if moment is None:
         return None
     try:
-        if found.tzinfo is not None:
-            return found.astimezone(UTC)
-        if found.time() == time():
-            return _end_of(found.date())
-        # Of an hour that the clock strikes twice the later one is meant: a report is never known too early.
-        return found.replace(tzinfo=EXCHANGE_ZONE, fold=1).astimezone(UTC)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+        if moment.time() == time():
+            return _end_of(moment.date())
+        # In the hour that the end of daylight saving time repeats, take the later one: never known too early.
+        return moment.replace(tzinfo=EXCHANGE_ZONE, fold=1).astimezone(UTC)
     except OverflowError:
-        raise FilingError(f"the {told} is out of range: {value}") from None
+        raise FilingError(f"the {place} is out of range: {value}") from None
 
 
 def _end_of(day: date) -> datetime:

@@ -32,22 +32,22 @@ from stockctl.symbols import SymbolLookup, resolve_symbol, resolve_symbols
 from stockctl.validation import decode_problem
 
 _ACCESSION = re.compile(r"\d{10}-\d{2}-\d{6}")
-_READERS = 8  # reports read at the same time
+_READERS = 8  # reports read concurrently
 
 
 class Links(msgspec.Struct, frozen=True):
-    """Where the SEC shows a filing: its main document, and its index page."""
+    """The SEC's pages of a filing: its main document, and its index."""
 
     report: str = ""
     index: str = ""
 
 
 class State(msgspec.Struct, frozen=True):
-    """What the last whole fetch of a symbol left.
+    """The record of the last complete fetch of a symbol.
 
-    ``fetched`` is when it was (ISO 8601, UTC), ``since`` the first period end that was ever asked for (empty: the whole
-    history), ``newest`` the newest one that came, ``kept`` how many reports the lake then held, ``links`` those told by
-    accession number, ``documented`` whether MongoDB, if there was one, had all of them.
+    ``fetched`` is its time (ISO 8601, UTC), ``since`` the first period end that was ever requested (empty: the complete
+    history), ``newest`` the newest one received, ``kept`` the number of reports in the lake afterwards, ``links`` the SEC's
+    pages by accession number, ``documented`` whether MongoDB, if configured, had all reports.
     """
 
     symbol: str
@@ -61,62 +61,62 @@ class State(msgspec.Struct, frozen=True):
 
     @property
     def at(self) -> datetime:
-        """When it was."""
+        """The time of the fetch."""
         return datetime.fromisoformat(self.fetched)
 
 
-class Kept(NamedTuple):
-    """Accession numbers that the lake holds of a symbol, as received and as line items."""
+class StoredAccessions(NamedTuple):
+    """Accession numbers of a symbol's reports in the lake: those stored as received, and those with line items."""
 
     raw: set[str]
-    flat: set[str]
+    line_items: set[str]
 
 
-def kept(store: Store, symbol: str) -> Kept:
-    """What the lake holds of ``symbol``."""
-    return Kept(*(_accessions(store, f"{table}/{ticker_folder(symbol)}") for table in (RAW_FILINGS, LINE_ITEMS)))
+def stored_accessions(store: Store, symbol: str) -> StoredAccessions:
+    """The reports of ``symbol`` in the lake."""
+    return StoredAccessions(*(_accessions(store, f"{table}/{ticker_folder(symbol)}") for table in (RAW_FILINGS, LINE_ITEMS)))
 
 
-class FilingHolder(SymbolLookup):
-    """The lake as what tells whether a symbol is known by its filings."""
+class FilingSymbols(SymbolLookup):
+    """The symbols of which the lake has filings."""
 
     def __init__(self, store: Store) -> None:
         self.place = f"the lake at {store.url}"
         self._store = store
 
     def symbols(self) -> list[str]:
-        """As in ``SymbolLookup``."""
-        return symbols_kept(self._store)
+        """The symbols with at least one filing."""
+        return stored_symbols(self._store)
 
     all_symbols = symbols
 
     def has_symbol(self, symbol: str) -> bool:
-        """As in ``SymbolLookup``: filings, or that it was asked for some."""
+        """Whether ``symbol`` has filings, or was fetched without finding any."""
         return read_state(self._store, symbol) is not None
 
 
-def asked_symbols(settings: Settings, written: Sequence[str]) -> list[str]:
+def resolve_stored_symbols(settings: Settings, written: Sequence[str]) -> list[str]:
     """The symbols that ``written`` means. UnknownSymbolError for one that neither the setting nor the lake's filings know."""
-    holder = FilingHolder(existing_store(settings))
-    return resolve_symbols(written, settings.symbols, holder, hint="`stockctl filings fetch` fetches a company's filings")
+    lookup = FilingSymbols(existing_store(settings))
+    return resolve_symbols(written, settings.symbols, lookup, hint="`stockctl filings fetch` fetches a company's filings")
 
 
-def asked_symbol(settings: Settings, written: str) -> str:
-    """As ``asked_symbols``, of one."""
-    holder = FilingHolder(existing_store(settings))
-    return resolve_symbol(written, settings.symbols, holder, hint=f"`stockctl filings fetch {written}` fetches its filings")
+def resolve_stored_symbol(settings: Settings, written: str) -> str:
+    """The one symbol that ``written`` means. UnknownSymbolError as for ``resolve_stored_symbols``."""
+    lookup = FilingSymbols(existing_store(settings))
+    return resolve_symbol(written, settings.symbols, lookup, hint=f"`stockctl filings fetch {written}` fetches its filings")
 
 
 def read_state(store: Store, symbol: str) -> State | None:
-    """What the last fetch of ``symbol`` left; None if there was none."""
+    """The state after the last fetch of ``symbol``; None if it was never fetched."""
     try:
-        return state_of(store, symbol, store.get(fetch_state_key(symbol)))
+        return parse_state(store, symbol, store.get(fetch_state_key(symbol)))
     except AbsentError:
         return None
 
 
-def state_of(store: Store, symbol: str, data: bytes) -> State:
-    """The state in ``data``, which lies in the store as that of ``symbol``; StockctlError if it is none."""
+def parse_state(store: Store, symbol: str, data: bytes) -> State:
+    """The state in ``data``, the object of ``symbol`` in ``store``. StockctlError if it is damaged."""
     try:
         state = decode(data, State)
         problem = _state_problem(state, symbol)
@@ -124,7 +124,8 @@ def state_of(store: Store, symbol: str, data: bytes) -> State:
         problem = decode_problem(error)
     if problem is not None:
         raise StockctlError(
-            f"{fetch_state_key(symbol)} in {store.url} is no state of a fetch: {problem}", hint="delete it, and fetch again"
+            f"{fetch_state_key(symbol)} in {store.url} is not the state of a fetch: {problem}",
+            hint="delete it, and fetch again",
         )
     return state
 
@@ -136,26 +137,26 @@ def _state_problem(state: State, symbol: str) -> str | None:
             date.fromisoformat(day)
         is_zoned = state.at.tzinfo is not None
     except ValueError:
-        return f"one of {quoted(state.since)}, {quoted(state.newest)} and {quoted(state.fetched)} is no date"
+        return f"one of {quoted(state.since)}, {quoted(state.newest)} and {quoted(state.fetched)} is not a date"
     if not is_zoned or fetch_state_key(state.symbol) != fetch_state_key(symbol):
         return f"it is of {quoted(state.symbol)}, fetched at {quoted(state.fetched)}"
     return None
 
 
 def write_state(store: Store, state: State) -> None:
-    """Note a whole fetch."""
+    """Record a complete fetch."""
     store.put(fetch_state_key(state.symbol), msgspec.json.encode(state))
 
 
-def symbols_kept(store: Store) -> list[str]:
-    """Folder names (``AAPL``) of the symbols of which the lake holds filings, sorted."""
+def stored_symbols(store: Store) -> list[str]:
+    """Folder names (``AAPL``) of the symbols with filings in the lake, sorted."""
     return [ticker_of(name) for name in store.folders(RAW_FILINGS)]
 
 
 def read_raw(store: Store, symbol: str, accession: str) -> bytes:
-    """One report as received; UsageError if the lake does not hold it."""
+    """One report as received. UsageError if the lake does not have it."""
     if not _ACCESSION.fullmatch(accession):
-        raise UsageError(f"{quoted(accession)} is no accession number", hint="write one as 0000320193-25-000073, or latest")
+        raise UsageError(f"{quoted(accession)} is not an accession number", hint="write one as 0000320193-25-000073, or latest")
     try:
         return store.get(raw_filing_key(symbol, accession))
     except AbsentError:
@@ -165,28 +166,28 @@ def read_raw(store: Store, symbol: str, accession: str) -> bytes:
 
 
 def read_filings(settings: Settings, symbol: str) -> list[Filing]:
-    """Every filing of ``symbol`` that the lake holds, the oldest acceptance first; empty if there is none.
+    """Every filing of ``symbol`` in the lake, the oldest acceptance first; empty if there is none.
 
-    Amendments stand beside what they amend. FilingError if one of them cannot be read as a report.
+    Originals and their amendments are both included. FilingError if one of them cannot be parsed.
     """
     store = existing_store(settings)
-    numbers = sorted(kept(store, symbol).raw)
+    numbers = sorted(stored_accessions(store, symbol).raw)
     with ThreadPoolExecutor(_READERS, thread_name_prefix="filings") as pool:
-        found = list(pool.map(lambda number: kept_filing(read_raw(store, symbol, number), symbol, number), numbers))
-    return sorted(found, key=_order)
+        filings = list(pool.map(lambda number: parse_stored(read_raw(store, symbol, number), symbol, number), numbers))
+    return sorted(filings, key=_order)
 
 
 def filing_of(raw: bytes, symbol: str) -> Filing:
-    """The report in ``raw``, as one of ``symbol``, under which it lies: Finnhub may name another class of the shares."""
+    """The report in ``raw`` under the symbol that was requested: Finnhub may name another class of the company's shares."""
     return msgspec.structs.replace(parse_filing(raw, symbol), symbol=symbol)
 
 
-def kept_filing(raw: bytes, symbol: str, accession: str) -> Filing:
-    """The report in ``raw``, which lies in the lake under these names. FilingError if it is damaged, or another one."""
+def parse_stored(raw: bytes, symbol: str, accession: str) -> Filing:
+    """The report in ``raw``, the lake's object of this symbol and number. FilingError if it is damaged or another report."""
     try:
         filing = filing_of(raw, symbol)
         if filing.accession != accession:
-            raise FilingError(f"the report says that it is {filing.accession}")  # noqa: TRY301  # told below
+            raise FilingError(f"it contains the report {filing.accession}")  # noqa: TRY301  # re-raised with the key below
     except FilingError as error:
         hint = "delete it, and fetch it again: `stockctl filings fetch --full`"
         raise FilingError(f"{raw_filing_key(symbol, accession)} is damaged: {error}", hint=hint) from error
@@ -194,7 +195,7 @@ def kept_filing(raw: bytes, symbol: str, accession: str) -> Filing:
 
 
 def links_of(filing: Filing, state: State | None) -> Links:
-    """Where the SEC shows ``filing``: as Finnhub told, else the index page, whose address follows from the numbers."""
+    """The SEC's pages of ``filing``: those Finnhub gave, else the index page, whose address follows from the numbers."""
     if state is not None and filing.accession in state.links:
         return state.links[filing.accession]
     if not filing.cik.isdecimal():

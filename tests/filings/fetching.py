@@ -9,9 +9,11 @@ from typing import Any
 
 from stockctl.clients.store import Store, open_store
 from stockctl.company.fundamentals import refresh_filings
-from stockctl.filings.collect.collector import FetchRequest, Outcome
-from stockctl.filings.collect.schedule import Run, Runs, SymbolSelection
+from stockctl.filings.collect.collector import Outcome
+from stockctl.filings.collect.plan import FetchRequest
+from stockctl.filings.collect.schedule import FetchResult, FetchSchedule
 from stockctl.filings.collect.storage import RefreshCompany
+from stockctl.filings.collect.symbols import SymbolSelection
 from stockctl.settings import Settings, env_name, load_settings
 from stockctl.sim import Simulator
 from tests.command import Command, clean_environment
@@ -50,21 +52,22 @@ def simulator(**options: Any) -> Simulator:
 def fetch(
     settings: Settings,
     *symbols: str,
-    order: FetchRequest | None = None,
+    request: FetchRequest | None = None,
     all_us: bool = False,
     refresh: RefreshCompany = refresh_filings,
-) -> Run:
+) -> FetchResult:
     """One run."""
-    with Runs(settings, SymbolSelection(symbols, all_us), order or FetchRequest(), threading.Event(), refresh) as runs:
-        return runs.once()
+    selection, stop = SymbolSelection(symbols, all_us), threading.Event()
+    with FetchSchedule(settings, selection, request or FetchRequest(), stop, refresh) as schedule:
+        return schedule.once()
 
 
-def states(run: Run) -> dict[str, str]:
+def states(run: FetchResult) -> dict[str, str]:
     """The state of each symbol of a run."""
     return {outcome.symbol: outcome.state for outcome in run.outcomes}
 
 
-def outcome(run: Run, symbol: str) -> Outcome:
+def outcome(run: FetchResult, symbol: str) -> Outcome:
     """What came of one symbol."""
     return next(one for one in run.outcomes if one.symbol == symbol)
 

@@ -40,12 +40,12 @@ def test_the_closing_table_is_on_stdout_and_words_on_stderr(own: Command) -> Non
     done = own.run("filings", "fetch", "aapl,nosuch", "--since", "2026-06-01", "-o", "json", check=1)
     rows = {row["symbol"]: row for row in json.loads(done.stdout)}
     assert (rows["AAPL"]["state"], rows["NOSUCH"]["state"]) == ("fetched", "failed")
-    assert "2 symbols, 2 new reports kept in file://" in done.stderr
+    assert "2 symbols, 2 new reports stored in file://" in done.stderr
     assert "error: Finnhub knows no symbol NOSUCH\n  try: check its spelling" in done.stderr
     again = own.run("filings", "fetch", "AAPL", "--since", "2026-06-01")
     assert "fresh" in again.stdout
     dry = own.run("filings", "fetch", "AAPL", "--full", "--dry-run")
-    assert "new reports to keep" in dry.stderr
+    assert "new reports to store" in dry.stderr
 
 
 def test_each_failure_has_its_exit_code(sim: Simulator, own: Command, tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from stockctl.clients import rate_limit
 from stockctl.clients.finnhub import rest as finnhub_rest
 from stockctl.clients.store import open_store
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UsageError
-from stockctl.filings.collect.collector import FetchRequest
+from stockctl.filings.collect.plan import FetchRequest
 from stockctl.filings.collect.storage import LakeError
-from stockctl.filings.model import lines, parse_filing
-from stockctl.filings.repository import kept, read_filings, read_state, write_state
+from stockctl.filings.model import line_item_records, parse_filing
+from stockctl.filings.repository import read_filings, read_state, stored_accessions, write_state
 from stockctl.lake.format.keys import fetch_state_key, line_items_key, raw_filing_key
 from stockctl.sim import Simulator, rest
 from tests.clock import Clock
@@ -38,17 +38,17 @@ def sim() -> Iterator[Simulator]:
 
 def test_reports_are_kept_as_received_and_as_line_items(sim: Simulator, tmp_path: Path) -> None:
     own = settings(sim, tmp_path)
-    run = fetch(own, "AAPL", order=RECENT)
+    run = fetch(own, "AAPL", request=RECENT)
     assert run.failure is None
     store = open_store(own)
-    numbers = kept(store, "AAPL").raw
+    numbers = stored_accessions(store, "AAPL").raw
     assert outcome(run, "AAPL")[1:4] == ("fetched", len(numbers), len(numbers))
     assert len(numbers) >= 3
     for number in numbers:
         raw = store.get(raw_filing_key("AAPL", number))
         filing = parse_filing(raw)
         flat = gzip.decompress(store.get(line_items_key("AAPL", number))).splitlines()
-        assert [json.loads(line) for line in flat] == lines(filing)
+        assert [json.loads(line) for line in flat] == line_item_records(filing)
         assert "ticker" not in json.loads(flat[0])
     assert b'"value":' in raw
     assert [filing.accession for filing in read_filings(own, "AAPL")] == sorted(
@@ -80,12 +80,12 @@ def test_the_bytes_of_a_report_are_those_that_came_and_it_counts_as_the_symbols_
 
 def test_what_is_kept_is_not_put_again_and_what_is_fresh_is_not_asked_for(sim: Simulator, tmp_path: Path) -> None:
     own = settings(sim, tmp_path)
-    fetch(own, "AAPL", "MSFT", order=RECENT)
+    fetch(own, "AAPL", "MSFT", request=RECENT)
     before, asked = objects(own), sim.counters.requests
-    assert states(fetch(own, "AAPL", "MSFT", order=RECENT)) == {"AAPL": "fresh", "MSFT": "fresh"}
+    assert states(fetch(own, "AAPL", "MSFT", request=RECENT)) == {"AAPL": "fresh", "MSFT": "fresh"}
     assert sim.counters.requests == asked
     stale = settings(sim, tmp_path, filings__fresh_for="0")
-    again = fetch(stale, "AAPL", "MSFT", order=RECENT)
+    again = fetch(stale, "AAPL", "MSFT", request=RECENT)
     assert states(again) == {"AAPL": "up to date", "MSFT": "up to date"}
     assert sim.counters.requests == asked + 4  # links are asked for with new reports alone
     assert objects(own) == before
@@ -93,17 +93,17 @@ def test_what_is_kept_is_not_put_again_and_what_is_fresh_is_not_asked_for(sim: S
 
 def test_a_longer_history_is_asked_for_though_a_short_one_is_fresh(sim: Simulator, tmp_path: Path) -> None:
     own = settings(sim, tmp_path)
-    short = outcome(fetch(own, "AAPL", order=RECENT), "AAPL")
+    short = outcome(fetch(own, "AAPL", request=RECENT), "AAPL")
     whole = outcome(fetch(own, "AAPL"), "AAPL")
     assert whole.state == "fetched"
-    assert whole.kept == short.new + whole.new > 60
+    assert whole.stored == short.new + whole.new > 60
     assert outcome(fetch(own, "AAPL"), "AAPL").state == "fresh"
-    assert outcome(fetch(own, "AAPL", order=RECENT), "AAPL").state == "fresh"
+    assert outcome(fetch(own, "AAPL", request=RECENT), "AAPL").state == "fresh"
     state = read_state(open_store(own), "AAPL")
     assert state is not None
     assert state.since == ""
-    full = outcome(fetch(own, "AAPL", order=FetchRequest(full=True)), "AAPL")
-    assert (full.state, full.new, full.kept) == ("up to date", 0, whole.kept)
+    full = outcome(fetch(own, "AAPL", request=FetchRequest(full=True)), "AAPL")
+    assert (full.state, full.new, full.stored) == ("up to date", 0, whole.stored)
 
 
 def test_a_later_start_leaves_no_hole_that_the_next_fetch_would_not_fill(sim: Simulator, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_later_start_leaves_no_hole_that_the_next_fetch_would_not_fill(sim: Si
         write_state(store, structs.replace(state, fetched="2021-01-15T00:00:00+00:00", **more))
 
     age(newest=newest, kept=len(old))
-    assert outcome(fetch(own, "AAPL", order=SHORT), "AAPL").new > 0
+    assert outcome(fetch(own, "AAPL", request=SHORT), "AAPL").new > 0
     age()
     fetch(own, "AAPL")
     assert objects(own).keys() == whole.keys()
@@ -141,7 +141,7 @@ def test_a_report_of_a_day_to_come_hides_no_later_one(tmp_path: Path) -> None:
         own = settings(sim, tmp_path, finnhub__rest_url=server.url)
         fetch(own, "MINE")
         reports.append(BARE | {"accessNumber": "0000000001-26-000003", "endDate": "2025-12-31 00:00:00"})
-        assert outcome(fetch(own, "MINE", order=FetchRequest(fresh_for=0)), "MINE").new == 1
+        assert outcome(fetch(own, "MINE", request=FetchRequest(fresh_for=0)), "MINE").new == 1
 
 
 def test_what_has_gone_from_the_lake_is_fetched_again(sim: Simulator, tmp_path: Path) -> None:
@@ -158,11 +158,11 @@ def test_what_has_gone_from_the_lake_is_fetched_again(sim: Simulator, tmp_path: 
 def test_what_has_gone_is_fetched_from_where_the_first_fetch_began(sim: Simulator, tmp_path: Path, first: FetchRequest) -> None:
     """Also with a later start, and no more than was there."""
     own = settings(sim, tmp_path)
-    fetch(own, "AAPL", order=first)
+    fetch(own, "AAPL", request=first)
     before = objects(own)
     oldest = read_filings(own, "AAPL")[0].accession
     open_store(own).delete([raw_filing_key("AAPL", oldest)])
-    assert outcome(fetch(own, "AAPL", order=SHORT), "AAPL")[1:3] == ("fetched", 1)
+    assert outcome(fetch(own, "AAPL", request=SHORT), "AAPL")[1:3] == ("fetched", 1)
     assert objects(own) == before
 
 
@@ -170,16 +170,16 @@ def test_amendments_are_kept_beside_what_they_amend(sim: Simulator, tmp_path: Pa
     own = settings(sim, tmp_path)
     fetch(own, "AAPL")
     filings = read_filings(own, "AAPL")
-    amended = [one for one in filings if one.is_amendment]
+    amended = [one for one in filings if one.form.endswith("/A")]
     period = (amended[0].start, amended[0].end)
-    originals = [one for one in filings if not one.is_amendment and (one.start, one.end) == period]
+    originals = [one for one in filings if not one.form.endswith("/A") and (one.start, one.end) == period]
     assert len(amended) == len(originals) == 1
     assert amended[0].accession != originals[0].accession
 
 
 def test_a_dry_run_puts_nothing(sim: Simulator, tmp_path: Path) -> None:
     own = settings(sim, tmp_path)
-    run = fetch(own, "AAPL", order=FetchRequest(since=date(2026, 1, 1), dry_run=True))
+    run = fetch(own, "AAPL", request=FetchRequest(since=date(2026, 1, 1), dry_run=True))
     assert outcome(run, "AAPL").new >= 3
     assert objects(own) == {}
     assert not any(path.is_file() for path in (tmp_path / "lake").rglob("*"))
@@ -187,14 +187,14 @@ def test_a_dry_run_puts_nothing(sim: Simulator, tmp_path: Path) -> None:
 
 def test_the_whole_market_is_its_common_stock_in_dollars(tmp_path: Path) -> None:
     with simulator(symbols=["AAPL", "KO", "SPY", "BINANCE:BTCUSDT"]) as sim:
-        run = fetch(settings(sim, tmp_path), order=SHORT, all_us=True)
+        run = fetch(settings(sim, tmp_path), request=SHORT, all_us=True)
     assert states(run) == {"AAPL": "fetched", "KO": "fetched"}
 
 
 def test_one_symbols_failure_stops_no_other_and_is_told(tmp_path: Path) -> None:
     with simulator() as sim:
         own = settings(sim, tmp_path, filings__workers="1")
-        run = fetch(own, "AAPL", "nosuch", "SAP.DE", "SPY", "MSFT", order=SHORT)
+        run = fetch(own, "AAPL", "nosuch", "SAP.DE", "SPY", "MSFT", request=SHORT)
         assert states(run) == {"AAPL": "fetched", "nosuch": "failed", "SAP.DE": "failed", "SPY": "none", "MSFT": "fetched"}
         assert "knows no symbol nosuch" in outcome(run, "nosuch").detail
         assert "plan of this key" in outcome(run, "SAP.DE").detail
@@ -209,10 +209,10 @@ def test_one_symbols_failure_stops_no_other_and_is_told(tmp_path: Path) -> None:
 
 def test_a_server_that_fails_now_and_then_loses_nothing(sim: Simulator, tmp_path: Path) -> None:
     with simulator(rest_errors=0.3, seed=5) as shaky:
-        run = fetch(settings(shaky, tmp_path / "shaky"), "AAPL", "MSFT", "KO", order=RECENT)
+        run = fetch(settings(shaky, tmp_path / "shaky"), "AAPL", "MSFT", "KO", request=RECENT)
         assert run.failure is None
     with simulator(seed=5) as steady:
-        fetch(settings(steady, tmp_path / "steady"), "AAPL", "MSFT", "KO", order=RECENT)
+        fetch(settings(steady, tmp_path / "steady"), "AAPL", "MSFT", "KO", request=RECENT)
         assert objects(settings(steady, tmp_path / "steady")) == objects(settings(steady, tmp_path / "shaky"))
 
 
@@ -229,7 +229,7 @@ def test_a_limit_that_stays_reached_ends_the_run(tmp_path: Path) -> None:
     with simulator() as sim:
         own = settings(sim, tmp_path, filings__workers="1", finnhub__request_tries="1", finnhub__request_window="1s")
         sim.fail_requests(429)
-        run = fetch(own, "AAPL", "MSFT", order=SHORT)
+        run = fetch(own, "AAPL", "MSFT", request=SHORT)
     assert states(run) == {"AAPL": "failed", "MSFT": "not tried"}
     assert isinstance(run.failure, RefusedError)
 
@@ -237,7 +237,7 @@ def test_a_limit_that_stays_reached_ends_the_run(tmp_path: Path) -> None:
 def test_garbage_fails_its_symbol(tmp_path: Path) -> None:
     with simulator() as sim:
         sim.fail_requests(200)
-        run = fetch(settings(sim, tmp_path, filings__workers="1"), "AAPL", "MSFT", order=SHORT)
+        run = fetch(settings(sim, tmp_path, filings__workers="1"), "AAPL", "MSFT", request=SHORT)
         assert states(run) == {"AAPL": "failed", "MSFT": "fetched"}
         assert "cannot be read" in outcome(run, "AAPL").detail
 
@@ -257,7 +257,7 @@ def test_a_report_without_statements_is_kept(tmp_path: Path, report: object) -> 
         own = settings(sim, tmp_path)
         assert outcome(fetch(own, "MINE"), "MINE")[1:4] == ("fetched", 1, 1)
         assert [filing.bs for filing in read_filings(own, "MINE")] == [()]
-        assert outcome(fetch(own, "MINE", order=FetchRequest(full=True)), "MINE").state == "up to date"
+        assert outcome(fetch(own, "MINE", request=FetchRequest(full=True)), "MINE").state == "up to date"
 
 
 def test_what_is_no_report_is_not_kept_and_the_others_are(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_what_is_no_report_is_not_kept_and_the_others_are(tmp_path: Path) -> Non
         run = fetch(own, "MINE")
         assert outcome(run, "MINE").state == "failed"
         assert "0000000001-25-000002" in str(run.failure)
-        assert kept(open_store(own), "MINE").raw == {"0000000001-25-000001"}
+        assert stored_accessions(open_store(own), "MINE").raw == {"0000000001-25-000001"}
 
 
 def test_a_lake_of_real_data_takes_no_simulated_filings(sim: Simulator, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_a_lake_of_real_data_takes_no_simulated_filings(sim: Simulator, tmp_path
     open_store(own).put_new("_log/source.json", b'{"source":"finnhub"}')
     with pytest.raises(StockctlError, match="would mix"):
         fetch(own, "AAPL")
-    assert fetch(settings(sim, tmp_path, lake__extra_sources="sim"), "AAPL", order=SHORT).failure is None
+    assert fetch(settings(sim, tmp_path, lake__extra_sources="sim"), "AAPL", request=SHORT).failure is None
 
 
 def test_what_cannot_be_asked_for_is_told_before_anything_is_asked(sim: Simulator, tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_what_cannot_be_asked_for_is_told_before_anything_is_asked(sim: Simulato
     with pytest.raises(ConfigError, match="none of the configured symbols"):
         fetch(settings(sim, tmp_path, symbols="BINANCE:BTCUSDT"))
     assert sim.counters.requests == asked
-    assert states(fetch(settings(sim, tmp_path, symbols="BINANCE:BTCUSDT,KO"), order=SHORT)) == {"KO": "fetched"}
+    assert states(fetch(settings(sim, tmp_path, symbols="BINANCE:BTCUSDT,KO"), request=SHORT)) == {"KO": "fetched"}
 
 
 def test_a_lake_that_is_away_ends_the_run(sim: Simulator, tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_a_lake_that_is_away_ends_the_run(sim: Simulator, tmp_path: Path) -> Non
 def test_a_damaged_state_is_told_with_its_key_and_stops_no_other_symbol(sim: Simulator, tmp_path: Path) -> None:
     own = settings(sim, tmp_path, filings__workers="1")
     open_store(own).put(fetch_state_key("AAPL"), b"{")
-    run = fetch(own, "AAPL", "MSFT", order=SHORT)
+    run = fetch(own, "AAPL", "MSFT", request=SHORT)
     assert fetch_state_key("AAPL") in str(run.failure)
     assert states(run) == {"AAPL": "failed", "MSFT": "fetched"}
 
@@ -323,7 +323,7 @@ def test_many_symbols_meet_no_429_and_take_no_longer_than_the_limits_ask(
     symbols = [f"{first}{second}" for first in "ABCDEF" for second in "ABCDEFGHIJ"]
     with Simulator(rate=0, symbols=symbols, requests_per_minute=48, requests_per_second=30, seed=3) as sim:
         own = settings(sim, tmp_path, finnhub__requests_per_minute="48", finnhub__requests_per_second="30")
-        run = fetch(own, order=SHORT, all_us=True)
+        run = fetch(own, request=SHORT, all_us=True)
         counters = sim.counters
     assert run.failure is None
     assert list(states(run).values()) == ["fetched"] * 60

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.filings.model import STATEMENTS, FilingError, bare, lines, measure_of, parse_filing, value_of
+from stockctl.filings.model import STATEMENTS, FilingError, bare, line_item_records, measure_of, parse_filing, value_of
 
 WIRE: dict[str, Any] = {
     "accessNumber": "0000320193-23-000077",
@@ -84,7 +84,7 @@ def test_the_balance_sheet_of_any_form(balance: object) -> None:
 def test_a_report_without_statements_is_a_report(report: object) -> None:
     filing = parse_filing(WIRE | {"report": report})
     assert [filing.statement(name) for name in STATEMENTS] == [(), (), ()]
-    assert lines(filing) == []
+    assert line_item_records(filing) == []
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ def test_missing_is_missing_and_nought_is_nought() -> None:
         (b"{}", "no accession number"),
         (WIRE | {"accessNumber": "../../etc/passwd"}, "no accession number"),
         (WIRE | {"accessNumber": None}, "no accession number"),
-        (WIRE | {"symbol": ""}, "names no symbol"),
-        (WIRE | {"report": []}, "holds no statements"),
+        (WIRE | {"symbol": ""}, "has no symbol"),
+        (WIRE | {"report": []}, "has no statements"),
         (WIRE | {"report": {"ic": "garbage"}}, "not a list of items"),
         (WIRE | {"report": {"ic": [7]}}, "a number where an item should be"),
         (WIRE | {"report": {"ic": [{"value": 7}]}}, "without a concept"),
@@ -180,7 +180,7 @@ def test_a_symbol_that_the_report_does_not_name() -> None:
 
 
 def test_lines_are_flat_and_their_floats_are_floats() -> None:
-    rows = lines(parse_filing(WIRE))
+    rows = line_item_records(parse_filing(WIRE))
     assert len(rows) == 4
     assert "ticker" not in rows[0]
     assert rows[0] | {"label": ""} == {
@@ -241,7 +241,7 @@ def test_all_forms_say_the_same(report: dict[str, list[tuple[dict[str, Any], str
     for name in STATEMENTS:
         found = [(item.name, item.measure, item.value) for item in filing.statement(name)]
         assert found == [item[1:] for item in report[name]]
-    rows = lines(filing)
+    rows = line_item_records(filing)
     assert len({(row["statement"], row["position"]) for row in rows}) == len(rows) == sum(map(len, report.values()))
     assert all(row["value"] is None or type(row["value"]) is float for row in rows)
     # The model goes through JSON and back unchanged.

@@ -18,10 +18,11 @@ from stockctl.clients.store import open_store
 from stockctl.company.fundamentals import refresh_filings
 from stockctl.errors import StockctlError, UnreachableError
 from stockctl.exchange.calendar import now_ms
-from stockctl.filings.collect.collector import FetchRequest
-from stockctl.filings.collect.schedule import Runs, SymbolSelection
+from stockctl.filings.collect.plan import FetchRequest
+from stockctl.filings.collect.schedule import FetchSchedule
 from stockctl.filings.collect.storage import FilingStore
-from stockctl.filings.repository import Links, filing_of, kept, read_filings, read_state
+from stockctl.filings.collect.symbols import SymbolSelection
+from stockctl.filings.repository import Links, filing_of, read_filings, read_state, stored_accessions
 from stockctl.lake.format.keys import fetch_state_key, line_items_key, raw_filing_key
 from stockctl.mongo import schema
 from stockctl.records import Trade
@@ -49,7 +50,7 @@ def sim() -> Iterator[Simulator]:
 def whole(sim: Simulator, folder: Path) -> dict[str, bytes]:
     """What a fetch of AAPL that nothing disturbs leaves."""
     own = settings(sim, folder)
-    assert fetch(own, "AAPL", order=SHORT).failure is None
+    assert fetch(own, "AAPL", request=SHORT).failure is None
     return objects(own)
 
 
@@ -66,7 +67,7 @@ def test_a_fetch_goes_on_behind_every_point_at_which_it_may_have_died(sim: Simul
     wanted = whole(sim, tmp_path / "whole")
     # One after the other, for puts in order.
     alone = settings(sim, tmp_path / "alone", filings__workers="1")
-    fetch(alone, "AAPL", order=SHORT)
+    fetch(alone, "AAPL", request=SHORT)
     made = sorted(
         (path for path in (tmp_path / "alone").rglob("*") if path.is_file()), key=lambda path: path.stat().st_mtime_ns
     )
@@ -80,11 +81,11 @@ def test_a_fetch_goes_on_behind_every_point_at_which_it_may_have_died(sim: Simul
             shutil.copy2(path, copy)
             before[copy] = copy.stat().st_mtime_ns
         own = settings(sim, folder)
-        assert fetch(own, "AAPL", order=SHORT).failure is None
+        assert fetch(own, "AAPL", request=SHORT).failure is None
         assert objects(own) == wanted
         assert links(own) == links(alone)
         assert {path: path.stat().st_mtime_ns for path in before} == before
-        assert states(fetch(own, "AAPL", order=SHORT)) == {"AAPL": "fresh"}
+        assert states(fetch(own, "AAPL", request=SHORT)) == {"AAPL": "fresh"}
 
 
 def s3_names(proxy: Proxy, environment: dict[str, str], folder: Path) -> dict[str, str]:
@@ -137,7 +138,7 @@ def test_a_store_that_answers_wrongly_is_asked_again(
     """A lost answer looks like failure, a conflict like success: neither leaves a hole."""
     proxy.rule("PUT", r"raw/filings/|/filings/ticker=", action, times=3, status=status)
     own = settings(sim, tmp_path, **s3_names(proxy, s3_environment, tmp_path), lake__store_wait="60s")
-    assert fetch(own, "AAPL", order=SHORT).failure is None
+    assert fetch(own, "AAPL", request=SHORT).failure is None
     assert objects(own) == whole(sim, tmp_path / "whole")
 
 
@@ -147,24 +148,24 @@ def test_s3_away_in_the_middle_ends_the_run_and_the_next_goes_on(
     names = s3_names(proxy, s3_environment, tmp_path)
     proxy.rule("PUT", r"raw/filings/ticker=MSFT", "answer", nth=2, times=10_000, status=503)
     own = settings(sim, tmp_path, **names, filings__workers="1", lake__store_wait="1s")
-    run = fetch(own, "AAPL", "MSFT", "KO", order=SHORT)
+    run = fetch(own, "AAPL", "MSFT", "KO", request=SHORT)
     assert states(run) == {"AAPL": "fetched", "MSFT": "failed", "KO": "not tried"}
     assert run.failure is not None
     assert run.failure.exit_code == 5
-    assert len(kept(open_store(own), "MSFT").raw) == 1
+    assert len(stored_accessions(open_store(own), "MSFT").raw) == 1
     proxy.clear()
-    after = fetch(own, "AAPL", "MSFT", "KO", order=SHORT)
+    after = fetch(own, "AAPL", "MSFT", "KO", request=SHORT)
     assert states(after) == {"AAPL": "fresh", "MSFT": "fetched", "KO": "fetched"}
-    assert outcome(after, "MSFT").new == outcome(after, "MSFT").kept - 1
+    assert outcome(after, "MSFT").new == outcome(after, "MSFT").stored - 1
 
 
 def test_line_items_that_a_crash_left_out_are_made_from_what_is_kept(sim: Simulator, tmp_path: Path) -> None:
     """Not from what Finnhub says now, which may be nothing."""
     wanted = whole(sim, tmp_path)
     own = settings(sim, tmp_path)
-    number = sorted(kept(open_store(own), "AAPL").raw)[0]
+    number = sorted(stored_accessions(open_store(own), "AAPL").raw)[0]
     open_store(own).delete([line_items_key("AAPL", number), fetch_state_key("AAPL")])
-    later = fetch(own, "AAPL", order=FetchRequest(since=date(2099, 1, 1)))
+    later = fetch(own, "AAPL", request=FetchRequest(since=date(2099, 1, 1)))
     assert later.failure is None
     assert "1 report completed" in outcome(later, "AAPL").detail
     assert objects(own) == wanted
@@ -172,7 +173,7 @@ def test_line_items_that_a_crash_left_out_are_made_from_what_is_kept(sim: Simula
 
 def test_two_fetches_at_the_same_time_leave_what_one_leaves(sim: Simulator, tmp_path: Path) -> None:
     own = settings(sim, tmp_path)
-    threads = [threading.Thread(target=fetch, args=(own, "AAPL"), kwargs={"order": SHORT}) for _ in range(4)]
+    threads = [threading.Thread(target=fetch, args=(own, "AAPL"), kwargs={"request": SHORT}) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -215,7 +216,7 @@ def company(own: Settings, symbol: str) -> dict[str, object]:
 
 def test_documents_are_those_of_the_lake(sim: Simulator, mongo_server: MongoServer, tmp_path: Path) -> None:
     own = settings(sim, tmp_path, **mongo_names(mongo_server, tmp_path))
-    assert fetch(own, "AAPL", order=SHORT).failure is None
+    assert fetch(own, "AAPL", request=SHORT).failure is None
     found = documents(own, "AAPL")
     filings = {one.accession: one for one in read_filings(own, "AAPL")}
     assert found.keys() == filings.keys()
@@ -229,16 +230,16 @@ def test_documents_are_those_of_the_lake(sim: Simulator, mongo_server: MongoServ
 
 
 def test_mongodb_that_comes_later_gets_what_the_lake_holds(sim: Simulator, mongo_server: MongoServer, tmp_path: Path) -> None:
-    fetch(settings(sim, tmp_path), "AAPL", order=SHORT)
+    fetch(settings(sim, tmp_path), "AAPL", request=SHORT)
     own = settings(sim, tmp_path, **mongo_names(mongo_server, tmp_path))
-    assert outcome(fetch(own, "AAPL", order=SHORT._replace(dry_run=True)), "AAPL").state == "fresh"
+    assert outcome(fetch(own, "AAPL", request=SHORT._replace(dry_run=True)), "AAPL").state == "fresh"
     assert documents(own, "AAPL") == {}
-    assert outcome(fetch(own, "AAPL", order=SHORT), "AAPL").state == "fresh"
+    assert outcome(fetch(own, "AAPL", request=SHORT), "AAPL").state == "fresh"
     before = documents(own, "AAPL")
-    assert before.keys() == kept(open_store(own), "AAPL").raw
+    assert before.keys() == stored_accessions(open_store(own), "AAPL").raw
     assert company(own, "AAPL")["filing"]
-    assert fetch(own, "AAPL", order=SHORT).failure is None
-    assert outcome(fetch(own, "AAPL", order=FetchRequest(since=date(2026, 6, 1), full=True)), "AAPL").new == 0
+    assert fetch(own, "AAPL", request=SHORT).failure is None
+    assert outcome(fetch(own, "AAPL", request=FetchRequest(since=date(2026, 6, 1), full=True)), "AAPL").new == 0
     assert documents(own, "AAPL") == before
 
 
@@ -248,20 +249,20 @@ def test_mongodb_away_in_the_middle_leaves_the_lake_whole_and_gets_its_documents
     own = settings(sim, tmp_path, **mongo_names(server, tmp_path))
     alone = settings(sim, tmp_path, **mongo_names(server, tmp_path) | {"mongo__connect_wait": "5s"}, filings__workers="1")
     stop = threading.Event()
-    with Runs(alone, SymbolSelection(("AAPL", "MSFT", "KO")), SHORT, stop, refresh_filings) as runs:
+    with FetchSchedule(alone, SymbolSelection(("AAPL", "MSFT", "KO")), SHORT, stop, refresh_filings) as runs:
         # It goes away when the first symbol is through.
         run = runs.once(lambda done, _all: server.stop() if done == 1 else None)
     assert states(run) == {"AAPL": "fetched", "MSFT": "fetched", "KO": "fetched"}
     assert run.failure is not None
     assert run.failure.exit_code == 5
-    assert "the lake holds everything" in str(run.failure)
+    assert "the lake has all reports" in str(run.failure)
     server.start()
     try:
-        after = fetch(own, "AAPL", "MSFT", "KO", order=SHORT)
+        after = fetch(own, "AAPL", "MSFT", "KO", request=SHORT)
         assert after.failure is None
         assert states(after) == {"AAPL": "fresh", "MSFT": "fresh", "KO": "fresh"}
         for symbol in ("AAPL", "MSFT", "KO"):
-            assert documents(own, symbol).keys() == kept(open_store(own), symbol).raw != set()
+            assert documents(own, symbol).keys() == stored_accessions(open_store(own), symbol).raw != set()
             assert company(own, symbol)["filing"]
             assert all(document["links"]["report"] for document in documents(own, symbol).values())
     finally:
@@ -281,18 +282,18 @@ def test_mongodb_away_behind_the_reports_leaves_the_company_to_the_next_fetch(
     def away(*_: object) -> None:
         raise UnreachableError("MongoDB went away")
 
-    run = fetch(own, "AAPL", order=SHORT, refresh=away)
+    run = fetch(own, "AAPL", request=SHORT, refresh=away)
     assert states(run) == {"AAPL": "fetched"}
-    assert "the lake holds everything" in str(run.failure)
-    assert documents(own, "AAPL").keys() == kept(open_store(own), "AAPL").raw
+    assert "the lake has all reports" in str(run.failure)
+    assert documents(own, "AAPL").keys() == stored_accessions(open_store(own), "AAPL").raw
     assert company(own, "AAPL")["filing"] == before
-    assert states(fetch(own, "AAPL", order=SHORT)) == {"AAPL": "fresh"}
+    assert states(fetch(own, "AAPL", request=SHORT)) == {"AAPL": "fresh"}
     assert company(own, "AAPL")["filing"] != before
 
 
 def test_mongodb_away_from_the_start_is_the_same(sim: Simulator, tmp_path: Path) -> None:
     away = {"mongo__url": f"mongodb://127.0.0.1:{free_port()}", "mongo__connect_wait": "1s"}
-    run = fetch(settings(sim, tmp_path, **away), "AAPL", order=SHORT)
+    run = fetch(settings(sim, tmp_path, **away), "AAPL", request=SHORT)
     assert states(run) == {"AAPL": "fetched"}
     assert run.failure is not None
     assert run.failure.exit_code == 5
@@ -306,7 +307,7 @@ def test_the_local_stacks_mongodb_may_be_down(sim: Simulator, tmp_path: Path) ->
     stack.parent.mkdir(parents=True)
     stack.write_text(f'[mongo]\nurl = "mongodb://127.0.0.1:{free_port()}"\n{STACK_FILE_END}')
     done = own.run("filings", "fetch", "AAPL", "--since", "2026-06-01")
-    assert "note: the lake holds everything, and MongoDB does not: the local stack is not running" in done.stderr
+    assert "note: the lake has all reports, MongoDB does not: the local stack is not running" in done.stderr
 
 
 def test_the_keys_are_those_of_the_layout(sim: Simulator, tmp_path: Path) -> None:

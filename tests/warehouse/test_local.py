@@ -14,7 +14,7 @@ import pytest
 from stockctl.clients.store import open_store
 from stockctl.errors import StockctlError, UsageError
 from stockctl.filings.fundamentals.periods import Span
-from stockctl.filings.model import STATEMENTS, Filing, Item, lines, parse_filing
+from stockctl.filings.model import STATEMENTS, Filing, Item, line_item_records, parse_filing
 from stockctl.filings.standardize.standardize import read
 from stockctl.lake.maintenance.compact import compact
 from stockctl.metrics.lake_sql import query as lake_query
@@ -57,7 +57,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 def keep(settings: Settings, filing: Filing) -> None:
-    data = b"".join(encode(line) + b"\n" for line in lines(filing))
+    data = b"".join(encode(line) + b"\n" for line in line_item_records(filing))
     open_store(settings).put_new(f"filings/ticker={filing.symbol}/{filing.accession}.jsonl.gz", gzip.compress(data))
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from stockctl.errors import ConfigError
-from stockctl.filings.model import Filing, Item, lines
+from stockctl.filings.model import Filing, Item, line_item_records
 from stockctl.lake.format.keys import Layout, parse_object
 from stockctl.lake.reader.duckdb_session import COLUMNS
 from stockctl.records import FeedEvent, Trade, encode
@@ -81,7 +81,7 @@ def test_a_filings_line_has_these_fields() -> None:
         None,
         (item,),
     )
-    (found,) = lines(filing)
+    (found,) = line_item_records(filing)
     assert list(found) == [column.name for column in tables.LINES]
     same = {"text": str, "integer": int, "number": float}
     for name, value in found.items():

@@ -1,4 +1,4 @@
-"""``stockctl filings``: what companies report, fetched, kept and shown."""
+"""``stockctl filings``: fetch, store and show what companies report to the SEC."""
 
 import typer
 
@@ -6,7 +6,7 @@ from stockctl.cli.filings.fetch import fetch
 from stockctl.cli.filings.list import list_, show
 from stockctl.cli.filings.statements import check, kpis, statement
 
-app = typer.Typer(no_args_is_help=True, help="Fetch, keep and show what companies report.")
+app = typer.Typer(no_args_is_help=True, help="Fetch, store and show what companies report to the SEC.")
 app.command()(fetch)
 app.command("list")(list_)
 app.command()(show)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,16 +12,13 @@ from stockctl.errors import UsageError
 from stockctl.symbols import parse_symbols
 from stockctl.units import counted
 
-if TYPE_CHECKING:
-    pass
-
 
 def fetch(
     ctx: typer.Context,
     symbols: SymbolsArgument = None,
     all_us: Annotated[bool, typer.Option("--all-us", help="All common stock of NYSE and Nasdaq in dollars.")] = False,
     since: SinceDateOption = None,
-    full: Annotated[bool, typer.Option("--full", help="Ask for everything again, however lately it was fetched.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Request the complete history again, even of fresh symbols.")] = False,
     dry_run: DryRunOption = False,
     repeat: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Keep running, and fetch each symbol again after this long: 7d.")
@@ -33,7 +30,7 @@ def fetch(
 ) -> None:
     """Fetch annual and quarterly reports into the lake, and into MongoDB if there is one.
 
-    What is kept is not fetched again, so a fetch that was interrupted goes on where it stopped.
+    Stored reports are not fetched again, so an interrupted fetch resumes where it stopped.
 
     Example: stockctl filings fetch AAPL MSFT --since 2020-01-01
     """
@@ -42,32 +39,36 @@ def fetch(
     if repeat is not None and dry_run:
         raise UsageError("--repeat and --dry-run exclude each other", hint="leave out one of them")
     if health_port is not None and repeat is None:
-        raise UsageError("--health-port is for a fetch that keeps running", hint="add --repeat 7d")
+        raise UsageError("--health-port needs a fetch that keeps running", hint="add --repeat 7d")
     first = day("--since", since)
     interval = None if repeat is None else seconds("--repeat", repeat, least=0.001)
     settings = settings_of(ctx)
 
     from stockctl.company.fundamentals import refresh_filings
-    from stockctl.filings.collect.collector import FetchRequest, Outcome
-    from stockctl.filings.collect.schedule import Runs, SymbolSelection
+    from stockctl.filings.collect.collector import Outcome
+    from stockctl.filings.collect.plan import FetchRequest
+    from stockctl.filings.collect.schedule import FetchSchedule
+    from stockctl.filings.collect.symbols import SymbolSelection
     from stockctl.service import running
 
-    order = FetchRequest(since=first, full=full, dry_run=dry_run)
+    request = FetchRequest(since=first, full=full, dry_run=dry_run)
     with (
         running(settings, health_port=health_port, leave_within=10.0) as service,
-        Runs(settings, SymbolSelection(parse_symbols(symbols or ()), all_us), order, service.stop, refresh_filings) as runs,
+        FetchSchedule(
+            settings, SymbolSelection(parse_symbols(symbols or ()), all_us), request, service.stop, refresh_filings
+        ) as schedule,
     ):
         if interval is not None:
-            runs.repeat(service, interval)
+            schedule.repeat(service, interval)
             return
         with progress("filings") as bar:
             task = bar.add_task("symbols", total=None)
-            run = runs.once(lambda done, total: bar.update(task, completed=done, total=total))
-    write_rows((outcome._asdict() for outcome in run.outcomes), output, Outcome._fields)
-    new = sum(outcome.new for outcome in run.outcomes)
-    done = f"{counted(len(run.outcomes), 'symbol')}, {counted(new, 'new report')}"
-    say(f"{done} {'to keep' if dry_run else 'kept'} in {settings.lake.url}")
-    if run.note:
-        say(f"note: {run.note}")
-    if run.failure is not None:
-        raise run.failure
+            result = schedule.once(lambda done, total: bar.update(task, completed=done, total=total))
+    write_rows((outcome._asdict() for outcome in result.outcomes), output, Outcome._fields)
+    new = sum(outcome.new for outcome in result.outcomes)
+    counts = f"{counted(len(result.outcomes), 'symbol')}, {counted(new, 'new report')}"
+    say(f"{counts} {'to store' if dry_run else 'stored'} in {settings.lake.url}")
+    if result.note:
+        say(f"note: {result.note}")
+    if result.failure is not None:
+        raise result.failure

@@ -21,55 +21,55 @@ def list_(
     ctx: typer.Context,
     symbols: SymbolsArgument = None,
     form: Annotated[str | None, typer.Option(help="Only this form, such as 10-K.")] = None,
-    last: Annotated[int | None, typer.Option(min=1, help="Only so many of each symbol, the newest.")] = None,
+    last: Annotated[int | None, typer.Option(min=1, help="Only the newest N of each symbol.")] = None,
     tz: TimezoneOption = None,
     output: OutputOption = Format.table,
 ) -> None:
-    """List the filings that the lake holds, the newest first.
+    """List the filings in the lake, the newest first.
 
     Example: stockctl filings list AAPL --form 10-K
     """
-    from stockctl.filings.catalog import LISTED, listed
-    from stockctl.filings.collect.collector import configured, named
-    from stockctl.filings.repository import asked_symbols
+    from stockctl.filings.catalog import COLUMNS, list_filings
+    from stockctl.filings.collect.symbols import configured_stocks, named_stocks
+    from stockctl.filings.repository import resolve_stored_symbols
 
     settings = settings_of(ctx, {"timezone": tz})
-    wanted = asked_symbols(settings, named(symbols)) if symbols else configured(settings)
-    rows = [row for symbol in wanted for row in listed(settings, symbol, form=form, last=last)]
-    write_rows(rows, output, LISTED)
+    stocks = resolve_stored_symbols(settings, named_stocks(symbols)) if symbols else configured_stocks(settings)
+    rows = [row for symbol in stocks for row in list_filings(settings, symbol, form=form, last=last)]
+    write_rows(rows, output, COLUMNS)
     if not rows:
-        say(f"the lake at {settings.lake.url} holds no such filing; `stockctl filings fetch` fetches some")
+        say(f"the lake at {settings.lake.url} holds no such filing; `stockctl filings fetch` fetches filings")
 
 
 def show(
     ctx: typer.Context,
-    filing: Annotated[str, typer.Argument(metavar="SYMBOL|ACCESSION", help="A symbol, or the number of a filing.")],
+    filing: Annotated[str, typer.Argument(metavar="SYMBOL|ACCESSION", help="A symbol, or an accession number.")],
     accession: Annotated[str, typer.Argument(metavar="[ACCESSION|latest]", help="Which filing of the symbol.")] = "latest",
     statement: Annotated[str, typer.Option("--statement", "-s", help="income, balance, cashflow or all.")] = "all",
     tz: TimezoneOption = None,
     output: OutputOption = Format.table,
 ) -> None:
-    """Show the statements of one filing as they were reported; with -o json, all of it as it was received.
+    """Show the statements of one filing as reported; -o json prints the whole report as received.
 
     Example: stockctl filings show AAPL latest -s income
     """
-    from stockctl.filings.catalog import find, row_of
-    from stockctl.filings.model import lines
+    from stockctl.filings.catalog import find_filing, row_of
+    from stockctl.filings.model import line_item_records
 
     if statement not in (*STATEMENTS, "all"):
-        raise UsageError(f"there is no statement {statement}", hint=f"one of {', '.join(STATEMENTS)}, all")
+        raise UsageError(f"unknown statement {statement}", hint=f"one of {', '.join(STATEMENTS)}, all")
     settings = settings_of(ctx, {"timezone": tz})
-    found = find(settings, filing, accession)
+    stored = find_filing(settings, filing, accession)
     names = list(STATEMENTS) if statement == "all" else [statement]
     if output is Format.json:
-        sys.stdout.write(found.raw.decode("utf-8", errors="replace").rstrip("\n") + "\n")
+        sys.stdout.write(stored.raw.decode("utf-8", errors="replace").rstrip("\n") + "\n")
     elif output is Format.table:
-        write_object(row_of(settings, found.filing, found.state), output)
+        write_object(row_of(settings, stored.filing, stored.state), output)
         for name in names:
-            _write_statement(found.filing, name)
+            _write_statement(stored.filing, name)
     else:
         kinds = {STATEMENTS[name] for name in names}
-        write_rows((line for line in lines(found.filing) if line["statement"] in kinds), output)
+        write_rows((record for record in line_item_records(stored.filing) if record["statement"] in kinds), output)
 
 
 def _write_statement(filing: Filing, name: str) -> None:

@@ -60,11 +60,11 @@ def statement(
     from zoneinfo import ZoneInfo
 
     from stockctl.filings.fundamentals import statements
-    from stockctl.filings.repository import asked_symbol
+    from stockctl.filings.repository import resolve_stored_symbol
 
     settings = settings_of(ctx, {"timezone": tz})
     moment = as_of_moment(as_of, ZoneInfo(settings.timezone))
-    symbol = asked_symbol(settings, symbol)
+    symbol = resolve_stored_symbol(settings, symbol)
     known = _known(settings, symbol, moment, cik)
     answer = statements.statement(known, symbol, which.value, period.value, last, ZoneInfo(settings.timezone))
     if output is Format.table:
@@ -98,14 +98,14 @@ def kpis(
     from stockctl.company.last_price import last_price
     from stockctl.filings.fundamentals import kpis as reckoning
     from stockctl.filings.fundamentals.statements import caveats
-    from stockctl.filings.repository import asked_symbol
+    from stockctl.filings.repository import resolve_stored_symbol
 
     if price is not None and not 0 < price < float("inf"):
         raise UsageError(f"--price {price:g} is no price", hint="a number above 0")
     flags = {"risk_free_rate": risk_free_rate, "equity_premium": equity_premium, "beta": beta}
     settings = settings_of(ctx, {"timezone": tz} | {f"valuation.{name}": value for name, value in flags.items()})
     moment = as_of_moment(as_of, ZoneInfo(settings.timezone))
-    symbol = asked_symbol(settings, symbol)
+    symbol = resolve_stored_symbol(settings, symbol)
     known = _known(settings, symbol, moment, cik)
     used = reckoning.Price(price, "given by --price") if price is not None else last_price(settings, symbol, moment)
     found, words = reckoning.kpis(known, settings, used)
@@ -131,10 +131,10 @@ def check(
     Example: stockctl filings check AAPL
     """
     from stockctl.filings.fundamentals import identities
-    from stockctl.filings.repository import asked_symbol
+    from stockctl.filings.repository import resolve_stored_symbol
 
     settings = settings_of(ctx)
-    symbol = asked_symbol(settings, symbol)
+    symbol = resolve_stored_symbol(settings, symbol)
     known = _known(settings, symbol, None, cik)
     found = identities.check(known)
     wrong = [one for one in found if one.holds is False]

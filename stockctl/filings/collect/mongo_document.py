@@ -1,7 +1,7 @@
-"""A report as MongoDB's collection ``filings`` holds it.
+"""A report as a document of MongoDB's collection ``filings``.
 
-``_id`` is symbol and accession number: the classes of one company's shares have each a document of the same report.
-``accepted`` is as told, ``known`` the moment from which the report was surely public. Dates are midnights in UTC.
+``_id`` is symbol and accession number: each class of a company's shares has its own document of the same report. ``accepted``
+is as reported, ``known`` the time from which the report was certainly public. Dates are midnights in UTC.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def document_id(symbol: str, accession: str) -> str:
 
 
 def document_of(filing: Filing, source: Source, links: Links) -> Document:
-    """The document of ``filing``; ``report`` holds its statements, each a list of items."""
+    """The document of ``filing``; ``report`` contains its statements, each a list of items."""
     return {
         "_id": document_id(filing.symbol, filing.accession),
         "symbol": filing.symbol,

@@ -1,4 +1,4 @@
-"""One run of ``filings fetch``, or one after the other: what is opened, which symbols are meant, when each is due again."""
+"""Runs fetches: opens the clients, selects the symbols, and decides when each symbol is due again."""
 
 from __future__ import annotations
 
@@ -14,137 +14,133 @@ from stockctl.clients.finnhub.rest import FinnhubRest, LimitReachedError
 from stockctl.clients.mongo import Mongo
 from stockctl.clients.store import open_store
 from stockctl.errors import ConfigError, RefusedError, StockctlError
-from stockctl.filings.collect.collector import Collector, FetchRequest, Outcome, all_us, configured, named
+from stockctl.filings.collect.collector import Collector, Outcome
+from stockctl.filings.collect.plan import FetchRequest
 from stockctl.filings.collect.storage import FilingStore, RefreshCompany
+from stockctl.filings.collect.symbols import SymbolSelection, configured_stocks, named_stocks, us_common_stocks
 from stockctl.service import Service
 from stockctl.settings import Settings
 from stockctl.units import counted, format_duration
 
 log = logging.getLogger("stockctl.filings")
 
-_AGAIN = 3600.0  # a symbol that failed is due again after this long, in seconds
-_STAND_IN_WAIT = 2.0
-_ROUNDS = 50  # at most this many rounds in the time after which each symbol is due: they come in bunches
+_RETRY_AFTER = 3600.0  # seconds until a failed symbol is due again
+_LOCAL_STACK_WAIT = 2.0  # seconds: the local stack's MongoDB answers at once, or is down
+_ROUNDS = 50  # at most this many rounds per interval, so that symbols are fetched in batches
 
-Advance = Callable[[int, int], None]
-"""Told how many symbols are done, of how many."""
-
-
-class SymbolSelection(NamedTuple):
-    """Which symbols are meant: those named, else all common stock of the US exchanges, else the configured ones."""
-
-    symbols: Sequence[str] = ()
-    all_us: bool = False
+OnProgress = Callable[[int, int], None]
+"""Called with the number of symbols that are done, and of all symbols."""
 
 
-class Run(NamedTuple):
-    """What came of each symbol, the error that the run as a whole ends with, if any, and what else is worth a word."""
+class FetchResult(NamedTuple):
+    """The outcome of each symbol, the error that the run ends with (None on success), and a note for the user."""
 
     outcomes: list[Outcome]
     failure: StockctlError | None
     note: str | None
 
 
-class Runs:
-    """Opens what a fetch needs; a context that closes it. Errors of the settings come when it is made."""
+class FetchSchedule:
+    """A context that opens the clients of a fetch and closes them. The constructor raises the errors of the settings."""
 
     def __init__(
         self,
         settings: Settings,
-        choice: SymbolSelection,
-        order: FetchRequest,
+        selection: SymbolSelection,
+        request: FetchRequest,
         stop: threading.Event,
         refresh: RefreshCompany,
     ) -> None:
-        self._settings, self._choice, self._order, self._stop, self._refresh = settings, choice, order, stop, refresh
-        # What is asked for wrongly is told before anything is opened.
-        self._named = named(choice.symbols) if choice.symbols else [] if choice.all_us else configured(settings)
-        self._trouble: str | None = None
+        self._settings, self._selection, self._request, self._stop, self._refresh = settings, selection, request, stop, refresh
+        # Check the symbols before opening anything.
+        self._symbols = (
+            named_stocks(selection.symbols) if selection.symbols else [] if selection.all_us else configured_stocks(settings)
+        )
+        self._problem: str | None = None
         self._store = open_store(settings)
-        self._opened = ExitStack()
-        self._gateway = self._opened.enter_context(FinnhubRest(settings, stop=stop))
-        with_documents = settings.mongo.url is not None and not order.dry_run
-        # The local stack's own answers at once, or is down.
-        wait = _STAND_IN_WAIT if settings.origin("mongo.url").startswith("local stack") else None
-        self._mongo = self._opened.enter_context(Mongo(settings, wait=wait)) if with_documents else None
+        self._clients = ExitStack()
+        self._finnhub = self._clients.enter_context(FinnhubRest(settings, stop=stop))
+        with_documents = settings.mongo.url is not None and not request.dry_run
+        wait = _LOCAL_STACK_WAIT if settings.origin("mongo.url").startswith("local stack") else None
+        self._mongo = self._clients.enter_context(Mongo(settings, wait=wait)) if with_documents else None
 
-    def __enter__(self) -> Runs:
+    def __enter__(self) -> FetchSchedule:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._opened.close()
+        self._clients.close()
 
     def symbols(self) -> list[str]:
-        """The symbols that are meant, as of now."""
-        return all_us(self._gateway.symbols()) if self._choice.all_us and not self._named else self._named
+        """The selected symbols. With ``all_us`` the list is Finnhub's of now."""
+        return us_common_stocks(self._finnhub.symbols()) if self._selection.all_us and not self._symbols else self._symbols
 
-    def once(self, advance: Advance = lambda _done, _all: None) -> Run:
+    def once(self, on_progress: OnProgress = lambda _done, _all: None) -> FetchResult:
         """Fetch every symbol that is not fresh."""
-        fetch, outcomes = self._fetch(self.symbols(), self._order, advance)
-        failure = fetch.failure
+        collector, outcomes = self._fetch(self.symbols(), self._request, on_progress)
+        failure = collector.failure
         left = sum(outcome.state == "not tried" for outcome in outcomes)
         if failure is None and left:
-            failure = StockctlError(f"stopped, with {counted(left, 'symbol')} not tried", hint="the next fetch goes on there")
-        return Run(outcomes, failure, fetch.note)
+            failure = StockctlError(f"stopped, with {counted(left, 'symbol')} not tried", hint="the next fetch resumes there")
+        return FetchResult(outcomes, failure, collector.note)
 
     def repeat(self, service: Service, every: float) -> None:
-        """Fetch each symbol again ``every`` seconds after it was fetched last, by whomever, until the service stops.
+        """Fetch each symbol again ``every`` seconds after its last fetch, by any machine, until the service stops.
 
-        Ends with the settings, the key or the lake's rights refused; other trouble, as that of one symbol, is logged, tells
-        itself at ``/healthz``, and is tried again.
+        Raises if the settings are wrong, or if the key or the access to the lake is refused. Other errors, such as a failed
+        symbol, are logged, reported at ``/healthz``, and retried.
         """
-        order = self._order
         due: dict[str, datetime] = {}
-        pause = min(_AGAIN, every)
+        retry_after = min(_RETRY_AFTER, every)
         while not service.stop.is_set():
-            trouble: StockctlError | None = None
-            ended: StockctlError | None = None
+            problem: StockctlError | None = None
+            fatal: StockctlError | None = None
             now = datetime.now(UTC)
             try:
-                known = self.symbols()
-                ready = [symbol for symbol in known if due.get(symbol, now) <= now]
-                fetch, outcomes = self._fetch(ready, order._replace(fresh_for=every), lambda _done, _all: None)
-                trouble, ended = fetch.failure, fetch.ended
-                due = {symbol: due[symbol] for symbol in known if symbol in due} | {
-                    outcome.symbol: fetch.fetched.get(outcome.symbol, now + timedelta(seconds=pause - every))
+                symbols = self.symbols()
+                ready = [symbol for symbol in symbols if due.get(symbol, now) <= now]
+                request = self._request._replace(fresh_for=every)
+                collector, outcomes = self._fetch(ready, request, lambda _done, _all: None)
+                problem, fatal = collector.failure, collector.fatal
+                due = {symbol: due[symbol] for symbol in symbols if symbol in due} | {
+                    outcome.symbol: collector.fetched.get(outcome.symbol, now + timedelta(seconds=retry_after - every))
                     + timedelta(seconds=every)
                     for outcome in outcomes
                 }
-                _tell(outcomes)
+                _log(outcomes)
             except StockctlError as error:
-                trouble = ended = error
-            if ended is not None and _lasts(ended):
-                raise ended
-            if trouble is not None:
-                log.warning("%s", trouble)
-            self._trouble = str(trouble) if trouble else None
-            service.health = lambda: self._trouble
-            next_due = min(due.values(), default=now + timedelta(seconds=pause))
+                problem = fatal = error
+            if fatal is not None and _is_permanent(fatal):
+                raise fatal
+            if problem is not None:
+                log.warning("%s", problem)
+            self._problem = str(problem) if problem else None
+            service.health = lambda: self._problem
+            next_due = min(due.values(), default=now + timedelta(seconds=retry_after))
             wait = max((next_due - datetime.now(UTC)).total_seconds(), every / _ROUNDS)
-            log.info("next look in %s", format_duration(wait))
+            log.info("next fetch in %s", format_duration(wait))
             service.stop.wait(wait)
 
-    def _fetch(self, symbols: Sequence[str], order: FetchRequest, advance: Advance) -> tuple[Collector, list[Outcome]]:
-        keeper = FilingStore(self._store, self._mongo, self._settings, self._stop, self._refresh)
-        if not order.dry_run:
-            keeper.begin()
-        fetch = Collector(self._settings, self._gateway, keeper, order, self._stop)
+    def _fetch(self, symbols: Sequence[str], request: FetchRequest, on_progress: OnProgress) -> tuple[Collector, list[Outcome]]:
+        storage = FilingStore(self._store, self._mongo, self._settings, self._stop, self._refresh)
+        if not request.dry_run:
+            storage.prepare()
+        collector = Collector(self._settings, self._finnhub, storage, request, self._stop)
         done: list[str] = []
 
-        def told(outcome: Outcome) -> None:
+        def on_outcome(outcome: Outcome) -> None:
             done.append(outcome.symbol)
-            advance(len(done), len(symbols))
+            on_progress(len(done), len(symbols))
 
-        advance(0, len(symbols))
-        return fetch, fetch.run(symbols, told)
+        on_progress(0, len(symbols))
+        return collector, collector.run(symbols, on_outcome)
 
 
-def _lasts(error: StockctlError) -> bool:
-    """Whether trying again is in vain: refused, for another reason than the key's limit, which passes."""
+def _is_permanent(error: StockctlError) -> bool:
+    """Whether a retry cannot succeed. The key's limit is a refusal too, but it passes."""
     return error.exit_code in (ConfigError.exit_code, RefusedError.exit_code) and not isinstance(error, LimitReachedError)
 
 
-def _tell(outcomes: Sequence[Outcome]) -> None:
+def _log(outcomes: Sequence[Outcome]) -> None:
     counts = Counter(outcome.state for outcome in outcomes)
     log.info(
         "%s: %s; %s",

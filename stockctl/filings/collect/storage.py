@@ -1,16 +1,16 @@
-"""Keeping what was fetched: each report in the lake, as received and as line items, and as a document in MongoDB.
+"""Stores fetched reports: each one in the lake, as received and as line items, and as a document in MongoDB.
 
-The order, and why a crash at any point loses nothing and repeats nothing that was kept:
+The order of writes makes a crash at any point harmless:
 
-1. The report as received is put, only if absent. From here on nothing that came can be lost.
-2. Its line items are put, only if absent. They follow from what lies under 1 alone, so whoever makes them makes the same.
-3. Its document is upserted, which also follows from 1.
-4. When all reports of a symbol are kept, its state is put: now the symbol counts as fetched.
+1. The report as received, put if absent. From here on it cannot be lost.
+2. Its line items, put if absent. They derive from the object of step 1 alone, so every writer produces the same bytes.
+3. Its document, upserted. It derives from step 1 as well.
+4. After all reports of a symbol, its state. Now the symbol counts as fetched.
 
-A crash after 1 or 2 leaves a report whose line items or document are absent. The next fetch sees that in the listings, and
-makes them from 1, without asking Finnhub again (``mend``). A crash before 4 leaves a symbol that is asked for again, and of the
-answer only what is absent is put. Two fetches at the same time do no harm: who puts 1 first wins, and the other makes 2 and 3
-from it.
+A crash after 1 or 2 leaves a report without line items or document. The next fetch sees that in the listings and writes them
+from step 1, without another request to Finnhub. A crash before 4 leaves a symbol that is requested again; of the answer only
+what is absent is put. Two fetches at the same time are safe: whoever puts 1 first wins, and the other one derives 2 and 3 from
+that object.
 """
 
 from __future__ import annotations
@@ -27,8 +27,17 @@ from stockctl.clients.mongo import Mongo
 from stockctl.clients.store import AbsentError, ExistsError, Store
 from stockctl.errors import StockctlError, TimedOutError, UnreachableError
 from stockctl.filings.collect.mongo_document import document_id, document_of
-from stockctl.filings.model import Filing, lines
-from stockctl.filings.repository import Kept, State, kept, kept_filing, links_of, read_raw, state_of, write_state
+from stockctl.filings.model import Filing, line_item_records
+from stockctl.filings.repository import (
+    State,
+    StoredAccessions,
+    links_of,
+    parse_state,
+    parse_stored,
+    read_raw,
+    stored_accessions,
+    write_state,
+)
 from stockctl.lake.format.claims import lake_source
 from stockctl.lake.format.keys import fetch_state_key, line_items_key, raw_filing_key
 from stockctl.mongo import schema
@@ -42,15 +51,15 @@ log = logging.getLogger("stockctl.filings")
 Result = TypeVar("Result")
 
 RefreshCompany = Callable[[Mongo, Settings, str], None]
-"""Brings the company document of a symbol up to date with its filings in MongoDB."""
+"""Updates the company document of a symbol from its filings in MongoDB."""
 
 _encode = msgspec.json.Encoder().encode
-_EFFORT = 2  # gzip: isal's level
-_AT_ONCE = 50  # documents in one write
+_GZIP_LEVEL = 2  # of isal's 0 to 3
+_BATCH = 50  # documents per write
 
 
 class LakeError(StockctlError):
-    """The lake takes nothing now: to fetch more would be in vain. ``__cause__`` tells why."""
+    """The lake cannot be written: fetching more is pointless. ``__cause__`` is the reason."""
 
     def __init__(self, error: StockctlError) -> None:
         super().__init__(str(error), hint=error.hint)
@@ -58,10 +67,10 @@ class LakeError(StockctlError):
 
 
 class FilingStore:
-    """Puts reports into the lake of the settings, and into MongoDB if there is one. Usable from several threads.
+    """Writes reports into the lake, and into MongoDB if one is configured. Thread-safe.
 
-    A store that is away for a while is waited for, at most ``lake.store_wait``; after that, LakeError. While MongoDB is away
-    the lake alone is filled: ``documents_lost`` tells why, and the next fetch puts what is missing.
+    Retries while the lake's store is unreachable, for at most ``lake.store_wait``; then raises LakeError. While MongoDB is
+    unreachable only the lake is written: ``mongo_error`` is the reason, and the next fetch writes the missing documents.
     """
 
     def __init__(
@@ -69,13 +78,13 @@ class FilingStore:
     ) -> None:
         self._store, self._mongo, self._settings, self._stop, self._refresh = store, mongo, settings, stop, refresh
         self.source = settings.finnhub.rest_source
-        self.documents_lost: StockctlError | None = None
-        self.is_stand_in = settings.origin("mongo.url").startswith("local stack")
-        """Whether MongoDB is the local stack's, whose address stays when it is down: then its absence is no failure."""
+        self.mongo_error: StockctlError | None = None
+        self.mongo_is_local_stack = settings.origin("mongo.url").startswith("local stack")
+        """The local stack's address stays in the settings when the stack is down, so an unreachable one is no failure."""
 
-    def begin(self) -> None:
-        """Refuse a second source, and make sure of MongoDB. StockctlError if simulated and real filings would mix."""
-        first = self.patiently(lambda: lake_source(self._store, self.source))
+    def prepare(self) -> None:
+        """Check the source and wait for MongoDB. StockctlError if simulated and real filings would mix."""
+        first = self._retry(lambda: lake_source(self._store, self.source))
         if self.source not in {first, *self._settings.lake.extra_sources}:
             self._refuse(f"the lake at {self._store.url}", first, "lake.extra_sources")
         if self._mongo is not None:
@@ -84,7 +93,7 @@ class FilingStore:
                 schema.apply(self._mongo, self._settings)
                 begun, mixing = strangers(self._mongo, self.source, set(self._settings.mongo.extra_sources))
             except (UnreachableError, TimedOutError) as error:
-                self.documents_lost = error
+                self.mongo_error = error
                 return
             if mixing:
                 other = min(mixing - {self.source}, default=begun)
@@ -97,84 +106,86 @@ class FilingStore:
         )
 
     def state(self, symbol: str) -> State | None:
-        """What the last fetch of ``symbol`` left; StockctlError if it is damaged, which ends no other symbol's fetch."""
+        """The state after the last fetch of ``symbol``. StockctlError if it is damaged: the symbol fails, others do not."""
         try:
-            data = self.patiently(lambda: self._store.get(fetch_state_key(symbol)))
+            data = self._retry(lambda: self._store.get(fetch_state_key(symbol)))
         except AbsentError:
             return None
-        return state_of(self._store, symbol, data)
+        return parse_state(self._store, symbol, data)
 
-    def kept(self, symbol: str) -> Kept:
-        """What the lake holds of ``symbol``."""
-        return self.patiently(lambda: kept(self._store, symbol))
+    def stored(self, symbol: str) -> StoredAccessions:
+        """The reports of ``symbol`` in the lake."""
+        return self._retry(lambda: stored_accessions(self._store, symbol))
 
     def put(self, symbol: str, raw: bytes, filing: Filing) -> None:
         """Steps 1 and 2 for one report."""
         key = raw_filing_key(symbol, filing.accession)
-        if not self._put_once(key, raw):
-            filing = kept_filing(self.patiently(lambda: self._store.get(key)), symbol, filing.accession)
-        self._put_flat(symbol, filing)
+        if not self._put_if_absent(key, raw):
+            filing = parse_stored(self._retry(lambda: self._store.get(key)), symbol, filing.accession)
+        self._put_line_items(symbol, filing)
 
-    def mend(self, symbol: str, there: Kept) -> int:
-        """Make the line items that a crash has left out; how many."""
-        missing = sorted(there.raw - there.flat)
+    def put_missing_line_items(self, symbol: str, stored: StoredAccessions) -> int:
+        """Step 2 for the reports that an interrupted fetch left without line items; returns how many."""
+        missing = sorted(stored.raw - stored.line_items)
         for number in missing:
-            self._put_flat(symbol, self._read(symbol, number))
+            self._put_line_items(symbol, self._read(symbol, number))
         return len(missing)
 
-    def document(self, symbol: str, numbers: Iterable[str], state: State, *, fresh: bool = False) -> None:
-        """Step 3 for the reports ``numbers``: those that MongoDB lacks, and what follows from all of them for the company.
+    def put_documents(self, symbol: str, numbers: Iterable[str], state: State, *, fresh: bool = False) -> None:
+        """Step 3 for the reports ``numbers`` that MongoDB lacks; then update the company document.
 
-        Of a ``fresh`` symbol nothing is computed again where nothing is missing. StockctlError if MongoDB refuses a report.
+        The company document of a ``fresh`` symbol is left alone if nothing is missing. StockctlError if MongoDB rejects a
+        report.
         """
-        if self._mongo is None or self.documents_lost is not None:
+        if self._mongo is None or self.mongo_error is not None:
             return
         wanted = {document_id(symbol, number): number for number in numbers}
         try:
-            there = {one["_id"] for one in self._mongo.find(FILINGS, {"symbol": symbol}, ["_id"])}
-            missing = sorted(wanted.keys() - there)
+            present = {one["_id"] for one in self._mongo.find(FILINGS, {"symbol": symbol}, ["_id"])}
+            missing = sorted(wanted.keys() - present)
             if fresh and not missing and (self._mongo.get(COMPANIES, symbol) or {}).get("filing"):
                 return
-            for start in range(0, len(missing), _AT_ONCE):
-                filings = [self._read(symbol, wanted[one]) for one in missing[start : start + _AT_ONCE]]
+            for start in range(0, len(missing), _BATCH):
+                filings = [self._read(symbol, wanted[one]) for one in missing[start : start + _BATCH]]
                 bad = self._mongo.upsert(FILINGS, [document_of(one, self.source, links_of(one, state)) for one in filings])
                 if bad:
-                    raise StockctlError(f"MongoDB does not take {filings[bad[0].number].accession}: {bad[0].reason}")
+                    raise StockctlError(f"MongoDB rejects {filings[bad[0].number].accession}: {bad[0].reason}")
             self._refresh(self._mongo, self._settings, symbol)
         except (UnreachableError, TimedOutError) as error:
-            self.documents_lost = error
+            self.mongo_error = error
 
-    def finish(self, state: State) -> None:
-        """Step 4, with whether step 3 was done for all; without MongoDB that stays as it was."""
-        noted = state if self._mongo is None else msgspec.structs.replace(state, documented=self.documents_lost is None)
-        self.patiently(lambda: write_state(self._store, noted))
+    def put_state(self, state: State) -> None:
+        """Step 4. ``documented`` is whether step 3 succeeded for all reports; without MongoDB it stays as it was."""
+        if self._mongo is not None:
+            state = msgspec.structs.replace(state, documented=self.mongo_error is None)
+        self._retry(lambda: write_state(self._store, state))
 
     def _read(self, symbol: str, number: str) -> Filing:
-        return kept_filing(self.patiently(lambda: read_raw(self._store, symbol, number)), symbol, number)
+        return parse_stored(self._retry(lambda: read_raw(self._store, symbol, number)), symbol, number)
 
-    def _put_flat(self, symbol: str, filing: Filing) -> None:
-        data = b"".join(_encode(line) + b"\n" for line in lines(filing))
-        self._put_once(line_items_key(symbol, filing.accession), igzip.compress(data, _EFFORT, mtime=0))
+    def _put_line_items(self, symbol: str, filing: Filing) -> None:
+        data = b"".join(_encode(record) + b"\n" for record in line_item_records(filing))
+        self._put_if_absent(line_items_key(symbol, filing.accession), igzip.compress(data, _GZIP_LEVEL, mtime=0))
 
-    def _put_once(self, key: str, data: bytes) -> bool:
-        """Put ``data`` unless something is there; whether it was this call that did, as far as anyone can tell."""
+    def _put_if_absent(self, key: str, data: bytes) -> bool:
+        """Put ``data`` unless the key exists. False if it did exist; a lost answer can make our own put look like that."""
 
         def put() -> bool:
             try:
                 self._store.put_new(key, data)
             except ExistsError:
-                # It stands there already, or a conflict looks like it: then it is put again.
+                # A conflict can look like an existing object: check, and put again if there is none.
                 try:
                     self._store.size(key)
                 except AbsentError as error:
-                    raise UnreachableError(f"{self._store.url} answers that {key} is there, and it is not") from error
+                    raise UnreachableError(f"{self._store.url} reports that {key} exists, but it does not") from error
                 return False
             return True
 
-        return self.patiently(put)
+        return self._retry(put)
 
-    def patiently(self, call: Callable[[], Result]) -> Result:
-        """The answer of ``call`` to the lake, tried again while the store is away; LakeError when that lasts too long."""
+    def _retry(self, call: Callable[[], Result]) -> Result:
+        """The result of ``call``, retried while the store is unreachable. LakeError when that lasts too long."""
         try:
             return retry(
                 call,

@@ -94,9 +94,9 @@ class LakeRows(LakeSymbols):
 
     def has_filings(self, symbol: str) -> bool:
         """As in ``Rows``."""
-        from stockctl.filings.repository import kept
+        from stockctl.filings.repository import stored_accessions
 
-        return any(kept(self._lake.store, symbol))
+        return any(stored_accessions(self._lake.store, symbol))
 
     def find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
         """As in ``Rows``."""

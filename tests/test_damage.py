@@ -40,9 +40,11 @@ from stockctl.lake.maintenance.verify import verify
 from stockctl.lake.reader.catalog import LakeReader, read_trades
 from stockctl.lake.reader.inventory import inventory
 from stockctl.lake.writer.recovery import Recovery, Seen, commit_metadata, hinted_claim
-from stockctl.local import stack
 from stockctl.local.files import StackFiles, file_errors
 from stockctl.local.ports import choose_ports
+from stockctl.local.serve import to_toml
+from stockctl.local.status import current_state, status
+from stockctl.local.stop import stop, stop_leftovers
 from stockctl.records import encode
 from stockctl.settings import Settings, load_settings
 from stockctl.warehouse.local.session import query
@@ -408,16 +410,16 @@ def test_a_damaged_local_stack_is_looked_at_stopped_and_started(home: Path) -> N
     with files.hold():
         files.write(files.state, json.dumps(state))
         files.write(files.ports, json.dumps({"broker": 19_092, "sim": 19_093}))
-        files.write(files.folder / "settings.toml", stack._toml(shared))
+        files.write(files.folder / "settings.toml", to_toml(shared))
         files.log("broker").write_text("a line\n")
 
     @file_errors()
     def start(_: Random) -> None:
         with files.hold() as mine:
             assert mine
-            stack.end_leftovers(files, words.append)
+            stop_leftovers(files, words.append)
             choose_ports(files, ["broker", "sim", "produce"])
-            files.write(files.folder / "settings.toml", stack._toml(shared))
+            files.write(files.folder / "settings.toml", to_toml(shared))
 
     def configure(_: Random) -> None:
         load_settings(environ=clean_environment(STOCKCTL_STATE_DIR=str(home / "state")))
@@ -425,9 +427,9 @@ def test_a_damaged_local_stack_is_looked_at_stopped_and_started(home: Path) -> N
     words: list[str] = []
     tree = Tree(home / "state")
     readers: list[Reader] = [
-        lambda _: stack.status(settings),
-        lambda _: stack.current(files),
-        lambda _: stack.down(settings, say=words.append),
+        lambda _: status(settings),
+        lambda _: current_state(files),
+        lambda _: stop(settings, notify=words.append),
         configure,
         start,
     ]
@@ -437,4 +439,4 @@ def test_a_damaged_local_stack_is_looked_at_stopped_and_started(home: Path) -> N
         for reader in readers:
             in_words(reader, random, [str(files.folder)])
         tree.restore()
-    assert not re.search("stopping .* left by", " ".join(words))
+    assert not re.search("stopping .* left running by", " ".join(words))

@@ -26,14 +26,14 @@ def _settings(ctx: typer.Context, symbols: list[str] | None = None, *, stack: bo
     settings = settings_of(ctx, {"symbols": symbols or None}, stack=stack)
     if settings.profile != "local":
         raise UsageError(
-            f"the local stack belongs to the profile local, and the profile is {settings.profile}",
+            f"the local stack needs the profile local, but the profile is {settings.profile}",
             hint="stockctl -p local local …",
         )
     return settings
 
 
 def _command(ctx: typer.Context) -> list[str]:
-    """How to call this ``stockctl`` from any folder, with the configuration file that it found here."""
+    """How to call this ``stockctl`` from any folder, with the configuration file found here."""
     config = ctx.obj.config or Path("stockctl.toml")
     return [sys.executable, "-P", "-m", "stockctl", *(["--config", str(config.absolute())] if config.is_file() else [])]
 
@@ -42,28 +42,31 @@ def _command(ctx: typer.Context) -> list[str]:
 def up(
     ctx: typer.Context,
     symbols: SymbolsArgument = None,
-    live: Annotated[bool, typer.Option("--live", help="Finnhub's real feed instead of the simulator; needs a key.")] = False,
-    foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and stop everything at Ctrl-C.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Use Finnhub's real feed instead of the simulator; needs a key.")
+    ] = False,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay in the foreground; Ctrl-C stops everything.")] = False,
 ) -> None:
-    """Start the local stack, and leave when every part is ready.
+    """Start the local stack, and wait until every service is ready.
 
     Running it again changes nothing.
 
     Example: stockctl local up AAPL MSFT
     """
-    from stockctl.local import stack
+    from stockctl.local.serve import serve
+    from stockctl.local.start import start
 
     settings = _settings(ctx, symbols, stack=False)
     mode: Mode = "live" if live else "sim"
     if foreground:
-        stack.serve(settings, mode, _command(ctx), ctx.obj.config)
+        serve(settings, mode, _command(ctx), ctx.obj.config)
         return
-    state = stack.up(settings, mode, _supervisor(ctx, symbols, live), ctx.obj.config, say=say)
+    state = start(settings, mode, _supervisor(ctx, symbols, live), ctx.obj.config, notify=say)
     for note in state["notes"]:
         say(f"note: {note}")
-    _warn_of_others(ctx, state["settings"])
+    _note_overrides(ctx, state["settings"])
     say("the local stack is up:")
-    for name, value in _places(settings, state).items():
+    for name, value in _addresses(settings, state).items():
         say(f"  {name:<8} {value}")
     _suggest(
         "metrics watch",
@@ -78,16 +81,16 @@ def _supervisor(ctx: typer.Context, symbols: list[str] | None, live: bool) -> li
     return [*_command(ctx), "local", "up", "--foreground", *(["--live"] if live else []), *(symbols or [])]
 
 
-def _warn_of_others(ctx: typer.Context, shared: dict[str, Any]) -> None:
-    """Say where other commands will go elsewhere, because something stronger than the stack's own file tells them so."""
-    seen = settings_of(ctx)
+def _note_overrides(ctx: typer.Context, shared: dict[str, Any]) -> None:
+    """Note the settings of other commands that override the stack's addresses."""
+    others = settings_of(ctx)
     for name in ("kafka.bootstrap_servers", "lake.url"):
         section, key = name.split(".")
-        if (value := getattr(getattr(seen, section), key)) != shared[name]:
-            say(f"note: other commands use {name} = {value}, from {seen.origin(name)}, and not the stack's {shared[name]}")
+        if (value := getattr(getattr(others, section), key)) != shared[name]:
+            say(f"note: other commands use {name} = {value} from {others.origin(name)}, not the stack's {shared[name]}")
 
 
-def _places(settings: Settings, state: dict[str, Any]) -> dict[str, str]:
+def _addresses(settings: Settings, state: dict[str, Any]) -> dict[str, str]:
     shared = state["settings"]
     return {
         "broker": shared["kafka.bootstrap_servers"],
@@ -105,10 +108,10 @@ def _suggest(*commands: str) -> None:
 
 
 def _called() -> str:
-    """What to type for this very command: a checkout's is not on the PATH."""
+    """How to call this command: in a checkout it is not on the PATH."""
     own = Path(sys.argv[0])
-    found = shutil.which("stockctl")
-    if own.name != "stockctl" or not own.is_file() or (found and Path(found).samefile(own)):
+    on_path = shutil.which("stockctl")
+    if own.name != "stockctl" or not own.is_file() or (on_path and Path(on_path).samefile(own)):
         return "stockctl"
     return shlex.quote(os.path.relpath(own))
 
@@ -116,11 +119,11 @@ def _called() -> str:
 @app.command()
 def demo(
     ctx: typer.Context,
-    duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long the live table is shown.")] = "60s",
+    duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long to show the live table.")] = "60s",
 ) -> None:
-    """Show it all once: start, live table, stop, proof, figures.
+    """Show the whole pipeline once: start, live table, stop, verification, metrics.
 
-    It fails if anything is not as it should be. A stack that runs already is used, and left running.
+    It fails if a step fails. A running stack is used, and left running.
 
     Example: stockctl local demo --for 60s
     """
@@ -128,7 +131,7 @@ def demo(
 
     shown = seconds("--for", duration)
     settings = _settings(ctx, stack=False)
-    symbol = run(settings, _command(ctx), ctx.obj.config, seconds=shown, say=say)[0]
+    symbol = run(settings, _command(ctx), ctx.obj.config, seconds=shown, notify=say)[0]
     say("")
     _suggest(
         f"metrics vwap {symbol} --every 1m",
@@ -140,45 +143,46 @@ def demo(
 
 @app.command()
 def down(ctx: typer.Context) -> None:
-    """Stop the local stack; its data stays.
+    """Stop the local stack and keep its data.
 
-    The feed stops first, and the broker when all of its records are in the lake.
+    The feed stops first, and the broker once all of its records are in the lake.
 
     Example: stockctl local down
     """
-    from stockctl.local import stack
+    from stockctl.local.stop import stop
 
-    for note in stack.down(_settings(ctx, stack=False), say=say):
+    for note in stop(_settings(ctx, stack=False), notify=say):
         say(f"note: {note}")
 
 
 @app.command()
 def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
-    """Show each part; exit 10 if one is not running.
+    """Show each service; exit 10 if one is not running.
 
     Example: stockctl local status
     """
-    from stockctl.local import stack
-    from stockctl.local.process_state import remedy
+    from stockctl.local.files import stack_files
+    from stockctl.local.process_state import fix_for
+    from stockctl.local.status import status as statuses_of
     from stockctl.units import format_duration
 
     settings = _settings(ctx, stack=False)
-    rows = stack.status(settings)
-    shown: list[dict[str, Any]] = [row._asdict() for row in rows]
+    statuses = statuses_of(settings)
+    shown: list[dict[str, Any]] = [each._asdict() for each in statuses]
     if output is Format.table:
         for row in shown:
             row["uptime"] = None if row["uptime"] is None else format_duration(row["uptime"])
     write_rows(shown, output)
-    dying = [row.part for row in rows if row.state == "running" and row.detail]
-    stopped = [row.part for row in rows if row.state != "running"]
-    if stopped or dying:
-        words = {"not running": stopped, "dies again and again": dying}
+    looping = [each.service for each in statuses if each.state == "running" and each.detail]
+    stopped = [each.service for each in statuses if each.state != "running"]
+    if stopped or looping:
+        problems = {"not running": stopped, "in a restart loop": looping}
         raise UnhealthyError(
             "the local stack is not running"
-            if len(stopped) == len(rows)
-            else "; ".join(f"{what}: {', '.join(parts)}" for what, parts in words.items() if parts),
-            hint=next(filter(None, (remedy(row.state, row.pid) for row in rows)), "`stockctl local up`")
-            + f"; the logs are in {stack.files_of(settings).folder / 'logs'}",
+            if len(stopped) == len(statuses)
+            else "; ".join(f"{problem}: {', '.join(names)}" for problem, names in problems.items() if names),
+            hint=next(filter(None, (fix_for(each.state, each.pid) for each in statuses)), "`stockctl local up`")
+            + f"; see the logs in {stack_files(settings).folder / 'logs'}",
         )
 
 
@@ -188,16 +192,17 @@ def reset(ctx: typer.Context, yes: YesOption = False) -> None:
 
     Example: stockctl local reset --yes
     """
-    from stockctl.local import stack
+    from stockctl.local.reset import data_folders
+    from stockctl.local.reset import reset as delete
     from stockctl.units import format_size
 
     settings = _settings(ctx, stack=False)
-    folders = stack.contents(settings)
+    folders = data_folders(settings)
     if not folders:
-        say(f"there is nothing to delete in {settings.state_dir.absolute()}")
+        say(f"nothing to delete in {settings.state_dir.absolute()}")
         return
     for folder, size in folders:
         say(f"  {folder}  {format_size(size)}")
     confirm("Delete these folders?", "stockctl local reset", yes=yes)
-    stack.reset(settings)
+    delete(settings)
     say("deleted")

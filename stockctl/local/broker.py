@@ -1,4 +1,4 @@
-"""The embedded broker: a stand-in that speaks Kafka's protocol, with what it needs of us."""
+"""The embedded broker: a stand-in for Kafka, and workarounds for its consumer groups."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from stockctl.settings import Settings
 from stockctl.stream import topics
 from stockctl.units import format_duration
 
-_LEAVE_GROUP = 13  # Kafka's number of that request
+_LEAVE_GROUP = 13  # its API key in Kafka's protocol
 _SESSIONS = 2
-"""Sessions that a rebalance may take: Kafka waits one for a member that is gone, and one that lives may be busy as long."""
+"""Session timeouts that a rebalance may take: Kafka waits one for a dead member, and a live one may be busy as long."""
 
 
 def command(port: int, data: Path) -> list[str]:
     """The broker's command line.
 
-    It is the binary itself: the wrapper that pip installs would not pass SIGTERM on, and the broker would not save.
+    This is the binary itself: the wrapper that pip installs does not forward SIGTERM, and the broker would not save.
     """
     binary = Path(str(files("noida_db") / "noida-db"))
     if not os.access(binary, os.X_OK):
@@ -32,33 +32,33 @@ def command(port: int, data: Path) -> list[str]:
 
 
 def ready(settings: Settings) -> None:
-    """Raises unless the broker answers. Makes the topics, before a client's first request would make others in their place."""
+    """Raise unless the broker answers. Creates the topics, before a client's first request creates them with defaults."""
     admin = Admin(settings)
     admin.wait(0.5)
     topics.apply(admin, settings)
 
 
 def forget_members(settings: Settings, group: str) -> None:
-    """Take every member out of ``group``; one that lives joins again.
+    """Remove every member from the consumer group ``group``; live members rejoin.
 
-    The broker never gives up on a member that was killed: it waits for its answer, and the group stands still for ever.
+    The broker never expires a member that was killed: it waits for its answer, and the group would rebalance forever.
     """
     host, _, port = settings.kafka.bootstrap_servers.rpartition(":")
     for member in Admin(settings).members(group):
         try:
             with socket.create_connection((host, int(port)), timeout=5) as connection:
-                request = struct.pack(">hhi", _LEAVE_GROUP, 0, 1) + b"".join(map(_text, ("stockctl", group, member)))
+                request = struct.pack(">hhi", _LEAVE_GROUP, 0, 1) + b"".join(map(_kafka_string, ("stockctl", group, member)))
                 connection.sendall(struct.pack(">i", len(request)) + request)
                 connection.recv(4)
         except OSError as error:
-            raise UnreachableError(f"cannot take {member} out of the group {group}: {error}") from error
+            raise UnreachableError(f"cannot remove {member} from the consumer group {group}: {error}") from error
 
 
 class Rebalances:
-    """Ends a rebalance of ``group`` that takes too long. Call it now and then: it answers what it did, or None.
+    """Ends rebalances of ``group`` that take too long. Call it periodically: it returns a message if it ended one, or None.
 
-    The broker keeps waiting for a member that is gone: one that was killed, or one that was frozen past its session and
-    has joined again as another. Now and then it does not answer one that lives, when a second joins.
+    The broker keeps waiting for a dead member: one that was killed, or one that was frozen past its session timeout and
+    rejoined as another. Occasionally it does not answer a live member when a second one joins.
     """
 
     def __init__(self, settings: Settings, group: str) -> None:
@@ -67,7 +67,7 @@ class Rebalances:
         self._since: float | None = None
 
     def __call__(self) -> str | None:
-        """Look once. StockctlError if the broker does not answer."""
+        """Check once. StockctlError if the broker does not answer."""
         if not self._admin.rebalancing(self._group):
             self._since = None
             return None
@@ -78,11 +78,11 @@ class Rebalances:
         forget_members(self._settings, self._group)
         self._since = None
         return (
-            f"the group {self._group} was rebalancing for {format_duration(round(waited))}: its members were taken out, and "
-            "those that live join again"
+            f"the consumer group {self._group} was rebalancing for {format_duration(round(waited))}: removed its members; live "
+            "ones rejoin"
         )
 
 
-def _text(value: str) -> bytes:
+def _kafka_string(value: str) -> bytes:
     encoded = value.encode()
     return struct.pack(">h", len(encoded)) + encoded

@@ -1,94 +1,99 @@
-"""``local demo``: the whole way of a trade once, with the same commands that anybody may type afterwards."""
+"""``local demo``: the whole pipeline once, by the commands that you would type yourself."""
 
 from __future__ import annotations
 
 import shlex
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from stockctl.errors import StockctlError
 from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.inventory import inventory
-from stockctl.local import stack
-from stockctl.local.files import file_errors
+from stockctl.local.files import file_errors, stack_files
 from stockctl.local.services import environment_of
+from stockctl.local.start import start
+from stockctl.local.status import current_state, status
+from stockctl.local.stop import stop
 from stockctl.settings import Settings, load_settings
 from stockctl.units import counted, format_duration, format_size
 
 
 @file_errors()
-def demo(settings: Settings, command: Sequence[str], config: Path | None, *, seconds: float, say: stack.Say) -> list[str]:
-    """Show the live table for ``seconds``, stop, prove the lake, and show what came into it; the symbols shown.
+def demo(
+    settings: Settings, command: Sequence[str], config: Path | None, *, seconds: float, notify: Callable[[str], None]
+) -> list[str]:
+    """Show the live table for ``seconds``, stop, verify the lake, and show its new rows; the symbols.
 
-    ``command`` is how to call ``stockctl``, ``config`` the file of the settings, if one was named. A stack that runs already is
-    used and left running; one that is started here is stopped, whatever happens. Ctrl-C during the live table shortens it.
-    StockctlError names every step that went wrong.
+    ``command`` calls ``stockctl``; ``config`` is the configuration file, if one was named. A running stack is used and left
+    running; one that the demo starts is always stopped again. Ctrl-C shortens the live table. StockctlError names every step
+    that failed.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    files = stack.files_of(settings)
-    held = stack.current(files)
-    own = not files.held or held.get("phase") == "stopping"
-    wrong: list[str] = []
+    files = stack_files(settings)
+    before_start = current_state(files)
+    own = not files.held or before_start.get("phase") == "stopping"
+    failures: list[str] = []
 
     def show(*arguments: str) -> None:
-        say(f"\n$ stockctl {shlex.join(arguments)}")
+        notify(f"\n$ stockctl {shlex.join(arguments)}")
         if code := _run([*command, *arguments], environment):
-            wrong.append(f"`stockctl {arguments[0]} {arguments[1]}` ended with exit {code}")
+            failures.append(f"`stockctl {arguments[0]} {arguments[1]}` exited with code {code}")
 
     try:
-        state = stack.up(settings, held.get("mode", "sim"), [*command, "local", "up", "--foreground"], config, say=say)
+        supervisor = [*command, "local", "up", "--foreground"]
+        state = start(settings, before_start.get("mode", "sim"), supervisor, config, notify=notify)
         symbols: list[str] = state["settings"]["symbols"]
-        # What the user's shell says otherwise of Kafka and lake is not about this stack.
+        # The stack's own settings, whatever the user's environment variables set.
         environment = environment_of(state["settings"])
         lake = load_settings(profile="local", config=config, environ=environment)
-        before = totals(lake)
+        before = lake_totals(lake)
         show("metrics", "watch", "--for", format_duration(seconds).replace(" ", ""))
         show("mongo", "status")
-        died = [row for row in stack.status(settings) if row.restarts or row.state != "running"]
-        wrong += [f"{row.part} is {row.state} after {counted(row.restarts, 'restart')}" for row in died]
+        died = [each for each in status(settings) if each.restarts or each.state != "running"]
+        failures += [f"{each.service} is {each.state} after {counted(each.restarts, 'restart')}" for each in died]
     finally:
         if own and files.held:
-            say("\n$ stockctl local down")
-            wrong += stack.down(settings, say=say)
+            notify("\n$ stockctl local down")
+            failures += stop(settings, notify=notify)
     show("lake", "verify", "--deep")
-    after = totals(lake)
-    say(f"\nin {lake.lake.url}, with what came in this time:")
+    after = lake_totals(lake)
+    notify(f"\nrows in {lake.lake.url}, and how many of them are new:")
     for table, (objects, rows, size) in after.items():
-        had = before.get(table, (0, 0, 0))
-        say(
-            f"  {table:<12} {rows:,} rows (+{rows - had[1]:,}) in {objects:,} objects (+{objects - had[0]:,}), "
-            f"{format_size(size)} (+{format_size(size - had[2])})"
+        previous = before.get(table, (0, 0, 0))
+        notify(
+            f"  {table:<12} {rows:,} rows (+{rows - previous[1]:,}) in {objects:,} objects (+{objects - previous[0]:,}), "
+            f"{format_size(size)} (+{format_size(size - previous[2])})"
         )
-        if own and rows == had[1]:
-            wrong.append(f"nothing came into {table}")
+        if own and rows == previous[1]:
+            failures.append(f"no new rows in {table}")
     if not after:
-        wrong.append("the lake is empty")
+        failures.append("the lake is empty")
     show("metrics", "summary", *symbols)
-    if wrong:
-        raise StockctlError("the demo went wrong: " + "; ".join(wrong), hint=f"see {files.folder / 'logs'}")
+    if failures:
+        raise StockctlError("the demo failed: " + "; ".join(failures), hint=f"see the logs in {files.folder / 'logs'}")
     return symbols
 
 
-def totals(settings: Settings) -> dict[str, tuple[int, int, int]]:
+def lake_totals(settings: Settings) -> dict[str, tuple[int, int, int]]:
     """Objects, rows and bytes of each of the lake's tables."""
-    found: dict[str, tuple[int, int, int]] = {}
+    totals: dict[str, tuple[int, int, int]] = {}
     with LakeReader(settings) as lake:
-        for one in inventory(lake):
-            objects, rows, size = found.get(one.table, (0, 0, 0))
-            found[one.table] = (objects + one.objects, rows + one.rows, size + one.bytes)
-    return found
+        for each in inventory(lake):
+            objects, rows, size = totals.get(each.table, (0, 0, 0))
+            totals[each.table] = (objects + each.objects, rows + each.rows, size + each.bytes)
+    return totals
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run in the foreground; the exit code. Ctrl-C is the command's to answer, and we wait for its answer."""
+    """Run in the foreground; the exit code. The command handles Ctrl-C itself, and this waits for it."""
     with subprocess.Popen(command, env=environment) as process:
         try:
             return process.wait()
         except KeyboardInterrupt:
             try:
-                # The terminal's Ctrl-C has reached it as well; SIGTERM to us alone has not.
+                # A Ctrl-C of the terminal reached the command too; SIGTERM to this process did not.
                 return process.wait(2)
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGINT)

@@ -1,6 +1,6 @@
-"""The files of a local stack: its folder, its lock, its state, its logs.
+"""The files of a local stack: its folder, lock, state and logs.
 
-A power cut, a full disk or a hand may leave anything in them: what is no state, or no ports, is none.
+A power cut, a full disk or a person may leave anything in them: an invalid file counts as absent.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from stockctl.clients.store import sync
 from stockctl.errors import StockctlError
 from stockctl.local.processes import identity
 from stockctl.records import UNREADABLE, decode
+from stockctl.settings import Settings, local_stack_file
 
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
@@ -56,7 +57,7 @@ class _Shared(msgspec.Struct, rename=lambda name: name.replace("__", ".")):
 
 
 class _State(_Process, kw_only=True):
-    """What a supervisor says of itself and its parts."""
+    """The state of a supervisor and its services, which it calls parts."""
 
     phase: str = "stopped"
     mode: Literal["sim", "live"] = "sim"
@@ -72,50 +73,50 @@ class _State(_Process, kw_only=True):
 
 @contextlib.contextmanager
 def file_errors() -> Iterator[None]:
-    """Say which file it is that cannot be used, and what to do; also as a decorator."""
+    """Report an OSError with the file's path and what to do; also as a decorator."""
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        path = error.filename2 or error.filename  # what a new file is to replace comes second
+        path = error.filename2 or error.filename  # filename2 is the file that a new one replaces
         name = f" {path}" if path else ""
         raise StockctlError(
             f"cannot use{name}: {error.strerror}",
-            hint="delete what is in the way, or set state_dir to a folder with room and rights",
+            hint="delete that path, or set state_dir to a writable folder with free space",
         ) from error
 
 
 @dataclass(frozen=True)
 class StackFiles:
-    """Where the local stack of one ``state_dir`` keeps what it needs; ``folder`` is ``state_dir/local``."""
+    """The files of the local stack of one ``state_dir``; ``folder`` is ``state_dir/local``."""
 
     folder: Path
 
     @property
     def state(self) -> Path:
-        """What the supervisor last said of itself and its parts, as JSON."""
+        """The supervisor's last state, as JSON."""
         return self.folder / "state.json"
 
     @property
     def ports(self) -> Path:
-        """The ports that were chosen, as JSON."""
+        """The port of each service, as JSON."""
         return self.folder / "ports.json"
 
     @property
     def _lock(self) -> Path:
         return self.folder / "lock"
 
-    def log(self, part: str) -> Path:
-        """The log of a part."""
-        return self.folder / "logs" / f"{part}.log"
+    def log(self, service: str) -> Path:
+        """The log of a service."""
+        return self.folder / "logs" / f"{service}.log"
 
-    def make(self) -> None:
-        """Make the folders; only this user may look inside, since logs are nobody else's business."""
+    def create(self) -> None:
+        """Create the folders, readable by this user only."""
         (self.folder / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def read_state(self) -> dict[str, Any]:
-        """What ``state`` holds; empty if there is none, whatever is in its place: a stack can be stopped without it."""
+        """The content of ``state``; empty if it is missing or invalid, because a stack can be stopped without it."""
         try:
             state = self.read(self.state, _State)
         except OSError:
@@ -123,22 +124,22 @@ class StackFiles:
         return {} if state is None else msgspec.to_builtins(state)
 
     def read(self, path: Path, kind: type[Kind]) -> Kind | None:
-        """The ``kind`` in ``path``, as JSON; None if there is none."""
+        """The ``kind`` in the JSON file ``path``; None if it is missing or invalid."""
         try:
             return decode(path.read_bytes(), kind)
         except (FileNotFoundError, *UNREADABLE):
             return None
 
     def write(self, path: Path, text: str) -> None:
-        """Put ``text`` in ``path`` in one step: a reader sees the old or the new, never a part, after a power cut too."""
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        fresh.write_text(text, encoding="utf-8")
-        sync(fresh)
-        fresh.replace(path)
+        """Write ``text`` to ``path`` atomically: readers see the old or the new text, also after a power cut."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(text, encoding="utf-8")
+        sync(temporary)
+        temporary.replace(path)
         sync(path)
 
-    def keep(self, path: Path, text: str) -> None:
-        """See that ``path`` holds ``text``, whatever has become of it."""
+    def ensure(self, path: Path, text: str) -> None:
+        """Write ``text`` to ``path`` unless it is its content already."""
         with contextlib.suppress(OSError):
             if path.read_bytes() == text.encode():
                 return
@@ -146,50 +147,55 @@ class StackFiles:
 
     @property
     def holder(self) -> int | None:
-        """The process that holds the lock, as it noted there; None if nobody does, or the note is damaged."""
-        noted = self.read(self._lock, _Process) if self.held else None
-        return noted.pid if noted and noted.pid and identity(noted.pid) == noted.identity else None
+        """The process that holds the lock, from the lock file; None if none does, or the file is damaged."""
+        process = self.read(self._lock, _Process) if self.held else None
+        return process.pid if process and process.pid and identity(process.pid) == process.identity else None
 
     @property
     def lock_file(self) -> tuple[int, int] | None:
-        """Which file the lock is, by device and number; None if it was deleted."""
+        """Device and inode of the lock file; None if it was deleted."""
         try:
-            found = self._lock.stat()
+            stat = self._lock.stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return found.st_dev, found.st_ino
+        return stat.st_dev, stat.st_ino
 
     @property
     def held(self) -> bool:
-        """Whether a supervisor is alive."""
+        """Whether a supervisor holds the lock."""
         return is_held(self._lock)
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[bool]:
-        """Be the only one: gives True while the lock is held, False if another has it."""
-        self.make()
+        """Hold the lock: yields True if this process has it, False if another one does."""
+        self.create()
         handle = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            mine = _locked(handle)
-            if mine:
-                noted = msgspec.json.encode(_Process(pid=os.getpid(), identity=identity(os.getpid())))
-                with contextlib.suppress(OSError):  # a full disk: ``state`` names the process too
-                    os.pwrite(handle, noted, 0)
-                    os.truncate(handle, len(noted))
-            yield mine
+            acquired = _lock(handle)
+            if acquired:
+                process = msgspec.json.encode(_Process(pid=os.getpid(), identity=identity(os.getpid())))
+                with contextlib.suppress(OSError):  # disk full: ``state`` names the process too
+                    os.pwrite(handle, process, 0)
+                    os.truncate(handle, len(process))
+            yield acquired
         finally:
             os.close(handle)
 
 
-def _locked(handle: int) -> bool:
+def _lock(handle: int) -> bool:
     deadline = time.monotonic() + 1.0
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            # Somebody who only looks holds it for an instant.
+            # A process that only checks the lock holds it for an instant.
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
         else:
             return True
+
+
+def stack_files(settings: Settings) -> StackFiles:
+    """The files of the stack of these settings."""
+    return StackFiles(local_stack_file(settings.state_dir.absolute()).parent)

@@ -1,4 +1,4 @@
-"""Ports: free ones, remembered from one start to the next."""
+"""The ports of the services: free ones, kept from one start to the next."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from stockctl.errors import StockctlError
 from stockctl.local.files import Port, StackFiles
 
 _RANGE = range(15_000, 32_000)
-"""Below the ports that systems give to outgoing connections, so that none of those takes a port while its part is away."""
+"""Below the ephemeral ports, so that no outgoing connection takes a port while its service restarts."""
 
 
 def choose_ports(files: StackFiles, names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
-    """A port of this machine for each name, the same as the last time where it is still free; and in words what changed."""
-    remembered = files.read(files.ports, dict[str, Port])
+    """A free port for each service in ``names``, the same as last time if possible; and a message for each change."""
+    saved = files.read(files.ports, dict[str, Port])
     chosen: dict[str, int] = {}
     changes: list[str] = []
-    if remembered is None:
-        remembered = {}
+    if saved is None:
+        saved = {}
         if files.ports.exists():
-            changes.append(f"{files.ports} is damaged: ports are chosen anew")
-    # All are held open until all are chosen: no two names get the same.
-    held: list[socket.socket] = []
+            changes.append(f"{files.ports} is damaged: choosing new ports")
+    # Keep all open until the last is chosen, so that no two services get the same port.
+    listeners: list[socket.socket] = []
     try:
         for name in names:
-            listener = _listen(remembered.get(name)) or _listen_somewhere()
-            held.append(listener)
+            listener = _listen(saved.get(name)) or _listen_somewhere()
+            listeners.append(listener)
             chosen[name] = int(listener.getsockname()[1])
-            if name in remembered and chosen[name] != remembered[name]:
-                changes.append(f"port {remembered[name]} of {name} is taken by somebody else: it has {chosen[name]} now")
+            if name in saved and chosen[name] != saved[name]:
+                changes.append(f"port {saved[name]} of {name} is in use by another process: using port {chosen[name]} instead")
     finally:
-        for listener in held:
+        for listener in listeners:
             listener.close()
-    files.write(files.ports, json.dumps(remembered | chosen))
+    files.write(files.ports, json.dumps(saved | chosen))
     return chosen, changes
 
 
@@ -50,4 +50,4 @@ def _listen_somewhere() -> socket.socket:
     for port in random.SystemRandom().sample(_RANGE, 1000):
         if (listener := _listen(port)) is not None:
             return listener
-    raise StockctlError(f"found no free port between {_RANGE[0]} and {_RANGE[-1]}", hint="stop something that listens there")
+    raise StockctlError(f"no free port between {_RANGE[0]} and {_RANGE[-1]}", hint="stop a process that listens in that range")

@@ -17,17 +17,17 @@ from typing import NamedTuple
 from stockctl.errors import TRY
 
 LOG_LIMIT = 5_000_000
-"""A log longer than this many bytes is moved to its ``.1`` and begun anew."""
+"""A log longer than this many bytes is rotated to ``.1``."""
 
 _PR_SET_PDEATHSIG = 1
 _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 
 
 def spawn(command: Sequence[str], *, log: Path, folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start ``command`` with its output appended to ``log``, away from the terminal, whose Ctrl-C is the supervisor's alone.
+    """Start ``command`` with its output appended to ``log``, in a session of its own: Ctrl-C reaches the supervisor only.
 
-    On Linux it gets SIGTERM when its parent dies, however that happens. Call from the main thread: Linux means the thread
-    that started the child. OSError if it cannot be started.
+    On Linux it gets SIGTERM when its parent dies for any reason. Call this from the main thread, because for Linux the parent
+    is the thread that started the child. OSError if it cannot be started.
     """
     with log.open("ab") as stream:
         return subprocess.Popen(
@@ -38,95 +38,97 @@ def spawn(command: Sequence[str], *, log: Path, folder: Path, environment: Mappi
             cwd=folder,
             env=environment,
             start_new_session=True,
-            preexec_fn=_tether(os.getpid()),
+            preexec_fn=_die_with(os.getpid()),
         )
 
 
 @contextmanager
-def signals_held() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait until the end of this, so that a child that has been started is also known. Main thread only."""
-    came: list[int] = []
+def signals_deferred() -> Iterator[None]:
+    """Defer Ctrl-C and SIGTERM to the end of the block, so that no child starts without being recorded. Main thread only."""
+    received: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in numbers}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+        if received:
+            signal.raise_signal(received[0])
 
 
-def _tether(parent: int) -> Callable[[], None] | None:
+def _die_with(parent: int) -> Callable[[], None] | None:
     if _prctl is None:
         return None
     prctl = _prctl
 
-    def tether() -> None:
+    def set_death_signal() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the line above
+        if os.getppid() != parent:  # the parent died before the line above
             os._exit(1)
 
-    return tether
+    return set_death_signal
 
 
-class Alive(NamedTuple):
-    """A process that is there: ``identity`` names it and no later process of its number; ``frozen`` is one that SIGSTOP,
-    Ctrl-Z or a debugger has suspended.
+class ProcessInfo(NamedTuple):
+    """A running process. No later process with its pid has its ``identity``; ``frozen`` means suspended by SIGSTOP, Ctrl-Z or
+    a debugger.
     """
 
     identity: str
     frozen: bool
 
 
-def look(pid: int) -> Alive | None:
-    """The process ``pid`` as it is now; None if it is gone."""
+def process_info(pid: int) -> ProcessInfo | None:
+    """The process ``pid`` as it is now; None if it has exited."""
     if sys.platform == "linux":
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             return None
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return None if fields[0] == "Z" else Alive(f"{boot}/{fields[19]}", fields[0] in "Tt")
-    # Two options: BSD's ps takes all that follows the first "=" of one for a heading.
-    shown = subprocess.run(["ps", "-o", "state=", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    state, _, started = shown.stdout.strip().partition(" ")
-    return Alive(started.strip(), state.startswith("T")) if started and not state.startswith("Z") else None
+        return None if fields[0] == "Z" else ProcessInfo(f"{boot}/{fields[19]}", fields[0] in "Tt")
+    # Two options, because BSD's ps takes everything after the first "=" of one as a heading.
+    output = subprocess.run(
+        ["ps", "-o", "state=", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    state, _, started = output.stdout.strip().partition(" ")
+    return ProcessInfo(started.strip(), state.startswith("T")) if started and not state.startswith("Z") else None
 
 
 def identity(pid: int) -> str | None:
-    """A text that names the process ``pid`` and no later process of that number; None if it is gone."""
-    found = look(pid)
-    return found.identity if found else None
+    """A text that identifies the process ``pid``, different for a later one with that pid; None if it has exited."""
+    info = process_info(pid)
+    return info.identity if info else None
 
 
-def ask_to_leave(pid: int) -> None:
-    """SIGTERM to ``pid``, which gets it also if it is frozen: it is woken. ProcessLookupError if it is gone."""
+def terminate(pid: int) -> None:
+    """Send SIGTERM to ``pid``, and SIGCONT in case it is frozen. ProcessLookupError if it has exited."""
     os.kill(pid, signal.SIGTERM)
     os.kill(pid, signal.SIGCONT)
 
 
-def end(pid: int, gone: Callable[[], bool], grace: float) -> bool:
-    """Ask ``pid`` to leave, and SIGKILL to its session if it is not ``gone`` within ``grace`` seconds: then False."""
-    for number, bound in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
+def stop_process(pid: int, has_exited: Callable[[], bool], grace: float) -> bool:
+    """Send SIGTERM to ``pid``, and SIGKILL to its session if it has not exited within ``grace`` seconds: then False."""
+    for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
         try:
             if number is signal.SIGKILL:
                 os.killpg(pid, number)
             else:
-                ask_to_leave(pid)
+                terminate(pid)
         except ProcessLookupError:
             return True
-        deadline = time.monotonic() + bound
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if gone():
+            if has_exited():
                 return number is signal.SIGTERM
             time.sleep(0.02)
     return False
 
 
 def describe_exit(code: int) -> str:
-    """What ``code`` of ``subprocess`` says: ``left with exit 1``, ``was killed by SIGKILL``."""
-    return f"left with exit {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
+    """A return code of ``subprocess`` in words: ``exited with code 1``, ``was killed by SIGKILL``."""
+    return f"exited with code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
 
 
 def tail(log: Path, lines: int = 1) -> list[str]:
@@ -140,15 +142,15 @@ def tail(log: Path, lines: int = 1) -> list[str]:
     return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
 
 
-def last_words(log: Path, lines: int = 1) -> tuple[list[str], str]:
-    """The last ``lines`` of ``log``, and beside them what to try next, if that is how a command ended there; else empty."""
-    found = tail(log, lines + 1)
-    advice = found.pop().removeprefix(TRY) if found and found[-1].startswith(TRY) else ""
-    return found[-lines:], advice
+def last_lines(log: Path, lines: int = 1) -> tuple[list[str], str]:
+    """The last ``lines`` of ``log``, and the hint of a command that failed there; empty if the log does not end with one."""
+    text = tail(log, lines + 1)
+    hint = text.pop().removeprefix(TRY) if text and text[-1].startswith(TRY) else ""
+    return text[-lines:], hint
 
 
 def rotate(log: Path, *, limit: int = 0) -> None:
-    """Move ``log`` to its ``.1`` if it is longer than ``limit`` bytes. Whoever writes it goes on: it is emptied in place."""
+    """Copy ``log`` to ``.1`` and truncate it if it is longer than ``limit`` bytes. Its writer keeps the same file."""
     if log.exists() and log.stat().st_size > limit:
         shutil.copyfile(log, log.with_name(f"{log.name}.1"))
         os.truncate(log, 0)

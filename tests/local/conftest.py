@@ -25,7 +25,7 @@ class Running:
     def __init__(self, folder: Path, parts: tuple[dict[str, Any], ...]) -> None:
         self.folder = folder
         self.files = StackFiles(folder / "local")
-        self.files.make()
+        self.files.create()
         self.log = self.files.log("supervisor")
         with self.log.open("ab") as stream:
             self.process = subprocess.Popen(

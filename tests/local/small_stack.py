@@ -11,7 +11,7 @@ from typing import Any
 
 from stockctl.errors import StockctlError
 from stockctl.local.files import StackFiles
-from stockctl.local.supervisor import Part, Supervisor
+from stockctl.local.supervisor import LocalService, Supervisor
 from stockctl.service import running
 from stockctl.settings import load_settings
 
@@ -48,13 +48,13 @@ WATCHES: dict[str, Callable[[], str | None]] = {"hangs": hang, "acts": lambda: "
 """What looks at a part."""
 
 
-def part(folder: Path, name: str, code: str = CHILD, program: str = sys.executable, **rest: Any) -> Part:
+def part(folder: Path, name: str, code: str = CHILD, program: str = sys.executable, **rest: Any) -> LocalService:
     """A part that runs ``code`` with its name and the folder, and is ready when it has made ``NAME.ready``."""
     mark = folder / f"{name}.ready"
     rest["after"] = tuple(rest.get("after", ()))
     if "watch" in rest:
         rest["watch"] = WATCHES[rest["watch"]]
-    return Part(
+    return LocalService(
         name,
         (program, "-c", code, name, str(folder)),
         lambda: None if mark.exists() else f"waits for {mark.name}",

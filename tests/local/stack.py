@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from stockctl.clients.mongo import Mongo
-from stockctl.local.demo import totals
-from stockctl.local.services import trouble
-from stockctl.local.stack import status as stack_status
+from stockctl.local.demo import lake_totals
+from stockctl.local.services import health_problem
+from stockctl.local.status import status as stack_status
 from stockctl.mongo.schema import TRADES
 from stockctl.settings import Settings, load_settings
 from tests.command import HANG, Command
@@ -27,9 +27,9 @@ class Stack(Command):
         self.state_dir = folder / "state"
 
     def status(self, check: int | None = 0) -> dict[str, dict[str, Any]]:
-        """``local status``, by part."""
+        """``local status``, by service."""
         done = self.run("local", "status", "-o", "json", check=check)
-        return {row["part"]: row for row in json.loads(done.stdout)}
+        return {row["service"]: row for row in json.loads(done.stdout)}
 
     def settings(self) -> Settings:
         """The settings as the command sees them."""
@@ -37,7 +37,7 @@ class Stack(Command):
 
     def rows(self) -> int:
         """Trades in the lake."""
-        return totals(self.settings()).get("trades", (0, 0, 0))[1]
+        return lake_totals(self.settings()).get("trades", (0, 0, 0))[1]
 
     def documents(self) -> int:
         """Trades in MongoDB."""
@@ -46,7 +46,7 @@ class Stack(Command):
 
     def trouble(self, part: str) -> str:
         """What a part says is wrong with it; empty if it is well."""
-        return trouble(part, {part: self.port(part)}, timeout=HANG) or ""
+        return health_problem(part, {part: self.port(part)}, timeout=HANG) or ""
 
     def held(self) -> int:
         """Trades in Kafka."""
@@ -77,7 +77,7 @@ class Stack(Command):
             os.kill(int(before[part]["pid"]), signal.SIGKILL)
 
         def back() -> bool:
-            rows = {row.part: row for row in stack_status(self.settings())}
+            rows = {row.service: row for row in stack_status(self.settings())}
             return {part: rows[part].restarts for part in parts} == restarts and {row.state for row in rows.values()} == {
                 "running"
             }

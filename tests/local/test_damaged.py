@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from stockctl.errors import ConfigError, StockctlError
-from stockctl.local import stack
-from stockctl.local.files import StackFiles
+from stockctl.local.files import StackFiles, stack_files
 from stockctl.local.ports import choose_ports
 from stockctl.local.processes import identity
+from stockctl.local.reset import reset
+from stockctl.local.status import status
+from stockctl.local.stop import stop
 from stockctl.settings import load_settings, local_stack_file
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import wait_for
@@ -88,9 +90,9 @@ def test_a_stack_is_stopped_though_it_cannot_note_its_state(supervise: Supervise
     (running.files.folder / f".state.json.{pid}").mkdir()  # in the way of the next one
     running.files.state.write_bytes(b"\0" * 500)
     settings = load_settings(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
-    assert stack.status(settings)[0].state == "starting"
+    assert status(settings)[0].state == "starting"
     said: list[str] = []
-    stack.down(settings, say=said.append)
+    stop(settings, notify=said.append)
     assert said[0] == "stopping the local stack"
     wait_for(lambda: identity(pid) is None or running.process.poll() is not None, "the supervisor to leave", 60)
     assert running.files.holder is None
@@ -99,9 +101,9 @@ def test_a_stack_is_stopped_though_it_cannot_note_its_state(supervise: Supervise
 def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
     """A folder where a file should be, as an archive that was unpacked in the wrong place leaves it."""
     settings = load_settings(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
-    path = stack.files_of(settings).folder / "lock"
+    path = stack_files(settings).folder / "lock"
     path.mkdir(parents=True)
-    for act in (stack.status, lambda settings: stack.down(settings, say=print), stack.reset):
+    for act in (status, lambda settings: stop(settings, notify=print), reset):
         with pytest.raises(StockctlError, match=f"cannot use {path}") as caught:
             act(settings)
         assert "delete" in str(caught.value.hint)
@@ -123,16 +125,16 @@ def test_what_is_in_the_way_of_a_state_keeps_no_stack_from_being_stopped(
     running.wait("running", "a")
     settings = load_settings(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
     running.process.send_signal(signal.SIGSTOP)  # it would put right what it can
-    wait_for(lambda: stack.status(settings)[0].state == "frozen", "the supervisor to be suspended", HANG)
+    wait_for(lambda: status(settings)[0].state == "frozen", "the supervisor to be suspended", HANG)
     running.files.state.unlink()
     IN_THE_WAY[what](running.files.state)
-    assert stack.status(settings)[0].state == "frozen"
-    assert {row.state for row in stack.status(settings)[1:]} == {"unknown"}
+    assert status(settings)[0].state == "frozen"
+    assert {row.state for row in status(settings)[1:]} == {"unknown"}
     running.process.send_signal(signal.SIGCONT)
-    stack.down(settings, say=print)
+    stop(settings, notify=print)
     assert running.process.wait(HANG) == 0
-    assert stack.status(settings)[0].state == "stopped"
-    stack.reset(settings)
+    assert status(settings)[0].state == "stopped"
+    reset(settings)
     assert not running.files.folder.exists()
 
 
@@ -143,7 +145,7 @@ def test_a_folder_in_the_way_is_named_by_those_that_need_the_file(tmp_path: Path
     path.mkdir(parents=True)
     refused = own.run("local", "up", check=1).stderr
     assert f"cannot use {path}: Is a directory" in refused
-    assert "delete what is in the way" in refused
+    assert "delete that path" in refused
     if name == "settings.toml":
         assert f"cannot read {path}: Is a directory" in (refused := own.run("lake", "list", check=3).stderr)
         assert "delete that folder" in refused
@@ -157,21 +159,21 @@ def test_damaged_ports_are_chosen_anew_and_said(tmp_path: Path) -> None:
     for damage in (b"\0", b"[]", b'{"broker": "x"}', b'{"broker": -1}', b'{"broker": 99999999999999999999}', b"\xff"):
         files.ports.write_bytes(damage)
         ports, changes = choose_ports(files, ["broker"])
-        assert changes == [f"{files.ports} is damaged: ports are chosen anew"]
+        assert changes == [f"{files.ports} is damaged: choosing new ports"]
         assert json.loads(files.ports.read_bytes()) == ports
 
 
 def test_a_stopped_stack_with_a_damaged_state_says_what_it_does_not_know(tmp_path: Path) -> None:
     """A killed supervisor may have left parts, where the system does not end them."""
     settings = load_settings(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
-    files = stack.files_of(settings)
-    files.make()
+    files = stack_files(settings)
+    files.create()
     for damage in STATES.values():
         files.state.write_bytes(damage)
         said: list[str] = []
-        stack.down(settings, say=said.append)
+        stop(settings, notify=said.append)
         assert said == [
-            f"{files.state} is damaged: what a killed supervisor may have left is not known",
+            f"{files.state} is damaged: cannot tell whether a killed supervisor left services running",
             "the local stack is not running",
         ]
-        assert {row.state for row in stack.status(settings)} == {"stopped"}
+        assert {row.state for row in status(settings)} == {"stopped"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.exchange.calendar import now_ms
 from stockctl.local.files import StackFiles
-from stockctl.local.services import Plan, part_names, parts
+from stockctl.local.services import Plan, service_names, services_of
 from stockctl.settings import Settings
 from stockctl.stream import topics
 from tests.command import HANG, clean_environment
@@ -22,12 +22,12 @@ def test_what_a_writer_has_left_is_counted_and_said_for_each_store(settings: Set
         producer.produce(settings.topics.trades.name, value=b"x", key=b"", timestamp=now_ms())
     assert producer.flush(HANG) == 0
     files = StackFiles(tmp_path / "stack")
-    files.make()
+    files.create()
     command = (sys.executable, "-c", "import sys; sys.exit('no luck with ' + ' '.join(sys.argv[1:]) + '\\n  try: luck')")
     plan = Plan("sim", command, settings, clean_environment(), {})
-    made = {part.name: part for part in parts(plan, files, dict.fromkeys(part_names("sim"), 1))}
+    services = {each.name: each for each in services_of(plan, files, dict.fromkeys(service_names("sim"), 1))}
     for name, place, store in (("consume-s3", "the lake", "s3"), ("consume-mongo", "MongoDB", "mongo")):
-        note = made[name].finish()
+        note = services[name].finish()
         assert note is not None
-        assert note.startswith(f"3 records of Kafka are not in {place} yet: no luck with consume {store} --once; luck; ")
-        assert "`local up` takes them" in note
+        assert note.startswith(f"3 records in Kafka are not in {place} yet: no luck with consume {store} --once; luck; ")
+        assert "`stockctl local up` writes them" in note

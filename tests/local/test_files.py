@@ -13,7 +13,7 @@ import pytest
 
 from stockctl.local.files import StackFiles
 from stockctl.local.ports import choose_ports
-from stockctl.local.processes import identity, rotate, signals_held, tail
+from stockctl.local.processes import identity, rotate, signals_deferred, tail
 
 HOLD = """
 import pathlib, sys, time
@@ -27,7 +27,7 @@ with StackFiles(pathlib.Path(sys.argv[1])).hold() as mine:
 @pytest.fixture
 def files(tmp_path: Path) -> StackFiles:
     files = StackFiles(tmp_path / "a folder")
-    files.make()
+    files.create()
     return files
 
 
@@ -87,7 +87,7 @@ def test_a_remembered_port_that_is_taken_is_changed_and_said(files: StackFiles) 
         second, changes = choose_ports(files, ["broker", "sim"])
     assert second["broker"] != first["broker"]
     assert second["sim"] == first["sim"]
-    assert changes == [f"port {first['broker']} of broker is taken by somebody else: it has {second['broker']} now"]
+    assert changes == [f"port {first['broker']} of broker is in use by another process: using port {second['broker']} instead"]
     assert choose_ports(files, ["broker", "sim"]) == (second, [])
 
 
@@ -116,7 +116,7 @@ def test_a_held_signal_comes_once_the_work_is_done(number: signal.Signals) -> No
     done = []
 
     def work() -> None:
-        with signals_held():
+        with signals_deferred():
             os.kill(os.getpid(), number)
             done.append("all of it")
 

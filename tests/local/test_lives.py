@@ -169,7 +169,7 @@ def test_a_live_feed_that_refuses_the_key_ends_up_and_leaves_nothing_running(sta
     with Simulator(token="right") as sim:
         stack.environment |= {"STOCKCTL_FINNHUB__URL": sim.url, "STOCKCTL_FINNHUB__TOKEN": "a-wrong-key-of-mine"}
         refused = stack.run("local", "up", "--live", check=4).stderr
-    assert "produce left with exit 4" in refused
+    assert "produce exited with code 4" in refused
     assert "refuses the key" in refused
     assert "a-wrong-key-of-mine" not in refused
     assert {row["state"] for row in stack.status(10).values()} == {"stopped"}

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from stockctl.exchange.calendar import now_ms
-from stockctl.local.processes import identity, look
+from stockctl.local.processes import identity, process_info
 from stockctl.units import counted
 from tests.command import HANG
 from tests.conftest import wait_for
@@ -77,7 +77,7 @@ def test_up_twice_changes_nothing(stack: Stack) -> None:
     after = stack.status()
     assert {name: row["pid"] for name, row in after.items()} == {name: row["pid"] for name, row in before.items()}
     refused = stack.run("local", "up", "MSFT", check=2)
-    assert "running already, with the simulator and AAPL, AMZN" in refused.stderr
+    assert "already running with the simulator and AAPL, AMZN" in refused.stderr
 
 
 def test_status_and_doctor_show_each_part(stack: Stack) -> None:
@@ -105,10 +105,10 @@ def test_up_takes_settings_that_have_changed(stack: Stack) -> None:
     # It stays for the tests to come, which would start the stack anew without it.
     with (stack.folder / "stockctl.toml").open("a") as config:
         config.write('[profile.local.mongo]\nmax_age = "500ms"\n')
-    assert "mongo.max_age is 0.5 now: the local stack is started anew" in stack.run("local", "up", *SYMBOLS).stderr
+    assert "restarting the local stack: mongo.max_age is now 0.5" in stack.run("local", "up", *SYMBOLS).stderr
     after = stack.status()
     assert all(after[part]["pid"] != row["pid"] for part, row in before.items())
-    assert "anew" not in stack.run("local", "up").stderr
+    assert "restarting" not in stack.run("local", "up").stderr
 
 
 def test_a_writer_that_was_given_up_is_seen_and_stops_neither_down_nor_the_next_up(stack: Stack) -> None:
@@ -123,9 +123,9 @@ def test_a_writer_that_was_given_up_is_seen_and_stops_neither_down_nor_the_next_
     for command in ("status", "doctor"):
         seen = stack.run(command, "-o", "json", check=10).stdout
         row = next(row for row in json.loads(seen) if "local consume-s3" in row.values())
-        assert (row["state"], row["detail"].startswith("failed: left with exit 4")) == ("fail", True)
+        assert (row["state"], row["detail"].startswith("failed: exited with code 4")) == ("fail", True)
     down = stack.run("local", "down").stderr
-    assert re.search(r"note: [\d,]+ records of Kafka are not in the lake yet: ", down), down
+    assert re.search(r"note: [\d,]+ records in Kafka are not in the lake yet: ", down), down
     assert {row["state"] for row in stack.status(10).values()} == {"stopped"}
     lake.unlink()
     aside.rename(lake)
@@ -159,7 +159,7 @@ def test_writers_frozen_past_their_sessions_say_so_and_get_their_partitions_back
         assert {part: row["state"] for part, row in stack.status(10).items() if part in frozen} == dict.fromkeys(
             frozen, "frozen"
         )
-        assert f"try: `kill -CONT {pids['supervisor']}`" in stack.run("local", "up", check=1).stderr
+        assert f"try: resume it by `kill -CONT {pids['supervisor']}`" in stack.run("local", "up", check=1).stderr
         for part in writers:
             os.kill(pids[part], signal.SIGCONT)
         wait_for(lambda: all("has no partitions" in stack.trouble(part) for part in writers), "the loss", HANG)
@@ -172,7 +172,7 @@ def test_writers_frozen_past_their_sessions_say_so_and_get_their_partitions_back
         for part in frozen:
             os.kill(pids[part], signal.SIGCONT)
     wait_for(lambda: not any(map(stack.trouble, writers)), "the partitions to come back", HANG)
-    assert stack.log("supervisor").count("those that live join again") >= len(writers)
+    assert stack.log("supervisor").count("live ones rejoin") >= len(writers)
     documents = stack.documents()
     stack.wait_for_more()
     wait_for(lambda: stack.documents() > documents, "more trades in MongoDB", HANG)
@@ -238,7 +238,7 @@ def test_down_and_up_again_keep_every_trade_though_somebody_took_a_port(stack: S
     taken = stack.port("broker")
     with socket.create_server(("127.0.0.1", taken)):
         up = stack.run("local", "up", *SYMBOLS)
-        assert f"note: port {taken} of broker is taken by somebody else" in up.stderr
+        assert f"note: port {taken} of broker is in use by another process" in up.stderr
         assert aligned(up.stderr, " ready ") == 6
         assert stack.port("broker") != taken
         assert f"127.0.0.1:{stack.port('broker')}" in stack.run("config", "show").stdout
@@ -288,7 +288,7 @@ def test_damaged_files_of_a_running_stack_are_put_right(stack: Stack) -> None:
         wait_for(lambda: shared.read_bytes() == before, "the settings", HANG)
     os.kill(pid, signal.SIGSTOP)
     try:
-        wait_for(lambda: (found := look(pid)) is not None and found.frozen, "the supervisor to be suspended", HANG)
+        wait_for(lambda: (found := process_info(pid)) is not None and found.frozen, "the supervisor to be suspended", HANG)
         shared.write_bytes(b"\0" * 300)
         assert f"{shared} is not valid TOML" in (refused := stack.run("lake", "list", check=3).stderr)
         assert "local up" in refused
@@ -309,6 +309,6 @@ def test_a_part_that_died_meanwhile_fails_the_demo(stack: Stack) -> None:
     restarts = stack.kill("sim")["sim"]
     process.send_signal(signal.SIGINT)
     assert process.wait(HANG) == 1, log.read_text()
-    assert "the demo went wrong: " in log.read_text()
+    assert "the demo failed: " in log.read_text()
     assert f"sim is running after {counted(restarts, 'restart')}" in log.read_text()
     assert "$ stockctl metrics summary" in log.read_text()

@@ -17,11 +17,11 @@ import pytest
 
 from stockctl.errors import UsageError
 from stockctl.health import run
-from stockctl.local.files import StackFiles
+from stockctl.local.files import StackFiles, stack_files
 from stockctl.local.health import checks, overview
 from stockctl.local.processes import identity
-from stockctl.local.services import described, part_names, plan
-from stockctl.local.stack import _outdated, files_of
+from stockctl.local.services import effective_settings, plan, service_names
+from stockctl.local.start import _restart_reason
 from stockctl.settings import Settings, load_settings
 from tests.command import Command
 
@@ -38,8 +38,8 @@ def said(
 @pytest.mark.parametrize(
     ("state", "detail"),
     [
-        ("failed", "left with exit 1; 5 deaths within 1m: given up"),
-        ("restarting", "was killed by SIGKILL; again in 500ms"),
+        ("failed", "exited with code 1; died 5 times within 1m: not restarted again"),
+        ("restarting", "was killed by SIGKILL; restarting in 500ms"),
     ],
 )
 def test_one_part_that_does_not_run_is_exit_10_and_named(tmp_path: Path, state: str, detail: str) -> None:
@@ -54,7 +54,7 @@ def test_one_part_that_does_not_run_is_exit_10_and_named(tmp_path: Path, state: 
         ):
             files.write(files.state, json.dumps(about | {"parts": parts}))
             done = Command(tmp_path).run("local", "status", "-o", "json", check=code)
-            shown = {row["part"]: (row["state"], row["detail"]) for row in json.loads(done.stdout)}
+            shown = {row["service"]: (row["state"], row["detail"]) for row in json.loads(done.stdout)}
             assert shown.keys() == {"supervisor", "broker", "produce"}
         assert shown["produce"] == (state, detail)
         assert "not running: produce" in done.stderr
@@ -82,7 +82,7 @@ def shown(settings: Settings) -> list[tuple[str, str]]:
 
 
 def test_status_and_doctor_tell_a_part_that_starts_from_one_that_died(tmp_path: Path) -> None:
-    gone, now = "left with exit 1; again in 2s", time.time()
+    gone, now = "exited with code 1; restarting in 2s", time.time()
     with supervised(tmp_path) as note:
         assert shown(note(said("a", "waiting", "waits for b"), said("b", "starting"))) == [
             ("warn", "waiting: waits for b"),
@@ -92,7 +92,7 @@ def test_status_and_doctor_tell_a_part_that_starts_from_one_that_died(tmp_path: 
             ("fail", f"restarting: {gone}, restarted 1 time"),
             ("fail", "starting, restarted 1 time"),
         ]
-        assert [state for state, _ in shown(note(said("a", "failed", "left with exit 3"), said("b", "running")))] == [
+        assert [state for state, _ in shown(note(said("a", "failed", "exited with code 3"), said("b", "running")))] == [
             "fail",
             "ok",
         ]
@@ -105,19 +105,23 @@ def test_a_part_in_a_restart_loop_is_unwell_also_while_it_runs(tmp_path: Path) -
         well = note(said("a", "running", "", 2, [now, now]), said("b", "running", "", 5, [now - 3600] * 5))
         assert [state for state, _ in shown(well)] == ["ok", "ok"]
         log = StackFiles(tmp_path / "state" / "local").log("a")
-        words = f"died 3 times within 5m, the last time it left with exit 1; its log is {log}"
+        words = f"died 3 times within 5m, last time it exited with code 1; see {log}"
         log.write_text("no luck\n")
-        for state, detail in (("running", ""), ("starting", "waits for b"), ("restarting", "left with exit 1; again in 2s")):
+        for state, detail in (
+            ("running", ""),
+            ("starting", "waits for b"),
+            ("restarting", "exited with code 1; restarting in 2s"),
+        ):
             settings = note(said("a", state, detail, 3, [now, now, now], 1))
             detail = f"{detail}; {words}" if detail else words
             [(_, finding)] = run(checks(settings))
             assert finding.state == "fail"
             assert finding.detail == f"{state}: {detail}, restarted 3 times; its last line: no luck"
-            assert finding.fix == f"see {log}, correct what it says, then `stockctl local up`"
+            assert finding.fix == f"see {log}, fix the error there, then `stockctl local up`"
             done = Command(tmp_path).run("local", "status", "-o", "json", check=10)
             row = json.loads(done.stdout)[1]
             assert (row["state"], row["detail"]) == (state, detail)
-            assert f"{'dies again and again' if state == 'running' else 'not running'}: a" in done.stderr
+            assert f"{'in a restart loop' if state == 'running' else 'not running'}: a" in done.stderr
 
 
 def test_a_part_that_says_what_is_wrong_or_says_nothing_is_unwell(tmp_path: Path) -> None:
@@ -141,29 +145,34 @@ def test_a_part_that_says_what_is_wrong_or_says_nothing_is_unwell(tmp_path: Path
         (lake, said_lake), (feed, said_feed), broker = shown(settings)
         server.shutdown()
     assert (lake, "cannot put" in said_lake) == ("fail", True)
-    assert (feed, f"waits for an answer at port {silent}" in said_feed) == ("fail", True)
+    assert (feed, f"no answer at port {silent}" in said_feed) == ("fail", True)
     assert broker == ("ok", "running")
 
 
 def test_up_finds_what_has_changed_since_the_stack_was_started(tmp_path: Path) -> None:
     """Symbols of the command line hold until the stack is stopped; a part that was given up gets another start."""
-    ports = dict.fromkeys(part_names("sim"), 1)
+    ports = dict.fromkeys(service_names("sim"), 1)
     plain = load_settings(environ=Command(tmp_path).environment)
-    files = files_of(plain)
+    files = stack_files(plain)
 
     def flagged(**flags: Any) -> Settings:
         return load_settings(environ=Command(tmp_path).environment, flags=flags)
 
     def why(settings: Settings, **state: Any) -> str | None:
         ran = plan(settings_then, files, "sim", ports, (), None).settings
-        about = {"mode": "sim", "settings": {"symbols": settings_then.symbols}, "ports": ports, "effective": described(ran)}
-        return _outdated(settings, "sim", files, about | {"parts": [said("a", "running")]} | state, None)
+        about = {
+            "mode": "sim",
+            "settings": {"symbols": settings_then.symbols},
+            "ports": ports,
+            "effective": effective_settings(ran),
+        }
+        return _restart_reason(settings, "sim", files, about | {"parts": [said("a", "running")]} | state, None)
 
     settings_then = plain
     assert why(plain) is None
-    assert why(plain, parts=[said("a", "running"), said("b", "failed")]) == "the supervisor has given up b"
-    with pytest.raises(UsageError, match="running already, with the simulator and AAPL"):
+    assert why(plain, parts=[said("a", "running"), said("b", "failed")]) == "b failed"
+    with pytest.raises(UsageError, match="already running with the simulator and AAPL"):
         why(flagged(symbols=["IBM"]))
     settings_then = flagged(symbols=["IBM"])
     assert why(plain, symbols_given=True) is None
-    assert why(plain) == "symbols is AAPL,MSFT,NVDA,TSLA,BINANCE:BTCUSDT now"
+    assert why(plain) == "symbols is now AAPL,MSFT,NVDA,TSLA,BINANCE:BTCUSDT"

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from stockctl.health import run
-from stockctl.local import stack as room
+from stockctl.local import stop as stop_module
 from stockctl.local.files import StackFiles
 from stockctl.local.health import checks
 from stockctl.local.processes import LOG_LIMIT, identity
-from stockctl.local.stack import end_leftovers
+from stockctl.local.status import status
+from stockctl.local.stop import stop, stop_leftovers
 from stockctl.settings import load_settings
 from tests.command import HANG, Command
 from tests.conftest import wait_for
@@ -57,7 +58,7 @@ def test_what_dies_is_started_again_and_said(supervise: Supervise) -> None:
     wait_for(lambda: stack.part("a")["restarts"] == 1 and stack.part("a")["state"] == "running", "a restart", HANG)
     assert stack.part("a")["pid"] not in (pid, None)
     assert stack.part("b")["restarts"] == 0
-    assert "a was killed by SIGKILL; again in 500ms" in stack.log.read_text()
+    assert "a was killed by SIGKILL; restarting in 500ms" in stack.log.read_text()
     assert stack.stop() == 0
 
 
@@ -74,11 +75,11 @@ def test_what_is_watched_is_looked_at_again_and_again_and_nobody_waits_for_it(su
 def test_a_part_that_keeps_dying_is_given_up_with_its_last_lines(supervise: Supervise) -> None:
     stack = supervise({"name": "a"}, {"name": "b", "code": "import os; print('no luck', flush=True); os._exit(1)"})
     stack.wait("failed", "b")
-    assert stack.part("b")["detail"] == "left with exit 1; 5 deaths within 1m: given up"
-    assert "given up; its last lines:\n    no luck" in stack.log.read_text()
+    assert stack.part("b")["detail"] == "exited with code 1; died 5 times within 1m: not restarted again"
+    assert "not restarted again; the end of its log:\n    no luck" in stack.log.read_text()
     assert stack.part("a")["state"] == "running"
     assert stack.stop() == 1
-    assert "b left with exit 1" in stack.log.read_text().splitlines()[-1]
+    assert "b exited with code 1" in stack.log.read_text().splitlines()[-1]
 
 
 def test_an_exit_that_a_restart_cannot_mend_is_given_up_at_once(supervise: Supervise) -> None:
@@ -98,7 +99,7 @@ def test_a_part_that_ignores_sigterm_is_killed_and_reported(supervise: Supervise
     stack = supervise({"name": "a", "code": STUBBORN, "grace": 0.3})
     stack.wait("running", "a")
     assert stack.stop() == 1
-    assert "a did not leave within 300ms and was killed" in stack.log.read_text()
+    assert "a did not exit within 300ms and was killed" in stack.log.read_text()
 
 
 def test_children_leave_when_their_supervisor_is_killed(supervise: Supervise) -> None:
@@ -108,7 +109,8 @@ def test_children_leave_when_their_supervisor_is_killed(supervise: Supervise) ->
     stack.process.kill()
     wait_for(lambda: identity(pid) is None, "the child to leave", HANG)
     assert stack.notes == ["start a", "stop a"]
-    assert not stack.files.held
+    # Its other threads may end after the child does.
+    wait_for(lambda: not stack.files.held, "the lock to be released", HANG)
 
 
 def test_leftovers_of_a_killed_supervisor_are_found_and_stopped(supervise: Supervise) -> None:
@@ -119,9 +121,9 @@ def test_leftovers_of_a_killed_supervisor_are_found_and_stopped(supervise: Super
     stack.process.wait()
     assert identity(part["pid"]) == part["identity"]
     said: list[str] = []
-    end_leftovers(stack.files, said.append, grace=0.3)
+    stop_leftovers(stack.files, said.append, grace=0.3)
     assert identity(part["pid"]) is None
-    assert said == [f"stopping a (pid {part['pid']}), left by a killed supervisor"]
+    assert said == [f"stopping a (pid {part['pid']}), left running by a killed supervisor"]
 
 
 def test_down_kills_a_supervisor_that_does_nothing_and_stops_what_it_leaves(
@@ -131,10 +133,10 @@ def test_down_kills_a_supervisor_that_does_nothing_and_stops_what_it_leaves(
     stack.wait("running", "a", "b")
     pids = [stack.part(name)["pid"] for name in ("a", "b")]
     stack.process.send_signal(signal.SIGSTOP)
-    monkeypatch.setattr(room, "_SILENT_SECONDS", 0.5)
-    monkeypatch.setattr(room, "_LEFTOVER_SECONDS", 0.5)
-    [note] = room.down(load_settings(environ={}, flags={"state_dir": str(tmp_path)}), say=print)
-    assert "has done nothing to stop for 500ms: it was killed" in note
+    monkeypatch.setattr(stop_module, "_SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(stop_module, "_LEFTOVER_SECONDS", 0.5)
+    [note] = stop(load_settings(environ={}, flags={"state_dir": str(tmp_path)}), notify=print)
+    assert "made no progress for 500ms, and was killed" in note
     assert [identity(pid) for pid in pids] == [None, None]
     assert not stack.files.held
 
@@ -151,12 +153,12 @@ def test_a_frozen_supervisor_is_seen_with_what_died_meanwhile_and_down_stops_it_
     os.kill(frozen, signal.SIGSTOP)
 
     def states() -> list[str]:
-        return [row.state for row in room.status(settings)]
+        return [row.state for row in status(settings)]
 
     wait_for(lambda: states() == ["frozen", "died", "frozen", "running"], "all to be seen", HANG)
     asked = run(checks(settings))
     assert [finding.state for _, finding in asked] == ["fail", "fail", "fail", "ok"]
-    assert f"pid {died} is gone" in asked[1].result.detail
+    assert f"pid {died} has exited" in asked[1].result.detail
     for found, pid in ((asked[0], stack.process.pid), (asked[2], frozen)):
         assert "suspended by a signal" in found.result.detail
         assert f"`kill -CONT {pid}`" in str(found.result.fix)
@@ -164,7 +166,7 @@ def test_a_frozen_supervisor_is_seen_with_what_died_meanwhile_and_down_stops_it_
     assert "not running: supervisor, a, b" in said
     assert f"`kill -CONT {stack.process.pid}`" in said
 
-    assert room.down(settings, say=print) == []
+    assert stop(settings, notify=print) == []
     assert stack.process.wait(HANG) == 0, stack.log.read_text()
     assert stack.notes[-2:] == ["stop c", "stop b"]
     assert states() == ["stopped"] * 4
@@ -176,7 +178,7 @@ def test_what_a_killed_supervisor_has_left_is_shown(supervise: Supervise, tmp_pa
     stack.process.kill()
     stack.process.wait()
     settings = load_settings(environ={}, flags={"state_dir": str(tmp_path)})
-    wait_for(lambda: [row.state for row in room.status(settings)] == ["stopped", "stopped", "left over"], "a to leave", HANG)
+    wait_for(lambda: [row.state for row in status(settings)] == ["stopped", "stopped", "orphaned"], "a to leave", HANG)
     [(system, finding)] = run(checks(settings))
     assert (system, finding.state, finding.fix) == ("local b", "fail", "`stockctl local down` stops it")
 
@@ -197,7 +199,7 @@ def test_a_stranger_with_a_leftovers_pid_is_left_alone(tmp_path: Path) -> None:
     files = StackFiles(tmp_path)
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
         files.write(files.state, f'{{"parts": [{{"name": "a", "pid": {stranger.pid}, "identity": "an-earlier-boot/17"}}]}}')
-        assert end_leftovers(files, print) == 0
+        assert stop_leftovers(files, print) == 0
         assert stranger.poll() is None
         stranger.kill()
 
@@ -220,13 +222,13 @@ def test_a_full_disk_is_told_and_keeps_nothing_from_stopping_in_order(supervise:
     stack.files.log("a").with_name("a.log.1").symlink_to(full)
     with stack.files.log("a").open("ab") as log:
         log.write(bytes(LOG_LIMIT))
-    wait_for(lambda: "cannot shorten the log of a" in stack.log.read_text(), "word of the log", HANG)
+    wait_for(lambda: "cannot rotate the log of a" in stack.log.read_text(), "word of the log", HANG)
     stack.kill("b")
-    wait_for(lambda: "cannot note the state" in stack.log.read_text(), "word of the state", HANG)
+    wait_for(lambda: "cannot write the state" in stack.log.read_text(), "word of the state", HANG)
     wait_for(lambda: stack.notes.count("start b") == 2, "the restart", HANG)
     assert stack.stop() == 0, stack.log.read_text()
     assert stack.notes[-2:] == ["stop b", "stop a"]
-    assert stack.log.read_text().count("cannot note the state") == 1
+    assert stack.log.read_text().count("cannot write the state") == 1
 
 
 def test_a_part_that_was_still_starting_may_be_ended_by_sigterm(supervise: Supervise) -> None:

@@ -20,7 +20,7 @@ import pytest
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.clients.mongo import Mongo
 from stockctl.exchange.calendar import now_ms
-from stockctl.local.demo import totals
+from stockctl.local.demo import lake_totals
 from stockctl.mongo.documents import ms_of
 from stockctl.record_validation import VALIDATORS, InvalidRecordError
 from stockctl.settings import Settings, env_name, load_settings
@@ -164,7 +164,7 @@ def test_what_produce_takes_from_a_hostile_feed_everybody_takes(
     command.run("consume", "s3", "--once", timeout=WITHIN)
     command.run("consume", "mongo", "--once", timeout=WITHIN)
     command.run("lake", "verify", "--deep", timeout=WITHIN)
-    assert totals(topics)["trades"][1] == trades
+    assert lake_totals(topics)["trades"][1] == trades
     with Mongo(topics) as mongo:
         assert mongo.count("trades") == trades
     assert Counter(item.refused_by for item in read(topics)) == {"produce": dead}

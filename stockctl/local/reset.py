@@ -1,0 +1,33 @@
+"""``local reset``: delete the stack's data and its lakes."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from stockctl.errors import StockctlError
+from stockctl.local.files import file_errors, stack_files
+from stockctl.local.stop import stop_leftovers
+from stockctl.settings import Settings
+
+_log = logging.getLogger("stockctl.local")
+
+
+@file_errors()
+def data_folders(settings: Settings) -> list[tuple[Path, int]]:
+    """The folders that ``reset`` deletes, with their sizes in bytes."""
+    state_dir = settings.state_dir.absolute()
+    folders = [state_dir / name for name in ("local", "lake", "lake-live") if (state_dir / name).is_dir()]
+    return [(folder, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())) for folder in folders]
+
+
+@file_errors()
+def reset(settings: Settings) -> None:
+    """Delete the stack's state and its lakes below ``state_dir``. StockctlError while it is running."""
+    with stack_files(settings).hold() as acquired:
+        if not acquired:
+            raise StockctlError("the local stack is running", hint="stop it first: `stockctl local down`")
+        stop_leftovers(stack_files(settings), _log.warning)
+        for folder, _ in data_folders(settings):
+            shutil.rmtree(folder)

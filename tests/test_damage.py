@@ -39,7 +39,7 @@ from stockctl.lake.maintenance.prune import prunable
 from stockctl.lake.maintenance.verify import verify
 from stockctl.lake.reader.catalog import LakeReader, read_trades
 from stockctl.lake.reader.inventory import inventory
-from stockctl.lake.writer.recovery import Recovery, Seen, commit_metadata, hinted_claim
+from stockctl.lake.writer.recovery import BrokerState, Recovery, commit_metadata, hinted_claim
 from stockctl.local.files import StackFiles, file_errors
 from stockctl.local.ports import choose_ports
 from stockctl.local.serve import to_toml
@@ -159,7 +159,7 @@ class NoTopic:
 
 def plan(store: Store, random: Random) -> None:
     """A writer begins in a partition; twice, since the first may have closed a generation."""
-    seen = Seen(
+    seen = BrokerState(
         "test", TopicInfo("trades", random.choice(["", "new"]), 1, 1, None), Offsets(0, random.choice([0, 12, 14, 10**6]))
     )
     recovery = Recovery(store, NoTopic(), NoTopic(), writer="test", accept_loss=True)  # type: ignore[arg-type]

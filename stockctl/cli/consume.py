@@ -29,16 +29,17 @@ def s3(
     Example: stockctl consume s3 --once
     """
     from stockctl.cli.output import say
-    from stockctl.lake.writer.sink import LEAVE_WITHIN, S3Sink
+    from stockctl.lake.writer.sink import S3Sink
     from stockctl.service import running
+    from stockctl.stream.sink import LEAVE_WITHIN, consume
 
     flags = {"lake.max_age": max_age, "lake.max_bytes": max_bytes, "lake.max_records": max_records}
     settings = settings_of(ctx, flags)
     with running(settings, health_port=health_port, leave_within=LEAVE_WITHIN) as service:
-        writer = S3Sink(settings, service, once=once, accept_loss=accept_loss)
-        writer.run()
-    rejected = f", {counted(writer.rejected, 'record')} to {settings.topics.dead_letters.name}" if writer.rejected else ""
-    say(f"wrote {counted(writer.rows, 'row')} to {settings.lake.url}{rejected}")
+        sink = S3Sink(settings, service.stop, once=once, accept_loss=accept_loss)
+        consume(sink, service, report_every=settings.log.every)
+    rejected = f", {counted(sink.rejected, 'record')} to {settings.topics.dead_letters.name}" if sink.rejected else ""
+    say(f"wrote {counted(sink.rows, 'row')} to {settings.lake.url}{rejected}")
 
 
 @app.command()
@@ -55,12 +56,13 @@ def mongo(
     """
     from stockctl.cli.output import say
     from stockctl.company.fundamentals import refresh_together
-    from stockctl.mongo.sink import LEAVE_WITHIN, MongoSink
+    from stockctl.mongo.sink import MongoSink
     from stockctl.service import running
+    from stockctl.stream.sink import LEAVE_WITHIN, consume
 
     settings = settings_of(ctx, {"mongo.max_age": max_age, "mongo.max_records": max_records})
     with running(settings, health_port=health_port, leave_within=LEAVE_WITHIN) as service:
-        writer = MongoSink(settings, service, once=once, also=refresh_together)
-        writer.run()
-    rejected = f", {counted(writer.rejected, 'record')} to {settings.topics.dead_letters.name}" if writer.rejected else ""
-    say(f"wrote {counted(writer.rows, 'document')} to {settings.mongo.url}{rejected}")
+        sink = MongoSink(settings, service.stop, once=once, after_refresh=refresh_together)
+        consume(sink, service, report_every=settings.log.every)
+    rejected = f", {counted(sink.rejected, 'record')} to {settings.topics.dead_letters.name}" if sink.rejected else ""
+    say(f"wrote {counted(sink.rows, 'document')} to {settings.mongo.url}{rejected}")

@@ -1,4 +1,4 @@
-"""The work beside the loop: write a batch whatever it takes, send what is refused to the dead letters, keep bars current."""
+"""The thread's work: write a batch however long MongoDB is away, send refused records to the dead letters, refresh bars."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar, get_args
 
 from prometheus_client import Gauge
@@ -28,20 +29,20 @@ from stockctl.stream.dead_letters import dead_letter, foreign_source
 
 log = logging.getLogger("stockctl.mongo")
 
-DERIVING = Gauge("stockctl_mongo_derive_seconds", "Time that bars and companies took the last time")
+REFRESH_SECONDS = Gauge("stockctl_mongo_derive_seconds", "Time that bars and companies took the last time")
 
 Answer = TypeVar("Answer")
 
 COMMIT_WITHIN = 60.0
-"""Seconds that a backlog may put off bars, companies and so the commit."""
+"""Seconds that a backlog may delay the refresh of bars and companies, and so the commit."""
 
-Also = Callable[[Mongo, Settings, Collection[str]], None]
-"""What else follows from the trades of these symbols, in rooms above this one. It is safe to repeat."""
+AfterRefresh = Callable[[Mongo, Settings, Collection[str]], None]
+"""Updates what else depends on the trades of these symbols. Safe to repeat."""
 
 
 @dataclass
 class Written:
-    """What a write has come to: documents by collection, records refused, and the offsets that may be committed now."""
+    """The outcome of a write: documents by collection, number of refused records, and the offsets that may be committed now."""
 
     documents: dict[str, int] = field(default_factory=dict)
     rejected: int = 0
@@ -50,43 +51,45 @@ class Written:
 
 
 class BatchWriter:
-    """Writes batches, one at a time. ``finishing`` makes each write bring everything up to date, not only what is due;
-    ``behind`` says that more waits to be read than a batch takes.
+    """Writes batches, one at a time. With ``finishing`` each write refreshes bars and companies, due or not; ``behind``
+    is set while more records wait to be read than a batch takes.
     """
 
-    def __init__(self, mongo: Mongo, settings: Settings, stop: threading.Event, also: Also | None = None) -> None:
-        self._mongo, self._settings, self._stop, self._also = mongo, settings, stop, also
-        self._letters = DeadLetterProducer(settings)
+    def __init__(
+        self, mongo: Mongo, settings: Settings, stop: threading.Event, after_refresh: AfterRefresh | None = None
+    ) -> None:
+        self._mongo, self._settings, self._stop, self._after_refresh = mongo, settings, stop, after_refresh
+        self._dead_letters = DeadLetterProducer(settings)
         self._extra = frozenset(settings.mongo.extra_sources)
-        self._begun: str | None = None
+        self._source: str | None = None
         self._touched: dict[str, set[int]] = {}
         self._ends: dict[Partition, int] = {}
-        self._derived = time.monotonic()
-        self._deriving = 0.0
-        self.derived_seconds = 0.0
+        self._refreshed = time.monotonic()
+        self._last_seconds = 0.0
+        self.refresh_seconds = 0.0
         """Time that bars and companies have taken in all."""
         self.finishing = self.behind = False
         self.gave_up = False
-        """Whether a write was left because a signal asked to leave while MongoDB or Kafka was away."""
+        """Whether a signal ended the retries of a write while MongoDB or Kafka was away."""
         self.trouble: str | None = None
-        """What the writing waits for now; None when all is well."""
+        """The error for which a write is retried; None if there is none."""
 
     @property
     def due(self) -> bool:
-        """Whether it is time to bring bars and companies up to date."""
+        """Whether it is time to refresh bars and companies."""
         pause = self._settings.mongo.derive_every
         if self.behind:
             # A backlog is read first: at most a tenth of the time goes elsewhere, unless the commit would wait too long.
-            pause = max(pause, min(9 * self._deriving, COMMIT_WITHIN))
-        return self.owes and (self.finishing or time.monotonic() - self._derived >= pause)
+            pause = max(pause, min(9 * self._last_seconds, COMMIT_WITHIN))
+        return self.uncommitted and (self.finishing or time.monotonic() - self._refreshed >= pause)
 
     @property
-    def owes(self) -> bool:
-        """Whether something written has not been brought into bars and companies, and so not been committed."""
+    def uncommitted(self) -> bool:
+        """Whether bars and companies lack something written, which is therefore not committed."""
         return bool(self._ends)
 
-    def begin(self) -> None:
-        """Make sure of login and collections before anything is read. Errors as ``Mongo`` raises them."""
+    def open(self) -> None:
+        """Log in and create what the schema lacks, before anything is read. Errors as ``Mongo`` raises them."""
         with Mongo(self._settings) as mongo:  # its wait is mongo.connect_wait, longer than that of a write
             mongo.wait(say=log.warning)
             changes = schema.apply(mongo, self._settings)
@@ -99,17 +102,17 @@ class BatchWriter:
     def write(self, batch: Batch) -> Written:
         """Write ``batch``, however long MongoDB is away; empty if a signal came meanwhile.
 
-        RefusedError when MongoDB refuses our login.
+        RefusedError when MongoDB refuses the login.
         """
         if self.gave_up:
-            return Written()  # its end must not be committed over what was left
+            return Written()  # committing its end would skip the batch before it
         started = time.monotonic()
         written = Written()
         if batch.documents and self._retry(lambda: self._refuse_sources(batch)) is None:
             return Written()
         refused = list(batch.refused)
         for collection, documents in batch.documents.items():
-            bad = self._retry(lambda name=collection, held=documents: self._mongo.upsert(name, held))  # type: ignore[misc]
+            bad = self._retry(partial(self._mongo.upsert, collection, documents))
             if bad is None:
                 return Written()
             refused += [batch.refuse(collection, item.number, f"MongoDB does not take it: {item.reason}") for item in bad]
@@ -118,13 +121,13 @@ class BatchWriter:
             return Written()
         written.rejected = len(refused)
         self._note(batch)
-        if self.due and self._retry(self._derive) is not None:
+        if self.due and self._retry(self._refresh) is not None:
             written.ends, self._ends = self._ends, {}
         written.seconds = time.monotonic() - started
         return written
 
     def _note(self, batch: Batch) -> None:
-        """Remember what the batch has touched, and where it ends, until bars and companies are brought up to date."""
+        """Remember what the batch has changed, and where it ends, until the next refresh of bars and companies."""
         for document in batch.documents.get(TRADES, ()):
             minute = ms_of(document["ts_event"]) // MINUTE_MS * MINUTE_MS
             self._touched.setdefault(document["symbol"], set()).add(minute)
@@ -134,21 +137,21 @@ class BatchWriter:
                     self._touched.setdefault(symbol, set())
         self._ends.update(batch.ends)
 
-    def _derive(self) -> bool:
+    def _refresh(self) -> bool:
         started = time.monotonic()
         refresh(self._mongo, self._settings, self._touched)
-        if self._also is not None:
-            self._also(self._mongo, self._settings, self._touched.keys())
+        if self._after_refresh is not None:
+            self._after_refresh(self._mongo, self._settings, self._touched.keys())
         self._touched = {}
-        self._derived = time.monotonic()
-        self._deriving = self._derived - started
-        self.derived_seconds += self._deriving
-        DERIVING.set(self._deriving)
+        self._refreshed = time.monotonic()
+        self._last_seconds = self._refreshed - started
+        self.refresh_seconds += self._last_seconds
+        REFRESH_SECONDS.set(self._last_seconds)
         return True
 
     def _send(self, refused: list[Refused]) -> bool:
         now = int(time.time() * 1000)
-        self._letters.send(
+        self._dead_letters.send(
             dead_letter(
                 item.reason,
                 item.raw,
@@ -164,16 +167,16 @@ class BatchWriter:
         return True
 
     def _refuse_sources(self, batch: Batch) -> bool:
-        """Simulated and real trades must never mix: refuse the records of a source that MongoDB was not begun with."""
-        if self._begun is None:
-            begins = next((one for one in batch.sources if one in get_args(Source) and one not in self._extra), None)
-            if begins is not None:
-                self._begun = begin_with(self._mongo, begins, self._extra)
-        allowed = self._extra | {self._begun}
+        """Simulated and real trades must never mix: refuse the records of other sources than the first of this database."""
+        if self._source is None:
+            first = next((source for source in batch.sources if source in get_args(Source) and source not in self._extra), None)
+            if first is not None:
+                self._source = begin_with(self._mongo, first, self._extra)
+        allowed = self._extra | {self._source}
         if not allowed.issuperset(batch.sources):
             batch.refuse_sources(
                 lambda source: (
-                    None if source in allowed else foreign_source(source, "MongoDB", self._begun, "mongo.extra_sources")
+                    None if source in allowed else foreign_source(source, "MongoDB", self._source, "mongo.extra_sources")
                 )
             )
         return True
@@ -195,10 +198,11 @@ class BatchWriter:
         except StockctlError as error:
             if self._stop.is_set() and _retryable(error):
                 self.gave_up = True
+                log.warning("left a batch unfinished: the next start reads it again")
                 return None
             raise
         if failures:
-            log.info("going on")
+            log.info("the retry succeeded")
             self.trouble = None
         return answer
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from stockctl.lake.writer.sink import LEAVE_WITHIN
+from stockctl.stream.sink import LEAVE_WITHIN
 from tests.conftest import wait_for
 from tests.faults.proxy import CLAIM, OBJECT, Proxy
 from tests.faults.rig import Rig
@@ -33,7 +33,7 @@ def test_frozen_past_its_session(rig: Rig, proxy: Proxy, holding: str) -> None:
     if held is not None:
         held.release()
     frozen.thaw()
-    wait_for(lambda: frozen.said("looked at anew") or frozen.said("gave up"), "the frozen writer to notice")
+    wait_for(lambda: frozen.said("checking each partition again") or frozen.said("gave up"), "the frozen writer to notice")
     rig.produce(600)
     rig.until_held()
     assert frozen.stop() == 0, frozen.text
@@ -54,7 +54,7 @@ def test_frozen_for_less_than_its_session(rig: Rig) -> None:
     rig.produce(600)
     time.sleep(8.2)  # more than half a session is what a writer notices
     writer.thaw()
-    writer.says("looked at anew")
+    writer.says("checking each partition again")
     rig.until_held()
     assert writer.stop() == 0
     rig.check()

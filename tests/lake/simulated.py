@@ -21,7 +21,7 @@ from stockctl.lake.format.keys import Layout
 from stockctl.lake.writer.batch import OpenBatch
 from stockctl.lake.writer.committer import CommittedBatch, Committer, Superseded, TopicChangedError
 from stockctl.lake.writer.partition_writer import Delivery, PartitionWriter
-from stockctl.lake.writer.recovery import Recovery, Seen, commit_metadata
+from stockctl.lake.writer.recovery import BrokerState, Recovery, commit_metadata
 from stockctl.records import Trade, encode
 from stockctl.settings import Settings
 
@@ -268,14 +268,14 @@ class SimulatedWriter:
             except UnreachableError:
                 continue
         self.anew, self._pending = False, None
-        self._reading = PartitionWriter(PARTITION, plan, self._layout, self._settings.lake, self._submit)
-        self.reads_to = self._reading.read_from
+        self._writer = PartitionWriter(PARTITION, plan, self._layout, self._settings.lake, self._submit)
+        self.reads_to = self._writer.read_from
 
-    def _ask(self) -> Seen:
+    def _ask(self) -> BrokerState:
         self._gate("ask for the topic")
         info = self._topic.info
         self._gate("ask for the offsets")
-        return Seen("cluster", info, self._topic.offsets)
+        return BrokerState("cluster", info, self._topic.offsets)
 
     def _submit(
         self, batch: OpenBatch, start: Start, reason: CutReason, repeat: Claim | None
@@ -285,38 +285,38 @@ class SimulatedWriter:
         return future
 
     def _decide(self, order: Order) -> None:
-        reading = self._reading
+        writer = self._writer
         if order == "store" and self._pending is not None:
             self._store()
         elif self.anew:
             self._look_anew()
-        elif order == "cut" and reading.upload is None and reading.repeat is None and reading.batch.records:
-            reading.cut("age")
+        elif order == "cut" and writer.can_cut:
+            writer.cut("age")
         elif order == "read":
             self._read(self._count)
 
     def _read(self, count: int) -> None:
-        reading = self._reading
-        if reading.overtaken or not self._topic.start <= self.reads_to <= self._topic.end:
-            reading.overtaken = True
-            reason = reading.due(0)
+        writer = self._writer
+        if writer.expired or not self._topic.start <= self.reads_to <= self._topic.end:
+            writer.expired = True
+            reason = writer.due(0)
             if reason is not None:
-                reading.cut(reason)
-            elif reading.upload is None:
+                writer.cut(reason)
+            elif writer.upload is None:
                 self._look_anew()
             return
         records = self._topic.read(self.reads_to, count)
         if not records:
-            if not reading.ended():
+            if not writer.reached_end():
                 self._look_anew()
             return
         values = [record.content for record in records]
-        delivery = reading.take(records, [record.place for record in records], values, reading.batch.heads(values))
-        if delivery is Delivery.astray:
+        delivery = writer.append(records, [record.place for record in records], values, writer.batch.heads(values))
+        if delivery is Delivery.out_of_sequence:
             self._look_anew()
         elif delivery is Delivery.full:
-            reading.stop()
-            self.reads_to = reading.resume_from()
+            writer.pause()
+            self.reads_to = writer.resume()
         else:
             self.reads_to = records[-1].place + 1
 
@@ -329,7 +329,7 @@ class SimulatedWriter:
         except StockctlError as error:
             future.set_exception(error)
         try:
-            outcome = self._reading.reap()
+            outcome = self._writer.collect()
         except TopicChangedError:
             self._look_anew()
             return
@@ -341,10 +341,10 @@ class SimulatedWriter:
         elif outcome is not None and outcome.claim.last is None:
             self._look_anew()
         elif outcome is not None:
-            self._reading.follow(outcome.claim)
-            self.reads_to = self._reading.read_from
+            self._writer.replay_claim(outcome.claim)
+            self.reads_to = self._writer.read_from
 
     @property
     def idle(self) -> bool:
         """Whether everything of the topic is stored."""
-        return self.deciding and not self.anew and self._reading.at_end and self._reading.idle
+        return self.deciding and not self.anew and self._writer.at_end and self._writer.idle

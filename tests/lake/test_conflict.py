@@ -16,6 +16,7 @@ from stockctl.lake.writer import sink
 from stockctl.lake.writer.sink import S3Sink
 from stockctl.service import Service
 from stockctl.settings import Settings
+from stockctl.stream.sink import consume
 from tests.counting import assert_once
 from tests.lake.test_sink import held, produce
 from tests.lakes import lay, trade
@@ -51,7 +52,8 @@ def test_the_writer_begins_a_lake_whose_store_refuses_each_put_once(
     ids = produce(settings, 50)
     store = Refusing(open_store(settings), error)
     monkeypatch.setattr(sink, "open_store", lambda _: store)
-    S3Sink(settings, Service(), once=True).run()
+    service = Service()
+    consume(S3Sink(settings, service.stop, once=True), service, report_every=60)
     assert {key.rpartition("/")[2] for key in store.refused if key.startswith("_log")} >= {"start.json", "source.json"}
     assert_once(held(store), ids)
     assert begun_with(store) == "sim"

@@ -28,6 +28,7 @@ from stockctl.local.broker import Rebalances, forget_members
 from stockctl.records import Trade, encode
 from stockctl.service import Service
 from stockctl.settings import Settings, load_settings
+from stockctl.stream.sink import consume
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import free_port, listening, wait_for
 from tests.counting import assert_once
@@ -184,7 +185,8 @@ def test_once_goes_on_when_its_partitions_come_back(
         return store(uploads, *batch)
 
     monkeypatch.setattr(Committer, "store", lose)
-    S3Sink(settings, Service(), once=True).run()
+    service = Service()
+    consume(S3Sink(settings, service.stop, once=True), service, report_every=60)
     assert_once(held(open_store(topics)), ids)
 
 

@@ -26,13 +26,14 @@ from stockctl.local.broker import forget_members
 from stockctl.mongo import batch_writer as writing_room
 from stockctl.mongo import rollups, schema, sink
 from stockctl.mongo.batch import Batch
-from stockctl.mongo.batch_writer import BatchWriter, Written
+from stockctl.mongo.batch_writer import AfterRefresh, BatchWriter, Written
 from stockctl.mongo.documents import BadRecord, event_documents, trade_documents
 from stockctl.mongo.rollups import refresh
 from stockctl.mongo.sink import MongoSink
 from stockctl.records import MAX_MS, FeedEvent, Trade, encode
 from stockctl.service import Service
 from stockctl.settings import Settings, env_name, load_settings
+from stockctl.stream.sink import consume
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import MongoServer, free_port, wait_for
 from tests.counting import assert_once
@@ -55,7 +56,7 @@ def topics(names: dict[str, str]) -> Settings:
 
 
 @pytest.fixture
-def consume(topics: Settings, names: dict[str, str], tmp_path: Path) -> Command:
+def command(topics: Settings, names: dict[str, str], tmp_path: Path) -> Command:
     """The command with those settings."""
     return Command(tmp_path, **{env_name(name): value for name, value in names.items()})
 
@@ -111,13 +112,19 @@ def forget(settings: Settings) -> None:
     consumer.close()
 
 
-def test_each_record_is_a_document_and_reading_again_changes_nothing(topics: Settings, consume: Command) -> None:
+def run(settings: Settings, after_refresh: AfterRefresh | None = None) -> None:
+    """``consume mongo --once`` in this process."""
+    service = Service()
+    consume(MongoSink(settings, service.stop, once=True, after_refresh=after_refresh), service, report_every=60)
+
+
+def test_each_record_is_a_document_and_reading_again_changes_nothing(topics: Settings, command: Command) -> None:
     ids = produce(topics, 300)
     event = FeedEvent("e-1", "covered", NOW, NOW + 10_000, "AAPL,MSFT", "", "c", NOW + 10_000, "sim")
     producer = Producer(topics)
     producer.produce(topics.topics.feed_events.name, value=encode(event), key=b"AAPL", timestamp=NOW)
     assert producer.flush(HANG) == 0
-    done = consume.run("consume", "mongo", "--once", real=True)
+    done = command.run("consume", "mongo", "--once", real=True)
     assert "wrote 301 documents" in done.stderr
     before = everything(topics)
     assert {document["_id"] for document in before["trades"]} == ids
@@ -132,7 +139,7 @@ def test_each_record_is_a_document_and_reading_again_changes_nothing(topics: Set
     assert sum(bar["trades"] for bar in before["bars_1m"]) == 300
     assert committed(topics) == 300
     forget(topics)
-    assert "wrote 301 documents" in consume.run("consume", "mongo", "--once").stderr
+    assert "wrote 301 documents" in command.run("consume", "mongo", "--once").stderr
     assert everything(topics) == before
 
 
@@ -148,11 +155,11 @@ def test_once_ends_where_the_topics_ended_as_it_began(topics: Settings, monkeypa
 
     with monkeypatch.context() as growing:
         growing.setattr(Admin, "offsets", then_more)
-        MongoSink(topics, Service(), once=True).run()
+        run(topics)
     assert later
     assert_once(held(topics), ids)
     assert committed(topics) == 300
-    MongoSink(topics, Service(), once=True).run()
+    run(topics)
     assert_once(held(topics), ids | later)
 
 
@@ -170,7 +177,7 @@ def test_once_goes_on_when_its_partitions_come_back(
             forget_members(topics, topics.mongo.group)
             wait_for(lambda: "gave up" in caplog.text, "the loss")
 
-    MongoSink(settings, Service(), once=True, also=lose).run()
+    run(settings, lose)
     assert_once(held(topics), ids)
     assert committed(topics) == 300
 
@@ -207,9 +214,9 @@ def test_one_slow_refresh_of_bars_puts_off_no_commit(topics: Settings, clock: Cl
 
     produce(topics, 10)
     service = Service()
-    sink = MongoSink(topics, service, also=also)
+    sink = MongoSink(topics, service.stop, after_refresh=also)
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(sink.run)
+        running = pool.submit(consume, sink, service, report_every=60)
         try:
             wait_for(lambda: committed(topics) == 10 or running.done(), "the commit after the slow refresh")
             produce(topics, 10, first=10)
@@ -255,10 +262,10 @@ def test_what_was_given_up_during_a_write_is_its_next_owners_to_commit(topics: S
     partitions = sorted(admin.partitions(topics.topics.trades.name))
     lost, *rest = partitions
     assert rest
-    writing = MongoSink(topics, Service())
+    writing = MongoSink(topics, threading.Event())
     try:
-        writing._assign(partitions)
-        writing._revoke([lost])
+        writing.assigned(partitions)
+        writing.revoked([lost])
         writing._count(Written(ends=dict.fromkeys(partitions, 5)))
         wait_for(lambda: not (writing._consumer.consume(1, 0.0) or writing._consumer.committing), "the commits")
     finally:
@@ -268,12 +275,12 @@ def test_what_was_given_up_during_a_write_is_its_next_owners_to_commit(topics: S
     assert {partition for partition, offset in found.items() if offset == 5} == set(rest)
 
 
-def test_bad_records_go_to_the_dead_letters_before_the_commit(topics: Settings, consume: Command) -> None:
+def test_bad_records_go_to_the_dead_letters_before_the_commit(topics: Settings, command: Command) -> None:
     row = Trade("x", "AAPL", -1.0, 1.0, NOW, NOW, "1", "vhl", "sim")
     deep = encode(row)[:-1] + b',"n":' + TOO_DEEP + b"}"
     bad = (b"no json", b'{"id":"y"}', encode(row), b'{"id":"z","ts_event":' + b"9" * 30 + b"}", deep)
     ids = produce(topics, 30, bad=bad)
-    done = consume.run("consume", "mongo", "--once")
+    done = command.run("consume", "mongo", "--once")
     assert f"5 records to {topics.topics.dead_letters.name}" in done.stderr
     letters = dead_letters(topics)
     assert sorted(str(letter["raw"]).encode() for letter in letters) == sorted(bad)
@@ -284,10 +291,10 @@ def test_bad_records_go_to_the_dead_letters_before_the_commit(topics: Settings, 
     assert committed(topics) == 35
 
 
-def test_what_a_validator_refuses_is_a_dead_letter(topics: Settings, consume: Command) -> None:
+def test_what_a_validator_refuses_is_a_dead_letter(topics: Settings, command: Command) -> None:
     """Somebody has made MongoDB stricter than the settings do."""
     ids = produce(topics, 3)
-    process = consume.start("consume", "mongo")
+    process = command.start("consume", "mongo")
     wait_for(lambda: held(topics) == ids, "the first documents")
     with Mongo(topics) as mongo:
         mongo.set_validator("trades", {"$jsonSchema": {"properties": {"price": {"maximum": 50}}}})
@@ -300,17 +307,17 @@ def test_what_a_validator_refuses_is_a_dead_letter(topics: Settings, consume: Co
     assert held(topics) == ids
 
 
-def test_kill_9_loses_and_doubles_nothing(topics: Settings, consume: Command) -> None:
-    consume.environment |= {"STOCKCTL_KAFKA__SESSION_TIMEOUT": "6s", "STOCKCTL_MONGO__MAX_RECORDS": "50"}
+def test_kill_9_loses_and_doubles_nothing(topics: Settings, command: Command) -> None:
+    command.environment |= {"STOCKCTL_KAFKA__SESSION_TIMEOUT": "6s", "STOCKCTL_MONGO__MAX_RECORDS": "50"}
     ids = produce(topics, 3000)
-    process = consume.start("consume", "mongo", real=True)
+    process = command.start("consume", "mongo", real=True)
     wait_for(lambda: held(topics), "first documents")
     process.kill()
     process.wait()
     assert len(held(topics)) < 3000
     # The embedded broker waits for its dead members for ever.
     forget_members(topics, topics.mongo.group)
-    consume.run("consume", "mongo", "--once")
+    command.run("consume", "mongo", "--once")
     assert_once(held(topics), ids)
     assert sum(bar["trades"] for bar in everything(topics)["bars_1m"]) == 3000
 
@@ -318,9 +325,9 @@ def test_kill_9_loses_and_doubles_nothing(topics: Settings, consume: Command) ->
 def test_the_signal_to_stop_finishes_the_batch_in_hand(topics: Settings) -> None:
     settings = topics.model_copy(update={"mongo": topics.mongo.model_copy(update={"max_age": 3600.0})})
     ids, service = produce(topics, 100), Service()
-    writing = MongoSink(settings, service)
+    writing = MongoSink(settings, service.stop)
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(writing.run)
+        running = pool.submit(consume, writing, service, report_every=60)
         wait_for(lambda: writing._batch.records == 100 or running.done(), "the records in the open batch")
         assert held(topics) == set()
         service.stop.set()
@@ -348,13 +355,13 @@ def test_one_try_that_fails_is_no_trouble_yet_and_two_are(mongo_settings: Settin
     assert writing.trouble is None
 
 
-def test_an_outage_pauses_and_then_goes_on(topics: Settings, consume: Command, tmp_path: Path) -> None:
+def test_an_outage_pauses_and_then_goes_on(topics: Settings, command: Command, tmp_path: Path) -> None:
     server = MongoServer(tmp_path / "mongo")
     server.start()
-    consume.environment |= {"STOCKCTL_MONGO__URL": server.url, "STOCKCTL_MONGO__MAX_RECORDS": "50"}
-    here = load_settings(environ=consume.environment)
-    process = consume.start("consume", "mongo")
-    log = consume.folder / "consume.log"
+    command.environment |= {"STOCKCTL_MONGO__URL": server.url, "STOCKCTL_MONGO__MAX_RECORDS": "50"}
+    here = load_settings(environ=command.environment)
+    process = command.start("consume", "mongo")
+    log = command.folder / "consume.log"
     try:
         ids = produce(topics, 100)
         wait_for(lambda: committed(topics) == 100, "the first batch")
@@ -380,53 +387,53 @@ def test_an_outage_pauses_and_then_goes_on(topics: Settings, consume: Command, t
         server.stop()
 
 
-def test_a_start_without_mongodb_says_what_it_waits_for(topics: Settings, consume: Command) -> None:
-    consume.environment |= {
+def test_a_start_without_mongodb_says_what_it_waits_for(topics: Settings, command: Command) -> None:
+    command.environment |= {
         "STOCKCTL_MONGO__URL": f"mongodb://127.0.0.1:{free_port()}",
         "STOCKCTL_MONGO__CONNECT_WAIT": "2500ms",
     }
-    assert "waiting up to 2.5s for MongoDB at mongodb://" in consume.run("consume", "mongo", "--once", check=5).stderr
+    assert "waiting up to 2.5s for MongoDB at mongodb://" in command.run("consume", "mongo", "--once", check=5).stderr
 
 
-def test_of_two_sources_one_begins_an_empty_mongodb_and_the_other_is_refused(topics: Settings, consume: Command) -> None:
+def test_of_two_sources_one_begins_an_empty_mongodb_and_the_other_is_refused(topics: Settings, command: Command) -> None:
     both = (produce(topics, 10, source="sim"), produce(topics, 10, first=10, source="replay"))
-    consume.run("consume", "mongo", "--once")
+    command.run("consume", "mongo", "--once")
     assert sorted(held(topics)) in [sorted(ids) for ids in both]
     assert len(messages(topics, topics.topics.dead_letters.name)) == 10
 
 
-def test_another_source_is_refused_unless_named(topics: Settings, consume: Command) -> None:
+def test_another_source_is_refused_unless_named(topics: Settings, command: Command) -> None:
     ids = produce(topics, 10)
-    consume.run("consume", "mongo", "--once")
+    command.run("consume", "mongo", "--once")
     produce(topics, 10, first=10, source="finnhub")
-    assert "10 records to" in consume.run("consume", "mongo", "--once").stderr
+    assert "10 records to" in command.run("consume", "mongo", "--once").stderr
     assert_once(held(topics), ids)
-    [reason] = json.loads(consume.run("dlq", "list", "--by-reason", "-o", "json").stdout)
+    [reason] = json.loads(command.run("dlq", "list", "--by-reason", "-o", "json").stdout)
     assert "mongo.extra_sources" in reason["reason"]
     assert (reason["refused_by"], reason["letters"]) == ("consume mongo", 10)
-    consume.environment["STOCKCTL_MONGO__EXTRA_SOURCES"] = "finnhub"
+    command.environment["STOCKCTL_MONGO__EXTRA_SOURCES"] = "finnhub"
     produce(topics, 10, first=20, source="finnhub")
-    consume.run("consume", "mongo", "--once")
+    command.run("consume", "mongo", "--once")
     assert len(held(topics)) == 20
 
 
-def test_what_the_connector_has_stored_began_it(topics: Settings, consume: Command) -> None:
+def test_what_the_connector_has_stored_began_it(topics: Settings, command: Command) -> None:
     """A refused source leaves no mark."""
     with Mongo(topics) as mongo:
         schema.apply(mongo, topics)
         row = Trade("AAPL-1", "AAPL", 100.0, 2.0, NOW, NOW, "1", "vhl", "sim")
         assert mongo.upsert("trades", documents_of([row])) == []
         produce(topics, 10, source="finnhub")
-        assert "10 records to" in consume.run("consume", "mongo", "--once").stderr
+        assert "10 records to" in command.run("consume", "mongo", "--once").stderr
         assert {document["_id"] for document in mongo.find("trades", {}, [])} == {"AAPL-1"}
         assert mongo.get("meta", "source") == {"_id": "source", "source": "sim"}
 
 
-def test_trades_of_somebody_else_end_it(topics: Settings, consume: Command) -> None:
+def test_trades_of_somebody_else_end_it(topics: Settings, command: Command) -> None:
     with Mongo(topics) as mongo:
         assert mongo.upsert("trades", [{"_id": 1, "item": "a chair"}]) == []
         produce(topics, 10)
-        assert "set mongo.database" in consume.run("consume", "mongo", "--once", check=3).stderr
+        assert "set mongo.database" in command.run("consume", "mongo", "--once", check=3).stderr
         assert mongo.count("trades") == 1
 
 
@@ -507,9 +514,9 @@ def test_a_time_that_no_clock_tells_is_no_trade(at: int) -> None:
         assert isinstance(document, BadRecord)
 
 
-def test_it_says_whether_it_is_well(topics: Settings, consume: Command) -> None:
+def test_it_says_whether_it_is_well(topics: Settings, command: Command) -> None:
     port = free_port()
-    process = consume.start("consume", "mongo", "--health-port", str(port))
+    process = command.start("consume", "mongo", "--health-port", str(port))
     try:
         produce(topics, 10)
         wait_for(lambda: committed(topics) == 10, "the commit")
@@ -520,21 +527,21 @@ def test_it_says_whether_it_is_well(topics: Settings, consume: Command) -> None:
         assert process.wait(HANG) == 0
 
 
-def test_a_replay_of_days_is_covered_in_both_engines(topics: Settings, consume: Command) -> None:
+def test_a_replay_of_days_is_covered_in_both_engines(topics: Settings, command: Command) -> None:
     """Four days around the clock without a break: each whole date is covered to its edges, and both engines say so."""
     now = now_ms() // 600_000 * 600_000
     times = range(now - 4 * 86_400_000, now, 600_000)
     frames = ({"type": "trade", "data": [{"s": "BINANCE:BTCUSDT", "p": 100.0, "v": 1.0, "t": t, "c": []}]} for t in times)
-    (consume.folder / "frames.jsonl").write_text("".join(f"{json.dumps(frame)}\n" for frame in frames))
-    consume.run("produce", "--replay", "frames.jsonl")
-    consume.run("consume", "s3", "--once")
-    consume.run("consume", "mongo", "--once")
+    (command.folder / "frames.jsonl").write_text("".join(f"{json.dumps(frame)}\n" for frame in frames))
+    command.run("produce", "--replay", "frames.jsonl")
+    command.run("consume", "s3", "--once")
+    command.run("consume", "mongo", "--once")
     days = [trade_date(ms) for ms in times]
     for day in sorted(set(days))[1:-1]:
         asked = ("BINANCE:BTCUSDT", "--date", day.isoformat(), "-o", "json")
-        answers = [json.loads(consume.run("metrics", "rate", *asked, "--engine", name).stdout) for name in ("lake", "mongo")]
+        answers = [json.loads(command.run("metrics", "rate", *asked, "--engine", name).stdout) for name in ("lake", "mongo")]
         assert answers[0] == answers[1]
         (row,) = answers[0]
         count = days.count(day)
         assert (row["trades"], row["covered_seconds"], row["coverage"]) == (count, count * 600.0, 100.0)
-        assert json.loads(consume.run("lake", "gaps", *asked).stdout) == []
+        assert json.loads(command.run("lake", "gaps", *asked).stdout) == []

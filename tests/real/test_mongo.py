@@ -15,6 +15,7 @@ from stockctl.mongo import sink
 from stockctl.mongo.sink import MongoSink
 from stockctl.service import Service
 from stockctl.settings import Settings, env_name, load_settings
+from stockctl.stream.sink import consume
 from tests.command import HANG, Command, Process, clean_environment
 from tests.conftest import MongoServer, own_names, wait_for
 from tests.counting import assert_once
@@ -116,11 +117,11 @@ def test_a_partition_that_was_held_goes_on_when_others_are_added(
             polls.set()
             wait_for(lambda: caplog.text.count("assigned ") > before, "the partitions of the other one")
 
-    one = MongoSink(settings, service, also=leave)
+    one = MongoSink(settings, service.stop, after_refresh=leave)
     with ThreadPoolExecutor(2) as pool:
         polling = pool.submit(poll)
         wait_for(lambda: theirs, "the other one's partitions")
-        writing = pool.submit(one.run)
+        writing = pool.submit(consume, one, service, report_every=60)
         try:
             wait_for(lambda: held(topics) == ids or writing.done(), "all documents")
         finally:

@@ -1,4 +1,4 @@
-"""One partition as the writer holds it: the open batch, the claim it repeats if any, the upload under way if any."""
+"""One assigned partition: its open batch, the claim that it replays, if any, and the batch that is being stored, if any."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from stockctl.lake.writer.recovery import Plan
 from stockctl.settings.model import LakeSettings
 
 Submit = Callable[[OpenBatch, Start, CutReason, Claim | None], Future[CommittedBatch | Superseded]]
-"""Begins to store a batch (``Uploads.store``)."""
+"""Begins to store a batch (``Committer.store``)."""
 
 
 class Delivery(Enum):
-    """What became of delivered records."""
+    """What happened to delivered records."""
 
-    taken = "all that was new has been taken"
+    taken = "all that were new are in the batch"
     full = "the open batch is full and must wait for the one before it"
-    astray = "they do not follow what was taken"
+    out_of_sequence = "they do not follow the records taken before"
 
 
 class PartitionWriter:
     """One assigned partition.
 
-    Reading (re)starts at a record that is known to stand there, the last one already taken or the first of the claim to repeat,
-    and takes nothing until it has been delivered: what the client still held from before the restart cannot slip in.
+    After each start and restart, reading begins at a record whose offset is known, the last one taken or the first one of the
+    claim to replay, and takes nothing before that record is delivered. So nothing gets in that the client still had in its
+    queue from before the restart.
     """
 
     def __init__(
@@ -49,38 +50,43 @@ class PartitionWriter:
     ) -> None:
         self.partition, self.start, self.layout = partition, plan.start, layout
         self._limits, self._submit, self._sources = limits, submit, sources
-        # With ``once``, what comes in meanwhile is left to the next run: a topic that grows has an end too.
+        # With ``once``, later records are left to the next run: a topic that grows has an end too.
         self._until: float = plan.end if once else math.inf
         self.upload: Future[CommittedBatch | Superseded] | None = None
-        self.uploading = 0
-        """Bytes of the batch that is being stored."""
-        self.stopped = False
-        """Whether deliveries are ignored until ``resume_from``."""
-        self.overtaken = False
-        """Whether retention has passed the position: what is held is stored, then the partition is looked at anew."""
+        self._upload_bytes = 0
+        self.paused = False
+        """Whether deliveries are ignored until ``resume``."""
+        self.expired = False
+        """Whether retention has passed the position: the open batch is stored, then the partition is planned again."""
         self.at_end = False
-        """Whether all that the topic held when the reading began has been taken."""
+        """Whether all that the topic held when reading began is taken."""
         self.repeat: Claim | None = None
-        self._known = self._await = plan.before
+        """The claim to replay: the open batch becomes it."""
+        self._last_taken = self._expected = plan.before
         if plan.repeat is not None:
-            self.follow(plan.repeat)
+            self.replay_claim(plan.repeat)
         else:
             self._open(plan.position)
 
     @property
     def table(self) -> Table:
-        """The table that the partition's records belong to."""
+        """The table of the partition's records."""
         return self.layout.table
 
     @property
     def read_from(self) -> int:
         """The offset to read from."""
-        return self.batch.end if self._await is None else self._await
+        return self.batch.end if self._expected is None else self._expected
 
     @property
-    def held(self) -> int:
-        """Bytes that the partition holds in memory."""
-        return self.batch.bytes + self.uploading
+    def size(self) -> int:
+        """Bytes in memory, in the open batch and the one that is being stored."""
+        return self.batch.bytes + self._upload_bytes
+
+    @property
+    def can_cut(self) -> bool:
+        """Whether the open batch may be cut: it has records, replays no claim, and the batch before it is stored."""
+        return bool(self.upload is None and self.repeat is None and self.batch.records)
 
     @property
     def idle(self) -> bool:
@@ -91,36 +97,36 @@ class PartitionWriter:
         self.repeat = None
         self.batch = OpenBatch(self.layout, self.start.generation, self.partition.number, at, self._sources)
 
-    def follow(self, claim: Claim) -> None:
-        """Drop what is held and begin to repeat ``claim``, cut by its own layout; reading must restart at ``read_from``."""
+    def replay_claim(self, claim: Claim) -> None:
+        """Drop the open batch and begin to replay ``claim`` with the claim's layout; reading must restart at ``read_from``."""
         self.repeat = claim
         self._until = max(self._until, claim.end)
         self.batch = OpenBatch(claim.layout, claim.generation, claim.partition, claim.start)
-        self._await = claim.first_record
-        self.stopped = self.at_end = False
+        self._expected = claim.first_record
+        self.paused = self.at_end = False
 
-    def stop(self) -> None:
-        """Ignore deliveries until ``resume_from``."""
-        self.stopped = True
+    def pause(self) -> None:
+        """Ignore deliveries until ``resume``."""
+        self.paused = True
 
-    def resume_from(self) -> int:
+    def resume(self) -> int:
         """Take deliveries again; the offset that reading must restart at."""
-        self.stopped = False
-        self._await = self._known
+        self.paused = False
+        self._expected = self._last_taken
         return self.read_from
 
-    def take(
+    def append(
         self, records: Sequence[Message], offsets: Sequence[int], values: Sequence[bytes | None], heads: Sequence[Any] | None
     ) -> Delivery:
-        """Take what is new of ``records``, cutting where the batch, or the claim that is repeated, ends.
+        """Take what is new of ``records``, cutting where the batch, or the claim that it replays, ends.
 
         ``offsets`` and ``values`` are those of ``records``, ``heads`` are ``self.batch.heads(values)``.
         """
-        if self.stopped:
+        if self.paused:
             return Delivery.full
         first = self._first_new(offsets)
         if first is None:
-            return Delivery.astray
+            return Delivery.out_of_sequence
         limit = self._limits.max_records
         stop = bisect_left(offsets, self._until)
         while first < len(offsets):
@@ -140,36 +146,36 @@ class PartitionWriter:
                 part = slice(first, last)
                 timestamp = records[last - 1].timestamp()[1]
                 self.batch.add(offsets[part], values[part], heads and heads[part], timestamp, refuse)
-                self._known = offsets[last - 1]
+                self._last_taken = offsets[last - 1]
             first = last
             if repeat is not None and (first < len(offsets) or self.batch.end >= repeat.end):
                 self.cut(repeat.reason)
         return Delivery.taken
 
     def _first_new(self, offsets: Sequence[int]) -> int | None:
-        """Index of the first of the delivered ``offsets`` to take; None when they do not follow what was taken."""
-        if self._await is not None:
-            index = bisect_left(offsets, self._await)
+        """Index of the first of the delivered ``offsets`` to take; None if they do not follow the records taken before."""
+        if self._expected is not None:
+            index = bisect_left(offsets, self._expected)
             if index == len(offsets):
                 return index
-            if offsets[index] != self._await:
+            if offsets[index] != self._expected:
                 return None
-            self._await = None
+            self._expected = None
         return bisect_left(offsets, self.batch.end)
 
-    def ended(self) -> bool:
-        """Note that the partition has been read to its end; False when the awaited record never came."""
-        if self.stopped:
+    def reached_end(self) -> bool:
+        """Note the end of the partition; False if the expected record was not delivered before it."""
+        if self.paused:
             return True
-        self.at_end = self._await is None
+        self.at_end = self._expected is None
         return self.at_end
 
     def due(self, now: float) -> CutReason | None:
-        """Why the open batch is to be cut now, None if it is not; with ``once`` also at the topic's end."""
+        """Why to cut the open batch now, None if it is not due; with ``once`` also at the topic's end."""
         batch, limits = self.batch, self._limits
-        if self.upload is not None or self.repeat is not None or not batch.records:
+        if not self.can_cut:
             return None
-        if self.overtaken:
+        if self.expired:
             return "retention"
         if batch.bytes >= limits.max_bytes:
             return "bytes"
@@ -189,13 +195,13 @@ class PartitionWriter:
 
     def cut(self, reason: CutReason) -> None:
         """Begin to store the open batch, and open the next."""
-        self.uploading = self.batch.bytes
+        self._upload_bytes = self.batch.bytes
         self.upload = self._submit(self.batch, self.start, reason, self.repeat)
         self._open(self.batch.end if self.repeat is None else self.repeat.end)
 
-    def reap(self) -> CommittedBatch | Superseded | None:
-        """What became of the upload, once; None while there is none or it runs. Raises what it raised."""
+    def collect(self) -> CommittedBatch | Superseded | None:
+        """The outcome of the batch that was being stored, once; None if there is none yet. Raises what storing it raised."""
         if self.upload is None or not self.upload.done():
             return None
-        upload, self.upload, self.uploading = self.upload, None, 0
+        upload, self.upload, self._upload_bytes = self.upload, None, 0
         return upload.result()

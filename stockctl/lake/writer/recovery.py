@@ -46,7 +46,7 @@ class Plan(NamedTuple):
     end: int
 
 
-class Seen(NamedTuple):
+class BrokerState(NamedTuple):
     """What the broker says of a partition: cluster id, topic, offsets, asked for in this order."""
 
     cluster_id: str
@@ -82,14 +82,14 @@ class Recovery:
         self._store, self._probe, self._dead_letters = store, probe, dead_letters
         self._writer, self._accept_loss = writer, accept_loss
 
-    def plan(self, table: Table, number: int, ask: Callable[[], Seen], committed: Committed) -> Plan:
+    def plan(self, table: Table, number: int, ask_broker: Callable[[], BrokerState], committed: Committed) -> Plan:
         """Where to go on in partition ``number``. LastingError when records are lost, or the cluster is another one.
 
-        ``ask`` asks the broker; ``committed`` may be a little old.
+        ``ask_broker`` asks the broker; ``committed`` may be a little old.
         """
         start = claims.newest_start(self._store, table, number)
         if start is None:
-            start = claims.put_start(self._store, _start(table, number, 1, ask(), "first"))
+            start = claims.put_start(self._store, _start(table, number, 1, ask_broker(), "first"))
         newest = claims.newest_claim(self._store, start, hinted_claim(committed))
         while True:
             if newest is not None and newest.opens is not None:
@@ -97,10 +97,10 @@ class Recovery:
                 newest = claims.newest_claim(self._store, start)
                 continue
             # Only now: an earlier answer may be older than what other writers knew when they made these claims.
-            seen = ask()
-            self._check_cluster(start, seen)
-            offsets = seen.offsets
-            if (opens := self._next_generation(start, newest, seen)) is not None:
+            broker = ask_broker()
+            self._check_cluster(start, broker)
+            offsets = broker.offsets
+            if (opens := self._next_generation(start, newest, broker)) is not None:
                 self._leave(newest, committed)
                 log.warning("%s", opens)
                 newest = self._put_empty(start, newest, "closed", opens=opens)
@@ -120,21 +120,21 @@ class Recovery:
             before = last.offset if last is not None and last.offset >= offsets.start else None
             return Plan(start, position, repeat, before, offsets.end)
 
-    def _check_cluster(self, start: Start, seen: Seen) -> None:
-        if start.cluster_id != seen.cluster_id:
+    def _check_cluster(self, start: Start, broker: BrokerState) -> None:
+        if start.cluster_id != broker.cluster_id:
             raise LastingError(
-                f"the lake at {self._store.url} is of the Kafka cluster {start.cluster_id}, and this is {seen.cluster_id}",
+                f"the lake at {self._store.url} is of the Kafka cluster {start.cluster_id}, and this is {broker.cluster_id}",
                 hint="correct kafka.bootstrap_servers, or use another lake.url: offsets of two clusters can't be told apart",
             )
 
-    def _next_generation(self, start: Start, newest: Claim | None, seen: Seen) -> Start | None:
+    def _next_generation(self, start: Start, newest: Claim | None, broker: BrokerState) -> Start | None:
         """The next generation, if the topic is another one than that of ``start``, or its log was cut short."""
-        table, number, generation, topic = start.table, start.partition, start.generation + 1, seen.topic
+        table, number, generation, topic = start.table, start.partition, start.generation + 1, broker.topic
         ids_differ = start.topic_id and topic.topic_id and start.topic_id != topic.topic_id
         if ids_differ or start.topic != topic.name:
-            return _start(table, number, generation, seen, "new topic")
-        found = log_divergence(self._store, self._probe, start, newest, seen.offsets)
-        return None if found is None else _start(table, number, generation, seen, "log cut short", found)
+            return _start(table, number, generation, broker, "new topic")
+        found = log_divergence(self._store, self._probe, start, newest, broker.offsets)
+        return None if found is None else _start(table, number, generation, broker, "log cut short", found)
 
     def _leave(self, claim: Claim | None, committed: Committed) -> None:
         """Go on behind ``claim``, whose records the topic no longer holds: fine if its objects all stand, else a loss."""
@@ -209,17 +209,17 @@ class Recovery:
 
 
 def _start(
-    table: str, number: int, generation: int, seen: Seen, reason: StartReason, cut: LogDivergence | None = None
+    table: str, number: int, generation: int, broker: BrokerState, reason: StartReason, cut: LogDivergence | None = None
 ) -> Start:
     return Start(
-        cluster_id=seen.cluster_id,
-        topic_id=seen.topic.topic_id,
-        topic=seen.topic.name,
+        cluster_id=broker.cluster_id,
+        topic_id=broker.topic.topic_id,
+        topic=broker.topic.name,
         table=table,
         generation=generation,
         partition=number,
-        start=seen.offsets.start if cut is None else cut.at,
+        start=broker.offsets.start if cut is None else cut.at,
         reason=reason,
         # What retention took of a new topic before anyone looked, no writer ever saw. A lake begins where its topic does.
-        blind=seen.offsets.start > 0 and reason == "new topic" if cut is None else cut.blind,
+        blind=broker.offsets.start > 0 and reason == "new topic" if cut is None else cut.blind,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TypeGuard
 
@@ -81,3 +82,29 @@ def format_size(size: float) -> str:
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:,.3g} TB"
+
+
+def format_significant(number: float, digits: int, least: int = 0) -> str:
+    """``number`` without an exponent: its first ``digits`` digits, all before the point, and ``least`` decimals or more."""
+    if not number or not math.isfinite(number):
+        return f"{number:,.{least}f}"
+    decimals = digits - 1 - math.floor(math.log10(abs(number)))
+    return f"{number:,.{max(decimals, least)}f}"
+
+
+def format_price(price: float, *, fine: bool = False) -> str:
+    """``price`` by its tick: two decimals from 1 on, four below, more for what is smaller.
+
+    With ``fine``, as for crypto and currencies, six digits count.
+    """
+    if fine:
+        return format_significant(price, 6, least=2)
+    return f"{price:,.2f}" if abs(price) >= 1 else format_significant(price, 4, least=4)
+
+
+def format_quantity(quantity: float) -> str:
+    """Shares or coins: whole from 10,000 on, with five digits that count below."""
+    if abs(quantity) >= 10_000 or quantity == int(quantity):
+        return f"{quantity:,.0f}"
+    text = format_significant(quantity, 5)
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stockctl.cli.options import TimezoneOption, mongo_of, settings_of
-from stockctl.cli.output import Format, OutputOption, say, write_object
+from stockctl.cli.output import Format, View, record_options, say, write_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,12 +22,14 @@ def group() -> None:
 
 
 @app.command()
+@record_options()
 def show(
     ctx: typer.Context,
     symbol: Annotated[str, typer.Argument(help="Symbol of the company, in any case.")],
     watch: Annotated[bool, typer.Option("--watch", help="Show it, and again after each change, until Ctrl-C.")] = False,
     tz: TimezoneOption = None,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Show a company's last trade, session, newest filing and KPIs, and the ratios of price and filing.
 
@@ -40,22 +42,22 @@ def show(
     with mongo_of(settings) as mongo:
         symbol = resolve_company(mongo, settings, symbol)
         if not watch:
-            _write(company(mongo, settings, symbol), output)
+            _write(company(mongo, settings, symbol), view)
             return
         with running(settings) as service:
             for number, document in enumerate(changes(mongo, settings, symbol, service.stop.is_set)):
-                _write(document, output)
+                _write(document, view)
                 sys.stdout.flush()
                 if not number:
                     say(f"watching {symbol}; Ctrl-C ends it")
 
 
-def _write(document: dict[str, Any], form: Format) -> None:
+def _write(document: dict[str, Any], view: View) -> None:
     """JSON is nested as in MongoDB; other formats have one level."""
     from stockctl.company.document import flatten
 
-    nested = form in (Format.json, Format.jsonl)
-    write_object(dict(_plain(document)) if nested else flatten(document), form)
+    nested = view.form in (Format.json, Format.jsonl)
+    write_object(dict(_plain(document)) if nested else flatten(document), view)
 
 
 def _plain(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:

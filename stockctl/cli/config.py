@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stockctl.cli.options import settings_of
-from stockctl.cli.output import Format, OutputOption, say, write_rows
+from stockctl.cli.output import View, row_options, say, write_rows
 from stockctl.errors import StockctlError, UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Show and start the configuration.")
@@ -56,10 +56,12 @@ def init(
 
 
 @app.command()
+@row_options()
 def show(
     ctx: typer.Context,
     origin: Annotated[bool, typer.Option("--origin", help="Tell where each value came from.")] = False,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Show every setting of the active profile; secrets show their last four characters.
 
@@ -72,7 +74,7 @@ def show(
         {"setting": name, "value": display_value(settings, name)} | ({"origin": settings.origin(name)} if origin else {})
         for name in setting_names()
     ]
-    write_rows(rows, output)
+    write_rows(rows, view)
 
 
 @app.command("path")

@@ -10,10 +10,11 @@ import typer
 
 from stockctl.cli.options import settings_of
 from stockctl.cli.output import (
-    Format,
-    OutputOption,
+    View,
     YesOption,
     confirm,
+    record_options,
+    row_options,
     say,
     show_changes,
     show_differences,
@@ -44,12 +45,14 @@ def _both(ctx: typer.Context) -> Iterator[tuple[Connect, Admin, Settings]]:
 
 
 @app.command()
+@row_options()
 def apply(
     ctx: typer.Context,
     topics_only: Annotated[
         bool, typer.Option("--topics-only", help="Make Connect's own topics alone, before the first worker starts.")
     ] = False,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Make the connector as the settings say, and wait until it really runs.
 
@@ -59,13 +62,14 @@ def apply(
 
     with _both(ctx) as (connect, admin, settings):
         changes = room.apply(connect, admin, settings, say, topics_only=topics_only)
-    show_changes(changes, output)
+    show_changes(changes, view)
     if not topics_only:
         say(f"{settings.connect.connector} is running")
 
 
 @app.command()
-def render(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+@record_options()
+def render(ctx: typer.Context, *, view: View) -> None:
     """Show the configuration that the connector gets, with its secrets masked.
 
     Example: stockctl connect render -o json
@@ -73,11 +77,12 @@ def render(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     from stockctl.stream.mongo_sink.config import masked
     from stockctl.stream.mongo_sink.config import render as rendered
 
-    write_object(masked(rendered(settings_of(ctx))), output)
+    write_object(masked(rendered(settings_of(ctx))), view)
 
 
 @app.command()
-def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+@row_options()
+def diff(ctx: typer.Context, *, view: View) -> None:
     """Show in what the connector differs from the settings; exit code 10 when it does.
 
     Example: stockctl connect diff
@@ -86,11 +91,12 @@ def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 
     with _both(ctx) as (connect, admin, settings):
         differences = room.differences(connect, admin, settings)
-    show_differences(differences, output, "the connector with its topics")
+    show_differences(differences, view, "the connector with its topics")
 
 
 @app.command()
-def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+@row_options()
+def status(ctx: typer.Context, *, view: View) -> None:
     """Show connector, tasks, why one failed, and lag; exit code 10 when something does not run.
 
     Example: stockctl connect status
@@ -99,7 +105,7 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 
     with _both(ctx) as (connect, admin, settings):
         parts = room.status(connect, admin, settings)
-    write_rows((part._asdict() for part in parts), output, room.Part._fields)
+    write_rows((part._asdict() for part in parts), view, room.Part._fields)
     if bad := room.unhealthy(parts):
         raise UnhealthyError(f"not running: {', '.join(bad)}", hint=room.remedy(parts))
 

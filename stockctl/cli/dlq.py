@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stockctl.cli.options import DryRunOption, SinceOption, moment, settings_of, text_of
-from stockctl.cli.output import Format, OutputOption, say, write_object, write_rows
+from stockctl.cli.output import View, record_options, row_options, say, write_object, write_rows
 from stockctl.errors import StockctlError, UsageError
 
 if TYPE_CHECKING:
@@ -39,14 +39,15 @@ def _at(settings: Settings, ms: int | None) -> datetime | None:
 
 
 @app.command("list")
+@row_options(limit=100)
 def list_(
     ctx: typer.Context,
     reason: Reason = None,
     topic: Topic = None,
     since: SinceOption = None,
     by_reason: Annotated[bool, typer.Option("--by-reason", help="Count them by reason instead.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Show at most so many, the newest first.")] = 100,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """List dead letters, the newest first, or count them by reason.
 
@@ -57,29 +58,31 @@ def list_(
     settings = settings_of(ctx)
     found = summaries(settings, say=say, reason=reason, topic=topic, since=_since(settings, since))
     if by_reason:
-        counted = counts(found)[:limit]
+        counted = counts(found)
         write_rows(
             (row._asdict() | {"first": _at(settings, row.first), "last": _at(settings, row.last)} for row in counted),
-            output,
+            view,
             Count._fields,
         )
     else:
         write_rows(
-            (row._asdict() | {"at": _at(settings, row.at), "replayed": _at(settings, row.replayed)} for row in found[:limit]),
-            output,
+            (row._asdict() | {"at": _at(settings, row.at), "replayed": _at(settings, row.replayed)} for row in found),
+            view,
             Summary._fields,
         )
-        if len(found) > limit:
-            say(f"and {len(found) - limit} older ones; --limit shows more")
+        if view.limit is not None and len(found) > view.limit:
+            say(f"and {len(found) - view.limit} older ones; --limit shows more")
     if not found:
         say("no dead letters")
 
 
 @app.command()
+@record_options()
 def show(
     ctx: typer.Context,
     id: Annotated[str, typer.Argument(help="Id of the letter, as `dlq list` shows it.")],
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Show a dead letter: its raw text, the reason, and where it was found; one for each reader that refused it.
 
@@ -105,16 +108,17 @@ def show(
         for item in letters
     ]
     # Several readers may have refused one record: one document holds all their letters.
-    if output is not Format.table:
-        write_rows(rows, output)
+    if not view.is_table:
+        write_rows(rows, view)
         return
     for number, row in enumerate(rows):
         if number:
             print()
-        write_object(row, output)
+        write_object(row, view)
 
 
 @app.command()
+@row_options()
 def replay(
     ctx: typer.Context,
     ids: Annotated[list[str] | None, typer.Argument(help="Ids of letters.")] = None,
@@ -126,7 +130,8 @@ def replay(
         str | None, typer.Option("--with", metavar="FILE", help="Send this text for the one letter named; - reads stdin.")
     ] = None,
     dry_run: DryRunOption = False,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Send what can be taken now to the topic it was meant for, each letter once however often this is run.
 
@@ -164,7 +169,7 @@ def replay(
         done[outcome.done] += 1
         known.add(outcome.id)
         rows.append(outcome)
-    write_rows((row._asdict() for row in rows), output, Outcome._fields)
+    write_rows((row._asdict() for row in rows), view, Outcome._fields)
     say(", ".join(f"{count} {what}" for what, count in done.items()) or "no letter to replay")
     if absent := set(ids or ()) - known:
         raise StockctlError(f"there is no dead letter {', '.join(sorted(absent))}", hint="`stockctl dlq list` shows the ids")

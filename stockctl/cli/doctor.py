@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from stockctl.cli.options import settings_of
-from stockctl.cli.output import Format, OutputOption, say, write_rows
+from stockctl.cli.output import View, row_options, say, write_rows
 from stockctl.errors import UnhealthyError
 from stockctl.units import counted
 
@@ -47,7 +47,8 @@ def rooms() -> list[Callable[[Settings], list[Check]]]:
     ]
 
 
-def doctor(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+@row_options()
+def doctor(ctx: typer.Context, *, view: View) -> None:
     """Check every outside system of the profile; exit code 10 when one is unhealthy.
 
     Example: stockctl doctor
@@ -68,6 +69,6 @@ def doctor(ctx: typer.Context, output: OutputOption = Format.table) -> None:
         }
         for result in results
     ]
-    write_rows(rows, output)
+    write_rows(rows, view)
     if unhealthy := [result.system for result in results if result.result.state == "fail"]:
         raise UnhealthyError(f"unhealthy: {', '.join(unhealthy)}", hint="each row's `fix`")

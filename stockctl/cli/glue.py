@@ -12,10 +12,11 @@ import typer
 from stockctl.cli.options import SinceDateOption, day, settings_of
 from stockctl.cli.output import (
     Format,
-    OutputOption,
+    View,
     YesOption,
     confirm,
     refuse_skipped,
+    row_options,
     say,
     show_changes,
     show_differences,
@@ -56,12 +57,14 @@ def _glue(ctx: typer.Context) -> Iterator[tuple[Glue, Settings]]:
 
 
 @app.command()
+@row_options()
 def apply(
     ctx: typer.Context,
     adopt: Annotated[bool, typer.Option("--adopt", help="Take over tables and crawlers that someone else made.")] = False,
     from_paths: FromPaths = False,
     create_role: Annotated[bool, typer.Option("--create-role", help="Make the crawlers' role first.")] = False,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Make database, tables and crawlers as the settings say; delete nothing.
 
@@ -75,12 +78,13 @@ def apply(
             name, made = rights.create_role(settings)
             say(f"{'made' if made else 'brought up to date'}: the role {name}; IAM may take some seconds to know it everywhere")
         changes = catalog.apply(glue, settings, adopt=adopt, from_paths=from_paths)
-    show_changes(changes, output)
+    show_changes(changes, view)
     refuse_skipped(changes)
 
 
 @app.command()
-def diff(ctx: typer.Context, from_paths: FromPaths = False, output: OutputOption = Format.table) -> None:
+@row_options()
+def diff(ctx: typer.Context, from_paths: FromPaths = False, *, view: View) -> None:
     """Show in what database, tables and crawlers differ from the settings; exit code 10 when they do.
 
     Example: stockctl glue diff
@@ -89,15 +93,17 @@ def diff(ctx: typer.Context, from_paths: FromPaths = False, output: OutputOption
 
     with _glue(ctx) as (glue, settings):
         differences = catalog.differences(glue, settings, from_paths=from_paths)
-    show_differences(differences, output, "the catalog")
+    show_differences(differences, view, "the catalog")
 
 
 @app.command()
+@row_options()
 def run(
     ctx: typer.Context,
     tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="Tables to crawl; default: all.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the crawlers to their end, and tell what they added.")] = False,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Start the crawlers.
 
@@ -117,13 +123,14 @@ def run(
                 runs.append(item)
         finally:  # one that failed takes nothing from what the others did
             if runs:
-                write_rows((item._asdict() for item in runs), output, crawlers.Run._fields)
+                write_rows((item._asdict() for item in runs), view, crawlers.Run._fields)
     if not wait:
         say("`stockctl glue status` tells when they have ended")
 
 
 @app.command()
-def status(ctx: typer.Context, since: SinceDateOption = None, output: OutputOption = Format.table) -> None:
+@row_options()
+def status(ctx: typer.Context, since: SinceDateOption = None, *, view: View) -> None:
     """Compare lake, catalog and crawlers; exit code 10 when they differ.
 
     Example: stockctl glue status
@@ -136,14 +143,14 @@ def status(ctx: typer.Context, since: SinceDateOption = None, output: OutputOpti
     shown, first = 20, day("--since", since)
     with _glue(ctx) as (glue, settings):
         tables, differences = compare(glue, existing_store(settings), settings, first)
-    if output is Format.table:
-        write_rows((table._asdict() for table in tables), output, TableStatus._fields)
+    if view.is_table:
+        write_rows((table._asdict() for table in tables), view, TableStatus._fields)
         for difference in differences[:shown]:
             say(f"{difference.summary}: {difference.fix}")
         if len(differences) > shown:
             say(f"… and {len(differences) - shown} more: `stockctl glue status -o jsonl`")
     else:
-        write_rows((difference._asdict() for difference in differences), output, Difference._fields)
+        write_rows((difference._asdict() for difference in differences), view, Difference._fields)
     if differences:
         raise UnhealthyError(
             f"{counted(len(differences), 'difference')} between lake, catalog and crawlers",
@@ -153,11 +160,13 @@ def status(ctx: typer.Context, since: SinceDateOption = None, output: OutputOpti
 
 
 @app.command()
+@row_options()
 def sync(
     ctx: typer.Context,
     since: SinceDateOption = None,
     prune: Annotated[bool, typer.Option("--prune", help="Delete partitions that the lake does not want.")] = False,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Register the lake's partitions from its claim log, without a crawler.
 
@@ -173,7 +182,7 @@ def sync(
     for change in changes:
         if change.action != "unchanged":
             say(f"{change.action} {change.kind} {change.name}")
-    write_rows((item._asdict() for item in done), output, SyncResult._fields)
+    write_rows((item._asdict() for item in done), view, SyncResult._fields)
     if foreign := sum(item.foreign for item in done):
         say(f"{counted(foreign, 'partition is', 'partitions are')} not of this lake, or not any more: `--prune` deletes them")
     if unread := sum(item.unread for item in done):
@@ -204,7 +213,8 @@ def policy(
 
 
 @app.command()
-def delete(ctx: typer.Context, yes: YesOption = False, output: OutputOption = Format.table) -> None:
+@row_options()
+def delete(ctx: typer.Context, yes: YesOption = False, *, view: View) -> None:
     """Delete our crawlers, tables and database from the catalog; the lake stays.
 
     Example: stockctl glue delete --yes
@@ -215,4 +225,4 @@ def delete(ctx: typer.Context, yes: YesOption = False, output: OutputOption = Fo
         database = settings.glue.database
         confirm(f"Delete our crawlers and tables, and the database {database}?", "stockctl glue delete", yes=yes)
         changes = catalog.delete(glue, settings)
-    show_changes(changes, output)
+    show_changes(changes, view)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stockctl.cli.options import SymbolsArgument, seconds, settings_of
-from stockctl.cli.output import Format, OutputOption, YesOption, confirm, say, write_rows
+from stockctl.cli.output import View, YesOption, confirm, row_options, say, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 
 if TYPE_CHECKING:
@@ -156,7 +156,8 @@ def down(ctx: typer.Context) -> None:
 
 
 @app.command()
-def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+@row_options()
+def status(ctx: typer.Context, *, view: View) -> None:
     """Show each service; exit 10 if one is not running.
 
     Example: stockctl local status
@@ -169,10 +170,10 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     settings = _settings(ctx, stack=False)
     statuses = statuses_of(settings)
     shown: list[dict[str, Any]] = [each._asdict() for each in statuses]
-    if output is Format.table:
+    if view.is_table:
         for row in shown:
             row["uptime"] = None if row["uptime"] is None else format_duration(row["uptime"])
-    write_rows(shown, output)
+    write_rows(shown, view)
     looping = [each.service for each in statuses if each.state == "running" and each.detail]
     stopped = [each.service for each in statuses if each.state != "running"]
     if stopped or looping:

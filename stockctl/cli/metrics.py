@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
@@ -30,7 +30,7 @@ from stockctl.cli.options import (
     seconds,
     settings_of,
 )
-from stockctl.cli.output import Format, OutputOption, say, write_rows
+from stockctl.cli.output import Format, View, row_options, say, write_rows
 from stockctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +40,12 @@ if TYPE_CHECKING:
 
 _SHORTEST = 0.1
 """Fewest seconds of a live view, its refresh and its look-back."""
+
+_MAIN = (
+    *("symbol", "bar", "trade_date", "vwap", "volatility", "rate", "trades", "volume", "close", "open", "high", "low"),
+    *("deviation", "covered_seconds", "annual_volatility", "last_trade"),
+)
+"""Columns of metrics, the most important first."""
 
 app = typer.Typer(no_args_is_help=True, help="Compute metrics from the lake's trades, or watch them live.")
 
@@ -81,6 +87,7 @@ EveryOption = Annotated[
 
 
 @app.command()
+@row_options()
 def vwap(
     ctx: typer.Context,
     symbols: SymbolsArgument = None,
@@ -94,7 +101,8 @@ def vwap(
     across: Across = False,
     tz: TimezoneOption = None,
     engine: EngineOption = Engine.lake,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Show the volume-weighted average price.
 
@@ -103,10 +111,11 @@ def vwap(
     from stockctl.metrics import definitions
 
     asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=every)
-    _show(asked, definitions.vwap(*asked), output)
+    _show(asked, definitions.vwap(*asked), view)
 
 
 @app.command()
+@row_options()
 def volatility(
     ctx: typer.Context,
     symbols: SymbolsArgument = None,
@@ -122,7 +131,8 @@ def volatility(
     across: Across = False,
     tz: TimezoneOption = None,
     engine: EngineOption = Engine.lake,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Show the rolling standard deviation of prices, or the annualised one of returns.
 
@@ -135,16 +145,17 @@ def volatility(
         _show(
             asked,
             definitions.volatility(*asked, definitions.parse_window(window) if window else definitions.LAST_HUNDRED),
-            output,
+            view,
         )
         return
     if window is not None:
         raise UsageError("--window is of prices, and --returns takes the whole span", hint="narrow it by --since and --until")
     asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=None)
-    _show(asked, definitions.returns(*asked, definitions.step_ms(seconds("--every", every or "1m"))), output)
+    _show(asked, definitions.returns(*asked, definitions.step_ms(seconds("--every", every or "1m"))), view)
 
 
 @app.command()
+@row_options()
 def rate(
     ctx: typer.Context,
     symbols: SymbolsArgument = None,
@@ -158,7 +169,8 @@ def rate(
     across: Across = False,
     tz: TimezoneOption = None,
     engine: EngineOption = Engine.lake,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Show the trades a second of covered time.
 
@@ -167,10 +179,11 @@ def rate(
     from stockctl.metrics import definitions
 
     asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=every)
-    _show(asked, definitions.rate(*asked), output)
+    _show(asked, definitions.rate(*asked), view)
 
 
 @app.command()
+@row_options()
 def bars(
     ctx: typer.Context,
     symbols: SymbolsArgument = None,
@@ -183,7 +196,8 @@ def bars(
     session: SessionOption = None,
     tz: TimezoneOption = None,
     engine: EngineOption = Engine.lake,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Show bars: open, high, low, close, volume, VWAP and number of trades.
 
@@ -192,10 +206,11 @@ def bars(
     from stockctl.metrics import definitions
 
     asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=False, every=every)
-    _show(asked, definitions.bars(*asked), output)
+    _show(asked, definitions.bars(*asked), view)
 
 
 @app.command()
+@row_options()
 def summary(
     ctx: typer.Context,
     symbols: SymbolsArgument = None,
@@ -208,7 +223,8 @@ def summary(
     across: Across = False,
     tz: TimezoneOption = None,
     engine: EngineOption = Engine.lake,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Show every metric of each symbol in one row.
 
@@ -217,10 +233,11 @@ def summary(
     from stockctl.metrics import definitions
 
     asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=None)
-    _show(asked, definitions.summary(*asked), output)
+    _show(asked, definitions.summary(*asked), view)
 
 
 @app.command()
+@row_options()
 def watch(
     ctx: typer.Context,
     symbols: SymbolsArgument = None,
@@ -230,31 +247,39 @@ def watch(
     policy: PolicyOption = None,
     tz: TimezoneOption = None,
     as_of: Annotated[str | None, typer.Option(hidden=True, help="Refused: a live view is of now.")] = None,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Watch live metrics of Kafka's trades in a table that redraws in place, or in lines when piped.
 
     Example: stockctl metrics watch AAPL BINANCE:BTCUSDT --for 60s
     """
-    from stockctl.metrics import live
-    from stockctl.metrics import live_table as view
+    from stockctl.metrics import live, live_table
 
     if as_of is not None:
         raise UsageError("--as-of asks for the past, and a live view shows what comes", hint="use metrics summary --as-of")
     settings = _settings(ctx, policy, None, tz)
-    if output not in (Format.table, Format.jsonl):
-        raise UsageError(f"a live view never ends, and {output.value} is written as a whole", hint="use -o jsonl")
+    if view.form not in (Format.table, Format.jsonl):
+        raise UsageError(f"a live view never ends, and {view.form.value} is written as a whole", hint="use -o jsonl")
+    if view.form is Format.table and (view.fields or view.limit):
+        raise UsageError("--fields and --limit do not apply to the live table", hint="add -o jsonl")
     stop_after = None if duration is None else seconds("--for", duration, least=_SHORTEST)
     interval = seconds("--refresh", refresh, least=_SHORTEST)
     back = seconds("--look-back", look_back, least=_SHORTEST)
     shown = live.watched_symbols(settings, symbols, back, say) if symbols else settings.symbols
     with _until_signalled() as stop:
-        if output is Format.table:
-            view.watch(settings, shown, seconds=stop_after, refresh=interval, look_back=back, stop=stop, say=say)
+        if view.form is Format.table:
+            live_table.watch(settings, shown, seconds=stop_after, refresh=interval, look_back=back, stop=stop, say=say)
             return
-        for snapshot in live.follow(settings, shown, seconds=stop_after, refresh=interval, look_back=back, stop=stop, say=say):
-            write_rows(view.rows(settings, snapshot), output)
-            sys.stdout.flush()
+        snapshots = live.follow(settings, shown, seconds=stop_after, refresh=interval, look_back=back, stop=stop, say=say)
+        write_rows(_flushed(live_table.rows(settings, snapshot) for snapshot in snapshots), view)
+
+
+def _flushed(batches: Iterable[Iterable[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """The rows of all ``batches``; what was written of a batch is sent before the next one comes."""
+    for batch in batches:
+        yield from batch
+        sys.stdout.flush()
 
 
 @contextmanager
@@ -320,9 +345,9 @@ def _asked(
     )
 
 
-def _show(asked: tuple[Settings, Query], answer: Result, form: Format) -> None:
+def _show(asked: tuple[Settings, Query], answer: Result, view: View) -> None:
     """Figures to stdout, what must be known beside them to stderr; other forms than the table carry it in each row."""
-    write_rows(answer.rows, form, answer.columns if form is Format.table else None, answer.types)
+    write_rows(answer.rows, view, answer.columns if view.is_table else None, answer.types, main=_MAIN)
     for line in answer.words:
         say(line)
     settings, question = asked

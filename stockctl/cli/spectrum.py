@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stockctl.cli.options import settings_of, text_of
-from stockctl.cli.output import Format, OutputOption, numbered, refuse_skipped, say, show_changes, show_differences, write_rows
+from stockctl.cli.output import (
+    View,
+    numbered,
+    refuse_skipped,
+    row_options,
+    say,
+    show_changes,
+    show_differences,
+    write_rows,
+)
 from stockctl.errors import UnhealthyError, UsageError
 
 if TYPE_CHECKING:
@@ -43,13 +52,15 @@ def render(ctx: typer.Context) -> None:
 
 
 @app.command()
+@row_options()
 def apply(
     ctx: typer.Context,
     adopt: Annotated[bool, typer.Option("--adopt", help="Take over tables and views that someone else made.")] = False,
     prune: Annotated[
         bool, typer.Option("--prune", help="Drop partitions that the lake does not want, of tables that are not Glue's.")
     ] = False,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Make external schema, tables and views in Redshift; without --prune drop nothing.
 
@@ -64,12 +75,13 @@ def apply(
     lake = _lake(settings)
     with connect(settings) as redshift:
         changes = schema.apply(redshift, settings, lake, adopt=adopt, prune=prune)
-    show_changes(changes, output)
+    show_changes(changes, view)
     refuse_skipped(changes)
 
 
 @app.command()
-def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+@row_options()
+def diff(ctx: typer.Context, *, view: View) -> None:
     """Show in what Redshift differs from the settings and the lake; exit code 10 when it does.
 
     Example: stockctl spectrum diff
@@ -81,11 +93,12 @@ def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     lake = _lake(settings)
     with connect(settings) as redshift:
         differences = schema.differences(redshift, settings, lake)
-    show_differences(differences, output, "Redshift, the lake")
+    show_differences(differences, view, "Redshift, the lake")
 
 
 @app.command()
-def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+@row_options()
+def status(ctx: typer.Context, *, view: View) -> None:
     """Show schema, tables and views as Redshift sees them; exit code 10 when one is not as the settings say.
 
     Example: stockctl spectrum status
@@ -97,7 +110,7 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     lake = _lake(settings)
     with connect(settings) as redshift:
         rows = schema.status(redshift, settings, lake)
-    write_rows((row._asdict() for row in rows), output, schema.ObjectStatus._fields)
+    write_rows((row._asdict() for row in rows), view, schema.ObjectStatus._fields)
     if differing := [f"{row.kind} {row.name}" for row in rows if row.state not in schema.SOUND]:
         raise UnhealthyError(
             f"these differ from the settings: {', '.join(differing)}", hint="`stockctl spectrum diff` shows how to fix each"
@@ -105,6 +118,7 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
 
 
 @app.command()
+@row_options()
 def query(
     ctx: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="File with one statement, or - for stdin.")],
@@ -112,7 +126,8 @@ def query(
     explain_scan: Annotated[
         bool, typer.Option("--explain-scan", help="Tell partitions and bytes that it reads, instead of its rows.")
     ] = False,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Run SQL in Redshift; CSV and JSON lines stream, however large the answer is.
 
@@ -128,7 +143,7 @@ def query(
         from stockctl.warehouse.local import session as lake
 
         with lake.query(settings, text) as (columns, rows):
-            _write(columns, rows, output)
+            _write(columns, rows, view)
         return
     from stockctl.clients.redshift.client import connect
 
@@ -137,17 +152,17 @@ def query(
             from stockctl.warehouse.spectrum.scan_stats import Scan, explain
 
             scans = explain(redshift, settings, text)
-            write_rows((scan._asdict() for scan in scans), output, Scan._fields)
+            write_rows((scan._asdict() for scan in scans), view, Scan._fields)
             if not scans:
                 say("nothing was scanned: the statement reads no external table, or its filters leave no partition to read")
             return
         columns, rows = redshift.query(text)
-        _write(columns, rows, output)
+        _write(columns, rows, view)
 
 
-def _write(columns: Sequence[str], rows: Iterable[Sequence[Any]], output: Format) -> None:
+def _write(columns: Sequence[str], rows: Iterable[Sequence[Any]], view: View) -> None:
     names = numbered(columns)
-    write_rows((dict(zip(names, row, strict=True)) for row in rows), output, names)
+    write_rows((dict(zip(names, row, strict=True)) for row in rows), view, names)
 
 
 def _text(file: str) -> str:

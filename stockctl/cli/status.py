@@ -5,11 +5,12 @@ from __future__ import annotations
 import typer
 
 from stockctl.cli.options import settings_of
-from stockctl.cli.output import Format, OutputOption, say, write_rows
+from stockctl.cli.output import View, row_options, say, write_rows
 from stockctl.errors import UnhealthyError
 
 
-def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+@row_options()
+def status(ctx: typer.Context, *, view: View) -> None:
     """Show topics, lag, lake, MongoDB, feed and local stack at a glance; exit code 10 when one fails.
 
     Example: stockctl status
@@ -37,7 +38,7 @@ def status(ctx: typer.Context, output: OutputOption = Format.table) -> None:
     results = run([check for room in rooms for check in room(settings)])
     write_rows(
         ({"part": part, "state": result.state, "detail": result.detail, "fix": result.fix} for part, result in results),
-        output,
+        view,
     )
     say(f"profile {settings.profile}")
     if failing := [part for part, result in results if result.state == "fail"]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stockctl.cli.options import settings_of
-from stockctl.cli.output import Format, OutputOption, say, show_changes, show_differences, write_rows
+from stockctl.cli.output import View, row_options, say, show_changes, show_differences, write_rows
 
 if TYPE_CHECKING:
     from stockctl.clients.kafka import Admin
@@ -26,21 +26,24 @@ def _connect(ctx: typer.Context) -> tuple[Admin, Settings]:
 
 
 @app.command()
-def apply(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+@row_options()
+def apply(ctx: typer.Context, *, view: View) -> None:
     """Create the topics, or change those that differ from the settings; delete nothing.
 
     Example: stockctl topics apply
     """
     from stockctl.stream import topics
 
-    show_changes(topics.apply(*_connect(ctx)), output)
+    show_changes(topics.apply(*_connect(ctx)), view)
 
 
 @app.command("list")
+@row_options()
 def list_(
     ctx: typer.Context,
     every: Annotated[bool, typer.Option("--all", help="List every topic of the cluster.")] = False,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """List the topics of the pipeline.
 
@@ -49,29 +52,32 @@ def list_(
     from stockctl.stream import topics
 
     listed = topics.listing(*_connect(ctx), every=every)
-    write_rows((topic._asdict() for topic in listed), output, topics.TopicStatus._fields)
+    write_rows((topic._asdict() for topic in listed), view, topics.TopicStatus._fields)
     if absent := [topic.topic for topic in listed if topic.partitions is None]:
         say(f"absent: {', '.join(absent)}; `stockctl topics apply` creates them")
 
 
 @app.command()
-def diff(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+@row_options()
+def diff(ctx: typer.Context, *, view: View) -> None:
     """Show the differences between the topics and the settings; exit code 10 if there are any.
 
     Example: stockctl topics diff
     """
     from stockctl.stream import topics
 
-    show_differences(topics.differences(*_connect(ctx)), output, "the topics")
+    show_differences(topics.differences(*_connect(ctx)), view, "the topics")
 
 
 @app.command()
+@row_options()
 def lag(
     ctx: typer.Context,
     group: Annotated[
         list[str] | None, typer.Option("--group", help="Consumer group; may be repeated. Default: all groups of the pipeline.")
     ] = None,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Show the lag of each consumer group, by partition.
 
@@ -79,4 +85,4 @@ def lag(
     """
     from stockctl.stream.lag import Lag, read_lag
 
-    write_rows((row._asdict() for row in read_lag(*_connect(ctx), group or ())), output, Lag._fields)
+    write_rows((row._asdict() for row in read_lag(*_connect(ctx), group or ())), view, Lag._fields)

@@ -133,7 +133,7 @@ def test_parquet_is_refused_on_a_terminal() -> None:
 def test_before_something_is_deleted_a_terminal_is_asked(answer: bytes | None, yes: bool, code: int, goes_on: bool) -> None:
     """Without one, only ``--yes`` will do."""
     program = (
-        "import click\nfrom stockctl.cli.output import *\n"
+        "import click, sys\nfrom stockctl.cli.output import *\nfrom stockctl.errors import UsageError\n"
         f"try: confirm('Delete it?', 'stockctl it delete', yes={yes})\n"
         "except click.Abort: sys.exit(1)\n"
         "except UsageError as error: sys.exit(print(error, error.hint) or error.exit_code)\n"

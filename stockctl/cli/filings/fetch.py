@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from stockctl.cli.options import DryRunOption, SinceDateOption, SymbolsArgument, day, seconds, settings_of
-from stockctl.cli.output import Format, OutputOption, progress, say, write_rows
+from stockctl.cli.output import View, progress, row_options, say, write_rows
 from stockctl.errors import UsageError
 from stockctl.symbols import parse_symbols
 from stockctl.units import counted
 
 
+@row_options()
 def fetch(
     ctx: typer.Context,
     symbols: SymbolsArgument = None,
@@ -26,7 +27,8 @@ def fetch(
     health_port: Annotated[
         int | None, typer.Option("--health-port", help="With --repeat: serve /healthz and /metrics.")
     ] = None,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Fetch annual and quarterly reports into the lake, and into MongoDB if there is one.
 
@@ -64,7 +66,7 @@ def fetch(
         with progress("filings") as bar:
             task = bar.add_task("symbols", total=None)
             result = schedule.once(lambda done, total: bar.update(task, completed=done, total=total))
-    write_rows((outcome._asdict() for outcome in result.outcomes), output, Outcome._fields)
+    write_rows((outcome._asdict() for outcome in result.outcomes), view, Outcome._fields)
     new = sum(outcome.new for outcome in result.outcomes)
     counts = f"{counted(len(result.outcomes), 'symbol')}, {counted(new, 'new report')}"
     say(f"{counts} {'to store' if dry_run else 'stored'} in {settings.lake.url}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stockctl.cli.options import SymbolsArgument, TimezoneOption, settings_of
-from stockctl.cli.output import Format, OutputOption, say, write_object, write_rows
+from stockctl.cli.output import Format, View, row_options, say, write_object, write_rows
 from stockctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 STATEMENTS: dict[str, Statement] = {"balance": "bs", "income": "ic", "cashflow": "cf"}
 
 
+@row_options()
 def list_(
     ctx: typer.Context,
     symbols: SymbolsArgument = None,
     form: Annotated[str | None, typer.Option(help="Only this form, such as 10-K.")] = None,
     last: Annotated[int | None, typer.Option(min=1, help="Only the newest N of each symbol.")] = None,
     tz: TimezoneOption = None,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """List the filings in the lake, the newest first.
 
@@ -36,18 +38,20 @@ def list_(
     settings = settings_of(ctx, {"timezone": tz})
     stocks = resolve_stored_symbols(settings, named_stocks(symbols)) if symbols else configured_stocks(settings)
     rows = [row for symbol in stocks for row in list_filings(settings, symbol, form=form, last=last)]
-    write_rows(rows, output, COLUMNS)
+    write_rows(rows, view, COLUMNS)
     if not rows:
         say(f"the lake at {settings.lake.url} holds no such filing; `stockctl filings fetch` fetches filings")
 
 
+@row_options()
 def show(
     ctx: typer.Context,
     filing: Annotated[str, typer.Argument(metavar="SYMBOL|ACCESSION", help="A symbol, or an accession number.")],
     accession: Annotated[str, typer.Argument(metavar="[ACCESSION|latest]", help="Which filing of the symbol.")] = "latest",
     statement: Annotated[str, typer.Option("--statement", "-s", help="income, balance, cashflow or all.")] = "all",
     tz: TimezoneOption = None,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Show the statements of one filing as reported; -o json prints the whole report as received.
 
@@ -61,18 +65,20 @@ def show(
     settings = settings_of(ctx, {"timezone": tz})
     stored = find_filing(settings, filing, accession)
     names = list(STATEMENTS) if statement == "all" else [statement]
-    if output is Format.json:
+    if view.form is Format.json:
+        if view.fields or view.limit:
+            raise UsageError("-o json writes the filing as received", hint="use -o jsonl for --fields and --limit")
         sys.stdout.write(stored.raw.decode("utf-8", errors="replace").rstrip("\n") + "\n")
-    elif output is Format.table:
-        write_object(row_of(settings, stored.filing, stored.state), output)
+    elif view.is_table:
+        write_object(row_of(settings, stored.filing, stored.state), view.form)
         for name in names:
-            _write_statement(stored.filing, name)
+            _write_statement(stored.filing, name, view)
     else:
         kinds = {STATEMENTS[name] for name in names}
-        write_rows((record for record in line_item_records(stored.filing) if record["statement"] in kinds), output)
+        write_rows((record for record in line_item_records(stored.filing) if record["statement"] in kinds), view)
 
 
-def _write_statement(filing: Filing, name: str) -> None:
+def _write_statement(filing: Filing, name: str, view: View) -> None:
     items = filing.statement(STATEMENTS[name])
     sys.stdout.write(f"\n{name}, as reported{'' if items else ': not in this filing'}\n")
     texts = ["" if item.value is None else f"{item.value:,.10g}" if item.value % 1 else f"{item.value:,.0f}" for item in items]
@@ -86,4 +92,4 @@ def _write_statement(filing: Filing, name: str) -> None:
         }
         for item, text in zip(items, texts, strict=True)
     ]
-    write_rows(rows, Format.table)
+    write_rows(rows, view, main=("item", "value", "unit"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stockctl.cli.options import AsOfOption, TimezoneOption, as_of_moment, settings_of
-from stockctl.cli.output import Format, OutputOption, say, write_rows
+from stockctl.cli.output import Format, View, row_options, say, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 from stockctl.units import counted
 
@@ -42,6 +42,7 @@ Ciks = Annotated[
 ]
 
 
+@row_options()
 def statement(
     ctx: typer.Context,
     symbol: Symbol,
@@ -51,7 +52,8 @@ def statement(
     as_of: AsOfOption = None,
     cik: Ciks = None,
     tz: TimezoneOption = None,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Show a statement by standard items, each value with the concept and the filing it came from.
 
@@ -67,15 +69,16 @@ def statement(
     symbol = resolve_stored_symbol(settings, symbol)
     known = _known(settings, symbol, moment, cik)
     answer = statements.statement(known, symbol, which.value, period.value, last, ZoneInfo(settings.timezone))
-    if output is Format.table:
+    if view.is_table:
         lines, columns = statements.wide(answer)
-        write_rows(lines, output, columns)
+        write_rows(lines, view, columns)
     else:
-        write_rows(answer.rows, output)
+        write_rows(answer.rows, view)
     for line in answer.words:
         say(line)
 
 
+@row_options()
 def kpis(
     ctx: typer.Context,
     symbol: Symbol,
@@ -87,7 +90,8 @@ def kpis(
     equity_premium: Annotated[float | None, typer.Option(help="In place of the setting valuation.equity_premium.")] = None,
     beta: Annotated[float | None, typer.Option(help="In place of the setting valuation.beta.")] = None,
     tz: TimezoneOption = None,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Show a company's KPIs; those that need a price take the lake's last trade unless --price gives one.
 
@@ -109,22 +113,24 @@ def kpis(
     known = _known(settings, symbol, moment, cik)
     used = reckoning.Price(price, "given by --price") if price is not None else last_price(settings, symbol, moment)
     found, words = reckoning.kpis(known, settings, used)
-    made = reckoning.rows(found, symbol, explain=explain, flat=output is Format.csv)
-    if output is Format.table:
+    made = reckoning.rows(found, symbol, explain=explain, flat=view.form is Format.csv)
+    if view.is_table:
         columns = ["kpi", "value", "unit", "period_start", "period_end", *(["from"] if explain else []), "notes"]
-        write_rows(reckoning.shown(made, explain=explain), output, columns)
+        write_rows(reckoning.shown(made, explain=explain), view, columns)
     else:
-        write_rows(made, output)
+        write_rows(made, view)
     for line in [*words, *reckoning.premises(settings, symbol, used), *caveats(known, symbol, ZoneInfo(settings.timezone))]:
         say(line)
 
 
+@row_options()
 def check(
     ctx: typer.Context,
     symbol: Symbol,
     everything: Annotated[bool, typer.Option("--all", help="Show what holds, too.")] = False,
     cik: Ciks = None,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Prove the accounting identities over what was fetched; exit 10 and name each that does not hold.
 
@@ -139,9 +145,9 @@ def check(
     found = identities.check(known)
     wrong = [one for one in found if one.holds is False]
     untold = sum(one.holds is None for one in found)
-    shown = identities.rows(found if everything or output is not Format.table else wrong, symbol)
+    shown = identities.rows(found if everything or not view.is_table else wrong, symbol)
     columns = ["identity", "period_end", "holds", "detail", "accession"]
-    write_rows(shown, output, (columns if shown else None) if output is Format.table else None)
+    write_rows(shown, view, (columns if shown else None) if view.is_table else None)
     say(
         f"{counted(len(known.filings), 'filing')} of {symbol}: "
         f"{counted(len(found) - len(wrong) - untold, 'identity holds', 'identities hold')}, {len(wrong)} do not, "

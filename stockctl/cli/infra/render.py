@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stockctl.cli.infra.up import ContextOption, OverlayOption, TagOption, cluster_settings
-from stockctl.cli.output import Format, OutputOption, say, show_differences
+from stockctl.cli.output import View, row_options, say, show_differences
 from stockctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,12 +49,14 @@ def render(
         say(f"without the secrets {names}: --with-secrets includes them")
 
 
+@row_options()
 def diff(
     ctx: typer.Context,
     overlay: OverlayOption = None,
     image_tag: TagOption = None,
     context: ContextOption = None,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Show what `infra up` would change and delete on the cluster, by a dry run; exit code 10 if there is a difference.
 
@@ -70,7 +72,7 @@ def diff(
     with Kubernetes(settings) as kubernetes:
         subject = f"the objects in {settings.infra.namespace} at {kubernetes.url}"
         found = differences(kubernetes, settings.infra, render_overlay(settings))
-        show_differences(found, output, subject, print_difference=_print_difference)
+        show_differences(found, view, subject, print_difference=_print_difference)
 
 
 def monitoring(

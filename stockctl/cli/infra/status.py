@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 
 from stockctl.cli.infra.up import ContextOption, OverlayOption, cluster_settings
-from stockctl.cli.output import Format, OutputOption, say, write_rows
+from stockctl.cli.output import View, row_options, say, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 
 
-def check(
-    ctx: typer.Context, overlay: OverlayOption = None, context: ContextOption = None, output: OutputOption = Format.table
-) -> None:
+@row_options()
+def check(ctx: typer.Context, overlay: OverlayOption = None, context: ContextOption = None, *, view: View) -> None:
     """Check whether the cluster meets the requirements of the overlay; exit code 10 if it does not.
 
     Example: stockctl infra check
@@ -32,7 +31,7 @@ def check(
         where = kubernetes.url
     write_rows(
         ({"part": part, "state": result.state, "detail": result.detail, "fix": result.fix} for part, result in results),
-        output,
+        view,
     )
     if failing := [part for part, result in results if result.state == "fail"]:
         raise UnhealthyError(
@@ -40,7 +39,8 @@ def check(
         )
 
 
-def status(ctx: typer.Context, context: ContextOption = None, output: OutputOption = Format.table) -> None:
+@row_options()
+def status(ctx: typer.Context, context: ContextOption = None, *, view: View) -> None:
     """Show each workload with its pods, restarts, image and lag; exit code 10 if one is not ready.
 
     Example: stockctl infra status
@@ -52,7 +52,7 @@ def status(ctx: typer.Context, context: ContextOption = None, output: OutputOpti
     with Kubernetes(settings) as kubernetes:
         statuses = workload_statuses(kubernetes, settings.infra.namespace)
         where = f"{settings.infra.namespace} at {kubernetes.url}"
-    write_rows((each._asdict() for each in statuses), output, WorkloadStatus._fields)
+    write_rows((each._asdict() for each in statuses), view, WorkloadStatus._fields)
     if not statuses:
         raise UnhealthyError(f"stockctl runs nothing in {where}", hint="`stockctl infra up`")
     if unready := [each.workload for each in statuses if each.state != "ready"]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import typer
 
 from stockctl.cli.options import say_next_batch, settings_of
-from stockctl.cli.output import Format, OutputOption, say, write_rows
+from stockctl.cli.output import View, row_options, say, write_rows
 
 
-def list_(ctx: typer.Context, output: OutputOption = Format.table) -> None:
+@row_options()
+def list_(ctx: typer.Context, *, view: View) -> None:
     """List what the lake holds, a line a table, date and ticker.
 
     Example: stockctl lake list
@@ -27,7 +28,7 @@ def list_(ctx: typer.Context, output: OutputOption = Format.table) -> None:
         holding._asdict() | {"ts_min": from_ms(holding.ts_min, zone), "ts_max": from_ms(holding.ts_max, zone)}
         for holding in found
     )
-    write_rows(rows, output, InventoryRow._fields)
+    write_rows(rows, view, InventoryRow._fields)
     if not found:
         say(f"the lake at {settings.lake.url} is empty")
         say_next_batch(settings, "lake")

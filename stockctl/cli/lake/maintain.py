@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 import typer
 
 from stockctl.cli.options import DateOption, day, settings_of
-from stockctl.cli.output import Format, OutputOption, YesOption, confirm, progress, say, write_rows
+from stockctl.cli.output import View, YesOption, confirm, progress, row_options, say, write_rows
 from stockctl.errors import UsageError
 
 
+@row_options()
 def compact(
     ctx: typer.Context,
     before: Annotated[
@@ -22,7 +23,8 @@ def compact(
     keep_days: Annotated[
         int | None, typer.Option(min=0, help="Leave the newest days as they are; default: 1, today.", show_default=False)
     ] = None,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Write the trades of past dates as Parquet, which is what is read of them from then on.
 
@@ -57,16 +59,18 @@ def compact(
                 advance=lambda _day, done, total: bar.update(task, completed=done, total=total),
             )
         ]
-    write_rows(made, output, Compacted._fields if made or output is not Format.table else None)
+    write_rows(made, view, Compacted._fields if made or not view.is_table else None)
     if not made:
         say("nothing to compact: every date asked for is held by Parquet, or has no trades")
 
 
+@row_options()
 def prune(
     ctx: typer.Context,
     before: Annotated[str, typer.Option(metavar="DATE", help="Drop the dates before this one: 2026-01-01, -90d.")],
     yes: YesOption = False,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Drop old dates for ever, raw objects and Parquet, and leave a floor in the log that says so.
 
@@ -86,7 +90,7 @@ def prune(
     if not dates:
         say(f"the lake at {settings.lake.url} holds nothing before {floor}")
         return
-    write_rows([item._asdict() for item in dates], output, room.Prunable._fields)
+    write_rows([item._asdict() for item in dates], view, room.Prunable._fields)
     size = format_size(sum(item.bytes for item in dates))
     say(f"{sum(item.objects for item in dates)} objects of {size}, from {min(item.trade_date for item in dates)} on")
     confirm(f"Drop all of it from {settings.lake.url}?", f"stockctl lake prune --before {floor}", yes=yes)

@@ -21,12 +21,13 @@ from stockctl.cli.options import (
     say_next_batch,
     settings_of,
 )
-from stockctl.cli.output import Format, OutputOption, say, write_arrow, write_rows
+from stockctl.cli.output import View, row_options, say, write_arrow, write_rows
 
 if TYPE_CHECKING:
     from stockctl.settings import Settings
 
 
+@row_options()
 def read(
     ctx: typer.Context,
     symbols: AnySymbolsArgument = None,
@@ -35,7 +36,8 @@ def read(
     date: DateOption = None,
     as_of: AsOfOption = None,
     tz: TimezoneOption = None,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Read trades in order of their time.
 
@@ -53,9 +55,10 @@ def read(
     if not table.num_rows:
         say("the lake holds no such trade: `stockctl lake list` tells what it holds")
         say_next_batch(settings, "lake", last)
-    write_arrow(with_times(table, ("ts_event", "ts_recv"), settings.timezone), output)
+    write_arrow(with_times(table, ("ts_event", "ts_recv"), settings.timezone), view)
 
 
+@row_options()
 def query(
     ctx: typer.Context,
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT in DuckDB's dialect.")],
@@ -63,7 +66,8 @@ def query(
     until: UntilOption = None,
     date: DateOption = None,
     tz: TimezoneOption = None,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Run SQL over the views trades, bars_1m and coverage.
 
@@ -72,9 +76,10 @@ def query(
     from stockctl.metrics.lake_sql import query as run
 
     settings = settings_of(ctx, {"timezone": tz})
-    write_arrow(run(settings, sql, *_bounds(settings, since, until, date), whole=since is not None), output)
+    write_arrow(run(settings, sql, *_bounds(settings, since, until, date), whole=since is not None), view)
 
 
+@row_options()
 def gaps(
     ctx: typer.Context,
     symbols: SymbolsArgument = None,
@@ -83,7 +88,8 @@ def gaps(
     date: DateOption = None,
     session: SessionOption = None,
     tz: TimezoneOption = None,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """List session time that the feed did not cover, from its first connection or --since on; default: of the newest date.
 
@@ -118,7 +124,7 @@ def gaps(
     )
     types: dict[str, type | ZoneInfo]
     types = {"symbol": str, "trade_date": datetime.date, "since": zone, "until": zone, "seconds": float, "reason": str}
-    write_rows(rows, output, list(types), types)
+    write_rows(rows, view, list(types), types)
     if found.session != settings.metrics.session:
         say(f"no {settings.metrics.session} session has begun on a date with feed events: all hours are shown")
     for symbol, trade_date, covered, expected in found.totals:

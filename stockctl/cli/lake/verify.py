@@ -7,14 +7,16 @@ from typing import Annotated
 import typer
 
 from stockctl.cli.options import settings_of
-from stockctl.cli.output import Format, OutputOption, progress, say, write_rows
+from stockctl.cli.output import View, progress, row_options, say, write_rows
 from stockctl.errors import UnhealthyError
 
 
+@row_options()
 def verify(
     ctx: typer.Context,
     deep: Annotated[bool, typer.Option("--deep", help="Read every object: hashes, rows, ids that occur twice.")] = False,
-    output: OutputOption = Format.table,
+    *,
+    view: View,
 ) -> None:
     """Prove that every claimed record is in the lake once; exit 10 and name what is not.
 
@@ -31,9 +33,7 @@ def verify(
         report = check(
             existing_store(settings), deep=deep, advance=lambda done, total: bar.update(task, completed=done, total=total)
         )
-    write_rows(
-        (finding._asdict() for finding in report.findings), output, Issue._fields if output is not Format.table else None
-    )
+    write_rows((finding._asdict() for finding in report.findings), view, Issue._fields if not view.is_table else None)
     say(
         f"{counted(report.partitions, 'partition')}, {counted(report.claims, 'claim')}, "
         f"{counted(report.objects, 'object')} of {format_size(report.bytes)}, "

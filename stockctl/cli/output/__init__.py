@@ -1,0 +1,29 @@
+"""Output of the commands: data on stdout in the format that the user asks for, messages and progress on stderr."""
+
+from stockctl.cli.output.console import console, progress
+from stockctl.cli.output.formats import numbered, write_arrow, write_object, write_rows
+from stockctl.cli.output.messages import YesOption, confirm, say
+from stockctl.cli.output.numbers import amount
+from stockctl.cli.output.reconcile import refuse_skipped, show_changes, show_differences
+from stockctl.cli.output.view import Format, OutputOption, View, record_options, row_options
+
+__all__ = [
+    "Format",
+    "OutputOption",
+    "View",
+    "YesOption",
+    "amount",
+    "confirm",
+    "console",
+    "numbered",
+    "progress",
+    "record_options",
+    "refuse_skipped",
+    "row_options",
+    "say",
+    "show_changes",
+    "show_differences",
+    "write_arrow",
+    "write_object",
+    "write_rows",
+]

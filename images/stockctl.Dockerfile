@@ -12,7 +12,7 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel . \
 
 FROM python:3.13-slim
 COPY --from=build /opt/stockctl /opt/stockctl
-# Its root file system may be read-only: all that it writes is below /tmp and /var/lib/stockctl.
+# The root file system may be read-only: stockctl writes below /tmp and /var/lib/stockctl only.
 ENV PATH=/opt/stockctl/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 10001:10001
 WORKDIR /var/lib/stockctl

@@ -9,9 +9,9 @@ import org.apache.kafka.connect.errors.DataException;
 import org.apache.kafka.connect.storage.Converter;
 
 /**
- * From a record on the wire to its document in MongoDB, the same that <code>stockctl consume mongo</code> writes.
+ * Converts a Kafka record to its document in MongoDB, the same document that <code>stockctl consume mongo</code> writes.
  *
- * <p>What is no valid record is refused by a DataException with the reason, and so goes to the dead letters.
+ * <p>An invalid record is rejected by a DataException with the reason, and goes to the dead letter queue.
  */
 public final class RecordConverter implements Converter {
 

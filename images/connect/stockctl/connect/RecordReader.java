@@ -21,9 +21,9 @@ import java.util.Map;
 import org.apache.kafka.connect.errors.DataException;
 
 /**
- * Reads records of one kind: <code>stockctl/record_validation.py</code>, which says what a valid record is, in Java.
+ * Reads records of one kind, as <code>stockctl/record_validation.py</code> does in Python.
  *
- * <p>A test holds the two to the same records, documents and reasons: change both, or neither.
+ * <p>A test compares the documents and error messages of the two: change both, or neither.
  */
 final class RecordReader {
 
@@ -32,7 +32,7 @@ final class RecordReader {
     private static final int DEPTH = 64;
     private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("uuuu-MM-dd HH:mm:ss").withZone(ZoneOffset.UTC);
 
-    /** Strict JSON of any length: Jackson's own limits would refuse what other readers take. */
+    /** Strict JSON of any length: Jackson's default limits would reject records that other readers accept. */
     private static final JsonFactory JSON =
             new JsonFactoryBuilder()
                     .disable(JsonFactory.Feature.CANONICALIZE_FIELD_NAMES)
@@ -48,7 +48,7 @@ final class RecordReader {
             new RecordReader(
                     text("id", 1, 1024),
                     text("symbol", 1, 64),
-                    // The smallest that is above 0.
+                    // The smallest number above 0.
                     number("price", Double.MIN_VALUE),
                     number("volume", 0),
                     time("ts_event"),
@@ -77,7 +77,7 @@ final class RecordReader {
         }
     }
 
-    /** The document of the record that <code>value</code> holds. DataException with the reason if it holds none. */
+    /** The document of the record in <code>value</code>. DataException with the reason if it is invalid. */
     Map<String, Object> document(byte[] value) {
         if (value == null) {
             throw new DataException("no value");
@@ -139,7 +139,7 @@ final class RecordReader {
         }
     }
 
-    /** Pass over a value that is not kept. It must be JSON all the same. */
+    /** Skip a value that is not stored, which must still be valid JSON. */
     private static void skip(JsonParser json) throws IOException {
         int depth = 1;
         while (true) {
@@ -158,7 +158,7 @@ final class RecordReader {
         }
     }
 
-    /** The key or text at which <code>json</code> is. Halves of a surrogate pair, which escapes can write, are no text. */
+    /** The key or text at the position of <code>json</code>. Escapes can write half of a surrogate pair, which is invalid. */
     private static String paired(JsonParser json) throws IOException {
         String text = json.getText();
         if (text.codePoints().anyMatch(point -> Character.getType(point) == Character.SURROGATE)) {
@@ -211,16 +211,16 @@ final class RecordReader {
         return new Column(name, Type.TIME, 0, MAX_MS, false);
     }
 
-    /** A column of a kind of record, with the limits of its numbers or of its texts' lengths; an optional one may be null. */
+    /** A column of a record, with the limits of its number or of the length of its text. An optional one may be null. */
     private record Column(String name, Type type, double least, double most, boolean optional) {
 
-        /** The value at which <code>json</code> is, as MongoDB takes it. */
+        /** The value at the position of <code>json</code>, in MongoDB's type. */
         Object value(JsonParser json) throws IOException {
             JsonToken token = json.currentToken();
             if (token == JsonToken.VALUE_NULL && optional) {
                 return "";
             }
-            // An integer may be -0, which is 0.
+            // The integer -0 is 0.
             double number = !token.isNumeric() ? 0 : Double.parseDouble(json.getText());
             if (Double.isInfinite(number)) {
                 throw wrong("is out of range");
@@ -258,7 +258,7 @@ final class RecordReader {
             return number;
         }
 
-        /** Refuse a value of the right type that is no column's, or not this one's. */
+        /** Reject a value of the right type that no column, or not this column, may contain. */
         void check(Object value) {
             if (value instanceof String text) {
                 text.chars().filter(this::isForbidden).findFirst().ifPresent(found -> {
@@ -273,7 +273,7 @@ final class RecordReader {
             }
         }
 
-        /** No text holds a control character, but an event's reason is free to, except NUL. */
+        /** Texts contain no control characters; an event's reason may contain all but NUL. */
         private boolean isForbidden(int character) {
             return name.equals("reason") ? character == 0 : Character.isISOControl(character);
         }

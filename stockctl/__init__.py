@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stockctl.lake.reader.catalog import read_trades
+    from stockctl.lake.reader.trades import read_trades
     from stockctl.metrics.definitions import read_bars
 
 __version__ = "0.1.0"
@@ -17,7 +17,7 @@ __all__ = ["__version__", "read_bars", "read_trades"]
 # A library says nothing unless its user asks; the command's long-running services configure a handler (stockctl.service).
 logging.getLogger("stockctl").addHandler(logging.NullHandler())
 
-_HOMES = {"read_trades": "stockctl.lake.reader.catalog", "read_bars": "stockctl.metrics.definitions"}
+_HOMES = {"read_trades": "stockctl.lake.reader.trades", "read_bars": "stockctl.metrics.definitions"}
 
 
 def __getattr__(name: str) -> Any:

@@ -37,8 +37,9 @@ from stockctl.lake.format.retention import put_floor
 from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.maintenance.prune import prunable
 from stockctl.lake.maintenance.verify import verify
-from stockctl.lake.reader.catalog import LakeReader, read_trades
+from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.inventory import inventory
+from stockctl.lake.reader.trades import read_trades
 from stockctl.lake.writer.recovery import BrokerState, Recovery, commit_metadata, hinted_claim
 from stockctl.local.files import StackFiles, file_errors
 from stockctl.local.ports import choose_ports

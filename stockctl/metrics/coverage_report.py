@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from stockctl.exchange.calendar import SESSION_NAMES, Calendar, SessionName, day_bounds, now_ms, trade_date
 from stockctl.feed.coverage import COVERED_EVERY, by_symbol, coverage, expected_since, session_time
 from stockctl.lake.format.keys import dates_around
-from stockctl.lake.reader.catalog import LakeReader, events
+from stockctl.lake.reader.catalog import LakeReader
+from stockctl.lake.reader.events import read_events
 from stockctl.metrics.query import SessionChoice
 from stockctl.records import CONNECTING
 from stockctl.settings import Settings
@@ -110,7 +111,7 @@ def missed(
             return Missed([], [], session)
         first = since if since is not None else day_bounds(dates[0])[0]
         last = min(now, until if until is not None else day_bounds(dates[-1])[1])
-        told = events(lake, first, last)
+        told = read_events(lake, first, last)
         symbols = settings.symbols or sorted(heard_symbols(told))
         days = [trade_date(first) + timedelta(n) for n in range((trade_date(last - 1) - trade_date(first)).days + 1)]
         found = list(stretches(lake, told, symbols, days, session, now, first, last, whole=whole))
@@ -140,7 +141,7 @@ def connected_before(lake: LakeReader, symbols: Set[str], ms: int, as_of: int | 
     for day in islice((day for day in reversed(lake.dates("feed_events")) if day <= last), LOOK_BACK):
         since, until = day_bounds(day, lake.zone)
         if since < ms and found < symbols:
-            told = events(lake, since, min(until, ms), as_of)
+            told = read_events(lake, since, min(until, ms), as_of)
             found |= symbols & heard_symbols(event for event in told if event["kind"] in CONNECTING)
     return found
 

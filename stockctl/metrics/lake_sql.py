@@ -15,8 +15,9 @@ import duckdb
 
 from stockctl.errors import UsageError
 from stockctl.exchange.calendar import EXCHANGE_TIMEZONE, now_ms
-from stockctl.lake.reader.catalog import LakeReader, events
+from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.duckdb_session import DAMAGE, duck, interruptible
+from stockctl.lake.reader.events import read_events
 from stockctl.metrics import sql
 from stockctl.metrics.coverage_report import heard_symbols, stretches
 from stockctl.metrics.engines.relations import condition_codes, fill_nulls, provide
@@ -102,7 +103,7 @@ def _bars(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
 def _coverage(
     connection: duckdb.DuckDBPyConnection, lake: LakeReader, since: int | None, until: int | None, whole: bool
 ) -> None:
-    told = events(lake, since, until)
+    told = read_events(lake, since, until)
     days = lake.dates("feed_events")
     rows = stretches(lake, told, sorted(heard_symbols(told)), days, "all", now_ms(), since, until, whole=whole)
     provide(connection, "stretches", list(rows))

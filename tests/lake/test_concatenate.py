@@ -10,7 +10,8 @@ import pytest
 from stockctl.clients.store import open_store
 from stockctl.errors import StockctlError, UnhealthyError
 from stockctl.lake.reader import concatenate
-from stockctl.lake.reader.catalog import LakeReader, read_trades
+from stockctl.lake.reader.catalog import LakeReader
+from stockctl.lake.reader.trades import read_trades
 from stockctl.metrics.lake_sql import query
 from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment

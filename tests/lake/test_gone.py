@@ -17,8 +17,9 @@ from stockctl.lake.format.keys import PARQUET
 from stockctl.lake.format.retention import put_floor
 from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.reader import claim_log
-from stockctl.lake.reader.catalog import LakeReader, read_trades
+from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.inventory import inventory
+from stockctl.lake.reader.trades import read_trades
 from stockctl.lake.writer.batch import compress, decompress
 from stockctl.metrics.lake_sql import query
 from stockctl.settings import Settings, load_settings
@@ -83,7 +84,9 @@ def test_an_object_that_is_gone_is_named(settings: Settings, claims: list[Claim]
     assert count(settings, "AAPL") == 5 * ROWS // 2
     open_store(settings).delete([aapl(claims[batch])])
     for name, reader in READERS.items():
-        with pytest.raises(UnhealthyError, match=f"{aapl(claims[batch])}, which {claims[batch].key} names, is gone") as caught:
+        with pytest.raises(
+            UnhealthyError, match=f"{aapl(claims[batch])}, which {claims[batch].key} names, is missing"
+        ) as caught:
             pytest.fail(f"{name} answered {reader(settings)}")
         assert "lake verify" in str(caught.value.hint)
 
@@ -102,7 +105,7 @@ def test_a_folder_that_is_gone_is_no_quiet_day(settings: Settings, claims: list[
     store = open_store(settings)
     lay(settings, [trade("AAPL", "2026-11-24 10:00", 1.0)], start=200)
     store.delete([item.key for item in store.objects(f"trades/trade_date=2026-11-23/{gone}".rstrip("/"))])
-    with pytest.raises(UnhealthyError, match="is gone"):
+    with pytest.raises(UnhealthyError, match="is missing"):
         count(settings, "AAPL", "2026-11-23", "2026-11-24")
     assert count(settings, "AAPL", "2026-11-24", "2026-11-25") == 1
     assert len(claims) == 5
@@ -126,7 +129,7 @@ def test_a_closed_generations_newest_claim_is_finished(settings: Settings, claim
     store.delete([aapl(claims[4])])
     assert count(settings, "AAPL") == 4 * ROWS // 2
     put_claim(store, msgspec.structs.replace(claims[0], generation=2, end=0, rows=0, objects=[], last=None, reason="lost"))
-    with pytest.raises(UnhealthyError, match="is gone"):
+    with pytest.raises(UnhealthyError, match="is missing"):
         count(settings, "AAPL")
 
 
@@ -174,7 +177,7 @@ def test_a_parquet_object_that_is_gone_or_replaced_is_named(settings: Settings, 
         store.delete([key])
     else:
         store.put(key, store.get(key) + b"!")
-    with pytest.raises(UnhealthyError, match=f"{key} {'is gone' if gone else 'has'}"):
+    with pytest.raises(UnhealthyError, match=f"{key} {'is missing' if gone else 'has'}"):
         count(settings, "AAPL")
 
 

@@ -11,7 +11,7 @@ import pytest
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.clients.store import open_store
 from stockctl.lake.format.keys import parse_object
-from stockctl.lake.reader.catalog import read_trades
+from stockctl.lake.reader.trades import read_trades
 from stockctl.records import Trade, encode
 from stockctl.settings import Settings, load_settings
 from tests.command import Command, clean_environment

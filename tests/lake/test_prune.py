@@ -18,8 +18,9 @@ from stockctl.lake.format.retention import is_expired, put_floor, read_floor
 from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.maintenance.prune import prunable, prune
 from stockctl.lake.maintenance.verify import verify
-from stockctl.lake.reader.catalog import LakeReader, events, read_trades
+from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.inventory import inventory
+from stockctl.lake.reader.trades import read_trades
 from stockctl.records import encode
 from stockctl.settings import Settings, env_name, load_settings
 from tests.command import BIN, HANG, Command, clean_environment
@@ -85,7 +86,7 @@ def test_dates_below_the_floor_are_gone_and_verify_knows_it(lake: str, request: 
     assert [item.key for item in store.objects("_log")] == sorted([*log, "_log/floors/2026-11-23.json"])
     assert prices(settings) == [3.0, 9.0]
     with LakeReader(settings) as reading:
-        assert [event["span_end"] for event in events(reading)] == [
+        assert [event["span_end"] for event in read_events(reading)] == [
             covered("", "2026-11-23 10:00", "2026-11-23 10:01").span_end
         ]
     with LakeReader(settings) as reading:

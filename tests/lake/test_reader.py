@@ -19,7 +19,9 @@ from stockctl.exchange.calendar import parse_moment
 from stockctl.lake.format.claims import lake_source
 from stockctl.lake.format.keys import lost_key
 from stockctl.lake.maintenance.compact import compact
-from stockctl.lake.reader.catalog import LakeReader, events, read_trades
+from stockctl.lake.reader.catalog import LakeReader
+from stockctl.lake.reader.events import read_events
+from stockctl.lake.reader.trades import read_trades
 from stockctl.lake.writer.batch import compress, decompress
 from stockctl.settings import Settings, load_settings
 from stockctl.symbols import UnknownSymbolError
@@ -204,7 +206,7 @@ def test_rows_are_found_after_the_timezone_was_changed(settings: Settings, old: 
         assert len(list(compact(before))) == 1
     assert prices(now, "AAPL", since, until) == [1.0, 2.0]
     with LakeReader(now) as lake:
-        assert len(events(lake, first, last)) == 1
+        assert len(read_events(lake, first, last)) == 1
 
 
 def test_an_empty_lake_answers_with_no_rows(settings: Settings) -> None:
@@ -235,7 +237,7 @@ def test_events_that_touch_the_span(settings: Settings) -> None:
         table="feed_events",
     )
     with LakeReader(settings) as lake:
-        found = events(lake, at("2026-11-23 09:30"), at("2026-11-24 00:00"))
+        found = read_events(lake, at("2026-11-23 09:30"), at("2026-11-24 00:00"))
     assert [event["symbols"] for event in found] == ["AAPL,MSFT", "AAPL"]
 
 
@@ -248,7 +250,7 @@ def test_an_event_that_names_no_symbols_is_one_of_none(settings: Settings) -> No
     older = msgspec.structs.replace(item, size=len(data), sha256=sha256(line).hexdigest())
     store.put(claim.key, msgspec.json.encode(msgspec.structs.replace(claim, objects=[older])))
     with LakeReader(settings) as lake:
-        (event,) = events(lake)
+        (event,) = read_events(lake)
     assert (event["symbols"], event["reason"]) == ("", "")
 
 
@@ -346,7 +348,7 @@ def test_an_object_that_differs_from_its_claim_is_refused(s3_settings: Settings)
     other = lay(s3_settings, [trade("AAPL", "2026-11-23 12:01", 2.0)], partition=1)[0]
     store = open_store(s3_settings)
     store.put(claim.objects[0].key, store.get(other.objects[0].key))
-    with pytest.raises(UnhealthyError, match="not what its claim says"):
+    with pytest.raises(UnhealthyError, match="does not match its claim"):
         read_trades(settings=s3_settings)
 
 

@@ -46,7 +46,7 @@ def read(
     from zoneinfo import ZoneInfo
 
     from stockctl.exchange.calendar import to_ms
-    from stockctl.lake.reader.catalog import trades_between, with_times
+    from stockctl.lake.reader.trades import trades_between, with_times
 
     settings = settings_of(ctx, {"timezone": tz})
     first, last = _bounds(settings, since, until, date)
@@ -100,7 +100,7 @@ def gaps(
 
     from stockctl.exchange.calendar import from_ms
     from stockctl.lake.reader.catalog import LakeReader
-    from stockctl.lake.reader.symbols import asked_symbols
+    from stockctl.lake.reader.symbols import resolve_lake_symbols
     from stockctl.metrics.coverage_report import missed
     from stockctl.units import format_duration
 
@@ -109,7 +109,7 @@ def gaps(
     bounds = _bounds(settings, since, until, date)
     if symbols:
         with LakeReader(settings) as lake:
-            settings = settings.model_copy(update={"symbols": asked_symbols(lake, symbols)})
+            settings = settings.model_copy(update={"symbols": resolve_lake_symbols(lake, symbols)})
     found = missed(settings, *bounds, whole=since is not None, fall_back=session is None)
     rows = (
         {

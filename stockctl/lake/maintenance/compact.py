@@ -98,7 +98,7 @@ def _compact(lake: LakeReader, day: date, sizes: Sizes, advance: Advance) -> tup
         # Of a claim that is still being written some objects are not there yet: it is for the next run.
         ours = _on(day, claim)
         gone = [item.key for item in ours if item.key not in names]
-        lake.refuse_gone(claim, gone)
+        lake.require_objects(claim, gone)
         if ours and not gone:
             whole[claim.key] = ours
     if not whole:

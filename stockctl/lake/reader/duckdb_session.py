@@ -1,4 +1,4 @@
-"""DuckDB over the lake's files: with explicit columns, so that nothing is inferred."""
+"""DuckDB over the files of the lake, with explicit columns: it infers no types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import duckdb
 from stockctl.errors import StockctlError
 from stockctl.lake.format.keys import Table
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 COLUMNS: dict[str, dict[str, str]] = {
     "trades": {
@@ -42,11 +42,11 @@ COLUMNS: dict[str, dict[str, str]] = {
         "source": "VARCHAR",
     },
 }
-"""Each table's columns with their DuckDB types: the fields of ``stockctl.records``."""
+"""The columns of each table with their DuckDB types: the fields of ``stockctl.records``."""
 
 
 DAMAGE = (duckdb.IOException, duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)
-"""What DuckDB raises for damaged files, and for no SQL."""
+"""Exceptions that DuckDB raises for damaged files, and never for wrong SQL."""
 
 
 class UnreadableFilesError(StockctlError):
@@ -54,14 +54,14 @@ class UnreadableFilesError(StockctlError):
 
 
 _THREAD = 128_000_000
-"""Bytes that a thread which reads JSON wants for itself, at least."""
+"""Minimum of memory for each thread that reads JSON, in bytes."""
 
 
 @contextmanager
 def duck(memory: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB of our own, in memory: integers divide as in Redshift, nothing is fetched or installed.
+    """A new DuckDB in memory. Integer division is as in Redshift; it installs no extensions.
 
-    ``memory`` bounds the bytes that it takes; the rest waits in the folder for temporary files.
+    ``memory`` limits its memory in bytes; the rest goes to the folder for temporary files.
     """
     with duckdb.connect(
         config={
@@ -70,7 +70,7 @@ def duck(memory: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
             "temp_directory": str(Path(tempfile.gettempdir()) / f"stockctl-{os.getpid()}"),
         }
     ) as connection:
-        # In a notebook or a prompt DuckDB draws a bar on stdout when a query is slow: stdout is for data.
+        # In a notebook or a prompt DuckDB prints a progress bar to stdout when a query is slow: stdout is for data.
         connection.execute("SET integer_division = true; SET enable_progress_bar = false")
         if memory is not None:
             threads = max(1, min(os.cpu_count() or 1, memory // _THREAD))
@@ -78,48 +78,60 @@ def duck(memory: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             yield connection
         except duckdb.Error as error:
-            # A damaged file may give any of them; what is wrong with a person's SQL has been told before it gets here.
+            # A damaged file may raise any of them. Errors in the SQL of a user were raised before.
             raise UnreadableFilesError(
-                f"the lake's files cannot be read: {error}", hint="`stockctl lake verify --deep` names damaged objects"
+                f"the lake's files cannot be read: {error}", hint="`stockctl lake verify --deep` lists damaged objects"
             ) from error
 
 
-def interruptible(connection: duckdb.DuckDBPyConnection, call: Callable[[], Answer]) -> Answer:
-    """The answer of ``call`` to ``connection``; Ctrl-C ends it, which would wait for the answer otherwise."""
+def interruptible(connection: duckdb.DuckDBPyConnection, call: Callable[[], Result]) -> Result:
+    """The result of ``call``, a query on ``connection``. Ctrl-C interrupts the query, and does not wait for its end."""
     with ThreadPoolExecutor(1, thread_name_prefix="duckdb") as pool:
-        answer = pool.submit(call)
+        future = pool.submit(call)
         try:
-            return answer.result()
+            return future.result()
         except KeyboardInterrupt:
             connection.interrupt()
             raise
 
 
+def one_of(column: str, values: Iterable[str]) -> duckdb.Expression:
+    """The condition that ``column`` is one of ``values``."""
+    return duckdb.ColumnExpression(column).isin(*map(duckdb.ConstantExpression, values))
+
+
+def received_by(as_of: int | None) -> duckdb.Expression:
+    """The condition that a row was received by ``as_of`` (ms UTC); always true for None."""
+    if as_of is None:
+        return duckdb.ConstantExpression(True)
+    return duckdb.ColumnExpression("ts_recv") <= duckdb.ConstantExpression(as_of)
+
+
 def scan(connection: duckdb.DuckDBPyConnection, table: Table, paths: Iterable[Path]) -> duckdb.DuckDBPyRelation:
-    """The rows of raw and of Parquet files: the table's columns, ``trade_date`` and ``filename``."""
+    """The rows of raw and Parquet files, with the columns of the table, ``trade_date`` and ``filename``."""
     columns = COLUMNS[table]
-    alike: dict[tuple[str, str], list[str]] = {}
+    groups: dict[tuple[str, str], list[str]] = {}
     for path in paths:
-        # DuckDB scans files together only if they are compressed alike and have the same partition keys.
-        alike.setdefault((path.suffix, path.parent.name.partition("=")[0]), []).append(str(path))
-    scans = [_alike(connection, columns, suffix, chosen) for (suffix, _), chosen in alike.items()]
-    return reduce(lambda one, other: one.union(other), scans) if scans else _nothing(connection, columns)
+        # DuckDB scans files together only if they have the same compression and partition keys.
+        groups.setdefault((path.suffix, path.parent.name.partition("=")[0]), []).append(str(path))
+    scans = [_scan(connection, columns, suffix, group) for (suffix, _), group in groups.items()]
+    return reduce(lambda one, other: one.union(other), scans) if scans else _no_rows(connection, columns)
 
 
-def _alike(
+def _scan(
     connection: duckdb.DuckDBPyConnection, columns: dict[str, str], suffix: str, paths: list[str]
 ) -> duckdb.DuckDBPyRelation:
-    same: dict[str, Any] = {"hive_partitioning": True, "filename": True}
-    several: Any = paths  # the stubs of some versions know one path only
+    options: dict[str, Any] = {"hive_partitioning": True, "filename": True}
+    any_paths: Any = paths  # the stubs of some versions accept only one path
     if suffix == ".parquet":
-        rows = connection.read_parquet(several, **same)
+        rows = connection.read_parquet(any_paths, **options)
     else:
-        same |= {"columns": columns, "format": "newline_delimited", "compression": {".gz": "gzip", ".zst": "zstd"}[suffix]}
-        rows = connection.read_json(several, **same)
+        options |= {"columns": columns, "format": "newline_delimited", "compression": {".gz": "gzip", ".zst": "zstd"}[suffix]}
+        rows = connection.read_json(any_paths, **options)
     return rows.select(*columns, duckdb.ColumnExpression("trade_date").cast("DATE").alias("trade_date"), "filename")
 
 
-def _nothing(connection: duckdb.DuckDBPyConnection, columns: dict[str, str]) -> duckdb.DuckDBPyRelation:
-    kinds = columns | {"trade_date": "DATE", "filename": "VARCHAR"}
-    nulls = (duckdb.ConstantExpression(None).cast(kind).alias(name) for name, kind in kinds.items())
+def _no_rows(connection: duckdb.DuckDBPyConnection, columns: dict[str, str]) -> duckdb.DuckDBPyRelation:
+    types = columns | {"trade_date": "DATE", "filename": "VARCHAR"}
+    nulls = (duckdb.ConstantExpression(None).cast(kind).alias(name) for name, kind in types.items())
     return connection.sql("SELECT 1").select(*nulls).filter("false")

@@ -1,4 +1,4 @@
-"""Which symbols a question to the lake is about, and whether the lake knows them."""
+"""Which symbols the lake knows."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 HINT = "symbols are as the feed writes them, such as AAPL or BINANCE:BTCUSDT; `stockctl lake list` names the lake's"
 
 
-def asked_symbols(lake: LakeReader, written: str | Iterable[str]) -> list[str]:
-    """The symbols that ``written`` means. UnknownSymbolError for one that neither the setting ``symbols`` nor the lake knows.
+def resolve_lake_symbols(lake: LakeReader, written: str | Iterable[str]) -> list[str]:
+    """Resolve symbols as users write them. UnknownSymbolError for a symbol in neither the setting ``symbols`` nor the lake.
 
-    The store is asked only for what the setting does not name.
+    It reads the store only for symbols that are not in the setting.
     """
     return resolve_symbols(written, lake.settings.symbols, LakeSymbols(lake), hint=HINT)
 
 
 class LakeSymbols:
-    """The lake as what tells whether a symbol is known: by its trades, or by the feed events of the newest date."""
+    """Looks up symbols in the trades of the lake, and in the feed events of the newest date."""
 
     place = "the lake"
 
@@ -33,29 +33,29 @@ class LakeSymbols:
         self._lake = lake
 
     def symbols(self) -> set[str]:
-        """As in ``SymbolLookup``: those of the newest date's folders, which a query lists anyway."""
+        """Symbols in the folders of the newest date, which a query lists anyway."""
         days = self._lake.dates()
-        return self._lake.named(days[-1]) if days else set()
+        return self._lake.symbols_of(days[-1]) if days else set()
 
     def all_symbols(self) -> set[str]:
-        """As in ``SymbolLookup``: the folders of every date, the manifests of compacted ones, and feed events."""
-        return self._heard | self._lake.symbols()
+        """Symbols in the folders of all dates, in the manifests of compacted dates, and in feed events."""
+        return self._subscribed | self._lake.symbols()
 
     def has_recent_symbol(self, symbol: str) -> bool:
-        """As in ``SymbolLookup``. Folders that were listed anyway mostly answer it."""
+        """Whether ``symbol`` has trades on the newest date. Most often the folder names decide it."""
         days = self._lake.dates()
-        return bool(days) and self._lake.may_hold(days[-1], symbol) and self._has(symbol, span_around(days[-1])[0])
+        return bool(days) and self._lake.may_contain(days[-1], symbol) and self._has(symbol, span_around(days[-1])[0])
 
     def has_symbol(self, symbol: str) -> bool:
-        """As in ``SymbolLookup``: the newest date first, since most symbols have trades there."""
-        if symbol in self._heard:
+        """Whether ``symbol`` has trades: first on the newest date, since most symbols have trades there."""
+        if symbol in self._subscribed:
             return True
         days = self._lake.dates()
         return bool(days) and (self._has(symbol, span_around(days[-1])[0]) or self._has(symbol, None))
 
     @cached_property
-    def _heard(self) -> set[str]:
-        """The symbols that the feed events of the newest date name."""
+    def _subscribed(self) -> set[str]:
+        """Symbols in the feed events of the newest date."""
         days = self._lake.dates("feed_events")
         if not days:
             return set()
@@ -65,11 +65,11 @@ class LakeSymbols:
         return set(split_symbols(names for (names,) in rows))
 
     def _has(self, symbol: str, since: int | None) -> bool:
-        found = self._lake.find("trades", symbols=[symbol], since=since, exact=True)
-        if not found or "_" not in ticker_slug(symbol):
-            return bool(found)
-        # A folder's name may stand for several symbols: BINANCE_BTCUSDT holds BINANCE:BTCUSDT.
+        files = self._lake.find("trades", symbols=[symbol], since=since, exact=True)
+        if not files or "_" not in ticker_slug(symbol):
+            return bool(files)
+        # Several symbols may share a folder: BINANCE_BTCUSDT may contain BINANCE:BTCUSDT.
         with duck() as connection:
-            self._lake.view(connection, "trades", found)
+            self._lake.view(connection, "trades", files)
             rows = connection.sql("SELECT 1 FROM trades WHERE symbol = $symbol LIMIT 1", params={"symbol": symbol})
             return bool(rows.fetchall())

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import duckdb
 
 from stockctl.exchange.calendar import Calendar, calendar_of, day_bounds, trade_date
-from stockctl.lake.reader.catalog import DataFile, LakeReader, events
-from stockctl.lake.reader.duckdb_session import COLUMNS
+from stockctl.lake.reader.catalog import DataFile, LakeReader
+from stockctl.lake.reader.duckdb_session import COLUMNS, received_by
+from stockctl.lake.reader.events import read_events
 from stockctl.lake.reader.symbols import LakeSymbols
 from stockctl.metrics.coverage_report import connected_before, lag_ms
 from stockctl.settings import Settings
@@ -109,7 +110,7 @@ class LakeRows(LakeSymbols):
         """As in ``Rows``."""
         found, stored = [item.found for item in held if item.found is not None], f"{name}_objects"
         self._lake.view(connection, "trades", found, stored)
-        connection.table(stored).filter(_received(self._as_of)).create_view(name)
+        connection.table(stored).filter(received_by(self._as_of)).create_view(name)
 
     def through(self, symbol: str, held: Collection[Held]) -> int | None:
         """As in ``Rows``."""
@@ -117,7 +118,7 @@ class LakeRows(LakeSymbols):
 
     def events(self, since: int, until: int) -> list[Event]:
         """As in ``Rows``."""
-        return events(self._lake, since, until, self._as_of)
+        return read_events(self._lake, since, until, self._as_of)
 
     def connected_before(self, symbols: Set[str], ms: int) -> set[str]:
         """As in ``Rows``."""
@@ -243,12 +244,6 @@ class MongoRows(SymbolLookup):
         bounds = {"$gte": since, "$lt": until}
         asked = {operator: date_of(bound) for operator, bound in bounds.items() if bound is not None}
         return {"symbol": symbol} | ({"ts_event": asked} if asked else {}) | received(self._as_of)
-
-
-def _received(as_of: int | None) -> duckdb.Expression:
-    if as_of is None:
-        return duckdb.ConstantExpression(True)
-    return duckdb.ColumnExpression("ts_recv") <= duckdb.ConstantExpression(as_of)
 
 
 @contextmanager

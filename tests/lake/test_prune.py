@@ -19,6 +19,7 @@ from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.maintenance.prune import prunable, prune
 from stockctl.lake.maintenance.verify import verify
 from stockctl.lake.reader.catalog import LakeReader
+from stockctl.lake.reader.events import read_events
 from stockctl.lake.reader.inventory import inventory
 from stockctl.lake.reader.trades import read_trades
 from stockctl.records import encode

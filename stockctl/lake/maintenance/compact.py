@@ -107,7 +107,7 @@ def _compact(lake: LakeReader, day: date, sizes: Sizes, advance: Advance) -> tup
     missing = [item.key for key in held for item in whole.get(key, ()) if item.key not in names]
     if missing or held - whole.keys():
         raise UnhealthyError(
-            f"{day} cannot be compacted anew: {min(missing or held - whole.keys())}, which its manifest holds, is gone",
+            f"cannot compact {day} again: {min(missing or held - whole.keys())}, which its manifest includes, is missing",
             hint="`stockctl lake verify` names all damage",
         )
     found = [DataFile(day, item, names[item.key]) for ours in whole.values() for item in ours]

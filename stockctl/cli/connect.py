@@ -33,7 +33,7 @@ app = typer.Typer(no_args_is_help=True, help="Run the MongoDB sink connector in 
 
 
 @contextmanager
-def _both(ctx: typer.Context) -> Iterator[tuple[Connect, Admin, Settings]]:
+def _clients(ctx: typer.Context) -> Iterator[tuple[Connect, Admin, Settings]]:
     from stockctl.clients.kafka import Admin
     from stockctl.clients.kafka_connect import Connect
 
@@ -49,19 +49,19 @@ def _both(ctx: typer.Context) -> Iterator[tuple[Connect, Admin, Settings]]:
 def apply(
     ctx: typer.Context,
     topics_only: Annotated[
-        bool, typer.Option("--topics-only", help="Make Connect's own topics alone, before the first worker starts.")
+        bool, typer.Option("--topics-only", help="Only create the internal topics of Connect, before the first worker starts.")
     ] = False,
     *,
     view: View,
 ) -> None:
-    """Make the connector as the settings say, and wait until it really runs.
+    """Create the connector, or change it to match the settings, and wait until it runs.
 
     Example: stockctl connect apply
     """
-    from stockctl.stream.mongo_sink import connector as room
+    from stockctl.stream.mongo_sink import connector as sink
 
-    with _both(ctx) as (connect, admin, settings):
-        changes = room.apply(connect, admin, settings, say, topics_only=topics_only)
+    with _clients(ctx) as (connect, admin, settings):
+        changes = sink.apply(connect, admin, settings, say, topics_only=topics_only)
     show_changes(changes, view)
     if not topics_only:
         say(f"{settings.connect.connector} is running")
@@ -70,52 +70,52 @@ def apply(
 @app.command()
 @record_options()
 def render(ctx: typer.Context, *, view: View) -> None:
-    """Show the configuration that the connector gets, with its secrets masked.
+    """Show the configuration of the connector, with its secrets masked.
 
     Example: stockctl connect render -o json
     """
     from stockctl.stream.mongo_sink.config import masked
-    from stockctl.stream.mongo_sink.config import render as rendered
+    from stockctl.stream.mongo_sink.config import render as connector_config
 
-    write_object(masked(rendered(settings_of(ctx))), view)
+    write_object(masked(connector_config(settings_of(ctx))), view)
 
 
 @app.command()
 @row_options()
 def diff(ctx: typer.Context, *, view: View) -> None:
-    """Show in what the connector differs from the settings; exit code 10 when it does.
+    """Show the differences between the connector and the settings; exit code 10 if there are any.
 
     Example: stockctl connect diff
     """
-    from stockctl.stream.mongo_sink import connector as room
+    from stockctl.stream.mongo_sink import connector as sink
 
-    with _both(ctx) as (connect, admin, settings):
-        differences = room.differences(connect, admin, settings)
+    with _clients(ctx) as (connect, admin, settings):
+        differences = sink.differences(connect, admin, settings)
     show_differences(differences, view, "the connector with its topics")
 
 
 @app.command()
 @row_options()
 def status(ctx: typer.Context, *, view: View) -> None:
-    """Show connector, tasks, why one failed, and lag; exit code 10 when something does not run.
+    """Show the connector, its tasks, the cause of a failure, and the lag; exit code 10 if something does not run.
 
     Example: stockctl connect status
     """
-    from stockctl.stream.mongo_sink import connector as room
+    from stockctl.stream.mongo_sink import connector as sink
 
-    with _both(ctx) as (connect, admin, settings):
-        parts = room.status(connect, admin, settings)
-    write_rows((part._asdict() for part in parts), view, room.Part._fields)
-    if bad := room.unhealthy(parts):
-        raise UnhealthyError(f"not running: {', '.join(bad)}", hint=room.remedy(parts))
+    with _clients(ctx) as (connect, admin, settings):
+        parts = sink.status(connect, admin, settings)
+    write_rows((part._asdict() for part in parts), view, sink.PartStatus._fields)
+    if failing := sink.unhealthy(parts):
+        raise UnhealthyError(f"not running: {', '.join(failing)}", hint=sink.fix_for(parts))
 
 
 @app.command()
 def restart(
     ctx: typer.Context,
-    failed: Annotated[bool, typer.Option("--failed", help="Restart only what has failed.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Restart only what failed.")] = False,
 ) -> None:
-    """Restart the connector with its tasks.
+    """Restart the connector and its tasks.
 
     Example: stockctl connect restart --failed
     """
@@ -124,12 +124,12 @@ def restart(
     settings = settings_of(ctx)
     with Connect(settings) as connect:
         connect.restart(settings.connect.connector, only_failed=failed)
-    say(f"restarted {'what had failed of ' if failed else ''}{settings.connect.connector}; `stockctl connect status` shows it")
+    say(f"restarted {'the failed tasks of ' if failed else ''}{settings.connect.connector}; see `stockctl connect status`")
 
 
 @app.command()
 def delete(ctx: typer.Context, yes: YesOption = False) -> None:
-    """Delete the connector; its documents, its group's offsets and Connect's own topics stay.
+    """Delete the connector; the documents, the offsets of its group and the internal topics stay.
 
     Example: stockctl connect delete --yes
     """
@@ -149,17 +149,17 @@ def watch(
     ctx: typer.Context,
     health_port: Annotated[int | None, typer.Option(help="Serve /healthz and /metrics here.")] = None,
 ) -> None:
-    """Restart the connector's tasks whenever one has failed, until Ctrl-C.
+    """Restart failed tasks of the connector automatically, until Ctrl-C.
 
     Example: stockctl connect watch --health-port 8080
     """
     from stockctl.service import running
-    from stockctl.stream.mongo_sink.connector import Watch
+    from stockctl.stream.mongo_sink.watchdog import Watchdog
 
     settings = settings_of(ctx)
     with running(settings, health_port=health_port, leave_within=10.0) as service:
-        watching = Watch(settings)
-        service.health = lambda: watching.trouble
+        watchdog = Watchdog(settings)
+        service.health = lambda: watchdog.problem
         say(f"watching {settings.connect.connector} at {settings.connect.url}")
-        watching.run(service.stop)
-    say(counted(watching.restarts, "restart"))
+        watchdog.run(service.stop)
+    say(counted(watchdog.restarts, "restart"))

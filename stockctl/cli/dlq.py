@@ -1,4 +1,4 @@
-"""``stockctl dlq``: what could not be taken, and sending it again."""
+"""``stockctl dlq``: dead letters, and their replay."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from stockctl.errors import StockctlError, UsageError
 if TYPE_CHECKING:
     from stockctl.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="List, show and replay dead letters: what could not be taken, and why.")
+app = typer.Typer(no_args_is_help=True, help="List, show and replay dead letters: rejected records, and why.")
 
-Reason = Annotated[str | None, typer.Option("--reason", help="Only letters whose reason holds this text.")]
-Topic = Annotated[str | None, typer.Option("--topic", help="Only letters of what was found in this topic.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Only letters with this text in their reason.")]
+Topic = Annotated[str | None, typer.Option("--topic", help="Only letters of records of this topic.")]
 
 
 def _since(settings: Settings, text: str | None) -> int | None:
@@ -45,7 +45,7 @@ def list_(
     reason: Reason = None,
     topic: Topic = None,
     since: SinceOption = None,
-    by_reason: Annotated[bool, typer.Option("--by-reason", help="Count them by reason instead.")] = False,
+    by_reason: Annotated[bool, typer.Option("--by-reason", help="Count the letters by reason.")] = False,
     *,
     view: View,
 ) -> None:
@@ -80,11 +80,11 @@ def list_(
 @record_options()
 def show(
     ctx: typer.Context,
-    id: Annotated[str, typer.Argument(help="Id of the letter, as `dlq list` shows it.")],
+    id: Annotated[str, typer.Argument(help="Id of the letter; `dlq list` shows it.")],
     *,
     view: View,
 ) -> None:
-    """Show a dead letter: its raw text, the reason, and where it was found; one for each reader that refused it.
+    """Show a dead letter: its raw text, the reason, and where it comes from, once for each reader that rejected it.
 
     Example: stockctl dlq show trades-2-17
     """
@@ -101,13 +101,13 @@ def show(
     rows = [
         msgspec.structs.asdict(item.letter)
         | {
-            "refused_by": item.refused_by,
+            "rejected_by": item.rejected_by,
             "ts_recv": _at(settings, item.letter.ts_recv),
             "replayed": _at(settings, replayed),
         }
         for item in letters
     ]
-    # Several readers may have refused one record: one document holds all their letters.
+    # Several readers may have rejected one record: one document has all their letters.
     if not view.is_table:
         write_rows(rows, view)
         return
@@ -126,54 +126,47 @@ def replay(
     topic: Topic = None,
     since: SinceOption = None,
     every: Annotated[bool, typer.Option("--all", help="Replay every letter.")] = False,
-    mended: Annotated[
-        str | None, typer.Option("--with", metavar="FILE", help="Send this text for the one letter named; - reads stdin.")
+    corrected: Annotated[
+        str | None, typer.Option("--with", metavar="FILE", help="Send this text in place of the letter's; - reads stdin.")
     ] = None,
     dry_run: DryRunOption = False,
     *,
     view: View,
 ) -> None:
-    """Send what can be taken now to the topic it was meant for, each letter once however often this is run.
+    """Republish dead letters to their original topic if they are valid now, each letter only once.
 
-    Example: stockctl dlq replay trades-2-17 --with mended.json
+    Example: stockctl dlq replay trades-2-17 --with corrected.json
     """
     from collections import Counter
 
     from stockctl.feed.redecode import redecode
     from stockctl.lake.writer.source_guard import refusal_of
-    from stockctl.stream.replay import Outcome, Replay
+    from stockctl.stream.replay import Replay, ReplayResult
 
-    asked = {"reason": reason, "topic": topic, "since": since}
-    chosen = any(value is not None for value in asked.values())
-    if bool(ids) + chosen + every != 1:
-        raise UsageError(
-            "name letters, or a --reason, --topic or --since, or --all", hint="`stockctl dlq list` shows the letters"
-        )
-    if mended is not None and len(ids or ()) != 1:
-        raise UsageError("--with takes the place of one letter's text", hint="name that one letter")
+    filters = {"reason": reason, "topic": topic, "since": since}
+    filtered = any(value is not None for value in filters.values())
+    if bool(ids) + filtered + every != 1:
+        raise UsageError("give ids, or --reason, --topic or --since, or --all", hint="`stockctl dlq list` shows the letters")
+    if corrected is not None and len(ids or ()) != 1:
+        raise UsageError("--with replaces the text of one letter", hint="give the id of that letter alone")
     settings = settings_of(ctx)
     run = Replay(
         settings,
         redecode,
         ids=ids or (),
-        mended=None if mended is None else text_of(mended, "name a file that holds the mended text alone").strip(),
+        corrected=None if corrected is None else text_of(corrected, "name a file with the corrected text").strip(),
         dry_run=dry_run,
         refusal=refusal_of(settings),
         say=say,
-        **asked | {"since": _since(settings, since)},
+        **filters | {"since": _since(settings, since)},
     )
-    done: Counter[str] = Counter()
-    known: set[str] = set()
-    rows: list[Outcome] = []
-    for outcome in run.run():
-        done[outcome.done] += 1
-        known.add(outcome.id)
-        rows.append(outcome)
-    write_rows((row._asdict() for row in rows), view, Outcome._fields)
-    say(", ".join(f"{count} {what}" for what, count in done.items()) or "no letter to replay")
-    if absent := set(ids or ()) - known:
+    results = list(run.run())
+    write_rows((result._asdict() for result in results), view, ReplayResult._fields)
+    counts = Counter(result.action for result in results)
+    say(", ".join(f"{count} {action}" for action, count in counts.items()) or "no letter to replay")
+    if absent := set(ids or ()) - {result.id for result in results}:
         raise StockctlError(f"there is no dead letter {', '.join(sorted(absent))}", hint="`stockctl dlq list` shows the ids")
-    if ids and done["left"]:
+    if ids and counts["rejected"]:
         raise StockctlError(
-            f"{done['left']} of the letters could not be sent", hint="mend the text, and send it by --with FILE"
+            f"{counts['rejected']} of the letters are still invalid", hint="correct the text, and send it by --with FILE"
         )

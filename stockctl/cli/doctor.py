@@ -1,4 +1,4 @@
-"""``stockctl doctor``: every outside system of the active profile, and what runs on it, checked side by side."""
+"""``stockctl doctor``: health checks of every external system of the active profile."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from stockctl.settings import Settings
 
 
-def rooms() -> list[Callable[[Settings], list[Check]]]:
-    """Each room's ``checks``, in the order of the report."""
+def check_functions() -> list[Callable[[Settings], list[Check]]]:
+    """The functions that return checks, in the order of the report."""
     from stockctl.clients import kafka, mongo
     from stockctl.feed import health as feed
     from stockctl.filings import health as filings
@@ -28,7 +28,7 @@ def rooms() -> list[Callable[[Settings], list[Check]]]:
     from stockctl.local import health as local
     from stockctl.stream import health as dead_letters
     from stockctl.stream import lag, topics
-    from stockctl.stream.mongo_sink import connector
+    from stockctl.stream.mongo_sink import health as connector
     from stockctl.warehouse import health as warehouse
 
     return [
@@ -49,15 +49,15 @@ def rooms() -> list[Callable[[Settings], list[Check]]]:
 
 @row_options()
 def doctor(ctx: typer.Context, *, view: View) -> None:
-    """Check every outside system of the profile; exit code 10 when one is unhealthy.
+    """Check every external system of the profile; exit code 10 if one is unhealthy.
 
     Example: stockctl doctor
     """
     from stockctl.health import run
 
     settings = settings_of(ctx)
-    checks = [check for room in rooms() for check in room(settings)]
-    say(f"checking {counted(len(checks), 'thing')} of the profile {settings.profile}")
+    checks = [check for function in check_functions() for check in function(settings)]
+    say(f"running {counted(len(checks), 'check')} of the profile {settings.profile}")
     results = run(checks)
     rows: list[dict[str, Any]] = [
         {
@@ -71,4 +71,4 @@ def doctor(ctx: typer.Context, *, view: View) -> None:
     ]
     write_rows(rows, view)
     if unhealthy := [result.system for result in results if result.result.state == "fail"]:
-        raise UnhealthyError(f"unhealthy: {', '.join(unhealthy)}", hint="each row's `fix`")
+        raise UnhealthyError(f"unhealthy: {', '.join(unhealthy)}", hint="the `fix` of each")

@@ -1,4 +1,4 @@
-"""``stockctl status``: the whole profile at a glance."""
+"""``stockctl status``: the pipeline of the active profile at a glance."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stockctl.errors import UnhealthyError
 
 @row_options()
 def status(ctx: typer.Context, *, view: View) -> None:
-    """Show topics, lag, lake, MongoDB, feed and local stack at a glance; exit code 10 when one fails.
+    """Show topics, lag, lake, MongoDB, feed and local stack at a glance; exit code 10 if one fails.
 
     Example: stockctl status
     """
@@ -22,10 +22,10 @@ def status(ctx: typer.Context, *, view: View) -> None:
     from stockctl.mongo import health as mongo
     from stockctl.stream import health as dead_letters
     from stockctl.stream import lag, topics
-    from stockctl.stream.mongo_sink import connector
+    from stockctl.stream.mongo_sink import health as connector
 
     settings = settings_of(ctx)
-    rooms = (
+    overviews = (
         feed.overview,
         topics.overview,
         lag.overview,
@@ -35,11 +35,11 @@ def status(ctx: typer.Context, *, view: View) -> None:
         mongo.overview,
         local.overview,
     )
-    results = run([check for room in rooms for check in room(settings)])
+    results = run([check for overview in overviews for check in overview(settings)])
     write_rows(
         ({"part": part, "state": result.state, "detail": result.detail, "fix": result.fix} for part, result in results),
         view,
     )
     say(f"profile {settings.profile}")
     if failing := [part for part, result in results if result.state == "fail"]:
-        raise UnhealthyError(f"not as it should be: {', '.join(failing)}", hint="each row's `fix`, and `stockctl doctor`")
+        raise UnhealthyError(f"unhealthy: {', '.join(failing)}", hint="the `fix` of each, and `stockctl doctor`")

@@ -113,7 +113,7 @@ def _empty(settings: Settings, store: Store, topic: str) -> CheckResult:
     with suppress(StockctlError):  # other rows report what is wrong there
         waits = pending(settings, lake_writer(settings), [topic])
         if waits.running:
-            return CheckResult(f"empty so far: {waits.words}")
+            return CheckResult(f"empty so far: {waits.message}")
     return CheckResult(f"empty: {store.url}", "warn", "`stockctl consume s3` fills it")
 
 

@@ -47,5 +47,5 @@ def _without_companies(settings: Settings, detail: str) -> CheckResult:
         waits = pending(settings, writer)
         if waits.running:
             derived = f"companies follow every {format_duration(settings.mongo.derive_every)} (mongo.derive_every)"
-            return CheckResult(f"{detail}; no company so far: {waits.words}, and {derived}")
+            return CheckResult(f"{detail}; no company so far: {waits.message}, and {derived}")
     return CheckResult(f"{detail}; no company yet", "warn", f"`{writer.command}` fills it")

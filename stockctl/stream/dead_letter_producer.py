@@ -1,4 +1,4 @@
-"""Sends dead letters, and knows that they have arrived: what they are about may be committed then, and not before."""
+"""Sends dead letters and waits for their delivery: the offsets of their records may be committed only after that."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from stockctl.stream.dead_letters import as_message
 from stockctl.units import counted
 
 _WAIT = 30.0
-"""Seconds to wait for room in the buffer, or for the last deliveries, before a call fails; the caller tries the whole again."""
+"""Seconds to wait for space in the buffer, or for the last deliveries, before a call fails; the caller repeats the call."""
 
 _CHUNK = 1000
-"""Letters made and delivered at a time: a million at once would take more memory than the records that they are about."""
+"""Letters made and delivered at once: a million of them would take more memory than their records."""
 
 
 class DeadLetterProducer:
-    """A producer of dead letters, made when the first one is due. Usable from several threads."""
+    """A producer of dead letters; it connects when the first one is sent. Thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -32,42 +32,42 @@ class DeadLetterProducer:
     def send(self, letters: Iterable[DeadLetter]) -> None:
         """Send ``letters``, and wait until all are delivered. StockctlError if one is not.
 
-        A repeat sends them again: a dead letter's id is its place in the topic, so that readers can tell.
+        A repeated call sends them again. Readers recognise duplicates by the id, which is the offset of the record.
         """
-        arrived = asked = 0
-        failures = list[object]()
+        delivered = total = 0
+        errors = list[object]()
 
-        def delivered(error: object, _message: object) -> None:
-            nonlocal arrived
+        def on_delivery(error: object, _message: object) -> None:
+            nonlocal delivered
             if error is None:
-                arrived += 1
+                delivered += 1
             else:
-                failures.append(error)
+                errors.append(error)
 
         topic = self._settings.topics.dead_letters.name
         with self._lock:
-            left = iter(letters)
+            remaining = iter(letters)
             producer = self._producer = self._producer or Producer(self._settings)
-            answered = True
-            while answered and not failures and (chunk := list(islice(left, _CHUNK))):
-                asked += len(chunk)
-                answered = all(_put(producer, topic, letter, delivered) for letter in chunk) and not producer.flush(_WAIT)
-            why = failures[0] if failures else f"no answer within {_WAIT:.0f} s"
-            if not answered:
+            flushed = True
+            while flushed and not errors and (chunk := list(islice(remaining, _CHUNK))):
+                total += len(chunk)
+                flushed = all(_put(producer, topic, letter, on_delivery) for letter in chunk) and not producer.flush(_WAIT)
+            reason = errors[0] if errors else f"no answer within {_WAIT:.0f} s"
+            if not flushed:
                 producer.purge()
                 producer.flush(1)
-            asked += sum(1 for _ in left)
-        if arrived < asked:
+            total += sum(1 for _ in remaining)
+        if delivered < total:
             raise StockctlError(
-                f"{counted(asked - arrived, 'dead letter was', 'dead letters were')} not delivered to {topic}: {why}",
-                hint="`stockctl topics apply` makes the topic",
+                f"{counted(total - delivered, 'dead letter was', 'dead letters were')} not delivered to {topic}: {reason}",
+                hint="`stockctl topics apply` creates the topic",
             )
 
 
-def _put(producer: Producer, topic: str, letter: DeadLetter, delivered: Callable[[object, object], None]) -> bool:
-    """Whether the producer's buffer took ``letter``; while it is full, that is waited for."""
+def _put(producer: Producer, topic: str, letter: DeadLetter, on_delivery: Callable[[object, object], None]) -> bool:
+    """Put ``letter`` into the producer's buffer, and wait while the buffer is full; False after ``_WAIT`` seconds."""
     deadline = time.monotonic() + _WAIT
-    while not producer.send(topic, [as_message(letter)], letter.ts_recv, delivered):
+    while not producer.send(topic, [as_message(letter)], letter.ts_recv, on_delivery):
         if time.monotonic() > deadline:
             return False
         producer.poll(0.1)

@@ -1,19 +1,19 @@
-"""Dead letters: what could not be taken, with its raw text and the reason, so that nothing disappears in silence."""
+"""Dead letters: rejected messages with their raw text and the reason, so that nothing is dropped without a trace."""
 
 from __future__ import annotations
 
 from stockctl.records import DeadLetter, encode
 
 RAW_LIMIT = 65_536
-"""Most characters of raw text that a dead letter keeps, so that it always fits into a Kafka message."""
+"""Most characters of raw text in a dead letter, so that it always fits into a Kafka message."""
 
 FOREIGN = "source not allowed"
-"""How the reason begins why a record is refused for its source alone."""
+"""The prefix of the reason of a record that was rejected only for its source."""
 
 
-def foreign_source(source: str, place: str, begun: str | None, setting: str) -> str:
-    """The reason why a record of ``source`` is refused by ``place``, which was begun with another, if with any."""
-    return f"{FOREIGN}: {source}, and {place} holds {begun or 'none yet'} ({setting} names sources that may mix)"
+def foreign_source(source: str, place: str, stored: str | None, setting: str) -> str:
+    """The reason why ``place``, which stores records of the source ``stored``, rejects a record of ``source``."""
+    return f"{FOREIGN}: {source}, and {place} holds {stored or 'none yet'} ({setting} names sources that may mix)"
 
 
 def dead_letter(
@@ -30,13 +30,13 @@ def dead_letter(
 ) -> DeadLetter:
     r"""A dead letter of ``raw``.
 
-    What was found in Kafka gives ``topic``, ``partition`` and ``offset``, and these make its id, so that reading it again
-    makes the same dead letter. What never was in Kafka gives its ``origin`` (the connection, or the file and line) and an
-    ``id``. Bytes that are no UTF-8 stand as ``\xff``. ``ts_recv`` is in ms UTC.
+    For a record from Kafka give ``topic``, ``partition`` and ``offset``: they make the id, so that reading the record again
+    makes the same dead letter. For anything else give an ``origin`` (the connection, or the file and line) and an ``id``.
+    Bytes that are not UTF-8 are written as ``\xff``. ``ts_recv`` is in ms UTC.
     """
     text = raw if isinstance(raw, str) else raw.decode("utf-8", errors="backslashreplace")
     if len(text) > RAW_LIMIT:
-        reason += f" (raw text cut: {len(text)} characters, {RAW_LIMIT} kept)"
+        reason += f" (raw text truncated: {len(text)} characters, {RAW_LIMIT} stored)"
         text = text[:RAW_LIMIT]
     return DeadLetter(
         id=id or f"{topic}-{partition}-{offset}",
@@ -52,5 +52,5 @@ def dead_letter(
 
 
 def as_message(letter: DeadLetter) -> tuple[bytes, bytes]:
-    """Value and key of the Kafka message that carries ``letter``."""
+    """The value and key of the Kafka message for ``letter``."""
     return encode(letter), letter.id.encode()

@@ -1,7 +1,6 @@
-"""Reading dead letters, those of our own roles and those of Kafka Connect, and the marks of what was replayed.
+"""Reads dead letters, of stockctl's services and of Kafka Connect, and the marks of replayed letters.
 
-Kafka Connect puts the record that it could not take there as it was, and what it knows of it into headers. Both come out of
-here as the same ``DeadLetter``.
+Kafka Connect sends the rejected record unchanged and describes the failure in headers. Both kinds become a ``DeadLetter``.
 """
 
 from __future__ import annotations
@@ -18,28 +17,28 @@ from stockctl.records import UNREADABLE, DeadLetter
 from stockctl.settings import Settings
 from stockctl.settings.distinct_names import DEAD_LETTERS_GROUP, replayed_topic
 from stockctl.stream.dead_letters import dead_letter
-from stockctl.stream.mongo_sink.stack_trace import first_cause
+from stockctl.stream.mongo_sink.stack_trace import root_cause
 from stockctl.stream.topic_reader import messages
 from stockctl.stream.topics import TopicSpec
 
 FEED, LAKE = "produce", "consume s3"
-"""Who refused it, for letters that don't say so themselves: what never was in Kafka, and what was."""
+"""Who rejected a letter that does not say so itself: one that never was in Kafka, and a record of a topic."""
 
 _NUMBER = re.compile(r"(?:(?<=\dT)|(?<![\dA-Za-z_])(?<![A-Z][+-]))\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
-"""What varies between two reasons of a kind, as offsets and values do; not the digits of a name, as of UTF-8 or U+0007."""
+"""Numbers that vary between reasons of one kind, such as offsets and values; not digits in names such as UTF-8 or U+0007."""
 _CONNECT = "__connect.errors."
 _decode = msgspec.json.Decoder(DeadLetter).decode
 
 
 class Letter(NamedTuple):
-    """A dead letter, and who refused it: ``produce``, ``consume s3``, ``consume mongo``, ``connect NAME``."""
+    """A dead letter, and who rejected it: ``produce``, ``consume s3``, ``consume mongo`` or ``connect NAME``."""
 
     letter: DeadLetter
-    refused_by: str
+    rejected_by: str
 
     @property
     def digest(self) -> str:
-        """Tells this letter from every other, also from one of a later topic whose offsets began anew."""
+        """Identifies the letter, also among letters with the same id of a recreated topic."""
         return hashlib.sha256(f"{self.letter.id}\n{self.letter.raw}".encode(errors="surrogatepass")).hexdigest()[:32]
 
     @property
@@ -50,11 +49,11 @@ class Letter(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """Equal letters together: ``at`` is the newest one's receipt, ``replayed`` when it was replayed (ms UTC, or None)."""
+    """Equal letters together: ``at`` is when the newest was received, ``replayed`` when it was replayed (ms UTC, or None)."""
 
     id: str
     at: int
-    refused_by: str
+    rejected_by: str
     found_at: str
     reason: str
     times: int
@@ -62,10 +61,10 @@ class Summary(NamedTuple):
 
 
 class Count(NamedTuple):
-    """Letters of one kind of reason; numbers in it stand as ``#``. Times are ms UTC."""
+    """The letters of one kind of reason, with ``#`` in place of numbers. Times are ms UTC."""
 
     reason: str
-    refused_by: str
+    rejected_by: str
     letters: int
     replayed: int
     first: int
@@ -73,17 +72,17 @@ class Count(NamedTuple):
 
 
 def read(settings: Settings, since: int | None = None, *, say: Callable[[str], None] = lambda _: None) -> Iterator[Letter]:
-    """Every letter that the topic of dead letters holds now, from ``since`` (ms UTC, by the messages' time) on.
+    """Every letter in the dead letter topic, from ``since`` on (ms UTC, by the timestamps of the messages).
 
-    ``say`` is told of a wait for Kafka. UnknownTopicError if there is no such topic.
+    ``say`` is called before a wait for Kafka. UnknownTopicError if the topic does not exist.
     """
     admin, topic = Admin(settings), settings.topics.dead_letters.name
     admin.wait(say=say)
-    return map(_understood, messages(admin, settings, topic, DEAD_LETTERS_GROUP, since))
+    return map(_parse, messages(admin, settings, topic, DEAD_LETTERS_GROUP, since))
 
 
 def marks_topic(settings: Settings) -> TopicSpec:
-    """The topic of marks. It keeps each one for ever, because a reader may send a letter again long after it was replayed."""
+    """The topic of marks, kept permanently: a reader may send a letter again long after its replay."""
     dead = settings.topics.dead_letters
     return TopicSpec("topics.dead_letters", replayed_topic(settings), 1, dead.replication, {"cleanup.policy": "compact"})
 
@@ -93,11 +92,11 @@ def marks(settings: Settings) -> dict[str, int]:
     admin, topic = Admin(settings), marks_topic(settings).name
     if admin.topic(topic) is None:
         return {}
-    found = messages(admin, settings, topic, DEAD_LETTERS_GROUP)
-    return {message.key().decode(): message.timestamp()[1] for message in found if message.key()}
+    stored = messages(admin, settings, topic, DEAD_LETTERS_GROUP)
+    return {message.key().decode(): message.timestamp()[1] for message in stored if message.key()}
 
 
-def _understood(message: Message) -> Letter:
+def _parse(message: Message) -> Letter:
     headers = _headers(message)
     if _CONNECT + "topic" in headers:
         return _from_connect(message, headers)
@@ -106,7 +105,7 @@ def _understood(message: Message) -> Letter:
     except UNREADABLE:
         place = (message.topic(), message.partition(), message.offset())
         letter = dead_letter(
-            "no dead letter of ours, and without Kafka Connect's headers",
+            "neither a dead letter of stockctl nor of Kafka Connect",
             message.value() or b"",
             ts_recv=message.timestamp()[1],
             source="",
@@ -118,24 +117,23 @@ def _understood(message: Message) -> Letter:
 
 
 def _headers(message: Message) -> dict[str, str]:
-    # A header of a name that came twice: the newest counts.
+    # Of several headers with one name, the last counts.
     return {name: (value or b"").decode(errors="replace") for name, value in message.headers() or ()}
 
 
 def _from_connect(message: Message, headers: Mapping[str, str]) -> Letter:
-    said = {name.removeprefix(_CONNECT): value for name, value in headers.items()}
-    reason = (
-        first_cause(said.get("exception.stacktrace", "")) or said.get("exception.message") or "Kafka Connect gave no reason"
-    )
-    reader = f"connect {said.get('connector.name', '')}".strip()
+    failure = {name.removeprefix(_CONNECT): value for name, value in headers.items()}
+    message = failure.get("exception.message") or "Kafka Connect gives no reason"
+    reason = root_cause(failure.get("exception.stacktrace", "")) or message
+    reader = f"connect {failure.get('connector.name', '')}".strip()
     letter = dead_letter(
         reason,
         message.value() or b"",
         ts_recv=message.timestamp()[1],
         source="",
-        topic=said["topic"],
-        partition=_number(said.get("partition")),
-        offset=_number(said.get("offset")),
+        topic=failure["topic"],
+        partition=_number(failure.get("partition")),
+        offset=_number(failure.get("offset")),
         origin=reader,
     )
     return Letter(letter, reader)
@@ -146,7 +144,7 @@ def _number(text: str | None) -> int:
 
 
 def matches(letter: DeadLetter, *, reason: str | None = None, topic: str | None = None, since: int | None = None) -> bool:
-    """Whether ``reason`` is in the letter's, it was found in ``topic``, and received at ``since`` (ms UTC) or later."""
+    """Whether the letter's reason contains ``reason``, it is of ``topic``, and was received at ``since`` (ms UTC) or later."""
     return (
         (reason is None or reason.casefold() in letter.reason.casefold())
         and (topic is None or letter.topic == topic)
@@ -154,56 +152,56 @@ def matches(letter: DeadLetter, *, reason: str | None = None, topic: str | None 
     )
 
 
-def summaries(settings: Settings, *, say: Callable[[str], None] = lambda _: None, **asked: Any) -> list[Summary]:
-    """The letters that match what is ``asked`` (as ``matches``), the newest first."""
-    found: dict[tuple[str, str, str], tuple[Letter, int]] = {}
-    for item in read(settings, asked.get("since"), say=say):
-        if matches(item.letter, **asked):
-            # Without its text: a topic of letters may be larger than memory.
-            key = (item.digest, item.letter.reason, item.refused_by)
+def summaries(settings: Settings, *, say: Callable[[str], None] = lambda _: None, **filters: Any) -> list[Summary]:
+    """The letters that match ``filters`` (see ``matches``), the newest first."""
+    letters: dict[tuple[str, str, str], tuple[Letter, int]] = {}
+    for item in read(settings, filters.get("since"), say=say):
+        if matches(item.letter, **filters):
+            # Without the raw text: the topic may be larger than memory.
+            key = (item.digest, item.letter.reason, item.rejected_by)
             light = item._replace(letter=msgspec.structs.replace(item.letter, raw=""))
-            found[key] = (light, found[key][1] + 1 if key in found else 1)
-    replayed = marks(settings) if found else {}
+            letters[key] = (light, letters[key][1] + 1 if key in letters else 1)
+    replayed = marks(settings) if letters else {}
     rows = [
         Summary(
             light.letter.id,
             light.letter.ts_recv,
-            light.refused_by,
+            light.rejected_by,
             light.found_at,
             light.letter.reason,
             times,
             replayed.get(digest),
         )
-        for (digest, _, _), (light, times) in found.items()
+        for (digest, _, _), (light, times) in letters.items()
     ]
     return sorted(rows, key=lambda row: row.at, reverse=True)
 
 
 def counts(rows: list[Summary]) -> list[Count]:
-    """``rows`` by kind of reason, the most frequent first."""
+    """``rows`` counted by kind of reason, the most frequent first."""
     kinds: dict[tuple[str, str], list[Summary]] = {}
     for row in rows:
-        kinds.setdefault((_NUMBER.sub("#", row.reason), row.refused_by), []).append(row)
+        kinds.setdefault((_NUMBER.sub("#", row.reason), row.rejected_by), []).append(row)
     counted = [
         Count(
             reason,
-            refused_by,
+            rejected_by,
             len(alike),
             sum(row.replayed is not None for row in alike),
             min(row.at for row in alike),
             max(row.at for row in alike),
         )
-        for (reason, refused_by), alike in kinds.items()
+        for (reason, rejected_by), alike in kinds.items()
     ]
     return sorted(counted, key=lambda count: (-count.letters, count.reason))
 
 
 def letters_of(settings: Settings, id: str, *, say: Callable[[str], None] = lambda _: None) -> tuple[list[Letter], int | None]:
-    """Every different letter of that id, and when the newest replay of it was (ms UTC, or None)."""
-    found: dict[tuple[str, str, str], Letter] = {}
+    """Every different letter with that id, and the time of the newest replay (ms UTC, or None)."""
+    letters: dict[tuple[str, str, str], Letter] = {}
     for item in read(settings, say=say):
         if item.letter.id == id:
-            found[item.digest, item.letter.reason, item.refused_by] = item
-    replayed = marks(settings) if found else {}
-    times = [replayed[letter.digest] for letter in found.values() if letter.digest in replayed]
-    return list(found.values()), max(times, default=None)
+            letters[item.digest, item.letter.reason, item.rejected_by] = item
+    replayed = marks(settings) if letters else {}
+    times = [replayed[letter.digest] for letter in letters.values() if letter.digest in replayed]
+    return list(letters.values()), max(times, default=None)

@@ -1,4 +1,4 @@
-"""Whether dead letters come in now: a feed that lands there whole must not look healthy."""
+"""The health check of dead letters: a feed whose records are all rejected must not look healthy."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from stockctl.stream.dlq import marks, read
 from stockctl.units import counted, format_duration
 
 RECENT = 300.0
-"""Seconds in which a dead letter says something of how the pipeline does now."""
+"""Age in seconds up to which dead letters count."""
 MANY = 3
-"""So few dead letters are no sign, however few records came beside them."""
+"""The least dead letters that fail the check, however few records arrived meanwhile."""
 _SAMPLE = 2_000
-"""Letters that are looked at; their number is known without reading them."""
+"""The most letters that are read; all are counted."""
 
 
 def checks(settings: Settings) -> list[Check]:
@@ -36,28 +36,28 @@ def _probe(settings: Settings) -> CheckResult:
         return CheckResult(f"none {within}")
     sample = {item.digest: item.letter for item in islice(read(settings, since), _SAMPLE)}
     replayed = marks(settings)
-    left = [letter for digest, letter in sample.items() if digest not in replayed]
+    open_letters = [letter for digest, letter in sample.items() if digest not in replayed]
     detail = f"{letters:,} {within}"
-    if not left:
-        return CheckResult(f"{detail}, and those looked at were replayed")
-    detail += f", such as: {left[-1].reason}"
-    if foreign := [letter for letter in left if letter.reason.startswith(FOREIGN)]:
+    if not open_letters:
+        return CheckResult(f"{detail}, replayed since")
+    detail += f", such as: {open_letters[-1].reason}"
+    if foreign := [letter for letter in open_letters if letter.reason.startswith(FOREIGN)]:
         return CheckResult(
             f"{letters:,} {within}; {foreign[-1].reason}",
             "fail",
-            f"stop what sends them to {topics.trades.name}; or name their source in lake.extra_sources and "
-            f"mongo.extra_sources, start the writers again, and run `stockctl dlq replay --reason '{FOREIGN}'`",
+            f"stop the producer that sends them to {topics.trades.name}; or add their source to lake.extra_sources and "
+            f"mongo.extra_sources, restart the writers, and run `stockctl dlq replay --reason '{FOREIGN}'`",
         )
     records = _count(settings, admin, [topics.trades.name, topics.feed_events.name], since)
-    if len(left) >= MANY and letters >= records / 2:
+    if len(open_letters) >= MANY and letters >= records / 2:
         return CheckResult(
-            f"{detail}; {counted(records, 'record')} came", "fail", "`stockctl dlq list --by-reason` shows what is wrong"
+            f"{detail}; {counted(records, 'record')} arrived", "fail", "`stockctl dlq list --by-reason` shows what is wrong"
         )
     return CheckResult(detail, "warn", "`stockctl dlq list --by-reason`")
 
 
 def _count(settings: Settings, admin: Admin, topics: list[str], since: int) -> int:
-    """Records of ``topics`` with a timestamp of ``since`` (ms UTC) or later, ends of transactions among them."""
+    """Offsets of ``topics`` with a timestamp of ``since`` (ms UTC) or later, transaction markers included."""
     partitions = [partition for topic in topics for partition in admin.partitions(topic)]
     if not partitions:
         return 0

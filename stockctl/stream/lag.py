@@ -1,4 +1,4 @@
-"""How far consumer groups are behind the ends of the pipeline's topics."""
+"""The lag of consumer groups on the topics of the pipeline."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from stockctl.settings import Settings
 from stockctl.units import counted, format_duration
 
 LATE = 120.0
-"""Seconds that a record may wait for longer than its batch stays open: what storing it takes, and bars and companies."""
-_LOOK = 8.0
-"""Seconds in which a writer that is late shows that it goes on: several times what lies between two commits of a backlog."""
-_CONNECT_COMMITS = 60.0
+"""Seconds that a record may wait longer than its batch stays open: for the write, and for bars and companies."""
+_COMMIT_WITHIN = 8.0
+"""Seconds in which a late writer must commit to count as catching up: several times its commit interval in a backlog."""
+_CONNECT_COMMIT_INTERVAL = 60.0
 """Seconds between two commits of Kafka Connect, its ``offset.flush.interval.ms``."""
 
 
 class Lag(NamedTuple):
-    """One group's place in one partition, in offsets.
+    """The lag of one group on one partition.
 
-    ``committed`` is None where the group has committed nothing; it then has everything from ``start`` to read. ``lag`` is what
-    it still can read, ``lost`` what retention deleted before the group read it.
+    ``committed``, ``start`` and ``end`` are offsets; ``committed`` is None if the group has committed none, and it then reads
+    from ``start``. ``lag`` is the number of records still to read, ``lost`` of those that retention deleted before the group
+    read them.
     """
 
     group: str
@@ -39,28 +40,30 @@ class Lag(NamedTuple):
 
 
 def read_lag(admin: Admin, settings: Settings, groups: Sequence[str] = ()) -> list[Lag]:
-    """The lag of ``groups``, or of the lake's group and each that has committed something of the pipeline's topics.
+    """The lag of ``groups``; by default of the lake's group and every group that has committed offsets of the topics.
 
-    The writers' groups, and one asked for that has committed nothing at all, are shown with every topic that a writer reads.
+    The groups of the writers, and a group of ``groups`` without commits, have rows for every topic that a writer reads.
     """
     topics = settings.topics
     read_by_writers = [topics.trades.name, topics.feed_events.name]
     partitions = [partition for name in (*read_by_writers, topics.dead_letters.name) for partition in admin.partitions(name)]
     offsets = admin.offsets(partitions) if partitions else {}
-    found: list[Lag] = []
+    rows: list[Lag] = []
     for group in groups or sorted({settings.lake.group, *admin.groups()}):
         committed = {
-            partition: held.offset for partition, held in admin.committed(group, partitions).items() if held.offset >= 0
+            partition: position.offset
+            for partition, position in admin.committed(group, partitions).items()
+            if position.offset >= 0
         }
         reads = {partition.topic for partition in committed}
         if group in (settings.lake.group, settings.mongo.group) or (group in groups and not reads):
             reads.update(read_by_writers)
-        found += [_lag(group, one, committed.get(one), offsets[one]) for one in partitions if one.topic in reads]
-    return found
+        rows += [_lag(group, one, committed.get(one), offsets[one]) for one in partitions if one.topic in reads]
+    return rows
 
 
 def _lag(group: str, partition: Partition, committed: int | None, offsets: Offsets) -> Lag:
-    at = offsets.start if committed is None else committed
+    position = offsets.start if committed is None else committed
     return Lag(
         group,
         partition.topic,
@@ -68,66 +71,74 @@ def _lag(group: str, partition: Partition, committed: int | None, offsets: Offse
         committed,
         offsets.start,
         offsets.end,
-        lag=max(0, offsets.end - max(at, offsets.start)),
-        lost=max(0, offsets.start - at),
+        lag=max(0, offsets.end - max(position, offsets.start)),
+        lost=max(0, offsets.start - position),
     )
 
 
+def lag_summary(rows: Sequence[Lag]) -> str:
+    """The lag of a group in words, with the partitions that have some."""
+    partitions = ", ".join(f"{row.topic}/{row.partition} {row.lag:,}" for row in rows if row.lag)
+    words = f"{counted(sum(row.lag for row in rows), 'record')} behind" + (f": {partitions}" if partitions else "")
+    lost = sum(row.lost for row in rows)
+    return f"{words}; retention deleted {lost:,} before it read them" if lost else words
+
+
 class Writer(NamedTuple):
-    """A group that writes the topics into a store: what runs it, how old a record gets that waits for its batch to be cut,
-    how often it does so in words, and what to do where retention was faster.
+    """A service that writes the topics into a store.
+
+    ``max_age`` is the age in seconds at which it writes a batch, ``batches`` says so in words, ``if_lost`` is what to do if
+    retention deleted records before it read them.
     """
 
     group: str
     command: str
     max_age: float
     batches: str
-    if_lost: str = "a longer retention gives the writer more time"
+    if_lost: str = "set a longer retention for the topic"
 
 
 def lake_writer(settings: Settings) -> Writer:
-    """What writes the lake."""
-    age, hole = settings.lake.max_age, "`stockctl lake verify` names the hole; a longer retention gives the writer more time"
-    batches = f"`consume s3` cuts a batch every {format_duration(age)} (lake.max_age)"
-    return Writer(settings.lake.group, "stockctl consume s3", age, batches, hole)
+    """The service that writes the lake."""
+    age, if_lost = settings.lake.max_age, "`stockctl lake verify` shows the gap; set a longer retention for the topic"
+    batches = f"`consume s3` writes a batch every {format_duration(age)} (lake.max_age)"
+    return Writer(settings.lake.group, "stockctl consume s3", age, batches, if_lost)
 
 
 def mongo_writer(settings: Settings) -> Writer:
-    """What writes MongoDB: the connector, where Kafka Connect has an address."""
+    """The service that writes MongoDB: the connector if ``connect.url`` is set."""
     if settings.connect.url is not None:
-        batches = f"Kafka Connect commits every {format_duration(_CONNECT_COMMITS)}"
-        return Writer(settings.connect.group, "stockctl connect apply", _CONNECT_COMMITS, batches)
+        batches = f"Kafka Connect commits every {format_duration(_CONNECT_COMMIT_INTERVAL)}"
+        return Writer(settings.connect.group, "stockctl connect apply", _CONNECT_COMMIT_INTERVAL, batches)
     age, derive = settings.mongo.max_age, settings.mongo.derive_every
     batches = f"`consume mongo` writes a batch every {format_duration(age)} (mongo.max_age)"
     return Writer(settings.mongo.group, "stockctl consume mongo", age + derive, batches)
 
 
 def overview(settings: Settings) -> list[Check]:
-    """The rows of ``stockctl status`` and ``stockctl doctor`` for the groups of the writers."""
+    """The lag of the writers' groups."""
     writers = [lake_writer(settings)]
     if settings.connect.url is not None or settings.mongo.url is not None:
         writers.append(mongo_writer(settings))
-    return [Check(f"group {writer.group}", partial(_behind, settings, writer)) for writer in writers]
+    return [Check(f"group {writer.group}", partial(_probe, settings, writer)) for writer in writers]
 
 
-def _behind(settings: Settings, writer: Writer) -> CheckResult:
+def _probe(settings: Settings, writer: Writer) -> CheckResult:
     admin = Admin(settings)
     admin.wait(PROBE_WAIT)
     rows = read_lag(admin, settings, [writer.group])
-    lost = sum(row.lost for row in rows)
-    parts = ", ".join(f"{row.topic}/{row.partition} {row.lag:,}" for row in rows if row.lag)
-    detail = f"{counted(sum(row.lag for row in rows), 'record')} behind" + (f": {parts}" if parts else "")
-    if lost:
-        return CheckResult(f"{detail}; {lost:,} were deleted by retention before it read them", "fail", writer.if_lost)
-    if not parts:
+    detail = lag_summary(rows)
+    if any(row.lost for row in rows):
+        return CheckResult(detail, "fail", writer.if_lost)
+    if not any(row.lag for row in rows):
         return CheckResult(detail)
-    since = _oldest(settings, rows)
-    if since is None:
-        return CheckResult(detail)  # what is left are ends of transactions, and no records
-    age, bound = max(0.0, time.time() - since), writer.max_age + LATE
-    overdue = age > bound
+    oldest = _oldest_unread(settings, rows)
+    if oldest is None:
+        return CheckResult(detail)  # transaction markers have offsets too
+    age, limit = max(0.0, time.time() - oldest), writer.max_age + LATE
+    overdue = age > limit
     if overdue:
-        detail += f"; the oldest came {format_duration(round(age))} ago, and should be written within {format_duration(bound)}"
+        detail += f"; the oldest is {format_duration(round(age))} old, and should be written within {format_duration(limit)}"
     if not admin.members(writer.group):
         return CheckResult(
             f"{detail}; the group has no member", "fail" if overdue else "warn", f"`{writer.command}` reads them"
@@ -135,22 +146,22 @@ def _behind(settings: Settings, writer: Writer) -> CheckResult:
     if not overdue:
         return CheckResult(detail)
     if _commits(admin, rows):
-        return CheckResult(f"{detail}; it is catching up", "warn", "wait, and look again")
+        return CheckResult(f"{detail}; it is catching up", "warn", "wait, then check again")
     return CheckResult(f"{detail}; it commits nothing", "fail", _restart(settings, writer.command))
 
 
 def _restart(settings: Settings, command: str) -> str:
     """What to do about a writer that commits nothing."""
     if settings.profile == "local":
-        return "`stockctl local down`, then `stockctl local up`: it goes on where it stood"
-    return f"see the log of `{command}`, and start it again: it goes on where it stood"
+        return "`stockctl local down`, then `stockctl local up`: it continues from its last commit"
+    return f"see the log of `{command}`, and restart it: it continues from its last commit"
 
 
-def _oldest(settings: Settings, rows: Sequence[Lag]) -> float | None:
-    """When the oldest record came that the group has not committed, by Kafka's timestamp; None if there is none."""
+def _oldest_unread(settings: Settings, rows: Sequence[Lag]) -> float | None:
+    """The Kafka timestamp, in seconds, of the oldest record that the group has not committed; None if there is none."""
     unread = {Partition(row.topic, row.partition): max(row.committed or 0, row.start) for row in rows if row.lag}
-    found: list[int] = []
-    # One record of each partition is enough, or the word that there is none.
+    timestamps: list[int] = []
+    # One record or the end of each partition is enough.
     consumer = Consumer(settings, rows[0].group, **{"enable.partition.eof": True, "queued.min.messages": 1})
     deadline = time.monotonic() + PROBE_WAIT
     try:
@@ -159,7 +170,7 @@ def _oldest(settings: Settings, rows: Sequence[Lag]) -> float | None:
             for message in consumer.consume(100, 0.1):
                 partition = Partition(message.topic(), message.partition())
                 if message.error() is None and partition in unread:
-                    found.append(message.timestamp()[1])
+                    timestamps.append(message.timestamp()[1])
                 elif message.error() is not None and consumer.event(message, "read") is not Event.end:
                     continue
                 unread.pop(partition, None)
@@ -167,16 +178,16 @@ def _oldest(settings: Settings, rows: Sequence[Lag]) -> float | None:
                 raise TimedOutError(f"no record comes from {', '.join(f'{topic}/{number}' for topic, number in unread)}")
     finally:
         consumer.close()
-    return min(found) / 1000 if found else None
+    return min(timestamps) / 1000 if timestamps else None
 
 
 def _commits(admin: Admin, rows: Sequence[Lag]) -> bool:
-    """Whether the group commits anything while we look."""
-    behind = {Partition(row.topic, row.partition): row.committed or 0 for row in rows if row.lag}
-    deadline = time.monotonic() + _LOOK
+    """Whether the group commits an offset within ``_COMMIT_WITHIN`` seconds."""
+    before = {Partition(row.topic, row.partition): row.committed or 0 for row in rows if row.lag}
+    deadline = time.monotonic() + _COMMIT_WITHIN
     while time.monotonic() < deadline:
         time.sleep(0.5)
-        now = admin.committed(rows[0].group, list(behind))
-        if any(now[partition].offset > at for partition, at in behind.items()):
+        now = admin.committed(rows[0].group, list(before))
+        if any(now[partition].offset > offset for partition, offset in before.items()):
             return True
     return False

@@ -1,16 +1,16 @@
-"""Sending dead letters again: what can be taken now goes to the topic that it was meant for, each letter once.
+"""Republishes dead letters to their original topic, each letter once.
 
-What makes it once is one Kafka transaction for the records and for the marks, which say in a topic of their own that these
-letters were replayed: both are there, or neither. A run reads the marks after it has begun as the one producer of that name,
-which ends what an earlier run left open and shuts that run out, so no two can send the same letter, also when one was killed.
-The name follows from the topic's.
+One Kafka transaction writes the records and, to a topic of its own, the marks that these letters were replayed: both or
+neither. A run reads the marks after it has initialised its transactional producer, which aborts the transaction of an earlier
+run and fences its producer. So no two runs can send the same letter, even if one was killed. The transactional id contains the
+name of the topic.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from stockctl.clients.kafka import Admin, TransactionalProducer
 from stockctl.errors import StockctlError
@@ -23,15 +23,15 @@ from stockctl.stream.dlq import LAKE, Letter, marks, marks_topic, matches, read
 _CHUNK = 500
 """Letters in one transaction."""
 
-Retake = Callable[[DeadLetter, str], Sequence[Trade]]
-"""Makes trades of a text that the feed sent and ``produce`` refused; ValueError with the reason if it still is none."""
+Decode = Callable[[DeadLetter, str], Sequence[Trade]]
+"""Decodes the trades of a text of the feed that ``produce`` rejected; ValueError with the reason if it is still invalid."""
 
 
-class Outcome(NamedTuple):
-    """What became of one letter: ``done`` is ``sent``, ``would send``, ``already`` or ``left``; ``detail`` tells more."""
+class ReplayResult(NamedTuple):
+    """What was done with one letter."""
 
     id: str
-    done: str
+    action: Literal["sent", "would send", "already sent", "rejected"]
     detail: str
 
 
@@ -42,107 +42,109 @@ class _Message(NamedTuple):
 
 
 class Replay:
-    """One run of ``stockctl dlq replay``: of the letters ``ids``, or of all that match ``asked`` (as ``dlq.matches``).
+    """One run of ``stockctl dlq replay``: for the letters ``ids``, or all that match ``filters`` (see ``dlq.matches``).
 
-    ``mended`` stands in for the text of the one letter that is named. With ``dry_run`` nothing is sent. ``refusal`` gives the
-    reason why the lake does not take records of a source, None if it does.
-    ``say`` is told of a wait for Kafka.
+    ``corrected`` replaces the text of the only letter. With ``dry_run`` nothing is sent. ``refusal`` returns the reason why the
+    lake rejects records of a source, None if it accepts them. ``say`` is called before a wait for Kafka.
     """
 
     def __init__(
         self,
         settings: Settings,
-        retake: Retake,
+        decode: Decode,
         *,
         ids: Sequence[str] = (),
-        mended: str | None = None,
+        corrected: str | None = None,
         dry_run: bool = False,
         refusal: Callable[[str], str | None] = lambda _: None,
         say: Callable[[str], None] = lambda _: None,
-        **asked: Any,
+        **filters: Any,
     ) -> None:
-        self._settings, self._retake, self._mended, self._dry_run = settings, retake, mended, dry_run
-        self._ids, self._asked, self._refusal, self._say = set(ids), asked, refusal, say
+        self._settings, self._decode, self._corrected, self._dry_run = settings, decode, corrected, dry_run
+        self._ids, self._filters, self._refusal, self._say = set(ids), filters, refusal, say
 
-    def run(self) -> Iterator[Outcome]:
-        """Replay; what became of each letter, told once it is so. StockctlError where one text is to mend several letters."""
+    def run(self) -> Iterator[ReplayResult]:
+        """Replay, and yield the result of each letter. StockctlError if ``corrected`` would replace several letters."""
         producer = None
         admin = Admin(self._settings)
         admin.wait(say=self._say)
         if not self._dry_run:
             list(topics.apply_one(admin, marks_topic(self._settings)))
             producer = TransactionalProducer(self._settings, f"stockctl-replay-{self._settings.topics.dead_letters.name}")
-        done = marks(self._settings)
+        replayed = marks(self._settings)
         readers: dict[str, set[str]] = {}
-        todo: set[str] = set()
+        selected: set[str] = set()
         for item in read(self._settings):
-            readers.setdefault(item.digest, set()).add(item.refused_by)
-            if self._is_asked(item):
-                todo.add(item.digest)
-        if self._mended is not None and len(todo) > 1:
-            raise StockctlError(f"{len(todo)} different letters have that id, of a topic that was made anew", hint="`dlq show`")
+            readers.setdefault(item.digest, set()).add(item.rejected_by)
+            if self._is_selected(item):
+                selected.add(item.digest)
+        if self._corrected is not None and len(selected) > 1:
+            raise StockctlError(
+                f"{len(selected)} different letters have that id: their topic was recreated",
+                hint="`stockctl dlq show` shows them",
+            )
         waiting: list[tuple[Letter, list[_Message]]] = []
         for item in read(self._settings):
-            if item.digest not in todo:
+            if item.digest not in selected:
                 continue
-            todo.discard(item.digest)
-            if item.digest in done:
-                yield Outcome(item.letter.id, "already", "was replayed before")
+            selected.discard(item.digest)
+            if item.digest in replayed:
+                yield ReplayResult(item.letter.id, "already sent", "an earlier replay sent it")
                 continue
             try:
                 waiting.append((item, self._messages(item.letter, readers[item.digest])))
             except ValueError as error:
-                yield Outcome(item.letter.id, "left", str(error))
+                yield ReplayResult(item.letter.id, "rejected", str(error))
             if len(waiting) == _CHUNK:
                 yield from self._send(producer, waiting)
                 waiting = []
         yield from self._send(producer, waiting)
 
-    def _is_asked(self, item: Letter) -> bool:
-        return item.letter.id in self._ids if self._ids else matches(item.letter, **self._asked)
+    def _is_selected(self, item: Letter) -> bool:
+        return item.letter.id in self._ids if self._ids else matches(item.letter, **self._filters)
 
     def _messages(self, letter: DeadLetter, readers: set[str]) -> list[_Message]:
-        """What is to be sent for a letter that ``readers`` refused; ValueError with the reason if nothing can be."""
+        """The messages for a letter that ``readers`` rejected; ValueError with the reason if it is still invalid."""
         names = self._settings.topics
-        text = letter.raw if self._mended is None else self._mended
+        text = letter.raw if self._corrected is None else self._corrected
         if not letter.topic:
-            trades = self._retake(letter, text)
+            trades = self._decode(letter, text)
             return [_Message(names.trades.name, encode(trade), trade.symbol) for trade in trades]
         if letter.topic not in (names.trades.name, names.feed_events.name):
-            raise ValueError(f"it comes from {letter.topic}, which is no topic of this profile")
+            raise ValueError(f"it comes from {letter.topic}, which is not a topic of this profile")
         validator = VALIDATORS["trades" if letter.topic == names.trades.name else "feed_events"]
-        if LAKE not in readers and _is_row(validator, letter.raw):
+        if LAKE not in readers and _lake_accepts(validator, letter.raw):
             raise ValueError(
-                f"refused by {', '.join(sorted(readers))} alone: the lake takes this record from {letter.topic}, "
-                "and sent again it would be there twice"
+                f"only {', '.join(sorted(readers))} rejected it: the lake reads this record from {letter.topic}, "
+                "and would store it twice if it was sent again"
             )
         try:
             record = validator.record(text.encode())
         except (InvalidRecordError, UnicodeEncodeError) as error:
-            raise ValueError(f"it still cannot be taken: {error}") from None
+            raise ValueError(f"it is still invalid: {error}") from None
         if (refusal := self._refusal(record.source)) is not None:
             raise ValueError(refusal)
         return [_Message(letter.topic, encode(record), record.symbol if isinstance(record, Trade) else record.source)]
 
     def _send(
         self, producer: TransactionalProducer | None, waiting: Sequence[tuple[Letter, list[_Message]]]
-    ) -> Iterator[Outcome]:
+    ) -> Iterator[ReplayResult]:
         now = int(time.time() * 1000)
         if producer is not None and waiting:
             with producer.transaction():
                 for item, messages in waiting:
-                    # Now, and not when it was received: retention would delete an old message at once.
+                    # The time of the replay: retention would delete a message with an old timestamp at once.
                     for message in messages:
                         producer.produce(message.topic, value=message.value, key=message.key, timestamp=now)
                     mark = encode({"id": item.letter.id, "at": now})
                     producer.produce(marks_topic(self._settings).name, value=mark, key=item.digest, timestamp=now)
-        done = "would send" if producer is None else "sent"
         for item, messages in waiting:
-            yield Outcome(item.letter.id, done, f"{len(messages)} to {messages[0].topic}")
+            action: Literal["sent", "would send"] = "would send" if producer is None else "sent"
+            yield ReplayResult(item.letter.id, action, f"{len(messages)} to {messages[0].topic}")
 
 
-def _is_row(validator: Validator[Any], text: str) -> bool:
-    """Whether ``text`` is what the lake takes, or took by the limits of an earlier version."""
+def _lake_accepts(validator: Validator[Any], text: str) -> bool:
+    """Whether the lake accepts ``text``, or did so by the limits of an earlier version."""
     try:
         validator.line(text.encode())
     except UNREADABLE:

@@ -1,4 +1,4 @@
-"""What a topic holds now, read to its end without a group."""
+"""Reads a topic to its current end, without a consumer group."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from stockctl.settings import Settings
 
 
 def messages(admin: Admin, settings: Settings, topic: str, reader: str, since: int | None = None) -> Iterator[Message]:
-    """Every committed message of ``topic`` up to its end now, from ``since`` (ms UTC, by the messages' time) on.
+    """Every committed message of ``topic`` up to its current end, from ``since`` on (ms UTC, by their timestamps).
 
-    ``reader`` is the name that the broker sees. UnknownTopicError if there is no such topic.
+    ``reader`` is the client's name for the broker. UnknownTopicError if the topic does not exist.
     """
     if not (partitions := admin.partitions(topic)):
-        raise UnknownTopicError(f"there is no topic {topic}", hint="`stockctl topics apply` makes the topics")
+        raise UnknownTopicError(f"there is no topic {topic}", hint="`stockctl topics apply` creates the topics")
     return _until(admin.offsets(partitions), settings, topic, reader, since)
 
 
@@ -24,10 +24,10 @@ def _until(
 ) -> Iterator[Message]:
     consumer = Consumer(settings, reader, **{"enable.partition.eof": True, "auto.offset.reset": "earliest"})
     try:
-        starts = {one: held.start for one, held in offsets.items()}
+        starts = {partition: edges.start for partition, edges in offsets.items()}
         if since is not None:
             starts = consumer.offsets_since(list(offsets), since)
-        # An event marks the end, because the last offsets of a topic may be those of a transaction's end, and no message.
+        # Wait for the end-of-partition event: the last offset may be a transaction marker instead of a message.
         unread = {one.number for one, start in starts.items() if start < offsets[one].end}
         if unread:
             consumer.assign({one: start for one, start in starts.items() if one.number in unread})

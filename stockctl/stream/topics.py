@@ -1,6 +1,6 @@
-"""The pipeline's topics: as the settings want them, as the cluster has them, and how to get from one to the other.
+"""The topics of the pipeline: created, changed, listed and compared with the settings.
 
-Nothing is ever taken away: a topic is not deleted, and its partitions don't get fewer.
+Topics and partitions are never deleted.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ from stockctl.settings import Settings
 from stockctl.settings.model import TopicSettings
 from stockctl.units import counted
 
-NEEDED_RIGHTS = frozenset({"READ", "WRITE"})
-"""Operations on its topics that the pipeline cannot do without."""
-
+REQUIRED_OPERATIONS = frozenset({"READ", "WRITE"})
+"""ACL operations on its topics that the pipeline needs."""
 
 _APPLY = "`stockctl topics apply`"
 RATE_SPAN = 1.0
-"""Seconds over which a topic's growth is measured."""
+"""Seconds over which the growth of a topic is measured."""
 
 
 class TopicSpec(NamedTuple):
-    """A topic as the settings want it; ``section`` is the name of its settings."""
+    """The wanted partitions, replication factor and configuration of a topic; ``section`` is its section of the settings."""
 
     section: str
     name: str
@@ -38,7 +37,7 @@ class TopicSpec(NamedTuple):
 
 
 class TopicStatus(NamedTuple):
-    """A topic as the cluster has it; the numbers are None where it doesn't. ``retention_ms`` is −1 for ever."""
+    """A topic on the cluster; the numbers are None if it does not exist. ``retention_ms`` is −1 for no limit."""
 
     topic: str
     partitions: int | None
@@ -48,7 +47,7 @@ class TopicStatus(NamedTuple):
 
 
 def topic_specs(settings: Settings) -> list[TopicSpec]:
-    """The pipeline's topics as the settings want them."""
+    """The topics of the settings."""
     topics = settings.topics
     sections: dict[str, TopicSettings] = {
         "topics.trades": topics.trades,
@@ -64,7 +63,7 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
             {
                 "retention.ms": str(round(topic.retention * 1000)),
                 "max.message.bytes": str(topic.max_message),
-                # Records carry the time of their receipt: with the broker's own time replayed history would look new.
+                # Timestamps are the time of receipt: with the broker's time, replayed history would look new.
                 "message.timestamp.type": "CreateTime",
                 "cleanup.policy": "delete",
             },
@@ -74,12 +73,12 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
 
 
 def differences(admin: Admin, settings: Settings) -> list[Difference]:
-    """Every difference between the cluster's topics and the settings."""
+    """The differences between the topics on the cluster and the settings."""
     return [difference for topic in topic_specs(settings) for difference in compare(admin, topic)]
 
 
 def compare(admin: Admin, topic: TopicSpec) -> list[Difference]:
-    """In what one topic differs from what is wanted."""
+    """The differences of one topic."""
     return list(_compare(admin, topic, admin.topic(topic.name)))
 
 
@@ -105,12 +104,12 @@ def _compare(admin: Admin, topic: TopicSpec, found: TopicInfo | None) -> Iterato
 
 
 def apply(admin: Admin, settings: Settings) -> list[Change]:
-    """Make the cluster's topics as the settings want them; what was done with each. Doing it again changes nothing."""
+    """Create or change the topics so that they match the settings. Safe to repeat."""
     return [change for topic in topic_specs(settings) for change in apply_one(admin, topic)]
 
 
 def apply_one(admin: Admin, topic: TopicSpec) -> Iterator[Change]:
-    """Make one topic as it is wanted; what was done, as it is done."""
+    """Create or change one topic; yields each change when it is done."""
     name = topic.name
     found = admin.topic(name)
     if found is None:
@@ -126,7 +125,7 @@ def apply_one(admin: Admin, topic: TopicSpec) -> Iterator[Change]:
             "topic",
             name,
             "changed",
-            f"{_count(found.partitions)} to {topic.partitions}: keys move, so a symbol's older records stay elsewhere",
+            f"{_count(found.partitions)} to {topic.partitions}: keys move, older records of a symbol stay where they are",
         )
     elif "partitions" in differing:
         yield _skipped(differing["partitions"])
@@ -148,7 +147,7 @@ def _count(partitions: int) -> str:
 
 
 def listing(admin: Admin, settings: Settings, *, every: bool = False) -> list[TopicStatus]:
-    """The pipeline's topics as the cluster has them, or ``every`` topic of the cluster."""
+    """The topics of the pipeline, or ``every`` topic of the cluster."""
     names = admin.topics() if every else [topic.name for topic in topic_specs(settings)]
     return [_list_one(admin, name) for name in names]
 
@@ -163,7 +162,7 @@ def _list_one(admin: Admin, name: str) -> TopicStatus:
 
 
 def checks(settings: Settings) -> list[Check]:
-    """A check of each of the pipeline's topics: there, as configured, and ours to read and write."""
+    """A check of each topic: it exists, matches the settings, and this client may read and write it."""
     return [Check(f"topic {topic.name}", partial(_probe, settings, topic)) for topic in topic_specs(settings)]
 
 
@@ -173,23 +172,24 @@ def _probe(settings: Settings, topic: TopicSpec) -> CheckResult:
     found = admin.topic(topic.name)
     if found is None:
         return CheckResult("absent", "fail", _APPLY, latency)
-    if found.rights is not None and (missing := NEEDED_RIGHTS - found.rights):
+    if found.rights is not None and (missing := REQUIRED_OPERATIONS - found.rights):
         raise RefusedError(
-            f"no right to {' or '.join(sorted(missing))}", hint=f"grant {settings.kafka.username or 'this client'} that right"
+            f"permission denied: {', '.join(sorted(missing))}",
+            hint=f"grant {settings.kafka.username or 'this client'} these operations on the topic",
         )
     differing = list(_compare(admin, topic, found))
     if differing:
         detail = ", ".join(f"{one.field} {one.actual} and not {one.wanted}" for one in differing)
         return CheckResult(detail, "warn", differing[0].fix, latency)
-    return CheckResult(f"{_count(found.partitions)}, replication {found.replication}, as the settings say", latency=latency)
+    return CheckResult(f"{_count(found.partitions)}, replication {found.replication}, matches the settings", latency=latency)
 
 
 def overview(settings: Settings) -> list[Check]:
-    """A row of ``stockctl status`` for each topic: what it holds, and how fast it grows."""
-    return [Check(f"topic {topic.name}", partial(_holding, settings, topic)) for topic in topic_specs(settings)]
+    """The records and the growth of each topic."""
+    return [Check(f"topic {topic.name}", partial(_growth, settings, topic)) for topic in topic_specs(settings)]
 
 
-def _holding(settings: Settings, topic: TopicSpec) -> CheckResult:
+def _growth(settings: Settings, topic: TopicSpec) -> CheckResult:
     admin = Admin(settings)
     admin.wait(PROBE_WAIT)
     partitions = admin.partitions(topic.name)
@@ -201,4 +201,4 @@ def _holding(settings: Settings, topic: TopicSpec) -> CheckResult:
     records = sum(end - start for start, end in after.values())
     grown = sum(after[partition].end - before[partition].end for partition in partitions)
     ends = ", ".join(f"{partition.number} at {after[partition].end}" for partition in partitions)
-    return CheckResult(f"{counted(records, 'record')}, {grown / seconds:,.0f} more a second; ends of the partitions: {ends}")
+    return CheckResult(f"{counted(records, 'record')}, {grown / seconds:,.0f} per second; end offsets: {ends}")

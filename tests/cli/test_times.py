@@ -96,7 +96,7 @@ def test_as_of_a_date_is_the_end_of_it() -> None:
 @pytest.mark.parametrize(
     "text", ["", "soon", "2026-13-01", "-", "--2h", "-2 parsecs", "2026-11-23T25:00", "last session", "-1e300"]
 )
-def test_what_is_no_time_is_refused_by_the_option_that_has_it(text: str) -> None:
+def test_what_is_no_time_is_rejected_by_the_option_that_has_it(text: str) -> None:
     for read in (lambda: options.moment("--since", text, NEW_YORK), lambda: options.day("--since", text)):
         with pytest.raises(UsageError, match=r"^--since: .* is not a date"):
             read()

@@ -385,7 +385,7 @@ def test_simulated_trades_never_mix_with_real_ones(topics: Settings, command: Co
         assert row["state"] == "fail"
         assert "dlq replay" in row["fix"]
 
-    assert "100 left" in command.run("dlq", "replay", "--all").stderr
+    assert "100 rejected" in command.run("dlq", "replay", "--all").stderr
     command.environment["STOCKCTL_LAKE__EXTRA_SOURCES"] = "sim"
     assert "100 sent" in command.run("dlq", "replay", "--all").stderr
     command.run("consume", "s3", "--once")

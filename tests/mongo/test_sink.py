@@ -410,7 +410,7 @@ def test_another_source_is_refused_unless_named(topics: Settings, command: Comma
     assert_once(held(topics), ids)
     [reason] = json.loads(command.run("dlq", "list", "--by-reason", "-o", "json").stdout)
     assert "mongo.extra_sources" in reason["reason"]
-    assert (reason["refused_by"], reason["letters"]) == ("consume mongo", 10)
+    assert (reason["rejected_by"], reason["letters"]) == ("consume mongo", 10)
     command.environment["STOCKCTL_MONGO__EXTRA_SOURCES"] = "finnhub"
     produce(topics, 10, first=20, source="finnhub")
     command.run("consume", "mongo", "--once")

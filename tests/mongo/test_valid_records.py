@@ -137,9 +137,9 @@ def test_both_writers_and_all_readers_have_the_same_rows(topics: Settings, names
     assert from_lake(command, *columns) == rows
 
     refused: Counter[tuple[str, str]] = Counter()
-    for item in {(item.digest, item.refused_by): item for item in read(topics)}.values():
+    for item in {(item.digest, item.rejected_by): item for item in read(topics)}.values():
         assert item.letter.reason
-        refused[item.refused_by, item.letter.topic] += 1
+        refused[item.rejected_by, item.letter.topic] += 1
     assert refused == {
         (reader, topic): len(others)
         for reader in ("consume s3", "consume mongo")
@@ -167,4 +167,4 @@ def test_what_produce_takes_from_a_hostile_feed_everybody_takes(
     assert lake_totals(topics)["trades"][1] == trades
     with Mongo(topics) as mongo:
         assert mongo.count("trades") == trades
-    assert Counter(item.refused_by for item in read(topics)) == {"produce": dead}
+    assert Counter(item.rejected_by for item in read(topics)) == {"produce": dead}

@@ -314,7 +314,7 @@ def test_bad_rows_are_dead_letters_that_can_be_mended(case: Case) -> None:
     case.send(*bad, good)
     wait_for(lambda: len(case.rows("dlq", "list")) == len(bad), "the dead letters")
     rows = case.rows("dlq", "list")
-    assert {row["refused_by"] for row in rows} == {f"connect {case.settings.connect.connector}"}
+    assert {row["rejected_by"] for row in rows} == {f"connect {case.settings.connect.connector}"}
     assert all(row["found_at"].startswith(case.settings.topics.trades.name) for row in rows)
     reasons = " | ".join(row["reason"] for row in rows)
     for words in (
@@ -364,7 +364,7 @@ def test_an_outage_of_mongodb_fails_the_task_and_watch_restarts_it(case: Case) -
         watching = case.command.start("connect", "watch", real=True)
         case.send(*case.trades(50))
         wait_for(
-            lambda: log.read_text().count("restarted what had failed") >= 3 or watching.poll() is not None,
+            lambda: log.read_text().count("restarted the failed tasks") >= 3 or watching.poll() is not None,
             "the third restart in vain",
             120,
         )
@@ -373,7 +373,7 @@ def test_an_outage_of_mongodb_fails_the_task_and_watch_restarts_it(case: Case) -
         case.rig.mongo.start()
     case.await_trades()
     until(case, lambda rows: all(row["state"] == "RUNNING" for row in rows[:-1]), "all tasks")
-    wait_for(lambda: "runs again" in log.read_text(), "the watch to see it")
+    wait_for(lambda: "is running again" in log.read_text(), "the watch to see it")
     watching.send_signal(signal.SIGTERM)
     assert watching.wait(HANG) == 0
     assert "failed: MongoDB does not answer" in log.read_text()

@@ -95,5 +95,5 @@ def test_a_reader_is_told_which_right_is_missing(login: Command, kafka: Kafka, r
             future.result(30)
     user(login, "reader")
     row = findings(login, 10)[f"topic {name}"]
-    assert (row["state"], row["detail"]) == ("fail", "no right to WRITE")
+    assert (row["state"], row["detail"]) == ("fail", "permission denied: WRITE")
     assert row["fix"] == "grant reader that right"

@@ -30,7 +30,7 @@ def test_bytes_that_are_no_text_stay_readable() -> None:
 def test_long_text_is_cut_and_the_reason_says_so() -> None:
     letter = dead_letter("too long", "x" * (RAW_LIMIT + 1), ts_recv=1, source="sim", id="x")
     assert len(letter.raw) == RAW_LIMIT
-    assert letter.reason == f"too long (raw text cut: {RAW_LIMIT + 1} characters, {RAW_LIMIT} kept)"
+    assert letter.reason == f"too long (raw text truncated: {RAW_LIMIT + 1} characters, {RAW_LIMIT} stored)"
 
 
 @given(st.text(max_size=30), st.one_of(st.text(), st.binary()))

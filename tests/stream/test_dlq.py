@@ -18,7 +18,7 @@ from stockctl.settings import Settings
 from stockctl.stream import replay as replaying
 from stockctl.stream.dead_letters import as_message, dead_letter
 from stockctl.stream.dlq import Summary, counts, letters_of, read, summaries
-from stockctl.stream.replay import Outcome, Replay
+from stockctl.stream.replay import Replay, ReplayResult
 from stockctl.stream.topics import apply
 from tests.command import HANG, Command
 from tests.lakes import TOO_DEEP
@@ -103,7 +103,7 @@ def held(settings: Settings, topic: str) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def replay(settings: Settings, **asked: Any) -> list[Outcome]:
+def replay(settings: Settings, **asked: Any) -> list[ReplayResult]:
     return list(Replay(settings, redecode, **asked).run())
 
 
@@ -111,10 +111,10 @@ def test_letters_of_every_producer_are_listed_the_newest_first(letters: Letters,
     ids = [letters.feed(), letters.kafka(16), letters.kafka(18, origin="consume mongo"), letters.connect(19)]
     rows = summaries(made)
     assert [row.id for row in rows] == ids[::-1]
-    assert [row.refused_by for row in rows] == ["connect sink", "consume mongo", "consume s3", "produce"]
+    assert [row.rejected_by for row in rows] == ["connect sink", "consume mongo", "consume s3", "produce"]
     name = made.topics.trades.name
     assert [row.found_at for row in rows] == [f"{name}/2@19", f"{name}/2@18", f"{name}/2@16", "k3f9a2"]
-    assert rows[0].reason == "no JSON: Unrecognized token"
+    assert rows[0].reason == "invalid JSON: Unrecognized token"
     assert all((row.times, row.replayed) == (1, None) for row in rows)
 
 
@@ -148,19 +148,19 @@ def test_reason_topic_and_time_narrow_the_list(letters: Letters, made: Settings)
 def test_a_message_that_nobody_knows_is_a_letter_too(letters: Letters, made: Settings) -> None:
     letters.put(b"\xff", b"")
     [item] = read(made)
-    assert (item.refused_by, item.letter.raw) == ("unknown", "\\xff")
+    assert (item.rejected_by, item.letter.raw) == ("unknown", "\\xff")
     [outcome] = replay(made)
-    assert outcome.done == "left"
+    assert outcome.action == "rejected"
     letters.put(DEEP, b"")
-    assert [item.letter.raw for item in read(made) if item.refused_by == "unknown"] == ["\\xff", DEEP.decode()]
+    assert [item.letter.raw for item in read(made) if item.rejected_by == "unknown"] == ["\\xff", DEEP.decode()]
 
 
 def test_a_mended_row_of_the_feed_becomes_a_trade_once(letters: Letters, made: Settings) -> None:
     id = letters.feed(7, raw='{"s":"AAPL"}')
-    assert [one.done for one in replay(made, ids=[id])] == ["left"]
-    assert [one.done for one in replay(made, ids=[id], mended=ROW)] == ["sent"]
-    assert [one.done for one in replay(made, ids=[id], mended=ROW)] == ["already"]
-    assert [one.done for one in replay(made)] == ["already"]
+    assert [one.action for one in replay(made, ids=[id])] == ["rejected"]
+    assert [one.action for one in replay(made, ids=[id], corrected=ROW)] == ["sent"]
+    assert [one.action for one in replay(made, ids=[id], corrected=ROW)] == ["already sent"]
+    assert [one.action for one in replay(made)] == ["already sent"]
     [(key, value)] = held(made, made.topics.trades.name)
     trade = msgspec.json.decode(value, type=Trade)
     assert (key, trade.id) == (b"AAPL", "AAPL-1680286538064-k3f9a2-00000007")
@@ -172,11 +172,11 @@ def test_all_that_can_be_taken_is_sent_in_one_go_and_the_rest_stays(letters: Let
     good = [letters.feed(number) for number in range(1, 4)] + [letters.kafka(17, TRADE)]
     event = letters.kafka(3, EVENT, topic=made.topics.feed_events.name)
     bad = [letters.feed(9, raw="{}"), letters.connect(20)]
-    outcomes = {one.id: one.done for one in replay(made)}
-    assert outcomes == dict.fromkeys([*good, event], "sent") | dict.fromkeys(bad, "left")
+    outcomes = {one.id: one.action for one in replay(made)}
+    assert outcomes == dict.fromkeys([*good, event], "sent") | dict.fromkeys(bad, "rejected")
     assert len(held(made, made.topics.trades.name)) == 4
     assert [key for key, _ in held(made, made.topics.feed_events.name)] == [b"sim"]
-    assert {one.done for one in replay(made)} == {"already", "left"}
+    assert {one.action for one in replay(made)} == {"already sent", "rejected"}
     assert len(held(made, made.topics.trades.name)) == 4
 
 
@@ -184,18 +184,18 @@ def test_a_record_that_two_readers_refused_is_sent_once(letters: Letters, made: 
     letters.kafka(17, "{no")
     id = letters.connect(17)
     assert len(letters_of(made, id)[0]) == 2
-    assert [one.done for one in replay(made, ids=[id], mended=TRADE)] == ["sent"]
-    assert {one.done for one in replay(made)} == {"already"}
+    assert [one.action for one in replay(made, ids=[id], corrected=TRADE)] == ["sent"]
+    assert {one.action for one in replay(made)} == {"already sent"}
     assert len(held(made, made.topics.trades.name)) == 1
 
 
-@pytest.mark.parametrize("mended", [None, TRADE])
+@pytest.mark.parametrize("corrected", [None, TRADE])
 def test_what_mongodb_alone_refused_is_not_sent_because_the_lake_has_it(
-    letters: Letters, made: Settings, mended: str | None
+    letters: Letters, made: Settings, corrected: str | None
 ) -> None:
     id = letters.kafka(17, TRADE.replace("164.06", "-1"), origin="consume mongo")
-    [outcome] = replay(made, ids=[id], mended=mended)
-    assert outcome.done == "left"
+    [outcome] = replay(made, ids=[id], corrected=corrected)
+    assert outcome.action == "rejected"
     assert "twice" in outcome.detail
     assert held(made, made.topics.trades.name) == []
 
@@ -205,9 +205,9 @@ def test_a_record_that_is_still_wrong_is_left(letters: Letters, made: Settings) 
     letters.kafka(18, TRADE, topic="other")
     letters.kafka(19, TRADE.replace('"sim"', '"polygon"'))
     price, topic, source = replay(made, refusal=lambda source: f"no {source} here" if source == "polygon" else None)
-    assert (price.done, price.detail) == ("left", "it still cannot be taken: price is not above 0")
-    assert (source.done, source.detail) == ("left", "no polygon here")
-    assert (topic.done, topic.detail) == ("left", "it comes from other, which is no topic of this profile")
+    assert (price.action, price.detail) == ("rejected", "it is still invalid: price is not above 0")
+    assert (source.action, source.detail) == ("rejected", "no polygon here")
+    assert (topic.action, topic.detail) == ("rejected", "it comes from other, which is not a topic of this profile")
 
 
 def test_a_run_that_died_before_its_commit_leaves_nothing(letters: Letters, made: Settings) -> None:
@@ -218,7 +218,7 @@ def test_a_run_that_died_before_its_commit_leaves_nothing(letters: Letters, made
     entered.__enter__()
     dead.produce(made.topics.trades.name, value=TRADE, key="AAPL")
     dead.flush(HANG)
-    assert [one.done for one in replay(made)] == ["sent"]
+    assert [one.action for one in replay(made)] == ["sent"]
     with pytest.raises(StockctlError, match="taken over"):
         entered.__exit__(None, None, None)
     [(_, value)] = held(made, made.topics.trades.name)
@@ -228,7 +228,7 @@ def test_a_run_that_died_before_its_commit_leaves_nothing(letters: Letters, made
 def test_two_replays_at_once_send_a_letter_once(letters: Letters, made: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another begins and ends just before this one becomes the one producer: its marks count."""
     letters.feed()
-    others: list[Outcome] = []
+    others: list[ReplayResult] = []
 
     def late(*given: Any) -> TransactionalProducer:
         with monkeypatch.context() as at_once:
@@ -237,30 +237,30 @@ def test_two_replays_at_once_send_a_letter_once(letters: Letters, made: Settings
         return TransactionalProducer(*given)
 
     monkeypatch.setattr(replaying, "TransactionalProducer", late)
-    assert [one.done for one in replay(made)] == ["already"]
-    assert [one.done for one in others] == ["sent"]
+    assert [one.action for one in replay(made)] == ["already sent"]
+    assert [one.action for one in others] == ["sent"]
     assert len(held(made, made.topics.trades.name)) == 1
 
 
 def test_a_letter_that_comes_again_after_its_replay_is_not_sent_again(letters: Letters, made: Settings) -> None:
     """As when a reader reads its topic once more; also when all that was there before is gone."""
     letters.kafka(17, TRADE)
-    assert [one.done for one in replay(made)] == ["sent"]
+    assert [one.action for one in replay(made)] == ["sent"]
     admin = Admin(made)
     admin.delete_records(
         {one: edges.end for one, edges in admin.offsets(admin.partitions(made.topics.dead_letters.name)).items()}
     )
     letters.kafka(17, TRADE)
-    assert [one.done for one in replay(made)] == ["already"]
+    assert [one.action for one in replay(made)] == ["already sent"]
     letters.kafka(17, TRADE.replace("164.06", "164.07"))
-    assert [one.done for one in replay(made)] == ["already", "sent"], "another record at that place of a topic made anew"
+    assert [one.action for one in replay(made)] == ["already sent", "sent"], "another record at that place of a topic made anew"
 
 
 def test_a_dry_run_sends_nothing(letters: Letters, made: Settings) -> None:
     letters.feed()
-    assert [one.done for one in replay(made, dry_run=True)] == ["would send"]
+    assert [one.action for one in replay(made, dry_run=True)] == ["would send"]
     assert held(made, made.topics.trades.name) == []
-    assert [one.done for one in replay(made)] == ["sent"]
+    assert [one.action for one in replay(made)] == ["sent"]
 
 
 def test_more_letters_than_one_transaction_holds_are_all_sent(letters: Letters, made: Settings) -> None:
@@ -268,14 +268,14 @@ def test_more_letters_than_one_transaction_holds_are_all_sent(letters: Letters, 
         value, key = as_message(dead_letter("x", ROW, ts_recv=letters.now, source="sim", id=f"k3f9a2-{number:08d}"))
         letters.producer.produce(made.topics.dead_letters.name, value=value, key=key)
     assert letters.producer.flush(HANG) == 0
-    assert [one.done for one in replay(made)] == ["sent"] * 1203
+    assert [one.action for one in replay(made)] == ["sent"] * 1203
     assert len({msgspec.json.decode(value)["id"] for _, value in held(made, made.topics.trades.name)}) == 1203
 
 
 def test_the_command_lists_shows_mends_and_replays(command: Command, letters: Letters) -> None:
     id = letters.feed(7, raw='{"s":"AAPL","p":0}')
     [row] = json.loads(command.run("dlq", "list", "-o", "json").stdout)
-    assert (row["id"], row["refused_by"], row["replayed"]) == (id, "produce", None)
+    assert (row["id"], row["rejected_by"], row["replayed"]) == (id, "produce", None)
     assert json.loads(command.run("dlq", "list", "--by-reason", "-o", "json").stdout)[0]["letters"] == 1
     assert "no dead letters" in command.run("dlq", "list", "--since", "-30m").stderr
     shown = command.run("dlq", "show", id, real=True).stdout
@@ -294,9 +294,9 @@ def test_letters_of_two_readers_are_shown_as_one_document(command: Command, lett
     id = letters.kafka(17)
     assert letters.kafka(17, origin="consume mongo") == id
     both = ["consume mongo", "consume s3"]
-    assert sorted(row["refused_by"] for row in json.loads(command.run("dlq", "show", id, "-o", "json").stdout)) == both
+    assert sorted(row["rejected_by"] for row in json.loads(command.run("dlq", "show", id, "-o", "json").stdout)) == both
     rows = csv.DictReader(command.run("dlq", "show", id, "-o", "csv").stdout.splitlines())
-    assert sorted(row["refused_by"] for row in rows) == both
+    assert sorted(row["rejected_by"] for row in rows) == both
     assert len(command.run("dlq", "show", id).stdout.split("\n\n")) == 2
 
 

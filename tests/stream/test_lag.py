@@ -115,7 +115,7 @@ def test_status_watches_mongodbs_writer_unless_connect_fills_it(admin: Admin, se
     admin.delete_records({full: 9})
     lost = dict(run(overview(writing)))[f"group {group}"]
     assert lost.state == "fail"
-    assert "2 were deleted by retention" in lost.detail
+    assert "retention deleted 2" in lost.detail
     connect = settings.connect.model_copy(update={"url": "http://127.0.0.1:1"})
     connected = writing.model_copy(update={"connect": connect})
     assert [check.system for check in overview(connected)] == [lakes, "group connect-stockctl-mongo"]
@@ -189,7 +189,7 @@ def test_records_that_wait_for_longer_fail_and_say_for_whom(
     state, detail, fix = found(settings)
     assert state == "fail"
     assert detail.startswith("5,005 records behind")
-    assert "the oldest came 3d" in detail
+    assert "the oldest is 3d" in detail
     assert f"within {format_duration(bound)}; the group has no member" in detail
     assert fix == "`stockctl consume s3` reads them"
     with monkeypatch.context() as brief, member(settings):
@@ -215,10 +215,10 @@ def test_a_store_that_is_empty_because_its_writer_has_cut_no_batch_is_well_and_a
         wait = "10 records wait in Kafka; `consume s3` cuts a batch every 15s (lake.max_age)"
         assert trades.probe() == CheckResult(f"empty so far: {wait}")
         for arguments in (("metrics", "rate", "AAPL"), ("lake", "read", "AAPL"), ("lake", "list"), ("lake", "gaps")):
-            assert f"{wait}; ask again in 15s" in command.run(*arguments).stderr
+            assert f"{wait}; try again in 15s" in command.run(*arguments).stderr
         assert "wait in Kafka" not in command.run("metrics", "rate", "AAPL", "--date", "2026-11-20").stderr
     wait_for(lambda: not admin.members(settings.lake.group), "the member to leave")
     assert trades.probe().state == "warn"
-    assert "10 records wait in Kafka, and no `stockctl consume s3` runs" in command.run("metrics", "vwap", "AAPL").stderr
+    assert "10 records wait in Kafka, and `stockctl consume s3` is not running" in command.run("metrics", "vwap", "AAPL").stderr
     command.environment["STOCKCTL_KAFKA__BOOTSTRAP_SERVERS"] = f"127.0.0.1:{free_port()}"
     assert "whether records wait in Kafka is unknown: " in command.run("metrics", "vwap", "AAPL").stderr

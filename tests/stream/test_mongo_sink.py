@@ -23,7 +23,9 @@ from stockctl.reconcile import Change
 from stockctl.settings import Settings, env_name, load_settings
 from stockctl.stream import topics
 from stockctl.stream.mongo_sink import connector as room
+from stockctl.stream.mongo_sink import health
 from stockctl.stream.mongo_sink.config import CONVERTER_CLASS, SINK_CLASS
+from stockctl.stream.mongo_sink.watchdog import Watchdog
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import free_port, own_names, wait_for
 from tests.stream.worker import Worker
@@ -133,7 +135,7 @@ def test_a_change_while_the_workers_share_out_their_work_is_tried_again(connecte
     busy = (409, {"message": "rebalance in process"})
     with Connect(connected) as connect:
         worker.answers += [busy, busy]
-        room._patiently(lambda: connect.put(connected.connect.connector, {"a": "1"}), connected)
+        room._retry_while_busy(lambda: connect.put(connected.connect.connector, {"a": "1"}), connected)
     assert worker.configs[connected.connect.connector] == {"a": "1"}
 
 
@@ -142,11 +144,11 @@ def test_apply_outlasts_workers_that_share_out_their_work(connected: Settings, w
     worker.busy = ["GET config", "GET status", "PUT config", "GET tasks"]
     changes, said = applied(connected)
     assert (changes[-1].action, worker.busy) == ("created", [])
-    assert any("for the workers to share out their work" in words for words in said)
+    assert any("for the workers to rebalance" in words for words in said)
     worker.state, worker.busy = "PAUSED", ["GET config", "GET status", "PUT resume"]
     assert (applied(connected)[0][-1].action, worker.busy) == ("changed", [])
     worker.busy = ["GET tasks"] * 1000
-    assert "still waiting for the workers to share out their work" in str(failure(hasty(connected)))
+    assert "still waiting for the workers to rebalance" in str(failure(hasty(connected)))
 
 
 def test_apply_waits_for_running_tasks_and_says_what_for(connected: Settings, worker: Worker) -> None:
@@ -190,13 +192,13 @@ def test_of_a_worker_without_a_class_it_says_how_to_get_it(
     assert str(error).endswith(f"has no class {missing}")
     assert hint in (error.hint or "")
     assert "plugin.path" in (error.hint or "")
-    [(_, finding)] = run(room.checks(connected))
+    [(_, finding)] = run(health.checks(connected))
     assert (finding.state, finding.detail, finding.fix) == ("fail", str(error), error.hint)
 
 
 def test_a_worker_of_another_cluster_is_noticed(connected: Settings, worker: Worker) -> None:
     worker.cluster = "another"
-    assert "works on another Kafka: cluster another" in str(failure(connected))
+    assert "uses another Kafka cluster: another" in str(failure(connected))
 
 
 @pytest.mark.parametrize(
@@ -235,11 +237,11 @@ def test_diff_names_topics_and_settings_and_shows_no_secret(connected: Settings,
         assert "cleanup.policy" in {one.field for one in room.differences(connect, admin, connected)}
 
 
-def watching(settings: Settings, **connect: str) -> room.Watch:
+def watching(settings: Settings, **connect: str) -> Watchdog:
     flags = {f"connect.{name}": value for name, value in connect.items()}
     names = ("url", "connector")
     flags |= {f"connect.{name}": str(getattr(settings.connect, name)) for name in names}
-    return room.Watch(load_settings(environ=clean_environment(), flags=flags))
+    return Watchdog(load_settings(environ=clean_environment(), flags=flags))
 
 
 def test_watch_restarts_what_failed_less_and_less_often(connected: Settings, worker: Worker) -> None:
@@ -249,26 +251,26 @@ def test_watch_restarts_what_failed_less_and_less_often(connected: Settings, wor
     at: list[float] = []
     for second in range(20):
         before = watch.restarts
-        watch.look(float(second))
+        watch.check(float(second))
         if watch.restarts > before:
             at.append(second)
     assert at == [0, 1, 3, 7, 11, 15, 19]
-    assert watch.trouble is not None
-    assert "MongoDB does not answer" in watch.trouble
-    assert "hunter2" not in watch.trouble
+    assert watch.problem is not None
+    assert "MongoDB does not answer" in watch.problem
+    assert "hunter2" not in watch.problem
 
     worker.states = ["RUNNING"]
-    watch.look(20.0)
-    assert watch.trouble is None
+    watch.check(20.0)
+    assert watch.problem is None
     worker.states = ["FAILED"]
-    watch.look(21.0)
+    watch.check(21.0)
     assert watch.restarts == len(at), "it ran for a moment only"
     worker.states = ["RUNNING"]
-    watch.look(30.0)
-    watch.look(40.0)
+    watch.check(30.0)
+    watch.check(40.0)
     worker.states = ["FAILED"]
-    watch.look(41.0)
-    watch.look(42.0)
+    watch.check(41.0)
+    watch.check(42.0)
     assert watch.restarts == len(at) + 2, "after it had run well the pauses are short again"
     watch._connect.close()
 
@@ -279,23 +281,23 @@ def test_watch_outlasts_a_worker_that_is_away(connected: Settings, worker: Worke
     watch._connect = Connect(
         load_settings(environ=clean_environment(), flags={"connect.url": f"http://127.0.0.1:{free_port()}"})
     )
-    watch.look(0.0)
-    assert watch.trouble is not None
-    assert "refused" in watch.trouble
+    watch.check(0.0)
+    assert watch.problem is not None
+    assert "refused" in watch.problem
     watch._connect.close()
 
 
 def test_watch_outlasts_a_login_page(connected: Settings, worker: Worker) -> None:
     watch = watching(connected)
     worker.answers.append((200, "<html>Please log in</html>"))
-    watch.look(0.0)
-    assert watch.trouble is not None
-    assert "no Kafka Connect answers" in watch.trouble
+    watch.check(0.0)
+    assert watch.problem is not None
+    assert "no Kafka Connect answers" in watch.problem
     watch._connect.close()
 
 
-def told(name: str) -> float | None:
-    """What Prometheus is told."""
+def metric(name: str) -> float | None:
+    """The value of a Prometheus metric."""
     return REGISTRY.get_sample_value(name)
 
 
@@ -308,12 +310,12 @@ def test_watch_tells_prometheus_what_connect_does_not(connected: Settings, worke
     worker.configs[connected.connect.connector] = {}
     worker.states = ["RUNNING", "FAILED", "RUNNING"]
     stop = threading.Event()
-    thread = threading.Thread(target=room.Watch(connected).run, args=(stop,))
+    thread = threading.Thread(target=Watchdog(connected).run, args=(stop,))
     thread.start()
     try:
-        wait_for(lambda: told("stockctl_dead_letters_end_offset") == 3, "the dead letters")
-        assert told("stockctl_connect_lag_records") == 10
-        assert (told("stockctl_connect_running_tasks"), told("stockctl_connect_failed_tasks")) == (2, 1)
+        wait_for(lambda: metric("stockctl_dead_letters_end_offset") == 3, "the dead letters")
+        assert metric("stockctl_connect_lag_records") == 10
+        assert (metric("stockctl_connect_running_tasks"), metric("stockctl_connect_failed_tasks")) == (2, 1)
     finally:
         stop.set()
         thread.join()
@@ -322,40 +324,40 @@ def test_watch_tells_prometheus_what_connect_does_not(connected: Settings, worke
 def test_watch_says_that_it_does_not_know(connected: Settings, worker: Worker) -> None:
     worker.configs[connected.connect.connector] = {}
     watch = watching(connected, watch_every="1s")
-    watch.look(0.0)
-    assert told("stockctl_connect_running_tasks") == 1
+    watch.check(0.0)
+    assert metric("stockctl_connect_running_tasks") == 1
     worker.answers = [(500, {"message": "ill"})]
-    watch.look(1.0)
-    assert told("stockctl_connect_running_tasks") == 0
+    watch.check(1.0)
+    assert metric("stockctl_connect_running_tasks") == 0
     watch._connect.close()
     away = {"kafka.bootstrap_servers": f"127.0.0.1:{free_port()}", "connect.url": worker.url}
-    nobody = room.Watch(load_settings(environ=clean_environment(), flags=away))
+    nobody = Watchdog(load_settings(environ=clean_environment(), flags=away))
     nobody.measure()
-    assert isnan(told("stockctl_connect_lag_records") or 0.0)
+    assert isnan(metric("stockctl_connect_lag_records") or 0.0)
     nobody._connect.close()
 
 
 @pytest.mark.usefixtures("member")
 def test_doctor_and_status_know_connect_where_it_is_set(connected: Settings, worker: Worker) -> None:
-    assert room.checks(load_settings(environ=clean_environment(), flags={}, stack=False)) == []
-    assert room.overview(load_settings(environ=clean_environment(), flags={}, stack=False)) == []
-    [(_, healthy)] = run(room.checks(connected))
+    assert health.checks(load_settings(environ=clean_environment(), flags={}, stack=False)) == []
+    assert health.overview(load_settings(environ=clean_environment(), flags={}, stack=False)) == []
+    [(_, healthy)] = run(health.checks(connected))
     assert (healthy.state, healthy.detail) == ("ok", f"Kafka Connect 4.3.1 at {worker.url}")
-    [(_, absent)] = run(room.overview(connected))
+    [(_, absent)] = run(health.overview(connected))
     assert (absent.state, absent.detail) == ("warn", "absent")
     applied(connected)
-    [(_, running)] = run(room.overview(connected))
+    [(_, running)] = run(health.overview(connected))
     assert (running.state, running.detail) == ("ok", "connector RUNNING, task 0 RUNNING; 0 records behind")
     for state, states in (("PAUSED", ["PAUSED"]), ("STOPPED", [])):
         worker.state, worker.states = state, states
-        [(_, idle)] = run(room.overview(connected))
+        [(_, idle)] = run(health.overview(connected))
         assert (idle.state, idle.fix) == ("fail", "`stockctl connect apply` resumes what was paused or stopped")
     worker.state, worker.states, worker.trace = "RUNNING", ["FAILED"], TRACE
-    [(_, failed)] = run(room.overview(connected))
+    [(_, failed)] = run(health.overview(connected))
     assert (failed.state, "restart --failed" in (failed.fix or "")) == ("fail", True)
     assert "MongoDB does not answer" in failed.detail
     worker.classes = []
-    assert run(room.checks(connected))[0].result.state == "fail"
+    assert run(health.checks(connected))[0].result.state == "fail"
 
 
 def test_the_command_ends_with_the_codes_that_are_documented(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.stream.mongo_sink.stack_trace import first_cause
+from stockctl.stream.mongo_sink.stack_trace import root_cause
 
 CONVERTING = """\
 org.apache.kafka.connect.errors.ConnectException: Tolerance exceeded in error handler
@@ -20,29 +20,29 @@ Caused by: com.fasterxml.jackson.core.JsonParseException: Unrecognized token 'no
 
 
 def test_the_last_cause_is_the_first_thing_that_went_wrong() -> None:
-    assert first_cause(CONVERTING) == "no JSON: Unrecognized token 'no': was expecting ('true', 'false' or 'null')"
+    assert root_cause(CONVERTING) == "invalid JSON: Unrecognized token 'no': was expecting ('true', 'false' or 'null')"
 
 
 def test_the_words_of_a_converter_are_the_reason() -> None:
     trace = "org.apache.kafka.connect.errors.DataException: price is not above 0\n\tat stockctl.connect.X.y(X.java:1)\n"
-    assert first_cause(trace) == "price is not above 0"
-    assert first_cause("org.apache.kafka.connect.errors.DataException\n\tat a.b(C.java:1)") == "DataException"
+    assert root_cause(trace) == "price is not above 0"
+    assert root_cause("org.apache.kafka.connect.errors.DataException\n\tat a.b(C.java:1)") == "DataException"
 
 
 def test_a_trace_without_causes_is_its_own() -> None:
     trace = "com.mongodb.MongoSecurityException: Exception authenticating\n\tat com.mongodb.X.y(X.java:1)\n"
-    assert first_cause(trace) == "MongoDB refuses the login: Exception authenticating"
+    assert root_cause(trace) == "MongoDB refuses the login: Exception authenticating"
 
 
 def test_an_unknown_exception_keeps_its_name() -> None:
-    assert first_cause("java.lang.IllegalStateException\n\tat a.b(C.java:1)") == "IllegalStateException"
+    assert root_cause("java.lang.IllegalStateException\n\tat a.b(C.java:1)") == "IllegalStateException"
 
 
 def test_a_text_that_is_no_trace_is_shown_by_its_first_line() -> None:
-    assert first_cause("something else\nmore") == "something else"
-    assert first_cause("") == ""
+    assert root_cause("something else\nmore") == "something else"
+    assert root_cause("") == ""
 
 
 @given(st.text())
 def test_any_text_becomes_one_line(text: str) -> None:
-    assert "\n" not in first_cause(text)
+    assert "\n" not in root_cause(text)

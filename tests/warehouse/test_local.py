@@ -385,7 +385,7 @@ def test_what_can_be_carried_over_has_redshifts_answer(lake: Settings, text: str
         ("SELECT * FROM read_csv('/etc/passwd')", "READ"),
     ],
 )
-def test_what_cannot_is_refused_by_name(lake: Settings, text: str, name: str) -> None:
+def test_what_cannot_is_rejected_by_name(lake: Settings, text: str, name: str) -> None:
     with pytest.raises(UsageError, match=rf"(?i)cannot be carried over.*{name}") as caught:
         rows(lake, text)
     assert "Redshift itself" in (caught.value.hint or "")

@@ -93,7 +93,7 @@ def test_no_partition_key_repeats_a_field(table: Table) -> None:
     assert check(table) is table
 
 
-def test_a_key_that_repeats_a_field_is_refused_by_name() -> None:
+def test_a_key_that_repeats_a_field_is_rejected_by_name() -> None:
     bad = tables.TRADES._replace(keys=(Column("trade_date", "date"), Column("symbol", "text")))
     with pytest.raises(RepeatedKeyError, match="trades has symbol both"):
         table_input(bad, URL)

@@ -1,6 +1,6 @@
-"""The configuration of the MongoDB sink connector, made from the settings.
+"""The configuration of the MongoDB sink connector, from the settings.
 
-Its records and documents are those of ``consume mongo``: a converter of our own (``images/connect``) makes them.
+The connector writes the same documents as ``consume mongo``: the converter in ``images/connect`` makes them.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ CONVERTER_CLASS = "stockctl.connect.RecordConverter"
 
 _HOST = r"(?:[\w.%-]+|\[[\da-fA-F:.]+\])(?::\d+)?"
 _URI = re.compile(rf"(mongodb(?:\+srv)?://)([^?]*@)?({_HOST}(?:,{_HOST})*(?:/[^/?@]*)?)(?:\?([^?@]*))?", re.DOTALL)
-"""A connection string: scheme, login, hosts with the database, options. A login may hold what should have been escaped."""
+"""A connection string: scheme, login, hosts with the database, options. A login may contain unescaped characters."""
 _PLAIN = re.compile(
     r"(?:appname|authmechanism|authsource|directconnection|readconcernlevel|readpreference|replicaset|retryreads|retrywrites"
     r"|ssl|tls|w|\w+ms|\w+size|journal|loadbalanced|compressors|maxstalenessseconds|readpreferencetags|tlsinsecure|tlsallow\w+)"
     r"=[\w.,:%$-]*",
     re.IGNORECASE,
 )
-"""Options that are no secret. Others may be one: the login of a proxy, the session token of AWS."""
+"""Options that are never secret. Others may be, such as the login of a proxy or the session token of AWS."""
 _PASSWORD = re.compile(r"(?<=password=\")((?:[^\"\\]|\\.)*)")
 _WORTH_MASKING = 4
-"""Characters of a part of a secret that would not mask half of a message."""
+"""The least characters of a part of a secret that is masked: shorter ones occur in any message."""
 
 
 def render(settings: Settings) -> dict[str, str]:
-    """The connector's configuration, secrets included. ConfigError if a setting that it needs is absent."""
+    """The configuration of the connector, secrets included. ConfigError if a required setting is absent."""
     trades, events = settings.topics.trades.name, settings.topics.feed_events.name
     config = {
         "name": settings.connect.connector,
@@ -51,8 +51,8 @@ def render(settings: Settings) -> dict[str, str]:
         "document.id.strategy": "com.mongodb.kafka.connect.sink.processor.id.strategy.ProvidedInValueStrategy",
         "writemodel.strategy": "com.mongodb.kafka.connect.sink.writemodel.strategy.ReplaceOneDefaultStrategy",
         "bulk.write.ordered": "false",
-        # What is no valid record goes to the dead letters: the converter refuses it, or at last MongoDB. A failing write fails
-        # the task, which starts again where it was: with `all` an outage would send good rows to the dead letters.
+        # Invalid records go to the dead letter topic, rejected by the converter or by MongoDB. A failing write fails the task,
+        # which continues from its last commit: with `all`, an outage would send valid records to the dead letter topic.
         "errors.tolerance": "all",
         "mongo.errors.tolerance": "data",
         "errors.deadletterqueue.topic.name": settings.topics.dead_letters.name,
@@ -84,14 +84,14 @@ def _connection(settings: Settings) -> str:
 
 
 def _login(settings: Settings) -> dict[str, str]:
-    """How the connector's own clients log in to Kafka, where the settings do; the rest is the worker's."""
+    """The login of the connector's Kafka clients, if the settings have one; without it they use the worker's."""
     kafka = settings.kafka
     if kafka.security_protocol == "PLAINTEXT":
         return {}
     login: dict[str, str] = {"security.protocol": kafka.security_protocol}
     if kafka.security_protocol.startswith("SASL"):
         login |= {"sasl.mechanism": kafka.sasl_mechanism, "sasl.jaas.config": _jaas(settings)}
-    # Its consumer, its producer of dead letters, and the admin that looks for their topic.
+    # The consumer, the producer of dead letters, and the admin client that checks their topic.
     return {f"{client}.override.{key}": value for client in ("consumer", "producer", "admin") for key, value in login.items()}
 
 
@@ -110,7 +110,7 @@ def _quoted(text: str) -> str:
 
 
 def masked(config: Mapping[str, str]) -> dict[str, str]:
-    """``config`` as it may be shown: without logins, but with references such as ``${file:/run/mongo:uri}``."""
+    """``config`` without secrets, but with references such as ``${file:/run/mongo:uri}``."""
     return {name: _masked(name, value) for name, value in sorted(config.items())}
 
 
@@ -123,7 +123,7 @@ def _masked(name: str, value: str) -> str:
 
 
 def _masked_uri(uri: str) -> str:
-    """Hosts, database and plain options of a connection string; nothing where it cannot be told which part is which."""
+    """The hosts, database and plain options of a connection string; ``****`` if its parts cannot be distinguished."""
     match = _URI.fullmatch(uri)
     if match is None:
         return "****"
@@ -137,7 +137,7 @@ def _secrets_of_uri(uri: str) -> Iterator[str]:
     login, _, hosts = rest.rpartition("@")
     password = (login or hosts).partition(":")[2]
     yield from (login, password)
-    # Whoever parses it may stop at what should have been escaped, and quote what it has then.
+    # A parser may stop at an unescaped character and quote the part before it in its message.
     options = [one.partition("=")[2] for one in rest.partition("?")[2].split("&") if not _PLAIN.fullmatch(one)]
     parts = [*re.split("[/?#@:]", password if login else ""), *options]
     parts += [item.partition(":")[2] for one in options for item in one.split(",")]
@@ -145,20 +145,20 @@ def _secrets_of_uri(uri: str) -> Iterator[str]:
 
 
 def secrets_of(config: Mapping[str, str]) -> list[str]:
-    """What of ``config`` must not be shown where a message quotes it, the longest first."""
-    held = {name: value for name, value in config.items() if _masked(name, value) != value}
-    found = [*held.values(), *(match[1] for value in held.values() for match in _PASSWORD.finditer(value))]
-    found += _secrets_of_uri(held.get("connection.uri", ""))
-    return sorted({*found, *map(unquote, found)} - {""}, key=len, reverse=True)
+    """The secrets of ``config`` that must be removed from messages, the longest first."""
+    masked_values = {name: value for name, value in config.items() if _masked(name, value) != value}
+    secrets = [*masked_values.values(), *(match[1] for value in masked_values.values() for match in _PASSWORD.finditer(value))]
+    secrets += _secrets_of_uri(masked_values.get("connection.uri", ""))
+    return sorted({*secrets, *map(unquote, secrets)} - {""}, key=len, reverse=True)
 
 
 def internal_topics(settings: Settings) -> list[TopicSpec]:
-    """The topics in which the workers keep what they know, as they must be.
+    """The topics in which the workers store configurations, offsets and statuses.
 
-    Workers make them themselves if they may, and otherwise end in a time-out that does not say so.
+    Workers create them if they have permission; otherwise they fail with a timeout that does not name the cause.
     """
     connect, replication = settings.connect, settings.topics.trades.replication
-    # One partition for the configurations, because their order counts; the others as many as Connect would make.
+    # The configurations need one partition, because their order matters; the other numbers are Connect's defaults.
     partitions = {"config_topic": 1, "offset_topic": 25, "status_topic": 5}
     return [
         TopicSpec(f"connect.{name}", getattr(connect, name), number, replication, {"cleanup.policy": "compact"})

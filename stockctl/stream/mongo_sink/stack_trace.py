@@ -1,4 +1,4 @@
-"""What a Java stack trace says, in a line: Kafka Connect tells why a task failed, or a record was refused, by such traces."""
+"""The root cause of a Java stack trace in one line: Kafka Connect reports failed tasks and rejected records as such traces."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ _WORDS = {
     "MongoBulkWriteException": "MongoDB refuses documents",
     "MongoConfigurationException": "the connection to MongoDB is configured wrongly",
     "WriteException": "MongoDB refuses the document",
-    "JsonParseException": "no JSON",
+    "JsonParseException": "invalid JSON",
     "SaslAuthenticationException": "Kafka refuses the login",
-    "TopicAuthorizationException": "no right to a topic",
-    "GroupAuthorizationException": "no right to the consumer group",
+    "TopicAuthorizationException": "permission denied on a topic",
+    "GroupAuthorizationException": "permission denied on the consumer group",
     "UnknownTopicOrPartitionException": "a topic does not exist",
     "OutOfMemoryError": "the worker has too little memory",
 }
-"""What the exceptions that are met most mean; others are shown by their names."""
+"""The meaning of frequent exceptions; others are shown by their class names."""
 
 
-def first_cause(trace: str) -> str:
-    """The exception at the bottom of ``trace``, from which all the others came, in words; empty for an empty trace."""
-    found = None
+def root_cause(trace: str) -> str:
+    """The exception at the bottom of ``trace``, which caused all others, in words; empty for an empty trace."""
+    cause = None
     for line in trace.splitlines():
-        # A frame of the stack, or what was suppressed beside the cause.
+        # Indented lines are stack frames and suppressed exceptions.
         if not line.startswith((" ", "\t")):
-            found = _CAUSE.match(line) or found
-    if found is None:
+            cause = _CAUSE.match(line) or cause
+    if cause is None:
         return trace.strip().split("\n", 1)[0]
-    kind = found["kind"].rsplit(".", 1)[-1].rsplit("$", 1)[-1]
-    words = " ".join(_SOURCE.sub("", found["words"] or "").split())
+    kind = cause["kind"].rsplit(".", 1)[-1].rsplit("$", 1)[-1]
+    words = " ".join(_SOURCE.sub("", cause["words"] or "").split())
     if kind == "WriteException":
-        words = _refusal(words)
-    # A converter's exception says in plain words why a record is refused.
+        words = _validation_errors(words)
+    # The converter's own exceptions are readable without their class name.
     return words if words and kind == "DataException" else f"{_WORDS.get(kind, kind)}: {words}".removesuffix(": ")
 
 
-def _refusal(words: str) -> str:
-    """What MongoDB says of a document, without its long account of the rule: the fields that break it are enough."""
+def _validation_errors(words: str) -> str:
+    """MongoDB's message about a document, with the names of the invalid fields instead of the whole validator."""
     message = re.search(r"message=(?:.*caused by :: )?(.*?)(?:, details=|$)", words)
     if message is None:
         return words
     fields = re.findall(r'"propertyName": "([^"]*)"', words)
     missing = re.search(r'"missingProperties": \[([^\]]*)\]', words)
-    told = [message[1], *([f"wrong: {', '.join(fields)}"] if fields else [])]
-    return "; ".join([*told, *([f"missing: {missing[1].replace(chr(34), '')}"] if missing else [])])
+    parts = [message[1], *([f"wrong: {', '.join(fields)}"] if fields else [])]
+    return "; ".join([*parts, *([f"missing: {missing[1].replace(chr(34), '')}"] if missing else [])])

@@ -140,7 +140,7 @@ def lake(home: Path) -> Settings:
     last = lay(settings, [trade("AAPL", "2026-11-25 10:00", 1.0)], partition=1)
     claims.put_claim(store, msgspec.structs.replace(last[0], generation=2, partition=0, objects=[], rows=0, gaps=1, last=None))
     put_floor(store, date(2026, 11, 1))
-    assert verify(store, deep=True).findings != []
+    assert verify(store, deep=True).issues != []
     assert read_trades(settings=settings).num_rows == 14
     return settings
 
@@ -265,7 +265,7 @@ def test_a_claim_that_names_what_lies_outside_reads_and_writes_nothing_there(lak
         store.put(key, json.dumps(whole | changes).encode())
         for _, reader in lake_readers(lake):
             in_words(reader, Random(1), [key])
-        assert key in [finding.key for finding in verify(store).findings if finding.kind == "unreadable"]
+        assert key in [finding.key for finding in verify(store).issues if finding.kind == "unreadable"]
         assert [path.name for path in outside.iterdir()] == ["x"]
     (outside / "x").unlink()
 

@@ -48,7 +48,7 @@ def test_nothing_read_is_said(filled: Command) -> None:
     """Exit 0, the header alone, and words."""
     done = filled.run("lake", "read", "NVDA")
     assert done.stdout.splitlines()[0].startswith("id  symbol  price")
-    assert "holds no such trade" in done.stderr
+    assert "has no such trade" in done.stderr
 
 
 def test_query_runs_sql(filled: Command) -> None:

@@ -142,7 +142,7 @@ def test_topic_made_anew_under_a_writer(rig: Rig) -> None:
     rig.until_held()
     assert writer.stop() == 0, writer.text
     rig.finish()
-    assert "cut short" in rig.check()
+    assert "truncated" in rig.check()
 
 
 def test_topic_made_anew_while_a_writer_is_frozen(rig: Rig, proxy: Proxy) -> None:

@@ -225,7 +225,7 @@ class Protocol(RuleBasedStateMachine):
         ]
         assert not unsent, f"lost or doubled: no dead letters of {unsent}"
         report = verify(self.store, deep=True)
-        wrong = [finding for finding in report.findings if finding.wrong and finding.kind != "lost"]
+        wrong = [finding for finding in report.issues if finding.wrong and finding.kind != "lost"]
         assert not wrong, wrong
 
     def given_up(self, identity: int, record: Record) -> bool:

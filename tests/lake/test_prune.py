@@ -93,7 +93,7 @@ def test_dates_below_the_floor_are_gone_and_verify_knows_it(lake: str, request: 
     with LakeReader(settings) as reading:
         assert {item.trade_date for item in inventory(reading)} == {FLOOR}
     report = verify(store, deep=True)
-    assert (report.findings, report.floor, report.pruned, report.rows) == ([], FLOOR, 6, 9)
+    assert (report.issues, report.floor, report.pruned, report.rows) == ([], FLOOR, 6, 9)
     assert list(compact(settings, before=FLOOR)) == []
     assert prunable(store, FLOOR) == []
 
@@ -106,12 +106,12 @@ def test_a_late_row_below_the_floor_is_kept_but_not_read(settings: Settings) -> 
     lay(settings, late, partition=5)
     assert prices(settings) == [3.0, 8.0, 9.0]
     report = verify(store, deep=True)
-    assert [finding.kind for finding in report.findings] == ["leftover"]
-    assert report.healthy
+    assert [issue.kind for issue in report.issues] == ["leftover"]
+    assert not report.damage
     assert list(compact(settings, before=FLOOR)) == []
     prune(store, FLOOR, prunable(store, FLOOR))
     assert keys(store) == []
-    assert verify(store, deep=True).findings == []
+    assert verify(store, deep=True).issues == []
 
 
 def test_a_floor_never_sinks(settings: Settings) -> None:
@@ -132,7 +132,7 @@ def test_damage_above_the_floor_is_still_found(settings: Settings) -> None:
     store.put("trades/trade_date=2026-11-23/ticker=AAPL/trades-g1-002-00000000000000000077.jsonl.gz", b"")
     # Not the newest claim of its partition any more: nobody is going to put its object.
     lay(settings, [trade("MSFT", "2026-11-23 12:00", 8.0)], partition=2, start=2)
-    assert {finding.kind for finding in verify(store).findings} == {"missing", "stray"}
+    assert {issue.kind for issue in verify(store).issues} == {"missing", "orphan"}
 
 
 def command_of(settings: Settings, folder: Path) -> Command:
@@ -151,15 +151,15 @@ def test_it_says_what_it_will_drop_and_refuses_without_a_yes(settings: Settings,
     assert read_floor(store) is None
     assert "floor is 2026-11-23" in command.run("lake", "prune", "--before", "2026-11-23", "--yes", real=True).stderr
     assert keys(store) == []
-    assert "holds nothing before" in command.run("lake", "prune", "--before", "2026-11-23", "--yes").stderr
+    assert "has no data before" in command.run("lake", "prune", "--before", "2026-11-23", "--yes").stderr
     told = command.run("lake", "verify", "--deep").stderr
-    assert "6 rows below the floor 2026-11-23 were dropped on purpose" in told
+    assert "6 rows below the floor 2026-11-23 were deleted on purpose" in told
 
 
 def test_the_floor_is_today_at_most(settings: Settings, tmp_path: Path) -> None:
-    """A floor above today would hide what is still to come."""
+    """A floor above today would hide dates in the future."""
     command = command_of(settings, tmp_path)
-    assert "still to come" in command.run("lake", "prune", "--before", "2199-01-01", "--yes", check=2).stderr
+    assert "in the future" in command.run("lake", "prune", "--before", "2199-01-01", "--yes", check=2).stderr
     assert "is not a date" in command.run("lake", "prune", "--before", "30d", "--yes", check=2).stderr
     assert read_floor(open_store(settings)) is None
 
@@ -180,7 +180,7 @@ def test_at_a_terminal_it_asks(settings: Settings, tmp_path: Path, answer: bytes
     os.close(ours)
     os.close(theirs)
     assert process.returncode == code, told
-    assert b"Drop all of it" in told
+    assert b"Delete all of it" in told
     store = open_store(settings)
     assert len(keys(store)) == left
     assert (read_floor(store) is None) is (code == 1)
@@ -215,11 +215,11 @@ def test_killed_at_each_step(
         proxy.close()
     assert prices(on_s3) == ([1.0, 2.0, 3.0, 9.0, 9.0, 9.0] if promised else [3.0, 9.0])
     report = verify(store, deep=True)
-    assert report.healthy, report.findings
-    assert {finding.kind for finding in report.findings} == (set() if promised else {"leftover"})
+    assert not report.damage, report.issues
+    assert {issue.kind for issue in report.issues} == (set() if promised else {"leftover"})
     prune(store, FLOOR, prunable(store, FLOOR))
     assert keys(store) == []
-    assert verify(store, deep=True).findings == []
+    assert verify(store, deep=True).issues == []
 
 
 def test_a_writer_goes_on_behind_a_pruned_claim(settings_of_broker: Settings, command: Command) -> None:

@@ -63,7 +63,7 @@ class Lake:
 
     def sound(self) -> bool:
         """Whether verify finds nothing wrong."""
-        return not [finding for finding in verify(self.store, deep=True).findings if finding.wrong]
+        return not [finding for finding in verify(self.store, deep=True).issues if finding.wrong]
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_a_log_cut_to_nothing_that_retention_left_behind(lake: Lake) -> None:
     assert lake.run() is None
     assert len(lake.rows()) == 13
     assert lake.sound()
-    assert "which no writer ever saw" in next(finding.message for finding in verify(lake.store).findings)
+    assert "which no writer ever saw" in next(finding.message for finding in verify(lake.store).issues)
 
 
 def test_a_generation_is_opened_by_agreement(lake: Lake) -> None:

@@ -85,14 +85,14 @@ def rewrite(store: Store, start: int, **changes: Any) -> None:
 
 def found(store: Store, *, deep: bool = False) -> set[str]:
     report = verify(store, deep=deep)
-    assert report.healthy != any(finding.wrong for finding in report.findings)
-    return {finding.kind for finding in report.findings}
+    assert bool(report.damage) == any(issue.wrong for issue in report.issues)
+    return {issue.kind for issue in report.issues}
 
 
 def test_a_good_lake_is_whole(store: Store) -> None:
     """Nothing is found where nothing is wrong, and everything is counted."""
     report = verify(store, deep=True)
-    assert report.findings == []
+    assert report.issues == []
     assert (report.partitions, report.claims, report.objects, report.rows) == (1, 3, 6, 300)
 
 
@@ -139,17 +139,17 @@ def garble_claim(store: Store) -> None:
     [
         (remove_object, {"missing"}),
         (truncate_object, {"changed"}),
-        (add_stray, {"stray"}),
-        (remove_claim, {"hole", "stray"}),
-        (remove_start, {"hole"}),
+        (add_stray, {"orphan"}),
+        (remove_claim, {"gap", "orphan"}),
+        (remove_start, {"gap"}),
         (overlap, {"overlap", "count"}),
-        (hole, {"hole", "count"}),
+        (hole, {"gap", "count"}),
         (miscount, {"count"}),
-        (garble_claim, {"unreadable", "hole", "stray"}),
+        (garble_claim, {"unreadable", "gap", "orphan"}),
     ],
 )
 def test_damage_is_named(store: Store, damage: Callable[[Store], None], kinds: set[str]) -> None:
-    """Each kind of damage gives its own finding, without reading the objects."""
+    """Each kind of damage gives its own issue, without reading the objects."""
     damage(store)
     assert found(store) == kinds
 
@@ -171,7 +171,7 @@ def test_rows_that_stand_twice_are_found_by_reading(store: Store) -> None:
         changed = {"sha256": source.sha256, "size": source.size}
         objects.append(json.loads(msgspec.json.encode(old)) | changed)
     rewrite(store, 100, objects=objects)
-    assert found(store, deep=True) == {"doubled"}
+    assert found(store, deep=True) == {"duplicate"}
 
 
 def test_another_compressors_bytes_are_no_damage(store: Store) -> None:
@@ -189,7 +189,7 @@ def test_the_newest_claim_may_be_in_progress(store: Store) -> None:
 
 
 def test_accepted_losses_are_told_for_ever(store: Store) -> None:
-    """A loss that was accepted stays a finding."""
+    """A loss that was accepted stays a issue."""
     claim = claim_at(store, 100)
     store.delete([claim.objects[0].key])
     claims.put_lost(store, claim, [claim.objects[0].key])

@@ -41,7 +41,7 @@ def store(settings: Settings) -> Store:
 
 
 def found(store: Store, *, deep: bool = False) -> set[str]:
-    return {finding.kind for finding in verify(store, deep=deep).findings}
+    return {issue.kind for issue in verify(store, deep=deep).issues}
 
 
 def held(store: Store) -> str:
@@ -55,9 +55,9 @@ def rewrite(store: Store, **changes: Any) -> None:
 
 
 def test_a_compacted_date_is_whole(store: Store) -> None:
-    """Nothing is found where nothing is wrong; the late claim is no finding."""
+    """Nothing is found where nothing is wrong; the late claim is no issue."""
     report = verify(store, deep=True)
-    assert (report.findings, report.compacted, report.objects, report.rows) == ([], 1, 6, 41)
+    assert (report.issues, report.compacted, report.objects, report.rows) == ([], 1, 6, 41)
 
 
 def remove_object(store: Store) -> None:
@@ -106,10 +106,10 @@ def garble(store: Store) -> None:
     [
         (remove_object, {"missing"}),
         (truncate_object, {"changed"}),
-        (add_file, {"stray"}),
+        (add_file, {"orphan"}),
         (add_dead, {"leftover"}),
         (add_unfinished, {"in progress"}),
-        (remove_claim, {"hole", "stray", "unclaimed"}),
+        (remove_claim, {"gap", "orphan", "unclaimed"}),
         (miscount, {"count"}),
         (leave_claim_out, {"count"}),
         (misname, {"unreadable", "in progress"}),
@@ -117,10 +117,10 @@ def garble(store: Store) -> None:
     ],
 )
 def test_damage_is_named(store: Store, damage: Callable[[Store], None], kinds: set[str]) -> None:
-    """Each kind of damage gives its own finding, and only what nobody reads is harmless."""
+    """Each kind of damage gives its own issue, and only what nobody reads is harmless."""
     damage(store)
     assert found(store) == kinds
-    assert verify(store).healthy is (kinds <= {"leftover", "in progress"})
+    assert (not verify(store).damage) is (kinds <= {"leftover", "in progress"})
 
 
 def test_other_bytes_are_found_by_reading(store: Store) -> None:
@@ -153,7 +153,7 @@ def test_rows_doubled_across_layouts_are_found_by_reading(settings: Settings, st
     lay(settings, [row], start=41)
     lay(settings, [row], start=42, partition_by="bucket")
     assert found(store) == set()
-    assert found(store, deep=True) == {"doubled"}
+    assert found(store, deep=True) == {"duplicate"}
 
 
 def test_parquet_is_mended_by_compacting_anew(settings: Settings, store: Store) -> None:
@@ -161,4 +161,4 @@ def test_parquet_is_mended_by_compacting_anew(settings: Settings, store: Store) 
     remove_object(store)
     store.delete([MANIFEST])
     assert len(list(compact(settings))) == 1
-    assert verify(store, deep=True).findings == []
+    assert verify(store, deep=True).issues == []

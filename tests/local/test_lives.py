@@ -121,7 +121,7 @@ def test_the_demo_shows_proves_and_leaves_a_lake_that_its_hints_can_read(lived: 
     """Ctrl-C shortened the live table, and the rest went on."""
     stack, text = lived.stack, lived.demo
     assert lived.code == 0, text
-    assert "is whole" in text
+    assert "is verified" in text
     assert re.search(rf"^  trades +{stack.rows():,} rows \(\+[1-9]", text, re.MULTILINE)
     figures = text.partition("$ stockctl metrics summary")[2]
     for symbol in SYMBOLS:

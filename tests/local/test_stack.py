@@ -64,7 +64,7 @@ def test_a_demo_uses_a_running_stack_and_leaves_it_running(unharmed: Stack) -> N
     wait_for(lambda: "vwap" in log.read_text(), "the live table", HANG)
     process.send_signal(signal.SIGTERM)
     assert process.wait(HANG) == 0, log.read_text()
-    assert "is whole" in log.read_text()
+    assert "is verified" in log.read_text()
     assert "\nAMZN " in log.read_text().partition("$ stockctl metrics summary")[2]
     assert {name: row["pid"] for name, row in unharmed.status().items()} == {name: row["pid"] for name, row in before.items()}
 

@@ -1,4 +1,4 @@
-"""``stockctl lake``: what the lake holds, and whether it is whole."""
+"""``stockctl lake``: read, verify and maintain the lake."""
 
 import typer
 
@@ -7,7 +7,7 @@ from stockctl.cli.lake.maintain import compact, prune
 from stockctl.cli.lake.read import gaps, query, read
 from stockctl.cli.lake.verify import verify
 
-app = typer.Typer(no_args_is_help=True, help="Look into the lake and prove that it is whole.")
+app = typer.Typer(no_args_is_help=True, help="Read, verify and maintain the lake.")
 app.command("list")(list_)
 app.command()(read)
 app.command()(query)

@@ -10,7 +10,7 @@ from stockctl.cli.output import View, row_options, say, write_rows
 
 @row_options()
 def list_(ctx: typer.Context, *, view: View) -> None:
-    """List what the lake holds, a line a table, date and ticker.
+    """List the lake's data, one line per table, date and ticker.
 
     Example: stockctl lake list
     """
@@ -23,12 +23,11 @@ def list_(ctx: typer.Context, *, view: View) -> None:
     settings = settings_of(ctx)
     zone = ZoneInfo(settings.timezone)
     with LakeReader(settings) as lake:
-        found = inventory(lake)
+        entries = inventory(lake)
     rows = (
-        holding._asdict() | {"ts_min": from_ms(holding.ts_min, zone), "ts_max": from_ms(holding.ts_max, zone)}
-        for holding in found
+        entry._asdict() | {"ts_min": from_ms(entry.ts_min, zone), "ts_max": from_ms(entry.ts_max, zone)} for entry in entries
     )
     write_rows(rows, view, InventoryRow._fields)
-    if not found:
+    if not entries:
         say(f"the lake at {settings.lake.url} is empty")
         say_next_batch(settings, "lake")

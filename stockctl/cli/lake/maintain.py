@@ -1,4 +1,4 @@
-"""``stockctl lake compact|prune``: upkeep of the lake's dates."""
+"""``stockctl lake compact|prune``: maintenance of the lake's dates."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def compact(
     *,
     view: View,
 ) -> None:
-    """Write the trades of past dates as Parquet, which is what is read of them from then on.
+    """Write the trades of past dates as Parquet, which readers use from then on.
 
-    Raw objects stay. A date to which late trades have come is written anew by the next run.
+    Raw objects stay. If late trades of a date arrive, the next run writes the date again.
 
     Example: stockctl lake compact --keep-days 2
     """
@@ -50,7 +50,7 @@ def compact(
         until = _today(zone) + timedelta(days=1 - (1 if keep_days is None else keep_days))
     with progress("writing rows") as bar:
         task = bar.add_task("rows", total=None)
-        made = [
+        compacted = [
             row._asdict()
             for row in run(
                 settings,
@@ -59,24 +59,24 @@ def compact(
                 advance=lambda _day, done, total: bar.update(task, completed=done, total=total),
             )
         ]
-    write_rows(made, view, Compacted._fields if made or not view.is_table else None)
-    if not made:
-        say("nothing to compact: every date asked for is held by Parquet, or has no trades")
+    write_rows(compacted, view, Compacted._fields if compacted or not view.is_table else None)
+    if not compacted:
+        say("nothing to compact: every requested date is compacted already, or has no trades")
 
 
 @row_options()
 def prune(
     ctx: typer.Context,
-    before: Annotated[str, typer.Option(metavar="DATE", help="Drop the dates before this one: 2026-01-01, -90d.")],
+    before: Annotated[str, typer.Option(metavar="DATE", help="Delete the dates before this one: 2026-01-01, -90d.")],
     yes: YesOption = False,
     *,
     view: View,
 ) -> None:
-    """Drop old dates for ever, raw objects and Parquet, and leave a floor in the log that says so.
+    """Delete old dates permanently, raw objects and Parquet, and record the new floor in the log.
 
     Example: stockctl lake prune --before 2026-01-01
     """
-    from stockctl.lake.maintenance import prune as room
+    from stockctl.lake.maintenance import prune as maintenance
     from stockctl.lake.store import existing_store
     from stockctl.units import format_size
 
@@ -84,20 +84,20 @@ def prune(
     zone = ZoneInfo(settings.lake.timezone)
     floor = day("--before", before, zone)
     if floor > _today(zone):
-        raise UsageError(f"{floor} is still to come", hint="dates below the floor are not read: the floor can be today at most")
+        raise UsageError(f"{floor} is in the future", hint="readers ignore dates below the floor: it can be today at most")
     store = existing_store(settings)
-    dates = room.prunable(store, floor)
+    dates = maintenance.prunable(store, floor)
     if not dates:
-        say(f"the lake at {settings.lake.url} holds nothing before {floor}")
+        say(f"the lake at {settings.lake.url} has no data before {floor}")
         return
-    write_rows([item._asdict() for item in dates], view, room.Prunable._fields)
+    write_rows([item._asdict() for item in dates], view, maintenance.Prunable._fields)
     size = format_size(sum(item.bytes for item in dates))
     say(f"{sum(item.objects for item in dates)} objects of {size}, from {min(item.trade_date for item in dates)} on")
-    confirm(f"Drop all of it from {settings.lake.url}?", f"stockctl lake prune --before {floor}", yes=yes)
-    with progress("dropping objects") as bar:
+    confirm(f"Delete all of it from {settings.lake.url}?", f"stockctl lake prune --before {floor}", yes=yes)
+    with progress("deleting objects") as bar:
         task = bar.add_task("objects", total=None)
-        room.prune(store, floor, dates, lambda done, total: bar.update(task, completed=done, total=total))
-    say(f"dropped; the lake's floor is {floor}")
+        maintenance.prune(store, floor, dates, lambda done, total: bar.update(task, completed=done, total=total))
+    say(f"deleted; the lake's floor is {floor}")
 
 
 def _today(zone: ZoneInfo) -> Date:

@@ -1,4 +1,4 @@
-"""``stockctl lake read|query|gaps``: the lake's data for people."""
+"""``stockctl lake read|query|gaps``: show the lake's data."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read(
     *,
     view: View,
 ) -> None:
-    """Read trades in order of their time.
+    """Read trades, ordered by time.
 
     Example: stockctl lake read AAPL --date 2026-11-23 -o parquet > trades.parquet
     """
@@ -53,7 +53,7 @@ def read(
     known = as_of_moment(as_of, ZoneInfo(settings.timezone))
     table = trades_between(settings, symbols or None, first, last, None if known is None else to_ms(known))
     if not table.num_rows:
-        say("the lake holds no such trade: `stockctl lake list` tells what it holds")
+        say("the lake has no such trade: `stockctl lake list` shows what it has")
         say_next_batch(settings, "lake", last)
     write_arrow(with_times(table, ("ts_event", "ts_recv"), settings.timezone), view)
 
@@ -130,7 +130,7 @@ def gaps(
     for symbol, trade_date, covered, expected in found.totals:
         say(f"{symbol} {trade_date}: {format_duration(covered / 1000)} of {format_duration(expected / 1000)} covered")
     if not found.totals:
-        say("no session time is asked, or no feed event is in the lake")
+        say("the period has no session time, or the lake has no feed events")
         say_next_batch(settings, "lake", bounds[1])
 
 

@@ -14,11 +14,11 @@ from stockctl.errors import UnhealthyError
 @row_options()
 def verify(
     ctx: typer.Context,
-    deep: Annotated[bool, typer.Option("--deep", help="Read every object: hashes, rows, ids that occur twice.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Read every object: hashes, rows, duplicate ids.")] = False,
     *,
     view: View,
 ) -> None:
-    """Prove that every claimed record is in the lake once; exit 10 and name what is not.
+    """Prove that the lake has every claimed record exactly once; exit code 10 if it has damage.
 
     Example: stockctl lake verify --deep
     """
@@ -33,7 +33,7 @@ def verify(
         report = check(
             existing_store(settings), deep=deep, advance=lambda done, total: bar.update(task, completed=done, total=total)
         )
-    write_rows((finding._asdict() for finding in report.findings), view, Issue._fields if not view.is_table else None)
+    write_rows((issue._asdict() for issue in report.issues), view, Issue._fields if not view.is_table else None)
     say(
         f"{counted(report.partitions, 'partition')}, {counted(report.claims, 'claim')}, "
         f"{counted(report.objects, 'object')} of {format_size(report.bytes)}, "
@@ -44,10 +44,10 @@ def verify(
         say(f"{counted(report.compacted, 'date is', 'dates are')} compacted")
     if report.floor is not None:
         below = f"below the floor {report.floor}"
-        say(counted(report.pruned, f"row {below} was dropped on purpose", f"rows {below} were dropped on purpose"))
-    wrong = sum(finding.wrong for finding in report.findings)
-    if wrong:
+        say(counted(report.pruned, f"row {below} was deleted on purpose", f"rows {below} were deleted on purpose"))
+    if report.damage:
         raise UnhealthyError(
-            f"{counted(wrong, 'finding')} in the lake at {settings.lake.url}", hint="docs/lake.md tells what each kind means"
+            f"{counted(len(report.damage), 'issue')} in the lake at {settings.lake.url}",
+            hint="docs/lake.md explains each kind of issue",
         )
-    say(f"the lake at {settings.lake.url} is {'whole' if report.partitions else 'empty: nothing has been written there'}")
+    say(f"the lake at {settings.lake.url} is {'verified' if report.partitions else 'empty: nothing has been written to it'}")

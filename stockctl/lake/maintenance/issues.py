@@ -1,4 +1,4 @@
-"""What ``lake verify`` can find, and the report that it makes. docs/lake.md tells what each kind means and what to do."""
+"""The issues that ``lake verify`` can find, and its report. docs/lake.md explains each kind and what to do about it."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from datetime import date
 from typing import Literal, NamedTuple
 
 Kind = Literal[
-    "hole",
+    "gap",
     "overlap",
     "count",
     "missing",
     "changed",
     "invalid",
-    "stray",
-    "doubled",
+    "orphan",
+    "duplicate",
     "unclaimed",
     "unreadable",
     "lost",
-    "cut short",
+    "truncated",
     "in progress",
     "leftover",
 ]
-_HARMLESS: frozenset[Kind] = frozenset({"in progress", "cut short", "leftover"})
+_HARMLESS: frozenset[Kind] = frozenset({"in progress", "truncated", "leftover"})
 
 
 class Issue(NamedTuple):
-    """One thing found: what kind, at which key, and what it means."""
+    """One issue: its kind, the key that it concerns, and a message."""
 
     kind: Kind
     key: str
@@ -34,13 +34,13 @@ class Issue(NamedTuple):
 
     @property
     def wrong(self) -> bool:
-        """Whether it makes the lake unhealthy: what is unfinished, begun anew or read by nobody does not."""
+        """Whether it makes the lake unhealthy: unfinished work, a new generation and unused objects do not."""
         return self.kind not in _HARMLESS
 
 
 @dataclass
 class Report:
-    """What was checked, and what was found. ``pruned`` rows lie below the ``floor``: they were dropped on purpose."""
+    """What was verified, and the issues. ``pruned`` rows are below the ``floor``: they were deleted on purpose."""
 
     partitions: int = 0
     claims: int = 0
@@ -49,13 +49,13 @@ class Report:
     rejected: int = 0
     bytes: int = 0
     compacted: int = 0
-    """Dates that Parquet holds."""
+    """Dates that have a manifest."""
     floor: date | None = None
     pruned: int = 0
     deep: bool = False
-    findings: list[Issue] = field(default_factory=list)
+    issues: list[Issue] = field(default_factory=list)
 
     @property
-    def healthy(self) -> bool:
-        """Whether nothing is wrong."""
-        return not any(finding.wrong for finding in self.findings)
+    def damage(self) -> list[Issue]:
+        """The issues that make the lake unhealthy."""
+        return [issue for issue in self.issues if issue.wrong]

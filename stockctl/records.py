@@ -127,6 +127,12 @@ def column_types(record: type[msgspec.Struct]) -> dict[str, type]:
     return {field.name: next(iter(get_args(field.type)), field.type) for field in msgspec.structs.fields(record)}
 
 
+def column_limits(record: type[msgspec.Struct]) -> dict[str, Meta]:
+    """The limits of the columns of ``record`` that have some."""
+    arguments = {field.name: get_args(field.type) for field in msgspec.structs.fields(record)}
+    return {name: found[1] for name, found in arguments.items() if len(found) > 1 and isinstance(found[1], Meta)}
+
+
 def connection_token() -> str:
     """A fresh token that tells one connection's rows from every other's: 6 characters, about 10⁹ possibilities."""
     alphabet = "0123456789abcdefghijklmnopqrstuvwxyz"

@@ -1,6 +1,6 @@
-"""Records as documents: ``_id`` is the record's id, times are dates, numbers doubles; every other field as it is.
+"""Records as documents: ``_id`` is the record's id, times become dates, every other field stays.
 
-Whatever brings records into MongoDB must make the same documents.
+``consume mongo`` and the MongoDB sink connector must make the same documents.
 """
 
 from __future__ import annotations
@@ -9,22 +9,32 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+import msgspec
+
 from stockctl.record_validation import FEED_EVENTS, TRADES, InvalidRecordError, Kind, Validator
-from stockctl.records import FeedEvent, Trade
+from stockctl.records import FeedEvent, Trade, column_types
 
 Document = dict[str, Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def _times(record: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The columns that are times: all integers."""
+    return tuple(name for name, type_ in column_types(record).items() if type_ is int)
+
+
+_TRADE_TIMES, _EVENT_TIMES = _times(Trade), _times(FeedEvent)
+
+
 class BadRecord(NamedTuple):
-    """A record that is no document, and why."""
+    """Why a record does not become a document."""
 
     reason: str
 
 
 def date_of(ms: int) -> datetime:
-    """The moment ``ms`` milliseconds after the epoch."""
+    """The time ``ms`` milliseconds after the epoch."""
     return _EPOCH + timedelta(milliseconds=ms)
 
 
@@ -34,13 +44,13 @@ def ms_of(date: datetime) -> int:
 
 
 def trade_documents(values: Sequence[bytes | None]) -> list[Document | BadRecord]:
-    """The document of each trade on the wire."""
-    return [one if isinstance(one, BadRecord) else _of_trade(one) for one in _records(TRADES, values)]
+    """The document of each trade, given as JSON."""
+    return [one if isinstance(one, BadRecord) else _document(one, _TRADE_TIMES) for one in _records(TRADES, values)]
 
 
 def event_documents(values: Sequence[bytes | None]) -> list[Document | BadRecord]:
-    """The document of each feed event on the wire."""
-    return [one if isinstance(one, BadRecord) else _of_event(one) for one in _records(FEED_EVENTS, values)]
+    """The document of each feed event, given as JSON."""
+    return [one if isinstance(one, BadRecord) else _document(one, _EVENT_TIMES) for one in _records(FEED_EVENTS, values)]
 
 
 def _records(validator: Validator[Kind], values: Sequence[bytes | None]) -> Sequence[Kind | BadRecord]:
@@ -55,29 +65,10 @@ def _record(validator: Validator[Kind], value: bytes | None) -> Kind | BadRecord
         return BadRecord(str(error))
 
 
-def _of_trade(trade: Trade) -> Document:
-    return {
-        "_id": trade.id,
-        "symbol": trade.symbol,
-        "price": trade.price,
-        "volume": trade.volume,
-        "ts_event": date_of(trade.ts_event),
-        "ts_recv": date_of(trade.ts_recv),
-        "conditions": trade.conditions,
-        "updates": trade.updates,
-        "source": trade.source,
-    }
-
-
-def _of_event(event: FeedEvent) -> Document:
-    return {
-        "_id": event.id,
-        "kind": event.kind,
-        "span_start": date_of(event.span_start),
-        "span_end": date_of(event.span_end),
-        "symbols": event.symbols,
-        "reason": event.reason,
-        "connection": event.connection,
-        "ts_recv": date_of(event.ts_recv),
-        "source": event.source,
-    }
+def _document(record: msgspec.Struct, times: Sequence[str]) -> Document:
+    values = msgspec.structs.asdict(record)
+    document: Document = {"_id": values.pop("id")}
+    document |= values
+    for name in times:
+        document[name] = date_of(document[name])
+    return document

@@ -1,6 +1,7 @@
-"""The collections with their validators, indexes and expiry: what there should be, what differs, and making it so.
+"""The schema of the MongoDB database: collections with validators, indexes and expiry, and views.
 
-Nothing is ever dropped: an index that stands in the way is told, and left to whoever made it.
+``differences`` compares it with a database, ``apply`` creates and changes what it can. Nothing is ever dropped: a conflicting
+index is reported, and stays.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import msgspec
+
 from stockctl.clients.mongo import ClashError, Mongo
 from stockctl.errors import ConfigError
 from stockctl.mongo.views import VIEWS
 from stockctl.reconcile import ABSENT, Change, Difference, absent
+from stockctl.records import FeedEvent, Trade, column_limits, column_types
 from stockctl.settings import Settings
 
 TRADES, COVERAGE, FILINGS, BARS, COMPANIES = "trades", "coverage", "filings", "bars_1m", "companies"
 META = "meta"
-"""The collection of what MongoDB knows of itself: the source that it was begun with."""
+"""The collection of facts about the database: the source that it was begun with."""
 
 EXPIRY = "ts_recv_expiry"
 """Name of the TTL indexes."""
@@ -27,12 +31,14 @@ _TEXT: _Rule = {"bsonType": "string"}
 _DATE: _Rule = {"bsonType": "date"}
 _NUMBER: _Rule = {"bsonType": "double"}
 _COUNT: _Rule = {"bsonType": ["int", "long"]}
-_NUMBER_OR_NONE: _Rule = {"bsonType": ["double", "null"]}
+_NUMBER_OR_NULL: _Rule = {"bsonType": ["double", "null"]}
+_RULES: dict[type, _Rule] = {str: _TEXT, int: _DATE, float: _NUMBER}
+"""The rule of each type of a record's columns: integers are times."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """An index; ``expires`` is the number of seconds after which MongoDB deletes a document, None for never."""
+    """An index. With ``expires`` MongoDB deletes a document that many seconds after the time in its key."""
 
     name: str
     keys: tuple[tuple[str, int], ...]
@@ -40,20 +46,20 @@ class Index:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What is given to MongoDB beside the keys."""
+        """The arguments of ``createIndex`` besides the keys."""
         return {"name": self.name} | ({} if self.expires is None else {"expireAfterSeconds": self.expires})
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What one collection should be: the types of its required fields, and its indexes."""
+class CollectionSchema:
+    """The schema of one collection: the rules of its required fields, and its indexes."""
 
     fields: Mapping[str, _Rule]
     indexes: tuple[Index, ...] = field(default=())
 
     @property
     def validator(self) -> dict[str, Any]:
-        """The rule by which MongoDB takes a document. Fields that it does not name are free."""
+        """The collection's ``$jsonSchema``. Other fields are allowed."""
         return {
             "$jsonSchema": {
                 "bsonType": "object",
@@ -63,44 +69,49 @@ class Shape:
         }
 
 
-def shapes(settings: Settings) -> dict[str, Shape]:
+def collection_schemas(settings: Settings) -> dict[str, CollectionSchema]:
     """Every collection by its name."""
-    kept = Index(EXPIRY, (("ts_recv", 1),), round(settings.mongo.retention))
+    expiry = Index(EXPIRY, (("ts_recv", 1),), round(settings.mongo.retention))
     texts = {"_id": _TEXT, "symbol": _TEXT}
     return {
-        TRADES: Shape(
-            texts
-            | {
-                "price": _NUMBER | {"minimum": 0, "exclusiveMinimum": True},
-                "volume": _NUMBER | {"minimum": 0},
-                "ts_event": _DATE,
-                "ts_recv": _DATE,
-            }
-            | dict.fromkeys(("conditions", "updates", "source"), _TEXT),
-            (Index("symbol_ts_event", (("symbol", 1), ("ts_event", 1))), kept),
-        ),
-        FILINGS: Shape(
+        TRADES: CollectionSchema(_fields_of(Trade), (Index("symbol_ts_event", (("symbol", 1), ("ts_event", 1))), expiry)),
+        FILINGS: CollectionSchema(
             texts,
             (Index("symbol_accepted", (("symbol", 1), ("accepted", 1))), Index("symbol_known", (("symbol", 1), ("known", 1)))),
         ),
-        COVERAGE: Shape(
-            dict.fromkeys(("_id", "kind", "symbols", "reason", "connection", "source"), _TEXT)
-            | dict.fromkeys(("span_start", "span_end", "ts_recv"), _DATE),
-            (Index("span_end", (("span_end", 1),)), kept),
+        COVERAGE: CollectionSchema(
+            # Texts first, as in the collections that exist: another order is another validator.
+            dict(sorted(_fields_of(FeedEvent).items(), key=lambda field: field[1] != _TEXT)),
+            (Index("span_end", (("span_end", 1),)), expiry),
         ),
-        BARS: Shape(
+        BARS: CollectionSchema(
             texts
             | {"bar": _DATE}
-            | dict.fromkeys(("open", "high", "low", "close", "volume", "vwap"), _NUMBER_OR_NONE)
+            | dict.fromkeys(("open", "high", "low", "close", "volume", "vwap"), _NUMBER_OR_NULL)
             | {"trades": _COUNT},
             (Index("symbol_bar", (("symbol", 1), ("bar", 1))),),
         ),
-        COMPANIES: Shape(texts),
+        COMPANIES: CollectionSchema(texts),
     }
 
 
+def _fields_of(record: type[msgspec.Struct]) -> dict[str, _Rule]:
+    """The rules of the documents that ``mongo.documents`` makes of ``record``, with its lower limits."""
+    limits = column_limits(record)
+    fields: dict[str, _Rule] = {}
+    for name, type_ in column_types(record).items():
+        limit = limits.get(name)
+        rule = dict(_RULES[type_])
+        if type_ is float and limit is not None and limit.gt is not None:
+            rule |= {"minimum": limit.gt, "exclusiveMinimum": True}
+        elif type_ is float and limit is not None and limit.ge is not None:
+            rule |= {"minimum": limit.ge}
+        fields["_id" if name == "id" else name] = rule
+    return fields
+
+
 class CollectionStatus(NamedTuple):
-    """A collection as it is: about how many ``documents``, None where it is absent, and the names of its indexes."""
+    """A collection: the approximate number of its ``documents``, None if it is absent, and the names of its indexes."""
 
     collection: str
     documents: int | None
@@ -111,54 +122,58 @@ APPLY = "`stockctl mongo apply`"
 
 
 def differences(mongo: Mongo, settings: Settings) -> list[Difference]:
-    """Everything in which the collections differ from the settings; what they have beyond is left out."""
-    there = mongo.collections()
-    found = [one for name, shape in shapes(settings).items() for one in _differences(mongo, name, shape, there)]
-    return found + list(_view_differences(mongo))
+    """The differences between the database and the settings. What the database has beyond them is none."""
+    existing = mongo.collections()
+    schemas = collection_schemas(settings)
+    differing = [one for name, schema in schemas.items() for one in _differences(mongo, name, schema, existing)]
+    return differing + list(_view_differences(mongo))
 
 
 def _view_differences(mongo: Mongo) -> Iterator[Difference]:
-    there = mongo.views()
+    existing = mongo.views()
     for view in VIEWS:
-        found = there.get(view.name)
-        if found is None:
+        options = existing.get(view.name)
+        if options is None:
             yield absent("view", view.name, APPLY)
-        elif (found.get("viewOn"), found.get("pipeline")) != (view.on, view.pipeline):
+        elif (options.get("viewOn"), options.get("pipeline")) != (view.on, view.pipeline):
             yield Difference("view", view.name, "definition", f"of {view.on}", "another", APPLY)
 
 
-def _differences(mongo: Mongo, name: str, shape: Shape, there: Mapping[str, Mapping[str, Any]]) -> Iterator[Difference]:
-    if name not in there:
+def _differences(
+    mongo: Mongo, name: str, schema: CollectionSchema, existing: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Difference]:
+    if name not in existing:
         yield absent("collection", name, APPLY)
-        for index in shape.indexes:
-            yield absent("index", f"{name}.{index.name}", APPLY, wanted=_told(index))
+        for index in schema.indexes:
+            yield absent("index", f"{name}.{index.name}", APPLY, wanted=_definition(index))
         return
-    if there[name].get("validator") != shape.validator:
-        found = "another" if there[name].get("validator") else "none"
-        yield Difference("collection", name, "validator", f"of {len(shape.fields)} fields", found, APPLY)
-    if there[name].get("validationAction", "error") != "error" or there[name].get("validationLevel", "strict") != "strict":
+    options = existing[name]
+    if options.get("validator") != schema.validator:
+        actual = "another" if options.get("validator") else "none"
+        yield Difference("collection", name, "validator", f"of {len(schema.fields)} fields", actual, APPLY)
+    if options.get("validationAction", "error") != "error" or options.get("validationLevel", "strict") != "strict":
         yield Difference("collection", name, "validation", "strict", "lenient", APPLY)
     indexes = mongo.indexes(name)
-    for index in shape.indexes:
-        found_index = indexes.get(index.name)
-        other = next((item for item in indexes.values() if item["key"] == list(index.keys)), None)
-        if found_index is None and other is None:
-            yield absent("index", f"{name}.{index.name}", APPLY, wanted=_told(index))
-        elif found_index is None or found_index["key"] != list(index.keys) or _clashes(index, found_index):
-            conflicting = found_index or other or {}
+    for index in schema.indexes:
+        by_name = indexes.get(index.name)
+        by_keys = next((item for item in indexes.values() if item["key"] == list(index.keys)), None)
+        if by_name is None and by_keys is None:
+            yield absent("index", f"{name}.{index.name}", APPLY, wanted=_definition(index))
+        elif by_name is None or by_name["key"] != list(index.keys) or _conflicts(index, by_name):
+            conflicting = by_name or by_keys or {}
             fix = f'it conflicts: db.{name}.dropIndex("{conflicting.get("name")}"), if nothing else uses it, then {APPLY}'
-            yield Difference("index", f"{name}.{index.name}", "definition", _told(index), _index_words(conflicting), fix)
-        elif found_index.get("expireAfterSeconds") != index.expires:
-            yield Difference("index", f"{name}.{index.name}", "definition", _told(index), _index_words(found_index), APPLY)
+            yield Difference("index", f"{name}.{index.name}", "definition", _definition(index), _index_words(conflicting), fix)
+        elif by_name.get("expireAfterSeconds") != index.expires:
+            yield Difference("index", f"{name}.{index.name}", "definition", _definition(index), _index_words(by_name), APPLY)
 
 
-def _clashes(index: Index, found: Mapping[str, Any]) -> bool:
-    """Whether the index differs in more than the time of its expiry, which alone can be changed."""
-    limits = any(found.get(option) for option in ("unique", "sparse", "partialFilterExpression", "collation", "hidden"))
-    return limits or (found.get("expireAfterSeconds") is None) != (index.expires is None)
+def _conflicts(index: Index, actual: Mapping[str, Any]) -> bool:
+    """Whether the index differs in more than the time of its expiry, the only option that can be changed."""
+    limits = any(actual.get(option) for option in ("unique", "sparse", "partialFilterExpression", "collation", "hidden"))
+    return limits or (actual.get("expireAfterSeconds") is None) != (index.expires is None)
 
 
-def _told(index: Index) -> str:
+def _definition(index: Index) -> str:
     return _index_words({"key": list(index.keys), "expireAfterSeconds": index.expires})
 
 
@@ -171,48 +186,48 @@ def _index_words(index: Mapping[str, Any]) -> str:
 
 
 def stored_source(mongo: Mongo) -> str | None:
-    """The source of the trades that MongoDB holds; None if it holds none. ConfigError if they are none of ours."""
+    """The source of the trades in the database; None if it has none. ConfigError if stockctl did not write them."""
     trade = next(mongo.find(TRADES, {}, ["source"], limit=1), None)
     source = trade.get("source") if trade is not None else None
     if trade is not None and not isinstance(source, str):
         raise ConfigError(
-            f"the collection {TRADES} of MongoDB at {mongo.place} holds documents of somebody else",
+            f"the collection {TRADES} of MongoDB at {mongo.place} holds documents that stockctl did not write",
             hint="set mongo.database to a name that nothing else uses",
         )
     return source
 
 
 def apply(mongo: Mongo, settings: Settings) -> list[Change]:
-    """Make what is absent, and change what can be changed without dropping; the rest is left alone, and told.
+    """Create what is absent, change what can be changed without dropping anything, and report the rest as skipped.
 
-    ConfigError, and nothing is changed, if somebody else's documents are where trades should be.
+    ConfigError, before any change, if the collection of trades holds documents that stockctl did not write.
     """
     stored_source(mongo)
     changes: list[Change] = []
-    there = mongo.collections()
-    for name, shape in shapes(settings).items():
-        differing = list(_differences(mongo, name, shape, there))
-        if name not in there:
-            mongo.create(name, shape.validator)
-            changes.append(Change("collection", name, "created", f"with a validator of {len(shape.fields)} fields"))
+    existing = mongo.collections()
+    for name, schema in collection_schemas(settings).items():
+        differing = list(_differences(mongo, name, schema, existing))
+        if name not in existing:
+            mongo.create(name, schema.validator)
+            changes.append(Change("collection", name, "created", f"with a validator of {len(schema.fields)} fields"))
         elif any(one.kind == "collection" for one in differing):
-            mongo.set_validator(name, shape.validator)
-            changes.append(Change("collection", name, "changed", f"validator of {len(shape.fields)} fields"))
+            mongo.set_validator(name, schema.validator)
+            changes.append(Change("collection", name, "changed", f"validator of {len(schema.fields)} fields"))
         else:
             changes.append(Change("collection", name, "unchanged"))
         indexes = {one.name: one for one in differing if one.kind == "index"}
-        changes += [_apply_index(mongo, name, index, indexes.get(f"{name}.{index.name}")) for index in shape.indexes]
+        changes += [_apply_index(mongo, name, index, indexes.get(f"{name}.{index.name}")) for index in schema.indexes]
     return changes + list(_apply_views(mongo))
 
 
 def _apply_views(mongo: Mongo) -> Iterator[Change]:
-    found = {one.name: one.actual for one in _view_differences(mongo)}
+    differing = {one.name: one.actual for one in _view_differences(mongo)}
     for view in VIEWS:
         try:
-            if found.get(view.name) == ABSENT:
+            if differing.get(view.name) == ABSENT:
                 mongo.create_view(view.name, view.on, view.pipeline)
                 yield Change("view", view.name, "created", f"of {view.on}")
-            elif view.name in found:
+            elif view.name in differing:
                 mongo.set_view(view.name, view.on, view.pipeline)
                 yield Change("view", view.name, "changed", f"of {view.on}")
             else:
@@ -229,12 +244,12 @@ def _apply_index(mongo: Mongo, name: str, index: Index, difference: Difference |
         return Change("index", qualified, "skipped", f"found {difference.actual}: {difference.fix}")
     if difference.actual != ABSENT and index.expires is not None:
         mongo.set_expiry(name, index.name, index.expires)
-        return Change("index", qualified, "changed", _told(index))
+        return Change("index", qualified, "changed", _definition(index))
     try:
         mongo.create_index(name, index.keys, **index.options)
     except ClashError as error:
         return Change("index", qualified, "skipped", str(error))
-    return Change("index", qualified, "created", _told(index))
+    return Change("index", qualified, "created", _definition(index))
 
 
 def status(mongo: Mongo, settings: Settings) -> list[CollectionStatus]:
@@ -244,5 +259,5 @@ def status(mongo: Mongo, settings: Settings) -> list[CollectionStatus]:
         CollectionStatus(name, mongo.count(name), ", ".join(sorted(mongo.indexes(name))))
         if name in existing
         else CollectionStatus(name, None, "")
-        for name in shapes(settings)
+        for name in collection_schemas(settings)
     ]

@@ -173,7 +173,7 @@ def status(ctx: typer.Context, *, view: View) -> None:
     if view.is_table:
         for row in shown:
             row["uptime"] = None if row["uptime"] is None else format_duration(row["uptime"])
-    write_rows(shown, view)
+    write_rows(shown, view, main=("service", "state", "uptime", "address", "detail"))
     looping = [each.service for each in statuses if each.state == "running" and each.detail]
     stopped = [each.service for each in statuses if each.state != "running"]
     if stopped or looping:

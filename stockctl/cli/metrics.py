@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
@@ -46,6 +46,7 @@ _MAIN = (
     *("deviation", "covered_seconds", "annual_volatility", "last_trade"),
 )
 """Columns of metrics, the most important first."""
+_MAIN_OF_BARS = ("symbol", "bar", "open", "high", "low", "close", "volume", "vwap", "trade_date")
 
 app = typer.Typer(no_args_is_help=True, help="Compute metrics from the lake's trades, or watch them live.")
 
@@ -206,7 +207,7 @@ def bars(
     from stockctl.metrics import definitions
 
     asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=False, every=every)
-    _show(asked, definitions.bars(*asked), view)
+    _show(asked, definitions.bars(*asked), view, _MAIN_OF_BARS)
 
 
 @app.command()
@@ -345,9 +346,9 @@ def _asked(
     )
 
 
-def _show(asked: tuple[Settings, Query], answer: Result, view: View) -> None:
+def _show(asked: tuple[Settings, Query], answer: Result, view: View, main: Sequence[str] = _MAIN) -> None:
     """Figures to stdout, what must be known beside them to stderr; other forms than the table carry it in each row."""
-    write_rows(answer.rows, view, answer.columns if view.is_table else None, answer.types, main=_MAIN)
+    write_rows(answer.rows, view, answer.columns if view.is_table else None, answer.types, main=main)
     for line in answer.words:
         say(line)
     settings, question = asked

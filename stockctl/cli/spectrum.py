@@ -162,7 +162,7 @@ def query(
 
 def _write(columns: Sequence[str], rows: Iterable[Sequence[Any]], view: View) -> None:
     names = numbered(columns)
-    write_rows((dict(zip(names, row, strict=True)) for row in rows), view, names)
+    write_rows((dict(zip(names, row, strict=True)) for row in rows), view, names, kinds=False)
 
 
 def _text(file: str) -> str:

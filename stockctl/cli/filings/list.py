@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 STATEMENTS: dict[str, Statement] = {"balance": "bs", "income": "ic", "cashflow": "cf"}
 
+_MAIN = ("symbol", "form", "filed", "period_end", "accession", "accepted", "period_start")
+"""Columns of a filing, the most important first."""
+
 
 @row_options()
 def list_(
@@ -38,7 +41,7 @@ def list_(
     settings = settings_of(ctx, {"timezone": tz})
     stocks = resolve_stored_symbols(settings, named_stocks(symbols)) if symbols else configured_stocks(settings)
     rows = [row for symbol in stocks for row in list_filings(settings, symbol, form=form, last=last)]
-    write_rows(rows, view, COLUMNS)
+    write_rows(rows, view, COLUMNS, main=_MAIN)
     if not rows:
         say(f"the lake at {settings.lake.url} holds no such filing; `stockctl filings fetch` fetches filings")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stockctl.cli.options import AsOfOption, TimezoneOption, as_of_moment, settings_of
-from stockctl.cli.output import Format, View, row_options, say, write_rows
+from stockctl.cli.output import Format, View, amount, row_options, say, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 from stockctl.units import counted
 
@@ -70,8 +70,8 @@ def statement(
     known = _known(settings, symbol, moment, cik)
     answer = statements.statement(known, symbol, which.value, period.value, last, ZoneInfo(settings.timezone))
     if view.is_table:
-        lines, columns = statements.wide(answer)
-        write_rows(lines, view, columns)
+        lines, columns = statements.wide(answer, amount if view.on_terminal else None)
+        write_rows(lines, view, columns, main=_without_unit(columns))
     else:
         write_rows(answer.rows, view)
     for line in answer.words:
@@ -116,11 +116,17 @@ def kpis(
     made = reckoning.rows(found, symbol, explain=explain, flat=view.form is Format.csv)
     if view.is_table:
         columns = ["kpi", "value", "unit", "period_start", "period_end", *(["from"] if explain else []), "notes"]
-        write_rows(reckoning.shown(made, explain=explain), view, columns)
+        lines = reckoning.shown(made, explain=explain, as_text=amount if view.on_terminal else None)
+        write_rows(lines, view, columns, main=_without_unit(columns))
     else:
         write_rows(made, view)
     for line in [*words, *reckoning.premises(settings, symbol, used), *caveats(known, symbol, ZoneInfo(settings.timezone))]:
         say(line)
+
+
+def _without_unit(columns: list[str]) -> list[str]:
+    """The columns that a narrow terminal shows: its amounts have their units."""
+    return [name for name in columns if name != "unit"]
 
 
 @row_options()

@@ -27,7 +27,7 @@ def list_(ctx: typer.Context, *, view: View) -> None:
     rows = (
         entry._asdict() | {"ts_min": from_ms(entry.ts_min, zone), "ts_max": from_ms(entry.ts_max, zone)} for entry in entries
     )
-    write_rows(rows, view, InventoryRow._fields)
+    write_rows(rows, view, InventoryRow._fields, main=("table", "trade_date", "ticker", "rows", "bytes", "ts_min", "ts_max"))
     if not entries:
         say(f"the lake at {settings.lake.url} is empty")
         say_next_batch(settings, "lake")

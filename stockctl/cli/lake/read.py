@@ -26,6 +26,9 @@ from stockctl.cli.output import View, row_options, say, write_arrow, write_rows
 if TYPE_CHECKING:
     from stockctl.settings import Settings
 
+_MAIN = ("symbol", "ts_event", "price", "volume", "ts_recv", "conditions")
+"""Columns of trades, the most important first."""
+
 
 @row_options()
 def read(
@@ -55,7 +58,7 @@ def read(
     if not table.num_rows:
         say("the lake has no such trade: `stockctl lake list` shows what it has")
         say_next_batch(settings, "lake", last)
-    write_arrow(with_times(table, ("ts_event", "ts_recv"), settings.timezone), view)
+    write_arrow(with_times(table, ("ts_event", "ts_recv"), settings.timezone), view, main=_MAIN)
 
 
 @row_options()
@@ -76,7 +79,7 @@ def query(
     from stockctl.metrics.lake_sql import query as run
 
     settings = settings_of(ctx, {"timezone": tz})
-    write_arrow(run(settings, sql, *_bounds(settings, since, until, date), whole=since is not None), view)
+    write_arrow(run(settings, sql, *_bounds(settings, since, until, date), whole=since is not None), view, kinds=False)
 
 
 @row_options()

@@ -39,14 +39,14 @@ class Kind(Enum):
 
 _NAMES: dict[Kind, str] = {
     Kind.key: (
-        "symbol ticker trade_date date day topic group table collection name part service system setting identity kpi accession "
-        "id role crawler form period_start period_end filed state done holds problem kind ready session policy every "
+        "symbol ticker trade_date date day topic group table collection name service system part setting identity kpi "
+        "accession id role crawler form period_start period_end filed state done holds problem kind ready session policy every "
         "window unit statement field action found_at rejected_by"
     ),
     Kind.count: (
         "trades rows objects records documents letters restarts partitions scanned_partitions scanned_rows files claims lag "
-        "lost times replayed left_out returns new kept missing stale foreign unread made created changed deleted unchanged added lake "
-        "catalog"
+        "lost times replayed left_out returns new kept missing stale foreign unread created changed deleted unchanged added "
+        "lake catalog"
     ),
     Kind.quantity: "volume",
     Kind.price: "vwap open high low close last",

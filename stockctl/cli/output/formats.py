@@ -30,12 +30,14 @@ def write_rows(
     types: Mapping[str, type | ZoneInfo] | None = None,
     *,
     main: Sequence[str] = (),
+    kinds: bool = True,
 ) -> None:
     """Write ``rows`` to stdout; JSON lines and CSV stream. A ``Format`` is a view of all that there is.
 
     ``columns`` names the fields where there may be no row. ``types`` are those of Parquet's columns that may hold nulls alone,
     with a zone for times in it. ``main`` are the columns that a narrow terminal shows, the most important first; all, in their
-    order, if none are named. UsageError for an unknown field.
+    order, if none are named. Without ``kinds`` a terminal shows plain values, since the names are the user's own, as in
+    SQL. UsageError for an unknown field.
     """
     view = view if isinstance(view, View) else View(view)
     rows, columns = _selected(rows, columns, view)
@@ -57,7 +59,7 @@ def write_rows(
     elif names and view.on_terminal:
         from stockctl.cli.output.tables import write_table
 
-        write_table(known, names, view.fields or main or names, whole=view.wide)
+        write_table(known, names, view.fields or main or names, whole=view.wide, kinds=kinds)
     elif names:
         _write_table(known, names)
 
@@ -87,7 +89,7 @@ def write_object(row: Row, view: View | Format) -> None:
         write_rows([row], view.form)
 
 
-def write_arrow(table: pa.Table, view: View | Format, *, main: Sequence[str] = ()) -> None:
+def write_arrow(table: pa.Table, view: View | Format, *, main: Sequence[str] = (), kinds: bool = True) -> None:
     """Write an Arrow table, its columns ``numbered``; Parquet goes to stdout as bytes and is refused on a terminal.
 
     UsageError for an unknown field.
@@ -100,7 +102,7 @@ def write_arrow(table: pa.Table, view: View | Format, *, main: Sequence[str] = (
         _write_parquet(table)
         return
     rows = (row for batch in table.to_batches(max_chunksize=10_000) for row in batch.to_pylist())
-    write_rows(rows, view, table.column_names, main=main)
+    write_rows(rows, view, table.column_names, main=main, kinds=kinds)
 
 
 def numbered(columns: Iterable[str]) -> list[str]:

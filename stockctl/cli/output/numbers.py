@@ -64,10 +64,10 @@ def amount(value: float, unit: str) -> str:
                 text = f"{size / scale:,.1f} {letter}"
                 break
     else:
-        text = format_significant(size, 3, least=0 if size == int(size) else 2)
-    currency = unit.partition("/")[0]
-    if unit == "%":
-        text += "%"
+        text = f"{size:.0f}" if size == int(size) else format_significant(size, 3, least=2)
+    currency = unit.partition("/")[0].upper()
+    if unit in ("%", "x"):
+        text += unit
     elif currency == "USD":
         text = f"${text}"
     elif len(currency) == 3 and currency.isupper():

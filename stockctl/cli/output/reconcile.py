@@ -31,7 +31,12 @@ def show_differences(
             in_full(difference)
         found.append(difference)
     if in_full is None:
-        write_rows((difference._asdict() for difference in found), view, Difference._fields)
+        write_rows(
+            (difference._asdict() for difference in found),
+            view,
+            Difference._fields,
+            main=("name", "field", "wanted", "actual", "fix"),
+        )
     if found:
         raise UnhealthyError(
             f"{counted(len(found), 'difference')} between {subject} and the settings", hint="the `fix` of each difference"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ GAP = 2
 _LEAST = 16
 """Fewest cells of a text that is cut."""
 _MARK = "…"
+_NUMBER = re.compile(r"[-\d.,\s]*")
+"""Amounts of filings come as text."""
 
 
 @dataclass(frozen=True)
@@ -34,23 +36,26 @@ class Column:
     least: int
 
 
-def write_table(rows: Sequence[Row], names: Sequence[str], main: Sequence[str], *, whole: bool) -> None:
+def write_table(rows: Sequence[Row], names: Sequence[str], main: Sequence[str], *, whole: bool, kinds: bool) -> None:
     """Write ``rows`` to the terminal at stdout, as many of the columns ``names`` as fit, in the order of ``names``.
 
     ``main`` are the most important ones, the first before all others; the rest follows in the order of ``names``. ``whole``
-    shows every column and cell, however long the lines get.
+    shows every column and cell, however long the lines get. Without ``kinds`` the names say nothing about the values.
     """
     from rich.cells import cell_len
 
-    width = shutil.get_terminal_size().columns
-    times = _Times(rows, names)
-    columns = {name: _column(rows, name, times) for name in names}
+    width = _width()
     style = _Style.of_terminal()
-    links = {name: LINKS[name] for name in names if LINKS.get(name) in names}
+    links = {name: LINKS[name] for name in names if kinds and LINKS.get(name) in names}
     # A link carries its address: the column of addresses needs no room of its own.
     hidden = set() if whole or style.render is None else set(links.values()) - set(main)
-    ranked = [name for name in dict.fromkeys((*main, *names)) if name in columns and name not in hidden]
-    widths = {name: column.width for name, column in columns.items()} if whole else _fit(columns, ranked, len(main), width)
+    ranked = [name for name in dict.fromkeys((*main, *names)) if name in names and name not in hidden]
+    for dated in (True, False):
+        times = _Times(rows, names, dated=dated)
+        columns = {name: _column(rows, name, kind_of(name) if kinds else None, times) for name in names}
+        widths = {name: column.width for name, column in columns.items()} if whole else _fit(columns, ranked, len(main), width)
+        if "trade_date" in widths:
+            break
     shown = [columns[name] for name in names if name in widths]
     sys.stdout.write(style.bold(_line([_padded(column, column.name, widths[column.name]) for column in shown])) + "\n")
     for number, row in enumerate(rows):
@@ -72,7 +77,7 @@ def write_record(row: Row) -> None:
     """Write one record to the terminal at stdout, one line per field; longer values continue below themselves."""
     from rich.cells import cell_len, chop_cells
 
-    width = shutil.get_terminal_size().columns
+    width = _width()
     style = _Style.of_terminal()
     label = max((cell_len(name) for name in row), default=0)
     room = max(width - label - GAP, _LEAST)
@@ -85,10 +90,9 @@ def write_record(row: Row) -> None:
     sys.stdout.flush()
 
 
-def _column(rows: Sequence[Row], name: str, times: _Times) -> Column:
+def _column(rows: Sequence[Row], name: str, kind: Kind | None, times: _Times) -> Column:
     from rich.cells import cell_len
 
-    kind = kind_of(name)
     values = [row.get(name) for row in rows]
     cells = [
         times.cell(value, kind, row) if isinstance(value, datetime) else cell(value, kind, row)
@@ -98,6 +102,7 @@ def _column(rows: Sequence[Row], name: str, times: _Times) -> Column:
     width = max(cell_len(header), *map(cell_len, cells), 0)
     known = [value for value in values if value is not None]
     fixed = kind not in (None, Kind.text) or (known and all(is_number(value) or isinstance(value, date) for value in known))
+    fixed = fixed or all(_NUMBER.fullmatch(text) for text in cells)
     least = width if fixed else min(width, max(cell_len(header), _LEAST))
     return Column(header, cells, bool(known) and all(map(is_number, known)), width, least)
 
@@ -134,20 +139,30 @@ def _cut(text: str, width: int) -> str:
     return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + _MARK
 
 
+def _width() -> int:
+    """Columns of the terminal at stdout."""
+    if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns):
+        return int(columns)
+    return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+
+
 def _line(cells: Sequence[str]) -> str:
     return (" " * GAP).join(cells).rstrip()
 
 
 class _Times:
-    """The times of a table: short ones where the date is plain, and the zone once below the table."""
+    """The times of a table: short ones where all have one date, and the zone once below the table.
 
-    def __init__(self, rows: Sequence[Row], names: Sequence[str]) -> None:
+    With ``dated`` the column ``trade_date`` can give each row its date.
+    """
+
+    def __init__(self, rows: Sequence[Row], names: Sequence[str], *, dated: bool) -> None:
         moments = [(row, value) for row in rows for name in names if isinstance(value := row.get(name), datetime)]
         zones = {_zone_name(value) for _, value in moments}
         days = {value.date() for _, value in moments}
         self._zone = zones.pop() if len(zones) == 1 else None
         self._day = days.pop() if len(days) == 1 else None
-        dated = "trade_date" in names and all(row.get("trade_date") == value.date() for row, value in moments)
+        dated = dated and "trade_date" in names and all(row.get("trade_date") == value.date() for row, value in moments)
         self._format = "%H:%M:%S" if self._day is not None or dated else "%Y-%m-%d %H:%M:%S"
         self._times = {name for name in names if any(isinstance(row.get(name), datetime) for row in rows)}
 
@@ -171,7 +186,7 @@ def _zone_name(value: datetime) -> str:
 
 def _say_what_is_missing(left_out: Sequence[str], cut: Sequence[str]) -> None:
     """Name on stderr what a table leaves out, on one line that fits."""
-    width = shutil.get_terminal_size().columns
+    width = _width()
     for end in range(len(left_out), -1, -1):
         names = ", ".join(map(literal, left_out[:end])) + (f" and {len(left_out) - end} more" if end < len(left_out) else "")
         parts = [f"left out: {names}" if left_out else "", f"cut: {', '.join(map(literal, cut))}" if cut else ""]

@@ -6,7 +6,7 @@ report tells none of its own. Prices come from the caller alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, NamedTuple
@@ -233,15 +233,19 @@ def rows(reckoned: list[Reckoned], symbol: str, *, explain: bool, flat: bool = F
     return made
 
 
-def shown(made: Iterable[Row], *, explain: bool) -> list[Row]:
-    """Rows as a table shows them; with ``explain`` each KPI's inputs below it, with where they came from."""
+def shown(made: Iterable[Row], *, explain: bool, as_text: Callable[[float, str], str] | None = None) -> list[Row]:
+    """Rows as a table shows them; with ``explain`` each KPI's inputs below it, with where they came from.
+
+    ``as_text`` writes a value with its unit; digits by default.
+    """
     lines: list[Row] = []
     for row in made:
         lines.append(row | ({"from": f"= {row['formula']}"} if explain else {}))
         for one in row["inputs"] if explain else ():
             lines.append(one | {"kpi": f"    {one['name']}", "from": one["from"] + (" (derived)" if one["derived"] else "")})
     # Amounts of billions are digits here, not powers of ten.
-    texts = ["" if (value := line["value"]) is None else digits(value) for line in lines]
+    write = as_text or (lambda value, _: digits(value))
+    texts = ["" if (value := line["value"]) is None else write(value, line["unit"] or "") for line in lines]
     width = max(map(len, texts), default=0)
     return [line | {"value": text.rjust(width)} for line, text in zip(lines, texts, strict=True)]
 

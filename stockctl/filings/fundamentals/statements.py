@@ -5,7 +5,7 @@ What the reports do not tell is null. Words for the person who asked say what wa
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -107,13 +107,16 @@ def statement(known: PointInTimeView, symbol: str, which: Which, period: Period,
     return Answer(periods, rows, words + list(caveats(known, symbol, zone)))
 
 
-def wide(answer: Answer) -> tuple[list[Row], list[str]]:
-    """The answer as a table: a line an item, a column a period; values as text, derived ones marked."""
+def wide(answer: Answer, as_text: Callable[[float, str], str] | None = None) -> tuple[list[Row], list[str]]:
+    """The answer as a table with a row for each item and a column for each period; derived values are marked.
+
+    ``as_text`` writes a value with its unit; digits by default.
+    """
     ends = [str(span.end) for span in answer.periods]
     lines: dict[str, Row] = {}
     for row in answer.rows:
         line = lines.setdefault(row["item"], {"item": row["label"], "unit": ""})
-        line[str(row["period_end"])] = _text(row["value"], row["derived"])
+        line[str(row["period_end"])] = _text(row["value"], row["unit"], row["derived"], as_text)
         line["unit"] = line["unit"] or row["unit"] or ""
     for end in ends:
         width = max([len(end), *(len(line[end]) for line in lines.values())])
@@ -249,8 +252,8 @@ def _said(figure: Figure) -> Iterator[str]:
         yield f"{figure.item} to {figure.end}: {figure.accession} replaces {digits(original.value)} in {original.accession}"
 
 
-def _text(value: float | None, derived: bool) -> str:
+def _text(value: float | None, unit: str | None, derived: bool, as_text: Callable[[float, str], str] | None) -> str:
     """The value with its mark, which has its place in each cell, so that digits stand below each other."""
     if value is None:
         return ""
-    return digits(value) + (DERIVED if derived else " ")
+    return (digits(value) if as_text is None else as_text(value, unit or "")) + (DERIVED if derived else " ")

@@ -24,12 +24,12 @@ def told(file: str, word: str) -> list[str]:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.name)
-def test_hadolint_finds_nothing(file: Path) -> None:
+def test_hadolint_reports_nothing(file: Path) -> None:
     done = subprocess.run([BIN / "hadolint", file], capture_output=True, text=True, timeout=HANG)
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_what_is_copied_is_there_and_not_ignored() -> None:
+def test_copied_files_exist_and_are_not_ignored() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     copied = [word for line in told("stockctl.Dockerfile", "COPY") if "--from" not in line for word in line.split()[:-1]]
     assert {"pyproject.toml", "stockctl", "manifests", "sql"} <= set(copied)
@@ -38,7 +38,7 @@ def test_what_is_copied_is_there_and_not_ignored() -> None:
         assert f"!{name}" in ignored, name
 
 
-def test_the_converter_is_copied_as_it_is_tested() -> None:
+def test_the_image_builds_the_converter_by_the_tested_script() -> None:
     """The same script builds it here, for the tests, and for workers of one's own."""
     copied = [line.split()[0] for line in told("connect.Dockerfile", "COPY") if "--from" not in line]
     assert copied == ["connect"]
@@ -47,7 +47,7 @@ def test_the_converter_is_copied_as_it_is_tested() -> None:
     assert "sh images/connect/build.sh" in (ROOT / "docs" / "connect.md").read_text()
 
 
-def test_the_manifests_run_the_images_as_their_users() -> None:
+def test_pods_run_as_the_users_of_their_images() -> None:
     """The worker's pod as the image's own user, since that owns Kafka's files; the others as the user of our image."""
     users = {"stockctl": told("stockctl.Dockerfile", "USER")[-1], "stockctl-connect": told("connect.Dockerfile", "USER")[-1]}
     for manifest in build(ROOT / "manifests" / "overlays" / "ha"):
@@ -59,7 +59,7 @@ def test_the_manifests_run_the_images_as_their_users() -> None:
                 break
 
 
-def test_kafka_and_the_plugin_are_those_that_are_tested() -> None:
+def test_kafka_and_the_plugin_have_the_tested_versions() -> None:
     built_against, *_, run = told("connect.Dockerfile", "FROM")
     assert (built_against, run) == (f"apache/kafka:{KAFKA_VERSION} AS kafka", f"apache/kafka:{KAFKA_VERSION}")
     assert f"-Dartifact={MONGO_PLUGIN} " in told("connect.Dockerfile", "RUN")[0]
@@ -67,6 +67,6 @@ def test_kafka_and_the_plugin_are_those_that_are_tested() -> None:
     assert f"apache/kafka:{KAFKA_VERSION}" in images
 
 
-def test_the_commands_in_the_files_name_the_version() -> None:
+def test_the_commands_in_the_dockerfiles_have_the_current_version() -> None:
     for file in FILES:
         assert f":{__version__} " in file.read_text().splitlines()[0] + " ", file.name

@@ -127,7 +127,7 @@ def command_on(broker: Node, folder: Path) -> Command:
     )
 
 
-def test_the_manifests_kafka_starts_and_takes_our_login(kafka_node: Node, tmp_path: Path) -> None:
+def test_kafka_starts_and_accepts_the_login(kafka_node: Node, tmp_path: Path) -> None:
     command = command_on(kafka_node, tmp_path)
     command.run("topics", "apply")
     command.run("topics", "diff")
@@ -138,7 +138,7 @@ def test_the_manifests_kafka_starts_and_takes_our_login(kafka_node: Node, tmp_pa
 
 
 @pytest.mark.parametrize("password", ["", 'with"quote-and-length', "with,comma-and-length"])
-def test_a_password_that_would_break_the_configuration_is_refused(tmp_path: Path, password: str) -> None:
+def test_a_password_that_needs_quoting_is_refused(tmp_path: Path, password: str) -> None:
     node = Node("broker", tmp_path, free_port(), free_port())
     done = node.prepare(password)
     assert done.returncode == 3
@@ -146,7 +146,7 @@ def test_a_password_that_would_break_the_configuration_is_refused(tmp_path: Path
     assert not (node.folder / "server.properties").exists()
 
 
-def test_the_manifests_connect_runs_the_connector_and_shows_no_login(
+def test_connect_runs_the_connector_and_shows_no_credentials(
     kafka_node: Node, tmp_path: Path, settings_of: SettingsOf, mongo_server: MongoServer
 ) -> None:
     rendered = render(settings_of(**{"infra.overlay": "ha", "STOCKCTL_KAFKA__PASSWORD": PASSWORD}))

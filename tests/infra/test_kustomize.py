@@ -43,7 +43,7 @@ def kustomization(folder: Path, text: str, **files: str) -> list[Manifest]:
     return build(folder)
 
 
-def test_files_and_folders_come_in_order(tmp_path: Path) -> None:
+def test_resources_keep_their_order(tmp_path: Path) -> None:
     kustomization(tmp_path / "base", "resources: [all.yaml]", all=WORKLOAD)
     more = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: two}\n"
     found = kustomization(tmp_path / "over", "resources: [../base, more.yaml]", more=more)
@@ -55,14 +55,14 @@ def test_files_and_folders_come_in_order(tmp_path: Path) -> None:
     ]
 
 
-def test_a_namespace_takes_all_that_stands_in_one(tmp_path: Path) -> None:
+def test_a_namespace_applies_to_namespaced_objects(tmp_path: Path) -> None:
     deployment, namespace, config = kustomization(tmp_path, "namespace: mine\nresources: [all.yaml]", all=WORKLOAD)
     assert deployment["metadata"]["namespace"] == config["metadata"]["namespace"] == "mine"
     assert namespace["metadata"] == {"name": "mine"}
 
 
 @pytest.mark.parametrize("templates", [True, False])
-def test_labels_mark_objects_and_their_templates_but_no_selector(tmp_path: Path, templates: bool) -> None:
+def test_labels_apply_to_objects_and_templates_but_not_selectors(tmp_path: Path, templates: bool) -> None:
     text = f"resources: [all.yaml]\nlabels: [{{pairs: {{a: b}}, includeTemplates: {str(templates).lower()}}}]"
     deployment, *others = kustomization(tmp_path, text, all=WORKLOAD)
     assert all(each["metadata"]["labels"] == {"a": "b"} for each in [deployment, *others])
@@ -78,7 +78,7 @@ def test_labels_mark_objects_and_their_templates_but_no_selector(tmp_path: Path,
         ("newName: here/it, newTag: '2'", ["here/it:2", "here/it:2", "stockctl-connect"]),
     ],
 )
-def test_an_image_is_changed_by_its_whole_name(tmp_path: Path, change: str, images: list[str]) -> None:
+def test_an_image_is_changed_by_its_full_name(tmp_path: Path, change: str, images: list[str]) -> None:
     text = f"resources: [all.yaml]\nimages: [{{name: stockctl, {change}}}]"
     spec = kustomization(tmp_path, text, all=WORKLOAD)[0]["spec"]["template"]["spec"]
     assert [container["image"] for container in spec["initContainers"] + spec["containers"]] == images
@@ -93,7 +93,7 @@ def test_an_image_is_changed_by_its_whole_name(tmp_path: Path, change: str, imag
         ("registry:5000/it@sha256:ab", "here@sha256:ab", "registry:5000/it:2"),
     ],
 )
-def test_an_images_name_may_hold_a_port(image: str, renamed: str, tagged: str) -> None:
+def test_an_image_name_may_contain_a_port(image: str, renamed: str, tagged: str) -> None:
     def change(name: str | None = None, tag: str | None = None) -> Any:
         pod = {"spec": {"containers": [{"name": "one", "image": image}]}}
         manifest: Manifest = {"kind": "Job", "metadata": {"name": "one"}, "spec": {"template": pod}}
@@ -103,14 +103,14 @@ def test_an_images_name_may_hold_a_port(image: str, renamed: str, tagged: str) -
     assert (change(name="here"), change(tag="2")) == (renamed, tagged)
 
 
-def test_a_patch_changes_what_it_names_alone(tmp_path: Path) -> None:
+def test_a_patch_changes_only_its_target(tmp_path: Path) -> None:
     patch = "patches: [{target: {kind: ConfigMap, name: one}, patch: '- {op: replace, path: /data/a, value: \"2\"}'}]"
     deployment, _, config = kustomization(tmp_path, f"resources: [all.yaml]\n{patch}", all=WORKLOAD)
     assert config["data"] == {"a": "2"}
     assert "data" not in deployment
 
 
-def test_a_patch_of_what_an_anchor_repeats_changes_one_place(tmp_path: Path) -> None:
+def test_a_patch_of_an_aliased_value_changes_one_place(tmp_path: Path) -> None:
     both = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\na: &a {b: 1}\nc: *a\n"
     patch = "patches: [{target: {name: one}, patch: '- {op: add, path: /a/b, value: 2}'}]"
     (config,) = kustomization(tmp_path, f"resources: [both.yaml]\n{patch}", both=both)
@@ -189,19 +189,19 @@ def test_a_patch_of_what_an_anchor_repeats_changes_one_place(tmp_path: Path) -> 
         ),
     ],
 )
-def test_what_is_broken_or_unknown_is_named(tmp_path: Path, text: str, content: str, said: str) -> None:
+def test_invalid_and_unsupported_input_is_named(tmp_path: Path, text: str, content: str, said: str) -> None:
     with pytest.raises(ManifestError, match=said):
         kustomization(tmp_path, text, all=content)
 
 
-def test_what_is_null_is_absent(tmp_path: Path) -> None:
+def test_null_means_absent(tmp_path: Path) -> None:
     (config,) = kustomization(
         tmp_path, "resources: [one.yaml]", one="apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\ndata:"
     )
     assert "data" not in config
 
 
-def test_it_builds_what_kustomize_builds() -> None:
+def test_the_result_equals_that_of_kustomize() -> None:
     """``expected.yaml`` is what `kubectl kustomize over` (kustomize 5.5.0) wrote."""
     folder = Path(__file__).with_name("kustomized")
 

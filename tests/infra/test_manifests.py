@@ -139,7 +139,7 @@ def test_a_wrong_command_would_be_noticed(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, [*arguments, "--help"]).exit_code == 2
 
 
-def test_what_a_map_takes_is_a_setting_and_belongs_in_a_cluster(plain: list[Manifest]) -> None:
+def test_config_maps_take_settings_that_belong_in_a_cluster(plain: list[Manifest]) -> None:
     taking = {
         name: map_["metadata"]["annotations"][TAKES]
         for name, map_ in of(plain, "ConfigMap").items()
@@ -155,7 +155,7 @@ def test_what_a_map_takes_is_a_setting_and_belongs_in_a_cluster(plain: list[Mani
         ], name
 
 
-def test_every_map_and_secret_that_a_pod_reads_is_there(rendered: Rendered) -> None:
+def test_every_config_map_secret_and_volume_of_a_pod_exists(rendered: Rendered) -> None:
     there = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in rendered.all}
     for name, pod in pods(rendered.all).items():
         for volume in pod["volumes"]:
@@ -167,7 +167,7 @@ def test_every_map_and_secret_that_a_pod_reads_is_there(rendered: Rendered) -> N
                 assert ("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]) in there, name
 
 
-def test_pods_have_no_rights_that_they_don_t_need(plain: list[Manifest]) -> None:
+def test_pods_have_no_permissions_that_they_do_not_need(plain: list[Manifest]) -> None:
     assert len(pods(plain)) >= 8
     for name, pod in pods(plain).items():
         assert pod["automountServiceAccountToken"] is False, name
@@ -189,7 +189,7 @@ def test_pods_have_no_rights_that_they_don_t_need(plain: list[Manifest]) -> None
                 assert size(requests[resource]) <= size(limits[resource]), name
 
 
-def test_a_pods_storage_has_room_for_its_folders_and_its_log(plain: list[Manifest]) -> None:
+def test_ephemeral_storage_limits_cover_folders_and_logs(plain: list[Manifest]) -> None:
     """What is in an emptyDir on disk counts, and a log, of which kubelet keeps five files of 10 MiB."""
     for name, pod in pods(plain).items():
         folders = [volume["emptyDir"] for volume in pod["volumes"] if "emptyDir" in volume]
@@ -198,7 +198,7 @@ def test_a_pods_storage_has_room_for_its_folders_and_its_log(plain: list[Manifes
             assert size(container["resources"]["limits"]["ephemeral-storage"]) >= needed, name
 
 
-def test_whatever_stays_is_probed(plain: list[Manifest]) -> None:
+def test_every_long_running_container_has_probes(plain: list[Manifest]) -> None:
     staying = [manifest for manifest in plain if manifest["kind"] in ("Deployment", "StatefulSet")]
     assert len(staying) >= 6
     for manifest in staying:
@@ -213,7 +213,7 @@ def test_whatever_stays_is_probed(plain: list[Manifest]) -> None:
                 assert manifest["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"] == port
 
 
-def test_readiness_asks_a_server_what_its_clients_do_and_liveness_less(plain: list[Manifest]) -> None:
+def test_readiness_needs_an_answer_and_liveness_less(plain: list[Manifest]) -> None:
     """Whoever is only busy is not started anew: no liveness starts a program, and each waits a minute at least."""
     connect = [one for name, one in of(plain, "Deployment").items() if name == "connect"]
     servers = [*of(plain, "StatefulSet").values(), *connect]
@@ -240,7 +240,7 @@ def asks(server: str, port: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=HANG)
 
 
-def test_a_server_is_ready_that_answers_its_own_protocol(broker: str, mongo_server: MongoServer) -> None:
+def test_a_server_that_answers_its_protocol_is_ready(broker: str, mongo_server: MongoServer) -> None:
     """On the stand-ins; Kafka itself is asked in ``test_kafka_config``."""
     ports = {"kafka": int(broker.rpartition(":")[2]), "mongo": mongo_server.port}
     for server, port in ports.items():
@@ -249,7 +249,7 @@ def test_a_server_is_ready_that_answers_its_own_protocol(broker: str, mongo_serv
 
 @pytest.mark.parametrize("server", ["kafka", "mongo"])
 @pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
-def test_a_server_is_not_ready_that_answers_otherwise_or_not_at_all(server: str, answer: bytes | None) -> None:
+def test_a_server_without_a_valid_answer_is_not_ready(server: str, answer: bytes | None) -> None:
     class Other(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.recv(10)
@@ -268,7 +268,7 @@ def test_a_server_is_not_ready_that_answers_otherwise_or_not_at_all(server: str,
     assert done.returncode == 1
 
 
-def test_mongodbs_key_file_is_made_anew_where_one_is() -> None:
+def test_mongodbs_key_file_is_replaced() -> None:
     """A pod's sandbox may be made again, and its volume in memory stays. Not as root, whom no mode of a file hinders."""
     script = of(build(MANIFESTS / "overlays" / "single-node"), "ConfigMap")["mongo-config"]["data"]["keyfile.sh"]
     user = 65534 if os.geteuid() == 0 else None
@@ -297,13 +297,13 @@ def test_the_limits_of_a_single_node_fit_a_machine_of_4_gib() -> None:
     assert 2 * 2**30 < total <= 2.9 * 2**30, f"{total / 2**30:.2f} GiB"
 
 
-def test_there_is_one_producer_and_the_old_one_ends_first(plain: list[Manifest]) -> None:
+def test_the_old_producer_stops_before_the_new_one_starts(plain: list[Manifest]) -> None:
     spec = of(plain, "Deployment")["producer"]["spec"]
     assert spec["replicas"] == 1
     assert spec["strategy"] == {"type": "Recreate"}
 
 
-def test_one_way_into_mongodb_is_deployed() -> None:
+def test_each_overlay_has_one_writer_to_mongodb() -> None:
     ways = {"mongo-writer", "connect"}
     assert ways & set(of(build(MANIFESTS / "overlays" / "single-node"), "Deployment")) == {"mongo-writer"}
     assert ways & set(of(build(MANIFESTS / "overlays" / "ha"), "Deployment")) == {"connect"}
@@ -328,7 +328,7 @@ def test_more_than_one_replica_means_a_disruption_budget(plain: list[Manifest]) 
         assert budget["spec"]["selector"]["matchLabels"] == {"app.kubernetes.io/name": name}
 
 
-def test_nobody_talks_to_anybody_unless_both_policies_name_them(plain: list[Manifest]) -> None:
+def test_pods_connect_only_if_the_policies_of_both_allow_it(plain: list[Manifest]) -> None:
     """Whoever may send to a server's port is let in there, and nobody else; every name is a workload's."""
     policies = of(plain, "NetworkPolicy")
     assert policies["nobody"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -345,7 +345,7 @@ def test_nobody_talks_to_anybody_unless_both_policies_name_them(plain: list[Mani
     assert flat <= known
 
 
-def test_pods_reach_what_their_settings_name(plain: list[Manifest]) -> None:
+def test_policies_allow_the_addresses_in_the_settings(plain: list[Manifest]) -> None:
     """A pod that reads kafka-settings or mongo-settings may send to Kafka or MongoDB."""
     policies = of(plain, "NetworkPolicy")
     for name, pod in pods(plain).items():
@@ -357,7 +357,7 @@ def test_pods_reach_what_their_settings_name(plain: list[Manifest]) -> None:
                 assert f"{system}-settings" not in read or name in may["values"], f"{name} to {system}"
 
 
-def test_ports_of_services_are_those_of_their_pods(plain: list[Manifest]) -> None:
+def test_ports_of_services_exist_in_their_pods(plain: list[Manifest]) -> None:
     for name, service in of(plain, "Service").items():
         pod = pods(plain)[service["spec"]["selector"]["app.kubernetes.io/name"]]
         there = {port["name"]: port["containerPort"] for container in pod["containers"] for port in container.get("ports", ())}
@@ -365,14 +365,14 @@ def test_ports_of_services_are_those_of_their_pods(plain: list[Manifest]) -> Non
             assert there[port["targetPort"]] == port["port"], name
 
 
-def test_mongodb_from_outside_stands_behind_an_ip_block(plain: list[Manifest]) -> None:
+def test_mongodb_from_outside_needs_an_ip_block(plain: list[Manifest]) -> None:
     service = of(plain, "Service")["mongo-outside"]["spec"]
     assert (service["type"], service["externalTrafficPolicy"], service["ports"][0]["nodePort"]) == ("NodePort", "Local", 31234)
     (rule,) = of(plain, "NetworkPolicy")["mongo-outside"]["spec"]["ingress"]
     assert rule["from"] == [{"ipBlock": {"cidr": "127.0.0.1/32"}}]
 
 
-def test_no_file_holds_a_secret(plain: list[Manifest]) -> None:
+def test_no_file_contains_a_secret(plain: list[Manifest]) -> None:
     assert not of(plain, "Secret")
     assert not [
         name
@@ -381,7 +381,7 @@ def test_no_file_holds_a_secret(plain: list[Manifest]) -> None:
     ]
 
 
-def test_images_carry_the_version(plain: list[Manifest]) -> None:
+def test_images_have_the_current_version(plain: list[Manifest]) -> None:
     tags = {
         container["image"]
         for manifest in plain
@@ -392,7 +392,7 @@ def test_images_carry_the_version(plain: list[Manifest]) -> None:
     assert f"stockctl:{__version__}" in tags
 
 
-def test_the_overlays_are_what_they_were(settings_of: SettingsOf) -> None:
+def test_the_overlays_match_the_golden_list(settings_of: SettingsOf) -> None:
     """Against the golden list: a workload a line. Change both on purpose: `python -m tests.infra.golden`."""
     from tests.infra.golden import FILE, listing
 

@@ -75,14 +75,14 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exposed]:
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked.text)
-def test_what_is_asked_for_is_exposed(asked: Expression, metrics: dict[str, Exposed]) -> None:
+def test_every_queried_metric_is_exposed(asked: Expression, metrics: dict[str, Exposed]) -> None:
     assert asked.metrics
     assert asked.metrics <= metrics.keys()
     assert all(label in metrics[metric].labels | SCRAPED for metric, label in asked.matched)
     assert asked.grouped <= SCRAPED.union(*(metrics[metric].labels for metric in asked.metrics))
 
 
-def test_an_expression_is_read_as_it_is_meant() -> None:
+def test_expressions_are_parsed_correctly() -> None:
     """The test above can fail."""
     text = 'sum by (table, a) (rate(one_total{b=~"x and y", c="1"}[5m])) > 1e3 or time() - two offset 10m > absent(three)'
     assert expression(text)[1:] == ({"one_total", "two", "three"}, [("one_total", "b"), ("one_total", "c")], {"table", "a"})
@@ -92,7 +92,7 @@ def test_every_metric_is_on_the_dashboard(metrics: dict[str, Exposed]) -> None:
     assert set().union(*(asked.metrics for asked in on_the_dashboard())) == metrics.keys()
 
 
-def test_counters_are_asked_for_their_increase_and_gauges_for_their_value(metrics: dict[str, Exposed]) -> None:
+def test_counters_are_queried_by_increase_and_gauges_by_value(metrics: dict[str, Exposed]) -> None:
     for asked in ASKED:
         counted = {name for name in asked.metrics if metrics[name].kind == "counter"}
         increased = set(re.findall(r"(?:rate|increase)\((\w+)", asked.text))
@@ -101,7 +101,7 @@ def test_counters_are_asked_for_their_increase_and_gauges_for_their_value(metric
             assert increased - {"stockctl_dead_letters_end_offset"} == counted, asked.text
 
 
-def test_panels_have_their_own_ids_and_places() -> None:
+def test_panels_have_distinct_ids_and_do_not_overlap() -> None:
     panels = DASHBOARD["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     for panel in panels:
@@ -114,7 +114,7 @@ def test_panels_have_their_own_ids_and_places() -> None:
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
-def test_a_panel_says_what_it_shows_and_in_which_unit(panel: dict[str, Any]) -> None:
+def test_each_panel_has_a_description_and_a_unit(panel: dict[str, Any]) -> None:
     variables = {variable["name"] for variable in DASHBOARD["templating"]["list"]}
     assert {"datasource", "namespace"} == variables
     assert panel["description"].endswith(".")
@@ -130,7 +130,7 @@ def test_a_panel_says_what_it_shows_and_in_which_unit(panel: dict[str, Any]) -> 
     assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
 
 
-def test_each_alert_has_a_severity_and_says_what_to_try() -> None:
+def test_each_alert_has_a_severity_and_commands_to_try() -> None:
     for rule in RULES:
         assert rule["labels"]["severity"] in ("critical", "warning"), rule["alert"]
         assert not rule["annotations"]["summary"].endswith(".")
@@ -143,7 +143,7 @@ def test_each_alert_has_a_severity_and_says_what_to_try() -> None:
         assert named <= set(setting_names()), rule["alert"]
 
 
-def test_the_page_tells_every_metric_with_its_labels(metrics: dict[str, Exposed]) -> None:
+def test_the_page_lists_every_metric_with_its_labels(metrics: dict[str, Exposed]) -> None:
     rows = re.findall(r"^\| `(stockctl_\w+)` \|([^|]*)\|[^|]+\|[^|]+\|$", PAGE, re.MULTILINE)
     told = {name: frozenset(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
     assert told == {name: metric.labels for name, metric in metrics.items()}
@@ -154,7 +154,7 @@ def test_the_command_writes_the_files(tmp_path: Path) -> None:
         assert Command(tmp_path).run("infra", "monitoring", what).stdout == (FOLDER / file).read_text(encoding="utf-8")
 
 
-def test_every_pod_with_metrics_tells_prometheus_so(rendered: Rendered) -> None:
+def test_every_pod_with_metrics_has_the_scrape_annotations(rendered: Rendered) -> None:
     for manifest in rendered.manifests:
         ports = [each["args"][-1] for each in containers(manifest) if "--health-port" in each.get("args", ())]
         notes = (pod_template(manifest) or {}).get("metadata", {}).get("annotations", {})

@@ -31,11 +31,11 @@ def promtool(*arguments: str | Path, text: str | None = None) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_rules_are_taken() -> None:
+def test_promtool_accepts_the_rules() -> None:
     assert f"{len(RULES)} rules found" in promtool("check", "rules", "--lint=all", "--lint-fatal", FOLDER / "rules.yaml")
 
 
-def test_the_dashboards_expressions_are_taken(tmp_path: Path) -> None:
+def test_promtool_accepts_the_dashboards_expressions(tmp_path: Path) -> None:
     texts = [asked.text for asked in on_the_dashboard() if "label_values(" not in asked.text]
     rules = [{"record": f"panel:{number}", "expr": text.replace("$__rate_interval", "4m")} for number, text in enumerate(texts)]
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
@@ -49,7 +49,7 @@ def test_the_metrics_follow_prometheus_conventions(tmp_path: Path) -> None:
     assert promtool("check", "metrics", text="".join(lines)) == ""
 
 
-def test_the_configuration_in_the_docs_is_taken(tmp_path: Path) -> None:
+def test_promtool_accepts_the_configuration_in_the_docs(tmp_path: Path) -> None:
     shutil.copy(FOLDER / "rules.yaml", tmp_path / "stockctl-rules.yaml")
     (text,) = (block.text for block in blocks((ROOT / "docs" / "deploy.md").read_text()) if block.language == "yaml")
     config = yaml.safe_load(text)
@@ -209,7 +209,7 @@ def series(deployment: str, values: dict[str, str]) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_what_fires(case: Case, tmp_path: Path) -> None:
+def test_the_expected_alerts_fire(case: Case, tmp_path: Path) -> None:
     """The alerts that fire, and no others; while one deployment is ill, another one is well."""
     absent = any("Away" in name for names in case.fires.values() for name in names)
     told = {

@@ -63,12 +63,12 @@ def progress(*objects: Manifest, recovering: bool = False) -> Progress:
     ],
     ids=["the change is not seen yet", "the old set ends", "the old pod ends", "the pod is the one that is wanted"],
 )
-def test_pods_from_before_a_change_fail_nothing(seen: int, replicas: int, of_pod: dict[str, Any], state: str) -> None:
+def test_pods_of_an_older_revision_do_not_fail_a_workload(seen: int, replicas: int, of_pod: dict[str, Any], state: str) -> None:
     lake = progress(deployment(observedGeneration=seen), replica_set(replicas), pod(**of_pod))
     assert lake.state == state
 
 
-def test_what_was_there_before_is_given_time() -> None:
+def test_pods_from_before_may_recover() -> None:
     condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "timed out"}
     there = deployment(observedGeneration=2, conditions=[condition])
     assert progress(there, replica_set(1), pod()).state == "failed"
@@ -78,7 +78,7 @@ def test_what_was_there_before_is_given_time() -> None:
     assert (lake.state, lake.reason) == ("waiting", "ProgressDeadlineExceeded: timed out")
 
 
-def test_a_job_that_gave_up_is_given_no_time() -> None:
+def test_a_failed_job_does_not_recover() -> None:
     condition = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too often"}
     snapshot = Snapshot(Cluster(made("Job", "topics") | {"spec": {}, "status": {"conditions": [condition]}}), "stockctl")
     assert snapshot.progress(snapshot.workloads["Job", "topics"], snapshot.versions).state == "failed"

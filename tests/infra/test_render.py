@@ -45,7 +45,7 @@ def contents(rendered: Rendered) -> dict[str, str]:
     }
 
 
-def test_settings_reach_the_roles_that_use_them(settings_of: SettingsOf) -> None:
+def test_settings_reach_the_workloads_that_use_them(settings_of: SettingsOf) -> None:
     rendered = render(settings_of(**{"lake.max_age": "1m", "finnhub.drop_repeated_frames": "true"}))
     lake = find(rendered, "ConfigMap", "lake-settings")["data"]
     assert lake == {
@@ -59,7 +59,7 @@ def test_settings_reach_the_roles_that_use_them(settings_of: SettingsOf) -> None
     assert (read.symbols, read.finnhub.drop_repeated_frames, read.lake.max_age) == (["AAPL", "MSFT"], True, 60.0)
 
 
-def test_settings_of_this_machine_stay_here(settings_of: SettingsOf) -> None:
+def test_settings_of_this_machine_are_left_out(settings_of: SettingsOf) -> None:
     here = {"kafka.bootstrap_servers": "here:9092", "s3.profile": "mine", "mongo.url": "mongodb://here", "state_dir": "/here"}
     assert to_yaml(render(settings_of(**here)).all) == to_yaml(render(settings_of()).all)
 
@@ -75,14 +75,14 @@ def test_settings_of_this_machine_stay_here(settings_of: SettingsOf) -> None:
         ({"STOCKCTL_FINNHUB__TOKEN": "another-token-of-a-test"}, {"producer", "filings"}),
     ],
 )
-def test_a_change_touches_the_workloads_that_read_it_alone(
+def test_a_change_rolls_only_the_workloads_that_use_it(
     settings_of: SettingsOf, changed: dict[str, str], rolled: set[str]
 ) -> None:
     before, after = contents(render(settings_of())), contents(render(settings_of(**changed)))
     assert {name for name in before if before[name] != after[name]} == rolled
 
 
-def test_a_job_that_would_run_otherwise_has_another_name(settings_of: SettingsOf) -> None:
+def test_a_changed_job_has_another_name(settings_of: SettingsOf) -> None:
     def jobs(**more: str) -> set[str]:
         return {each["metadata"]["name"] for each in render(settings_of(**more)).manifests if each["kind"] == "Job"}
 
@@ -91,11 +91,11 @@ def test_a_job_that_would_run_otherwise_has_another_name(settings_of: SettingsOf
     assert not jobs() & jobs(**{"infra.image_tag": "9"})
 
 
-def test_rendering_again_gives_the_same(settings_of: SettingsOf) -> None:
+def test_rendering_is_deterministic(settings_of: SettingsOf) -> None:
     assert to_yaml(render(settings_of()).all) == to_yaml(render(settings_of()).all)
 
 
-def test_all_is_ours_and_in_one_namespace(rendered: Rendered) -> None:
+def test_every_object_is_labelled_and_in_one_namespace(rendered: Rendered) -> None:
     for manifest in rendered.all:
         assert OWNER.items() <= manifest["metadata"]["labels"].items()
         assert manifest["kind"] == "Namespace" or manifest["metadata"]["namespace"] == "stockctl"
@@ -114,7 +114,7 @@ def test_namespace_and_images_are_settings(settings_of: SettingsOf) -> None:
 
 
 @pytest.mark.parametrize("name", ["infra.image", "infra.image_tag"])
-def test_an_image_that_is_not_there_to_be_changed_is_told(settings_of: SettingsOf, tmp_path: Path, name: str) -> None:
+def test_an_image_setting_without_an_image_to_change_is_an_error(settings_of: SettingsOf, tmp_path: Path, name: str) -> None:
     shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
     file = tmp_path / "manifests" / "overlays" / "single-node" / "kustomization.yaml"
     file.write_text(file.read_text().replace("newTag:", "newName: registry:5000/stockctl\n    newTag:"))
@@ -123,9 +123,7 @@ def test_an_image_that_is_not_there_to_be_changed_is_told(settings_of: SettingsO
 
 
 @pytest.mark.parametrize("name", ["Registry/Stockctl", "two words", "stockctl@sha256:12", "a//b"])
-def test_an_image_that_no_registry_can_have_is_refused_with_its_object(
-    settings_of: SettingsOf, tmp_path: Path, name: str
-) -> None:
+def test_an_invalid_image_name_is_refused_with_its_object(settings_of: SettingsOf, tmp_path: Path, name: str) -> None:
     """In manifests of one's own too: a cluster takes it, and its pods wait for ever."""
     shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
     file = tmp_path / "manifests" / "overlays" / "single-node" / "kustomization.yaml"
@@ -134,7 +132,7 @@ def test_an_image_that_no_registry_can_have_is_refused_with_its_object(
         render(settings_of(**{"infra.manifests": str(tmp_path / "manifests")}))
 
 
-def test_secrets_are_made_of_the_settings(settings_of: SettingsOf) -> None:
+def test_secrets_are_created_from_the_settings(settings_of: SettingsOf) -> None:
     rendered = render(
         settings_of(**{"infra.overlay": "ha", "s3.access_key_id": "key", "STOCKCTL_S3__SECRET_ACCESS_KEY": "its secret"})
     )
@@ -151,7 +149,7 @@ def test_secrets_are_made_of_the_settings(settings_of: SettingsOf) -> None:
     ]
 
 
-def test_another_lake_or_namespace_has_another_kafka(settings_of: SettingsOf) -> None:
+def test_another_lake_or_namespace_has_another_cluster_id(settings_of: SettingsOf) -> None:
     ids = [
         secret(render(settings_of(**more)), "stockctl-kafka")["cluster-id"]
         for more in ({}, {"infra.namespace": "other"}, {"lake.url": "s3://other/lake"}, {})
@@ -159,16 +157,16 @@ def test_another_lake_or_namespace_has_another_kafka(settings_of: SettingsOf) ->
     assert (len(set(ids)), ids[0]) == (3, ids[-1])
 
 
-def test_without_keys_there_is_no_secret_for_aws(settings_of: SettingsOf) -> None:
+def test_without_access_keys_there_is_no_aws_secret(settings_of: SettingsOf) -> None:
     assert "stockctl-aws" not in [each["metadata"]["name"] for each in render(settings_of()).secrets]
 
 
-def test_secrets_may_be_referred_to_alone(settings_of: SettingsOf) -> None:
+def test_referenced_secrets_are_not_created(settings_of: SettingsOf) -> None:
     settings = settings_of(**{"infra.secrets": "referenced", "STOCKCTL_KAFKA__PASSWORD": ""})
     assert render(settings).secrets == []
 
 
-def test_mongodb_may_be_elsewhere(settings_of: SettingsOf) -> None:
+def test_mongodb_may_be_outside_the_cluster(settings_of: SettingsOf) -> None:
     elsewhere = {
         "infra.mongo_url": "mongodb://m1:27018,m2/?tls=true",
         "mongo.username": "writer",
@@ -197,7 +195,7 @@ def test_mongodb_may_be_elsewhere(settings_of: SettingsOf) -> None:
     assert "mongo-config" not in [volume["name"] for volume in setup["spec"]["template"]["spec"]["volumes"]]
 
 
-def test_mongodb_elsewhere_may_have_an_address_of_ipv6(settings_of: SettingsOf) -> None:
+def test_an_external_mongodb_may_have_an_ipv6_address(settings_of: SettingsOf) -> None:
     url = "mongodb://[fd00::5],[fd00::6]:27018"
     rendered = render(settings_of(**{"infra.mongo_url": url, "mongo.username": "writer"}))
     (rule,) = find(rendered, "NetworkPolicy", "to-mongo")["spec"]["egress"]
@@ -219,7 +217,7 @@ _ANYWHERE = {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}
         ({"finnhub.url": "wss://feed:8443", "finnhub.rest_url": "https://feed:8443/v1"}, [(_ANYWHERE, 8443)]),
     ],
 )
-def test_roles_reach_the_addresses_in_the_settings(
+def test_egress_rules_allow_the_addresses_in_the_settings(
     settings_of: SettingsOf, more: dict[str, str], ways: list[tuple[dict[str, Any], int]]
 ) -> None:
     https, *others = find(render(settings_of(**more)), "NetworkPolicy", "to-the-internet")["spec"]["egress"]
@@ -227,7 +225,7 @@ def test_roles_reach_the_addresses_in_the_settings(
     assert others == [{"to": [{"ipBlock": block}], "ports": [{"port": port}]} for block, port in ways]
 
 
-def test_mongodb_inside_is_reached_from_the_networks_that_are_named(settings_of: SettingsOf) -> None:
+def test_only_the_named_networks_reach_mongodb(settings_of: SettingsOf) -> None:
     rendered = render(settings_of(**{"infra.mongo_clients": "203.0.113.7/32,198.51.100.0/24"}))
     (rule,) = find(rendered, "NetworkPolicy", "mongo-outside")["spec"]["ingress"]
     assert [each["ipBlock"]["cidr"] for each in rule["from"]] == ["203.0.113.7/32", "198.51.100.0/24"]
@@ -249,20 +247,20 @@ def test_mongodb_inside_is_reached_from_the_networks_that_are_named(settings_of:
         ),
     ],
 )
-def test_a_setting_that_does_not_do_is_named(settings_of: SettingsOf, more: dict[str, str], said: str) -> None:
+def test_an_invalid_setting_is_named(settings_of: SettingsOf, more: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigError, match=said) as raised:
         render(settings_of(**more))
     assert raised.value.hint
     assert "short" not in str(raised.value)
 
 
-def test_an_unknown_overlay_names_those_that_there_are(settings_of: SettingsOf) -> None:
+def test_an_unknown_overlay_lists_the_available_ones(settings_of: SettingsOf) -> None:
     with pytest.raises(UsageError, match="there is no overlay three") as raised:
         render(settings_of(**{"infra.overlay": "three"}))
     assert raised.value.hint == "one of ha, single-node"
 
 
-def test_manifests_may_be_ones_own(settings_of: SettingsOf, tmp_path: Path) -> None:
+def test_users_may_have_their_own_manifests(settings_of: SettingsOf, tmp_path: Path) -> None:
     (tmp_path / "overlays" / "mine").mkdir(parents=True)
     (tmp_path / "overlays" / "mine" / "kustomization.yaml").write_text("resources: [one.yaml]")
     (tmp_path / "overlays" / "mine" / "one.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n")
@@ -281,9 +279,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_whatever_is_broken_in_a_manifest_ends_in_words(
-    settings_of: SettingsOf, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
+def test_every_error_in_a_manifest_is_reported(settings_of: SettingsOf, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Some place in some file at a time is taken away, or is something else: that renders, or is one of our errors."""
     more = [{"infra.mongo_clients": "203.0.113.7/32"}, {"infra.mongo_url": "mongodb://m1", "mongo.username": "writer"}]
     settings = settings_of(**{"infra.overlay": "ha"} | more[seed])
@@ -311,7 +307,7 @@ def test_whatever_is_broken_in_a_manifest_ends_in_words(
     assert refused
 
 
-def test_a_rule_that_is_to_be_filled_in_must_be_there(settings_of: SettingsOf, tmp_path: Path) -> None:
+def test_the_rule_for_mongo_clients_must_exist(settings_of: SettingsOf, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
     file = tmp_path / "manifests" / "base" / "mongo-outside.yaml"
     file.write_text(file.read_text().replace("  ingress:", "  ingres:"))
@@ -320,7 +316,7 @@ def test_a_rule_that_is_to_be_filled_in_must_be_there(settings_of: SettingsOf, t
         render(settings)
 
 
-def test_connects_login_needs_the_maps_that_it_is_made_of(settings_of: SettingsOf, tmp_path: Path) -> None:
+def test_connects_login_needs_its_config_maps(settings_of: SettingsOf, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
     file = tmp_path / "manifests" / "base" / "settings.yaml"
     file.write_text(file.read_text().replace("  STOCKCTL_KAFKA__USERNAME: stockctl\n", ""))
@@ -350,7 +346,7 @@ def test_the_command_writes_yaml_without_secrets(prod: Command) -> None:
     assert "stockctl:7" in done.stdout
 
 
-def test_secrets_go_into_a_pipe_and_onto_no_terminal(prod: Command) -> None:
+def test_secrets_are_written_to_a_pipe_and_not_to_a_terminal(prod: Command) -> None:
     piped = prod.run("infra", "render", "--with-secrets")
     assert "Secret" in {each["kind"] for each in yaml.safe_load_all(piped.stdout)}
     ours, theirs = pty.openpty()
@@ -369,7 +365,7 @@ def test_secrets_go_into_a_pipe_and_onto_no_terminal(prod: Command) -> None:
     assert "refusing to write secrets to a terminal" in done.stderr
 
 
-def test_the_local_profile_is_no_clusters(prod: Command) -> None:
+def test_the_profile_local_is_refused(prod: Command) -> None:
     done = prod.run("-p", "local", "infra", "render", check=2)
     assert "the profile local is for one machine" in done.stderr
 

@@ -10,7 +10,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_manifest_gives_the_rights_that_the_docs_list() -> None:
+def test_the_manifest_grants_the_permissions_in_the_docs() -> None:
     """Each row of the page's table: where, verbs, resources. ``namespaces`` is the one namespace alone."""
     page = (ROOT / "docs" / "deploy.md").read_text()
     rows = re.findall(r"^\| (cluster|namespace) \| ([^|]+) \| ([^|]+) \|", page, re.MULTILINE)

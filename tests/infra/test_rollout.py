@@ -55,7 +55,7 @@ def test_each_workload_is_applied_once_after_its_dependencies_are_ready(workload
     assert rollout.pending == ()
 
 
-def test_objects_without_readiness_are_no_part_of_it() -> None:
+def test_objects_without_readiness_are_left_out() -> None:
     rollout = Rollout.of([workload("map", kind="ConfigMap"), workload("lake"), workload("filings", kind="CronJob")])
     assert names(rollout.pending) == ["lake"]
 

@@ -44,7 +44,7 @@ class Cluster(Kubernetes):
         return manifest
 
 
-def test_a_server_that_is_away_meanwhile_is_waited_for(settings_of: SettingsOf) -> None:
+def test_an_unreachable_server_is_waited_for(settings_of: SettingsOf) -> None:
     changed: list[Change] = []
     said: list[str] = []
     up(Cluster(2), settings_of().infra, Rendered([MAP], []), Events(changed.append, lambda _: None, said.append), timeout=60)
@@ -52,7 +52,7 @@ def test_a_server_that_is_away_meanwhile_is_waited_for(settings_of: SettingsOf) 
     assert said == ["waiting: Kubernetes cannot now"]
 
 
-def test_a_change_whose_answer_was_lost_is_told(settings_of: SettingsOf) -> None:
+def test_a_change_is_reported_when_its_response_was_lost(settings_of: SettingsOf) -> None:
     class Forgetful(Cluster):
         def apply(self, manifest: Manifest, *, dry_run: bool = False, force: bool = False) -> Manifest:
             if not dry_run:
@@ -65,14 +65,14 @@ def test_a_change_whose_answer_was_lost_is_told(settings_of: SettingsOf) -> None
     assert changed == [Change("ConfigMap", "one", "changed")]
 
 
-def test_a_server_that_stays_away_is_not_waited_for_longer_than_that(settings_of: SettingsOf) -> None:
+def test_an_unreachable_server_fails_after_the_timeout(settings_of: SettingsOf) -> None:
     events = Events(lambda _: None, lambda _: None, lambda _: None)
     with pytest.raises(UnreachableError, match="cannot now"):
         up(Cluster(1000), settings_of().infra, Rendered([MAP], []), events, timeout=0.1)
 
 
 @pytest.mark.parametrize("only", [None, "kafka-controller", "kafka"])
-def test_a_quorum_of_other_controllers_is_refused(settings_of: SettingsOf, only: str | None) -> None:
+def test_another_quorum_is_refused(settings_of: SettingsOf, only: str | None) -> None:
     """Its storage knows one voter: three would begin without what that one holds, or not at all."""
     cluster = Cluster(objects=render(settings_of()).all)
     events = Events(lambda _: None, lambda _: None, lambda _: None)
@@ -86,14 +86,14 @@ def test_a_quorum_of_other_controllers_is_refused(settings_of: SettingsOf, only:
     assert as_text(first) == ("refused", [words])
 
 
-def test_a_quorum_whose_storage_is_gone_may_be_another(settings_of: SettingsOf) -> None:
+def test_a_quorum_without_storage_may_change(settings_of: SettingsOf) -> None:
     cluster = Cluster(objects=[each for each in render(settings_of()).all if each["kind"] != "StatefulSet"])
     settings = settings_of(**{"infra.overlay": "ha"})
     assert next(differences(cluster, settings.infra, render(settings))).field != VOTERS
 
 
 @pytest.mark.parametrize(("overlay", "refused"), [("ha", True), ("single-node", False)])
-def test_volumes_of_another_quorum_are_told_where_its_controllers_are_gone(
+def test_volumes_of_another_quorum_count_without_their_controllers(
     settings_of: SettingsOf, overlay: str, refused: bool
 ) -> None:
     """As after ``down``, which keeps them."""

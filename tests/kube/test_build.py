@@ -25,7 +25,7 @@ def write(go: Path, script: str) -> None:
     go.chmod(0o755)
 
 
-def test_without_go_it_says_what_to_install(go: Path) -> None:
+def test_without_go_it_names_what_to_install(go: Path) -> None:
     with pytest.raises(SystemExit, match=r"there is no go here: install Go 1\.26\.0 or newer from https://go.dev/dl/"):
         build.build()
 
@@ -37,14 +37,14 @@ def test_without_go_it_says_what_to_install(go: Path) -> None:
         ("echo 'go: go.mod requires go >= 1.26.0 (running go 1.24.1; GOTOOLCHAIN=local)' >&2; exit 1", "running go 1.24.1;"),
     ],
 )
-def test_an_older_go_is_told_from_one_that_does(go: Path, script: str, told: str) -> None:
+def test_an_older_go_is_refused(go: Path, script: str, told: str) -> None:
     write(go, script)
     with pytest.raises(SystemExit) as raised:
         build.build()
     assert told in str(raised.value)
 
 
-def test_it_tells_that_it_builds_and_leaves_no_half_of_it(go: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_it_reports_the_build_and_leaves_no_partial_file(go: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write(go, '[ "$1" = env ] && echo go1.27.0 && exit; echo half > "$5"; echo "no such module" >&2; exit 1')
     with pytest.raises(SystemExit, match=r"go could not build it in .*/cache"):
         build.build()
@@ -64,9 +64,7 @@ def test_what_is_built_is_not_built_again(go: Path, capsys: pytest.CaptureFixtur
     assert "is there: " in capsys.readouterr().out
 
 
-def test_who_comes_while_it_is_built_waits_and_builds_nothing(
-    go: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_process_waits_and_builds_nothing(go: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     building = "echo once more >> runs; while [ ! -e end ]; do sleep 0.05; done; echo program"
     write(go, f'[ "$1" = env ] && echo go1.26.0 && exit; {building} > "$5"')

@@ -62,7 +62,7 @@ def rows(command: Command, code: int = 0) -> dict[str, dict[str, Any]]:
     return {row["part"]: row for row in json.loads(done.stdout)}
 
 
-def test_a_machine_that_does(command: Command, node: Callable[..., None]) -> None:
+def test_a_machine_that_meets_the_requirements(command: Command, node: Callable[..., None]) -> None:
     node("2", "3900Mi", renewed=3)
     told = rows(command)
     # The server of the tests is built from its modules, and tells no version.
@@ -90,7 +90,7 @@ def test_without_nodes_and_storage(command: Command) -> None:
     assert told["clocks of nodes"]["state"] == "warn"
 
 
-def test_a_port_of_the_nodes_that_is_free_its_own_or_taken(command: Command, node: Callable[..., None], api: ApiClient) -> None:
+def test_a_node_port_that_is_free_or_taken(command: Command, node: Callable[..., None], api: ApiClient) -> None:
     node("2", "3900Mi", renewed=3)
     command.environment["STOCKCTL_INFRA__MONGO_CLIENTS"] = "203.0.113.7/32"
     assert rows(command)["ports"]["detail"] == "31234 is free"
@@ -110,7 +110,7 @@ def test_a_port_of_the_nodes_that_is_free_its_own_or_taken(command: Command, nod
         assert (told["state"], told["detail"]) == (state, detail)
 
 
-def test_a_port_that_nodes_do_not_give_by_default(kube: Kube, settings_of: SettingsOf) -> None:
+def test_a_node_port_outside_the_default_range(kube: Kube, settings_of: SettingsOf) -> None:
     settings = settings_of(**{"infra.kubeconfig": str(kube.kubeconfig), "infra.mongo_clients": "203.0.113.7/32"})
     rendered = render(settings)
     (service,) = (each for each in rendered.manifests if each["kind"] == "Service" and "nodePort" in each["spec"]["ports"][0])
@@ -151,7 +151,7 @@ def test_a_metrics_server_that_answers_or_does_not(command: Command, node: Calla
         services.delete_api_service(name)
 
 
-def test_a_clock_of_this_machine_that_is_off(kube: Kube, settings_of: SettingsOf) -> None:
+def test_a_wrong_local_clock(kube: Kube, settings_of: SettingsOf) -> None:
     settings = settings_of(**{"infra.kubeconfig": str(kube.kubeconfig)})
     with Kubernetes(settings) as kubernetes:
         late = check(kubernetes, render(settings), lambda: datetime.now(UTC) - timedelta(seconds=90))
@@ -168,5 +168,5 @@ def test_a_clock_of_this_machine_that_is_off(kube: Kube, settings_of: SettingsOf
         ("v1.26.15+k3s1", "fail", "K3s v1.26.15+k3s1"),
     ],
 )
-def test_versions(version: str, state: str, detail: str) -> None:
+def test_supported_versions(version: str, state: str, detail: str) -> None:
     assert check_version(version)[:2] == (detail, state)

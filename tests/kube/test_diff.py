@@ -27,7 +27,7 @@ def applied(command: Command, own_settings: Settings) -> Command:
     return command
 
 
-def test_on_an_empty_cluster_all_is_new(command: Command) -> None:
+def test_on_an_empty_cluster_everything_is_new(command: Command) -> None:
     done = command.run("infra", "diff", check=10)
     lines = done.stdout.splitlines()
     assert len(lines) > 35
@@ -35,13 +35,13 @@ def test_on_an_empty_cluster_all_is_new(command: Command) -> None:
     assert f"error: {len(lines)} differences between the objects in " in done.stderr
 
 
-def test_what_is_applied_does_not_differ(applied: Command) -> None:
+def test_applied_objects_do_not_differ(applied: Command) -> None:
     done = applied.run("infra", "diff", real=True)
     assert done.stdout == ""
     assert "no differences between the objects in " in done.stderr
 
 
-def test_a_changed_setting_shows_where_it_goes(applied: Command) -> None:
+def test_a_changed_setting_shows_the_objects_that_it_changes(applied: Command) -> None:
     applied.environment["STOCKCTL_LAKE__MAX_AGE"] = "1m"
     lines = applied.run("infra", "diff", check=10).stdout.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == [
@@ -72,7 +72,7 @@ def test_a_secret_that_differs_is_named_and_not_shown(applied: Command) -> None:
         assert text not in done.stdout + done.stderr
 
 
-def test_what_is_no_longer_wanted_is_told(applied: Command) -> None:
+def test_unwanted_objects_are_shown(applied: Command) -> None:
     folder = own_manifests(applied)
     (folder / "overlays" / "single-node" / "mongo-writer.yaml").write_text("")
     replace(folder / "base" / "producer.yaml", "name: producer-state", "name: another")
@@ -86,7 +86,7 @@ def test_what_is_no_longer_wanted_is_told(applied: Command) -> None:
     ]
 
 
-def test_a_secret_that_is_only_referenced_is_not_told(applied: Command) -> None:
+def test_a_referenced_secret_is_not_deleted(applied: Command) -> None:
     applied.environment["STOCKCTL_INFRA__SECRETS"] = "referenced"
     lines = applied.run("infra", "diff", check=10).stdout.splitlines()
     # What reads the secrets has another hash, and so a Job another name.
@@ -119,14 +119,14 @@ def test_without_a_kubeconfig(command: Command) -> None:
 @pytest.mark.parametrize(
     "content", [b"a: [", b"\x00\xff", b"[1]", b"contexts: 3\ncurrent-context: a", b"contexts: [{}]\ncurrent-context: a"]
 )
-def test_with_a_kubeconfig_that_is_none(command: Command, content: bytes) -> None:
+def test_with_an_invalid_kubeconfig(command: Command, content: bytes) -> None:
     config = command.folder / "kubeconfig"
     config.write_bytes(content)
     command.environment["KUBECONFIG"] = str(config)
     assert "no use can be made of the kubeconfig: " in command.run("infra", "diff", check=3).stderr
 
 
-def test_with_a_context_that_is_not_there(command: Command) -> None:
+def test_with_an_unknown_context(command: Command) -> None:
     done = command.run("infra", "diff", "--context", "elsewhere", check=3)
     assert "elsewhere" in done.stderr
 
@@ -139,14 +139,14 @@ def test_where_nothing_answers(command: Command, kube: Kube) -> None:
     assert "no Kubernetes answers at https://127.0.0.1:" in done.stderr
 
 
-def test_a_login_that_is_not_known(command: Command, kube: Kube) -> None:
+def test_an_unknown_login(command: Command, kube: Kube) -> None:
     config = command.folder / "kubeconfig"
     config.write_text(kube.kubeconfig.read_text().replace(TOKEN, "nobody"))
     command.environment["KUBECONFIG"] = str(config)
     assert "does not know who asks" in command.run("infra", "diff", check=4).stderr
 
 
-def test_a_login_without_rights(command: Command, kube: Kube) -> None:
+def test_a_login_without_permissions(command: Command, kube: Kube) -> None:
     config = command.folder / "kubeconfig"
     config.write_text(kube.kubeconfig.read_text().replace(TOKEN, "a-guest-of-a-test"))
     command.environment["KUBECONFIG"] = str(config)

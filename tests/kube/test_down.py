@@ -17,7 +17,7 @@ def volumes(kubelet: Kubelet) -> dict[str, str]:
     return {each.metadata.name: each.metadata.uid for each in found}
 
 
-def test_down_ends_the_roles_first_and_keeps_the_volumes(up: Command, kubelet: Kubelet) -> None:
+def test_down_deletes_clients_before_servers_and_keeps_the_volumes(up: Command, kubelet: Kubelet) -> None:
     before = volumes(kubelet)
     assert set(before) == {"data-kafka-0", "data-kafka-controller-0", "data-mongo-0", "producer-state"}
     done = up.run("infra", "down", "--yes", real=True)
@@ -37,7 +37,7 @@ def test_down_ends_the_roles_first_and_keeps_the_volumes(up: Command, kubelet: K
     assert volumes(kubelet) == before
 
 
-def test_down_deletes_data_only_when_told(up: Command, kubelet: Kubelet) -> None:
+def test_down_deletes_volumes_only_with_delete_data(up: Command, kubelet: Kubelet) -> None:
     body = {"metadata": {"name": "of-others"}, "data": {"a": "b"}}
     kubelet.core.create_namespaced_config_map(kubelet.namespace, body)
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
@@ -51,7 +51,7 @@ def test_down_deletes_data_only_when_told(up: Command, kubelet: Kubelet) -> None
     assert "stockctl runs nothing in " in up.run("infra", "down", "--delete-data", "--yes").stderr
 
 
-def test_down_keeps_secrets_that_are_only_referenced(up: Command, kubelet: Kubelet) -> None:
+def test_down_keeps_referenced_secrets(up: Command, kubelet: Kubelet) -> None:
     def secrets() -> set[str]:
         return {each.metadata.name for each in kubelet.core.list_namespaced_secret(kubelet.namespace).items}
 
@@ -65,14 +65,14 @@ def test_down_keeps_secrets_that_are_only_referenced(up: Command, kubelet: Kubel
     assert secrets() == set()
 
 
-def test_without_a_terminal_it_needs_a_yes(up: Command, kubelet: Kubelet) -> None:
+def test_without_a_terminal_down_needs_yes(up: Command, kubelet: Kubelet) -> None:
     done = up.run("infra", "down", "--delete-data", check=2, text="y\n")
     assert "try: stockctl infra down --delete-data --yes" in done.stderr
     assert done.stdout == ""
     assert len(kubelet.pods()) >= 6
 
 
-def test_on_a_terminal_it_asks_and_takes_a_no(up: Command, kubelet: Kubelet) -> None:
+def test_on_a_terminal_down_asks_and_accepts_no(up: Command, kubelet: Kubelet) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [BIN / "stockctl", "infra", "down"], stdin=theirs, stdout=theirs, stderr=theirs, env=up.environment, cwd=up.folder
@@ -89,7 +89,7 @@ def test_on_a_terminal_it_asks_and_takes_a_no(up: Command, kubelet: Kubelet) -> 
     assert len(kubelet.pods()) >= 6
 
 
-def test_pods_that_do_not_go_end_in_a_time_out(up: Command, kubelet: Kubelet) -> None:
+def test_pods_that_do_not_terminate_end_in_a_timeout(up: Command, kubelet: Kubelet) -> None:
     pod = kubelet.wait_for_pod("lake")
     held = {"metadata": {"finalizers": ["test/held"]}}
     kubelet.core.patch_namespaced_pod(pod.metadata.name, kubelet.namespace, held)

@@ -39,7 +39,7 @@ def ha(command: Command, kubelet: Kubelet) -> Command:
     return command
 
 
-def test_the_overlay_of_three_nodes_comes_changes_and_goes(ha: Command, kubelet: Kubelet) -> None:
+def test_the_overlay_ha_is_deployed_changed_and_deleted(ha: Command, kubelet: Kubelet) -> None:
     done = ha.run("infra", "up")
     said = done.stderr.splitlines()
     ready = [line.split()[1].removesuffix(":") for line in said if line.endswith(": ready")]
@@ -79,7 +79,7 @@ def task(number: int, state: str) -> dict[str, Any]:
     return {"id": number, "state": state, "worker_id": "10.0.0.1:8083"}
 
 
-def test_status_tells_how_many_tasks_of_the_connector_run(ha: Command, kubelet: Kubelet) -> None:
+def test_status_shows_the_connectors_tasks(ha: Command, kubelet: Kubelet) -> None:
     answers: list[tuple[int, str]] = [(200, "{}")]
 
     def connect(state: str, *tasks: str) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def way(command: Command, kube: Kube) -> Iterator[Way]:
     way.cut(for_ever=True)
 
 
-def test_logs_are_those_of_the_roles_pods(command: Command, kubelet: Kubelet, node: Node) -> None:
+def test_logs_come_from_the_workloads_pods(command: Command, kubelet: Kubelet, node: Node) -> None:
     pod = kubelet.wait_for_pod("lake").metadata.name
     node.put(pod, b"first line\nlast line\n", None)
     assert command.run("infra", "logs", "lake", "--tail", "20", real=True).stdout == "first line\nlast line\n"
@@ -112,7 +112,7 @@ def test_logs_are_those_of_the_roles_pods(command: Command, kubelet: Kubelet, no
     assert "tailLines=20" in node.asked[0]
 
 
-def test_logs_of_a_role_or_a_pod_that_has_none(up: Command) -> None:
+def test_an_unknown_workload_and_a_pod_without_a_log(up: Command) -> None:
     for options in ((), ("--follow",)):
         done = up.run("infra", "logs", "nobody", *options, check=2)
         assert "one of filings, kafka, kafka-controller, lake" in done.stderr
@@ -164,7 +164,7 @@ def test_lines_of_several_pods_come_in_the_order_of_their_arrival(command: Comma
         assert running.err.read_text() == ""
 
 
-def test_a_pod_that_is_not_there_yet_is_waited_for(command: Command, kubelet: Kubelet, node: Node) -> None:
+def test_a_pod_without_a_log_is_waited_for(command: Command, kubelet: Kubelet, node: Node) -> None:
     kubelet.states["lake"] = {"waiting": {"reason": "ContainerCreating"}}
     wait_for(lambda: kubelet.pods()[0].status.phase == "Pending", "the pod to wait")
     with following(command) as running:
@@ -175,7 +175,7 @@ def test_a_pod_that_is_not_there_yet_is_waited_for(command: Command, kubelet: Ku
 
 
 @pytest.mark.parametrize("for_ever", [True, False])
-def test_a_lost_connection_ends_it(way: Way, command: Command, kubelet: Kubelet, node: Node, for_ever: bool) -> None:
+def test_a_lost_connection_ends_the_command(way: Way, command: Command, kubelet: Kubelet, node: Node, for_ever: bool) -> None:
     with following(command) as running:
         node.put(kubelet.wait_for_pod("lake").metadata.name, b"one\n")
         running.wait_for("one\n")
@@ -185,7 +185,7 @@ def test_a_lost_connection_ends_it(way: Way, command: Command, kubelet: Kubelet,
     assert "broke off: the connection to https://127.0.0.1:" in said or (for_ever and "no Kubernetes answers at " in said)
 
 
-def test_a_log_that_ends_while_its_container_runs_on(
+def test_a_log_that_ends_while_its_container_runs(
     command: Command, kubelet: Kubelet, node: Node, settings_of: SettingsOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when its node is lost: the API server then ends the answer as if that were all."""

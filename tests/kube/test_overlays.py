@@ -58,7 +58,7 @@ def overlay(request: pytest.FixtureRequest, kube: Kube, settings_of: SettingsOf)
     Api(kube).delete_services(namespace)
 
 
-def test_an_overlay_is_taken_once_and_makes_its_pods(kube: Kube, overlay: Rendered) -> None:
+def test_an_overlay_is_accepted_and_creates_its_pods(kube: Kube, overlay: Rendered) -> None:
     api = Api(kube)
     made = {}
     for manifest in overlay.all:
@@ -81,7 +81,7 @@ def test_an_overlay_is_taken_once_and_makes_its_pods(kube: Kube, overlay: Render
     assert running() == expected
 
 
-def test_a_pod_with_more_rights_is_warned_of(kube: Kube, settings_of: SettingsOf) -> None:
+def test_a_pod_with_more_permissions_is_warned_about(kube: Kube, settings_of: SettingsOf) -> None:
     """What the test above would see if a pod asked for more than it may."""
     api = Api(kube)
     rendered = render(settings_of(**{"infra.namespace": "more-rights"}))
@@ -93,7 +93,7 @@ def test_a_pod_with_more_rights_is_warned_of(kube: Kube, settings_of: SettingsOf
     assert "would violate PodSecurity" in warned
 
 
-def test_a_changed_setting_changes_its_map_and_its_workload_alone(kube: Kube, settings_of: SettingsOf) -> None:
+def test_a_changed_setting_changes_only_its_config_map_and_workload(kube: Kube, settings_of: SettingsOf) -> None:
     api = Api(kube)
     infra = {"infra.namespace": "changed"}
     before = {label_of(each): state(api.apply(each)[0]) for each in render(settings_of(**infra)).all}

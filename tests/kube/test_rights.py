@@ -44,7 +44,7 @@ def as_user(command: Command, kube: Kube, token: str) -> Command:
     return command
 
 
-def test_every_command_does_with_the_rights_of_an_operator(operator: Command, kubelet: Kubelet) -> None:
+def test_every_command_works_with_the_operators_permissions(operator: Command, kubelet: Kubelet) -> None:
     operator.environment["STOCKCTL_INFRA__MONGO_CLIENTS"] = "203.0.113.7/32"
     operator.run("infra", "diff", check=10)
     operator.run("infra", "up", real=True)
@@ -64,7 +64,7 @@ def test_every_command_does_with_the_rights_of_an_operator(operator: Command, ku
     assert "no right" not in "".join(done.stdout + done.stderr for done in told)
 
 
-def test_without_a_right_the_verb_and_the_resource_are_named(operator: Command, kubelet: Kubelet) -> None:
+def test_a_missing_permission_is_named(operator: Command, kubelet: Kubelet) -> None:
     rbac = RbacAuthorizationV1Api(kubelet.core.api_client)
     rules = rbac.read_namespaced_role("stockctl-operator", kubelet.namespace).rules
     left = {"rules": [rule for rule in rules if "statefulsets" not in rule.resources]}

@@ -57,7 +57,7 @@ def test_status_joins_workloads_and_their_own_metrics(up: Command, kubelet: Kube
     assert rows["topics"]["ready"] == "1/1"
 
 
-def test_status_tells_what_is_not_ready_and_restarts(up: Command, kubelet: Kubelet) -> None:
+def test_status_shows_unready_workloads_and_restarts(up: Command, kubelet: Kubelet) -> None:
     kubelet.states["lake"], kubelet.restarts = IMAGE_AWAY, 2
     up.run("infra", "up", "--image-tag", "9.9.9", check=1)
     done = up.run("infra", "status", "-o", "json", check=10)
@@ -68,7 +68,7 @@ def test_status_tells_what_is_not_ready_and_restarts(up: Command, kubelet: Kubel
     assert "not ready in " in done.stderr
 
 
-def test_status_tells_that_the_newest_run_of_a_schedule_failed(up: Command, kubelet: Kubelet) -> None:
+def test_status_shows_a_failed_run_of_a_cron_job(up: Command, kubelet: Kubelet) -> None:
     batch = BatchV1Api(kubelet.core.api_client)
     schedule = batch.read_namespaced_cron_job("filings", kubelet.namespace)
     owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "filings", "uid": schedule.metadata.uid, "controller": True}
@@ -96,5 +96,5 @@ def test_status_tells_that_the_newest_run_of_a_schedule_failed(up: Command, kube
     assert filings(0)["state"] == "ready"
 
 
-def test_status_where_nothing_runs(command: Command) -> None:
+def test_status_without_workloads(command: Command) -> None:
     assert "stockctl runs nothing in " in command.run("infra", "status", check=10).stderr

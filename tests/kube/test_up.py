@@ -36,7 +36,7 @@ def revisions(kube: Kube, namespace: str) -> dict[str, Any]:
     return {each.metadata.name: each.metadata.generation for each in found}
 
 
-def test_an_empty_cluster_is_brought_up_in_the_order_of_needs(command: Command, kubelet: Kubelet) -> None:
+def test_workloads_are_applied_in_the_order_of_their_dependencies(command: Command, kubelet: Kubelet) -> None:
     done = command.run("infra", "up")
     made = [line.removeprefix("created ") for line in done.stdout.splitlines()]
     assert made[0].startswith("Namespace ")
@@ -49,7 +49,7 @@ def test_an_empty_cluster_is_brought_up_in_the_order_of_needs(command: Command, 
     assert said[-1] == "all 8 workloads are ready"
 
 
-def test_the_second_time_nothing_changes(up: Command, kube: Kube) -> None:
+def test_a_second_up_changes_nothing(up: Command, kube: Kube) -> None:
     before = revisions(kube, up.environment["STOCKCTL_INFRA__NAMESPACE"])
     done = up.run("infra", "up")
     assert done.stdout == ""
@@ -58,7 +58,7 @@ def test_the_second_time_nothing_changes(up: Command, kube: Kube) -> None:
     up.run("infra", "diff")
 
 
-def test_a_changed_setting_rolls_the_role_that_reads_it(up: Command, kubelet: Kubelet) -> None:
+def test_a_changed_setting_rolls_only_its_workload(up: Command, kubelet: Kubelet) -> None:
     old = {pod.metadata.name for pod in kubelet.pods()}
     up.environment["STOCKCTL_LAKE__MAX_AGE"] = "1m"
     done = up.run("infra", "up")
@@ -68,7 +68,7 @@ def test_a_changed_setting_rolls_the_role_that_reads_it(up: Command, kubelet: Ku
     assert new.pop().startswith("lake-")
 
 
-def test_another_lake_leaves_kafka_the_id_that_its_storage_has(up: Command, kubelet: Kubelet) -> None:
+def test_another_lake_keeps_kafkas_cluster_id(up: Command, kubelet: Kubelet) -> None:
     def kafka() -> Any:
         return kubelet.core.read_namespaced_secret("stockctl-kafka", kubelet.namespace).data
 
@@ -84,7 +84,7 @@ def test_another_lake_leaves_kafka_the_id_that_its_storage_has(up: Command, kube
     assert kafka() == before
 
 
-def test_only_one_role_brings_what_it_needs(command: Command, kubelet: Kubelet) -> None:
+def test_only_one_workload_is_applied_with_what_it_needs(command: Command, kubelet: Kubelet) -> None:
     done = command.run("infra", "up", "--only", "lake")
     made = [line.removeprefix("created ") for line in done.stdout.splitlines()]
     assert {"Deployment lake", "ConfigMap lake-settings", "Secret stockctl-kafka", "NetworkPolicy nobody"} <= set(made)
@@ -93,12 +93,12 @@ def test_only_one_role_brings_what_it_needs(command: Command, kubelet: Kubelet) 
     assert "all 1 workload is ready" in done.stderr
 
 
-def test_a_role_that_is_not_there(command: Command) -> None:
+def test_an_unknown_workload(command: Command) -> None:
     done = command.run("infra", "up", "--only", "nobody", check=2)
     assert "one of filings, kafka, kafka-controller, lake" in done.stderr
 
 
-def test_a_rollout_that_cannot_get_ready_names_the_cause(up: Command, kubelet: Kubelet) -> None:
+def test_a_failed_rollout_names_the_cause(up: Command, kubelet: Kubelet) -> None:
     kubelet.states["lake"] = IMAGE_AWAY
     # It does not wait for what waiting cannot mend.
     done = up.run("infra", "up", "--image-tag", "9.9.9", "--timeout", "1h", check=1)
@@ -112,7 +112,7 @@ def test_a_rollout_that_cannot_get_ready_names_the_cause(up: Command, kubelet: K
     assert "changed Deployment lake" in up.run("infra", "up").stdout.splitlines()
 
 
-def test_what_was_mended_since_the_last_time_is_waited_for(up: Command, kubelet: Kubelet) -> None:
+def test_a_problem_that_was_fixed_since_is_waited_for(up: Command, kubelet: Kubelet) -> None:
     kubelet.states["lake"] = IMAGE_AWAY
     up.run("infra", "up", "--image-tag", "9.9.9", check=1)
     log = up.folder / "up.log"
@@ -122,7 +122,7 @@ def test_what_was_mended_since_the_last_time_is_waited_for(up: Command, kubelet:
     assert again.wait(HANG) == 0, log.read_text()
 
 
-def test_a_job_that_fails_holds_back_what_comes_after_it(command: Command, kubelet: Kubelet) -> None:
+def test_a_failed_job_blocks_the_workloads_after_it(command: Command, kubelet: Kubelet) -> None:
     kubelet.states["topics"] = {"waiting": {"reason": "CrashLoopBackOff"}}
     kubelet.restarts = 5
     done = command.run("infra", "up", check=1)
@@ -133,7 +133,7 @@ def test_a_job_that_fails_holds_back_what_comes_after_it(command: Command, kubel
     assert "try: fix the error in its log" in done.stderr
 
 
-def test_events_and_the_end_of_the_log_are_told(command: Command, kubelet: Kubelet) -> None:
+def test_events_are_shown(command: Command, kubelet: Kubelet) -> None:
     """A quota keeps the pod from being made, which the set's event and condition tell."""
     kubelet.core.create_namespace({"metadata": {"name": kubelet.namespace}})
     quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
@@ -143,7 +143,7 @@ def test_events_and_the_end_of_the_log_are_told(command: Command, kubelet: Kubel
     assert "not ready: StatefulSet kafka-controller" in told
 
 
-def test_the_last_lines_of_its_log_are_told(command: Command, kubelet: Kubelet, kube: Kube) -> None:
+def test_the_end_of_the_log_is_shown(command: Command, kubelet: Kubelet, kube: Kube) -> None:
     with Node().of(kubelet, kube.folder / "tls") as node:
         kubelet.states["lake"] = {"waiting": {"reason": "ContainerCreating"}}
         command.run("infra", "up", "--only", "lake", "--timeout", "1s", check=6)
@@ -170,7 +170,7 @@ def test_the_last_lines_of_its_log_are_told(command: Command, kubelet: Kubelet, 
         ),
     ],
 )
-def test_a_manifest_that_is_broken_is_named_before_anything_runs(command: Command, old: str, new: str, said: str) -> None:
+def test_an_invalid_manifest_is_named_before_anything_runs(command: Command, old: str, new: str, said: str) -> None:
     folder = own_manifests(command)
     replace(folder / "base" / "lake.yaml", old, new)
     done = command.run("infra", "up", check=1)
@@ -178,11 +178,11 @@ def test_a_manifest_that_is_broken_is_named_before_anything_runs(command: Comman
     assert done.stdout in ("", f"created Namespace {command.environment['STOCKCTL_INFRA__NAMESPACE']}\n")
 
 
-def test_an_overlay_that_is_not_there(command: Command) -> None:
+def test_an_unknown_overlay(command: Command) -> None:
     assert "try: one of ha, single-node" in command.run("infra", "up", "--overlay", "three", check=2).stderr
 
 
-def test_time_runs_out_in_its_own_exit_code(command: Command) -> None:
+def test_a_timeout_has_its_own_exit_code(command: Command) -> None:
     """Without a kubelet no pod ever runs."""
     told = time_out(command, "  pod kafka-controller-0 is Pending", "infra", "up")
     assert "StatefulSet kafka-controller: 0 of 1 ready" in told
@@ -190,11 +190,11 @@ def test_time_runs_out_in_its_own_exit_code(command: Command) -> None:
     assert "--timeout" in told.split("try: ")[1]
 
 
-def test_a_timeout_that_is_none(command: Command) -> None:
+def test_an_invalid_timeout(command: Command) -> None:
     assert "--timeout: 'soon' is no duration" in command.run("infra", "up", "--timeout", "soon", check=2).stderr
 
 
-def test_what_is_no_longer_wanted_goes_and_volumes_stay(up: Command, kubelet: Kubelet) -> None:
+def test_unwanted_objects_are_deleted_except_volumes(up: Command, kubelet: Kubelet) -> None:
     folder = own_manifests(up)
     (folder / "overlays" / "single-node" / "mongo-writer.yaml").write_text("")
     file = folder / "base" / "producer.yaml"
@@ -212,19 +212,19 @@ def test_what_is_no_longer_wanted_goes_and_volumes_stay(up: Command, kubelet: Ku
     assert "nothing changed" in up.run("infra", "up").stderr
 
 
-def test_secrets_that_are_only_referenced_are_not_deleted(up: Command) -> None:
+def test_referenced_secrets_are_not_deleted(up: Command) -> None:
     up.environment["STOCKCTL_INFRA__SECRETS"] = "referenced"
     assert "Secret" not in up.run("infra", "up").stdout
 
 
-def test_what_others_made_in_the_namespace_stays(up: Command, kubelet: Kubelet) -> None:
+def test_objects_of_others_in_the_namespace_stay(up: Command, kubelet: Kubelet) -> None:
     body = {"metadata": {"name": "of-others"}, "data": {"a": "b"}}
     kubelet.core.create_namespaced_config_map(kubelet.namespace, body)
     up.run("infra", "up")
     assert kubelet.core.read_namespaced_config_map("of-others", kubelet.namespace).data == {"a": "b"}
 
 
-def test_a_conflict_changes_nothing_until_it_is_forced(up: Command, kubelet: Kubelet, kube: Kube) -> None:
+def test_a_field_conflict_changes_nothing_unless_forced(up: Command, kubelet: Kubelet, kube: Kube) -> None:
     apps = AppsV1Api(new_client_from_config(str(kube.kubeconfig)))
     scale = {"spec": {"replicas": 2}}
     apps.patch_namespaced_deployment_scale("lake", kubelet.namespace, scale, field_manager="somebody")
@@ -240,7 +240,7 @@ def test_a_conflict_changes_nothing_until_it_is_forced(up: Command, kubelet: Kub
     assert apps.read_namespaced_deployment("lake", kubelet.namespace).spec.replicas == 1
 
 
-def test_what_cannot_be_changed_is_explained(up: Command) -> None:
+def test_an_immutable_field_is_explained(up: Command) -> None:
     folder = own_manifests(up)
     replace(folder / "base" / "mongo.yaml", "storage: 8Gi", "storage: 9Gi")
     up.environment["STOCKCTL_LAKE__MAX_AGE"] = "1m"
@@ -250,7 +250,7 @@ def test_what_cannot_be_changed_is_explained(up: Command) -> None:
     assert "--cascade=orphan`, which keeps its pods and volumes" in done.stderr
 
 
-def test_a_quorum_of_other_controllers_is_refused(up: Command, kubelet: Kubelet) -> None:
+def test_another_quorum_is_refused(up: Command, kubelet: Kubelet) -> None:
     pods = {pod.metadata.name for pod in kubelet.pods()}
     words = "Kafka's controllers form a quorum of 3000, and the overlay asks for 3000, 3001, 3002"
     told = up.run("infra", "diff", "--overlay", "ha", check=10).stdout.splitlines()
@@ -263,7 +263,7 @@ def test_a_quorum_of_other_controllers_is_refused(up: Command, kubelet: Kubelet)
 
 
 @pytest.mark.parametrize("verb", ["up", "diff"])
-def test_a_kind_that_would_stay_for_ever_is_refused(command: Command, verb: str) -> None:
+def test_unmanaged_kinds_are_refused(command: Command, verb: str) -> None:
     file = own_manifests(command) / "base" / "producer.yaml"
     others = [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "feed"}},
@@ -277,7 +277,7 @@ def test_a_kind_that_would_stay_for_ever_is_refused(command: Command, verb: str)
     assert command.run("infra", "render").stdout.count("kind: ServiceAccount") == 1
 
 
-def test_roles_that_wait_for_each_other_are_refused(command: Command) -> None:
+def test_workloads_that_wait_for_each_other_are_refused(command: Command) -> None:
     folder = own_manifests(command)
     replace(folder / "base" / "topics.yaml", "stockctl.io/after: kafka", "stockctl.io/after: lake")
     done = command.run("infra", "up", check=1)

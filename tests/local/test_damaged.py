@@ -36,7 +36,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("damage", SETTINGS)
-def test_settings_that_a_stack_left_and_cannot_be_read_are_named(tmp_path: Path, damage: str) -> None:
+def test_damaged_settings_of_a_stack_are_named(tmp_path: Path, damage: str) -> None:
     """With the command that writes them anew; those that look at a stack, stop it or delete it do without them."""
     path = local_stack_file(tmp_path)
     path.parent.mkdir()
@@ -46,7 +46,7 @@ def test_settings_that_a_stack_left_and_cannot_be_read_are_named(tmp_path: Path,
     assert "local up" in str(caught.value.hint)
 
 
-def test_a_stack_with_such_settings_is_stopped_shown_and_deleted(tmp_path: Path) -> None:
+def test_a_stack_with_damaged_settings_can_be_stopped_shown_and_deleted(tmp_path: Path) -> None:
     own = Command(tmp_path)
     path = local_stack_file(tmp_path / "state")
     path.parent.mkdir(parents=True)
@@ -69,7 +69,7 @@ STATES = {
 }
 
 
-def test_a_supervisor_puts_its_state_right(supervise: Supervise) -> None:
+def test_a_supervisor_rewrites_its_state(supervise: Supervise) -> None:
     """Whatever has become of it, also if it's gone: what it says is what the supervisor knows."""
     running = supervise({"name": "a"})
     running.wait("running", "a")
@@ -81,7 +81,7 @@ def test_a_supervisor_puts_its_state_right(supervise: Supervise) -> None:
     assert running.stop() == 0
 
 
-def test_a_stack_is_stopped_though_it_cannot_note_its_state(supervise: Supervise, tmp_path: Path) -> None:
+def test_a_stack_that_cannot_write_its_state_can_be_stopped(supervise: Supervise, tmp_path: Path) -> None:
     """As on a full disk: its lock says which process it is."""
     running = supervise({"name": "a"})
     running.wait("running", "a")
@@ -98,7 +98,7 @@ def test_a_stack_is_stopped_though_it_cannot_note_its_state(supervise: Supervise
     assert running.files.holder is None
 
 
-def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_the_lock_is_named(tmp_path: Path) -> None:
     """A folder where a file should be, as an archive that was unpacked in the wrong place leaves it."""
     settings = load_settings(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
     path = stack_files(settings).folder / "lock"
@@ -118,9 +118,7 @@ IN_THE_WAY: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("what", IN_THE_WAY)
-def test_what_is_in_the_way_of_a_state_keeps_no_stack_from_being_stopped(
-    supervise: Supervise, tmp_path: Path, what: str
-) -> None:
+def test_a_stack_can_be_stopped_without_its_state_file(supervise: Supervise, tmp_path: Path, what: str) -> None:
     running = supervise({"name": "a"})
     running.wait("running", "a")
     settings = load_settings(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
@@ -139,7 +137,7 @@ def test_what_is_in_the_way_of_a_state_keeps_no_stack_from_being_stopped(
 
 
 @pytest.mark.parametrize("name", ["state.json", "settings.toml"])
-def test_a_folder_in_the_way_is_named_by_those_that_need_the_file(tmp_path: Path, name: str) -> None:
+def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path, name: str) -> None:
     own = Command(tmp_path)
     path = local_stack_file(tmp_path / "state").with_name(name)
     path.mkdir(parents=True)
@@ -154,7 +152,7 @@ def test_a_folder_in_the_way_is_named_by_those_that_need_the_file(tmp_path: Path
     own.run("local", "reset", "--yes")
 
 
-def test_damaged_ports_are_chosen_anew_and_said(tmp_path: Path) -> None:
+def test_damaged_ports_are_replaced_with_a_note(tmp_path: Path) -> None:
     files = StackFiles(tmp_path)
     for damage in (b"\0", b"[]", b'{"broker": "x"}', b'{"broker": -1}', b'{"broker": 99999999999999999999}', b"\xff"):
         files.ports.write_bytes(damage)
@@ -163,7 +161,7 @@ def test_damaged_ports_are_chosen_anew_and_said(tmp_path: Path) -> None:
         assert json.loads(files.ports.read_bytes()) == ports
 
 
-def test_a_stopped_stack_with_a_damaged_state_says_what_it_does_not_know(tmp_path: Path) -> None:
+def test_down_reports_a_damaged_state(tmp_path: Path) -> None:
     """A killed supervisor may have left parts, where the system does not end them."""
     settings = load_settings(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
     files = stack_files(settings)

@@ -14,7 +14,7 @@ from stockctl.stream import topics
 from tests.command import HANG, clean_environment
 
 
-def test_what_a_writer_has_left_is_counted_and_said_for_each_store(settings: Settings, tmp_path: Path) -> None:
+def test_undrained_records_are_counted_for_each_store(settings: Settings, tmp_path: Path) -> None:
     """The command that would write it fails here, and says why."""
     topics.apply(Admin(settings), settings)
     producer = Producer(settings)

@@ -31,7 +31,7 @@ def files(tmp_path: Path) -> StackFiles:
     return files
 
 
-def test_the_lock_has_one_holder_and_goes_with_it(files: StackFiles) -> None:
+def test_the_lock_has_one_holder_and_is_released_when_it_dies(files: StackFiles) -> None:
     assert not files.held
     with subprocess.Popen([sys.executable, "-c", HOLD, str(files.folder)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
@@ -46,14 +46,14 @@ def test_the_lock_has_one_holder_and_goes_with_it(files: StackFiles) -> None:
         assert mine
 
 
-def test_looking_at_the_lock_does_not_take_it(files: StackFiles) -> None:
+def test_checking_the_lock_does_not_take_it(files: StackFiles) -> None:
     with files.hold() as mine:
         assert mine
         assert files.held
         assert files.held
 
 
-def test_half_a_state_file_is_none(files: StackFiles) -> None:
+def test_a_partial_state_file_counts_as_absent(files: StackFiles) -> None:
     """A machine that lost power may leave anything."""
     files.state.write_text('{"parts": [')
     assert files.read_state() == {}
@@ -61,7 +61,7 @@ def test_half_a_state_file_is_none(files: StackFiles) -> None:
     assert files.read_state() == {}
 
 
-def test_identity_tells_a_process_from_the_next_of_its_number() -> None:
+def test_identity_distinguishes_processes() -> None:
     own = identity(os.getpid())
     assert own is not None
     assert own == identity(os.getpid())
@@ -81,7 +81,7 @@ def test_ports_are_free_distinct_and_remembered(files: StackFiles) -> None:
     assert choose_ports(files, ["sim"])[0] == {"sim": first["sim"]}
 
 
-def test_a_remembered_port_that_is_taken_is_changed_and_said(files: StackFiles) -> None:
+def test_a_port_in_use_is_replaced_with_a_note(files: StackFiles) -> None:
     first, _ = choose_ports(files, ["broker", "sim"])
     with socket.create_server(("127.0.0.1", first["broker"])):
         second, changes = choose_ports(files, ["broker", "sim"])
@@ -91,7 +91,7 @@ def test_a_remembered_port_that_is_taken_is_changed_and_said(files: StackFiles) 
     assert choose_ports(files, ["broker", "sim"]) == (second, [])
 
 
-def test_a_long_log_begins_anew_and_its_writer_goes_on(files: StackFiles) -> None:
+def test_a_long_log_is_rotated_and_its_writer_continues(files: StackFiles) -> None:
     log = files.log("part")
     with log.open("ab", buffering=0) as writer:
         writer.write(b"x" * 50 + b"\nsecond\n")
@@ -103,7 +103,7 @@ def test_a_long_log_begins_anew_and_its_writer_goes_on(files: StackFiles) -> Non
     assert tail(log.with_name("part.log.1"), 5)[-1] == "second"
 
 
-def test_the_tail_of_a_log_skips_empty_lines_and_bears_any_bytes(files: StackFiles) -> None:
+def test_the_tail_of_a_log_skips_empty_lines_and_accepts_any_bytes(files: StackFiles) -> None:
     log = files.log("part")
     assert tail(log) == []
     log.write_bytes(b"a\n\xff\xfe b\n\n  \n")
@@ -111,7 +111,7 @@ def test_the_tail_of_a_log_skips_empty_lines_and_bears_any_bytes(files: StackFil
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_held_signal_comes_once_the_work_is_done(number: signal.Signals) -> None:
+def test_a_deferred_signal_arrives_after_the_work(number: signal.Signals) -> None:
     """Also where SIGTERM is to be as Ctrl-C, as the demo has it."""
     done = []
 

@@ -102,13 +102,13 @@ def test_the_live_feed_has_a_broker_and_a_lake_of_its_own(lived: Lived) -> None:
     assert {path.name for path in (home / "local").iterdir() if (path / "kafka").is_dir()} == {"live", "sim"}
 
 
-def test_no_log_and_no_note_holds_the_key(lived: Lived) -> None:
+def test_no_log_or_state_contains_the_key(lived: Lived) -> None:
     kept = [path for path in (lived.stack.state_dir / "local").rglob("*") if path.suffix in (".log", ".1", ".json", ".toml")]
     assert len(kept) > 10
     assert [path for path in kept if "a-key-of-mine" in path.read_text()] == []
 
 
-def test_a_configuration_file_elsewhere_holds_for_supervisor_and_parts(lived: Lived) -> None:
+def test_the_supervisor_and_its_services_use_the_named_configuration_file(lived: Lived) -> None:
     assert lived.diff.returncode == 0, lived.diff.stdout
     assert tickers(lived.stack.state_dir / "lake-live") == {"AMZN"}
 
@@ -117,7 +117,7 @@ def test_ctrl_c_in_the_foreground_stops_everything(lived: Lived) -> None:
     assert lived.stopping[:5] == ["produce", "consume-mongo", "mongo", "consume-s3", "broker"]
 
 
-def test_the_demo_shows_proves_and_leaves_a_lake_that_its_hints_can_read(lived: Lived) -> None:
+def test_the_demo_verifies_the_lake_and_its_suggestions_work(lived: Lived) -> None:
     """Ctrl-C shortened the live table, and the rest went on."""
     stack, text = lived.stack, lived.demo
     assert lived.code == 0, text
@@ -134,7 +134,7 @@ def test_the_demo_shows_proves_and_leaves_a_lake_that_its_hints_can_read(lived: 
             assert stack.run(*hint).stdout
 
 
-def test_reset_asks_refuses_and_deletes(lived: Lived, tmp_path: Path) -> None:
+def test_reset_asks_and_deletes(lived: Lived, tmp_path: Path) -> None:
     stack = Stack(tmp_path / "a folder")
     assert "nothing to delete" in stack.run("local", "reset").stderr
     shutil.copytree(lived.stack.state_dir, stack.state_dir)
@@ -157,7 +157,7 @@ def test_the_live_feed_needs_a_key(stack: Stack) -> None:
     assert "STOCKCTL_FINNHUB__TOKEN" in refused.stderr
 
 
-def test_a_live_feed_that_cannot_be_reached_ends_up_before_anything_is_started(stack: Stack) -> None:
+def test_an_unreachable_feed_fails_up_before_anything_starts(stack: Stack) -> None:
     address = f"127.0.0.1:{free_port()}"
     stack.environment |= {"STOCKCTL_FINNHUB__URL": f"ws://{address}", "STOCKCTL_FINNHUB__TOKEN": "a-key-of-mine"}
     for more in ((), ("--foreground",)):
@@ -165,7 +165,7 @@ def test_a_live_feed_that_cannot_be_reached_ends_up_before_anything_is_started(s
     assert not (stack.state_dir / "local" / "logs" / "broker.log").exists()
 
 
-def test_a_live_feed_that_refuses_the_key_ends_up_and_leaves_nothing_running(stack: Stack) -> None:
+def test_a_refused_key_fails_up_and_leaves_nothing_running(stack: Stack) -> None:
     with Simulator(token="right") as sim:
         stack.environment |= {"STOCKCTL_FINNHUB__URL": sim.url, "STOCKCTL_FINNHUB__TOKEN": "a-wrong-key-of-mine"}
         refused = stack.run("local", "up", "--live", check=4).stderr
@@ -175,7 +175,7 @@ def test_a_live_feed_that_refuses_the_key_ends_up_and_leaves_nothing_running(sta
     assert {row["state"] for row in stack.status(10).values()} == {"stopped"}
 
 
-def test_a_part_that_cannot_start_ends_up_with_its_words_and_leaves_nothing_running(stack: Stack) -> None:
+def test_a_service_that_cannot_start_fails_up_with_its_log(stack: Stack) -> None:
     """Here the lake's folder is a file."""
     stack.state_dir.mkdir()
     (stack.state_dir / "lake").write_text("no folder")
@@ -191,7 +191,7 @@ def test_another_profile_is_refused(stack: Stack) -> None:
     assert "-p local" in stack.run("-p", "prod", "local", "up", check=2).stderr
 
 
-def test_without_the_extra_the_pip_command_is_told(stack: Stack) -> None:
+def test_without_the_extra_the_pip_command_is_shown(stack: Stack) -> None:
     """The extra's packages are hidden by a start-up file, as if they had never been installed."""
     hidden = "import sys\nsys.modules['noida_db'] = sys.modules['websockets'] = None\n"
     (stack.folder / "sitecustomize.py").write_text(hidden)

@@ -80,7 +80,7 @@ def test_up_twice_changes_nothing(stack: Stack) -> None:
     assert "already running with the simulator and AAPL, AMZN" in refused.stderr
 
 
-def test_status_and_doctor_show_each_part(stack: Stack) -> None:
+def test_status_and_doctor_show_each_service(stack: Stack) -> None:
     """Broker, simulator, producer and writers, and what they do, with nothing configured."""
     assert list(stack.status()) == ["supervisor", "broker", "consume-s3", "mongo", "consume-mongo", "sim", "produce"]
     found: list[dict[str, Any]] = json.loads(stack.run("status", "-o", "json").stdout)
@@ -94,13 +94,13 @@ def test_status_and_doctor_show_each_part(stack: Stack) -> None:
     stack.run("doctor")
 
 
-def test_settings_that_lead_elsewhere_are_said(stack: Stack) -> None:
+def test_settings_that_override_the_stack_are_noted(stack: Stack) -> None:
     elsewhere = Stack(stack.folder, STOCKCTL_KAFKA__BOOTSTRAP_SERVERS="kafka-1:9092")
     up = elsewhere.run("local", "up")
     assert "note: other commands use kafka.bootstrap_servers = kafka-1:9092" in up.stderr
 
 
-def test_up_takes_settings_that_have_changed(stack: Stack) -> None:
+def test_up_restarts_the_stack_when_settings_have_changed(stack: Stack) -> None:
     before = stack.status()
     # It stays for the tests to come, which would start the stack anew without it.
     with (stack.folder / "stockctl.toml").open("a") as config:
@@ -111,7 +111,7 @@ def test_up_takes_settings_that_have_changed(stack: Stack) -> None:
     assert "restarting" not in stack.run("local", "up").stderr
 
 
-def test_a_writer_that_was_given_up_is_seen_and_stops_neither_down_nor_the_next_up(stack: Stack) -> None:
+def test_a_failed_writer_is_shown_and_blocks_neither_down_nor_up(stack: Stack) -> None:
     """The lake's folder has become a file."""
     stack.wait_for_more()
     lake, aside = stack.state_dir / "lake", stack.state_dir / "aside"
@@ -139,14 +139,14 @@ def test_a_running_stack_is_not_deleted(stack: Stack) -> None:
     stack.status()
 
 
-def test_killed_parts_are_started_again_and_no_trade_of_kafka_is_lost(stack: Stack) -> None:
+def test_killed_services_restart_and_no_trade_in_kafka_is_lost(stack: Stack) -> None:
     stack.wait_for_more()
     stack.kill("produce", "consume-s3", "sim")
     stack.wait_for_more()
     stack.verify()
 
 
-def test_writers_frozen_past_their_sessions_say_so_and_get_their_partitions_back(stack: Stack) -> None:
+def test_writers_frozen_past_their_sessions_report_it_and_recover(stack: Stack) -> None:
     """As on a machine that sleeps. The broker waits for who they were, until the supervisor, frozen here as well, ends that."""
     before = stack.status()
     pids = {part: int(row["pid"]) for part, row in before.items()}
@@ -179,7 +179,7 @@ def test_writers_frozen_past_their_sessions_say_so_and_get_their_partitions_back
     assert {part: row["pid"] for part, row in stack.status().items()} == pids
 
 
-def test_no_part_listens_beyond_this_machine(stack: Stack) -> None:
+def test_no_service_listens_beyond_this_machine(stack: Stack) -> None:
     """What listens on every address answers at each of the loopback's, not at the first alone."""
     for part in stack.status():
         if part != "supervisor":
@@ -197,7 +197,7 @@ def test_a_killed_broker_loses_its_newest_records_and_the_lake_keeps_them(stack:
     stack.verify()
 
 
-def test_a_killed_supervisor_takes_its_parts_along_and_two_ups_at_once_go_on_with_one_stack(stack: Stack) -> None:
+def test_services_stop_with_a_killed_supervisor_and_two_ups_start_one_stack(stack: Stack) -> None:
     stack.wait_for_more()
     pids = {part: int(row["pid"]) for part, row in stack.status().items()}
     os.kill(pids["supervisor"], signal.SIGKILL)
@@ -221,7 +221,7 @@ def aligned(shown: str, word: str) -> int:
     return len(columns)
 
 
-def test_down_and_up_again_keep_every_trade_though_somebody_took_a_port(stack: Stack) -> None:
+def test_down_and_up_keep_every_trade_when_a_port_is_in_use(stack: Stack) -> None:
     """What was in Kafka at the end is in the lake, and the broker goes on where it was."""
     stack.wait_for_more()
     held = stack.held()
@@ -248,7 +248,7 @@ def test_down_and_up_again_keep_every_trade_though_somebody_took_a_port(stack: S
     stack.verify()
 
 
-def test_records_of_a_foreign_source_stop_nothing_and_can_be_brought_back(stack: Stack) -> None:
+def test_records_of_an_unknown_source_become_dead_letters_and_can_be_replayed(stack: Stack) -> None:
     """They are dead letters, which status and doctor see, until the settings allow their source."""
     stack.wait_for_more()
     frames = stack.folder / "frames.jsonl"
@@ -279,7 +279,7 @@ def test_records_of_a_foreign_source_stop_nothing_and_can_be_brought_back(stack:
     stack.verify()
 
 
-def test_damaged_files_of_a_running_stack_are_put_right(stack: Stack) -> None:
+def test_damaged_files_of_a_running_stack_are_rewritten(stack: Stack) -> None:
     """By the supervisor, or by the next ``up``, which the other commands name meanwhile."""
     state, shared = (stack.state_dir / "local" / name for name in ("state.json", "settings.toml"))
     before, pid = shared.read_bytes(), stack.status()["supervisor"]["pid"]
@@ -302,7 +302,7 @@ def test_damaged_files_of_a_running_stack_are_put_right(stack: Stack) -> None:
     assert stack.status()["supervisor"]["pid"] == pid
 
 
-def test_a_part_that_died_meanwhile_fails_the_demo(stack: Stack) -> None:
+def test_a_service_that_died_fails_the_demo(stack: Stack) -> None:
     log = stack.folder / "failed.log"
     process = stack.start("local", "demo", "--for", "1h", log=log)
     wait_for(lambda: "vwap" in log.read_text(), "the live table", HANG)

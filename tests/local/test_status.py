@@ -42,7 +42,7 @@ def said(
         ("restarting", "was killed by SIGKILL; restarting in 500ms"),
     ],
 )
-def test_one_part_that_does_not_run_is_exit_10_and_named(tmp_path: Path, state: str, detail: str) -> None:
+def test_a_service_that_is_not_running_is_named_with_exit_10(tmp_path: Path, state: str, detail: str) -> None:
     """The test stands for the supervisor: it holds the lock and says how its parts are."""
     files = StackFiles(tmp_path / "state" / "local")
     with files.hold() as mine:
@@ -81,7 +81,7 @@ def shown(settings: Settings) -> list[tuple[str, str]]:
     return [(finding.state, finding.detail) for _, finding in run(checks(settings))]
 
 
-def test_status_and_doctor_tell_a_part_that_starts_from_one_that_died(tmp_path: Path) -> None:
+def test_status_and_doctor_distinguish_starting_from_died(tmp_path: Path) -> None:
     gone, now = "exited with code 1; restarting in 2s", time.time()
     with supervised(tmp_path) as note:
         assert shown(note(said("a", "waiting", "waits for b"), said("b", "starting"))) == [
@@ -98,7 +98,7 @@ def test_status_and_doctor_tell_a_part_that_starts_from_one_that_died(tmp_path: 
         ]
 
 
-def test_a_part_in_a_restart_loop_is_unwell_also_while_it_runs(tmp_path: Path) -> None:
+def test_a_restart_loop_is_unhealthy_even_while_the_service_runs(tmp_path: Path) -> None:
     """What died once or twice, or long ago, is well again."""
     now = time.time()
     with supervised(tmp_path) as note:
@@ -124,7 +124,7 @@ def test_a_part_in_a_restart_loop_is_unwell_also_while_it_runs(tmp_path: Path) -
             assert f"{'in a restart loop' if state == 'running' else 'not running'}: a" in done.stderr
 
 
-def test_a_part_that_says_what_is_wrong_or_says_nothing_is_unwell(tmp_path: Path) -> None:
+def test_a_service_that_reports_a_problem_or_nothing_is_unhealthy(tmp_path: Path) -> None:
     """It is asked over HTTP, at the port that was given to it."""
 
     class Unwell(BaseHTTPRequestHandler):
@@ -149,7 +149,7 @@ def test_a_part_that_says_what_is_wrong_or_says_nothing_is_unwell(tmp_path: Path
     assert broker == ("ok", "running")
 
 
-def test_up_finds_what_has_changed_since_the_stack_was_started(tmp_path: Path) -> None:
+def test_up_finds_the_settings_that_have_changed(tmp_path: Path) -> None:
     """Symbols of the command line hold until the stack is stopped; a part that was given up gets another start."""
     ports = dict.fromkeys(service_names("sim"), 1)
     plain = load_settings(environ=Command(tmp_path).environment)

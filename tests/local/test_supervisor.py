@@ -34,7 +34,7 @@ time.sleep(60)
 """
 
 
-def test_parts_start_after_what_they_need_and_stop_in_the_reverse_order(supervise: Supervise) -> None:
+def test_services_start_after_their_dependencies_and_stop_in_reverse_order(supervise: Supervise) -> None:
     stack = supervise({"name": "a"}, {"name": "c", "after": ["b"]}, {"name": "b", "after": ["a"]})
     stack.wait("running", "a", "b", "c")
     assert stack.stop() == 0
@@ -42,7 +42,7 @@ def test_parts_start_after_what_they_need_and_stop_in_the_reverse_order(supervis
     assert {part["state"] for part in stack.files.read_state()["parts"]} == {"stopped"}
 
 
-def test_a_part_waits_until_what_it_needs_is_ready(supervise: Supervise) -> None:
+def test_a_service_waits_for_its_dependencies(supervise: Supervise) -> None:
     stack = supervise({"name": "a", "code": "import time; time.sleep(60)"}, {"name": "b", "after": ["a"]})
     wait_for(lambda: stack.part("a").get("detail") == "waits for a.ready", "the reason for waiting", HANG)
     assert stack.part("b")["state"] == "waiting"
@@ -51,7 +51,7 @@ def test_a_part_waits_until_what_it_needs_is_ready(supervise: Supervise) -> None
     stack.wait("running", "a", "b")
 
 
-def test_what_dies_is_started_again_and_said(supervise: Supervise) -> None:
+def test_a_service_that_dies_is_restarted_and_logged(supervise: Supervise) -> None:
     stack = supervise({"name": "a"}, {"name": "b"})
     stack.wait("running", "a", "b")
     pid = stack.kill("a")
@@ -62,7 +62,7 @@ def test_what_dies_is_started_again_and_said(supervise: Supervise) -> None:
     assert stack.stop() == 0
 
 
-def test_what_is_watched_is_looked_at_again_and_again_and_nobody_waits_for_it(supervise: Supervise) -> None:
+def test_watches_run_periodically_and_block_nothing(supervise: Supervise) -> None:
     stack = supervise(*({"name": name, "watch": name} for name in ("hangs", "acts", "fails")))
     stack.wait("running", "hangs", "acts", "fails")
     wait_for(lambda: stack.log.read_text().count("acts: what was wrong is right again") >= 2, "two looks", HANG)
@@ -72,7 +72,7 @@ def test_what_is_watched_is_looked_at_again_and_again_and_nobody_waits_for_it(su
     assert stack.log.read_text().count("cannot watch fails: nobody answers") == 1
 
 
-def test_a_part_that_keeps_dying_is_given_up_with_its_last_lines(supervise: Supervise) -> None:
+def test_a_service_that_keeps_dying_fails_with_the_end_of_its_log(supervise: Supervise) -> None:
     stack = supervise({"name": "a"}, {"name": "b", "code": "import os; print('no luck', flush=True); os._exit(1)"})
     stack.wait("failed", "b")
     assert stack.part("b")["detail"] == "exited with code 1; died 5 times within 1m: not restarted again"
@@ -82,27 +82,27 @@ def test_a_part_that_keeps_dying_is_given_up_with_its_last_lines(supervise: Supe
     assert "b exited with code 1" in stack.log.read_text().splitlines()[-1]
 
 
-def test_an_exit_that_a_restart_cannot_mend_is_given_up_at_once(supervise: Supervise) -> None:
+def test_a_permanent_exit_code_is_not_restarted(supervise: Supervise) -> None:
     stack = supervise({"name": "a", "code": "raise SystemExit(3)"})
     stack.wait("failed", "a")
     assert stack.part("a")["restarts"] == 0
 
 
-def test_a_part_whose_program_is_missing_is_given_up_and_the_others_go_on(supervise: Supervise) -> None:
+def test_a_service_without_its_program_fails_and_the_others_continue(supervise: Supervise) -> None:
     stack = supervise({"name": "a", "program": "/no/such/program"}, {"name": "b"})
     stack.wait("failed", "a")
     stack.wait("running", "b")
     assert stack.part("a")["detail"].startswith("cannot be started: [Errno 2]")
 
 
-def test_a_part_that_ignores_sigterm_is_killed_and_reported(supervise: Supervise) -> None:
+def test_a_service_that_ignores_sigterm_is_killed_and_reported(supervise: Supervise) -> None:
     stack = supervise({"name": "a", "code": STUBBORN, "grace": 0.3})
     stack.wait("running", "a")
     assert stack.stop() == 1
     assert "a did not exit within 300ms and was killed" in stack.log.read_text()
 
 
-def test_children_leave_when_their_supervisor_is_killed(supervise: Supervise) -> None:
+def test_children_exit_when_their_supervisor_is_killed(supervise: Supervise) -> None:
     stack = supervise({"name": "a"})
     stack.wait("running", "a")
     pid = stack.part("a")["pid"]
@@ -126,7 +126,7 @@ def test_leftovers_of_a_killed_supervisor_are_found_and_stopped(supervise: Super
     assert said == [f"stopping a (pid {part['pid']}), left running by a killed supervisor"]
 
 
-def test_down_kills_a_supervisor_that_does_nothing_and_stops_what_it_leaves(
+def test_down_kills_a_stuck_supervisor_and_stops_its_services(
     supervise: Supervise, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = supervise({"name": "a"}, {"name": "b", "code": STUBBORN})
@@ -141,9 +141,7 @@ def test_down_kills_a_supervisor_that_does_nothing_and_stops_what_it_leaves(
     assert not stack.files.held
 
 
-def test_a_frozen_supervisor_is_seen_with_what_died_meanwhile_and_down_stops_it_in_order(
-    supervise: Supervise, tmp_path: Path
-) -> None:
+def test_a_frozen_supervisor_is_shown_and_down_stops_it_in_order(supervise: Supervise, tmp_path: Path) -> None:
     """SIGSTOP is what Ctrl-Z does. Parts that are frozen as well hear of the end too."""
     stack = supervise({"name": "a"}, {"name": "b"}, {"name": "c"})
     stack.wait("running", "a", "b", "c")
@@ -172,7 +170,7 @@ def test_a_frozen_supervisor_is_seen_with_what_died_meanwhile_and_down_stops_it_
     assert states() == ["stopped"] * 4
 
 
-def test_what_a_killed_supervisor_has_left_is_shown(supervise: Supervise, tmp_path: Path) -> None:
+def test_services_orphaned_by_a_killed_supervisor_are_shown(supervise: Supervise, tmp_path: Path) -> None:
     stack = supervise({"name": "a"}, {"name": "b", "code": STUBBORN})
     stack.wait("running", "a", "b")
     stack.process.kill()
@@ -183,7 +181,7 @@ def test_what_a_killed_supervisor_has_left_is_shown(supervise: Supervise, tmp_pa
     assert (system, finding.state, finding.fix) == ("local b", "fail", "`stockctl local down` stops it")
 
 
-def test_a_supervisor_whose_lock_was_deleted_stops_its_parts(supervise: Supervise) -> None:
+def test_a_supervisor_whose_lock_was_deleted_stops_its_services(supervise: Supervise) -> None:
     """Nobody could see it any more, and the next one would meet its parts."""
     stack = supervise({"name": "a"})
     stack.wait("running", "a")
@@ -194,7 +192,7 @@ def test_a_supervisor_whose_lock_was_deleted_stops_its_parts(supervise: Supervis
     assert stack.notes == ["start a", "stop a"]
 
 
-def test_a_stranger_with_a_leftovers_pid_is_left_alone(tmp_path: Path) -> None:
+def test_another_process_with_the_same_pid_is_left_alone(tmp_path: Path) -> None:
     """After a reboot the number in the state file may be anybody's."""
     files = StackFiles(tmp_path)
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
@@ -214,7 +212,7 @@ def test_a_closed_terminal_does_not_reach_the_children(supervise: Supervise) -> 
     assert stack.process.wait(HANG) == 0
 
 
-def test_a_full_disk_is_told_and_keeps_nothing_from_stopping_in_order(supervise: Supervise) -> None:
+def test_a_full_disk_is_logged_and_the_stack_still_stops_in_order(supervise: Supervise) -> None:
     stack = supervise({"name": "a"}, {"name": "b", "after": ["a"]})
     stack.wait("running", "a", "b")
     full = Path("/dev/full")
@@ -231,7 +229,7 @@ def test_a_full_disk_is_told_and_keeps_nothing_from_stopping_in_order(supervise:
     assert stack.log.read_text().count("cannot write the state") == 1
 
 
-def test_a_part_that_was_still_starting_may_be_ended_by_sigterm(supervise: Supervise) -> None:
+def test_a_starting_service_may_be_ended_by_sigterm(supervise: Supervise) -> None:
     """It holds nothing yet, and may not have got as far as to answer the signal."""
     stack = supervise({"name": "a", "code": "import time; time.sleep(60)"})
     stack.wait("starting", "a")

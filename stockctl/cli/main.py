@@ -29,11 +29,11 @@ from stockctl.cli import (
 )
 from stockctl.cli.doctor import doctor
 from stockctl.cli.options import Globals
-from stockctl.cli.output import say
+from stockctl.cli.output import report_error, set_quiet
 from stockctl.cli.produce import produce
 from stockctl.cli.sim import sim
 from stockctl.cli.status import status
-from stockctl.errors import EXIT_CODES, TRY, StockctlError
+from stockctl.errors import EXIT_CODES, TRY, StockctlError, UsageError
 
 
 class _Root(TyperGroup):
@@ -99,13 +99,19 @@ def root(
     config_file: Annotated[
         Path | None, typer.Option("--config", envvar="STOCKCTL_CONFIG", help="Configuration file to read.")
     ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only errors; services log warnings.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Services log at level DEBUG.")] = False,
     debug: Annotated[bool, typer.Option("--debug", envvar="STOCKCTL_DEBUG", help="Show tracebacks.")] = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Operate a real-time stock data pipeline: Finnhub to Kafka to an S3 lake, with metrics."""
-    ctx.obj = Globals(profile=profile, config=config_file, debug=debug)
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose exclude each other", hint="use one of them")
+    set_quiet(quiet)
+    log_level = "WARNING" if quiet else "DEBUG" if verbose else None
+    ctx.obj = Globals(profile=profile, config=config_file, debug=debug, log_level=log_level)
 
 
 def main() -> None:
@@ -117,14 +123,14 @@ def main() -> None:
     except StockctlError as error:
         if debug:
             raise
-        say(f"error: {error}")
+        report_error(f"error: {error}")
         if error.hint:
-            say(f"{TRY}{error.hint}")
+            report_error(f"{TRY}{error.hint}")
         code = error.exit_code
     except Exception as error:  # the last resort: anything unexpected still ends in words
         if debug:
             raise
-        say(f"error: unexpected {type(error).__name__}: {error}")
-        say(f"{TRY}the same with `stockctl --debug …`, and report what it shows: this is a defect of stockctl")
+        report_error(f"error: unexpected {type(error).__name__}: {error}")
+        report_error(f"{TRY}the same with `stockctl --debug …`, and report what it shows: this is a defect of stockctl")
         code = 1
     sys.exit(code)

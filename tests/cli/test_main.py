@@ -263,6 +263,26 @@ def test_debug_shows_the_traceback_of_an_error(alone: Command) -> None:
     assert "ConfigError" in done.stderr
 
 
+def test_quiet_shows_errors_and_no_messages(alone: Command) -> None:
+    assert "wrote " in alone.run("config", "init", "loud.toml").stderr
+    assert alone.run("-q", "config", "init", "quiet.toml").stderr == ""
+    again = alone.run("--quiet", "config", "init", "quiet.toml", check=1).stderr
+    assert again.startswith("error: quiet.toml exists already\n")
+    assert "try: --force" in again
+
+
+@pytest.mark.parametrize(("option", "level"), [("-q", "WARNING"), ("--verbose", "DEBUG"), (None, "ERROR")])
+def test_quiet_and_verbose_set_the_level_of_the_logs(alone: Command, option: str | None, level: str) -> None:
+    """Over the setting."""
+    alone.environment["STOCKCTL_LOG__LEVEL"] = "ERROR"
+    done = alone.run(*([option] if option else []), "config", "show", "-o", "json")
+    assert {row["setting"]: row["value"] for row in json.loads(done.stdout)}["log.level"] == level
+
+
+def test_quiet_and_verbose_exclude_each_other(alone: Command) -> None:
+    assert "--quiet and --verbose exclude each other" in alone.run("-q", "-v", "config", "path", check=2).stderr
+
+
 def test_a_reader_that_has_seen_enough_is_no_failure(alone: Command) -> None:
     """As in ``stockctl lake read … | head``: here the reader has gone before anything is written."""
     done = subprocess.run(

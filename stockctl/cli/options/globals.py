@@ -21,6 +21,8 @@ class Globals:
     profile: str | None = None
     config: Path | None = None
     debug: bool = False
+    log_level: str | None = None
+    """The level of -q or -v, in place of the setting log.level."""
 
 
 def settings_of(ctx: typer.Context, flags: dict[str, Any] | None = None, *, stack: bool = True) -> Settings:
@@ -31,12 +33,13 @@ def settings_of(ctx: typer.Context, flags: dict[str, Any] | None = None, *, stac
     from stockctl.settings import COMMAND_LINE, BadSettingError, load_settings
 
     given: Globals = ctx.obj
+    flags = {"log.level": given.log_level} | (flags or {})
     try:
         return load_settings(profile=given.profile, config=given.config, flags=flags, stack=stack)
     except BadSettingError as error:
         if error.origin != COMMAND_LINE:
             raise
-        option = _option(ctx, error.name, (flags or {})[error.name])
+        option = _option(ctx, error.name, flags[error.name])
         raise UsageError(f"{option}: {error.problem}", hint=f"`{ctx.command_path} --help`") from None
 
 

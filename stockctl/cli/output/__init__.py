@@ -2,7 +2,7 @@
 
 from stockctl.cli.output.console import console, progress
 from stockctl.cli.output.formats import numbered, write_arrow, write_object, write_rows
-from stockctl.cli.output.messages import YesOption, confirm, say
+from stockctl.cli.output.messages import YesOption, confirm, report_error, say, set_quiet
 from stockctl.cli.output.numbers import amount
 from stockctl.cli.output.reconcile import refuse_skipped, show_changes, show_differences
 from stockctl.cli.output.view import Format, OutputOption, View, record_options, row_options
@@ -19,8 +19,10 @@ __all__ = [
     "progress",
     "record_options",
     "refuse_skipped",
+    "report_error",
     "row_options",
     "say",
+    "set_quiet",
     "show_changes",
     "show_differences",
     "write_arrow",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from stockctl.cli.output.messages import is_quiet
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -21,7 +23,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def progress(label: str) -> AbstractContextManager[Progress]:
-    """A progress bar on stderr; silent when stderr is no terminal."""
+    """A progress bar on stderr, if stderr is a terminal and the user did not ask for errors only."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     err = console(stderr=True)
@@ -31,6 +33,6 @@ def progress(label: str) -> AbstractContextManager[Progress]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=err,
-        disable=not err.is_terminal,
+        disable=is_quiet() or not err.is_terminal,
         transient=True,
     )

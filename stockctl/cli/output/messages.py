@@ -9,9 +9,28 @@ import typer
 
 from stockctl.errors import UsageError
 
+_quiet = False
+
+
+def set_quiet(quiet: bool) -> None:
+    """Suppress the messages of ``say`` and progress bars, or show them."""
+    global _quiet
+    _quiet = quiet
+
+
+def is_quiet() -> bool:
+    """Whether the user asked for errors only."""
+    return _quiet
+
 
 def say(text: str) -> None:
-    """Write ``text`` for a person, to stderr."""
+    """Write a message to stderr, unless the user asked for errors only."""
+    if not _quiet:
+        report_error(text)
+
+
+def report_error(text: str) -> None:
+    """Write a line of an error to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
--- Bars: each column by what the trades' conditions allow. Open and close by l (last), high and low by h, the rest by the policy.
+-- Bars. Open and close are of trades that update l (last), high and low of trades that update h, the rest of counted trades.
 WITH lasts AS (
     SELECT
         span,

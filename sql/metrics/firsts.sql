@@ -1,4 +1,4 @@
--- The first price of each span that counts. Sums are taken on prices less this one, so that they keep their digits.
+-- The first counted price of each span. Sums are taken on prices minus this price, to keep their precision.
 SELECT span, price AS first_price
 FROM (
     SELECT c.span, c.price, ROW_NUMBER() OVER (PARTITION BY c.span ORDER BY c.ts_recv, c.id) AS place

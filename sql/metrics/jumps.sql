@@ -1,4 +1,4 @@
--- The first and the last counted price of each trade date, in order: a jump between them overnight may be a split.
+-- The first and the last counted price of each trade date, in order. An overnight jump between them may be a split.
 SELECT
     span,
     part,

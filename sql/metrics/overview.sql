@@ -1,4 +1,4 @@
--- What lies in each span, counted or left out, by source and by what decides it.
+-- The records of each span, counted or left out, by source and by the columns that decide it.
 SELECT
     span,
     source,

@@ -1,9 +1,9 @@
--- Every trade that lies in an asked span, by its time and by what its codes tell of its session; the start of its bar; whether the
--- policy counts it (1) or leaves it out (0), and whether its price counts: that of each counted trade, and where a venue sends
--- prices, of an update without volume too.
---   all            may update volume, and volume is above 0
---   standard       as all, and no code whose price was not made by that moment's market
---   price-forming  as standard, and may update the last price or the high and low
+-- Every trade in its span, by its time and the kind that its codes name; the start of its bar; whether the policy counts it (1) or
+-- leaves it out (0); and whether its price counts: that of each counted trade and, for venues that send prices, that of an update
+-- without volume too.
+--   all            updates volume, and volume is above 0
+--   standard       as all, and no code marks a price that the market did not form at that time
+--   price-forming  as standard, and updates the last price or the high and low
 SELECT
     p.span,
     p.part,
@@ -30,7 +30,7 @@ FROM (
         r.conditions,
         r.updates,
         r.source,
-        k.told,
+        k.kind,
         CASE WHEN r.updates LIKE '%v%' THEN 1 ELSE 0 END AS voluminous,
         CASE
             WHEN (:policy = 'all' OR k.never_price_forming = 0)
@@ -41,5 +41,5 @@ FROM (
     FROM trades AS r
     JOIN condition_sets AS k ON k.conditions = r.conditions
 ) AS t
-JOIN pieces AS p
-    ON p.symbol = t.symbol AND p.since_ms <= t.ts_event AND t.ts_event < p.until_ms AND p.told LIKE '%' || t.told || '%'
+JOIN slices AS p
+    ON p.symbol = t.symbol AND p.since_ms <= t.ts_event AND t.ts_event < p.until_ms AND p.kinds LIKE '%' || t.kind || '%'

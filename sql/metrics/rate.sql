@@ -1,4 +1,4 @@
--- Trade rate of each bar: counted trades in covered time, per covered second.
+-- The trade rate of each bar: counted trades in covered time, per covered second.
 SELECT
     g.span,
     g.bar_ms,

@@ -1,8 +1,8 @@
--- Sample standard deviation of previous-tick log returns on a grid of time, and the same for a year.
--- A segment is covered time of one session: no return leaves it. Edge n of its grid is origin + n * every; the price at an edge is
--- that of the last trade at or before it. A session begins with its opening price, that of its first trade, and what is told of it
--- after its close, as the closing auction is, belongs to its last edge. Between edges without a trade the return is 0: those are
--- counted, not listed.
+-- Sample standard deviation of previous-tick log returns on a grid of time.
+-- A segment is covered time within one session: no return crosses its ends. Edge n of its grid is origin + n * every. The price at
+-- an edge is that of the last trade at or before it. A session starts with its opening price, that of its first trade. Trades that
+-- are reported after its close, such as the closing auction, belong to its last edge. Between edges without a trade the return is
+-- 0: these returns are counted, not listed.
 WITH ticks AS (
     SELECT
         segment,

@@ -1,6 +1,6 @@
--- Rolling sample standard deviation of prices over the time (t - w, t], told at the end t of each step of time.
--- A window is a whole number of steps, so that each trade is read once: steps are summed up first (count, mean, squared deviations
--- from it), then each window from its steps. Steps are counted backwards from the anchor, as in volatility_trades.
+-- Rolling sample standard deviation of prices over the time (t - w, t], at the end t of each step of time.
+-- A window is a whole number of steps, so that each trade is read once: first each step is aggregated (count, mean, squared
+-- deviations from the mean), then each window from its steps. Steps count backwards from the anchor, as in volatility_trades.
 WITH steps_of_time AS (
     SELECT
         c.span,
@@ -16,9 +16,9 @@ WITH steps_of_time AS (
 ),
 
 members AS (
-    SELECT s.span, s.anchor_ms - (s.step - b.back) * :step_ms AS at_ms, s.trades, s.mean, s.squares
+    SELECT s.span, s.anchor_ms - (s.step - o.steps) * :step_ms AS at_ms, s.trades, s.mean, s.squares
     FROM steps_of_time AS s
-    JOIN backs AS b ON b.back <= s.step
+    JOIN offsets AS o ON o.steps <= s.step
 ),
 
 windows AS (

@@ -1,6 +1,6 @@
--- Rolling sample standard deviation of the last :preceding + 1 prices, told at the end of each step of time that held a trade.
--- Steps are counted backwards from the anchor: step n is (anchor - (n + 1) * step, anchor - n * step]. A span's first windows hold
--- fewer prices: trades tells how many. One price has no deviation.
+-- Rolling sample standard deviation of the last :preceding + 1 prices, at the end of each step of time that contains a trade.
+-- Steps count backwards from the anchor: step n is (anchor - (n + 1) * step, anchor - n * step]. A span's first windows contain
+-- fewer prices; trades is their number. One price has no deviation.
 WITH rolling AS (
     SELECT
         c.span,

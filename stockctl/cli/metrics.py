@@ -1,4 +1,4 @@
-"""``stockctl metrics``: VWAP, volatility, trade rate and bars of the lake's trades, and a live view of Kafka's."""
+"""``stockctl metrics``: VWAP, volatility, trade rate and bars of stored trades, and a live view of the trades in Kafka."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import typer
@@ -25,21 +25,25 @@ from stockctl.cli.options import (
     as_of_moment,
     day,
     moment,
-    mongo_of,
     say_next_batch,
     seconds,
     settings_of,
 )
 from stockctl.cli.output import Format, View, row_options, say, write_rows
 from stockctl.errors import UsageError
+from stockctl.metrics.engines import DEFAULT_ENGINE, ENGINES
 
 if TYPE_CHECKING:
     from stockctl.metrics.query import Query
     from stockctl.metrics.results import Result
     from stockctl.settings import Settings
 
+    EngineName = str
+else:
+    EngineName = Literal[tuple(ENGINES)]  # Typer offers the names in the registry
+
 _SHORTEST = 0.1
-"""Fewest seconds of a live view, its refresh and its look-back."""
+"""Shortest live view, refresh and look-back, in seconds."""
 
 _MAIN = (
     *("symbol", "bar", "trade_date", "vwap", "volatility", "rate", "trades", "volume", "close", "open", "high", "low"),
@@ -68,20 +72,12 @@ class Session(StrEnum):
     all = "all"
 
 
-class Engine(StrEnum):
-    """Where metrics are computed."""
-
-    lake = "lake"
-    mongo = "mongo"
-    redshift = "redshift"
-
-
 PolicyOption = Annotated[Policy | None, typer.Option(help="Which trades count.")]
 SessionOption = Annotated[
-    Session | None, typer.Option(help="Which hours count; default: the newest regular one that has trades.")
+    Session | None, typer.Option(help="Which hours count; default: the newest regular session with trades.")
 ]
-Across = Annotated[bool, typer.Option("--across", help="One answer across all asked dates.")]
-EngineOption = Annotated[Engine, typer.Option(help="Where metrics are computed.")]
+Across = Annotated[bool, typer.Option("--across", help="One result across all dates.")]
+EngineOption = Annotated[EngineName, typer.Option(help="Where metrics are computed.")]
 EveryOption = Annotated[
     str | None, typer.Option("--every", metavar="DURATION", help="One row per interval of this length: 1m, 5m, 1h, 1d.")
 ]
@@ -101,7 +97,7 @@ def vwap(
     session: SessionOption = None,
     across: Across = False,
     tz: TimezoneOption = None,
-    engine: EngineOption = Engine.lake,
+    engine: EngineOption = DEFAULT_ENGINE,
     *,
     view: View,
 ) -> None:
@@ -111,8 +107,8 @@ def vwap(
     """
     from stockctl.metrics import definitions
 
-    asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=every)
-    _show(asked, definitions.vwap(*asked), view)
+    query = _query(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=every)
+    _show(query, definitions.vwap(*query, notify=say), view)
 
 
 @app.command()
@@ -131,7 +127,7 @@ def volatility(
     session: SessionOption = None,
     across: Across = False,
     tz: TimezoneOption = None,
-    engine: EngineOption = Engine.lake,
+    engine: EngineOption = DEFAULT_ENGINE,
     *,
     view: View,
 ) -> None:
@@ -142,17 +138,19 @@ def volatility(
     from stockctl.metrics import definitions
 
     if not returns:
-        asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=every)
+        query = _query(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=every)
         _show(
-            asked,
-            definitions.volatility(*asked, definitions.parse_window(window) if window else definitions.LAST_HUNDRED),
+            query,
+            definitions.volatility(
+                *query, definitions.parse_window(window) if window else definitions.LAST_HUNDRED, notify=say
+            ),
             view,
         )
         return
     if window is not None:
         raise UsageError("--window is of prices, and --returns takes the whole span", hint="narrow it by --since and --until")
-    asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=None)
-    _show(asked, definitions.returns(*asked, definitions.step_ms(seconds("--every", every or "1m"))), view)
+    query = _query(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=None)
+    _show(query, definitions.returns(*query, definitions.step_ms(seconds("--every", every or "1m")), notify=say), view)
 
 
 @app.command()
@@ -169,18 +167,18 @@ def rate(
     session: SessionOption = None,
     across: Across = False,
     tz: TimezoneOption = None,
-    engine: EngineOption = Engine.lake,
+    engine: EngineOption = DEFAULT_ENGINE,
     *,
     view: View,
 ) -> None:
-    """Show the trades a second of covered time.
+    """Show the trades per second of covered time.
 
     Example: stockctl metrics rate AAPL --every 5m
     """
     from stockctl.metrics import definitions
 
-    asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=every)
-    _show(asked, definitions.rate(*asked), view)
+    query = _query(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=every)
+    _show(query, definitions.rate(*query, notify=say), view)
 
 
 @app.command()
@@ -196,7 +194,7 @@ def bars(
     policy: PolicyOption = None,
     session: SessionOption = None,
     tz: TimezoneOption = None,
-    engine: EngineOption = Engine.lake,
+    engine: EngineOption = DEFAULT_ENGINE,
     *,
     view: View,
 ) -> None:
@@ -206,8 +204,8 @@ def bars(
     """
     from stockctl.metrics import definitions
 
-    asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=False, every=every)
-    _show(asked, definitions.bars(*asked), view, _MAIN_OF_BARS)
+    query = _query(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=False, every=every)
+    _show(query, definitions.bars(*query, notify=say), view, _MAIN_OF_BARS)
 
 
 @app.command()
@@ -223,7 +221,7 @@ def summary(
     session: SessionOption = None,
     across: Across = False,
     tz: TimezoneOption = None,
-    engine: EngineOption = Engine.lake,
+    engine: EngineOption = DEFAULT_ENGINE,
     *,
     view: View,
 ) -> None:
@@ -233,8 +231,8 @@ def summary(
     """
     from stockctl.metrics import definitions
 
-    asked = _asked(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=None)
-    _show(asked, definitions.summary(*asked), view)
+    query = _query(ctx, symbols, since, until, date, as_of, policy, session, tz, engine, across=across, every=None)
+    _show(query, definitions.summary(*query, notify=say), view)
 
 
 @app.command()
@@ -270,14 +268,14 @@ def watch(
     shown = live.watched_symbols(settings, symbols, back, say) if symbols else settings.symbols
     with _until_signalled() as stop:
         if view.form is Format.table:
-            live_table.watch(settings, shown, seconds=stop_after, refresh=interval, look_back=back, stop=stop, say=say)
+            live_table.watch(settings, shown, seconds=stop_after, refresh=interval, look_back=back, stop=stop, notify=say)
             return
-        snapshots = live.follow(settings, shown, seconds=stop_after, refresh=interval, look_back=back, stop=stop, say=say)
+        snapshots = live.follow(settings, shown, seconds=stop_after, refresh=interval, look_back=back, stop=stop, notify=say)
         write_rows(_flushed(live_table.rows(settings, snapshot) for snapshot in snapshots), view)
 
 
 def _flushed(batches: Iterable[Iterable[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
-    """The rows of all ``batches``; what was written of a batch is sent before the next one comes."""
+    """The rows of all ``batches``. Stdout is flushed after each batch."""
     for batch in batches:
         yield from batch
         sys.stdout.flush()
@@ -304,7 +302,7 @@ def _settings(ctx: typer.Context, policy: Policy | None, session: Session | None
     return settings_of(ctx, flags)
 
 
-def _asked(
+def _query(
     ctx: typer.Context,
     symbols: list[str] | None,
     since: str | None,
@@ -314,18 +312,18 @@ def _asked(
     policy: Policy | None,
     session: Session | None,
     tz: str | None,
-    engine: Engine,
+    engine: str,
     *,
     across: bool,
     every: str | None,
 ) -> tuple[Settings, Query]:
-    """The settings and the question that the options ask."""
-    from stockctl.metrics.definitions import question
+    """The settings and the query that the options describe."""
+    from stockctl.metrics.definitions import build_query
 
     settings = _settings(ctx, policy, session, tz)
     chosen = symbols or settings.symbols
     zone = ZoneInfo(settings.timezone)
-    asked = question(
+    query = build_query(
         settings,
         chosen,
         since=moment("--since", since, zone),
@@ -335,22 +333,21 @@ def _asked(
         across=across,
         as_of=as_of_moment(as_of, zone),
     )
-    if engine is Engine.mongo:
-        with mongo_of(settings):
-            pass  # it answers: the rooms below, which say nothing, need not wait for it
     return settings, replace(
-        asked,
+        query,
         configured=frozenset(settings.symbols),
-        engine="mongo" if engine is Engine.mongo else "redshift" if engine is Engine.redshift else "lake",
-        fall_back=session is None and since is None and until is None and date is None,
+        engine=engine,
+        fall_back=session is None and not query.is_bounded,
     )
 
 
-def _show(asked: tuple[Settings, Query], answer: Result, view: View, main: Sequence[str] = _MAIN) -> None:
-    """Figures to stdout, what must be known beside them to stderr; other forms than the table carry it in each row."""
-    write_rows(answer.rows, view, answer.columns if view.is_table else None, answer.types, main=main)
-    for line in answer.words:
-        say(line)
-    settings, question = asked
-    if answer.lacking and not question.is_over and question.engine != "redshift":  # its tables follow the lake
-        say_next_batch(settings, question.engine)
+def _show(query: tuple[Settings, Query], result: Result, view: View, main: Sequence[str] = _MAIN) -> None:
+    """Write the values to stdout and their context to stderr. Formats other than the table have it in each row too."""
+    write_rows(result.rows, view, result.columns if view.is_table else None, result.types, main=main)
+    for note in result.notes:
+        say(note)
+    settings, parsed = query
+    if result.without_trades and not parsed.is_over:
+        match parsed.engine:
+            case "lake" | "mongo" as store:
+                say_next_batch(settings, store)

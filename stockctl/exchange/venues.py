@@ -59,8 +59,8 @@ def has_venue(symbol: str) -> bool:
 def is_currency(symbol: str) -> bool:
     """Whether ``symbol`` trades by the hours of the currency market.
 
-    True at the known currency venues, at venues with FX or FOREX in their name (``FXOPEN``, ``OCTAFX``), and for a pair of
-    currencies at any other venue that is not a cryptocurrency venue (``SAXO:EUR/USD``).
+    True at the known currency venues, at venues whose names start or end with FX or FOREX (``FXOPEN``, ``OCTAFX``), and for
+    a pair of currencies at any other venue that is not a cryptocurrency venue (``SAXO:EUR/USD``).
     """
     venue, colon, name = symbol.upper().partition(":")
     if not colon or venue in CRYPTO_VENUES:

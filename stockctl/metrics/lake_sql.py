@@ -1,8 +1,8 @@
-"""``lake query``: a person's SQL, in DuckDB's dialect, over views of the lake; it reads those and nothing else.
+"""``lake query``: user SQL in DuckDB's dialect over views of the lake. It can read the views and nothing else.
 
 - ``trades``: the records, with ``trade_date``, and ``time``, the trade's time as a timestamp; null conditions are empty
-- ``bars_1m``: bars of a minute, all hours, by the settings' policy: symbol, trade_date, bar, open, high, low, close, volume,
-  vwap, trades
+- ``bars_1m``: one-minute bars, all hours, by the setting ``metrics.policy``: symbol, trade_date, bar, open, high, low, close,
+  volume, vwap, trades
 - ``coverage``: session time, all hours: symbol, trade_date, since, until, covered (true or false), reason
 """
 
@@ -19,8 +19,9 @@ from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.duckdb_session import DAMAGE, duck, interruptible
 from stockctl.lake.reader.events import read_events
 from stockctl.metrics import sql
-from stockctl.metrics.coverage_report import heard_symbols, stretches
-from stockctl.metrics.engines.relations import condition_codes, fill_nulls, provide
+from stockctl.metrics.coverage_report import coverage_intervals, event_symbols
+from stockctl.metrics.engines.duckdb import create_relation, fill_nulls
+from stockctl.metrics.engines.relations import condition_codes
 from stockctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ VIEWS = ("trades", "bars_1m", "coverage")
 def query(
     settings: Settings, text: str, since: int | None = None, until: int | None = None, *, whole: bool = False
 ) -> pa.Table:
-    """The rows that the SELECT ``text`` gives, over the lake's data of ``[since, until)`` in ms UTC (None: no bound).
+    """The rows of the SELECT ``text``, over the lake's data in ``[since, until)``, in ms UTC (None: no bound).
 
-    ``whole`` is for the view ``coverage``: time before the feed was first connected for a symbol is in it too.
-    UsageError for SQL that is wrong, or does anything else than read the views; otherwise as ``read_trades``.
+    With ``whole``, the view ``coverage`` includes time before the feed was first connected for a symbol.
+    UsageError for wrong SQL, and for SQL that does anything but read the views. Other errors as in ``read_trades``.
     """
     with LakeReader(settings) as lake, duck() as connection:
-        # Views that the text does not name cost no download.
+        # Only views that the text names cost downloads.
         named = {view for view in VIEWS if re.search(rf"\b{view}\b", text, re.IGNORECASE)}
         connection.execute("SET TimeZone = $zone", {"zone": settings.timezone})
         files = []
@@ -46,13 +47,13 @@ def query(
             files = lake.view(connection, "trades", lake.find("trades", since=since, until=until), "stored")
             fill_nulls(connection)
             trades = _trades(connection, since, until)
-            # Bars read the trades more than once.
+            # The bars' SQL reads the trades more than once.
             (trades.create if "bars_1m" in named else trades.create_view)("trades")
         if "bars_1m" in named:
             _bars(connection, settings)
         if "coverage" in named:
             _coverage(connection, lake, since, until, whole)
-        # What is ours is made by now, with integer division; the rest is the person's, in DuckDB's dialect.
+        # The views are ready, and they use integer division. The user's SQL divides as DuckDB does.
         connection.execute("SET integer_division = false")
         connection.execute("SET allowed_paths = $files", {"files": [str(file) for file in files]})
         connection.execute("SET enable_external_access = false")
@@ -68,7 +69,7 @@ def _run(connection: duckdb.DuckDBPyConnection, text: str) -> pa.Table:
             raise UsageError("this is not one statement that reads", hint=hint)
         rows: pa.Table = interruptible(connection, lambda: connection.sql(text).to_arrow_table())
     except DAMAGE:
-        raise  # a damaged object: told as for every reading of the lake
+        raise  # a damaged object, reported like in every read of the lake
     except duckdb.Error as error:
         raise UsageError(str(error).strip(), hint=hint) from error
     return rows
@@ -83,18 +84,18 @@ def _trades(connection: duckdb.DuckDBPyConnection, since: int | None, until: int
 
 
 def _bars(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    provide(connection, "codes", condition_codes())
+    create_relation(connection, "codes", condition_codes())
     connection.sql(
-        "SELECT row_number() OVER () AS span, 0 AS part, symbol, 'none' AS session, 'pre' AS told, 0 AS quotes, "
+        "SELECT row_number() OVER () AS span, 0 AS part, symbol, 'none' AS session, 'pre' AS kinds, 0 AS quotes, "
         "day_ms AS since_ms, day_ms + 86400000 AS until_ms, day_ms AS origin_ms, 60000 AS every_ms "
         "FROM (SELECT DISTINCT symbol, ts_event / 86400000 * 86400000 AS day_ms FROM trades)"
-    ).create("pieces")
-    provided = frozenset({"trades", "pieces", "codes"})
+    ).create("slices")
+    provided = frozenset({"trades", "slices", "codes"})
     connection.sql(sql.statement("bars", provided), params={"policy": settings.metrics.policy}).create("bars")
     connection.sql(
         "SELECT symbol, CAST(timezone($zone, bar) AS DATE) AS trade_date, bar, "
         "open, high, low, close, volume, vwap, trades "
-        "FROM (SELECT *, epoch_ms(bar_ms) AT TIME ZONE 'UTC' AS bar FROM bars) AS bars JOIN pieces USING (span) "
+        "FROM (SELECT *, epoch_ms(bar_ms) AT TIME ZONE 'UTC' AS bar FROM bars) AS bars JOIN slices USING (span) "
         "ORDER BY symbol, bar",
         params={"zone": EXCHANGE_TIMEZONE},
     ).create("bars_1m")
@@ -103,11 +104,11 @@ def _bars(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
 def _coverage(
     connection: duckdb.DuckDBPyConnection, lake: LakeReader, since: int | None, until: int | None, whole: bool
 ) -> None:
-    told = read_events(lake, since, until)
+    found = read_events(lake, since, until)
     days = lake.dates("feed_events")
-    rows = stretches(lake, told, sorted(heard_symbols(told)), days, "all", now_ms(), since, until, whole=whole)
-    provide(connection, "stretches", list(rows))
+    rows = coverage_intervals(lake, found, sorted(event_symbols(found)), days, "all", now_ms(), since, until, whole=whole)
+    create_relation(connection, "coverage_intervals", list(rows))
     connection.sql(
         "SELECT symbol, trade_date, epoch_ms(since_ms) AT TIME ZONE 'UTC' AS since, "
-        "epoch_ms(until_ms) AT TIME ZONE 'UTC' AS until, covered, reason FROM stretches"
+        "epoch_ms(until_ms) AT TIME ZONE 'UTC' AS until, covered, reason FROM coverage_intervals"
     ).create_view("coverage")

@@ -1,6 +1,6 @@
-"""Metrics of trades as they come: the lake's definitions, reckoned trade by trade in bounded memory.
+"""Live metrics: the lake's definitions, computed trade by trade in bounded memory.
 
-The trade rate alone differs: it is that of the last minute, per second of watching, because coverage is told only afterwards.
+Only the trade rate differs: it covers the last minute, per second of watching, because coverage is reported afterwards.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from stockctl.clients.kafka import Admin, Consumer, UnknownTopicError
 from stockctl.errors import StockctlError
 from stockctl.exchange.calendar import now_ms
 from stockctl.exchange.venues import has_venue
-from stockctl.metrics.coverage_report import heard_symbols
+from stockctl.metrics.coverage_report import event_symbols
 from stockctl.metrics.trade_filter import Policy, counts
 from stockctl.record_validation import FEED_EVENTS, TRADES, InvalidRecordError, Kind, Validator
 from stockctl.records import Trade
@@ -35,14 +35,14 @@ from stockctl.units import format_duration
 
 RATE_SECONDS = 60
 LOOK_BACK = 300.0
-"""Seconds before the start from which trades are taken, so that the first figures mean something."""
+"""Seconds before the start from which trades are read, so that the first values are meaningful."""
 
 _CHUNK = 5_000
-"""Messages taken at a time: few enough that a full chunk delays no refresh."""
+"""Messages consumed at once: few enough that a full chunk does not delay a refresh."""
 
 
-class Figures(NamedTuple):
-    """One symbol's metrics at a moment, null where nothing tells them. ``rate`` per second, ``age`` in seconds."""
+class SymbolMetrics(NamedTuple):
+    """One symbol's metrics at one time; None if they cannot be computed. ``rate`` is per second, ``age`` in seconds."""
 
     symbol: str
     last: float | None
@@ -56,10 +56,10 @@ class Figures(NamedTuple):
 
 
 @dataclass
-class Tally:
-    """One symbol's counted trades in sums: what VWAP needs, the last ``window`` prices, and counts by second of receipt.
+class MetricsAccumulator:
+    """Accumulates one symbol's trades: the sums for VWAP, the last ``window`` prices, and trade counts by second of receipt.
 
-    With ``quotes`` an update without volume counts as a price, and as nothing else.
+    With ``quotes``, an update without volume counts as a price and as nothing else.
     """
 
     window: int = 100
@@ -74,12 +74,12 @@ class Tally:
     _seconds: deque[list[int]] = field(default_factory=deque)
 
     def add(self, trade: Trade, policy: Policy) -> None:
-        """Take one trade, in whatever order they come."""
+        """Add one trade. Trades may arrive in any order."""
         is_update = trade.volume <= 0
         if (is_update and not self.quotes) or not counts(policy, trade.conditions, trade.updates, update=is_update):
             self.left_out += 1
             return
-        # Trades are ordered by time, receipt and id; a late one may still belong among the newest.
+        # The order is time, receipt, id. A late trade may still be among the newest.
         insort(self._newest, (trade.ts_event, trade.ts_recv, trade.id, trade.price))
         if len(self._newest) > self.window:
             del self._newest[0]
@@ -99,14 +99,14 @@ class Tally:
             while self._seconds[0][0] < second - RATE_SECONDS:
                 self._seconds.popleft()
 
-    def figures(self, symbol: str, now: int, since: int) -> Figures:
-        """The metrics at ``now``, of trades received from ``since`` on (ms UTC)."""
+    def metrics(self, symbol: str, now: int, since: int) -> SymbolMetrics:
+        """The metrics at ``now``, of trades received since ``since`` (ms UTC)."""
         if not self._newest:
-            return Figures(symbol, None, None, None, None, None, 0, self.left_out, None)
+            return SymbolMetrics(symbol, None, None, None, None, None, 0, self.left_out, None)
         prices = [price for *_, price in self._newest]
         first = max(now // 1000 - RATE_SECONDS, since // 1000)
         received = sum(count for second, count in self._seconds if second >= first)
-        return Figures(
+        return SymbolMetrics(
             symbol=symbol,
             last=prices[-1],
             vwap=_finite(self._first_price + self._value / self.volume) if self.trades else None,
@@ -119,9 +119,9 @@ class Tally:
         )
 
 
-def _finite(figure: float) -> float | None:
-    """``figure``; None where prices and volumes were too large to compute it."""
-    return figure if math.isfinite(figure) else None
+def _finite(value: float) -> float | None:
+    """``value``; None if prices and volumes were too large to compute it."""
+    return value if math.isfinite(value) else None
 
 
 def _deviation(prices: Sequence[float]) -> float | None:
@@ -132,33 +132,33 @@ def _deviation(prices: Sequence[float]) -> float | None:
 
 
 class Snapshot(NamedTuple):
-    """Every symbol's figures at ``now``, of trades received from ``since`` on (ms UTC; None while there are none).
+    """Every symbol's metrics at ``now``, of trades received since ``since`` (ms UTC; None before the first trade).
 
-    ``unreadable`` counts messages that were no trades; ``trouble`` is what Kafka says when nothing comes from it.
+    ``unreadable`` counts messages that are no trades. ``error`` is Kafka's error while no messages arrive.
     """
 
     now: int
     since: int | None
-    figures: list[Figures]
+    metrics: list[SymbolMetrics]
     sources: frozenset[str]
     unreadable: int
-    trouble: StockctlError | None
+    error: StockctlError | None
 
 
-class Ticker:
-    """The tallies of the symbols, fed with Kafka's messages; every symbol that comes when none is named."""
+class LiveMetrics:
+    """The metrics of several symbols from Kafka's messages. Without ``symbols``: of every symbol that has trades."""
 
     def __init__(self, symbols: Iterable[str], policy: Policy) -> None:
-        self._tallies = {symbol: Tally(quotes=has_venue(symbol)) for symbol in symbols}
-        self._open = not self._tallies
+        self._accumulators = {symbol: MetricsAccumulator(quotes=has_venue(symbol)) for symbol in symbols}
+        self._all_symbols = not self._accumulators
         self._policy = policy
         self.sources: set[str] = set()
         self.unreadable = 0
         self.first_ms: int | None = None
-        """Receipt of the earliest trade."""
+        """Receipt time of the earliest trade."""
 
-    def take(self, value: bytes) -> None:
-        """Take the value of one message."""
+    def add(self, value: bytes) -> None:
+        """Add the trade in the value of one message."""
         try:
             trade = TRADES.record(value)
         except InvalidRecordError:
@@ -166,18 +166,18 @@ class Ticker:
             return
         if self.first_ms is None or trade.ts_recv < self.first_ms:
             self.first_ms = trade.ts_recv
-        tally = self._tallies.get(trade.symbol)
-        if tally is None:
-            if not self._open:
+        accumulator = self._accumulators.get(trade.symbol)
+        if accumulator is None:
+            if not self._all_symbols:
                 return
-            tally = self._tallies[trade.symbol] = Tally(quotes=has_venue(trade.symbol))
+            accumulator = self._accumulators[trade.symbol] = MetricsAccumulator(quotes=has_venue(trade.symbol))
         self.sources.add(trade.source)
-        tally.add(trade, self._policy)
+        accumulator.add(trade, self._policy)
 
-    def figures(self, now: int) -> list[Figures]:
-        """The figures of each symbol; in the order asked for, else by name."""
-        names = sorted(self._tallies) if self._open else list(self._tallies)
-        return [self._tallies[name].figures(name, now, self.first_ms or now) for name in names]
+    def metrics(self, now: int) -> list[SymbolMetrics]:
+        """The metrics of each symbol at ``now`` (ms UTC): in the given order, or by name if no symbols were given."""
+        names = sorted(self._accumulators) if self._all_symbols else list(self._accumulators)
+        return [self._accumulators[name].metrics(name, now, self.first_ms or now) for name in names]
 
 
 def follow(
@@ -188,51 +188,51 @@ def follow(
     refresh: float = 1.0,
     look_back: float = LOOK_BACK,
     stop: threading.Event | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Snapshot]:
-    """Read the topic of trades from ``look_back`` seconds ago on, without a group; a snapshot every ``refresh`` seconds.
+    """Read the topic of trades, starting ``look_back`` seconds ago, without a consumer group.
 
-    Ends after ``seconds``, or when ``stop`` is set, with a last snapshot. ``say`` is told of a wait for Kafka.
-    UnreachableError when no broker answers, UnknownTopicError when there is no such topic.
+    Yields a snapshot every ``refresh`` seconds, and a last one after ``seconds`` or when ``stop`` is set. ``notify`` receives a
+    line about a wait for Kafka. UnreachableError if no broker answers, UnknownTopicError if the topic does not exist.
     """
     stop = stop or threading.Event()
     admin = Admin(settings)
-    admin.wait(say=say)
+    admin.wait(say=notify)
     topic = settings.topics.trades.name
     partitions = admin.partitions(topic)
     if not partitions:
         raise UnknownTopicError(f"there is no topic {topic}", hint="`stockctl topics apply` makes the topics")
-    ticker = Ticker(symbols, settings.metrics.policy)
-    # What retention deletes while we look is no loss here: go on at the oldest that is there.
+    live = LiveMetrics(symbols, settings.metrics.policy)
+    # Records that retention deletes meanwhile do not matter here: continue at the earliest offset.
     consumer = Consumer(settings, WATCH_GROUP, **{"auto.offset.reset": "earliest"})
     try:
         consumer.assign(consumer.offsets_since(partitions, now_ms() - round(look_back * 1000)))
         ends = time.monotonic() + (seconds if seconds is not None else float("inf"))
         due = time.monotonic() + refresh
-        heard, trouble = False, None
+        received, error = False, None
         while True:
             now = time.monotonic()
             messages = consumer.consume(_CHUNK, max(0.0, min(0.2, due - now, ends - now)))
             for message in messages:
                 if message.error() is None:
-                    ticker.take(message.value() or b"")
-                    trouble = None
+                    live.add(message.value() or b"")
+                    error = None
                 elif isinstance(event := consumer.event(message, "read trades"), StockctlError):
-                    trouble = event
+                    error = event
             if messages:
-                heard = True
+                received = True
             over = stop.is_set() or time.monotonic() >= ends
             if over or time.monotonic() >= due:
                 at = now_ms()
                 yield Snapshot(
                     at,
-                    ticker.first_ms,
-                    ticker.figures(at),
-                    frozenset(ticker.sources),
-                    ticker.unreadable,
-                    trouble or (None if heard else consumer.trouble),
+                    live.first_ms,
+                    live.metrics(at),
+                    frozenset(live.sources),
+                    live.unreadable,
+                    error or (None if received else consumer.trouble),
                 )
-                heard = False
+                received = False
                 due = max(due + refresh, time.monotonic())
             if over:
                 return
@@ -241,47 +241,47 @@ def follow(
 
 
 def watched_symbols(
-    settings: Settings, written: Sequence[str], look_back: float, say: Callable[[str], None] = lambda _: None
+    settings: Settings, written: Sequence[str], look_back: float, notify: Callable[[str], None] = lambda _: None
 ) -> list[str]:
-    """The symbols that ``written`` means in Kafka's topics. UnknownSymbolError for one that neither the setting nor they know.
+    """The symbols that ``written`` means. UnknownSymbolError for one that neither the setting nor the topics contain.
 
-    Kafka is asked only for what the setting does not know; ``say`` gets a line when that has to wait. UnknownTopicError if
-    there is no topic of trades.
+    Reads Kafka only for symbols that are not in the setting; ``notify`` receives a line about a wait. UnknownTopicError if the
+    topic of trades does not exist.
     """
-    feed = _Feed(settings, max(look_back, LOOK_BACK), say)
-    return resolve_symbols(written, settings.symbols, feed, hint="a longer --look-back knows those of quieter feeds")
+    topics = _TopicSymbols(settings, max(look_back, LOOK_BACK), notify)
+    return resolve_symbols(written, settings.symbols, topics, hint="a longer --look-back knows those of quieter feeds")
 
 
-class _Feed(SymbolLookup):
-    """The symbols of the newest trades and feed events in Kafka, read when they are first asked for."""
+class _TopicSymbols(SymbolLookup):
+    """The symbols of the newest trades and feed events in Kafka, read on first use."""
 
-    def __init__(self, settings: Settings, look_back: float, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, look_back: float, notify: Callable[[str], None]) -> None:
         self.place = f"the last {format_duration(look_back)} of the topic {settings.topics.trades.name}"
         self._settings = settings
         self._since = now_ms() - round(look_back * 1000)
         self._admin = Admin(settings)
-        self._say = say
+        self._notify = notify
 
     @cached_property
     def _named(self) -> set[str]:
-        self._admin.wait(say=self._say)
+        self._admin.wait(say=self._notify)
         topics = self._settings.topics
-        found = {trade.symbol for trade in self._records(topics.trades.name, TRADES)}
+        symbols = {trade.symbol for trade in self._records(topics.trades.name, TRADES)}
         with suppress(UnknownTopicError):  # other producers send no feed events
-            found |= heard_symbols(map(msgspec.structs.asdict, self._records(topics.feed_events.name, FEED_EVENTS)))
-        return found
+            symbols |= event_symbols(map(msgspec.structs.asdict, self._records(topics.feed_events.name, FEED_EVENTS)))
+        return symbols
 
     def _records(self, topic: str, validator: Validator[Kind]) -> Iterator[Kind]:
         for message in messages(self._admin, self._settings, topic, WATCH_GROUP, self._since):
-            with suppress(InvalidRecordError):  # the view counts what is no trade
+            with suppress(InvalidRecordError):  # the live view counts them
                 yield validator.record(message.value() or b"")
 
     def symbols(self) -> set[str]:
-        """As in ``SymbolLookup``."""
+        """The symbols of the newest records."""
         return self._named
 
     all_symbols = symbols
 
     def has_symbol(self, symbol: str) -> bool:
-        """As in ``SymbolLookup``: what it knows it has named."""
+        """Whether ``symbol`` is in the newest records."""
         return symbol in self._named

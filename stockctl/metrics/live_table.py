@@ -1,4 +1,4 @@
-"""The live view: a table that redraws in place on a terminal, a line a symbol and refresh in a pipe."""
+"""The live view: a table that redraws in place on a terminal; in a pipe, one line per symbol and refresh."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def watch(
     refresh: float = 1.0,
     look_back: float = LOOK_BACK,
     stop: threading.Event | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Show the live metrics of ``symbols`` (none: of all that come) on stdout, for ``seconds`` or until ``stop`` is set.
+    """Print the live metrics of ``symbols`` (if empty: of all symbols) on stdout, for ``seconds`` or until ``stop`` is set.
 
-    Errors as ``live.follow`` raises them.
+    Raises the errors of ``live.follow``.
     """
     from rich.console import Console
     from rich.live import Live
@@ -41,7 +41,9 @@ def watch(
     console = Console(highlight=False)
     with ExitStack() as stack:
         live = stack.enter_context(Live(console=console, auto_refresh=False)) if console.is_terminal else None
-        for snapshot in follow(settings, symbols, seconds=seconds, refresh=refresh, look_back=look_back, stop=stop, say=say):
+        for snapshot in follow(
+            settings, symbols, seconds=seconds, refresh=refresh, look_back=look_back, stop=stop, notify=notify
+        ):
             if live is not None:
                 live.update(_table(settings, snapshot, console.width), refresh=True)
             else:
@@ -50,12 +52,12 @@ def watch(
 
 
 def rows(settings: Settings, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
-    """The snapshot as rows with everything that must be known beside the figures."""
+    """The snapshot as rows: each symbol's metrics with their context."""
     zone = ZoneInfo(settings.timezone)
-    for figures in snapshot.figures:
+    for metrics in snapshot.metrics:
         yield {
             "time": from_ms(snapshot.now, zone),
-            **figures._asdict(),
+            **metrics._asdict(),
             "policy": settings.metrics.policy,
             "since": None if snapshot.since is None else from_ms(snapshot.since, zone),
             "feed": ", ".join(sorted(snapshot.sources)) or None,
@@ -63,20 +65,20 @@ def rows(settings: Settings, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
 
 
 def _cells(snapshot: Snapshot) -> Iterator[tuple[str, ...]]:
-    for figures in snapshot.figures:
+    for metrics in snapshot.metrics:
         yield (
-            figures.symbol,
-            _price(figures.last),
-            _price(figures.vwap),
-            "-" if figures.volatility is None else f"{figures.volatility:.3g}",
-            "-" if figures.rate is None else f"{figures.rate:.1f}",
+            metrics.symbol,
+            _price(metrics.last),
+            _price(metrics.vwap),
+            "-" if metrics.volatility is None else f"{metrics.volatility:.3g}",
+            "-" if metrics.rate is None else f"{metrics.rate:.1f}",
             "-"
-            if figures.volume is None
-            else f"{figures.volume:,.5g}"
-            if figures.volume < 10_000
-            else f"{figures.volume:,.0f}",
-            str(figures.trades),
-            "-" if figures.age is None else f"{figures.age:.1f}s" if figures.age < 60 else format_duration(figures.age),
+            if metrics.volume is None
+            else f"{metrics.volume:,.5g}"
+            if metrics.volume < 10_000
+            else f"{metrics.volume:,.0f}",
+            str(metrics.trades),
+            "-" if metrics.age is None else f"{metrics.age:.1f}s" if metrics.age < 60 else format_duration(metrics.age),
         )
 
 
@@ -89,12 +91,12 @@ def _caption(settings: Settings, snapshot: Snapshot) -> str:
     parts = [f"{from_ms(snapshot.now, zone):%H:%M:%S %Z}"]
     if snapshot.since is not None:
         parts.append(f"trades received since {from_ms(snapshot.since, zone):%H:%M:%S}")
-    parts.append(f"policy {settings.metrics.policy}, {sum(figures.left_out for figures in snapshot.figures)} left out")
+    parts.append(f"policy {settings.metrics.policy}, {sum(metrics.left_out for metrics in snapshot.metrics)} left out")
     parts.append(f"feed: {', '.join(sorted(snapshot.sources)) or 'nothing yet'}, a part of the market")
     if snapshot.unreadable:
         parts.append(counted(snapshot.unreadable, "message is no trade", "messages are no trades"))
-    if snapshot.trouble is not None:
-        parts.append(str(snapshot.trouble))
+    if snapshot.error is not None:
+        parts.append(str(snapshot.error))
     return " · ".join(parts)
 
 
@@ -102,7 +104,7 @@ def _table(settings: Settings, snapshot: Snapshot, width: int) -> Table:
     from rich.table import Table
 
     lines = [_COLUMNS, *_cells(snapshot)]
-    # A figure that is cut is a wrong figure, so what does not fit goes whole, from the right.
+    # A truncated number is a wrong number: columns that do not fit are left out, from the right.
     ends = accumulate(max(map(len, column)) + 1 for column in zip(*lines, strict=True))
     fitting = sum(end - 1 <= width for end in ends)
     table = Table(
@@ -121,7 +123,7 @@ def _table(settings: Settings, snapshot: Snapshot, width: int) -> Table:
 
 
 def _lines(settings: Settings, snapshot: Snapshot) -> Iterator[str]:
-    """A line a symbol, each telling what its figures are: lines of a log are read one by one."""
+    """One line per symbol. Every value is labelled, because lines of a log are read one by one."""
     at = from_ms(snapshot.now, ZoneInfo(settings.timezone))
     for symbol, *cells in _cells(snapshot):
         named = "  ".join(f"{name} {cell}" for name, cell in zip(_COLUMNS[1:], cells, strict=True))

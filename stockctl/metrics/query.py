@@ -1,7 +1,7 @@
-"""What is asked: which trades of which symbols and sessions, cut into spans, each a line of the answer.
+"""The query: which trades of which symbols and sessions, divided into spans. Each span is one line of the result.
 
-A span is one symbol's session on one trade date; with ``across``, all asked dates of one symbol together, and dates that a bar
-lies across are together too. Bars and grids start at midnight of the zone they are shown in.
+A span is one symbol's session on one trade date. With ``across``, all dates of a symbol form one span; so do two dates that one
+bar overlaps. Bars and grids start at midnight of the query's time zone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from stockctl.errors import UsageError
 from stockctl.exchange.calendar import Hours, day_bounds, parse_moment, trade_date
 from stockctl.exchange.trade_sessions import Slot, hours_on, slots_of
 from stockctl.exchange.venues import has_venue
+from stockctl.metrics.engines import DEFAULT_ENGINE
 from stockctl.metrics.trade_filter import Policy
 
 SessionChoice = Literal["regular", "pre", "post", "all"]
@@ -23,19 +24,22 @@ SESSION_CHOICES: tuple[SessionChoice, ...] = get_args(SessionChoice)
 
 DAY_MS = 86_400_000
 ENDLESS_MS = 10_000_000_000_000
-"""A length of time that no span reaches."""
+"""A duration longer than any span."""
 
 SESSION_SECONDS: dict[str, int] = {"pre": 19_800, "regular": 23_400, "post": 14_400, "all": 57_600}
-"""Seconds of each session on a whole trading day."""
+"""Seconds of each session on a full trading day."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked of the trades. Times are ms UTC, ``[since, until)``; ``every_ms`` cuts bars or a grid, None for none.
+    """The trades to compute metrics from. Times are ms UTC, ``[since, until)``.
 
-    ``as_of`` keeps what had been received by then. ``engine`` is where the trades come from. With ``fall_back`` the session is
-    a default: a symbol that has no trades in it is answered from its newest session that has some. Symbols are taken as they
-    stand; beside ``configured`` ones they are as people write them, and one that neither these nor the engine know is refused.
+    ``every_ms`` is the length of bars or of a grid's steps; None for one value per span. ``as_of`` limits the query to what had
+    been received by then. ``engine`` is a name in ``stockctl.metrics.engines.ENGINES``.
+
+    With ``fall_back``, ``session`` is only a default: for a symbol without trades in it, its newest session with trades
+    answers. With ``configured`` (the setting ``symbols``), ``symbols`` are as users write them, and a symbol that neither the
+    setting nor the engine knows is an UnknownSymbolError. Otherwise symbols are used as they are.
     """
 
     symbols: tuple[str, ...]
@@ -49,36 +53,41 @@ class Query:
     across: bool = False
     every_ms: int | None = None
     as_of: int | None = None
-    engine: Literal["lake", "mongo", "redshift"] = "lake"
+    engine: str = DEFAULT_ENGINE
     fall_back: bool = False
     configured: frozenset[str] | None = None
 
     @property
-    def then(self) -> int:
-        """The moment whose knowledge answers: now, or ``as_of`` where that is earlier."""
+    def effective_now(self) -> int:
+        """Now, or ``as_of`` if that is earlier."""
         return self.now if self.as_of is None else min(self.now, self.as_of)
 
     @property
     def received_by(self) -> int | None:
-        """``as_of`` if it is over; None otherwise, as whatever is held was received by now."""
-        return self.as_of if self.then < self.now else None
+        """``as_of`` if it is in the past. Otherwise None: all stored data was received by now."""
+        return self.as_of if self.effective_now < self.now else None
 
     @property
     def is_over(self) -> bool:
-        """Whether all of the asked time is over."""
+        """Whether all of the queried time is in the past."""
         if self.received_by is not None:
             return True
         if self.day is not None:
             return self.day < trade_date(self.now)
         return self.until is not None and self.until <= self.now
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the query names a date or a time."""
+        return self.day is not None or self.since is not None or self.until is not None
+
 
 def bounds(
     zone: ZoneInfo, since: str | date | None, until: str | date | None, day: str | date | None
 ) -> tuple[int | None, int | None]:
-    """``[since, until)`` in ms UTC as people write it, None for no bound; ``day`` is a whole date of the exchange.
+    """``[since, until)`` in ms UTC, None for no bound; ``day`` is a date in exchange time.
 
-    UsageError for what is no time, for ``day`` beside one of the others, and for an empty span.
+    UsageError for text that is no time, for ``day`` together with another bound, and for an empty interval.
     """
     if day is not None:
         if since is not None or until is not None:
@@ -91,9 +100,9 @@ def bounds(
 
 
 class SessionRange(NamedTuple):
-    """The asked part of one trade date's session: its hours ``[since, until)`` in ms UTC, and the slots that hold its trades.
+    """The queried part of one trade date's session: its hours ``[since, until)`` in ms UTC, and the slots of its trades.
 
-    The slots may reach beyond the hours, for late reports. Hours may be empty, as those of a day on which the market is closed.
+    Slots may extend beyond the hours, for late reports. On a day on which the market is closed, the hours are empty.
     """
 
     trade_date: date
@@ -102,22 +111,22 @@ class SessionRange(NamedTuple):
     slots: tuple[Slot, ...]
 
     @property
-    def first(self) -> int:
-        """Before this time, in ms UTC, the part holds no trade."""
+    def trades_since(self) -> int:
+        """Start of the earliest slot, in ms UTC."""
         return min(slot.since for slot in self.slots)
 
     @property
-    def end(self) -> int:
-        """From this time on, in ms UTC, the part holds no trade."""
+    def trades_until(self) -> int:
+        """End of the latest slot, in ms UTC."""
         return max(slot.until for slot in self.slots)
 
-    def holds(self, ms: int) -> bool:
-        """Whether a trade at ``ms`` (UTC) lies in the part unless its codes tell otherwise."""
+    def contains(self, ms: int) -> bool:
+        """Whether a plain trade at ``ms`` (UTC) lies in the range."""
         return any(slot.since <= ms < slot.until and "plain" in slot.kinds for slot in self.slots)
 
 
 class Span(NamedTuple):
-    """One line of the answer: a symbol, the session that counts for it, its parts in order, and the hours that it trades by."""
+    """One line of the result: a symbol, its session, the session's parts in order, and the symbol's trading hours."""
 
     number: int
     symbol: str
@@ -136,88 +145,89 @@ class Span(NamedTuple):
         return self.parts[-1].until
 
     @property
-    def first(self) -> int:
-        """Before this time, in ms UTC, the span holds no trade."""
-        return self.parts[0].first
+    def trades_since(self) -> int:
+        """No trade of the span is before this time, in ms UTC."""
+        return self.parts[0].trades_since
 
     @property
-    def end(self) -> int:
-        """From this time on, in ms UTC, the span holds no trade."""
-        return max(self.parts[-1].end, self.until)
+    def trades_until(self) -> int:
+        """No trade of the span is at or after this time, in ms UTC."""
+        return max(self.parts[-1].trades_until, self.until)
 
     def date_of(self, row: dict[str, Any]) -> date:
-        """The trade date of a row: the one on which its bar begins, or whose trades an edge ``at_ms`` tells last."""
+        """The trade date of a row: that on which its bar begins, or the last one with trades before its time ``at_ms``."""
         if (bar := row.get("bar_ms")) is not None:
-            return next((part.trade_date for part in self.parts if part.end > bar), self.parts[-1].trade_date)
+            return next((part.trade_date for part in self.parts if part.trades_until > bar), self.parts[-1].trade_date)
         if (at := row.get("at_ms")) is not None:
-            return next((part.trade_date for part in reversed(self.parts) if part.first < at), self.parts[0].trade_date)
+            return next((part.trade_date for part in reversed(self.parts) if part.trades_since < at), self.parts[0].trade_date)
         return self.parts[0].trade_date
 
 
-def part_on(day: date, session: SessionChoice, hours: Hours, question: Query) -> SessionRange | None:
-    """The asked part of ``session`` on ``day``; None if there is none. ``all`` is the whole calendar day of the exchange."""
-    found = hours_on(day, session, hours)
-    if found is None:
+def session_range(day: date, session: SessionChoice, hours: Hours, query: Query) -> SessionRange | None:
+    """The queried part of ``session`` on ``day``; None if there is none. ``all`` is the calendar day in exchange time."""
+    session_hours = hours_on(day, session, hours)
+    if session_hours is None:
         return None
     slots = [slot for slot in slots_of(day, hours) if session in ("all", slot.session)]
-    since, until = found
-    first = question.since if question.since is not None else slots[0].since
-    end = question.until if question.until is not None else ENDLESS_MS
-    kept = tuple(
+    since, until = session_hours
+    first = query.since if query.since is not None else slots[0].since
+    end = query.until if query.until is not None else ENDLESS_MS
+    clipped = tuple(
         slot._replace(since=max(slot.since, first), until=min(slot.until, end))
         for slot in slots
         if slot.since < end and slot.until > first
     )
     since = min(max(since, first), until)
-    return SessionRange(day, since, max(since, min(until, end)), kept) if kept and first < end else None
+    return SessionRange(day, since, max(since, min(until, end)), clipped) if clipped and first < end else None
 
 
-def newest_part(session: SessionChoice, hours: Hours, question: Query) -> SessionRange:
-    """The newest session of that name that has begun, whether or not anything has traded in it."""
-    day = trade_date(question.then)
-    while (part := part_on(day, session, hours, question)) is None or part.since == part.until or part.since > question.then:
+def newest_session_range(session: SessionChoice, hours: Hours, query: Query) -> SessionRange:
+    """The newest session of that name that has begun, with or without trades."""
+    now = query.effective_now
+    day = trade_date(now)
+    while (part := session_range(day, session, hours, query)) is None or part.since == part.until or part.since > now:
         day -= timedelta(days=1)
     return part
 
 
-def joined(parts: Sequence[SessionRange], question: Query) -> list[tuple[SessionRange, ...]]:
-    """The parts of a symbol as those of its spans: each on its own, but for two that a bar lies across, and with ``across``."""
-    spans: list[tuple[SessionRange, ...]] = []
+def group_into_spans(parts: Sequence[SessionRange], query: Query) -> list[tuple[SessionRange, ...]]:
+    """The parts of each span of a symbol. Each part is a span, unless ``across`` is set or one bar overlaps two parts."""
+    groups: list[tuple[SessionRange, ...]] = []
     for part in parts:
-        if spans and (question.across or _bar_across(spans[-1][-1].end - 1, part.first, question)):
-            spans[-1] = (*spans[-1], part)
+        if groups and (query.across or _share_bar(groups[-1][-1].trades_until - 1, part.trades_since, query)):
+            groups[-1] = (*groups[-1], part)
         else:
-            spans.append((part,))
-    return spans
+            groups.append((part,))
+    return groups
 
 
-def _bar_across(before: int, after: int, question: Query) -> bool:
+def _share_bar(before: int, after: int, query: Query) -> bool:
     """Whether both times, in ms UTC, lie in one bar."""
-    every = question.every_ms
-    if every is None:
+    every = query.every_ms
+    if every is None or trade_date(before, query.zone) != trade_date(after, query.zone):
         return False
-    (midnight, _), (same, _) = (day_bounds(trade_date(ms, question.zone), question.zone) for ms in (before, after))
-    return midnight == same and (every == DAY_MS or (before - midnight) // every == (after - midnight) // every)
+    midnight = midnight_before(after, query.zone)
+    return every == DAY_MS or (before - midnight) // every == (after - midnight) // every
 
 
-def year_seconds(span: Span) -> int:
-    """Seconds of trading in a year, by which returns are annualised."""
+def seconds_per_year(span: Span) -> int:
+    """Seconds of trading in a year, for annualised volatility."""
     if span.hours == "always":
         return 365 * 86_400
     return 260 * 86_400 if span.hours == "currency" else 252 * SESSION_SECONDS[span.session]
 
 
 class Slice(NamedTuple):
-    """A row of the relation ``slices``: time of a span, whose trades of the kinds ``told`` (initials) are of ``session``.
+    """A row of the relation ``slices``: a time of a span. Its trades of the ``kinds`` (initials) belong to ``session``.
 
-    ``origin_ms`` is where its bars of ``every_ms`` are counted from. With ``quotes`` a price update counts as a price.
+    Bars of ``every_ms`` start at ``origin_ms``. With ``quotes``, the prices of updates without volume count.
     """
 
     span: int
     part: int
     symbol: str
     session: str
-    told: str
+    kinds: str
     quotes: int
     since_ms: int
     until_ms: int
@@ -225,29 +235,34 @@ class Slice(NamedTuple):
     every_ms: int
 
 
-def slices(span: Span, question: Query) -> Iterator[Slice]:
-    """The slots of the span's parts, cut where its bars start anew."""
+def slices(span: Span, query: Query) -> Iterator[Slice]:
+    """The slots of the span's parts, divided where bars restart."""
     quotes = int(has_venue(span.symbol))
     for part in span.parts:
         ordinal = part.trade_date.toordinal()
         for slot in part.slots:
-            same = (span.number, ordinal, span.symbol, slot.session, "".join(told[0] for told in slot.kinds), quotes)
-            for cut in cuts(span, slot.since, slot.until, question):
-                yield Slice(*same, *cut)
+            kinds = "".join(kind[0] for kind in slot.kinds)
+            for piece in bar_pieces(span, slot.since, slot.until, query):
+                yield Slice(span.number, ordinal, span.symbol, slot.session, kinds, quotes, *piece)
 
 
-def cuts(span: Span, since: int, until: int, question: Query) -> Iterator[tuple[int, int, int, int]]:
-    """``[since, until)`` of the span, cut at each midnight of the zone when there are bars, for they start anew there.
+def bar_pieces(span: Span, since: int, until: int, query: Query) -> Iterator[tuple[int, int, int, int]]:
+    """``[since, until)`` of the span, divided at each midnight of the query's zone: bars restart there.
 
-    Each with the time from which its bars are counted, and their length, in ms.
+    Yields since, until, the origin of the piece's bars, and their length, all in ms.
     """
-    every = question.every_ms
+    every = query.every_ms
     if every is None:
-        yield since, until, span.first, ENDLESS_MS
+        yield since, until, span.trades_since, ENDLESS_MS
         return
     while since < until:
-        origin, following = day_bounds(trade_date(since, question.zone), question.zone)
+        origin, following = day_bounds(trade_date(since, query.zone), query.zone)
         end = min(until, following)
-        # A bar of a day is as long as its day, be it one of 23 or 25 hours.
+        # A one-day bar is as long as its day: 23 or 25 hours where the clocks change.
         yield since, end, origin, ENDLESS_MS if every == DAY_MS else every
         since = end
+
+
+def midnight_before(ms: int, zone: ZoneInfo) -> int:
+    """The last midnight of ``zone`` at or before ``ms``, in ms UTC."""
+    return day_bounds(trade_date(ms, zone), zone)[0]

@@ -1,4 +1,4 @@
-"""A question under way: its trades from an engine, placed into spans on a bench of its own, and what is said beside them."""
+"""A running query: the engine's trades, placed into spans, and the context that each result reports besides its values."""
 
 from __future__ import annotations
 
@@ -11,54 +11,63 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from stockctl.exchange.calendar import Hours, trade_date
-from stockctl.exchange.trade_conditions import trade_kind
 from stockctl.feed.coverage import COVERED_EVERY, by_symbol, expected_since, session_time
 from stockctl.intervals import Interval, intersect, length, merge, subtract
-from stockctl.lake.reader.duckdb_session import duck
 from stockctl.lake.reader.symbols import HINT
-from stockctl.metrics.engines.duckdb import Bench, DuckBench
+from stockctl.metrics.engines import engine_class
+from stockctl.metrics.engines.base import Engine, Notify, TradeRange, ignore
 from stockctl.metrics.engines.relations import condition_codes
-from stockctl.metrics.engines.trade_sources import Held, Rows, rows_of
-from stockctl.metrics.query import Query, SessionChoice, SessionRange, Span, joined, newest_part, part_on, slices
+from stockctl.metrics.query import (
+    Query,
+    SessionChoice,
+    SessionRange,
+    Span,
+    group_into_spans,
+    newest_session_range,
+    session_range,
+    slices,
+)
 from stockctl.metrics.trade_filter import NO_VOLUME, reasons
 from stockctl.records import covered_time, stopped_time
 from stockctl.settings import Settings
 from stockctl.symbols import did_you_mean, resolve_symbols, similar_symbols
 
-_LATEST = 30
-"""Newest dates in which the latest session with data is looked for."""
+_DATES_SEARCHED = 30
+"""Newest dates that are searched for the latest session with trades."""
 _LATEST_FIRST: tuple[SessionChoice, ...] = ("post", "regular", "pre", "all")
-"""The sessions of a date, the latest first; all hours last, for trades outside every session."""
+"""The sessions of a date, latest first. ``all`` is last, for trades outside every session."""
 
 
-class _Chosen(NamedTuple):
-    """What answers for a symbol: the session, its asked parts, and the objects that may hold their trades."""
+class _ResolvedSymbol(NamedTuple):
+    """The session that answers for a symbol, its queried parts, and the ranges that may contain their trades."""
 
     session: SessionChoice
     parts: list[SessionRange]
-    found: list[Held]
+    ranges: list[TradeRange]
     hours: Hours
 
 
-class _Feed(NamedTuple):
-    """What the feed told of a symbol: the time that it covered, until when it told of any, since when its time counts, and when
-    a simulated one was stopped; and the receipt time up to which the trades are ``stored``.
+class _FeedStatus(NamedTuple):
+    """What the feed events report of one symbol, in ms UTC.
+
+    ``covered`` time; ``reported_until``, the end of the last event; ``counted_since``, from where session time counts;
+    ``stopped`` time of a simulated feed; and ``stored_until``, the receipt time up to which the engine has the trades.
     """
 
     covered: list[Interval]
-    heard: int
-    since: int
+    reported_until: int
+    counted_since: int
     stopped: list[Interval]
-    stored: int
+    stored_until: int
 
 
 @dataclass
-class Context:
-    """What an answer says beside its figures, for one span. Times are ms UTC.
+class SpanContext:
+    """What a result reports besides the values of one span. Times are ms UTC.
 
-    ``through`` is the receipt time up to which the engine holds every trade; ``covered`` is what the feed watched of it until
-    then, ``expected`` the session time that it should have watched, less what it watched of it since. ``updates`` are price
-    updates that count as prices.
+    ``through`` is the receipt time up to which the engine has every trade. ``covered`` is the time that the feed covered up to
+    then. ``expected`` is the session time that the feed should have covered, without what it covered since. ``updates`` are
+    price updates that count as prices.
     """
 
     through: int | None = None
@@ -73,125 +82,109 @@ class Context:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the span holds nothing at all."""
+        """Whether the span contains no record."""
         return not (self.trades or self.updates or self.left_out)
 
     @property
     def coverage(self) -> float | None:
-        """Per cent of the expected time that the feed covered."""
+        """Percentage of the expected time that the feed covered."""
         expected = length(self.expected)
         return 100 * length(intersect(self.covered, self.expected)) / expected if expected else None
 
 
 class QueryContext:
-    """The trades of a question as the relation ``placed``, its spans, and each span's context."""
+    """The query's trades as the relation ``placed``, its spans, and the context of each span."""
 
-    def __init__(self, question: Query, rows: Rows, bench: Bench) -> None:
-        if question.configured is not None:
-            symbols = resolve_symbols(question.symbols, question.configured, rows, hint=HINT)
-            question = replace(question, symbols=tuple(symbols))
-        self.question = question
-        self.place = rows.place
-        self._rows = rows
-        self._bench = bench
-        self.instead: dict[tuple[SessionChoice, date], list[str]] = {}
-        """Of the newest sessions, by name and date, those symbols that have no trades there: an earlier session answers."""
-        chosen = {symbol: self._resolve(symbol) for symbol in dict.fromkeys(question.symbols)}
-        asked = [(symbol, one, parts) for symbol, one in chosen.items() for parts in joined(one.parts, question)]
-        self.spans = [Span(number, symbol, one.session, parts, one.hours) for number, (symbol, one, parts) in enumerate(asked)]
-        self._place([item for one in chosen.values() for item in one.found])
-        self.contexts = self._contexts({symbol: one.found for symbol, one in chosen.items()})
+    def __init__(self, query: Query, engine: Engine) -> None:
+        if query.configured is not None:
+            symbols = resolve_symbols(query.symbols, query.configured, engine, hint=HINT)
+            query = replace(query, symbols=tuple(symbols))
+        self.query = query
+        self.place = engine.place
+        self._engine = engine
+        self.superseded: dict[tuple[SessionChoice, date], list[str]] = {}
+        """By newest session and its date, the symbols without trades there: an earlier session answers for them."""
+        resolved = {symbol: self._resolve(symbol) for symbol in dict.fromkeys(query.symbols)}
+        groups = [(symbol, one, parts) for symbol, one in resolved.items() for parts in group_into_spans(one.parts, query)]
+        self.spans = [Span(number, symbol, one.session, parts, one.hours) for number, (symbol, one, parts) in enumerate(groups)]
+        self.provide("slices", [row for span in self.spans for row in slices(span, query)])
+        self.provide("codes", condition_codes())
+        ranges = {item.key: item for one in resolved.values() for item in one.ranges}
+        engine.place_trades(ranges.values(), query.policy)
+        self.contexts = self._contexts({symbol: one.ranges for symbol, one in resolved.items()})
 
     def note(self, symbol: str) -> str | None:
-        """What to know of a symbol that had no trades: that the engine has only its filings, or names near ones alone.
+        """A hint for a symbol without trades: that the engine has only its filings, or which symbols are similar.
 
-        The setting may name a symbol that has not traded yet, and one that is a slip: no error, but its near ones are named.
+        The setting ``symbols`` may name a symbol that has not traded yet, or contain a typo. Neither is an error.
         """
-        if self.question.configured is None or self._rows.has_symbol(symbol):
+        if self.query.configured is None or self._engine.has_symbol(symbol):
             return None
-        if self._rows.has_filings(symbol):
+        if self._engine.has_filings(symbol):
             return f"{symbol}: {self.place} holds filings of it, and no trades"
-        near = similar_symbols(symbol, set(self._rows.all_symbols()) - self.question.configured)
+        near = similar_symbols(symbol, set(self._engine.all_symbols()) - self.query.configured)
         if not near:
             return None
         return f"{symbol}, as the setting symbols has it: {self.place} holds no trades of it; {did_you_mean(near)}"
 
-    def _resolve(self, symbol: str) -> _Chosen:
-        """The asked parts of the symbol's sessions, and the objects that may hold their trades."""
-        question, hours = self.question, self._rows.calendar(symbol).hours(symbol)
-        session: SessionChoice = question.session if hours == "exchange" else "all"
-        bounded = question.day is not None or question.since is not None or question.until is not None
-        if bounded:
-            parts, found = self._asked(symbol, session, hours)
-            if not question.fall_back or any(self._has_trades(symbol, part, found) for part in parts):
-                return _Chosen(session, parts, found, hours)
-        for names in ((session,), _LATEST_FIRST if question.fall_back else ()):
-            for name, part in self._sessions(symbol, names, hours):
-                if (found := self._find(symbol, part.first, part.end)) and self._has_trades(symbol, part, found):
-                    newest = newest_part(session, hours, question)
-                    if not bounded and (name, part) != (session, newest):
-                        self.instead.setdefault((session, newest.trade_date), []).append(symbol)
-                    return _Chosen(name, [part], found, hours)
-        return _Chosen(session, [], [], hours)
-
-    def _asked(self, symbol: str, session: SessionChoice, hours: Hours) -> tuple[list[SessionRange], list[Held]]:
-        """The parts of the session on the dates that are asked for, and the objects that may hold their trades."""
-        question = self.question
-        if question.day is not None:
-            part = part_on(question.day, session, hours, question)
-            return ([part], self._find(symbol, part.first, part.end)) if part else ([], [])
-        found = self._find(symbol, question.since, question.until)
-        days = {day for item in found for day in (trade_date(item.ts_min), trade_date(item.ts_max))}
-        parts = [part for day in sorted(days) if (part := part_on(day, session, hours, question)) is not None]
-        return [part for part in parts if _within(found, part)], found
-
-    def _sessions(
-        self, symbol: str, names: tuple[SessionChoice, ...], hours: Hours
-    ) -> Iterator[tuple[SessionChoice, SessionRange]]:
-        """The sessions of these names that have begun on the newest dates that may have trades of ``symbol``."""
-        then = self.question.then
-        past = (day for day in self._rows.dates(symbol) if day <= trade_date(then))
-        for day in islice(past, _LATEST):
-            for name in names:
-                part = part_on(day, name, hours, self.question)
-                if part is not None and part.since <= then:
-                    yield name, part
-
-    def _has_trades(self, symbol: str, part: SessionRange, found: list[Held]) -> bool:
-        """Whether the objects ``found`` hold a trade of ``part``: one that begins before it and ends after it may hold none."""
-        within = [item for item in found if item.ts_min < part.end and item.ts_max >= part.first]
-        if not within or any(part.holds(ms) for item in within for ms in (item.ts_min, item.ts_max)):
-            return bool(within)
-        with duck() as connection:
-            self._rows.load(connection, within, "stored")
-            for slot in part.slots:
-                rows = connection.execute(
-                    "SELECT DISTINCT COALESCE(conditions, '') FROM stored "
-                    "WHERE symbol = $symbol AND ts_event >= $since AND ts_event < $until",
-                    {"symbol": symbol, "since": slot.since, "until": slot.until},
-                )
-                if any(trade_kind(conditions) in slot.kinds for (conditions,) in rows.fetchall()):
-                    return True
-        return False
-
-    def _find(self, symbol: str, since: int | None, until: int | None) -> list[Held]:
-        return self._rows.find(symbol, since, until)
-
-    def _place(self, found: Iterable[Held]) -> None:
-        self.provide("pieces", [row for span in self.spans for row in slices(span, self.question)])
-        self.provide("codes", condition_codes())
-        self._bench.place({item.key: item for item in found}.values(), self.question)
-
     def provide(self, name: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Make ``rows`` the relation ``name`` for the queries that follow, in place of what it held."""
-        self._bench.provide(name, rows)
+        """Create the relation ``name`` with ``rows`` for the queries that follow, or replace it."""
+        self._engine.provide(name, rows)
 
     def run(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
-        """The rows of the file ``name`` of ``sql/metrics``, over the placed trades and what was provided."""
-        return self._bench.run(name, parameters)
+        """The rows of the query ``sql/metrics/NAME.sql``, over the placed trades and the provided relations."""
+        return self._engine.run(name, parameters)
 
-    def _contexts(self, found: dict[str, list[Held]]) -> list[Context]:
-        contexts = [Context() for _ in self.spans]
+    def _resolve(self, symbol: str) -> _ResolvedSymbol:
+        """The queried parts of the symbol's sessions, and the ranges that may contain their trades."""
+        query, hours = self.query, self._engine.calendar(symbol).hours(symbol)
+        session: SessionChoice = query.session if hours == "exchange" else "all"
+        if query.is_bounded:
+            parts, ranges = self._queried(symbol, session, hours)
+            if not query.fall_back or any(self._has_trades(symbol, part, ranges) for part in parts):
+                return _ResolvedSymbol(session, parts, ranges, hours)
+        for names in ((session,), _LATEST_FIRST if query.fall_back else ()):
+            for name, part in self._begun(symbol, names, hours):
+                ranges = self._engine.find(symbol, part.trades_since, part.trades_until)
+                if ranges and self._has_trades(symbol, part, ranges):
+                    newest = newest_session_range(session, hours, query)
+                    if not query.is_bounded and (name, part) != (session, newest):
+                        self.superseded.setdefault((session, newest.trade_date), []).append(symbol)
+                    return _ResolvedSymbol(name, [part], ranges, hours)
+        return _ResolvedSymbol(session, [], [], hours)
+
+    def _queried(self, symbol: str, session: SessionChoice, hours: Hours) -> tuple[list[SessionRange], list[TradeRange]]:
+        """The parts of the session on the queried dates, and the ranges that may contain their trades."""
+        query = self.query
+        if query.day is not None:
+            part = session_range(query.day, session, hours, query)
+            return ([part], self._engine.find(symbol, part.trades_since, part.trades_until)) if part else ([], [])
+        ranges = self._engine.find(symbol, query.since, query.until)
+        days = {day for item in ranges for day in (trade_date(item.ts_min), trade_date(item.ts_max))}
+        parts = [part for day in sorted(days) if (part := session_range(day, session, hours, query)) is not None]
+        return [part for part in parts if _overlapping(ranges, part)], ranges
+
+    def _begun(
+        self, symbol: str, names: tuple[SessionChoice, ...], hours: Hours
+    ) -> Iterator[tuple[SessionChoice, SessionRange]]:
+        """The sessions of these names that have begun, on the newest dates that may have trades of ``symbol``."""
+        now = self.query.effective_now
+        past = (day for day in self._engine.dates(symbol) if day <= trade_date(now))
+        for day in islice(past, _DATES_SEARCHED):
+            for name in names:
+                part = session_range(day, name, hours, self.query)
+                if part is not None and part.since <= now:
+                    yield name, part
+
+    def _has_trades(self, symbol: str, part: SessionRange, ranges: list[TradeRange]) -> bool:
+        """Whether ``ranges`` contain a trade of ``part``. A range that begins before it and ends after it may contain none."""
+        overlapping = _overlapping(ranges, part)
+        if not overlapping or any(part.contains(ms) for item in overlapping for ms in (item.ts_min, item.ts_max)):
+            return bool(overlapping)
+        return self._engine.has_trades(symbol, part.slots, overlapping)
+
+    def _contexts(self, ranges: dict[str, list[TradeRange]]) -> list[SpanContext]:
+        contexts = [SpanContext() for _ in self.spans]
         newest: dict[str, int] = {}
         for row in self.run("overview"):
             context, symbol = contexts[row["span"]], self.spans[row["span"]].symbol
@@ -206,67 +199,69 @@ class QueryContext:
                 context.updates += row["trades"]
                 continue
             context.left_out += row["trades"]
-            policy = self.question.policy
+            policy = self.query.policy
             why = [NO_VOLUME] if row["zero_volume"] else reasons(policy, row["conditions"], row["updates"])
             context.left_out_by.update(dict.fromkeys(why, row["trades"]))
         if not self.spans:
             return contexts
         since = min(span.since for span in self.spans)
-        known = self._rows.events(since, max(span.until for span in self.spans))
-        told = by_symbol(known, (span.symbol for span in self.spans))
-        simulated = {symbol for symbol in told if self._rows.calendar(symbol).always_open}
-        connected = expected_since(told, since, simulated, self._rows.connected_before)
+        events = self._engine.events(since, max(span.until for span in self.spans))
+        events_by_symbol = by_symbol(events, (span.symbol for span in self.spans))
+        simulated = {symbol for symbol in events_by_symbol if self._engine.calendar(symbol).always_open}
+        connected = expected_since(events_by_symbol, since, simulated, self._engine.connected_before)
         feeds = {
-            symbol: _Feed(
-                covered_time(events),
-                max((event["span_end"] for event in events), default=0),
+            symbol: _FeedStatus(
+                covered_time(own),
+                max((event["span_end"] for event in own), default=0),
                 connected.get(symbol, since),
-                stopped_time(events) if symbol in simulated else [],
-                # A replay may shift times behind the receipt: a trade that is here has been stored. A producer's clock may be
-                # ahead of ours: nothing is stored of the time to come, nor was known of it.
-                min(max(self._rows.through(symbol, found[symbol]) or 0, newest.get(symbol, -1) + 1), self.question.then),
+                stopped_time(own) if symbol in simulated else [],
+                # A replay may shift times past the receipt: a trade that is here has been stored. A producer's clock may be
+                # ahead of ours: nothing from the future is stored or was known.
+                min(
+                    max(self._engine.through(symbol, ranges[symbol]) or 0, newest.get(symbol, -1) + 1),
+                    self.query.effective_now,
+                ),
             )
-            for symbol, events in told.items()
+            for symbol, own in events_by_symbol.items()
         }
         for span, context in zip(self.spans, contexts, strict=True):
             self._cover(span, context, feeds[span.symbol])
         return contexts
 
     @property
-    def told_by(self) -> int:
-        """Until when, in ms UTC, the feed must have told: as of a moment in the past, its next word alone was still to come."""
-        question = self.question
-        return min(question.now - self._rows.lag_ms, question.then - round(1000 * COVERED_EVERY))
+    def feed_due(self) -> int:
+        """The time, in ms UTC, up to which the feed must have reported its coverage.
 
-    def _cover(self, span: Span, context: Context, feed: _Feed) -> None:
-        # Coverage comes by another partition than trades, and proves nothing of how far these are stored.
-        through = min(feed.stored, span.until)
+        As of a time in the past, no batch is pending: only the feed's next event was still to come.
+        """
+        return min(self.query.now - self._engine.lag_ms, self.query.effective_now - round(1000 * COVERED_EVERY))
+
+    def _cover(self, span: Span, context: SpanContext, feed: _FeedStatus) -> None:
+        # Coverage comes from another partition than trades, and proves nothing about how far these are stored.
+        through = min(feed.stored_until, span.until)
         parts = [(part.since, part.until) for part in span.parts if part.since < part.until]
         if through:
             context.through = through
             context.covered = intersect(intersect(feed.covered, parts), [(0, through)])
-        # What the newest batches may still bring, of trades or of coverage, is not held against the coverage.
-        elapsed = min(span.until, max(min(through, feed.heard), self.told_by))
+        # Trades or coverage that the newest batches may still bring do not count as missed.
+        elapsed = min(span.until, max(min(through, feed.reported_until), self.feed_due))
         hours = parts
         if span.hours == "exchange":
             hours = merge(hour for part in parts for hour in (session_time(span.symbol, *part) or [part]))
-        counted = subtract(intersect(hours, [(feed.since, elapsed)]), feed.stopped)
-        # Nor are covered hours whose trades may still be on their way: they are neither covered nor missed yet.
+        counted = subtract(intersect(hours, [(feed.counted_since, elapsed)]), feed.stopped)
+        # Covered time with trades that may still be on their way counts neither as covered nor as missed.
         context.expected = subtract(counted, intersect(feed.covered, [(through, elapsed)]))
 
 
-def _within(found: Iterable[Held], part: SessionRange) -> bool:
-    return any(item.ts_min < part.end and item.ts_max >= part.first for item in found)
+def _overlapping(ranges: Iterable[TradeRange], part: SessionRange) -> list[TradeRange]:
+    return [item for item in ranges if item.ts_min < part.trades_until and item.ts_max >= part.trades_since]
 
 
 @contextmanager
-def compute(settings: Settings, question: Query) -> Iterator[QueryContext]:
-    """Bring the question's trades from its engine, for as many metrics as are wanted of them."""
-    if question.engine == "redshift":
-        from stockctl.metrics.engines.redshift import redshift_bench
+def execute(settings: Settings, query: Query, notify: Notify = ignore) -> Iterator[QueryContext]:
+    """Connect to the query's engine and place its trades; several metrics can then run on them.
 
-        with redshift_bench(settings, question.received_by) as (found, bench):
-            yield QueryContext(question, found, bench)
-        return
-    with rows_of(settings, question.engine, question.received_by) as rows, duck() as connection:
-        yield QueryContext(question, rows, DuckBench(connection, rows))
+    ``notify`` receives a line if the engine has to wait for its system.
+    """
+    with engine_class(query.engine).connect(settings, query.received_by, notify) as engine:
+        yield QueryContext(query, engine)

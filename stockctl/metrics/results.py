@@ -1,7 +1,7 @@
-"""Answers: rows that hold the figures and what must be known beside them, and words for the person who asked.
+"""Results: rows with the values of a metric and their context, and notes for the user.
 
-Beside each figure stand policy, session, what was left out, coverage, the time through which the data goes, and of which feed
-it is. What cannot be answered is null, and said in words.
+The context of each row is its policy, session, trades left out, coverage, the time that the data goes through, the feed, and
+the version of the condition table. A value that cannot be computed is null, and a note says so.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from stockctl.exchange.calendar import from_ms
+from stockctl.exchange.trade_conditions import TABLE_VERSION
 from stockctl.metrics.query import Query, Span
-from stockctl.metrics.query_context import Context, QueryContext
+from stockctl.metrics.query_context import QueryContext, SpanContext
 from stockctl.units import counted
 
 Row = dict[str, Any]
 
 JUMP = 1.4
-"""Factor between one date's last price and the next one's first that looks like a split."""
+"""A factor between one date's last price and the next date's first price that may be a split."""
 
-CONTEXT = ("policy", "session", "left_out", "left_out_by", "coverage", "through", "feed")
-"""Columns that say what must be known beside the figures; ``coverage`` in per cent."""
+CONTEXT = ("policy", "session", "left_out", "left_out_by", "coverage", "through", "feed", "condition_table")
+"""The columns of the context; ``coverage`` in per cent, ``condition_table`` the version of the trade-condition table."""
 
 _FEEDS = {
     "finnhub": "finnhub: a part of the market's trades, not the consolidated tape",
@@ -33,143 +34,145 @@ _FEEDS = {
 
 
 class Result(NamedTuple):
-    """``columns`` are those of the figures; each row holds them and ``CONTEXT``. ``words`` are for the person who asked.
+    """Rows with ``columns`` and the columns of ``CONTEXT``, and ``notes`` for the user.
 
-    ``types`` are those of every column, since a figure that is missing in each row tells none; a zone stands for moments in it.
-    ``lacking`` are the symbols that the engine has no trade of in what was asked.
+    ``types`` are the types of all columns: a column may be null in every row. A zone means timestamps in that zone.
+    ``without_trades`` are the symbols for which the engine has no trades in the queried time.
     """
 
     columns: tuple[str, ...]
     rows: list[Row]
-    words: list[str]
+    notes: list[str]
     types: dict[str, type | ZoneInfo]
-    lacking: list[str]
+    without_trades: list[str]
 
 
 def time_of(ms: int | None, zone: ZoneInfo) -> datetime | None:
-    """The moment in ``zone``; None for none."""
+    """The datetime in ``zone``; None for None."""
     return None if ms is None else from_ms(ms, zone)
 
 
-def result(reckoning: QueryContext, found: Iterable[Row], columns: Sequence[str], times: Sequence[str] | None = None) -> Result:
-    """The rows ``found``, each with its span's place and context; a row of nulls for each span and symbol without one.
+def result(context: QueryContext, values: Iterable[Row], columns: Sequence[str], times: Sequence[str] | None = None) -> Result:
+    """The rows ``values``, each with its symbol, date and context, and a row of nulls for each span and symbol without values.
 
-    ``times`` names the columns that tell rows of one span apart; by default ``bar`` where there are bars.
+    ``times`` names the columns that distinguish the rows of one span; by default ``bar`` if the query has bars.
     """
-    question = reckoning.question
-    times = times if times is not None else ("bar",) if question.every_ms is not None else ()
+    query = context.query
+    times = times if times is not None else ("bar",) if query.every_ms is not None else ()
     names = ("symbol", "trade_date", *times, *columns)
     by_span: dict[int, list[Row]] = {}
-    endless: dict[str, list[str]] = {}
-    for row in found:
+    overflows: dict[str, list[str]] = {}
+    for row in values:
         for name, value in row.items():
             if isinstance(value, float) and not math.isfinite(value):
                 row[name] = None
-                endless.setdefault(reckoning.spans[row["span"]].symbol, []).append(name)
-        by_span.setdefault(row["span"], []).append(row | {"bar": time_of(row.get("bar_ms"), question.zone)})
+                overflows.setdefault(context.spans[row["span"]].symbol, []).append(name)
+        by_span.setdefault(row["span"], []).append(row | {"bar": time_of(row.get("bar_ms"), query.zone)})
     rows: list[Row] = []
-    words: list[str] = []
-    for span, context in zip(reckoning.spans, reckoning.contexts, strict=True):
-        beside = _beside(question, span, context)
+    notes: list[str] = []
+    for span, span_context in zip(context.spans, context.contexts, strict=True):
+        context_columns = _context_columns(query, span, span_context)
         rows += [
             dict.fromkeys(names)
             | {name: row[name] for name in names if name in row}
-            | {"symbol": span.symbol, "trade_date": None if question.across else span.date_of(row)}
-            | beside
+            | {"symbol": span.symbol, "trade_date": None if query.across else span.date_of(row)}
+            | context_columns
             for row in by_span.get(span.number, [{}])
         ]
-        words.append(_words(question, span, context, beside))
-    held = {span.symbol for span, context in zip(reckoning.spans, reckoning.contexts, strict=True) if not context.is_empty}
-    lacking = [symbol for symbol in dict.fromkeys(question.symbols) if symbol not in held]
-    for symbol in lacking:
-        note = reckoning.note(symbol)
-        if all(span.symbol != symbol for span in reckoning.spans):
-            rows.append(dict.fromkeys((*names, *CONTEXT)) | {"symbol": symbol, "policy": question.policy})
-            note = note or f"{symbol}: {reckoning.place} holds no trades of it{_asked(question)}"
-        words += [note] if note else []
-    for (session, day), symbols in reckoning.instead.items():
+        notes.append(_note(query, span, span_context, context_columns))
+    traded = {span.symbol for span, its in zip(context.spans, context.contexts, strict=True) if not its.is_empty}
+    without_trades = [symbol for symbol in dict.fromkeys(query.symbols) if symbol not in traded]
+    for symbol in without_trades:
+        note = context.note(symbol)
+        if all(span.symbol != symbol for span in context.spans):
+            empty = {"symbol": symbol, "policy": query.policy, "condition_table": TABLE_VERSION}
+            rows.append(dict.fromkeys((*names, *CONTEXT)) | empty)
+            note = note or f"{symbol}: {context.place} holds no trades of it{_in_queried_time(query)}"
+        notes += [note] if note else []
+    for (session, day), symbols in context.superseded.items():
         hours = "on" if session == "all" else f"in the {session} session of"
-        words.append(f"no trade of {', '.join(symbols)} {hours} {day}: their newest session that has trades is shown")
-    for symbol, columns in endless.items():
-        words.append(f"{symbol}: no {', '.join(dict.fromkeys(columns))}: prices and volumes are too large to compute with")
-    if question.received_by is not None:
-        then = time_of(question.received_by, question.zone)
-        words.append(f"as received by {then:%Y-%m-%d %H:%M:%S %Z}: what came later is left out")
-    sources = sorted({source for context in reckoning.contexts for source in context.sources})
-    words += [_FEEDS.get(source, source) for source in sources] + list(_jumps(reckoning))
-    return Result(names, rows, words, _types(question.zone), lacking)
+        notes.append(f"no trade of {', '.join(symbols)} {hours} {day}: their newest session that has trades is shown")
+    for symbol, columns in overflows.items():
+        notes.append(f"{symbol}: no {', '.join(dict.fromkeys(columns))}: prices and volumes are too large to compute with")
+    if query.received_by is not None:
+        then = time_of(query.received_by, query.zone)
+        notes.append(f"as received by {then:%Y-%m-%d %H:%M:%S %Z}: later records are left out")
+    sources = sorted({source for its in context.contexts for source in its.sources})
+    notes += [_FEEDS.get(source, source) for source in sources] + list(_jump_warnings(context))
+    return Result(names, rows, notes, _types(query.zone), without_trades)
 
 
 def _types(zone: ZoneInfo) -> dict[str, type | ZoneInfo]:
-    texts = ("symbol", "window", "every", "policy", "session", "left_out_by", "feed")
-    moments = ("bar", "at", "through", "last_trade")
+    texts = ("symbol", "window", "every", "policy", "session", "left_out_by", "feed", "condition_table")
+    times = ("bar", "at", "through", "last_trade")
     counts = ("trades", "left_out", "returns")
     prices = ("open", "high", "low", "close")
-    figures = ("vwap", "volume", "rate", "covered_seconds", "volatility", "annual_volatility", "deviation", "coverage")
+    measures = ("vwap", "volume", "rate", "covered_seconds", "volatility", "annual_volatility", "deviation", "coverage")
     return (
         dict.fromkeys(texts, str)
-        | dict.fromkeys(moments, zone)
+        | dict.fromkeys(times, zone)
         | dict.fromkeys(counts, int)
-        | dict.fromkeys((*prices, *figures), float)
+        | dict.fromkeys((*prices, *measures), float)
         | {"trade_date": date}
     )
 
 
-def _beside(question: Query, span: Span, context: Context) -> Row:
+def _context_columns(query: Query, span: Span, context: SpanContext) -> Row:
     by = sorted(context.left_out_by.items(), key=lambda item: (-item[1], item[0]))
     return {
-        "policy": question.policy,
+        "policy": query.policy,
         "session": span.session,
         "left_out": context.left_out,
         "left_out_by": "; ".join(f"{why}: {count}" for why, count in by) or None,
         "coverage": context.coverage,
-        "through": time_of(context.through, question.zone),
+        "through": time_of(context.through, query.zone),
         "feed": "; ".join(_FEEDS.get(source, source) for source in sorted(context.sources)) or None,
+        "condition_table": TABLE_VERSION,
     }
 
 
-def _words(question: Query, span: Span, context: Context, beside: Row) -> str:
+def _note(query: Query, span: Span, context: SpanContext, context_columns: Row) -> str:
     dates = " to ".join(dict.fromkeys(str(part.trade_date) for part in (span.parts[0], span.parts[-1])))
     head = f"{span.symbol} {dates} {'all hours' if span.session == 'all' else span.session}: "
     if context.is_empty:
         return head + "no trades"
-    held = counted(context.trades, "trade")
+    trades = counted(context.trades, "trade")
     if context.updates:
-        held += f" and {counted(context.updates, 'price update')}"
+        trades += f" and {counted(context.updates, 'price update')}"
         if not context.trades:
-            held += ", whose prices count: without volume there is no VWAP and no trade rate"
-    left_out = f"{context.left_out} left out" + (f" ({beside['left_out_by']})" if context.left_out else "")
-    told = context.through
+            trades += ", whose prices count: without volume there is no VWAP and no trade rate"
+    left_out = f"{context.left_out} left out" + (f" ({context_columns['left_out_by']})" if context.left_out else "")
+    through = context.through
     closed = span.hours == "currency" and (span.since == span.until or (context.last_ms or span.since) < span.since)
     if closed:
-        covered, told = "the market is closed at this time", max(context.last_ms or 0, told or 0)
+        coverage, through = "the market is closed at this time", max(context.last_ms or 0, through or 0)
     elif not context.covered:
-        covered = "no coverage known, so no rate and no returns"
-        if span.until > question.then:
-            covered += " so far: coverage comes in batches of its own"
+        coverage = "no coverage known, so no rate and no returns"
+        if span.until > query.effective_now:
+            coverage += " so far: coverage comes in batches of its own"
     elif context.coverage is None:
-        covered = "outside session hours"
+        coverage = "outside session hours"
     else:
-        covered = f"coverage {context.coverage:.4g} %"
-    moment = time_of(told, question.zone)
-    through = f"{moment:%Y-%m-%d %H:%M:%S %Z}" if moment else "an unknown time"
-    return f"{head}policy {question.policy}, {held}, {left_out}; {covered}; data through {through}"
+        coverage = f"coverage {context.coverage:.4g} %"
+    moment = time_of(through, query.zone)
+    end = f"{moment:%Y-%m-%d %H:%M:%S %Z}" if moment else "an unknown time"
+    return f"{head}policy {query.policy}, {trades}, {left_out}; {coverage}; data through {end}"
 
 
-def _asked(question: Query) -> str:
-    if question.fall_back:
+def _in_queried_time(query: Query) -> str:
+    if query.fall_back:
         return ""
-    which = "asked" if question.day or question.since or question.until else "newest"
-    return f" in the {which} {'time' if question.session == 'all' else f'{question.session} session; try --session all'}"
+    which = "requested" if query.is_bounded else "newest"
+    return f" in the {which} {'time' if query.session == 'all' else f'{query.session} session; try --session all'}"
 
 
-def _jumps(reckoning: QueryContext) -> Iterator[str]:
-    """A warning for each overnight jump that looks like a split."""
-    if len({part.trade_date for span in reckoning.spans for part in span.parts}) < 2:
+def _jump_warnings(context: QueryContext) -> Iterator[str]:
+    """A warning for each overnight jump of a price that may be a split."""
+    if len({part.trade_date for span in context.spans for part in span.parts}) < 2:
         return
     before: dict[str, Row] = {}
-    for row in reckoning.run("jumps"):
-        symbol = reckoning.spans[row["span"]].symbol
+    for row in context.run("jumps"):
+        symbol = context.spans[row["span"]].symbol
         last = before.get(symbol)
         before[symbol] = row
         if last is None:

@@ -1,12 +1,12 @@
-"""Which trades count, by the name of a policy, and why the others do not.
+"""Which trades count under a named policy, and why the others do not.
 
-The rule itself stands in ``sql/metrics/placed.sql``; here it is told trade by trade, for live data and for words.
+The rule is defined in ``sql/metrics/placed.sql``. Here it applies to single trades, for live data and for messages.
 
-- ``all``: may update volume, and its volume is above 0. A row of volume 0 is a price update: of a symbol with a venue, which
-  may send nothing else, its price counts, and of a US stock it does not.
-- ``standard``: as ``all``, and none of its codes says that the price was not made by that moment's market. Odd lots count.
-- ``price-forming``: as ``standard``, and it may update the last price or the high and low. Odd lots don't, nor do trades
-  outside regular hours (code 24).
+- ``all``: the trade updates volume, and its volume is above 0. A row with volume 0 is a price update: its price counts for
+  symbols with a venue, where feeds may send nothing else, but not for US stocks.
+- ``standard``: as ``all``, and no code marks a price that the market did not form at that time. Odd lots count.
+- ``price-forming``: as ``standard``, and the trade updates the last price or the high and low. Odd lots and trades outside
+  regular hours (code 24) do not count.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NO_VOLUME = "volume 0"
 
 @lru_cache(maxsize=65_536)
 def counts(policy: Policy, conditions: str, updates: str, *, update: bool = False) -> bool:
-    """Whether a trade with a volume above 0 counts; or the price of an ``update`` without, of a venue that sends prices."""
+    """Whether a trade with a volume above 0 counts. With ``update``: whether a venue's price update without volume counts."""
     return (
         ("v" in updates or update)
         and (policy == "all" or NEVER_PRICE_FORMING.isdisjoint(conditions.split(",")))
@@ -33,8 +33,8 @@ def counts(policy: Policy, conditions: str, updates: str, *, update: bool = Fals
 
 
 def reasons(policy: Policy, conditions: str, updates: str) -> list[str]:
-    """The codes, each with its name, for which a trade with a volume above 0 is left out."""
-    formless = policy == "price-forming" and "l" not in updates and "h" not in updates
+    """The codes, with their names, for which a trade with a volume above 0 is left out."""
+    not_price_forming = policy == "price-forming" and "l" not in updates and "h" not in updates
     causes = [
         f"{code} {condition.name}"
         for code in conditions.split(",")
@@ -42,8 +42,8 @@ def reasons(policy: Policy, conditions: str, updates: str) -> list[str]:
         and (
             not condition.volume
             or (policy != "all" and code in NEVER_PRICE_FORMING)
-            or (formless and not (condition.last and condition.high_low))
+            or (not_price_forming and not (condition.last and condition.high_low))
         )
     ]
-    # The letters were written at receipt, by the table of then.
+    # Update letters are written at receipt, from the condition table at that time.
     return causes or [f"updates {updates or 'nothing'}"]

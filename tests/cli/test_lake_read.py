@@ -90,7 +90,7 @@ def test_gaps_lists_what_was_missed(filled: Command) -> None:
     """Rows on stdout, each symbol's share on stderr."""
     done = filled.run("lake", "gaps", "AAPL", "-o", "json")
     (gap,) = json.loads(done.stdout)
-    assert (gap["since"], gap["seconds"], gap["reason"]) == ("2026-11-20T10:00:00-05:00", 21_600.0, "the feed told nothing")
+    assert (gap["since"], gap["seconds"], gap["reason"]) == ("2026-11-20T10:00:00-05:00", 21_600.0, "no feed events")
     assert "AAPL 2026-11-20: 30m of 6h 30m covered" in done.stderr
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from stockctl.exchange.calendar import EXCHANGE_ZONE
 from stockctl.metrics import definitions
-from stockctl.metrics.live import Tally
+from stockctl.metrics.live import MetricsAccumulator
 from stockctl.metrics.query import Query
 from stockctl.metrics.results import Result, Row
 from stockctl.metrics.trade_filter import POLICIES, Policy, counts, reasons
@@ -237,14 +237,14 @@ def test_live_figures_are_those_of_the_lake(trades: dict[str, list[Trade]], poli
         vwaps = by_symbol(definitions.vwap(settings, ask(policy=policy, session="all")))
         volatilities = by_symbol(definitions.volatility(settings, ask(policy=policy, session="all"), definitions.Window(5)))
     for symbol, rows in trades.items():
-        tally = Tally(window=5)
+        accumulator = MetricsAccumulator(window=5)
         for row in rows:
-            tally.add(row, policy)
-        figures = tally.figures(symbol, OPEN + 3_600_000, OPEN)
+            accumulator.add(row, policy)
+        metrics = accumulator.metrics(symbol, OPEN + 3_600_000, OPEN)
         (vwap,), (volatility,) = vwaps[symbol], volatilities[symbol]
-        assert (figures.trades or None, figures.left_out) == (vwap["trades"], vwap["left_out"])
-        assert (figures.vwap, figures.volume) == (near(vwap["vwap"]), near(vwap["volume"]))
-        assert figures.volatility == near(volatility["volatility"])
+        assert (metrics.trades or None, metrics.left_out) == (vwap["trades"], vwap["left_out"])
+        assert (metrics.vwap, metrics.volume) == (near(vwap["vwap"]), near(vwap["volume"]))
+        assert metrics.volatility == near(volatility["volatility"])
 
 
 @given(st.sampled_from(CODES), st.sampled_from(POLICIES))

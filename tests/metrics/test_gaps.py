@@ -9,7 +9,7 @@ import pytest
 
 from stockctl.clients.store import open_store
 from stockctl.metrics import coverage_report
-from stockctl.metrics.coverage_report import missed
+from stockctl.metrics.coverage_report import read_coverage
 from stockctl.records import stopped_time
 from stockctl.settings import Settings
 from tests.lakes import at, covered, lay
@@ -19,7 +19,7 @@ DAY = date(2026, 11, 20)
 
 def spans(settings: Settings, *bounds: int, whole: bool = False) -> list[tuple[str, int, int, str | None]]:
     """Symbol, start, end and reason of each gap."""
-    return [(gap.symbol, gap.since, gap.until, gap.reason) for gap in missed(settings, *bounds, whole=whole).gaps]
+    return [(gap.symbol, gap.since, gap.until, gap.reason) for gap in read_coverage(settings, *bounds, whole=whole).gaps]
 
 
 def with_symbols(settings: Settings, *symbols: str, session: str = "regular") -> Settings:
@@ -39,24 +39,24 @@ def test_gaps_are_the_sessions_time_between_what_was_covered(lake_settings: Sett
     ]
     lay(lake_settings, events, table="feed_events")
     assert spans(with_symbols(lake_settings, "AAPL")) == [
-        ("AAPL", at("2026-11-20 09:30"), at("2026-11-20 10:00"), "the feed told nothing"),
+        ("AAPL", at("2026-11-20 09:30"), at("2026-11-20 10:00"), "no feed events"),
         ("AAPL", at("2026-11-20 11:00"), at("2026-11-20 11:30"), "connection reset"),
-        ("AAPL", at("2026-11-20 15:00"), at("2026-11-20 16:00"), "the feed told nothing"),
+        ("AAPL", at("2026-11-20 15:00"), at("2026-11-20 16:00"), "no feed events"),
     ]
-    assert missed(with_symbols(lake_settings, "AAPL")).totals == [("AAPL", DAY, 16_200_000, 23_400_000)]
+    assert read_coverage(with_symbols(lake_settings, "AAPL")).totals == [("AAPL", DAY, 16_200_000, 23_400_000)]
 
 
 def test_without_symbols_those_that_the_feed_named_are_told(lake_settings: Settings) -> None:
     """Every symbol of the events."""
     lay(lake_settings, [covered("AAPL,MSFT", "2026-11-20 09:30", "2026-11-20 16:00")], table="feed_events")
-    found = missed(with_symbols(lake_settings))
+    found = read_coverage(with_symbols(lake_settings))
     assert (found.gaps, [symbol for symbol, *_ in found.totals]) == ([], ["AAPL", "MSFT"])
 
 
 def test_all_hours_are_asked_on_demand_and_always_of_crypto(lake_settings: Settings) -> None:
     """Pre and post for stocks; the whole day for what trades around the clock."""
     lay(lake_settings, [covered("AAPL,BINANCE:BTCUSDT", "2026-11-20 00:00", "2026-11-20 00:01")], table="feed_events")
-    found = missed(with_symbols(lake_settings, "AAPL", "BINANCE:BTCUSDT", session="all"))
+    found = read_coverage(with_symbols(lake_settings, "AAPL", "BINANCE:BTCUSDT", session="all"))
     assert [(symbol, expected) for symbol, _, _, expected in found.totals] == [
         ("AAPL", 57_600_000),
         ("BINANCE:BTCUSDT", 86_400_000),
@@ -66,7 +66,7 @@ def test_all_hours_are_asked_on_demand_and_always_of_crypto(lake_settings: Setti
 def test_dates_without_any_event_are_gaps_when_asked_for(lake_settings: Settings) -> None:
     """A day on which nothing ran shows as one gap; a holiday and a weekend as none."""
     lay(lake_settings, [covered("AAPL", "2026-11-20 09:30", "2026-11-20 16:00")], table="feed_events")
-    found = missed(with_symbols(lake_settings, "AAPL"), at("2026-11-19"), at("2026-11-23"), whole=True)
+    found = read_coverage(with_symbols(lake_settings, "AAPL"), at("2026-11-19"), at("2026-11-23"), whole=True)
     assert [(gap.trade_date, gap.until - gap.since) for gap in found.gaps] == [(date(2026, 11, 19), 23_400_000)]
 
 
@@ -74,14 +74,14 @@ def test_bounds_cut_the_gaps(lake_settings: Settings) -> None:
     """Only the asked time counts."""
     lay(lake_settings, [covered("AAPL", "2026-11-20 10:00", "2026-11-20 16:00")], table="feed_events")
     assert spans(with_symbols(lake_settings, "AAPL"), at("2026-11-20 09:45"), at("2026-11-20 12:00"), whole=True) == [
-        ("AAPL", at("2026-11-20 09:45"), at("2026-11-20 10:00"), "the feed told nothing")
+        ("AAPL", at("2026-11-20 09:45"), at("2026-11-20 10:00"), "no feed events")
     ]
 
 
 def test_an_empty_lake_has_nothing_to_tell(lake_settings: Settings) -> None:
     """No feed event, no answer."""
     open_store(lake_settings)
-    assert missed(lake_settings)[:2] == ([], [])
+    assert read_coverage(lake_settings)[:2] == ([], [])
 
 
 def test_nothing_is_missed_between_a_connection_and_its_subscription(lake_settings: Settings) -> None:
@@ -94,7 +94,7 @@ def test_nothing_is_missed_between_a_connection_and_its_subscription(lake_settin
     ]
     lay(lake_settings, events, table="feed_events")
     assert spans(with_symbols(lake_settings, "AAPL")) == []
-    assert spans(with_symbols(lake_settings, "MSFT")) == [("MSFT", opened, at("2026-11-20 16:00"), "the feed told nothing")]
+    assert spans(with_symbols(lake_settings, "MSFT")) == [("MSFT", opened, at("2026-11-20 16:00"), "no feed events")]
 
 
 def test_a_simulated_producer_that_starts_again_misses_nothing_before_its_subscription() -> None:
@@ -113,10 +113,10 @@ def test_before_the_first_session_has_begun_all_hours_are_shown_and_that_is_said
     settings = with_symbols(lake_settings, "AAPL")
     lay(settings, [covered("AAPL", "2026-11-20 08:00", "2026-11-20 08:10")], table="feed_events")
     monkeypatch.setattr(coverage_report, "now_ms", lambda: at("2026-11-20 08:30"))
-    found = missed(settings, fall_back=True)
+    found = read_coverage(settings, fall_back=True)
     assert (found.session, [gap.since for gap in found.gaps]) == ("all", [at("2026-11-20 08:10")])
-    assert missed(settings) == ([], [], "regular")
+    assert read_coverage(settings) == ([], [], "regular")
     lay(settings, [covered("AAPL", "2026-11-23 08:00", "2026-11-23 08:10")], table="feed_events", start=1)
     monkeypatch.setattr(coverage_report, "now_ms", lambda: at("2026-11-23 08:30"))
-    found = missed(settings, fall_back=True)
+    found = read_coverage(settings, fall_back=True)
     assert (found.session, [day for _, day, *_ in found.totals]) == ("regular", [DAY])

@@ -14,7 +14,7 @@ from stockctl.clients.mongo import Mongo
 from stockctl.clients.store import open_store
 from stockctl.lake.format.claims import lake_source
 from stockctl.metrics import definitions
-from stockctl.metrics.coverage_report import missed
+from stockctl.metrics.coverage_report import read_coverage
 from stockctl.metrics.lake_sql import query
 from stockctl.metrics.query import Query
 from stockctl.metrics.results import Result
@@ -76,7 +76,7 @@ def fill(engine: Engine, lake_settings: Settings, request: pytest.FixtureRequest
 
 def by_default(settings: Settings, engine: Engine, now: int, **named: Any) -> Query:
     """What ``stockctl metrics`` asks of AAPL without an option, at this time."""
-    return replace(definitions.question(settings, ["AAPL"], **named), now=now, engine=engine, fall_back=True)
+    return replace(definitions.build_query(settings, ["AAPL"], **named), now=now, engine=engine, fall_back=True)
 
 
 def company(settings: Settings) -> dict[str, Any]:
@@ -107,13 +107,13 @@ def test_simulated_stocks_trade_at_any_hour(engine: Engine, fill: Fill) -> None:
     whole(answer)
     (row,) = answer.rows
     assert (row["session"], row["trade_date"], row["trades"], row["high"]) == ("all", SUNDAY, 300, 100.0)
-    assert not any("no trade" in line for line in answer.words)
+    assert not any("no trade" in line for line in answer.notes)
     if engine == "mongo":
         session = company(settings)
         assert (session["name"], session["trades"], session["coverage"]) == ("all", 300, 100.0)
         return
     assert stockctl.read_bars("AAPL", settings=settings).column("session").to_pylist() == ["all"] * 5
-    assert missed(settings.model_copy(update={"symbols": ["AAPL"]})).totals[0][:2] == ("AAPL", SUNDAY)
+    assert read_coverage(settings.model_copy(update={"symbols": ["AAPL"]})).totals[0][:2] == ("AAPL", SUNDAY)
     assert query(settings, "SELECT count(*) AS n FROM coverage WHERE covered").to_pylist() == [{"n": 1}]
 
 
@@ -163,10 +163,10 @@ def test_coverage_counts_since_the_feed_was_first_connected(
     asked = settings.model_copy(update={"symbols": ["AAPL"]})
     since, until = at("2026-11-20"), at("2026-11-21")
     late = ("AAPL", at("2026-11-20 09:30"))
-    for found in (missed(asked), missed(asked, since, until)):
+    for found in (read_coverage(asked), read_coverage(asked, since, until)):
         assert (late in [(gap.symbol, gap.since) for gap in found.gaps]) == (expected == 25.0)
         assert three in [gap.since for gap in found.gaps]
-    assert late in [(gap.symbol, gap.since) for gap in missed(asked, since, until, whole=True).gaps]
+    assert late in [(gap.symbol, gap.since) for gap in read_coverage(asked, since, until, whole=True).gaps]
 
 
 def test_a_feed_that_died_is_missed_also_on_its_first_day(engine: Engine, fill: Fill) -> None:
@@ -215,7 +215,7 @@ def test_by_default_the_newest_session_that_has_trades_answers(
     (row,) = answer.rows
     assert (row["session"], row["trade_date"], row["trades"]) == (session, day, 60)
     assert row["vwap"] is not None
-    assert [line for line in answer.words if line.startswith("no trade")] == ([words] if words else [])
+    assert [line for line in answer.notes if line.startswith("no trade")] == ([words] if words else [])
     if engine == "lake":
         table = stockctl.read_bars("AAPL", settings=settings)
         assert set(table.column("session").to_pylist()) == {session}
@@ -238,7 +238,7 @@ def test_one_line_names_all_symbols_that_fall_back(lake_settings: Settings) -> N
     """However many they are."""
     lay(lake_settings, [trade(symbol, "2026-11-20 17:00", 1.0) for symbol in ("AAPL", "MSFT", "NVDA")])
     asked = replace(by_default(lake_settings, "lake", NIGHT), symbols=("AAPL", "MSFT", "NVDA"))
-    words = [line for line in definitions.vwap(lake_settings, asked).words if line.startswith("no trade")]
+    words = [line for line in definitions.vwap(lake_settings, asked).notes if line.startswith("no trade")]
     assert words == [NO_FRIDAY.replace("AAPL", "AAPL, MSFT, NVDA")]
 
 
@@ -246,7 +246,7 @@ def test_gaps_are_by_default_of_the_newest_date_that_is_traded_on(lake_settings:
     """A feed that runs through the weekend tells of Friday's session."""
     events = [covered("AAPL", f"2026-11-{day} 12:00", f"2026-11-{day} 13:00") for day in (20, 21, 22)]
     lay(lake_settings, events, table="feed_events")
-    found = missed(lake_settings.model_copy(update={"symbols": ["AAPL"]}))
+    found = read_coverage(lake_settings.model_copy(update={"symbols": ["AAPL"]}))
     assert found.totals == [("AAPL", FRIDAY, HOUR, 4 * HOUR)]
 
 
@@ -267,7 +267,7 @@ def test_a_simulated_market_that_is_stopped_is_not_missed_and_one_that_died_is(e
     if engine == "mongo":
         assert company(settings)["coverage"] == pytest.approx(50.0)
         return
-    found = missed(settings.model_copy(update={"symbols": ["AAPL"]}))
+    found = read_coverage(settings.model_copy(update={"symbols": ["AAPL"]}))
     assert [(gap.since - NIGHT, gap.until - NIGHT) for gap in found.gaps] == [
         (HOUR * 3 // 2, 2 * HOUR),
         (HOUR * 5 // 2, 4 * HOUR),

@@ -11,7 +11,7 @@ import pytest
 
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.errors import StockctlError, UnreachableError
-from stockctl.metrics.live import RATE_SECONDS, Tally, Ticker, _deviation, follow
+from stockctl.metrics.live import RATE_SECONDS, LiveMetrics, MetricsAccumulator, _deviation, follow
 from stockctl.records import Trade, encode
 from stockctl.settings import Settings
 from tests.command import HANG
@@ -40,65 +40,65 @@ def topic(settings: Settings) -> Settings:
 
 def test_memory_is_bounded() -> None:
     """A hundred thousand trades over hours leave a hundred prices and a minute of seconds."""
-    tally = Tally()
+    accumulator = MetricsAccumulator()
     for number in range(100_000):
-        tally.add(trade("AAPL", NOW + number * 100, 100.0 + number % 7), "standard")
-    assert tally.trades == 100_000
-    assert len(tally._newest) == 100
-    assert len(tally._seconds) <= RATE_SECONDS + 1
+        accumulator.add(trade("AAPL", NOW + number * 100, 100.0 + number % 7), "standard")
+    assert accumulator.trades == 100_000
+    assert len(accumulator._newest) == 100
+    assert len(accumulator._seconds) <= RATE_SECONDS + 1
 
 
 def test_the_rate_is_that_of_the_last_minute() -> None:
     """Older trades do not count; while less than a minute is known, it is what was watched."""
-    tally = Tally()
+    accumulator = MetricsAccumulator()
     for number in range(300):
-        tally.add(trade("AAPL", NOW + number * 1000, 100.0), "standard")
-    assert tally.figures("AAPL", NOW + 300_000, NOW).rate == pytest.approx(1.0, rel=0.02)
-    assert tally.figures("AAPL", NOW + 330_000, NOW).rate == pytest.approx(0.5, rel=0.05)
-    assert tally.figures("AAPL", NOW + 900_000, NOW).rate == 0.0
-    fresh = Tally()
+        accumulator.add(trade("AAPL", NOW + number * 1000, 100.0), "standard")
+    assert accumulator.metrics("AAPL", NOW + 300_000, NOW).rate == pytest.approx(1.0, rel=0.02)
+    assert accumulator.metrics("AAPL", NOW + 330_000, NOW).rate == pytest.approx(0.5, rel=0.05)
+    assert accumulator.metrics("AAPL", NOW + 900_000, NOW).rate == 0.0
+    fresh = MetricsAccumulator()
     for number in range(10):
         fresh.add(trade("AAPL", NOW + number * 1000, 100.0), "standard")
-    assert fresh.figures("AAPL", NOW + 10_000, NOW).rate == pytest.approx(1.0, rel=0.02)
+    assert fresh.metrics("AAPL", NOW + 10_000, NOW).rate == pytest.approx(1.0, rel=0.02)
 
 
 def test_figures_of_prices_too_large_to_compute_with_are_null() -> None:
-    tally = Tally()
+    accumulator = MetricsAccumulator()
     for number in range(4):
-        tally.add(trade("AAPL", NOW + number, 1.5e308 - 1e308 * (number % 2), volume=1e308), "standard")
-    figures = tally.figures("AAPL", NOW + 1000, NOW)
-    assert (figures.vwap, figures.volume, figures.last, figures.trades) == (None, None, 0.5e308, 4)
-    assert figures.volatility is None or math.isfinite(figures.volatility)
+        accumulator.add(trade("AAPL", NOW + number, 1.5e308 - 1e308 * (number % 2), volume=1e308), "standard")
+    metrics = accumulator.metrics("AAPL", NOW + 1000, NOW)
+    assert (metrics.vwap, metrics.volume, metrics.last, metrics.trades) == (None, None, 0.5e308, 4)
+    assert metrics.volatility is None or math.isfinite(metrics.volatility)
     assert _deviation([-1.7e308, 1.7e308, -1.7e308, 1.7e308]) is None
 
 
 def test_a_late_trade_takes_its_place_by_time() -> None:
     """The last price is that of the newest trade, not of the one that came last."""
-    tally = Tally(window=2)
+    accumulator = MetricsAccumulator(window=2)
     for ms, price in ((1000, 1.0), (3000, 3.0), (2000, 2.0), (0, 9.0)):
-        tally.add(trade("AAPL", NOW + ms, price), "standard")
-    figures = tally.figures("AAPL", NOW + 4000, NOW)
-    assert (figures.last, figures.volatility, figures.age) == (3.0, statistics.stdev([2.0, 3.0]), 1.0)
+        accumulator.add(trade("AAPL", NOW + ms, price), "standard")
+    metrics = accumulator.metrics("AAPL", NOW + 4000, NOW)
+    assert (metrics.last, metrics.volatility, metrics.age) == (3.0, statistics.stdev([2.0, 3.0]), 1.0)
 
 
 def test_without_symbols_every_symbol_that_comes_is_told() -> None:
     """With symbols those alone, also before their first trade."""
-    every, some = Ticker([], "standard"), Ticker(["NVDA", "AAPL"], "standard")
+    every, some = LiveMetrics([], "standard"), LiveMetrics(["NVDA", "AAPL"], "standard")
     for symbol in ("MSFT", "AAPL"):
-        for ticker in (every, some):
-            ticker.take(encode(trade(symbol, NOW, 1.0)))
-    assert [figures.symbol for figures in every.figures(NOW)] == ["AAPL", "MSFT"]
-    assert [(figures.symbol, figures.trades) for figures in some.figures(NOW)] == [("NVDA", 0), ("AAPL", 1)]
+        for live in (every, some):
+            live.add(encode(trade(symbol, NOW, 1.0)))
+    assert [metrics.symbol for metrics in every.metrics(NOW)] == ["AAPL", "MSFT"]
+    assert [(metrics.symbol, metrics.trades) for metrics in some.metrics(NOW)] == [("NVDA", 0), ("AAPL", 1)]
 
 
 def test_what_is_no_trade_is_counted_whatever_it_is() -> None:
     """No JSON, no UTF-8, or nested deeper than the decoder goes."""
-    ticker = Ticker([], "standard")
+    live = LiveMetrics([], "standard")
     whole = encode(trade("AAPL", NOW, 1.0))
     for value in (b"no trade", whole.replace(b"AAPL", b"\xff"), whole[:-1] + b',"n":' + TOO_DEEP + b"}"):
-        ticker.take(value)
-    assert ticker.unreadable == 3
-    assert ticker.figures(NOW) == []
+        live.add(value)
+    assert live.unreadable == 3
+    assert live.metrics(NOW) == []
 
 
 def test_it_follows_the_topic_from_the_look_back_on(topic: Settings) -> None:
@@ -109,7 +109,7 @@ def test_it_follows_the_topic_from_the_look_back_on(topic: Settings) -> None:
     stop = threading.Event()
     sent, deadline = False, time.monotonic() + HANG
     for snapshot in follow(topic, ["AAPL", "MSFT"], refresh=0.2, look_back=60, stop=stop):
-        trades = {figures.symbol: figures.trades for figures in snapshot.figures}
+        trades = {metrics.symbol: metrics.trades for metrics in snapshot.metrics}
         if trades == {"AAPL": 1, "MSFT": 1} and not sent:
             send(topic, [trade("AAPL", now, 4.0, ts_recv=int(time.time() * 1000))])
             sent = True
@@ -125,7 +125,7 @@ def test_it_ends_after_the_asked_time_with_a_last_snapshot(topic: Settings) -> N
     started = time.monotonic()
     snapshots = list(follow(topic, ["AAPL"], seconds=0.5, refresh=3600))
     assert time.monotonic() - started >= 0.5
-    assert [figures.trades for figures in snapshots[-1].figures] == [0]
+    assert [metrics.trades for metrics in snapshots[-1].metrics] == [0]
     assert len(snapshots) == 1
 
 

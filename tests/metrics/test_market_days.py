@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from stockctl.exchange.calendar import EXCHANGE_ZONE
 from stockctl.metrics import definitions
-from stockctl.metrics.coverage_report import missed
-from stockctl.metrics.live import Tally
+from stockctl.metrics.coverage_report import read_coverage
+from stockctl.metrics.live import MetricsAccumulator
 from stockctl.metrics.query import Query
 from stockctl.metrics.results import Row
 from stockctl.records import Trade
@@ -164,7 +164,7 @@ def test_prices_of_currencies_count_without_volume(lake_settings: Settings) -> N
     assert one(answer.rows, "vwap", "volume", "rate") == (None, None, None)
     assert one(answer.rows, "volatility") == (pytest.approx(deviation, rel=1e-9),)
     assert one(answer.rows, "last_trade") == (datetime.fromtimestamp(rows[5].ts_event / 1000, EXCHANGE_ZONE),)
-    assert "6 price updates, whose prices count: without volume there is no VWAP and no trade rate" in answer.words[0]
+    assert "6 price updates, whose prices count: without volume there is no VWAP and no trade rate" in answer.notes[0]
     found = definitions.returns(lake_settings, ask(EURO), 10_000).rows
     assert one(found, "returns") == (12,), "none after 17:00"
     ((annual, spread),) = [(row["volatility"], row["deviation"]) for row in found]
@@ -173,7 +173,7 @@ def test_prices_of_currencies_count_without_volume(lake_settings: Settings) -> N
 
 def test_prices_of_a_closed_market_say_so(lake_settings: Settings) -> None:
     lay(lake_settings, [trade(EURO, "2026-11-21 12:00", 1.05, 0.0, ""), trade(EURO, "2026-11-21 12:01", 1.06, 0.0, "")])
-    words = definitions.summary(lake_settings, ask(EURO, "2026-11-21", session="all")).words[0]
+    words = definitions.summary(lake_settings, ask(EURO, "2026-11-21", session="all")).notes[0]
     assert "2 price updates" in words
     assert "the market is closed at this time; data through 2026-11-21 12:01:00 EST" in words
 
@@ -220,21 +220,21 @@ def test_a_price_update_of_a_stock_is_no_price(lake_settings: Settings) -> None:
 
 
 def test_live_prices_of_currencies_are_those_of_the_lake() -> None:
-    tally, stocks = Tally(quotes=True), Tally()
+    accumulator, stocks = MetricsAccumulator(quotes=True), MetricsAccumulator()
     for row in euros():
-        tally.add(row, "standard")
+        accumulator.add(row, "standard")
         stocks.add(row, "standard")
-    figures = tally.figures(EURO, NOW, NOW - 1000)
-    assert (figures.last, figures.vwap, figures.volume, figures.rate) == (euros()[-1].price, None, None, None)
-    assert figures.volatility is not None
-    assert (figures.trades, figures.left_out) == (0, 0)
-    assert stocks.figures(EURO, NOW, NOW - 1000).last is None
+    metrics = accumulator.metrics(EURO, NOW, NOW - 1000)
+    assert (metrics.last, metrics.vwap, metrics.volume, metrics.rate) == (euros()[-1].price, None, None, None)
+    assert metrics.volatility is not None
+    assert (metrics.trades, metrics.left_out) == (0, 0)
+    assert stocks.metrics(EURO, NOW, NOW - 1000).last is None
 
 
 def test_currencies_miss_nothing_at_the_weekend(lake_settings: Settings) -> None:
     lay(lake_settings, [covered(EURO, f"{DAY} 16:00", f"{DAY} 16:30")], table="feed_events")
     asked = lake_settings.model_copy(update={"symbols": [EURO]})
-    gaps = missed(asked, at(f"{DAY} 16:00"), at("2026-11-22 18:00")).gaps
+    gaps = read_coverage(asked, at(f"{DAY} 16:00"), at("2026-11-22 18:00")).gaps
     assert [(gap.since, gap.until) for gap in gaps] == [
         (at(f"{DAY} 16:30"), at(f"{DAY} 17:00")),
         (at("2026-11-22 17:00"), at("2026-11-22 18:00")),

@@ -22,12 +22,10 @@ import stockctl
 from stockctl.clients.store import open_store
 from stockctl.errors import UsageError
 from stockctl.exchange.calendar import from_ms
-from stockctl.lake.reader.catalog import LakeReader
-from stockctl.lake.reader.duckdb_session import duck
 from stockctl.metrics import definitions
 from stockctl.metrics.coverage_report import lag_ms
-from stockctl.metrics.engines.duckdb import DuckBench
-from stockctl.metrics.engines.trade_sources import Event, LakeRows
+from stockctl.metrics.engines.base import Event
+from stockctl.metrics.engines.lake import LakeEngine
 from stockctl.metrics.query import Query
 from stockctl.metrics.query_context import QueryContext
 from stockctl.metrics.results import Result
@@ -47,7 +45,7 @@ def series(prices: list[float], *, start: int = OPEN, step: int = 1000, symbol: 
 
 def question(settings: Settings, *symbols: str, now: int = OPEN + 40_000_000, **named: Any) -> Query:
     """A question asked in the evening of 2026-11-23."""
-    return replace(definitions.question(settings, symbols or ("AAPL",), **named), now=now)
+    return replace(definitions.build_query(settings, symbols or ("AAPL",), **named), now=now)
 
 
 def figures(answer: Result, *names: str) -> list[tuple[Any, ...]]:
@@ -220,7 +218,7 @@ def test_a_split_like_jump_warns(lake_settings: Settings, factor: float, warned:
     """Between one date's last price and the next one's first."""
     lay(lake_settings, [*series([100.0], start=at("2026-11-20 10:00")), *series([100.0 * factor], start=OPEN)])
     answer = definitions.vwap(lake_settings, question(lake_settings, since="2026-11-20", across=True))
-    assert any("a split?" in line for line in answer.words) == warned
+    assert any("a split?" in line for line in answer.notes) == warned
 
 
 def test_coverage_counts_session_time_that_the_feed_watched(lake_settings: Settings) -> None:
@@ -266,8 +264,8 @@ def test_figures_of_prices_too_large_to_compute_with_are_null_and_words(lake_set
     answer = definitions.summary(lake_settings, question(lake_settings, "AAPL", "MSFT"))
     huge, plain = answer.rows
     assert (huge["vwap"], huge["volatility"], huge["high"], huge["volume"]) == (None, None, 1.5e308, 400.0)
-    assert "AAPL: no vwap, volatility: prices and volumes are too large to compute with" in answer.words
-    assert (plain["vwap"], len([line for line in answer.words if "too large" in line])) == (1.5, 1)
+    assert "AAPL: no vwap, volatility: prices and volumes are too large to compute with" in answer.notes
+    assert (plain["vwap"], len([line for line in answer.notes if "too large" in line])) == (1.5, 1)
 
 
 def test_a_feed_that_is_gone_is_held_against_the_coverage(lake_settings: Settings) -> None:
@@ -302,7 +300,7 @@ def test_as_of_a_moment_the_newest_session_is_that_of_then(lake_settings: Settin
         asked = question(lake_settings)
         moment = at(as_of) if isinstance(as_of, str) else as_of
         answer = definitions.summary(lake_settings, replace(asked, as_of=moment, fall_back=True))
-        assert not any("newest session that has trades is shown" in line for line in answer.words)
+        assert not any("newest session that has trades is shown" in line for line in answer.notes)
         return figures(answer, "trade_date", "vwap", "trades", "close", "through", "coverage")
 
     of_friday = (date(2026, 11, 20), 2.0, 2, 3.0)
@@ -361,7 +359,7 @@ def test_without_coverage_there_is_no_rate_and_no_return(lake_settings: Settings
     lay(lake_settings, series([1.0, 2.0, 3.0]))
     answer = definitions.summary(lake_settings, question(lake_settings))
     assert figures(answer, "vwap", "rate", "annual_volatility", "coverage") == [(2.0, None, None, 0.0)]
-    assert "no coverage known" in answer.words[0]
+    assert "no coverage known" in answer.notes[0]
 
 
 def test_nothing_to_answer_is_null_and_words(lake_settings: Settings) -> None:
@@ -382,7 +380,7 @@ def test_nothing_to_answer_is_null_and_words(lake_settings: Settings) -> None:
         assert {row["symbol"] for row in answer.rows} == {"NVDA", "AAPL"}
         for row in answer.rows:
             assert row.get("vwap") is row.get("volatility") is row.get("rate") is None
-        assert any("NVDA: the lake holds no trades" in line for line in answer.words)
+        assert any("NVDA: the lake holds no trades" in line for line in answer.notes)
 
 
 def test_one_trade_has_no_deviation(lake_settings: Settings) -> None:
@@ -442,7 +440,7 @@ def test_each_feed_event_is_gone_through_once_however_many_symbols_are_asked(lak
             splits.append(str(self))
             return super().split(*arguments)
 
-    class Told(LakeRows):
+    class CountingEngine(LakeEngine):
         def events(self, since: int, until: int) -> list[Event]:
             return [event | {"symbols": Named(event["symbols"])} for event in super().events(since, until)]
 
@@ -450,9 +448,8 @@ def test_each_feed_event_is_gone_through_once_however_many_symbols_are_asked(lak
     lay(lake_settings, [trade(symbol, OPEN + 120_000, 1.0) for symbol in symbols])
     minutes = [covered(",".join(symbols[n:]), OPEN + n * 60_000, OPEN + (n + 1) * 60_000) for n in range(2)]
     lay(lake_settings, minutes, table="feed_events")
-    with LakeReader(lake_settings) as lake, duck() as connection:
-        rows = Told(lake_settings, lake)
-        contexts = QueryContext(question(lake_settings, *symbols), rows, DuckBench(connection, rows)).contexts
+    with CountingEngine.connect(lake_settings) as engine:
+        contexts = QueryContext(question(lake_settings, *symbols), engine).contexts
     assert [context.covered for context in contexts] == [[(OPEN, OPEN + 60_000)], *[[(OPEN, OPEN + 120_000)]] * 19]
     assert len(splits) == len(minutes)
 

@@ -119,7 +119,7 @@ def same(one: Result, other: Result) -> None:
     for row, expected in zip(one.rows, other.rows, strict=True):
         figures = {name: near(value) if isinstance(value, float) else value for name, value in expected.items()}
         assert row == figures
-    assert [line.replace("MongoDB holds", "the lake holds") for line in one.words] == other.words
+    assert [line.replace("MongoDB holds", "the lake holds") for line in one.notes] == other.notes
 
 
 @st.composite
@@ -296,4 +296,4 @@ def test_a_symbol_with_filings_alone_is_said_to_be_one(mongo_server: MongoServer
         asked = question("standard", "all", symbols=("ibm", "AAPL"), configured=frozenset(), engine="mongo")
         answer = definitions.vwap(settings, asked)
     assert {row["symbol"]: row["vwap"] is None for row in answer.rows} == {"AAPL": False, "IBM": True}
-    assert "IBM: MongoDB holds filings of it, and no trades" in answer.words
+    assert "IBM: MongoDB holds filings of it, and no trades" in answer.notes

@@ -79,9 +79,9 @@ def test_a_trade_without_conditions_counts_as_in_metrics_bars(lake_settings: Set
 def test_coverage_is_a_view(lake: Settings) -> None:
     """Covered and missed stretches of session time at all hours, from the feed's first connection on unless all is asked."""
     text = "SELECT symbol, covered, epoch(until - since), reason FROM coverage ORDER BY since"
-    after = [("AAPL", True, 60.0, None), ("AAPL", False, 37_740.0, "the feed told nothing")]
+    after = [("AAPL", True, 60.0, None), ("AAPL", False, 37_740.0, "no feed events")]
     assert rows(lake, text) == after
-    assert rows(lake, text, since=at("2026-11-20"), whole=True) == [("AAPL", False, 19_800.0, "the feed told nothing"), *after]
+    assert rows(lake, text, since=at("2026-11-20"), whole=True) == [("AAPL", False, 19_800.0, "no feed events"), *after]
 
 
 def test_an_empty_lake_has_the_views_too(lake_settings: Settings) -> None:

@@ -26,7 +26,7 @@ from stockctl.lake.format.keys import ticker_slug
 from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.duckdb_session import COLUMNS
 from stockctl.metrics import definitions, sql
-from stockctl.metrics.engines.redshift import redshift_bench
+from stockctl.metrics.engines.redshift import RedshiftEngine
 from stockctl.metrics.engines.relations import RELATIONS
 from stockctl.metrics.query import Query
 from stockctl.metrics.results import Result
@@ -130,8 +130,8 @@ def test_every_measure(
     with both(fake_redshift, flags, trades, events) as settings:
         for measure, one in asked:
             answer = measure(settings, replace(one, engine="redshift"))
-            words = [line.replace("Redshift holds", "the lake holds") for line in answer.words]
-            same(answer._replace(words=words), measure(settings, one))
+            notes = [line.replace("Redshift holds", "the lake holds") for line in answer.notes]
+            same(answer._replace(notes=notes), measure(settings, one))
 
 
 def test_what_the_feed_told_later_was_not_known(fake_redshift: FakeRedshift, flags: dict[str, str]) -> None:
@@ -210,11 +210,11 @@ def test_tables_of_the_same_names_are_left_alone_and_not_read(
 
         for measure in (definitions.summary, volatility):
             answer = measure(settings, replace(asked, engine="redshift"))
-            words = [line.replace("Redshift holds", "the lake holds") for line in answer.words]
-            same(answer._replace(words=words), measure(settings, asked))
-        with redshift_bench(settings) as (_, bench):
+            notes = [line.replace("Redshift holds", "the lake holds") for line in answer.notes]
+            same(answer._replace(notes=notes), measure(settings, asked))
+        with RedshiftEngine.connect(settings) as engine:
             for edge in (1, 2):
-                bench.provide("anchors", [(0, edge)])
+                engine.provide("anchors", [(0, edge)])
         with Connection(settings) as redshift:
             for name in names:
                 assert redshift.execute(f"SELECT note FROM public.{name}") == [("mine",)]
@@ -263,3 +263,19 @@ def test_hours_and_coverage_are_by_what_the_rows_tell(
         asked = Query(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=now, engine="redshift", fall_back=True)
         (row,) = definitions.vwap(settings, asked).rows
     assert (row["session"], row["trade_date"], row["coverage"]) == (session, date(2026, 11, 20), coverage)
+
+
+@pytest.mark.parametrize(
+    ("late", "session", "volume"), [([], "post", 1.0), ([("2026-11-20 16:00:01", "1,36")], "regular", 5.0)]
+)
+def test_a_session_without_trades_in_its_hours_falls_back_unless_late_reports_belong_to_it(
+    fake_redshift: FakeRedshift, flags: dict[str, str], late: list[tuple[str, str]], session: str, volume: float
+) -> None:
+    """The trades of the post-market lie within the time in which late reports of the regular session may come."""
+    trades = [trade("AAPL", "2026-11-20 17:00", 7.0, 1.0)]
+    trades += [trade("AAPL", moment, 7.0, 5.0, conditions=codes) for moment, codes in late]
+    with both(fake_redshift, flags, [], []) as settings:
+        fill(fake_redshift, trades, [])
+        query = Query(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN, engine="redshift", fall_back=True)
+        (row,) = definitions.vwap(settings, query).rows
+    assert (row["session"], row["volume"]) == (session, volume)

@@ -104,7 +104,7 @@ def gaps(
     from stockctl.exchange.calendar import from_ms
     from stockctl.lake.reader.catalog import LakeReader
     from stockctl.lake.reader.symbols import resolve_lake_symbols
-    from stockctl.metrics.coverage_report import missed
+    from stockctl.metrics.coverage_report import read_coverage
     from stockctl.units import format_duration
 
     settings = settings_of(ctx, {"metrics.session": session and session.value, "timezone": tz})
@@ -113,7 +113,7 @@ def gaps(
     if symbols:
         with LakeReader(settings) as lake:
             settings = settings.model_copy(update={"symbols": resolve_lake_symbols(lake, symbols)})
-    found = missed(settings, *bounds, whole=since is not None, fall_back=session is None)
+    found = read_coverage(settings, *bounds, whole=since is not None, fall_back=session is None)
     rows = (
         {
             "symbol": gap.symbol,

@@ -1,4 +1,4 @@
-"""Overlays, rendered as the settings of a test want them."""
+"""Rendered overlays."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SettingsOf = Callable[..., Settings]
 
 @pytest.fixture
 def settings_of(tmp_path: Path) -> SettingsOf:
-    """Settings of a cluster, with further ones by name; an environment variable in place of one when its name begins so."""
+    """Settings for a cluster, and others by their name or their environment variable."""
     file = tmp_path / "stockctl.toml"
     file.write_text(PROFILE)
 

@@ -1,4 +1,4 @@
-"""Every metric of the roles, asked of the code that exposes it."""
+"""Every metric of the services, from the code that exposes it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Exposed(NamedTuple):
 
 
 def exposed(folder: Path) -> dict[str, Exposed]:
-    """The metrics of every module of the package, and of the producer's report, by their names; ``folder`` is for its state."""
+    """The metrics of every module of the package and of the producer, by name; ``folder`` is for its state."""
     found: dict[str, Exposed] = {}
     for family, labels in [*_of_modules(), *_of_producer(folder)]:
         name = f"{family.name}_total" if family.type == "counter" else family.name

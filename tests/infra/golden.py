@@ -1,4 +1,4 @@
-"""The golden list of workloads: ``python -m tests.infra.golden`` writes it anew."""
+"""The golden list of workloads: ``python -m tests.infra.golden`` updates it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MANIFESTS = Path(__file__).parents[2] / "manifests"
 
 
 def listing() -> str:
-    """Every object of each overlay a line, with its replicas, and each container of it with image, limits and command."""
+    """One line per object of each overlay, with its replicas, and one per container, with image, limits and command."""
     lines: list[str] = []
     for overlay in ("single-node", "ha"):
         lines += [f"== {overlay}", *(line for manifest in build(MANIFESTS / "overlays" / overlay) for line in _lines(manifest))]

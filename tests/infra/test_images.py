@@ -1,4 +1,4 @@
-"""The Dockerfiles: linted, and held to what the tree, the manifests and the tests of Kafka Connect say."""
+"""The Dockerfiles: linted, and compared with the tree, the manifests and the tests of Kafka Connect."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "images").glob("*.Dockerfile"))
 
 
-def told(file: str, word: str) -> list[str]:
-    """What every instruction ``word`` of ``file`` says."""
+def instructions(file: str, word: str) -> list[str]:
+    """The arguments of every instruction ``word`` in ``file``."""
     text = (ROOT / "images" / file).read_text().replace("\\\n", " ")
     return re.findall(rf"^{word} +(.+)$", text, re.MULTILINE)
 
@@ -31,7 +31,9 @@ def test_hadolint_reports_nothing(file: Path) -> None:
 
 def test_copied_files_exist_and_are_not_ignored() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
-    copied = [word for line in told("stockctl.Dockerfile", "COPY") if "--from" not in line for word in line.split()[:-1]]
+    copied = [
+        word for line in instructions("stockctl.Dockerfile", "COPY") if "--from" not in line for word in line.split()[:-1]
+    ]
     assert {"pyproject.toml", "stockctl", "manifests", "sql"} <= set(copied)
     for name in copied:
         assert (ROOT / name).exists(), name
@@ -39,17 +41,20 @@ def test_copied_files_exist_and_are_not_ignored() -> None:
 
 
 def test_the_image_builds_the_converter_by_the_tested_script() -> None:
-    """The same script builds it here, for the tests, and for workers of one's own."""
-    copied = [line.split()[0] for line in told("connect.Dockerfile", "COPY") if "--from" not in line]
+    """One script builds it in the image, for the tests, and for your own workers."""
+    copied = [line.split()[0] for line in instructions("connect.Dockerfile", "COPY") if "--from" not in line]
     assert copied == ["connect"]
-    assert "sh /connect/build.sh /libs /plugins/stockctl/record-converter.jar" in told("connect.Dockerfile", "RUN")[1]
+    assert "sh /connect/build.sh /libs /plugins/stockctl/record-converter.jar" in instructions("connect.Dockerfile", "RUN")[1]
     assert (ROOT / "images" / "connect" / "build.sh").exists()
     assert "sh images/connect/build.sh" in (ROOT / "docs" / "connect.md").read_text()
 
 
 def test_pods_run_as_the_users_of_their_images() -> None:
-    """The worker's pod as the image's own user, since that owns Kafka's files; the others as the user of our image."""
-    users = {"stockctl": told("stockctl.Dockerfile", "USER")[-1], "stockctl-connect": told("connect.Dockerfile", "USER")[-1]}
+    """The worker's pod as the user of Kafka's image, which owns its files; the others as the user of stockctl's image."""
+    users = {
+        "stockctl": instructions("stockctl.Dockerfile", "USER")[-1],
+        "stockctl-connect": instructions("connect.Dockerfile", "USER")[-1],
+    }
     for manifest in build(ROOT / "manifests" / "overlays" / "ha"):
         images = {container["image"].partition(":")[0] for container in containers(manifest)}
         for image in ("stockctl-connect", "stockctl"):
@@ -60,9 +65,9 @@ def test_pods_run_as_the_users_of_their_images() -> None:
 
 
 def test_kafka_and_the_plugin_have_the_tested_versions() -> None:
-    built_against, *_, run = told("connect.Dockerfile", "FROM")
+    built_against, *_, run = instructions("connect.Dockerfile", "FROM")
     assert (built_against, run) == (f"apache/kafka:{KAFKA_VERSION} AS kafka", f"apache/kafka:{KAFKA_VERSION}")
-    assert f"-Dartifact={MONGO_PLUGIN} " in told("connect.Dockerfile", "RUN")[0]
+    assert f"-Dartifact={MONGO_PLUGIN} " in instructions("connect.Dockerfile", "RUN")[0]
     images = {container["image"] for each in build(ROOT / "manifests" / "overlays" / "ha") for container in containers(each)}
     assert f"apache/kafka:{KAFKA_VERSION}" in images
 

@@ -26,7 +26,7 @@ CLUSTER = "NEtEY2E0N0UzRktBR0lKTQ"
 
 
 class Node:
-    """A node of ``role`` with the heap of its container, prepared by the manifests' own script."""
+    """A controller or broker with the heap of its container, prepared by the manifests' script."""
 
     def __init__(self, role: str, folder: Path, controller_port: int, broker_port: int) -> None:
         manifests = build(MANIFESTS / "overlays" / "single-node")
@@ -37,7 +37,7 @@ class Node:
         self.role, self.folder, self.controller_port = role, folder, controller_port
         self.port = broker_port if role == "broker" else controller_port
         self.process: subprocess.Popen[bytes] | None = None
-        # What names the cluster gives, and where its volumes are, stands in for those of this machine. The rest is as it is.
+        # Replace the cluster's names and the paths of its volumes by this machine's; the rest is as in the manifests.
         here = {
             "kafka-controller-0.kafka-controllers:9093": f"127.0.0.1:{controller_port}",
             "CONTROLLER://:9093": f"CONTROLLER://127.0.0.1:{controller_port}",
@@ -55,7 +55,7 @@ class Node:
         (folder / "secrets" / "cluster-id").write_text(CLUSTER)
 
     def prepare(self, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
-        """Run the script that a pod runs first."""
+        """Run the script of the pod's first command."""
         (self.folder / "secrets" / "password").write_text(password)
         environment = {
             "PATH": "/usr/bin:/bin:/usr/local/bin",
@@ -66,7 +66,7 @@ class Node:
             "STORAGE": f"{' '.join(quick_java())} -cp {kafka_jars()}/* kafka.tools.StorageTool",
         }
         script = self.folder / "config" / "prepare.sh"
-        # -f: the jars' star is java's to expand, not the shell's.
+        # -f: java expands the star of the class path, not the shell.
         return subprocess.run(["bash", "-f", script, self.role], env=environment, capture_output=True, text=True, timeout=HANG)
 
     def start(self) -> None:
@@ -98,7 +98,7 @@ class Node:
 
 @pytest.fixture(scope="module")
 def kafka_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A broker that runs beside its controller, each twice prepared, as a pod that was started anew."""
+    """A broker that runs with its controller, each prepared twice, as a restarted pod is."""
     folder, ports = tmp_path_factory.mktemp("nodes"), (free_port(), free_port())
     nodes = [Node(role, folder / role, *ports) for role in ("controller", "broker")]
     try:
@@ -169,15 +169,15 @@ def test_connect_runs_the_connector_and_shows_no_credentials(
         for file, text in data.items():
             for there, instead in here.items():
                 text = text.replace(there, instead)
-            # MongoDB's stand-in knows no users.
+            # The MongoDB stand-in has no users.
             (folder / file).write_text(re.sub(r"^uri=.*$", f"uri={mongo_server.url}", text, flags=re.MULTILINE))
     command = command_on(kafka_node, tmp_path)
-    told = by_name["ConfigMap", "connect-settings"]["data"] | {
+    variables = by_name["ConfigMap", "connect-settings"]["data"] | {
         "STOCKCTL_CONNECT__URL": f"http://127.0.0.1:{port}",
         "STOCKCTL_MONGO__URL": mongo_server.url,
         "STOCKCTL_MONGO__DATABASE": "infra",
     }
-    command.environment |= {name: value.replace("/run/secrets/connect", str(secrets)) for name, value in told.items()}
+    command.environment |= {name: value.replace("/run/secrets/connect", str(secrets)) for name, value in variables.items()}
     command.run("topics", "apply")
     command.run("connect", "apply", "--topics-only")
     jars = f"{connect_files() / 'jars'}/*:{kafka_jars()}/log4j*:{kafka_jars()}/*"

@@ -1,4 +1,4 @@
-"""What every overlay of the package keeps to, and that its commands and settings are real."""
+"""Rules for every overlay of the package; its commands and settings exist."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_every_variable_is_a_setting(plain: list[Manifest]) -> None:
 
 
 def test_the_settings_of_each_container_load(rendered: Rendered, tmp_path: Path) -> None:
-    """As its process will see them: variables of its maps and its own, and the files that they name, mounted."""
+    """As its process sees them: variables of its ConfigMaps and its own, and the mounted files that they name."""
     from stockctl.settings import load_settings
 
     maps = of(rendered.all, "ConfigMap")
@@ -117,7 +117,7 @@ def test_the_settings_of_each_container_load(rendered: Rendered, tmp_path: Path)
     assert len(seen) >= 6
     assert {settings.profile for settings in seen} == {"cluster"}
     # Kubelet's probes and Prometheus come to the pod's own address.
-    assert {settings.health.host for settings in seen} == {"0.0.0.0"}  # noqa: S104 - in a pod, whose policies say who may come
+    assert {settings.health.host for settings in seen} == {"0.0.0.0"}  # noqa: S104 - in a pod, whose network policies restrict the clients
 
 
 def test_every_command_is_one_of_stockctl() -> None:
@@ -130,7 +130,7 @@ def test_every_command_is_one_of_stockctl() -> None:
     }
     assert ("produce", "--health-port", "8080") in commands
     for arguments in commands:
-        # --help answers only when all that stands before it is known.
+        # --help is printed only if all arguments before it are valid.
         assert CliRunner().invoke(app, [*arguments, "--help"]).exit_code == 0, arguments
 
 
@@ -149,7 +149,7 @@ def test_config_maps_take_settings_that_belong_in_a_cluster(plain: list[Manifest
     for name, taken in taking.items():
         names = list(setting_names_of(taken, name))
         assert names
-        # What holds for the machine of whoever runs `infra`, and what is secret, stays there.
+        # Settings of the operator's machine, and secrets, do not belong in a ConfigMap.
         assert not [
             each for each in names if each.endswith(("_location", ".profile", "bootstrap_servers")) or is_secret(each)
         ], name
@@ -190,7 +190,7 @@ def test_pods_have_no_permissions_that_they_do_not_need(plain: list[Manifest]) -
 
 
 def test_ephemeral_storage_limits_cover_folders_and_logs(plain: list[Manifest]) -> None:
-    """What is in an emptyDir on disk counts, and a log, of which kubelet keeps five files of 10 MiB."""
+    """Files in an emptyDir on disk count, and the log, of which the kubelet keeps five files of 10 MiB."""
     for name, pod in pods(plain).items():
         folders = [volume["emptyDir"] for volume in pod["volumes"] if "emptyDir" in volume]
         needed = sum(size(folder["sizeLimit"]) for folder in folders if folder.get("medium") != "Memory") + 50 * 2**20
@@ -206,7 +206,7 @@ def test_every_long_running_container_has_probes(plain: list[Manifest]) -> None:
             assert {"readinessProbe", "livenessProbe"} <= set(container), container["name"]
             if container["image"].startswith("stockctl:"):
                 assert container["readinessProbe"]["httpGet"] == {"path": "/healthz", "port": "health"}
-                # Whoever waits for others is not killed for it: the producer holds rows that nobody else has.
+                # A service that waits is not restarted: the producer's buffer exists nowhere else.
                 assert container["livenessProbe"]["httpGet"] == {"path": "/metrics", "port": "health"}
                 port = container["args"][container["args"].index("--health-port") + 1]
                 assert container["ports"] == [{"name": "health", "containerPort": int(port)}]
@@ -214,7 +214,7 @@ def test_every_long_running_container_has_probes(plain: list[Manifest]) -> None:
 
 
 def test_readiness_needs_an_answer_and_liveness_less(plain: list[Manifest]) -> None:
-    """Whoever is only busy is not started anew: no liveness starts a program, and each waits a minute at least."""
+    """A busy server is not restarted: no liveness probe runs a program, and each waits at least a minute."""
     connect = [one for name, one in of(plain, "Deployment").items() if name == "connect"]
     servers = [*of(plain, "StatefulSet").values(), *connect]
     assert len(servers) >= 3
@@ -233,8 +233,8 @@ def test_readiness_needs_an_answer_and_liveness_less(plain: list[Manifest]) -> N
                 assert script.name in of(plain, "ConfigMap")[volume["configMap"]["name"]]["data"]
 
 
-def asks(server: str, port: int) -> subprocess.CompletedProcess[str]:
-    """Ask ``port`` of this machine as the readiness probe of ``server`` does."""
+def probe(server: str, port: int) -> subprocess.CompletedProcess[str]:
+    """Run the readiness probe of ``server`` against ``port`` of this machine."""
     script = of(build(MANIFESTS / "overlays" / "single-node"), "ConfigMap")[f"{server}-config"]["data"]["ready.sh"]
     command = ["bash", "-c", script.replace("27017", str(port)), "ready.sh", str(port)]
     return subprocess.run(command, capture_output=True, text=True, timeout=HANG)
@@ -244,7 +244,7 @@ def test_a_server_that_answers_its_protocol_is_ready(broker: str, mongo_server: 
     """On the stand-ins; Kafka itself is asked in ``test_kafka_config``."""
     ports = {"kafka": int(broker.rpartition(":")[2]), "mongo": mongo_server.port}
     for server, port in ports.items():
-        assert asks(server, port).returncode == 0
+        assert probe(server, port).returncode == 0
 
 
 @pytest.mark.parametrize("server", ["kafka", "mongo"])
@@ -261,7 +261,7 @@ def test_a_server_without_a_valid_answer_is_not_ready(server: str, answer: bytes
             other.server_close()
         else:
             threading.Thread(target=other.serve_forever, daemon=True).start()
-        done = asks(server, port)
+        done = probe(server, port)
         if answer is not None:
             assert "no answer of" in done.stderr
             other.shutdown()
@@ -269,7 +269,7 @@ def test_a_server_without_a_valid_answer_is_not_ready(server: str, answer: bytes
 
 
 def test_mongodbs_key_file_is_replaced() -> None:
-    """A pod's sandbox may be made again, and its volume in memory stays. Not as root, whom no mode of a file hinders."""
+    """A pod's sandbox may be recreated while its volume in memory stays. Not as root, who ignores file modes."""
     script = of(build(MANIFESTS / "overlays" / "single-node"), "ConfigMap")["mongo-config"]["data"]["keyfile.sh"]
     user = 65534 if os.geteuid() == 0 else None
     with TemporaryDirectory() as folder:
@@ -288,7 +288,7 @@ def test_mongodbs_key_file_is_replaced() -> None:
 
 
 def test_the_limits_of_a_single_node_fit_a_machine_of_4_gib() -> None:
-    """All at once: what stays, the Jobs, and filings. What a pod runs first counts where it takes more than what follows."""
+    """All at once: long-running workloads, Jobs, and filings. An init container counts if it needs more than the containers."""
     manifests = build(MANIFESTS / "overlays" / "single-node")
     total = 0
     for pod in pods(manifests).values():
@@ -329,7 +329,7 @@ def test_more_than_one_replica_means_a_disruption_budget(plain: list[Manifest]) 
 
 
 def test_pods_connect_only_if_the_policies_of_both_allow_it(plain: list[Manifest]) -> None:
-    """Whoever may send to a server's port is let in there, and nobody else; every name is a workload's."""
+    """Every egress rule has a matching ingress rule, and no other; every name is a workload's."""
     policies = of(plain, "NetworkPolicy")
     assert policies["nobody"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     for server, senders in (("kafka", "to-kafka"), ("mongo", "to-mongo")):

@@ -1,4 +1,4 @@
-"""The dashboard, the alert rules and the page on them: held to the metrics that the roles expose, and to our commands."""
+"""The dashboard, the alert rules and their page, compared with the exposed metrics and the commands."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ PAGE = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
 SCRAPED = {"namespace"}
 """Labels that a scrape of a cluster's pods adds."""
 WORDS = {"absent", "and", "by", "increase", "max", "max_over_time", "offset", "or", "rate", "sum", "time", "vector"}
-"""What of PromQL's words the expressions use; every other word in them is a metric or a label."""
+"""The words of PromQL in the expressions; every other word is a metric or a label."""
 
 
 class Expression(NamedTuple):
-    """An expression of PromQL: the metrics it asks for, the labels it matches of each, and those it groups by."""
+    """A PromQL expression: its metrics, the labels that it matches of each, and those that it groups by."""
 
     text: str
     metrics: set[str]
@@ -44,7 +44,7 @@ class Expression(NamedTuple):
 
 
 def expression(text: str) -> Expression:
-    """What ``text`` asks for."""
+    """``text``, parsed."""
     plain = re.sub(r'"[^"]*"', '""', text)
     matched = [
         (metric, label)
@@ -70,7 +70,7 @@ ASKED = [*on_the_dashboard(), *(expression(rule["expr"]) for rule in RULES)]
 
 @pytest.fixture(scope="module")
 def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exposed]:
-    """What the roles expose."""
+    """The exposed metrics."""
     return exposed(tmp_path_factory.mktemp("exposed"))
 
 

@@ -22,7 +22,7 @@ MINUTES = 180
 
 
 def promtool(*arguments: str | Path, text: str | None = None) -> str:
-    """What promtool says; it must end well."""
+    """The output of promtool, which must succeed."""
     program = shutil.which("promtool")
     if program is None:
         pytest.fail("promtool checks the rules, and there is none: install the package prometheus")
@@ -53,14 +53,14 @@ def test_promtool_accepts_the_configuration_in_the_docs(tmp_path: Path) -> None:
     shutil.copy(FOLDER / "rules.yaml", tmp_path / "stockctl-rules.yaml")
     (text,) = (block.text for block in blocks((ROOT / "docs" / "deploy.md").read_text()) if block.language == "yaml")
     config = yaml.safe_load(text)
-    # Debian builds Prometheus without any way to find targets in a cluster.
+    # Debian's Prometheus has no service discovery.
     assert config["scrape_configs"][0].pop("kubernetes_sd_configs") == [{"role": "pod", "namespaces": {"names": ["stockctl"]}}]
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
     assert f"{len(RULES)} rules found" in promtool("check", "config", tmp_path / "prometheus.yml")
 
 
 def steady(value: int) -> str:
-    """A series that is always ``value``."""
+    """A series with the constant ``value``."""
     return f"{value}+0x{MINUTES}"
 
 
@@ -105,7 +105,7 @@ PRE = CLOSED | {'stockctl_feed_session_open{session="pre"}': steady(1)}
 AWAY = {"stockctl_feed_connected": turning(1, 0)}
 STANDING = {'stockctl_lake_newest_timestamp_seconds{table="feed_events"}': stopping(60)}
 UNTIL_THEN = "1+0x60"
-"""A series that ends after an hour: what told it is gone."""
+"""A series that ends after an hour, because its process exited."""
 
 
 class Case(NamedTuple):

@@ -1,4 +1,4 @@
-"""How far a workload is, judged from what the API server tells of it and its pods."""
+"""The readiness of a workload, from its status and that of its pods."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REVISION = "deployment.kubernetes.io/revision"
 
 
 class Cluster(Kubernetes):
-    """A cluster that holds ``objects``."""
+    """A cluster with ``objects``."""
 
     def __init__(self, *objects: Manifest) -> None:
         self.objects = objects
@@ -25,7 +25,7 @@ class Cluster(Kubernetes):
 
 
 def made(kind: str, name: str, owner: str | None = None, **metadata: Any) -> dict[str, Any]:
-    """The kind and the metadata of an object, which ``owner`` made."""
+    """The kind and the metadata of an object, owned by ``owner``."""
     noted = {"name": name, "namespace": "stockctl", "uid": f"uid of {name}", "generation": 1, "creationTimestamp": "2026-11-23"}
     owners = [{"uid": f"uid of {owner}"}] if owner else []
     return {"kind": kind, "metadata": noted | {"ownerReferences": owners} | metadata}
@@ -41,14 +41,14 @@ def replica_set(replicas: int) -> Manifest:
 
 
 def pod(**metadata: Any) -> Manifest:
-    """A pod of the revision before the change, whose image is away."""
+    """A pod of the revision before the change, whose image is missing."""
     state = {"waiting": {"reason": "ErrImageNeverPull"}}
     status = {"containerStatuses": [{"name": "lake", "state": state, "restartCount": 0}]}
     return made("Pod", "lake-1-1", "lake-1", labels={}, **metadata) | {"status": status}
 
 
 def progress(*objects: Manifest, recovering: bool = False) -> Progress:
-    """How far the Deployment among ``objects`` is; ``recovering`` is what was there before."""
+    """The progress of the Deployment among ``objects``, which may all be ``recovering``."""
     snapshot = Snapshot(Cluster(*objects), "stockctl")
     return snapshot.progress(snapshot.workloads["Deployment", "lake"], snapshot.versions if recovering else ())
 

@@ -1,4 +1,4 @@
-"""The manifests filled in: settings, secrets, where MongoDB is, and what a change of one of them touches."""
+"""The rendered manifests: settings, secrets, MongoDB's address, and the effect of a change."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def secret(rendered: Rendered, name: str) -> dict[str, str]:
 
 
 def contents(rendered: Rendered) -> dict[str, str]:
-    """Each workload's name label, with the hash of what its pods read."""
+    """The content hash of each workload, by its name label."""
     templates = filter(None, map(pod_template, rendered.manifests))
     return {
         each["metadata"]["labels"]["app.kubernetes.io/name"]: each["metadata"]["annotations"][CONTENT] for each in templates
@@ -124,7 +124,7 @@ def test_an_image_setting_without_an_image_to_change_is_an_error(settings_of: Se
 
 @pytest.mark.parametrize("name", ["Registry/Stockctl", "two words", "stockctl@sha256:12", "a//b"])
 def test_an_invalid_image_name_is_refused_with_its_object(settings_of: SettingsOf, tmp_path: Path, name: str) -> None:
-    """In manifests of one's own too: a cluster takes it, and its pods wait for ever."""
+    """The API server would accept it, and the pods would wait forever."""
     shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
     file = tmp_path / "manifests" / "overlays" / "single-node" / "kustomization.yaml"
     file.write_text(file.read_text().replace("newTag:", f'newName: "{name}"\n    newTag:'))
@@ -280,7 +280,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_every_error_in_a_manifest_is_reported(settings_of: SettingsOf, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    """Some place in some file at a time is taken away, or is something else: that renders, or is one of our errors."""
+    """Remove or replace one value at a time: it renders, or raises a StockctlError."""
     more = [{"infra.mongo_clients": "203.0.113.7/32"}, {"infra.mongo_url": "mongodb://m1", "mongo.username": "writer"}]
     settings = settings_of(**{"infra.overlay": "ha"} | more[seed])
     draw, read = random.Random(seed), kustomize._documents

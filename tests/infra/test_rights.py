@@ -1,4 +1,4 @@
-"""The rights of an operator: the manifest gives what docs/deploy.md lists, and no more."""
+"""The permissions of an operator: the manifest grants exactly those in docs/deploy.md."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_manifest_grants_the_permissions_in_the_docs() -> None:
-    """Each row of the page's table: where, verbs, resources. ``namespaces`` is the one namespace alone."""
+    """Each row of the page's table: scope, verbs, resources."""
     page = (ROOT / "docs" / "deploy.md").read_text()
     rows = re.findall(r"^\| (cluster|namespace) \| ([^|]+) \| ([^|]+) \|", page, re.MULTILINE)
     assert len(rows) == 5
-    told = {
+    documented = {
         (where, verb, resource)
         for where, verbs, resources in rows
         for verb in re.findall(r"`(\w+)`", verbs)
         for resource in re.findall(r"[a-z]+(?:/[a-z]+)?", resources)
     }
     places = {"ClusterRole": "cluster", "Role": "namespace"}
-    given = {
+    granted = {
         (places[role["kind"]], verb, resource)
         for role in yaml.safe_load_all((ROOT / "manifests" / "rbac" / "operator.yaml").read_text())
         for rule in role["rules"]
         for verb in rule["verbs"]
         for resource in rule["resources"]
     }
-    assert given == told
+    assert granted == documented

@@ -1,4 +1,4 @@
-"""Bringing up what has no pods, on a cluster that does as the test wants; the rest runs on the real API server."""
+"""``infra up`` for objects without pods, on a fake cluster; tests/kube has the rest, on a real API server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one", "nam
 
 
 class Cluster(Kubernetes):
-    """A cluster that holds ``objects``, whose server is away for the first ``away`` changes."""
+    """A cluster with ``objects``, whose server is unreachable for the first ``away`` changes."""
 
     def __init__(self, away: int = 0, objects: Sequence[Manifest] = ()) -> None:
         self.away = away
@@ -46,10 +46,10 @@ class Cluster(Kubernetes):
 
 def test_an_unreachable_server_is_waited_for(settings_of: SettingsOf) -> None:
     changed: list[Change] = []
-    said: list[str] = []
-    up(Cluster(2), settings_of().infra, Rendered([MAP], []), Events(changed.append, lambda _: None, said.append), timeout=60)
+    notes: list[str] = []
+    up(Cluster(2), settings_of().infra, Rendered([MAP], []), Events(changed.append, lambda _: None, notes.append), timeout=60)
     assert changed == [Change("ConfigMap", "one", "created")]
-    assert said == ["waiting: Kubernetes cannot now"]
+    assert notes == ["waiting: Kubernetes cannot now"]
 
 
 def test_a_change_is_reported_when_its_response_was_lost(settings_of: SettingsOf) -> None:
@@ -73,7 +73,7 @@ def test_an_unreachable_server_fails_after_the_timeout(settings_of: SettingsOf) 
 
 @pytest.mark.parametrize("only", [None, "kafka-controller", "kafka"])
 def test_another_quorum_is_refused(settings_of: SettingsOf, only: str | None) -> None:
-    """Its storage knows one voter: three would begin without what that one holds, or not at all."""
+    """Its storage has one voter: three would start without its metadata, or not at all."""
     cluster = Cluster(objects=render(settings_of()).all)
     events = Events(lambda _: None, lambda _: None, lambda _: None)
     settings = settings_of(**{"infra.overlay": "ha"})
@@ -96,7 +96,7 @@ def test_a_quorum_without_storage_may_change(settings_of: SettingsOf) -> None:
 def test_volumes_of_another_quorum_count_without_their_controllers(
     settings_of: SettingsOf, overlay: str, refused: bool
 ) -> None:
-    """As after ``down``, which keeps them."""
+    """As ``down`` leaves them."""
     names = ("data-kafka-0", "data-kafka-controller-0", "data-mongo-0")
     claims = [{"kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": "stockctl"}} for name in names]
     settings = settings_of(**{"infra.overlay": overlay})

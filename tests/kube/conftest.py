@@ -1,4 +1,4 @@
-"""One API server for the whole suite; each test keeps to a namespace of its own."""
+"""One API server for the session; each test uses its own namespace."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["settings_of"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder needs the API server."""
+    """All tests in this folder need the API server."""
     mark_below(Path(__file__).parent, items, "kube")
 
 
 @pytest.fixture(scope="session")
 def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
-    """A running API server, with its controllers."""
+    """A running API server with its controllers."""
     server = Kube(tmp_path_factory.mktemp("kube"))
     try:
         server.start()
@@ -36,7 +36,7 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
 
 @pytest.fixture
 def command(kube: Kube, tmp_path: Path) -> Command:
-    """The command with the profile of a cluster, and this one's kubeconfig."""
+    """The command with the profile of a cluster and its kubeconfig."""
     (tmp_path / "stockctl.toml").write_text(PROFILE)
     namespace = tmp_path.name.replace("_", "-")
     return Command(
@@ -53,7 +53,7 @@ def own_settings(command: Command, settings_of: SettingsOf) -> Settings:
 
 @pytest.fixture
 def kubelet(kube: Kube, command: Command) -> Iterator[Kubelet]:
-    """What plays kubelet in the namespace of the command."""
+    """The fake kubelet of the command's namespace."""
     playing = Kubelet(kube, command.environment["STOCKCTL_INFRA__NAMESPACE"])
     with playing.running():
         yield playing
@@ -61,6 +61,6 @@ def kubelet(kube: Kube, command: Command) -> Iterator[Kubelet]:
 
 @pytest.fixture
 def up(command: Command, kubelet: Kubelet, own_settings: Settings) -> Command:
-    """The command, once all is up."""
+    """The command, after everything is ready."""
     stand(own_settings)
     return command

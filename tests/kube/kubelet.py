@@ -1,4 +1,4 @@
-"""What plays kubelet in tests: a thread that tells the API server how the pods of a namespace do, as the test wants them."""
+"""A fake kubelet: a thread that reports the statuses of a namespace's pods to the API server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMAGE_AWAY = {"waiting": {"reason": "ErrImageNeverPull", "message": "the image i
 
 
 class Kubelet:
-    """Every pod of ``namespace`` is ready, those of Jobs succeed; the containers of roles in ``states`` are so instead."""
+    """Reports the pods of ``namespace`` as ready, those of Jobs as succeeded; workloads in ``states`` have that state instead."""
 
     def __init__(self, kube: Kube, namespace: str) -> None:
         self.core = CoreV1Api(new_client_from_config(str(kube.kubeconfig)))
@@ -32,14 +32,14 @@ class Kubelet:
         self.restarts = 0
         self.address: str | None = None
         self.node: str | None = None
-        self._told: dict[str, dict[str, Any]] = {}
+        self._reported: dict[str, dict[str, Any]] = {}
         self._stop = threading.Event()
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """While it plays."""
+        """Run it."""
         self._thread.start()
         try:
             yield
@@ -50,27 +50,27 @@ class Kubelet:
             raise self._failed
 
     def pods(self) -> list[Any]:
-        """The pods that are there."""
+        """The pods of the namespace."""
         return list(self.core.list_namespaced_pod(self.namespace).items)
 
-    def wait_for_pod(self, role: str) -> Any:
-        """A pod of ``role``, once there is one."""
+    def wait_for_pod(self, workload: str) -> Any:
+        """A pod of ``workload``, once it exists."""
 
         def found() -> list[Any]:
-            return [pod for pod in self.pods() if pod.metadata.labels.get("app.kubernetes.io/name") == role]
+            return [pod for pod in self.pods() if pod.metadata.labels.get("app.kubernetes.io/name") == workload]
 
-        wait_for(found, f"a pod of {role}", 30)
+        wait_for(found, f"a pod of {workload}", 30)
         return found()[0]
 
     def _run(self) -> None:
         try:
             while not self._stop.wait(0.2):
                 for pod in self.pods():
-                    self._tell(pod)
+                    self._report(pod)
         except BaseException as error:  # noqa: BLE001 - raised again by the test's own thread
             self._failed = error
 
-    def _tell(self, pod: Any) -> None:
+    def _report(self, pod: Any) -> None:
         role = pod.metadata.labels["app.kubernetes.io/name"]
         a_job = pod.metadata.owner_references[0].kind == "Job"
         state = self.states.get(role) or ({"terminated": {"exitCode": 0}} if a_job else {"running": {}})
@@ -95,9 +95,9 @@ class Kubelet:
         }
         if self.address is not None:
             status |= {"podIP": self.address, "podIPs": [{"ip": self.address}]}
-        if self._told.get(pod.metadata.uid) == status:
+        if self._reported.get(pod.metadata.uid) == status:
             return
-        self._told[pod.metadata.uid] = status
+        self._reported[pod.metadata.uid] = status
         try:
             if self.node is not None and pod.spec.node_name is None:
                 body = {"metadata": {"name": pod.metadata.name}, "target": {"kind": "Node", "name": self.node}}
@@ -129,7 +129,7 @@ def answering(address: str, answer: Callable[[], tuple[int, str]]) -> Iterator[t
 
 
 class Node:
-    """A node's own server, as the API server asks it for logs: what a container logs is what ``put`` has been told."""
+    """A node's log server, which the API server reads from: a container logs what ``put`` got."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -181,7 +181,7 @@ class Node:
 
 class _Quiet(BaseHTTPRequestHandler):
     def log_message(self, *_arguments: Any) -> None:
-        """Not told."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -198,7 +198,7 @@ def _serving(server: ThreadingHTTPServer) -> Iterator[int]:
 
 
 def own_address() -> str:
-    """An address of this machine that is no loopback: the API server passes nothing on to those."""
+    """An address of this machine that is not loopback, because the API server does not proxy to those."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         # Nothing is sent: this only asks which address would be used.
         probe.connect(("192.0.2.1", 9))

@@ -1,4 +1,4 @@
-"""An overlay that stands in a namespace, without `infra up`."""
+"""An overlay that is deployed without `infra up`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.conftest import wait_for
 
 
 def put(kubernetes: Kubernetes, settings: Settings, only: str | None = None) -> None:
-    """Put all on the cluster, or what the role ``only`` needs."""
+    """Apply every object, or those that the workload ``only`` needs."""
     for manifest in selected(render(settings), only):
         kubernetes.apply(manifest)
 
 
 def stand(settings: Settings, only: str | None = None) -> None:
-    """Put it there, and wait until every workload is ready: as `infra up` leaves it, without its checks and its order."""
+    """Apply it, and wait until every workload is ready: as `infra up` leaves it, without its checks and its order."""
     with Kubernetes(settings) as kubernetes:
         put(kubernetes, settings, only)
 

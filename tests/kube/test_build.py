@@ -1,4 +1,4 @@
-"""What `make kube` says where it cannot build."""
+"""`make kube` where it cannot build."""
 
 from __future__ import annotations
 

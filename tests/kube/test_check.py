@@ -29,13 +29,13 @@ from tests.kube.server import Kube
 
 @pytest.fixture
 def api(kube: Kube) -> ApiClient:
-    """What the test makes nodes with."""
+    """The client that creates nodes."""
     return new_client_from_config(str(kube.kubeconfig))
 
 
 @pytest.fixture
 def node(api: ApiClient) -> Iterator[Callable[..., None]]:
-    """Makes a node of a size, with a lease renewed so many seconds ago; and a default storage class."""
+    """Creates a node of a size, with a lease of an age in seconds; and a default storage class."""
     core, leases, storage = CoreV1Api(api), CoordinationV1Api(api), StorageV1Api(api)
     default = {"storageclass.kubernetes.io/is-default-class": "true"}
     body = {"metadata": {"name": "local-path", "annotations": default}, "provisioner": "rancher.io/local-path"}
@@ -57,7 +57,7 @@ def node(api: ApiClient) -> Iterator[Callable[..., None]]:
 
 
 def rows(command: Command, code: int = 0) -> dict[str, dict[str, Any]]:
-    """What the check tells, by part."""
+    """The rows of the check, by part."""
     done = command.run("infra", "check", "-o", "json", check=code)
     return {row["part"]: row for row in json.loads(done.stdout)}
 
@@ -65,7 +65,7 @@ def rows(command: Command, code: int = 0) -> dict[str, dict[str, Any]]:
 def test_a_machine_that_meets_the_requirements(command: Command, node: Callable[..., None]) -> None:
     node("2", "3900Mi", renewed=3)
     told = rows(command)
-    # The server of the tests is built from its modules, and tells no version.
+    # The server of the tests is built from its modules, and reports no version.
     assert {part for part, row in told.items() if row["state"] != "ok"} == {"version", "metrics"}
     assert told["version"]["state"] == told["metrics"]["state"] == "warn"
     assert told["metrics"]["detail"] == "no metrics-server; only `kubectl top` needs it"
@@ -121,7 +121,7 @@ def test_a_node_port_outside_the_default_range(kube: Kube, settings_of: Settings
 
 
 def test_a_metrics_server_that_answers_or_does_not(command: Command, node: Callable[..., None], api: ApiClient) -> None:
-    """An API of that name as the server itself has it, and one that it would ask a Service for."""
+    """The API served by the server itself, and by a Service that does not answer."""
     node("2", "3900Mi", renewed=3)
     names = {"plural": "nodes", "singular": "node", "kind": "NodeMetrics", "listKind": "NodeMetricsList"}
     schema = {"openAPIV3Schema": {"type": "object"}}

@@ -1,4 +1,4 @@
-"""The overlay ``ha``: up, changed and down, and what ``infra status`` tells of its connector."""
+"""The overlay ``ha``: deployed, changed and deleted; and ``infra status`` of its connector."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ PODS = {
 }
 
 
-def roles(kubelet: Kubelet) -> Counter[str]:
+def workloads(kubelet: Kubelet) -> Counter[str]:
     return Counter(pod.metadata.labels["app.kubernetes.io/name"] for pod in kubelet.pods())
 
 
 @pytest.fixture
 def ha(command: Command, kubelet: Kubelet) -> Command:
-    """The command with that overlay, whose pods have this machine's address."""
+    """The command with this overlay, whose pods have this machine's address."""
     kubelet.address = own_address()
     command.environment["STOCKCTL_INFRA__OVERLAY"] = "ha"
     return command
@@ -51,7 +51,7 @@ def test_the_overlay_ha_is_deployed_changed_and_deleted(ha: Command, kubelet: Ku
         "connect-watch",
     ]
     assert said[-1] == f"all {len(PODS)} workloads are ready"
-    assert roles(kubelet) == PODS
+    assert workloads(kubelet) == PODS
 
     again = ha.run("infra", "up")
     assert again.stdout == ""
@@ -68,7 +68,7 @@ def test_the_overlay_ha_is_deployed_changed_and_deleted(ha: Command, kubelet: Ku
         "changed Deployment connect-watch",
     ]
     assert [line.partition(" Job connector-")[0] for line in changed if "connector" in line] == ["created", "deleted"]
-    assert roles(kubelet) == PODS
+    assert workloads(kubelet) == PODS
 
     ha.run("infra", "down", "--delete-data", "--yes")
     assert not kubelet.pods()
@@ -83,7 +83,7 @@ def test_status_shows_the_connectors_tasks(ha: Command, kubelet: Kubelet) -> Non
     answers: list[tuple[int, str]] = [(200, "{}")]
 
     def connect(state: str, *tasks: str) -> dict[str, Any]:
-        """What `infra status` tells of Connect, whose connector and tasks are so."""
+        """`infra status` of Connect with these states of the connector and its tasks."""
         connector = {"state": state, "worker_id": "10.0.0.1:8083"}
         status = {"connector": connector, "tasks": [task(number, each) for number, each in enumerate(tasks)]}
         answers[0] = (200, json.dumps({"stockctl": {"status": status}}))

@@ -1,4 +1,4 @@
-"""``stockctl infra logs`` against a real API server, which asks a node of the test for them."""
+"""``stockctl infra logs`` against a real API server, which reads them from a node of the test."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.kube.standing import stand
 
 @pytest.fixture
 def node(own_settings: Settings, kubelet: Kubelet, kube: Kube) -> Iterator[Node]:
-    """The node of the role lake, which is up."""
+    """The node of the workload lake, which is ready."""
     with Node().of(kubelet, kube.folder / "tls") as node:
         stand(own_settings, "lake")
         yield node
@@ -63,8 +63,8 @@ def following(command: Command, *options: str) -> Iterator[Following]:
         running.process.wait()
 
 
-class Way:
-    """A way to the API server that can be cut: TCP, passed on."""
+class Proxy:
+    """A TCP proxy to the API server that can be cut."""
 
     def __init__(self, port: int) -> None:
         self._port, self._ends = port, [socket.create_server(("127.0.0.1", 0))]
@@ -85,23 +85,23 @@ class Way:
             while piece := source.recv(65536):
                 sink.sendall(piece)
 
-    def cut(self, *, for_ever: bool) -> None:
-        """Break every connection; new ones are taken, unless it is ``for_ever``."""
-        for end in self._ends[0 if for_ever else 1 :]:
+    def cut(self, *, permanent: bool) -> None:
+        """Close every connection; accept new ones, unless it is ``permanent``."""
+        for end in self._ends[0 if permanent else 1 :]:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 
 
 @pytest.fixture
-def way(command: Command, kube: Kube) -> Iterator[Way]:
-    """The way that the command takes to the API server."""
-    way = Way(kube.port)
+def way(command: Command, kube: Kube) -> Iterator[Proxy]:
+    """The proxy between the command and the API server."""
+    way = Proxy(kube.port)
     config = command.folder / "kubeconfig"
     config.write_text(kube.kubeconfig.read_text().replace(str(kube.port), str(way.port)))
     command.environment["KUBECONFIG"] = str(config)
     yield way
-    way.cut(for_ever=True)
+    way.cut(permanent=True)
 
 
 def test_logs_come_from_the_workloads_pods(command: Command, kubelet: Kubelet, node: Node) -> None:
@@ -174,21 +174,23 @@ def test_a_pod_without_a_log_is_waited_for(command: Command, kubelet: Kubelet, n
         running.wait_for("one\n")
 
 
-@pytest.mark.parametrize("for_ever", [True, False])
-def test_a_lost_connection_ends_the_command(way: Way, command: Command, kubelet: Kubelet, node: Node, for_ever: bool) -> None:
+@pytest.mark.parametrize("permanent", [True, False])
+def test_a_lost_connection_ends_the_command(
+    way: Proxy, command: Command, kubelet: Kubelet, node: Node, permanent: bool
+) -> None:
     with following(command) as running:
         node.put(kubelet.wait_for_pod("lake").metadata.name, b"one\n")
         running.wait_for("one\n")
-        way.cut(for_ever=for_ever)
+        way.cut(permanent=permanent)
         assert running.process.wait(HANG) == 5
     said = running.err.read_text()
-    assert "broke off: the connection to https://127.0.0.1:" in said or (for_ever and "no Kubernetes answers at " in said)
+    assert "broke off: the connection to https://127.0.0.1:" in said or (permanent and "no Kubernetes answers at " in said)
 
 
 def test_a_log_that_ends_while_its_container_runs(
     command: Command, kubelet: Kubelet, node: Node, settings_of: SettingsOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when its node is lost: the API server then ends the answer as if that were all."""
+    """As when its node is lost: the API server then ends the response normally."""
     monkeypatch.setattr(logs, "_EXIT_SECONDS", 1.0)
     pod = kubelet.wait_for_pod("lake").metadata.name
     node.put(pod, b"one\n", None)

@@ -25,7 +25,7 @@ class Api:
         self._client = DynamicClient(made, cache_file=str(kube.folder / "resources.json"))
 
     def apply(self, manifest: Manifest, **options: Any) -> tuple[dict[str, Any], str]:
-        """Apply ``manifest`` on the server's side; the object as it stands then, and the server's warnings."""
+        """Apply ``manifest`` by server-side apply; the resulting object, and the server's warnings."""
         resource = self._client.resources.get(api_version=manifest["apiVersion"], kind=manifest["kind"])
         answer = self._client.server_side_apply(resource, body=manifest, field_manager="stockctl", serialize=False, **options)
         return json.loads(answer.data), answer.headers.get("Warning", "")

@@ -18,7 +18,7 @@ RIGHTS = Path(__file__).parents[2] / "manifests" / "rbac" / "operator.yaml"
 
 @pytest.fixture
 def operator(command: Command, kube: Kube, kubelet: Kubelet) -> Iterator[Command]:
-    """The command of somebody who has those rights alone, in a namespace that an administrator made."""
+    """The command of a user with these permissions only, in a namespace that an administrator created."""
     rbac = RbacAuthorizationV1Api(kubelet.core.api_client)
     # As an administrator would for a namespace of another name.
     wide, narrow = yaml.safe_load_all(RIGHTS.read_text().replace("stockctl]", f"{kubelet.namespace}]"))
@@ -54,7 +54,7 @@ def test_every_command_works_with_the_operators_permissions(operator: Command, k
     assert "  pod lake-" in operator.run("infra", "up", check=1).stderr
     del kubelet.states["lake"]
     operator.run("infra", "up")
-    # What each of them may not look at, it tells in its own words.
+    # A missing permission would be reported.
     told = [
         operator.run("infra", "status"),
         operator.run("infra", "check", check=10, real=True),

@@ -1,4 +1,4 @@
-"""``stockctl infra status`` against a real API server, which asks pods of the test."""
+"""``stockctl infra status`` against a real API server, which proxies to pods of the test."""
 
 from __future__ import annotations
 

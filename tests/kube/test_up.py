@@ -21,12 +21,12 @@ from tests.kube.server import Kube
 
 
 def time_out(command: Command, words: str, *arguments: str) -> str:
-    """What a command says whose ``--timeout`` is over; of a longer one, where the first was too short to say ``words``."""
+    """The stderr of a command that times out, with a timeout long enough to print ``words``."""
     for seconds in ("2s", "8s", "30s", "2m"):
         told = command.run(*arguments, "--timeout", seconds, check=6).stderr
         if words in told:
             return told
-    pytest.fail(f"it never said “{words}”\n{told}")
+    pytest.fail(f"it never printed “{words}”\n{told}")
 
 
 def revisions(kube: Kube, namespace: str) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def test_an_unknown_workload(command: Command) -> None:
 
 def test_a_failed_rollout_names_the_cause(up: Command, kubelet: Kubelet) -> None:
     kubelet.states["lake"] = IMAGE_AWAY
-    # It does not wait for what waiting cannot mend.
+    # It does not wait for a permanent error.
     done = up.run("infra", "up", "--image-tag", "9.9.9", "--timeout", "1h", check=1)
     assert "Deployment lake: 1 of 1 ready, lake: ErrImageNeverPull" in done.stderr or (
         "Deployment lake: 0 of 1 ready, lake: ErrImageNeverPull" in done.stderr
@@ -134,13 +134,13 @@ def test_a_failed_job_blocks_the_workloads_after_it(command: Command, kubelet: K
 
 
 def test_events_are_shown(command: Command, kubelet: Kubelet) -> None:
-    """A quota keeps the pod from being made, which the set's event and condition tell."""
+    """A quota prevents the pod, as the StatefulSet's event shows."""
     kubelet.core.create_namespace({"metadata": {"name": kubelet.namespace}})
     quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
     kubelet.core.create_namespaced_resource_quota(kubelet.namespace, quota)
-    told = time_out(command, "event Warning FailedCreate of StatefulSet kafka-controller", "infra", "up")
-    assert "exceeded quota" in told
-    assert "not ready: StatefulSet kafka-controller" in told
+    stderr = time_out(command, "event Warning FailedCreate of StatefulSet kafka-controller", "infra", "up")
+    assert "exceeded quota" in stderr
+    assert "not ready: StatefulSet kafka-controller" in stderr
 
 
 def test_the_end_of_the_log_is_shown(command: Command, kubelet: Kubelet, kube: Kube) -> None:
@@ -149,9 +149,9 @@ def test_the_end_of_the_log_is_shown(command: Command, kubelet: Kubelet, kube: K
         command.run("infra", "up", "--only", "lake", "--timeout", "1s", check=6)
         node.put(kubelet.wait_for_pod("lake").metadata.name, b"first\nerror: the setting lake.url is not set\n", None)
         kubelet.states["lake"] = {"terminated": {"exitCode": 3, "reason": "Error"}}
-        told = time_out(command, "the last lines of lake:", "infra", "up", "--only", "lake").splitlines()
-    place = told.index("  the last lines of lake:")
-    assert told[place + 1 : place + 3] == ["    first", "    error: the setting lake.url is not set"]
+        lines = time_out(command, "the last lines of lake:", "infra", "up", "--only", "lake").splitlines()
+    place = lines.index("  the last lines of lake:")
+    assert lines[place + 1 : place + 3] == ["    first", "    error: the setting lake.url is not set"]
 
 
 @pytest.mark.parametrize(
@@ -184,10 +184,10 @@ def test_an_unknown_overlay(command: Command) -> None:
 
 def test_a_timeout_has_its_own_exit_code(command: Command) -> None:
     """Without a kubelet no pod ever runs."""
-    told = time_out(command, "  pod kafka-controller-0 is Pending", "infra", "up")
-    assert "StatefulSet kafka-controller: 0 of 1 ready" in told
-    assert "error: not ready: StatefulSet kafka-controller, StatefulSet mongo, after " in told
-    assert "--timeout" in told.split("try: ")[1]
+    stderr = time_out(command, "  pod kafka-controller-0 is Pending", "infra", "up")
+    assert "StatefulSet kafka-controller: 0 of 1 ready" in stderr
+    assert "error: not ready: StatefulSet kafka-controller, StatefulSet mongo, after " in stderr
+    assert "--timeout" in stderr.split("try: ")[1]
 
 
 def test_an_invalid_timeout(command: Command) -> None:

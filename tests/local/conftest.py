@@ -1,4 +1,4 @@
-"""A supervisor of small children, run as a process of its own."""
+"""A supervisor of small children, as a process of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.conftest import wait_for
 
 
 class Running:
-    """A running supervisor and what it says."""
+    """A running supervisor, its files and its log."""
 
     def __init__(self, folder: Path, parts: tuple[dict[str, Any], ...]) -> None:
         self.folder = folder
@@ -33,15 +33,15 @@ class Running:
             )
 
     def part(self, name: str) -> dict[str, Any]:
-        """What ``state.json`` says of the part; empty as long as it says nothing."""
+        """The service in ``state.json``; empty while it is not there."""
         return next((part for part in self.files.read_state().get("parts", []) if part["name"] == name), {})
 
     def wait(self, state: str, *names: str) -> None:
-        """Wait until these parts are in ``state``."""
+        """Wait until these services are in ``state``."""
         wait_for(lambda: all(self.part(name).get("state") == state for name in names), f"{names} to be {state}", HANG)
 
     def kill(self, name: str) -> int:
-        """``kill -9`` a part; its pid."""
+        """``kill -9`` a service; its pid."""
         pid = int(self.part(name)["pid"])
         os.kill(pid, signal.SIGKILL)
         return pid
@@ -53,13 +53,13 @@ class Running:
 
     @property
     def notes(self) -> list[str]:
-        """What the children noted, in order."""
+        """The notes of the children, in order."""
         return (self.folder / "notes").read_text().splitlines()
 
 
 @pytest.fixture
 def supervise(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Starts a supervisor over parts given as dicts; whatever is left of it is ended with the test."""
+    """Starts a supervisor of services, given as dicts; everything is stopped with the test."""
     started: list[Running] = []
 
     def start(*parts: dict[str, Any]) -> Running:

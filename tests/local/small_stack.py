@@ -34,22 +34,22 @@ while True:
 
 
 def hang() -> str | None:
-    """Never comes back."""
+    """Never returns."""
     threading.Event().wait()
     return None
 
 
 def fail() -> str | None:
-    """Never finds out."""
+    """Always fails."""
     raise StockctlError("nobody answers")
 
 
 WATCHES: dict[str, Callable[[], str | None]] = {"hangs": hang, "acts": lambda: "what was wrong is right again", "fails": fail}
-"""What looks at a part."""
+"""The watches of a service."""
 
 
 def part(folder: Path, name: str, code: str = CHILD, program: str = sys.executable, **rest: Any) -> LocalService:
-    """A part that runs ``code`` with its name and the folder, and is ready when it has made ``NAME.ready``."""
+    """A service that runs ``code`` with its name and the folder, and is ready when ``NAME.ready`` exists."""
     mark = folder / f"{name}.ready"
     rest["after"] = tuple(rest.get("after", ()))
     if "watch" in rest:

@@ -1,4 +1,4 @@
-"""The stack of real parts, as the tests drive it."""
+"""A stack of real services, for tests."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Stack(Command):
             return mongo.count(TRADES)
 
     def trouble(self, part: str) -> str:
-        """What a part says is wrong with it; empty if it is well."""
+        """The problem that a service reports; empty if it is healthy."""
         return health_problem(part, {part: self.port(part)}, timeout=HANG) or ""
 
     def held(self) -> int:
@@ -54,23 +54,23 @@ class Stack(Command):
         return sum(int(row["records"]) for row in topics if row["topic"] == "trades")
 
     def verify(self) -> None:
-        """The lake is whole. After a kill a feed event may be there twice: it is sent again if nobody knows. Its id tells."""
+        """Verify the lake. After a kill a feed event may be a duplicate, because an unacknowledged one is sent again."""
         done = self.run("lake", "verify", "--deep", "-o", "json", check=None)
-        wrong = [finding for finding in json.loads(done.stdout or "[]") if finding["kind"] != "truncated"]
-        doubled = [finding for finding in wrong if finding["kind"] == "duplicate" and finding["key"].startswith("feed_events/")]
-        assert wrong == doubled, done.stdout
-        assert done.returncode in (0, 10 if doubled else 0), done.stderr
+        issues = [issue for issue in json.loads(done.stdout or "[]") if issue["kind"] != "truncated"]
+        duplicates = [issue for issue in issues if issue["kind"] == "duplicate" and issue["key"].startswith("feed_events/")]
+        assert issues == duplicates, done.stdout
+        assert done.returncode in (0, 10 if duplicates else 0), done.stderr
 
     def port(self, part: str) -> int:
-        """The port that the stack remembers for a part."""
+        """The port of a service."""
         return int(json.loads((self.state_dir / "local" / "ports.json").read_text())[part])
 
     def log(self, part: str) -> str:
-        """What a part has logged in this run, or in the one before if none has begun."""
+        """The log of a service, of this run or of the last one."""
         return (self.state_dir / "local" / "logs" / f"{part}.log").read_text()
 
     def kill(self, *parts: str) -> dict[str, int]:
-        """``kill -9`` these parts, and wait until they run again and all others still do; how often each was restarted."""
+        """``kill -9`` these services, and wait until all run again; the number of restarts of each."""
         before = self.status()
         restarts = {part: before[part]["restarts"] + 1 for part in parts}
         for part in parts:

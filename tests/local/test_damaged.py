@@ -1,4 +1,4 @@
-"""What a power cut or a hand leaves of a local stack's files keeps no stack from being looked at, stopped and started."""
+"""A stack with damaged files can still be shown, stopped and started."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("damage", SETTINGS)
 def test_damaged_settings_of_a_stack_are_named(tmp_path: Path, damage: str) -> None:
-    """With the command that writes them anew; those that look at a stack, stop it or delete it do without them."""
+    """With the command that writes them again."""
     path = local_stack_file(tmp_path)
     path.parent.mkdir()
     path.write_bytes(SETTINGS[damage])
@@ -70,7 +70,7 @@ STATES = {
 
 
 def test_a_supervisor_rewrites_its_state(supervise: Supervise) -> None:
-    """Whatever has become of it, also if it's gone: what it says is what the supervisor knows."""
+    """After any damage, and when it is deleted."""
     running = supervise({"name": "a"})
     running.wait("running", "a")
     for damage in STATES.values():
@@ -82,12 +82,12 @@ def test_a_supervisor_rewrites_its_state(supervise: Supervise) -> None:
 
 
 def test_a_stack_that_cannot_write_its_state_can_be_stopped(supervise: Supervise, tmp_path: Path) -> None:
-    """As on a full disk: its lock says which process it is."""
+    """As on a full disk: the lock names the process."""
     running = supervise({"name": "a"})
     running.wait("running", "a")
     pid = running.process.pid
     assert running.files.holder == pid
-    (running.files.folder / f".state.json.{pid}").mkdir()  # in the way of the next one
+    (running.files.folder / f".state.json.{pid}").mkdir()  # where it would write the next one
     running.files.state.write_bytes(b"\0" * 500)
     settings = load_settings(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
     assert status(settings)[0].state == "starting"
@@ -99,7 +99,7 @@ def test_a_stack_that_cannot_write_its_state_can_be_stopped(supervise: Supervise
 
 
 def test_a_folder_in_place_of_the_lock_is_named(tmp_path: Path) -> None:
-    """A folder where a file should be, as an archive that was unpacked in the wrong place leaves it."""
+    """As an archive that was unpacked in the wrong place leaves it."""
     settings = load_settings(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
     path = stack_files(settings).folder / "lock"
     path.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What is in Kafka and not in a store when its writer has left: it is written, or counted and said."""
+"""Records that are left in Kafka when a writer has stopped are written, or counted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.command import HANG, clean_environment
 
 
 def test_undrained_records_are_counted_for_each_store(settings: Settings, tmp_path: Path) -> None:
-    """The command that would write it fails here, and says why."""
+    """The command that would write them fails, with a hint."""
     topics.apply(Admin(settings), settings)
     producer = Producer(settings)
     for _ in range(3):

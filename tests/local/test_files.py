@@ -54,7 +54,7 @@ def test_checking_the_lock_does_not_take_it(files: StackFiles) -> None:
 
 
 def test_a_partial_state_file_counts_as_absent(files: StackFiles) -> None:
-    """A machine that lost power may leave anything."""
+    """A power cut may leave anything."""
     files.state.write_text('{"parts": [')
     assert files.read_state() == {}
     files.state.write_text("[]")

@@ -44,7 +44,7 @@ class Lived(NamedTuple):
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
-    """Run both, with a simulator of ours for Finnhub. The demo's live table is shortened by Ctrl-C."""
+    """Run both, with a simulator for Finnhub. Ctrl-C shortens the demo's live table."""
     home = tmp_path_factory.mktemp("lived")
     stack = Stack(home / "a folder")
     config = home / "elsewhere.toml"
@@ -87,7 +87,7 @@ def stopping(stack: Stack) -> list[str]:
 
 
 def tickers(lake: Path) -> set[str]:
-    """Whose trades the lake in this folder holds."""
+    """The symbols of the trades in this lake."""
     stack = Stack(lake.parents[1], STOCKCTL_LAKE__URL=lake.as_uri())
     return {row["ticker"] for row in json.loads(stack.run("lake", "list", "-o", "json").stdout) if row["table"] == "trades"}
 

@@ -1,4 +1,4 @@
-"""One running stack of real parts, looked at and struck; each test finds it running, whatever the test before did to it."""
+"""One running stack of real services and faults; each test starts with a running stack."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SESSION = 6.0
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack of these tests. What they did to it has left its lake whole."""
+    """The stack of these tests. Its lake is verified at the end."""
     made = Stack(tmp_path_factory.mktemp("stack") / "a folder")
     # A file, so that each command of these tests sees the same. Short: a test waits until a session has ended.
     (made.folder / "stockctl.toml").write_text(f'[profile.local.kafka]\nsession_timeout = "{SESSION:.0f}s"\n')
@@ -48,7 +48,7 @@ def stack(own: Stack) -> Stack:
 
 @pytest.fixture
 def unharmed(stack: Stack) -> Stack:
-    """The stack, of which no part has died."""
+    """The stack, in which no service has died."""
     if any(row["restarts"] for row in stack.status().values()):
         stack.run("local", "down")
         stack.run("local", "reset", "--yes")
@@ -57,7 +57,7 @@ def unharmed(stack: Stack) -> Stack:
 
 
 def test_a_demo_uses_a_running_stack_and_leaves_it_running(unharmed: Stack) -> None:
-    """SIGTERM shortens its live table, and the rest goes on."""
+    """SIGTERM shortens the live table, and the demo continues."""
     before = unharmed.status()
     log = unharmed.folder / "demo.log"
     process = unharmed.start("local", "demo", "--for", "1h", log=log)
@@ -102,7 +102,7 @@ def test_settings_that_override_the_stack_are_noted(stack: Stack) -> None:
 
 def test_up_restarts_the_stack_when_settings_have_changed(stack: Stack) -> None:
     before = stack.status()
-    # It stays for the tests to come, which would start the stack anew without it.
+    # It stays for the later tests: without it they would restart the stack.
     with (stack.folder / "stockctl.toml").open("a") as config:
         config.write('[profile.local.mongo]\nmax_age = "500ms"\n')
     assert "restarting the local stack: mongo.max_age is now 0.5" in stack.run("local", "up", *SYMBOLS).stderr
@@ -112,7 +112,7 @@ def test_up_restarts_the_stack_when_settings_have_changed(stack: Stack) -> None:
 
 
 def test_a_failed_writer_is_shown_and_blocks_neither_down_nor_up(stack: Stack) -> None:
-    """The lake's folder has become a file."""
+    """The lake's folder is replaced by a file."""
     stack.wait_for_more()
     lake, aside = stack.state_dir / "lake", stack.state_dir / "aside"
     pid = int(stack.status()["consume-s3"]["pid"])
@@ -147,7 +147,7 @@ def test_killed_services_restart_and_no_trade_in_kafka_is_lost(stack: Stack) -> 
 
 
 def test_writers_frozen_past_their_sessions_report_it_and_recover(stack: Stack) -> None:
-    """As on a machine that sleeps. The broker waits for who they were, until the supervisor, frozen here as well, ends that."""
+    """As on a suspended machine. The broker waits for the old members, until the supervisor, frozen here too, removes them."""
     before = stack.status()
     pids = {part: int(row["pid"]) for part, row in before.items()}
     writers = ["consume-s3", "consume-mongo"]
@@ -180,7 +180,7 @@ def test_writers_frozen_past_their_sessions_report_it_and_recover(stack: Stack) 
 
 
 def test_no_service_listens_beyond_this_machine(stack: Stack) -> None:
-    """What listens on every address answers at each of the loopback's, not at the first alone."""
+    """A server that listens on every address answers at every loopback address."""
     for part in stack.status():
         if part != "supervisor":
             socket.create_connection(("127.0.0.1", stack.port(part)), HANG).close()
@@ -222,7 +222,7 @@ def aligned(shown: str, word: str) -> int:
 
 
 def test_down_and_up_keep_every_trade_when_a_port_is_in_use(stack: Stack) -> None:
-    """What was in Kafka at the end is in the lake, and the broker goes on where it was."""
+    """All records in Kafka are in the lake, and the broker continues."""
     stack.wait_for_more()
     held = stack.held()
     down = stack.run("local", "down").stderr

@@ -1,4 +1,4 @@
-"""What ``local status`` makes of what a supervisor says of its parts."""
+"""``local status``, from the state that a supervisor wrote."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.command import Command
 def said(
     name: str, state: str, detail: str = "", restarts: int = 0, died: Sequence[float] = (), left: int | None = None
 ) -> dict[str, Any]:
-    """What ``state.json`` says of a part, which left with exit code ``left`` the last time."""
+    """A service in ``state.json``, which last exited with ``left``."""
     started = {"pid": os.getpid(), "started": time.time()} if state == "running" else {"pid": None, "started": None}
     about = {"name": name, "state": state, "detail": detail, "address": "", "restarts": restarts, "died": died, "exit": left}
     return about | started | {"identity": identity(os.getpid())}
@@ -43,7 +43,7 @@ def said(
     ],
 )
 def test_a_service_that_is_not_running_is_named_with_exit_10(tmp_path: Path, state: str, detail: str) -> None:
-    """The test stands for the supervisor: it holds the lock and says how its parts are."""
+    """The test is the supervisor: it holds the lock and writes the state."""
     files = StackFiles(tmp_path / "state" / "local")
     with files.hold() as mine:
         assert mine
@@ -62,7 +62,7 @@ def test_a_service_that_is_not_running_is_named_with_exit_10(tmp_path: Path, sta
 
 @contextmanager
 def supervised(folder: Path, **about: Any) -> Iterator[Callable[..., Settings]]:
-    """The test stands for the supervisor of a stack in ``folder``: gives what notes its parts, and answers with settings."""
+    """The test is the supervisor of a stack in ``folder``: yields a function that writes its services and returns settings."""
     files = StackFiles(folder / "state" / "local")
     with files.hold() as mine:
         assert mine
@@ -76,7 +76,7 @@ def supervised(folder: Path, **about: Any) -> Iterator[Callable[..., Settings]]:
 
 
 def shown(settings: Settings) -> list[tuple[str, str]]:
-    """State and detail of each part, as ``status`` and ``doctor`` show it."""
+    """State and detail of each service, as ``status`` and ``doctor`` show them."""
     assert run(overview(settings)) == run(checks(settings))
     return [(finding.state, finding.detail) for _, finding in run(checks(settings))]
 
@@ -99,7 +99,7 @@ def test_status_and_doctor_distinguish_starting_from_died(tmp_path: Path) -> Non
 
 
 def test_a_restart_loop_is_unhealthy_even_while_the_service_runs(tmp_path: Path) -> None:
-    """What died once or twice, or long ago, is well again."""
+    """A service that died once or twice, or long ago, is healthy again."""
     now = time.time()
     with supervised(tmp_path) as note:
         well = note(said("a", "running", "", 2, [now, now]), said("b", "running", "", 5, [now - 3600] * 5))
@@ -125,7 +125,7 @@ def test_a_restart_loop_is_unhealthy_even_while_the_service_runs(tmp_path: Path)
 
 
 def test_a_service_that_reports_a_problem_or_nothing_is_unhealthy(tmp_path: Path) -> None:
-    """It is asked over HTTP, at the port that was given to it."""
+    """Its health is read over HTTP, at its port."""
 
     class Unwell(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -150,7 +150,7 @@ def test_a_service_that_reports_a_problem_or_nothing_is_unhealthy(tmp_path: Path
 
 
 def test_up_finds_the_settings_that_have_changed(tmp_path: Path) -> None:
-    """Symbols of the command line hold until the stack is stopped; a part that was given up gets another start."""
+    """Symbols of the command line stay until the stack is stopped; a failed service is a reason to restart."""
     ports = dict.fromkeys(service_names("sim"), 1)
     plain = load_settings(environ=Command(tmp_path).environment)
     files = stack_files(plain)

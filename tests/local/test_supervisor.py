@@ -1,4 +1,4 @@
-"""Starting in order, restarting, giving up, stopping in order; what a killed supervisor leaves."""
+"""Start and stop in order, restarts, failures, and the leftovers of a killed supervisor."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_down_kills_a_stuck_supervisor_and_stops_its_services(
 
 
 def test_a_frozen_supervisor_is_shown_and_down_stops_it_in_order(supervise: Supervise, tmp_path: Path) -> None:
-    """SIGSTOP is what Ctrl-Z does. Parts that are frozen as well hear of the end too."""
+    """SIGSTOP is what Ctrl-Z does. Frozen services are stopped too."""
     stack = supervise({"name": "a"}, {"name": "b"}, {"name": "c"})
     stack.wait("running", "a", "b", "c")
     settings = load_settings(environ={}, flags={"state_dir": str(tmp_path)})
@@ -182,7 +182,7 @@ def test_services_orphaned_by_a_killed_supervisor_are_shown(supervise: Supervise
 
 
 def test_a_supervisor_whose_lock_was_deleted_stops_its_services(supervise: Supervise) -> None:
-    """Nobody could see it any more, and the next one would meet its parts."""
+    """Nothing could find it any more, and the next stack would collide with its services."""
     stack = supervise({"name": "a"})
     stack.wait("running", "a")
     pid = stack.part("a")["pid"]
@@ -193,7 +193,7 @@ def test_a_supervisor_whose_lock_was_deleted_stops_its_services(supervise: Super
 
 
 def test_another_process_with_the_same_pid_is_left_alone(tmp_path: Path) -> None:
-    """After a reboot the number in the state file may be anybody's."""
+    """After a reboot the pid in the state file may be another process."""
     files = StackFiles(tmp_path)
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
         files.write(files.state, f'{{"parts": [{{"name": "a", "pid": {stranger.pid}, "identity": "an-earlier-boot/17"}}]}}')
@@ -203,7 +203,7 @@ def test_another_process_with_the_same_pid_is_left_alone(tmp_path: Path) -> None
 
 
 def test_a_closed_terminal_does_not_reach_the_children(supervise: Supervise) -> None:
-    """Ctrl-C goes to the whole group of the terminal; only the supervisor may act on it, in its order."""
+    """Ctrl-C goes to the terminal's process group; only the supervisor may handle it."""
     stack = supervise({"name": "a"})
     stack.wait("running", "a")
     assert os.getpgid(stack.part("a")["pid"]) != os.getpgid(stack.process.pid)
@@ -230,7 +230,7 @@ def test_a_full_disk_is_logged_and_the_stack_still_stops_in_order(supervise: Sup
 
 
 def test_a_starting_service_may_be_ended_by_sigterm(supervise: Supervise) -> None:
-    """It holds nothing yet, and may not have got as far as to answer the signal."""
+    """It has nothing to lose, and may have no signal handler yet."""
     stack = supervise({"name": "a", "code": "import time; time.sleep(60)"})
     stack.wait("starting", "a")
     assert stack.stop() == 0, stack.log.read_text()

@@ -23,7 +23,7 @@ IMAGE_AWAY = {"waiting": {"reason": "ErrImageNeverPull", "message": "the image i
 
 
 class Kubelet:
-    """Reports the pods of ``namespace`` as ready, those of Jobs as succeeded; workloads in ``states`` have that state instead."""
+    """Reports the pods of ``namespace`` as ready, those of Jobs as succeeded, and the workloads in ``states`` in that state."""
 
     def __init__(self, kube: Kube, namespace: str) -> None:
         self.core = CoreV1Api(new_client_from_config(str(kube.kubeconfig)))

@@ -10,7 +10,7 @@ import pytest
 from stockctl.clients.kafka import Admin
 from stockctl.clients.store import ExistsError, Store, open_store
 from stockctl.errors import StockctlError, UnreachableError
-from stockctl.lake.format.claims import begun_with, lake_source, put_lost, read_lost
+from stockctl.lake.format.claims import read_source, lake_source, put_lost, read_lost
 from stockctl.lake.format.retention import put_floor, read_floor
 from stockctl.lake.writer import sink
 from stockctl.lake.writer.sink import S3Sink
@@ -56,13 +56,13 @@ def test_the_writer_begins_a_lake_whose_store_refuses_each_put_once(
     consume(S3Sink(settings, service.stop, once=True), service, report_every=60)
     assert {key.rpartition("/")[2] for key in store.refused if key.startswith("_log")} >= {"start.json", "source.json"}
     assert_once(held(store), ids)
-    assert begun_with(store) == "sim"
+    assert read_source(store) == "sim"
 
 
 @pytest.mark.parametrize(
     ("put", "there"),
     [
-        (lambda store, _: lake_source(store, "sim"), lambda store, _: begun_with(store) == "sim"),
+        (lambda store, _: lake_source(store, "sim"), lambda store, _: read_source(store) == "sim"),
         (lambda store, _: put_floor(store, date(2026, 11, 1)), lambda store, _: read_floor(store) == date(2026, 11, 1)),
         (lambda store, claim: put_lost(store, claim, ["x"]), lambda store, claim: read_lost(store, claim) == ["x"]),
     ],

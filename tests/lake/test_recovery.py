@@ -199,7 +199,7 @@ def test_a_log_cut_to_nothing_that_retention_left_behind(lake: Lake) -> None:
     assert lake.run() is None
     assert len(lake.rows()) == 13
     assert lake.sound()
-    assert "which no writer ever saw" in next(finding.message for finding in verify(lake.store).issues)
+    assert "that no writer ever read" in next(finding.message for finding in verify(lake.store).issues)
 
 
 def test_a_generation_is_opened_by_agreement(lake: Lake) -> None:
@@ -269,7 +269,7 @@ def test_what_retention_took_of_a_new_topic_before_anyone_looked_is_told(lake: L
     start = newest_start(lake.store, "trades", 0)
     assert start is not None
     assert (start.reason, start.start, start.blind) == ("new topic", 3, True)
-    assert "which no writer ever saw" in str(start)
+    assert "that no writer ever read" in str(start)
 
 
 @pytest.mark.parametrize("data", [b"damaged", b'{"format":99}'])

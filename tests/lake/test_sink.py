@@ -356,7 +356,7 @@ def test_another_cluster_is_refused(topics: Settings, command: Command) -> None:
 def test_of_two_sources_one_begins_an_empty_lake_and_the_other_is_refused(topics: Settings, command: Command) -> None:
     both = {"sim": produce(topics, 100, source="sim"), "replay": produce(topics, 100, first=100, source="replay")}
     assert "100 records to" in command.run("consume", "s3", "--once").stderr
-    begun = claims.begun_with(open_store(topics))
+    begun = claims.read_source(open_store(topics))
     assert_once(held(open_store(topics)), both[str(begun)])
     command.run("lake", "verify", "--deep")
 
@@ -366,7 +366,7 @@ def test_a_source_of_nobody_begins_no_lake(topics: Settings, command: Command) -
     produce(topics, 10, source="test")
     ids = produce(topics, 10, first=10, source="sim")
     assert "10 records to" in command.run("consume", "s3", "--once").stderr
-    assert claims.begun_with(open_store(topics)) == "sim"
+    assert claims.read_source(open_store(topics)) == "sim"
     assert_once(held(open_store(topics)), ids)
 
 

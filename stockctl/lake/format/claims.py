@@ -1,9 +1,9 @@
-"""The claim log: what each object holds, which records are in the lake, and who may write which.
+"""The claim log: which records are in the lake, in which objects.
 
-A **claim** says that the records of one Kafka partition from offset ``start`` to ``end`` are in the lake, in the objects it
-names. It is put before its objects, and only if absent: whoever claims a start wins, everyone else can only repeat it.
-A **start** opens a partition's log: the offset at which it begins, and the topic that it counts in. A partition whose topic was
-made anew, or whose log was cut short, goes on in the next **generation**.
+A **claim** says that the records of one Kafka partition from offset ``start`` to ``end`` are in the lake, in the objects that
+it names. It is written before its objects, and only if absent: the first writer to claim an offset wins, and every other writer
+can only repeat the claim. A **start** opens the log of a partition, with its first offset and the topic of its offsets. If the
+topic is recreated or truncated, the log continues in the next **generation**.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ CutReason = Literal["age", "bytes", "records", "objects", "buffer", "retention",
 StartReason = Literal["first", "new topic", "log cut short"]
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""Of rows or bytes, or an offset, which Kafka counts in 64 bits."""
+"""A number of rows or bytes, or an offset: Kafka's offsets have 64 bits."""
 Millis = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
 
 
 class ClaimedObject(msgspec.Struct, frozen=True):
-    """One object: offsets of its first and last record, its time span in ms, and its content's hash.
+    """One object: the offsets of its first and last record, its time span in ms, and the hash of its content.
 
-    ``sha256`` is of the uncompressed lines; ``size`` in bytes is of the object as the claim's writer compressed it.
+    ``sha256`` is of the uncompressed lines; ``size`` in bytes is that of the object that the writer of the claim compressed.
     """
 
     key: str
@@ -58,7 +58,7 @@ class ClaimedObject(msgspec.Struct, frozen=True):
 
 
 class LastRecord(msgspec.Struct, frozen=True):
-    """The batch's last record, to tell whether the topic still holds the same one at that offset."""
+    """The last record of the batch, to check that the topic still has the same record at that offset."""
 
     offset: Count
     timestamp: int
@@ -66,14 +66,14 @@ class LastRecord(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """A record that is no row of the table, and why; it went to the dead letters."""
+    """A record that is not a row of the table, and why; it went to the dead letter queue."""
 
     offset: Count
     reason: str
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one partition's log begins, and the topic that its offsets count in."""
+    """Where the log of a partition begins, and the topic of its offsets."""
 
     format: int = FORMAT
     cluster_id: str
@@ -85,24 +85,24 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     start: Count
     reason: StartReason
     blind: bool = False
-    """Whether retention had passed the place where the log was cut: it may have taken records that no writer ever saw."""
+    """Whether retention had passed the point of truncation: it may have deleted records that no writer ever read."""
 
     @property
     def key(self) -> str:
-        """The start's key."""
+        """Key of the start."""
         return start_key(self.table, self.generation, self.partition)
 
     def __str__(self) -> str:
-        unseen = "; retention may have taken records from before it, which no writer ever saw" if self.blind else ""
+        unseen = "; retention may have deleted records before it that no writer ever read" if self.blind else ""
         place = f"in generation g{self.generation} at offset {self.start}"
-        return f"{self.reason}: {self.topic}/{self.partition} goes on {place}{unseen}"
+        return f"{self.reason}: {self.topic}/{self.partition} continues {place}{unseen}"
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """One batch ``[start, end)`` of one partition. ``gaps`` counts offsets that hold no record (transaction markers).
+    """One batch ``[start, end)`` of one partition. ``gaps`` counts offsets without a record (transaction markers).
 
-    Two kinds hold no records: a ``lost`` one, and a ``closed`` one, which ends its generation and ``opens`` the next: whether a
-    generation goes on, and where the next begins, is agreed on by the same put-if-absent as everything else.
+    Claims with the reasons ``lost`` and ``closed`` have no records. A ``closed`` claim ends its generation and ``opens`` the
+    next: writers agree on it by the same put-if-absent as on every other claim.
     """
 
     format: int = FORMAT
@@ -128,28 +128,28 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """The claim's key."""
+        """Key of the claim."""
         return claim_key(self.table, self.generation, self.partition, self.start)
 
     @property
     def first_record(self) -> int:
-        """Offset of the batch's first record; ``start`` where it holds none."""
+        """Offset of the first record of the batch; ``start`` if it has none."""
         return min([item.first_offset for item in self.objects] + [item.offset for item in self.rejected], default=self.start)
 
 
 _encode = msgspec.json.Encoder().encode
-_NAMES_DAMAGE = "`stockctl lake verify` names all damage"
+_LISTS_DAMAGE = "`stockctl lake verify` lists all damage"
 _Logged = TypeVar("_Logged", bound=msgspec.Struct)
 
 
-class LastingError(StockctlError):
-    """Asking again gives the same: a person is needed."""
+class PermanentError(StockctlError):
+    """Retrying gives the same result: it needs a person."""
 
 
-class UnreadableError(LastingError):
-    """What stands in the log is damaged, or of a version that we do not know."""
+class UnreadableError(PermanentError):
+    """An entry of the log is damaged, or of an unknown version."""
 
-    def __init__(self, key: str, why: str, *, hint: str = _NAMES_DAMAGE) -> None:
+    def __init__(self, key: str, why: str, *, hint: str = _LISTS_DAMAGE) -> None:
         super().__init__(f"{key} cannot be read: {why}", hint=hint)
 
 
@@ -157,36 +157,38 @@ class _Versioned(msgspec.Struct):
     format: Any = None
 
 
-def decode(data: bytes, key: str, kind: type[_Logged], version: int | None = None, hint: str = _NAMES_DAMAGE) -> _Logged:
-    """What ``data``, the content of ``key``, holds. UnreadableError if it is no ``kind``, or not of the format ``version``."""
+def decode(data: bytes, key: str, kind: type[_Logged], version: int | None = None, hint: str = _LISTS_DAMAGE) -> _Logged:
+    """Decode ``data``, the content of ``key``. UnreadableError if it is not a ``kind``, or not of the format ``version``."""
     try:
         if version is not None and (found := decode_json(data, _Versioned).format) != version:
-            raise UnreadableError(key, f"it has format {found}; this stockctl knows {version}", hint="use a newer stockctl")
+            raise UnreadableError(
+                key, f"it has format {found}; this version of stockctl reads format {version}", hint="use a newer stockctl"
+            )
         return decode_json(data, kind)
     except UNREADABLE as error:
         raise UnreadableError(key, decode_problem(error), hint=hint) from error
 
 
 def decode_claim(data: bytes, key: str) -> Claim:
-    """The claim in ``data``. UnreadableError if it is not that of ``key``, or of a version that we can't repeat.
+    """The claim in ``data``. UnreadableError if it is not that of ``key``, or of a version that cannot be repeated.
 
-    A claim says where to read and write: its names are believed only if a writer gives such ones.
+    A claim says where to read and write: its keys are accepted only if a writer would use them.
     """
     claim = decode(data, key, Claim, FORMAT)
     if claim.key != key:
-        raise UnreadableError(key, f"the claim says that it is {claim.key}")
+        raise UnreadableError(key, f"the claim is that of {claim.key}")
     own = (claim.table, claim.generation, claim.partition, claim.start)
     for item in claim.objects:
         name = parse_object(item.key)
         if name is None or (name.table, name.generation, name.partition, name.start) != own:
-            raise UnreadableError(key, f"it names {quoted(item.key)}, which is no object of this claim")
+            raise UnreadableError(key, f"it names {quoted(item.key)}, which is not an object of this claim")
     if claim.end < claim.start:
         raise UnreadableError(key, f"it ends at {claim.end}, before it starts")
     opens = claim.opens
     if opens is not None and opens.key != start_key(claim.table, claim.generation + 1, claim.partition):
-        raise UnreadableError(key, f"it opens {quoted(opens.key)}, which is not the generation behind its own")
+        raise UnreadableError(key, f"it opens {quoted(opens.key)}, which is not its next generation")
     if not _is_moment(claim.created):
-        raise UnreadableError(key, f"{quoted(claim.created)} is no time with a zone")
+        raise UnreadableError(key, f"{quoted(claim.created)} is not a time with a zone")
     if (fault := claim.layout.fault) is not None:
         raise UnreadableError(key, fault)
     return claim
@@ -203,7 +205,7 @@ def decode_start(data: bytes, key: str) -> Start:
     """The start in ``data``. UnreadableError if it is not that of ``key``."""
     start = decode(data, key, Start, FORMAT)
     if start.key != key:
-        raise UnreadableError(key, f"the start says that it is {start.key}")
+        raise UnreadableError(key, f"the start is that of {start.key}")
     return start
 
 
@@ -213,19 +215,20 @@ def read_claim(store: Store, key: str) -> Claim:
 
 
 def put_claim(store: Store, claim: Claim) -> Claim:
-    """Put ``claim`` if its start is free; the claim that stands there now, ours or another writer's.
+    """Write ``claim`` unless its start is claimed; return the claim that is there now, of this or another writer.
 
-    A store's answer is not the truth: whatever it says but success, the claim itself tells. Raises what the store raised when
-    nothing stands there; asking again is safe.
+    After any error of the store, the claim that is there decides. If there is none, it raises the error of the store; a retry
+    is safe.
     """
-    stands = put_once(store, claim.key, data := _encode(claim))
-    return claim if stands is data else decode_claim(stands, claim.key)
+    current = put_once(store, claim.key, data := _encode(claim))
+    return claim if current is data else decode_claim(current, claim.key)
 
 
 def put_once(store: Store, key: str, data: bytes) -> bytes:
-    """Put ``data`` at ``key`` if it is free; what stands there now, ours or another one's. The error's own words otherwise.
+    """Write ``data`` at ``key`` if absent; return what is there now, which may be that of another writer.
 
-    A server that answers that something is there, where nothing is, has refused for the moment (409): UnreachableError.
+    If nothing is there, it raises the error of the store. UnreachableError if the store said that something is there: S3
+    answers so for a conflict that passes (409).
     """
     try:
         store.put_new(key, data)
@@ -234,13 +237,13 @@ def put_once(store: Store, key: str, data: bytes) -> bytes:
             return store.get(key)
         except AbsentError:
             if isinstance(error, ExistsError):
-                raise UnreachableError(str(error), hint="try again: nothing is there") from error
+                raise UnreachableError(str(error), hint="try again: the object does not exist") from error
             raise error from None
     return data
 
 
 def newest_claim(store: Store, start: Start, after: str | None = None) -> Claim | None:
-    """The newest claim of the partition. ``after``, the key of one that should exist, shortens the listing."""
+    """The newest claim of the partition. ``after``, the key of a claim that should exist, shortens the listing."""
     folder = log_folder(start.table, start.generation, start.partition)
     hint = after if after is not None and parse_claim(after) and after.startswith(f"{folder}/") else None
     newest = max((item.key for item in store.objects(folder, after=hint) if parse_claim(item.key)), default=hint)
@@ -251,18 +254,18 @@ def newest_claim(store: Store, start: Start, after: str | None = None) -> Claim 
     except AbsentError:
         if newest != hint:
             raise
-        return newest_claim(store, start)  # the hint is of another lake
+        return newest_claim(store, start)  # the hint belongs to another lake
 
 
 def claim_keys(store: Store, start: Start) -> list[str]:
-    """Keys of all claims of the partition's generation, in order."""
+    """Keys of all claims of the start's generation, in order."""
     return [
         item.key for item in store.objects(log_folder(start.table, start.generation, start.partition)) if parse_claim(item.key)
     ]
 
 
 def start_of(store: Store, table: str, generation: int, partition: int) -> Start | None:
-    """The start of one generation of the partition; None if there is none."""
+    """The start of one generation of the partition; None if it does not exist."""
     key = start_key(table, generation, partition)
     try:
         return decode_start(store.get(key), key)
@@ -271,78 +274,78 @@ def start_of(store: Store, table: str, generation: int, partition: int) -> Start
 
 
 def generations(store: Store, table: str) -> list[int]:
-    """The generations that the table's log has, in order."""
+    """The generations in the log of ``table``, in order."""
     names = map(parse_generation, store.folders(table_log(table)))
     return sorted(number for number in names if number is not None)
 
 
 def newest_start(store: Store, table: str, partition: int) -> Start | None:
-    """The start of the partition's newest generation; None if the lake has never seen it."""
-    found = (start_of(store, table, generation, partition) for generation in reversed(generations(store, table)))
-    return next((start for start in found if start is not None), None)
+    """The start of the partition's newest generation; None if the lake has no data of it."""
+    starts = (start_of(store, table, generation, partition) for generation in reversed(generations(store, table)))
+    return next((start for start in starts if start is not None), None)
 
 
 def put_start(store: Store, start: Start) -> Start:
-    """Put ``start`` if its generation is free; the start that stands there now."""
-    stands = put_once(store, start.key, data := _encode(start))
-    return start if stands is data else decode_start(stands, start.key)
+    """Write ``start`` unless its generation has one; return the start that is there now."""
+    current = put_once(store, start.key, data := _encode(start))
+    return start if current is data else decode_start(current, start.key)
 
 
 class LostObjects(msgspec.Struct, frozen=True, kw_only=True):
-    """Objects of a claim that can never be made, because Kafka no longer holds their records; accepted by a person."""
+    """Objects of a claim that cannot be written, because Kafka no longer has their records; a person accepted the loss."""
 
     claim: str
     objects: list[str]
 
 
 def put_lost(store: Store, claim: Claim, missing: list[str]) -> None:
-    """Note for ever that these objects of ``claim`` are lost."""
+    """Record permanently that these objects of ``claim`` are lost."""
     put_once(store, lost_key(claim.key), _encode(LostObjects(claim=claim.key, objects=missing)))
 
 
 def read_lost(store: Store, claim: Claim) -> list[str]:
-    """Keys of the claim's objects that are known to be lost. UnreadableError if the note is damaged."""
+    """Keys of the claim's objects whose loss was accepted. UnreadableError if the list is damaged."""
     key = lost_key(claim.key)
     try:
         lost = decode(store.get(key), key, LostObjects)
     except AbsentError:
         return []
     if lost.claim != claim.key:
-        raise UnreadableError(key, f"it is of the claim {quoted(lost.claim)}")
+        raise UnreadableError(key, f"it belongs to the claim {quoted(lost.claim)}")
     return lost.objects
 
 
-class _Beginning(msgspec.Struct, frozen=True):
-    """What a lake is begun with."""
+class _Identity(msgspec.Struct, frozen=True):
+    """Source and id of a lake, written by its first writer."""
 
     source: Annotated[str, msgspec.Meta(min_length=1)]
     id: str = ""
 
 
 def lake_source(store: Store, first: str) -> str:
-    """The source that the lake was begun with; ``first`` begins it if it is empty."""
-    return _decode_beginning(put_once(store, SOURCE_KEY, _encode(_Beginning(first, secrets.token_hex(8))))).source
+    """The source of the lake; an empty lake gets the source ``first``."""
+    return _decode_identity(put_once(store, SOURCE_KEY, _encode(_Identity(first, secrets.token_hex(8))))).source
 
 
-def begun_with(store: Store) -> str | None:
-    """The source that the lake was begun with; None while it is empty."""
-    beginning = _beginning(store)
-    return beginning.source if beginning else None
+def read_source(store: Store) -> str | None:
+    """The source of the lake; None while it is empty."""
+    identity = _read_identity(store)
+    return identity.source if identity else None
 
 
 def lake_id(store: Store) -> str:
-    """What tells this lake from another that began anew at the same place; empty while it is empty, or if it has none."""
-    beginning = _beginning(store)
-    return beginning.id if beginning else ""
+    """The id of the lake, which differs after it was recreated at the same URL; empty if it has none."""
+    identity = _read_identity(store)
+    return identity.id if identity else ""
 
 
-def _beginning(store: Store) -> _Beginning | None:
+def _read_identity(store: Store) -> _Identity | None:
     try:
-        return _decode_beginning(store.get(SOURCE_KEY))
+        return _decode_identity(store.get(SOURCE_KEY))
     except AbsentError:
         return None
 
 
-def _decode_beginning(data: bytes) -> _Beginning:
-    hint = """put {"source": "…"} in its place, with the source that the lake's records have: `stockctl lake read` shows them"""
-    return decode(data, SOURCE_KEY, _Beginning, hint=hint)
+def _decode_identity(data: bytes) -> _Identity:
+    hint = """replace it with {"source": "…"}, the source of the lake's records: `stockctl lake read` shows them"""
+    return decode(data, SOURCE_KEY, _Identity, hint=hint)

@@ -1,10 +1,7 @@
-"""Manifests: which Parquet objects hold a date's trades, and whose claims they hold.
+"""Manifests: which Parquet objects have the trades of a date, and which claims they include.
 
-    parquet/trades/trade_date=2026-11-23/v0001-3f9a2c71/00000.parquet
-    _log/parquet/trades/2026-11-23/0001.json
-
-A manifest is put only if absent, after its objects: it is what makes them count. The newest version of a date is read, together
-with the raw objects of claims that it does not hold yet. Objects that no manifest names are read by nobody.
+A manifest is written only if absent, after its objects: it makes them count. Readers use the newest manifest of a date, and the
+raw objects of claims that it does not include. They ignore Parquet objects that no manifest names.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ FORMAT = 1
 
 
 class Extent(msgspec.Struct, frozen=True, array_like=True):
-    """What a date holds of one symbol: rows, and the span of their times in ms."""
+    """Rows of one symbol on a date, and their time span in ms."""
 
     rows: Count
     ts_min: Millis
@@ -31,7 +28,7 @@ class Extent(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ParquetObject(msgspec.Struct, frozen=True):
-    """One Parquet object, sorted by symbol, time, receipt and id; ``sha256`` is of its bytes."""
+    """A Parquet object, sorted by symbol, time, receipt and id; ``sha256`` is of its bytes."""
 
     key: str
     rows: Count
@@ -44,7 +41,7 @@ class ParquetObject(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of one date: the keys of the claims whose trades it holds, its objects, and its symbols."""
+    """One version of a date: the keys of the claims that it includes, its objects, and its symbols."""
 
     format: int = FORMAT
     nonce: str
@@ -58,7 +55,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """The manifest's key."""
+        """Key of the manifest."""
         return manifest_key(self.trade_date, self.version)
 
     @property
@@ -67,35 +64,35 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return {item.key for item in self.objects}
 
     def objects_of(self, symbols: Iterable[str] | None) -> list[ParquetObject]:
-        """The objects that hold trades of ``symbols`` (None: all objects), with these symbols' own span of time."""
+        """The objects with trades of ``symbols`` (None: all objects), each with the time span of these symbols only."""
         if symbols is None:
             return self.objects
-        held = {symbol: extent for symbol in symbols if (extent := self.symbols.get(symbol)) is not None}
-        found = []
+        own = {symbol: extent for symbol in symbols if (extent := self.symbols.get(symbol)) is not None}
+        objects = []
         for item in self.objects:
-            extents = [extent for symbol, extent in held.items() if item.first_symbol <= symbol <= item.last_symbol]
+            extents = [extent for symbol, extent in own.items() if item.first_symbol <= symbol <= item.last_symbol]
             if extents:
                 ts_min, ts_max = min(extent.ts_min for extent in extents), max(extent.ts_max for extent in extents)
-                found.append(msgspec.structs.replace(item, ts_min=ts_min, ts_max=ts_max))
-        return found
+                objects.append(msgspec.structs.replace(item, ts_min=ts_min, ts_max=ts_max))
+        return objects
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def decode_manifest(data: bytes, key: str) -> Manifest:
-    """The manifest in ``data``. UnreadableError if it is not that of ``key``, or of a version that we can't read.
+    """The manifest in ``data``. UnreadableError if it is not that of ``key``, or of an unknown version.
 
-    It says what to read: its names are believed only if a compaction gives such ones.
+    A manifest says what to read: its keys are accepted only if a compaction would use them.
     """
     manifest = decode(data, key, Manifest, FORMAT)
     if manifest.key != key:
-        raise UnreadableError(key, f"the manifest says that it is {manifest.key}")
+        raise UnreadableError(key, f"the manifest is that of {manifest.key}")
     own = CompactedName(manifest.trade_date, manifest.version)
     if (other := next((item.key for item in manifest.objects if parse_parquet(item.key) != own), None)) is not None:
-        raise UnreadableError(key, f"it names {quoted(other)}, which is no object of this manifest")
+        raise UnreadableError(key, f"it names {quoted(other)}, which is not an object of this manifest")
     if (other := next((claim for claim in manifest.claims if parse_claim(claim) is None), None)) is not None:
-        raise UnreadableError(key, f"it names {quoted(other)}, which is no claim")
+        raise UnreadableError(key, f"it names {quoted(other)}, which is not a claim")
     return manifest
 
 
@@ -109,9 +106,9 @@ def newest_manifests(store: Store) -> dict[date, str]:
 
 
 def put_manifest(store: Store, manifest: Manifest) -> Manifest:
-    """Put ``manifest`` if its version is free; the manifest that stands there now, ours or another compaction's.
+    """Write ``manifest`` unless its version exists; return the manifest that is there now, of this or another compaction.
 
-    A store's answer is not the truth: whatever it says but success, the manifest itself tells.
+    After any error of the store, the manifest that is there decides.
     """
-    stands = put_once(store, manifest.key, data := _encode(manifest))
-    return manifest if stands is data else decode_manifest(stands, manifest.key)
+    current = put_once(store, manifest.key, data := _encode(manifest))
+    return manifest if current is data else decode_manifest(current, manifest.key)

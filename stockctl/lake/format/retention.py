@@ -1,8 +1,8 @@
-"""The floor: the date below which the lake promises nothing any more, because ``lake prune`` dropped it.
+"""The retention floor: ``lake prune`` has deleted the dates below it, and the lake guarantees nothing about them.
 
-Floors are objects of the log, one a date, put only if absent and never changed; the highest one counts. So two prunes at a time
-do no harm, and a floor never sinks. Claims stay: they tell for ever what was there. A late row of a date below the floor is
-written as ever, read by nobody, and dropped by the next prune.
+Floors are objects of the log, one per date, written only if absent and never changed; the highest one counts. So concurrent
+prunes are safe, and the floor never moves back. Claims stay as a permanent record. A late row of a date below the floor is
+still written, but nobody reads it, and the next prune deletes it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stockctl.lake.format.keys import FLOORS, date_of, floor_key, parse_floor
 
 
 def read_floor(store: Store) -> date | None:
-    """The first date that the lake still promises; None if nothing was ever pruned."""
+    """The first date that the lake guarantees; None if nothing was ever pruned."""
     return max((day for item in store.objects(FLOORS) if (day := parse_floor(item.key)) is not None), default=None)
 
 
@@ -26,21 +26,21 @@ class _Floor(msgspec.Struct):
 
 
 def check_floor(store: Store, key: str) -> None:
-    """UnreadableError if what stands at ``key``, among the floors, is none: its name counts, and its content says the same."""
+    """UnreadableError if ``key`` is not that of a floor, or if its content has another date. The key counts for readers."""
     day = parse_floor(key)
     if day is None:
-        raise UnreadableError(key, "its name is no date: readers ignore it", hint="delete it")
-    if (says := decode(store.get(key), key, _Floor).floor) != day:
-        raise UnreadableError(key, f"the floor says that it is {says}")
+        raise UnreadableError(key, "its name is not a date: readers ignore it", hint="delete it")
+    if (floor := decode(store.get(key), key, _Floor).floor) != day:
+        raise UnreadableError(key, f"its content is the floor {floor}")
 
 
 def put_floor(store: Store, day: date) -> None:
-    """Promise nothing below ``day`` from now on."""
+    """Raise the floor to ``day``."""
     put_once(store, floor_key(day), msgspec.json.encode({"floor": day}))
 
 
 def is_expired(key: str, floor: date | None) -> bool:
-    """Whether what is at ``key`` lies below the floor."""
+    """Whether ``key`` belongs to a date below the floor."""
     if floor is None:
         return False
     day = date_of(key)

@@ -1,9 +1,9 @@
-"""``lake compact``: a date's trades as Parquet, in a table of its own; the raw objects stay as they are.
+"""``lake compact``: writes the trades of a date as Parquet, in a table of its own; the raw objects stay.
 
-A date's objects are put first, in a folder of this run's own; then its manifest, only if absent: it makes them count. A run
-that dies before leaves objects that nobody reads. A claim that comes later reopens its date: the next run writes the next
-version, from the raw objects again. Dropped is what can never count any more: objects of a version that stands without them,
-and those of an older version, but not in the run that follows it, so that whoever still reads it can end.
+The objects of a date are written first, to a new folder; then its manifest, only if absent: it makes them count. A run that
+dies before that leaves objects that nobody reads. A later claim reopens its date: the next run writes the next version, from
+the raw objects again. A run deletes objects that can no longer count: those of its version that the manifest does not name, and
+those of older versions, except the version before it, so that running queries can finish.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from stockctl.lake.store import existing_store
 from stockctl.settings import Settings
 
 ORDER = ("symbol", "ts_event", "ts_recv", "id")
-"""What rows are sorted by, texts in byte order."""
+"""The sort order of rows, with text in byte order."""
 
 Advance = Callable[[date, int, int], None]
-"""Told how many rows of a date are written, of how many."""
+"""Called with a date, the number of its rows written, and of all its rows."""
 
 
 class Sizes(NamedTuple):
-    """Rows of an object: some 20 MB, so that a thin symbol of a big date costs no big download; and rows of a row group."""
+    """Rows per object, about 20 MB, so that one symbol of a big date is a small download; and rows per row group."""
 
     object_rows: int = 1_048_576
     group_rows: int = 65_536
 
 
 class Compacted(NamedTuple):
-    """What a run made of one date; ``version`` counts how often it was reopened, from 1."""
+    """The result for one date; ``version`` is the number of its manifest, from 1."""
 
     trade_date: date
     version: int
@@ -64,9 +64,9 @@ def compact(
     sizes: Sizes = Sizes(),  # noqa: B008  # a tuple of numbers
     advance: Advance = lambda _day, _done, _all: None,
 ) -> Iterator[Compacted]:
-    """Compact each date of ``[since, before)`` that has claims which its newest manifest doesn't hold; what was made of each.
+    """Compact each date of ``[since, before)`` with claims that its newest manifest does not include; yield each result.
 
-    UnhealthyError when raw objects are not what their claims say, or those of held claims are gone.
+    UnhealthyError if raw objects do not match their claims, or if raw objects of included claims are missing.
     """
     store = existing_store(settings)
     stored: dict[date, list[str]] = defaultdict(list)
@@ -76,138 +76,138 @@ def compact(
     with LakeReader(settings, store) as lake:
         days = [day for day in lake.dates() if (since is None or since <= day) and (before is None or day < before)]
     for day in days:
-        # A lake of its own for each date: what one has listed and fetched need not be kept for the next.
+        # A new reader for each date: it frees the listings and files of the date before.
         with LakeReader(settings, store) as lake:
-            old, made = _compact(lake, day, sizes, advance)
-        stands = put_manifest(store, made) if made is not None else old
-        if stands is not None:
-            keep = stands.keys | (old.keys if old is not None else set())
-            _drop(store, [*stored[day], *(made.keys if made is not None else ())], stands.version, keep)
-        if made is not None and stands is not None and stands.nonce == made.nonce:
-            size = sum(item.size for item in made.objects)
-            yield Compacted(day, made.version, len(made.claims), made.rows, len(made.objects), size)
+            old, new = _compact(lake, day, sizes, advance)
+        current = put_manifest(store, new) if new is not None else old
+        if current is not None:
+            keep = current.keys | (old.keys if old is not None else set())
+            _delete_unused(store, [*stored[day], *(new.keys if new is not None else ())], current.version, keep)
+        if new is not None and current is not None and current.nonce == new.nonce:
+            size = sum(item.size for item in new.objects)
+            yield Compacted(day, new.version, len(new.claims), new.rows, len(new.objects), size)
 
 
 def _compact(lake: LakeReader, day: date, sizes: Sizes, advance: Advance) -> tuple[Manifest | None, Manifest | None]:
-    """The date's newest manifest, and the next one with its objects put, if there is something new to hold."""
+    """The newest manifest of the date, and the next one, with its objects written, if there are new claims."""
     old = lake.manifests([day]).get(day)
-    held = old.claims if old is not None else frozenset()
+    included = old.claims if old is not None else frozenset()
     log, names = lake.log("trades"), lake.objects("trades", [day], None)
-    whole: dict[str, list[ClaimedObject]] = {}
-    for claim in log.find({name.claim for name in names.values()} - held, *span_around(day), skip=held):
-        # Of a claim that is still being written some objects are not there yet: it is for the next run.
-        ours = _on(day, claim)
-        gone = [item.key for item in ours if item.key not in names]
-        lake.require_objects(claim, gone)
-        if ours and not gone:
-            whole[claim.key] = ours
-    if not whole:
+    complete: dict[str, list[ClaimedObject]] = {}
+    for claim in log.find({name.claim for name in names.values()} - included, *span_around(day), skip=included):
+        # The writer may still be storing the objects of a claim: then the next run includes it.
+        objects_of_day = _objects_on(day, claim)
+        missing = [item.key for item in objects_of_day if item.key not in names]
+        lake.require_objects(claim, missing)
+        if objects_of_day and not missing:
+            complete[claim.key] = objects_of_day
+    if not complete:
         return old, None
-    whole |= {claim.key: _on(day, claim) for claim in log.read(held)}
-    missing = [item.key for key in held for item in whole.get(key, ()) if item.key not in names]
-    if missing or held - whole.keys():
+    complete |= {claim.key: _objects_on(day, claim) for claim in log.read(included)}
+    damage = [item.key for key in included for item in complete.get(key, ()) if item.key not in names]
+    if damage or included - complete.keys():
         raise UnhealthyError(
-            f"cannot compact {day} again: {min(missing or held - whole.keys())}, which its manifest includes, is missing",
-            hint="`stockctl lake verify` names all damage",
+            f"cannot compact {day} again: {min(damage or included - complete.keys())}, which its manifest includes, is missing",
+            hint="`stockctl lake verify` lists all damage",
         )
-    found = [DataFile(day, item, names[item.key]) for ours in whole.values() for item in ours]
+    raw = [DataFile(day, item, names[item.key]) for items in complete.values() for item in items]
     version = old.version + 1 if old is not None else 1
     objects = _Objects(lake.store, parquet_folder(day, version, secrets.token_hex(4)), sizes)
-    rows = sum(item.claimed.rows for item in found)
-    _write(lake, found, objects, sizes, lambda done: advance(day, done, rows))
+    rows = sum(item.claimed.rows for item in raw)
+    _write(lake, raw, objects, sizes, lambda done: advance(day, done, rows))
     if objects.rows != rows:
         raise UnhealthyError(
-            f"the raw objects of {day} hold {objects.rows} rows, and their claims say {rows}",
-            hint="`stockctl lake verify --deep` names the damage",
+            f"the raw objects of {day} have {objects.rows} rows, but their claims have {rows}",
+            hint="`stockctl lake verify --deep` lists the damage",
         )
-    made = Manifest(
+    new = Manifest(
         nonce=secrets.token_hex(8),
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         trade_date=day,
         version=version,
-        claims=frozenset(whole),
+        claims=frozenset(complete),
         rows=rows,
-        objects=objects.put,
+        objects=objects.written,
         symbols=objects.symbols,
     )
-    return old, made
+    return old, new
 
 
-def _on(day: date, claim: Claim) -> list[ClaimedObject]:
+def _objects_on(day: date, claim: Claim) -> list[ClaimedObject]:
     return [item for item in claim.objects if date_of(item.key) == day]
 
 
-def _write(lake: LakeReader, found: list[DataFile], objects: _Objects, sizes: Sizes, advance: Callable[[int], None]) -> None:
-    """Sort the rows of the raw objects ``found`` into ``objects``; what doesn't fit into memory waits on disk."""
-    lake.check_sizes(found)
-    paths = lake.files(found)
+def _write(lake: LakeReader, raw: list[DataFile], objects: _Objects, sizes: Sizes, advance: Callable[[int], None]) -> None:
+    """Sort the rows of the ``raw`` objects into ``objects``; DuckDB spills to disk what does not fit into memory."""
+    lake.check_sizes(raw)
+    paths = lake.files(raw)
     with ThreadPoolExecutor(4, thread_name_prefix="check") as pool:
-        # Parquet will be read instead of these: nothing gets into it that was not claimed.
-        for _ in pool.map(lambda item: check(item.claimed, read_file(item.claimed.key, paths[item.claimed.key])), found):
+        # Readers use Parquet instead of these objects, so each must match its claim.
+        for _ in pool.map(lambda item: check(item.claimed, read_file(item.claimed.key, paths[item.claimed.key])), raw):
             pass
     with duck(lake.settings.lake.compact_memory) as connection:
-        lake.view(connection, "trades", found)
+        lake.view(connection, "trades", raw)
         rows = connection.sql(f"SELECT {', '.join(COLUMNS['trades'])} FROM trades ORDER BY {', '.join(ORDER)}")  # noqa: S608  # our own names
         for batch in pa.RecordBatchReader.from_stream(rows):
             for first in range(0, batch.num_rows, sizes.group_rows):
-                objects.take(batch.slice(first, sizes.group_rows))
+                objects.append(batch.slice(first, sizes.group_rows))
             advance(objects.rows)
-    objects.cut()
+    objects.finish()
 
 
 class _Objects:
-    """Cuts a stream of sorted trades into Parquet objects in ``folder``, and puts them."""
+    """Splits a stream of sorted trades into Parquet objects, and writes them to ``folder``."""
 
     def __init__(self, store: Store, folder: str, sizes: Sizes) -> None:
         self._store, self._folder, self._sizes = store, folder, sizes
         self._sink = pa.BufferOutputStream()
-        self._held: dict[str, Extent] = {}
+        self._extents: dict[str, Extent] = {}
         self._file: pyarrow.parquet.ParquetWriter | None = None
         self.rows = 0
-        self.put: list[ParquetObject] = []
+        self.written: list[ParquetObject] = []
         self.symbols: dict[str, Extent] = {}
 
-    def take(self, batch: pa.RecordBatch) -> None:
-        """Append the rows of ``batch`` as a row group; a full object is put."""
+    def append(self, batch: pa.RecordBatch) -> None:
+        """Append the rows of ``batch`` as a row group; write the object when it is full."""
         if self._file is None:
             self._sink = pa.BufferOutputStream()
             self._file = pyarrow.parquet.ParquetWriter(self._sink, batch.schema, compression="zstd")
-            self._held = {}
+            self._extents = {}
         self._file.write_batch(batch, row_group_size=self._sizes.group_rows)
         self.rows += batch.num_rows
-        _merge(self._held, _extents(batch))
-        if sum(extent.rows for extent in self._held.values()) >= self._sizes.object_rows:
-            self.cut()
+        _merge(self._extents, _extents(batch))
+        if sum(extent.rows for extent in self._extents.values()) >= self._sizes.object_rows:
+            self.finish()
 
-    def cut(self) -> None:
-        """Put the open object, if there is one."""
+    def finish(self) -> None:
+        """Write the open object, if there is one."""
         if self._file is None:
             return
         self._file.close()
         self._file = None
         data = self._sink.getvalue().to_pybytes()
         item = ParquetObject(
-            key=parquet_key(self._folder, len(self.put)),
-            rows=sum(extent.rows for extent in self._held.values()),
-            first_symbol=min(self._held),
-            last_symbol=max(self._held),
-            ts_min=min(extent.ts_min for extent in self._held.values()),
-            ts_max=max(extent.ts_max for extent in self._held.values()),
+            key=parquet_key(self._folder, len(self.written)),
+            rows=sum(extent.rows for extent in self._extents.values()),
+            first_symbol=min(self._extents),
+            last_symbol=max(self._extents),
+            ts_min=min(extent.ts_min for extent in self._extents.values()),
+            ts_max=max(extent.ts_max for extent in self._extents.values()),
             sha256=sha256(data).hexdigest(),
             size=len(data),
         )
-        # No other run has this folder, so a put that is tried again replaces its own object.
+        # No other run uses this folder, so a retried put replaces its own object.
         self._store.put(item.key, data)
-        self.put.append(item)
-        _merge(self.symbols, self._held)
+        self.written.append(item)
+        _merge(self.symbols, self._extents)
 
 
 def _extents(batch: pa.RecordBatch) -> dict[str, Extent]:
-    """What ``batch`` holds of each symbol."""
+    """Rows and time span of each symbol in ``batch``."""
     table = pa.Table.from_batches([batch]).group_by("symbol")
-    found = table.aggregate([("ts_event", "count"), ("ts_event", "min"), ("ts_event", "max")]).to_pydict()
-    spans = zip(found["ts_event_count"], found["ts_event_min"], found["ts_event_max"], strict=True)
-    return {symbol: Extent(*span) for symbol, span in zip(found["symbol"], spans, strict=True)}
+    columns = table.aggregate([("ts_event", "count"), ("ts_event", "min"), ("ts_event", "max")]).to_pydict()
+    spans = zip(columns["ts_event_count"], columns["ts_event_min"], columns["ts_event_max"], strict=True)
+    return {symbol: Extent(*span) for symbol, span in zip(columns["symbol"], spans, strict=True)}
 
 
 def _merge(into: dict[str, Extent], more: Mapping[str, Extent]) -> None:
@@ -218,8 +218,8 @@ def _merge(into: dict[str, Extent], more: Mapping[str, Extent]) -> None:
         )
 
 
-def _drop(store: Store, keys: list[str], version: int, keep: set[str]) -> None:
-    """Delete what no manifest of ``version`` or an earlier one can come to name, but for the objects in ``keep``."""
-    dead = [key for key in keys if key not in keep and (name := parse_parquet(key)) is not None and name.version <= version]
-    if dead:
-        store.delete(dead)
+def _delete_unused(store: Store, keys: list[str], version: int, keep: set[str]) -> None:
+    """Delete the objects of ``version`` and of earlier versions, except those in ``keep``."""
+    unused = [key for key in keys if key not in keep and (name := parse_parquet(key)) is not None and name.version <= version]
+    if unused:
+        store.delete(unused)

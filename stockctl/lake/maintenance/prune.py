@@ -1,7 +1,7 @@
-"""``lake prune``: drop old dates, raw objects and Parquet, and leave a floor in the log that says so.
+"""``lake prune``: deletes old dates, raw objects and Parquet, and raises the floor in the log.
 
-The floor is put first: whatever is left of the dates below it, from a run that died or a row that came late, is read by nobody,
-wrong to nobody, and dropped by the next run.
+The floor is raised first. Nobody reads objects below it that remain, from a run that died or from a late row: they are not
+damage, and the next run deletes them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from stockctl.lake.format.keys import PARQUET, TABLES, date_folder, folder_date
 from stockctl.lake.format.retention import put_floor
 
 Advance = Callable[[int, int], None]
-"""Told how many objects were dropped, of how many."""
+"""Called with the number of objects deleted, and of all objects."""
 
 
 class Prunable(NamedTuple):
-    """What one table holds of one date: objects, claimed or not, and their bytes."""
+    """The objects of one table on one date, claimed or not, and their bytes."""
 
     table: str
     trade_date: date
@@ -28,22 +28,22 @@ class Prunable(NamedTuple):
 
 
 def prunable(store: Store, before: date) -> list[Prunable]:
-    """What lies below ``before``, by table and date in order."""
-    found = []
+    """The dates below ``before`` that have objects, ordered by table and date."""
+    dates = []
     for table in (*TABLES, PARQUET):
         for name in store.folders(table):
             day = folder_date(name)
             sizes = [item.size for item in store.objects(f"{table}/{name}")] if day is not None and day < before else []
             if day is not None and sizes:
-                found.append(Prunable(table, day, len(sizes), sum(sizes)))
-    return found
+                dates.append(Prunable(table, day, len(sizes), sum(sizes)))
+    return dates
 
 
 def prune(store: Store, before: date, dates: list[Prunable], advance: Advance = lambda _done, _all: None) -> None:
-    """Make ``before`` the floor, and drop ``dates``, all of which lie below it."""
+    """Raise the floor to ``before``, and delete ``dates``, which are below it."""
     put_floor(store, before)
     done = 0
     for item in dates:
-        store.delete([found.key for found in store.objects(date_folder(item.table, item.trade_date))])
+        store.delete([info.key for info in store.objects(date_folder(item.table, item.trade_date))])
         done += item.objects
         advance(done, sum(item.objects for item in dates))

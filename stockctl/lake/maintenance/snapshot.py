@@ -82,7 +82,7 @@ def take_snapshot(store: Store, report: Report) -> Snapshot:
 
 def _check_notes(store: Store, report: Report) -> None:
     """Issues of the lake's source and of the floors."""
-    notes = [(SOURCE_KEY, claims.begun_with)]
+    notes = [(SOURCE_KEY, claims.read_source)]
     notes += [(item.key, partial(check_floor, key=item.key)) for item in store.objects(FLOORS)]
     for key, check in notes:
         try:

@@ -24,7 +24,7 @@ import msgspec
 from stockctl.clients.store import AbsentError, Store
 from stockctl.errors import StockctlError, UnhealthyError
 from stockctl.exchange.calendar import Calendar, calendar_of, trade_date
-from stockctl.lake.format.claims import Claim, ClaimedObject, begun_with, read_claim, read_lost
+from stockctl.lake.format.claims import Claim, ClaimedObject, read_claim, read_lost, read_source
 from stockctl.lake.format.keys import (
     PARQUET,
     ObjectName,
@@ -105,7 +105,7 @@ class LakeReader:
     @cached_property
     def calendar(self) -> Calendar:
         """The trading calendar of the lake's source."""
-        return calendar_of(begun_with(self.store))
+        return calendar_of(read_source(self.store))
 
     @cached_property
     def _floor(self) -> date | None:

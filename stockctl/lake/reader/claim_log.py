@@ -1,8 +1,8 @@
-"""Which claims a question must know: those that name objects of its time, also where the objects are gone.
+"""Which claims a query needs: those with objects in its time span, including missing objects.
 
-A folder only shows what is there. That an object is missing its claim alone tells, so the claims of a time are found in the log
-itself. It is in the order of time, but for late records: so the claims around that time are read, and around those whose
-objects are there.
+A folder only lists objects that exist. Only a claim shows that an object is missing, so a query finds the claims of its time
+span in the log. The log is ordered by time, except for late records: so a query reads the claims around its time span, and
+around the claims of the objects that exist.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from stockctl.lake.format.claims import Claim, UnreadableError, decode_claim
 from stockctl.lake.format.keys import Table, folder_of, parse_claim, table_log
 
 _CHUNK = 64
-"""Claims that are read at a time: from S3, a request waits longer for its answer than for its bytes."""
+"""Claims per batch of reads: a request to S3 waits longer for its response than for its bytes."""
 
 
 class ClaimLog:
-    """The claims of ``table``: listed once, and read by ``read`` as they are asked for.
+    """The claims of ``table``: listed once, and read by ``read`` when needed.
 
-    List the log before the objects: then all objects of a claim have been put, unless it is the newest of its partition.
+    List the log before the objects: then all objects of a claim were written, except for the newest claim of each partition.
     """
 
     def __init__(self, store: Store, table: Table, read: Callable[[Iterable[str]], dict[str, bytes]]) -> None:
@@ -33,42 +33,42 @@ class ClaimLog:
         keys = [item.key for item in store.objects(table_log(table)) if parse_claim(item.key)]
         self._logs = [list(log) for _, log in groupby(keys, folder_of)]
         self._newest: dict[int, tuple[int, int]] = {}
-        """Of each partition, generation and start of the newest claim."""
+        """Generation and start of the newest claim of each partition."""
         for log in self._logs:
             if (name := parse_claim(log[-1])) is not None:
                 self._newest[name.partition] = max(self._newest.get(name.partition, (0, 0)), (name.generation, name.start))
 
     def is_newest(self, claim: Claim) -> bool:
-        """Whether it is the newest of its partition, or newer than what was listed: its writer may still put its objects."""
+        """Whether the claim is the newest of its partition, or newer: its writer may still be storing its objects."""
         return (claim.generation, claim.start) >= self._newest.get(claim.partition, (0, 0))
 
     def read(self, keys: Iterable[str]) -> list[Claim]:
-        """The claims at ``keys``, those that are there."""
+        """The claims at ``keys`` that exist."""
         found = []
-        for claim in self._look(list(keys)):
+        for claim in self._load(list(keys)):
             if isinstance(claim, UnreadableError):
                 raise claim
             if claim is not None:
                 found.append(claim)
         return found
 
-    def _look(self, keys: Sequence[str]) -> list[Claim | UnreadableError | None]:
+    def _load(self, keys: Sequence[str]) -> list[Claim | UnreadableError | None]:
         missing = [key for key in keys if key not in self._claims]
         self._claims |= dict.fromkeys(missing)
         for key, data in self._read(missing).items():
             try:
                 self._claims[key] = decode_claim(data, key)
             except UnreadableError as error:
-                self._claims[key] = error  # an error to whoever needs it, not to a question of another time
+                self._claims[key] = error  # raised only for queries that need this claim
         return [self._claims[key] for key in keys]
 
     def find(self, known: Collection[str], since: int | None, until: int | None, skip: Collection[str] = ()) -> list[Claim]:
-        """The claims at ``known``, and those beside them with records of ``[since, until)``; not those at ``skip``."""
+        """The claims at ``known``, and other claims with records of ``[since, until)``; without those at ``skip``."""
         ends = partial(self._ends, since, until)
         keys = set(known)
-        self._look(list(known))
+        self._load(list(known))
         for log in self._logs:
-            # Where the time would be, if all were in order, and where it is.
+            # Where the time span is if the log is in order, and where its objects are.
             middle = bisect_left(log, since or 0, key=lambda key: max(self._span(key), default=0))
             seeds = [index for index, key in enumerate(log) if key in known or index in (middle - 1, middle)]
             inside: set[int] = set()
@@ -81,37 +81,37 @@ class ClaimLog:
         return self.read(sorted(keys.difference(skip)))
 
     def _check_chain(self, log: Sequence[str], indexes: Iterable[int]) -> None:
-        """UnhealthyError if a claim is gone beside those at ``indexes``: each begins where the one before it ends."""
+        """UnhealthyError if a claim is missing next to those at ``indexes``: each must begin where the claim before it ends."""
         for index in sorted(indexes):
             one, other = (self._claims.get(key) for key in (log[index], *log[index + 1 : index + 2], "")[:2])
             if isinstance(one, Claim) and isinstance(other, Claim) and one.end < other.start:
                 raise UnhealthyError(
-                    f"a claim between {one.key} and {other.key} is gone: nobody claims offsets {one.end} to {other.start} of "
-                    f"{one.topic}/{one.partition}",
-                    hint="restore it from a backup: `stockctl lake verify` names all damage",
+                    f"a claim between {one.key} and {other.key} is missing: "
+                    f"no claim covers offsets {one.end} to {other.start} of {one.topic}/{one.partition}",
+                    hint="restore it from a backup: `stockctl lake verify` lists all damage",
                 )
 
     def _walk(
-        self, log: Sequence[str], way: range, inside: set[int], skip: Collection[str], ends: Callable[[str], bool]
+        self, log: Sequence[str], path: range, inside: set[int], skip: Collection[str], ends: Callable[[str], bool]
     ) -> list[int]:
-        """Indexes on the ``way``, up to the first claim of another time, or to those that are ``inside`` already."""
+        """Indexes along ``path``, up to the first claim of another time, or to an index that is ``inside`` already."""
         found: list[int] = []
-        for first in range(0, len(way), _CHUNK):
-            some = way[first : first + _CHUNK]
-            self._look([log[index] for index in some if log[index] not in skip])
-            for index in some:
+        for first in range(0, len(path), _CHUNK):
+            chunk = path[first : first + _CHUNK]
+            self._load([log[index] for index in chunk if log[index] not in skip])
+            for index in chunk:
                 if index in inside or (log[index] not in skip and ends(log[index])):
                     return found
                 found.append(index)
         return found
 
     def _ends(self, since: int | None, until: int | None, key: str) -> bool:
-        """Whether all records of the claim at ``key`` are of another time; one without records tells nothing."""
+        """Whether all records of the claim at ``key`` are of another time; false for a claim without records."""
         span = self._span(key)
         return bool(span) and ((since is not None and span[1] < since) or (until is not None and span[0] >= until))
 
     def _span(self, key: str) -> tuple[int, ...]:
-        """The first and the last time of the claim's records in ms; nothing if it has none."""
-        (claim,) = self._look([key])
+        """The first and the last time of the claim's records in ms; empty if it has none."""
+        (claim,) = self._load([key])
         times = [time for item in claim.objects for time in (item.ts_min, item.ts_max)] if isinstance(claim, Claim) else []
         return (min(times), max(times)) if times else ()

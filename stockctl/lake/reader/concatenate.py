@@ -1,7 +1,7 @@
-"""Joining small files: DuckDB takes milliseconds for each file that it opens, whatever its size.
+"""Concatenating small files: DuckDB needs milliseconds to open a file, whatever its size.
 
-gzip members, and zstd frames, may follow each other in one file; so what is joined are the bytes as they are. Each object is
-compared with its claim on the way.
+A file may have several gzip members or zstd frames, so the compressed bytes are concatenated. Each object is compared with its
+claim at the same time.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ from pathlib import Path
 from typing import TypeVar
 
 from stockctl.lake.format.keys import DATE_KEY, date_of
-from stockctl.lake.reader.cache import file_of, read_file
+from stockctl.lake.reader.cache import file_errors, read_file
 
 SMALL = 1_000_000
-"""Bytes below which a file is joined with others."""
+"""Files with fewer bytes are concatenated."""
 ENOUGH = 32
-"""Small files from which on it is worth while."""
+"""Number of small files from which concatenating saves time."""
 JOINED = 8_000_000
-"""Bytes of a joined file, at least: few enough that all cores have one to read."""
+"""Minimum bytes of a concatenated file: small enough that every core has one to read."""
 
 _WORKERS = 8
 _AHEAD = 256
-"""Files read ahead of their writing."""
+"""Files that are read ahead."""
 
 Item = TypeVar("Item")
 
 
 def concatenate(paths: Mapping[str, Path], folder: Path, check: Callable[[str, bytes], None]) -> list[Path]:
-    """``paths`` by key, with the small raw files of each date joined into files in ``folder``.
+    """``paths`` (by key), with the small raw files of each date concatenated into files in ``folder``.
 
-    ``check`` is given the key and bytes of each file that is joined, and raises if they are wrong.
+    ``check`` gets the key and the bytes of each concatenated file, and raises an error if they are wrong.
     """
-    left: list[Path] = []
+    files: list[Path] = []
     small: dict[tuple[str, str], list[str]] = defaultdict(list)
     for key, path in paths.items():
-        with file_of(key):
+        with file_errors(key):
             is_small = path.suffix != ".parquet" and path.stat().st_size < SMALL
         if is_small:
             small[f"{DATE_KEY}{date_of(key)}", path.suffix].append(key)
         else:
-            left.append(path)
+            files.append(path)
     if sum(map(len, small.values())) < ENOUGH:
         return list(paths.values())
 
@@ -55,13 +55,13 @@ def concatenate(paths: Mapping[str, Path], folder: Path, check: Callable[[str, b
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="join") as pool:
         for (day, suffix), keys in small.items():
             (folder / day).mkdir(exist_ok=True)
-            datas = (data for some in _pieces(keys, _AHEAD) for data in pool.map(read, some))
-            left += _write(datas, folder / day, suffix)
-    return left
+            contents = (data for some in _pieces(keys, _AHEAD) for data in pool.map(read, some))
+            files += _write(contents, folder / day, suffix)
+    return files
 
 
-def _write(datas: Iterable[bytes], folder: Path, suffix: str) -> Iterator[Path]:
-    remaining = iter(datas)
+def _write(contents: Iterable[bytes], folder: Path, suffix: str) -> Iterator[Path]:
+    remaining = iter(contents)
     for number, first in enumerate(remaining):
         path = folder / f"{number}.jsonl{suffix}"
         with path.open("wb") as file:

@@ -1,4 +1,4 @@
-"""``lake list``: what the lake holds, by table, date and ticker, from its claims."""
+"""``lake list``: the lake's data by table, date and ticker, from its claims."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ class InventoryRow(NamedTuple):
 
 
 def inventory(lake: LakeReader) -> list[InventoryRow]:
-    """What the lake holds from the floor on, in order of table, date and ticker; errors as of reading all of it."""
+    """The lake's data from the floor on, ordered by table, date and ticker. UnhealthyError if an object is
+    missing or damaged.
+    """
     floor = read_floor(lake.store)
-    found: dict[tuple[str, date, str], InventoryRow] = {}
+    rows: dict[tuple[str, date, str], InventoryRow] = {}
     for table in TABLES:
-        lake.find(table)  # what should be there is there
+        lake.find(table)  # raises an error for a missing or damaged object
         days = lake.dates(table)
-        there = lake.objects(table, days, None)
+        existing = lake.objects(table, days, None)
         compacted = lake.manifests(days) if table == "trades" else {}
         for claim in lake.log(table).find((), None, None):
             for item in claim.objects:
@@ -41,11 +43,11 @@ def inventory(lake: LakeReader) -> list[InventoryRow]:
                 if name is None or is_expired(item.key, floor):
                     continue
                 manifest = compacted.get(name.trade_date)
-                if item.key not in there and (manifest is None or claim.key not in manifest.claims):
-                    continue  # still being put, or accepted as lost
+                if item.key not in existing and (manifest is None or claim.key not in manifest.claims):
+                    continue  # the writer is storing it, or its loss was accepted
                 place = (name.table, name.trade_date, name.part.removeprefix("ticker="))
-                old = found.get(place, InventoryRow(*place, 0, 0, 0, item.ts_min, item.ts_max))
-                found[place] = InventoryRow(
+                old = rows.get(place, InventoryRow(*place, 0, 0, 0, item.ts_min, item.ts_max))
+                rows[place] = InventoryRow(
                     *place,
                     old.objects + 1,
                     old.rows + item.rows,
@@ -53,4 +55,4 @@ def inventory(lake: LakeReader) -> list[InventoryRow]:
                     min(old.ts_min, item.ts_min),
                     max(old.ts_max, item.ts_max),
                 )
-    return sorted(found.values())
+    return sorted(rows.values())

@@ -15,7 +15,7 @@ from stockctl.clients.kafka import Admin
 from stockctl.clients.store import AbsentError, ExistsError, Store
 from stockctl.errors import ConfigError, RefusedError, StockctlError
 from stockctl.lake.format import claims
-from stockctl.lake.format.claims import Claim, CutReason, LastingError, Start
+from stockctl.lake.format.claims import Claim, CutReason, PermanentError, Start
 from stockctl.lake.writer.batch import BuiltObject, OpenBatch
 from stockctl.lake.writer.dead_letters import DeadLetters
 from stockctl.service import retry
@@ -26,7 +26,7 @@ log = logging.getLogger("stockctl.lake")
 Result = TypeVar("Result")
 
 
-class TopicChangedError(LastingError):
+class TopicChangedError(PermanentError):
     """The topic was made anew since the partition was assigned."""
 
 
@@ -43,7 +43,7 @@ class Superseded(NamedTuple):
     claim: Claim
 
 
-class DifferentRecordsError(LastingError):
+class DifferentRecordsError(PermanentError):
     """A claim's repeat gives other lines than the claim says: the topic holds other records, or the claim is damaged."""
 
 
@@ -148,7 +148,7 @@ class Committer:
 
 def retryable(error: BaseException) -> bool:
     """Whether another attempt may succeed."""
-    return isinstance(error, StockctlError) and not isinstance(error, RefusedError | ConfigError | LastingError)
+    return isinstance(error, StockctlError) and not isinstance(error, RefusedError | ConfigError | PermanentError)
 
 
 def _check_repeat(built: list[BuiltObject], claim: Claim) -> None:

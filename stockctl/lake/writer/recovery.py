@@ -19,7 +19,7 @@ from stockctl.clients.kafka import Committed, Offsets, TopicInfo
 from stockctl.clients.kafka.record_reader import RecordReader
 from stockctl.clients.store import AbsentError, Store
 from stockctl.lake.format import claims
-from stockctl.lake.format.claims import Claim, CutReason, LastingError, Rejected, Start, StartReason, UnreadableError
+from stockctl.lake.format.claims import Claim, CutReason, PermanentError, Rejected, Start, StartReason, UnreadableError
 from stockctl.lake.format.keys import Layout, Table
 from stockctl.lake.format.retention import is_expired, read_floor
 from stockctl.lake.writer.dead_letters import DeadLetters
@@ -83,7 +83,7 @@ class Recovery:
         self._writer, self._accept_loss = writer, accept_loss
 
     def plan(self, table: Table, number: int, ask_broker: Callable[[], BrokerState], committed: Committed) -> Plan:
-        """Where to go on in partition ``number``. LastingError when records are lost, or the cluster is another one.
+        """Where to go on in partition ``number``. PermanentError when records are lost, or the cluster is another one.
 
         ``ask_broker`` asks the broker; ``committed`` may be a little old.
         """
@@ -122,7 +122,7 @@ class Recovery:
 
     def _check_cluster(self, start: Start, broker: BrokerState) -> None:
         if start.cluster_id != broker.cluster_id:
-            raise LastingError(
+            raise PermanentError(
                 f"the lake at {self._store.url} is of the Kafka cluster {start.cluster_id}, and this is {broker.cluster_id}",
                 hint="correct kafka.bootstrap_servers, or use another lake.url: offsets of two clusters can't be told apart",
             )
@@ -142,7 +142,7 @@ class Recovery:
             return
         missing = self._missing(claim)
         if missing and not self._accept_loss:
-            raise LastingError(
+            raise PermanentError(
                 f"the claim {claim.key} was never finished and Kafka no longer holds its records: {len(missing)} of its "
                 f"{len(claim.objects)} objects are missing",
                 hint="--accept-loss goes on without them; `stockctl lake verify` will tell of it for ever",
@@ -171,7 +171,7 @@ class Recovery:
         """Claim ``[since, until)`` as lost: none of its rows will ever be in the lake. The claim that then stands there."""
         if not self._accept_loss:
             place = f"{start.topic}/{start.partition}"
-            raise LastingError(
+            raise PermanentError(
                 f"{counted(until - since, f'record of {place} is', f'records of {place} are')} lost: "
                 f"the lake goes on at offset {since}, "
                 f"and Kafka holds nothing before {until}",

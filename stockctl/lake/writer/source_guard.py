@@ -38,7 +38,7 @@ def refusal_of(settings: Settings) -> Callable[[str], str | None]:
     begun = None
     if settings.lake.url:
         with suppress(NoLakeError):
-            begun = claims.begun_with(existing_store(settings))
+            begun = claims.read_source(existing_store(settings))
     allowed = {begun, *settings.lake.extra_sources}
 
     def refusal(source: str) -> str | None:

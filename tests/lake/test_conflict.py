@@ -10,7 +10,7 @@ import pytest
 from stockctl.clients.kafka import Admin
 from stockctl.clients.store import ExistsError, Store, open_store
 from stockctl.errors import StockctlError, UnreachableError
-from stockctl.lake.format.claims import read_source, lake_source, put_lost, read_lost
+from stockctl.lake.format.claims import lake_source, put_lost, read_lost, read_source
 from stockctl.lake.format.retention import put_floor, read_floor
 from stockctl.lake.writer import sink
 from stockctl.lake.writer.sink import S3Sink

@@ -179,7 +179,7 @@ class MongoSink:
         self._collect()
         limit, writer = self._limits.max_records, self._writer
         # Partitions may arrive until the consumer leaves, and then there is more to read.
-        writer.finishing = self.subscription.once and self._consumer.shared_out and self._at_end >= self.positions.keys()
+        writer.finishing = self.subscription.once and self._consumer.has_assignment and self._at_end >= self.positions.keys()
         writer.behind = sum(self.subscription.lag(self.positions).values()) > limit
         full = self._batch.records >= limit
         # A write that takes its usual moment is waited for: pausing throws away what the client has fetched.

@@ -166,7 +166,7 @@ def test_writers_frozen_past_their_sessions_report_it_and_recover(stack: Stack) 
         for command in ("status", "doctor"):
             rows = json.loads(stack.run(command, "-o", "json", check=10).stdout)
             for row in (row for row in rows if {f"local {part}" for part in writers} & set(map(str, row.values()))):
-                assert (row["state"], "its group took them away" in row["detail"]) == ("fail", True)
+                assert (row["state"], "they were revoked" in row["detail"]) == ("fail", True)
                 assert "local down" in row["fix"]
     finally:
         for part in frozen:

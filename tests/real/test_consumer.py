@@ -133,19 +133,19 @@ def test_what_the_broker_has_just_given_to_a_member_counts_before_its_client_kno
     second = Consumer(settings, group)
     with closing(first), closing(second):
         wait_for(lambda: first.consume(1, 0.1) == [] and len(held) == 2, "all partitions at one consumer")
-        assert admin.shared_out(group, [topic], first.member_id, held)
+        assert admin.is_fully_assigned(group, [topic], first.member_id, held)
         second.subscribe([topic], on_assign=on_assign, on_revoke=print, on_lost=print)
         wait_for(lambda: second.consume(1, 0.1) == [] and assigned, "a first answer, which gives nothing")
         assert assigned == [[]]
         # The first gives up one of its two; the second gets it from the broker, and does not look.
         wait_for(
-            lambda: first.consume(1, 0.1) == [] and len(held) == 1 and admin.shared_out(group, [topic], first.member_id, held),
+            lambda: first.consume(1, 0.1) == [] and len(held) == 1 and admin.is_fully_assigned(group, [topic], first.member_id, held),
             "the new owner of the partition that was given up",
         )
         assert assigned == [[]]
-        assert not admin.shared_out(group, [topic], second.member_id, set())
+        assert not admin.is_fully_assigned(group, [topic], second.member_id, set())
         wait_for(lambda: second.consume(1, 0.1) == [] and len(assigned) == 2, "word of it")
-        assert admin.shared_out(group, [topic], second.member_id, assigned[1])
+        assert admin.is_fully_assigned(group, [topic], second.member_id, assigned[1])
 
 
 def test_a_partition_that_was_taken_away_while_resting_is_read_when_it_comes_back(

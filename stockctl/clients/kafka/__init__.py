@@ -1,4 +1,4 @@
-"""Kafka: configured producer, consumer and admin; the only importer of confluent_kafka."""
+"""Kafka: producer, consumer and admin client with the settings applied; the only importer of confluent_kafka."""
 
 from confluent_kafka import KafkaError, Message
 

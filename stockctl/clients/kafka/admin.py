@@ -1,4 +1,4 @@
-"""Topics, groups and offsets of the cluster, and whether it can be used."""
+"""Topics, consumer groups and offsets of the cluster, and its health check."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from stockctl.clients.kafka.common import (
     UnknownTopicError,
     Watched,
     client_config,
+    create_client,
     describe_error,
-    made,
 )
 from stockctl.clients.kafka.consumer import Consumer
 from stockctl.clients.local_stack import absent_stack
@@ -44,12 +44,12 @@ from stockctl.units import format_duration
 
 
 class Admin:
-    """Topics, groups and offsets of the cluster."""
+    """Topics, consumer groups and offsets of the cluster."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._watched = Watched(settings)
-        self._admin = made(AdminClient, client_config(settings) | {"error_cb": self._watched.on_error})
+        self._admin = create_client(AdminClient, client_config(settings) | {"error_cb": self._watched.on_error})
 
     def wait(
         self,
@@ -58,42 +58,42 @@ class Admin:
         say: Callable[[str], None] = lambda _: None,
         stop: threading.Event | None = None,
     ) -> float:
-        """Wait until a broker answers, at most ``seconds`` (``kafka.connect_wait``); the last request's latency in seconds.
+        """Wait until a broker answers, at most ``seconds`` (``kafka.connect_wait``); return the latency of the last request.
 
-        ``say`` is told once when the wait is more than a moment. ``stop`` ends it early, in silence. A local stack that does
-        not run is not waited for.
+        It calls ``say`` once if the first request fails. ``stop`` ends the wait early, without an error. It does not wait for a
+        local stack that is not running.
         """
         if (absent := absent_stack(self._settings, "kafka.bootstrap_servers")) is not None:
             raise absent
-        bound = self._settings.kafka.connect_wait if seconds is None else seconds
-        deadline = time.monotonic() + bound
-        told = False
+        limit = self._settings.kafka.connect_wait if seconds is None else seconds
+        deadline = time.monotonic() + limit
+        announced = False
         while True:
             started = time.monotonic()
             try:
                 self._admin.list_topics(timeout=max(0.1, min(1.0, deadline - started)))
             except KafkaException as error:
-                refused = self._watched.cause(error.args[0])
+                cause = self._watched.cause(error.args[0])
                 if stop is not None and stop.is_set():
                     return 0.0
-                if refused.code() in REFUSED:
-                    raise describe_error(refused, self._settings, "log in") from error
+                if cause.code() in REFUSED:
+                    raise describe_error(cause, self._settings, "log in") from error
                 if time.monotonic() >= deadline:
-                    raise describe_error(refused, self._settings, f"reach a broker within {format_duration(bound)}") from error
-                if not told:
-                    say(f"waiting up to {format_duration(bound)} for Kafka at {self._settings.kafka.bootstrap_servers}")
-                    told = True
+                    raise describe_error(cause, self._settings, f"reach a broker within {format_duration(limit)}") from error
+                if not announced:
+                    say(f"waiting up to {format_duration(limit)} for Kafka at {self._settings.kafka.bootstrap_servers}")
+                    announced = True
                 self._admin.poll(0.2)
             else:
                 return time.monotonic() - started
 
     def cluster_id(self) -> str:
-        """The cluster's id."""
-        return str(self._call("ask for the cluster", lambda: self._admin.list_topics(timeout=10)).cluster_id or "")
+        """The id of the cluster."""
+        return str(self._call("describe the cluster", lambda: self._admin.list_topics(timeout=10)).cluster_id or "")
 
     def brokers(self) -> list[str]:
         """``host:port`` of each broker."""
-        metadata = self._call("ask for the brokers", lambda: self._admin.list_topics(timeout=10))
+        metadata = self._call("list the brokers", lambda: self._admin.list_topics(timeout=10))
         return [f"{broker.host}:{broker.port}" for broker in metadata.brokers.values()]
 
     def topics(self) -> list[str]:
@@ -101,76 +101,78 @@ class Admin:
         return sorted(self._call("list the topics", lambda: self._admin.list_topics(timeout=10)).topics)
 
     def topic(self, name: str) -> TopicInfo | None:
-        """What the cluster says of the topic; None if it has none of that name."""
-        found = self._admin.describe_topics(TopicCollection([name]), include_authorized_operations=True, request_timeout=10)
+        """The description of the topic; None if it does not exist."""
+        descriptions = self._admin.describe_topics(
+            TopicCollection([name]), include_authorized_operations=True, request_timeout=10
+        )
         try:
-            description = self._result(found[name], f"describe the topic {name}")
+            description = self._result(descriptions[name], f"describe the topic {name}")
         except UnknownTopicError:
             return None
-        # All zeros is what brokers without topic ids answer.
+        # Brokers without topic ids answer with zeros.
         topic_id = str(description.topic_id)
-        known = topic_id.strip("A=") != ""
+        has_id = topic_id.strip("A=") != ""
         replication = len(description.partitions[0].replicas) if description.partitions else 0
         operations = description.authorized_operations
-        rights = None if operations is None else frozenset(operation.name for operation in operations)
-        return TopicInfo(name, topic_id if known else "", len(description.partitions), replication, rights)
+        permissions = None if operations is None else frozenset(operation.name for operation in operations)
+        return TopicInfo(name, topic_id if has_id else "", len(description.partitions), replication, permissions)
 
     def topic_config(self, name: str) -> dict[str, str]:
-        """The topic's configuration."""
+        """The configuration of the topic."""
         resource = ConfigResource(ResourceType.TOPIC, name)
-        found = self._result(
+        entries = self._result(
             self._admin.describe_configs([resource], request_timeout=10)[resource], f"read the configuration of {name}"
         )
-        return {key: entry.value for key, entry in found.items() if entry.value is not None}
+        return {key: entry.value for key, entry in entries.items() if entry.value is not None}
 
     def create_topic(self, name: str, partitions: int, replication: int, config: Mapping[str, str]) -> None:
-        """Make a topic, and wait until the brokers know it. StockctlError if it exists."""
+        """Create a topic, and wait until the brokers know it. StockctlError if it exists."""
         new = NewTopic(name, partitions, replication, config=dict(config))
-        self._result(self._admin.create_topics([new], request_timeout=30)[name], f"make the topic {name}")
-        # The controller answers before its brokers have heard of the topic.
+        self._result(self._admin.create_topics([new], request_timeout=30)[name], f"create the topic {name}")
+        # The controller answers before the brokers know the topic.
         if not wait_for(lambda: self.topic(name) is not None, within=30, every=0.05):
-            raise TimedOutError(f"the topic {name} was made, but the brokers don't know it", hint="`stockctl topics list`")
+            raise TimedOutError(f"the topic {name} was created, but the brokers do not know it", hint="`stockctl topics list`")
 
     def add_partitions(self, name: str, partitions: int) -> None:
-        """Raise the topic's number of partitions."""
+        """Increase the number of partitions of the topic."""
         made = self._admin.create_partitions([NewPartitions(name, partitions)], request_timeout=30)
         self._result(made[name], f"add partitions to {name}")
 
     def set_topic_config(self, name: str, config: Mapping[str, str]) -> None:
-        """Set these entries of the topic's configuration, leaving the others."""
+        """Set these entries of the topic's configuration; other entries stay."""
         entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()]
         resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
         altered = self._admin.incremental_alter_configs([resource], request_timeout=30)
         self._result(altered[resource], f"change the configuration of {name}")
 
     def delete_topic(self, name: str) -> None:
-        """Delete a topic with its records."""
+        """Delete a topic and its records."""
         self._result(self._admin.delete_topics([name], request_timeout=30)[name], f"delete the topic {name}")
 
     def delete_records(self, before: Mapping[Partition, int]) -> None:
-        """Delete each partition's records before the offset."""
-        asked = [TopicPartition(p.topic, p.number, offset) for p, offset in before.items()]
-        for future in self._admin.delete_records(asked, request_timeout=30).values():
+        """Delete the records of each partition before its offset."""
+        partitions = [TopicPartition(p.topic, p.number, offset) for p, offset in before.items()]
+        for future in self._admin.delete_records(partitions, request_timeout=30).values():
             self._result(future, "delete records")
 
     def offsets(self, partitions: Iterable[Partition]) -> dict[Partition, Offsets]:
-        """First and end offset of each partition; the end counts committed records only."""
-        asked = [TopicPartition(p.topic, p.number) for p in partitions]
+        """First and end offset of each partition, with isolation level read_committed."""
+        requested = [TopicPartition(p.topic, p.number) for p in partitions]
         edges: list[dict[Partition, int]] = []
         for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):
-            found = self._admin.list_offsets(
-                dict.fromkeys(asked, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=10
+            futures = self._admin.list_offsets(
+                dict.fromkeys(requested, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=10
             )
             edges.append(
                 {
                     Partition(item.topic, item.partition): int(self._result(future, f"read the offsets of {item.topic}").offset)
-                    for item, future in found.items()
+                    for item, future in futures.items()
                 }
             )
         return {partition: Offsets(start, edges[1][partition]) for partition, start in edges[0].items()}
 
     def partitions(self, topic: str) -> list[Partition]:
-        """The topic's partitions; none if it doesn't exist."""
+        """The partitions of the topic; empty if it does not exist."""
         info = self.topic(topic)
         return [Partition(topic, number) for number in range(info.partitions if info else 0)]
 
@@ -180,36 +182,34 @@ class Admin:
         return sorted(group.group_id for group in listed.valid)
 
     def members(self, group: str) -> list[str]:
-        """Ids of the group's members; none if there is no such group."""
+        """Ids of the group's members; empty if the group does not exist."""
         return [member.member_id for member in self._describe(group).members]
 
     def rebalancing(self, group: str) -> bool:
-        """Whether the group waits for members, to share out its partitions among them."""
-        waiting = (ConsumerGroupState.PREPARING_REBALANCING, ConsumerGroupState.COMPLETING_REBALANCING)
-        return self._describe(group).state in waiting
+        """Whether the group is rebalancing."""
+        states = (ConsumerGroupState.PREPARING_REBALANCING, ConsumerGroupState.COMPLETING_REBALANCING)
+        return self._describe(group).state in states
 
-    def shared_out(self, group: str, topics: Iterable[str], member: str, assigned: Collection[Partition]) -> bool:
-        """Whether each partition of ``topics`` has its reader in ``group``, and the broker's assignment of ``member`` is
-        ``assigned``: the group is not about to change either.
+    def is_fully_assigned(self, group: str, topics: Iterable[str], member: str, assigned: Collection[Partition]) -> bool:
+        """Whether the group is stable, each partition of ``topics`` is assigned, and ``assigned`` are those of ``member``.
 
-        A group of several members is shared out in rounds: who has to give up a partition does so in one, and the next owner
-        gets it in another. In between both may hold less than is meant for them, and nobody the rest; and what the broker has
-        just given to a member, its client may not know yet.
+        Cooperative rebalancing takes two rounds: in the first, a member revokes a partition; in the second, another member gets
+        it. In between nobody has the partition. The client of a member may also not know yet what the broker has assigned.
         """
-        found = self._describe(group)
-        read = {
+        description = self._describe(group)
+        assignments = {
             one.member_id: {Partition(item.topic, item.partition) for item in one.assignment.topic_partitions}
-            for one in found.members
+            for one in description.members
         }
         return (
-            found.state is ConsumerGroupState.STABLE
-            and read.get(member) == set(assigned)
-            and set().union(*read.values()).issuperset(chain.from_iterable(map(self.partitions, topics)))
+            description.state is ConsumerGroupState.STABLE
+            and assignments.get(member) == set(assigned)
+            and set().union(*assignments.values()).issuperset(chain.from_iterable(map(self.partitions, topics)))
         )
 
     def _describe(self, group: str) -> ConsumerGroupDescription:
-        found = self._admin.describe_consumer_groups([group], request_timeout=10)
-        return self._result(found[group], f"describe the group {group}")
+        descriptions = self._admin.describe_consumer_groups([group], request_timeout=10)
+        return self._result(descriptions[group], f"describe the group {group}")
 
     def committed(self, group: str, partitions: Sequence[Partition]) -> dict[Partition, Committed]:
         """The committed offsets of ``group``."""
@@ -232,11 +232,11 @@ class Admin:
 
 
 def checks(settings: Settings) -> list[Check]:
-    """The check of the cluster: reachable with our login, how fast, and which one it is."""
+    """The check of the cluster: login, latency, cluster id and brokers."""
 
     def probe() -> CheckResult:
         admin = Admin(settings)
-        # The first answer includes connecting and logging in.
+        # The first request includes connecting and authentication.
         admin.wait(PROBE_WAIT)
         latency = admin.wait(PROBE_WAIT)
         brokers = admin.brokers()

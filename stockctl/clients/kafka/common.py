@@ -1,4 +1,4 @@
-"""What the Kafka clients share: names, the configuration from the settings, errors in our words."""
+"""Shared by the Kafka clients: types, the configuration from the settings, errors as StockctlErrors."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from stockctl.settings import Settings, require
 Result = TypeVar("Result")
 
 _UNREACHABLE = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
-# What brokers answer while they start, or change their roles.
-_UNSETTLED = {
+# Errors of brokers that are starting, or that elect a leader.
+_TRANSIENT = {
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.BROKER_NOT_AVAILABLE,
@@ -35,15 +35,15 @@ REFUSED = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 }
-_TELLING = {*REFUSED, KafkaError._RESOLVE}
+_CAUSES = {*REFUSED, KafkaError._RESOLVE}
 _ABSENT = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
 
 class Event(Enum):
-    """What the consumer tells beside records."""
+    """Events of the consumer besides records."""
 
-    end = "the partition has been read to its end"
-    out_of_range = "the broker does not hold the offset asked for"
+    end = "the partition was read to its end"
+    out_of_range = "the broker does not have the requested offset"
 
 
 EVENTS = {KafkaError._PARTITION_EOF: Event.end, KafkaError._AUTO_OFFSET_RESET: Event.out_of_range}
@@ -61,24 +61,24 @@ class Partition(NamedTuple):
 
 
 class Offsets(NamedTuple):
-    """The first offset that a partition still holds, and the end: one past its newest committed record."""
+    """The first offset of a partition, and its end: one after its newest committed record."""
 
     start: int
     end: int
 
 
 class Committed(NamedTuple):
-    """A group's committed offset of a partition with its metadata; offset −1 when there is none."""
+    """The committed offset of a partition, with its metadata; offset −1 without a commit."""
 
     offset: int
     metadata: str
 
 
 class TopicInfo(NamedTuple):
-    """What the cluster says of one topic.
+    """The description of a topic.
 
-    ``topic_id`` is empty where the broker gives none. ``rights`` are the operations that we may do on it (``READ``, …), None
-    where the broker doesn't tell.
+    ``topic_id`` is empty if the broker has no topic ids. ``rights`` are the permitted operations (``READ``, …); None if the
+    broker does not report them.
     """
 
     name: str
@@ -89,7 +89,7 @@ class TopicInfo(NamedTuple):
 
 
 def client_config(settings: Settings) -> dict[str, Any]:
-    """Librdkafka's configuration that every client starts from. Holds secrets: never to be shown."""
+    """The librdkafka configuration of every client. It has secrets: do not print it."""
     kafka = settings.kafka
     config: dict[str, Any] = {
         "bootstrap.servers": kafka.bootstrap_servers,
@@ -98,11 +98,11 @@ def client_config(settings: Settings) -> dict[str, Any]:
         "reconnect.backoff.ms": 250,
         "reconnect.backoff.max.ms": 5000,
         "socket.connection.setup.timeout.ms": 10_000,
-        # Once a minute is enough to meet a new leader early; a missing topic is asked for at once anyway.
+        # Once a minute is enough to find a new leader early; a missing topic is requested immediately anyway.
         "topic.metadata.refresh.interval.ms": 60_000,
-        # Without a logger librdkafka writes to stderr on its own, a line for each failed connection attempt.
+        # Without a logger librdkafka writes a line to stderr for each failed connection.
         "logger": logging.getLogger("stockctl.kafka.client"),
-        # Above errors: what goes wrong comes through the callbacks, once; the log would repeat it several times a second.
+        # Below errors: the callbacks report each error once; the log would repeat it several times per second.
         "log_level": 2,
     }
     if kafka.security_protocol.startswith("SASL"):
@@ -121,33 +121,33 @@ def client_config(settings: Settings) -> dict[str, Any]:
     return config
 
 
-def made(kind: Callable[[dict[str, Any]], Result], config: dict[str, Any]) -> Result:
-    """A client of librdkafka's; ConfigError for what it refuses to start with, such as a certificate file that is none."""
+def create_client(kind: Callable[[dict[str, Any]], Result], config: dict[str, Any]) -> Result:
+    """Create a librdkafka client. ConfigError if librdkafka refuses the configuration, such as an invalid certificate file."""
     try:
         return kind(config)
     except KafkaException as error:
         raise ConfigError(
-            f"cannot make a Kafka client: {error.args[0].str()}", hint="`stockctl config show --origin`"
+            f"cannot create a Kafka client: {error.args[0].str()}", hint="`stockctl config show --origin`"
         ) from error
 
 
-def describe_error(error: KafkaError, settings: Settings, doing: str) -> StockctlError:
-    """Our exception for librdkafka's ``error``, met while ``doing``."""
+def describe_error(error: KafkaError, settings: Settings, action: str) -> StockctlError:
+    """The StockctlError for ``error`` of librdkafka; ``action`` is what failed (``list the topics``)."""
     where = f"Kafka at {settings.kafka.bootstrap_servers}"
-    message = f"cannot {doing}: {where}: {error.str()}"
+    message = f"cannot {action}: {where}: {error.str()}"
     if error.code() in REFUSED:
-        return RefusedError(message, hint="check kafka.username, STOCKCTL_KAFKA__PASSWORD and the user's rights")
-    if error.code() in _UNREACHABLE | _UNSETTLED:
+        return RefusedError(message, hint="check kafka.username, STOCKCTL_KAFKA__PASSWORD and the user's permissions")
+    if error.code() in _UNREACHABLE | _TRANSIENT:
         return UnreachableError(
             message, hint="is the broker running? `stockctl local up` starts one; else correct kafka.bootstrap_servers"
         )
     if error.code() in _ABSENT:
-        return UnknownTopicError(message, hint="`stockctl topics apply` makes the topics")
+        return UnknownTopicError(message, hint="`stockctl topics apply` creates the topics")
     return StockctlError(message)
 
 
 class Watched:
-    """Remembers the newest client-wide error, so that a time-out can tell its cause."""
+    """Remembers the newest client-wide error, which may be the cause of a later timeout."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -158,6 +158,6 @@ class Watched:
         self.last_error = error
 
     def cause(self, error: KafkaError) -> KafkaError:
-        """What is behind a time-out, if it is known: librdkafka goes on trying after a wrong password or host name."""
+        """The cause of a timeout, if it is known: librdkafka keeps retrying after a wrong password or host name."""
         last = self.last_error
-        return last if last is not None and last.code() in _TELLING and error.code() in _UNREACHABLE else error
+        return last if last is not None and last.code() in _CAUSES and error.code() in _UNREACHABLE else error

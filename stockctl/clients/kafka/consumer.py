@@ -1,6 +1,6 @@
-"""The consumer, in a group or without one.
+"""The consumer, with or without a consumer group.
 
-Its hot loop hands out librdkafka's own messages, because a wrapper a message would cost more than reading it.
+It returns librdkafka's own messages: a wrapper per message would cost more than reading it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from stockctl.clients.kafka.common import (
     Result,
     Watched,
     client_config,
+    create_client,
     describe_error,
-    made,
 )
 from stockctl.clients.kafka.idle import IdleReads
 from stockctl.errors import StockctlError
@@ -32,19 +32,19 @@ from stockctl.units import format_duration
 
 log = logging.getLogger("stockctl.kafka")
 
-_SHARING_OUT = (KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS)
-"""What a group answers to a commit that its next generation overtakes."""
+_REBALANCING = (KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS)
+"""Errors of a commit during a rebalance."""
 _LOOK_EVERY = 0.01
-"""Seconds between two looks at an empty queue: short against what a reader waits for, long against the look."""
+"""Seconds between two polls of an empty queue: short for a reader, long for the CPU."""
 
 
 class Consumer:
-    """A consumer that commits nothing by itself, reads committed records only, and never jumps to an offset on its own."""
+    """A consumer without auto commit and without offset reset, with isolation level read_committed."""
 
     def __init__(self, settings: Settings, group: str, **overrides: Any) -> None:
         self._settings = settings
         self._watched = Watched(settings)
-        self._consumer = made(
+        self._consumer = create_client(
             _Consumer,
             client_config(settings)
             | {
@@ -60,9 +60,9 @@ class Consumer:
                 "queued.max.messages.kbytes": 32_768,
                 "queued.min.messages": 100_000,
                 "fetch.wait.max.ms": 100,
-                # The default of a second would idle a reader that empties its queue in a tenth of that.
+                # With the default of one second, a reader that empties its queue in a tenth of that would wait.
                 "fetch.queue.backoff.ms": 10,
-                # The embedded broker answers a fetch with all that it holds; a longer answer than this would never be taken.
+                # The embedded broker returns everything that it has; a client never accepts a larger response than this.
                 "receive.message.max.bytes": 2_147_483_647,
                 "error_cb": self._watched.on_error,
                 "on_commit": self._committed,
@@ -70,22 +70,22 @@ class Consumer:
             | overrides,
         )
         self._leaving = False
-        self.shared_out = False
-        """Whether the group has assigned us partitions, or none on purpose, since it last took something away."""
+        self.has_assignment = False
+        """Whether the group has assigned partitions, or none on purpose, since the last revocation."""
         self._owned: set[Partition] = set()
         self._lost_at: float | None = None
         self._paused: set[Partition] = set()
         self._commits: dict[Partition, Committed] = {}
-        """The newest commit of each partition that the broker has not confirmed."""
+        """The newest unconfirmed commit of each partition."""
         self._idle: IdleReads | None = None
         if settings.kafka.idle_pause:
             ends = bool(overrides.get("enable.partition.eof"))
             self._idle = IdleReads(self._consumer, self._read, self._paused, settings.kafka.idle_pause, ends=ends)
         self.consume: Callable[[int, float], list[Message]] = self._idle.consume if self._idle else self._read
-        """``consume(count, timeout)``: the next ``count`` messages, fewer after ``timeout`` seconds; serves callbacks."""
+        """``consume(count, timeout)``: the next ``count`` messages, or fewer after ``timeout`` seconds. Runs callbacks."""
 
     def _read(self, count: int, timeout: float) -> list[Message]:
-        # librdkafka's waits end by the wall clock: once that is set back, they would last for as long as it was set back.
+        # librdkafka waits by the wall clock: if the clock is set back, its waits last longer by as much.
         messages: list[Message] = self._consumer.consume(count, 0)
         deadline = time.monotonic() + timeout
         while len(messages) < count and (left := deadline - time.monotonic()) > 0:
@@ -101,24 +101,24 @@ class Consumer:
         on_revoke: Callable[[list[Partition]], None],
         on_lost: Callable[[list[Partition]], None],
     ) -> None:
-        """Join the group. ``on_assign`` answers with the offset to start each new partition at."""
+        """Join the group. ``on_assign`` returns the offset at which to start each new partition."""
 
-        def assigned(consumer: Any, given: list[TopicPartition]) -> None:
+        def assigned(consumer: Any, items: list[TopicPartition]) -> None:
             if self._leaving:
-                return  # they are the next one's, and who leaves gets no answers any more
-            self.shared_out = True
-            partitions = [Partition(item.topic, item.partition) for item in given]
+                return  # the next owner reads them: this consumer is closing
+            self.has_assignment = True
+            partitions = [Partition(item.topic, item.partition) for item in items]
             self._owned.update(partitions)
             starts = on_assign(partitions)
-            # A pause outlasts losing the partition, and so would the standstill.
+            # A pause outlasts the revocation of a partition.
             self._paused.difference_update(starts)
-            consumer.resume(given)
+            consumer.resume(items)
             consumer.incremental_assign([TopicPartition(p.topic, p.number, offset) for p, offset in starts.items()])
             self._moved(starts)
 
-        def gone(given: list[TopicPartition]) -> list[Partition]:
-            self.shared_out, self._lost_at = False, time.monotonic()
-            partitions = [Partition(item.topic, item.partition) for item in given]
+        def remove(items: list[TopicPartition]) -> list[Partition]:
+            self.has_assignment, self._lost_at = False, time.monotonic()
+            partitions = [Partition(item.topic, item.partition) for item in items]
             self._owned.difference_update(partitions)
             for partition in partitions:
                 self._commits.pop(partition, None)
@@ -127,35 +127,35 @@ class Consumer:
         self._consumer.subscribe(
             list(topics),
             on_assign=assigned,
-            on_revoke=lambda _, given: on_revoke(gone(given)),
-            on_lost=lambda _, given: on_lost(gone(given)),
+            on_revoke=lambda _, items: on_revoke(remove(items)),
+            on_lost=lambda _, items: on_lost(remove(items)),
         )
 
     @property
     def unassigned(self) -> str | None:
-        """Why it has no partitions; None if it has some, or if the group has none for it, since it has more members."""
-        if self.shared_out or self._owned:
+        """Why it has no partitions; None if it has some, or if the group has more members than partitions."""
+        if self.has_assignment or self._owned:
             return None
         if self._lost_at is None:
             return "has not joined its group yet"
         lost = format_duration(round(time.monotonic() - self._lost_at))
-        return f"has no partitions: its group took them away {lost} ago, and has assigned none since"
+        return f"has no partitions: they were revoked {lost} ago, and none were assigned since"
 
     @property
     def member_id(self) -> str:
-        """The id that the group's coordinator knows us by; empty before we have joined."""
+        """The member id in the group; empty before the consumer has joined."""
         return self._consumer.memberid() or ""
 
     def assign(self, starts: Mapping[Partition, int]) -> None:
-        """Read these partitions from these offsets, without a group."""
+        """Read these partitions from these offsets, without a consumer group."""
         self._consumer.assign([TopicPartition(p.topic, p.number, offset) for p, offset in starts.items()])
         self._moved(starts)
 
     def restart(self, partition: Partition, offset: int) -> None:
-        """Read an assigned partition from ``offset`` on; also after an error has stopped it."""
+        """Read an assigned partition from ``offset`` on, also after an error has stopped it."""
         at = [TopicPartition(partition.topic, partition.number, offset)]
         self._paused.discard(partition)
-        # A pause would outlast the new assignment.
+        # A pause outlasts the new assignment.
         self._consumer.resume(at)
         self._consumer.incremental_unassign(at)
         self._consumer.incremental_assign(at)
@@ -166,17 +166,17 @@ class Consumer:
             self._idle.moved(starts)
 
     def pause(self, partition: Partition) -> None:
-        """Deliver nothing more from ``partition`` until ``resume`` or ``restart``."""
+        """Pause ``partition`` until ``resume`` or ``restart``."""
         self._paused.add(partition)
         self._consumer.pause([TopicPartition(partition.topic, partition.number)])
 
     def resume(self, partition: Partition) -> None:
-        """Go on with a partition that was paused, where it stands."""
+        """Continue a paused partition at its position."""
         self._paused.discard(partition)
         self._consumer.resume([TopicPartition(partition.topic, partition.number)])
 
     def offsets(self, partition: Partition, *, timeout: float = 10.0) -> Offsets:
-        """First and end offset that the broker holds now."""
+        """First and end offset at the broker now."""
         return self._call(
             f"read the offsets of {partition.topic}/{partition.number}",
             lambda: Offsets(
@@ -185,27 +185,26 @@ class Consumer:
         )
 
     def offsets_since(self, partitions: Sequence[Partition], ms: int, *, timeout: float = 10.0) -> dict[Partition, int]:
-        """Each partition's first offset with a timestamp of ``ms`` (UTC) or later; its end where there is none."""
-        asked = [TopicPartition(p.topic, p.number, ms) for p in partitions]
-        found = self._call("look offsets up by time", lambda: self._consumer.offsets_for_times(asked, timeout=timeout))
+        """The first offset of each partition with a timestamp of ``ms`` (UTC) or later; its end if there is none."""
+        requested = [TopicPartition(p.topic, p.number, ms) for p in partitions]
+        offsets = self._call("look up offsets by time", lambda: self._consumer.offsets_for_times(requested, timeout=timeout))
         return {
             (partition := Partition(item.topic, item.partition)): item.offset
             if item.offset >= 0
             else self.offsets(partition, timeout=timeout).end
-            for item in found
+            for item in offsets
         }
 
     def committed(self, partitions: Sequence[Partition], *, timeout: float = 10.0) -> dict[Partition, Committed]:
-        """The group's committed offsets."""
-        asked = [TopicPartition(p.topic, p.number) for p in partitions]
-        found = self._call("read the committed offsets", lambda: self._consumer.committed(asked, timeout=timeout))
-        return {Partition(item.topic, item.partition): Committed(max(item.offset, -1), item.metadata or "") for item in found}
+        """The committed offsets of the group."""
+        requested = [TopicPartition(p.topic, p.number) for p in partitions]
+        offsets = self._call("read the committed offsets", lambda: self._consumer.committed(requested, timeout=timeout))
+        return {Partition(item.topic, item.partition): Committed(max(item.offset, -1), item.metadata or "") for item in offsets}
 
     def commit(self, partition: Partition, offset: int, metadata: str) -> None:
-        """Begin to commit ``offset`` with ``metadata``; ``close`` waits for commits under way.
+        """Start to commit ``offset`` with ``metadata``; ``close`` waits for pending commits.
 
-        What is refused because the group is being shared out anew is committed again, as long as the partition stays here.
-        Any other failure is logged.
+        A commit that fails because of a rebalance is repeated as long as the partition stays assigned. Other errors are logged.
         """
         self._commits[partition] = Committed(offset, metadata)
         at = TopicPartition(partition.topic, partition.number, offset, metadata=metadata)
@@ -213,32 +212,32 @@ class Consumer:
             self._consumer.commit(offsets=[at], asynchronous=True)
         except KafkaException as error:
             del self._commits[partition]
-            self._tell_uncommitted(error.args[0])
+            self._log_failed_commit(error.args[0])
 
     def _committed(self, error: KafkaError | None, items: list[TopicPartition]) -> None:
-        overtaken = error is not None and error.code() in _SHARING_OUT
+        is_rebalancing = error is not None and error.code() in _REBALANCING
         for item in items:
             partition = Partition(item.topic, item.partition)
             commit = self._commits.get(partition)
             if commit is not None and commit.offset == item.offset:
                 del self._commits[partition]
-                if overtaken:
+                if is_rebalancing:
                     self.commit(partition, *commit)
-        if error is not None and not overtaken:
-            self._tell_uncommitted(error)
+        if error is not None and not is_rebalancing:
+            self._log_failed_commit(error)
 
-    def _tell_uncommitted(self, error: KafkaError) -> None:
+    def _log_failed_commit(self, error: KafkaError) -> None:
         log.warning("%s", describe_error(error, self._settings, "commit"))
 
     @property
     def committing(self) -> bool:
-        """Whether a commit is neither confirmed nor refused for good; ``consume`` brings the answers."""
+        """Whether a commit is pending; ``consume`` receives the responses."""
         return bool(self._commits)
 
     def known_end(self, partition: Partition) -> int:
-        """The end offset that the newest fetch told, −1 while there was none; asks nobody."""
-        asked = TopicPartition(partition.topic, partition.number)
-        return int(self._consumer.get_watermark_offsets(asked, cached=True)[1])
+        """The end offset in the newest fetch response, −1 before the first; sends no request."""
+        requested = TopicPartition(partition.topic, partition.number)
+        return int(self._consumer.get_watermark_offsets(requested, cached=True)[1])
 
     def close(self) -> None:
         """Leave the group."""
@@ -246,11 +245,11 @@ class Consumer:
         self._commits.clear()
         self._consumer.close()
 
-    def event(self, message: Message, doing: str) -> Event | StockctlError:
-        """What a message that is no record tells: an event, or an error met while ``doing``."""
+    def event(self, message: Message, action: str) -> Event | StockctlError:
+        """The event or the error of a message that is not a record; ``action`` names what failed."""
         error = message.error()
         event = EVENTS.get(error.code())
-        return event if event is not None else describe_error(error, self._settings, doing)
+        return event if event is not None else describe_error(error, self._settings, action)
 
     @property
     def trouble(self) -> StockctlError | None:

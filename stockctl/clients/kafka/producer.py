@@ -8,18 +8,18 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as _Producer
 
-from stockctl.clients.kafka.common import Watched, client_config, describe_error, made
+from stockctl.clients.kafka.common import Watched, client_config, create_client, describe_error
 from stockctl.errors import StockctlError
 from stockctl.settings import Settings
 
 
 class Producer:
-    """An idempotent producer: acks=all, keys placed as Java clients do, every delivery told to a callback."""
+    """An idempotent producer: acks=all, the partitioner of Java clients, and a callback for every delivery."""
 
     def __init__(self, settings: Settings, **overrides: Any) -> None:
         self._settings = settings
         self._watched = Watched(settings)
-        self._producer = made(
+        self._producer = create_client(
             _Producer,
             client_config(settings)
             | {
@@ -31,7 +31,7 @@ class Producer:
                 "batch.size": 1_000_000,
                 "queue.buffering.max.kbytes": max(1, settings.kafka.buffer // 1024),
                 "queue.buffering.max.messages": max(1, min(settings.kafka.buffer // 100, 10_000_000)),
-                # The caller bounds the wait, and reports what was given up.
+                # The caller limits the wait, and reports what it discards.
                 "delivery.timeout.ms": 120_000,
                 "error_cb": self._watched.on_error,
             }
@@ -48,32 +48,32 @@ class Producer:
         timestamp: int,
         on_delivery: Callable[[KafkaError | None, Message], None],
     ) -> int:
-        """Buffer each value with its key; how many fitted, in order: the rest meets a full buffer.
+        """Buffer each value with its key, in order; return how many the buffer had room for.
 
-        ``timestamp`` is in ms UTC. ``on_delivery`` gets each one's fate from ``poll`` (``describe`` puts its error in words).
+        ``timestamp`` is in ms UTC. ``poll`` calls ``on_delivery`` for each message (``describe`` converts its error).
         """
-        produce, taken = self._producer.produce, 0
+        produce, buffered = self._producer.produce, 0
         try:
             for value, key in messages:
-                # By name: the position of the timestamp in the extension is another than its documentation says.
+                # By name: the position of the timestamp in the extension differs from its documentation.
                 produce(topic, value, key, -1, on_delivery, timestamp=timestamp)
-                taken += 1
+                buffered += 1
         except BufferError:
             pass
         except KafkaException as error:
             raise self.describe(error.args[0]) from error
-        return taken
+        return buffered
 
     def describe(self, error: KafkaError) -> StockctlError:
-        """The error of a delivery as ours."""
+        """The StockctlError of a failed delivery."""
         return describe_error(self._watched.cause(error), self._settings, "deliver a message")
 
     def flush(self, timeout: float) -> int:
-        """Wait up to ``timeout`` seconds for all deliveries; how many are still open."""
+        """Wait up to ``timeout`` seconds for all deliveries; return how many are pending."""
         return int(self._producer.flush(timeout))
 
     def purge(self) -> None:
-        """Give up what is buffered: each open delivery's callback gets its error at the next ``poll``."""
+        """Discard the buffer: the callback of each pending delivery gets an error at the next ``poll``."""
         self._producer.purge()
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Single records and short stretches of a topic, read outside the group."""
+"""Reads single records and short ranges of a topic, without a consumer group."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from stockctl.settings import Settings
 from stockctl.settings.distinct_names import probe_group
 
 _WAIT = 15.0
-"""Seconds without any record or event after which reading is given up: brokers answer within milliseconds."""
+"""Seconds without a record or an event until it raises TimedOutError: brokers answer within milliseconds."""
 
 
 class RecordReader:
     """Reads records by offset. Usable from several threads, one at a time."""
 
     def __init__(self, settings: Settings) -> None:
-        # The group is only a name here: the probe joins none and commits nothing.
+        # Only a name: the reader does not join the group, and commits nothing.
         self._consumer = Consumer(settings, probe_group(settings), **{"enable.partition.eof": True})
         self._lock = threading.Lock()
 
     def first(self, partition: Partition, offset: int) -> Message | None:
-        """The first record at ``offset`` or behind it; None if there is none yet."""
+        """The first record at or after ``offset``; None if there is none yet."""
         return next(self.records(partition, offset, None), None)
 
     def records(self, partition: Partition, since: int, until: int | None) -> Iterator[Message]:
-        """Records of ``[since, until)`` in order, to the partition's end if ``until`` is None."""
+        """Records of ``[since, until)`` in order, or to the end of the partition if ``until`` is None."""
         if until is not None and since >= until:
             return
         with self._lock:

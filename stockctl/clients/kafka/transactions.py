@@ -1,4 +1,4 @@
-"""The transactional producer: what it sends in one transaction is there as a whole, or not at all."""
+"""The transactional producer: consumers see all records of a transaction, or none."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRO
 class TransactionalProducer(Producer):
     """A producer that sends in transactions.
 
-    Making one ends whatever an earlier producer of the same ``name`` left open, and shuts that one out for good: of two, only
-    the younger can commit. Readers with ``read_committed`` never see what was not committed.
+    Creating one aborts the open transaction of an earlier producer with the same ``name``, and fences that producer: only the
+    newer of two can commit. Consumers with ``read_committed`` never see records of an aborted transaction.
     """
 
     def __init__(self, settings: Settings, name: str) -> None:
@@ -30,7 +30,7 @@ class TransactionalProducer(Producer):
             **{
                 "transactional.id": name,
                 "transaction.timeout.ms": 60_000,
-                # It must end before the transaction does.
+                # Deliveries must time out before the transaction does.
                 "delivery.timeout.ms": 30_000,
                 "allow.auto.create.topics": False,
             },
@@ -38,13 +38,13 @@ class TransactionalProducer(Producer):
         try:
             self._producer.init_transactions(settings.kafka.connect_wait)
         except KafkaException as error:
-            raise describe_error(self._watched.cause(error.args[0]), settings, f"begin transactions as {name}") from error
+            raise describe_error(self._watched.cause(error.args[0]), settings, f"initialize transactions as {name}") from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """What is produced inside is committed at its end, and none of it when that fails or something is raised inside.
+        """Commits the records that are produced inside, or aborts the transaction after an exception.
 
-        StockctlError when it cannot be committed, or when a younger producer of the same name has taken over.
+        StockctlError if the commit fails, or if a newer producer with the same name has fenced this one.
         """
         try:
             self._producer.begin_transaction()
@@ -61,10 +61,12 @@ class TransactionalProducer(Producer):
         try:
             self._producer.abort_transaction(_COMMIT_WAIT)
         except KafkaException:
-            # The broker aborts it when it times out, or the next producer of the name does.
+            # The broker aborts it after its timeout, or the next producer of that name does.
             self.purge()
 
     def _describe(self, error: KafkaError) -> StockctlError:
         if error.code() in _FENCED:
-            return StockctlError("another run of the same has taken over; this one ends", hint="let the other one finish")
+            return StockctlError(
+                "another run with the same transactional id has taken over; this run ends", hint="let the other run finish"
+            )
         return describe_error(self._watched.cause(error), self._settings, "commit a transaction")

@@ -243,7 +243,7 @@ def test_topics_are_made_described_changed_and_deleted(admin: Admin, topic: str)
 
 
 def test_what_cannot_be_made_or_found_says_so(admin: Admin, topic: str) -> None:
-    with pytest.raises(StockctlError, match=f"cannot make the topic {topic}"):
+    with pytest.raises(StockctlError, match=f"cannot create the topic {topic}"):
         admin.create_topic(topic, 1, 1, {})
     with pytest.raises(UnknownTopicError):
         admin.delete_topic(topic + "-other")
@@ -273,7 +273,7 @@ def test_a_host_that_does_not_exist_is_the_cause_of_the_wait() -> None:
         ({"kafka.security_protocol": "SASL_SSL", "kafka.username": "u"}, r"kafka\.password is not set"),
         (
             {"kafka.security_protocol": "SSL", "kafka.ssl_ca_location": "/no/such/file"},
-            "cannot make a Kafka client: .*ca.location",
+            "cannot create a Kafka client: .*ca.location",
         ),
     ],
 )

@@ -26,7 +26,7 @@ def test_a_member_that_the_group_has_no_partition_for_is_well(settings: Settings
         read()
         return bool(gone)
 
-    def shared_out() -> bool:
+    def all_assigned() -> bool:
         read()
         return sorted(map(len, owned.values())) == [0, 1] and not any(member.unassigned for member in owned)
 
@@ -47,11 +47,11 @@ def test_a_member_that_the_group_has_no_partition_for_is_well(settings: Settings
                 on_revoke=lambda taken, own=own: give_up(own, taken),  # type: ignore[misc]
                 on_lost=lambda taken, own=own: give_up(own, taken),  # type: ignore[misc]
             )
-        wait_for(shared_out, "both members to be well")
+        wait_for(all_assigned, "both members to be well")
         gone.clear()
         forget_members(settings, group)
         wait_for(lost, "the loss")
-        wait_for(shared_out, "both members to be well again")
+        wait_for(all_assigned, "both members to be well again")
     finally:
         for member in owned:
             member.close()

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from stockctl.clients.aws.glue import Glue
     from stockctl.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Make the lake's tables in the Glue Data Catalog, and keep their partitions.")
+app = typer.Typer(no_args_is_help=True, help="Create the lake's tables in the Glue Data Catalog, and their partitions.")
 
 
 class Who(StrEnum):
-    """Who a policy is for."""
+    """Who gets a policy."""
 
     crawler = "crawler"
     redshift = "redshift"
@@ -44,7 +44,7 @@ class Who(StrEnum):
 
 
 FromPaths = Annotated[
-    bool, typer.Option("--from-paths", help="Crawlers that look at folders and make tables found_… of their own.")
+    bool, typer.Option("--from-paths", help="Crawlers that read S3 paths and create their own tables found_….")
 ]
 
 
@@ -62,21 +62,21 @@ def apply(
     ctx: typer.Context,
     adopt: Annotated[bool, typer.Option("--adopt", help="Take over tables and crawlers that someone else made.")] = False,
     from_paths: FromPaths = False,
-    create_role: Annotated[bool, typer.Option("--create-role", help="Make the crawlers' role first.")] = False,
+    create_role: Annotated[bool, typer.Option("--create-role", help="Create the crawlers' role first.")] = False,
     *,
     view: View,
 ) -> None:
-    """Make database, tables and crawlers as the settings say; delete nothing.
+    """Create or update database, tables and crawlers; delete nothing.
 
     Example: stockctl glue apply
     """
-    from stockctl.warehouse import iam_policies as rights
+    from stockctl.warehouse import iam_policies
     from stockctl.warehouse.glue import catalog
 
     with _glue(ctx) as (glue, settings):
         if create_role:
-            name, made = rights.create_role(settings)
-            say(f"{'made' if made else 'brought up to date'}: the role {name}; IAM may take some seconds to know it everywhere")
+            name, created = iam_policies.create_role(settings)
+            say(f"{'created' if created else 'updated'} the role {name}; IAM may need some seconds to apply it")
         changes = catalog.apply(glue, settings, adopt=adopt, from_paths=from_paths)
     show_changes(changes, view)
     refuse_skipped(changes)
@@ -85,7 +85,7 @@ def apply(
 @app.command()
 @row_options()
 def diff(ctx: typer.Context, from_paths: FromPaths = False, *, view: View) -> None:
-    """Show in what database, tables and crawlers differ from the settings; exit code 10 when they do.
+    """Show the differences between the catalog and the settings; exit code 10 if there are any.
 
     Example: stockctl glue diff
     """
@@ -101,7 +101,7 @@ def diff(ctx: typer.Context, from_paths: FromPaths = False, *, view: View) -> No
 def run(
     ctx: typer.Context,
     tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="Tables to crawl; default: all.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Follow the crawlers to their end, and tell what they added.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the crawlers, and show what they added.")] = False,
     *,
     view: View,
 ) -> None:
@@ -116,7 +116,7 @@ def run(
         require(settings, "glue.role")
         known = [table.name for table in crawlers.crawled(settings)]
         if wrong := [name for name in tables or () if name not in known]:
-            raise UsageError(f"no crawler is for {', '.join(wrong)}", hint=f"name some of {', '.join(known)}")
+            raise UsageError(f"there is no crawler for {', '.join(wrong)}", hint=f"use some of {', '.join(known)}")
         runs = []
         try:
             for item in crawlers.run(glue, settings, tables or known, wait=wait, say=say):
@@ -125,13 +125,13 @@ def run(
             if runs:
                 write_rows((item._asdict() for item in runs), view, crawlers.Run._fields)
     if not wait:
-        say("`stockctl glue status` tells when they have ended")
+        say("`stockctl glue status` shows when they have finished")
 
 
 @app.command()
 @row_options()
 def status(ctx: typer.Context, since: SinceDateOption = None, *, view: View) -> None:
-    """Compare lake, catalog and crawlers; exit code 10 when they differ.
+    """Compare lake, catalog and crawlers; exit code 10 if they differ.
 
     Example: stockctl glue status
     """
@@ -164,7 +164,7 @@ def status(ctx: typer.Context, since: SinceDateOption = None, *, view: View) -> 
 def sync(
     ctx: typer.Context,
     since: SinceDateOption = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Delete partitions that the lake does not want.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Delete partitions that are not in the lake.")] = False,
     *,
     view: View,
 ) -> None:
@@ -184,7 +184,7 @@ def sync(
             say(f"{change.action} {change.kind} {change.name}")
     write_rows((item._asdict() for item in done), view, SyncResult._fields)
     if foreign := sum(item.foreign for item in done):
-        say(f"{counted(foreign, 'partition is', 'partitions are')} not of this lake, or not any more: `--prune` deletes them")
+        say(f"{counted(foreign, 'partition is', 'partitions are')} not in this lake, or no longer: `--prune` deletes them")
     if unread := sum(item.unread for item in done):
         raise UnhealthyError(
             f"{counted(unread, 'partition holds', 'partitions hold')} zstd, which Redshift Spectrum does not read: left out",
@@ -196,26 +196,26 @@ def sync(
 def policy(
     ctx: typer.Context,
     who: Annotated[Who, typer.Option("--role", help="Who gets the permissions.")] = Who.crawler,
-    trust: Annotated[bool, typer.Option("--trust", help="Who may take on the role, instead of what it may do.")] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Print the trust policy of the role instead.")] = False,
 ) -> None:
-    """Print the IAM policy that crawlers, Redshift, or whoever runs these commands needs, as JSON.
+    """Print the IAM policy for crawlers, Redshift, or the user of these commands, as JSON.
 
     Example: stockctl glue policy --role redshift > policy.json
     """
-    from stockctl.warehouse import iam_policies as rights
+    from stockctl.warehouse import iam_policies
 
     settings = settings_of(ctx)
-    reader = rights.Reader(who.value)
-    if trust and reader is rights.Reader.operator:
-        raise UsageError("an operator is no role that a service takes on", hint="leave --trust out")
-    write_object(rights.trust(reader) if trust else rights.policy(settings, reader), Format.json)
+    reader = iam_policies.Reader(who.value)
+    if trust and reader is iam_policies.Reader.operator:
+        raise UsageError("an operator has no role that a service assumes", hint="leave --trust out")
+    write_object(iam_policies.trust(reader) if trust else iam_policies.policy(settings, reader), Format.json)
     sys.stdout.flush()
 
 
 @app.command()
 @row_options()
 def delete(ctx: typer.Context, yes: YesOption = False, *, view: View) -> None:
-    """Delete our crawlers, tables and database from the catalog; the lake stays.
+    """Delete the crawlers, tables and database that stockctl manages; the lake stays.
 
     Example: stockctl glue delete --yes
     """
@@ -223,6 +223,6 @@ def delete(ctx: typer.Context, yes: YesOption = False, *, view: View) -> None:
 
     with _glue(ctx) as (glue, settings):
         database = settings.glue.database
-        confirm(f"Delete our crawlers and tables, and the database {database}?", "stockctl glue delete", yes=yes)
+        confirm(f"Delete the crawlers and tables of stockctl, and the database {database}?", "stockctl glue delete", yes=yes)
         changes = catalog.delete(glue, settings)
     show_changes(changes, view)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stockctl.settings import Settings
     from stockctl.warehouse.partitions import LakePartitions
 
-app = typer.Typer(no_args_is_help=True, help="Show the lake in Redshift, and run SQL over it.")
+app = typer.Typer(no_args_is_help=True, help="Create the lake's tables and views in Redshift, and run SQL on them.")
 
 
 def _lake(settings: Settings) -> LakePartitions:
@@ -38,9 +38,9 @@ def _lake(settings: Settings) -> LakePartitions:
 
 @app.command()
 def render(ctx: typer.Context) -> None:
-    """Print the SQL that `apply` runs where nothing is there yet.
+    """Print the SQL that `apply` runs on an empty Redshift.
 
-    It asks no Redshift: its view of trades takes each compacted date for one whose Parquet Redshift sees, as after `glue sync`.
+    It does not connect to Redshift, and assumes that Redshift sees the Parquet of each compacted date, as after `glue sync`.
 
     Example: stockctl spectrum render > spectrum.sql
     """
@@ -57,14 +57,14 @@ def apply(
     ctx: typer.Context,
     adopt: Annotated[bool, typer.Option("--adopt", help="Take over tables and views that someone else made.")] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Drop partitions that the lake does not want, of tables that are not Glue's.")
+        bool, typer.Option("--prune", help="Drop partitions that are not in the lake, unless the tables are Glue's.")
     ] = False,
     *,
     view: View,
 ) -> None:
-    """Make external schema, tables and views in Redshift; without --prune drop nothing.
+    """Create or update external schema, tables and views in Redshift; drop nothing without --prune.
 
-    Run it again after `lake compact` and `glue sync`: the compacted dates stand in the views.
+    Run it again after `lake compact` and `glue sync`: the views contain the compacted dates.
 
     Example: stockctl spectrum apply
     """
@@ -82,7 +82,7 @@ def apply(
 @app.command()
 @row_options()
 def diff(ctx: typer.Context, *, view: View) -> None:
-    """Show in what Redshift differs from the settings and the lake; exit code 10 when it does.
+    """Show the differences between Redshift, the settings and the lake; exit code 10 if there are any.
 
     Example: stockctl spectrum diff
     """
@@ -99,7 +99,7 @@ def diff(ctx: typer.Context, *, view: View) -> None:
 @app.command()
 @row_options()
 def status(ctx: typer.Context, *, view: View) -> None:
-    """Show schema, tables and views as Redshift sees them; exit code 10 when one is not as the settings say.
+    """Show schema, tables and views as Redshift sees them; exit code 10 if one differs from the settings.
 
     Example: stockctl spectrum status
     """
@@ -122,23 +122,23 @@ def status(ctx: typer.Context, *, view: View) -> None:
 def query(
     ctx: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="File with one statement, or - for stdin.")],
-    local: Annotated[bool, typer.Option("--local", help="On the lake with DuckDB, without Redshift.")] = False,
+    local: Annotated[bool, typer.Option("--local", help="Run it on the lake with DuckDB, without Redshift.")] = False,
     explain_scan: Annotated[
-        bool, typer.Option("--explain-scan", help="Tell partitions and bytes that it reads, instead of its rows.")
+        bool, typer.Option("--explain-scan", help="Show the partitions and bytes that it scans, instead of its rows.")
     ] = False,
     *,
     view: View,
 ) -> None:
-    """Run SQL in Redshift; CSV and JSON lines stream, however large the answer is.
+    """Run SQL in Redshift; CSV and JSON lines stream in constant memory.
 
-    With --local the same SQL runs on the lake itself; what means something else there is refused by name.
+    With --local the same SQL runs on the lake; anything that means something else in DuckDB is rejected by name.
 
     Example: stockctl spectrum query report.sql -o csv > report.csv
     """
     settings = settings_of(ctx)
     text = _text(file)
     if local and explain_scan:
-        raise UsageError("--local scans nothing of Redshift's", hint="leave one of them out")
+        raise UsageError("--explain-scan needs Redshift, and --local does not use it", hint="leave one of them out")
     if local:
         from stockctl.warehouse.local import session as lake
 
@@ -154,7 +154,7 @@ def query(
             scans = explain(redshift, settings, text)
             write_rows((scan._asdict() for scan in scans), view, Scan._fields)
             if not scans:
-                say("nothing was scanned: the statement reads no external table, or its filters leave no partition to read")
+                say("nothing was scanned: the statement reads no external table, or its filters match no partition")
             return
         columns, rows = redshift.query(text)
         _write(columns, rows, view)

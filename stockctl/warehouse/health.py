@@ -1,7 +1,4 @@
-"""The checks of ``stockctl doctor`` for the warehouse: who we are at AWS, the rights in Glue, the roles, Redshift.
-
-What is not set up is not asked: without a lake in S3 and a role there is no warehouse, without an address no Redshift.
-"""
+"""Health checks of the warehouse: the AWS identity, the Glue catalog, the IAM roles and Redshift, as far as they are set."""
 
 from __future__ import annotations
 
@@ -24,32 +21,32 @@ from stockctl.warehouse.tables import lake_url
 
 
 def checks(settings: Settings) -> list[Check]:
-    """The checks of what the settings name."""
-    found: list[Check] = []
+    """A check for each part of the warehouse that is set."""
+    selected: list[Check] = []
     redshift = settings.redshift
     reached = redshift.host is not None or redshift.workgroup is not None or redshift.cluster is not None
     if settings.glue.role is not None or redshift.role is not None or settings.origin("glue.database") != "default":
-        found += [
+        selected += [
             Check("aws identity", partial(_identity, settings)),
             Check("glue", partial(_glue, settings)),
         ]
     if settings.glue.role is not None:
-        found.append(Check("glue role", partial(_role, settings)))
+        selected.append(Check("glue role", partial(_role, settings)))
     if redshift.role is not None and (place := place_of(settings)) is not None:
-        found.append(Check("redshift role", partial(_attachment, settings, place)))
+        selected.append(Check("redshift role", partial(_attachment, settings, place)))
     if reached:
-        found.append(Check("redshift", partial(_redshift, settings)))
-    return found
+        selected.append(Check("redshift", partial(_redshift, settings)))
+    return selected
 
 
 def _identity(settings: Settings) -> CheckResult:
     started = time.monotonic()
-    told = identity(settings)
-    return CheckResult(f"{told.arn} in the account {told.account}", latency=time.monotonic() - started)
+    caller = identity(settings)
+    return CheckResult(f"{caller.arn} in the account {caller.account}", latency=time.monotonic() - started)
 
 
 def _glue(settings: Settings) -> CheckResult:
-    """Reads the catalog; rights to write show when ``glue apply`` uses them."""
+    """Read the catalog. Whether writing is permitted shows only when ``glue apply`` writes."""
     try:
         lake_url(settings)
     except ConfigError as error:
@@ -63,7 +60,7 @@ def _glue(settings: Settings) -> CheckResult:
     differences = catalog.differences(glue, settings, from_paths=None)
     if differences:
         return CheckResult(differences[0].summary, "warn", differences[0].fix, latency)
-    return CheckResult(f"database {glue.database}: tables and crawlers are as the settings say", latency=latency)
+    return CheckResult(f"database {glue.database}: tables and crawlers match the settings", latency=latency)
 
 
 def _role(settings: Settings) -> CheckResult:
@@ -71,11 +68,11 @@ def _role(settings: Settings) -> CheckResult:
     roles = Roles(settings)
     try:
         role = roles.find(name)
-        rights = roles.find_policy(name, iam_policies.POLICY) if role is not None else None
+        role_policy = roles.find_policy(name, iam_policies.POLICY) if role is not None else None
     except RefusedError as error:
-        # Looking at roles is a right that running crawlers does not need.
+        # Running crawlers does not need the permission to read roles.
         return CheckResult(
-            f"cannot look at the role {name}: {error}",
+            f"cannot read the role {name}: {error}",
             "warn",
             "grant iam:GetRole and iam:GetRolePolicy, or check it by `glue run --wait`",
         )
@@ -84,18 +81,18 @@ def _role(settings: Settings) -> CheckResult:
     wanted = iam_policies.trust(iam_policies.Reader.crawler)["Statement"][0]["Principal"]["Service"]
     if wanted not in str(role.get("AssumeRolePolicyDocument", "")):
         return CheckResult(
-            f"{wanted} may not take on the role {name}", "fail", "`stockctl glue policy --trust` prints what it needs"
+            f"{wanted} may not assume the role {name}", "fail", "`stockctl glue policy --trust` prints what it needs"
         )
-    if rights != iam_policies.policy(settings):
-        state = "is not as the settings want it" if rights else "is absent; rights given otherwise are not looked at"
+    if role_policy != iam_policies.policy(settings):
+        state = "differs from the settings" if role_policy else "is absent; other policies are not checked"
         return CheckResult(
             f"the policy {iam_policies.POLICY} of the role {name} {state}", "warn", "`stockctl glue apply --create-role`"
         )
-    return CheckResult(f"{wanted} may take on the role {name}, which has the rights that it needs")
+    return CheckResult(f"{wanted} may assume the role {name}, which has the policy that it needs")
 
 
 def _attachment(settings: Settings, place: Place) -> CheckResult:
-    """Of a chain of roles, Redshift takes on the first."""
+    """Redshift assumes the first role of a chain."""
     role = str(settings.redshift.role).partition(",arn:")[0]
     try:
         has = attached(settings, place)
@@ -103,11 +100,11 @@ def _attachment(settings: Settings, place: Place) -> CheckResult:
         wrong = "redshift.workgroup" if place.serverless else "redshift.cluster"
         return CheckResult(str(error), "fail", f"correct {wrong}, redshift.host or s3.region")
     except RefusedError as error:
-        # Looking at it is a right that SQL does not need.
+        # Running SQL does not need this permission.
         return CheckResult(
-            f"cannot tell whether {role} is attached: {error}",
+            f"cannot check whether {role} is attached: {error}",
             "warn",
-            "`stockctl glue policy --role operator` has the right to look",
+            "`stockctl glue policy --role operator` prints the permissions",
         )
     way = "`aws redshift-serverless update-namespace`" if place.serverless else "`aws redshift modify-cluster-iam-roles`"
     if role == "default":
@@ -136,9 +133,9 @@ def _redshift(settings: Settings) -> CheckResult:
         return CheckResult(f"there is no external schema {schema}", "warn", "`stockctl spectrum apply`", latency)
     if settings.redshift.role not in (None, "default") and str(settings.redshift.role) not in existing.schema[1]:
         return CheckResult(
-            f"the external schema {schema} does not read by {settings.redshift.role}",
+            f"the external schema {schema} does not use the role {settings.redshift.role}",
             "fail",
-            "`stockctl spectrum diff` tells how to make it anew",
+            "`stockctl spectrum diff` shows how to recreate it",
             latency,
         )
     if not existing.locations:

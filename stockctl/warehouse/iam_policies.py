@@ -1,7 +1,7 @@
-"""The rights that crawlers, Redshift and whoever runs ``stockctl glue`` need, as IAM policies.
+"""The IAM policies for crawlers, for Redshift, and for the user of ``stockctl glue``.
 
-Each is as narrow as the lake: reading below its prefix, and its own database in the catalog. The crawlers' role and Redshift's
-never write into the lake.
+Each allows only to read below the lake's prefix, and its own database in the catalog. The roles of the crawlers and of Redshift
+cannot write into the lake.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ POLICY = "stockctl-lake"
 
 
 class Reader(StrEnum):
-    """Who the rights are for."""
+    """Who gets the policy."""
 
     crawler = "crawler"
     redshift = "redshift"
@@ -43,7 +43,7 @@ _SERVICES = {Reader.crawler: "glue.amazonaws.com", Reader.redshift: "redshift.am
 
 
 def policy(settings: Settings, reader: Reader = Reader.crawler) -> Document:
-    """The rights that ``reader`` needs."""
+    """The IAM policy with the permissions that ``reader`` needs."""
     parts = urlsplit(lake_url(settings))
     bucket, prefix = f"arn:aws:s3:::{parts.netloc}", parts.path.strip("/")
     below = f"{prefix}/*" if prefix else "*"
@@ -55,7 +55,7 @@ def policy(settings: Settings, reader: Reader = Reader.crawler) -> Document:
     ]
     actions = {
         Reader.crawler: (*_READ_CATALOG, *_WRITE_PARTITIONS, "CreateTable"),
-        # External tables written out in SQL are made in Glue too, by Redshift's role.
+        # Redshift's role creates external tables in the Glue catalog too.
         Reader.redshift: (*_READ_CATALOG, *(_WRITE_TABLES if settings.redshift.catalog == "tables" else ())),
         Reader.operator: (*_READ_CATALOG, *_WRITE_TABLES, "DeleteDatabase"),
     }[reader]
@@ -69,7 +69,7 @@ def policy(settings: Settings, reader: Reader = Reader.crawler) -> Document:
         logs = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]
         statements.append(_allow("WriteItsLog", logs, ["arn:aws:logs:*:*:log-group:/aws-glue/*"]))
     if reader is Reader.operator:
-        # Naming a crawler's ARN would forbid the actions that know no single crawler.
+        # Some actions apply to no single crawler, so an ARN of a crawler would not allow them.
         statements.append(_allow("Crawlers", [f"glue:{action}" for action in _CRAWLERS], ["*"]))
         if settings.glue.role is not None:
             role = settings.glue.role
@@ -77,30 +77,30 @@ def policy(settings: Settings, reader: Reader = Reader.crawler) -> Document:
             to_glue = {"StringEquals": {"iam:PassedToService": _SERVICES[Reader.crawler]}}
             statements.append(_allow("HandTheRoleToCrawlers", ["iam:PassRole"], [arn], to_glue))
         if settings.redshift.role is not None and (place := place_of(settings)) is not None:
-            statements.append(_look_at(place))
+            statements.append(_describe_roles(place))
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def _look_at(place: Place) -> Document:
-    """The right to see which roles Redshift has, as ``doctor`` does."""
+def _describe_roles(place: Place) -> Document:
+    """The permission to list the roles of Redshift, for ``stockctl doctor``."""
     if not place.serverless:
         cluster = f"arn:aws:redshift:*:*:cluster:{place.name}"
         return _allow("SeeRedshiftsRoles", ["redshift:DescribeClusters"], [cluster])
-    # Their ARNs hold ids, not names.
+    # Their ARNs contain ids, not names.
     spaces = [f"arn:aws:redshift-serverless:*:*:{kind}/*" for kind in ("workgroup", "namespace")]
     return _allow("SeeRedshiftsRoles", ["redshift-serverless:GetWorkgroup", "redshift-serverless:GetNamespace"], spaces)
 
 
 def trust(reader: Reader) -> Document:
-    """Who may take on the role of ``reader``: the service alone."""
+    """The trust policy of the role of ``reader``: only its service may assume the role."""
     service = {"Effect": "Allow", "Principal": {"Service": _SERVICES[reader]}, "Action": "sts:AssumeRole"}
     return {"Version": "2012-10-17", "Statement": [service]}
 
 
 def create_role(settings: Settings, reader: Reader = Reader.crawler) -> tuple[str, bool]:
-    """Make the role that the settings name, or bring its policy up to date; its name, and whether it is new.
+    """Create the role of the settings, or update its policy; return its name, and whether it was created.
 
-    A role that is there keeps its other policies. ConfigError if no role is named, or its name is none.
+    An existing role keeps its other policies. ConfigError if the settings name no role, or an invalid one.
     """
     name = str(require(settings, "glue.role" if reader is Reader.crawler else "redshift.role"))
     # arn:aws:iam::123456789012:role/path/name
@@ -108,9 +108,9 @@ def create_role(settings: Settings, reader: Reader = Reader.crawler) -> tuple[st
     if reader is Reader.redshift and name == "default":
         raise ConfigError("redshift.role is `default`, which names no role", hint="set redshift.role to the role's ARN")
     roles = Roles(settings)
-    made = roles.create(name, trust(reader), f"Reads the lake of stockctl for the {reader}")
+    created = roles.create(name, trust(reader), f"Reads the lake of stockctl for the {reader}")
     roles.put_policy(name, POLICY, policy(settings, reader))
-    return name, made
+    return name, created
 
 
 def _allow(name: str, actions: list[str], resources: list[str], condition: Document | None = None) -> Document:

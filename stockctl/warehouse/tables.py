@@ -1,7 +1,7 @@
-"""The lake's tables, as data: what Glue's ``TableInput`` and Spectrum's DDL are both made from.
+"""The tables of the lake as data, from which both Glue's ``TableInput`` and Spectrum's DDL are made.
 
-Columns are the records' fields with explicit types, times as ms in a bigint; a partition key is never one of them, because a
-Hive-style table cannot hold a name twice. Malformed lines become rows of nulls instead of ending the query.
+Columns are the fields of the records with explicit types, times as ms in a bigint. A partition key is never a column too,
+because a Hive-style table cannot have a name twice. Malformed lines become rows of nulls and do not end the query.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Kind = Literal["text", "integer", "number", "date"]
 
 MADE_BY = "made_by"
 OURS = "stockctl"
-"""A table's, and a database's, parameter ``made_by`` tells that it is ours to change."""
+"""The parameter ``made_by`` marks tables and databases that stockctl manages."""
 
 JSON_SERDE = "org.openx.data.jsonserde.JsonSerDe"
 JSON_OPTIONS = {"ignore.malformed.json": "true"}
 PARQUET_SERDE = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
 
 _GLUE: dict[Kind, str] = {"text": "string", "integer": "bigint", "number": "double", "date": "date"}
-# As long as Spectrum takes a Glue string for: the two ways to a table agree, and no text is cut.
+# The length of a Glue string in Spectrum: both ways to create a table agree, and no text is truncated.
 _REDSHIFT: dict[Kind, str] = {"text": "varchar(65535)", "integer": "bigint", "number": "double precision", "date": "date"}
 _KINDS: dict[type, Kind] = {str: "text", int: "integer", float: "number"}
 
@@ -39,17 +39,17 @@ class Column(NamedTuple):
 
     @property
     def glue(self) -> str:
-        """Its type in Glue."""
+        """The type in Glue."""
         return _GLUE[self.kind]
 
     @property
     def redshift(self) -> str:
-        """Its type in Redshift."""
+        """The type in Redshift."""
         return _REDSHIFT[self.kind]
 
 
 class Table(NamedTuple):
-    """One table: its folder below the lake's URL, its columns, and the partition keys that its folders carry."""
+    """One table: its folder in the lake, its columns, and the partition keys in the names of its folders."""
 
     name: str
     folder: str
@@ -78,26 +78,30 @@ _LINES: dict[str, Kind] = {
     "value": "number",
 }
 LINES = tuple(Column(name, kind) for name, kind in _LINES.items())
-"""Columns of a report's items, as ``stockctl.filings.model.lines`` writes them."""
+"""The columns of line items, as ``stockctl.filings.model`` writes them."""
 
-TRADES = Table("trades", "trades", _of(Trade), (_DATE, _TICKER), "Trades as they were received, a JSON object a line")
+TRADES = Table("trades", "trades", _of(Trade), (_DATE, _TICKER), "Trades as they were received, one JSON object per line")
 FEED_EVENTS = Table(
-    "feed_events", "feed_events", _of(FeedEvent), (_DATE,), "What the feed covered and when it did not, a JSON object a line"
+    "feed_events",
+    "feed_events",
+    _of(FeedEvent),
+    (_DATE,),
+    "Coverage of the feed and its gaps, one JSON object per line",
 )
-FILINGS = Table("filings", "filings", LINES, (_TICKER,), "Items of companies' reports, a JSON object a line")
+FILINGS = Table("filings", "filings", LINES, (_TICKER,), "Items of companies' reports, one JSON object per line")
 TRADES_PARQUET = Table(
     "trades_parquet", PARQUET, _of(Trade), (_DATE,), "Trades of compacted dates, as Parquet", form="parquet", crawled=False
 )
 TABLES = (TRADES, FEED_EVENTS, FILINGS, TRADES_PARQUET)
-"""Every table. Parquet is never crawled: of each date only the newest version counts, which no crawler knows."""
+"""All tables. Parquet is never crawled: only the newest version of a date counts, and crawlers cannot recognise it."""
 
 
 class RepeatedKeyError(UsageError):
-    """A partition key that is a record's field too."""
+    """A partition key with the name of a column."""
 
 
 def check(table: Table) -> Table:
-    """``table``, if no partition key repeats a column; RepeatedKeyError if one does."""
+    """``table``; RepeatedKeyError if a partition key has the name of a column."""
     names = [column.name for column in (*table.columns, *table.keys)]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise RepeatedKeyError(f"the table {table.name} has {', '.join(twice)} both as a column and as a partition key")
@@ -105,32 +109,32 @@ def check(table: Table) -> Table:
 
 
 def lake_url(settings: Settings) -> str:
-    """The lake's address, without a ``/`` at its end. ConfigError unless it is in S3, in a form that is read there."""
+    """The URL of the lake, without a final ``/``. ConfigError unless the lake is in S3, in a format that Spectrum reads."""
     url = str(require(settings, "lake.url")).rstrip("/")
     if not url.startswith("s3://"):
         raise ConfigError(
-            f"the lake is at {url}, and Glue and Redshift read S3 alone", hint="set lake.url to s3://bucket/prefix"
+            f"the lake is at {url}, and Glue and Redshift read only S3", hint="set lake.url to s3://bucket/prefix"
         )
     if settings.lake.compression == "zstd":
         raise ConfigError(
             "lake.compression is zstd, which Redshift Spectrum does not read in JSON lines: it knows gzip, bzip2 and snappy",
-            hint="set lake.compression to gzip; `stockctl lake compact` turns dates that lie there as zstd into Parquet",
+            hint="set lake.compression to gzip; `stockctl lake compact` turns dates that are stored as zstd into Parquet",
         )
     return url
 
 
 def location(url: str, folder: str) -> str:
-    """The address of ``folder`` in the lake at ``url``. It ends in ``/``: without it, ``trades`` means ``trades_old`` too."""
+    """The URL of ``folder`` in the lake at ``url``. It ends in ``/``: without it, ``trades`` would match ``trades_old`` too."""
     return f"{url}/{folder}/"
 
 
 def descriptor(table: Table, place: str, *, columns: bool = True) -> dict[str, Any]:
-    """Glue's ``StorageDescriptor`` of the table, or of a partition of it at ``place``."""
+    """Glue's ``StorageDescriptor`` of the table, or of one of its partitions, at ``place``."""
     if table.form == "json":
         formats = ("org.apache.hadoop.mapred.TextInputFormat", "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat")
         serde: dict[str, Any] = {
             "SerializationLibrary": JSON_SERDE,
-            # Crawlers write the columns there too; it makes their tables and ours alike.
+            # Crawlers write the columns there too: with it, their tables are the same.
             "Parameters": JSON_OPTIONS | {"paths": ",".join(sorted(column.name for column in table.columns))},
         }
     else:

@@ -92,7 +92,7 @@ def test_a_policy_is_json_and_asks_nobody(warehouse_command: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("run", "parquet"), 2, "no crawler is for parquet"),
+        (("run", "parquet"), 2, "there is no crawler for parquet"),
         (("sync", "--since", "tomorrow"), 2, "is not a date"),
     ],
 )
@@ -104,4 +104,4 @@ def test_wrong_words_are_a_matter_of_usage(
 
 def test_a_lake_in_a_folder_is_a_matter_of_configuration(warehouse_command: Command) -> None:
     warehouse_command.environment |= {"STOCKCTL_LAKE__URL": "file:///tmp/lake"}
-    assert "read S3 alone" in warehouse_command.run("glue", "apply", check=3).stderr
+    assert "read only S3" in warehouse_command.run("glue", "apply", check=3).stderr

@@ -71,7 +71,7 @@ def test_where_nothing_listens_it_is_exit_5_and_a_wrong_password_exit_4(command:
 @pytest.mark.postgres
 def test_what_was_scanned_is_told_of_the_last_statement(command: Command, fake_redshift: FakeRedshift) -> None:
     """From the system views of a provisioned cluster, of a statement that no cache answers; where there are none it says so."""
-    assert "does not tell" in command.run("spectrum", "query", "-", "--explain-scan", text="SELECT 1", check=2).stderr
+    assert "does not report scans" in command.run("spectrum", "query", "-", "--explain-scan", text="SELECT 1", check=2).stderr
     fake_redshift.postgres.sql(
         fake_redshift.database,
         """SET ROLE analyst;
@@ -82,7 +82,7 @@ def test_what_was_scanned_is_told_of_the_last_statement(command: Command, fake_r
         CREATE TABLE svl_s3partition_summary (query int, segment int, total_partitions int, qualified_partitions int);""",
     )
     nothing = command.run("spectrum", "query", "-", "--explain-scan", text="SELECT 1")
-    assert "reads no external table, or its filters leave no partition" in nothing.stderr
+    assert "reads no external table, or its filters match no partition" in nothing.stderr
     fake_redshift.postgres.sql(
         fake_redshift.database,
         """INSERT INTO svl_s3query_summary VALUES (42, 1, 'lake.trades', 3, 10, 500), (41, 1, 'lake.trades', 9, 9, 9);

@@ -154,12 +154,12 @@ def test_a_fingerprint_tells_when_a_view_would_change() -> None:
 
 def test_the_whole_of_it_comes_in_an_order_that_can_be_run() -> None:
     written = ddl.statements(settings(redshift__catalog="tables"), want({("2026-11-23", "AAPL"): f"{URL}/trades/x/"}))
-    kinds = [(item.what, item.name) for item in written]
+    kinds = [(item.kind, item.name) for item in written]
     assert kinds[:3] == [("external schema", "lake"), ("external table", "trades"), ("partitions", "trades")]
     assert kinds[6:8] == [("schema", "stockctl"), ("view", "trades")]
     assert [name for what, name in kinds if what == "view"] == list(ddl.VIEWS)
     assert not any(";" in item.sql for item in written)
-    assert {item.what for item in ddl.statements(settings(), want())} == {"external schema", "schema", "view", "comment"}
+    assert {item.kind for item in ddl.statements(settings(), want())} == {"external schema", "schema", "view", "comment"}
 
 
 def test_names_that_need_quotes_and_zero_bytes_are_refused() -> None:

@@ -26,7 +26,7 @@ from tests.warehouse.crawler import FakeGlue
 ROLE = "arn:aws:iam::123456789012:role/spectrum"
 
 
-def findings(settings: Settings) -> dict[str, CheckResult]:
+def results(settings: Settings) -> dict[str, CheckResult]:
     return {result.system: result.result for result in run(checks(settings))}
 
 
@@ -36,29 +36,29 @@ def test_what_is_not_set_up_is_not_asked() -> None:
 
 @pytest.mark.server
 def test_glue_goes_from_nothing_to_sound(warehouse_settings: Settings, glue: Glue, warehouse_flags: dict[str, str]) -> None:
-    found = findings(warehouse_settings)
+    found = results(warehouse_settings)
     assert found["aws identity"].state == "ok"
     assert "123456789012" in found["aws identity"].detail
     assert (found["glue"].state, found["glue"].fix) == ("warn", "`stockctl glue apply`")
     catalog.apply(glue, warehouse_settings)
-    assert findings(warehouse_settings)["glue"].state == "ok"
+    assert results(warehouse_settings)["glue"].state == "ok"
     absent = load_settings(
         environ=clean_environment(),
         flags=warehouse_flags | {"glue.role": "nobody", "glue.endpoint_url": str(warehouse_settings.glue.endpoint_url)},
     )
-    assert findings(absent)["glue role"].state == "fail"
+    assert results(absent)["glue role"].state == "fail"
     roles = Roles(warehouse_settings)
     roles.create("stockctl-crawler", trust(Reader.crawler), "")
-    role = findings(warehouse_settings)["glue role"]
+    role = results(warehouse_settings)["glue role"]
     assert (role.state, "absent" in role.detail, role.fix) == ("warn", True, "`stockctl glue apply --create-role`")
     create_role(warehouse_settings)
-    sound = "glue.amazonaws.com may take on the role stockctl-crawler, which has the rights that it needs"
-    assert findings(warehouse_settings)["glue role"] == CheckResult(sound)
+    sound = "glue.amazonaws.com may assume the role stockctl-crawler, which has the policy that it needs"
+    assert results(warehouse_settings)["glue role"] == CheckResult(sound)
     roles.put_policy("stockctl-crawler", POLICY, policy(warehouse_settings, Reader.redshift))
-    role = findings(warehouse_settings)["glue role"]
-    assert (role.state, "not as the settings want it" in role.detail) == ("warn", True)
+    role = results(warehouse_settings)["glue role"]
+    assert (role.state, "differs from the settings" in role.detail) == ("warn", True)
     catalog.apply(glue, warehouse_settings, from_paths=True)
-    assert findings(warehouse_settings)["glue"].state == "ok", "crawlers of either kind are as they should be"
+    assert results(warehouse_settings)["glue"].state == "ok", "crawlers of either kind are right"
 
 
 @pytest.mark.server
@@ -66,21 +66,21 @@ def test_missing_rights_and_zstd_are_failures_with_a_fix(
     warehouse_settings: Settings, fake_glue: FakeGlue, warehouse_flags: dict[str, str]
 ) -> None:
     fake_glue.denied = {"GetDatabase"}
-    found = findings(warehouse_settings)["glue"]
+    found = results(warehouse_settings)["glue"]
     assert (found.state, "policy" in (found.fix or "")) == ("fail", True)
     flags = warehouse_flags | {"glue.endpoint_url": fake_glue.url, "lake.compression": "zstd"}
-    found = findings(load_settings(environ=clean_environment(), flags=flags))["glue"]
+    found = results(load_settings(environ=clean_environment(), flags=flags))["glue"]
     assert (found.state, "zstd" in found.detail, "gzip" in (found.fix or "")) == ("fail", True, True)
 
 
 @pytest.mark.postgres
-def test_redshift_is_reached_and_tells_what_it_lacks(redshift_flags: dict[str, str]) -> None:
+def test_redshift_answers_and_reports_what_is_missing(redshift_flags: dict[str, str]) -> None:
     without_role = {name: value for name, value in redshift_flags.items() if name != "redshift.role"}
-    found = findings(load_settings(environ=clean_environment(), flags=without_role))
+    found = results(load_settings(environ=clean_environment(), flags=without_role))
     assert list(found) == ["redshift"]
     assert (found["redshift"].state, found["redshift"].fix) == ("warn", "`stockctl spectrum apply`")
     dead = load_settings(environ=clean_environment(), flags=redshift_flags | {"redshift.port": str(free_port())})
-    assert findings(dead)["redshift"].state == "fail"
+    assert results(dead)["redshift"].state == "fail"
 
 
 def with_role(**flags: str) -> Settings:
@@ -102,7 +102,7 @@ def attachment(settings: Settings) -> CheckResult:
 
 
 @pytest.mark.server
-def test_a_clusters_roles_are_looked_at(moto_server: str) -> None:
+def test_the_roles_of_a_cluster_are_checked(moto_server: str) -> None:
     redshift = boto3.client(
         "redshift",
         endpoint_url=moto_server,

@@ -253,9 +253,9 @@ def test_a_crawler_that_runs_already_is_followed(glue: Glue, lake: Settings, fak
     glue.start_crawler(crawlers.name_of(lake, FEED_EVENTS))
     said: list[str] = []
     assert [item.state for item in crawlers.run(glue, lake, ["feed_events"], wait=False, say=said.append)] == [
-        "running already"
+        "already running"
     ]
-    assert "running already" in said[0]
+    assert "already running" in said[0]
     assert [item.state for item in crawlers.run(glue, lake, ["feed_events"], wait=True)] == ["succeeded"]
 
 

@@ -120,7 +120,7 @@ def test_glues_table_is_known_in_full() -> None:
     """Golden: what ``glue apply`` sends for trades."""
     assert table_input(tables.TRADES, URL) == {
         "Name": "trades",
-        "Description": "Trades as they were received, a JSON object a line",
+        "Description": "Trades as they were received, one JSON object per line",
         "TableType": "EXTERNAL_TABLE",
         "Parameters": {
             "made_by": "stockctl",
@@ -160,7 +160,7 @@ def test_glues_table_is_known_in_full() -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ({"lake.url": "file:///lake"}, "read S3 alone"),
+        ({"lake.url": "file:///lake"}, "read only S3"),
         ({"lake.url": URL, "lake.compression": "zstd"}, "zstd, which Redshift Spectrum does not read"),
     ],
 )

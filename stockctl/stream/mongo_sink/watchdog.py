@@ -24,7 +24,7 @@ _restarts = Counter("stockctl_connect_restarts", "Restarts of failed tasks by co
 _failed = Gauge("stockctl_connect_failed_tasks", "Failed tasks of the connector")
 _running = Gauge("stockctl_connect_running_tasks", "Running tasks of the connector, 0 while Kafka Connect does not answer")
 _lag = Gauge("stockctl_connect_lag_records", "Records in the topics that the connector has not committed, NaN while unknown")
-_dead_letters = Gauge("stockctl_dead_letters_end_offset", "End offset of the dead letter topic, whoever produced to it")
+_dead_letters = Gauge("stockctl_dead_letters_end_offset", "End offset of the dead letter topic")
 
 
 class Watchdog:

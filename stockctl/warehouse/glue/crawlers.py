@@ -1,9 +1,8 @@
-"""Glue's crawlers: as the settings want them, and their runs.
+"""The Glue crawlers of the settings, and their runs.
 
-A crawler has one of our tables as its catalog target, so that the log, raw reports and Parquet are never crawled. New
-partitions inherit from the table, changes of a schema are only logged, and nothing is deleted. ``--from-paths`` makes crawlers
-that look at folders instead and make tables of their own, with the prefix ``found_``, for people who want to see what Glue
-discovers.
+The target of a crawler is one table of the catalog, so that claims, raw reports and Parquet are never crawled. New partitions
+inherit from the table, schema changes are only logged, and nothing is deleted. With ``--from-paths`` crawlers read folders and
+create tables of their own with the prefix ``found_``, which show what Glue discovers.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from stockctl.units import format_duration
 from stockctl.warehouse.tables import TABLES, Table, location
 
 ABOUT = "Made by stockctl"
-"""How the description of our crawlers begins; one that begins otherwise is someone else's."""
+"""The prefix of the description of crawlers that stockctl manages."""
 FOUND = "found_"
 _POLL = 5.0
 
@@ -30,7 +29,7 @@ Document = dict[str, Any]
 
 
 class Run(NamedTuple):
-    """One crawler's run; ``added`` counts the partitions that its table has more than before, None unless it ended well."""
+    """The run of a crawler; ``added`` is the number of new partitions of its table, None unless it succeeded."""
 
     crawler: str
     state: str
@@ -40,7 +39,7 @@ class Run(NamedTuple):
 
 
 def crawled(settings: Settings) -> list[Table]:
-    """The tables that get a crawler: one that cuts trades by bucket names folders in a way that no crawler knows."""
+    """The tables with a crawler: not trades in buckets, because crawlers cannot read the names of bucket folders."""
     return [
         table for table in TABLES if table.crawled and not (table.name == "trades" and settings.lake.partition_by == "bucket")
     ]
@@ -52,8 +51,8 @@ def name_of(settings: Settings, table: Table) -> str:
 
 
 def crawler_input(settings: Settings, table: Table, url: str, *, from_paths: bool = False) -> Document:
-    """What CreateCrawler takes for the table's crawler."""
-    same: Document = {
+    """The CreateCrawler request of the table's crawler."""
+    common: Document = {
         "Name": name_of(settings, table),
         "Role": settings.glue.role or "",
         "DatabaseName": settings.glue.database,
@@ -62,19 +61,19 @@ def crawler_input(settings: Settings, table: Table, url: str, *, from_paths: boo
         "RecrawlPolicy": {"RecrawlBehavior": "CRAWL_EVERYTHING"},
     }
     if settings.glue.schedule is not None:
-        same["Schedule"] = settings.glue.schedule
+        common["Schedule"] = settings.glue.schedule
     partitions = {"CrawlerOutput": {"Partitions": {"AddOrUpdateBehavior": "InheritFromTable"}}}
     if not from_paths:
         grouping = {"Grouping": {"TableGroupingPolicy": "CombineCompatibleSchemas"}}
-        return same | {
+        return common | {
             "Targets": {"CatalogTargets": [{"DatabaseName": settings.glue.database, "Tables": [table.name]}]},
             "Configuration": json.dumps({"Version": 1.0} | partitions | grouping),
         }
     place = location(url, table.folder)
-    # The bucket is level 1, so this level is that of the folder itself: one table, however different its files look.
+    # The bucket is level 1, so this is the level of the folder: one table, even if its files have different schemas.
     level = len(place.removeprefix("s3://").rstrip("/").split("/"))
     levels = {"Grouping": {"TableGroupingPolicy": "CombineCompatibleSchemas", "TableLevelConfiguration": level}}
-    return same | {
+    return common | {
         "Targets": {"S3Targets": [{"Path": place}]},
         "TablePrefix": FOUND,
         "Configuration": json.dumps({"Version": 1.0} | partitions | levels),
@@ -127,14 +126,14 @@ def run(
     wait: bool,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Run]:
-    """Start the crawlers of the tables ``names``, all at once; with ``wait`` follow each to its end.
+    """Start the crawlers of the tables ``names`` concurrently; with ``wait``, wait until all have finished.
 
-    When all have ended, StockctlError if one failed, with its reason, or TimedOutError after ``glue.wait``: the first of them.
-    One that runs already is only followed.
+    Then the first error is raised: StockctlError with the reason of a failed crawler, or TimedOutError after ``glue.wait``. A
+    crawler that is already running is not started again.
     """
     chosen = [table for table in crawled(settings) if table.name in names]
-    filled = {table.name: _filled(glue, settings, table) for table in chosen} if wait else {}
-    before = {name: _count(glue, table) for name, table in filled.items()}
+    targets = {table.name: _target(glue, settings, table) for table in chosen} if wait else {}
+    before = {name: _count(glue, table) for name, table in targets.items()}
     started: dict[str, bool] = {}
     for table in chosen:
         name = name_of(settings, table)
@@ -143,13 +142,13 @@ def run(
             started[name] = True
         except BusyError:
             started[name] = False
-            say(f"the crawler {name} is running already")
+            say(f"the crawler {name} is already running")
     deadline = time.monotonic() + settings.glue.wait
     failed: list[StockctlError] = []
     for table in chosen:
         name = name_of(settings, table)
         if not wait:
-            yield Run(name, "started" if started[name] else "running already", None, None, "")
+            yield Run(name, "started" if started[name] else "already running", None, None, "")
             continue
         began = time.monotonic()
         try:
@@ -157,17 +156,17 @@ def run(
         except StockctlError as error:
             failed.append(error)
             state, detail = "failed", str(error)
-        added = _count(glue, filled[table.name]) - before[table.name] if state == "succeeded" else None
+        added = _count(glue, targets[table.name]) - before[table.name] if state == "succeeded" else None
         yield Run(name, state, added, round(time.monotonic() - began, 1), detail)
     if failed:
         raise failed[0]
 
 
 def _follow(glue: Glue, name: str, deadline: float, limit: float, say: Callable[[str], None]) -> str:
-    """Wait until the crawler has ended; what its last crawl says."""
+    """Wait until the crawler has finished; return the log stream of its last crawl."""
     reported = ""
 
-    def look() -> dict[str, Any] | None:
+    def finished_crawler() -> dict[str, Any] | None:
         nonlocal reported
         crawler = glue.find_crawler(name)
         if crawler is None:
@@ -181,7 +180,7 @@ def _follow(glue: Glue, name: str, deadline: float, limit: float, say: Callable[
             reported = state
         return None
 
-    crawler = wait_for(look, within=deadline - time.monotonic(), every=min(_POLL, max(0.0, limit / 100)))
+    crawler = wait_for(finished_crawler, within=deadline - time.monotonic(), every=min(_POLL, max(0.0, limit / 100)))
     if crawler is None:
         raise TimedOutError(
             f"the crawler {name} is still {reported.lower()} after {format_duration(limit)}",
@@ -193,13 +192,13 @@ def _follow(glue: Glue, name: str, deadline: float, limit: float, say: Callable[
         ended = str(last.get("Status") or "did not run").lower()
         raise StockctlError(
             f"the crawler {name} {ended}: {last.get('ErrorMessage') or 'no reason given'}",
-            hint=f"its log is in CloudWatch, group {where}; `stockctl glue policy` prints the rights that it needs",
+            hint=f"its log is in CloudWatch, group {where}; `stockctl glue policy` prints the permissions that it needs",
         )
     return f"{last.get('LogGroup', '')} {last.get('LogStream', '')}".strip()
 
 
-def _filled(glue: Glue, settings: Settings, table: Table) -> str:
-    """The table that the crawler of ``table`` adds partitions to."""
+def _target(glue: Glue, settings: Settings, table: Table) -> str:
+    """The catalog table to which the crawler of ``table`` adds partitions."""
     crawler = glue.find_crawler(name_of(settings, table))
     return f"{FOUND}{table.folder}" if crawler is not None and is_from_paths(crawler) else table.name
 
@@ -208,4 +207,4 @@ def _count(glue: Glue, name: str) -> int:
     try:
         return sum(1 for _ in glue.partitions(name))
     except AbsentError:
-        return 0  # the crawler has yet to make it
+        return 0  # the crawler has not created it yet

@@ -1,7 +1,7 @@
-"""What Redshift calls a column that no alias names: it took the rules over from PostgreSQL 8, DuckDB has others.
+"""The names that Redshift gives to columns without an alias. Its rules are those of PostgreSQL 8, and not DuckDB's.
 
-A function's column has the function's name, a column's its own, also in parentheses or a CAST; a CAST of anything else has that
-of the type. A CASE is called as its ELSE if that is a column or a function, ``case`` otherwise; all else ``?column?``.
+A function call has the function's name, a column its own, also in parentheses or a CAST; a CAST of anything else has the name
+of the type. A CASE has the name of its ELSE if that is a column or a function, otherwise ``case``; the rest is ``?column?``.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from sqlglot import exp
 
 NAMELESS = "?column?"
 
-_OTHERWISE = {
+_REPLACED = {
     "nvl": "coalesce",
     "dateadd": "date_add",
     "datediff": "date_diff",
     "getdate": "timestamp",
     "trim": "btrim",
 }
-"""Functions that are others there, as the answers in Redshift's documentation show."""
-_SPELLED: dict[type[exp.Expr], str] = {
+"""Functions that Redshift replaces, as the results in its documentation show."""
+_SPECIAL_SYNTAX: dict[type[exp.Expr], str] = {
     exp.Substring: "substring",
     exp.StrPosition: "position",
     exp.Extract: "date_part",
     exp.GroupConcat: "listagg",
     exp.CurrentDate: "date",
 }
-"""What is written with words of its own, as EXTRACT(… FROM …): the parser tells no place of it."""
+"""Functions with a syntax of their own, such as EXTRACT(… FROM …): the parser does not report their position."""
 _TRIMMED = {"LEADING": "ltrim", "TRAILING": "rtrim"}
 _TYPES = {
     exp.DataType.Type.SMALLINT: "int2",
@@ -36,27 +36,27 @@ _TYPES = {
     exp.DataType.Type.DOUBLE: "float8",
     exp.DataType.Type.BOOLEAN: "bool",
 }
-"""Types that have another name inside."""
+"""Types with another internal name."""
 
 
 class _Name(NamedTuple):
-    """A name, and whether it stands against that of a CAST or a CASE around it."""
+    """A name, and whether it takes precedence over a CAST or a CASE around it."""
 
     text: str
     strong: bool = True
 
 
 def name_columns(query: exp.Expr, text: str) -> None:
-    """Make Redshift's name the alias of each column, of all SELECTs of ``query``, parsed from ``text``, that has none."""
+    """Give each column without an alias in ``query``, parsed from ``text``, the name that Redshift would give it."""
     for select in query.find_all(exp.Select):
         for column in select.expressions:
             if not isinstance(column, exp.Alias | exp.Column | exp.Star):
-                found = _name(column, text)
-                column.replace(exp.alias_(column.copy(), found.text if found else NAMELESS, quoted=True))
+                name = _name(column, text)
+                column.replace(exp.alias_(column.copy(), name.text if name else NAMELESS, quoted=True))
 
 
 def folded(name: str) -> str:
-    """An alias as Redshift answers with it: letters of ASCII in small, quoted or not."""
+    """An alias as Redshift returns it: ASCII letters in lower case, quoted or not."""
     return "".join(letter.lower() if letter.isascii() else letter for letter in name)
 
 
@@ -81,12 +81,12 @@ def _name(part: exp.Expr | None, text: str) -> _Name | None:
 def _function(part: exp.Expr | None, text: str) -> _Name | None:
     if part is None or isinstance(part, exp.Literal):
         return None
-    if "start" in part.meta:  # the place of its name as written: the parser takes LEN for LENGTH
+    if "start" in part.meta:  # the position of the name in the text: the parser turns LEN into LENGTH
         written = text[part.meta["start"] : part.meta["end"] + 1].lower()
-        return _Name(_OTHERWISE.get(written, written))
+        return _Name(_REPLACED.get(written, written))
     if isinstance(part, exp.Trim):
         return _Name(_TRIMMED.get(part.args.get("position") or "", "btrim"))
     if isinstance(part, exp.CurrentTimestamp):
         return _Name("timestamp" if part.args.get("sysdate") else "timestamptz")
-    spelled = _SPELLED.get(type(part))
-    return _Name(spelled) if spelled else None
+    special = _SPECIAL_SYNTAX.get(type(part))
+    return _Name(special) if special else None

@@ -1,9 +1,9 @@
-"""A person's Redshift SQL on the lake, with DuckDB: for developing without a cluster.
+"""Redshift SQL on the lake with DuckDB, for development without a cluster.
 
-The same schemas, tables and views are there as in Redshift, made of the same definitions: ``lake.trades`` and the others, and
-the views of ``stockctl``. Nothing else of this machine is.
+The schemas, tables and views are those of Redshift, from the same definitions: ``lake.trades`` and the others, and the views in
+``stockctl``. Statements can read nothing else on this machine.
 """
-# ruff: noqa: S608  # what is put into statements are names that the settings have checked, and our own
+# ruff: noqa: S608  # statements contain only constants, and names that the settings have checked
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.duckdb_session import DAMAGE, duck
 from stockctl.settings import Settings
 from stockctl.warehouse.local.column_names import folded
-from stockctl.warehouse.local.redshift_to_duckdb import Schema, carried
+from stockctl.warehouse.local.redshift_to_duckdb import Schema, translate
 from stockctl.warehouse.spectrum import ddl
 from stockctl.warehouse.tables import FEED_EVENTS, FILINGS, TABLES, TRADES, TRADES_PARQUET
 
@@ -35,12 +35,12 @@ _TICKER = f"upper({_SLUG}) || CASE WHEN {_SLUG} = upper({_SLUG}) THEN '' ELSE '_
 
 @contextmanager
 def query(settings: Settings, text: str, since: int | None = None, until: int | None = None) -> Iterator[Result]:
-    """The answer of the SELECT ``text``, in Redshift's dialect, over the lake's objects of ``[since, until)`` in ms UTC.
+    """Run the SELECT ``text``, in Redshift's dialect, on the objects of the lake in ``[since, until)`` (ms UTC).
 
-    UsageError for SQL that is wrong, and for what cannot be carried over, by its name. The rows last as long as the context.
+    UsageError for invalid SQL, and for SQL that means something else in DuckDB. The rows are valid within the context.
     """
     with LakeReader(settings) as lake, duck() as connection, TemporaryDirectory(prefix="stockctl-") as folder:
-        statement = carried(text, schema(settings))
+        statement = translate(text, schema(settings))
         connection.execute("SET TimeZone = 'UTC'")
         files = _provide(connection, lake, settings, text, Path(folder), since, until)
         connection.execute("SET allowed_paths = $files", {"files": [str(file) for file in files]})
@@ -49,23 +49,23 @@ def query(settings: Settings, text: str, since: int | None = None, until: int | 
         try:
             connection.execute(statement)
         except DAMAGE:
-            raise  # a damaged object: told as for every reading of the lake
+            raise  # a damaged object: reported as for every command that reads the lake
         except duckdb.Error as error:
-            told = str(error).strip()
-            if "division by zero" in told.lower():
-                # What DuckDB advises is not there in Redshift.
+            message = str(error).strip()
+            if "division by zero" in message.lower():
+                # DuckDB's message recommends a function that Redshift does not have.
                 raise UsageError("division by zero", hint="NULLIF(divisor, 0) makes it NULL") from error
-            raise UsageError(told, hint="--local takes one SELECT in Redshift's dialect") from error
+            raise UsageError(message, hint="--local takes one SELECT in Redshift's dialect") from error
         yield Result(tuple(folded(item[0]) for item in connection.description or ()), _rows(connection))
 
 
 def _rows(connection: duckdb.DuckDBPyConnection) -> Iterator[Row]:
-    while some := connection.fetchmany(_FETCH):
-        yield from some
+    while rows := connection.fetchmany(_FETCH):
+        yield from rows
 
 
 def schema(settings: Settings) -> Schema:
-    """The columns' types of tables and views, by which ``carried`` tells integers from others."""
+    """The column types of tables and views, by which ``translate`` distinguishes integers from other numbers."""
     external = {table.name: {column.name: column.redshift for column in (*table.columns, *table.keys)} for table in TABLES}
     times = dict.fromkeys(("event_time", "receipt_time", "start_time", "end_time"), "timestamp")
     prices = dict.fromkeys(("open", "high", "low", "close", "volume", "vwap"), "double precision")
@@ -89,7 +89,7 @@ def _provide(
     since: int | None,
     until: int | None,
 ) -> list[Path]:
-    """Make tables and views; the files that they read. What the text does not name costs no download."""
+    """Create tables and views; return the files that they read. Only tables that the text names are downloaded."""
     names = ddl.schemas(settings)
     external, views = names["external_schema"], names["view_schema"]
     connection.execute(f"CREATE SCHEMA {external}")
@@ -98,35 +98,37 @@ def _provide(
     files: list[Path] = []
     trades = re.search(r"\b(trades|bars_1m)\b", text, re.IGNORECASE) is not None
     parquet = TRADES_PARQUET.name in text.lower()
-    found = lake.find("trades", since=since, until=until) if trades or parquet else []
-    files += lake.view(connection, "trades", found if trades else [], "held_trades")
-    # In a lake of buckets the key is the bucket's folder, which a row does not tell: the column is left out.
+    data_files = lake.find("trades", since=since, until=until) if trades or parquet else []
+    files += lake.view(connection, "trades", data_files if trades else [], "raw_trades")
+    # In a lake of buckets the key is the bucket, which a row does not contain: the column is left out.
     ticker = f", {_TICKER}" if settings.lake.partition_by == "ticker" else ""
-    connection.execute(f"CREATE VIEW {external}.{TRADES.name} AS SELECT *{ticker} FROM held_trades")
-    files += lake.view(connection, "trades", [item for item in found if item.name is None] if parquet else [], "held_parquet")
-    connection.execute(f"CREATE VIEW {external}.{TRADES_PARQUET.name} AS SELECT * FROM held_parquet")
+    connection.execute(f"CREATE VIEW {external}.{TRADES.name} AS SELECT *{ticker} FROM raw_trades")
+    files += lake.view(
+        connection, "trades", [item for item in data_files if item.name is None] if parquet else [], "parquet_trades"
+    )
+    connection.execute(f"CREATE VIEW {external}.{TRADES_PARQUET.name} AS SELECT * FROM parquet_trades")
     events = re.search(r"\bfeed_events\b", text, re.IGNORECASE) is not None
     files += lake.view(
-        connection, "feed_events", lake.find("feed_events", since=since, until=until) if events else [], "held_events"
+        connection, "feed_events", lake.find("feed_events", since=since, until=until) if events else [], "raw_events"
     )
-    connection.execute(f"CREATE VIEW {external}.{FEED_EVENTS.name} AS SELECT * FROM held_events")
+    connection.execute(f"CREATE VIEW {external}.{FEED_EVENTS.name} AS SELECT * FROM raw_events")
     filings = re.search(r"\b(filings|latest_filings|statements)\b", text, re.IGNORECASE) is not None
     files += _filings(connection, lake, external, folder, wanted=filings)
     for view in ddl.VIEWS:
-        select = carried_view(ddl.view_query(view, names, ()))
+        select = translate_view(ddl.view_query(view, names, ()))
         connection.execute(f"CREATE VIEW {views}.{view} AS {select}")
     return files
 
 
-def carried_view(text: str) -> str:
-    """A view's own SELECT in DuckDB's dialect; that it means the same there is tested, not looked up."""
+def translate_view(text: str) -> str:
+    """The SELECT of a view in DuckDB's dialect. Tests show that it means the same there."""
     import sqlglot
 
     return sqlglot.transpile(text, read="redshift", write="duckdb", comments=False)[0]
 
 
 def _filings(connection: duckdb.DuckDBPyConnection, lake: LakeReader, schema: str, folder: Path, *, wanted: bool) -> list[Path]:
-    """Make the table of filings, of the objects of each ticker's folder."""
+    """Create the table of filings from the objects of each ticker's folder."""
     files: list[Path] = []
     for item in lake.store.objects(LINE_ITEMS) if wanted else ():
         if item.key.endswith(".jsonl.gz"):
@@ -144,6 +146,6 @@ def _filings(connection: duckdb.DuckDBPyConnection, lake: LakeReader, schema: st
         format="newline_delimited",
         compression="gzip",
     )
-    rows.create_view("held_filings")
-    connection.execute(f"CREATE VIEW {schema}.{FILINGS.name} AS SELECT *, {_TICKER} FROM held_filings")
+    rows.create_view("raw_filings")
+    connection.execute(f"CREATE VIEW {schema}.{FILINGS.name} AS SELECT *, {_TICKER} FROM raw_filings")
     return files

@@ -1,7 +1,7 @@
-"""Spectrum's DDL: the statements of ``sql/spectrum/*.sql`` with their named parameters filled in.
+"""The DDL of Spectrum: the statements of ``sql/spectrum/*.sql`` with values for their named parameters.
 
-``:name`` in a file is a parameter. What fills it is checked before: a name is a name, a text is quoted. A parameter that is
-missing or left over is an error, so that a file and its caller cannot drift apart.
+``:name`` in a file is a parameter. Identifiers must be plain names, and texts are quoted. A missing or unused parameter is
+an error, so that a file and its caller stay in step.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from stockctl.warehouse.tables import JSON_OPTIONS, JSON_SERDE, TABLES, Table, c
 
 FOLDER = "sql/spectrum"
 VIEWS = ("trades", "feed_events", "bars_1m", "latest_filings", "statements")
-"""The views, each behind those it stands on."""
+"""The views, each after those that it reads."""
 STATEMENTS = {
     "assets": "assets",
     "liabilities": "liabilities",
@@ -41,15 +41,15 @@ STATEMENTS = {
     "eps_diluted": "eps",
     "operating_cash_flow": "operating_cash_flow",
 }
-"""The columns of the view ``statements``, and the standard item that each holds."""
+"""The columns of the view ``statements``, each with its standard item."""
 MADE_BY = "made by stockctl"
-"""How the comment on our views begins; the fingerprint of the view's text follows."""
+"""The prefix of the comment on views that stockctl manages; the fingerprint of the view's text follows."""
 _MANAGED = {tables.MADE_BY: tables.OURS}
-"""The property of our external tables, in Glue's catalog too."""
+"""The property of external tables that stockctl manages, also in Glue's catalog."""
 _PER_STATEMENT = 100
 """Most partitions that one ALTER TABLE adds."""
 
-_BESIDE_CONTRACTS = (
+_OTHER_REVENUE = (
     "%Premium%",
     "%Lease%Income%",
     "%Rental%",
@@ -64,12 +64,12 @@ _BESIDE_CONTRACTS = (
     "%Commissions%",
     "%InvestmentBanking%",
 )
-"""Names of income of a business that is not revenue from contracts."""
+"""Concepts of revenue that is not from contracts with customers."""
 _REVENUE = (
     "(name LIKE '%Revenue' OR name LIKE '%Revenues' OR name LIKE '%RevenueNet' OR name LIKE 'SalesRevenue%Net' "
     "OR name LIKE 'RevenueFromContract%ExcludingAssessedTax') AND name NOT LIKE '%Cost%' AND name NOT LIKE '%Tax%Revenue%'"
 )
-"""Lines of revenue, and of its parts."""
+"""Line items of revenue and its parts."""
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,126}")
@@ -77,58 +77,58 @@ _COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
 
 
 class Statement(NamedTuple):
-    """One statement, without a semicolon; ``what`` is schema, table, partitions or view, ``name`` whose."""
+    """One statement, without a semicolon, with the kind and name of what it creates or changes."""
 
-    what: str
+    kind: str
     name: str
     sql: str
 
 
 def name(text: str) -> str:
-    """``text`` as a name of SQL. UsageError if it is none that needs no quotes."""
+    """``text`` as an SQL identifier. UsageError if it would need quotes."""
     if not _NAME.fullmatch(text):
-        raise UsageError(f"{quoted(text)} is no plain name in SQL", hint="use a-z, 0-9 and _")
+        raise UsageError(f"{quoted(text)} is not a plain SQL name", hint="use a-z, 0-9 and _")
     return text
 
 
 def literal(text: str) -> str:
-    """``text`` as a literal of SQL. A backslash would be an escape in Redshift: it is doubled like a quote."""
+    """``text`` as an SQL literal. Quotes and backslashes, which Redshift reads as escapes, are written twice."""
     if "\0" in text:
-        raise UsageError("a text with a zero byte cannot stand in SQL")
+        raise UsageError("SQL cannot contain a text with a zero byte")
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 @cache
 def template(file: str) -> str:
-    """The text of the file, without the comments at its head."""
+    """The text of the file, without its comments."""
     text = (resource(FOLDER) / f"{file}.sql").read_text(encoding="utf-8")
     return _COMMENT.sub("", text).strip()
 
 
 def fill(file: str, parameters: Mapping[str, str]) -> str:
-    """The file's statement with its parameters, each already SQL."""
+    """The statement of the file with the values of its parameters, each an SQL text."""
     text = template(file)
-    asked = set(_PARAMETER.findall(text))
-    if asked != parameters.keys():
-        raise StockctlError(f"sql/spectrum/{file}.sql asks for {sorted(asked)} and gets {sorted(parameters)}")
-    return _PARAMETER.sub(lambda found: parameters[found[1]], text)
+    names = set(_PARAMETER.findall(text))
+    if names != parameters.keys():
+        raise StockctlError(f"sql/spectrum/{file}.sql has the parameters {sorted(names)}, not {sorted(parameters)}")
+    return _PARAMETER.sub(lambda match: parameters[match[1]], text)
 
 
 def external_schema(settings: Settings) -> Statement:
-    """The external schema: over Glue's database as it is, or one that is made for the tables written out here."""
+    """The external schema: over the existing Glue database, or over one that Redshift creates for the external tables."""
     role = str(require(settings, "redshift.role"))
-    same = {
+    parameters = {
         "external_schema": name(settings.redshift.external_schema),
         "database": literal(settings.glue.database),
         "region": literal(aws.session(settings, "the external schema").region_name or ""),
         "role": "default" if role == "default" else literal(role),
     }
     file = "schema_glue" if settings.redshift.catalog == "glue" else "schema_tables"
-    return Statement("external schema", settings.redshift.external_schema, fill(file, same))
+    return Statement("external schema", settings.redshift.external_schema, fill(file, parameters))
 
 
 def external_table(settings: Settings, table: Table, url: str) -> Statement:
-    """One external table, written out."""
+    """The statement that creates an external table."""
     check(table)
     width = max(len(column.name) for column in table.columns)
     columns = ",\n    ".join(f"{column.name:<{width}} {column.redshift}" for column in table.columns)
@@ -146,7 +146,7 @@ def external_table(settings: Settings, table: Table, url: str) -> Statement:
 
 
 def adopt_table(settings: Settings, table: Table) -> Statement:
-    """The statement that notes on an external table of someone else that it is ours from now on."""
+    """The statement that marks an external table of someone else as managed by stockctl."""
     parameters = {
         "external_schema": name(settings.redshift.external_schema),
         "table": name(table.name),
@@ -164,9 +164,9 @@ def is_managed(properties: str) -> bool:
     return isinstance(document, dict) and _MANAGED.items() <= document.items()
 
 
-def add_partitions(settings: Settings, table: Table, places: Mapping[Values, str]) -> list[Statement]:
-    """Statements that add partitions, a hundred each."""
-    items = sorted(places.items())
+def add_partitions(settings: Settings, table: Table, locations: Mapping[Values, str]) -> list[Statement]:
+    """The statements that add partitions, up to 100 each."""
+    items = sorted(locations.items())
     return [
         Statement(
             "partitions",
@@ -185,7 +185,7 @@ def add_partitions(settings: Settings, table: Table, places: Mapping[Values, str
 
 
 def drop_partition(settings: Settings, table: Table, values: Values) -> Statement:
-    """The statement that takes a partition out of the table; its objects stay."""
+    """The statement that drops a partition of the table; its objects stay."""
     parameters = {
         "external_schema": name(settings.redshift.external_schema),
         "table": name(table.name),
@@ -195,7 +195,7 @@ def drop_partition(settings: Settings, table: Table, values: Values) -> Statemen
 
 
 def move_partition(settings: Settings, table: Table, values: Values, place: str) -> Statement:
-    """The statement that points a partition of the table to another place."""
+    """The statement that changes the location of a partition."""
     parameters = {
         "external_schema": name(settings.redshift.external_schema),
         "table": name(table.name),
@@ -222,42 +222,42 @@ def _pairs(options: Mapping[str, str]) -> str:
 
 
 def view_query(view: str, schemas: Mapping[str, str], compacted: Iterable[date]) -> str:
-    """The SELECT of a view; ``schemas`` names ``external_schema`` and ``view_schema``. Without compacted dates all is raw."""
+    """The SELECT of a view; ``schemas`` has ``external_schema`` and ``view_schema``. Without dates it reads raw trades."""
     dates = ", ".join(f"'{day.isoformat()}'" for day in compacted)
     file = "trades_raw" if view == "trades" and not dates else view
-    asked = set(_PARAMETER.findall(template(f"views/{file}")))
-    # A code stands between commas; it holds digits alone.
+    names = set(_PARAMETER.findall(template(f"views/{file}")))
+    # Codes are digits between commas.
     never = " OR ".join(f"codes LIKE '%,{code},%'" for code in sorted(NEVER_PRICE_FORMING, key=_number))
-    known = {"compacted": dates, "never_price_forming": never, "items": _items()} | dict(schemas)
-    return fill(f"views/{file}", {key: value for key, value in known.items() if key in asked})
+    parameters = {"compacted": dates, "never_price_forming": never, "items": _items()} | dict(schemas)
+    return fill(f"views/{file}", {key: value for key, value in parameters.items() if key in names})
 
 
 def _items() -> str:
-    """The columns of the view ``statements``: of each item the first of its concepts that the report has."""
+    """The columns of the view ``statements``: for each item the first of its concepts that the report has."""
     return ",\n    ".join(f"{_column(standard_items()[name])} AS {column}" for column, name in STATEMENTS.items())
 
 
 def _column(item: StandardItem) -> str:
-    """An item as SQL over lines; null where more than its concepts decides what it is."""
+    """An item as SQL over line items; null where its concepts alone do not decide its value."""
     lines = f"statement = '{item.statement}'"
     whens = []
     for concept in item.concepts:
-        told = f"{lines} AND name = '{concept}'"
+        present = f"{lines} AND name = '{concept}'"
         needs = "".join(f" AND COUNT(CASE WHEN {lines} AND {one} THEN most END) = 0" for one in _without(item, concept))
-        value = f"MAX(CASE WHEN {told} THEN value END)"
-        whens.append(f"WHEN COUNT(CASE WHEN {told} THEN most END) > 0 THEN CASE WHEN TRUE{needs} THEN {value} END")
+        value = f"MAX(CASE WHEN {present} THEN value END)"
+        whens.append(f"WHEN COUNT(CASE WHEN {present} THEN most END) > 0 THEN CASE WHEN TRUE{needs} THEN {value} END")
     found = "CASE\n        " + "\n        ".join(whens) + "\n    END"
     if item.rule != "revenue":
         return found
-    # A part cannot be more than the whole.
+    # A part cannot be more than the total.
     most = f"MAX(CASE WHEN {lines} AND {_REVENUE} THEN most END)"
     return f"CASE WHEN {most} > {found} THEN NULL ELSE {found} END"
 
 
 def _without(item: StandardItem, concept: str) -> list[str]:
-    """Lines that a report must not have for the concept to be the whole item, and its own."""
+    """Conditions of line items that a report must not have if the concept is to be the total of the item."""
     if item.rule == "revenue" and concept.startswith("RevenueFromContract"):
-        return ["(" + " OR ".join(f"name LIKE '{one}'" for one in _BESIDE_CONTRACTS) + ")"]
+        return ["(" + " OR ".join(f"name LIKE '{one}'" for one in _OTHER_REVENUE) + ")"]
     if item.rule in ("net_income", "equity") and (concept == "ProfitLoss" or "Noncontrolling" in concept):
         return ["most <> 0 AND (name LIKE '%AttributableTo%Noncontrolling%' OR name LIKE 'MinorityInterest%')"]
     return []
@@ -268,7 +268,7 @@ def _number(code: str) -> tuple[int, str]:
 
 
 def view_statement(settings: Settings, view: str, compacted: Iterable[date]) -> Statement:
-    """The statement that makes or replaces a view."""
+    """The statement that creates or replaces a view."""
     query = view_query(view, schemas(settings), compacted if settings.redshift.parquet else ())
     parameters = {"view_schema": name(settings.redshift.view_schema), "view": name(view), "query": query}
     return Statement("view", view, fill("view", parameters))
@@ -283,12 +283,12 @@ def schemas(settings: Settings) -> dict[str, str]:
 
 
 def fingerprint(statement: Statement) -> str:
-    """What the comment on a view says, by which ``diff`` tells whether it is ours and as wanted."""
+    """The comment on a view, by which ``diff`` recognises that stockctl manages it, and that its text is current."""
     return f"{MADE_BY}: {sha256(statement.sql.encode()).hexdigest()[:16]}"
 
 
 def comment(settings: Settings, statement: Statement) -> Statement:
-    """The statement that notes the fingerprint on the view."""
+    """The statement that sets the comment with the fingerprint."""
     parameters = {
         "view_schema": name(settings.redshift.view_schema),
         "view": name(statement.name),
@@ -298,7 +298,7 @@ def comment(settings: Settings, statement: Statement) -> Statement:
 
 
 def statements(settings: Settings, lake: LakePartitions) -> list[Statement]:
-    """Everything that ``spectrum apply`` runs on an empty Redshift, in order."""
+    """All statements that ``spectrum apply`` runs on an empty Redshift, in order."""
     url = lake_url(settings)
     found = [external_schema(settings)]
     if settings.redshift.catalog == "tables":

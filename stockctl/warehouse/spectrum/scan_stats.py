@@ -1,4 +1,4 @@
-"""``--explain-scan``: what Spectrum read for a statement, from the system views of a provisioned cluster."""
+"""``--explain-scan``: what Spectrum scans for a statement, from the system views of a provisioned cluster."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ORDER BY q.external_table_name, q.segment
 
 
 class Scan(NamedTuple):
-    """What was read of one external table; partitions are None where Redshift tells none."""
+    """What was scanned of one external table; partitions are None if Redshift does not report them."""
 
     table: str
     partitions: int | None
@@ -36,14 +36,14 @@ class Scan(NamedTuple):
 
 
 def explain(redshift: Redshift, settings: Settings, text: str) -> list[Scan]:
-    """Run the SELECT ``text`` and tell what Spectrum read for it; nothing if it read no object.
+    """Run the SELECT ``text`` and return what Spectrum scanned; empty if it read no object.
 
-    The first rows of a cursor make Redshift run all of it; the others are never fetched. ConfigError over the Data API, whose
-    statements know no last one; UsageError on serverless, which has no such views.
+    Fetching the first rows of a cursor makes Redshift run the whole statement. ConfigError over the Data API, which has no
+    session whose last statement could be found; UsageError on serverless, which does not have these views.
     """
     if settings.redshift.via == "data-api":
-        raise ConfigError("the Data API cannot tell what was scanned", hint="set redshift.via to connector")
-    # An answer out of the cache has read nothing.
+        raise ConfigError("the Data API does not report scans", hint="set redshift.via to connector")
+    # A cached result scans nothing.
     redshift.execute("SET enable_result_cache_for_session TO off")
     next(redshift.query(text).rows, None)
     try:
@@ -51,14 +51,14 @@ def explain(redshift: Redshift, settings: Settings, text: str) -> list[Scan]:
         rows = redshift.execute(_SUMMARY.format(query=int(query)))
     except UsageError as error:
         raise UsageError(
-            f"this Redshift does not tell what was scanned: {error}",
+            f"this Redshift does not report scans: {error}",
             hint="serverless has sys_external_query_detail instead: `stockctl spectrum query` reads it",
         ) from error
     return [
-        Scan(str(name), _whole(partitions), _whole(scanned), int(files), int(rows_read), int(size))
+        Scan(str(name), _count(partitions), _count(scanned), int(files), int(rows_read), int(size))
         for name, partitions, scanned, files, rows_read, size in rows
     ]
 
 
-def _whole(value: object) -> int | None:
+def _count(value: object) -> int | None:
     return None if value is None else int(str(value))

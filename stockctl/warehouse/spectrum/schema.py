@@ -111,7 +111,7 @@ def apply(
             if change.action != "skipped":
                 registered = partitions(redshift, settings, table) if table.name in existing.locations else {}
                 changes += _apply_partitions(redshift, settings, table, lake, registered, prune)
-    schema = next(item for item in ddl.statements(settings, lake) if item.what == "schema")
+    schema = next(item for item in ddl.statements(settings, lake) if item.kind == "schema")
     redshift.execute(schema.sql)
     compacted = readable(redshift, settings, lake)
     return [*changes, *(_apply_view(redshift, settings, view, existing, adopt) for view in ddl.views(settings, compacted))]
@@ -128,8 +128,8 @@ def _apply_schema(redshift: Redshift, settings: Settings, existing: RedshiftObje
     statement = ddl.external_schema(settings)
     if existing.schema is None:
         redshift.execute(statement.sql)
-        return Change(statement.what, statement.name, "created")
-    return _unchanged_or_skipped(statement.what, statement.name, _schema_difference(settings, existing))
+        return Change(statement.kind, statement.name, "created")
+    return _unchanged_or_skipped(statement.kind, statement.name, _schema_difference(settings, existing))
 
 
 def _unchanged_or_skipped(kind: str, name: str, difference: Difference | None) -> Change:

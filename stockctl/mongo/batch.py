@@ -1,4 +1,4 @@
-"""A batch: the documents of records that were read together, where each came from, and where the next batch begins."""
+"""A batch: the documents of records that were read together, with their messages and the offsets where the batch ends."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ DOCUMENTS_OF: dict[str, Callable[[Sequence[bytes | None]], list[Document | BadRe
     TRADES: trade_documents,
     COVERAGE: event_documents,
 }
-"""How the records of each collection become documents."""
+"""What makes the documents of each collection."""
 
 
 class Refused(NamedTuple):
-    """A record that does not get into MongoDB: where it stands, its text, and why."""
+    """A record that is not written: its partition and offset, its value, and why."""
 
     partition: Partition
     offset: int
@@ -30,7 +30,7 @@ class Refused(NamedTuple):
 
 
 class Batch:
-    """Documents by collection, each with its message; ``ends`` holds the offset behind the last record of each partition."""
+    """Documents by collection, each with its message; ``ends`` has the offset after the last record of each partition."""
 
     def __init__(self) -> None:
         self.records = 0
@@ -41,22 +41,22 @@ class Batch:
         self.refused: list[Refused] = []
 
     def add(self, collection: str, partition: Partition, messages: Sequence[Message]) -> None:
-        """Take records of one partition in order; one that is no document is refused."""
+        """Add records of one partition in order; an invalid one is refused."""
         if not self.records:
             self.opened = time.monotonic()
-        documents, taken = self.documents[collection], self.messages[collection]
-        found = DOCUMENTS_OF[collection]([message.value() for message in messages])
-        for message, document in zip(messages, found, strict=True):
+        documents, accepted = self.documents[collection], self.messages[collection]
+        results = DOCUMENTS_OF[collection]([message.value() for message in messages])
+        for message, document in zip(messages, results, strict=True):
             if isinstance(document, BadRecord):
                 self.refused.append(Refused(partition, message.offset(), message.value() or b"", document.reason))
             else:
                 documents.append(document)
-                taken.append(message)
+                accepted.append(message)
         self.records += len(messages)
         self.ends[partition] = messages[-1].offset() + 1
 
     def refuse(self, collection: str, number: int, reason: str) -> Refused:
-        """The refusal of the document of that number."""
+        """The refusal of the document at index ``number``."""
         message = self.messages[collection][number]
         return Refused(Partition(message.topic(), message.partition()), message.offset(), message.value() or b"", reason)
 
@@ -65,11 +65,12 @@ class Batch:
         for collection, documents in self.documents.items():
             reasons = [refusal(document["source"]) for document in documents]
             self.refused += [self.refuse(collection, number, why) for number, why in enumerate(reasons) if why is not None]
-            kept = [number for number, why in enumerate(reasons) if why is None]
-            self.documents[collection] = [documents[number] for number in kept]
-            self.messages[collection] = [self.messages[collection][number] for number in kept]
+            accepted = [number for number, why in enumerate(reasons) if why is None]
+            self.documents[collection] = [documents[number] for number in accepted]
+            self.messages[collection] = [self.messages[collection][number] for number in accepted]
 
     @property
     def sources(self) -> list[str]:
-        """The sources of its documents, in the order in which they first occur: trades come before events."""
-        return list(dict.fromkeys(document["source"] for _, held in sorted(self.documents.items())[::-1] for document in held))
+        """The sources of its documents, in the order of their first occurrence: trades come before events."""
+        collections = [documents for _, documents in sorted(self.documents.items(), reverse=True)]
+        return list(dict.fromkeys(document["source"] for documents in collections for document in documents))

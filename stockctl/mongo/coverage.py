@@ -1,4 +1,4 @@
-"""What the feed watched, as MongoDB holds it: covered time, and how far the trades of it are stored."""
+"""Coverage of the feed, as stored in MongoDB: covered time, and how far its trades are stored."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from stockctl.mongo.schema import COVERAGE, TRADES
 from stockctl.records import CONNECTING, stopped_time
 
 _NEWEST = 1000
-"""Trades among which the newest receipt is looked for: they are written nearly in order."""
+"""Number of trades among which the newest receipt is searched: they are written nearly in order."""
 
 
 def through(mongo: Mongo, symbol: str, since: int) -> int | None:
-    """Receipt time in ms up to which all trades of ``symbol`` are stored, told by those of ``since`` (ms UTC) and later."""
+    """Receipt time in ms up to which all trades of ``symbol`` are stored, from its trades at ``since`` (ms UTC) and later."""
     rows = mongo.aggregate(
         TRADES,
         [
@@ -31,23 +31,23 @@ def through(mongo: Mongo, symbol: str, since: int) -> int | None:
 
 
 def connected_before(mongo: Mongo, symbols: Set[str], ms: int, as_of: int | None = None) -> set[str]:
-    """Those of ``symbols`` that the feed had been connected for before ``ms`` (UTC), as it had told by ``as_of``."""
+    """The ``symbols`` for which the feed was connected before ``ms`` (UTC), by the events received by ``as_of``."""
     earlier = {"span_end": {"$lt": date_of(ms)}, "kind": {"$in": sorted(CONNECTING)}} | received(as_of)
     return {symbol for symbol in symbols if any(mongo.find(COVERAGE, earlier | _naming(symbol), ["kind"], limit=1))}
 
 
 def stopped(mongo: Mongo, symbol: str, since: int, until: int) -> list[Interval]:
-    """When in ``[since, until)`` nobody listened to the feed of ``symbol``, since the producer was stopped."""
-    found = mongo.find(
+    """The intervals within ``[since, until)`` in which the producer of ``symbol`` was stopped."""
+    events = mongo.find(
         COVERAGE,
         {"span_end": {"$gte": date_of(since)}, "span_start": {"$lt": date_of(until)}} | _naming(symbol),
         ["kind", "reason", "connection", "span_start", "span_end"],
     )
-    return stopped_time([event | {edge: ms_of(event[edge]) for edge in ("span_start", "span_end")} for event in found])
+    return stopped_time([event | {edge: ms_of(event[edge]) for edge in ("span_start", "span_end")} for event in events])
 
 
 def received(as_of: int | None) -> Document:
-    """The filter of what had been received by ``as_of`` (ms UTC); None is no bound."""
+    """The filter for documents received by ``as_of`` (ms UTC); None is no bound."""
     return {} if as_of is None else {"ts_recv": {"$lte": date_of(as_of)}}
 
 
@@ -56,19 +56,19 @@ def _naming(symbol: str) -> Document:
 
 
 def covered(mongo: Mongo, symbols: Collection[str], since: int, until: int) -> dict[str, list[Interval]]:
-    """Of each symbol, the parts of ``[since, until)`` that the feed covered, in order and disjoint."""
+    """For each symbol, the parts of ``[since, until)`` that the feed covered, in order and disjoint."""
     first, last = date_of(since), date_of(until)
     ends = {"$gt": first, "$lt": last + timedelta(days=1)}
-    found = mongo.find(
+    events = mongo.find(
         COVERAGE,
         {"span_end": ends, "span_start": {"$lt": last}, "kind": "covered"},
         ["symbols", "span_start", "span_end"],
     )
-    told: dict[str, list[Interval]] = {}
-    for event in found:
-        told.setdefault(event["symbols"], []).append((ms_of(event["span_start"]), ms_of(event["span_end"])))
-    # Most events name the same symbols: they become few spans before they are dealt out.
-    parts = [(frozenset(names.split(",")), merge(spans)) for names, spans in told.items()]
+    spans_by_names: dict[str, list[Interval]] = {}
+    for event in events:
+        spans_by_names.setdefault(event["symbols"], []).append((ms_of(event["span_start"]), ms_of(event["span_end"])))
+    # Most events name the same symbols: merging first leaves few spans to distribute.
+    parts = [(frozenset(names.split(",")), merge(spans)) for names, spans in spans_by_names.items()]
     return {
         symbol: intersect(merge(span for names, spans in parts if symbol in names for span in spans), [(since, until)])
         for symbol in symbols

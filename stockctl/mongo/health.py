@@ -1,4 +1,4 @@
-"""MongoDB's row of ``stockctl status``: how much it holds, and how old its newest bar is."""
+"""MongoDB's row of ``stockctl status``: its documents, and the age of its newest trade."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from stockctl.stream.pending import pending
 from stockctl.units import format_duration
 
 _AHEAD = 60.0
-"""Seconds that clocks may differ."""
+"""Seconds by which clocks may differ."""
 
 
 def overview(settings: Settings) -> list[Check]:
     """The row; none where no ``mongo.url`` is set."""
-    return [Check("mongo", lambda: _holding(settings))] if settings.mongo.url else []
+    return [Check("mongo", lambda: _contents(settings))] if settings.mongo.url else []
 
 
-def _holding(settings: Settings) -> CheckResult:
+def _contents(settings: Settings) -> CheckResult:
     with Mongo(settings, wait=PROBE_WAIT) as mongo:
-        held = {name: mongo.count(name) for name in (TRADES, COVERAGE, BARS)}
+        counts = {name: mongo.count(name) for name in (TRADES, COVERAGE, BARS)}
         last = max((one["last"]["ts_event"] for one in mongo.find(COMPANIES, {}, ["last"]) if one.get("last")), default=None)
-    detail = ", ".join(f"{number:,} {name}" for name, number in held.items())
+    detail = ", ".join(f"{number:,} {name}" for name, number in counts.items())
     if last is None:
         return _without_companies(settings, detail)
     age = (datetime.now(UTC) - last).total_seconds()
     if age < -_AHEAD:
         return CheckResult(
-            f"{detail}; newest trade lies {format_duration(-age)} ahead of this clock: no later one is seen until then",
+            f"{detail}; newest trade is {format_duration(-age)} ahead of this clock: later trades don't show until then",
             "warn",
             "set this machine's clock, or that of the producer",
         )
@@ -41,11 +41,11 @@ def _holding(settings: Settings) -> CheckResult:
 
 
 def _without_companies(settings: Settings, detail: str) -> CheckResult:
-    """A new stack's writer has derived none yet, and all is well."""
+    """In a new stack, whose writer has derived no company yet, nothing is wrong."""
     writer = mongo_writer(settings)
     with suppress(StockctlError):  # other rows report what is wrong there
         waits = pending(settings, writer)
         if waits.running:
-            derived = f"companies follow every {format_duration(settings.mongo.derive_every)} (mongo.derive_every)"
-            return CheckResult(f"{detail}; no company so far: {waits.message}, and {derived}")
+            schedule = f"companies follow every {format_duration(settings.mongo.derive_every)} (mongo.derive_every)"
+            return CheckResult(f"{detail}; no company so far: {waits.message}, and {schedule}")
     return CheckResult(f"{detail}; no company yet", "warn", f"`{writer.command}` fills it")

@@ -1,4 +1,4 @@
-"""Which source MongoDB's data is of. Simulated and real data must never mix."""
+"""The source of a database's data. Simulated and real data must never mix."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from stockctl.mongo.schema import META, stored_source
 
 
 def begin_with(mongo: Mongo, first: str, extra: Set[str]) -> str:
-    """The source that MongoDB was begun with; ``first`` begins it if it is empty.
+    """The first source of the database; of an empty one it is ``first`` from now on.
 
-    One that others have filled, as the connector does, was begun with what is there, unless that is among ``extra``.
+    A database that the connector filled began with the source of the stored trades, unless ``extra`` has that.
     """
     stored = stored_source(mongo)
     begun = first if stored is None or stored in extra else stored
@@ -19,21 +19,21 @@ def begin_with(mongo: Mongo, first: str, extra: Set[str]) -> str:
 
 
 def begun_with(mongo: Mongo) -> str | None:
-    """The source that MongoDB was begun with; None while it is empty. What others have filled was begun with what is there."""
+    """The first source of the database, that of the stored trades where the connector filled it; None while it is empty."""
     begun = mongo.get(META, "source")
     return begun["source"] if begun is not None else stored_source(mongo)
 
 
-def strangers(mongo: Mongo, source: str, extra: Set[str]) -> tuple[str | None, Set[str]]:
-    """The source that MongoDB was begun with, and which of ``source`` and of what is stored are neither that nor ``extra``.
+def foreign_sources(mongo: Mongo, source: str, extra: Set[str]) -> tuple[str | None, Set[str]]:
+    """The first source of the database, and those of ``source`` and the stored source that are neither that nor ``extra``.
 
-    An empty MongoDB is begun with ``source``, unless it is among ``extra``. One that others have filled, as the connector does,
-    was begun with what is there.
+    An empty database begins with ``source``, unless ``extra`` has it; one that the connector filled began with the source of
+    the stored trades.
     """
-    held = stored_source(mongo)
-    stored, asking = ({held} if held is not None else set()) - extra, {source} - extra
-    if begin := stored or asking:
-        first = mongo.add(META, {"_id": "source", "source": min(begin)})["source"]
+    found = stored_source(mongo)
+    stored, new = ({found} if found is not None else set()) - extra, {source} - extra
+    if candidates := stored or new:
+        first = mongo.add(META, {"_id": "source", "source": min(candidates)})["source"]
     else:
         first = (mongo.get(META, "source") or {}).get("source")
-    return first, (asking | stored) - {first}
+    return first, (new | stored) - {first}

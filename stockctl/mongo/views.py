@@ -1,4 +1,4 @@
-"""Views: what is asked of several collections at once, computed when it is read."""
+"""Views that join collections, computed when they are read."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class View:
 
 
 def _known_at(moment: str) -> list[Document]:
-    """The report of the symbol that had been accepted last by ``moment``; an index on symbol and ``known`` answers it."""
+    """The newest report of the symbol that was public at ``moment``, by the index on symbol and ``known``."""
     rules: list[Any] = [
         {"$eq": ["$symbol", "$$symbol"]},
         {"$lte": ["$known", moment]},
-        # Null is less than any date: a report of which nothing tells since when it was public was never known.
+        # Null is less than any date: without this, a report of unknown publication would count as public.
         {"$gt": ["$known", None]},
     ]
-    shown = ("accession", "form", "year", "quarter", "period_start", "period_end", "filed", "accepted", "known", "source")
+    fields = ("accession", "form", "year", "quarter", "period_start", "period_end", "filed", "accepted", "known", "source")
     return [
         {"$match": {"$expr": {"$and": rules}}},
         {"$sort": {"known": -1, "_id": -1}},
         {"$limit": 1},
-        {"$project": {"_id": 0} | dict.fromkeys(shown, 1)},
+        {"$project": {"_id": 0} | dict.fromkeys(fields, 1)},
     ]
 
 
@@ -53,4 +53,4 @@ VIEWS = (
         ],
     ),
 )
-"""``trades_with_filings``: each trade with the report that was known when it happened, None before the first."""
+"""``trades_with_filings``: each trade with the report that was public when it happened, null before the first."""

@@ -42,7 +42,7 @@ from stockctl.lake.format.claims import lake_source
 from stockctl.lake.format.keys import fetch_state_key, line_items_key, raw_filing_key
 from stockctl.mongo import schema
 from stockctl.mongo.schema import COMPANIES, FILINGS
-from stockctl.mongo.source_guard import strangers
+from stockctl.mongo.source_guard import foreign_sources
 from stockctl.service import retry
 from stockctl.settings import Settings
 
@@ -91,7 +91,7 @@ class FilingStore:
             try:
                 self._mongo.wait(say=log.warning)
                 schema.apply(self._mongo, self._settings)
-                begun, mixing = strangers(self._mongo, self.source, set(self._settings.mongo.extra_sources))
+                begun, mixing = foreign_sources(self._mongo, self.source, set(self._settings.mongo.extra_sources))
             except (UnreachableError, TimedOutError) as error:
                 self.mongo_error = error
                 return

@@ -1,7 +1,7 @@
-"""Minute bars by aggregation, and which trades count, in MongoDB's words: ``sql/metrics`` once more.
+"""Aggregation stages and expressions: minute bars, and which trades count. The rules are those of ``sql/metrics``.
 
-Beside its columns a bar tells, by what its trades' codes tell of their session, how many count, their volume and value, and how
-many prices count (``told``), so that a session adds up bars instead of trades.
+Besides its columns a bar holds, for each kind of trade (``trade_kind``), the number of trades that count, their volume and
+value, and the number of prices that count (the field ``told``), so that a session adds up bars instead of trades.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from stockctl.mongo.documents import date_of
 from stockctl.mongo.schema import BARS
 
 
-def _codes(codes: Iterable[str]) -> Document:
-    """Whether one of the trade's codes is among ``codes``."""
+def _has_code(codes: Iterable[str]) -> Document:
+    """True for a trade with one of ``codes``."""
     return {"$regexMatch": {"input": "$conditions", "regex": f"(^|,)({'|'.join(sorted(codes))})(,|$)"}}
 
 
-# Documents compare field by field, so the least is the first by time, receipt and id in byte order.
-PLACE = {"t": "$ts_event", "r": "$ts_recv", "i": "$_id", "price": "$price", "volume": "$volume"}
-_TOLD: Document = {
+# Documents compare field by field, so the minimum is the first trade by time, receipt and id in byte order.
+TRADE_ORDER = {"t": "$ts_event", "r": "$ts_recv", "i": "$_id", "price": "$price", "volume": "$volume"}
+_KIND: Document = {
     "$switch": {
         "branches": [
-            {"case": _codes(LATE_EXTENDED), "then": "extended"},
-            {"case": _codes(LATE_REGULAR), "then": "regular"},
+            {"case": _has_code(LATE_EXTENDED), "then": "extended"},
+            {"case": _has_code(LATE_REGULAR), "then": "regular"},
         ],
         "default": "plain",
     }
@@ -36,40 +36,40 @@ _TOLD: Document = {
 """``trade_kind``."""
 
 
-def _may(update: str) -> Document:
+def _updates(update: str) -> Document:
     return {"$gte": [{"$indexOfBytes": ["$updates", update]}, 0]}
 
 
-def _allowed(policy: str) -> list[Document]:
+def _policy_rules(policy: str) -> list[Document]:
     rules: list[Document] = []
     if policy != "all":
-        rules.append({"$not": [_codes(NEVER_PRICE_FORMING)]})
+        rules.append({"$not": [_has_code(NEVER_PRICE_FORMING)]})
     if policy == "price-forming":
-        rules.append({"$or": [_may("l"), _may("h")]})
+        rules.append({"$or": [_updates("l"), _updates("h")]})
     return rules
 
 
 def counts(policy: str) -> Document:
-    """The expression that tells whether a trade counts: ``counts`` of ``sql/metrics/placed.sql``."""
-    return {"$and": [{"$gt": ["$volume", 0]}, _may("v"), *_allowed(policy)]}
+    """True for a trade that counts: ``counts`` of ``sql/metrics/placed.sql``."""
+    return {"$and": [{"$gt": ["$volume", 0]}, _updates("v"), *_policy_rules(policy)]}
 
 
 def priced(symbol: str, policy: str) -> Document:
-    """The expression that tells whether a price of ``symbol`` counts: ``priced`` of ``sql/metrics/placed.sql``."""
+    """True for a trade of ``symbol`` whose price counts: ``priced`` of ``sql/metrics/placed.sql``."""
     if not has_venue(symbol):
         return counts(policy)
-    return {"$and": [{"$or": [{"$lte": ["$volume", 0]}, _may("v")]}, *_allowed(policy)]}
+    return {"$and": [{"$or": [{"$lte": ["$volume", 0]}, _updates("v")]}, *_policy_rules(policy)]}
 
 
-def within(slots: Iterable[Slot]) -> Document:
-    """The expression that tells whether a trade lies in one of ``slots``."""
+def in_slots(slots: Iterable[Slot]) -> Document:
+    """True for a trade in one of ``slots``."""
     return {
         "$or": [
             {
                 "$and": [
                     {"$gte": ["$ts_event", date_of(slot.since)]},
                     {"$lt": ["$ts_event", date_of(slot.until)]},
-                    {"$in": [_TOLD, list(slot.kinds)]},
+                    {"$in": [_KIND, list(slot.kinds)]},
                 ]
             }
             for slot in slots
@@ -77,38 +77,38 @@ def within(slots: Iterable[Slot]) -> Document:
     }
 
 
-def if_(condition: Document, value: Any, otherwise: Any = "$$REMOVE") -> Document:
+def when(condition: Document, value: Any, otherwise: Any = "$$REMOVE") -> Document:
     """``value`` where the condition holds."""
     return {"$cond": [condition, value, otherwise]}
 
 
-def of(symbol: str, field: str, since: int, until: int) -> Document:
-    """The first stage: alone it is answered by an index."""
+def match_symbol(symbol: str, field: str, since: int, until: int) -> Document:
+    """The first stage of a pipeline: documents of ``symbol`` with ``field`` in ``[since, until)`` (ms UTC), by an index."""
     return {"$match": {"symbol": symbol, field: {"$gte": date_of(since), "$lt": date_of(until)}}}
 
 
 def bars_pipeline(symbol: str, since: int, until: int, policy: str) -> list[Document]:
-    """Put the minute bars of ``[since, until)`` in the place of what was there."""
+    """Replaces the minute bars of ``symbol`` in ``[since, until)`` (ms UTC)."""
     counted, last, high_low = {"$eq": ["$c", True]}, {"$eq": ["$l", True]}, {"$eq": ["$h", True]}
     any_trade = {"$gt": ["$trades", 0]}
     return [
-        of(symbol, "ts_event", since, until),
-        # Each trade is judged once.
+        match_symbol(symbol, "ts_event", since, until),
+        # The rules are evaluated once for each trade.
         {
             "$project": dict.fromkeys(("ts_event", "ts_recv", "price", "volume"), 1)
-            | {"c": counts(policy), "l": _may("l"), "h": _may("h"), "p": priced(symbol, policy), "told": _TOLD}
+            | {"c": counts(policy), "l": _updates("l"), "h": _updates("h"), "p": priced(symbol, policy), "told": _KIND}
         },
         {
             "$group": {
                 "_id": {"bar": {"$dateTrunc": {"date": "$ts_event", "unit": "minute"}}, "told": "$told"},
-                "first": {"$min": if_(last, PLACE)},
-                "last": {"$max": if_(last, PLACE)},
-                "high": {"$max": if_(high_low, "$price")},
-                "low": {"$min": if_(high_low, "$price")},
-                "volume": {"$sum": if_(counted, "$volume", 0.0)},
-                "paid": {"$sum": if_(counted, {"$multiply": ["$price", "$volume"]}, 0.0)},
-                "trades": {"$sum": if_(counted, 1, 0)},
-                "prices": {"$sum": if_({"$eq": ["$p", True]}, 1, 0)},
+                "first": {"$min": when(last, TRADE_ORDER)},
+                "last": {"$max": when(last, TRADE_ORDER)},
+                "high": {"$max": when(high_low, "$price")},
+                "low": {"$min": when(high_low, "$price")},
+                "volume": {"$sum": when(counted, "$volume", 0.0)},
+                "paid": {"$sum": when(counted, {"$multiply": ["$price", "$volume"]}, 0.0)},
+                "trades": {"$sum": when(counted, 1, 0)},
+                "prices": {"$sum": when({"$eq": ["$p", True]}, 1, 0)},
             }
         },
         {"$sort": {"_id": 1}},
@@ -137,8 +137,8 @@ def bars_pipeline(symbol: str, since: int, until: int, policy: str) -> list[Docu
                 "high": {"$ifNull": ["$high", None]},
                 "low": {"$ifNull": ["$low", None]},
                 "close": {"$ifNull": ["$last.price", None]},
-                "volume": if_(any_trade, "$volume", None),
-                "vwap": if_(any_trade, {"$divide": ["$paid", if_(any_trade, "$volume", 1.0)]}, None),
+                "volume": when(any_trade, "$volume", None),
+                "vwap": when(any_trade, {"$divide": ["$paid", when(any_trade, "$volume", 1.0)]}, None),
                 "trades": {"$toLong": "$trades"},
                 "told": 1,
                 "policy": {"$literal": policy},

@@ -1,4 +1,4 @@
-"""``stockctl consume``: from Kafka into the stores."""
+"""``stockctl consume``: from Kafka into the lake or MongoDB."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import typer
 from stockctl.cli.options import settings_of
 from stockctl.units import counted
 
-app = typer.Typer(no_args_is_help=True, help="Write what streams through Kafka into a store.")
+app = typer.Typer(no_args_is_help=True, help="Write the records of the topics into the lake or MongoDB.")
 
 
 @app.command()
 def s3(
     ctx: typer.Context,
-    once: Annotated[bool, typer.Option("--once", help="Stop at what the topics hold now.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Stop at the current end of the topics.")] = False,
     max_age: Annotated[str | None, typer.Option(help="Cut a batch this long after its first record, such as 5m.")] = None,
     max_bytes: Annotated[str | None, typer.Option(help="Cut a batch at this size, such as 64MB.")] = None,
     max_records: Annotated[int | None, typer.Option(min=1, help="Cut a batch at this many records.")] = None,
     accept_loss: Annotated[
-        bool, typer.Option("--accept-loss", help="Go on behind records that Kafka no longer holds, and note the loss for ever.")
+        bool, typer.Option("--accept-loss", help="Skip records that Kafka no longer holds, and record the loss permanently.")
     ] = False,
     health_port: Annotated[int | None, typer.Option(help="Serve /healthz and /metrics here.")] = None,
 ) -> None:
@@ -45,12 +45,12 @@ def s3(
 @app.command()
 def mongo(
     ctx: typer.Context,
-    once: Annotated[bool, typer.Option("--once", help="Stop at what the topics hold now.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Stop at the current end of the topics.")] = False,
     max_age: Annotated[str | None, typer.Option(help="Write a batch this long after its first record, such as 1s.")] = None,
     max_records: Annotated[int | None, typer.Option(min=1, help="Write a batch at this many records.")] = None,
     health_port: Annotated[int | None, typer.Option(help="Serve /healthz and /metrics here.")] = None,
 ) -> None:
-    """Write trades and feed events into MongoDB, and keep its bars and companies up to date.
+    """Write trades and feed events into MongoDB, and keep its bars and companies current.
 
     Example: stockctl consume mongo --once
     """

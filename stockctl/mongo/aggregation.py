@@ -1,7 +1,7 @@
 """Aggregation stages and expressions: minute bars, and which trades count. The rules are those of ``sql/metrics``.
 
 Besides its columns a bar holds, for each kind of trade (``trade_kind``), the number of trades that count, their volume and
-value, and the number of prices that count (the field ``told``), so that a session adds up bars instead of trades.
+value, and the number of prices that count (the field ``KIND``), so that a session adds up bars instead of trades.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ def _has_code(codes: Iterable[str]) -> Document:
     return {"$regexMatch": {"input": "$conditions", "regex": f"(^|,)({'|'.join(sorted(codes))})(,|$)"}}
 
 
+KIND = "told"  # allow-word told: a field of stored documents
+"""The field of a bar with its sums by kind of trade, and within these the field of the kind."""
+
 # Documents compare field by field, so the minimum is the first trade by time, receipt and id in byte order.
 TRADE_ORDER = {"t": "$ts_event", "r": "$ts_recv", "i": "$_id", "price": "$price", "volume": "$volume"}
-_KIND: Document = {
+_TRADE_KIND: Document = {
     "$switch": {
         "branches": [
             {"case": _has_code(LATE_EXTENDED), "then": "extended"},
@@ -69,7 +72,7 @@ def in_slots(slots: Iterable[Slot]) -> Document:
                 "$and": [
                     {"$gte": ["$ts_event", date_of(slot.since)]},
                     {"$lt": ["$ts_event", date_of(slot.until)]},
-                    {"$in": [_KIND, list(slot.kinds)]},
+                    {"$in": [_TRADE_KIND, list(slot.kinds)]},
                 ]
             }
             for slot in slots
@@ -96,11 +99,11 @@ def bars_pipeline(symbol: str, since: int, until: int, policy: str) -> list[Docu
         # The rules are evaluated once for each trade.
         {
             "$project": dict.fromkeys(("ts_event", "ts_recv", "price", "volume"), 1)
-            | {"c": counts(policy), "l": _updates("l"), "h": _updates("h"), "p": priced(symbol, policy), "told": _KIND}
+            | {"c": counts(policy), "l": _updates("l"), "h": _updates("h"), "p": priced(symbol, policy), KIND: _TRADE_KIND}
         },
         {
             "$group": {
-                "_id": {"bar": {"$dateTrunc": {"date": "$ts_event", "unit": "minute"}}, "told": "$told"},
+                "_id": {"bar": {"$dateTrunc": {"date": "$ts_event", "unit": "minute"}}, KIND: f"${KIND}"},
                 "first": {"$min": when(last, TRADE_ORDER)},
                 "last": {"$max": when(last, TRADE_ORDER)},
                 "high": {"$max": when(high_low, "$price")},
@@ -117,9 +120,9 @@ def bars_pipeline(symbol: str, since: int, until: int, policy: str) -> list[Docu
                 "_id": "$_id.bar",
                 **{name: {accumulator: f"${name}"} for name, accumulator in _ENDS.items()},
                 **{name: {"$sum": f"${name}"} for name in ("trades", "volume", "paid")},
-                "told": {
+                KIND: {
                     "$push": {
-                        "told": "$_id.told",
+                        KIND: f"$_id.{KIND}",
                         "trades": {"$toLong": "$trades"},
                         "volume": "$volume",
                         "paid": "$paid",
@@ -140,7 +143,7 @@ def bars_pipeline(symbol: str, since: int, until: int, policy: str) -> list[Docu
                 "volume": when(any_trade, "$volume", None),
                 "vwap": when(any_trade, {"$divide": ["$paid", when(any_trade, "$volume", 1.0)]}, None),
                 "trades": {"$toLong": "$trades"},
-                "told": 1,
+                KIND: 1,
                 "policy": {"$literal": policy},
             }
         },

@@ -16,7 +16,7 @@ from stockctl.clients.mongo import Document, Mongo
 from stockctl.exchange.calendar import Calendar, Hours, calendar_of, day_bounds, now_ms, sessions_of, trade_date
 from stockctl.exchange.trade_sessions import Slot, hours_of, slots_of
 from stockctl.intervals import Interval, intersect, length, subtract
-from stockctl.mongo.aggregation import TRADE_ORDER, bars_pipeline, counts, in_slots, match_symbol, priced, when
+from stockctl.mongo.aggregation import KIND, TRADE_ORDER, bars_pipeline, counts, in_slots, match_symbol, priced, when
 from stockctl.mongo.coverage import connected_before, covered, stopped, through
 from stockctl.mongo.documents import date_of, ms_of
 from stockctl.mongo.schema import BARS, COMPANIES, TRADES
@@ -121,7 +121,7 @@ def sums_by_kind(bar: Document) -> list[Document]:
     """The sums of a bar by kind of trade; a bar of an earlier version, without them, counts as plain trades."""
     volume = bar["volume"] or 0.0
     total = {"trades": bar["trades"], "volume": volume, "paid": (bar["vwap"] or 0.0) * volume, "prices": bar["trades"]}
-    return bar.get("told") or [{"told": "plain"} | total]
+    return bar.get(KIND) or [{KIND: "plain"} | total]
 
 
 def session_bars(bars: Iterable[Document], session: Session) -> list[SessionBar]:
@@ -130,7 +130,7 @@ def session_bars(bars: Iterable[Document], session: Session) -> list[SessionBar]
     for bar in bars:
         ms = ms_of(bar["bar"])
         kinds = {kind for slot in session.slots if slot.since <= ms < slot.until for kind in slot.kinds}
-        parts = [part for part in sums_by_kind(bar) if part["told"] in kinds]
+        parts = [part for part in sums_by_kind(bar) if part[KIND] in kinds]
         if parts:
             sums = (sum(part[name] for part in parts) for name in ("trades", "volume", "paid", "prices"))
             inside.append(SessionBar(ms, *sums))

@@ -60,7 +60,9 @@ class Subscription:
 
         Asks the broker, which may block and raise.
         """
-        return self.consumer.has_assignment and self.admin.is_fully_assigned(self.group, self.topics, self.consumer.member_id, assigned)
+        return self.consumer.has_assignment and self.admin.is_fully_assigned(
+            self.group, self.topics, self.consumer.member_id, assigned
+        )
 
 
 class Sink(Protocol):

@@ -139,7 +139,11 @@ def test_what_the_broker_has_just_given_to_a_member_counts_before_its_client_kno
         assert assigned == [[]]
         # The first gives up one of its two; the second gets it from the broker, and does not look.
         wait_for(
-            lambda: first.consume(1, 0.1) == [] and len(held) == 1 and admin.is_fully_assigned(group, [topic], first.member_id, held),
+            lambda: (
+                first.consume(1, 0.1) == []
+                and len(held) == 1
+                and admin.is_fully_assigned(group, [topic], first.member_id, held)
+            ),
             "the new owner of the partition that was given up",
         )
         assert assigned == [[]]

@@ -1,4 +1,4 @@
-"""An open batch: records of one partition, split into objects as they come, and the cut that makes them a claim's objects."""
+"""An open batch: records of one partition, split into objects as they arrive, and the cut that makes them a claim's objects."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ _CLAIMED = {
     "trades": msgspec.json.Decoder(ClaimedTrade).decode,
     "feed_events": msgspec.json.Decoder(ClaimedEvent).decode,
 }
-"""What takes a record that a claim took before."""
+"""Decoders for the records of existing claims."""
 _REASON = 300
-"""Most characters of the reason why a record is rejected: it may quote a value."""
+"""Most characters of a rejection's reason: it may quote a value."""
 _REJECTED = 400
-"""Bytes that a rejected record takes beside its value, in the batch and in its claim."""
+"""Bytes that a rejected record takes besides its value, in the batch and in its claim."""
 
 
 class Sources(Protocol):
-    """Which sources a lake takes records of."""
+    """The sources that a lake accepts records of."""
 
     @property
     def known(self) -> Set[str]:
-        """Those that are taken, as far as it is known yet."""
+        """The accepted sources known so far."""
         ...
 
     def refusal(self, source: str) -> str | None:
-        """Why records of ``source`` are not taken; None if they are. Asked in the order of the records."""
+        """Why records of ``source`` are rejected; None if they are not. Called in the order of the records."""
         ...
 
 
 class _Head(NamedTuple):
-    """What places a feed event: it lies under the date of its span's end."""
+    """The fields that place a feed event: it is stored under the date of its span's end."""
 
     symbol: str
     ts_event: int
@@ -51,7 +51,7 @@ class _Head(NamedTuple):
 
 
 class _Group:
-    """The lines of one object to be; records of ``[since, until)`` of the symbols that share its folder belong to it."""
+    """The lines of a future object: records in ``[since, until)`` of the symbols that share its folder."""
 
     __slots__ = ("append", "first_offset", "folder", "last_offset", "lines", "since", "ts_max", "ts_min", "until")
 
@@ -64,7 +64,7 @@ class _Group:
 
 
 class Record(NamedTuple):
-    """One Kafka record as the batch takes it: offset, timestamp in ms, value."""
+    """A Kafka record: offset, timestamp in ms, value."""
 
     offset: int
     timestamp: int
@@ -72,14 +72,14 @@ class Record(NamedTuple):
 
 
 class BuiltObject(NamedTuple):
-    """An object ready to be put, and what its claim says of it."""
+    """An object ready to be put, and its entry in the claim."""
 
     claimed: ClaimedObject
     data: bytes
 
 
 class OpenBatch:
-    """Records from offset ``start`` on. ``end`` is one past the last record's offset, ``start`` while there is none."""
+    """Records from offset ``start`` on. ``end`` is one past the last record's offset, and ``start`` while there is none."""
 
     def __init__(self, layout: Layout, generation: int, partition: int, start: int, sources: Sources | None = None) -> None:
         self.layout, self.generation, self.partition, self.start = layout, generation, partition, start
@@ -96,18 +96,18 @@ class OpenBatch:
 
     @property
     def objects(self) -> int:
-        """How many objects a cut now would make."""
+        """The number of objects that a cut would make now."""
         return len(self._groups)
 
     @property
     def last(self) -> LastRecord | None:
-        """The last record, hashed."""
+        """The last record with the hash of its value; None without a record."""
         if self._last is None:
             return None
         return LastRecord(self._last.offset, self._last.timestamp, hashlib.sha256(self._last.value).hexdigest())
 
     def heads(self, values: Sequence[bytes | None]) -> list[Any] | None:
-        """What places each of ``values``; None where one of them has to be looked at by itself."""
+        """The fields that place each of ``values``; None if one of them needs ``record`` and ``line`` of its own."""
         records = self._validator.all(values)
         return None if records is None else list(map(_head, records)) if self.layout.table == "feed_events" else records
 
@@ -119,24 +119,24 @@ class OpenBatch:
         timestamp: int,
         refuse: frozenset[int] | None = None,
     ) -> None:
-        """Take records in offset order; ``heads`` are ``self.heads(values)``, ``timestamp`` is the last record's.
+        """Add records in offset order; ``heads`` are ``self.heads(values)``, ``timestamp`` is that of the last record.
 
-        A record that is not valid, or of a source that the lake does not take, is rejected. ``refuse`` names the offsets that
-        an earlier cut of the same records rejected: then these are, and no others.
+        An invalid record, or one of a source that the lake does not accept, is rejected. With ``refuse``, the offsets that an
+        earlier cut of the same records rejected, these are rejected and no others.
         """
         if not offsets:
             return
         if not self.records:
             self.opened = time.monotonic()
         if heads is not None and not refuse and (refuse is not None or self._known(heads)):
-            self._take(offsets, values, heads)  # type: ignore[arg-type]  # the decoder has refused None
+            self._add_valid(offsets, values, heads)  # type: ignore[arg-type]  # the decoder has refused None
         else:
-            self._take_carefully(offsets, values, refuse)
+            self._add_each(offsets, values, refuse)
         self.records += len(offsets)
         self.end = offsets[-1] + 1
         self._last = Record(offsets[-1], timestamp, values[-1] or b"")
 
-    def _take(self, offsets: Sequence[int], values: Sequence[bytes], heads: Sequence[Any]) -> None:
+    def _add_valid(self, offsets: Sequence[int], values: Sequence[bytes], heads: Sequence[Any]) -> None:
         by_symbol = self._by_symbol
         get = by_symbol.get
         for offset, value, head in zip(offsets, values, heads, strict=True):
@@ -153,10 +153,10 @@ class OpenBatch:
         self.bytes += sum(map(len, values)) + len(values)
 
     def _known(self, heads: Sequence[Any]) -> bool:
-        """Whether every source of ``heads`` is known to be taken."""
+        """Whether every source of ``heads`` is known to be accepted."""
         return self._sources is None or self._sources.known >= {head.source for head in heads}
 
-    def _take_carefully(self, offsets: Sequence[int], values: Sequence[bytes | None], refuse: frozenset[int] | None) -> None:
+    def _add_each(self, offsets: Sequence[int], values: Sequence[bytes | None], refuse: frozenset[int] | None) -> None:
         for offset, value in zip(offsets, values, strict=True):
             reason = "rejected by the claim"
             if refuse is None or offset not in refuse:
@@ -165,12 +165,12 @@ class OpenBatch:
                 except InvalidRecordError as error:
                     reason = str(error)
                 else:
-                    self._take((offset,), (line,), (head,))
+                    self._add_valid((offset,), (line,), (head,))
                     continue
                 if refuse is not None:
                     place = f"offset {offset} of partition {self.partition}"
                     raise StockctlError(
-                        f"the record at {place} was claimed as a row and is none: {reason}",
+                        f"the record at {place} was claimed as a row, but it is not one: {reason}",
                         hint="has the topic been rewritten? `stockctl lake verify`",
                     )
             self.rejected.append((Rejected(offset, reason[:_REASON]), value or b""))
@@ -184,7 +184,7 @@ class OpenBatch:
         return _head(record) if isinstance(record, FeedEvent) else record, line
 
     def _claimed_row(self, value: bytes | None) -> tuple[Any, bytes]:
-        # What an earlier cut took stays a row, by whatever rules that was.
+        # A row of an earlier cut stays a row, even if the rules have changed since.
         try:
             head = _CLAIMED[self.layout.table](value)  # type: ignore[arg-type]  # None is refused like any other type
             return head, value if self.layout.lines == "raw" else self._validator.line(value)  # type: ignore[arg-type,return-value]
@@ -202,7 +202,7 @@ class OpenBatch:
         return group
 
     def build(self, level: int) -> list[BuiltObject]:
-        """The batch's objects in key order, compressed. Callable from any thread: the lines are only read."""
+        """The batch's objects in key order, compressed. Safe from any thread: the lines are only read."""
         return [self._build(group, level) for _, group in sorted(self._groups.items())]
 
     def _build(self, group: _Group, level: int) -> BuiltObject:
@@ -226,7 +226,7 @@ def _head(event: FeedEvent) -> _Head:
 
 
 def compress(lines: bytes, compression: str, level: int) -> bytes:
-    """``lines`` compressed; the same lines give the same bytes on one machine (no time stamp in the header)."""
+    """``lines`` compressed. Equal lines give equal bytes on one machine: the header has no time stamp."""
     if compression == "gzip":
         return bytes(igzip.compress(lines, level, mtime=0))
     import pyarrow as pa

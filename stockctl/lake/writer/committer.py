@@ -1,4 +1,4 @@
-"""One batch's way into the lake: claim, put every object, flush the dead letters. Runs beside the polling."""
+"""Storing a batch in the lake: claim, put every object, flush the dead letters. Runs in threads, beside the consumer loop."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ Result = TypeVar("Result")
 
 
 class TopicChangedError(PermanentError):
-    """The topic was made anew since the partition was assigned."""
+    """The topic was recreated since the partition was assigned."""
 
 
 class CommittedBatch(NamedTuple):
-    """The batch is in the lake, whole."""
+    """The claim and all its objects are in the lake."""
 
     claim: Claim
     seconds: float
 
 
 class Superseded(NamedTuple):
-    """Another writer had claimed the batch's start: this claim is to be repeated."""
+    """Another writer has claimed the batch's start: its claim must be replayed."""
 
     claim: Claim
 
 
 class DifferentRecordsError(PermanentError):
-    """A claim's repeat gives other lines than the claim says: the topic holds other records, or the claim is damaged."""
+    """Replaying a claim gives other lines than the claim names: the topic has other records, or the claim is damaged."""
 
 
 class Committer:
-    """Stores batches. What fails for a while is tried again until ``abandon`` is set; ``trouble`` tells of it meanwhile.
+    """Stores batches. Temporary failures are retried until ``abandon`` is set; meanwhile ``trouble`` holds the error.
 
-    The first try again comes within ``pause`` seconds, each later one within twice the time of the one before.
+    The first retry comes within ``pause`` seconds, each later one within twice the time of the one before.
     """
 
     def __init__(
@@ -63,7 +63,10 @@ class Committer:
         self.trouble: str | None = None
 
     def store(self, batch: OpenBatch, start: Start, reason: CutReason, repeat: Claim | None) -> CommittedBatch | Superseded:
-        """Store ``batch``, or repeat the claim ``repeat`` with it."""
+        """Store ``batch``, as the replay of the claim ``repeat`` if there is one.
+
+        Blocks until it is stored. PermanentError and RefusedError, which no retry can cure.
+        """
         began = time.monotonic()
         built = batch.build(self._settings.lake.compression_level)
         if repeat is not None:
@@ -72,11 +75,11 @@ class Committer:
         else:
             self._retry(lambda: self._check_topic(start))
             claim = self._claim(batch, start, reason, built)
-            stands = self._retry(lambda: claims.put_claim(self._store, claim))
-            if stands.nonce != claim.nonce:
-                return Superseded(stands)
-        for done in [self._puts.submit(self._retry, self._putter(item, repeated=repeat is not None)) for item in built]:
-            done.result()
+            existing = self._retry(lambda: claims.put_claim(self._store, claim))
+            if existing.nonce != claim.nonce:
+                return Superseded(existing)
+        for put in [self._puts.submit(self._retry, self._putter(item, repeated=repeat is not None)) for item in built]:
+            put.result()
         if batch.rejected:
             self._retry(lambda: self._dead_letters.send_rejected(start.topic, start.partition, batch.rejected))
         self.trouble = None
@@ -107,19 +110,19 @@ class Committer:
 
     def _putter(self, item: BuiltObject, *, repeated: bool) -> Callable[[], None]:
         def put() -> None:
-            # A repeat mostly finds everything there: a look costs less than sending the bytes to be refused.
-            if repeated and self._stands(item):
+            # A replay mostly finds every object there: HEAD costs less than sending bytes that are refused.
+            if repeated and self._exists(item):
                 return
             try:
                 self._store.put_new(item.claimed.key, item.data)
             except ExistsError:
-                # It may be our own put whose answer was lost, another writer's repeat of the same claim, or a conflict.
-                if not self._stands(item):
+                # Our own put whose answer was lost, another writer's replay of the same claim, or a conflict of two puts.
+                if not self._exists(item):
                     raise
 
         return put
 
-    def _stands(self, item: BuiltObject) -> bool:
+    def _exists(self, item: BuiltObject) -> bool:
         try:
             self._store.size(item.claimed.key)
         except AbsentError:
@@ -129,7 +132,7 @@ class Committer:
     def _check_topic(self, start: Start) -> None:
         info = self._admin.topic(start.topic) if start.topic_id else None
         if info is not None and info.topic_id != start.topic_id:
-            raise TopicChangedError(f"the topic {start.topic} was made anew")
+            raise TopicChangedError(f"the topic {start.topic} was recreated")
 
     def _retry(self, call: Callable[[], Result]) -> Result:
         return retry(call, retryable, stop=self.abandon, first=self._pause, longest=15, on_retry=self._report)
@@ -141,7 +144,7 @@ class Committer:
             log.warning("trying again (attempt %d): %s", attempt, error)
 
     def close(self) -> None:
-        """Give up what still retries, and wait for the threads."""
+        """End the retries, and wait for the threads."""
         self.abandon.set()
         self._puts.shutdown()
 
@@ -152,11 +155,11 @@ def retryable(error: BaseException) -> bool:
 
 
 def _check_repeat(built: list[BuiltObject], claim: Claim) -> None:
-    """Before anything is put: the repeat must give the very lines that the claim names."""
-    ours = {item.claimed.key: (item.claimed.rows, item.claimed.sha256) for item in built}
-    theirs = {item.key: (item.rows, item.sha256) for item in claim.objects}
-    if ours != theirs:
-        differing = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+    """Before anything is put: the replay must give exactly the lines that the claim names."""
+    replayed = {item.claimed.key: (item.claimed.rows, item.claimed.sha256) for item in built}
+    claimed = {item.key: (item.rows, item.sha256) for item in claim.objects}
+    if replayed != claimed:
+        differing = sorted(key for key in replayed.keys() | claimed.keys() if replayed.get(key) != claimed.get(key))
         raise DifferentRecordsError(
             f"the records of {claim.topic}/{claim.partition} from {claim.start} to {claim.end} are not those of the claim "
             f"{claim.key}: {differing[0]} would differ",

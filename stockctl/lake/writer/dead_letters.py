@@ -1,4 +1,4 @@
-"""Sends records that are no rows to the dead letters, before their batch is committed."""
+"""Sends rejected records to the dead letter queue, before their batch is committed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from stockctl.stream.dead_letters import dead_letter
 
 
 class DeadLetters:
-    """The lake writer's dead letters. Usable from several threads."""
+    """The lake writer's dead letters. Safe to use from several threads."""
 
     def __init__(self, settings: Settings) -> None:
-        self._sender = DeadLetterProducer(settings)
+        self._producer = DeadLetterProducer(settings)
 
     def send_rejected(self, topic: str, partition: int, rejected: Sequence[tuple[Rejected, bytes]]) -> None:
-        """Send these records of ``topic``/``partition``, and wait until all are delivered. StockctlError if one is not."""
+        """Send records of ``topic``/``partition``, and wait until all are delivered. StockctlError if one is not."""
         now = int(time.time() * 1000)
-        self._sender.send(
+        self._producer.send(
             dead_letter(item.reason, raw, ts_recv=now, source="", topic=topic, partition=partition, offset=item.offset)
             for item, raw in rejected
         )

@@ -1,7 +1,7 @@
-"""Has the topic's log been cut short since the lake was written? Where the records that it holds part from those claimed.
+"""Finds the offset from which the topic's records differ from the claimed ones, as after a truncation of its log.
 
-A log that is cut short, and grows again, holds other records at offsets that have been claimed. What the lake says of an offset
-is what the newest generation that reaches down to it says.
+A log that was truncated and grew again holds other records at offsets that are claimed. The newest generation that includes an
+offset holds the lake's record of it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from stockctl.lake.writer.batch import OpenBatch, decompress
 
 
 class LogDivergence(NamedTuple):
-    """The offset from which on the topic's records are not the claimed ones.
+    """The offset from which the topic's records differ from the claimed ones.
 
-    ``blind``: the first record that the topic holds is already another one, so nobody knows where before it the log was cut,
-    nor what retention has taken since.
+    ``blind``: the topic's first record already differs. Then it is unknown at which earlier offset the log was truncated, and
+    what retention has deleted since.
     """
 
     at: int
@@ -33,13 +33,13 @@ class LogDivergence(NamedTuple):
 def log_divergence(
     store: Store, probe: RecordReader, start: Start, newest: Claim | None, offsets: Offsets
 ) -> LogDivergence | None:
-    """Where the topic's records part from those claimed; None while they are the same.
+    """Where the topic's records differ from the claimed ones; None if they are the same.
 
-    ``newest`` is the newest claim of the generation ``start``; ``offsets`` were asked for after it had been read.
+    ``newest`` is the newest claim of the generation ``start``; ``offsets`` must have been read after it.
     """
     partition = Partition(start.topic, start.partition)
     if newest is not None and newest.last is not None and newest.end <= offsets.end:
-        # Nearly always: the last record stands where it stood, so all before it do.
+        # The usual case: the last record is where it was, so all before it are.
         if _holds_last(probe, partition, newest, offsets):
             return None
     elif newest is None and start.reason != "log cut short":
@@ -48,7 +48,7 @@ def log_divergence(
     for claim, until in _history(store, start):
         reaches_back = claim.start < offsets.start
         if until <= offsets.start:
-            break  # retention took it, and all before it
+            break  # retention has deleted it, and all before it
         if claim.last is None:
             continue
         if until == claim.end and until <= offsets.end and _holds_last(probe, partition, claim, offsets):
@@ -61,7 +61,7 @@ def log_divergence(
 
 
 def _history(store: Store, start: Start) -> Iterator[tuple[Claim, int]]:
-    """The claims that count, newest first, each with the end of what counts of it: later generations have replaced the rest."""
+    """The claims that count, newest first, each with the offset where later generations replace it."""
     replaced: int | None = None
     for generation in range(start.generation, 0, -1):
         opened = claims.start_of(store, start.table, generation, start.partition)
@@ -75,17 +75,17 @@ def _history(store: Store, start: Start) -> Iterator[tuple[Claim, int]]:
 
 
 def _holds_last(probe: RecordReader, partition: Partition, claim: Claim, offsets: Offsets) -> bool:
-    """Whether the topic holds the claim's last record; also when it can't be known, because retention took it."""
+    """Whether the topic holds the claim's last record; also True when retention has deleted that record."""
     if claim.last is None or claim.last.offset < offsets.start:
         return True
-    found = probe.first(partition, claim.last.offset)
-    return found is not None and found.offset() == claim.last.offset and _sha256(found) == claim.last.sha256
+    record = probe.first(partition, claim.last.offset)
+    return record is not None and record.offset() == claim.last.offset and _sha256(record) == claim.last.sha256
 
 
 def _first_difference(
     store: Store, probe: RecordReader, partition: Partition, claim: Claim, until: int, offsets: Offsets
 ) -> int | None:
-    """The first offset before ``until`` at which the topic holds another record than ``claim`` says, or none any more."""
+    """The first offset before ``until`` at which the topic lacks the record of ``claim`` or holds another one."""
     lines: dict[str, list[bytes]] = {}
     for item in claim.objects:
         try:
@@ -93,21 +93,21 @@ def _first_difference(
         except AbsentError:
             continue
     refused = {item.offset for item in claim.rejected}
-    # Of these, retention took the first records, nobody knows how many: the first record that it left tells.
-    torn = {item.key for item in claim.objects if item.first_offset < offsets.start}
+    # Retention has deleted an unknown number of their first records: the first one that is left gives the place.
+    truncated = {item.key for item in claim.objects if item.first_offset < offsets.start}
     expected = max(claim.start, offsets.start)
     for message in probe.records(partition, expected, min(until, offsets.end)):
-        if not _stands(message, claim, lines, torn, refused):
+        if not _matches(message, claim, lines, truncated, refused):
             return int(message.offset())
         expected = message.offset() + 1
     if offsets.end < until:
         return min(expected, offsets.end)
-    # Every row is the same. A record that was none may still differ.
-    whole = until != claim.end or _holds_last(probe, partition, claim, offsets)
-    return None if whole or claim.last is None else min(expected, claim.last.offset)
+    # Every row is the same. A rejected record may still differ.
+    same = until != claim.end or _holds_last(probe, partition, claim, offsets)
+    return None if same or claim.last is None else min(expected, claim.last.offset)
 
 
-def _stands(message: Message, claim: Claim, lines: dict[str, list[bytes]], torn: set[str], refused: set[int]) -> bool:
+def _matches(message: Message, claim: Claim, lines: dict[str, list[bytes]], truncated: set[str], refused: set[int]) -> bool:
     """Whether the record is the next line of the object it belongs to; ``lines`` are reversed and shrink."""
     batch = OpenBatch(claim.layout, claim.generation, claim.partition, claim.start)
     if message.offset() in refused:
@@ -121,8 +121,8 @@ def _stands(message: Message, claim: Claim, lines: dict[str, list[bytes]], torn:
     if key not in lines:
         return any(item.key == key for item in claim.objects)
     left = lines[key]
-    if key in torn:
-        torn.remove(key)
+    if key in truncated:
+        truncated.remove(key)
         while left and left[-1] != message.value():
             left.pop()
     return bool(left) and left.pop() == message.value()

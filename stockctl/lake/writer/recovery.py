@@ -1,8 +1,8 @@
-"""Where a writer goes on in a partition: what the claim log says, held against what the topic still holds.
+"""Where a writer continues in a partition: the claim log, compared with the records that the topic still holds.
 
-Only the newest claim of a partition can be unfinished, because a claim is only ever made by a writer that has put every object
-of the one before it. So the newest claim alone is looked at, and repeated unless the committed offset's metadata names it. A
-generation ends by a claim too, so that no writer goes on in it while another has opened the next.
+Only the newest claim of a partition can be unfinished, because a writer makes a claim only after it has put every object of
+the one before. So only the newest claim is replayed, unless the committed offset's metadata names it. A generation ends with a
+claim too, so that no writer continues in it while another one has opened the next.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _WITHOUT_VALUE = "(without its value: the writer ended before this was known to 
 
 
 class Plan(NamedTuple):
-    """Where to go on: the log's start, the offset of the next claim, and the claim to repeat before it, if any.
+    """Where to continue: the start of the generation, the offset of the next claim, and the claim to replay before it, if any.
 
-    ``before`` is the offset of the last record ahead of the position that the topic still holds: reading begins there, so that
-    the first record delivered proves that the reading is where it should be. ``end`` is where the topic ended meanwhile.
+    ``before`` is the offset of the last record before the position, if the topic still holds it: reading begins there, so that
+    the first record delivered proves the place. ``end`` is the end of the topic when the plan was made.
     """
 
     start: Start
@@ -47,7 +47,7 @@ class Plan(NamedTuple):
 
 
 class BrokerState(NamedTuple):
-    """What the broker says of a partition: cluster id, topic, offsets, asked for in this order."""
+    """The broker's state of a partition: cluster id, topic and offsets, read in this order."""
 
     cluster_id: str
     topic: TopicInfo
@@ -55,7 +55,7 @@ class BrokerState(NamedTuple):
 
 
 def commit_metadata(claim: Claim) -> str:
-    """What the committed offset carries: the claim it stands for. Another lake may hold one of its key, none of its nonce."""
+    """The metadata of a committed offset: its claim. Its nonce sets it apart from a claim of the same key in another lake."""
     return msgspec.json.encode({"claim": claim.key, "nonce": claim.nonce, "end": claim.end}).decode()
 
 
@@ -68,24 +68,24 @@ class _Hint(msgspec.Struct):
 
 
 def hinted_claim(committed: Committed) -> str | None:
-    """The claim that the committed offset names: listing can begin behind it."""
+    """The claim that the committed offset names, after which a listing can begin; None if it names none."""
     try:
         return decode(committed.metadata or "{}", _Hint).claim
     except UNREADABLE:
-        return None  # somebody else's words
+        return None  # metadata of another program
 
 
 class Recovery:
-    """Plans for partitions. ``accept_loss`` goes on behind records that Kafka no longer holds, and notes the loss for ever."""
+    """Plans for partitions. ``accept_loss`` skips records that Kafka no longer holds, and records the loss permanently."""
 
     def __init__(self, store: Store, probe: RecordReader, dead_letters: DeadLetters, *, writer: str, accept_loss: bool) -> None:
         self._store, self._probe, self._dead_letters = store, probe, dead_letters
         self._writer, self._accept_loss = writer, accept_loss
 
     def plan(self, table: Table, number: int, ask_broker: Callable[[], BrokerState], committed: Committed) -> Plan:
-        """Where to go on in partition ``number``. PermanentError when records are lost, or the cluster is another one.
+        """Where to continue in partition ``number``. PermanentError if records are lost, or the cluster is another one.
 
-        ``ask_broker`` asks the broker; ``committed`` may be a little old.
+        ``ask_broker`` reads the broker's state; ``committed`` may be a little old.
         """
         start = claims.newest_start(self._store, table, number)
         if start is None:
@@ -96,12 +96,12 @@ class Recovery:
                 start = claims.put_start(self._store, newest.opens)
                 newest = claims.newest_claim(self._store, start)
                 continue
-            # Only now: an earlier answer may be older than what other writers knew when they made these claims.
+            # Only now: an earlier state may be older than the one by which other writers made these claims.
             broker = ask_broker()
             self._check_cluster(start, broker)
             offsets = broker.offsets
             if (opens := self._next_generation(start, newest, broker)) is not None:
-                self._leave(newest, committed)
+                self._skip_claim(newest, committed)
                 log.warning("%s", opens)
                 newest = self._put_empty(start, newest, "closed", opens=opens)
                 continue
@@ -109,12 +109,12 @@ class Recovery:
             if repeat is not None and not repeat.start <= repeat.first_record < repeat.end:
                 raise UnreadableError(repeat.key, f"its first record, {repeat.first_record}, is not within it")
             if repeat is not None and offsets.start > repeat.first_record:
-                # Kafka has begun to forget the newest claim's records: it can't be repeated.
-                self._leave(repeat, committed)
+                # Retention has deleted some of the newest claim's records: it can't be replayed.
+                self._skip_claim(repeat, committed)
                 repeat = None
             position = newest.end if newest is not None else start.start
             if repeat is None and offsets.start > position:
-                newest = self._lose(start, newest, position, offsets.start)
+                newest = self._claim_lost(start, newest, position, offsets.start)
                 continue
             last = newest.last if newest is not None and repeat is None else None
             before = last.offset if last is not None and last.offset >= offsets.start else None
@@ -123,12 +123,12 @@ class Recovery:
     def _check_cluster(self, start: Start, broker: BrokerState) -> None:
         if start.cluster_id != broker.cluster_id:
             raise PermanentError(
-                f"the lake at {self._store.url} is of the Kafka cluster {start.cluster_id}, and this is {broker.cluster_id}",
-                hint="correct kafka.bootstrap_servers, or use another lake.url: offsets of two clusters can't be told apart",
+                f"the lake at {self._store.url} belongs to the Kafka cluster {start.cluster_id}, not to {broker.cluster_id}",
+                hint="correct kafka.bootstrap_servers, or use another lake.url: offsets do not identify a cluster",
             )
 
     def _next_generation(self, start: Start, newest: Claim | None, broker: BrokerState) -> Start | None:
-        """The next generation, if the topic is another one than that of ``start``, or its log was cut short."""
+        """The next generation, if the topic is not that of ``start``, or its log was truncated; else None."""
         table, number, generation, topic = start.table, start.partition, start.generation + 1, broker.topic
         ids_differ = start.topic_id and topic.topic_id and start.topic_id != topic.topic_id
         if ids_differ or start.topic != topic.name:
@@ -136,8 +136,8 @@ class Recovery:
         found = log_divergence(self._store, self._probe, start, newest, broker.offsets)
         return None if found is None else _start(table, number, generation, broker, "log cut short", found)
 
-    def _leave(self, claim: Claim | None, committed: Committed) -> None:
-        """Go on behind ``claim``, whose records the topic no longer holds: fine if its objects all stand, else a loss."""
+    def _skip_claim(self, claim: Claim | None, committed: Committed) -> None:
+        """Skip ``claim``, whose records the topic no longer holds: a loss unless all its objects exist."""
         if claim is None or _names(committed, claim):
             return
         missing = self._missing(claim)
@@ -145,10 +145,10 @@ class Recovery:
             raise PermanentError(
                 f"the claim {claim.key} was never finished and Kafka no longer holds its records: {len(missing)} of its "
                 f"{len(claim.objects)} objects are missing",
-                hint="--accept-loss goes on without them; `stockctl lake verify` will tell of it for ever",
+                hint="--accept-loss continues without them; `stockctl lake verify` reports the loss permanently",
             )
         if claim.rejected:
-            # The writer may have ended before it sent them. Of those that it did send, this is one more dead letter.
+            # The writer may have ended before it sent them. A record that it did send gets a second dead letter.
             rejected = [(Rejected(item.offset, f"{item.reason} {_WITHOUT_VALUE}"), b"") for item in claim.rejected]
             self._dead_letters.send_rejected(claim.topic, claim.partition, rejected)
         if missing:
@@ -160,22 +160,22 @@ class Recovery:
         floor = read_floor(self._store)
         for item in claim.objects:
             if is_expired(item.key, floor):
-                continue  # pruned: nobody wants it back
+                continue  # pruned on purpose
             try:
                 self._store.size(item.key)
             except AbsentError:
                 missing.append(item.key)
         return missing
 
-    def _lose(self, start: Start, newest: Claim | None, since: int, until: int) -> Claim:
-        """Claim ``[since, until)`` as lost: none of its rows will ever be in the lake. The claim that then stands there."""
+    def _claim_lost(self, start: Start, newest: Claim | None, since: int, until: int) -> Claim:
+        """Claim ``[since, until)`` as lost: none of its rows will ever be in the lake. Returns the claim that is there then."""
         if not self._accept_loss:
             place = f"{start.topic}/{start.partition}"
             raise PermanentError(
                 f"{counted(until - since, f'record of {place} is', f'records of {place} are')} lost: "
-                f"the lake goes on at offset {since}, "
+                f"the lake continues at offset {since}, "
                 f"and Kafka holds nothing before {until}",
-                hint="--accept-loss goes on behind them; `stockctl lake verify` will tell of it for ever",
+                hint="--accept-loss skips them; `stockctl lake verify` reports the loss permanently",
             )
         log.warning("lost: offsets %d to %d of %s/%d", since, until, start.topic, start.partition)
         return self._put_empty(start, newest, "lost", until=until)
@@ -183,7 +183,7 @@ class Recovery:
     def _put_empty(
         self, start: Start, newest: Claim | None, reason: CutReason, *, until: int | None = None, opens: Start | None = None
     ) -> Claim:
-        """Put a claim without records behind ``newest``, up to ``until``. The claim that then stands there, ours or not."""
+        """Put a claim without records after ``newest``, up to ``until``; the claim that is there then, ours or another's."""
         at = start.start if newest is None else newest.end
         end = at if until is None else until
         claim = Claim(
@@ -220,6 +220,6 @@ def _start(
         partition=number,
         start=broker.offsets.start if cut is None else cut.at,
         reason=reason,
-        # What retention took of a new topic before anyone looked, no writer ever saw. A lake begins where its topic does.
+        # No writer ever saw what retention deleted from a new topic before. A new lake begins where its topic begins.
         blind=broker.offsets.start > 0 and reason == "new topic" if cut is None else cut.blind,
     )

@@ -1,4 +1,4 @@
-"""Which sources a lake takes records of: simulated and real trades must never mix."""
+"""The sources that a lake accepts records of: simulated and real trades must never mix."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ Retry = Callable[[Callable[[], str]], str]
 
 
 class LakeSources:
-    """The source that the lake was begun with, and ``lake.extra_sources``; the first record of ours begins an empty lake."""
+    """The first source of the lake, and ``lake.extra_sources``. An empty lake takes the first source of its records."""
 
     def __init__(self, store: Store, extra: Set[str], retry: Retry = lambda call: call()) -> None:
         self._store, self._retry = store, retry
-        self._begun: str | None = None
+        self._first: str | None = None
         self.known = frozenset(extra)
 
     def refusal(self, source: str) -> str | None:
-        """Why records of ``source`` are not taken; None if they are. Errors as the store raises them."""
-        if self._begun is None and source not in self.known and source in get_args(Source):
-            self._begun = self._retry(lambda: claims.lake_source(self._store, source))
-            self.known |= {self._begun}
-        return None if source in self.known else foreign_source(source, "the lake", self._begun, "lake.extra_sources")
+        """Why records of ``source`` are rejected; None if they are not. Raises what the store raises."""
+        if self._first is None and source not in self.known and source in get_args(Source):
+            self._first = self._retry(lambda: claims.lake_source(self._store, source))
+            self.known |= {self._first}
+        return None if source in self.known else foreign_source(source, "the lake", self._first, "lake.extra_sources")
 
 
 def refusal_of(settings: Settings) -> Callable[[str], str | None]:
-    """What tells why the lake of ``settings`` would not take a source, None if it would, as where it is empty."""
-    begun = None
+    """A function with the reason why the lake of ``settings`` rejects a source; it returns None for an accepted one."""
+    first = None
     if settings.lake.url:
         with suppress(NoLakeError):
-            begun = claims.read_source(existing_store(settings))
-    allowed = {begun, *settings.lake.extra_sources}
+            first = claims.read_source(existing_store(settings))
+    allowed = {first, *settings.lake.extra_sources}
 
     def refusal(source: str) -> str | None:
-        if begun is None or source in allowed:
+        if first is None or source in allowed:
             return None
-        return foreign_source(source, "the lake", begun, "lake.extra_sources")
+        return foreign_source(source, "the lake", first, "lake.extra_sources")
 
     return refusal

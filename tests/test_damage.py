@@ -26,7 +26,7 @@ from stockctl.feed.event_outbox import EventOutbox
 from stockctl.filings.catalog import list_filings
 from stockctl.filings.collect.mongo_document import document_of
 from stockctl.filings.fundamentals import identities, kpis
-from stockctl.filings.fundamentals.statements import known_of
+from stockctl.filings.fundamentals.statements import view_of
 from stockctl.filings.model import parse_filing
 from stockctl.filings.repository import Links, State, read_filings, read_state, write_state
 from stockctl.lake import health
@@ -321,7 +321,7 @@ def test_damaged_filings_are_named(home: Path) -> None:
     def read() -> None:
         state = read_state(store, "TSLA")
         assert state is None or state.at is not None
-        known = known_of(read_filings(settings, "TSLA"), "TSLA")
+        known = view_of(read_filings(settings, "TSLA"), "TSLA")
         kpis.rows(kpis.kpis(known, settings)[0], "TSLA", explain=True)
         identities.rows(identities.check(known), "TSLA")
         list_filings(settings, "TSLA")

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockctl.filings.fundamentals.identities import check
-from stockctl.filings.fundamentals.kpis import Price, Reckoned, kpis
+from stockctl.filings.fundamentals.kpis import KpiValue, Price, kpis
 from stockctl.filings.fundamentals.periods import Span
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.model import parse_filing
-from stockctl.filings.standardize.standardize import read
+from stockctl.filings.standardize.statement import standardize
 from stockctl.settings import load_settings
 from tests.command import clean_environment
 from tests.filings.reports import Line, told
@@ -57,14 +57,14 @@ def year(ic: Lines = (), bs: Lines = (), cf: Lines = (), span: Span = YEAR, **mo
 
 def asked(ic: Lines, item: str) -> tuple[float | None, str]:
     """An item of an income statement in millions, and words on it."""
-    reading = read(parse_filing(year(ic)), "ic")
+    reading = standardize(parse_filing(year(ic)), "ic")
     figure = reading.figures.get(item)
     if figure is None:
         return None, reading.unclear.get(item, "")
     return figure.value / (1 if "eps" in item else M), "; ".join(figure.notes)
 
 
-def reckoned(*reports: dict[str, Any], price: float | None = 20) -> dict[str, Reckoned]:
+def reckoned(*reports: dict[str, Any], price: float | None = 20) -> dict[str, KpiValue]:
     settings = load_settings(environ=clean_environment(), stack=False)
     known = PointInTimeView(parse_filing(one) for one in reports)
     found = kpis(known, settings, None if price is None else Price(price, "given"))[0]
@@ -244,7 +244,7 @@ def test_goods_and_services_are_both_sales() -> None:
     for labels in (("Products", "Services"), ("Total product revenue", "Total service revenue"), ("", "")):
         lines: Lines = [("SalesRevenueGoodsNet", labels[0], 700), ("SalesRevenueServicesNet", labels[1], 300)]
         value, words = asked(lines, "revenue")
-        assert (value, "no line is its total" in words) == (1000, True)
+        assert (value, "the report has no total" in words) == (1000, True)
 
 
 @pytest.mark.parametrize(
@@ -457,20 +457,20 @@ def test_a_cost_named_after_a_part(lines: Lines, cost: float | None) -> None:
 )
 def test_debt_that_a_chance_or_a_label_would_hide(lines: Lines, debt: float) -> None:
     for order in (lines, lines[::-1]):
-        found = read(parse_filing(year(bs=order)), "bs").figures
+        found = standardize(parse_filing(year(bs=order)), "bs").figures
         assert found["total_debt"].value == debt * M
 
 
 def test_what_may_be_debt_is_named() -> None:
-    found = read(parse_filing(year(bs=[*DEBT_ALONE, ("acme:SbaEidl", "EIDL loan", 7)])), "bs").figures["total_debt"]
-    assert found.notes == ("total_debt does not count EIDL loan 7,000,000",)
+    found = standardize(parse_filing(year(bs=[*DEBT_ALONE, ("acme:SbaEidl", "EIDL loan", 7)])), "bs").figures["total_debt"]
+    assert found.notes == ("total_debt does not include EIDL loan 7,000,000",)
     # Debt that the report lists before its assets counts all the same.
     first = [*statement([("LongTermDebtCurrent", "", 10), ("LongTermDebtNoncurrent", "", 300)]), *BALANCE]
-    assert read(parse_filing(told(1, YEAR, {"bs": first})), "bs").figures["total_debt"].value == 310 * M
+    assert standardize(parse_filing(told(1, YEAR, {"bs": first})), "bs").figures["total_debt"].value == 310 * M
     # Loans that are assets are none of it.
     assets = [("acme:LoansToCustomers", "Term loans", 80.0), *BALANCE[1:]]
     whole = [*BALANCE[:1], *statement(assets[:1]), *BALANCE[1:], *statement(DEBT_ALONE)]
-    assert read(parse_filing(told(1, YEAR, {"bs": whole})), "bs").figures["total_debt"].value == 10 * M
+    assert standardize(parse_filing(told(1, YEAR, {"bs": whole})), "bs").figures["total_debt"].value == 10 * M
 
 
 @pytest.mark.parametrize(
@@ -550,14 +550,14 @@ def test_debt_of_any_name_is_counted_once(lines: Lines, debt: float) -> None:
         one = reckoned(year(bs=order))["debt_to_equity"]
         assert next(each.value for each in one.inputs if each.name == "total_debt") == debt * M
         assert one.value == pytest.approx(debt / 400)
-        # That no other is reported is said only where it is so.
-        alone = [note for note in one.notes if "no other is reported" in note]
+        # The note that there is no other debt appears only where it is so.
+        alone = [note for note in one.notes if "the report has no other debt" in note]
         assert not alone or not [note for note in one.notes if "does not say when it is due" in note]
 
 
 def test_that_no_other_debt_is_reported_is_true() -> None:
     def alone(*lines: tuple[str, str, float]) -> bool:
-        return any("no other is reported" in note for note in reckoned(year(bs=lines))["debt_to_equity"].notes)
+        return any("the report has no other debt" in note for note in reckoned(year(bs=lines))["debt_to_equity"].notes)
 
     assert alone(*DEBT_ALONE)
     assert not alone(*DEBT_ALONE, ("SeniorNotes", "", 300))
@@ -581,7 +581,7 @@ def test_long_term_debt_has_its_current_part_in_it_unless_the_balance_sheet_prov
     ]
 
     def debt(lines: Lines) -> float:
-        one = read(parse_filing(told(1, YEAR, {"bs": statement(lines)})), "bs").figures["total_debt"]
+        one = standardize(parse_filing(told(1, YEAR, {"bs": statement(lines)})), "bs").figures["total_debt"]
         return one.value / M
 
     assert debt(in_order) == 140
@@ -615,19 +615,19 @@ def test_net_income_is_the_parents(lines: Lines, income: float | None) -> None:
     for order in (lines, lines[::-1]):
         value, words = asked([("Revenues", "", 1000), *order], "net_income")
         assert value == income
-        assert income is not None or "minorities" in words
+        assert income is not None or "noncontrolling interests" in words
         assert reckoned(year([("Revenues", "", 1000), *order]))["roe"].value == (income and income / 4)
 
 
 def test_equity_is_the_parents() -> None:
     whole = "StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest"
     lines: Lines = [(whole, "", 450), ("MinorityInterest", "", 50)]
-    found = read(parse_filing(told(1, YEAR, {"bs": statement(lines)})), "bs").figures
+    found = standardize(parse_filing(told(1, YEAR, {"bs": statement(lines)})), "bs").figures
     assert found["equity"].value == 400 * M
     assert found["equity"].derived == f"us-gaap_{whole} − us-gaap_MinorityInterest"
 
     def parents(*lines: tuple[str, str, float]) -> float:
-        return read(parse_filing(told(1, YEAR, {"bs": statement(lines)})), "bs").figures["equity"].value / M
+        return standardize(parse_filing(told(1, YEAR, {"bs": statement(lines)})), "bs").figures["equity"].value / M
 
     both = ("LiabilitiesAndStockholdersEquity", "", 1000)
     minorities = ("MinorityInterest", "", 50)
@@ -645,7 +645,7 @@ def test_equity_is_the_parents() -> None:
 
 def test_liabilities_are_what_the_total_leaves() -> None:
     def liabilities(*lines: tuple[str, str, float]) -> float | None:
-        found = read(parse_filing(told(1, YEAR, {"bs": statement(lines)})), "bs").figures.get("liabilities")
+        found = standardize(parse_filing(told(1, YEAR, {"bs": statement(lines)})), "bs").figures.get("liabilities")
         return None if found is None else found.value / M
 
     both, own = ("LiabilitiesAndStockholdersEquity", "", 1000), ("StockholdersEquity", "", 400)
@@ -719,7 +719,7 @@ def test_basic_eps_that_was_cut(lines: Lines, eps: float, basic: float) -> None:
 
 def test_capital_expenditure_names_what_stands_beside_it() -> None:
     def spent(*lines: tuple[str, str, float]) -> tuple[float | None, str]:
-        reading = read(parse_filing(year(cf=lines)), "cf")
+        reading = standardize(parse_filing(year(cf=lines)), "cf")
         figure = reading.figures.get("capital_expenditure")
         if figure is None:
             return None, reading.unclear["capital_expenditure"]
@@ -727,7 +727,7 @@ def test_capital_expenditure_names_what_stands_beside_it() -> None:
 
     plant = "PaymentsToAcquirePropertyPlantAndEquipment"
     value, words = spent((plant, "Other property", 5), ("PaymentsToAcquireOilAndGasPropertyAndEquipment", "Oil and gas", 50))
-    assert (value, "the report also names Oil and gas 50,000,000" in words) == (5, True)
+    assert (value, "the report also has Oil and gas 50,000,000" in words) == (5, True)
     assert spent((plant, "Equipment", 50), (plant, "Leased", 30))[0] is None
     assert spent((plant, "", 50), ("PaymentsToAcquireBusinessesNetOfCashAcquired", "", 500)) == (50, "")
 
@@ -788,7 +788,7 @@ def test_shares_follow_from_income_and_eps_where_none_are_counted() -> None:
             "gross profit",
             "does not fit",
         ),
-        ([], [("LongTermDebtCurrent", "", 300), ("LongTermDebtNoncurrent", "", 500)], "parts", "are more than liabilities"),
+        ([], [("LongTermDebtCurrent", "", 300), ("LongTermDebtNoncurrent", "", 500)], "parts", "is more than liabilities"),
         (
             [],
             [("InventoryNet", "", 300), ("AccountsReceivableNetCurrent", "", 300)],
@@ -823,7 +823,7 @@ def test_ties_that_fail_are_named(ic: Lines, bs: Lines, identity: str, words: st
     ],
 )
 def test_what_is_right_is_not_accused(ic: Lines) -> None:
-    assert [one.words for one in check(PointInTimeView([parse_filing(year(ic))])) if one.holds is False] == []
+    assert [one.summary for one in check(PointInTimeView([parse_filing(year(ic))])) if one.holds is False] == []
 
 
 def test_ties_that_hold_name_what_they_stand_on() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stockctl.filings.fundamentals.identities import Finding, check
+from stockctl.filings.fundamentals.identities import IdentityCheck, check
 from stockctl.filings.fundamentals.periods import Span
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.model import parse_filing
@@ -26,13 +26,13 @@ QUARTERS = [
 ]
 
 
-def found(statement: str, **values: Any) -> list[Finding]:
+def found(statement: str, **values: Any) -> list[IdentityCheck]:
     """Findings on Tesla's year with other values in one statement; None leaves a line out."""
     lines = {name: value for name, value in (TSLA_2020[statement] | values).items() if value is not None}
     return check(PointInTimeView([report(1, YEAR, TSLA_2020 | {statement: lines}, form="10-K")]))
 
 
-def verdicts(findings: list[Finding], identity: str) -> list[bool | None]:
+def verdicts(findings: list[IdentityCheck], identity: str) -> list[bool | None]:
     return [one.holds for one in findings if one.identity == identity]
 
 
@@ -122,14 +122,14 @@ def test_quarters_sum_to_the_year() -> None:
 def test_the_simulators_companies_add_up_in_every_form_of_the_wire(symbol: str) -> None:
     made = [parse_filing(one) for one in filings(Company(symbol, last_year=2026), date(2026, 11, 23))]
     findings = check(PointInTimeView(made))
-    assert [one.words for one in findings if one.holds is False] == []
+    assert [one.summary for one in findings if one.holds is False] == []
     assert sum(one.holds is True for one in findings) > 200
 
 
 def test_the_command_names_each_and_leaves_with_10(tmp_path: Path) -> None:
     _, command = lake_of(tmp_path, [tesla()])
     done = command.run("filings", "check", "TSLA")
-    assert "12 identities hold, 0 do not, 4 cannot be told" in done.stderr
+    assert "12 identities hold, 0 do not, 4 cannot be checked" in done.stderr
     assert done.stdout == ""
     assert "Assets 52,148,000,000 = LiabilitiesAndStockholdersEquity" in command.run("filings", "check", "TSLA", "--all").stdout
 

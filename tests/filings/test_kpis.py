@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from stockctl.company.last_price import last_price
 from stockctl.filings.fundamentals.kpi_definitions import KPIS
-from stockctl.filings.fundamentals.kpis import Price, Reckoned, kpis
+from stockctl.filings.fundamentals.kpis import KpiValue, Price, kpis
 from stockctl.filings.fundamentals.periods import Span
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.model import Filing, parse_filing
@@ -35,7 +35,7 @@ def settings_with(**valuation: float) -> Settings:
     return load_settings(environ=clean_environment(), flags={f"valuation.{name}": value for name, value in valuation.items()})
 
 
-def reckoned(filings: list[Filing], price: Price | None = None, **valuation: float) -> dict[str, Reckoned]:
+def reckoned(filings: list[Filing], price: Price | None = None, **valuation: float) -> dict[str, KpiValue]:
     return {one.kpi.name: one for one in kpis(PointInTimeView(filings), settings_with(**valuation), price)[0]}
 
 
@@ -105,7 +105,7 @@ def test_debt_is_counted_once() -> None:
     assert debt(CommercialPaper=2, LongTermDebtCurrent=3, LongTermDebt=10) == (12, [])
     assert debt(DebtCurrent=3, LongTermDebt=10)[0] == 13
     assert "a second time" in debt(DebtCurrent=3, LongTermDebt=10)[1][0]
-    assert debt(LongTermDebtNoncurrent=7) == (7, ["total_debt is long_term_debt alone: no other is reported"])
+    assert debt(LongTermDebtNoncurrent=7) == (7, ["total_debt is long_term_debt alone: the report has no other debt"])
     assert debt()[0] is None
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.filings.fundamentals.periods import MOST_PARTS, Part, Span, add_up, ending
+from stockctl.filings.fundamentals.periods import MAX_PARTS, Part, Span, add_up, ending
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from tests.filings.reports import Books, to_date
 
@@ -193,7 +193,7 @@ def test_parts_add_up_to_the_wanted_period(pieces: list[tuple[int, int]], wanted
     if parts is None:
         assert of(wanted) not in [of(piece) for piece in pieces]
         return
-    assert len(parts) <= MOST_PARTS
+    assert len(parts) <= MAX_PARTS
     # Day by day: each day of the period once, no other day at all.
     total = [0] * 300
     for sign, (start, end) in parts:

@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 
 from stockctl.filings.fundamentals.periods import Length, Span, ending
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
-from stockctl.filings.model import parse_filing
+from stockctl.filings.model import Filing, Statement, parse_filing
 from stockctl.filings.standardize.line_items import Figure, table
-from stockctl.filings.standardize.standardize import figures
+from stockctl.filings.standardize.statement import standardize
 from tests.filings.reports import report, tesla, wire
 
 YEAR = Span(date(2020, 1, 1), date(2020, 12, 31))
 SHARES, EPS = "WeightedAverageNumberOfDilutedSharesOutstanding", "EarningsPerShareDiluted"
+
+
+def figures(filing: Filing, statement: Statement) -> dict[str, Figure]:
+    return standardize(filing, statement).figures
 
 
 def income(*, span: Span = YEAR, number: int = 1, **values: Any) -> dict[str, Figure]:
@@ -180,7 +184,7 @@ def test_eps_is_as_reported_unless_cut_to_an_integer(values: dict[str, float], e
 
 def test_a_basic_eps_that_was_cut_is_told() -> None:
     figure = as_reported({EPS: 0, "EarningsPerShareBasic": 0, "NetIncomeLoss": 64, SHARES: 100})["eps_basic"]
-    assert any("may have been cut" in note for note in figure.notes)
+    assert any("possibly cut" in note for note in figure.notes)
 
 
 @given(st.integers(-5_000, 5_000), st.integers(1, 10**6))
@@ -233,13 +237,13 @@ def test_one_concept_throughout_where_the_reports_have_one() -> None:
     )
     assert mixed is not None
     assert mixed.value == 260.0
-    assert f"put together from us-gaap_Revenues and us-gaap_{contracts}" in mixed.notes[0]
+    assert f"combined from different concepts: us-gaap_Revenues and us-gaap_{contracts}" in mixed.notes[0]
     # Where one of them counts minorities in, the other does not follow from it.
     income = PointInTimeView(
         [report(1, nine, {"ic": {"ProfitLoss": 60}}), report(2, YEAR, {"ic": {"NetIncomeLoss": 70, "ProfitLoss": 80}})]
     )
     assert income.over("net_income", quarter) is None
-    assert "us-gaap_ProfitLoss 60 stands alone" in income.why("net_income", quarter)[0]
+    assert "us-gaap_ProfitLoss 60 may be only a part" in income.why("net_income", quarter)[0]
 
 
 def test_a_report_without_dates_or_statements_tells_nothing() -> None:

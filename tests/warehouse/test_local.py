@@ -15,7 +15,7 @@ from stockctl.clients.store import open_store
 from stockctl.errors import StockctlError, UsageError
 from stockctl.filings.fundamentals.periods import Span
 from stockctl.filings.model import STATEMENTS, Filing, Item, line_item_records, parse_filing
-from stockctl.filings.standardize.standardize import read
+from stockctl.filings.standardize.statement import standardize
 from stockctl.lake.maintenance.compact import compact
 from stockctl.metrics.lake_sql import query as lake_query
 from stockctl.records import encode
@@ -190,7 +190,7 @@ def test_the_statements_are_those_of_filings_statement(tmp_path: Path) -> None:
         items = {
             name: one.value
             for statement in STATEMENTS
-            for name, one in read(filing, statement).figures.items()
+            for name, one in standardize(filing, statement).figures.items()
             if not one.derived
         }
         for column, item in COLUMNS.items():

@@ -150,14 +150,14 @@ def check(
     known = _known(settings, symbol, None, cik)
     found = identities.check(known)
     wrong = [one for one in found if one.holds is False]
-    untold = sum(one.holds is None for one in found)
+    unknown = sum(one.holds is None for one in found)
     shown = identities.rows(found if everything or not view.is_table else wrong, symbol)
     columns = ["identity", "period_end", "holds", "detail", "accession"]
     write_rows(shown, view, (columns if shown else None) if view.is_table else None)
     say(
         f"{counted(len(known.filings), 'filing')} of {symbol}: "
-        f"{counted(len(found) - len(wrong) - untold, 'identity holds', 'identities hold')}, {len(wrong)} do not, "
-        f"{untold} cannot be told from what is reported"
+        f"{counted(len(found) - len(wrong) - unknown, 'identity holds', 'identities hold')}, {len(wrong)} do not, "
+        f"{unknown} cannot be checked: the reports lack a term"
     )
     if wrong:
         raise UnhealthyError(
@@ -166,14 +166,14 @@ def check(
                 f"accounting identity of {symbol} does not hold",
                 f"accounting identities of {symbol} do not hold",
             )
-            + f": {'; '.join(one.words for one in wrong)}",
+            + f": {'; '.join(one.summary for one in wrong)}",
             hint="`stockctl filings show` prints a filing as it was reported",
         )
 
 
 def _known(settings: Settings, symbol: str, moment: datetime | None, ciks: list[str] | None) -> PointInTimeView:
     """What the lake's filings of the symbol report that were accepted by ``moment``."""
-    from stockctl.filings.fundamentals.statements import known_of
+    from stockctl.filings.fundamentals.statements import view_of
     from stockctl.filings.repository import read_filings
 
-    return known_of(read_filings(settings, symbol), symbol, moment, ciks or ())
+    return view_of(read_filings(settings, symbol), symbol, moment, ciks or ())

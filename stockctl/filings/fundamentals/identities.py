@@ -2,14 +2,14 @@
 
 - ``assets``: assets = liabilities + equity, and the report's own total of the two.
 - ``cash flow``: operating + investing + financing flows (and exchange rates) = change in cash.
-- ``cash``: that change (and exchange rates, where it leaves them out) = cash at the period's end less cash at its start.
-- ``gross profit``: revenue less its cost = gross profit, where the report gives all three.
-- ``income tax``: income before tax less the tax = income after it.
+- ``cash``: that change (and exchange rates, if it excludes them) = cash at the period's end minus cash at its start.
+- ``gross profit``: revenue minus its cost = gross profit, if the report has all three.
+- ``income tax``: income before tax minus the tax = income after it.
 - ``eps``: diluted EPS is not above basic EPS, and not far from income over shares.
-- ``parts``: no part of the balance sheet is more than its whole.
+- ``parts``: no part of the balance sheet is more than its total.
 - ``quarters``: the quarters of a year sum to it, and none of them has negative revenue.
 
-Amounts are rounded as the reports round them: each may be half a unit off. What a report does not tell is not held against it.
+Each amount may be off by half a unit of rounding. An identity with an unreported term is neither true nor false.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from datetime import date, timedelta
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from stockctl.filings.fundamentals.periods import Part, Span, add_up, ending
+from stockctl.filings.fundamentals.periods import Part, Span, add_up, ending, formula
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.model import Filing, Statement, bare
-from stockctl.filings.standardize.line_items import Source, digits, income_to_common, table
+from stockctl.filings.standardize.equity import LIABILITIES_AND_EQUITY, PARENTS_EQUITY, TOTAL_EQUITY
+from stockctl.filings.standardize.line_items import Figure, Source, digits, income_to_common, table
 from stockctl.filings.standardize.net_income import AFTER_TAX, BETWEEN, NOT_BETWEEN
 from stockctl.filings.standardize.rounding import adds_up, tolerance
-from stockctl.filings.standardize.standardize import read, value_in
+from stockctl.filings.standardize.statement import StandardStatement, standardize, value_in
 
 _CHANGE = (
     "CashCashEquivalentsRestrictedCashAndRestrictedCashEquivalentsPeriodIncreaseDecreaseIncludingExchangeRateEffect",
@@ -34,19 +35,18 @@ _CHANGE = (
     "CashAndCashEquivalentsPeriodIncreaseDecrease",
     "CashAndCashEquivalentsPeriodIncreaseDecreaseExcludingExchangeRateEffect",
 )
-_PLAIN_CASH = "CashAndCashEquivalentsAtCarryingValue"
-_ALL_CASH = "CashCashEquivalentsRestrictedCashAndRestrictedCashEquivalents"
+_CASH = "CashAndCashEquivalentsAtCarryingValue"
+_WITH_RESTRICTED_CASH = "CashCashEquivalentsRestrictedCashAndRestrictedCashEquivalents"
 _FLOWS = tuple(f"NetCashProvidedByUsedIn{name}Activities" for name in ("Operating", "Investing", "Financing"))
-_EQUITY = ("StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest", "StockholdersEquity")
-_BESIDE_EQUITY = re.compile(r"MinorityInterest|NoncontrollingInterest|TemporaryEquity|Mezzanine|Redeemable")
+_EQUITY = (TOTAL_EQUITY, PARENTS_EQUITY)
+_OUTSIDE_EQUITY = re.compile(r"MinorityInterest|NoncontrollingInterest|TemporaryEquity|Mezzanine|Redeemable")
 _EXCHANGE_RATES = re.compile(r"^EffectOfExchangeRate")
-_BESIDE_FLOWS = re.compile(r"EffectOfExchangeRate|DiscontinuedOperation")
-_MOST_BESIDE = 8
+_OTHER_FLOWS = re.compile(r"EffectOfExchangeRate|DiscontinuedOperation")
+_MAX_OPTIONAL = 8
 _SUMMED = ("revenue", "net_income", "operating_cash_flow")
 
-
 _ORDER = ("assets", "parts", "cash flow", "cash", "gross profit", "income tax", "eps", "quarters")
-_WHOLES: tuple[tuple[tuple[str, ...], str], ...] = (
+_TOTALS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("current_assets",), "assets"),
     (("cash",), "assets"),
     (("receivables", "inventory"), "current_assets"),
@@ -54,14 +54,14 @@ _WHOLES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("short_term_debt",), "liabilities"),
     (("long_term_debt",), "liabilities"),
 )
-"""Items of the balance sheet, with the item that they are parts of."""
+"""Items of the balance sheet, and the item that they are parts of."""
 _CENT = 0.01
-_TO_OTHERS = re.compile(r"dividend|accretion|participating|preferred|deemed", re.IGNORECASE)
-"""What is taken off income before it is divided by shares."""
+_NOT_TO_COMMON = re.compile(r"dividend|accretion|participating|preferred|deemed", re.IGNORECASE)
+"""What is subtracted from income before it is divided by shares."""
 
 
-class Finding(NamedTuple):
-    """One identity of one period: ``holds`` is None where the reports do not tell all of it; ``detail`` names the terms."""
+class IdentityCheck(NamedTuple):
+    """One identity of one period. ``holds`` is None if a term is not reported; ``detail`` has the terms."""
 
     identity: str
     period_end: date | None
@@ -72,139 +72,159 @@ class Finding(NamedTuple):
     accession: str
 
     @property
-    def words(self) -> str:
-        """The finding in one line."""
+    def summary(self) -> str:
+        """The check in one line."""
         return f"{self.identity} to {self.period_end}: {self.detail} ({self.accession})"
 
 
-def check(known: PointInTimeView) -> list[Finding]:
+def check(view: PointInTimeView) -> list[IdentityCheck]:
     """Every identity over every report, the newest period first."""
-    found = [
-        one
-        for filing in known.filings
-        for one in (*_assets(filing), *_cash_flow(filing), *_cash(known, filing), *_income(filing), *_parts(filing))
-    ]
-    found += _quarters(known)
-    for other in known.others:
-        found += check(other)
+    checks = [one for filing in view.filings for one in _of_report(view, filing)]
+    checks += _quarters(view)
+    for other in view.others:
+        checks += check(other)
     order = {name: number for number, name in enumerate(_ORDER)}
-    return sorted(found, key=lambda one: (-(one.period_end or date.min).toordinal(), order[one.identity], one.accession))
+    return sorted(checks, key=lambda one: (-(one.period_end or date.min).toordinal(), order[one.identity], one.accession))
 
 
-def _assets(filing: Filing) -> Iterator[Finding]:
+def rows(checks: Iterable[IdentityCheck], symbol: str) -> list[dict[str, Any]]:
+    """One row per check; ``holds`` is ``yes``, ``no`` or ``unknown``."""
+    words = {True: "yes", False: "no", None: "unknown"}
+    return [{"symbol": symbol} | one._asdict() | {"holds": words[one.holds]} for one in checks]
+
+
+def _of_report(view: PointInTimeView, filing: Filing) -> Iterator[IdentityCheck]:
+    yield from _assets(filing)
+    yield from _cash_flow(filing)
+    yield from _cash(view, filing)
+    if filing.end is not None and filing.ic:
+        statement = standardize(filing, "ic")
+        yield from _gross_profit(filing, statement)
+        yield from _income_tax(filing, statement)
+        yield from _eps(filing, statement)
+    yield from _parts(filing)
+
+
+def _assets(filing: Filing) -> Iterator[IdentityCheck]:
     if not filing.bs:
         return
     assets = value_in(filing, "bs", "Assets")
-    total = value_in(filing, "bs", "LiabilitiesAndStockholdersEquity")
+    total = value_in(filing, "bs", LIABILITIES_AND_EQUITY)
     liabilities = value_in(filing, "bs", "Liabilities")
     equities = [one for name in _EQUITY if (one := value_in(filing, "bs", name)) is not None]
     if assets is None or (total is None and (liabilities is None or not equities)):
-        yield _untold("assets", filing, "the balance sheet lacks a total, or a side of it")
+        yield _unknown("assets", filing, "the balance sheet has no total, or lacks one of its sides")
         return
     if total is not None:
         yield _compared("assets", filing, [assets], [total])
     if liabilities is not None and equities:
-        beside = _beside(filing, "bs", _BESIDE_EQUITY)
+        optional = _optional(filing, "bs", _OUTSIDE_EQUITY)
         best = min(
-            ([liabilities, equity, *more] for equity in equities for more in _choices(beside)),
+            ([liabilities, equity, *some] for equity in equities for some in _subsets(optional)),
             key=lambda terms: (abs(assets.value - _sum(terms)) > tolerance(_values([assets, *terms])), len(terms)),
         )
         yield _compared("assets", filing, [assets], best)
 
 
-def _cash_flow(filing: Filing) -> Iterator[Finding]:
+def _cash_flow(filing: Filing) -> Iterator[IdentityCheck]:
     if not filing.cf:
         return
     change = value_in(filing, "cf", *_CHANGE)
-    flows = [value_in(filing, "cf", name, f"{name}ContinuingOperations") for name in _FLOWS]
-    told = [flow for flow in flows if flow is not None]
-    if change is None or len(told) < len(flows):
-        yield _untold("cash flow", filing, "the cash flow statement lacks one of its three flows, or the change in cash")
+    sources = [value_in(filing, "cf", name, f"{name}ContinuingOperations") for name in _FLOWS]
+    flows = [flow for flow in sources if flow is not None]
+    if change is None or len(flows) < len(_FLOWS):
+        yield _unknown("cash flow", filing, "the cash flow statement lacks one of its three flows, or the change in cash")
         return
     best = min(
-        ([*told, *more] for more in _choices(_beside(filing, "cf", _BESIDE_FLOWS))),
+        ([*flows, *some] for some in _subsets(_optional(filing, "cf", _OTHER_FLOWS))),
         key=lambda terms: (abs(change.value - _sum(terms)) > tolerance(_values([change, *terms])), -len(terms)),
     )
     yield _compared("cash flow", filing, [change], best)
 
 
-def _cash(known: PointInTimeView, filing: Filing) -> Iterator[Finding]:
+def _cash(view: PointInTimeView, filing: Filing) -> Iterator[IdentityCheck]:
     """The change in cash against the balance sheets at both ends of the period."""
     change = value_in(filing, "cf", *_CHANGE)
     if change is None or filing.start is None or filing.end is None:
         return
-    before = known.report_on(filing.start - timedelta(days=1))
+    before = view.report_on(filing.start - timedelta(days=1))
     effects: list[Source] = []
     if "ExcludingExchangeRateEffect" in change.concept:
         if not any(item.value is not None and _EXCHANGE_RATES.search(item.name) for item in filing.cf):
-            yield _untold("cash", filing, "the change leaves out exchange rates, whose effect the report does not tell")
+            yield _unknown("cash", filing, "the change excludes exchange rates, and the report does not have their effect")
             return
-        effects = _beside(filing, "cf", _EXCHANGE_RATES)
-    restricted = "RestrictedCash" in change.concept
-    for name in (_ALL_CASH, _PLAIN_CASH) if restricted else (_PLAIN_CASH,):
+        effects = _optional(filing, "cf", _EXCHANGE_RATES)
+    has_restricted = "RestrictedCash" in change.concept
+    for name in (_WITH_RESTRICTED_CASH, _CASH) if has_restricted else (_CASH,):
         last = value_in(filing, "bs", name)
         first = value_in(before, "bs", name) if before else None
         if last is None or first is None:
             continue
-        finding = _compared("cash", filing, [change, *effects], [last, first._replace(value=-first.value)])
-        if finding.holds or name == _ALL_CASH or not restricted:
-            yield finding
+        result = _compared("cash", filing, [change, *effects], [last, first._replace(value=-first.value)])
+        if result.holds or name == _WITH_RESTRICTED_CASH or not has_restricted:
+            yield result
         else:
-            yield _untold("cash", filing, "the change counts restricted cash, which the balance sheet does not tell apart")
+            yield _unknown("cash", filing, "the change includes restricted cash, which the balance sheet does not show")
         return
-    yield _untold("cash", filing, "no report tells cash at the start of the period, or this one not at its end")
+    yield _unknown("cash", filing, "no report has cash at the start of the period, or this one has none at its end")
 
 
-def _income(filing: Filing) -> Iterator[Finding]:
-    """The ties of an income statement."""
-    if filing.end is None or not filing.ic:
+def _gross_profit(filing: Filing, statement: StandardStatement) -> Iterator[IdentityCheck]:
+    figures, unclear = statement
+    revenue, cost, profit = (figures.get(name) for name in ("revenue", "cost_of_revenue", "gross_profit"))
+    if revenue is None or profit is None or profit.derived:
         return
-    found, unclear = read(filing, "ic")
-    revenue, cost, profit = (found.get(name) for name in ("revenue", "cost_of_revenue", "gross_profit"))
-    if revenue is not None and profit is not None and not profit.derived:
-        if cost is not None and bare(cost.sources[-1].concept) != "GrossProfit":
-            # What is written as a negative amount is an outflow all the same.
-            spent = [source._replace(value=abs(source.value)) for source in cost.sources]
-            yield _compared("gross profit", filing, [*revenue.sources], [*spent, *profit.sources])
-        elif "cost_of_revenue" in unclear:
-            words = unclear["cost_of_revenue"]
-            yield Finding("gross profit", filing.end, False, revenue.value, profit.value, words, filing.accession)
-        else:
-            yield _untold("gross profit", filing, "the report names no cost of revenue, or a part of it alone")
-    pretax, tax = found.get("pretax_income"), found.get("income_tax")
+    if cost is not None and bare(cost.sources[-1].concept) != "GrossProfit":
+        # A negative amount of cost is the same outflow.
+        costs = [source._replace(value=abs(source.value)) for source in cost.sources]
+        yield _compared("gross profit", filing, [*revenue.sources], [*costs, *profit.sources])
+    elif "cost_of_revenue" in unclear:
+        reason = unclear["cost_of_revenue"]
+        yield IdentityCheck("gross profit", filing.end, False, revenue.value, profit.value, reason, filing.accession)
+    else:
+        yield _unknown("gross profit", filing, "the report has no cost of revenue, or only a part of it")
+
+
+def _income_tax(filing: Filing, statement: StandardStatement) -> Iterator[IdentityCheck]:
+    pretax, tax = statement.figures.get("pretax_income"), statement.figures.get("income_tax")
     after = [one for name in AFTER_TAX if (one := value_in(filing, "ic", name)) is not None]
-    if pretax is not None and tax is not None and after:
-        # With the sign that the report's sums prove.
-        paid = tax.sources[0]._replace(value=tax.value)
-        between = [one for one in _beside(filing, "ic", BETWEEN) if not NOT_BETWEEN.search(bare(one.concept))]
-        ways = [[paid, one, *more] for one in after for more in _choices([*between, *map(_negative, between)])]
-        tied = next((way for way in ways if adds_up(pretax.value, _values(way))), None)
-        if tied is not None or not (between or _has_others(filing)):
-            yield _compared("income tax", filing, [*pretax.sources], tied or ways[0])
-        else:
-            yield _untold("income tax", filing, "other lines stand between income before tax and net income")
-    basic, diluted = found.get("eps_basic"), found.get("eps")
+    if pretax is None or tax is None or not after:
+        return
+    # The figure's value has the sign that the report's sums prove.
+    paid = tax.sources[0]._replace(value=tax.value)
+    between = [one for one in _optional(filing, "ic", BETWEEN) if not NOT_BETWEEN.search(bare(one.concept))]
+    choices = [[paid, one, *some] for one in after for some in _subsets([*between, *map(_negative, between)])]
+    proved = next((terms for terms in choices if adds_up(pretax.value, _values(terms))), None)
+    if proved is not None or not (between or _has_lines_between(filing)):
+        yield _compared("income tax", filing, [*pretax.sources], proved or choices[0])
+    else:
+        yield _unknown("income tax", filing, "the report has other lines between income before tax and net income")
+
+
+def _eps(filing: Filing, statement: StandardStatement) -> Iterator[IdentityCheck]:
+    figures = statement.figures
+    basic, diluted = figures.get("eps_basic"), figures.get("eps")
     if basic is not None and diluted is not None:
-        # EPS that was cut and computed here is as exact as its shares are.
+        # EPS that was cut to an integer and computed from income is only as exact as its shares.
         holds = basic.value >= diluted.value - (_CENT if basic.derived or diluted.derived else 0)
-        words = f"basic {digits(basic.value)} {'≥' if holds else '<'} diluted {digits(diluted.value)}"
-        yield Finding("eps", filing.end, holds, basic.value, diluted.value, words, filing.accession)
-    # Diluted EPS may be on another income than basic EPS is.
-    eps, shares = (basic, found.get("basic_shares")) if basic is not None else (diluted, found.get("diluted_shares"))
-    income = income_to_common(found)
-    other = any(_TO_OTHERS.search(f"{item.name} {item.label}") for item in filing.ic if item.value)
-    if eps is not None and income is not None and shares is not None and shares.value > 0 and not (eps.derived or other):
-        computed = income.value / shares.value
-        # Income to common shares need not be reported: only what is far off is wrong.
-        off = abs(computed - eps.value) > max(abs(computed), abs(eps.value), 0.1) / 2
-        words = (
-            f"{eps.item} {digits(eps.value)} {'≠' if off else '≈'} {income.item} / {shares.item} {digits(round(computed, 4))}"
-        )
-        yield Finding("eps", filing.end, not off, eps.value, computed, words, filing.accession)
+        detail = f"basic {digits(basic.value)} {'≥' if holds else '<'} diluted {digits(diluted.value)}"
+        yield IdentityCheck("eps", filing.end, holds, basic.value, diluted.value, detail, filing.accession)
+    # Prefer basic EPS: diluted EPS may be based on another income.
+    eps, shares = (basic, figures.get("basic_shares")) if basic is not None else (diluted, figures.get("diluted_shares"))
+    income = income_to_common(figures)
+    has_deductions = any(_NOT_TO_COMMON.search(f"{item.name} {item.label}") for item in filing.ic if item.value)
+    if eps is None or income is None or shares is None or shares.value <= 0 or eps.derived or has_deductions:
+        return
+    computed = income.value / shares.value
+    # Income to common shares may not be reported, so only a large difference is an error.
+    is_off = abs(computed - eps.value) > max(abs(computed), abs(eps.value), 0.1) / 2
+    ratio = f"{income.item} / {shares.item} {digits(round(computed, 4))}"
+    detail = f"{eps.item} {digits(eps.value)} {'≠' if is_off else '≈'} {ratio}"
+    yield IdentityCheck("eps", filing.end, not is_off, eps.value, computed, detail, filing.accession)
 
 
-def _has_others(filing: Filing) -> bool:
-    """Whether lines of the report's own names stand between income before tax and net income."""
+def _has_lines_between(filing: Filing) -> bool:
+    """Whether the report may have other lines between income before tax and net income."""
     names = [item.name for item in filing.ic if item.value is not None]
     places = [
         [place for place, name in enumerate(names) if name in some] for some in (table()["pretax_income"].concepts, AFTER_TAX)
@@ -214,80 +234,83 @@ def _has_others(filing: Filing) -> bool:
     return any(name != "IncomeTaxExpenseBenefit" for name in names[min(places[0]) + 1 : min(places[1])])
 
 
-def _parts(filing: Filing) -> Iterator[Finding]:
-    """Parts of the balance sheet against the wholes that they are in."""
-    found, unclear = read(filing, "bs") if filing.end is not None else ({}, {})
-    for names, whole in _WHOLES:
-        parts, total = [found[name] for name in names if name in found], found.get(whole)
+def _parts(filing: Filing) -> Iterator[IdentityCheck]:
+    """Parts of the balance sheet against their totals."""
+    figures, unclear = standardize(filing, "bs") if filing.end is not None else ({}, {})
+    for names, total_name in _TOTALS:
+        parts, total = [figures[name] for name in names if name in figures], figures.get(total_name)
         if not parts or total is None or {part.measure for part in parts} != {total.measure}:
             continue
         values = [part.value for part in parts]
         holds = sum(values) <= total.value + tolerance([*values, total.value])
-        told = " + ".join(f"{part.item} {digits(part.value)}" for part in parts)
-        words = f"{told} {'≤' if holds else '>'} {whole} {digits(total.value)}"
-        yield Finding("parts", filing.end, holds, sum(values), total.value, words, filing.accession)
-    if "total_debt" in unclear and "liabilities" in found:
-        yield Finding("parts", filing.end, False, None, found["liabilities"].value, unclear["total_debt"], filing.accession)
+        terms = " + ".join(f"{part.item} {digits(part.value)}" for part in parts)
+        detail = f"{terms} {'≤' if holds else '>'} {total_name} {digits(total.value)}"
+        yield IdentityCheck("parts", filing.end, holds, sum(values), total.value, detail, filing.accession)
+    if "total_debt" in unclear and "liabilities" in figures:
+        reason = unclear["total_debt"]
+        yield IdentityCheck("parts", filing.end, False, None, figures["liabilities"].value, reason, filing.accession)
 
 
-def _quarters(known: PointInTimeView) -> Iterator[Finding]:
+def _quarters(view: PointInTimeView) -> Iterator[IdentityCheck]:
     for name in _SUMMED:
         statement = table()[name].statement
-        told = {span: found[name] for span, found in known.told(statement).items() if name in found}
-        for year in (span for span in told if span.lasts("year")):
-            # Without the year itself: reports of single quarters, where there are any, tell it a second time.
-            parts = add_up((span for span in told if span != year), year)
-            quarters = _cut(known.spans(statement), year)
-            figures = [known.over(name, quarter) for quarter in quarters]
-            values = [figure.value for figure in figures if figure is not None]
-            accession = told[year].accession
+        reported = {span: figures[name] for span, figures in view.reported(statement).items() if name in figures}
+        for year in (span for span in reported if span.lasts("year")):
+            # Reports of single quarters, if there are any, add up to the year without its own report.
+            parts = add_up((span for span in reported if span != year), year)
             if parts is not None:
-                right = sum(part.sign * told[part.span].value for part in parts)
-                sources = [told[year].sources[0], *(told[part.span].sources[0] for part in parts)]
-                holds = abs(told[year].value - right) <= tolerance(_values(sources))
-                yield _of_year(name, year, holds, told[year].value, right, _told_parts(parts), accession)
-            elif len(values) < 4:
-                yield Finding(
-                    "quarters", year.end, None, told[year].value, None, f"{name}: a report of the year is missing", accession
-                )
-            elif name == "revenue" and min(values) < 0:
-                words = f"the quarters' {name} is {', '.join(digits(value) for value in values)}: none can be negative"
-                yield Finding("quarters", year.end, False, told[year].value, sum(values), words, accession)
+                yield _year_by_parts(name, year, reported, parts)
             else:
-                holds = abs(told[year].value - sum(values)) <= 0.5 * len(values)
-                yield _of_year(name, year, holds, told[year].value, sum(values), "the sum of four quarters", accession)
+                quarters = _quarters_of(view.spans(statement), year)
+                values = [figure.value for quarter in quarters if (figure := view.over(name, quarter)) is not None]
+                yield _year_by_quarters(name, year, reported[year], values)
 
 
-def _cut(spans: Iterable[Span], year: Span) -> list[Span]:
-    """The quarters that the reports cut the year into, the last first; fewer than four where one is missing."""
-    held = list(spans)
+def _year_by_parts(name: str, year: Span, reported: dict[Span, Figure], parts: Sequence[Part]) -> IdentityCheck:
+    """A year against the reported periods that add up to it."""
+    figure = reported[year]
+    total = sum(part.sign * reported[part.span].value for part in parts)
+    sources = [figure.sources[0], *(reported[part.span].sources[0] for part in parts)]
+    holds = abs(figure.value - total) <= tolerance(_values(sources))
+    return _of_year(name, year, figure, holds, total, formula(parts))
+
+
+def _year_by_quarters(name: str, year: Span, figure: Figure, values: Sequence[float]) -> IdentityCheck:
+    """A year against the quarters that follow from its reports, of which the last may be a difference."""
+    if len(values) < 4:
+        detail = f"{name}: a report of the year is missing"
+        return IdentityCheck("quarters", year.end, None, figure.value, None, detail, figure.accession)
+    if name == "revenue" and min(values) < 0:
+        detail = f"the quarters' {name} is {', '.join(map(digits, values))}: none can be negative"
+        return IdentityCheck("quarters", year.end, False, figure.value, sum(values), detail, figure.accession)
+    holds = abs(figure.value - sum(values)) <= 0.5 * len(values)
+    return _of_year(name, year, figure, holds, sum(values), "the sum of four quarters")
+
+
+def _quarters_of(spans: Iterable[Span], year: Span) -> list[Span]:
+    """The quarters that the reports divide the year into, the last first; fewer than four if a report is missing."""
+    known = list(spans)
     quarters: list[Span] = []
     end = year.end
-    while end > year.start and (quarter := ending(held, end, "quarter")) is not None and quarter.start >= year.start:
+    while end > year.start and (quarter := ending(known, end, "quarter")) is not None and quarter.start >= year.start:
         quarters.append(quarter)
         end = quarter.start - timedelta(days=1)
     return quarters
 
 
-def _of_year(name: str, year: Span, holds: bool, left: float, right: float, words: str, accession: str) -> Finding:
-    sign = "=" if holds else "≠"
-    return Finding(
-        "quarters", year.end, holds, left, right, f"{name} {digits(left)} {sign} {digits(right)}, {words}", accession
-    )
+def _of_year(name: str, year: Span, figure: Figure, holds: bool, total: float, how: str) -> IdentityCheck:
+    detail = f"{name} {digits(figure.value)} {'=' if holds else '≠'} {digits(total)}, {how}"
+    return IdentityCheck("quarters", year.end, holds, figure.value, total, detail, figure.accession)
 
 
-def _told_parts(parts: Sequence[Part]) -> str:
-    return "".join(f" {'+' if part.sign > 0 else '−'} {part.span}" for part in parts).removeprefix(" + ")
-
-
-def _beside(filing: Filing, statement: Statement, pattern: re.Pattern[str]) -> list[Source]:
-    """Lines that may belong to the sum, by their concepts."""
+def _optional(filing: Filing, statement: Statement, pattern: re.Pattern[str]) -> list[Source]:
+    """Lines that may be terms of the sum, by their concepts."""
     lines = {item.name: item for item in filing.statement(statement) if item.value and pattern.search(item.name)}
-    found = [Source(item.concept, filing.accession, item.value or 0.0) for name, item in lines.items() if name not in _EQUITY]
-    return found[:_MOST_BESIDE]
+    sources = [Source(item.concept, filing.accession, item.value or 0.0) for name, item in lines.items() if name not in _EQUITY]
+    return sources[:_MAX_OPTIONAL]
 
 
-def _choices(lines: Sequence[Source]) -> Iterator[tuple[Source, ...]]:
+def _subsets(lines: Sequence[Source]) -> Iterator[tuple[Source, ...]]:
     for count in range(len(lines) + 1):
         yield from combinations(lines, count)
 
@@ -304,22 +327,16 @@ def _sum(terms: Iterable[Source]) -> float:
     return sum(term.value for term in terms)
 
 
-def _compared(identity: str, filing: Filing, left: list[Source], right: list[Source]) -> Finding:
+def _compared(identity: str, filing: Filing, left: list[Source], right: list[Source]) -> IdentityCheck:
     holds = abs(_sum(left) - _sum(right)) <= tolerance(_values([*left, *right]))
-    words = f"{_named(left)} {'=' if holds else '≠'} {_named(right)}"
-    return Finding(identity, filing.end, holds, _sum(left), _sum(right), words, filing.accession)
+    detail = f"{_terms(left)} {'=' if holds else '≠'} {_terms(right)}"
+    return IdentityCheck(identity, filing.end, holds, _sum(left), _sum(right), detail, filing.accession)
 
 
-def _named(terms: Sequence[Source]) -> str:
+def _terms(terms: Sequence[Source]) -> str:
     signed = (f" {'−' if term.value < 0 else '+'} {bare(term.concept)} {digits(abs(term.value))}" for term in terms)
     return "".join(signed).removeprefix(" + ").strip()
 
 
-def _untold(identity: str, filing: Filing, words: str) -> Finding:
-    return Finding(identity, filing.end, None, None, None, words, filing.accession)
-
-
-def rows(found: Iterable[Finding], symbol: str) -> list[dict[str, Any]]:
-    """A row a finding; ``holds`` is ``yes``, ``no`` or ``not told``."""
-    words = {True: "yes", False: "no", None: "not told"}
-    return [{"symbol": symbol} | one._asdict() | {"holds": words[one.holds]} for one in found]
+def _unknown(identity: str, filing: Filing, reason: str) -> IdentityCheck:
+    return IdentityCheck(identity, filing.end, None, None, None, reason, filing.accession)

@@ -51,7 +51,7 @@ class Input:
 
 
 @dataclass
-class Reckoned:
+class KpiValue:
     """A KPI with its value and inputs; without a value ``notes`` say what is missing or makes it meaningless."""
 
     kpi: Kpi
@@ -89,8 +89,8 @@ def basis(known: PointInTimeView) -> tuple[Basis, list[str]]:
         instead = f"the flows are those of the year {twelve}" if twelve else "there are no flows"
         words.append(f"the twelve months to {newest} cannot be told from the reports: {instead}")
     if years:
-        words += [jump.words for jump in known.jumps() if jump.after.end > years[-1].end]
-    with_shares = [span for span in income if "diluted_shares" in known.told("ic")[span]]
+        words += [jump.words for jump in known.splits() if jump.after.end > years[-1].end]
+    with_shares = [span for span in income if "diluted_shares" in known.reported("ic")[span]]
     found = Basis(
         twelve_months=twelve,
         balance=balance[-1].end if balance else None,
@@ -100,16 +100,16 @@ def basis(known: PointInTimeView) -> tuple[Basis, list[str]]:
     return found, words
 
 
-def kpis(known: PointInTimeView, settings: Settings, price: Price | None = None) -> tuple[list[Reckoned], list[str]]:
+def kpis(known: PointInTimeView, settings: Settings, price: Price | None = None) -> tuple[list[KpiValue], list[str]]:
     """Every KPI, and words on the periods that they stand on."""
     found, words = basis(known)
     return reckon(inputs_of(known, found, settings, price)), words
 
 
-def reckon(inputs: Mapping[str, Input], wanted: Iterable[Kpi] = KPIS) -> list[Reckoned]:
+def reckon(inputs: Mapping[str, Input], wanted: Iterable[Kpi] = KPIS) -> list[KpiValue]:
     """The KPIs ``wanted`` over ``inputs``; each is an input of those behind it."""
     held = dict(inputs)
-    reckoned: list[Reckoned] = []
+    reckoned: list[KpiValue] = []
     for kpi in wanted:
         one = _reckon(kpi, [held[name] for name in kpi.inputs])
         reckoned.append(one)
@@ -119,12 +119,12 @@ def reckon(inputs: Mapping[str, Input], wanted: Iterable[Kpi] = KPIS) -> list[Re
     return reckoned
 
 
-def _reckon(kpi: Kpi, inputs: list[Input]) -> Reckoned:
+def _reckon(kpi: Kpi, inputs: list[Input]) -> KpiValue:
     money = {one.unit.removesuffix("/share") for one in inputs if one.unit not in ("", "%", "x", "shares")}
     unit = next(iter(money), "") if kpi.unit == "money" else kpi.unit
     if kpi.name == "eps":
         unit = inputs[0].unit
-    done = Reckoned(kpi, None, unit, inputs)
+    done = KpiValue(kpi, None, unit, inputs)
     missing = [one for one in inputs if one.value is None]
     done.notes += dict.fromkeys(note for one in inputs for note in one.notes)
     if missing:
@@ -159,7 +159,7 @@ def _far_apart(inputs: Iterable[Input]) -> str | None:
 
 def inputs_of(known: PointInTimeView, found: Basis, settings: Settings, price: Price | None) -> dict[str, Input]:
     """Every input of the KPIs by its name."""
-    split = max((jump.after.end for jump in known.jumps() if jump.sure), default=None)
+    split = max((jump.after.end for jump in known.splits() if jump.sure), default=None)
     newest = max((one.end for one in known.filings if one.end is not None), default=None)
     inputs = {}
     for item in table().values():
@@ -218,7 +218,7 @@ def _input(name: str, figure: Figure | None) -> Input:
     return Input(name, figure.value, figure.measure, figure.start, figure.end, origin, bool(figure.derived), figure.notes)
 
 
-def rows(reckoned: list[Reckoned], symbol: str, *, explain: bool, flat: bool = False) -> list[Row]:
+def rows(reckoned: list[KpiValue], symbol: str, *, explain: bool, flat: bool = False) -> list[Row]:
     """A row a KPI; with ``explain`` also its formula, and in ``inputs`` its inputs: as rows, or with ``flat`` as text."""
     made = []
     for one in reckoned:

@@ -24,14 +24,14 @@ _DAY = timedelta(days=1)
 _GROWS = re.compile(r"Revenue|Sales|^Cost")
 
 
-class Dated(NamedTuple):
+class CorrectedDates(NamedTuple):
     """Reports with their periods put right, and words on each that was changed, by accession number."""
 
     filings: list[Filing]
     words: dict[str, str]
 
 
-def put_right(filings: Sequence[Filing]) -> Dated:
+def correct_dates(filings: Sequence[Filing]) -> CorrectedDates:
     """The reports of one company with boundaries that are one day each, and years where the dates cannot be."""
     boundaries = _boundaries(filings)
     done, words = [], {}
@@ -44,7 +44,7 @@ def put_right(filings: Sequence[Filing]) -> Dated:
                 + (f"it is taken as {right.start} to {right.end}" if right.start else "its flows are left out")
             )
         done.append(right)
-    return Dated(done, words)
+    return CorrectedDates(done, words)
 
 
 def _right(filing: Filing, boundaries: Mapping[date, date], filings: Iterable[Filing]) -> Filing:

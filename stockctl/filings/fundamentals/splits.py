@@ -26,7 +26,7 @@ Period = tuple[Span, Mapping[str, Figure], Mapping[str, Figure]]
 """A period with the figures of its income statement, and those of the balance sheet at its end."""
 
 
-class Jump(NamedTuple):
+class SplitCandidate(NamedTuple):
     """A jump of shares from the report to ``before`` to that on ``after``; ``sure``: nothing else explains it."""
 
     before: date
@@ -35,7 +35,7 @@ class Jump(NamedTuple):
     sure: bool
 
 
-def jumps(periods: Sequence[Period], earned: Callable[[date, date], float]) -> Iterator[Jump]:
+def split_candidates(periods: Sequence[Period], earned: Callable[[date, date], float]) -> Iterator[SplitCandidate]:
     """Jumps that look like a split, in order of time. ``earned`` is the net income after one day to the end of another."""
     held = [one for one in periods if _count(one[1]) > 0]
     for (span, old, old_balance), (later, new, new_balance) in pairwise(held):
@@ -54,9 +54,9 @@ def jumps(periods: Sequence[Period], earned: Callable[[date, date], float]) -> I
         told = f"diluted shares {way} {factor:.3g}-fold between the reports to {span.end} and to {later.end}"
         if usual or factor >= _LEAST:
             words = f"{told}, which looks like a split: shares and EPS to {span.end} and before are as reported then"
-            yield Jump(span.end, later, words, sure=True)
+            yield SplitCandidate(span.end, later, words, sure=True)
         elif ratio > 1 and _is_stock_dividend(factor):
-            yield Jump(span.end, later, f"{told}, which may be a stock dividend", sure=False)
+            yield SplitCandidate(span.end, later, f"{told}, which may be a stock dividend", sure=False)
 
 
 def _count(found: Mapping[str, Figure]) -> float:

@@ -35,7 +35,7 @@ class Answer(NamedTuple):
     words: list[str]
 
 
-def known_of(
+def view_of(
     filings: Iterable[Filing], symbol: str, as_of: datetime | None = None, ciks: Collection[str] = ()
 ) -> PointInTimeView:
     """What the filings tell by ``as_of``, of the companies with these CIKs, if any are named.
@@ -96,7 +96,7 @@ def statement(known: PointInTimeView, symbol: str, which: Which, period: Period,
                     notes.append(missing[span])
                 rows.append(_row(company, of_all, span, item, figure, notes, zone))
         if found and name == "ic":
-            said |= {jump.words: None for jump in company.jumps() if jump.after.end > min(found).start}
+            said |= {jump.words: None for jump in company.splits() if jump.after.end > min(found).start}
         if len(periods) >= last:
             break
     words += said
@@ -137,9 +137,9 @@ def caveats(known: PointInTimeView, symbol: str, zone: ZoneInfo) -> Iterator[str
         yield f"as known at {known.as_of.astimezone(zone):%Y-%m-%d %H:%M %Z}: {len(known.later)} later reports are left out"
     for one in known.undated:
         yield f"{one.accession} ({one.form}) is left out: nothing tells when it was accepted"
-    yield from known.dates.values()
+    yield from known.date_notes.values()
     for one in known.filings:
-        if one.accession in known.dates:
+        if one.accession in known.date_notes:
             continue
         if one.end is None or one.start is None or one.start > one.end:
             yield f"{one.accession} ({one.form}) does not tell its period: its flows are left out"

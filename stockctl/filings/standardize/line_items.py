@@ -1,4 +1,4 @@
-"""Standard items and their values: the table ``data/standard_items.toml``, and what a value carries with it."""
+"""Standard items, from the table ``data/standard_items.toml``, and their values with provenance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Rule = Literal["revenue", "cost", "net_income", "equity", "income_tax", "debt", 
 
 
 class StandardItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One row of the table; its head says what each field means."""
+    """One row of the table; the comment at its top describes the fields."""
 
     name: str
     label: str
@@ -37,7 +37,7 @@ class _Table(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Source(NamedTuple):
-    """Where a value came from: a concept, as the report with that accession number writes it, and the value there."""
+    """Where a value came from: the concept as written in the report with that accession number, and its value there."""
 
     concept: str
     accession: str
@@ -46,12 +46,11 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Figure:
-    """The value of a standard item, and all that must be known beside it.
+    """The value of a standard item.
 
-    ``start`` is None for what holds at one moment. ``measure`` is as in ``stockctl.filings.model.Item``. ``derived`` tells how
-    the value was computed, empty where the report itself gives it. ``replaced`` are the values of earlier reports on the same
-    period, the newest first. ``notes`` are for the person who asked. ``proved``: other lines, or its label, show it to be the
-    whole.
+    ``start`` is None for balances. ``measure`` is as in ``stockctl.filings.model.Item``. ``derived`` is the formula, empty for
+    a reported value. ``replaced`` are the values of earlier reports on the same period, the newest first. ``notes`` are for the
+    user. ``proved``: other lines or its label show that it is the complete item.
     """
 
     item: str
@@ -66,7 +65,7 @@ class Figure:
     proved: bool = False
 
     def changed(self, value: float, *, derived: str, note: str = "", sources: tuple[Source, ...] | None = None) -> Figure:
-        """The figure with another value than the report gives, and why."""
+        """The figure with a value that differs from the reported one, its formula and a note."""
         notes = (*self.notes, note) if note else self.notes
         return replace(self, value=value, derived=derived, notes=notes, sources=sources or self.sources)
 
@@ -94,7 +93,7 @@ def items_of(statement: Statement) -> list[StandardItem]:
 
 
 def minus(item: StandardItem, first: Figure | None, second: Figure | None) -> Figure | None:
-    """The item as the first figure less the second; None if either is missing or they are not in one currency."""
+    """The item as the first figure minus the second; None if one is missing or the currencies differ."""
     if first is None or second is None or first.measure != second.measure:
         return None
     return replace(
@@ -109,10 +108,10 @@ def minus(item: StandardItem, first: Figure | None, second: Figure | None) -> Fi
 
 
 def income_to_common(found: Mapping[str, Figure]) -> Figure | None:
-    """Net income to common shares, which EPS stands on; net income where a report does not tell it."""
+    """Net income to common shares, the basis of EPS; net income if the report does not have it."""
     return found.get("income_to_common") or found.get("net_income")
 
 
 def digits(value: float) -> str:
-    """A value in digits: whole amounts whole, however large, others with ten digits that count."""
+    """A value as text: integers in full, other values with ten significant digits."""
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 1e9 else f"{value:,.10g}"

@@ -1,10 +1,10 @@
-"""Revenue: which line of an income statement is the whole of it, and which a slice.
+"""Revenue: which line of an income statement is the total, and which is a part.
 
-No list of concepts decides this. A bank's, an insurer's or a lessor's revenue from contracts with customers is a slice of its
-revenue; sectors have totals of their own names; a company may report products and services and no total at all. A line is the
-total if other totals of the report prove it (gross profit and cost, operating income and expenses), if other lines of revenue
-sum to it, or if its label says so. Else the usual concept is taken where no other line speaks against it, and where one does,
-revenue is unclear.
+Concepts alone do not decide this. Revenue from contracts with customers is only a part of the revenue of a bank, an insurer or
+Concepts alone do not decide this. Revenue from contracts with customers is only a part of the revenue of a bank, insurer or
+the total if other totals of the report prove it (gross profit and cost, operating income and expenses), if other lines of
+revenue sum to it, or if its label says so. Otherwise the usual concept is taken unless other lines contradict it; then revenue
+is unclear.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from stockctl.filings.standardize.cost_of_revenue import costs_of
 from stockctl.filings.standardize.line_items import Figure, StandardItem, digits
 from stockctl.filings.standardize.rounding import adds_up, parts_of
 from stockctl.filings.standardize.statement_lines import (
-    Lines,
+    StatementLines,
     Unclear,
+    describe,
     distinct,
     goods_and_services,
     is_labelled_total,
     is_unlabelled,
-    is_whole,
-    listed,
+    names_complete_item,
 )
 
 _REVENUE = re.compile(
@@ -42,22 +42,22 @@ _NO_REVENUE = re.compile(
 _NO_TOTAL = re.compile(r"^Cost|Expense(?!.*Net)|NetIncome|ProfitLoss|IncomeLoss|^GrossProfit$")
 _GROSS = re.compile(r"Gross|IncludingAssessedTax")
 _CONTRACTS = re.compile(r"^RevenueFromContract")
-"""Revenue from contracts with customers has no interest, premiums, leases or income of investments in it."""
-_WHOLE = re.compile(r"^(Total|Net)*(Operating)?(Revenues?|Sales)(Net|NetOfInterestExpense)?$|^SalesRevenueNet$")
+"""Revenue from contracts with customers excludes interest, premiums, leases and investment income."""
+_COMPLETE = re.compile(r"^(Total|Net)*(Operating)?(Revenues?|Sales)(Net|NetOfInterestExpense)?$|^SalesRevenueNet$")
 _OF_WHICH = re.compile(r"RelatedPart|Affiliate")
-_BESIDE = re.compile(
+_OTHER_INCOME = re.compile(
     r"Premiums?Earned|^Premiums(?!.*(Receivable|Ceded|Tax))|Lease(s)?Income|LeaseRevenue|Rental(s|Income|Revenue)"
     r"|InterestAndDividendIncomeOperating|InterestAndFeeIncome|InterestIncomeOperating|^NoninterestIncome$|^NetInvestmentIncome$"
     r"|^InterestIncomeExpenseNet$|InvestmentBanking|PolicyCharges|NotFromContractWithCustomer|^(BrokerageC|C)ommissions"
     r"|^FeesAndCommissions|InsuranceCommissions|PrincipalTransactions"
 )
-"""Income of a company's business that is not revenue from contracts."""
-_NOT_BESIDE = re.compile(
+"""Operating income of other kinds than revenue from contracts."""
+_NOT_OTHER_INCOME = re.compile(
     r"Expenses?(?![a-z])|Costs?(?![a-z])|Loss(?![a-z])|Provision|Direct|AfterProvision|Receivable|Payable|Ceded|Tax"
 )
-_OTHER_INCOME = re.compile(r"\btotal non-?interest income", re.IGNORECASE)
+_NONINTEREST_LABEL = re.compile(r"\btotal non-?interest income", re.IGNORECASE)
 _BANK = re.compile(r"^InterestAndDividendIncomeOperating|^InterestAndFeeIncome|^NoninterestExpense|^ProvisionFor(Loan|Credit)")
-_TAKEN_OFF = re.compile(
+_DEDUCTION = re.compile(
     r"Allowance|Provision|Discount|ExciseTax|SalesTax|Taxes|Returns|Rebate|InterestExpense|Promotional|Excise"
 )
 _GAINS = re.compile(
@@ -72,178 +72,196 @@ _PRETAX = (
     "IncomeLossFromContinuingOperationsBeforeIncomeTaxes",
 )
 _NONOPERATING = re.compile(r"Nonoperating")
-_MUCH = 0.05  # of revenue: what other lines may come to before a line is no more taken for the whole
+_MATERIAL = 0.05  # of revenue: if other lines come to more, a line is not taken for the total
 
 
-def revenue(lines: Lines, item: StandardItem) -> Figure | Unclear | None:
+def revenue(lines: StatementLines, item: StandardItem) -> Figure | Unclear | None:
     """The revenue of an income statement."""
-    statement = _Statement(lines, item)
-    ways = (statement.tied, partial(statement.summed, exact=True), statement.total, statement.halves, statement.summed)
-    for way in ways:
-        if (found := way()) is not None:
-            return found
-    if statement.held:
-        return statement.usual()
-    return _no_total(statement.beside) if statement.beside else None
+    statement = _IncomeStatement(lines, item)
+    rules = (
+        statement.proved_line,
+        partial(statement.proved_sum, exact=True),
+        statement.total_line,
+        statement.bank_revenue,
+        statement.proved_sum,
+    )
+    for rule in rules:
+        if (figure := rule()) is not None:
+            return figure
+    if statement.revenues:
+        return statement.usual_line()
+    return _no_total(statement.other_income) if statement.other_income else None
 
 
-def sales_of(lines: Lines, item: StandardItem) -> list[Item]:
-    """The lines of revenue, of its parts, and of a business's other income."""
-    statement = _Statement(lines, item)
-    return distinct([*statement.held, *statement.beside])
+def revenue_lines(lines: StatementLines, item: StandardItem) -> list[Item]:
+    """The lines of revenue, of its parts, and of other operating income."""
+    statement = _IncomeStatement(lines, item)
+    return distinct([*statement.revenues, *statement.other_income])
 
 
-class _Statement:
-    """An income statement: ``held`` are its lines of revenue and of parts of it, ``beside`` those of other income."""
+class _IncomeStatement:
+    """An income statement: ``revenues`` are its lines of revenue and its parts, ``other_income`` of other operating income."""
 
-    def __init__(self, lines: Lines, item: StandardItem) -> None:
+    def __init__(self, lines: StatementLines, item: StandardItem) -> None:
         self._lines, self._item = lines, item
-        named = lines.matching(item, _REVENUE, _NO_REVENUE)
-        # Whatever its concept, a line that is labelled the total of revenues is one of them.
-        labelled = [line for line in lines.matching(item, None, _NO_TOTAL) if is_labelled_total(line)]
-        self.held = [line for line in lines.items if line in named or (line in labelled and "cost" not in line.label.lower())]
-        self.beside = [line for line in lines.matching(item, _BESIDE, _NOT_BESIDE) if line not in self.held]
+        by_concept = lines.matching(item, _REVENUE, _NO_REVENUE)
+        # A line that is labelled the total of revenues counts whatever its concept is.
+        by_label = [line for line in lines.matching(item, None, _NO_TOTAL) if is_labelled_total(line)]
+        self.revenues = [
+            line for line in lines.items if line in by_concept or (line in by_label and "cost" not in line.label.lower())
+        ]
+        self.other_income = [
+            line for line in lines.matching(item, _OTHER_INCOME, _NOT_OTHER_INCOME) if line not in self.revenues
+        ]
 
-    def tied(self) -> Figure | None:
+    def proved_line(self) -> Figure | None:
         """The line that other totals prove: gross profit and cost, or a result and all costs before it."""
-        found = [line for line in self.held if any(adds_up(_value(line), terms) for terms in self._ties)]
-        return replace(self._figure([max(found, key=_value)]), proved=True) if found else None
+        proved = [line for line in self.revenues if any(adds_up(_value(line), terms) for terms in self._proofs)]
+        return replace(self._figure([max(proved, key=_value)]), proved=True) if proved else None
 
-    def summed(self, *, exact: bool = False) -> Figure | None:
-        """The lines whose sum other totals prove to be the whole."""
-        some = distinct([*self.held, *self.beside])
-        for terms in self._ties:
-            parts = parts_of(sum(terms), [_value(line) for line in some], exact=exact)
-            if parts is not None:
-                note = "revenue: no line is its total: the sum of its parts, as other totals prove"
-                return self._lines.figure(self._item, [some[place] for place in parts], note=note)
+    def proved_sum(self, *, exact: bool = False) -> Figure | None:
+        """The lines whose sum other totals prove to be revenue."""
+        lines = distinct([*self.revenues, *self.other_income])
+        for terms in self._proofs:
+            places = parts_of(sum(terms), [_value(line) for line in lines], exact=exact)
+            if places is not None:
+                note = "revenue: the report has no total; this is the sum of its parts, which other totals prove"
+                return self._lines.figure(self._item, [lines[place] for place in places], note=note)
         return None
 
-    def total(self) -> Figure | None:
-        """The line that others sum to, or that is labelled the total; net of what the report takes off it."""
+    def total_line(self) -> Figure | None:
+        """The line that others sum to, or that is labelled the total; net of what the report deducts from it."""
         ranked = []
-        for line in self.held:
+        for line in self.revenues:
             value = _value(line)
-            others = [_value(one) for one in distinct([*self.held, *self.beside]) if 0 < _value(one) != value]
+            others = [_value(one) for one in distinct([*self.revenues, *self.other_income]) if 0 < _value(one) != value]
             labelled = is_labelled_total(line)
             if labelled or (value > 0 and parts_of(value, others, exact=True)):
                 ranked.append((not _GROSS.search(line.name), value, labelled, line))
         if not ranked:
             return None
         line = max(ranked, key=lambda one: one[:-1])[-1]
-        net = next((one for one in self.held if self._is_net_of(one, line)), None)
+        net = next((one for one in self.revenues if self._is_net_of(one, line)), None)
         rivals = [other for _, value, labelled, other in ranked if labelled and value != line.value and other.name != line.name]
         return replace(self._figure([net or line], [] if net else rivals), proved=True)
 
-    def halves(self) -> Figure | None:
-        """A bank's net interest income and its other income, which are all of its revenue."""
-        if self._halves is None:
+    def bank_revenue(self) -> Figure | None:
+        """A bank's revenue: net interest income and noninterest income."""
+        halves = self._bank_halves()
+        if halves is None:
             return None
-        note = "revenue: no line is its total: net interest income and other income"
-        return self._lines.figure(self._item, self._halves, note=note)
+        note = "revenue: the report has no total; this is net interest income plus noninterest income"
+        return self._lines.figure(self._item, halves, note=note)
 
-    def usual(self) -> Figure | Unclear:
-        """The line of the usual concept, unless other lines speak against it."""
+    def usual_line(self) -> Figure | Unclear:
+        """The line of the usual concept, unless other lines contradict it."""
         usual = self._lines.first(self._item, *self._item.concepts)
         if isinstance(usual, Unclear):
             return usual
-        net = [line for line in self.held if not _GROSS.search(line.name)] or self.held
+        net = [line for line in self.revenues if not _GROSS.search(line.name)] or self.revenues
         most = max(net, key=_value)
-        # A part cannot be more than the whole.
+        # A part cannot be more than the total.
         chosen = usual if usual is not None and _value(usual) >= _value(most) else most
-        left = next((line for line in self.held if is_whole(line.label) and self._is_net_of(line, chosen)), None)
-        if left is not None:
-            return self._figure([left])
+        after_deductions = [line for line in self.revenues if names_complete_item(line.label) and self._is_net_of(line, chosen)]
+        if after_deductions:
+            return self._figure(after_deductions[:1])
         value = _value(chosen)
         rest = [
             line for line in distinct(net) if 0 < _value(line) <= value and line is not chosen and line.label != chosen.label
         ]
-        if is_unlabelled(chosen) or is_whole(chosen.label):
+        if is_unlabelled(chosen) or names_complete_item(chosen.label):
             rest = [line for line in rest if _value(line) < value]
         if len(rest) == 1 and goods_and_services(chosen, rest[0]):
             both = [chosen, *rest]
-            return self._lines.figure(self._item, both, note=f"revenue: no line is its total: the sum of {listed(both)}")
+            note = f"revenue: the report has no total; this is the sum of {describe(both)}"
+            return self._lines.figure(self._item, both, note=note)
         if self._lines.line(self._item, chosen.name) != chosen or any(_value(line) == value for line in rest):
             return _no_total([chosen, *rest])
-        # A result may have gains in it, and income from elsewhere.
+        return self._checked_against_others(chosen, rest)
+
+    def _checked_against_others(self, chosen: Item, rest: Sequence[Item]) -> Figure | Unclear:
+        """The chosen line, unless results, the ``rest`` of the revenue lines or other income show that it is a part."""
+        value = _value(chosen)
+        complete = names_complete_item(chosen.label) or (bool(_COMPLETE.search(chosen.name)) and is_unlabelled(chosen))
+        # A result may include gains and income from other sources.
         gains = sum(_value(line) for line in self._lines.items if _GAINS.search(line.name) and _value(line) > 0)
-        more = [one for terms in self._ties if (one := sum(terms)) > value * (1 + _MUCH) + gains]
-        whole = is_whole(chosen.label) or (bool(_WHOLE.search(chosen.name)) and is_unlabelled(chosen))
-        if more and not whole:
-            told = " or ".join(map(digits, more))
-            return Unclear(f"revenue: {listed([chosen])} is a part of it: income and expenses come to {told}")
-        others = [line for line in [*rest, *self.beside] if not _OF_WHICH.search(line.name) and line.name != chosen.name]
+        larger = [total for terms in self._proofs if (total := sum(terms)) > value * (1 + _MATERIAL) + gains]
+        if larger and not complete:
+            totals = " or ".join(map(digits, larger))
+            return Unclear(f"revenue: {describe([chosen])} is only a part: income plus expenses is {totals}")
+        others = [line for line in [*rest, *self.other_income] if not _OF_WHICH.search(line.name) and line.name != chosen.name]
         weight = sum(map(_value, distinct(others)))
-        if not self._is_more(value) or (weight > _MUCH * value and not whole):
+        if not self._exceeds_other_income(value) or (weight > _MATERIAL * value and not complete):
             return _no_total([chosen, *others])
-        # Revenue from contracts has none of what stands beside it, and a whole is not less than its parts.
-        doubt = weight > value or (_CONTRACTS.search(chosen.name) and sum(map(_value, self.beside)) > _MUCH * value)
+        # Revenue from contracts excludes other income, and a total is not less than its parts.
+        doubt = weight > value or (_CONTRACTS.search(chosen.name) and sum(map(_value, self.other_income)) > _MATERIAL * value)
         return self._figure([chosen], others if doubt else [])
 
     def _is_net_of(self, line: Item, gross: Item) -> bool:
-        """Whether a line is what is left of a gross total after a line that is taken off it: allowances, taxes on sales."""
-        taken = _value(gross) - _value(line)
-        if taken <= 0 or not (is_whole(line.label) or re.search(r"Net(?![a-z])", line.name)):
+        """Whether a line is a gross total after a line that is deducted from it, such as allowances or sales taxes."""
+        deducted = _value(gross) - _value(line)
+        if deducted <= 0 or not (names_complete_item(line.label) or re.search(r"Net(?![a-z])", line.name)):
             return False
-        return any(abs(_value(one)) == taken and _TAKEN_OFF.search(one.name) for one in self._lines.items)
+        return any(abs(_value(one)) == deducted and _DEDUCTION.search(one.name) for one in self._lines.items)
 
-    def _figure(self, found: Sequence[Item], rivals: Sequence[Item] = ()) -> Figure:
-        note = f"revenue: {listed(found)}; the report also names {listed(distinct(rivals))}" if rivals else ""
-        return self._lines.figure(self._item, found, note=note)
+    def _figure(self, lines: Sequence[Item], rivals: Sequence[Item] = ()) -> Figure:
+        note = f"revenue: {describe(lines)}; the report also has {describe(distinct(rivals))}" if rivals else ""
+        return self._lines.figure(self._item, lines, note=note)
 
     @cached_property
-    def _ties(self) -> list[list[float]]:
-        """Amounts of the report that sum to its revenue, one way or another: a result and what was spent before it."""
+    def _proofs(self) -> list[list[float]]:
+        """Amounts of the report that should sum to its revenue: a result and the costs before it, in several combinations."""
         names = [*_ALL_COSTS, "OperatingExpenses", "NoninterestExpense"]
-        spent = [abs(amount) for name in names if (amount := self._amount(name)) is not None]
-        return [*([result, one] for result in self._results for one in spent), *self._by_costs()]
+        expenses = [abs(amount) for name in names if (amount := self._amount(name)) is not None]
+        return [*([result, one] for result in self._results for one in expenses), *self._proofs_by_costs()]
 
-    def _by_costs(self) -> Iterator[list[float]]:
+    def _proofs_by_costs(self) -> Iterator[list[float]]:
         costs = [abs(_value(line)) for line in costs_of(self._lines, self._item)]
-        some = [list(terms) for count in (1, 2, 3) for terms in combinations(costs, count)] if len(costs) <= 8 else [costs]
+        choices = [list(terms) for count in (1, 2, 3) for terms in combinations(costs, count)] if len(costs) <= 8 else [costs]
         profit, operating = self._amount("GrossProfit"), self._amount("OperatingExpenses")
-        lost = [abs(amount) for name in _PROVISIONS if (amount := self._amount(name)) is not None]
+        provisions = [abs(amount) for name in _PROVISIONS if (amount := self._amount(name)) is not None]
         if profit is not None:
-            yield from ([profit, *terms] for terms in some)
+            yield from ([profit, *terms] for terms in choices)
         for result in self._results:
             if operating is not None:
-                yield from ([result, abs(operating), *terms] for terms in some)
-            if (spent := self._amount("NoninterestExpense")) is not None:
-                yield from ([result, abs(spent), one] for one in lost)
+                yield from ([result, abs(operating), *terms] for terms in choices)
+            if (noninterest := self._amount("NoninterestExpense")) is not None:
+                yield from ([result, abs(noninterest), one] for one in provisions)
 
     @cached_property
     def _results(self) -> list[float]:
-        """Operating income; without it income before tax, if nothing else is named that stands between the two."""
+        """Operating income; without it income before tax, unless the report has nonoperating lines between the two."""
         operating = self._amount(_OPERATING)
         if operating is not None:
             return [operating]
         if any(_NONOPERATING.search(line.name) for line in self._lines.items):
             return []
-        return [found for name in _PRETAX if (found := self._amount(name)) is not None]
+        return [amount for name in _PRETAX if (amount := self._amount(name)) is not None]
 
-    @cached_property
-    def _halves(self) -> list[Item] | None:
-        """A bank's two halves, where the statement is a bank's: interest is its business."""
-        whole = any(_WHOLE.search(line.name) and (is_unlabelled(line) or is_whole(line.label)) for line in self.held)
-        if whole or not any(_BANK.search(line.name) for line in self._lines.items):
+    def _bank_halves(self) -> list[Item] | None:
+        """Net interest income and noninterest income; None if the company is not a bank or reports a total."""
+        has_total = any(
+            _COMPLETE.search(line.name) and (is_unlabelled(line) or names_complete_item(line.label)) for line in self.revenues
+        )
+        if has_total or not any(_BANK.search(line.name) for line in self._lines.items):
             return None
         net, other = (self._lines.line(self._item, name) for name in ("InterestIncomeExpenseNet", "NoninterestIncome"))
         if other is None:
-            other = next((line for line in self._lines.items if _OTHER_INCOME.search(line.label)), None)
+            other = next((line for line in self._lines.items if _NONINTEREST_LABEL.search(line.label)), None)
         return [net, other] if isinstance(net, Item) and isinstance(other, Item) else None
 
     def _amount(self, concept: str) -> float | None:
-        found = self._lines.line(self._item, concept)
-        return found.value if isinstance(found, Item) else None
+        line = self._lines.line(self._item, concept)
+        return line.value if isinstance(line, Item) else None
 
-    def _is_more(self, value: float) -> bool:
-        """Whether revenue is as much as each line beside it; interest counts as what is left of it after interest paid."""
+    def _exceeds_other_income(self, value: float) -> bool:
+        """Whether revenue is at least each line of other income; interest income counts after interest expense."""
         paid = abs(self._amount("InterestExpense") or 0.0)
-        return all(value >= _value(line) - (paid if line.name.startswith("Interest") else 0.0) for line in self.beside)
+        return all(value >= _value(line) - (paid if line.name.startswith("Interest") else 0.0) for line in self.other_income)
 
 
 def _no_total(lines: Iterable[Item]) -> Unclear:
-    return Unclear(f"revenue: no line is shown to be its total: {listed(distinct(lines))}")
+    return Unclear(f"revenue: the report does not show which line is the total: {describe(distinct(lines))}")
 
 
 def _value(line: Item) -> float:

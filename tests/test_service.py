@@ -7,10 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
+from stockctl.errors import UnreachableError
+from stockctl.service import retry, wait_for
 from tests.command import HANG, clean_environment
 from tests.conftest import free_port
 
@@ -116,3 +119,49 @@ def test_a_second_ctrl_c_exits_at_once() -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(HANG) == 130
     ended(process)
+
+
+def test_a_retry_ends_with_success_or_with_the_last_error() -> None:
+    failures = iter([UnreachableError("first"), UnreachableError("second")])
+    reports: list[tuple[str, int]] = []
+
+    def call() -> str:
+        for error in failures:
+            raise error
+        return "done"
+
+    def retryable(error: BaseException) -> bool:
+        return isinstance(error, UnreachableError)
+
+    done = retry(
+        call, retryable, retry_after=lambda _: 0.0, on_retry=lambda error, attempt: reports.append((str(error), attempt))
+    )
+    assert done == "done"
+    assert reports == [("first", 1), ("second", 2)]
+    failures = iter(UnreachableError(str(number)) for number in range(9))
+    with pytest.raises(UnreachableError, match="2"):
+        retry(call, retryable, attempts=3, retry_after=lambda _: 0.0)
+    with pytest.raises(UnreachableError, match="3"):
+        retry(call, retryable, within=0.0)
+    with pytest.raises(UnreachableError, match="4"):
+        retry(call, lambda _: False)
+
+
+def test_stop_ends_the_pause_of_a_retry_and_of_a_wait() -> None:
+    stop = threading.Event()
+    threading.Timer(0.2, stop.set).start()
+
+    def fail() -> None:
+        raise UnreachableError("away")
+
+    began = time.monotonic()
+    with pytest.raises(UnreachableError):
+        retry(fail, lambda _: True, stop=stop, retry_after=lambda _: 2 * HANG)
+    assert wait_for(lambda: None, within=2 * HANG, every=2 * HANG, stop=stop) is None
+    assert time.monotonic() - began < HANG
+
+
+def test_a_wait_returns_the_first_true_result_or_the_last_one() -> None:
+    results = iter([0, 0, 7, 8])
+    assert wait_for(lambda: next(results), within=HANG, every=0.001, longest=0.01) == 7
+    assert wait_for(lambda: 0, within=0.0, every=0.001) == 0

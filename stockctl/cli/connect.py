@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.options import settings_of
+from stockctl.cli.options import DryRunOption, HealthPortOption, settings_of
 from stockctl.cli.output import (
     View,
     YesOption,
@@ -16,8 +16,10 @@ from stockctl.cli.output import (
     record_options,
     row_options,
     say,
+    say_dry_run,
     show_changes,
     show_differences,
+    show_plan,
     write_object,
     write_rows,
 )
@@ -51,6 +53,7 @@ def apply(
     topics_only: Annotated[
         bool, typer.Option("--topics-only", help="Only create the internal topics of Connect, before the first worker starts.")
     ] = False,
+    dry_run: DryRunOption = False,
     *,
     view: View,
 ) -> None:
@@ -61,6 +64,9 @@ def apply(
     from stockctl.stream.mongo_sink import connector as sink
 
     with _clients(ctx) as (connect, admin, settings):
+        if dry_run:
+            show_plan(sink.differences(connect, admin, settings), view)
+            return
         changes = sink.apply(connect, admin, settings, say, topics_only=topics_only)
     show_changes(changes, view)
     if not topics_only:
@@ -128,7 +134,7 @@ def restart(
 
 
 @app.command()
-def delete(ctx: typer.Context, yes: YesOption = False) -> None:
+def delete(ctx: typer.Context, yes: YesOption = False, dry_run: DryRunOption = False) -> None:
     """Delete the connector; the documents, the offsets of its group and the internal topics stay.
 
     Example: stockctl connect delete --yes
@@ -138,6 +144,10 @@ def delete(ctx: typer.Context, yes: YesOption = False) -> None:
 
     settings = settings_of(ctx)
     where = require(settings, "connect.url")
+    if dry_run:
+        say(f"the connector {settings.connect.connector} at {where} would be deleted")
+        say_dry_run()
+        return
     confirm(f"Delete the connector {settings.connect.connector} at {where}?", "stockctl connect delete", yes=yes)
     with Connect(settings) as connect:
         connect.delete(settings.connect.connector)
@@ -147,7 +157,7 @@ def delete(ctx: typer.Context, yes: YesOption = False) -> None:
 @app.command()
 def watch(
     ctx: typer.Context,
-    health_port: Annotated[int | None, typer.Option(help="Serve /healthz and /metrics here.")] = None,
+    health_port: HealthPortOption = None,
 ) -> None:
     """Restart failed tasks of the connector automatically, until Ctrl-C.
 

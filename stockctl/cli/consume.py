@@ -6,8 +6,15 @@ from typing import Annotated
 
 import typer
 
-from stockctl.cli.options import settings_of
+from stockctl.cli.options import HealthPortOption, settings_of
 from stockctl.units import counted
+
+MaxAgeOption = Annotated[
+    str | None, typer.Option("--max-age", metavar="DURATION", help="Write a batch this long after its first record: 1s, 5m.")
+]
+MaxRecordsOption = Annotated[
+    int | None, typer.Option("--max-records", metavar="N", min=1, help="Write a batch at this many records.")
+]
 
 app = typer.Typer(no_args_is_help=True, help="Write the records of the topics into the lake or MongoDB.")
 
@@ -16,13 +23,13 @@ app = typer.Typer(no_args_is_help=True, help="Write the records of the topics in
 def s3(
     ctx: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="Stop at the current end of the topics.")] = False,
-    max_age: Annotated[str | None, typer.Option(help="Cut a batch this long after its first record, such as 5m.")] = None,
+    max_age: MaxAgeOption = None,
     max_bytes: Annotated[str | None, typer.Option(help="Cut a batch at this size, such as 64MB.")] = None,
-    max_records: Annotated[int | None, typer.Option(min=1, help="Cut a batch at this many records.")] = None,
+    max_records: MaxRecordsOption = None,
     accept_loss: Annotated[
         bool, typer.Option("--accept-loss", help="Skip records that Kafka no longer holds, and record the loss permanently.")
     ] = False,
-    health_port: Annotated[int | None, typer.Option(help="Serve /healthz and /metrics here.")] = None,
+    health_port: HealthPortOption = None,
 ) -> None:
     """Write trades and feed events into the lake, each exactly once.
 
@@ -46,9 +53,9 @@ def s3(
 def mongo(
     ctx: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="Stop at the current end of the topics.")] = False,
-    max_age: Annotated[str | None, typer.Option(help="Write a batch this long after its first record, such as 1s.")] = None,
-    max_records: Annotated[int | None, typer.Option(min=1, help="Write a batch at this many records.")] = None,
-    health_port: Annotated[int | None, typer.Option(help="Serve /healthz and /metrics here.")] = None,
+    max_age: MaxAgeOption = None,
+    max_records: MaxRecordsOption = None,
+    health_port: HealthPortOption = None,
 ) -> None:
     """Write trades and feed events into MongoDB, and keep its bars and companies current.
 

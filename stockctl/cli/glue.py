@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.options import SinceDateOption, day, settings_of
+from stockctl.cli.options import DryRunOption, SinceDateOption, day, settings_of
 from stockctl.cli.output import (
     Format,
     View,
@@ -18,8 +18,10 @@ from stockctl.cli.output import (
     refuse_skipped,
     row_options,
     say,
+    say_dry_run,
     show_changes,
     show_differences,
+    show_plan,
     write_object,
     write_rows,
 )
@@ -63,6 +65,7 @@ def apply(
     adopt: Annotated[bool, typer.Option("--adopt", help="Take over tables and crawlers that someone else made.")] = False,
     from_paths: FromPaths = False,
     create_role: Annotated[bool, typer.Option("--create-role", help="Create the crawlers' role first.")] = False,
+    dry_run: DryRunOption = False,
     *,
     view: View,
 ) -> None:
@@ -74,6 +77,9 @@ def apply(
     from stockctl.warehouse.glue import catalog
 
     with _glue(ctx) as (glue, settings):
+        if dry_run:
+            show_plan(catalog.differences(glue, settings, from_paths=from_paths), view)
+            return
         if create_role:
             name, created = iam_policies.create_role(settings)
             say(f"{'created' if created else 'updated'} the role {name}; IAM may need some seconds to apply it")
@@ -165,6 +171,7 @@ def sync(
     ctx: typer.Context,
     since: SinceDateOption = None,
     prune: Annotated[bool, typer.Option("--prune", help="Delete partitions that are not in the lake.")] = False,
+    dry_run: DryRunOption = False,
     *,
     view: View,
 ) -> None:
@@ -173,11 +180,14 @@ def sync(
     Example: stockctl glue sync --since 2026-11-20
     """
     from stockctl.lake.store import existing_store
-    from stockctl.warehouse.glue.partition_sync import SyncResult
+    from stockctl.warehouse.glue.partition_sync import SyncResult, plan
     from stockctl.warehouse.glue.partition_sync import sync as register
 
     first = day("--since", since)
     with _glue(ctx) as (glue, settings):
+        if dry_run:
+            show_plan(plan(glue, existing_store(settings), settings, since=first, prune=prune), view)
+            return
         changes, done = register(glue, existing_store(settings), settings, since=first, prune=prune)
     for change in changes:
         if change.action != "unchanged":
@@ -214,7 +224,7 @@ def policy(
 
 @app.command()
 @row_options()
-def delete(ctx: typer.Context, yes: YesOption = False, *, view: View) -> None:
+def delete(ctx: typer.Context, yes: YesOption = False, dry_run: DryRunOption = False, *, view: View) -> None:
     """Delete the crawlers, tables and database that stockctl manages; the lake stays.
 
     Example: stockctl glue delete --yes
@@ -223,6 +233,10 @@ def delete(ctx: typer.Context, yes: YesOption = False, *, view: View) -> None:
 
     with _glue(ctx) as (glue, settings):
         database = settings.glue.database
+        if dry_run:
+            show_changes(catalog.delete(glue, settings, dry_run=True), view)
+            say_dry_run()
+            return
         confirm(f"Delete the crawlers and tables of stockctl, and the database {database}?", "stockctl glue delete", yes=yes)
         changes = catalog.delete(glue, settings)
     show_changes(changes, view)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.options import SymbolsArgument, seconds, settings_of
-from stockctl.cli.output import View, YesOption, confirm, row_options, say, write_rows
+from stockctl.cli.options import DryRunOption, SymbolsArgument, seconds, settings_of
+from stockctl.cli.output import View, YesOption, confirm, row_options, say, say_dry_run, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _called() -> str:
 @app.command()
 def demo(
     ctx: typer.Context,
-    duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long to show the live table.")] = "60s",
+    duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="Stop after this long: 90s, 5m.")] = "60s",
 ) -> None:
     """Show the whole pipeline once: start, live table, stop, verification, metrics.
 
@@ -188,7 +188,7 @@ def status(ctx: typer.Context, *, view: View) -> None:
 
 
 @app.command()
-def reset(ctx: typer.Context, yes: YesOption = False) -> None:
+def reset(ctx: typer.Context, yes: YesOption = False, dry_run: DryRunOption = False) -> None:
     """Delete the local stack's data and its lakes.
 
     Example: stockctl local reset --yes
@@ -204,6 +204,9 @@ def reset(ctx: typer.Context, yes: YesOption = False) -> None:
         return
     for folder, size in folders:
         say(f"  {folder}  {format_size(size)}")
+    if dry_run:
+        say_dry_run()
+        return
     confirm("Delete these folders?", "stockctl local reset", yes=yes)
     delete(settings)
     say("deleted")

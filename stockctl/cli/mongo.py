@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from stockctl.cli.options import mongo_of, settings_of
-from stockctl.cli.output import View, refuse_skipped, row_options, say, show_changes, show_differences, write_rows
+from stockctl.cli.options import DryRunOption, mongo_of, settings_of
+from stockctl.cli.output import View, refuse_skipped, row_options, say, show_changes, show_differences, show_plan, write_rows
 
 app = typer.Typer(no_args_is_help=True, help="Create the collections in MongoDB, and compare them with the settings.")
 
 
 @app.command()
 @row_options()
-def apply(ctx: typer.Context, *, view: View) -> None:
+def apply(ctx: typer.Context, dry_run: DryRunOption = False, *, view: View) -> None:
     """Create or update collections, validators, indexes and expiry; drop nothing.
 
     Example: stockctl mongo apply
@@ -21,6 +21,9 @@ def apply(ctx: typer.Context, *, view: View) -> None:
 
     settings = settings_of(ctx)
     with mongo_of(settings) as mongo:
+        if dry_run:
+            show_plan(schema.differences(mongo, settings), view)
+            return
         changes = schema.apply(mongo, settings)
     show_changes(changes, view)
     refuse_skipped(changes)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stockctl.cli.options import ForOption, SymbolsArgument, seconds, settings_of
+from stockctl.cli.options import ForOption, HealthPortOption, SymbolsArgument, seconds, settings_of
 from stockctl.cli.output import say
 from stockctl.errors import UsageError
 
@@ -20,7 +20,7 @@ def produce(
     speed: Annotated[str, typer.Option("--speed", metavar="N|max", help="Pace of a replay: 1 as captured.")] = "max",
     retime: Annotated[bool, typer.Option("--retime", help="Shift a replay's times so that its first trade is now.")] = False,
     duration: ForOption = None,
-    health_port: Annotated[int | None, typer.Option("--health-port", help="Serve /healthz and /metrics here.")] = None,
+    health_port: HealthPortOption = None,
 ) -> None:
     """Put the feed's trades into Kafka, until stopped.
 

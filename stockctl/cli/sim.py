@@ -19,7 +19,7 @@ def sim(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same rows in the same order.")] = 1,
     replay: Annotated[
-        Path | None, typer.Option("--replay", help="Send these captured frames, one JSON a line, as they are.")
+        Path | None, typer.Option("--replay", metavar="FILE", help="Send these captured frames, one JSON a line, as they are.")
     ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",

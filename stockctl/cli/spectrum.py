@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.options import settings_of, text_of
+from stockctl.cli.options import DryRunOption, settings_of, text_of
 from stockctl.cli.output import (
     View,
     numbered,
@@ -17,6 +17,7 @@ from stockctl.cli.output import (
     say,
     show_changes,
     show_differences,
+    show_plan,
     write_rows,
 )
 from stockctl.errors import UnhealthyError, UsageError
@@ -59,6 +60,7 @@ def apply(
     prune: Annotated[
         bool, typer.Option("--prune", help="Drop partitions that are not in the lake, unless the tables are Glue's.")
     ] = False,
+    dry_run: DryRunOption = False,
     *,
     view: View,
 ) -> None:
@@ -74,6 +76,9 @@ def apply(
     settings = settings_of(ctx)
     lake = _lake(settings)
     with connect(settings) as redshift:
+        if dry_run:
+            show_plan(schema.differences(redshift, settings, lake), view)
+            return
         changes = schema.apply(redshift, settings, lake, adopt=adopt, prune=prune)
     show_changes(changes, view)
     refuse_skipped(changes)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.options import settings_of
-from stockctl.cli.output import View, row_options, say, show_changes, show_differences, write_rows
+from stockctl.cli.options import DryRunOption, settings_of
+from stockctl.cli.output import View, row_options, say, show_changes, show_differences, show_plan, write_rows
 
 if TYPE_CHECKING:
     from stockctl.clients.kafka import Admin
@@ -27,14 +27,18 @@ def _connect(ctx: typer.Context) -> tuple[Admin, Settings]:
 
 @app.command()
 @row_options()
-def apply(ctx: typer.Context, *, view: View) -> None:
+def apply(ctx: typer.Context, dry_run: DryRunOption = False, *, view: View) -> None:
     """Create the topics, or change those that differ from the settings; delete nothing.
 
     Example: stockctl topics apply
     """
     from stockctl.stream import topics
 
-    show_changes(topics.apply(*_connect(ctx)), view)
+    admin, settings = _connect(ctx)
+    if dry_run:
+        show_plan(topics.differences(admin, settings), view)
+        return
+    show_changes(topics.apply(admin, settings), view)
 
 
 @app.command("list")

@@ -46,6 +46,26 @@ def test_from_nothing_to_a_catalog_that_holds_the_lake(warehouse_command: Comman
     assert "deleted" in warehouse_command.run("glue", "delete", "--yes", real=True).stdout
 
 
+def test_dry_runs_change_nothing(warehouse_command: Command, lake: Settings) -> None:
+    def planned(*arguments: str) -> list[dict[str, str]]:
+        rows: list[dict[str, str]] = json.loads(warehouse_command.run("glue", *arguments, "--dry-run", "-o", "json").stdout)
+        return rows
+
+    assert {row["kind"] for row in planned("apply")} == {"database"}
+    assert [row["name"] for row in planned("sync") if row["kind"] == "partition"] == [
+        "trades/trade_date=2026-11-23/ticker=AAPL"
+    ]
+    assert planned("delete") == []
+    warehouse_command.run("glue", "diff", check=10)
+    warehouse_command.run("glue", "apply")
+    assert planned("apply") == []
+    warehouse_command.run("glue", "sync")
+    assert planned("sync") == []
+    assert {row["action"] for row in planned("delete")} == {"deleted"}
+    assert "database" in {row["kind"] for row in planned("delete")}
+    warehouse_command.run("glue", "status")
+
+
 def test_trades_in_buckets_need_no_crawler_and_that_is_no_failure(warehouse_command: Command, lake: Settings) -> None:
     warehouse_command.environment["STOCKCTL_LAKE__PARTITION_BY"] = "bucket"
     assert "unchanged  crawlers cannot read bucket folders" in warehouse_command.run("glue", "apply").stdout

@@ -33,7 +33,9 @@ def command(tmp_path: Path, warehouse_flags: dict[str, str], redshift_flags: dic
 @pytest.mark.postgres
 def test_from_nothing_to_views_that_answer(command: Command) -> None:
     assert "absent" in command.run("spectrum", "status", check=10).stdout
-    command.run("spectrum", "diff", check=10, real=True)
+    differences = command.run("spectrum", "diff", "-o", "json", check=10, real=True).stdout
+    assert command.run("spectrum", "apply", "--dry-run", "-o", "json").stdout == differences
+    command.run("spectrum", "status", check=10)
     assert "view" in command.run("spectrum", "apply", real=True).stdout
     assert "no differences between Redshift, the lake and the settings" in command.run("spectrum", "diff").stderr
     command.run("spectrum", "status", real=True)

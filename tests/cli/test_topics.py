@@ -24,6 +24,13 @@ def test_diff_apply_diff(command: Command) -> None:
     assert "no differences between the topics and the settings" in after.stderr
 
 
+def test_a_dry_run_shows_what_apply_would_change(command: Command) -> None:
+    planned = rows(command, "topics", "apply", "--dry-run")
+    assert [row["actual"] for row in planned] == ["absent"] * 3
+    assert planned == rows(command, "topics", "diff", check=10)
+    assert "dry run: nothing was changed" in command.run("topics", "apply", "--dry-run").stderr
+
+
 def test_apply_again_changes_nothing(command: Command) -> None:
     command.run("topics", "apply")
     assert [row["action"] for row in rows(command, "topics", "apply")] == ["unchanged"] * 3

@@ -35,6 +35,14 @@ def test_on_an_empty_cluster_everything_is_new(command: Command) -> None:
     assert f"error: {len(lines)} differences between the objects in " in done.stderr
 
 
+def test_a_dry_run_of_up_shows_the_same_and_changes_nothing(command: Command) -> None:
+    differences = command.run("infra", "diff", check=10).stdout
+    done = command.run("infra", "up", "--dry-run")
+    assert done.stdout == differences
+    assert "dry run: nothing was changed" in done.stderr
+    assert command.run("infra", "diff", check=10).stdout == differences
+
+
 def test_applied_objects_do_not_differ(applied: Command) -> None:
     done = applied.run("infra", "diff", real=True)
     assert done.stdout == ""

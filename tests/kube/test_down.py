@@ -65,6 +65,13 @@ def test_down_keeps_referenced_secrets(up: Command, kubelet: Kubelet) -> None:
     assert secrets() == set()
 
 
+def test_a_dry_run_deletes_nothing(up: Command, kubelet: Kubelet) -> None:
+    done = up.run("infra", "down", "--delete-data", "--dry-run")
+    assert "objects; volumes: " in done.stderr
+    assert "dry run: nothing was changed" in done.stderr
+    assert len(kubelet.pods()) >= 6
+
+
 def test_without_a_terminal_down_needs_yes(up: Command, kubelet: Kubelet) -> None:
     done = up.run("infra", "down", "--delete-data", check=2, text="y\n")
     assert "try: stockctl infra down --delete-data --yes" in done.stderr

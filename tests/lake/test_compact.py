@@ -232,6 +232,12 @@ def test_only_the_dates_asked_for(settings: Settings, tmp_path: Path) -> None:
         return [row["trade_date"] for row in json.loads(command.run("lake", "compact", "-o", "json", *arguments).stdout)]
 
     assert made("--keep-days", "10000") == []
+    planned = json.loads(command.run("lake", "compact", "--before", "2026-11-24", "--dry-run", "-o", "json").stdout)
+    assert [(row["trade_date"], row["rows"], row["objects"]) for row in planned] == [
+        ("2026-11-20", 10, None),
+        ("2026-11-23", 10, None),
+    ]
+    assert not list(open_store(settings).objects(PARQUET))
     assert made("--before", "2026-11-23") == ["2026-11-20"]
     assert made("--date", "2026-11-24") == ["2026-11-24"]
     assert "exclude each other" in command.run("lake", "compact", "--date", "2026-11-24", "--keep-days", "1", check=2).stderr

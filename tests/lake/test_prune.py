@@ -156,6 +156,15 @@ def test_it_says_what_it_will_drop_and_refuses_without_a_yes(settings: Settings,
     assert "6 rows below the floor 2026-11-23 were deleted on purpose" in told
 
 
+def test_a_dry_run_lists_the_dates_and_asks_nothing(settings: Settings, tmp_path: Path) -> None:
+    store, command = open_store(settings), command_of(settings, tmp_path)
+    before = keys(store)
+    done = command.run("lake", "prune", "--before", "2026-11-23", "--dry-run", "-o", "json")
+    assert {row["trade_date"] for row in json.loads(done.stdout)} == {"2026-11-20", "2026-11-22"}
+    assert "dry run: nothing was changed" in done.stderr
+    assert (keys(store), read_floor(store)) == (before, None)
+
+
 def test_the_floor_is_today_at_most(settings: Settings, tmp_path: Path) -> None:
     """A floor above today would hide dates in the future."""
     command = command_of(settings, tmp_path)

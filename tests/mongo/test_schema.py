@@ -30,6 +30,12 @@ def test_apply_makes_all_once_and_then_keeps_it(mongo_command: Command) -> None:
     assert status["trades"] == {"collection": "trades", "documents": 0, "indexes": "_id_, symbol_ts_event, ts_recv_expiry"}
 
 
+def test_a_dry_run_shows_what_apply_would_change(mongo_command: Command) -> None:
+    planned = rows(mongo_command, "apply", "--dry-run")
+    assert {row["actual"] for row in planned} == {"absent"}
+    assert planned == rows(mongo_command, "diff", check=10)
+
+
 def test_what_another_has_made_meanwhile_is_no_error(mongo_settings: Settings) -> None:
     """As when two writers begin an empty MongoDB at once."""
     with Mongo(mongo_settings) as mongo:

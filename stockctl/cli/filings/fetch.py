@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stockctl.cli.options import DryRunOption, SinceDateOption, SymbolsArgument, day, seconds, settings_of
+from stockctl.cli.options import DryRunOption, HealthPortOption, SinceDateOption, SymbolsArgument, day, seconds, settings_of
 from stockctl.cli.output import View, progress, row_options, say, write_rows
 from stockctl.errors import UsageError
 from stockctl.symbols import parse_symbols
@@ -24,9 +24,7 @@ def fetch(
     repeat: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Keep running, and fetch each symbol again after this long: 7d.")
     ] = None,
-    health_port: Annotated[
-        int | None, typer.Option("--health-port", help="With --repeat: serve /healthz and /metrics.")
-    ] = None,
+    health_port: HealthPortOption = None,
     *,
     view: View,
 ) -> None:

@@ -133,7 +133,7 @@ def _without_unit(columns: list[str]) -> list[str]:
 def check(
     ctx: typer.Context,
     symbol: Symbol,
-    everything: Annotated[bool, typer.Option("--all", help="Show what holds, too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show identities that hold, too.")] = False,
     cik: Ciks = None,
     *,
     view: View,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.infra.up import ContextOption, cluster_settings
-from stockctl.cli.options import seconds
-from stockctl.cli.output import YesOption, confirm, say
+from stockctl.cli.infra.options import ContextOption, cluster_settings
+from stockctl.cli.options import DryRunOption, seconds
+from stockctl.cli.output import YesOption, confirm, say, say_dry_run
 from stockctl.units import counted
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def down(
         typer.Option("--delete-data", help="Delete the volumes too: records in Kafka that are not in the lake yet are lost."),
     ] = False,
     yes: YesOption = False,
+    dry_run: DryRunOption = False,
     timeout: Annotated[
         str, typer.Option("--timeout", metavar="DURATION", help="How long to wait until everything is deleted.")
     ] = "5m",
@@ -48,6 +49,9 @@ def down(
         say(f"in {where}: {counted(objects, 'object')}; volumes: {volumes or 'none'}")
         volumes_too = "with the volumes and their data" if delete_data else "and keep the volumes"
         flags = " --delete-data" if delete_data else ""
+        if dry_run:
+            say_dry_run()
+            return
         confirm(f"Delete these objects, {volumes_too}?", f"stockctl infra down{flags}", yes=yes)
 
         def print_change(change: Change) -> None:

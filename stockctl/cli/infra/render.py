@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.infra.up import ContextOption, OverlayOption, TagOption, cluster_settings
+from stockctl.cli.infra.options import ContextOption, OverlayOption, TagOption, cluster_settings
 from stockctl.cli.output import View, row_options, say, show_differences
 from stockctl.errors import UsageError
 
@@ -72,7 +72,7 @@ def diff(
     with Kubernetes(settings) as kubernetes:
         subject = f"the objects in {settings.infra.namespace} at {kubernetes.url}"
         found = differences(kubernetes, settings.infra, render_overlay(settings))
-        show_differences(found, view, subject, print_difference=_print_difference)
+        show_differences(found, view, subject, print_difference=print_difference)
 
 
 def monitoring(
@@ -88,7 +88,8 @@ def monitoring(
     sys.stdout.write(resource(f"manifests/monitoring/{what}.{suffix}").read_text(encoding="utf-8"))
 
 
-def _print_difference(difference: Difference) -> None:
+def print_difference(difference: Difference) -> None:
+    """Print a difference as text, with colours on a terminal."""
     from stockctl.cli.output import console
     from stockctl.infra.diff import as_text
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stockctl.cli.infra.up import ContextOption, OverlayOption, cluster_settings
+from stockctl.cli.infra.options import ContextOption, OverlayOption, cluster_settings
 from stockctl.cli.output import View, row_options, say, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 

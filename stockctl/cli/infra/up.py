@@ -1,4 +1,4 @@
-"""``stockctl infra up``, with the options and settings that the commands of the group share."""
+"""``stockctl infra up``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.options import seconds, settings_of
-from stockctl.cli.output import console, say
+from stockctl.cli.infra.options import ContextOption, OverlayOption, TagOption, cluster_settings
+from stockctl.cli.infra.render import print_difference
+from stockctl.cli.options import DryRunOption, seconds
+from stockctl.cli.output import console, say, say_dry_run
 from stockctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,25 +22,6 @@ if TYPE_CHECKING:
 
     from stockctl.infra.readiness import Progress
     from stockctl.reconcile import Change
-    from stockctl.settings import Settings
-
-OverlayOption = Annotated[str | None, typer.Option("--overlay", help="single-node, ha, or an overlay of your own.")]
-TagOption = Annotated[str | None, typer.Option("--image-tag", help="Tag of stockctl's images.")]
-ContextOption = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
-
-
-def cluster_settings(
-    ctx: typer.Context, overlay: str | None = None, image_tag: str | None = None, context: str | None = None
-) -> Settings:
-    """The settings for a cluster. UsageError for the profile ``local``."""
-    flags = {"infra.overlay": overlay, "infra.image_tag": image_tag, "infra.context": context}
-    settings = settings_of(ctx, flags, stack=False)
-    if settings.profile == "local":
-        raise UsageError(
-            "the profile local is for one machine, not for a cluster",
-            hint="choose another profile: stockctl -p prod infra …, or STOCKCTL_PROFILE=prod",
-        )
-    return settings
 
 
 def up(
@@ -56,6 +39,7 @@ def up(
     force_conflicts: Annotated[
         bool, typer.Option("--force-conflicts", help="Take over fields of other field managers.")
     ] = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Apply the overlay to the cluster, and wait until every workload is ready.
 
@@ -64,14 +48,23 @@ def up(
     Example: stockctl infra up --image-tag 0.1.0
     """
     from stockctl.clients.kubernetes.client import Kubernetes
+    from stockctl.infra.diff import differences
     from stockctl.infra.render import render
     from stockctl.infra.up import Events
     from stockctl.infra.up import up as roll_out
     from stockctl.units import counted
 
     limit = seconds("--timeout", timeout)
+    if dry_run and only is not None:
+        raise UsageError("--dry-run and --only exclude each other", hint="leave out one of them")
     settings = cluster_settings(ctx, overlay, image_tag, context)
     rendered = render(settings)
+    if dry_run:
+        with Kubernetes(settings) as kubernetes:
+            for difference in differences(kubernetes, settings.infra, rendered):
+                print_difference(difference)
+        say_dry_run()
+        return
     counts: dict[str, int] = {}
     workloads: list[Progress] = []
 

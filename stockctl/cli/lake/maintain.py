@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from stockctl.cli.options import DateOption, day, settings_of
-from stockctl.cli.output import View, YesOption, confirm, progress, row_options, say, write_rows
+from stockctl.cli.options import DateOption, DryRunOption, day, settings_of
+from stockctl.cli.output import View, YesOption, confirm, progress, row_options, say, say_dry_run, write_rows
 from stockctl.errors import UsageError
 
 
@@ -23,6 +23,7 @@ def compact(
     keep_days: Annotated[
         int | None, typer.Option(min=0, help="Leave the newest days as they are; default: 1, today.", show_default=False)
     ] = None,
+    dry_run: DryRunOption = False,
     *,
     view: View,
 ) -> None:
@@ -34,7 +35,7 @@ def compact(
     """
     from datetime import timedelta
 
-    from stockctl.lake.maintenance.compact import Compacted
+    from stockctl.lake.maintenance.compact import Compacted, compactable
     from stockctl.lake.maintenance.compact import compact as run
 
     settings = settings_of(ctx)
@@ -48,20 +49,25 @@ def compact(
         until = since + timedelta(days=1)
     else:
         until = _today(zone) + timedelta(days=1 - (1 if keep_days is None else keep_days))
-    with progress("writing rows") as bar:
-        task = bar.add_task("rows", total=None)
-        compacted = [
-            row._asdict()
-            for row in run(
-                settings,
-                since=since,
-                before=until,
-                advance=lambda _day, done, total: bar.update(task, completed=done, total=total),
-            )
-        ]
+    if dry_run:
+        compacted = [row._asdict() for row in compactable(settings, since=since, before=until)]
+    else:
+        with progress("writing rows") as bar:
+            task = bar.add_task("rows", total=None)
+            compacted = [
+                row._asdict()
+                for row in run(
+                    settings,
+                    since=since,
+                    before=until,
+                    advance=lambda _day, done, total: bar.update(task, completed=done, total=total),
+                )
+            ]
     write_rows(compacted, view, Compacted._fields if compacted or not view.is_table else None)
     if not compacted:
         say("nothing to compact: every requested date is compacted already, or has no trades")
+    if dry_run:
+        say_dry_run()
 
 
 @row_options()
@@ -69,6 +75,7 @@ def prune(
     ctx: typer.Context,
     before: Annotated[str, typer.Option(metavar="DATE", help="Delete the dates before this one: 2026-01-01, -90d.")],
     yes: YesOption = False,
+    dry_run: DryRunOption = False,
     *,
     view: View,
 ) -> None:
@@ -93,6 +100,9 @@ def prune(
     write_rows([item._asdict() for item in dates], view, maintenance.Prunable._fields)
     size = format_size(sum(item.bytes for item in dates))
     say(f"{sum(item.objects for item in dates)} objects of {size}, from {min(item.trade_date for item in dates)} on")
+    if dry_run:
+        say_dry_run()
+        return
     confirm(f"Delete all of it from {settings.lake.url}?", f"stockctl lake prune --before {floor}", yes=yes)
     with progress("deleting objects") as bar:
         task = bar.add_task("objects", total=None)

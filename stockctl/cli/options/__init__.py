@@ -3,6 +3,7 @@
 from stockctl.cli.options.changes import DryRunOption
 from stockctl.cli.options.files import text_of
 from stockctl.cli.options.globals import Globals, settings_of
+from stockctl.cli.options.services import HealthPortOption
 from stockctl.cli.options.stores import mongo_of, say_next_batch
 from stockctl.cli.options.symbols import AnySymbolsArgument, SymbolsArgument
 from stockctl.cli.options.times import (
@@ -26,6 +27,7 @@ __all__ = [
     "DryRunOption",
     "ForOption",
     "Globals",
+    "HealthPortOption",
     "SinceDateOption",
     "SinceOption",
     "SymbolsArgument",

@@ -2,9 +2,9 @@
 
 from stockctl.cli.output.console import console, progress
 from stockctl.cli.output.formats import numbered, write_arrow, write_object, write_rows
-from stockctl.cli.output.messages import YesOption, confirm, report_error, say, set_quiet
+from stockctl.cli.output.messages import YesOption, confirm, report_error, say, say_dry_run, set_quiet
 from stockctl.cli.output.numbers import amount
-from stockctl.cli.output.reconcile import refuse_skipped, show_changes, show_differences
+from stockctl.cli.output.reconcile import refuse_skipped, show_changes, show_differences, show_plan
 from stockctl.cli.output.view import Format, OutputOption, View, record_options, row_options
 
 __all__ = [
@@ -22,9 +22,11 @@ __all__ = [
     "report_error",
     "row_options",
     "say",
+    "say_dry_run",
     "set_quiet",
     "show_changes",
     "show_differences",
+    "show_plan",
     "write_arrow",
     "write_object",
     "write_rows",

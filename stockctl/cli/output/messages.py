@@ -34,6 +34,11 @@ def report_error(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def say_dry_run() -> None:
+    """Say that --dry-run changed nothing."""
+    say("dry run: nothing was changed")
+
+
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

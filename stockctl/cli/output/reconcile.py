@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from stockctl.cli.output.formats import write_rows
-from stockctl.cli.output.messages import say
+from stockctl.cli.output.messages import say, say_dry_run
 from stockctl.cli.output.view import Format, View
 from stockctl.errors import UnhealthyError
 from stockctl.reconcile import Change, Difference
@@ -42,6 +42,13 @@ def show_differences(
             f"{counted(len(found), 'difference')} between {subject} and the settings", hint="the `fix` of each difference"
         )
     say(f"no differences between {subject} and the settings")
+
+
+def show_plan(differences: Iterable[Difference], view: View) -> None:
+    """Write what an ``apply`` command would change, for --dry-run."""
+    found = list(differences)
+    write_rows((difference._asdict() for difference in found), view, Difference._fields)
+    say_dry_run()
 
 
 def show_changes(changes: Sequence[Change], view: View) -> None:

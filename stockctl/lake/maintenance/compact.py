@@ -46,14 +46,14 @@ class Sizes(NamedTuple):
 
 
 class Compacted(NamedTuple):
-    """The result for one date; ``version`` is the number of its manifest, from 1."""
+    """The result for one date; ``version`` is the number of its manifest, from 1. A dry run has no ``objects`` or ``bytes``."""
 
     trade_date: date
     version: int
     claims: int
     rows: int
-    objects: int
-    bytes: int
+    objects: int | None
+    bytes: int | None
 
 
 def compact(
@@ -73,64 +73,96 @@ def compact(
     for item in store.objects(PARQUET):
         if (name := parse_parquet(item.key)) is not None:
             stored[name.trade_date].append(item.key)
-    with LakeReader(settings, store) as lake:
-        days = [day for day in lake.dates() if (since is None or since <= day) and (before is None or day < before)]
-    for day in days:
+    for day in _dates(settings, store, since, before):
         # A new reader for each date: it frees the listings and files of the date before.
         with LakeReader(settings, store) as lake:
-            old, new = _compact(lake, day, sizes, advance)
-        current = put_manifest(store, new) if new is not None else old
-        if current is not None:
-            keep = current.keys | (old.keys if old is not None else set())
-            _delete_unused(store, [*stored[day], *(new.keys if new is not None else ())], current.version, keep)
-        if new is not None and current is not None and current.nonce == new.nonce:
+            plan = _plan(lake, day)
+            new = _write_version(lake, plan, sizes, advance) if plan.claims else None
+        newest = put_manifest(store, new) if new is not None else plan.manifest
+        if newest is not None:
+            keep = newest.keys | (plan.manifest.keys if plan.manifest is not None else set())
+            _delete_unused(store, [*stored[day], *(new.keys if new is not None else ())], newest.version, keep)
+        if new is not None and newest is not None and newest.nonce == new.nonce:
             size = sum(item.size for item in new.objects)
             yield Compacted(day, new.version, len(new.claims), new.rows, len(new.objects), size)
 
 
-def _compact(lake: LakeReader, day: date, sizes: Sizes, advance: Advance) -> tuple[Manifest | None, Manifest | None]:
-    """The newest manifest of the date, and the next one, with its objects written, if there are new claims."""
-    old = lake.manifests([day]).get(day)
-    included = old.claims if old is not None else frozenset()
+def compactable(settings: Settings, *, since: date | None = None, before: date | None = None) -> Iterator[Compacted]:
+    """What ``compact`` would do, without a change. Errors as there, but raw objects are not read."""
+    store = existing_store(settings)
+    for day in _dates(settings, store, since, before):
+        with LakeReader(settings, store) as lake:
+            plan = _plan(lake, day)
+        if plan.claims:
+            yield Compacted(day, plan.version, len(plan.claims), sum(file.claimed.rows for file in plan.files), None, None)
+
+
+class _Plan(NamedTuple):
+    """The next version of a date: the claims that it includes, none if nothing is new, and their raw objects.
+
+    ``manifest`` is the newest one.
+    """
+
+    day: date
+    manifest: Manifest | None
+    claims: frozenset[str]
+    files: list[DataFile]
+
+    @property
+    def version(self) -> int:
+        return self.manifest.version + 1 if self.manifest is not None else 1
+
+
+def _dates(settings: Settings, store: Store, since: date | None, before: date | None) -> list[date]:
+    with LakeReader(settings, store) as lake:
+        return [day for day in lake.dates() if (since is None or since <= day) and (before is None or day < before)]
+
+
+def _plan(lake: LakeReader, day: date) -> _Plan:
+    manifest = lake.manifests([day]).get(day)
+    included = manifest.claims if manifest is not None else frozenset()
     log, names = lake.log("trades"), lake.objects("trades", [day], None)
-    complete: dict[str, list[ClaimedObject]] = {}
+    objects: dict[str, list[ClaimedObject]] = {}
     for claim in log.find({name.claim for name in names.values()} - included, *span_around(day), skip=included):
         # The writer may still be storing the objects of a claim: then the next run includes it.
-        objects_of_day = _objects_on(day, claim)
-        missing = [item.key for item in objects_of_day if item.key not in names]
+        claimed = _objects_on(day, claim)
+        missing = [item.key for item in claimed if item.key not in names]
         lake.require_objects(claim, missing)
-        if objects_of_day and not missing:
-            complete[claim.key] = objects_of_day
-    if not complete:
-        return old, None
-    complete |= {claim.key: _objects_on(day, claim) for claim in log.read(included)}
-    damage = [item.key for key in included for item in complete.get(key, ()) if item.key not in names]
-    if damage or included - complete.keys():
+        if claimed and not missing:
+            objects[claim.key] = claimed
+    if not objects:
+        return _Plan(day, manifest, frozenset(), [])
+    objects |= {claim.key: _objects_on(day, claim) for claim in log.read(included)}
+    missing = [item.key for key in included for item in objects.get(key, ()) if item.key not in names]
+    if missing or included - objects.keys():
         raise UnhealthyError(
-            f"cannot compact {day} again: {min(damage or included - complete.keys())}, which its manifest includes, is missing",
-            hint="`stockctl lake verify` lists all damage",
+            f"cannot compact {day} again: {min(missing or included - objects.keys())}, which its manifest includes, is missing",
+            hint="`stockctl lake verify` names all damage",
         )
-    raw = [DataFile(day, item, names[item.key]) for items in complete.values() for item in items]
-    version = old.version + 1 if old is not None else 1
-    objects = _Objects(lake.store, parquet_folder(day, version, secrets.token_hex(4)), sizes)
-    rows = sum(item.claimed.rows for item in raw)
-    _write(lake, raw, objects, sizes, lambda done: advance(day, done, rows))
+    files = [DataFile(day, item, names[item.key]) for claimed in objects.values() for item in claimed]
+    return _Plan(day, manifest, frozenset(objects), files)
+
+
+def _write_version(lake: LakeReader, plan: _Plan, sizes: Sizes, advance: Advance) -> Manifest:
+    """Put the objects of the next version; its manifest, which is not put yet."""
+    objects = _Objects(lake.store, parquet_folder(plan.day, plan.version, secrets.token_hex(4)), sizes)
+    rows = sum(file.claimed.rows for file in plan.files)
+    _write(lake, plan.files, objects, sizes, lambda done: advance(plan.day, done, rows))
     if objects.rows != rows:
         raise UnhealthyError(
-            f"the raw objects of {day} have {objects.rows} rows, but their claims have {rows}",
+            f"the raw objects of {plan.day} have {objects.rows} rows, but their claims have {rows}",
             hint="`stockctl lake verify --deep` lists the damage",
         )
-    new = Manifest(
+    return Manifest(
         nonce=secrets.token_hex(8),
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        trade_date=day,
-        version=version,
-        claims=frozenset(complete),
+        trade_date=plan.day,
+        version=plan.version,
+        claims=plan.claims,
         rows=rows,
         objects=objects.written,
         symbols=objects.symbols,
     )
-    return old, new
 
 
 def _objects_on(day: date, claim: Claim) -> list[ClaimedObject]:

@@ -198,30 +198,39 @@ def _crawler(glue: Glue, settings: Settings, table: Table, url: str, from_paths:
         yield Difference("crawler", name, field, _text(expected), _text(value), fix)
 
 
-def delete(glue: Glue, settings: Settings) -> list[Change]:
-    """Delete the crawlers and tables that stockctl manages, and its database if nothing else is in it. The lake stays."""
+def delete(glue: Glue, settings: Settings, *, dry_run: bool = False) -> list[Change]:
+    """Delete the crawlers and tables that stockctl manages, and its database if nothing else is in it. The lake stays.
+
+    With ``dry_run`` delete nothing; the result is what would be done.
+    """
     changes = []
     for table in TABLES:
         name = crawlers.name_of(settings, table)
         crawler = glue.find_crawler(name) if table.crawled else None
         if crawler is not None:
-            changes.append(_delete(glue.delete_crawler, Change("crawler", name, "deleted"), crawlers.is_managed(crawler)))
+            change = Change("crawler", name, "deleted")
+            changes.append(_delete(None if dry_run else glue.delete_crawler, change, crawlers.is_managed(crawler)))
     for table in TABLES:
         existing = glue.find_table(table.name)
         if existing is not None:
-            changes.append(_delete(glue.delete_table, Change("table", table.name, "deleted"), is_managed(existing)))
+            change = Change("table", table.name, "deleted")
+            changes.append(_delete(None if dry_run else glue.delete_table, change, is_managed(existing)))
     database = glue.find_database()
     if database is None:
         return changes
-    if is_managed(database) and not glue.tables():
-        glue.delete_database()
+    deleted = {change.name for change in changes if change.kind == "table" and change.action == "deleted"}
+    if is_managed(database) and not {str(table["Name"]) for table in glue.tables()} - deleted:
+        if not dry_run:
+            glue.delete_database()
         return [*changes, Change("database", glue.database, "deleted")]
     return [*changes, Change("database", glue.database, "skipped", "someone else made it, or has tables in it")]
 
 
-def _delete(delete: Callable[[str], None], change: Change, managed: bool) -> Change:
+def _delete(delete: Callable[[str], None] | None, change: Change, managed: bool) -> Change:
     if not managed:
         return change._replace(action="skipped", detail=_MADE_BY_OTHERS)
+    if delete is None:
+        return change
     try:
         delete(change.name)
     except AbsentError:

@@ -73,6 +73,16 @@ def sync(
     return changes, [_sync(glue, table, lake, prune) for table in TABLES]
 
 
+def plan(glue: Glue, store: Store, settings: Settings, *, since: date | None = None, prune: bool = False) -> list[Difference]:
+    """The differences that ``sync`` would resolve."""
+    _, differences = status(glue, store, settings, since)
+    return [
+        one
+        for one in differences
+        if one.kind in ("database", "table") or (one.kind == "partition" and (prune or one.wanted != ABSENT))
+    ]
+
+
 def _sync(glue: Glue, table: Table, lake: LakePartitions, prune: bool) -> SyncResult:
     locations = lake.locations[table.name]
     comparison = _compare(glue, table, lake)

@@ -1,0 +1,70 @@
+"""One grammar: an option means the same in every command, and what changes something can be tried with --dry-run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import pytest
+
+from tests.cli.test_main import LEAVES
+
+CHANGING = (
+    "apply",
+    "compact",
+    "delete",
+    "down",
+    "fetch",
+    "prune",
+    "replay",
+    "reset",
+    "sync",
+    "up",
+)
+"""Last words of commands that change a store, a broker, a catalog or a cluster."""
+PROCESSES = {"local up", "local down"}
+"""These start and stop processes on this machine; `local status` shows them, and nothing is deleted."""
+
+OWN_THING = {
+    "--adopt": "Glue has crawlers, Redshift has views",
+    "--all": "the list of the command says of what",
+    "--before": "one command compacts these dates, the other deletes them",
+    "--last": "periods of a statement, or filings of each symbol",
+    "--prune": "of Redshift's tables only those that Glue does not manage",
+    "--replay": "the simulator sends the frames, produce decodes them",
+    "--since": "some commands know dates alone",
+    "--timeout": "one command waits for pods, the other for their end",
+}
+"""Options whose help names the thing that they are about, with the reason why it differs."""
+
+
+def options() -> dict[str, dict[str, Any]]:
+    """Every option with the commands that have it."""
+    found: dict[str, dict[str, Any]] = defaultdict(dict)
+    for name, command in LEAVES.items():
+        for parameter in command.params:
+            for flag in parameter.opts:
+                if flag.startswith("--") and not parameter.hidden:
+                    found[flag][name] = parameter
+    return found
+
+
+@pytest.mark.parametrize("flag", sorted(options()))
+def test_an_option_means_the_same_in_every_command(flag: str) -> None:
+    commands = options()[flag]
+    # A date is a time to commands that know dates alone.
+    kinds = {name: (each.is_flag, each.multiple, str(each.metavar).replace("DATE", "TIME")) for name, each in commands.items()}
+    assert len(set(kinds.values())) == 1, kinds
+    texts = {parameter.help for parameter in commands.values()}
+    assert (len(texts) == 1) == (flag not in OWN_THING), texts
+
+
+@pytest.mark.parametrize("name", [name for name in LEAVES if name.split()[-1] in CHANGING and name not in PROCESSES])
+def test_what_changes_something_has_a_dry_run(name: str) -> None:
+    (option,) = [parameter for parameter in LEAVES[name].params if "--dry-run" in parameter.opts]
+    assert (option.is_flag, option.default, option.help) == (True, False, "Show what would change, and change nothing.")
+
+
+@pytest.mark.parametrize("name", [name for name in LEAVES if any("--yes" in each.opts for each in LEAVES[name].params)])
+def test_what_asks_has_a_dry_run(name: str) -> None:
+    assert any("--dry-run" in parameter.opts for parameter in LEAVES[name].params)

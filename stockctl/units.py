@@ -27,16 +27,16 @@ def parse_duration(text: str | float) -> float:
     if _is_number(text):
         seconds = float(text)
     elif not isinstance(text, str):
-        raise ValueError(f"{quoted(text)} is no duration: {DURATIONS}")
+        raise ValueError(f"{quoted(text)} is not a duration: {DURATIONS}")
     elif _DURATION.fullmatch(text.strip()):
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
     else:
         try:
             seconds = float(text)
         except ValueError:
-            raise ValueError(f"{quoted(text)} is no duration: {DURATIONS}") from None
+            raise ValueError(f"{quoted(text)} is not a duration: {DURATIONS}") from None
     if not 0 <= seconds < 1e10:
-        raise ValueError(f"{quoted(text)} is no duration: it must be 0 or more and finite")
+        raise ValueError(f"{quoted(text)} is not a duration: it must be 0 or more and finite")
     return seconds
 
 
@@ -48,10 +48,10 @@ def parse_size(text: str | float) -> int:
         match = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
         unit = (match[2] or "B").upper() if match else ""
         if match is None or unit not in _BYTES:
-            raise ValueError(f"{quoted(text)} is no size: write 64MB, 2GiB or a number of bytes")
+            raise ValueError(f"{quoted(text)} is not a size: write 64MB, 2GiB or a number of bytes")
         size = float(match[1]) * _BYTES[unit]
     if not 0 <= size < 1e18:
-        raise ValueError(f"{quoted(text)} is no size: it must be 0 or more and finite")
+        raise ValueError(f"{quoted(text)} is not a size: it must be 0 or more and finite")
     return int(size)
 
 

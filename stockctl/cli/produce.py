@@ -53,6 +53,6 @@ def _speed(text: str) -> float | None:
         speed = 0.0
     if not 0 < speed < float("inf"):
         raise UsageError(
-            f"--speed {text} is no speed", hint="write max, 1 for the pace of the capture, or 10 for ten times that"
+            f"--speed {text} is not a speed", hint="write max, 1 for the pace of the capture, or 10 for ten times that"
         )
     return speed

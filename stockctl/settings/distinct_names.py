@@ -1,4 +1,4 @@
-"""The names that the pipeline goes by in Kafka, no two of which may be equal."""
+"""Names of consumer groups and topics, which must be distinct."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from stockctl.errors import ConfigError
 from stockctl.settings.model import Settings
 
 WATCH_GROUP = "stockctl-watch"
-"""The name that `metrics watch` reads under."""
+"""Consumer group of `metrics watch`."""
 DEAD_LETTERS_GROUP = "stockctl-dlq"
-"""The name that `dlq` reads under."""
+"""Consumer group of `dlq`."""
 
 
 def probe_group(settings: Settings) -> str:
-    """The name that the lake's writer looks at single records under."""
+    """Consumer group with which the lake writer reads single records."""
     return f"{settings.lake.group}-probe"
 
 
 def replayed_topic(settings: Settings) -> str:
-    """The topic that notes which dead letters were replayed."""
+    """Topic that records which dead letters were replayed."""
     return f"{settings.topics.dead_letters.name}.replayed"
 
 
 def check_names(settings: Settings) -> None:
-    """ConfigError if two consumer groups, or two topics, have one name."""
+    """ConfigError if two consumer groups, or two topics, have the same name."""
     groups = {
         "lake.group": settings.lake.group,
         "mongo.group": settings.mongo.group,
@@ -50,8 +50,8 @@ def check_names(settings: Settings) -> None:
             if name == other:
                 both = f"both {name}: {harm}"
             elif kind == "topics" and name.replace(".", "_") == other.replace(".", "_"):
-                # The names of its metrics have no dots.
-                both = f"{name} and {other}: Kafka takes no two topics that differ in `.` and `_` alone"
+                # Kafka replaces dots by underscores in the names of metrics.
+                both = f"{name} and {other}: Kafka rejects two topics that differ only in `.` and `_`"
             else:
                 continue
             raise ConfigError(

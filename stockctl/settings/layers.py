@@ -1,7 +1,7 @@
-"""The layers of settings, strongest first: flags, environment, ``stockctl.toml``, local stack, profile's own defaults.
+"""The layers of settings, highest priority first: flags, environment, ``stockctl.toml``, local stack, defaults of the profile.
 
-A secret may also stand in a file that ``…_FILE`` names in the environment. Each value's origin is kept, for
-``config show --origin`` and for errors that name every place looked at.
+A secret can also come from a file that ``…_FILE`` names in the environment. Each value has an origin, for
+``config show --origin`` and for error messages.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from stockctl.validation import decode_problem, setting_problem
 
 ENV_PREFIX = "STOCKCTL_"
 CONTROL_NAMES = frozenset({"STOCKCTL_CONFIG", "STOCKCTL_PROFILE", "STOCKCTL_DEBUG"})
-"""Variables that are options of the command, not settings."""
+"""Environment variables that are options of the command, not settings."""
 DEFAULT_PROFILE = "local"
 
 
 COMMAND_LINE = "command line"
-"""The origin of what flags give."""
+"""The origin of values from flags."""
 
 
 class BadSettingError(ConfigError):
-    """The setting ``name`` has a value that cannot be used: ``problem`` says why."""
+    """The setting ``name`` has an invalid value; ``problem`` is the reason."""
 
     def __init__(self, name: str, origin: str, problem: str, *, hint: str) -> None:
-        super().__init__(f"bad setting {name} from {origin}: {problem}", hint=hint)
+        super().__init__(f"invalid setting {name} from {origin}: {problem}", hint=hint)
         self.name = name
         self.origin = origin
         self.problem = problem
 
 
 class Layer(NamedTuple):
-    """One place that settings come from: dotted names to raw values, and each one's origin in words."""
+    """One source of settings: dotted names with raw values, and the origin of each."""
 
     place: str
     values: dict[str, Any]
@@ -103,12 +103,12 @@ def _environment(environ: Mapping[str, str]) -> Layer:
             except OSError as error:
                 raise ConfigError(
                     f"{variable} names {text}, which cannot be read: {error.strerror}",
-                    hint="check the path and its rights",
+                    hint="check the path and its permissions",
                 ) from error
             except UnicodeDecodeError:
-                # Not chained: the exception holds what the file holds.
+                # Not chained: the exception contains the bytes of the file.
                 raise ConfigError(
-                    f"{variable} names {text}, which is no text", hint="name a file of the secret alone"
+                    f"{variable} names {text}, which is not a text file", hint="name a file that contains only the secret"
                 ) from None
             layer.origins[name] = f"file {text} ({variable})"
         else:
@@ -119,7 +119,9 @@ def _environment(environ: Mapping[str, str]) -> Layer:
 def _table(value: Any, name: str, place: str) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return value
-    raise ConfigError(f"{name} in {place} is a table of settings, not a value", hint="`stockctl config init` shows the form")
+    raise ConfigError(
+        f"{name} in {place} must be a table of settings, not a value", hint="`stockctl config init` writes an example"
+    )
 
 
 def _flatten(table: Mapping[str, Any], place: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -139,7 +141,7 @@ def _table_layer(table: Mapping[str, Any], place: str) -> Layer:
 
 
 def config_candidates() -> list[Path]:
-    """Where ``stockctl.toml`` is looked for when no ``--config`` names it, in this order."""
+    """Paths of ``stockctl.toml`` without ``--config``, in order of priority."""
     return [Path("stockctl.toml").absolute(), user_config_path("stockctl") / "stockctl.toml"]
 
 
@@ -152,10 +154,10 @@ def _read_toml(path: Path, end: str = "") -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         problem = error if isinstance(error, tomllib.TOMLDecodeError) else decode_problem(error)
         raise ConfigError(
-            f"{path} is not valid TOML: {problem}", hint="correct that line; `stockctl config init` shows the form"
+            f"{path} is not valid TOML: {problem}", hint="correct that line; `stockctl config init` writes an example"
         ) from error
     if not text.endswith(end):
-        raise ConfigError(f"{path} is cut short: its last line is not {end.strip()!r}")
+        raise ConfigError(f"{path} is truncated: its last line is not {end.strip()!r}")
     return document
 
 
@@ -166,7 +168,7 @@ def _config_layer(path: Path, profile: str) -> Layer:
     if document:
         near = difflib.get_close_matches(next(iter(document)), ["profile"])
         raise ConfigError(
-            f"{path}: {', '.join(sorted(document))} stands outside a profile",
+            f"{path}: {', '.join(sorted(document))} is outside a profile",
             hint=f"did you mean [profile.{profile}]?" if near else f"move it under [profile.{profile}]",
         )
     layers = {name: _profile_layer(path, name, table) for name, table in profiles.items()}
@@ -181,42 +183,42 @@ def _config_layer(path: Path, profile: str) -> Layer:
 
 
 def _profile_layer(path: Path, profile: str, table: Any) -> Layer:
-    """The settings of one profile; all are read, so that what is wrong in another does not lie hidden."""
+    """The settings of one profile. All profiles are read, so that errors in the others show too."""
     if not isinstance(table, Mapping):
         near = difflib.get_close_matches(profile, LEAVES, n=1, cutoff=0.5)
         raise ConfigError(
-            f"profile.{profile} in {path} is a value, and a profile is a table",
+            f"profile.{profile} in {path} must be a table, not a value",
             hint=f"is it the setting {near[0]}? It belongs under [profile.NAME]" if near else "write [profile.NAME] above it",
         )
     place = f"{path} [profile.{profile}]"
     layer = _table_layer(table, place)
     for name in filter(is_secret, layer.values):
         raise ConfigError(
-            f"{name} stands in {path}: a secret belongs in the environment or in a mounted file",
-            hint=f"remove the line, export {env_name(name)}=… or {env_name(name)}_FILE=…; change a secret that was shared",
+            f"{name} is in {path}: a secret belongs in the environment or in a mounted file",
+            hint=f"remove the line and export {env_name(name)}=… or {env_name(name)}_FILE=…; replace a secret that was shared",
         )
     return layer
 
 
 def local_stack_file(state_dir: Path) -> Path:
-    """The file in which ``local up`` leaves the addresses of its parts, for every command of the profile ``local``."""
+    """The file where ``local up`` writes the addresses of its services, for all commands of the profile ``local``."""
     return state_dir / "local" / "settings.toml"
 
 
 STACK_FILE_END = "\n# The end.\n"
-"""What that file ends with: one that was cut at the end of a line would be valid TOML too."""
-_STACK_HINT = "`stockctl local up` writes that file anew"
+"""Last line of that file. Without it, a file truncated at the end of a line would be valid TOML."""
+_STACK_HINT = "`stockctl local up` writes that file again"
 
 
 def _stack_layer(path: Path) -> Layer | None:
-    """What ``local up`` left, None if there is nothing."""
+    """The addresses of the local stack. None if there are none."""
     try:
         path.lstat()
         return _table_layer(_read_toml(path, STACK_FILE_END), f"local stack {path}")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", hint="check state_dir and its rights") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror}", hint="check state_dir and its permissions") from error
     except ConfigError as error:
         hint = f"delete that folder, then {_STACK_HINT}" if path.is_dir() else _STACK_HINT
         raise ConfigError(str(error), hint=hint) from error
@@ -227,9 +229,9 @@ def _profile_defaults(profile: str, state_dir: Path) -> Layer:
         return Layer(f"defaults of the profile {profile}", {}, {})
     table: dict[str, Any] = {
         "symbols": ["AAPL", "MSFT", "NVDA", "TSLA", "BINANCE:BTCUSDT"],
-        # A part that was killed gives its place to the next one after the session's time.
+        # After a crash, the next consumer gets the partitions once the session has timed out.
         "kafka": {"idle_pause": "250ms", "session_timeout": "10s"},
-        # The embedded broker keeps its data in memory, so retention bounds its size; the lake keeps what passed through.
+        # The embedded broker stores data in memory, so retention limits its size. The lake stores the records permanently.
         "topics": {"trades": {"partitions": 3, "retention": "30m"}, "feed_events": {"retention": "30m"}},
         "lake": {"url": (state_dir / "lake").absolute().as_uri(), "max_age": "15s"},
         "mongo": {"retention": "2h", "derive_every": "2s"},
@@ -245,25 +247,25 @@ def load_settings(
     environ: Mapping[str, str] | None = None,
     stack: bool = True,
 ) -> Settings:
-    """Read the settings of ``profile`` from every layer.
+    """Load the settings of ``profile`` from all layers.
 
-    ``flags`` are dotted names with values given on the command line; None values are left out. Without ``stack`` the addresses
-    that ``local up`` left are not read. Raises ConfigError naming the setting, its origin and what is wrong.
+    ``flags`` maps dotted names to values of the command line; None is ignored. ``stack=False`` ignores the addresses that
+    ``local up`` wrote. Raises ConfigError with the setting, its origin and the problem.
     """
     environ = os.environ if environ is None else environ
     profile = profile or environ.get("STOCKCTL_PROFILE") or DEFAULT_PROFILE
     if config is None and environ.get("STOCKCTL_CONFIG"):
         config = Path(environ["STOCKCTL_CONFIG"])
 
-    given = {name: value for name, value in (flags or {}).items() if value is not None}
-    layers = [Layer("the command line", given, dict.fromkeys(given, COMMAND_LINE)), _environment(environ)]
-    found = config or next((path for path in config_candidates() if path.is_file()), None)
-    if found is not None:
-        layers.append(_config_layer(found, profile))
+    flag_values = {name: value for name, value in (flags or {}).items() if value is not None}
+    layers = [Layer("the command line", flag_values, dict.fromkeys(flag_values, COMMAND_LINE)), _environment(environ)]
+    config_file = config or next((path for path in config_candidates() if path.is_file()), None)
+    if config_file is not None:
+        layers.append(_config_layer(config_file, profile))
     elif profile != DEFAULT_PROFILE:
         raise ConfigError(
-            f"profile {profile} is asked for, but there is no stockctl.toml",
-            hint=f"looked at {', '.join(map(str, config_candidates()))}; `stockctl config init` writes one",
+            f"the profile is {profile}, but there is no stockctl.toml",
+            hint=f"looked for {', '.join(map(str, config_candidates()))}; `stockctl config init` writes one",
         )
     else:
         layers += [Layer(f"{path} (absent)", {}, {}) for path in config_candidates()]
@@ -271,7 +273,7 @@ def load_settings(
     state_dir = next((layer.values["state_dir"] for layer in layers if "state_dir" in layer.values), None)
     if state_dir:
         state_dir = Path(str(state_dir))
-        # What is wrong with it is told with all other values.
+        # Validation of the model reports an invalid path.
         with suppress(ValueError):
             state_dir = expand_home(state_dir)
     else:
@@ -299,7 +301,7 @@ def _merge(layers: list[Layer], profile: str) -> Settings:
         problem = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int))
         origin = origins.get(name, "default")
-        hint = f"set it by {env_name(name)}=… or in stockctl.toml under [profile.{profile}]"
+        hint = f"set {env_name(name)}=…, or set it in stockctl.toml under [profile.{profile}]"
         raise BadSettingError(
             name, origin, setting_problem(problem), hint=_STACK_HINT if origin.startswith("local stack") else hint
         ) from None
@@ -318,7 +320,7 @@ def _value(settings: Settings, name: str) -> Any:
 
 
 def display_value(settings: Settings, name: str) -> Any:
-    """The value of the dotted setting ``name`` as it may be shown: a secret masked, a list joined by commas, a path as text."""
+    """The value of the dotted setting ``name`` for display: secrets masked, lists joined by commas, paths as text."""
     value = _value(settings, name)
     if isinstance(value, SecretStr):
         return masked(value.get_secret_value())
@@ -328,12 +330,12 @@ def display_value(settings: Settings, name: str) -> Any:
 
 
 def masked(secret: str) -> str:
-    """``secret`` as it may be shown: its last four characters, or none of a short one."""
+    """``secret`` for display: its last four characters, or none if it is short."""
     return "****" + (secret[-4:] if len(secret) >= 12 else "")
 
 
 def require(settings: Settings, name: str) -> Any:
-    """The value of the dotted setting ``name``, or a ConfigError that names every place looked at and the line to write."""
+    """The value of the dotted setting ``name``. ConfigError if not set, with all places searched and what to write."""
     value = _value(settings, name)
     if (value.get_secret_value() if isinstance(value, SecretStr) else value) not in (None, [], ""):
         return value
@@ -345,4 +347,4 @@ def require(settings: Settings, name: str) -> Any:
         if is_secret(name)
         else (f"export {env_name(name)}=… or write in stockctl.toml:\n[{table}]\n{leaf} = …")
     )
-    raise ConfigError(f"the setting {name} is not set; looked at: {places}", hint=hint)
+    raise ConfigError(f"the setting {name} is not set; searched: {places}", hint=hint)

@@ -1,7 +1,7 @@
-"""MongoDB's connection string: its parts, and its options as MongoDB documents them.
+"""The MongoDB connection string: its parts, and its options as MongoDB documents them.
 
-The driver ignores an option that it does not know, or whose value it does not take, so that ``?tsl=true`` would connect
-without TLS. Here it is refused. No message repeats an option's value.
+The driver ignores unknown options and invalid values, so ``?tsl=true`` would connect without TLS. Here they are errors. No
+message repeats the value of an option.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stockctl.settings.addresses import host_and_port, is_name
 
 
 class MongoParts(NamedTuple):
-    """A connection string in its parts; ``hosts`` are joined by commas."""
+    """Parts of a connection string. ``hosts`` are separated by commas."""
 
     scheme: str
     hosts: str
@@ -27,7 +27,7 @@ class MongoParts(NamedTuple):
 
 
 def mongo_parts(address: str) -> MongoParts:
-    """The parts of a connection string, which is no URL: of several hosts, one may be an address of IPv6."""
+    """Split a connection string. It is not a URL: it can have several hosts, with IPv6 addresses among them."""
     scheme, _, rest = address.partition("://")
     place, _, query = rest.partition("?")
     hosts, slash, path = place.partition("/")
@@ -35,7 +35,7 @@ def mongo_parts(address: str) -> MongoParts:
 
 
 class _Kind(NamedTuple):
-    """What an option takes, in words and as a test."""
+    """Allowed values of an option, as text and as a test."""
 
     words: str
     takes: Callable[[str], bool]
@@ -104,7 +104,7 @@ _OPTIONS: dict[str, _Kind] = {
 }
 _NAMES = {name.lower(): name for name in _OPTIONS}
 _FILES = ("tlsCAFile", "tlsCertificateKeyFile", "tlsCRLFile")
-_APART = (
+_EXCLUSIVE = (
     ("tls", "ssl"),
     ("tlsInsecure", "tlsAllowInvalidCertificates"),
     ("tlsInsecure", "tlsAllowInvalidHostnames"),
@@ -115,33 +115,33 @@ _APART = (
     ("srvMaxHosts", "replicaSet"),
     ("srvMaxHosts", "loadBalanced"),
 )
-"""Pairs of options that MongoDB takes one of."""
+"""Pairs of mutually exclusive options."""
 
 
 def _mongo_address(value: str) -> str:
     parts = mongo_parts(value)
     if parts.scheme not in ("mongodb", "mongodb+srv") or "://" not in value:
-        raise ValueError("it does not begin with mongodb:// or mongodb+srv://")
-    # In a password that is not escaped, hosts seem to end at its first slash or question mark. Azure's own addresses end with
+        raise ValueError("it does not start with mongodb:// or mongodb+srv://")
+    # An unescaped password may contain a slash or a question mark, where the hosts seem to end. Azure's addresses end with
     # the option appName=@account@.
     query = parts.query.lower()
     rest = parts.hosts + parts.path + re.sub(r"(?<![^&;])appname=[^&;]*", "", query)
     if "@" in rest or "password" in query or "authmechanismproperties" in query:
-        raise ValueError("an address holds no user and no password: mongo.username and mongo.password do")
+        raise ValueError("an address must not contain a user or a password: use mongo.username and mongo.password")
     hosts = _hosts(parts)
     if "/" in parts.path[1:] or set(unquote(parts.path[1:])) & set('/\\ "$'):
-        raise ValueError("after the hosts and a slash stands the name of one database, or nothing")
+        raise ValueError("after the hosts and a slash, only a database name is allowed")
     options = _options(parts.query)
     _check_together(parts.scheme, hosts, options)
     return value
 
 
 MongoAddress = Annotated[str, AfterValidator(_mongo_address)]
-"""A connection string without user and password; options such as ``?tls=true`` may stand in it."""
+"""A connection string without user and password, with options such as ``?tls=true``."""
 
 
 def mongo_files(address: str) -> dict[str, str]:
-    """The options of a connection string that name files, with their paths."""
+    """The file options of a connection string, with their paths."""
     options = _options(mongo_parts(address).query)
     return {name: options[name] for name in _FILES if name in options}
 
@@ -149,33 +149,33 @@ def mongo_files(address: str) -> dict[str, str]:
 def _hosts(parts: MongoParts) -> list[str]:
     hosts = parts.hosts.split(",")
     if not all(hosts):
-        raise ValueError(f"it names no host, or a comma too many stands among its hosts: write {parts.scheme}://host")
+        raise ValueError(f"it has no host, or an extra comma among its hosts: write {parts.scheme}://host")
     if parts.scheme == "mongodb+srv":
         if len(hosts) > 1 or not is_name(hosts[0]) or hosts[0].replace(".", "").isdigit():
-            raise ValueError("mongodb+srv:// takes one name of a host, without a port, which DNS resolves to hosts and ports")
+            raise ValueError("mongodb+srv:// allows one host name without a port; DNS resolves it to hosts and ports")
         return hosts
     for host in hosts:
-        # A socket of this machine is a path, in which slashes are escaped.
+        # A Unix domain socket is a path with escaped slashes.
         if not host.endswith(".sock"):
             host_and_port(host)
     return hosts
 
 
 def _options(query: str) -> dict[str, str]:
-    """The options by their documented names. ValueError for one that is unknown, given twice or has no value that it takes."""
+    """The options by their documented names. ValueError for an option that is unknown, repeated or has an invalid value."""
     if re.search(r"\s", query):
-        raise ValueError("the options after its ? hold no blank: write %20")
+        raise ValueError("its options contain a space: write %20")
     options: dict[str, str] = {}
     for item in re.split("&" if "&" in query else ";", query) if query else []:
         written, sign, text = item.partition("=")
         if not sign or "=" in text or not re.fullmatch(r"[A-Za-z_]{1,50}", written):
-            raise ValueError("the options after its ? are written name=value, joined by &")
+            raise ValueError("write the options after its ? as name=value, separated by &")
         name = _NAMES.get(written.lower())
         if name is None:
             near = difflib.get_close_matches(written.lower(), _NAMES, n=1)
             raise ValueError(
-                f"{written} is no option of MongoDB's connection string"
-                + (f": did you mean {_NAMES[near[0]]}?" if near else ": correct it or leave it out")
+                f"{written} is not an option of a MongoDB connection string"
+                + (f": did you mean {_NAMES[near[0]]}?" if near else ": correct or remove it")
             )
         if name in options and name != "readPreferenceTags":
             raise ValueError(f"its option {name} stands there twice: leave one out")
@@ -189,9 +189,9 @@ def _options(query: str) -> dict[str, str]:
 def _check_together(scheme: str, hosts: list[str], options: dict[str, str]) -> None:
     """ValueError for options that contradict each other, or the hosts."""
     on = {name for name, text in options.items() if text != "false"}
-    for one, other in _APART:
+    for one, other in _EXCLUSIVE:
         if {one, other} <= (set(options) if one.startswith("tls") else on):
-            raise ValueError(f"its options {one} and {other} do not go together: leave one out")
+            raise ValueError(f"its options {one} and {other} exclude each other: remove one")
     if scheme == "mongodb+srv" and "directConnection" in on:
         raise ValueError("its option directConnection is for mongodb://host:port, not for mongodb+srv://")
     if scheme != "mongodb+srv" and (srv := sorted(name for name in options if name.startswith("srv"))):
@@ -200,14 +200,14 @@ def _check_together(scheme: str, hosts: list[str], options: dict[str, str]) -> N
         raise ValueError(f"its option {single[0]} is for one host, and there are several")
     secured = sorted(name for name in on if name.startswith("tls") and name != "tls")
     if secured and scheme == "mongodb" and not on & {"tls", "ssl"}:
-        raise ValueError(f"its option {secured[0]} needs TLS: write tls=true beside it")
+        raise ValueError(f"its option {secured[0]} needs TLS: add tls=true")
     if secured and options.get("tls", options.get("ssl")) == "false":
         raise ValueError(f"its option {secured[0]} needs TLS, which tls=false turns off")
     pool = int(options.get("maxPoolSize", "100"))
     if pool and int(options.get("minPoolSize", "0")) > pool:
         raise ValueError("its option minPoolSize is above maxPoolSize, which is 100 unless set")
     if options.get("w") == "0" and "journal" in on:
-        raise ValueError("its options w=0 and journal=true do not go together: leave one out")
+        raise ValueError("its options w=0 and journal=true exclude each other: remove one")
     if options.get("readPreference", "primary") == "primary":
         stale = options.get("maxStalenessSeconds", "-1") != "-1"
         if stale or options.get("readPreferenceTags"):

@@ -1,4 +1,4 @@
-"""Names that other systems read, and what each of them refuses: refused here, before a topic is made or a manifest applied."""
+"""Types of names in other systems. They reject early what the system would reject later."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stockctl.settings.types import NameList
 
 
 def _written(pattern: str, words: str) -> AfterValidator:
-    """Refuses a text that does not match ``pattern``, in ``words`` that say how it is written."""
+    """Reject a text that does not match ``pattern``, with ``words`` as the error message."""
     form = re.compile(pattern)
 
     def check(value: str) -> str:
@@ -27,49 +27,52 @@ def _written(pattern: str, words: str) -> AfterValidator:
 TopicName = Annotated[
     str,
     _written(
-        r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}", "no name of a topic: Kafka takes up to 249 letters, digits, dots, `_` and `-`"
+        r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}", "not a topic name: Kafka allows up to 249 letters, digits, dots, `_` and `-`"
     ),
     _written(
         r"(?!__(?:consumer_offsets|transaction_state|share_group_state|cluster_metadata|remote_log_metadata)$).*",
-        "a topic of Kafka's own: take another name",
+        "an internal topic of Kafka: use another name",
     ),
 ]
-"""A topic of Kafka."""
+"""A Kafka topic."""
 GroupName = Annotated[
-    str, _written(r"[^\s\x00-\x1f\x7f]{1,249}", "no name of a group: write 1 to 249 characters, none of them a blank")
+    str, _written(r"[^\s\x00-\x1f\x7f]{1,249}", "not a consumer group name: write 1 to 249 characters without spaces")
 ]
-"""A consumer group; or a connector, of which Kafka Connect's group is named."""
+"""A consumer group, or a connector: Kafka Connect derives its group from the name."""
 MongoDatabase = Annotated[
     str,
     _written(
-        r'[^\s\x00/\\."$*<>:|?]{1,63}', 'no name of a database: MongoDB takes 63 characters, no blank and no /\\."$*<>:|?'
+        r'[^\s\x00/\\."$*<>:|?]{1,63}', 'not a database name: MongoDB allows 63 characters, without spaces and /\\."$*<>:|?'
     ),
-    _written(r"(?i:(?!(?:admin|config|local)$)).*", "a database of MongoDB's own: take another name"),
+    _written(r"(?i:(?!(?:admin|config|local)$)).*", "a system database of MongoDB: use another name"),
 ]
-"""A database of MongoDB."""
+"""A MongoDB database."""
 GlueDatabase = Annotated[
-    str, _written(r"[a-z0-9_]{1,255}", "no name of a database: Glue takes up to 255 small letters, digits and `_`")
+    str, _written(r"[a-z0-9_]{1,255}", "not a database name: Glue allows up to 255 lowercase letters, digits and `_`")
 ]
 """A database of the Glue Data Catalog."""
-Schedule = Annotated[str, _written(r"cron\(.+\)", "no schedule: write it as cron(15 * * * ? *)")]
-"""When a crawler runs."""
+Schedule = Annotated[str, _written(r"cron\(.+\)", "not a schedule: write it as cron(15 * * * ? *)")]
+"""Schedule of a crawler."""
 SchemaName = Annotated[
     str,
-    _written(r"[a-z_][a-z0-9_]{0,126}", "no name of a schema: write up to 127 small letters, digits and `_`, no digit first"),
-    _written(r"(?!pg_|information_schema$).*", "a schema of Redshift's own: take another name"),
+    _written(
+        r"[a-z_][a-z0-9_]{0,126}",
+        "not a schema name: write up to 127 lowercase letters, digits and `_`, not starting with a digit",
+    ),
+    _written(r"(?!pg_|information_schema$).*", "a system schema of Redshift: use another name"),
 ]
-"""A schema of Redshift."""
-RoleArn = Annotated[str, _written(r"default|arn:[\w:/+=,.@-]+", "no role: write its ARN, or `default`")]
-"""The IAM role of Redshift."""
+"""A Redshift schema."""
+RoleArn = Annotated[str, _written(r"default|arn:[\w:/+=,.@-]+", "not a role: write its ARN, or `default`")]
+"""An IAM role for Redshift."""
 Namespace = Annotated[
     str,
     _written(
         r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
-        "no namespace: Kubernetes takes up to 63 small letters, digits and `-`, which is neither first nor last",
+        "not a namespace: Kubernetes allows up to 63 lowercase letters, digits and `-`, not at the start or end",
     ),
-    _written(r"(?!kube-).*", "a namespace of Kubernetes' own, as all that begin with kube-: take another name"),
+    _written(r"(?!kube-).*", "reserved by Kubernetes, as all names that start with kube-: use another name"),
 ]
-"""A namespace of Kubernetes."""
+"""A Kubernetes namespace."""
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _PORT = r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
@@ -80,19 +83,19 @@ _TAG = r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}"
 IMAGE_REFERENCE = re.compile(
     rf"(?:{_REGISTRY}/)?{_PART}(?:/{_PART})*(?::{_TAG})?(?:@[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-fA-F0-9]{{32,}})?"
 )
-"""An image as a container names it, with its tag or digest, by the OCI's distribution specification."""
+"""An image reference with optional tag or digest, as in the OCI distribution specification."""
 ImageName = Annotated[
     str,
     _written(
         _IMAGE,
-        "no name of an image: write registry.example.com:5000/team/name in small letters, with a port up to 65535;"
+        "not an image name: write registry.example.com:5000/team/name in lowercase, with a port up to 65535;"
         " infra.image_tag has the tag",
     ),
 ]
-"""An image as the OCI's distribution specification has it, without tag and digest."""
+"""An image name without tag and digest, as in the OCI distribution specification."""
 ImageTag = Annotated[
     str,
-    _written(_TAG, "no tag of an image: write up to 128 letters, digits, `_`, dots and `-`"),
+    _written(_TAG, "not an image tag: write up to 128 letters, digits, `_`, dots and `-`"),
 ]
 """The tag of an image."""
 
@@ -103,12 +106,12 @@ _SOURCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 def _sources(value: list[str]) -> list[str]:
     for source in value:
         if not _SOURCE.fullmatch(source):
-            raise ValueError(f"{quoted(source)} is no name of a source: write 1 to 64 letters, digits, dots, `_` and `-`")
+            raise ValueError(f"{quoted(source)} is not a source name: write 1 to 64 letters, digits, dots, `_` and `-`")
     return value
 
 
 Sources = Annotated[NameList, AfterValidator(_sources)]
-"""Several sources of records; those of other producers too."""
+"""Sources of records, including those of other producers."""
 
 
 def _is_network(text: str) -> bool:
@@ -122,9 +125,9 @@ def _is_network(text: str) -> bool:
 def _networks(value: list[str]) -> list[str]:
     for network in value:
         if not _is_network(network):
-            raise ValueError(f"{quoted(network)} is no network: write 203.0.113.7/32 for one address, or 203.0.113.0/24")
+            raise ValueError(f"{quoted(network)} is not a network: write 203.0.113.7/32 for one address, or 203.0.113.0/24")
     return value
 
 
 Networks = Annotated[NameList, AfterValidator(_networks)]
-"""Several networks, each as Kubernetes takes it."""
+"""Networks in CIDR notation."""

@@ -18,28 +18,28 @@ from stockctl.units import format_duration
 HEAD = """\
 # Settings
 
-Every setting, made from `stockctl/settings/model.py` by `python -m stockctl.settings.reference_page > docs/settings.md`.
+All settings. `make settings` generates this page from `stockctl/settings/model.py`.
 
-A value comes from the strongest place that has one:
+stockctl looks for a value in this order, and takes the first:
 
-1. a flag of the command, where it has one
-2. the environment: `STOCKCTL_`, then the name in capitals with `__` for each dot; a secret may stand in a file instead, which
-   the same name with `_FILE` points to
-3. `stockctl.toml`, in the table of the active profile (`[profile.prod.kafka]`): the file that `--config` names, else the one in
-   the working directory, else the one in the platform's configuration folder
-4. in the profile `local` alone: the running local stack (`stockctl local up`), then that profile's own defaults
+1. a flag of the command, if it has one
+2. the environment: `STOCKCTL_` and the name in capitals, with `__` for each dot. For a secret, you can set the same name with
+   `_FILE` to the path of a file that contains it
+3. `stockctl.toml`, in the table of the active profile (`[profile.prod.kafka]`). It is the file that `--config` names, else
+   the one in the working directory, else the one in the platform's configuration folder
+4. only in the profile `local`: the running local stack (`stockctl local up`), then the defaults of that profile
 5. the default
 
-`stockctl config show --origin` tells each value with the place it came from. Secrets show their last four characters at most,
-and a secret in `stockctl.toml` is refused. The profile is `local` unless `--profile` or `STOCKCTL_PROFILE` names another.
+`stockctl config show --origin` shows each value and its origin, with at most the last four characters of a secret. Secrets are
+not allowed in `stockctl.toml`. The profile is `local` unless you set `--profile` or `STOCKCTL_PROFILE`.
 
-Durations are written as `90s`, `5m`, `1h30m`, `7d` or a number of seconds; sizes as `64MB`, `2GiB` or a number of bytes; lists
-in the environment with commas, or as JSON. A path may begin with `~`, the home folder.
+Write durations as `90s`, `5m`, `1h30m`, `7d` or a number of seconds, and sizes as `64MB`, `2GiB` or a number of bytes. In the
+environment, separate list items by commas, or write JSON. A path may start with `~`, your home folder.
 """
 
 
 def page() -> str:
-    """The whole page, in Markdown."""
+    """The page, in Markdown."""
     return "\n".join([HEAD, *_section(Settings, "")])
 
 
@@ -56,7 +56,7 @@ def _section(model: type[BaseModel], prefix: str) -> Iterator[str]:
         else:
             rows.append(f"| `{dotted}` | `{env_name(dotted)}` | {_type(field)} | {_default(field)} | {field.description} |")
     if rows:
-        yield "| setting | environment | type | default | what it is for |"
+        yield "| setting | environment | type | default | description |"
         yield "|---|---|---|---|---|"
         yield from rows
         yield ""
@@ -74,7 +74,7 @@ def _type(field: FieldInfo) -> str:
         return " or ".join(f"`{value}`" for value in get_args(kind))
     if get_origin(kind) is list:
         return "list"
-    # What may be absent is told by the default.
+    # An optional setting has no default on the page.
     kind = next((one for one in get_args(kind) if one is not NoneType), kind)
     kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     return {str: "text", int: "number", float: "number", bool: "`true` or `false`", Path: "path", SecretStr: "secret"}[kind]

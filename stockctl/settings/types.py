@@ -1,4 +1,4 @@
-"""The kinds of values that settings have: how each is written, and what is refused."""
+"""Types of settings: how to write each value, and what is rejected."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def _split(value: Any) -> Any:
         items = json.loads(value)
         if all(isinstance(item, str) for item in items):
             return items
-    raise ValueError('it begins with [ and is no list in JSON: write one,two or ["one","two"]')
+    raise ValueError('it starts with [ and is not a JSON list: write one,two or ["one","two"]')
 
 
 NameList = Annotated[list[str], BeforeValidator(_split)]
-"""Several names; in the environment joined by commas, or a list in JSON."""
+"""Names; in the environment separated by commas, or a JSON list."""
 
 
 def _symbols(value: list[str]) -> list[str]:
@@ -42,13 +42,13 @@ def _symbols(value: list[str]) -> list[str]:
     for symbol in symbols:
         if len(symbol) > SYMBOL_LENGTH or not symbol.isprintable() or set(symbol) & set("\"'[]{};"):
             raise ValueError(
-                f"{quoted(symbol)} is no symbol: write up to {SYMBOL_LENGTH} characters, no quote, bracket or semicolon"
+                f"{quoted(symbol)} is not a symbol: write up to {SYMBOL_LENGTH} characters, no quotes, brackets or semicolons"
             )
     return symbols
 
 
 Symbols = Annotated[NameList, AfterValidator(_symbols)]
-"""Several symbols, in any case."""
+"""Symbols, in upper or lower case."""
 
 
 def _known_zone(value: str) -> str:
@@ -61,9 +61,9 @@ Zone = Annotated[str, AfterValidator(_known_zone)]
 
 
 def expand_home(path: Path) -> Path:
-    """``path``, with the home folder in place of a ``~`` at its beginning. ValueError for an unknown user's, and for a NUL."""
+    """``path`` with a leading ``~`` expanded. ValueError for an unknown user, and for a NUL."""
     if "\0" in str(path):
-        raise ValueError("it holds a NUL, and no file's name does")
+        raise ValueError("it contains a NUL, which no file name can")
     try:
         return path.expanduser()
     except RuntimeError:
@@ -71,22 +71,22 @@ def expand_home(path: Path) -> Path:
 
 
 HomePath = Annotated[Path, AfterValidator(expand_home)]
-"""A file or folder; ``~`` is the home folder."""
+"""A file or folder. ``~`` is the home folder."""
 
 
 UserName = Annotated[str | None, BeforeValidator(lambda value: None if value == "" else value)]
-"""A name to log in with, if any: an empty one is none, as containers pass it on."""
+"""A user name. An empty one counts as not set, as containers pass it."""
 
 
 class Section(BaseModel):
-    """A group of settings; an unknown name in it is an error."""
+    """A section of settings. An unknown name is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _refuse_switch(cls, value: Any, info: ValidationInfo) -> Any:
-        # TOML's true is Python's 1, and never meant as a number. Durations and sizes have words of their own for it.
+    def _reject_bool(cls, value: Any, info: ValidationInfo) -> Any:
+        # In Python, true is 1, but nobody means a number by it. Durations and sizes have their own message.
         field = cls.model_fields[str(info.field_name)]
         number = "a whole number" if field.annotation is int else "a number" if field.annotation is float else None
         if number and isinstance(value, bool) and not any(isinstance(one, BeforeValidator) for one in field.metadata):

@@ -48,7 +48,7 @@ def parse_fault(text: str) -> Fault:
     """The fault that ``text`` (``KIND@WHEN[:ARGUMENT]``) orders; UsageError if it orders none."""
     match = _FAULT.fullmatch(text)
     if match is None:
-        raise UsageError(f"{quoted(text)} is no fault", hint=_HINT)
+        raise UsageError(f"{quoted(text)} is not a fault", hint=_HINT)
     fault = parse_order(match["kind"], match["argument"] or "")
     if match["frames"]:
         return fault._replace(seconds=None, frames=int(match["frames"]))
@@ -59,7 +59,7 @@ def parse_order(kind: str, argument: str = "") -> Fault:
     """A fault that is due at once: ``("refuse", "429x3")``; UsageError if there is none such."""
     known = next((known for known in FAULTS if known == kind), None)
     if known is None:
-        raise UsageError(f"there is no fault {quoted(kind)}", hint=f"the faults are {', '.join(FAULTS)}")
+        raise UsageError(f"there is not a fault {quoted(kind)}", hint=f"the faults are {', '.join(FAULTS)}")
     if known == "rest":
         return _rest(argument or "502")
     if not argument:

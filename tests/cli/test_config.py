@@ -97,7 +97,7 @@ def test_a_password_in_mongodbs_address_is_refused_and_in_no_output(alone: Comma
     alone.environment[env_name(name)] = url
     for arguments, code in ((["config", "show"], 3), (["--debug", "config", "show"], 1)):
         done = alone.run(*arguments, check=code)
-        assert f"bad setting {name}" in done.stderr
+        assert f"invalid setting {name}" in done.stderr
         assert secret not in done.stdout + done.stderr
 
 
@@ -105,7 +105,7 @@ def test_a_password_in_mongodbs_address_is_refused_and_in_no_output(alone: Comma
     ("name", "value", "words"),
     [
         ("mongo.url", "mongodb://127.0.0.1/?tsl=true", "tsl is no option of MongoDB's connection string: did you mean tls?"),
-        ("kafka.bootstrap_servers", "127.0.0.1:none", "the port of '127.0.0.1' is no number from 1 to 65535"),
+        ("kafka.bootstrap_servers", "127.0.0.1:none", "the port of '127.0.0.1' is not a number from 1 to 65535"),
     ],
 )
 def test_an_address_that_cannot_work_ends_every_command_before_anything_is_asked(
@@ -115,7 +115,7 @@ def test_an_address_that_cannot_work_ends_every_command_before_anything_is_asked
     for arguments in (["config", "show"], ["doctor"], ["mongo", "status"], ["topics", "list"]):
         done = alone.run(*arguments, check=3)
         error, hint = done.stderr.splitlines()
-        assert error == f"error: bad setting {name} from environment {env_name(name)}: {words}"
+        assert error == f"error: invalid setting {name} from environment {env_name(name)}: {words}"
         assert env_name(name) in hint
 
 

@@ -15,10 +15,10 @@ SETTINGS = {
     ("lake", "read", "--tz"): "is no time zone",
     ("company", "show", "AAPL", "--tz"): "is no time zone",
     ("filings", "kpis", "AAPL", "--tz"): "is no time zone",
-    ("consume", "s3", "--max-age"): "is no duration",
-    ("consume", "s3", "--max-bytes"): "is no size",
-    ("consume", "mongo", "--max-age"): "is no duration",
-    ("infra", "render", "--image-tag"): "is no tag of an image",
+    ("consume", "s3", "--max-age"): "is not a duration",
+    ("consume", "s3", "--max-bytes"): "is not a size",
+    ("consume", "mongo", "--max-age"): "is not a duration",
+    ("infra", "render", "--image-tag"): "is not an image tag",
 }
 """Those that stand for a setting."""
 DURATIONS = ("--for", "--ping-interval", "--timeout", "--look-back")
@@ -61,7 +61,7 @@ def test_a_value_that_cannot_be_read_is_a_usage_error_before_anything_is_asked(
 )
 def test_an_option_that_takes_a_duration_says_how_they_are_written(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = Command(tmp_path).run(*arguments, BAD, check=2)
-    assert f"error: {arguments[-1]}: '{BAD}' is no duration\n" in done.stderr
+    assert f"error: {arguments[-1]}: '{BAD}' is not a duration\n" in done.stderr
     assert "try: write 90s, 5m, 1h30m or 7d" in done.stderr
 
 
@@ -91,4 +91,4 @@ def test_a_file_that_is_named_wrongly_is_a_usage_error_in_plain_words(
 
 def test_the_same_value_in_the_environment_is_a_matter_of_configuration(tmp_path: Path) -> None:
     done = Command(tmp_path, STOCKCTL_TIMEZONE=BAD).run("metrics", "vwap", "AAPL", check=3)
-    assert "bad setting timezone from environment STOCKCTL_TIMEZONE" in done.stderr
+    assert "invalid setting timezone from environment STOCKCTL_TIMEZONE" in done.stderr

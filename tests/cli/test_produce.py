@@ -50,10 +50,10 @@ def test_a_replay_is_not_sent_where_nobody_knows_which_source_the_lake_holds(com
         (["--speed", "2"], "--speed and --retime are for a replay"),
         (["--retime"], "--speed and --retime are for a replay"),
         (["AAPL", "--replay", "-"], "a replay takes all symbols of its file"),
-        (["--replay", "-", "--speed", "fast"], "--speed fast is no speed"),
-        (["--replay", "-", "--speed", "0"], "--speed 0 is no speed"),
-        (["--replay", "-", "--speed", "nan"], "--speed nan is no speed"),
-        (["--for", "long"], "--for: 'long' is no duration"),
+        (["--replay", "-", "--speed", "fast"], "--speed fast is not a speed"),
+        (["--replay", "-", "--speed", "0"], "--speed 0 is not a speed"),
+        (["--replay", "-", "--speed", "nan"], "--speed nan is not a speed"),
+        (["--for", "long"], "--for: 'long' is not a duration"),
     ],
 )
 def test_a_command_line_that_cannot_be_is_a_usage_error(command: Command, arguments: list[str], said: str) -> None:

@@ -808,7 +808,7 @@ def test_ties_that_fail_are_named(ic: Lines, bs: Lines, identity: str, words: st
 @pytest.mark.parametrize(
     "ic",
     [
-        # A sign that the report's own sums put right is no fault, nor is what stands between income before and after tax.
+        # A sign that the report's own sums put right is not a fault, nor is what stands between income before and after tax.
         [(PRETAX, "", 125), ("IncomeTaxExpenseBenefit", "", -25), ("NetIncomeLoss", "", 100)],
         [(PRETAX, "", 140), ("IncomeTaxExpenseBenefit", "", 30), ("IncomeLossFromEquityMethodInvestments", "", 10), net(120)],
         [(PRETAX, "", 140), ("IncomeTaxExpenseBenefit", "", 30), (NCI, "", 10), net(100)],

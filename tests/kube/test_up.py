@@ -191,7 +191,7 @@ def test_a_timeout_has_its_own_exit_code(command: Command) -> None:
 
 
 def test_an_invalid_timeout(command: Command) -> None:
-    assert "--timeout: 'soon' is no duration" in command.run("infra", "up", "--timeout", "soon", check=2).stderr
+    assert "--timeout: 'soon' is not a duration" in command.run("infra", "up", "--timeout", "soon", check=2).stderr
 
 
 def test_unwanted_objects_are_deleted_except_volumes(up: Command, kubelet: Kubelet) -> None:

@@ -38,21 +38,21 @@ TAKEN: dict[tuple[str, ...], list[str]] = {
 }
 
 NO_PLACES = {
-    "x:y": "the port of 'x' is no number from 1 to 65535",
-    "me:hunter2": "the port of 'me' is no number from 1 to 65535",
+    "x:y": "the port of 'x' is not a number from 1 to 65535",
+    "me:hunter2": "the port of 'me' is not a number from 1 to 65535",
     "h:": "no number from 1 to 65535",
     "h:0": "no number from 1 to 65535",
     "h:65536": "no number from 1 to 65535",
     "h:-1": "no number from 1 to 65535",
     "h:１": "no number from 1 to 65535",
-    ":9092": "it names no host",
-    "a b:9092": "'a b' is no host",
-    "a..b": "'a..b' is no host",
+    ":9092": "it has no host",
+    "a b:9092": "'a b' is not a host",
+    "a..b": "'a..b' is not a host",
     "h:1\nx": "no number from 1",
-    "h\nx": "'h<U+000A>x' is no host",
-    f"{LONG}.{LONG}": "is no host",
-    "a" * 64: "is no host",
-    "256.1.1.1": "'256.1.1.1' is no host",
+    "h\nx": "'h<U+000A>x' is not a host",
+    f"{LONG}.{LONG}": "is not a host",
+    "a" * 64: "is not a host",
+    "256.1.1.1": "'256.1.1.1' is not a host",
     "::1": "stands in brackets",
     "[::1": "stands in brackets",
     "[h]:1": "no address of IPv6",
@@ -61,52 +61,52 @@ NO_PLACES = {
 REFUSED: dict[tuple[str, ...], dict[str, str]] = {
     ("kafka.bootstrap_servers",): NO_PLACES
     | {
-        "": "it names no broker: write host:9092",
-        ",": "it names no broker: write host:9092",
+        "": "it has no broker: write host:9092",
+        ",": "it has no broker: write host:9092",
         "http://x:9092": "a broker is host:9092 without ://",
         "PLAINTEXT://x:9092": "kafka.security_protocol says",
         "a:1,x:y": "the port of 'x'",
     },
     APIS: {f"http://{place}": words for place, words in NO_PLACES.items() if "\n" not in place}
     | {
-        "htp://x": "it does not begin with http:// or https://: write https://host",
+        "htp://x": "it does not start with http:// or https://: write https://host",
         "h:9000": "does not begin with",
         "http:/h": "does not begin with",
-        "http://": "it names no host",
-        "http:///a": "it names no host",
-        "http://h/a b": "its path holds a blank",
+        "http://": "it has no host",
+        "http:///a": "it has no host",
+        "http://h/a b": "its path contains a space",
         "http://h/#a": "its path holds",
         "http://h?key=hunter2": "secrets have settings of their own",
     },
-    ("finnhub.url",): {"https://h": "it does not begin with ws:// or wss://: write wss://host", "ws://": "it names no host"},
+    ("finnhub.url",): {"https://h": "it does not start with ws:// or wss://: write wss://host", "ws://": "it has no host"},
     ("finnhub.url", "finnhub.rest_url", "health.host"): {"": "it is empty"},
     ("lake.url",): {
         "htp://x": "neither file:///folder nor s3://bucket/prefix",
         "/a/path": "neither file:///folder nor s3://bucket/prefix",
         "lake": "neither file:///folder nor s3://bucket/prefix",
         "s3:bucket": "neither file:///folder",
-        "file://h/a": "it names no folder from the root on",
-        "file://": "it names no folder from the root on",
-        "file://lake": "it names no folder from the root on",
-        "file:a": "it names no folder from the root on",
+        "file://h/a": "it is not an absolute path",
+        "file://": "it is not an absolute path",
+        "file://lake": "it is not an absolute path",
+        "file:a": "it is not an absolute path",
         "file:///a#b": "with %23 for #",
         "file:///a?b": "%3F for ?",
-        "file:///a%00b": "it holds a NUL",
+        "file:///a%00b": "it contains a NUL",
         "s3://me:hunter2@bucket": "secrets have settings of their own",
     },
     ("health.host", "redshift.host"): {
-        "h:5439": "it is a host alone, without port and brackets: write h",
+        "h:5439": "it must be a host without port and brackets: write h",
         "[::1]": "write ::1",
         "h:5439/dev": "no address with :// or a path",
         "http://h": "no address with :// or a path",
-        "a b": "'a b' is no host",
+        "a b": "'a b' is not a host",
     },
     MONGO: {f"mongodb://{place}/?w=1": words for place, words in NO_PLACES.items()}
     | {
-        "": "does not begin with mongodb://",
-        "mongodb:h": "does not begin with mongodb://",
-        "http://h": "does not begin with mongodb://",
-        "mongodb://": "it names no host",
+        "": "does not start with mongodb://",
+        "mongodb:h": "does not start with mongodb://",
+        "http://h": "does not start with mongodb://",
+        "mongodb://": "it has no host",
         "mongodb://h,": "a comma too many",
         "mongodb://h/a/b": "the name of one database",
         "mongodb://h/a%20b": "the name of one database",
@@ -163,7 +163,7 @@ def test_an_address_that_may_work_is_taken(name: str, text: str) -> None:
     [(name, text, words) for names, texts in REFUSED.items() for name in names for text, words in texts.items()],
 )
 def test_an_address_that_cannot_work_is_refused_and_no_secret_in_it_is_repeated(name: str, text: str, words: str) -> None:
-    with pytest.raises(ConfigError, match=f"bad setting {re.escape(name)} from command line: ") as raised:
+    with pytest.raises(ConfigError, match=f"invalid setting {re.escape(name)} from command line: ") as raised:
         load_settings(environ={}, flags={name: text}, stack=False)
     assert words in str(raised.value)
     assert "hunter2" not in "".join(traceback.format_exception(raised.value)) + str(raised.value.hint)

@@ -108,7 +108,7 @@ def test_every_setting_can_be_given_by_the_environment(here: Path, name: str) ->
     try:
         settings = read(here, environ={env_name(name): text})
     except ConfigError as error:
-        assert f"bad setting {name} from environment {env_name(name)}" in str(error)  # noqa: PT017 - either end is right
+        assert f"invalid setting {name} from environment {env_name(name)}" in str(error)  # noqa: PT017 - either end is right
     else:
         assert settings.origin(name) == f"environment {env_name(name)}"
 
@@ -142,9 +142,9 @@ def test_lists_are_joined_by_commas_or_in_json_in_the_environment(here: Path, na
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.parametrize("text", ["[", "['A']", '["A"', "[A]", "[1]", '["A",null]', '[["A"]]', "[" * 100_000])
 def test_what_begins_as_a_list_in_json_and_is_none_is_refused(here: Path, name: str, text: str) -> None:
-    with pytest.raises(ConfigError, match=r"it begins with \[ and is no list in JSON") as raised:
+    with pytest.raises(ConfigError, match=r"it starts with \[ and is not a JSON list") as raised:
         read(here, environ={env_name(name): text})
-    assert f"bad setting {name} from environment" in str(raised.value)
+    assert f"invalid setting {name} from environment" in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["kafka.username", "mongo.username", "connect.username", "redshift.user"])
@@ -157,7 +157,7 @@ def test_an_empty_name_to_log_in_with_is_none(here: Path, name: str) -> None:
 
 @pytest.mark.parametrize("symbol", ['["A"', '"A"', "'A'", "{A}", "A]", "A\tB", "A;B", "A" * 65])
 def test_a_symbol_holds_no_quote_bracket_or_semicolon(here: Path, symbol: str) -> None:
-    with pytest.raises(ConfigError, match="is no symbol: write up to 64 characters"):
+    with pytest.raises(ConfigError, match="is not a symbol: write up to 64 characters"):
         read(here, flags={"symbols": [symbol]})
 
 
@@ -212,14 +212,14 @@ def test_only_secrets_are_read_from_files(here: Path) -> None:
         ({"STOCKCTL_KAFKA__BOOTSTRAP": "x"}, "unknown setting STOCKCTL_KAFKA__BOOTSTRAP in the environment"),
         (
             {"STOCKCTL_LAKE__MAX_AGE": "soon"},
-            "bad setting lake.max_age from environment STOCKCTL_LAKE__MAX_AGE: 'soon' is no duration",
+            "invalid setting lake.max_age from environment STOCKCTL_LAKE__MAX_AGE: 'soon' is not a duration",
         ),
         ({"STOCKCTL_LAKE__TIMEZONE": "Mars"}, "'Mars' is no time zone"),
         ({"STOCKCTL_LAKE__TIMEZONE": "America"}, "'America' is no time zone"),
         ({"STOCKCTL_CONFIG": "/no/such.toml"}, "cannot read /no/such.toml"),
         (
             {"STOCKCTL_STATE_DIR": "~nobody-here/stock"},
-            "bad setting state_dir from environment STOCKCTL_STATE_DIR: no home folder is known for ~nobody-here/stock",
+            "invalid setting state_dir from environment STOCKCTL_STATE_DIR: no home folder is known for ~nobody-here/stock",
         ),
     ],
 )
@@ -232,11 +232,11 @@ def test_what_is_bad_in_the_environment_names_itself(here: Path, environ: dict[s
     ("toml", "message", "hint"),
     [
         ("[profile.local\n", "is not valid TOML: .*line 1", "correct that line"),
-        ("x = 1", "x stands outside a profile", "move it under"),
+        ("x = 1", "x is outside a profile", "move it under"),
         ("profile = 5", "is a table of settings", None),
-        ("[profile]\nlocal = 5", "profile.local in .* is a value, and a profile is a table", None),
+        ("[profile]\nlocal = 5", "profile.local in .* must be a table, not a value", None),
         ("[profile]\nsymbol = 'AAPL'\n[profile.local]", "profile.symbol in .* is a value", "is it the setting symbols?"),
-        ("[profil.local]\nsymbols = 'AAPL'", "profil stands outside a profile", "did you mean [profile.local]?"),
+        ("[profil.local]\nsymbols = 'AAPL'", "profil is outside a profile", "did you mean [profile.local]?"),
         ("[profile.prod.lakes]", "unknown setting lakes in .*profile.prod", "did you mean lake?"),
         ("[profile.local.topics.trade]", "unknown setting topics.trade in", "did you mean topics.trades?"),
         ("[profile.prod.kafka]\npassword = 'x'", "kafka.password stands in", "remove the line"),
@@ -247,16 +247,16 @@ def test_what_is_bad_in_the_environment_names_itself(here: Path, environ: dict[s
             "did you mean kafka.bootstrap_servers",
         ),
         ("[profile.local]\nzzz = 1", "unknown setting zzz", "config show"),
-        ("[profile.local]\nsymbols = 5", "bad setting symbols from .*stockctl.toml", "STOCKCTL_SYMBOLS"),
-        ("[profile.local.lake]\nmax_age = [1]", "bad setting lake.max_age .* is no duration", None),
-        ("[profile.local.lake]\nmax_bytes = true", "bad setting lake.max_bytes .*: true is no size", None),
-        ("[profile.local.lake]\nmax_age = 2026-11-23", ": 2026-11-23 is no duration", None),
-        ("[profile.local.lake]\nmax_age = 2026-11-23T09:30:00Z", r": 2026-11-23T09:30:00\+00:00 is no duration", None),
-        ("[profile.local.lake]\nmax_age = 09:30:00", ": 09:30:00 is no duration", None),
-        ("[profile.local.lake]\nmax_age = {s = 5}", ": a table is no duration", None),
-        ("[profile.local.lake]\nmax_age = inf", ": inf is no duration", None),
-        ("[profile.local]\nstate_dir = 5", "bad setting state_dir", None),
-        ("[profile.local.log]\nevery = 0", "bad setting log.every .* it is not above 0", None),
+        ("[profile.local]\nsymbols = 5", "invalid setting symbols from .*stockctl.toml", "STOCKCTL_SYMBOLS"),
+        ("[profile.local.lake]\nmax_age = [1]", "invalid setting lake.max_age .* is not a duration", None),
+        ("[profile.local.lake]\nmax_bytes = true", "invalid setting lake.max_bytes .*: true is not a size", None),
+        ("[profile.local.lake]\nmax_age = 2026-11-23", ": 2026-11-23 is not a duration", None),
+        ("[profile.local.lake]\nmax_age = 2026-11-23T09:30:00Z", r": 2026-11-23T09:30:00\+00:00 is not a duration", None),
+        ("[profile.local.lake]\nmax_age = 09:30:00", ": 09:30:00 is not a duration", None),
+        ("[profile.local.lake]\nmax_age = {s = 5}", ": a table is not a duration", None),
+        ("[profile.local.lake]\nmax_age = inf", ": inf is not a duration", None),
+        ("[profile.local]\nstate_dir = 5", "invalid setting state_dir", None),
+        ("[profile.local.log]\nevery = 0", "invalid setting log.every .* it is not above 0", None),
     ],
 )
 def test_what_is_bad_in_the_file_names_itself(here: Path, toml: str, message: str, hint: str | None) -> None:

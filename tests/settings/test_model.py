@@ -22,7 +22,8 @@ def test_every_setting_says_what_it_is_for() -> None:
             kind = field.annotation
             if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
                 assert field.description, f"{section.__name__}.{name}"
-                assert not field.description.endswith("."), name
+                assert field.description[0].isupper(), name
+                assert field.description.endswith("."), name
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_what_the_other_side_takes_is_taken(name: str, text: str) -> None:
 
 @pytest.mark.parametrize(("name", "text"), pairs(REFUSED))
 def test_what_the_other_side_refuses_is_refused_first_in_words(name: str, text: str) -> None:
-    with pytest.raises(ConfigError, match=f"bad setting {re.escape(name)} from command line: ") as raised:
+    with pytest.raises(ConfigError, match=f"invalid setting {re.escape(name)} from command line: ") as raised:
         load_settings(environ={}, flags={name: text}, stack=False)
     assert not re.search(r"match|\^|\[[aA]-", str(raised.value))
 

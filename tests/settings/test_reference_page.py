@@ -17,6 +17,4 @@ def test_the_page_names_every_setting_with_its_variable() -> None:
 
 
 def test_the_page_in_the_docs_is_current() -> None:
-    assert (DOCS / "settings.md").read_text(encoding="utf-8") == page(), (
-        "python -m stockctl.settings.reference_page > docs/settings.md"
-    )
+    assert (DOCS / "settings.md").read_text(encoding="utf-8") == page(), "run `make settings`"

@@ -79,7 +79,7 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 120.0)
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {seconds:.0f} s in vain for {what}")
+            pytest.fail(f"waited {seconds:.0f} s for {what}")
         time.sleep(0.05)
 
 

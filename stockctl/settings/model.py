@@ -46,19 +46,14 @@ class FinnhubSettings(Section):
         150.0, gt=0, description="Reconnect if no frame arrives for this long. Pings count as frames."
     )
     connect_timeout: Duration = Field(10.0, gt=0, description="Timeout of one connection attempt.")
-    backoff_max: Duration = Field(
-        60.0, gt=0, description="Longest pause between two connection attempts, or between two tries of a REST request."
-    )
+    backoff_max: Duration = Field(60.0, gt=0, description="Longest pause between two attempts to connect or to request.")
     symbol_limit: int = Field(50, gt=0, description="Symbols that your plan allows on one connection.")
     requests_per_minute: int = Field(60, gt=0, description="REST requests that your plan allows per minute.")
     requests_per_second: int = Field(30, gt=0, description="REST requests that are allowed per second.")
     request_window: Duration = Field(60.0, gt=0, description="Time window over which requests_per_minute counts.")
     request_timeout: Duration = Field(30.0, gt=0, description="Timeout of one REST request.")
     request_tries: int = Field(6, gt=0, description="Tries of one REST request before it fails.")
-    drop_repeated_frames: bool = Field(
-        False,
-        description="Drop repeated trade frames. They are always counted and logged.",
-    )
+    drop_repeated_frames: bool = Field(False, description="Drop repeated trade frames.")
 
     @property
     def is_real(self) -> bool:
@@ -106,9 +101,7 @@ class KafkaSettings(Section):
         64_000_000, gt=0, description="Size of the producer's buffer. When it is full, the newest trades are dropped."
     )
     idle_pause: Duration = Field(
-        0.0,
-        ge=0,
-        description="Pause before an idle topic is polled again. Only needed for brokers that answer an empty fetch at once.",
+        0.0, ge=0, description="Pause before an idle topic is polled again. For brokers that answer an empty fetch at once."
     )
 
 
@@ -173,7 +166,7 @@ class LakeSettings(Section):
     compression: Literal["gzip", "zstd"] = Field("gzip", description="Compression of the objects.")
     compression_level: int = Field(2, ge=0, le=3, description="Level of gzip compression, from 0 (fastest) to 3 (smallest).")
     partition_by: Literal["ticker", "bucket"] = Field(
-        "ticker", description="How trades of one date are partitioned: by symbol, or by hash bucket for thousands of symbols."
+        "ticker", description="Partition trades by symbol, or by hash bucket for thousands of symbols."
     )
     buckets: int = Field(64, gt=0, le=4096, description="Number of hash buckets.")
     timezone: Zone = Field(EXCHANGE_TIMEZONE, description="Time zone of trade_date.")
@@ -184,8 +177,7 @@ class LakeSettings(Section):
     buffer: Size = Field(80_000_000, gt=0, description="Memory limit of all open batches together.")
     uploads: int = Field(8, gt=0, description="Number of concurrent uploads.")
     extra_sources: Sources = Field(
-        [],
-        description="More sources that the lake accepts: finnhub, sim, replay or others. The first source is always accepted.",
+        [], description="Sources that the lake accepts besides its first: finnhub, sim, replay or others."
     )
     store_wait: Duration = Field(60.0, gt=0, description="How long a command waits for the object store before it fails.")
     compact_memory: Size = Field(
@@ -202,9 +194,7 @@ class LakeSettings(Section):
 class MongoSettings(Section):
     """MongoDB, and the batches of its writer."""
 
-    url: MongoAddress | None = Field(
-        None, description="Connection string: mongodb://host:port, with options such as ?tls=true. Without user and password."
-    )
+    url: MongoAddress | None = Field(None, description="Connection string without user and password: mongodb://host:port.")
     username: UserName = Field(None, description="User name.")
     password: SecretStr | None = Field(None, description="Password.")
     auth_source: str = Field("admin", description="Database that authenticates the user.")
@@ -215,8 +205,7 @@ class MongoSettings(Section):
     max_records: int = Field(2_000, gt=0, le=100_000, description="Write a batch at this many records.")
     derive_every: Duration = Field(5.0, gt=0, description="How often bars and companies are refreshed.")
     extra_sources: Sources = Field(
-        [],
-        description="More sources that MongoDB accepts: finnhub, sim, replay or others. The first source is always accepted.",
+        [], description="Sources that MongoDB accepts besides its first: finnhub, sim, replay or others."
     )
     connect_wait: Duration = Field(30.0, gt=0, description="How long a command waits for MongoDB before it fails.")
     timeout: Duration = Field(30.0, gt=0, description="Timeout of one request.")
@@ -255,10 +244,9 @@ class GlueSettings(Section):
     """The Glue Data Catalog of a lake in S3. Region and credentials are those of ``s3``."""
 
     database: GlueDatabase = Field("stockctl", description="Database of the tables.")
-    role: str | None = Field(None, description="IAM role of the crawlers, as name or ARN. If not set, no crawlers are created.")
+    role: str | None = Field(None, description="Name or ARN of the crawlers' IAM role. If not set, there are none.")
     schedule: Schedule | None = Field(
-        None,
-        description="Schedule of the crawlers in UTC, such as cron(15 * * * ? *). If not set, they run on demand.",
+        None, description="Schedule of the crawlers in UTC, such as cron(15 * * * ? *). If not set, they run on demand."
     )
     endpoint_url: HttpAddress | None = Field(
         None, description="Address of the Glue, STS and IAM APIs, if not the region's own."
@@ -270,21 +258,18 @@ class RedshiftSettings(Section):
     """Redshift, and Spectrum over the lake. Region and AWS credentials are those of ``s3``."""
 
     via: Literal["connector", "data-api"] = Field(
-        "connector", description="How to connect: to the port of the cluster, or to the Data API over HTTPS."
+        "connector", description="Connect to the port, or to the Data API over HTTPS."
     )
     host: Host | None = Field(None, description="Host name of the cluster or workgroup.")
     port: int = Field(5439, gt=0, le=65535, description="Port of the cluster or workgroup.")
     database: str = Field("dev", description="Database to connect to.")
     user: UserName = Field(None, description="User name.")
     password: SecretStr | None = Field(None, description="Password. If not set, temporary IAM credentials are used.")
-    cluster: str | None = Field(None, description="Identifier of a provisioned cluster, for IAM credentials and the Data API.")
-    workgroup: str | None = Field(None, description="Name of a serverless workgroup, for IAM credentials and the Data API.")
+    cluster: str | None = Field(None, description="Provisioned cluster, for IAM credentials and the Data API.")
+    workgroup: str | None = Field(None, description="Serverless workgroup, for IAM credentials and the Data API.")
     secret_arn: str | None = Field(None, description="ARN of the secret for the Data API. If not set, IAM is used.")
     ssl: bool = Field(True, description="Encrypt the connection with TLS.")
-    role: RoleArn | None = Field(
-        None,
-        description="ARN of the IAM role that Redshift reads the lake with, or `default`.",
-    )
+    role: RoleArn | None = Field(None, description="ARN of the IAM role that Redshift reads the lake with, or `default`.")
     catalog: Literal["glue", "tables"] = Field(
         "glue", description="Where external tables are defined: in Glue by `glue apply`, or by SQL in Redshift."
     )
@@ -330,10 +315,8 @@ class InfraSettings(Section):
     kubeconfig: HomePath | None = Field(None, description="Path of the kubeconfig. If not set, KUBECONFIG or ~/.kube/config.")
     context: str | None = Field(None, description="Context of the kubeconfig. If not set, the current context.")
     namespace: Namespace = Field("stockctl", description="Namespace of all resources.")
-    image: ImageName | None = Field(None, description="Image name of `stockctl`. If not set, the name in the manifests.")
-    connect_image: ImageName | None = Field(
-        None, description="Image name of Kafka Connect. If not set, the name in the manifests."
-    )
+    image: ImageName | None = Field(None, description="Image name of `stockctl`. If not set, the manifests' name.")
+    connect_image: ImageName | None = Field(None, description="Image name of Kafka Connect. If not set, the manifests' name.")
     image_tag: ImageTag | None = Field(None, description="Tag of both images. If not set, the tag in the manifests.")
     secrets: Literal["settings", "referenced"] = Field(
         "settings", description="Create Kubernetes secrets from these settings, or reference existing ones."

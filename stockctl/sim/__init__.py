@@ -1,4 +1,4 @@
-"""A Finnhub that runs anywhere: ``stockctl sim``, and a double for tests.
+"""A simulator of Finnhub: ``stockctl sim``, and a test double.
 
 from stockctl.sim import Simulator, numbered_rows
 

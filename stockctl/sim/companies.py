@@ -1,10 +1,10 @@
-"""Seeded companies whose books add up: balance sheets balance, cash ties to the cash flow, quarters sum to their year.
+"""Seeded companies with consistent books: balance sheets balance, cash matches the cash flow, quarters sum to their year.
 
     company = Company("AAPL", seed=7)
     for period in company.periods:
         ...  # a fiscal year with its quarters; a transition period is a short one
 
-Amounts are whole dollars. What a period's report says on the wire is in ``statements``.
+Amounts are whole dollars. ``statements`` writes the reports of a period.
 """
 
 from __future__ import annotations

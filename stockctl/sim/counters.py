@@ -1,4 +1,4 @@
-"""What a simulator tells of itself."""
+"""Counters of a simulator."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import msgspec
 
 
 class Counters(msgspec.Struct):
-    """What has happened since the start. ``open`` connections and ``subscribed`` symbols are those of now.
+    """Counts since the start; ``open`` connections and ``subscribed`` symbols are current.
 
-    ``refused`` counts handshakes, ``frames`` and ``rows`` trade frames and their rows, over all connections and with every
-    repetition; ``errors`` counts error frames. ``requests`` are those to the REST API with a good key,
-    ``limited`` those of them that were turned away with 429.
+    ``refused`` counts handshakes, ``frames`` and ``rows`` trade frames and their rows, over all connections, repetitions
+    included; ``errors`` counts error frames. ``requests`` are those to the REST API with a good key,
+    ``limited`` those of them answered with 429.
     """
 
     connections: int = 0

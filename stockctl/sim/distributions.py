@@ -1,4 +1,4 @@
-"""What lifelike means: the tables that ``market`` draws from, each in the shares that real trades show.
+"""The tables that ``market`` draws from, with the shares of real trades.
 
 A table's length is a power of two, so that some bits of one random draw choose an entry:
 
@@ -38,7 +38,7 @@ BASE_PRICES: dict[str, float] = {
     "OANDA:GBP_USD": 1.31,
     "OANDA:USD_JPY": 156.0,
 }
-"""Prices about which well-known symbols trade; all others get one between 15 and 400 from their name and the seed."""
+"""Base prices of well-known symbols. All others get one between 15 and 400 from their name and the seed."""
 
 
 def _shared(length: int, shares: dict[int, int], rest: list[int] | int) -> tuple[int, ...]:
@@ -49,10 +49,10 @@ def _shared(length: int, shares: dict[int, int], rest: list[int] | int) -> tuple
     return tuple(table)
 
 
-# Arrival. A trade begets the next: more than six of ten come right behind another, in its symbol, mostly in its millisecond.
+# Arrival. Trades cluster: more than six of ten directly follow another in the same symbol, mostly in the same millisecond.
 NEW, FOLLOWING, EQUAL = 0, 1, 2
 KINDS = _shared(4096, {NEW: 1500, EQUAL: 660}, FOLLOWING)
-"""How a row comes about: on its own, behind the row before, or as its exact repetition (which is a trade of its own)."""
+"""How a row arises: independent, following the row before, or as its exact repetition (a separate trade)."""
 
 
 def _gaps() -> tuple[float, ...]:
@@ -116,17 +116,17 @@ LISTED_AT_NASDAQ = 4
 
 
 class Print(NamedTuple):
-    """What a stock's exchange tells some ms after the bell: codes, and whether it is an auction, with a price of its own."""
+    """An official print some ms after the bell: its codes, and whether it is an auction with its own price."""
 
     codes: tuple[str, ...]
     auction: bool
 
 
 def prints(session: str, ticker: str) -> tuple[Print, ...]:
-    """What is told of ``ticker`` as ``session`` begins, in order; after the close it has no code of extended hours."""
+    """Official prints of ``ticker`` at the start of ``session``, in order. Those after the close have no code 24."""
     opening, closing = ("19", "36") if len(ticker) >= LISTED_AT_NASDAQ else ("18", "35")
-    told = {
+    by_session = {
         "regular": (Print(("1", opening), True), Print(("1", "20"), False)),
         "post": (Print(("1", closing), True), Print(("1", "16"), False), Print(("1", "15"), False)),
     }
-    return told.get(session, ())
+    return by_session.get(session, ())

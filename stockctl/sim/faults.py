@@ -1,4 +1,4 @@
-"""Faults on demand, as words: ``drop@30s``, ``silent@1m:20s``, ``triple@500frames``, ``malformed@2m``, ``refuse@10s:429x3``."""
+"""Faults on demand: ``drop@30s``, ``silent@1m:20s``, ``triple@500frames``, ``malformed@2m``, ``refuse@10s:429x3``."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from stockctl.units import parse_duration
 FaultKind = Literal["drop", "silent", "resume", "triple", "malformed", "refuse", "rest"]
 
 FAULTS: dict[FaultKind, str] = {
-    "drop": "end every connection without a goodbye",
+    "drop": "close every connection without a closing handshake",
     "silent": "send nothing on the open connections, not even pings, and keep them open; silent:20s ends by itself",
     "resume": "end the silence",
     "triple": "send the next trade frame three times",
-    "malformed": "send a trade frame that breaks off",
+    "malformed": "send a truncated trade frame",
     "refuse": "refuse the next handshake with 429; refuse:503x5 the next five with 503",
-    "rest": "answer the next REST request with 502; rest:403x5 the next five with 403, rest:garbage with what is no JSON",
+    "rest": "answer the next REST request with 502; rest:403x5 the next five with 403, rest:garbage with no JSON",
 }
-"""Every kind of fault, with what it does."""
+"""Every kind of fault, with a description."""
 
 _HINT = "write KIND@WHEN[:ARGUMENT], as in drop@30s, silent@1m:20s, triple@500frames or refuse@10s:429x3"
 _FAULT = re.compile(r"(?P<kind>\w+)@(?:(?P<frames>\d+)frames|(?P<after>[^:]+))(?::(?P<argument>.+))?")
 _GARBAGE = re.compile(r"garbage(?:x([1-9]\d*))?")
 GARBAGE = 200
-"""The status that stands for an answer which is no JSON."""
+"""The status that stands for a response that is not JSON."""
 _REFUSAL = re.compile(r"(\d{3})(?:x(\d+))?")
 
 
@@ -45,18 +45,18 @@ class Fault(NamedTuple):
 
 
 def parse_fault(text: str) -> Fault:
-    """The fault that ``text`` (``KIND@WHEN[:ARGUMENT]``) orders; UsageError if it orders none."""
+    """Parse ``KIND@WHEN[:ARGUMENT]``. UsageError if ``text`` is not a fault."""
     match = _FAULT.fullmatch(text)
     if match is None:
         raise UsageError(f"{quoted(text)} is not a fault", hint=_HINT)
-    fault = parse_order(match["kind"], match["argument"] or "")
+    fault = parse_command(match["kind"], match["argument"] or "")
     if match["frames"]:
         return fault._replace(seconds=None, frames=int(match["frames"]))
     return fault._replace(seconds=_seconds(match["after"]))
 
 
-def parse_order(kind: str, argument: str = "") -> Fault:
-    """A fault that is due at once: ``("refuse", "429x3")``; UsageError if there is none such."""
+def parse_command(kind: str, argument: str = "") -> Fault:
+    """Parse a fault that is due at once: ``("refuse", "429x3")``. UsageError if it is unknown."""
     known = next((known for known in FAULTS if known == kind), None)
     if known is None:
         raise UsageError(f"there is not a fault {quoted(kind)}", hint=f"the faults are {', '.join(FAULTS)}")
@@ -68,11 +68,11 @@ def parse_order(kind: str, argument: str = "") -> Fault:
         return Fault(known, span=_seconds(argument))
     if known == "refuse" and (match := _REFUSAL.fullmatch(argument)):
         return refusal(int(match[1]), int(match[2] or 1))
-    raise UsageError(f"{quoted(argument)} says nothing to the fault {kind}", hint=_HINT)
+    raise UsageError(f"{quoted(argument)} is not an argument of the fault {kind}", hint=_HINT)
 
 
 def refusal(status: int, times: int) -> Fault:
-    """The fault that refuses ``times`` handshakes with the HTTP ``status``; UsageError if it is no error's."""
+    """A fault that refuses ``times`` handshakes with the HTTP ``status``. UsageError if ``status`` is not an error."""
     if status not in {known.value for known in http.HTTPStatus if known >= 400} or times < 1:
         raise UsageError(
             f"a handshake cannot be refused with {status}, {times} times", hint="give an HTTP error status, as 429"
@@ -85,7 +85,7 @@ def _rest(argument: str) -> Fault:
         return Fault("rest", status=GARBAGE, times=int(match[1] or 1))
     if match := _REFUSAL.fullmatch(argument):
         return refusal(int(match[1]), int(match[2] or 1))._replace(kind="rest")
-    raise UsageError(f"{quoted(argument)} says nothing to the fault rest", hint="write rest:502x3 or rest:garbage")
+    raise UsageError(f"{quoted(argument)} is not an argument of the fault rest", hint="write rest:502x3 or rest:garbage")
 
 
 def _seconds(text: str) -> float:

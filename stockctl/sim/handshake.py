@@ -1,4 +1,4 @@
-"""The simulator's door: who gets in, and what plain HTTP requests on the same port are told."""
+"""Handles requests before the WebSocket handshake: authentication, and plain HTTP on the same port."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
 from stockctl.errors import StockctlError, UsageError
-from stockctl.sim.faults import Fault, parse_order
-from stockctl.sim.rest import Rest
+from stockctl.sim.faults import Fault, parse_command
+from stockctl.sim.rest import RestApi
 
 logger = logging.getLogger("stockctl.sim")
 
 
-class Door:
-    """Answers each request before it becomes a WebSocket.
+class RequestHandler:
+    """Answers plain HTTP requests, and accepts or refuses WebSocket handshakes.
 
-    ``tokens`` are the keys it takes, None any that is not empty. ``GET /counters`` is told ``counters()``,
-    ``GET /control/KIND[:ARGUMENT]`` does ``apply`` a fault. ``on_refusal`` is called for each refused handshake. ``rest``
-    answers what the API is asked.
+    ``tokens`` are the accepted keys; None accepts any that is not empty. ``GET /counters`` returns ``counters()``,
+    ``GET /control/KIND[:ARGUMENT]`` calls ``apply`` with a fault. ``on_refusal`` is called for each refused handshake. ``rest``
+    answers requests of the REST API.
     """
 
     def __init__(
@@ -32,10 +32,10 @@ class Door:
         counters: Callable[[], object],
         apply: Callable[[Fault], None],
         on_refusal: Callable[[], None],
-        rest: Rest,
+        rest: RestApi,
     ) -> None:
         self.refusals: list[int] = []
-        """Statuses with which the next handshakes are refused."""
+        """HTTP statuses of the next refused handshakes."""
         self._tokens = tokens
         self._counters = counters
         self._apply = apply
@@ -43,12 +43,12 @@ class Door:
         self._rest = rest
 
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
-        """The response that ends the request, or None: it may become a WebSocket."""
+        """The response to a plain request or a refused handshake. None accepts the handshake."""
         path = urlsplit(request.path).path
-        if self._rest.takes(path):
+        if self._rest.handles(path):
             return self._rest.answer(request)
         if path == "/counters":
-            return self._tell(connection)
+            return self._counters_response(connection)
         if path.startswith("/control/"):
             return self._control(connection, path.removeprefix("/control/"))
         if self.refusals:
@@ -63,17 +63,17 @@ class Door:
         self._on_refusal()
         return connection.respond(status, text)
 
-    def _control(self, connection: ServerConnection, order: str) -> Response:
-        kind, _, argument = order.partition(":")
+    def _control(self, connection: ServerConnection, command: str) -> Response:
+        kind, _, argument = command.partition(":")
         try:
-            self._apply(parse_order(kind, argument))
+            self._apply(parse_command(kind, argument))
         except UsageError as error:
             return connection.respond(http.HTTPStatus.NOT_FOUND, f"{error}: {error.hint}\n")
         except StockctlError as error:
             return connection.respond(http.HTTPStatus.CONFLICT, f"{error}\n")
-        return self._tell(connection)
+        return self._counters_response(connection)
 
-    def _tell(self, connection: ServerConnection) -> Response:
+    def _counters_response(self, connection: ServerConnection) -> Response:
         response = connection.respond(http.HTTPStatus.OK, msgspec.json.encode(self._counters()).decode() + "\n")
         del response.headers["Content-Type"]
         response.headers["Content-Type"] = "application/json"
@@ -81,5 +81,5 @@ class Door:
 
 
 def key_of(request: Request) -> str:
-    """The API key that ``request`` carries; empty if none."""
+    """The API key of ``request``; empty if none."""
     return parse_qs(urlsplit(request.path).query).get("token", [""])[0]

@@ -1,4 +1,4 @@
-"""The list of US symbols, as ``/stock/symbol`` gives it."""
+"""The list of US symbols of ``/stock/symbol``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from stockctl.exchange.venues import has_venue
 
 FUNDS = ("IWM", "QQQ", "SPY")
-"""Symbols that are funds: no company, no filings."""
+"""Funds: they have no company and no filings."""
 _OTHERS = (("ASMLF", "OOTC", "USD", "Common Stock"), ("BABA", "XNYS", "USD", "ADR"), ("RYC", "XNYS", "CAD", "Common Stock"))
-"""Symbols of the list that are no common stock of the two exchanges in dollars."""
+"""Listed symbols that are not common stock in dollars of the two exchanges."""
 
 
 def symbol_list(symbols: Iterable[str]) -> list[dict[str, Any]]:
-    """The list of those of ``symbols`` that are listed in the US, and of a few others."""
+    """The US-listed ones of ``symbols``, and a few others."""
     stocks = [symbol for symbol in symbols if not has_venue(symbol)]
     rows = [
         (symbol, ("XNAS", "XNYS")[number % 2], "USD", "ETP" if symbol in FUNDS else "Common Stock")

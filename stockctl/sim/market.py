@@ -1,12 +1,12 @@
-"""A seeded market: trade rows as Finnhub sends them, lifelike in price, size, time and condition codes, the same for a seed.
+"""A seeded market: trade rows as Finnhub sends them, with realistic prices, sizes, times and condition codes.
 
     market = Market(["AAPL", "MSFT", "BINANCE:BTCUSDT"], seed=7)
     for frame in frames(market.day(date(2026, 11, 20), trades=1_000_000)):
         ...  # b'{"data":[{"c":["1","12"],"p":189.51,"s":"AAPL","t":1795186800123,"v":5}, …],"type":"trade"}'
 
-Every row costs one random draw, whose bits choose its arrival, size, codes and price step from the tables in
-``distributions``: that is what makes it fast in plain Python. Marks (symbol, price, volume, codes) follow from the draws alone
-and times are laid over them, so a running simulator gives the same rows in the same order however its clock falls.
+Each row takes one random draw. Its bits choose arrival, size, codes and price step from the tables in ``distributions``, which
+is fast in plain Python. Symbol, price, volume and codes depend only on the draws, and times are added to them. So a seed always
+gives the same rows in the same order, independent of the clock.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ FLUSH_MS = 1000
 """A frame that is not full is sent this long after its first row."""
 
 _SLICE_MS = 60_000  # a day is laid out minute by minute
-_STALE_MS = 1000  # a repeated row this much older than its slice is stamped anew
+_STALE_MS = 1000  # a repeated row this much older than its slice gets a new time
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """One trade as it stands in a frame: codes, price, symbol, time (ms UTC), volume. Whole numbers are ints."""
+    """One trade in a frame: codes, price, symbol, time (ms UTC), volume. Whole numbers are ints."""
 
     c: tuple[str, ...] | None
     p: float
@@ -62,7 +62,7 @@ def encode_frame(rows: Sequence[Row | dict[str, object]]) -> bytes:
 
 
 def frames(rows: Iterable[Row]) -> Iterator[bytes]:
-    """Cuts ``rows`` into trade frames: at most 10 rows each, and none that waits over a second for its next row."""
+    """Group ``rows`` into trade frames of at most 10 rows, each spanning at most a second."""
     pending: list[Row] = []
     until = 0
     for row in rows:
@@ -77,7 +77,7 @@ def frames(rows: Iterable[Row]) -> Iterator[bytes]:
 
 
 def numbered_rows(count: int, *, symbol: str = "AAPL", first: int = 1, since: int = 1_795_186_800_000) -> list[Row]:
-    """``count`` rows that a test can tell apart: row n has the volume n and the time ``since`` + n ms."""
+    """``count`` rows that a test can distinguish: row n has the volume n and the time ``since`` + n ms."""
     return [
         Row(("1", "12") if n < distributions.ROUND_LOT else ("1",), 100 + n % 100 / 100, symbol, since + n, n)
         for n in range(first, first + count)
@@ -117,7 +117,7 @@ class Market:
     """Rows of ``symbols``, the first the most active (Zipf-like). The same seed and calls give the same rows.
 
     Symbols with a venue have no codes: ``BINANCE:BTCUSDT`` has fractional volumes, ``OANDA:EUR_USD`` price updates of volume 0.
-    All others are US stocks, whose codes tell the exchange's sessions unless ``calendar`` has none.
+    All others are US stocks, with the codes of the exchange's sessions unless ``calendar`` has none.
     """
 
     def __init__(self, symbols: Iterable[str], *, seed: int = 1, calendar: Calendar = EXCHANGE) -> None:
@@ -134,7 +134,7 @@ class Market:
         self.set_symbols(symbols)
 
     def set_symbols(self, symbols: Iterable[str]) -> None:
-        """Trade ``symbols`` from now on; one that traded before goes on from its last price."""
+        """Trade ``symbols`` from now on. A symbol that traded before continues from its last price."""
         self.symbols = tuple(dict.fromkeys(symbols))
         for name in self.symbols:
             if name not in self._known:
@@ -143,18 +143,18 @@ class Market:
         weights = list(accumulate((rank + 1) ** -0.7 for rank in range(len(self.symbols))))
         self._bounds = [int(weight / weights[-1] * distributions.SYMBOL_RANGE) for weight in weights[:-1]]
         self._current = self._instruments[0] if self._instruments else None
-        self._prints = [(one, told) for one, told in self._prints if one in self._instruments]
+        self._prints = [(stock, print_) for stock, print_ in self._prints if stock in self._instruments]
         self._last = None
 
     def next_heat(self) -> float:
-        """How much livelier than usual the next slice is: positive, 1 on average; heat begets heat."""
+        """Activity of the next slice relative to the average of 1; autocorrelated."""
         self._heat = 0.85 * self._heat + 0.22 * self._heat_random.gauss(0, 1)
         return math.exp(self._heat - 0.087)  # less half the stationary variance, so that the mean is 1
 
     def rows(self, since: int, until: int, count: int) -> list[Row]:
         """``count`` rows with times in ``[since, until)`` ms, in the order they arrive: not quite sorted by time.
 
-        The codes are those of the session at ``since``. What the exchanges tell as a session begins comes first, some ms after.
+        The codes are those of the session at ``since``. Official prints at the start of a session come first, some ms after it.
         """
         instrument = self._current
         if instrument is None or count <= 0:
@@ -175,7 +175,7 @@ class Market:
             clock += gap * scale
             if self._prints:
                 append(self._print(b, since, until))
-                last = None  # an auction is told once
+                last = None  # an auction is printed once
                 continue
             kind = kinds[b & 4095]
             if kind == distributions.EQUAL and last is not None:
@@ -190,7 +190,7 @@ class Market:
             delta = steps[b >> 32 & 255] * instrument.step + (b >> 58) % instrument.step - instrument.step // 2
             price = instrument.price + delta
             if not instrument.low < price < instrument.high:
-                price -= 2 * delta  # turned back at the edge of the lifelike
+                price -= 2 * delta  # reflect the price at the bounds
             instrument.price = price
             price *= 100
             if instrument.is_stock:
@@ -233,7 +233,7 @@ class Market:
             done = due
 
     def _enter(self, since: int) -> int:
-        """Notes the session that ``since`` lies in; returns the offset of its codes in the table of codes."""
+        """Set the session at ``since``. Returns the offset of its codes in the table of codes."""
         if self._calendar.always_open:
             return 0
         session = session_at(since)
@@ -243,17 +243,19 @@ class Market:
             self._last = None  # its codes were those of the session before
         if session and since == session.since:
             stocks = [instrument for instrument in self._instruments if instrument.is_stock]
-            self._prints = [(stock, told) for stock in stocks for told in distributions.prints(session.name, stock.name)][::-1]
+            self._prints = [(stock, print_) for stock in stocks for print_ in distributions.prints(session.name, stock.name)][
+                ::-1
+            ]
         return 0 if name == "regular" else distributions.EXTENDED
 
     def _print(self, b: int, since: int, until: int) -> Row:
-        """What an exchange tells next, at the price of its auction, drawn from the bits ``b``."""
-        stock, told = self._prints.pop()
-        if told.auction:
+        """The next official print of an exchange, at the price of its auction, drawn from the bits ``b``."""
+        stock, print_ = self._prints.pop()
+        if print_.auction:
             stock.price = min(max(stock.price + distributions.STEPS[b >> 32 & 255] * stock.step, stock.low + 1), stock.high - 1)
         ticks = stock.price * 100
         price = ticks / stock.unit if ticks % stock.unit else ticks // stock.unit
-        return Row(told.codes, price, stock.name, min(since + 20 + (b >> 48 & 255), until - 1), 100 * (50 + (b >> 12 & 1023)))
+        return Row(print_.codes, price, stock.name, min(since + 20 + (b >> 48 & 255), until - 1), 100 * (50 + (b >> 12 & 1023)))
 
 
 def activity_at(ms: int) -> float:

@@ -1,6 +1,6 @@
 """Finnhub's REST API on the simulator's port: filings, symbols, profiles and quotes, with its limits and its error bodies.
 
-Requests a key may make are counted over a window that slides; one that is turned away with 429 counts in none.
+Requests are counted per key over a sliding window. A request answered with 429 does not count.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from stockctl.sim.listing import FUNDS, symbol_list
 from stockctl.sim.statements import filings
 
 BASE, FILES = "/api/v1", "/files"
-"""Paths below which the API answers, and the files that it sends clients to."""
+"""Path prefixes of the API, and of the files that it redirects to."""
 GARBAGE = b"<html><body>upstream said something else</body></html>"
 _SYMBOLS_FILE = f"{FILES}/us-symbols.json"
 _SECOND = 1.0
@@ -45,15 +45,15 @@ _ABROAD = re.compile(r"[A-Z0-9]+\.(?:AS|DE|HK|MI|PA|SW|TO)")
 
 
 class RestLimits(NamedTuple):
-    """Requests that a key may make in any ``window`` seconds (Finnhub: 60 in a minute), and in any second."""
+    """Requests per key in any ``window`` seconds (Finnhub: 60 per minute), and in any second."""
 
     per_window: int = 60
     per_second: int = 30
     window: float = 60.0
 
 
-class Rest:
-    """Answers the API's requests. ``given`` are filings by symbol, served in place of generated ones."""
+class RestApi:
+    """Answers requests of the REST API. ``user_filings`` are filings by symbol, served instead of generated ones."""
 
     def __init__(
         self,
@@ -64,16 +64,16 @@ class Rest:
         seed: int = 1,
         limits: RestLimits | None = None,
         errors: float = 0.0,
-        given: Mapping[str, list[dict[str, Any]]] | None = None,
+        user_filings: Mapping[str, list[dict[str, Any]]] | None = None,
     ) -> None:
         self.failures: list[int] = []
-        """Statuses with which the next requests fail; 200 stands for an answer that is no JSON."""
+        """HTTP statuses of the next failing requests; 200 stands for a body that is not JSON."""
         self.changed: Callable[[], None] = lambda: None
-        """Called when a request has been counted."""
+        """Called after each counted request."""
         self._tokens, self._listed, self._counters, self._seed = tokens, listed, counters, seed
         self._limits = limits or RestLimits()
         self._errors, self._random = errors, Random(seed)
-        self._given = given or {}
+        self._user_filings = user_filings or {}
         self._times: dict[str, deque[float]] = {}
         self._filings = lru_cache(maxsize=512)(self._generate)
         self._routes: dict[str, Callable[[dict[str, str]], Response]] = {
@@ -84,12 +84,12 @@ class Rest:
             "/quote": self._quote,
         }
 
-    def takes(self, path: str) -> bool:
-        """Whether ``path`` is one of the API's."""
+    def handles(self, path: str) -> bool:
+        """Whether ``path`` belongs to the API."""
         return path.startswith((f"{BASE}/", f"{FILES}/"))
 
     def answer(self, request: Request) -> Response:
-        """The answer to one request."""
+        """The response to one request."""
         url = urlsplit(request.path)
         if url.path == _SYMBOLS_FILE:
             return _respond(200, _encode(symbol_list(self._listed or list(BASE_PRICES))))
@@ -132,30 +132,32 @@ class Rest:
             return _refuse(status)
         return _respond(status, f"<html>{status} {http.HTTPStatus(status).phrase}</html>".encode(), kind="text/html")
 
-    # What the API answers.
+    # Endpoints.
 
     def _reported(self, query: dict[str, str]) -> Response:
         symbol = self._named(query)
         annual = query.get("freq", "annual") == "annual"
-        found = [
+        matching = [
             one
             for one in self._filings(symbol)
             if str(one["form"]).startswith("10-K") == annual
             and query.get("from", "") <= str(one["endDate"])[:10] <= query.get("to", "9999")
             and query.get("accessNumber") in (None, one["accessNumber"])
         ]
-        return _respond(200, _encode({"cik": found[0].get("cik", "") if found else "", "data": found, "symbol": symbol}))
+        return _respond(
+            200, _encode({"cik": matching[0].get("cik", "") if matching else "", "data": matching, "symbol": symbol})
+        )
 
     def _index(self, query: dict[str, str]) -> Response:
         symbol = self._named(query)
-        found = [
+        matching = [
             one
             for one in self._filings(symbol)
             if query.get("from", "") <= str(one["filedDate"])[:10] <= query.get("to", "9999")
             and query.get("form") in (None, one["form"])
             and query.get("accessNumber") in (None, one["accessNumber"])
         ]
-        return _respond(200, _encode([_listed(one) for one in found[:_MOST_LISTED]]))
+        return _respond(200, _encode([_listed(one) for one in matching[:_MOST_LISTED]]))
 
     def _profile(self, query: dict[str, str]) -> Response:
         symbol = self._named(query)
@@ -205,19 +207,19 @@ class Rest:
             ),
         )
 
-    # What it knows.
+    # Data.
 
     def _named(self, query: dict[str, str]) -> str:
-        """The symbol asked for; by its CIK or an accession number, the one among those listed or given."""
+        """The requested symbol, also by CIK or accession number."""
         if symbol := query.get("symbol"):
             return symbol
         cik = query.get("cik") or query.get("accessNumber", "").partition("-")[0]
-        known = [*self._given, *(self._listed or BASE_PRICES)]
+        known = [*self._user_filings, *(self._listed or BASE_PRICES)]
         return next((symbol for symbol in known if self._cik(symbol) == cik.lstrip("0")), "")
 
     def _cik(self, symbol: str) -> str:
-        if symbol in self._given:
-            return str(self._given[symbol][0].get("cik", ""))
+        if symbol in self._user_filings:
+            return str(self._user_filings[symbol][0].get("cik", ""))
         return str(self._company(symbol).cik)
 
     def _reports(self, symbol: str) -> bool:
@@ -227,8 +229,8 @@ class Rest:
         return Company(symbol, seed=self._seed, last_year=_today().year)
 
     def _generate(self, symbol: str) -> list[dict[str, Any]]:
-        if symbol in self._given:
-            return self._given[symbol]
+        if symbol in self._user_filings:
+            return self._user_filings[symbol]
         return filings(self._company(symbol), _today()) if self._reports(symbol) else []
 
     def _price(self, symbol: str) -> float:
@@ -250,12 +252,12 @@ def _today() -> date:
     return from_ms(now_ms()).date()
 
 
-def _encode(answer: object) -> bytes:
-    return json.dumps(answer, separators=(",", ":")).encode()
+def _encode(body: object) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
-def _refuse(status: int, words: str | None = None) -> Response:
-    return _respond(status, _encode({"error": words} if words else _BODIES[status]))
+def _refuse(status: int, message: str | None = None) -> Response:
+    return _respond(status, _encode({"error": message} if message else _BODIES[status]))
 
 
 def _respond(status: int, body: bytes, *, kind: str = "application/json; charset=utf-8", **headers: str) -> Response:

@@ -23,15 +23,15 @@ from stockctl.errors import StockctlError
 from stockctl.sim import wire
 from stockctl.sim.counters import Counters
 from stockctl.sim.faults import Fault
-from stockctl.sim.handshake import Door, key_of
+from stockctl.sim.handshake import RequestHandler, key_of
 from stockctl.sim.market import FLUSH_MS, MAX_FRAME_ROWS, Row, encode_frame
-from stockctl.sim.rest import Rest
+from stockctl.sim.rest import RestApi
 
 logger = logging.getLogger("stockctl.sim")
 _wire_logger = logging.getLogger("stockctl.sim.websockets")
-_wire_logger.setLevel(logging.WARNING)  # it tells of every connection and of every plain HTTP request
+_wire_logger.setLevel(logging.WARNING)  # it logs every connection and every plain HTTP request
 
-_SLOW_READER_BYTES = 16 * 1000**2  # a client that lies this far behind is dropped, as real servers do
+_SLOW_READER_BYTES = 16 * 1000**2  # a client this far behind is dropped, as real servers do
 _CLOSE_SECONDS = 1.0  # how long a client may take to read what was sent before the simulator closed
 
 
@@ -49,11 +49,10 @@ class _Client:
 
 
 class FeedServer:
-    """Finnhub's WebSocket as a server. All methods belong to the loop it was started in.
+    """A server like Finnhub's WebSocket. Call all methods in the loop where it was started.
 
-    ``tokens`` are the keys it takes; None takes any that is not empty. ``listed`` are the symbols it knows; None means every
-    one that looks right. ``sent``, if given, gets every text that is sent, in order. ``rest`` makes the REST
-    API that answers on the same port.
+    ``tokens`` are the accepted keys; None accepts any that is not empty. ``listed`` are the known symbols; None accepts every
+    well-formed one. Every sent text is appended to ``sent``. ``rest`` creates the REST API on the same port.
     """
 
     def __init__(
@@ -64,13 +63,13 @@ class FeedServer:
         symbol_limit: int = 50,
         ping_interval: float = 60.0,
         sent: list[str] | None = None,
-        rest: Callable[[Counters], Rest] | None = None,
+        rest: Callable[[Counters], RestApi] | None = None,
     ) -> None:
         self.counters = Counters()
         self.subscribed: tuple[str, ...] = ()
-        """Symbols that someone is subscribed to and that trade."""
+        """Subscribed symbols that trade."""
         self.rate = 0.0
-        """Rows a second over all symbols that the source is to send."""
+        """Rows per second over all symbols that the source sends."""
         self.wanted = asyncio.Event()
         """Set while rows are wanted: a connection has a subscription, and the rate is above 0."""
         self._listed = listed
@@ -79,16 +78,16 @@ class FeedServer:
         self._sent = sent
         self._clients: dict[str, _Client] = {}
         self._accepted: WeakSet[ServerConnection] = WeakSet()
-        self._rest = rest(self.counters) if rest else Rest(tokens, listed, self.counters)
+        self._rest = rest(self.counters) if rest else RestApi(tokens, listed, self.counters)
         self._rest.changed = self._changed
-        self._door = Door(tokens, lambda: self.counters, self.apply, self._refused, self._rest)
+        self._handler = RequestHandler(tokens, lambda: self.counters, self.apply, self._refused, self._rest)
         self._faults: list[Fault] = []  # those due by frames, the next first
         self._timers: list[asyncio.TimerHandle] = []
         self._change = asyncio.Event()
         self._server: Server | None = None
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port. OSError if that cannot be."""
+        """Listen, and return the port. OSError if that fails."""
 
         @functools.wraps(ServerConnection)
         def connect(*arguments: Any, **options: Any) -> ServerConnection:
@@ -100,7 +99,7 @@ class FeedServer:
             self._serve,
             host,
             port,
-            process_request=self._door.answer,
+            process_request=self._handler.answer,
             compression=None,
             server_header=None,
             ping_interval=None,  # Finnhub pings in text frames
@@ -111,7 +110,7 @@ class FeedServer:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
-        """Stop listening and end every connection, those that never finished their handshake too."""
+        """Stop listening, and close every connection, also unfinished handshakes."""
         for timer in self._timers:
             timer.cancel()
         if self._server is None:
@@ -132,12 +131,12 @@ class FeedServer:
         self.counters.refused += 1
         self._changed()
 
-    # A connection's life.
+    # Connections.
 
     async def _serve(self, connection: ServerConnection) -> None:
         client = _Client(connection, key_of(cast(Request, connection.request)))
         if (previous := self._clients.get(client.key)) is not None:
-            logger.info("a second connection with the same key drops the first")
+            logger.info("a second connection with the same key: dropping the first")
             self._drop(previous)
         self._clients[client.key] = client
         self.counters.connections += 1
@@ -161,7 +160,7 @@ class FeedServer:
     def _receive(self, client: _Client, message: str | bytes) -> None:
         request = wire.read_request(message)
         if request is None:
-            logger.warning("a message was no request and is ignored: %.200r", message)
+            logger.warning("ignoring an invalid request: %.200r", message)
         elif request.type == "unsubscribe":
             client.symbols.pop(request.symbol, None)
         elif request.symbol in client.symbols:
@@ -171,12 +170,12 @@ class FeedServer:
         elif ":" in request.symbol and not wire.is_traded(request.symbol, self._listed):
             self._write(client, wire.invalid_symbol(request.symbol), errors=1)
         else:
-            # A US ticker that nobody knows is taken in silence, and never trades.
+            # The server accepts an unknown US ticker without a response. It never trades.
             client.symbols[request.symbol] = None
         self._clients_changed()
 
     def _drop(self, client: _Client) -> None:
-        """End the connection without a closing handshake. What was sent before still arrives."""
+        """Close the connection without a closing handshake. Data sent before still arrives."""
         self._forget(client)
         client.connection.transport.close()
 
@@ -195,7 +194,7 @@ class FeedServer:
         self._changed()
 
     def set_rate(self, rate: float) -> None:
-        """Change the rate; 0 stops the trades, as when the market is closed: pings go on."""
+        """Change the rate. 0 stops the trades, as when the market is closed; pings continue."""
         self.rate = rate
         if rate > 0 and self.counters.subscribed:
             self.wanted.set()
@@ -205,7 +204,7 @@ class FeedServer:
     # Sending.
 
     def deliver(self, rows: Iterable[Row]) -> None:
-        """Put each row on its way to those subscribed to it; full frames leave at once, others with ``flush``."""
+        """Queue each row for its subscribers. Full frames are sent at once, others by ``flush``."""
         for client in list(self._clients.values()):
             if client.silent or not client.symbols:
                 continue
@@ -218,7 +217,7 @@ class FeedServer:
                         self._send_pending(client)
 
     def flush(self) -> None:
-        """Send the frames whose first row has waited about a second."""
+        """Send frames whose first row has waited about a second."""
         due = time.monotonic() - FLUSH_MS / 1000
         for client in list(self._clients.values()):
             if client.pending and client.pending_since <= due:
@@ -237,18 +236,18 @@ class FeedServer:
         return len(cuts)
 
     def send_text(self, text: str) -> None:
-        """Send ``text`` as it is to every open connection. StockctlError if there is none."""
+        """Send ``text`` unchanged to every open connection. StockctlError if there is none."""
         self._open()
         self.publish(text)
 
     def publish(self, text: str) -> None:
-        """Send ``text`` as it is to whoever is there."""
+        """Send ``text`` unchanged to every connection, if any."""
         rows = wire.rows_in(text)
         for client in list(self._clients.values()):
             self._send(client, text, rows)
 
     def _send(self, client: _Client, text: str, rows: int) -> None:
-        """Send one text; with rows it is a trade frame, and repeated if that was asked for."""
+        """Send one text. If it has rows, it is a trade frame, which may be repeated on demand."""
         if not rows:
             self._write(client, text)
             return
@@ -256,7 +255,7 @@ class FeedServer:
         for _ in range(times):
             self._write(client, text, frames=1, rows=rows)
             while self._faults and self._faults[0].frames <= self.counters.frames:
-                self._try(self._faults.pop(0))
+                self._apply_or_log(self._faults.pop(0))
 
     def _write(self, client: _Client, text: str, *, frames: int = 0, rows: int = 0, pings: int = 0, errors: int = 0) -> None:
         """Send ``text`` now and count it, unless the client is silent, gone or too slow."""
@@ -266,7 +265,7 @@ class FeedServer:
             logger.warning("a client reads too slowly and is dropped")
             self._drop(client)
             return
-        # Counted first: whoever has received a row finds it in the counters.
+        # Count first: a client that has received a row must find it in the counters.
         self.counters.frames += frames
         self.counters.rows += rows
         self.counters.pings += pings
@@ -285,26 +284,26 @@ class FeedServer:
     # Faults.
 
     def schedule(self, faults: Iterable[Fault]) -> None:
-        """Have each fault come when it is due, counted from now."""
+        """Schedule each fault, counted from now."""
         loop = asyncio.get_running_loop()
         for fault in faults:
             if fault.seconds is None:
                 self._faults.append(fault)
             else:
-                self._timers.append(loop.call_later(fault.seconds, self._try, fault))
+                self._timers.append(loop.call_later(fault.seconds, self._apply_or_log, fault))
         self._faults.sort(key=lambda fault: fault.frames)
 
-    def _try(self, fault: Fault) -> None:
+    def _apply_or_log(self, fault: Fault) -> None:
         try:
             self.apply(fault)
         except StockctlError as error:
             logger.warning("fault %s had no effect: %s", fault.kind, error)
 
     def apply(self, fault: Fault) -> None:
-        """Do what ``fault`` says, now. StockctlError if it needs an open connection and there is none."""
+        """Apply ``fault`` now. StockctlError if it needs an open connection and there is none."""
         match fault.kind:
             case "refuse":
-                self._door.refusals += [fault.status] * fault.times
+                self._handler.refusals += [fault.status] * fault.times
             case "rest":
                 self._rest.failures += [fault.status] * fault.times
             case "drop":
@@ -336,7 +335,7 @@ class FeedServer:
             client.connection.transport.resume_reading()
 
     def repeat_next(self, times: int) -> None:
-        """Have the next trade frame on each open connection sent ``times`` times."""
+        """Send the next trade frame on each open connection ``times`` times."""
         for client in self._open():
             client.repeat = times
 

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_TOKEN = "sim"  # noqa: S105 - the simulator's own, and no secret
-_PATIENCE = 60.0
-"""Seconds after which what a test waits for does not come: many, since a busy machine is no defect."""
+_TIMEOUT = 60.0
+"""Default timeout of a test's wait, in seconds. Long, because machines may be busy."""
 
 
 class Simulator:
-    """A server that behaves as Finnhub's WebSocket does; a context manager that starts and stops it.
+    """A server that behaves like Finnhub's WebSocket. A context manager starts and stops it.
 
         with Simulator(rate=0) as sim:
             client = connect(f"{sim.url}?token={sim.token}")
@@ -37,18 +37,18 @@ class Simulator:
             sim.wait_for(lambda counters: "AAPL" in counters.subscribed)
             sim.send_rows(numbered_rows(25))
 
-    ``rate`` is rows a second over all subscribed symbols (0: none but those that ``send_rows`` sends), ``symbols`` those that
-    exist (default: every one that looks right), ``token`` the only key taken (default: any that is not empty), ``replay`` a
-    file of captured frames, one JSON a line, sent instead of the market's. ``real_hours`` keeps stocks to exchange hours.
-    ``faults`` are words as on the command line (``"drop@30s"``). ``port`` 0 takes a free one. ``record`` keeps every text
-    sent in ``sent``. Methods are safe to call from any thread.
+    ``rate`` is rows per second over all subscribed symbols (0: only rows of ``send_rows``). ``symbols`` are the known symbols
+    (default: every well-formed one), ``token`` the only accepted key (default: any that is not empty), ``replay`` a file of
+    captured frames, one JSON text per line, to send instead. ``real_hours`` limits stocks to exchange hours. ``faults`` are
+    written as on the command line (``"drop@30s"``). ``port`` 0 picks a free one. ``record`` appends every sent text to
+    ``sent``. Methods are thread-safe.
 
-    The REST API answers at ``rest_url``: ``filings`` is a folder of reports to serve in place of generated ones,
-    ``rest_errors`` the share of requests that fail with 502. A key may ask ``requests_per_second``, and
-    ``requests_per_minute``, where a minute lasts ``request_window`` seconds.
+    The REST API is at ``rest_url``. ``filings`` is a folder of reports to serve instead of generated ones, ``rest_errors`` the
+    share of requests that fail with 502. A key may make ``requests_per_second``, and ``requests_per_minute``, where a minute
+    lasts ``request_window`` seconds.
 
-    Raises ConfigError if the extra ``local`` is not installed or the port is taken, UsageError for a rate, a limit or a fault
-    that cannot be.
+    Raises ConfigError if the extra ``local`` is not installed or the port is in use, UsageError for an invalid rate, limit or
+    fault.
     """
 
     def __init__(
@@ -80,12 +80,12 @@ class Simulator:
         self.sent: list[str] = []
         self._tokens = None if token is None else {token}
         self._symbols = parse_symbols(symbols) if symbols else None
-        self._rate, self._seed, self._real_hours = _possible(rate), seed, real_hours
+        self._rate, self._seed, self._real_hours = _valid_rate(rate), seed, real_hours
         self._host, self._port = host, port
         self._symbol_limit, self._ping_interval = symbol_limit, ping_interval
         self._record = record
         self._replay = None if replay is None else read_frames(Path(replay))
-        self._given = None if filings is None else Path(filings)
+        self._filings_folder = None if filings is None else Path(filings)
         self._rest_errors = rest_errors
         self._rest_limits = (requests_per_minute, requests_per_second, request_window)
         self._faults = [parse_fault(fault) for fault in faults]
@@ -96,7 +96,7 @@ class Simulator:
     # Start and stop.
 
     def start(self) -> Self:
-        """Listen; returns when clients may connect."""
+        """Listen. Returns once clients can connect."""
         try:
             import websockets.asyncio.server  # noqa: F401 - only to see that it is there
         except ImportError:
@@ -115,14 +115,14 @@ class Simulator:
         return self
 
     def stop(self) -> None:
-        """End every connection and stop listening. Raises what the simulator failed with, if it did."""
+        """Close every connection and stop listening. StockctlError if the simulator failed."""
         if self._thread is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
         self.check()
 
     def check(self) -> None:
-        """Raises what the simulator failed with, if it did."""
+        """StockctlError if the simulator failed."""
         if self._failure is not None:
             raise StockctlError(f"the simulator failed: {self._failure!r}") from self._failure
 
@@ -142,17 +142,23 @@ class Simulator:
                 ready.set_exception(error)
 
     async def _main(self, ready: Future[int]) -> None:
-        from stockctl.sim.rest import Rest, RestLimits
+        from stockctl.sim.rest import RestApi, RestLimits
         from stockctl.sim.server import FeedServer
-        from stockctl.sim.source import Live, replay
-        from stockctl.sim.user_filings import read_given
+        from stockctl.sim.source import LiveSource, replay
+        from stockctl.sim.user_filings import read_user_filings
 
-        given = read_given(self._given) if self._given else None
+        user_filings = read_user_filings(self._filings_folder) if self._filings_folder else None
 
-        def rest(counters: Counters) -> Rest:
+        def rest(counters: Counters) -> RestApi:
             limits = RestLimits(*self._rest_limits)
-            return Rest(
-                self._tokens, self._symbols, counters, seed=self._seed, limits=limits, errors=self._rest_errors, given=given
+            return RestApi(
+                self._tokens,
+                self._symbols,
+                counters,
+                seed=self._seed,
+                limits=limits,
+                errors=self._rest_errors,
+                user_filings=user_filings,
             )
 
         self._loop = asyncio.get_running_loop()
@@ -171,7 +177,7 @@ class Simulator:
             server.schedule(self._faults)
             ready.set_result(port)
             if self._replay is None:
-                source = Live(server, seed=self._seed, real_hours=self._real_hours).run()
+                source = LiveSource(server, seed=self._seed, real_hours=self._real_hours).run()
             else:
                 source = replay(server, self._replay)
             async with asyncio.TaskGroup() as tasks:
@@ -181,7 +187,7 @@ class Simulator:
         finally:
             await server.close()
 
-    # What a test asks and orders.
+    # State and control.
 
     @property
     def url(self) -> str:
@@ -195,7 +201,7 @@ class Simulator:
 
     @property
     def counters(self) -> Counters:
-        """What has happened so far; still there after ``stop``."""
+        """Counters so far, also after ``stop``."""
         return replace(self._started.counters)
 
     @property
@@ -203,52 +209,52 @@ class Simulator:
         """Rows sent so far, over all connections, repetitions included."""
         return self._started.counters.rows
 
-    def wait_for(self, condition: Callable[[Counters], bool], *, timeout: float = _PATIENCE) -> Counters:
+    def wait_for(self, condition: Callable[[Counters], bool], *, timeout: float = _TIMEOUT) -> Counters:
         """The counters once ``condition`` holds for them; TimedOutError after ``timeout`` seconds."""
         return self._await(self._started.wait_for(condition), timeout)
 
     def set_rate(self, rate: float) -> None:
         """Change the rate of generated rows; 0 leaves only pings, as when the market is closed."""
-        self._order(lambda server: server.set_rate(_possible(rate)))
+        self._run_in_loop(lambda server: server.set_rate(_valid_rate(rate)))
 
     def send_rows(self, rows: Sequence[Row | dict[str, object]]) -> int:
-        """Send exactly ``rows``, in order, 10 a frame, to every open connection; returns the number of frames.
+        """Send exactly ``rows``, in order, 10 per frame, to every open connection; returns the number of frames.
 
-        Rows may be dicts with anything in them. Like all that need an open connection: StockctlError if there is none.
+        Rows may be dicts with any content. StockctlError if no connection is open, as for all methods that need one.
         """
-        return self._order(lambda server: server.send_rows(rows))
+        return self._run_in_loop(lambda server: server.send_rows(rows))
 
     def send_raw(self, text: str) -> None:
-        """Send ``text`` as it is to every open connection."""
-        self._order(lambda server: server.send_text(text))
+        """Send ``text`` unchanged to every open connection."""
+        self._run_in_loop(lambda server: server.send_text(text))
 
     def send_malformed(self) -> None:
-        """Send a trade frame that breaks off."""
-        self._order(lambda server: server.apply(Fault("malformed")))
+        """Send a truncated trade frame."""
+        self._run_in_loop(lambda server: server.apply(Fault("malformed")))
 
     def drop(self) -> None:
-        """End every connection without a closing handshake; what was sent before still arrives."""
-        self._order(lambda server: server.apply(Fault("drop")))
+        """Close every connection without a closing handshake. Data sent before still arrives."""
+        self._run_in_loop(lambda server: server.apply(Fault("drop")))
 
     def go_silent(self, seconds: float | None = None) -> None:
-        """Send nothing on the connections open now, and keep them open: for ``seconds``, or until ``resume``. New ones work."""
-        self._order(lambda server: server.apply(Fault("silent", span=seconds)))
+        """Send nothing on the open connections for ``seconds``, or until ``resume``. They stay open; new ones work."""
+        self._run_in_loop(lambda server: server.apply(Fault("silent", span=seconds)))
 
     def resume(self) -> None:
-        """End the silence. What was due in it is lost."""
-        self._order(lambda server: server.apply(Fault("resume")))
+        """End the silence. Data due during it is lost."""
+        self._run_in_loop(lambda server: server.apply(Fault("resume")))
 
     def repeat_next(self, times: int = 3) -> None:
         """Send the next trade frame ``times`` times."""
-        self._order(lambda server: server.repeat_next(times))
+        self._run_in_loop(lambda server: server.repeat_next(times))
 
     def refuse(self, status: int = 429, times: int = 1) -> None:
         """Refuse the next ``times`` handshakes with the HTTP ``status``."""
-        self._order(lambda server: server.apply(refusal(status, times)))
+        self._run_in_loop(lambda server: server.apply(refusal(status, times)))
 
     def fail_requests(self, status: int = 502, times: int = 1) -> None:
-        """Answer the next ``times`` REST requests with the HTTP ``status``; 200 stands for an answer that is no JSON."""
-        self._order(lambda server: server.apply(Fault("rest", status=status, times=times)))
+        """Answer the next ``times`` REST requests with the HTTP ``status``; 200 stands for a body that is not JSON."""
+        self._run_in_loop(lambda server: server.apply(Fault("rest", status=status, times=times)))
 
     @property
     def _started(self) -> FeedServer:
@@ -256,11 +262,11 @@ class Simulator:
             raise StockctlError("the simulator is not running", hint="start() it, or use it in a with statement")
         return self._server
 
-    def _order(self, action: Callable[[FeedServer], T]) -> T:
+    def _run_in_loop(self, action: Callable[[FeedServer], T]) -> T:
         async def act() -> T:
             return action(self._started)
 
-        return self._await(act(), _PATIENCE)
+        return self._await(act(), _TIMEOUT)
 
     def _await(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
         async def bounded() -> T:
@@ -274,19 +280,19 @@ class Simulator:
         try:
             return asyncio.run_coroutine_threadsafe(bounded(), self._loop).result()
         except TimeoutError:
-            raise TimedOutError(f"waited {timeout:g} s in vain for the simulator: {self.counters}") from None
+            raise TimedOutError(f"the simulator did not get there within {timeout:g} s: {self.counters}") from None
 
 
 def read_frames(path: Path) -> list[str]:
-    """The lines of a file of captured frames, as they are, without empty ones; UsageError if it cannot be read."""
+    """The lines of a file of captured frames, without empty ones. UsageError if it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise unreadable(path, error, "name a file of captured frames, one JSON a line") from error
+        raise unreadable(path, error, "name a file of captured frames, one JSON text per line") from error
     return [line for line in text.split("\n") if line.strip()]
 
 
-def _possible(rate: float) -> float:
+def _valid_rate(rate: float) -> float:
     if not 0 <= rate < float("inf"):
-        raise UsageError(f"a rate of {rate:g} rows a second cannot be", hint="give 0 or more")
+        raise UsageError(f"{rate:g} is not a rate of rows per second", hint="use 0 or more")
     return rate

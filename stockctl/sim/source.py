@@ -1,4 +1,4 @@
-"""Where a running simulator's rows come from: the seeded market laid over the clock, or captured frames."""
+"""Sources of a running simulator's rows: the seeded market in real time, or captured frames."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from stockctl.sim.server import FeedServer
 
 logger = logging.getLogger("stockctl.sim")
 
-_TICK = 0.1  # seconds between looks at what has become due
-_SLICE_MS = 1000  # the market is laid out second by second
-_LATE_MS = 2000  # further behind the clock than this, the market skips to now
+_TICK = 0.1  # seconds between two checks for due rows
+_SLICE_MS = 1000  # rows are generated second by second
+_LATE_MS = 2000  # further behind the clock than this, skip to now
 
 
-class Live:
-    """The market at now: the server's rate of rows on average, for as long as rows are wanted.
+class LiveSource:
+    """Rows of the market in real time, at the server's rate on average, while rows are wanted.
 
     ``real_hours``: stocks trade only when the exchange does, in the day's shape, and the rate is the regular session's.
     """
@@ -29,27 +29,27 @@ class Live:
         self._server = server
         self._market = Market((), seed=seed, calendar=EXCHANGE if real_hours else ALWAYS_OPEN)
         self._real_hours = real_hours
-        self._owed = 0.0  # part of a row that the slices before left over
+        self._owed = 0.0  # fraction of a row left over from earlier slices
 
     async def run(self) -> None:
-        """Trade; wait without work while no rows are wanted."""
+        """Send rows; wait while no rows are wanted."""
         until = _now_ms()
         while True:
             if not self._server.wanted.is_set():
                 await self._server.wanted.wait()
-                await asyncio.sleep(_TICK)  # a client subscribes to all its symbols in one go: let it finish
+                await asyncio.sleep(_TICK)  # let a client finish subscribing to all its symbols
                 until = _now_ms()
             since = until
             if abs(late := _now_ms() - until) > _LATE_MS:
-                logger.warning("the market is %.1f s behind the clock and goes on from now", late / 1000)
+                logger.warning("the market is %.1f s behind the clock: it skips to now", late / 1000)
                 since = until + late
             until = (since // _SLICE_MS + 1) * _SLICE_MS
             await self._play(since, until)
 
     async def _play(self, since: int, until: int) -> None:
-        """Lay out ``[since, until)`` and send each row when its time has come."""
+        """Generate the rows of ``[since, until)``, and send each when it is due."""
         rows = self._market.rows(since, until, self._due(since, until))
-        # From here on the monotonic clock counts, so that a clock set back does not stop the market.
+        # Use the monotonic clock from here on: a wall clock set back must not stop the market.
         offset = max(since, _now_ms()) - time.monotonic() * 1000
         sent = 0
         while True:
@@ -64,7 +64,7 @@ class Live:
             await asyncio.sleep(min(_TICK, (until - now) / 1000))
 
     def _due(self, since: int, until: int) -> int:
-        """How many rows the slice has; also tells the market which symbols trade in it."""
+        """Number of rows in the slice. Also sets the symbols that trade in it."""
         symbols, level = self._server.subscribed, 1.0
         if self._real_hours:
             symbols, level = in_real_hours(symbols, since)
@@ -77,7 +77,7 @@ class Live:
 
 
 def in_real_hours(symbols: tuple[str, ...], ms: int) -> tuple[tuple[str, ...], float]:
-    """Those of ``symbols`` that trade at ``ms``, and how much of the full rate they make."""
+    """The ones of ``symbols`` that trade at ``ms``, and their share of the full rate."""
     awake = tuple(symbol for symbol in symbols if is_open(EXCHANGE.hours(symbol), ms))
     if session_at(ms) is not None:
         return awake, activity_at(ms)
@@ -85,7 +85,7 @@ def in_real_hours(symbols: tuple[str, ...], ms: int) -> tuple[tuple[str, ...], f
 
 
 async def replay(server: FeedServer, lines: Iterable[str]) -> None:
-    """Send each of ``lines`` as it is, at the server's rate, while rows are wanted; then nothing but pings."""
+    """Send each of ``lines`` unchanged, at the server's rate, while rows are wanted. Then send only pings."""
     due = time.monotonic()
     for line in lines:
         if not server.wanted.is_set():

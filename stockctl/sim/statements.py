@@ -1,4 +1,4 @@
-"""What companies report, in every form that Finnhub's wire has had: prefixes, units, texts for numbers, gaps, amendments.
+"""Reports of companies, in every format that Finnhub has used: prefixes, units, numbers as text, missing values, amendments.
 
 ``filings(Company("AAPL", last_year=2026), date(2026, 11, 23))`` are the elements of ``data[]`` of
 ``/stock/financials-reported``, the newest first. Values of income and cash flow run from the start of the fiscal year.
@@ -57,21 +57,21 @@ def _form(filed: date, random: Random) -> _Form:
 def filings(company: Company, today: date) -> list[dict[str, Any]]:
     """Every report of ``company`` that is filed by ``today``, the newest first."""
     random = Random(f"filings {company.symbol}")
-    made: list[dict[str, Any]] = []
+    reports: list[dict[str, Any]] = []
     for period in company.periods:
         for count in range(1, len(period.quarters) + 1):
             annual = count == len(period.quarters)
             quarters = period.quarters[:count]
             form = "10-K" if annual else "10-Q"
             filed = _working_day(quarters[-1].end + timedelta(days=_DAYS_TO_FILE[form] + random.randrange(8)))
-            number = len(made) + 1
-            made.append(_filing(company, period, quarters, form, filed, number, random))
+            number = len(reports) + 1
+            reports.append(_filing(company, period, quarters, form, filed, number, random))
             if annual and period.year == company.amended:
                 later = _working_day(filed + timedelta(days=40))
-                made.append(_filing(company, period, quarters, "10-K/A", later, number + 1, random))
+                reports.append(_filing(company, period, quarters, "10-K/A", later, number + 1, random))
     today_text = f"{today} 23:59:59"
     return sorted(
-        (one for one in made if one["filedDate"] <= today_text), key=lambda one: (one["filedDate"], one["accessNumber"])
+        (one for one in reports if one["filedDate"] <= today_text), key=lambda one: (one["filedDate"], one["accessNumber"])
     )[::-1]
 
 

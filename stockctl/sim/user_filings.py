@@ -1,4 +1,4 @@
-"""Filings of the user's own, for the simulator to serve in place of generated ones."""
+"""The user's own filings, which the simulator serves instead of generated ones."""
 
 from __future__ import annotations
 
@@ -10,30 +10,33 @@ from stockctl.errors import UsageError, unreadable
 from stockctl.validation import decode_problem
 
 
-def read_given(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Filings by symbol from the files ``*.json`` of ``folder``: answers of the API, or elements of their ``data``.
+def read_user_filings(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Filings by symbol from ``*.json`` in ``folder``: responses of the API, or elements of their ``data``.
 
-    UsageError if there is none, or one is neither.
+    UsageError if there is no file, or one is neither.
     """
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    by_symbol: dict[str, dict[str, dict[str, Any]]] = {}
     try:
         files = sorted(path for path in folder.iterdir() if path.suffix == ".json")
     except OSError as error:
-        raise unreadable(folder, error, "name a folder of answers of /stock/financials-reported, a file each") from error
+        raise unreadable(folder, error, "name a folder of responses of /stock/financials-reported, one per file") from error
     if not files:
-        raise UsageError(f"{folder} holds no *.json", hint="put answers of /stock/financials-reported there, a file each")
+        raise UsageError(f"{folder} has no *.json", hint="put responses of /stock/financials-reported there, one per file")
     for file in files:
         try:
-            read = json.loads(file.read_bytes())
-            items = read.get("data", [read])
+            content = json.loads(file.read_bytes())
+            items = content.get("data", [content])
             for item in items:
-                symbol = str(item.get("symbol") or read["symbol"])
-                found.setdefault(symbol, {})[item["accessNumber"]] = {"form": "", "endDate": "", "filedDate": ""} | item
+                symbol = str(item.get("symbol") or content["symbol"])
+                by_symbol.setdefault(symbol, {})[item["accessNumber"]] = {"form": "", "endDate": "", "filedDate": ""} | item
         except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(
-                f"{file} is no answer of /stock/financials-reported: {_problem(error)}", hint="write one as Finnhub sends it"
+                f"{file} is not a response of /stock/financials-reported: {_problem(error)}",
+                hint="use the format of Finnhub's response",
             ) from error
-    return {symbol: sorted(held.values(), key=lambda one: str(one["endDate"]))[::-1] for symbol, held in found.items()}
+    return {
+        symbol: sorted(filings.values(), key=lambda one: str(one["endDate"]))[::-1] for symbol, filings in by_symbol.items()
+    }
 
 
 def _problem(error: Exception) -> str:
@@ -43,4 +46,4 @@ def _problem(error: Exception) -> str:
         return f"{error.args[0]} is missing"
     if isinstance(error, json.JSONDecodeError | UnicodeError | RecursionError):
         return decode_problem(error)
-    return "it holds no list of filings"
+    return "it has no list of filings"

@@ -1,4 +1,4 @@
-"""Finnhub's words on the wire: what a client may say, what the server answers, which symbols there are."""
+"""Finnhub's wire protocol: requests of a client, responses of the server, and known symbols."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from stockctl.exchange.venues import CRYPTO_VENUES, CURRENCY_VENUES, has_venue
 PING = '{"type":"ping"}'
 TOO_MANY_SYMBOLS = '{"msg":"Subscribing to too many symbols","type":"error"}'
 MALFORMED = '{"data":[{"c":["1","12"],"p":164.0601,"s":"AAPL","t":16802865'
-"""A trade frame that breaks off."""
+"""A truncated trade frame."""
 
 _TICKER = re.compile(r"[A-Z]{1,5}(?:[.\-][A-Z]{1,2})?")
 
 
 class Request(msgspec.Struct):
-    """What a client sends; the server answers nothing to a good one."""
+    """A client's request. The server does not answer a valid one."""
 
     type: Literal["subscribe", "unsubscribe"]
     symbol: str
@@ -34,7 +34,7 @@ _read_frame = msgspec.json.Decoder(_TradeFrame).decode
 
 
 def read_request(text: str | bytes) -> Request | None:
-    """The request in ``text``; None if it is none."""
+    """The request in ``text``; None if it is invalid."""
     try:
         return _read_request(text)
     except msgspec.DecodeError:
@@ -42,7 +42,7 @@ def read_request(text: str | bytes) -> Request | None:
 
 
 def rows_in(text: str) -> int:
-    """How many rows ``text`` has: 0 if it is no trade frame."""
+    """Number of rows in ``text``; 0 if it is not a trade frame."""
     try:
         return len(_read_frame(text).data)
     except msgspec.DecodeError:
@@ -50,7 +50,7 @@ def rows_in(text: str) -> int:
 
 
 def invalid_symbol(symbol: str) -> str:
-    """The error frame for a symbol whose venue does not know it."""
+    """The error frame for a symbol that its venue does not know."""
     return msgspec.json.encode({"msg": f"Invalid symbol {symbol}", "type": "error"}).decode()
 
 

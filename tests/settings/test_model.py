@@ -79,6 +79,6 @@ def test_two_groups_or_two_topics_of_one_name_are_refused(one: str, other: str) 
 
 def test_topics_that_differ_in_dots_alone_are_refused() -> None:
     """Kafka would refuse the second one."""
-    with pytest.raises(ConfigError, match=r"my\.trades and my_trades: Kafka takes no two topics"):
+    with pytest.raises(ConfigError, match=r"my\.trades and my_trades: Kafka rejects two topics"):
         load_settings(environ={}, flags={"topics.trades.name": "my.trades", "topics.feed_events.name": "my_trades"})
     load_settings(environ={}, flags={"lake.group": "a.b", "mongo.group": "a_b"})

@@ -84,7 +84,7 @@ def test_its_options_reach_the_server(process: tuple[subprocess.Popen[str], str]
     ("arguments", "code", "words"),
     [
         (["--fault", "drop@soon"], 2, "'soon' is not a duration"),
-        (["--rate", "-1"], 2, "a rate of -1 rows a second cannot be"),
+        (["--rate", "-1"], 2, "-1 is not a rate of rows per second"),
         (["--ping-interval", "soon"], 2, "--ping-interval: 'soon' is not a duration"),
         (["--replay", "nowhere.jsonl"], 2, "cannot read nowhere.jsonl: No such file"),
         (["--replay", "."], 2, "cannot read .: Is a directory"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stockctl.errors import UsageError
 from stockctl.sim import FAULTS, Fault, parse_fault
-from stockctl.sim.faults import parse_order
+from stockctl.sim.faults import parse_command
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,4 @@ def test_nothing_but_a_usage_error_comes_of_nonsense(text: str) -> None:
 @pytest.mark.parametrize("kind", FAULTS)
 def test_every_fault_can_be_ordered_at_once(kind: str) -> None:
     """As GET /control/KIND does."""
-    assert parse_order(kind).kind == kind
+    assert parse_command(kind).kind == kind

@@ -1,4 +1,4 @@
-"""Live rows and replay."""
+"""LiveSource rows and replay."""
 
 from __future__ import annotations
 

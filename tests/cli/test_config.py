@@ -104,7 +104,11 @@ def test_a_password_in_mongodbs_address_is_refused_and_in_no_output(alone: Comma
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("mongo.url", "mongodb://127.0.0.1/?tsl=true", "tsl is not an option of a MongoDB connection string: did you mean tls?"),
+        (
+            "mongo.url",
+            "mongodb://127.0.0.1/?tsl=true",
+            "tsl is not an option of a MongoDB connection string: did you mean tls?",
+        ),
         ("kafka.bootstrap_servers", "127.0.0.1:none", "the port of '127.0.0.1' is not a number from 1 to 65535"),
     ],
 )

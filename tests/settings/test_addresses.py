@@ -48,7 +48,7 @@ NO_PLACES = {
     ":9092": "it has no host",
     "a b:9092": "'a b' is not a host",
     "a..b": "'a..b' is not a host",
-    "h:1\nx": "no number from 1",
+    "h:1\nx": "not a number from 1",
     "h\nx": "'h<U+000A>x' is not a host",
     f"{LONG}.{LONG}": "is not a host",
     "a" * 64: "is not a host",

@@ -47,10 +47,10 @@ kube: $(VENV)/.test ## Build Kubernetes' API server for the tests: once, 6 to 13
 test-kube: kube ## Run the tests on Kubernetes' API server
 	$(PYTEST) -m kube tests/kube $(ARGS)
 
-test-faults: $(VENV)/.test ## Strike feeds, writers, brokers and stores, and count the records; as test-real, with a C compiler
+test-faults: $(VENV)/.test ## Inject faults into feeds, writers, brokers and stores, and count the records; as test-real, with a C compiler
 	$(PYTEST) -m faults tests/faults $(ARGS)
 
-soak: $(VENV)/.test ## Strike at random for as long as you like, then send hostile records and lines (FOR=10m, SEED=2)
+soak: $(VENV)/.test ## Inject random faults for as long as you like, then send hostile records and lines (FOR=10m, SEED=2)
 	SOAK=$(FOR) SEED=$(SEED) $(BIN)/pytest tests/faults/test_mix.py
 	SEED=$(SEED) RECORDS=$(RECORDS) FRAMES=$(FRAMES) $(BIN)/pytest --timeout 7200 tests/mongo/test_valid_records.py
 
@@ -99,7 +99,7 @@ $(BIN)/python:
 
 # uv, which pip brings unless it is on the PATH, installs in seconds what takes pip a minute. Where it cannot, pip does.
 $(VENV)/.uv: | $(BIN)/python
-	@command -v uv >/dev/null || $(PIP) install uv || echo "no uv is to be had here: pip installs, more slowly"
+	@command -v uv >/dev/null || $(PIP) install uv || echo "cannot install uv: pip installs, more slowly"
 	@touch $@
 
 install = @echo "installing $(1) into $(VENV)"; PATH="$$PATH:$(BIN)"; \

@@ -86,8 +86,8 @@ def run(environment: dict[str, str], *arguments: str) -> Used:
     """Run the command to its end."""
     program = Path(sys.executable).parent / "stockctl"
     files, started = 0, time.perf_counter()
-    with tempfile.TemporaryFile("w+") as told:
-        process = subprocess.Popen([program, *arguments], env=environment, stdout=told, stderr=told, text=True)
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen([program, *arguments], env=environment, stdout=output, stderr=output, text=True)
         while True:
             done, status, usage = os.wait4(process.pid, os.WNOHANG)
             if done:
@@ -95,11 +95,11 @@ def run(environment: dict[str, str], *arguments: str) -> Used:
             with suppress(FileNotFoundError):
                 files = max(files, sum(1 for _ in Path(f"/proc/{process.pid}/fd").iterdir()))
             time.sleep(0.02)
-        told.seek(0)
-        said = told.read()
+        output.seek(0)
+        text = output.read()
     process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, said
-    return Used(time.perf_counter() - started, usage.ru_maxrss * 1024, files, said)
+    assert process.returncode == 0, text
+    return Used(time.perf_counter() - started, usage.ru_maxrss * 1024, files, text)
 
 
 def measure(settings: Settings, folder: Path, name: str, trades: int) -> None:

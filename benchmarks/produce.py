@@ -1,4 +1,4 @@
-"""Simulated frames, normalising, a bare producer loop, and the whole of ``stockctl produce --replay``, in trades a second.
+"""Simulated frames, decoding, a bare producer loop, and the whole of ``stockctl produce --replay``, in trades per second.
 
     python benchmarks/produce.py --trades 1000000
 

@@ -32,7 +32,7 @@ LAG = re.compile(r"lag (\d+),")
 
 
 def feed(settings: Settings, rate: int, stop: threading.Event) -> None:
-    """Send ``rate`` trades a second in steps of 20 ms until ``stop`` is set."""
+    """Send ``rate`` trades per second in steps of 20 ms until ``stop`` is set."""
     producer = Producer(settings)
     began, sent = time.perf_counter(), 0
     while not stop.wait(0.02):
@@ -57,7 +57,7 @@ def recovered(settings: Settings, folder: Path, enough: int) -> float:
         if not began and "assigned" in line:
             began = time.perf_counter()
         if found := LAG.search(line):
-            # The end of the topic is known with the first records: a lag of nothing is told before them, too.
+            # The end of the topic is known with the first records: before them the lag is reported as 0.
             behind = behind or int(found[1]) > enough
             if behind and int(found[1]) <= enough:
                 break
@@ -74,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bootstrap", help="a broker that runs; default: an Apache Kafka is started")
     parser.add_argument("--records", type=int, default=2_000_000)
-    parser.add_argument("--feed", type=int, default=50_000, help="trades a second")
+    parser.add_argument("--feed", type=int, default=50_000, help="trades per second")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="stockctl-bench-"))
     stop = threading.Event()

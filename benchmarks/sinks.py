@@ -63,7 +63,7 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 300) -> Non
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            sys.exit(f"waited {seconds:.0f} s in vain for {what}")
+            sys.exit(f"no {what} within {seconds:.0f} s")
         time.sleep(0.02)
 
 

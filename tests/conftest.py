@@ -117,7 +117,7 @@ PIECES = 4
 def dealt(items: list[pytest.Item]) -> Iterator[pytest.Item]:
     """``items`` in an order that keeps all workers busy to the end: each worker's piece begins with slow ones.
 
-    pytest-xdist gives each an equal number, in order, and later what is left at the end of a piece to whoever is idle.
+    pytest-xdist gives each an equal number, in order, and later what is left at the end of a piece to an idle worker.
     """
     items.sort(key=lambda item: "test_the_examples_run" not in item.name)
     rest = iter([item for item in items if not item.nodeid.startswith(SLOW)])
@@ -316,12 +316,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     records = lost = 0
     for report in chain.from_iterable(terminalreporter.stats.values()):
         if getattr(report, "when", None) == "teardown":
-            for struck, came, gone in (value for name, value in report.user_properties if name == "tally"):
-                faults += struck
+            for injected, came, gone in (value for name, value in report.user_properties if name == "tally"):
+                faults += injected
                 records += came
                 lost += gone
     if faults:
         but = f", {lost} of them lost by Kafka and accepted as lost" if lost else ""
         terminalreporter.write_line(
-            f"{len(faults)} faults of {len(set(faults))} kinds struck: {records} records, each in the lake exactly once{but}"
+            f"{len(faults)} faults of {len(set(faults))} kinds injected: {records} records, each in the lake exactly once{but}"
         )

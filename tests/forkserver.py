@@ -2,8 +2,8 @@
 
 The server has one thread and has opened nothing but its socket, and it refuses to serve otherwise: a fork copies no other
 thread, and shares every open connection. What it forks is a process like any other, with arguments, environment, folder, files,
-signals and an exit code of its own. Each request brings a socket, by which it tells the process's id and, at the end, its exit
-code.
+signals and an exit code of its own. Each request brings a socket, over which it sends the process's id and,
+at the end, its exit code.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ def import_everything() -> None:
 
 
 def opened() -> list[str]:
-    """What this process holds open, as far as the system tells."""
+    """What this process holds open, as far as the system reports."""
     folder = Path("/proc/self/fd")
     return sorted(str(one.readlink()) for one in folder.iterdir() if one.is_symlink()) if folder.is_dir() else []
 
 
 def serve(server: socket.socket) -> Job:
-    """Fork a process for every job that comes, and tell how each ended. Returns in the forked process alone, with its job."""
+    """Fork a process for every job that comes, and report how each ended. Returns in the forked process alone, with its job."""
     ended_read, ended_write = os.pipe()
     os.set_blocking(ended_write, False)
     signal.set_wakeup_fd(ended_write)
@@ -80,7 +80,7 @@ def serve(server: socket.socket) -> Job:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if not pid:
                     break
-                with running.pop(pid) as client, contextlib.suppress(OSError):  # whoever asked may be gone
+                with running.pop(pid) as client, contextlib.suppress(OSError):  # the client may be gone
                     client.sendall(os.waitstatus_to_exitcode(status).to_bytes(4, "big", signed=True))
         if server.fileno() in ready:
             head, descriptors, _, _ = socket.recv_fds(server, 8, 4, socket.MSG_WAITALL)
@@ -109,7 +109,7 @@ def begin(job: Job, descriptors: list[int]) -> Job:
         os.dup2(descriptor, number)
         os.close(descriptor)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # one that came meanwhile strikes now
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # one that came meanwhile arrives now
     os.chdir(job.folder)
     os.environ.clear()
     os.environ.update(job.environment)

@@ -93,7 +93,7 @@ _formatted: dict[str, bytes] = {}
 class Kafka:
     """Apache Kafka with one node (KRaft) in ``folder``: a plain listener, and one for SASL/SCRAM-SHA-256.
 
-    Whoever comes by the plain listener may do everything, and so may the other's user ``stockctl``. ``reader`` and ``guest``
+    Clients of the plain listener may do everything, and so may the other's user ``stockctl``. ``reader`` and ``guest``
     have no rights until a test grants some. ``certificate``, a file with one and its key, adds a listener for SASL over TLS.
     """
 
@@ -324,7 +324,7 @@ class ConnectServer:
         return (self.folder / "log").read_text()
 
     def start(self) -> None:
-        """Start it; whoever needs it waits for its API."""
+        """Start it; its users wait for its API."""
         main = "org.apache.kafka.connect.cli.ConnectDistributed"
         jars = f"{connect_files() / 'jars'}/*:{kafka_jars()}/log4j*:{kafka_jars()}/*"
         with (self.folder / "log").open("ab") as log:

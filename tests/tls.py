@@ -1,4 +1,4 @@
-"""TLS for tests: an authority that openssl makes, certificates of it, and a listener that tells what it was told."""
+"""TLS for tests: an authority that openssl makes, certificates of it, and a listener that reports what it received."""
 
 from __future__ import annotations
 

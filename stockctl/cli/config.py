@@ -14,7 +14,7 @@ from stockctl.errors import StockctlError, UsageError
 app = typer.Typer(no_args_is_help=True, help="Show and start the configuration.")
 
 TEMPLATE = """\
-# stockctl settings, a table a profile. `stockctl config show --origin` tells where each value comes from.
+# stockctl settings, one table per profile. `stockctl config show --origin` shows the origin of each value.
 # Secrets do not belong here: set STOCKCTL_FINNHUB__TOKEN or STOCKCTL_FINNHUB__TOKEN_FILE in the environment.
 
 [profile.local]
@@ -59,7 +59,7 @@ def init(
 @row_options()
 def show(
     ctx: typer.Context,
-    origin: Annotated[bool, typer.Option("--origin", help="Tell where each value came from.")] = False,
+    origin: Annotated[bool, typer.Option("--origin", help="Show the origin of each value.")] = False,
     *,
     view: View,
 ) -> None:

@@ -13,7 +13,7 @@ from stockctl.symbols import require_symbols
 
 def sim(
     ctx: typer.Context,
-    rate: Annotated[float, typer.Option("--rate", help="Rows a second over all symbols, on average.")] = 20.0,
+    rate: Annotated[float, typer.Option("--rate", help="Rows per second over all symbols, on average.")] = 20.0,
     symbols: Annotated[
         str | None, typer.Option("--symbols", help="Symbols that exist, joined by commas.", show_default="all that look right")
     ] = None,
@@ -46,7 +46,7 @@ def sim(
 ) -> None:
     """Run a server that behaves as Finnhub's WebSocket and REST API do; its address goes to stdout.
 
-    The REST API is at /api/v1 of the same port. A running one takes orders and tells its counters over HTTP:
+    The REST API is at /api/v1 of the same port. A running simulator takes commands and returns its counters over HTTP:
     GET /control/drop, silent, resume, triple, malformed, refuse:429x3, rest:502x3; GET /counters.
 
     Example: stockctl sim --port 8765 --rate 50 --fault drop@1m

@@ -29,7 +29,7 @@ def test_init_writes_a_file_that_works_at_once(alone: Command) -> None:
     alone.run("config", "show")
 
 
-def test_init_replaces_nothing_unless_told_to(alone: Command) -> None:
+def test_init_replaces_nothing_without_force(alone: Command) -> None:
     file = alone.folder / "stockctl.toml"
     file.write_text("# mine\n")
     done = alone.run("config", "init", check=1)
@@ -53,7 +53,7 @@ def test_show_shows_every_setting(alone: Command) -> None:
     assert set(rows[0]) == {"setting", "value"}
 
 
-def test_origin_tells_where_each_value_came_from(alone: Command) -> None:
+def test_origin_shows_where_each_value_came_from(alone: Command) -> None:
     (alone.folder / "stockctl.toml").write_text('[profile.local.lake]\ngroup = "mine"\n')
     alone.environment |= {"STOCKCTL_SYMBOLS": "XOM", "STOCKCTL_FINNHUB__TOKEN_FILE": "token"}
     (alone.folder / "token").write_text(SECRET)

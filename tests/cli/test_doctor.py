@@ -60,7 +60,7 @@ def test_everything_sound_is_exit_0_with_each_latency(sound: Command) -> None:
 
 
 def test_the_simulators_connection_is_left_to_the_producer(sound: Command, sim: str) -> None:
-    """One connection a key: a doctor that logged in would drop the running producer."""
+    """One connection per key: a doctor that logged in would drop the running producer."""
     producer = sound.start("produce", "AAPL")
     log = sound.folder / "produce.log"
     wait_for(lambda: "connected" in log.read_text() or producer.poll() is not None, "the producer's connection")
@@ -111,7 +111,7 @@ def test_checks_run_side_by_side(sound: Command) -> None:
     assert [row["state"] for system, row in found.items() if system.startswith(("kafka", "topic"))] == ["fail"] * 4
 
 
-def test_a_missing_topic_and_one_that_differs_are_told_apart(sound: Command) -> None:
+def test_a_missing_topic_and_one_that_differs_are_distinguished(sound: Command) -> None:
     name = sound.environment["STOCKCTL_TOPICS__TRADES__NAME"]
     sound.environment |= {
         "STOCKCTL_TOPICS__TRADES__RETENTION": "2h",
@@ -129,7 +129,7 @@ def test_the_real_feed_without_a_key_names_the_setting(sound: Command) -> None:
     assert "STOCKCTL_FINNHUB__TOKEN" in found["feed"]["fix"]
 
 
-def test_a_server_without_tls_is_told_from_one_that_is_away(sound: Command, sim: str) -> None:
+def test_a_server_without_tls_is_distinguished_from_one_that_is_away(sound: Command, sim: str) -> None:
     sound.environment["STOCKCTL_FINNHUB__URL"] = sim.replace("ws://", "wss://")
     assert "cannot speak TLS" in findings(sound, 10)["feed"]["detail"]
 

@@ -104,8 +104,8 @@ def test_refused_rights_are_exit_4(warehouse_command: Command, lake: Settings, f
 def test_a_policy_is_json_and_asks_nobody(warehouse_command: Command) -> None:
     warehouse_command.environment |= {"STOCKCTL_GLUE__ENDPOINT_URL": "http://127.0.0.1:9"}
     assert json.loads(warehouse_command.run("glue", "policy").stdout)["Version"] == "2012-10-17"
-    told = json.loads(warehouse_command.run("glue", "policy", "--role", "redshift", "--trust").stdout)
-    assert told["Statement"][0]["Principal"] == {"Service": "redshift.amazonaws.com"}
+    trust = json.loads(warehouse_command.run("glue", "policy", "--role", "redshift", "--trust").stdout)
+    assert trust["Statement"][0]["Principal"] == {"Service": "redshift.amazonaws.com"}
     warehouse_command.run("glue", "policy", "--role", "operator", "--trust", check=2)
 
 

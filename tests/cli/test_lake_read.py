@@ -69,8 +69,8 @@ def test_query_gives_json_whatever_the_types(filled: Command) -> None:
         "map {'AAPL': 0.25} AS shares FROM trades"
     )
     for form in ("json", "jsonl"):
-        told = json.loads(filled.run("lake", "query", sql, "-o", form).stdout)
-        assert (told[0] if form == "json" else told) == {
+        result = json.loads(filled.run("lake", "query", sql, "-o", form).stdout)
+        assert (result[0] if form == "json" else result) == {
             "total": 3 * OPEN + 1,
             "length": [0, 0, 1_000_000],
             "days": ["2026-11-20"],

@@ -95,7 +95,7 @@ DELETING = [name for name in LEAVES if name.split()[-1] in ("delete", "reset", "
 
 
 @pytest.mark.parametrize("name", DELETING)
-def test_what_deletes_asks_first_and_can_be_told_not_to(name: str) -> None:
+def test_what_deletes_asks_first_and_takes_yes(name: str) -> None:
     (option,) = [parameter for parameter in LEAVES[name].params if parameter.name == "yes"]
     assert (option.opts, option.default) == (["--yes", "-y"], False)
 
@@ -129,7 +129,7 @@ def test_the_package_runs_as_a_module() -> None:
     assert done.stdout == f"stockctl {__version__}\n"
 
 
-def test_help_tells_every_exit_code(alone: Command) -> None:
+def test_help_lists_every_exit_code(alone: Command) -> None:
     text = " ".join(alone.run("--help").stdout.split())
     for code, meaning in EXIT_CODES.items():
         assert f"{code} {meaning}" in text
@@ -184,7 +184,7 @@ def test_a_broker_that_is_away_is_unreachable_after_a_bounded_wait_that_says_wha
 
 
 def unreachable(alone: Command, *commands: str) -> Iterator[tuple[str, str]]:
-    """Run the commands at the same time, as each waits in vain; each one with what it said."""
+    """Run the commands at the same time, because each waits for a timeout; each with its messages."""
     started = {command: alone.start(*command.split(), log=alone.folder / f"{command}.log") for command in commands}
     for command, process in started.items():
         code, said = process.wait(HANG), (alone.folder / f"{command}.log").read_text()
@@ -323,7 +323,7 @@ def test_no_command_needs_a_home(alone: Command, tmp_path: Path) -> None:
         ("filings statement AAPL foo", "'foo' is not one of"),
     ],
 )
-def test_a_bad_value_on_the_command_line_is_told_in_plain_words(alone: Command, line: str, words: str) -> None:
+def test_a_bad_value_on_the_command_line_is_reported_in_plain_words(alone: Command, line: str, words: str) -> None:
     refused = alone.run(*shlex.split(line), check=2).stderr
     assert words in refused
     assert "Input should" not in refused

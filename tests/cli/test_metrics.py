@@ -136,7 +136,7 @@ def test_times_are_shown_in_the_asked_zone(filled: Command) -> None:
     assert row["bar"] == "2026-11-20T14:30:00+00:00"
 
 
-def test_the_default_session_gives_way_to_one_that_has_trades_and_a_chosen_one_does_not(filled: Command) -> None:
+def test_the_default_session_is_replaced_by_one_that_has_trades_and_a_chosen_one_is_not(filled: Command) -> None:
     """With one line that says so."""
     done = filled.run("metrics", "vwap", "LATE", "-o", "json")
     (row,) = json.loads(done.stdout)
@@ -202,7 +202,7 @@ def test_watch_ends_when_its_time_is_up(streaming: Command) -> None:
 
 
 def test_watch_writes_lines_when_piped(streaming: Command) -> None:
-    """A line a symbol and refresh, each telling what its figures are."""
+    """One line per symbol and refresh, each with the names of its figures."""
     lines = watched(streaming, "trades 20 ", "AAPL", "MSFT")
     assert re.fullmatch(
         r"\d\d:\d\d:\d\d E[SD]T  AAPL  last 10[01]\.0000  vwap 100\.5000  volatility 0\.513  trades/s [\d.]+  volume 2,000  "
@@ -224,7 +224,7 @@ def test_watch_refuses_a_symbol_that_neither_the_setting_nor_the_feed_knows(sett
 
 
 def test_watch_writes_json_lines(streaming: Command) -> None:
-    """A row a symbol and refresh, with what must be known beside the figures."""
+    """One row per symbol and refresh, with what must be known beside the figures."""
     row = json.loads(watched(streaming, '"trades": 20', "AAPL", "-o", "jsonl")[-1])
     assert (row["vwap"], row["trades"], row["policy"], row["feed"]) == (100.5, 20, "standard", "finnhub")
 

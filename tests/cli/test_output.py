@@ -207,7 +207,7 @@ def test_json_and_csv_carry_what_sql_answers_with(capsys: pytest.CaptureFixture[
     }
 
 
-def test_one_record_is_a_line_a_field_or_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_record_is_one_line_per_field_or_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     write_object({"symbol": "AAPL", "vwap": 1.5, "whole": True, "none": None}, Format.table)
     assert capsys.readouterr().out == "symbol  AAPL\nvwap    1.5\nwhole   yes\nnone\n"
     write_object({"symbol": "AAPL", "none": float("nan")}, Format.json)

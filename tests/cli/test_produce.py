@@ -79,7 +79,7 @@ def test_no_symbols_exit_3(command: Command) -> None:
     assert "the setting symbols is not set" in command.run("produce", check=3).stderr
 
 
-def test_a_refused_key_exits_4_and_is_not_told(command: Command, topics: Settings) -> None:
+def test_a_refused_key_exits_4_and_is_not_shown(command: Command, topics: Settings) -> None:
     with Simulator(token="right") as sim:
         command.environment |= {"STOCKCTL_FINNHUB__URL": sim.url, "STOCKCTL_FINNHUB__TOKEN": "c0ffee-c0ffee-c0ffee"}
         done = command.run("--debug", "produce", "AAPL", check=1)

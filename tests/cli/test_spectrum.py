@@ -71,7 +71,7 @@ def test_where_nothing_listens_it_is_exit_5_and_a_wrong_password_exit_4(command:
 
 
 @pytest.mark.postgres
-def test_what_was_scanned_is_told_of_the_last_statement(command: Command, fake_redshift: FakeRedshift) -> None:
+def test_what_was_scanned_is_reported_for_the_last_statement(command: Command, fake_redshift: FakeRedshift) -> None:
     """From the system views of a provisioned cluster, of a statement that no cache answers; where there are none it says so."""
     assert "does not report scans" in command.run("spectrum", "query", "-", "--explain-scan", text="SELECT 1", check=2).stderr
     fake_redshift.postgres.sql(

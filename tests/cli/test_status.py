@@ -53,7 +53,7 @@ def test_what_went_through_is_seen_in_each_row(command: Command, tmp_path: Path)
         assert found[f"lake {table}"]["detail"].startswith("newest claim ")
 
 
-def test_an_event_of_somebody_else_is_told_whatever_it_is(command: Command) -> None:
+def test_an_event_of_another_producer_is_reported_whatever_it_is(command: Command) -> None:
     command.run("topics", "apply")
     settings = load_settings(environ=command.environment)
     producer = Producer(settings)

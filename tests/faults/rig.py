@@ -231,7 +231,7 @@ class Rig:
         # By these words the gate knows a failure that no second try may cover.
         assert not found, f"the lake is wrong: {found}\n" + "\n".join(writer.text[-4000:] for writer in self._writers)
         told = self.command.run("lake", "verify", "--deep", check=None)
-        assert told.returncode == verify, f"the lake is not whole: exit {told.returncode}\n{told.stdout}\n{told.stderr}"
+        assert told.returncode == verify, f"lake verify failed: exit {told.returncode}\n{told.stdout}\n{told.stderr}"
         self.tally.records += len(self.sent)
         self.tally.lost += len(gone)
         return told.stdout

@@ -2,7 +2,7 @@
 -- decides by more than that is null here where it matters: a concept with several values of which none is the sum of the others,
 -- revenue from contracts beside other income of the business, income and equity that minorities have a share in. Nothing is
 -- derived. Statements of a 10-Q other than the balance sheet run from the start of the fiscal year: period_start and period_end
--- tell the period.
+-- give the period.
 SELECT
     symbol,
     accession,

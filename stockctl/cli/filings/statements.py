@@ -100,7 +100,7 @@ def kpis(
     from zoneinfo import ZoneInfo
 
     from stockctl.company.last_price import last_price
-    from stockctl.filings.fundamentals import kpis as reckoning
+    from stockctl.filings.fundamentals import kpis as fundamentals
     from stockctl.filings.fundamentals.statements import caveats
     from stockctl.filings.repository import resolve_stored_symbol
 
@@ -111,16 +111,16 @@ def kpis(
     moment = as_of_moment(as_of, ZoneInfo(settings.timezone))
     symbol = resolve_stored_symbol(settings, symbol)
     known = _known(settings, symbol, moment, cik)
-    used = reckoning.Price(price, "given by --price") if price is not None else last_price(settings, symbol, moment)
-    found, words = reckoning.kpis(known, settings, used)
-    made = reckoning.rows(found, symbol, explain=explain, flat=view.form is Format.csv)
+    used = fundamentals.Price(price, "given by --price") if price is not None else last_price(settings, symbol, moment)
+    found, words = fundamentals.kpis(known, settings, used)
+    made = fundamentals.rows(found, symbol, explain=explain, flat=view.form is Format.csv)
     if view.is_table:
         columns = ["kpi", "value", "unit", "period_start", "period_end", *(["from"] if explain else []), "notes"]
-        lines = reckoning.shown(made, explain=explain, as_text=amount if view.on_terminal else None)
+        lines = fundamentals.shown(made, explain=explain, as_text=amount if view.on_terminal else None)
         write_rows(lines, view, columns, main=_without_unit(columns))
     else:
         write_rows(made, view)
-    for line in [*words, *reckoning.premises(settings, symbol, used), *caveats(known, symbol, ZoneInfo(settings.timezone))]:
+    for line in [*words, *fundamentals.premises(settings, symbol, used), *caveats(known, symbol, ZoneInfo(settings.timezone))]:
         say(line)
 
 

@@ -1,4 +1,4 @@
-"""HTTP clients, with proxies and certificates as the environment names them."""
+"""HTTP clients, with the proxies and certificates of the environment."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import httpx
 
 from stockctl.errors import ConfigError
 
-# As browsers do: a proxy would look for a simulator or a worker on its own machine.
-_HERE: dict[str, Any] = dict.fromkeys(("all://localhost", "all://127.0.0.1", "all://[::1]"))
+# As in browsers: a proxy would look for localhost on its own machine.
+_NO_PROXY: dict[str, Any] = dict.fromkeys(("all://localhost", "all://127.0.0.1", "all://[::1]"))
 
 
 def http_client(**options: Any) -> httpx.Client:
-    """A client with httpx's ``options`` that asks this machine without a proxy.
+    """An httpx client with ``options``, without a proxy for localhost.
 
-    ConfigError if what the environment says of proxies or certificates cannot be used.
+    ConfigError if the proxies or the certificates of the environment are invalid.
     """
     try:
-        return httpx.Client(mounts=_HERE, **options)
+        return httpx.Client(mounts=_NO_PROXY, **options)
     except OSError as error:
         raise ConfigError(
             f"the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: {error}",
@@ -30,8 +30,8 @@ def http_client(**options: Any) -> httpx.Client:
             hint="`pip install 'httpx[socks]'`, or name an http:// proxy",
         ) from error
     except (httpx.InvalidURL, ValueError):
-        # Its words may quote a part of the proxy's password.
+        # Its message may include a part of the proxy's password.
         raise ConfigError(
-            "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY holds what is no address of a proxy or of a host",
-            hint="write http://host:3128 for a proxy; NO_PROXY takes hosts, domains and addresses, but no ranges of IPv6",
+            "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY has an invalid address of a proxy or a host",
+            hint="write http://host:3128 for a proxy; NO_PROXY accepts hosts, domains and addresses, but no IPv6 ranges",
         ) from None

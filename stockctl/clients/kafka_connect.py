@@ -1,4 +1,4 @@
-"""Kafka Connect: the REST API of its workers; its errors in our words."""
+"""Kafka Connect: the REST API of its workers, with errors as StockctlErrors."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from stockctl.units import format_duration
 Result = TypeVar("Result")
 
 _TIMEOUT = httpx.Timeout(95.0, connect=5.0)
-"""A worker that cannot reach its brokers answers after 90 s, with words worth waiting for."""
+"""A worker that cannot reach its brokers answers after 90 s, with a useful message."""
 
 
 class AbsentConnectorError(StockctlError):
-    """The workers know no connector of that name."""
+    """The connector does not exist."""
 
 
 class BusyError(StockctlError):
-    """The workers are sharing out their work anew (HTTP 409, of some requests 500), and will answer soon."""
+    """The workers are rebalancing (HTTP 409, for some requests 500), and will answer soon."""
 
 
 class Task(NamedTuple):
-    """A task, or the connector itself (number −1): its state in Connect's words, its worker, and the trace of a failure."""
+    """A task, or the connector itself (number −1): its state, its worker, and the stack trace of a failure."""
 
     number: int
     state: str
@@ -39,10 +39,10 @@ class Task(NamedTuple):
 
 
 class Connect:
-    """The REST API of the settings' workers; a context that closes its connections."""
+    """The REST API of the workers in the settings. A context manager that closes its connections."""
 
     def __init__(self, settings: Settings, *, timeout: float | None = None) -> None:
-        """``timeout`` bounds each request, in seconds. ConfigError if ``connect.url`` is not set. Nothing is contacted yet."""
+        """``timeout`` limits each request, in seconds. ConfigError without ``connect.url``. It sends no request."""
         connect = settings.connect
         self.url = str(require(settings, "connect.url")).rstrip("/")
         login = None
@@ -104,7 +104,7 @@ class Connect:
         return self._ask("GET", path, doing, read=lambda answer: [dict(item["config"]) for item in answer])
 
     def problems(self, kind: str, config: Mapping[str, str]) -> list[str]:
-        """What the worker finds wrong with a configuration for the class ``kind``: each setting's name and words."""
+        """The errors of a configuration for the class ``kind``, each with the name of the setting."""
 
         def read(answer: Any) -> list[str]:
             values = [item["value"] for item in answer["configs"]]
@@ -114,11 +114,11 @@ class Connect:
         return self._ask("PUT", path, "check the configuration", dict(config), read=read)
 
     def put(self, name: str, config: Mapping[str, str]) -> None:
-        """Make the connector, or change its configuration."""
+        """Create the connector, or update its configuration."""
         self._ask("PUT", f"/connectors/{name}/config", f"configure {name}", dict(config), read=_nothing)
 
     def status(self, name: str) -> list[Task]:
-        """The connector itself first, then its tasks. AbsentConnectorError if there is none of that name."""
+        """The connector itself first, then its tasks. AbsentConnectorError if it does not exist."""
 
         def read(answer: Any) -> list[Task]:
             parts = [answer["connector"] | {"id": -1}, *answer["tasks"]]
@@ -127,16 +127,16 @@ class Connect:
         return self._ask("GET", f"/connectors/{name}/status", f"read the status of {name}", read=read)
 
     def restart(self, name: str, *, only_failed: bool) -> None:
-        """Restart the connector and its tasks, or what of them has failed."""
+        """Restart the connector and its tasks, or only those that failed."""
         asked = {"includeTasks": "true", "onlyFailed": str(only_failed).lower()}
         self._ask("POST", f"/connectors/{name}/restart", f"restart {name}", params=asked, read=_nothing)
 
     def resume(self, name: str) -> None:
-        """Let a connector that was paused or stopped run."""
+        """Resume a connector that was paused or stopped."""
         self._ask("PUT", f"/connectors/{name}/resume", f"resume {name}", read=_nothing)
 
     def delete(self, name: str) -> None:
-        """Delete the connector. AbsentConnectorError if there is none of that name."""
+        """Delete the connector. AbsentConnectorError if it does not exist."""
         self._ask("DELETE", f"/connectors/{name}", f"delete {name}", read=_nothing)
 
     def _ask(
@@ -149,7 +149,7 @@ class Connect:
         params: Mapping[str, str] | None = None,
         read: Callable[[Any], Result],
     ) -> Result:
-        """What ``read`` makes of the answer's JSON, None if it has none. UnreachableError if that cannot be a worker's."""
+        """Apply ``read`` to the JSON of the response (None without one). UnreachableError if a worker cannot have sent it."""
         where = f"cannot {doing}: Kafka Connect at {self.url}"
         try:
             answer = self._http.request(method, path, json=body, params=params)
@@ -170,7 +170,7 @@ class Connect:
             kind = answer.headers.get("content-type", "no type")
             raise UnreachableError(
                 f"cannot {doing}: no Kafka Connect answers at {self.url} (HTTP {answer.status_code}, {kind})",
-                hint="correct connect.url; does a login page stand before the worker?",
+                hint="correct connect.url; is there a login page in front of the worker?",
             ) from None
 
     def _described(self, answer: httpx.Response, where: str) -> StockctlError:
@@ -179,10 +179,10 @@ class Connect:
         if status in (401, 403):
             return RefusedError(message, hint="check connect.username and STOCKCTL_CONNECT__PASSWORD")
         if status == 404 and "application/json" not in answer.headers.get("content-type", ""):
-            # A worker that is starting answers so for a moment.
+            # A worker answers so for a moment while it starts.
             return UnreachableError(f"no Kafka Connect answers at {self.url} (HTTP 404)", hint="correct connect.url")
         if status == 404:
-            return AbsentConnectorError(message, hint="`stockctl connect apply` makes it")
+            return AbsentConnectorError(message, hint="`stockctl connect apply` creates it")
         if status == 409 or (status == 500 and "rebalance" in words.lower()):
             return BusyError(message, hint="try again in a minute")
         if status == 400:
@@ -195,7 +195,7 @@ class Connect:
 
 
 def _nothing(_: Any) -> None:
-    """What is read of an answer that tells nothing more than that it was done."""
+    """For responses without content."""
 
 
 def _words(answer: httpx.Response) -> str:
@@ -203,12 +203,12 @@ def _words(answer: httpx.Response) -> str:
         words = answer.json()["message"]
     except (ValueError, KeyError, TypeError):
         words = answer.reason_phrase
-    # A worker's answers run over many lines, and their ends are advice for its own users.
+    # A worker's messages have many lines, and end with advice for direct users of its API.
     return " ".join(str(words).split("You can also find")[0].split())
 
 
 def scrubbed(text: str, secrets: Sequence[str]) -> str:
-    """``text`` without ``secrets``: a trace or an answer may quote a configuration."""
+    """``text`` without ``secrets``: a stack trace or a response may include the configuration."""
     for secret in secrets:
         text = text.replace(secret, "****")
     return text

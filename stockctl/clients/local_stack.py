@@ -1,4 +1,4 @@
-"""Whether the local stack runs, whose addresses the profile ``local`` has unless others are set."""
+"""Whether the local stack is running. The profile ``local`` has its addresses by default."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from urllib.parse import urlsplit
 from stockctl.errors import UnreachableError
 from stockctl.settings import Settings, local_stack_file
 
-_LOOK = 1.0
-"""Seconds to look whether something of this machine listens: it does so at once."""
+_CONNECT_WAIT = 1.0
+"""Seconds to wait for a connection to a port of this machine."""
 
 
 def is_held(lock: Path) -> bool:
     """Whether a supervisor is alive. The kernel drops its lock with it, so this survives kill -9 and reboots."""
-    import fcntl  # of the systems that a local stack runs on
+    import fcntl  # not on every system
 
     try:
         handle = os.open(lock, os.O_RDWR)
     except (FileNotFoundError, NotADirectoryError):
         return False
     try:
-        # Shared, so that those who only look do not stand in each other's way.
+        # Shared, so that concurrent checks do not disturb each other.
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -33,10 +33,9 @@ def is_held(lock: Path) -> bool:
 
 
 def absent_stack(settings: Settings, name: str, *, instead: str | None = None) -> UnreachableError | None:
-    """The error of a local stack that does not run, where the address ``name`` is its own; None where it is not, or where
-    something listens there.
+    """The error of a local stack that is not running, if the setting ``name`` has its address; None if something listens there.
 
-    Addresses stay when the stack is stopped, and before its first start there are defaults. ``instead`` is what else to try.
+    The addresses stay after the stack has stopped; before its first start they are defaults. ``instead`` replaces the hint.
     """
     if settings.profile != "local" or not settings.origin(name).startswith(("default", "local stack")):
         return None
@@ -45,7 +44,7 @@ def absent_stack(settings: Settings, name: str, *, instead: str | None = None) -
     if address is not None and not _is_silent(address):
         return None
     if is_held(local_stack_file(settings.state_dir.absolute()).with_name("lock")):
-        return None  # it is starting, or starts again what has died
+        return None  # it is starting, or restarts a service
     return UnreachableError(
         "the local stack is not running: `stockctl local up` starts it",
         hint=instead or f"`stockctl local up`, or set {name}" + (f": nothing listens at {address}" if address else ""),
@@ -53,12 +52,12 @@ def absent_stack(settings: Settings, name: str, *, instead: str | None = None) -
 
 
 def _is_silent(address: str) -> bool:
-    """Whether it is of this machine, and nothing listens there."""
+    """Whether ``address`` is on this machine, and nothing listens there."""
     place = urlsplit(address if "//" in address else f"//{address}")
     if place.hostname not in ("localhost", "127.0.0.1"):
         return False
     try:
-        socket.create_connection((place.hostname, place.port or 0), timeout=_LOOK).close()
+        socket.create_connection((place.hostname, place.port or 0), timeout=_CONNECT_WAIT).close()
     except OSError:
         return True
     return False

@@ -1,6 +1,6 @@
-"""MongoDB: a configured client, its errors in our words; the only importer of pymongo.
+"""MongoDB: a client with the settings applied, and errors as StockctlErrors; the only importer of pymongo.
 
-Documents are mappings with ``_id``; times in them are datetimes in UTC.
+Documents are mappings with ``_id``; their times are datetimes in UTC.
 """
 
 from __future__ import annotations
@@ -39,34 +39,34 @@ from stockctl.units import format_duration
 Document = dict[str, Any]
 
 _REFUSED = {13, 18, 8000}
-"""Unauthorized, AuthenticationFailed, AtlasError (which is what Atlas answers to a wrong password)."""
-_CLASH = {85, 86}
+"""Unauthorized, AuthenticationFailed, AtlasError (the code of Atlas for a wrong password)."""
+_INDEX_CONFLICT = {85, 86}
 """IndexOptionsConflict, IndexKeySpecsConflict."""
-_MOMENT = 1.0
-"""Seconds of waiting that need no word."""
+_QUIET = 1.0
+"""Seconds of waiting without a message."""
 _EXISTS = 48
 _DUPLICATE = 11000
 _BAD_DOCUMENT = {2, 9, 14, 52, 53, 54, 55, 56, 57, 121, 10334, 17280, 17419, 17420}
-"""Codes that a document earns by what it holds: a validator's refusal (121), too large, no good field name. Any other code is
-the server's trouble, and the document may get in later."""
+"""Codes that a document itself causes: validation failed (121), too large, an invalid field name. Any other code is a failure
+of the server: a retry may succeed."""
 
 
 class ClashError(StockctlError):
-    """An index of that name or of those keys is there already, made otherwise."""
+    """An index with the same name or keys exists with other options, or a collection has the name of a view."""
 
 
 class BadDocument(NamedTuple):
-    """A document that MongoDB does not take: its place among those given, and why."""
+    """A document that MongoDB refuses: its index in the batch, and why."""
 
     number: int
     reason: str
 
 
 class Mongo:
-    """The database of the settings. Usable from several threads; a context that closes its connections."""
+    """The database of the settings. It is thread-safe, and a context manager that closes its connections."""
 
     def __init__(self, settings: Settings, *, wait: float | None = None) -> None:
-        """``wait`` bounds the search for a server, in seconds; by default ``mongo.connect_wait``."""
+        """``wait`` limits the server selection, in seconds; the default is ``mongo.connect_wait``."""
         mongo = settings.mongo
         self._settings = settings
         if mongo.url is None and (absent := absent_stack(settings, "mongo.url")) is not None:
@@ -81,8 +81,8 @@ class Mongo:
                 "authSource": mongo.auth_source,
             }
         _check_files(self.address)
-        self._answered = True  # making a client asks nobody
-        with self._translated("make a client"):
+        self._answered = True  # creating a client sends no request
+        with self._translate_errors("create a client"):
             try:
                 self._client: MongoClient[Document] = MongoClient(
                     self.address,
@@ -94,15 +94,15 @@ class Mongo:
                     **login,
                 )
             except (ValueError, OSError) as error:
-                # A file of certificates that holds none.
+                # A certificate file without certificates.
                 raise ConfigurationError(str(error)) from error
             self._database = self._client[mongo.database]
         self._answered = False
-        """Whether a server has answered: until then a local stack that does not run is named instead of waited for."""
+        """Whether a server has answered. Before that, a local stack that is not running is an error, without a wait."""
 
     @property
     def place(self) -> str:
-        """Address and database, as words show them."""
+        """Address and database, for messages."""
         return f"{self.address}, database {self._database.name}"
 
     def __enter__(self) -> Self:
@@ -116,40 +116,40 @@ class Mongo:
         self._client.close()
 
     def wait(self, *, say: Callable[[str], None]) -> None:
-        """Wait until a server answers, at most ``mongo.connect_wait``; ``say`` is told once when that is more than a moment."""
-        told = f"waiting up to {format_duration(self._wait)} for MongoDB at {self.address}"
-        timer = threading.Timer(_MOMENT, say, [told])
+        """Wait until a server answers, at most ``mongo.connect_wait``; call ``say`` once if it takes more than a second."""
+        message = f"waiting up to {format_duration(self._wait)} for MongoDB at {self.address}"
+        timer = threading.Timer(_QUIET, say, [message])
         timer.daemon = True
         timer.start()
         try:
-            with self._translated("connect"):
+            with self._translate_errors("connect"):
                 self._client.admin.command("ping")
         finally:
             timer.cancel()
 
     def version(self) -> str:
-        """The server's version, once it lets us look at our database: this is where a wrong password is told."""
-        with self._translated("log in"):
+        """The server's version, after a request to the database, which fails for a wrong password."""
+        with self._translate_errors("log in"):
             self._database.list_collection_names(filter={"name": "trades"})
             return str(self._client.server_info()["version"])
 
     # Collections and indexes
 
     def collections(self) -> dict[str, Document]:
-        """Options of each collection of the database, by name; views are left out."""
-        with self._translated("list the collections"):
-            found = list(self._database.list_collections())
-        return {item["name"]: item.get("options", {}) for item in found if item.get("type", "collection") == "collection"}
+        """Options of each collection of the database, by name, without views."""
+        with self._translate_errors("list the collections"):
+            collections = list(self._database.list_collections())
+        return {item["name"]: item.get("options", {}) for item in collections if item.get("type", "collection") == "collection"}
 
     def views(self) -> dict[str, Document]:
         """The views of the database by name, each with ``viewOn`` and ``pipeline``."""
-        with self._translated("list the views"):
-            found = list(self._database.list_collections(filter={"type": "view"}))
-        return {item["name"]: item.get("options", {}) for item in found}
+        with self._translate_errors("list the views"):
+            views = list(self._database.list_collections(filter={"type": "view"}))
+        return {item["name"]: item.get("options", {}) for item in views}
 
     def create_view(self, name: str, on: str, pipeline: Sequence[Document]) -> None:
-        """Make a view. ClashError if a collection has its name; a view that another has made meanwhile is no error."""
-        with self._translated(f"make the view {name}"):
+        """Create a view. ClashError if a collection has its name; an existing view is not an error."""
+        with self._translate_errors(f"create the view {name}"):
             try:
                 self._database.create_collection(name, check_exists=False, viewOn=on, pipeline=list(pipeline))
             except OperationFailure as error:
@@ -157,55 +157,55 @@ class Mongo:
                     raise
                 if name not in self.views():
                     raise ClashError(
-                        f"a collection {name} stands where the view should", hint="rename it, if it is needed"
+                        f"the view {name} cannot be created: a collection has its name", hint="rename it, if you need it"
                     ) from error
 
     def set_view(self, name: str, on: str, pipeline: Sequence[Document]) -> None:
-        """Let the view show something else."""
-        with self._translated(f"change the view {name}"):
+        """Change the definition of the view."""
+        with self._translate_errors(f"change the view {name}"):
             self._database.command("collMod", name, viewOn=on, pipeline=list(pipeline))
 
     def create(self, name: str, validator: Mapping[str, Any]) -> None:
-        """Make a collection; one that another has made meanwhile is no error."""
-        with self._translated(f"make the collection {name}"):
+        """Create a collection; an existing one is not an error."""
+        with self._translate_errors(f"create the collection {name}"):
             try:
-                # The server alone knows whether it is there: pymongo's own look comes before, and answers in another way.
+                # Only the server's answer counts: pymongo's own check comes before it, and raises another error.
                 self._database.create_collection(name, check_exists=False, validator=validator)
             except OperationFailure as error:
                 if error.code != _EXISTS:
                     raise
 
     def set_validator(self, name: str, validator: Mapping[str, Any]) -> None:
-        """Replace the collection's validator; documents that are there stay."""
-        with self._translated(f"change the validator of {name}"):
+        """Replace the collection's validator; existing documents stay."""
+        with self._translate_errors(f"change the validator of {name}"):
             self._database.command("collMod", name, validator=validator, validationLevel="strict", validationAction="error")
 
     def indexes(self, name: str) -> dict[str, Document]:
         """The collection's indexes by name, each with ``key`` (pairs of field and direction) and its options."""
-        with self._translated(f"list the indexes of {name}"):
-            found = list(self._database[name].list_indexes())
-        return {item["name"]: dict(item) | {"key": list(item["key"].items())} for item in found}
+        with self._translate_errors(f"list the indexes of {name}"):
+            indexes = list(self._database[name].list_indexes())
+        return {item["name"]: dict(item) | {"key": list(item["key"].items())} for item in indexes}
 
     def create_index(self, collection: str, keys: Sequence[tuple[str, int]], **options: Any) -> None:
-        """Make an index unless it is there. ClashError if one of its name or keys is there with other options."""
-        with self._translated(f"make the index {options.get('name')} of {collection}"):
+        """Create an index unless it exists. ClashError if one with the same name or keys has other options."""
+        with self._translate_errors(f"create the index {options.get('name')} of {collection}"):
             self._database[collection].create_index(list(keys), **options)
 
     def set_expiry(self, name: str, index: str, seconds: int) -> None:
-        """Change after how many seconds the TTL index ``index`` lets documents go."""
-        with self._translated(f"change the index {index} of {name}"):
+        """Set ``expireAfterSeconds`` of the TTL index ``index``."""
+        with self._translate_errors(f"change the index {index} of {name}"):
             self._database.command("collMod", name, index={"name": index, "expireAfterSeconds": seconds})
 
     # Documents
 
     def upsert(self, name: str, documents: Sequence[Document]) -> list[BadDocument]:
-        """Put each document in the place of the one with its ``_id``, in no order; those that MongoDB does not take.
+        """Replace or insert each document by its ``_id``, unordered; return those that MongoDB refuses.
 
-        All others are there afterwards, else an error is raised. Safe to repeat.
+        It raises an error unless all other documents are stored. It is safe to repeat.
         """
         if not documents:
             return []
-        with self._translated(f"write {len(documents)} documents to {name}"):
+        with self._translate_errors(f"write {len(documents)} documents to {name}"):
             return self._upsert(self._database[name], documents, retry=True)
 
     def _upsert(self, collection: Collection[Document], documents: Sequence[Document], *, retry: bool) -> list[BadDocument]:
@@ -214,44 +214,44 @@ class Mongo:
         except BulkWriteError as error:
             return self._failed(collection, documents, error.details, retry=retry)
         except (BSONError, DocumentTooLarge, OverflowError):
-            # Refused before it was sent, with all of its batch: found one by one.
-            bad = [BadDocument(index, reason) for index, one in enumerate(documents) if (reason := _unfit(one))]
+            # pymongo refused the complete batch before sending it: check each document.
+            bad = [BadDocument(index, reason) for index, one in enumerate(documents) if (reason := _encoding_problem(one))]
             if not bad:
                 raise
-            kept = [index for index in range(len(documents)) if index not in {item.number for item in bad}]
-            more = self._upsert(collection, [documents[index] for index in kept], retry=retry) if kept else []
-            return bad + [BadDocument(kept[item.number], item.reason) for item in more]
+            valid = [index for index in range(len(documents)) if index not in {item.number for item in bad}]
+            more = self._upsert(collection, [documents[index] for index in valid], retry=retry) if valid else []
+            return bad + [BadDocument(valid[item.number], item.reason) for item in more]
         return []
 
     def _failed(
         self, collection: Collection[Document], documents: Sequence[Document], details: Mapping[str, Any], *, retry: bool
     ) -> list[BadDocument]:
-        """Tell the bad documents from trouble of the server's."""
+        """Distinguish bad documents from failures of the server."""
         bad: list[BadDocument] = []
-        again: list[int] = []
+        conflicts: list[int] = []
         for item in details.get("writeErrors", ()):
             if item["code"] in _BAD_DOCUMENT:
                 bad.append(BadDocument(item["index"], _reason(item)))
             elif item["code"] == _DUPLICATE and retry:
-                # Another writer has put the same id at the same moment: now there is something to replace.
-                again.append(item["index"])
+                # Another writer inserted the same id at the same time: now the replacement will find it.
+                conflicts.append(item["index"])
             else:
                 raise OperationFailure(str(item.get("errmsg")), item["code"])
-        for trouble in details.get("writeConcernErrors", ()):
-            raise OperationFailure(str(trouble.get("errmsg")), trouble.get("code"))
-        if again:
-            more = self._upsert(collection, [documents[index] for index in again], retry=False)
-            bad += [BadDocument(again[item.number], item.reason) for item in more]
+        for failure in details.get("writeConcernErrors", ()):
+            raise OperationFailure(str(failure.get("errmsg")), failure.get("code"))
+        if conflicts:
+            more = self._upsert(collection, [documents[index] for index in conflicts], retry=False)
+            bad += [BadDocument(conflicts[item.number], item.reason) for item in more]
         return bad
 
     def set_fields(self, name: str, id: str, fields: Mapping[str, Any]) -> None:
-        """Set these fields of the document ``id``, which is made if it is not there; other fields stay."""
-        with self._translated(f"write {id} to {name}"):
+        """Set these fields of the document ``id``, and create it if it does not exist; other fields stay."""
+        with self._translate_errors(f"write {id} to {name}"):
             self._database[name].update_one({"_id": id}, {"$set": dict(fields)}, upsert=True)
 
     def add(self, name: str, document: Document) -> Document:
-        """The document of that ``_id``: the one given, unless another was there first."""
-        with self._translated(f"write {document['_id']} to {name}"):
+        """Insert ``document`` unless its ``_id`` exists; return the stored document."""
+        with self._translate_errors(f"write {document['_id']} to {name}"):
             try:
                 self._database[name].insert_one(document)
             except DuplicateKeyError:
@@ -259,8 +259,8 @@ class Mongo:
         return document
 
     def get(self, name: str, id: str) -> Document | None:
-        """The document ``id``; None if there is none."""
-        with self._translated(f"read {id} of {name}"):
+        """The document ``id``; None if it does not exist."""
+        with self._translate_errors(f"read {id} of {name}"):
             return self._database[name].find_one({"_id": id})
 
     def find(
@@ -272,8 +272,8 @@ class Mongo:
         sort: Sequence[tuple[str, int]] = (),
         limit: int = 0,
     ) -> Iterator[Document]:
-        """Documents that match, with ``_id`` and ``fields`` (None: all)."""
-        with self._translated(f"read {name}"):
+        """Matching documents, with ``_id`` and ``fields`` (None: all)."""
+        with self._translate_errors(f"read {name}"):
             yield from self._database[name].find(
                 dict(where),
                 list(fields) if fields is not None else None,
@@ -284,22 +284,22 @@ class Mongo:
 
     def aggregate(self, name: str, pipeline: Sequence[Mapping[str, Any]]) -> list[Document]:
         """The rows of an aggregation."""
-        with self._translated(f"aggregate {name}"):
+        with self._translate_errors(f"aggregate {name}"):
             return list(self._database[name].aggregate(list(pipeline)))
 
     def count(self, name: str) -> int:
-        """About how many documents the collection holds."""
-        with self._translated(f"count {name}"):
+        """The estimated number of documents in the collection."""
+        with self._translate_errors(f"count {name}"):
             return self._database[name].estimated_document_count()
 
     def watch(self, name: str, id: str, stop: Callable[[], bool]) -> Iterator[Document | None]:
-        """The document ``id`` as it stands (None: there is none), and anew after each of its changes, until ``stop()``.
+        """The document ``id`` now (None: it does not exist), and after each of its changes, until ``stop()``.
 
-        No change between them is missed. StockctlError without a replica set.
+        It misses no change. StockctlError without a replica set.
         """
         match = [{"$match": {"documentKey._id": id}}]
         with (
-            self._translated(f"watch {id} of {name}"),
+            self._translate_errors(f"watch {id} of {name}"),
             self._database[name].watch(match, full_document="updateLookup", max_await_time_ms=250) as changes,
         ):
             yield self._database[name].find_one({"_id": id})
@@ -309,35 +309,35 @@ class Mongo:
                     yield change["fullDocument"]
 
     @contextmanager
-    def _translated(self, doing: str) -> Iterator[None]:
+    def _translate_errors(self, action: str) -> Iterator[None]:
         if not self._answered and (absent := absent_stack(self._settings, "mongo.url")) is not None:
             raise absent
         try:
             yield
             self._answered = True
         except PyMongoError as error:
-            raise self._describe(error, doing) from error
+            raise self._describe(error, action) from error
 
-    def _describe(self, error: PyMongoError, doing: str) -> StockctlError:
-        told = f"cannot {doing}: MongoDB at {self.address}: "
+    def _describe(self, error: PyMongoError, action: str) -> StockctlError:
+        where = f"cannot {action}: MongoDB at {self.address}: "
         login = "check mongo.username, STOCKCTL_MONGO__PASSWORD, mongo.auth_source and the user's roles"
         code = error.code if isinstance(error, OperationFailure) else None
         if isinstance(error, OperationFailure) and code in _REFUSED:
-            return RefusedError(f"{told}{_words(error)}", hint=login)
-        if code in _CLASH:
-            return ClashError(f"{told}{_words(error)}", hint="`stockctl mongo diff`")
+            return RefusedError(f"{where}{_words(error)}", hint=login)
+        if code in _INDEX_CONFLICT:
+            return ClashError(f"{where}{_words(error)}", hint="`stockctl mongo diff`")
         if self.address.startswith("mongodb+srv:") and "DNS" in str(error):
-            return UnreachableError(f"{told}{_words(error)}", hint="check the host in mongo.url, and that DNS answers here")
+            return UnreachableError(f"{where}{_words(error)}", hint="check the host in mongo.url, and that DNS answers here")
         if isinstance(error, InvalidURI | ConfigurationError):
-            return ConfigError(f"{told}{_words(error)}", hint="check mongo.username, and the options and files of mongo.url")
+            return ConfigError(f"{where}{_words(error)}", hint="check mongo.username, and the options and files of mongo.url")
         if isinstance(error, AutoReconnect):
             return UnreachableError(
-                f"{told}nothing answers within {format_duration(self._wait)}: {_words(error)}",
+                f"{where}nothing answers within {format_duration(self._wait)}: {_words(error)}",
                 hint="is MongoDB running? `stockctl local up` starts a stand-in; else correct mongo.url",
             )
         if isinstance(error, ExecutionTimeout) or error.timeout:
-            return TimedOutError(f"{told}{_words(error)}", hint="mongo.timeout gives it longer; `stockctl mongo status`")
-        return StockctlError(f"{told}{_words(error)}")
+            return TimedOutError(f"{where}{_words(error)}", hint="raise mongo.timeout; see `stockctl mongo status`")
+        return StockctlError(f"{where}{_words(error)}")
 
 
 def _check_files(address: str) -> None:
@@ -348,23 +348,23 @@ def _check_files(address: str) -> None:
         except OSError as error:
             raise ConfigError(
                 f"the option {option} of mongo.url names {path}, which cannot be read: {error.strerror}",
-                hint="check the path and its rights",
+                hint="check the path and its permissions",
             ) from error
 
 
 def _words(error: PyMongoError) -> str:
-    """The error without the tail of raw answers and topologies that pymongo adds."""
+    """The error without the raw responses and topologies that pymongo appends."""
     text = str(error).split(", full error:")[0].split(", Timeout:")[0].split(" (configured timeouts:")[0]
     return text if len(text) <= 500 else text[:500] + "…"
 
 
 def _reason(item: Mapping[str, Any]) -> str:
-    """Why MongoDB did not take a document: the field and the rule, where it tells them."""
+    """Why MongoDB refused a document: with the field and the rule, if the error has them."""
     details = item.get("errInfo", {}).get("details", {})
     return f"{item.get('errmsg')}: {details}" if details else str(item.get("errmsg"))
 
 
-def _unfit(document: Document) -> str | None:
+def _encoding_problem(document: Document) -> str | None:
     try:
         size = len(encode(document))
     except (BSONError, DocumentTooLarge, OverflowError) as error:
@@ -373,11 +373,11 @@ def _unfit(document: Document) -> str | None:
 
 
 def checks(settings: Settings) -> list[Check]:
-    """The check of MongoDB: reachable with our login, how fast, which version; none where no ``mongo.url`` is set."""
+    """The check of MongoDB: login, latency and version; no check without ``mongo.url``."""
 
     def probe() -> CheckResult:
         with Mongo(settings, wait=PROBE_WAIT) as mongo:
-            # The first answer includes connecting and logging in.
+            # The first request includes connecting and authentication.
             version = mongo.version()
             started = time.monotonic()
             mongo.version()

@@ -1,4 +1,4 @@
-"""Keeping to limits such as "60 requests in any minute and 30 in any second", without ever being told 429.
+"""Rate limits such as "60 requests in any minute and 30 in any second", without ever getting HTTP 429.
 
 Own code, because of when a request counts. The server counts it when it arrives: some time between its sending and its
 answer. pyrate-limiter and aiolimiter count the sending, so a request that is long on its way and a later one that is quick
@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 from stockctl.errors import StockctlError
 
-_LOOK = 0.2  # seconds between looks at whether to stop
+_LOOK = 0.2  # seconds between checks of ``stop``
 
 
 class StoppedError(StockctlError):
-    """The work was asked to stop."""
+    """``stop`` was set during the wait."""
 
 
 class Limit(NamedTuple):
@@ -32,7 +32,7 @@ class Limit(NamedTuple):
 
 
 class RateLimit:
-    """Several limits, kept together over all threads."""
+    """Several limits at once, across threads."""
 
     def __init__(self, limits: Sequence[Limit]) -> None:
         self._limits = limits
@@ -43,13 +43,13 @@ class RateLimit:
 
     @contextmanager
     def request(self, stop: threading.Event | None = None) -> Iterator[None]:
-        """Wait until a request may be sent; it is to be sent, and its answer received, in the ``with``.
+        """Wait until the limits allow a request. Send it, and receive its response, in the ``with`` block.
 
-        StoppedError if ``stop`` is set meanwhile.
+        StoppedError if ``stop`` is set during the wait.
         """
         with self._changed:
             while (seconds := self._delay()) != 0.0:
-                # An event cannot wake who waits for a condition: it is looked at now and then.
+                # An event cannot wake a thread that waits for a condition: so the loop checks it.
                 self._changed.wait(_LOOK if seconds is None else min(seconds, _LOOK))
                 if stop is not None and stop.is_set():
                     raise StoppedError("stopped while waiting for the limit")
@@ -63,12 +63,12 @@ class RateLimit:
                 self._changed.notify_all()
 
     def pause(self, seconds: float) -> None:
-        """Let no request be sent for ``seconds``: the server has refused one, whatever we have counted."""
+        """Allow no request for ``seconds``, after the server has refused one."""
         with self._changed:
             self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
     def _delay(self) -> float | None:
-        """Seconds until a request may be sent; None if that depends on an answer that is still to come."""
+        """Seconds until a request is allowed; None if that depends on a pending response."""
         now = time.monotonic()
         longest = max(0.0, self._paused_until - now)
         for most, seconds in self._limits:

@@ -1,7 +1,4 @@
-"""Object storage: one interface over ``file://`` and ``s3://``, with put-if-absent on both.
-
-The only importer of obstore.
-"""
+"""Object storage: one interface for ``file://`` and ``s3://``, with put-if-absent on both; the only importer of obstore."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from stockctl.settings import Settings, require
 
 
 class ObjectInfo(NamedTuple):
-    """One listed object: its key below the store's prefix, size in bytes, time of the last change."""
+    """A listed object: its key relative to the URL of the store, size in bytes, time of the last change."""
 
     key: str
     size: int
@@ -28,95 +25,95 @@ class ObjectInfo(NamedTuple):
 
 
 class AbsentError(StockctlError):
-    """There is no object of that key."""
+    """No object has that key."""
 
 
 class ExistsError(StockctlError):
-    """Put-if-absent found an object of that key, or a server said so: a lost answer looks the same, so look at the object."""
+    """Put-if-absent found an object with that key. After a lost response it may be your own: read the object to find out."""
 
 
 class Store:
-    """The objects below one URL. Keys are relative, with ``/`` between their parts."""
+    """The objects below one URL. Keys are relative, with ``/`` as separator."""
 
     def __init__(self, backend: Any, url: str, folder: Path | None = None) -> None:
         self._backend = backend
         self.url = url
         self.folder = folder
-        """The folder of a ``file://`` store, None for others."""
+        """The folder of a ``file://`` store; None for S3."""
 
     def put_new(self, key: str, data: bytes) -> None:
-        """Put ``data`` at ``key`` unless something is there: ExistsError."""
+        """Write ``data`` to ``key`` only if it is absent, else ExistsError."""
         import obstore
 
-        with _translated(self, f"put {key}"):
+        with _translate_errors(self, f"put {key}"):
             obstore.put(self._backend, key, data, mode="create", use_multipart=False)
             self._sync(key)
 
     def put(self, key: str, data: bytes) -> None:
-        """Put ``data`` at ``key``, in place of whatever is there."""
+        """Write ``data`` to ``key``, and replace an existing object."""
         import obstore
 
-        with _translated(self, f"put {key}"):
+        with _translate_errors(self, f"put {key}"):
             obstore.put(self._backend, key, data)
             self._sync(key)
 
     def _sync(self, key: str) -> None:
-        # The local backend renames into place without fsync: a power cut could keep a claim and lose the objects it names.
+        # The local backend renames files without fsync: a power failure could keep a claim and lose its objects.
         if self.folder is not None:
             sync(self.folder / key)
 
     def get(self, key: str) -> bytes:
-        """The object's bytes. AbsentError if there is none."""
+        """The bytes of the object. AbsentError if it does not exist."""
         import obstore
 
-        with _translated(self, f"get {key}"):
+        with _translate_errors(self, f"get {key}"):
             return bytes(obstore.get(self._backend, key).bytes())
 
     def size(self, key: str) -> int:
-        """The object's size in bytes. AbsentError if there is none."""
+        """The size of the object in bytes. AbsentError if it does not exist."""
         import obstore
 
-        with _translated(self, f"look at {key}"):
+        with _translate_errors(self, f"get the size of {key}"):
             return int(obstore.head(self._backend, key)["size"])
 
     def objects(self, prefix: str = "", *, after: str | None = None) -> Iterator[ObjectInfo]:
-        """Objects below the folder ``prefix`` in key order, those after the key ``after`` if it is given."""
+        """Objects in the folder ``prefix`` and below, in key order; only those after the key ``after``, if given."""
         import obstore
 
-        with _translated(self, f"list {prefix or 'everything'}"):
-            found = (
+        with _translate_errors(self, f"list {prefix or 'everything'}"):
+            objects = (
                 ObjectInfo(item["path"], int(item["size"]), item["last_modified"])
                 for chunk in obstore.list(self._backend, prefix or None, offset=after, chunk_size=1000)
                 for item in chunk
             )
-            # A folder lists in no order; S3 lists in key order, page by page.
-            yield from sorted(found) if self.folder is not None else found
+            # A folder is listed unordered; S3 is listed in key order, page by page.
+            yield from sorted(objects) if self.folder is not None else objects
 
     def folders(self, prefix: str = "") -> list[str]:
-        """Names of the folders directly below the folder ``prefix``, sorted."""
+        """Sorted names of the folders directly below the folder ``prefix``."""
         import obstore
 
-        with _translated(self, f"list {prefix or 'the top'}"):
-            found = obstore.list_with_delimiter(self._backend, prefix or None)["common_prefixes"]
-        return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in found)
+        with _translate_errors(self, f"list {prefix or 'the top'}"):
+            prefixes = obstore.list_with_delimiter(self._backend, prefix or None)["common_prefixes"]
+        return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in prefixes)
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Delete the objects at ``keys``; one that is absent is no error."""
+        """Delete the objects at ``keys``; an absent object is not an error."""
         import obstore
 
-        with _translated(self, f"delete {keys[0] if keys else ''}"):
+        with _translate_errors(self, f"delete {keys[0] if keys else ''}"):
             if self.folder is None:
                 for start in range(0, len(keys), 1000):
                     obstore.delete(self._backend, list(keys[start : start + 1000]))
                 return
-            # A folder gives up the whole list at the first that is absent.
+            # The local backend stops at the first absent object.
             for key in keys:
                 with suppress(FileNotFoundError):
                     obstore.delete(self._backend, key)
 
 
 def sync(path: Path) -> None:
-    """See that the file at ``path`` and its name survive a power cut."""
+    """Make the file at ``path`` and its name survive a power failure."""
     for target in (path, path.parent):
         handle = os.open(target, os.O_RDONLY)
         try:
@@ -125,11 +122,11 @@ def sync(path: Path) -> None:
             os.close(handle)
 
 
-class _translated:
-    """Turn obstore's exceptions into ours; ``doing`` says what was tried."""
+class _translate_errors:
+    """Raise obstore's exceptions as StockctlErrors; ``action`` is what failed (``get KEY``)."""
 
-    def __init__(self, store: Store, doing: str) -> None:
-        self.store, self.doing = store, doing
+    def __init__(self, store: Store, action: str) -> None:
+        self.store, self.action = store, action
 
     def __enter__(self) -> None:
         return None
@@ -137,46 +134,46 @@ class _translated:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
         if error is None or not isinstance(error, Exception) or isinstance(error, StockctlError):
             return
-        raise _translate(error, self.store, self.doing) from error
+        raise _translate(error, self.store, self.action) from error
 
 
-_ANSWER = re.compile(r"<Code>(?P<code>\w+)</Code>.*?<Message>(?P<message>[^<]*)", re.DOTALL)
-"""What S3 says of a request that failed."""
+_S3_ERROR = re.compile(r"<Code>(?P<code>\w+)</Code>.*?<Message>(?P<message>[^<]*)", re.DOTALL)
+"""The error document of S3."""
 _BUSY = re.compile(r"status code: (?:5\d\d|429)\b")
 
 
-def _translate(error: Exception, store: Store, doing: str) -> Exception:
+def _translate(error: Exception, store: Store, action: str) -> Exception:
     from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 
-    # Everything behind the first line is a dump of the SDK's own structures.
+    # The lines after the first are a dump of the SDK's structures.
     text = str(error).split("\n", 1)[0].split("<?xml", 1)[0].rstrip(": ")
-    answer = _ANSWER.search(str(error))
-    if answer is not None:
-        text = f"{text}: {answer['code']}: {answer['message']}"
-    message = f"cannot {doing} in {store.url}: {text}"
+    s3_error = _S3_ERROR.search(str(error))
+    if s3_error is not None:
+        text = f"{text}: {s3_error['code']}: {s3_error['message']}"
+    message = f"cannot {action} in {store.url}: {text}"
     if isinstance(error, AlreadyExistsError):
         return ExistsError(message)
-    # A get answers it as "not found", a list as a generic error.
+    # obstore raises it as "not found" for a get, and as a generic error for a list.
     if "<Code>NoSuchBucket" in str(error):
-        return ConfigError(f"cannot {doing}: the bucket of {store.url} does not exist", hint="make it, or correct lake.url")
+        return ConfigError(f"cannot {action}: the bucket of {store.url} does not exist", hint="create it, or correct lake.url")
     if isinstance(error, FileNotFoundError):
         return AbsentError(message)
     refused = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
-    if answer is not None and answer["code"] == "RequestTimeTooSkewed":
-        return RefusedError(message, hint="set this machine's clock: S3 takes no request that is a quarter of an hour off")
-    # A refused listing comes as a general error that only tells the status.
+    if s3_error is not None and s3_error["code"] == "RequestTimeTooSkewed":
+        return RefusedError(message, hint="set the clock of this machine: S3 refuses requests whose time is 15 minutes off")
+    # A refused listing is a generic error with only a status code.
     if refused or any(sign in str(error) for sign in ("status code: 401", "status code: 403", "Permission denied")):
-        return RefusedError(message, hint="check the rights and the credentials: `stockctl doctor` tries each right")
+        return RefusedError(message, hint="check the permissions and the credentials: `stockctl doctor` tries each permission")
     if _BUSY.search(str(error)) or "error sending request" in text or "HTTP error" in text:
         return UnreachableError(message, hint="check s3.endpoint_url, s3.region and the network")
-    # ValueError: the key is none that a store takes, such as one with ``..`` in it.
+    # ValueError: an invalid key, such as one with ``..``.
     if isinstance(error, BaseError | OSError | ValueError):
         return StockctlError(message)
     return error
 
 
 def open_store(settings: Settings) -> Store:
-    """The store at ``lake.url``, for writers: a folder is made. S3 is not contacted yet."""
+    """Open the store at ``lake.url``, for writers: it creates a folder. It sends no request to S3."""
     url = str(require(settings, "lake.url"))
     parts = urlsplit(url)
     if parts.scheme == "file":
@@ -195,7 +192,7 @@ def _open_folder(url: str, folder: Path) -> Store:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RefusedError(f"cannot make the folder of {url}: {error.strerror}", hint="choose another lake.url") from error
+        raise RefusedError(f"cannot create the folder of {url}: {error.strerror}", hint="choose another lake.url") from error
     return Store(LocalStore(folder), url, folder)
 
 
@@ -218,7 +215,7 @@ def _open_s3(settings: Settings, url: str, bucket: str, prefix: str) -> Store:
         region=session.region_name,
         credential_provider=credentials,
         client_options={"allow_http": plain, "timeout": timedelta(seconds=s3.timeout), "connect_timeout": timedelta(seconds=5)},
-        # Short: what outlasts this is retried above, where the answer of a put is not believed but looked up.
+        # Short: callers retry longer failures, and read the object to learn the result of a put.
         retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=10)},
         **options,
     )

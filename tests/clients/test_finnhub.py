@@ -57,8 +57,6 @@ def test_frames_of_subscribed_symbols_are_received_as_they_were_sent(sim: Simula
     assert text.startswith(b'{"data":[{')
     sim.send_raw('{"type":"ping"}')
     assert connection.receive(HANG) == b'{"type":"ping"}'
-    connection.unsubscribe("AAPL")
-    sim.wait_for(lambda counters: counters.subscribed == [])
 
 
 def test_nothing_within_the_time_is_none(connection: FeedConnection) -> None:
@@ -200,7 +198,7 @@ def test_a_name_that_nobody_has_is_unreachable() -> None:
 def test_a_server_without_tls_is_unreachable_over_tls(sim: Simulator) -> None:
     error = failure(sim.url.replace("ws:", "wss:"))
     assert isinstance(error, UnreachableError)
-    assert "cannot speak TLS" in str(error)
+    assert "the TLS handshake with" in str(error)
 
 
 def test_a_server_that_says_nothing_is_given_up_in_time() -> None:

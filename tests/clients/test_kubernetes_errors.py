@@ -28,7 +28,7 @@ def test_a_server_that_cannot_now_is_one_that_is_away(status: int, verb: str) ->
 
 
 @pytest.mark.parametrize("words", ["failed to create typed patch object: field not declared", "failed to convert new object"])
-def test_an_object_that_does_not_fit_its_kind_is_to_be_mended(words: str) -> None:
+def test_an_object_that_does_not_fit_its_kind_is_to_be_fixed(words: str) -> None:
     """The server takes it for an error of its own, and would answer the same later."""
     assert type(answered(500, words)) is StockctlError
 
@@ -59,4 +59,4 @@ def test_what_is_forbidden_for_other_reasons_than_rights_says_so(message: str, h
 def test_a_right_that_is_missing_is_asked_for() -> None:
     error = answered(403, 'configmaps "one" is forbidden: User "guest" cannot patch resource "configmaps"')
     assert isinstance(error, RefusedError)
-    assert str(error.hint).startswith("ask for the rights")
+    assert str(error.hint).startswith("docs/deploy.md lists the permissions")

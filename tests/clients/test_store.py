@@ -168,7 +168,7 @@ def test_s3_without_a_region_asks_for_one(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RefusedError, match="cannot make the folder"):
+    with pytest.raises(RefusedError, match="cannot create the folder"):
         open_store(load_settings(environ={}, flags={"lake.url": (tmp_path / "file" / "lake").as_uri()}))
 
 

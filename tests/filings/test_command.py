@@ -62,7 +62,7 @@ def test_each_failure_has_its_exit_code(sim: Simulator, own: Command, tmp_path: 
     assert "cannot reach Finnhub" in told(5, REST_URL=f"http://127.0.0.1:{free_port()}/api/v1", REQUEST_TRIES="1")
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"http://127.0.0.1:{mute.getsockname()[1]}/api/v1"
-        assert "has not answered" in told(6, REST_URL=url, REQUEST_TRIES="1", REQUEST_TIMEOUT="200ms")
+        assert "did not answer" in told(6, REST_URL=url, REQUEST_TRIES="1", REQUEST_TIMEOUT="200ms")
     sim.fail_requests(200)
     assert "cannot be read" in told(1)
     with simulator(token="right") as other:
@@ -184,7 +184,7 @@ def test_staying_a_symbol_that_the_plan_lacks_ends_no_fetch(sim: Simulator, tmp_
         assert process.wait(HANG) == 0
 
 
-@pytest.mark.parametrize(("status", "words"), [(502, "HTTP 502"), (429, "limit at Finnhub stays reached")])
+@pytest.mark.parametrize(("status", "words"), [(502, "HTTP 502"), (429, "rate limit of the API key at Finnhub is still exceeded")])
 def test_staying_trouble_passes_and_a_wrong_key_does_not(tmp_path: Path, status: int, words: str) -> None:
     with simulator(token="right") as sim:
         own = command(sim, tmp_path, finnhub__token="right", finnhub__request_tries="1", finnhub__request_window="1s")

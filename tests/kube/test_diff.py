@@ -121,7 +121,7 @@ def test_a_conflict_names_the_other_manager_and_the_field(applied: Command, kube
 def test_without_a_kubeconfig(command: Command) -> None:
     command.environment["KUBECONFIG"] = str(command.folder / "none")
     done = command.run("infra", "diff", check=3)
-    assert "no use can be made of the kubeconfig" in done.stderr
+    assert "cannot use the kubeconfig" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_with_an_invalid_kubeconfig(command: Command, content: bytes) -> None:
     config = command.folder / "kubeconfig"
     config.write_bytes(content)
     command.environment["KUBECONFIG"] = str(config)
-    assert "no use can be made of the kubeconfig: " in command.run("infra", "diff", check=3).stderr
+    assert "cannot use the kubeconfig: " in command.run("infra", "diff", check=3).stderr
 
 
 def test_with_an_unknown_context(command: Command) -> None:
@@ -151,14 +151,14 @@ def test_an_unknown_login(command: Command, kube: Kube) -> None:
     config = command.folder / "kubeconfig"
     config.write_text(kube.kubeconfig.read_text().replace(TOKEN, "nobody"))
     command.environment["KUBECONFIG"] = str(config)
-    assert "does not know who asks" in command.run("infra", "diff", check=4).stderr
+    assert "refuses the credentials of the kubeconfig" in command.run("infra", "diff", check=4).stderr
 
 
 def test_a_login_without_permissions(command: Command, kube: Kube) -> None:
     config = command.folder / "kubeconfig"
     config.write_text(kube.kubeconfig.read_text().replace(TOKEN, "a-guest-of-a-test"))
     command.environment["KUBECONFIG"] = str(config)
-    assert "no right to get Secret" in command.run("infra", "diff", check=4).stderr
+    assert "permission denied: get Secret" in command.run("infra", "diff", check=4).stderr
 
 
 def test_the_kubeconfig_is_a_setting_too(command: Command, kube: Kube) -> None:

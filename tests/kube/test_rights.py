@@ -70,11 +70,11 @@ def test_a_missing_permission_is_named(operator: Command, kubelet: Kubelet) -> N
     left = {"rules": [rule for rule in rules if "statefulsets" not in rule.resources]}
     rbac.patch_namespaced_role("stockctl-operator", kubelet.namespace, left)
     for arguments, words in (
-        (["diff"], "no right to get StatefulSet "),
-        (["up"], "no right to get StatefulSet "),
-        (["status"], "no right to list StatefulSet in "),
-        (["logs", "lake"], "no right to list StatefulSet in "),
-        (["down", "--yes"], "no right to list StatefulSet in "),
+        (["diff"], "permission denied: get StatefulSet "),
+        (["up"], "permission denied: get StatefulSet "),
+        (["status"], "permission denied: list StatefulSet in "),
+        (["logs", "lake"], "permission denied: list StatefulSet in "),
+        (["down", "--yes"], "permission denied: list StatefulSet in "),
     ):
         done = operator.run("infra", *arguments, check=4)
         assert words in done.stderr

@@ -231,7 +231,7 @@ def test_a_field_conflict_changes_nothing_unless_forced(up: Command, kubelet: Ku
     up.environment["STOCKCTL_LAKE__MAX_AGE"] = "1m"
     done = up.run("infra", "up", check=1)
     assert done.stdout == ""
-    assert "others manage fields of Deployment lake" in done.stderr
+    assert "field conflict on Deployment lake" in done.stderr
     assert '"somebody"' in done.stderr
     assert "take them over with --force-conflicts" in done.stderr
     assert "60.0" not in str(kubelet.core.read_namespaced_config_map("lake-settings", kubelet.namespace).data)
@@ -246,7 +246,7 @@ def test_an_immutable_field_is_explained(up: Command) -> None:
     up.environment["STOCKCTL_LAKE__MAX_AGE"] = "1m"
     done = up.run("infra", "up", check=1)
     assert done.stdout == ""
-    assert "StatefulSet mongo cannot be changed while it is there" in done.stderr
+    assert "StatefulSet mongo has immutable fields" in done.stderr
     assert "--cascade=orphan`, which keeps its pods and volumes" in done.stderr
 
 

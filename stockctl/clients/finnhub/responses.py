@@ -1,4 +1,4 @@
-"""What Finnhub's REST API answers, as far as stockctl reads it."""
+"""Responses of Finnhub's REST API: the fields that stockctl reads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Reported(msgspec.Struct):
-    """The answer of /stock/financials-reported; each report stays byte for byte as it came."""
+    """The response of /stock/financials-reported; each report keeps the bytes as received."""
 
     data: list[msgspec.Raw] | None
 
@@ -30,18 +30,7 @@ class Listed(msgspec.Struct):
 
 
 class Quote(msgspec.Struct):
-    """The answer of /quote: ``c`` the last price, ``pc`` the close before, ``t`` seconds since the epoch; all 0 if unknown."""
+    """The response of /quote: ``c`` is the last price, ``t`` its time in seconds since the epoch; both are 0 if unknown."""
 
     c: float | None = None
-    pc: float | None = None
     t: int | None = None
-
-
-class Profile(msgspec.Struct, rename="camel"):
-    """The answer of /stock/profile2: ``share_outstanding`` and ``market_capitalization`` in millions. A fund has none of it."""
-
-    name: str | None = None
-    ticker: str | None = None
-    currency: str | None = None
-    share_outstanding: float | None = None
-    market_capitalization: float | None = None

@@ -1,6 +1,6 @@
-"""Finnhub's REST API, or that of a simulator which speaks the same: one gateway that keeps to the key's limits.
+"""Finnhub's REST API, or a simulator of it, within the rate limits of the API key.
 
-The key goes into a header, which no address, log or error shows; and never to another host that an answer points to.
+The key is sent in a header, so that no URL, log or error shows it. It is never sent to another host after a redirect.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal, NoReturn, Self, TypeVar
 import httpx
 import msgspec
 
-from stockctl.clients.finnhub.responses import FilingEntry, Listed, Profile, Quote, Reported
+from stockctl.clients.finnhub.responses import FilingEntry, Listed, Quote, Reported
 from stockctl.clients.finnhub.websocket import SIMULATOR_TOKEN, key_of
 from stockctl.clients.http import http_client
 from stockctl.clients.local_stack import absent_stack
@@ -32,29 +32,28 @@ Frequency = Literal["annual", "quarterly"]
 
 _HEADER = "X-Finnhub-Token"
 _MOST_REDIRECTS = 3
-_LONGEST_WAIT = 3600.0  # a Retry-After beyond this is not believed
+_LONGEST_WAIT = 3600.0  # a longer Retry-After is ignored
 _SECOND = 1.0
 
 
 class NoAccessError(RefusedError):
-    """The key is good, and its plan does not include what was asked for (HTTP 403)."""
+    """The plan of the API key does not include the request (HTTP 403)."""
 
 
 class LimitReachedError(RefusedError):
-    """The key's limit was still reached after every try (HTTP 429)."""
+    """The rate limit was still exceeded after all retries (HTTP 429)."""
 
 
 _PLANS = {
     "/stock/financials-reported": "the free plan covers companies that file with the SEC",
     "/stock/filings": "the free plan covers companies that file with the SEC",
     "/stock/symbol": "the free plan covers the exchange US",
-    "/stock/profile2": "the free plan covers companies listed in the US",
     "/quote": "the free plan covers stocks listed in the US",
 }
 
 
-class _PassingError(Exception):
-    """A failure that may pass: ``error`` is what it becomes if it does not, ``after`` the wait that was asked for."""
+class _TransientError(Exception):
+    """A failure to retry: ``error`` is raised after the last retry, ``after`` are the seconds of Retry-After."""
 
     def __init__(self, error: StockctlError, after: float | None = None) -> None:
         super().__init__(str(error))
@@ -62,16 +61,16 @@ class _PassingError(Exception):
 
 
 def rest_token(settings: Settings) -> str:
-    """The key for the REST API, as ``key_of`` has it."""
+    """The API key for the REST API, see ``key_of``."""
     return key_of(settings, "finnhub.rest_url", real=settings.finnhub.rest_is_real)
 
 
 class FinnhubRest:
-    """The gateway. Usable from several threads; a context that closes its connections.
+    """The REST client. It is thread-safe, and a context manager that closes its connections.
 
-    Every call raises ConfigError for an absent key, RefusedError for a wrong one, NoAccessError for what its plan lacks,
-    LimitReachedError, UnreachableError and TimedOutError after ``finnhub.request_tries`` tries, and StockctlError for an answer
-    that is not what it should be. ``stop`` ends the waiting between tries.
+    Every call raises ConfigError without an API key, RefusedError for a wrong key, NoAccessError for what its plan lacks,
+    LimitReachedError, UnreachableError and TimedOutError after ``finnhub.request_tries`` attempts, and StockctlError for an
+    invalid response. ``stop`` ends the wait between attempts.
     """
 
     def __init__(self, settings: Settings, *, stop: threading.Event | None = None) -> None:
@@ -82,7 +81,7 @@ class FinnhubRest:
             raise absent
         self._key = rest_token(settings)
         if not (self._key.isascii() and self._key.isprintable()):
-            raise ConfigError("finnhub.token holds a character that no HTTP header may hold", hint="copy the key once more")
+            raise ConfigError("finnhub.token has a character that HTTP headers cannot have", hint="copy the key again")
         self._limit = RateLimit(
             [Limit(finnhub.requests_per_minute, finnhub.request_window), Limit(finnhub.requests_per_second, _SECOND)]
         )
@@ -107,13 +106,13 @@ class FinnhubRest:
     def reported(self, symbol: str, frequency: Frequency, since: date | None = None) -> list[bytes]:
         """Reports as filed, each as received: 10-K for ``annual``, 10-Q for ``quarterly``.
 
-        With ``since``, those of periods that end from then on.
+        With ``since``, only reports of periods that end on or after it.
         """
         query = {"symbol": symbol, "freq": frequency} | ({"from": since.isoformat()} if since else {})
         return [bytes(one) for one in self._ask("/stock/financials-reported", query, Reported).data or ()]
 
     def filings(self, symbol: str, since: date | None = None) -> list[FilingEntry]:
-        """The newest 250 filings of ``symbol``, of those filed from ``since`` on."""
+        """The newest 250 filings of ``symbol`` filed on or after ``since``."""
         query = {"symbol": symbol} | ({"from": since.isoformat()} if since else {})
         return self._ask("/stock/filings", query, list[FilingEntry])
 
@@ -121,25 +120,21 @@ class FinnhubRest:
         """Every symbol of ``exchange``."""
         return self._ask("/stock/symbol", {"exchange": exchange}, list[Listed])
 
-    def profile(self, symbol: str) -> Profile:
-        """The company of ``symbol``; empty for what is none."""
-        return self._ask("/stock/profile2", {"symbol": symbol}, Profile)
-
     def quote(self, symbol: str) -> Quote:
-        """The last price of ``symbol``; zeros for an unknown one."""
+        """The last price of ``symbol``; zeros for an unknown symbol."""
         return self._ask("/quote", {"symbol": symbol}, Quote)
 
-    # One request, its tries, and what its answer means.
+    # One request, its retries, and its errors.
 
     def _ask(self, path: str, query: Mapping[str, str], kind: type[Answer]) -> Answer:
         body = self._get(path, query)
-        trouble: str | None = None
+        problem: str | None = None
         try:
             return decode(body, kind)
         except UNREADABLE as error:
-            trouble = decode_problem(error)
+            problem = decode_problem(error)
         raise StockctlError(
-            f"Finnhub at {self._base} answers {_told(path, query)} with what cannot be read: {trouble}; "
+            f"Finnhub at {self._base} sent an unreadable response to {_request_name(path, query)}: {problem}; "
             f"it begins {quoted(self._scrubbed(body[:60].decode(errors='replace')))}",
             hint="try later; is finnhub.rest_url right?",
         )
@@ -148,40 +143,40 @@ class FinnhubRest:
         try:
             return retry(
                 lambda: self._try(path, query),
-                lambda error: isinstance(error, _PassingError),
+                lambda error: isinstance(error, _TransientError),
                 stop=self._stop,
                 attempts=self._settings.request_tries,
                 first=_SECOND,
                 longest=self._settings.backoff_max,
-                retry_after=lambda error: error.after if isinstance(error, _PassingError) else None,
+                retry_after=lambda error: error.after if isinstance(error, _TransientError) else None,
             )
-        except _PassingError as passing:
-            failure = passing.error
-        # Raised out here, so that the library's exceptions, whose requests hold the key, do not hang on to ours.
+        except _TransientError as transient:
+            failure = transient.error
+        # Raised here, so that the exceptions of httpx, whose requests have the key, are not chained.
         raise failure
 
     def _try(self, path: str, query: Mapping[str, str]) -> bytes:
-        told = _told(path, query)
-        answer = self._send(httpx.URL(self._base + path), query, told)
+        request = _request_name(path, query)
+        response = self._send(httpx.URL(self._base + path), query, request)
         for _ in range(_MOST_REDIRECTS):
-            if not answer.has_redirect_location:
+            if not response.has_redirect_location:
                 break
-            answer = self._send(self._target(answer, told), {}, told)
-        if answer.status_code != httpx.codes.OK:
-            self._refuse(answer, path, told)
-        return answer.content
+            response = self._send(self._target(response, request), {}, request)
+        if response.status_code != httpx.codes.OK:
+            self._refuse(response, path, request)
+        return response.content
 
-    def _target(self, answer: httpx.Response, told: str) -> httpx.URL:
-        """Where a redirect leads."""
+    def _target(self, response: httpx.Response, request: str) -> httpx.URL:
+        """The target of a redirect."""
         try:
-            return answer.url.join(answer.headers["Location"])
+            return response.url.join(response.headers["Location"])
         except httpx.InvalidURL:
-            raise UnreachableError(f"Finnhub at {self._base} sends {told} to what is no address", hint="try later") from None
+            raise UnreachableError(f"Finnhub at {self._base} redirects {request} to an invalid URL", hint="try later") from None
 
-    def _send(self, url: httpx.URL, params: Mapping[str, str], told: str) -> httpx.Response:
+    def _send(self, url: httpx.URL, params: Mapping[str, str], request: str) -> httpx.Response:
         failure: StockctlError
         try:
-            # What another host serves (the list of symbols) is none of the key's business, nor of its limits.
+            # Another host (of the list of symbols) gets no API key, and has no rate limit.
             if (url.scheme, url.host, url.port) != self._origin:
                 return self._http.get(url, params=params or None)
             with self._limit.request(self._stop):
@@ -192,15 +187,17 @@ class FinnhubRest:
             )
         except httpx.TimeoutException:
             failure = TimedOutError(
-                f"Finnhub at {self._base} has not answered {told} within {format_duration(self._settings.request_timeout)}",
-                hint="try later; finnhub.request_timeout gives it longer",
+                f"Finnhub at {self._base} did not answer {request} within {format_duration(self._settings.request_timeout)}",
+                hint="try later; or raise finnhub.request_timeout",
             )
         except (httpx.TransportError, httpx.DecodingError) as error:
-            failure = UnreachableError(f"Finnhub at {self._base} broke off {told}: {self._words(error)}", hint="try later")
-        raise _PassingError(failure)
+            failure = UnreachableError(
+                f"Finnhub at {self._base} closed the connection during {request}: {self._words(error)}", hint="try later"
+            )
+        raise _TransientError(failure)
 
-    def _refuse(self, answer: httpx.Response, path: str, told: str) -> NoReturn:
-        status, words = answer.status_code, self._error(answer)
+    def _refuse(self, response: httpx.Response, path: str, request: str) -> NoReturn:
+        status, words = response.status_code, self._error(response)
         if status == httpx.codes.UNAUTHORIZED:
             raise RefusedError(
                 f"Finnhub at {self._base} refuses the key: {words}",
@@ -208,36 +205,36 @@ class FinnhubRest:
             )
         if status == httpx.codes.FORBIDDEN:
             raise NoAccessError(
-                f"the plan of this key does not include {told}: {words}",
-                hint=f"{_PLANS.get(path, 'the free plan covers the US')}; all else needs a paid plan, https://finnhub.io/pricing",
+                f"the plan of this key does not include {request}: {words}",
+                hint=f"{_PLANS.get(path, 'the free plan covers the US')}; everything else needs a paid plan, https://finnhub.io/pricing",
             )
         if status == httpx.codes.TOO_MANY_REQUESTS:
-            # Somebody else asks with the same key, or a run before this one did: four quarters of a window pass it.
-            after = _retry_after(answer)
+            # Another program uses the same key, or an earlier run did: the window has passed after four such pauses.
+            after = _retry_after(response)
             pause = self._settings.request_window / 4 if after is None else after
             self._limit.pause(pause)
-            raise _PassingError(
+            raise _TransientError(
                 LimitReachedError(
-                    f"the key's limit at Finnhub stays reached: {words}",
-                    hint="is the key in use elsewhere? finnhub.requests_per_minute is what the plan allows",
+                    f"the rate limit of the API key at Finnhub is still exceeded: {words}",
+                    hint="is the key in use elsewhere? set finnhub.requests_per_minute to the limit of the plan",
                 ),
                 pause,
             )
         if status >= httpx.codes.INTERNAL_SERVER_ERROR:
-            error = UnreachableError(f"Finnhub at {self._base} answers {told} with HTTP {status}", hint="try later")
-            raise _PassingError(error, _retry_after(answer))
+            error = UnreachableError(f"Finnhub at {self._base} answers {request} with HTTP {status}", hint="try later")
+            raise _TransientError(error, _retry_after(response))
         raise StockctlError(
-            f"Finnhub at {self._base} answers {told} with HTTP {status}: {words}", hint="is finnhub.rest_url right?"
+            f"Finnhub at {self._base} answers {request} with HTTP {status}: {words}", hint="is finnhub.rest_url right?"
         )
 
-    def _error(self, answer: httpx.Response) -> str:
-        """What the answer's body says, without the key."""
+    def _error(self, response: httpx.Response) -> str:
+        """The error in the body of the response, without the API key."""
         try:
-            told = msgspec.json.decode(answer.content)
+            content = msgspec.json.decode(response.content)
         except UNREADABLE:
-            told = None
-        text = str(told["error"]) if isinstance(told, dict) and "error" in told else answer.text
-        return self._scrubbed(" ".join(text.split())[:200]) or f"HTTP {answer.status_code}"
+            content = None
+        text = str(content["error"]) if isinstance(content, dict) and "error" in content else response.text
+        return self._scrubbed(" ".join(text.split())[:200]) or f"HTTP {response.status_code}"
 
     def _words(self, error: Exception) -> str:
         return self._scrubbed(str(error) or type(error).__name__)
@@ -246,15 +243,15 @@ class FinnhubRest:
         return text.replace(self._key, "****") if len(self._key) > len(SIMULATOR_TOKEN) else text
 
 
-def _told(path: str, query: Mapping[str, str]) -> str:
-    """The request in words: its path, and the symbol or exchange that it is about."""
-    about = query.get("symbol") or query.get("exchange")
-    return f"{path} of {about}" if about else path
+def _request_name(path: str, query: Mapping[str, str]) -> str:
+    """The name of the request in messages: its path, with its symbol or exchange."""
+    subject = query.get("symbol") or query.get("exchange")
+    return f"{path} of {subject}" if subject else path
 
 
-def _retry_after(answer: httpx.Response) -> float | None:
-    """Seconds that the answer asks to wait, told as seconds or as a date; None if it does not."""
-    text = answer.headers.get("Retry-After", "").strip()
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds of the header Retry-After, which has seconds or a date; None without it."""
+    text = response.headers.get("Retry-After", "").strip()
     try:
         seconds = float(text) if text.isdigit() else (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError):

@@ -1,7 +1,6 @@
-"""Finnhub: its WebSocket, or that of a simulator which speaks the same; the only importer of websocket-client.
+"""Finnhub's WebSocket, or a simulator of it; the only importer of websocket-client.
 
-The key goes into the address, so no text of the library reaches an error: what it says is put into words of ours, and
-scrubbed.
+The API key is in the URL. So messages of the library never go into errors unchanged: they are rewritten, without the key.
 """
 
 from __future__ import annotations
@@ -18,28 +17,28 @@ from stockctl.clients.local_stack import absent_stack
 from stockctl.errors import RefusedError, StockctlError, UnreachableError
 from stockctl.settings import Settings, require
 
-SIMULATOR_TOKEN = "sim"  # noqa: S105 - what the simulator takes when no key is set
+SIMULATOR_TOKEN = "sim"  # noqa: S105 - the simulator accepts it when no key is set
 _UNAUTHORIZED = (401, 403)
 _TOO_MANY = 429
 
 
 class FeedLostError(UnreachableError):
-    """An open connection to the feed has ended, or broke."""
+    """The open connection to the feed was closed or lost."""
 
 
 class TooManyConnectsError(RefusedError):
-    """The feed turns a connection away for now (HTTP 429): connects came too often, or the key is in use elsewhere."""
+    """The feed refuses a connection for now (HTTP 429): too many connections, or the API key is in use elsewhere."""
 
 
 def feed_token(settings: Settings) -> str:
-    """The key to connect with, as ``key_of`` has it."""
+    """The API key for the WebSocket, see ``key_of``."""
     return key_of(settings, "finnhub.url", real=settings.finnhub.is_real)
 
 
 def key_of(settings: Settings, name: str, *, real: bool) -> str:
-    """The key for the address of the setting ``name``, which is Finnhub's own if it is ``real``; a simulator takes any.
+    """The API key for the URL in the setting ``name``: Finnhub's if ``real``, else a simulator's, which accepts any key.
 
-    If none is set, ConfigError; or UnreachableError where the local stack's simulator would be asked, did it run.
+    ConfigError without a key; UnreachableError if the URL is that of the local stack, and the stack is not running.
     """
     if not real and settings.finnhub.token is None:
         return SIMULATOR_TOKEN
@@ -51,10 +50,10 @@ def key_of(settings: Settings, name: str, *, real: bool) -> str:
 
 
 class FeedConnection:
-    """An open WebSocket to the feed.
+    """An open WebSocket to the feed. Creating one connects, within ``finnhub.connect_timeout``.
 
-    Making one connects, within ``finnhub.connect_timeout``. Raises ConfigError for an absent key,
-    RefusedError for a wrong key, TooManyConnectsError for HTTP 429 and UnreachableError for everything else.
+    ConfigError without an API key, RefusedError for a wrong key, TooManyConnectsError for HTTP 429, and UnreachableError for
+    all other failures.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -69,21 +68,17 @@ class FeedConnection:
         except (websocket.WebSocketException, OSError, ValueError) as error:
             failure = self._describe(error)
         if failure is not None:
-            # Raised out here, so that the library's exception, which may hold the key, does not hang on to ours.
+            # Raised here, so that the exception of the library, which may have the key, is not chained.
             raise failure
 
     def subscribe(self, symbol: str) -> None:
-        """Ask for the trades of ``symbol``; the feed does not acknowledge it. FeedLostError when the connection has ended."""
+        """Subscribe to the trades of ``symbol``; the feed does not confirm it. FeedLostError if the connection is closed."""
         self._send({"type": "subscribe", "symbol": symbol})
 
-    def unsubscribe(self, symbol: str) -> None:
-        """Ask for no more trades of ``symbol``. FeedLostError when the connection has ended."""
-        self._send({"type": "unsubscribe", "symbol": symbol})
-
     def receive(self, timeout: float) -> bytes | None:
-        """The next frame's text, empty for one of the protocol's own pings; None if none comes within ``timeout`` seconds.
+        """The text of the next frame, empty for a ping or pong; None after ``timeout`` seconds without a frame.
 
-        FeedLostError when the connection has ended.
+        FeedLostError if the connection is closed.
         """
         lost: str | None = None
         try:
@@ -100,8 +95,8 @@ class FeedConnection:
         return bytes(frame.data) if opcode in (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY) else b""
 
     def close(self) -> None:
-        """End the connection, with a goodbye if it is still open."""
-        with contextlib.suppress(websocket.WebSocketException, OSError):  # a broken connection needs no goodbye
+        """Close the connection, with a close frame if it is open."""
+        with contextlib.suppress(websocket.WebSocketException, OSError):  # a broken connection needs no close frame
             self._socket.close(timeout=0.3)
         self._socket.shutdown()
 
@@ -119,7 +114,7 @@ class FeedConnection:
         return self.scrubbed(text)
 
     def scrubbed(self, text: str) -> str:
-        """``text`` without the key."""
+        """``text`` without the API key."""
         for secret in (self._token, quote(self._token, safe="")):
             text = text.replace(secret, "****")
         return text
@@ -133,27 +128,28 @@ class FeedConnection:
             )
         if status == _TOO_MANY:
             return TooManyConnectsError(
-                f"the feed at {self._where} turns the connection away (HTTP 429): "
-                "too many connects, or the key is in use elsewhere",
-                hint="stop the other producer that has this key, or wait a minute",
+                f"the feed at {self._where} refuses the connection (HTTP 429): "
+                "too many connections, or the API key is in use elsewhere",
+                hint="stop the other producer with this key, or wait a minute",
             )
         if status is not None:
-            return UnreachableError(f"the feed at {self._where} answers the handshake with HTTP {status}", hint="try later")
+            return UnreachableError(f"the feed at {self._where} answered the handshake with HTTP {status}", hint="try later")
         if isinstance(error, ssl.SSLError):
             return UnreachableError(
-                f"cannot speak TLS with the feed at {self._where}: {self._words(error)}", hint="check proxies on the way"
+                f"the TLS handshake with the feed at {self._where} failed: {self._words(error)}",
+                hint="check proxies in between",
             )
         return UnreachableError(
             f"cannot reach the feed at {self._where}: {self._words(error)}", hint="check finnhub.url and the network"
         )
 
 
-def _new_socket() -> Any:  # half of the library's functions have no types
+def _new_socket() -> Any:  # many functions of the library have no types
     return websocket.WebSocket(skip_utf8_validation=True, enable_multithread=False)
 
 
 def _close_words(payload: bytes) -> str:
-    """What a close frame says: its code and reason."""
+    """Code and reason of a close frame."""
     if len(payload) < 2:
         return "closed without a reason"
     reason = payload[2:].decode("utf-8", errors="replace")

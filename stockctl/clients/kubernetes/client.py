@@ -1,4 +1,4 @@
-"""Kubernetes: the API server that a kubeconfig names; its errors in our words."""
+"""Kubernetes: the API server of a kubeconfig, with errors as StockctlErrors."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from stockctl.errors import ConfigError, StockctlError, UnreachableError, quoted
 from stockctl.settings import Settings
 
 MANAGER = "stockctl"
-"""The field manager that our applies are noted under."""
+"""The field manager of server-side apply."""
 _TIMEOUT = (5.0, 60.0)
-"""Seconds to connect, and to answer."""
+"""Seconds to connect, and to wait for a response."""
 _BROKEN = (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError)
-"""What a kubeconfig that is none ends in: the SDK takes its shape for granted."""
+"""Exceptions of the SDK for an invalid kubeconfig."""
 
 Manifest = dict[str, Any]
 
@@ -41,21 +41,21 @@ class Kubernetes:
     """The API server of ``infra.context``, or of the kubeconfig's current context."""
 
     def __init__(self, settings: Settings) -> None:
-        """ConfigError without a kubeconfig, or without that context in it. Nothing is contacted yet."""
+        """ConfigError without a kubeconfig, or without that context in it. It sends no request."""
         try:
-            # The SDK itself keeps what KUBECONFIG was when it was imported.
+            # The SDK reads KUBECONFIG only when it is imported.
             file = settings.infra.kubeconfig or os.environ.get("KUBECONFIG")
             self._api = new_client_from_config(
                 str(file) if file else None, context=settings.infra.context, persist_config=False
             )
         except (ConfigException, OSError, *_BROKEN) as error:
-            words = f"it is broken ({error.__class__.__name__})" if isinstance(error, _BROKEN) else str(error).splitlines()[0]
+            words = f"it is invalid ({error.__class__.__name__})" if isinstance(error, _BROKEN) else str(error).splitlines()[0]
             raise ConfigError(
-                f"no use can be made of the kubeconfig: {words}",
+                f"cannot use the kubeconfig: {words}",
                 hint="set infra.kubeconfig, or KUBECONFIG; and infra.context to one of `kubectl config get-contexts`",
             ) from error
         self.url = str(self._api.configuration.host)
-        # One more try and no more: whoever waits does so knowingly.
+        # One retry only: callers that want to wait do so themselves.
         self._api.rest_client.pool_manager.connection_pool_kw["retries"] = Retry(connect=1, read=0, redirect=0, status=0)
         self._known: DynamicClient | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -73,9 +73,9 @@ class Kubernetes:
             self._folder.cleanup()
 
     def get(self, manifest: Manifest) -> Manifest | None:
-        """The object of that kind, name and namespace as it stands; None if it is not there."""
+        """The object with the kind, name and namespace of ``manifest``; None if it does not exist."""
         metadata = manifest["metadata"]
-        with self._words("get", manifest):
+        with self._errors("get", manifest):
             try:
                 resource = self._resource(manifest)
                 answer = self._client().get(
@@ -92,13 +92,13 @@ class Kubernetes:
             return dict(json.loads(answer.data))
 
     def apply(self, manifest: Manifest, *, dry_run: bool = False, force: bool = False) -> Manifest:
-        """Apply ``manifest`` on the server's side; the object as it stands then, or would.
+        """Server-side apply of ``manifest``; return the resulting object, or with ``dry_run`` the object that would result.
 
-        AbsentError when its namespace is not there, ConflictError when others manage what it would set (with ``force`` it is
-        taken over), ImmutableError when that cannot be changed, RefusedError when rights are missing, StockctlError with the
-        server's words when it takes the object for wrong.
+        AbsentError without its namespace, ConflictError for fields of another manager (``force`` takes them over),
+        ImmutableError for immutable fields, RefusedError for missing permissions, StockctlError with the server's message for
+        an invalid object.
         """
-        with self._words("patch", manifest):
+        with self._errors("patch", manifest):
             options: dict[str, Any] = {"dry_run": "All"} if dry_run else {}
             answer = self._client().server_side_apply(
                 self._resource(manifest),
@@ -115,9 +115,9 @@ class Kubernetes:
     def find(
         self, api_version: str, kind: str, namespace: str | None = None, *, labels: str | None = None, fields: str | None = None
     ) -> list[Manifest]:
-        """The objects of ``kind``, in one namespace or in all, that the selectors ``labels`` and ``fields`` choose."""
+        """The objects of ``kind`` in one namespace or in all, filtered by label and field selectors."""
         asked = {"apiVersion": api_version, "kind": kind, "metadata": {"name": f"in {namespace or 'any namespace'}"}}
-        with self._words("list", asked):
+        with self._errors("list", asked):
             answer = self._client().get(
                 self._resource(asked),
                 namespace=namespace,
@@ -126,18 +126,18 @@ class Kubernetes:
                 serialize=False,
                 _request_timeout=_TIMEOUT,
             )
-            # Within a list the server leaves out what they all are.
+            # The items of a list have no apiVersion and kind.
             return [{"apiVersion": api_version, "kind": kind} | item for item in json.loads(answer.data)["items"]]
 
     def delete(self, manifest: Manifest, *, foreground: bool = False) -> None:
-        """Delete the object, and what it made: with ``foreground`` it stays until those are gone. One that is gone is fine."""
+        """Delete the object and its dependents, with ``foreground`` the dependents first. An absent object is not an error."""
         metadata = manifest["metadata"]
         body = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Foreground" if foreground else "Background",
         }
-        with self._words("delete", manifest), suppress(NotFoundError):
+        with self._errors("delete", manifest), suppress(NotFoundError):
             self._client().delete(
                 self._resource(manifest),
                 name=metadata["name"],
@@ -148,46 +148,46 @@ class Kubernetes:
             )
 
     def log(self, pod: Manifest, container: str, *, lines: int, previous: bool = False) -> list[str]:
-        """The last ``lines`` of ``container``, or of its run before this one. StockctlError where there is no log."""
+        """The last ``lines`` of the log of ``container``, or of its previous run. StockctlError without a log."""
         query = [("container", container), ("tailLines", lines), ("previous", str(previous).lower())]
-        with self._words("get the log of", pod):
+        with self._errors("get the log of", pod):
             return bytes(self._ask(f"{_path(pod)}/log", query).data).decode(errors="replace").splitlines()
 
     def follow(self, pod: Manifest, container: str, *, lines: int | None = None) -> Iterator[str]:
-        """Each line of ``container`` as it is logged, until it ends: from its last ``lines`` on, or from its first.
+        """Follow the log of ``container`` until it ends, from its last ``lines`` on, or from its first line.
 
-        UnreachableError when the connection is lost.
+        UnreachableError if the connection is lost.
         """
         query = [("container", container), ("follow", "true"), *([("tailLines", lines)] if lines is not None else [])]
-        with self._words("follow the log of", pod):
+        with self._errors("follow the log of", pod):
             answer = self._ask(f"{_path(pod)}/log", query, timeout=(_TIMEOUT[0], None))
-            begun = b""
+            rest = b""
             try:
-                # Pieces as they come in, wherever they were cut.
-                for piece in answer.stream():
-                    *whole, begun = (begun + piece).split(b"\n")
-                    yield from (line.decode(errors="replace") for line in whole)
+                # Chunks may end within a line.
+                for chunk in answer.stream():
+                    *complete, rest = (rest + chunk).split(b"\n")
+                    yield from (line.decode(errors="replace") for line in complete)
             except ProtocolError as error:
                 raise UnreachableError(
                     f"the log of {pod['metadata']['name']} broke off: the connection to {self.url} is lost",
-                    hint="the same again, once it is back",
+                    hint="run the command again when the cluster is reachable",
                 ) from error
             finally:
                 answer.close()
-            if begun:
-                yield begun.decode(errors="replace")
+            if rest:
+                yield rest.decode(errors="replace")
 
     def proxied(self, pod: Manifest, port: int | str, path: str) -> bytes:
-        """What ``pod`` answers at ``port`` to a GET of ``path``, asked by the API server. StockctlError when it does not."""
-        with self._words("reach", pod):
+        """GET ``path`` of ``pod`` at ``port`` through the proxy of the API server. StockctlError if the pod does not answer."""
+        with self._errors("reach", pod):
             return bytes(self._ask(f"{_path(pod)}:{port}/proxy/{path}").data)
 
     def serves(self, group: str) -> bool:
-        """Whether the server, or one behind it, answers for the API ``group``, such as ``metrics.k8s.io/v1beta1``.
+        """Whether the server, or an aggregated API server, has the API ``group``, such as ``metrics.k8s.io/v1beta1``.
 
-        StockctlError when one should, and does not.
+        StockctlError if an aggregated API server is registered, but does not answer.
         """
-        with self._words("ask for", {"kind": "API", "metadata": {"name": group}}):
+        with self._errors("ask for", {"kind": "API", "metadata": {"name": group}}):
             try:
                 self._ask(f"/apis/{group}")
             except (ApiException, DynamicApiError) as error:
@@ -197,9 +197,9 @@ class Kubernetes:
             return True
 
     def version(self) -> tuple[str, datetime]:
-        """The server's version, and its time, in whole seconds."""
+        """The version of the server, and its time, in whole seconds."""
         asked = {"kind": "version", "metadata": {"name": "of the cluster"}}
-        with self._words("get", asked):
+        with self._errors("get", asked):
             answer = self._ask("/version")
             return str(json.loads(answer.data)["gitVersion"]), parsedate_to_datetime(answer.headers["Date"])
 
@@ -215,7 +215,7 @@ class Kubernetes:
 
     def _client(self) -> DynamicClient:
         if self._known is None:
-            # What kinds the server knows is asked for anew by each command: a file of it would grow old.
+            # Each command discovers the kinds of the server again: a cache file could be outdated.
             self._folder = tempfile.TemporaryDirectory(prefix="stockctl-")
             name = hashlib.sha256(self.url.encode()).hexdigest()[:12]
             self._known = DynamicClient(self._api, cache_file=str(Path(self._folder.name) / name))
@@ -225,30 +225,30 @@ class Kubernetes:
         return self._client().resources.get(api_version=manifest["apiVersion"], kind=manifest["kind"])
 
     @contextmanager
-    def _words(self, verb: str, manifest: Manifest) -> Iterator[None]:
+    def _errors(self, verb: str, manifest: Manifest) -> Iterator[None]:
         what = f"{manifest['kind']} {manifest['metadata']['name']}"
         try:
             yield
         except ResourceNotFoundError as error:
             raise StockctlError(
-                f"the cluster at {self.url} knows no {manifest['kind']} of {manifest['apiVersion']}",
-                hint="mend the manifest, or upgrade the cluster",
+                f"the cluster at {self.url} has no kind {manifest['kind']} of {manifest['apiVersion']}",
+                hint="fix the manifest, or upgrade the cluster",
             ) from error
         except (ApiException, DynamicApiError) as error:
             raise translated(self.url, verb, what, error) from error
         except HTTPError as error:
             raise UnreachableError(
                 f"no Kubernetes answers at {self.url}: {error.__class__.__name__}",
-                hint="check the kubeconfig's server; a tunnel to a machine's own: ssh -L 6443:localhost:6443 MACHINE",
+                hint="check the server in the kubeconfig; for a tunnel to another machine: ssh -L 6443:localhost:6443 MACHINE",
             ) from error
 
 
 def amount(quantity: str | int) -> float:
-    """A quantity as Kubernetes writes it, ``250m`` or ``64Mi``, as a number. StockctlError for what is none."""
+    """A Kubernetes quantity, such as ``250m`` or ``64Mi``, as a number. StockctlError if it is invalid."""
     try:
         return float(parse_quantity(quantity))
     except ValueError as error:
-        raise StockctlError(f"{quoted(quantity)} is no quantity, such as 250m or 64Mi", hint="mend the manifest") from error
+        raise StockctlError(f"{quoted(quantity)} is not a quantity, such as 250m or 64Mi", hint="fix the manifest") from error
 
 
 def _path(pod: Manifest) -> str:

@@ -1,4 +1,4 @@
-"""What the API server of Kubernetes refuses, in our words."""
+"""Errors of the Kubernetes API server as StockctlErrors."""
 
 from __future__ import annotations
 
@@ -9,62 +9,66 @@ from stockctl.errors import RefusedError, StockctlError, UnreachableError
 
 
 class AbsentError(StockctlError):
-    """There is no such object, or no such namespace for it."""
+    """The object or its namespace does not exist."""
 
 
 class ConflictError(StockctlError):
-    """Others manage fields that an apply would set."""
+    """An apply would set fields that another field manager owns."""
 
 
 class ImmutableError(StockctlError):
-    """An apply would set fields that hold for as long as the object is there."""
+    """An apply would change immutable fields."""
 
 
-_FIXED = ("field is immutable", "updates to statefulset spec for fields other than", "spec is immutable")
-"""How the server says that a field cannot be changed."""
+_IMMUTABLE = ("field is immutable", "updates to statefulset spec for fields other than", "spec is immutable")
+"""Messages of the server about an immutable field."""
 _BUSY = {429, 500, 503, 504}
-"""Answers of a server that is there, and cannot do it now: overloaded, starting, without its store."""
-_MISTAKES = ("failed to create typed", "failed to convert")
-"""How the server says, as an error of its own, that an object does not fit its kind."""
-_OWN = {"get", "list", "patch", "delete"}
-"""What the server does by itself. For the rest it asks others, whose failure is not its own."""
+"""Status codes of a server that cannot answer now: overloaded, starting, without etcd."""
+_INVALID = ("failed to create typed", "failed to convert")
+"""Messages of the server, with status 500, about an object that does not match its schema."""
+_OWN_VERBS = {"get", "list", "patch", "delete"}
+"""Verbs that the server executes itself. It proxies other requests, whose failures are not its own."""
 _ADMISSION = {
     "it is being terminated": "wait until the namespace is gone, then `stockctl infra up` again",
     "exceeded quota": "raise the quota of the namespace, or free what uses it up",
 }
-"""How the server says that something is forbidden to everybody, and what then."""
-_AGAIN = "`stockctl infra status` tells what is there"
+"""Messages of admission controllers, which refuse every user, with a hint."""
+_SHOW = "`stockctl infra status` shows what is there"
 
 
 def translated(url: str, verb: str, what: str, error: Any) -> StockctlError:
-    """Our error for the SDK's ``error`` that the server at ``url`` answered to ``verb`` on ``what`` (``Deployment lake``)."""
-    told = said(error)
+    """The StockctlError for ``error`` of the server at ``url``, after ``verb`` on ``what`` (``Deployment lake``)."""
+    message = message_of(error)
     if verb == "reach" and not _is_of_server(error):
-        return StockctlError(f"{what} answers {error.status}: {told}", hint="its log: `stockctl infra logs`")
+        return StockctlError(f"{what} answers {error.status}: {message}", hint="its log: `stockctl infra logs`")
     if error.status == 401:
-        return RefusedError(f"the cluster at {url} does not know who asks", hint="renew the kubeconfig's login")
-    if error.status in _BUSY and verb in _OWN and not told.startswith(_MISTAKES):
-        return UnreachableError(f"Kubernetes at {url} cannot {verb} {what} now: {told}", hint="the same again, a little later")
+        return RefusedError(
+            f"the cluster at {url} refuses the credentials of the kubeconfig", hint="renew the login of the kubeconfig"
+        )
+    if error.status in _BUSY and verb in _OWN_VERBS and not message.startswith(_INVALID):
+        return UnreachableError(f"Kubernetes at {url} cannot {verb} {what} now: {message}", hint="try again in a minute")
     if error.status == 403:
         for words, hint in _ADMISSION.items():
-            if words in told:
-                return StockctlError(f"the cluster refuses {what}: {told}", hint=hint)
-        return RefusedError(f"no right to {verb} {what}: {told}", hint="ask for the rights that docs/deploy.md lists")
-    if error.status == 404:
-        return AbsentError(f"cannot {verb} {what}: {told}", hint=_AGAIN if verb != "patch" else "apply its namespace first")
-    if error.status == 409:
-        return ConflictError(f"others manage fields of {what}: {told}", hint="leave them those, or take them over on purpose")
-    if error.status == 422 and any(words in told for words in _FIXED):
-        return ImmutableError(
-            f"{what} cannot be changed while it is there: {told}", hint="undo that change, or delete the object first"
+            if words in message:
+                return StockctlError(f"the cluster refuses {what}: {message}", hint=hint)
+        return RefusedError(
+            f"permission denied: {verb} {what}: {message}", hint="docs/deploy.md lists the permissions that you need"
         )
+    if error.status == 404:
+        return AbsentError(f"cannot {verb} {what}: {message}", hint=_SHOW if verb != "patch" else "apply its namespace first")
+    if error.status == 409:
+        return ConflictError(
+            f"field conflict on {what}: {message}", hint="keep those fields with their manager, or take them over on purpose"
+        )
+    if error.status == 422 and any(words in message for words in _IMMUTABLE):
+        return ImmutableError(f"{what} has immutable fields: {message}", hint="undo that change, or delete the object first")
     if verb != "patch":
-        return StockctlError(f"cannot {verb} {what}: {told}", hint=_AGAIN)
-    return StockctlError(f"the cluster refuses {what}: {told}", hint="mend the manifest there")
+        return StockctlError(f"cannot {verb} {what}: {message}", hint=_SHOW)
+    return StockctlError(f"the cluster refuses {what}: {message}", hint="fix the manifest there")
 
 
-def said(error: Any) -> str:
-    """The server's own words."""
+def message_of(error: Any) -> str:
+    """The message of the server."""
     try:
         return str(json.loads(error.body)["message"])
     except (TypeError, ValueError, KeyError):
@@ -72,7 +76,7 @@ def said(error: Any) -> str:
 
 
 def _is_of_server(error: Any) -> bool:
-    """Whether the server itself answered so, and not a pod that it passed a request on to."""
+    """Whether the server itself sent the error, and not a pod behind its proxy."""
     try:
         return bool(json.loads(error.body)["kind"] == "Status")
     except (TypeError, ValueError, KeyError):

@@ -61,7 +61,7 @@ class Connect:
         self._http.close()
 
     def wait(self, seconds: float, *, say: Callable[[str], None] = lambda _: None) -> float:
-        """Wait until a worker answers, at most ``seconds``; the last request's latency in seconds. ``say`` is told once."""
+        """Wait until a worker answers, at most ``seconds``; return the latency of the last request. Calls ``say`` once."""
 
         def ask() -> float:
             started = time.monotonic()

@@ -6,14 +6,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from stockctl.exchange.calendar import from_ms
+from stockctl.exchange.venues import has_venue
 from stockctl.metrics.live import LOOK_BACK, Snapshot, follow
 from stockctl.settings import Settings
-from stockctl.units import counted, format_duration
+from stockctl.units import counted, format_duration, format_price, format_quantity, format_significant
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -82,6 +84,27 @@ def _cells(snapshot: Snapshot) -> Iterator[tuple[str, ...]]:
         )
 
 
+def _terminal_cells(snapshot: Snapshot) -> Iterator[tuple[str, ...]]:
+    """The numbers as other tables show them on a terminal."""
+
+    def text(write: Callable[[float], str], number: float | None) -> str:
+        return "-" if number is None else write(number)
+
+    for metrics in snapshot.metrics:
+        price = partial(format_price, fine=has_venue(metrics.symbol))
+        figure = partial(format_significant, digits=4)
+        yield (
+            metrics.symbol,
+            text(price, metrics.last),
+            text(price, metrics.vwap),
+            text(figure, metrics.volatility),
+            text(figure, metrics.rate),
+            text(format_quantity, metrics.volume),
+            f"{metrics.trades:,}",
+            text(format_duration, metrics.age),
+        )
+
+
 def _price(price: float | None) -> str:
     return "-" if price is None else f"{price:,.2f}" if price >= 1000 else f"{price:.4f}"
 
@@ -103,7 +126,7 @@ def _caption(settings: Settings, snapshot: Snapshot) -> str:
 def _table(settings: Settings, snapshot: Snapshot, width: int) -> Table:
     from rich.table import Table
 
-    lines = [_COLUMNS, *_cells(snapshot)]
+    lines = [_COLUMNS, *_terminal_cells(snapshot)]
     # A truncated number is a wrong number: columns that do not fit are left out, from the right.
     ends = accumulate(max(map(len, column)) + 1 for column in zip(*lines, strict=True))
     fitting = sum(end - 1 <= width for end in ends)

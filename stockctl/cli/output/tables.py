@@ -108,20 +108,26 @@ def _column(rows: Sequence[Row], name: str, kind: Kind | None, times: _Times) ->
 
 
 def _fit(columns: Mapping[str, Column], ranked: Sequence[str], main: int, width: int) -> dict[str, int]:
-    """The width of each column that fits, by name. The first ``main`` get all that they can use before any other column."""
+    """The width of each column that fits, by name. The first ``main`` get all that they can use before any other column.
+
+    The first of all is shown in any case. Where it is wider than the terminal, it is cut to half of that.
+    """
     widths: dict[str, int] = {}
     room = width + GAP
     for group in (ranked[:main], ranked[main:]):
         for name in group:
-            if columns[name].least + GAP <= room:
-                widths[name] = columns[name].least
-                room -= columns[name].least + GAP
+            least = columns[name].least
+            if not widths and least > width:
+                least = width // 2
+            if least + GAP <= room:
+                widths[name] = least
+                room -= least + GAP
         for name in sorted((name for name in group if name in widths), key=lambda name: columns[name].width):
-            more = min(columns[name].width - widths[name], room)
-            widths[name] += more
-            room -= more
-    # The key of a row is shown in any case, and cut only where it is wider than the terminal.
-    return widths or dict.fromkeys(ranked[:1], width)
+            more = min(max(columns[name].width - widths[name], 0), room)
+            if columns[name].least <= widths[name]:
+                widths[name] += more
+                room -= more
+    return widths
 
 
 def _padded(column: Column, text: str, width: int) -> str:

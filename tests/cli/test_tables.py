@@ -1,0 +1,499 @@
+"""Tables on a terminal: every command that writes rows, at 80, 100 and 200 columns.
+
+``CASES`` says how the rows of each command are obtained. Commands that read the lake or the settings do so.
+Those that need a server get recorded rows, with values as long as they occur, in place of what the server answers: everything
+from there on, which is what the command does with them, is its own code.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+import typer
+from rich.cells import cell_len
+from typer.core import TyperGroup
+
+from stockctl.cli.main import app
+from stockctl.cli.output import View, write_object, write_rows
+from stockctl.cli.output.columns import Kind, kind_of
+from stockctl.filings.collect.collector import Outcome
+from stockctl.filings.collect.schedule import FetchResult
+from stockctl.health import CheckResult, SystemHealth
+from stockctl.infra.status import WorkloadStatus
+from stockctl.lake.maintenance.compact import Compacted
+from stockctl.lake.maintenance.issues import Issue
+from stockctl.local.status import ServiceStatus
+from stockctl.metrics.live import Snapshot, SymbolMetrics
+from stockctl.mongo.schema import CollectionStatus
+from stockctl.reconcile import Change, Difference
+from stockctl.stream.dlq import Summary
+from stockctl.stream.lag import Lag
+from stockctl.stream.mongo_sink.connector import PartStatus
+from stockctl.stream.replay import ReplayResult
+from stockctl.stream.topics import TopicStatus
+from stockctl.warehouse.glue.crawlers import Run
+from stockctl.warehouse.glue.partition_sync import SyncResult, TableStatus
+from stockctl.warehouse.spectrum.schema import ObjectStatus
+from tests.cli.terminal import run, show
+from tests.command import clean_environment
+from tests.filings.kept import lake_of
+from tests.filings.reports import tesla
+from tests.lakes import at, covered, lay, trade
+
+NOW = 1_795_444_200_000
+TOPIC = "market-data.trades.us-equities.normalized.v1"
+URL = "s3://acme-market-data-prod-us-east-1/lake/v1/trades/trade_date=2026-11-20/ticker=BINANCE_BTCUSDT/"
+ROLE = "arn:aws:iam::123456789012:role/service-role/AWSGlueServiceRole-stockctl-crawlers-production"
+ERROR = (
+    "org.apache.kafka.connect.errors.ConnectException: [mongo] server selection timed out after 30000 ms: "
+    "mongodb+srv://stockctl:****@cluster0.example.mongodb.net/market: 認証に失敗しました [red]E11000[/red] :warning:"
+)
+CHANGES = [Change("topic", TOPIC, "changed", f"retention.ms 604800000 to 1800000; {ERROR}"), Change("role", ROLE, "unchanged")]
+DIFFERENCES = [
+    Difference("topic", TOPIC, "retention.ms", "1800000", "604800000", "`stockctl topics apply` changes it"),
+    Difference("external table", "spectrum_market.trades", "location", URL, URL.replace("v1", "v0"), ERROR),
+]
+HEALTH = [
+    SystemHealth(
+        "Kafka", CheckResult("3 brokers, controller 2 at b-2.acme.c3.kafka.us-east-1.amazonaws.com", "ok", None, 0.0123)
+    ),
+    SystemHealth(f"topic {TOPIC}", CheckResult(ERROR, "fail", "`stockctl connect restart --failed`")),
+]
+
+
+def nothing(*_: Any, **__: Any) -> None:
+    """In place of a client that the recorded rows do not need."""
+
+
+def opened(*items: Any) -> Any:
+    """In place of what opens clients: a context with them."""
+
+    @contextmanager
+    def context(*_: Any, **__: Any) -> Iterator[Any]:
+        yield items[0] if len(items) == 1 else items
+
+    return context
+
+
+def gives(value: Any) -> Any:
+    """In place of a function that asks a server: it returns ``value``."""
+    return lambda *_, **__: value
+
+
+SETTINGS = SimpleNamespace(
+    connect=SimpleNamespace(connector="stockctl-mongo-sink"),
+    infra=SimpleNamespace(namespace="stockctl"),
+    glue=SimpleNamespace(database="market", role=ROLE),
+)
+PLACE = SimpleNamespace(place="mongodb://localhost", url="https://cluster.example:6443", query=None)
+
+TOPICS = {"stockctl.cli.topics._connect": gives((None, None))}
+CONNECT = {"stockctl.cli.connect._clients": opened(None, None, SETTINGS)}
+MONGO = {"stockctl.cli.mongo.mongo_of": opened(PLACE)}
+GLUE = {"stockctl.cli.glue._glue": opened(None, SETTINGS), "stockctl.lake.store.existing_store": nothing}
+SPECTRUM = {"stockctl.cli.spectrum._lake": nothing, "stockctl.clients.redshift.client.connect": opened(PLACE)}
+INFRA = {
+    "stockctl.clients.kubernetes.client.Kubernetes": opened(PLACE),
+    "stockctl.infra.render.render": nothing,
+    "stockctl.cli.infra.render.cluster_settings": gives(SETTINGS),
+    "stockctl.cli.infra.status.cluster_settings": gives(SETTINGS),
+}
+
+
+class Case(NamedTuple):
+    """The arguments of a command, and what stands in place of a server; nothing does where the lake or a file has its rows."""
+
+    arguments: str = ""
+    instead: Mapping[str, Any] = MappingProxyType({})
+
+
+class Schedule(SimpleNamespace):
+    """A fetch of filings that ends at once, with recorded outcomes."""
+
+    def __enter__(self) -> Schedule:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def once(self, _: Any) -> FetchResult:
+        outcomes = [Outcome("AAPL", "fetched", 12, 72, ""), Outcome("BRK.B", "failed", 0, 1203, ERROR)]
+        return FetchResult(outcomes, None, None)
+
+
+CASES: dict[str, Case] = {
+    "doctor": Case(instead={"stockctl.cli.doctor.check_functions": gives([]), "stockctl.health.run": gives(HEALTH)}),
+    "status": Case(instead={"stockctl.health.run": gives(HEALTH)}),
+    "config show": Case("--origin"),
+    "local status": Case(
+        instead={
+            "stockctl.local.status.status": gives(
+                [
+                    ServiceStatus("supervisor", "running", "", 25_729, "", 5.25, 0, ""),
+                    ServiceStatus("consume-mongo", "restarting", ERROR, 1_048_576, f"file://{URL}", 93_784.2, 12, ERROR),
+                ]
+            )
+        }
+    ),
+    "topics apply": Case(instead=TOPICS | {"stockctl.stream.topics.apply": gives(CHANGES)}),
+    "topics diff": Case(instead=TOPICS | {"stockctl.stream.topics.differences": gives(DIFFERENCES)}),
+    "topics list": Case(
+        instead=TOPICS
+        | {
+            "stockctl.stream.topics.listing": gives(
+                [TopicStatus(TOPIC, 48, 3, 12_345_678_901, 2_592_000_000), TopicStatus("t" * 249, None, None, None, -1)]
+            )
+        }
+    ),
+    "topics lag": Case(
+        instead=TOPICS
+        | {
+            "stockctl.stream.lag.read_lag": gives(
+                [Lag("stockctl-lake-writer-production", TOPIC, 47, 9_876_543_210, 9_870_000_000, 9_876_600_000, 56_790, 0)]
+            )
+        }
+    ),
+    "dlq list": Case(
+        instead={
+            "stockctl.stream.dlq.summaries": gives(
+                [Summary(f"{TOPIC}-47-9876543210", NOW, "lake", f"{TOPIC}/47/9876543210", ERROR, 1203, NOW + 86_400_000)]
+            )
+        }
+    ),
+    "dlq replay": Case(
+        "--all",
+        {
+            "stockctl.stream.replay.Replay": gives(
+                SimpleNamespace(run=gives([ReplayResult(f"{TOPIC}-47-9876543210", "rejected", ERROR)]))
+            ),
+            "stockctl.lake.writer.source_guard.refusal_of": nothing,
+        },
+    ),
+    "connect apply": Case(instead=CONNECT | {"stockctl.stream.mongo_sink.connector.apply": gives(CHANGES)}),
+    "connect diff": Case(instead=CONNECT | {"stockctl.stream.mongo_sink.connector.differences": gives(DIFFERENCES)}),
+    "connect status": Case(
+        instead=CONNECT
+        | {
+            "stockctl.stream.mongo_sink.connector.status": gives(
+                [
+                    PartStatus("connector", "RUNNING", "10.0.12.34:8083", ""),
+                    PartStatus("task 0", "FAILED", "10.0.12.34:8083", ERROR),
+                ]
+            )
+        }
+    ),
+    "lake list": Case(),
+    "lake read": Case(),
+    "lake query": Case("'SELECT *, price AS bytes FROM trades'"),
+    "lake gaps": Case("AAPL --date 2026-11-20 --session regular"),
+    "lake compact": Case(
+        instead={
+            "stockctl.lake.maintenance.compact.compact": gives(
+                [Compacted(datetime.date(2026, 11, 20), 3, 1_204, 123_456_789, 12_345, 9_876_543_210)]
+            )
+        }
+    ),
+    "lake prune": Case("--before 2026-11-21 --yes", {"stockctl.lake.maintenance.prune.prune": nothing}),
+    "lake verify": Case(
+        instead={
+            "stockctl.lake.maintenance.verify.verify": gives(
+                SimpleNamespace(
+                    issues=[Issue("orphan", f"{URL}part-00047-9876543210.jsonl.gz", ERROR)],
+                    damage=[],
+                    partitions=48,
+                    claims=1,
+                    objects=1,
+                    bytes=1,
+                    rows=1,
+                    rejected=0,
+                    compacted=0,
+                    floor=None,
+                )
+            )
+        }
+    ),
+    "mongo apply": Case(instead=MONGO | {"stockctl.mongo.schema.apply": gives(CHANGES)}),
+    "mongo diff": Case(instead=MONGO | {"stockctl.mongo.schema.differences": gives(DIFFERENCES)}),
+    "mongo status": Case(
+        instead=MONGO
+        | {
+            "stockctl.mongo.schema.status": gives(
+                [CollectionStatus("trades", 123_456_789, "_id_, symbol_1_ts_event_-1, ts_recv_1 (expires after 30d), source_1")]
+            )
+        }
+    ),
+    "filings fetch": Case("AAPL", {"stockctl.filings.collect.schedule.FetchSchedule": gives(Schedule())}),
+    "filings list": Case("TSLA"),
+    "filings show": Case("TSLA"),
+    "filings statement": Case("TSLA income"),
+    "filings kpis": Case("TSLA --price 264.5 --explain"),
+    "filings check": Case("TSLA --all"),
+    "metrics vwap": Case("AAPL BINANCE:BTCUSDT --date 2026-11-20 --every 1m"),
+    "metrics volatility": Case("AAPL BINANCE:BTCUSDT --date 2026-11-20 --every 1m"),
+    "metrics rate": Case("AAPL BINANCE:BTCUSDT --date 2026-11-20 --every 1m"),
+    "metrics bars": Case("AAPL BINANCE:BTCUSDT --date 2026-11-20"),
+    "metrics summary": Case("AAPL BINANCE:BTCUSDT --date 2026-11-20"),
+    "glue apply": Case(instead=GLUE | {"stockctl.warehouse.glue.catalog.apply": gives(CHANGES)}),
+    "glue diff": Case(instead=GLUE | {"stockctl.warehouse.glue.catalog.differences": gives(DIFFERENCES)}),
+    "glue run": Case(
+        "--wait",
+        GLUE
+        | {
+            "stockctl.settings.require": nothing,
+            "stockctl.warehouse.glue.crawlers.crawled": gives([]),
+            "stockctl.warehouse.glue.crawlers.run": gives(
+                [Run("stockctl-production-trades", "FAILED", None, 754.2, ROLE + ERROR)]
+            ),
+        },
+    ),
+    "glue status": Case(
+        instead=GLUE
+        | {
+            "stockctl.warehouse.glue.partition_sync.status": gives(
+                ([TableStatus("trades_bucket", 123_456, 123_455, 1, 0, 0, "READY, last SUCCEEDED 2026-11-20 09:30")], [])
+            )
+        }
+    ),
+    "glue sync": Case(
+        instead=GLUE
+        | {"stockctl.warehouse.glue.partition_sync.sync": gives(([], [SyncResult("trades", 1_204, 3, 0, 123_456, 0, 0)]))}
+    ),
+    "glue delete": Case("--yes", GLUE | {"stockctl.warehouse.glue.catalog.delete": gives(CHANGES)}),
+    "spectrum apply": Case(instead=SPECTRUM | {"stockctl.warehouse.spectrum.schema.apply": gives(CHANGES)}),
+    "spectrum diff": Case(instead=SPECTRUM | {"stockctl.warehouse.spectrum.schema.differences": gives(DIFFERENCES)}),
+    "spectrum status": Case(
+        instead=SPECTRUM
+        | {
+            "stockctl.warehouse.spectrum.schema.status": gives(
+                [ObjectStatus("external table", "spectrum_market.trades", "differs", 11, 123_456, URL)]
+            )
+        }
+    ),
+    "spectrum query": Case(
+        "query.sql",
+        SPECTRUM
+        | {
+            "stockctl.clients.redshift.client.connect": opened(
+                SimpleNamespace(query=gives((["symbol", "total", "note"], [("BINANCE:BTCUSDT", 123456.123456789, ERROR)])))
+            )
+        },
+    ),
+    "infra diff": Case("--limit 9", INFRA | {"stockctl.infra.diff.differences": gives(DIFFERENCES)}),
+    "infra check": Case(instead=INFRA | {"stockctl.infra.cluster.check": gives(HEALTH)}),
+    "infra status": Case(
+        instead=INFRA
+        | {
+            "stockctl.infra.status.workload_statuses": gives(
+                [
+                    WorkloadStatus(
+                        "lake", "StatefulSet", "ready", "3/3", 0, "ghcr.io/acme/stockctl:0.9.0", "56,790 records", ""
+                    ),
+                    WorkloadStatus(
+                        "mongo", "Deployment", "failing", "0/1", 128, f"{ROLE}/stockctl@sha256:{'0' * 64}", "", ERROR
+                    ),
+                ]
+            )
+        }
+    ),
+}
+LIVE = {"metrics watch"}
+"""Commands whose table redraws in place; ``test_the_live_table_fits`` shows it."""
+
+
+def row_commands() -> set[str]:
+    """Every command that has the options of rows."""
+
+    def walk(command: Any, *path: str) -> Iterator[str]:
+        if isinstance(command, TyperGroup):
+            for name, each in command.commands.items():
+                yield from walk(each, *path, name)
+        elif any("--wide" in parameter.opts for parameter in command.params):
+            yield " ".join(path)
+
+    return set(walk(typer.main.get_command(app)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a lake of trades, feed events and a filing."""
+    folder = tmp_path_factory.mktemp("tables")
+    settings, _ = lake_of(folder, [tesla()])
+    start = at("2026-11-20 09:30")
+    prices = {"AAPL": 264.123456789, "BINANCE:BTCUSDT": 90_687.123456789}
+    records = [trade(name, start + 997 * n, price + n / 7, 1 / 3) for name, price in prices.items() for n in range(300)]
+    lay(settings, sorted(records, key=lambda record: record.ts_event))
+    events = [covered(",".join(prices), start, start + 400_000), covered(",".join(prices), start + 900_000, start + 950_000)]
+    lay(settings, events, table="feed_events")
+    (folder / "query.sql").write_text("SELECT 1")
+    return folder
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    for name in os.environ.keys() - clean_environment().keys():
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("STOCKCTL_LAKE__URL", f"file://{folder / 'lake'}")
+    monkeypatch.setenv("STOCKCTL_STATE_DIR", str(folder / "state"))
+
+
+def patch(monkeypatch: pytest.MonkeyPatch, instead: Mapping[str, Any]) -> None:
+    for target, value in instead.items():
+        module, _, name = target.rpartition(".")
+        monkeypatch.setattr(import_module(module), name, value)
+
+
+def test_every_command_with_rows_is_here() -> None:
+    assert row_commands() == CASES.keys() | LIVE
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("command", CASES)
+def test_a_table_fits_the_terminal(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line is wider, nothing is cut without a mark, numbers and names are whole, and what is missing is named."""
+    patch(monkeypatch, CASES[command].instead)
+    arguments = [*command.split(), *shlex.split(CASES[command].arguments)]
+    whole = run([*arguments, "--wide"], 80)
+    all_names = whole.lines[0].split()
+    assert len(all_names) > 1, whole.messages
+    for columns in (80, 100, 200):
+        shown = run(arguments, columns)
+        assert max(map(cell_len, shown.lines)) <= columns
+        if command == "filings show":  # a record stands above its tables
+            continue
+        names = shown.lines[0].split()
+        assert names == [name for name in all_names if name in names]
+        note = next((line for line in shown.messages.splitlines() if line.endswith("(--wide shows all)")), "")
+        assert cell_len(note) <= columns
+        assert ("left out: " in note) == bool(set(all_names) - set(names) - {"report"})
+        cut = re.search(r"cut: ([^()]*) \(", note)
+        for name in cut[1].split(", ") if cut else ():
+            # Of SQL nobody knows which columns are keys; a key that is wider than the terminal cannot be whole.
+            too_wide = name == names[0] and max(cell_len(line.split("  ")[0]) for line in whole.lines) > columns
+            assert kind_of(name) in (None, Kind.text) or too_wide or command == "lake query"
+        rows, all_rows = ([line for line in each.lines[1:] if not line.startswith("times: ")] for each in (shown, whole))
+        assert len(rows) == len(all_rows)
+        for row, whole_row in zip(rows, all_rows, strict=True):
+            for cell in re.split(r" {2,}", row.strip()):
+                # A time has its date in one of them and not in the other, by whether the table shows the date.
+                assert cell.removesuffix("…").rstrip() in whole_row or re.fullmatch(r"[\d:. -]+", cell)
+                assert "…" not in cell or cut
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("columns", [80, 100, 200])
+def test_the_live_table_fits(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = [SymbolMetrics("BINANCE:BTCUSDT", 90_687.123456789, 90_687.1, 10.36, 3.152, 2.4601, 252, 12, 754.2)]
+    snapshot = Snapshot(NOW, NOW - 60_000, metrics, frozenset({"sim"}), 0, None)
+    monkeypatch.setattr("stockctl.metrics.live_table.follow", gives([snapshot]))
+    shown = run(["metrics", "watch"], columns, COLUMNS=str(columns))
+    lines = [re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", line).strip("\r") for line in shown.lines]
+    assert any(line.startswith("symbol") for line in lines)
+    assert "90,687.12" in "".join(lines)
+    assert "12m 34s" in "".join(lines)
+    assert max(map(cell_len, lines)) <= columns
+
+
+def test_data_is_literal_on_a_terminal() -> None:
+    """Markup and emoji codes are text, and control characters are written out."""
+    rows = [{"a": "[red]x[/red] :smile:", "b": "\x1b]0;title\x07\x1b[2J\r\n\u202egnp", "c": "日本語"}]
+    shown = show(lambda: write_rows(rows, View()), 100)
+    assert shown.lines[1].split("  ")[:2] == [
+        "[red]x[/red] :smile:",
+        r"\x1b]0;title\x07\x1b[2J  \u202egnp".replace("  ", " ", 0).split("  ")[0],
+    ]
+    assert "\x1b[2J" not in shown.raw
+    assert "\x07" not in shown.raw
+
+
+def test_wide_characters_count_two_cells() -> None:
+    shown = show(lambda: write_rows([{"a": "日本語" * 20, "b": 1}, {"a": "x", "b": 22}], View()), 40)
+    assert [cell_len(line) for line in shown.lines] == [40, 40, 40]
+    assert "…" in shown.lines[1]
+
+
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_no_escape_where_none_is_wanted(environment: dict[str, str]) -> None:
+    rows = [{"accession": "0001", "report": "https://www.sec.gov/x"}]
+    assert "\x1b" not in show(lambda: write_rows(rows, View(), main=("accession",)), 80, **environment).raw
+    assert "\x1b]8;" in show(lambda: write_rows(rows, View(), main=("accession",)), 80).raw
+
+
+def test_a_link_is_its_short_text() -> None:
+    rows = [{"accession": "0001", "report": "https://www.sec.gov/" + "x" * 200}]
+    shown = show(lambda: write_rows(rows, View(), main=("accession",)), 80)
+    assert shown.lines == ["accession", "0001"]
+    assert rows[0]["report"] in shown.raw
+    assert not shown.messages
+    bad = [{"accession": "0001", "report": "javascript:alert(1)"}]
+    assert "javascript" not in show(lambda: write_rows(bad, View(), main=("accession",)), 80).raw
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "symbol", "text"),
+    [
+        ("vwap", 264.123456789, "AAPL", "264.12"),
+        ("vwap", 0.56789, "AAPL", "0.5679"),
+        ("vwap", 0.0000123456, "AAPL", "0.00001235"),
+        ("vwap", 0.0000123456789, "BINANCE:SHIBUSDT", "0.0000123457"),
+        ("vwap", 90_687.123456, "BINANCE:BTCUSDT", "90,687.12"),
+        ("vwap", 1.08453, "OANDA:EUR_USD", "1.08453"),
+        ("price", 264.4999, "AAPL", "264.4999"),
+        ("price", 264.5, "AAPL", "264.50"),
+        ("bytes", 1_234_567_890, "", "1.23 GB"),
+        ("uptime", 125.0, "", "2m 5s"),
+        ("latency_ms", 0.4, "", "0.4ms"),
+        ("retention_ms", 2_592_000_000, "", "30d"),
+        ("retention_ms", -1, "", "unlimited"),
+        ("coverage", 100.0, "", "100%"),
+        ("coverage", 99.97, "", "99.97%"),
+        ("coverage", 0.0, "", "0%"),
+        ("annual_volatility", 0.2531, "", "25.3%"),
+        ("rows", 1_234_567, "", "1,234,567"),
+        ("offset", 1_234_567, "", "1234567"),
+        ("volume", 0.00001234567, "BINANCE:BTCUSDT", "0.000012346"),
+        ("rate", 0.0, "", "0"),
+    ],
+)
+def test_numbers_are_shown_by_their_kind(name: str, value: float, symbol: str, text: str) -> None:
+    assert show(lambda: write_rows([{name: value, "symbol": symbol}], View()), 80).lines[1].strip().split("  ")[0] == text
+
+
+def test_times_are_short_with_date_and_zone_once() -> None:
+    from zoneinfo import ZoneInfo
+
+    zone = ZoneInfo("America/New_York")
+    first = datetime.datetime(2026, 11, 20, 9, 30, 1, 500_000, zone)
+    rows = [{"at": first}, {"at": first + datetime.timedelta(hours=1)}]
+    assert show(lambda: write_rows(rows, View()), 80).lines == [
+        "at",
+        "09:30:01",
+        "10:30:01",
+        "times: 2026-11-20, America/New_York",
+    ]
+    rows = [{"at": first}, {"at": first + datetime.timedelta(days=1)}]
+    assert show(lambda: write_rows(rows, View()), 80).lines[2:] == ["2026-11-21 09:30:01", "times: America/New_York"]
+    dated: list[dict[str, Any]] = [{"trade_date": row["at"].date(), "ts_event": row["at"]} for row in rows]
+    assert show(lambda: write_rows(dated, View()), 80).lines[2] == "2026-11-21  09:30:01.500"
+
+
+def test_a_record_continues_below_itself() -> None:
+    shown = show(lambda: write_object({"id": "x", "raw": "y" * 100, "bytes": 1_230_000}, View()), 40)
+    assert shown.lines == [
+        "id     x",
+        "raw    " + "y" * 33,
+        "       " + "y" * 33,
+        "       " + "y" * 33,
+        "       y",
+        "bytes  1.23 MB",
+    ]

@@ -11,7 +11,7 @@ from stockctl.cli.options import settings_of
 from stockctl.cli.output import View, row_options, say, write_rows
 from stockctl.errors import StockctlError, UsageError
 
-app = typer.Typer(no_args_is_help=True, help="Show and start the configuration.")
+app = typer.Typer(no_args_is_help=True, help="Create a configuration file, and show the settings.")
 
 TEMPLATE = """\
 # stockctl settings, one table per profile. `stockctl config show --origin` shows the origin of each value.

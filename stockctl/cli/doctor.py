@@ -49,7 +49,7 @@ def check_functions() -> list[Callable[[Settings], list[Check]]]:
 
 @row_options()
 def doctor(ctx: typer.Context, *, view: View) -> None:
-    """Check every external system of the profile; exit code 10 if one is unhealthy.
+    """Check every external system; exit code 10 if one fails.
 
     Example: stockctl doctor
     """

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from stockctl.clients.aws.glue import Glue
     from stockctl.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Create the lake's tables in the Glue Data Catalog, and their partitions.")
+app = typer.Typer(no_args_is_help=True, help="Manage the lake's tables in the Glue Data Catalog.")
 
 
 class Who(StrEnum):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stockctl.local.services import Mode
     from stockctl.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Run the whole pipeline on this machine: broker, feed, producer, lake writer.")
+app = typer.Typer(no_args_is_help=True, help="Run the whole pipeline on this machine.")
 
 
 def _settings(ctx: typer.Context, symbols: list[str] | None = None, *, stack: bool = True) -> Settings:

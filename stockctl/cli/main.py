@@ -35,8 +35,29 @@ from stockctl.cli.sim import sim
 from stockctl.cli.status import status
 from stockctl.errors import EXIT_CODES, TRY, StockctlError, UsageError
 
+ORDER = (
+    "local",
+    "config",
+    "doctor",
+    "status",
+    "produce",
+    "consume",
+    "topics",
+    "dlq",
+    "connect",
+    "lake",
+    "mongo",
+    "company",
+    "metrics",
+)
+"""The order of --help: what a new user needs first, then the path of the data. Other commands follow as they are registered."""
+
 
 class _Root(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = super().list_commands(ctx)
+        return [name for name in ORDER if name in names] + [name for name in names if name not in ORDER]
+
     def invoke(self, ctx: Any) -> Any:
         try:
             result = super().invoke(ctx)

@@ -7,7 +7,7 @@ import typer
 from stockctl.cli.options import DryRunOption, mongo_of, settings_of
 from stockctl.cli.output import View, refuse_skipped, row_options, say, show_changes, show_differences, show_plan, write_rows
 
-app = typer.Typer(no_args_is_help=True, help="Create the collections in MongoDB, and compare them with the settings.")
+app = typer.Typer(no_args_is_help=True, help="Create and compare the collections in MongoDB.")
 
 
 @app.command()

@@ -44,7 +44,9 @@ def sim(
     per_minute: Annotated[int, typer.Option("--requests-per-minute", min=1, help="REST requests a key may make.")] = 60,
     per_second: Annotated[int, typer.Option("--requests-per-second", min=1, help="REST requests a key may make.")] = 30,
 ) -> None:
-    """Run a server that behaves as Finnhub's WebSocket and REST API do; its address goes to stdout.
+    """Simulate Finnhub's WebSocket and REST API.
+
+    The address of the server goes to stdout.
 
     The REST API is at /api/v1 of the same port. A running simulator takes commands and returns its counters over HTTP:
     GET /control/drop, silent, resume, triple, malformed, refuse:429x3, rest:502x3; GET /counters.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stockctl.settings import Settings
     from stockctl.warehouse.partitions import LakePartitions
 
-app = typer.Typer(no_args_is_help=True, help="Create the lake's tables and views in Redshift, and run SQL on them.")
+app = typer.Typer(no_args_is_help=True, help="Manage the lake in Redshift Spectrum, and run SQL.")
 
 
 def _lake(settings: Settings) -> LakePartitions:

@@ -11,7 +11,9 @@ from stockctl.errors import UnhealthyError
 
 @row_options()
 def status(ctx: typer.Context, *, view: View) -> None:
-    """Show topics, lag, lake, MongoDB, feed and local stack at a glance; exit code 10 if one fails.
+    """Show the pipeline at a glance; exit code 10 if a part fails.
+
+    Topics, lag, dead letters, lake, MongoDB, feed and local stack.
 
     Example: stockctl status
     """

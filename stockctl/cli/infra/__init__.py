@@ -7,7 +7,7 @@ from stockctl.cli.infra.render import diff, monitoring, render
 from stockctl.cli.infra.status import check, logs, status
 from stockctl.cli.infra.up import up
 
-app = typer.Typer(no_args_is_help=True, help="Run the whole pipeline on a Kubernetes cluster, such as K3s on one machine.")
+app = typer.Typer(no_args_is_help=True, help="Run the whole pipeline on Kubernetes.")
 app.command()(render)
 app.command()(diff)
 app.command()(monitoring)

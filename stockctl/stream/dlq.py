@@ -123,8 +123,8 @@ def _headers(message: Message) -> dict[str, str]:
 
 def _from_connect(message: Message, headers: Mapping[str, str]) -> Letter:
     failure = {name.removeprefix(_CONNECT): value for name, value in headers.items()}
-    message = failure.get("exception.message") or "Kafka Connect gives no reason"
-    reason = root_cause(failure.get("exception.stacktrace", "")) or message
+    unexplained = failure.get("exception.message") or "Kafka Connect gives no reason"
+    reason = root_cause(failure.get("exception.stacktrace", "")) or unexplained
     reader = f"connect {failure.get('connector.name', '')}".strip()
     letter = dead_letter(
         reason,

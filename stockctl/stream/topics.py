@@ -82,21 +82,23 @@ def compare(admin: Admin, topic: TopicSpec) -> list[Difference]:
     return list(_compare(admin, topic, admin.topic(topic.name)))
 
 
-def _compare(admin: Admin, topic: TopicSpec, found: TopicInfo | None) -> Iterator[Difference]:
+def _compare(admin: Admin, topic: TopicSpec, existing: TopicInfo | None) -> Iterator[Difference]:
     name = topic.name
-    if found is None:
+    if existing is None:
         yield absent("topic", name, _APPLY)
         return
-    if found.partitions != topic.partitions:
+    if existing.partitions != topic.partitions:
         fix = (
             f"{_APPLY} adds them; keys move to other partitions"
-            if found.partitions < topic.partitions
-            else f"Kafka cannot remove partitions: set {topic.section}.partitions = {found.partitions}"
+            if existing.partitions < topic.partitions
+            else f"Kafka cannot remove partitions: set {topic.section}.partitions = {existing.partitions}"
         )
-        yield Difference("topic", name, "partitions", str(topic.partitions), str(found.partitions), fix)
-    if found.replication != topic.replication:
-        fix = f"reassign its replicas with kafka-reassign-partitions, or set {topic.section}.replication = {found.replication}"
-        yield Difference("topic", name, "replication", str(topic.replication), str(found.replication), fix)
+        yield Difference("topic", name, "partitions", str(topic.partitions), str(existing.partitions), fix)
+    if existing.replication != topic.replication:
+        fix = (
+            f"reassign its replicas with kafka-reassign-partitions, or set {topic.section}.replication = {existing.replication}"
+        )
+        yield Difference("topic", name, "replication", str(topic.replication), str(existing.replication), fix)
     config = admin.topic_config(name)
     for key, value in topic.config.items():
         if config.get(key) != value:
@@ -111,21 +113,21 @@ def apply(admin: Admin, settings: Settings) -> list[Change]:
 def apply_one(admin: Admin, topic: TopicSpec) -> Iterator[Change]:
     """Create or change one topic; yields each change when it is done."""
     name = topic.name
-    found = admin.topic(name)
-    if found is None:
+    existing = admin.topic(name)
+    if existing is None:
         admin.create_topic(name, topic.partitions, topic.replication, topic.config)
         yield Change("topic", name, "created", f"{_count(topic.partitions)}, replication {topic.replication}")
         return
-    differing = {difference.field: difference for difference in _compare(admin, topic, found)}
+    differing = {difference.field: difference for difference in _compare(admin, topic, existing)}
     if not differing:
         yield Change("topic", name, "unchanged")
-    if "partitions" in differing and found.partitions < topic.partitions:
+    if "partitions" in differing and existing.partitions < topic.partitions:
         admin.add_partitions(name, topic.partitions)
         yield Change(
             "topic",
             name,
             "changed",
-            f"{_count(found.partitions)} to {topic.partitions}: keys move, older records of a symbol stay where they are",
+            f"{_count(existing.partitions)} to {topic.partitions}: keys move, older records of a symbol stay where they are",
         )
     elif "partitions" in differing:
         yield _skipped(differing["partitions"])
@@ -169,19 +171,21 @@ def checks(settings: Settings) -> list[Check]:
 def _probe(settings: Settings, topic: TopicSpec) -> CheckResult:
     admin = Admin(settings)
     latency = admin.wait(PROBE_WAIT)
-    found = admin.topic(topic.name)
-    if found is None:
+    existing = admin.topic(topic.name)
+    if existing is None:
         return CheckResult("absent", "fail", _APPLY, latency)
-    if found.rights is not None and (missing := REQUIRED_OPERATIONS - found.rights):
+    if existing.rights is not None and (missing := REQUIRED_OPERATIONS - existing.rights):
         raise RefusedError(
             f"permission denied: {', '.join(sorted(missing))}",
             hint=f"grant {settings.kafka.username or 'this client'} these operations on the topic",
         )
-    differing = list(_compare(admin, topic, found))
+    differing = list(_compare(admin, topic, existing))
     if differing:
         detail = ", ".join(f"{one.field} {one.actual} and not {one.wanted}" for one in differing)
         return CheckResult(detail, "warn", differing[0].fix, latency)
-    return CheckResult(f"{_count(found.partitions)}, replication {found.replication}, matches the settings", latency=latency)
+    return CheckResult(
+        f"{_count(existing.partitions)}, replication {existing.replication}, matches the settings", latency=latency
+    )
 
 
 def overview(settings: Settings) -> list[Check]:

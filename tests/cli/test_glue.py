@@ -101,7 +101,7 @@ def test_refused_rights_are_exit_4(warehouse_command: Command, lake: Settings, f
     assert "owner-secret-key" not in done.stdout + done.stderr
 
 
-def test_a_policy_is_json_and_asks_nobody(warehouse_command: Command) -> None:
+def test_a_policy_is_json_and_needs_no_connection(warehouse_command: Command) -> None:
     warehouse_command.environment |= {"STOCKCTL_GLUE__ENDPOINT_URL": "http://127.0.0.1:9"}
     assert json.loads(warehouse_command.run("glue", "policy").stdout)["Version"] == "2012-10-17"
     trust = json.loads(warehouse_command.run("glue", "policy", "--role", "redshift", "--trust").stdout)

@@ -184,7 +184,9 @@ def test_staying_a_symbol_that_the_plan_lacks_ends_no_fetch(sim: Simulator, tmp_
         assert process.wait(HANG) == 0
 
 
-@pytest.mark.parametrize(("status", "words"), [(502, "HTTP 502"), (429, "rate limit of the API key at Finnhub is still exceeded")])
+@pytest.mark.parametrize(
+    ("status", "words"), [(502, "HTTP 502"), (429, "rate limit of the API key at Finnhub is still exceeded")]
+)
 def test_staying_trouble_passes_and_a_wrong_key_does_not(tmp_path: Path, status: int, words: str) -> None:
     with simulator(token="right") as sim:
         own = command(sim, tmp_path, finnhub__token="right", finnhub__request_tries="1", finnhub__request_window="1s")

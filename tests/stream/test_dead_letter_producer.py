@@ -1,4 +1,4 @@
-"""Dead letters are sent and known to have arrived, however many there are at once."""
+"""Dead letters are sent, and their delivery is confirmed, also for many at once."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ SMALL = {"kafka.buffer": "10KB"}
 
 
 def letters(count: int) -> list[DeadLetter]:
-    """So many refused records of one partition."""
+    """``count`` rejected records of one partition."""
     return [
         dead_letter("no trade", "{}", ts_recv=now_ms(), source="", topic="trades", partition=0, offset=offset)
         for offset in range(count)
     ]
 
 
-def test_more_letters_than_the_buffer_holds_all_arrive(broker: str, tmp_path: Path) -> None:
-    """They wait for room."""
+def test_more_letters_than_the_buffer_fits_are_all_delivered(broker: str, tmp_path: Path) -> None:
+    """The producer waits for space."""
     settings = load_settings(environ=clean_environment(), flags=own_names(broker, tmp_path) | SMALL)
     apply(Admin(settings), settings)
     sent = letters(1000)
@@ -41,8 +41,8 @@ def test_more_letters_than_the_buffer_holds_all_arrive(broker: str, tmp_path: Pa
     assert [item.letter.id for item in read(settings)] == [letter.id for letter in sent]
 
 
-def test_letters_arrive_while_later_ones_are_still_to_be_made(broker: str, tmp_path: Path) -> None:
-    """They are not all held at once."""
+def test_letters_are_delivered_before_later_ones_are_created(broker: str, tmp_path: Path) -> None:
+    """They are not all in memory at once."""
     settings = load_settings(environ=clean_environment(), flags=own_names(broker, tmp_path))
     apply(Admin(settings), settings)
     arrived = []
@@ -58,8 +58,8 @@ def test_letters_arrive_while_later_ones_are_still_to_be_made(broker: str, tmp_p
     assert len(list(read(settings))) == 3000
 
 
-def test_letters_that_get_no_room_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As those that get no answer: with their number, so that the caller sends all of them again."""
+def test_letters_that_do_not_fit_into_the_buffer_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As letters without an answer: with their number, so that the caller sends all of them again."""
     monkeypatch.setattr(dead_letter_producer, "_WAIT", 0.5)
     settings = load_settings(environ=clean_environment(), flags=own_names(f"127.0.0.1:{free_port()}", tmp_path) | SMALL)
     for count in (1000, 10):

@@ -1,4 +1,4 @@
-"""Dead letters: raw text and reason, and an id that tells the same record read again."""
+"""Dead letters: raw text, reason, and an id that identifies the record when it is read again."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def test_a_record_from_kafka_has_the_same_id_each_time_it_is_read() -> None:
     assert (one.topic, one.partition, one.offset, one.origin) == ("trades", 2, 17, "")
 
 
-def test_what_never_was_in_kafka_tells_its_origin() -> None:
+def test_a_letter_that_is_not_from_kafka_has_its_origin() -> None:
     letter = dead_letter("no frame", "{", ts_recv=1, source="replay", origin="frames.jsonl:7", id="k3f9a2-00000001")
     assert (letter.id, letter.origin, letter.partition, letter.offset) == ("k3f9a2-00000001", "frames.jsonl:7", -1, -1)
 
 
-def test_bytes_that_are_no_text_stay_readable() -> None:
+def test_bytes_that_are_not_utf_8_stay_readable() -> None:
     assert dead_letter("no text", b"a\xffb", ts_recv=1, source="sim", id="x").raw == "a\\xffb"
 
 
-def test_long_text_is_cut_and_the_reason_says_so() -> None:
+def test_long_text_is_truncated_and_the_reason_says_so() -> None:
     letter = dead_letter("too long", "x" * (RAW_LIMIT + 1), ts_recv=1, source="sim", id="x")
     assert len(letter.raw) == RAW_LIMIT
     assert letter.reason == f"too long (raw text truncated: {RAW_LIMIT + 1} characters, {RAW_LIMIT} stored)"

@@ -1,4 +1,4 @@
-"""Dead letters listed, shown and replayed: whoever refused them, and each sent at most once."""
+"""Dead letters listed, shown and replayed: of every reader that rejects records, each sent at most once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TRACE = (
 
 @pytest.fixture
 def made(settings: Settings) -> Settings:
-    """Settings of a test of its own whose topics are made."""
+    """Settings of one test, with its topics created."""
     apply(Admin(settings), settings)
     return settings
 
@@ -118,7 +118,7 @@ def test_letters_of_every_producer_are_listed_the_newest_first(letters: Letters,
     assert all((row.times, row.replayed) == (1, None) for row in rows)
 
 
-def test_a_letter_that_was_sent_again_is_one(letters: Letters, made: Settings) -> None:
+def test_a_duplicate_letter_is_listed_once(letters: Letters, made: Settings) -> None:
     """A reader that was killed before its commit meets the same record again."""
     letters.kafka()
     letters.kafka()
@@ -127,7 +127,7 @@ def test_a_letter_that_was_sent_again_is_one(letters: Letters, made: Settings) -
     assert row.at == letters.now - 1000, "the newest one's time"
 
 
-def test_reasons_that_differ_in_numbers_alone_are_counted_together(letters: Letters, made: Settings) -> None:
+def test_reasons_that_differ_only_in_numbers_are_counted_together(letters: Letters, made: Settings) -> None:
     for number in (1, 22):
         letters.feed(number, reason=f"t: {number} is more than a day after the receipt")
     letters.feed(3, reason="no price")
@@ -136,7 +136,7 @@ def test_reasons_that_differ_in_numbers_alone_are_counted_together(letters: Lett
     assert (second.reason, second.letters) == ("no price", 1)
 
 
-def test_reason_topic_and_time_narrow_the_list(letters: Letters, made: Settings) -> None:
+def test_the_list_is_filtered_by_reason_topic_and_time(letters: Letters, made: Settings) -> None:
     letters.feed(reason="No Price")
     since = letters.now
     kafka = letters.kafka(raw="x")
@@ -145,7 +145,7 @@ def test_reason_topic_and_time_narrow_the_list(letters: Letters, made: Settings)
     assert [row.id for row in summaries(made, since=since)] == [kafka]
 
 
-def test_a_message_that_nobody_knows_is_a_letter_too(letters: Letters, made: Settings) -> None:
+def test_an_unknown_message_is_a_letter_too(letters: Letters, made: Settings) -> None:
     letters.put(b"\xff", b"")
     [item] = read(made)
     assert (item.rejected_by, item.letter.raw) == ("unknown", "\\xff")
@@ -155,7 +155,7 @@ def test_a_message_that_nobody_knows_is_a_letter_too(letters: Letters, made: Set
     assert [item.letter.raw for item in read(made) if item.rejected_by == "unknown"] == ["\\xff", DEEP.decode()]
 
 
-def test_a_mended_row_of_the_feed_becomes_a_trade_once(letters: Letters, made: Settings) -> None:
+def test_a_corrected_row_of_the_feed_becomes_a_trade_once(letters: Letters, made: Settings) -> None:
     id = letters.feed(7, raw='{"s":"AAPL"}')
     assert [one.action for one in replay(made, ids=[id])] == ["rejected"]
     assert [one.action for one in replay(made, ids=[id], corrected=ROW)] == ["sent"]
@@ -168,7 +168,7 @@ def test_a_mended_row_of_the_feed_becomes_a_trade_once(letters: Letters, made: S
     assert row.replayed is not None
 
 
-def test_all_that_can_be_taken_is_sent_in_one_go_and_the_rest_stays(letters: Letters, made: Settings) -> None:
+def test_all_valid_letters_are_sent_and_the_others_are_rejected(letters: Letters, made: Settings) -> None:
     good = [letters.feed(number) for number in range(1, 4)] + [letters.kafka(17, TRADE)]
     event = letters.kafka(3, EVENT, topic=made.topics.feed_events.name)
     bad = [letters.feed(9, raw="{}"), letters.connect(20)]
@@ -180,7 +180,7 @@ def test_all_that_can_be_taken_is_sent_in_one_go_and_the_rest_stays(letters: Let
     assert len(held(made, made.topics.trades.name)) == 4
 
 
-def test_a_record_that_two_readers_refused_is_sent_once(letters: Letters, made: Settings) -> None:
+def test_a_record_that_two_readers_rejected_is_sent_once(letters: Letters, made: Settings) -> None:
     letters.kafka(17, "{no")
     id = letters.connect(17)
     assert len(letters_of(made, id)[0]) == 2
@@ -190,7 +190,7 @@ def test_a_record_that_two_readers_refused_is_sent_once(letters: Letters, made: 
 
 
 @pytest.mark.parametrize("corrected", [None, TRADE])
-def test_what_mongodb_alone_refused_is_not_sent_because_the_lake_has_it(
+def test_a_record_that_only_mongodb_rejected_is_not_sent_because_the_lake_has_it(
     letters: Letters, made: Settings, corrected: str | None
 ) -> None:
     id = letters.kafka(17, TRADE.replace("164.06", "-1"), origin="consume mongo")
@@ -200,7 +200,7 @@ def test_what_mongodb_alone_refused_is_not_sent_because_the_lake_has_it(
     assert held(made, made.topics.trades.name) == []
 
 
-def test_a_record_that_is_still_wrong_is_left(letters: Letters, made: Settings) -> None:
+def test_a_record_that_is_still_invalid_is_rejected(letters: Letters, made: Settings) -> None:
     letters.kafka(17, TRADE.replace("164.06", "0"))
     letters.kafka(18, TRADE, topic="other")
     letters.kafka(19, TRADE.replace('"sim"', '"polygon"'))
@@ -210,8 +210,8 @@ def test_a_record_that_is_still_wrong_is_left(letters: Letters, made: Settings) 
     assert (topic.action, topic.detail) == ("rejected", "it comes from other, which is not a topic of this profile")
 
 
-def test_a_run_that_died_before_its_commit_leaves_nothing(letters: Letters, made: Settings) -> None:
-    """What it had sent is seen by nobody, and the next run ends its transaction and sends everything."""
+def test_a_run_that_died_before_its_commit_sent_nothing(letters: Letters, made: Settings) -> None:
+    """No consumer sees what it sent, and the next run aborts its transaction and sends everything."""
     letters.feed()
     dead = TransactionalProducer(made, f"stockctl-replay-{made.topics.dead_letters.name}")
     entered = dead.transaction()
@@ -225,8 +225,8 @@ def test_a_run_that_died_before_its_commit_leaves_nothing(letters: Letters, made
     assert msgspec.json.decode(value)["id"] == "AAPL-1680286538064-k3f9a2-00000001"
 
 
-def test_two_replays_at_once_send_a_letter_once(letters: Letters, made: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another begins and ends just before this one becomes the one producer: its marks count."""
+def test_two_concurrent_replays_send_a_letter_once(letters: Letters, made: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another replay runs just before this one fences its producer: its marks count."""
     letters.feed()
     others: list[ReplayResult] = []
 
@@ -243,7 +243,7 @@ def test_two_replays_at_once_send_a_letter_once(letters: Letters, made: Settings
 
 
 def test_a_letter_that_comes_again_after_its_replay_is_not_sent_again(letters: Letters, made: Settings) -> None:
-    """As when a reader reads its topic once more; also when all that was there before is gone."""
+    """As when a reader reads its topic again; also after all earlier letters were deleted."""
     letters.kafka(17, TRADE)
     assert [one.action for one in replay(made)] == ["sent"]
     admin = Admin(made)
@@ -253,7 +253,9 @@ def test_a_letter_that_comes_again_after_its_replay_is_not_sent_again(letters: L
     letters.kafka(17, TRADE)
     assert [one.action for one in replay(made)] == ["already sent"]
     letters.kafka(17, TRADE.replace("164.06", "164.07"))
-    assert [one.action for one in replay(made)] == ["already sent", "sent"], "another record at that place of a topic made anew"
+    assert [one.action for one in replay(made)] == ["already sent", "sent"], (
+        "another record at that offset of a recreated topic"
+    )
 
 
 def test_a_dry_run_sends_nothing(letters: Letters, made: Settings) -> None:
@@ -263,7 +265,7 @@ def test_a_dry_run_sends_nothing(letters: Letters, made: Settings) -> None:
     assert [one.action for one in replay(made)] == ["sent"]
 
 
-def test_more_letters_than_one_transaction_holds_are_all_sent(letters: Letters, made: Settings) -> None:
+def test_letters_of_several_transactions_are_all_sent(letters: Letters, made: Settings) -> None:
     for number in range(1203):
         value, key = as_message(dead_letter("x", ROW, ts_recv=letters.now, source="sim", id=f"k3f9a2-{number:08d}"))
         letters.producer.produce(made.topics.dead_letters.name, value=value, key=key)
@@ -272,7 +274,7 @@ def test_more_letters_than_one_transaction_holds_are_all_sent(letters: Letters, 
     assert len({msgspec.json.decode(value)["id"] for _, value in held(made, made.topics.trades.name)}) == 1203
 
 
-def test_the_command_lists_shows_mends_and_replays(command: Command, letters: Letters) -> None:
+def test_the_command_lists_shows_corrects_and_replays(command: Command, letters: Letters) -> None:
     id = letters.feed(7, raw='{"s":"AAPL","p":0}')
     [row] = json.loads(command.run("dlq", "list", "-o", "json").stdout)
     assert (row["id"], row["rejected_by"], row["replayed"]) == (id, "produce", None)
@@ -290,7 +292,7 @@ def test_the_command_lists_shows_mends_and_replays(command: Command, letters: Le
 
 
 def test_letters_of_two_readers_are_shown_as_one_document(command: Command, letters: Letters) -> None:
-    """``consume s3`` and ``consume mongo`` may refuse the same record: its letters have one id."""
+    """``consume s3`` and ``consume mongo`` may reject the same record: its letters have one id."""
     id = letters.kafka(17)
     assert letters.kafka(17, origin="consume mongo") == id
     both = ["consume mongo", "consume s3"]
@@ -300,7 +302,7 @@ def test_letters_of_two_readers_are_shown_as_one_document(command: Command, lett
     assert len(command.run("dlq", "show", id).stdout.split("\n\n")) == 2
 
 
-def test_the_command_says_what_it_misses(command: Command, letters: Letters) -> None:
+def test_invalid_arguments_and_unknown_ids_are_errors(command: Command, letters: Letters) -> None:
     command.run("dlq", "replay", check=2)
     command.run("dlq", "replay", "a", "--all", check=2)
     command.run("dlq", "replay", "--all", "--with", "x.json", check=2)
@@ -309,7 +311,7 @@ def test_the_command_says_what_it_misses(command: Command, letters: Letters) -> 
     command.run("dlq", "list", "--since", "long ago", check=2)
 
 
-def test_without_the_topic_the_command_names_what_makes_it(command: Command) -> None:
+def test_without_the_topic_the_hint_is_topics_apply(command: Command) -> None:
     assert "topics apply" in command.run("dlq", "list", check=1).stderr
 
 
@@ -326,6 +328,6 @@ def test_without_the_topic_the_command_names_what_makes_it(command: Command) -> 
         ("found at trades-2/3@17", "found at trades-#/#@#"),
     ],
 )
-def test_letters_are_counted_by_reasons_without_what_varies_in_them(reason: str, kind: str) -> None:
+def test_counting_replaces_numbers_in_reasons(reason: str, kind: str) -> None:
     [count] = counts([Summary("1", 1, "produce", "frames.jsonl:1", reason, 1, None)])
     assert count.reason == kind

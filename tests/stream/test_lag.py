@@ -33,7 +33,7 @@ def admin(settings: Settings) -> Admin:
 
 
 def send(settings: Settings, count: int, *, age: float = 0.0) -> None:
-    """Send trades that came ``age`` seconds ago, all to one partition."""
+    """Send trades that are ``age`` seconds old, all to one partition."""
     producer = Producer(settings)
     at = round((time.time() - age) * 1000)
     producer.send(settings.topics.trades.name, [(b"{}", "AAPL")] * count, at, lambda *_: None)
@@ -68,26 +68,24 @@ def test_a_group_without_commits_has_everything_from_the_start_to_read(
     assert sum(row.lag for row in rows) == 10
 
 
-def test_the_lag_is_what_lies_between_the_commit_and_the_end(admin: Admin, settings: Settings, full: Partition) -> None:
+def test_the_lag_is_the_distance_from_the_commit_to_the_end(admin: Admin, settings: Settings, full: Partition) -> None:
     commit(settings, admin, settings.lake.group, full, 7)
     assert of(read_lag(admin, settings, [settings.lake.group]), full)[3:] == (7, 0, 10, 3, 0)
 
 
-def test_what_retention_took_before_it_was_read_is_lost_and_no_lag(admin: Admin, settings: Settings, full: Partition) -> None:
+def test_records_that_retention_deleted_unread_are_lost_and_not_lag(admin: Admin, settings: Settings, full: Partition) -> None:
     commit(settings, admin, settings.lake.group, full, 2)
     admin.delete_records({full: 6})
     assert of(read_lag(admin, settings, [settings.lake.group]), full)[3:] == (2, 6, 10, 4, 4)
 
 
-def test_a_commit_beyond_the_end_is_no_negative_lag(admin: Admin, settings: Settings, full: Partition) -> None:
-    """As after a topic was made anew."""
+def test_a_commit_beyond_the_end_is_a_lag_of_zero(admin: Admin, settings: Settings, full: Partition) -> None:
+    """As after a topic was recreated."""
     commit(settings, admin, settings.lake.group, full, 99)
     assert of(read_lag(admin, settings, [settings.lake.group]), full).lag == 0
 
 
-def test_without_names_every_group_that_read_a_topic_of_ours_is_shown(
-    admin: Admin, settings: Settings, full: Partition
-) -> None:
+def test_without_names_every_group_of_the_pipelines_topics_is_shown(admin: Admin, settings: Settings, full: Partition) -> None:
     other = f"{settings.lake.group}-other"
     commit(settings, admin, other, full, 4)
     rows = read_lag(admin, settings)
@@ -96,11 +94,11 @@ def test_without_names_every_group_that_read_a_topic_of_ours_is_shown(
     assert {row.topic for row in rows if row.group == other} == {settings.topics.trades.name}
 
 
-def test_before_the_topics_are_made_there_is_no_lag(settings: Settings) -> None:
+def test_without_topics_there_is_no_lag(settings: Settings) -> None:
     assert read_lag(Admin(settings), settings) == []
 
 
-def test_status_watches_mongodbs_writer_unless_connect_fills_it(admin: Admin, settings: Settings, full: Partition) -> None:
+def test_status_shows_the_connector_in_place_of_consume_mongo(admin: Admin, settings: Settings, full: Partition) -> None:
     lakes = f"group {settings.lake.group}"
     assert [check.system for check in overview(settings)] == [lakes]
     group = f"{settings.lake.group}-mongo"
@@ -156,16 +154,16 @@ def found(settings: Settings) -> tuple[str, str, str | None]:
     return finding.state, finding.detail, finding.fix
 
 
-def test_a_lag_is_well_as_long_as_no_record_waits_for_longer_than_a_batch(admin: Admin, settings: Settings) -> None:
+def test_a_lag_is_ok_while_no_record_waits_longer_than_a_batch(admin: Admin, settings: Settings) -> None:
     with member(settings):
         assert found(settings)[0] == "ok"
     assert found(settings)[0] == "warn"
 
 
-def test_the_end_of_a_transaction_is_no_record_that_waits(
+def test_a_transaction_marker_is_not_an_unread_record(
     admin: Admin, settings: Settings, full: Partition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It takes an offset of its own, and stays the last one until the next record."""
+    """It has an offset, which stays the last one until the next record."""
     monkeypatch.setattr(lag, "LATE", -1e9)
     assert found(settings)[0] == "fail"
     producer = TransactionalProducer(settings, f"{settings.lake.group}-replay")
@@ -176,10 +174,10 @@ def test_the_end_of_a_transaction_is_no_record_that_waits(
     assert found(settings) == ("ok", f"1 record behind: {full.topic}/{full.number} 1", None)
 
 
-def test_records_that_wait_for_longer_fail_and_say_for_whom(
+def test_records_that_wait_longer_fail_and_name_the_writer(
     admin: Admin, settings: Settings, full: Partition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody reads, or somebody reads and commits nothing; who catches up is well soon."""
+    """No member reads, or a member commits nothing; a writer that catches up is ok soon."""
     admin.delete_records({full: 10})
     commit(settings, admin, settings.lake.group, full, 10)
     assert found(settings) == ("ok", "0 records behind", None)
@@ -193,7 +191,7 @@ def test_records_that_wait_for_longer_fail_and_say_for_whom(
     assert f"within {format_duration(bound)}; the group has no member" in detail
     assert fix == "`stockctl consume s3` reads them"
     with monkeypatch.context() as brief, member(settings):
-        brief.setattr(lag, "_LOOK", 1.0)
+        brief.setattr(lag, "_COMMIT_WITHIN", 1.0)
         state, detail, fix = found(settings)
         assert (state, "it commits nothing" in detail) == ("fail", True)
         assert fix is not None
@@ -204,15 +202,15 @@ def test_records_that_wait_for_longer_fail_and_say_for_whom(
         assert (state, "it is catching up" in detail) == ("warn", True)
 
 
-def test_a_store_that_is_empty_because_its_writer_has_cut_no_batch_is_well_and_answers_say_so(
+def test_a_store_is_ok_while_it_is_empty_before_the_first_batch_and_answers_say_so(
     admin: Admin, settings: Settings, command: Command, tmp_path: Path
 ) -> None:
-    """Without a member of its group nobody fills it, and that is said too."""
+    """Without a member of the group the answer says that the writer is not running."""
     (tmp_path / "lake").mkdir()
     [trades, _] = lake.overview(settings)
 
     with member(settings):
-        wait = "10 records wait in Kafka; `consume s3` cuts a batch every 15s (lake.max_age)"
+        wait = "10 records wait in Kafka; `consume s3` writes a batch every 15s (lake.max_age)"
         assert trades.probe() == CheckResult(f"empty so far: {wait}")
         for arguments in (("metrics", "rate", "AAPL"), ("lake", "read", "AAPL"), ("lake", "list"), ("lake", "gaps")):
             assert f"{wait}; try again in 15s" in command.run(*arguments).stderr

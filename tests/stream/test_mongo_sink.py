@@ -40,7 +40,7 @@ Caused by: com.mongodb.MongoTimeoutException: Timed out while waiting for a serv
 
 @pytest.fixture(autouse=True)
 def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stand-in settles at once: some looks in a row are steady, and little is waited between them."""
+    """The stand-in is stable at once: a few checks in a row suffice, with short pauses."""
     monkeypatch.setattr(room, "STEADY", 0.2)
     monkeypatch.setattr(room, "_PAUSE", 0.05)
 
@@ -74,7 +74,7 @@ def connected(broker: str, tmp_path: Path, worker: Worker) -> Settings:
 
 @pytest.fixture
 def member(connected: Settings) -> Iterator[None]:
-    """A member of the connector's group, as a task that runs is one."""
+    """A member of the connector's group, such as a running task."""
     consumer = Consumer(connected, connected.connect.group)
     Admin(connected).create_topic(connected.topics.trades.name, 1, 1, {})
     assigned = threading.Event()
@@ -118,7 +118,7 @@ def failure(settings: Settings) -> StockctlError:
 
 
 @pytest.mark.usefixtures("member")
-def test_apply_makes_topics_and_connector_once(connected: Settings, worker: Worker) -> None:
+def test_apply_creates_topics_and_connector_once(connected: Settings, worker: Worker) -> None:
     changes, _ = applied(connected)
     assert [change.action for change in changes] == ["created"] * 4
     assert Admin(connected).topic_config(connected.connect.config_topic)["cleanup.policy"] == "compact"
@@ -130,7 +130,7 @@ def test_apply_makes_topics_and_connector_once(connected: Settings, worker: Work
 
 
 @pytest.mark.usefixtures("member")
-def test_a_change_while_the_workers_share_out_their_work_is_tried_again(connected: Settings, worker: Worker) -> None:
+def test_a_change_is_retried_while_the_workers_rebalance(connected: Settings, worker: Worker) -> None:
     applied(connected)
     busy = (409, {"message": "rebalance in process"})
     with Connect(connected) as connect:
@@ -140,7 +140,7 @@ def test_a_change_while_the_workers_share_out_their_work_is_tried_again(connecte
 
 
 @pytest.mark.usefixtures("member")
-def test_apply_outlasts_workers_that_share_out_their_work(connected: Settings, worker: Worker) -> None:
+def test_apply_waits_while_the_workers_rebalance(connected: Settings, worker: Worker) -> None:
     worker.busy = ["GET config", "GET status", "PUT config", "GET tasks"]
     changes, said = applied(connected)
     assert (changes[-1].action, worker.busy) == ("created", [])
@@ -151,7 +151,7 @@ def test_apply_outlasts_workers_that_share_out_their_work(connected: Settings, w
     assert "still waiting for the workers to rebalance" in str(failure(hasty(connected)))
 
 
-def test_apply_waits_for_running_tasks_and_says_what_for(connected: Settings, worker: Worker) -> None:
+def test_apply_waits_for_running_tasks_and_says_so(connected: Settings, worker: Worker) -> None:
     worker.states = ["UNASSIGNED"]
     error = failure(hasty(connected))
     assert isinstance(error, TimedOutError)
@@ -162,14 +162,14 @@ def test_apply_waits_for_running_tasks_and_says_what_for(connected: Settings, wo
     assert "to join their consumer group" in str(failure(hasty(connected)))
 
 
-def test_apply_tells_the_first_cause_of_a_failed_task(connected: Settings, worker: Worker) -> None:
+def test_apply_reports_the_root_cause_of_a_failed_task(connected: Settings, worker: Worker) -> None:
     worker.states, worker.trace = ["RUNNING", "FAILED"], TRACE
     assert "task 1 of" in str(failure(connected))
     assert "failed: MongoDB does not answer: Timed out while waiting" in str(failure(connected))
 
 
 @pytest.mark.usefixtures("member")
-def test_apply_restarts_what_had_failed(connected: Settings, worker: Worker) -> None:
+def test_apply_restarts_failed_tasks(connected: Settings, worker: Worker) -> None:
     applied(connected)
     worker.states, worker.trace, worker.heals = ["FAILED"], TRACE, True
     assert applied(connected)[0][-1].detail == "it had failed: restarted"
@@ -183,7 +183,7 @@ def test_apply_restarts_what_had_failed(connected: Settings, worker: Worker) -> 
         ([SINK_CLASS, "org.apache.kafka.connect.json.JsonConverter"], CONVERTER_CLASS, "record-converter.jar"),
     ],
 )
-def test_of_a_worker_without_a_class_it_says_how_to_get_it(
+def test_a_worker_without_a_class_is_an_error_that_says_how_to_install_it(
     connected: Settings, worker: Worker, there: list[str], missing: str, hint: str
 ) -> None:
     worker.classes = there
@@ -196,7 +196,7 @@ def test_of_a_worker_without_a_class_it_says_how_to_get_it(
     assert (finding.state, finding.detail, finding.fix) == ("fail", str(error), error.hint)
 
 
-def test_a_worker_of_another_cluster_is_noticed(connected: Settings, worker: Worker) -> None:
+def test_a_worker_of_another_kafka_cluster_is_an_error(connected: Settings, worker: Worker) -> None:
     worker.cluster = "another"
     assert "uses another Kafka cluster: another" in str(failure(connected))
 
@@ -209,7 +209,7 @@ def test_a_worker_of_another_cluster_is_noticed(connected: Settings, worker: Wor
         ("tasks.max", "must be at least 1", ConfigError),
     ],
 )
-def test_what_the_worker_finds_wrong_is_told(
+def test_validation_errors_of_the_worker_are_reported(
     connected: Settings, worker: Worker, setting: str, words: str, kind: type[StockctlError]
 ) -> None:
     worker.errors = {setting: [words], "name": []}
@@ -244,7 +244,7 @@ def watching(settings: Settings, **connect: str) -> Watchdog:
     return Watchdog(load_settings(environ=clean_environment(), flags=flags))
 
 
-def test_watch_restarts_what_failed_less_and_less_often(connected: Settings, worker: Worker) -> None:
+def test_the_watchdog_restarts_failed_tasks_less_and_less_often(connected: Settings, worker: Worker) -> None:
     worker.configs[connected.connect.connector] = {"connection.uri": "mongodb://me:hunter2@host"}
     worker.states, worker.trace = ["FAILED"], TRACE
     watch = watching(connected, watch_every="1s", backoff_max="4s")
@@ -275,7 +275,7 @@ def test_watch_restarts_what_failed_less_and_less_often(connected: Settings, wor
     watch._connect.close()
 
 
-def test_watch_outlasts_a_worker_that_is_away(connected: Settings, worker: Worker) -> None:
+def test_the_watchdog_survives_a_worker_that_is_unreachable(connected: Settings, worker: Worker) -> None:
     watch = watching(connected, url="", watch_every="1s")
     watch._connect.close()
     watch._connect = Connect(
@@ -287,7 +287,7 @@ def test_watch_outlasts_a_worker_that_is_away(connected: Settings, worker: Worke
     watch._connect.close()
 
 
-def test_watch_outlasts_a_login_page(connected: Settings, worker: Worker) -> None:
+def test_the_watchdog_survives_a_login_page(connected: Settings, worker: Worker) -> None:
     watch = watching(connected)
     worker.answers.append((200, "<html>Please log in</html>"))
     watch.check(0.0)
@@ -301,7 +301,7 @@ def metric(name: str) -> float | None:
     return REGISTRY.get_sample_value(name)
 
 
-def test_watch_tells_prometheus_what_connect_does_not(connected: Settings, worker: Worker) -> None:
+def test_the_watchdog_measures_lag_and_dead_letters(connected: Settings, worker: Worker) -> None:
     admin, producer = Admin(connected), Producer(connected)
     topics.apply(admin, connected)
     for topic, count in ((connected.topics.trades.name, 10), (connected.topics.dead_letters.name, 3)):
@@ -321,7 +321,7 @@ def test_watch_tells_prometheus_what_connect_does_not(connected: Settings, worke
         thread.join()
 
 
-def test_watch_says_that_it_does_not_know(connected: Settings, worker: Worker) -> None:
+def test_the_watchdog_reports_unknown_values(connected: Settings, worker: Worker) -> None:
     worker.configs[connected.connect.connector] = {}
     watch = watching(connected, watch_every="1s")
     watch.check(0.0)
@@ -338,7 +338,7 @@ def test_watch_says_that_it_does_not_know(connected: Settings, worker: Worker) -
 
 
 @pytest.mark.usefixtures("member")
-def test_doctor_and_status_know_connect_where_it_is_set(connected: Settings, worker: Worker) -> None:
+def test_doctor_and_status_check_connect_if_it_is_set(connected: Settings, worker: Worker) -> None:
     assert health.checks(load_settings(environ=clean_environment(), flags={}, stack=False)) == []
     assert health.overview(load_settings(environ=clean_environment(), flags={}, stack=False)) == []
     [(_, healthy)] = run(health.checks(connected))
@@ -360,9 +360,7 @@ def test_doctor_and_status_know_connect_where_it_is_set(connected: Settings, wor
     assert run(health.checks(connected))[0].result.state == "fail"
 
 
-def test_the_command_ends_with_the_codes_that_are_documented(
-    broker: str, tmp_path: Path, worker: Worker, connected: Settings
-) -> None:
+def test_the_command_has_the_documented_exit_codes(broker: str, tmp_path: Path, worker: Worker, connected: Settings) -> None:
     flags = flags_of(broker, tmp_path, worker) | {"connect.wait": "1s"}
     command = Command(tmp_path, **{env_name(name): value for name, value in flags.items()})
     assert "hunter2" not in command.run("connect", "render").stdout

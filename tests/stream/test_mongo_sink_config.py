@@ -19,7 +19,7 @@ def settings(**flags: str) -> Settings:
     return load_settings(environ=clean_environment(), flags={"mongo.url": "mongodb://host:27017", **flags}, stack=False)
 
 
-def test_the_issues_own_points_are_there() -> None:
+def test_the_configuration_has_the_required_properties() -> None:
     config = render(settings())
     assert config["topics"] == "trades,feed-events"
     assert config["collection"] == "trades"
@@ -32,7 +32,7 @@ def test_the_issues_own_points_are_there() -> None:
     assert config["consumer.override.isolation.level"] == "read_committed"
 
 
-def test_the_converter_knows_what_each_topic_holds() -> None:
+def test_the_converter_has_the_names_of_the_topics() -> None:
     config = render(settings(**{"topics.trades.name": "my.trades"}))
     assert config["value.converter"] == "stockctl.connect.RecordConverter"
     assert (config["value.converter.trades.topic"], config["value.converter.feed_events.topic"]) == ("my.trades", "feed-events")
@@ -65,7 +65,7 @@ def test_references_stand_in_for_secrets() -> None:
     assert config["consumer.override.sasl.jaas.config"] == "${file:/run/kafka:jaas}"
 
 
-def test_what_is_shown_holds_no_secret() -> None:
+def test_the_shown_configuration_has_no_secret() -> None:
     config = masked(render(settings(**MONGO, **KAFKA)))
     assert config["connection.uri"] == "mongodb://****@host:27017/?tls=true&authSource=admin"
     assert config["producer.override.sasl.jaas.config"] == "****"
@@ -92,7 +92,7 @@ def test_what_is_shown_holds_no_secret() -> None:
         ("mongodb://host/?authMechanismProperties=AWS_SESSION_TOKEN:to@ken", "****", {"to@ken"}),
     ],
 )
-def test_of_an_address_that_holds_secrets_hosts_and_plain_options_are_shown(uri: str, shown: str, secrets: set[str]) -> None:
+def test_an_address_with_secrets_is_shown_with_hosts_and_plain_options_only(uri: str, shown: str, secrets: set[str]) -> None:
     config = render(settings(**{"connect.mongo_uri": uri}))
     assert masked(config)["connection.uri"] == shown
     assert secrets <= set(secrets_of(config))

@@ -1,4 +1,4 @@
-"""What Java's stack traces say, in a line."""
+"""Java stack traces in one line."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Caused by: com.fasterxml.jackson.core.JsonParseException: Unrecognized token 'no
 """
 
 
-def test_the_last_cause_is_the_first_thing_that_went_wrong() -> None:
+def test_the_last_cause_is_the_root_cause() -> None:
     assert root_cause(CONVERTING) == "invalid JSON: Unrecognized token 'no': was expecting ('true', 'false' or 'null')"
 
 
-def test_the_words_of_a_converter_are_the_reason() -> None:
+def test_the_message_of_the_converter_is_the_reason() -> None:
     trace = "org.apache.kafka.connect.errors.DataException: price is not above 0\n\tat stockctl.connect.X.y(X.java:1)\n"
     assert root_cause(trace) == "price is not above 0"
     assert root_cause("org.apache.kafka.connect.errors.DataException\n\tat a.b(C.java:1)") == "DataException"
 
 
-def test_a_trace_without_causes_is_its_own() -> None:
+def test_a_trace_without_causes_is_its_own_root_cause() -> None:
     trace = "com.mongodb.MongoSecurityException: Exception authenticating\n\tat com.mongodb.X.y(X.java:1)\n"
     assert root_cause(trace) == "MongoDB refuses the login: Exception authenticating"
 
@@ -38,7 +38,7 @@ def test_an_unknown_exception_keeps_its_name() -> None:
     assert root_cause("java.lang.IllegalStateException\n\tat a.b(C.java:1)") == "IllegalStateException"
 
 
-def test_a_text_that_is_no_trace_is_shown_by_its_first_line() -> None:
+def test_a_text_that_is_not_a_trace_is_shown_by_its_first_line() -> None:
     assert root_cause("something else\nmore") == "something else"
     assert root_cause("") == ""
 

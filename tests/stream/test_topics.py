@@ -1,4 +1,4 @@
-"""Topics as the settings want them: made once, mended where they differ, never taken away."""
+"""Topics: created once, corrected if they differ, never deleted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def by_field(admin: Admin, settings: Settings) -> dict[str, tuple[str, str]]:
     return {one.field: (one.wanted, one.actual) for one in differences(admin, settings) if one.name == name}
 
 
-def test_topics_are_made_as_the_settings_say(admin: Admin, settings: Settings) -> None:
+def test_topics_are_created_with_the_settings(admin: Admin, settings: Settings) -> None:
     assert [change.action for change in apply(admin, settings)] == ["created", "created", "created"]
     for topic in topic_specs(settings):
         info = admin.topic(topic.name)
@@ -67,14 +67,14 @@ def test_applying_again_changes_nothing(admin: Admin, settings: Settings) -> Non
     assert [change.action for change in apply(admin, settings)] == ["unchanged", "unchanged", "unchanged"]
 
 
-def test_before_anything_is_made_each_topic_is_a_difference(admin: Admin, settings: Settings) -> None:
+def test_absent_topics_are_differences(admin: Admin, settings: Settings) -> None:
     found = differences(admin, settings)
     assert [(one.kind, one.name, one.actual) for one in found] == [
         ("topic", topic.name, "absent") for topic in topic_specs(settings)
     ]
 
 
-def test_configuration_that_differs_is_named_and_set(admin: Admin, settings: Settings) -> None:
+def test_a_different_configuration_is_reported_and_set(admin: Admin, settings: Settings) -> None:
     apply(admin, settings)
     name = settings.topics.trades.name
     admin.set_topic_config(name, {"retention.ms": "60000", "cleanup.policy": "compact", "segment.bytes": "1048576"})
@@ -85,7 +85,9 @@ def test_configuration_that_differs_is_named_and_set(admin: Admin, settings: Set
     assert admin.topic_config(name)["segment.bytes"] == "1048576", "what the settings do not speak of is left alone"
 
 
-def test_partitions_are_added_saying_that_keys_move(admin: Admin, settings: Settings, broker: str, tmp_path: Path) -> None:
+def test_partitions_are_added_with_the_note_that_keys_move(
+    admin: Admin, settings: Settings, broker: str, tmp_path: Path
+) -> None:
     apply(admin, settings)
     more = changed(broker, tmp_path, topics__trades__partitions=5)
     assert by_field(admin, more) == {"partitions": ("5", "3")}
@@ -95,7 +97,7 @@ def test_partitions_are_added_saying_that_keys_move(admin: Admin, settings: Sett
     assert by_field(admin, more) == {}
 
 
-def test_partitions_are_never_taken_away(admin: Admin, settings: Settings, broker: str, tmp_path: Path) -> None:
+def test_partitions_are_never_removed(admin: Admin, settings: Settings, broker: str, tmp_path: Path) -> None:
     apply(admin, settings)
     fewer = changed(broker, tmp_path, topics__trades__partitions=2)
     change = apply(admin, fewer)[0]
@@ -105,7 +107,7 @@ def test_partitions_are_never_taken_away(admin: Admin, settings: Settings, broke
     assert by_field(admin, fewer) == {"partitions": ("2", "3")}, "it still differs, and diff says so"
 
 
-def test_another_replication_is_said_and_left_alone(admin: Admin, settings: Settings, broker: str, tmp_path: Path) -> None:
+def test_another_replication_is_reported_and_skipped(admin: Admin, settings: Settings, broker: str, tmp_path: Path) -> None:
     apply(admin, settings)
     other = changed(broker, tmp_path, topics__trades__replication=3)
     change = apply(admin, other)[0]
@@ -124,7 +126,7 @@ def test_records_survive_every_apply(admin: Admin, settings: Settings, broker: s
     assert listing(admin, settings)[0].records == 20
 
 
-def test_the_list_shows_what_is_there_and_what_is_not(admin: Admin, settings: Settings) -> None:
+def test_the_list_shows_existing_and_absent_topics(admin: Admin, settings: Settings) -> None:
     admin.create_topic(settings.topics.trades.name, 2, 1, {"retention.ms": "60000"})
     trades, events, _ = listing(admin, settings)
     assert tuple(trades) == (settings.topics.trades.name, 2, 1, 0, 60000)
@@ -134,7 +136,7 @@ def test_the_list_shows_what_is_there_and_what_is_not(admin: Admin, settings: Se
     assert settings.topics.feed_events.name not in names
 
 
-def test_the_check_of_topics_tells_absent_differing_and_sound(
+def test_the_check_reports_absent_different_and_matching_topics(
     admin: Admin, settings: Settings, broker: str, tmp_path: Path
 ) -> None:
     assert [(state, fix) for _, (_, state, fix, _) in run(checks(settings))] == [("fail", "`stockctl topics apply`")] * 3

@@ -11,7 +11,7 @@ from stockctl.stream.mongo_sink.config import CONVERTER_CLASS, SINK_CLASS
 
 
 class Worker:
-    """Answers as a worker does. What a test sets here is what it says next."""
+    """Answers as a worker does. A test sets what it answers next."""
 
     def __init__(self) -> None:
         self.configs: dict[str, dict[str, str]] = {}

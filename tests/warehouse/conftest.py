@@ -1,4 +1,4 @@
-"""A lake in S3 and a Glue over it, for each test its own."""
+"""A lake in S3 and a Glue catalog for each test."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def warehouse_command(tmp_path: Path, warehouse_flags: dict[str, str], fake_glue
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """PostgreSQL for all tests; each keeps to a database of its own."""
+    """PostgreSQL for all tests, with a database for each."""
     server = Postgres()
     yield server
     server.stop()
@@ -96,7 +96,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture
 def fake_redshift(postgres: Postgres, request: pytest.FixtureRequest) -> Iterator[FakeRedshift]:
-    """A Redshift with nothing in it but empty system views, in a database of its own."""
+    """A Redshift with empty system views, in a database of its own."""
     fake = FakeRedshift(postgres)
     fake.database = f"test_{fake.port}"
     postgres.sql("postgres", f"CREATE DATABASE {fake.database} OWNER analyst")

@@ -28,10 +28,10 @@ class Refusal(Exception):
 
 
 class FakeGlue:
-    """Listens at ``url`` and passes to ``moto`` whatever is no matter of crawlers.
+    """Listens at ``url`` and passes every request that is not about crawlers to ``moto``.
 
-    ``keys_in`` lists the keys of the objects below an S3 address. ``fails`` has, by crawler, the words with which its runs end.
-    ``requests`` holds the name and body of each request, ``denied`` the names of those that the caller has no right to, and
+    ``keys_in`` lists the keys of the objects below an S3 address. ``fails`` has, by crawler, the error message of its runs.
+    ``requests`` holds the name and body of each request, ``denied`` the names of those that are denied, and
     ``before`` functions that are called once, before the next request of a name.
     """
 
@@ -173,7 +173,7 @@ _LIMITS = {
     "BatchUpdatePartition": ("Entries", 100),
     "BatchDeletePartition": ("PartitionsToDelete", 25),
 }
-"""The service's own limits, which moto does not keep."""
+"""The limits of the service, which moto does not enforce."""
 
 
 def _handler(fake: FakeGlue) -> type[BaseHTTPRequestHandler]:

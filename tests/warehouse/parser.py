@@ -1,4 +1,4 @@
-"""A strict parser of the statements that Spectrum's DDL consists of: what it does not know, it refuses.
+"""A strict parser of Spectrum's DDL statements: it rejects everything else.
 
 General SQL parsers take external tables for opaque commands, and garbage in them for granted.
 """
@@ -16,12 +16,12 @@ _TYPES = {"varchar", "bigint", "double", "date"}
 
 
 class Garbage(ValueError):
-    """It is none of the statements."""
+    """The text is not one of the statements."""
 
 
 @dataclass
 class Parsed:
-    """What a statement says; fields that its kind does not have are empty."""
+    """A parsed statement; fields that its kind does not have are empty."""
 
     kind: str
     schema: str = ""
@@ -109,7 +109,7 @@ class _Reader:
 
 
 def parse(text: str) -> Parsed:
-    """What the statement says. Garbage if it is none of ours, to the last token."""
+    """Parse the whole statement. Garbage if it is not valid."""
     reader = _Reader(text)
     if reader.peek() == "ALTER":
         found = _alter(reader)

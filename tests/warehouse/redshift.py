@@ -112,7 +112,7 @@ class Postgres:
 
 
 class FakeRedshift:
-    """The proxy; ``statements`` holds what was asked, ``startups`` the parameters of each login."""
+    """The proxy; ``statements`` are the statements that it received, ``startups`` the parameters of each login."""
 
     def __init__(self, postgres: Postgres) -> None:
         self.postgres = postgres
@@ -219,7 +219,7 @@ def _quoted(text: str) -> str:
 
 
 def _bookkeeping(found: Parsed) -> str:
-    """What stands in for a statement of Spectrum in PostgreSQL."""
+    """The replacement for a Spectrum statement in PostgreSQL."""
     schema, table = _quoted(found.schema), _quoted(found.table)
     if found.kind == "schema":
         options = _quoted('{"IAM_ROLE":"' + found.options["role"] + '"}')
@@ -261,7 +261,7 @@ def _bookkeeping(found: Parsed) -> str:
 
 
 def _dropped(schema: str, table: str | None) -> str:
-    """Take an external table, or the external schema, out of the books. The database, with its tables, outlives a schema."""
+    """Delete an external table or the external schema from the system views. The tables of a schema stay in its database."""
     if table is None:
         done = f"DELETE FROM svv_external_schemas WHERE schemaname = {_quoted(schema)};"
     else:

@@ -1,4 +1,4 @@
-"""Database, tables and crawlers on a catalog of its own: made, compared, adopted, deleted."""
+"""Database, tables and crawlers in a catalog: created, compared, adopted, deleted."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def done(changes: list[Change]) -> dict[str, str]:
 
 
 def foreign_table(**more: Any) -> dict[str, Any]:
-    """A table that someone else made under the name of ours."""
+    """A table that someone else made with the name of a lake table."""
     return {
         "Name": "trades",
         "StorageDescriptor": {"Columns": [{"Name": "x", "Type": "int"}], "Location": "s3://other/"},
     } | more
 
 
-def test_apply_makes_all_and_doing_it_again_changes_nothing(glue: Glue, warehouse_settings: Settings) -> None:
+def test_apply_creates_everything_and_is_idempotent(glue: Glue, warehouse_settings: Settings) -> None:
     first = catalog.apply(glue, warehouse_settings)
     assert set(done(first).values()) == {"created"}
     assert [change.kind for change in first] == ["database"] + ["table"] * 4 + ["crawler"] * 3
@@ -40,7 +40,7 @@ def test_apply_makes_all_and_doing_it_again_changes_nothing(glue: Glue, warehous
     assert set(done(catalog.apply(glue, warehouse_settings)).values()) == {"unchanged"}
 
 
-def test_a_crawler_has_our_table_as_its_target_and_logs_what_changes(
+def test_a_crawler_has_a_catalog_table_as_its_target_and_logs_changes(
     glue: Glue, warehouse_settings: Settings, fake_glue: FakeGlue
 ) -> None:
     catalog.apply(glue, warehouse_settings)
@@ -53,7 +53,7 @@ def test_a_crawler_has_our_table_as_its_target_and_logs_what_changes(
         assert "Schedule" not in body
 
 
-def test_a_schedule_is_taken_up_and_given_up(warehouse_flags: dict[str, str], fake_glue: FakeGlue) -> None:
+def test_a_schedule_is_set_and_removed(warehouse_flags: dict[str, str], fake_glue: FakeGlue) -> None:
     same = warehouse_flags | {"glue.endpoint_url": fake_glue.url}
     without = load_settings(environ=clean_environment(), flags=same)
     scheduled = load_settings(environ=clean_environment(), flags=same | {"glue.schedule": "cron(15 * * * ? *)"})
@@ -67,7 +67,7 @@ def test_a_schedule_is_taken_up_and_given_up(warehouse_flags: dict[str, str], fa
     assert catalog.differences(client, without) == []
 
 
-def test_crawlers_from_paths_make_one_table_a_folder(glue: Glue, warehouse_settings: Settings) -> None:
+def test_crawlers_from_paths_create_one_table_per_folder(glue: Glue, warehouse_settings: Settings) -> None:
     url = str(warehouse_settings.lake.url)
     wanted = crawlers.crawler_input(warehouse_settings, FEED_EVENTS, url, from_paths=True)
     assert wanted["Targets"] == {"S3Targets": [{"Path": f"{url}/feed_events/"}]}
@@ -79,7 +79,7 @@ def test_crawlers_from_paths_make_one_table_a_folder(glue: Glue, warehouse_setti
     assert "Targets" in {item.field for item in catalog.differences(glue, warehouse_settings)}
 
 
-def test_a_table_of_someone_else_is_left_alone_until_it_is_adopted(glue: Glue, warehouse_settings: Settings) -> None:
+def test_a_table_of_someone_else_is_skipped_until_it_is_adopted(glue: Glue, warehouse_settings: Settings) -> None:
     glue.create_database("another's", {})
     glue.create_table(foreign_table(Parameters={"owner": "ann"}))
     assert done(catalog.apply(glue, warehouse_settings))["table trades"] == "skipped"
@@ -100,7 +100,7 @@ def test_a_table_of_someone_else_is_left_alone_until_it_is_adopted(glue: Glue, w
     assert catalog.differences(glue, warehouse_settings) == []
 
 
-def test_partition_keys_that_differ_cannot_be_changed_and_it_says_so(glue: Glue, warehouse_settings: Settings) -> None:
+def test_different_partition_keys_are_skipped_with_the_reason(glue: Glue, warehouse_settings: Settings) -> None:
     glue.create_database("", {})
     glue.create_table(foreign_table(Parameters={"made_by": "stockctl"}))
     (change,) = [change for change in catalog.apply(glue, warehouse_settings) if change.name == "trades"]
@@ -118,7 +118,7 @@ def test_partition_keys_that_differ_cannot_be_changed_and_it_says_so(glue: Glue,
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else None,
 )
-def test_a_change_of_our_table_is_found_and_mended(
+def test_a_changed_table_is_reported_and_corrected(
     glue: Glue, warehouse_settings: Settings, place: tuple[str, ...], value: object, named: str
 ) -> None:
     catalog.apply(glue, warehouse_settings)
@@ -132,8 +132,8 @@ def test_a_change_of_our_table_is_found_and_mended(
     assert catalog.differences(glue, warehouse_settings) == []
 
 
-def test_comments_and_parameters_of_others_are_no_difference(glue: Glue, warehouse_settings: Settings) -> None:
-    """Crawlers and people write theirs."""
+def test_comments_and_other_parameters_are_not_differences(glue: Glue, warehouse_settings: Settings) -> None:
+    """Crawlers and users write their own."""
     catalog.apply(glue, warehouse_settings)
     noted = table_input(TRADES_PARQUET, str(warehouse_settings.lake.url))
     noted["Parameters"]["CrawlerSchemaSerializerVersion"] = "1.0"
@@ -160,10 +160,10 @@ def test_trades_in_buckets_get_no_crawler(warehouse_flags: dict[str, str], fake_
     assert catalog.differences(Glue(settings), settings) == []
 
 
-def test_a_crawler_from_before_trades_lay_in_buckets_is_told(
+def test_a_crawler_of_a_lake_that_now_has_buckets_is_reported(
     glue: Glue, warehouse_settings: Settings, warehouse_flags: dict[str, str], fake_glue: FakeGlue
 ) -> None:
-    """It would go on making partitions of folders that it does not know."""
+    """It would create wrong partitions from the names of bucket folders."""
     catalog.apply(glue, warehouse_settings)
     flags = warehouse_flags | {"glue.endpoint_url": fake_glue.url, "lake.partition_by": "bucket"}
     settings = load_settings(environ=clean_environment(), flags=flags)
@@ -185,7 +185,9 @@ def test_a_running_crawler_is_not_changed(glue: Glue, warehouse_settings: Settin
     assert (change.action, "running" in change.detail) == ("skipped", True)
 
 
-def test_delete_takes_what_is_ours_and_leaves_the_rest(glue: Glue, warehouse_settings: Settings, fake_glue: FakeGlue) -> None:
+def test_delete_deletes_what_stockctl_manages_and_nothing_else(
+    glue: Glue, warehouse_settings: Settings, fake_glue: FakeGlue
+) -> None:
     catalog.apply(glue, warehouse_settings)
     glue.create_table(foreign_table(Name="of_ann"))
     changes = done(catalog.delete(glue, warehouse_settings))
@@ -197,11 +199,11 @@ def test_delete_takes_what_is_ours_and_leaves_the_rest(glue: Glue, warehouse_set
     assert catalog.delete(glue, warehouse_settings) == []
 
 
-def test_all_tables_have_a_name_of_their_own() -> None:
+def test_the_names_of_the_tables_are_distinct() -> None:
     assert len({table.name for table in TABLES}) == len(TABLES)
 
 
-def test_missing_rights_are_told_with_the_way_to_the_policy(
+def test_a_missing_permission_is_an_error_with_the_policy_as_hint(
     glue: Glue, warehouse_settings: Settings, fake_glue: FakeGlue
 ) -> None:
     fake_glue.denied = {"CreateTable"}
@@ -210,14 +212,14 @@ def test_missing_rights_are_told_with_the_way_to_the_policy(
     assert "policy" in (caught.value.hint or "")
 
 
-def test_no_credentials_are_a_refusal(warehouse_flags: dict[str, str]) -> None:
+def test_missing_credentials_are_an_error(warehouse_flags: dict[str, str]) -> None:
     flags = {name: value for name, value in warehouse_flags.items() if not name.startswith("s3.")}
     settings = load_settings(environ=clean_environment(), flags=flags | {"s3.profile": "nobody", "s3.region": "us-east-1"})
     with pytest.raises(RefusedError, match="no AWS credentials"):
         Glue(settings)
 
 
-def test_no_region_is_named(warehouse_flags: dict[str, str]) -> None:
+def test_a_missing_region_is_an_error(warehouse_flags: dict[str, str]) -> None:
     flags = {name: value for name, value in warehouse_flags.items() if name != "s3.region"}
     with pytest.raises(ConfigError, match="no region"):
         Glue(load_settings(environ=clean_environment(), flags=flags))

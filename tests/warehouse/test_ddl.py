@@ -1,4 +1,4 @@
-"""The DDL: its text to the letter, and read back by a strict parser."""
+"""The DDL: golden texts, and texts that a strict parser reads back."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_external_schema_is_over_glues_database() -> None:
     assert found.options == {"database": "stockctl", "region": "us-east-1", "role": "default", "create": "yes"}
 
 
-def test_a_written_out_table_is_known_to_the_letter() -> None:
+def test_the_statement_of_a_table_is_golden() -> None:
     assert ddl.external_table(settings(), TRADES, URL).sql == (
         "CREATE EXTERNAL TABLE lake.trades (\n"
         "    id         varchar(65535),\n"
@@ -72,7 +72,7 @@ def test_a_written_out_table_is_known_to_the_letter() -> None:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_every_table_is_read_back_as_it_is(table: Table) -> None:
+def test_every_table_is_parsed_back(table: Table) -> None:
     found = parse(ddl.external_table(settings(), table, URL).sql)
     assert found.columns == [(column.name, column.redshift) for column in table.columns]
     assert found.keys == [(key.name, key.redshift) for key in table.keys]
@@ -80,7 +80,7 @@ def test_every_table_is_read_back_as_it_is(table: Table) -> None:
     assert found.location == f"{URL}/{table.folder}/"
 
 
-def test_partitions_are_added_a_hundred_at_a_time() -> None:
+def test_a_statement_adds_at_most_100_partitions() -> None:
     places: dict[tuple[str, ...], str] = {
         ("2026-11-23", f"S{number:03d}"): f"{URL}/trades/trade_date=2026-11-23/ticker=S{number:03d}" for number in range(205)
     }
@@ -97,7 +97,7 @@ def test_partitions_are_added_a_hundred_at_a_time() -> None:
     assert (dropped.kind, dropped.partitions) == ("drop", [(("2026-11-23",), "")])
 
 
-def test_a_table_is_ours_by_its_property() -> None:
+def test_a_managed_table_is_recognised_by_its_property() -> None:
     adopted = parse(ddl.adopt_table(settings(), TRADES).sql)
     assert (adopted.kind, adopted.schema, adopted.table) == ("properties", "lake", "trades")
     for table in (adopted, parse(ddl.external_table(settings(), TRADES_PARQUET, URL).sql)):
@@ -106,7 +106,7 @@ def test_a_table_is_ours_by_its_property() -> None:
 
 
 @given(st.text(st.characters(exclude_characters="\0\\", exclude_categories=["Cs"])))
-def test_a_text_is_read_back_whatever_it_holds(text: str) -> None:
+def test_any_text_is_parsed_back(text: str) -> None:
     """Quotes in a value never end the literal."""
     found = parse(ddl.add_partitions(settings_once, TRADES, {("2026-11-23", text): "s3://b/x/"})[0].sql)
     assert found.partitions == [(("2026-11-23", text), "s3://b/x/")]
@@ -122,7 +122,7 @@ def test_a_text_is_read_back_whatever_it_holds(text: str) -> None:
         "DROP TABLE lake.trades",
     ],
 )
-def test_the_parser_refuses_garbage(garbage: str) -> None:
+def test_the_parser_rejects_garbage(garbage: str) -> None:
     with pytest.raises(Garbage):
         parse(garbage)
 
@@ -145,14 +145,14 @@ def test_a_views_query_is_one_select_that_redshift_reads(view: str) -> None:
     assert isinstance(found[0], sqlglot.exp.Query)
 
 
-def test_a_fingerprint_tells_when_a_view_would_change() -> None:
-    """A date that was compacted changes the trades' view alone."""
+def test_the_fingerprint_changes_with_the_view() -> None:
+    """A compacted date changes only the view of trades."""
     before, after = ddl.views(settings(), ()), ddl.views(settings(), (date(2026, 11, 20),))
     changed = [one.name for one, other in zip(before, after, strict=True) if ddl.fingerprint(one) != ddl.fingerprint(other)]
     assert changed == ["trades"]
 
 
-def test_the_whole_of_it_comes_in_an_order_that_can_be_run() -> None:
+def test_the_statements_are_in_an_order_that_can_run() -> None:
     written = ddl.statements(settings(redshift__catalog="tables"), want({("2026-11-23", "AAPL"): f"{URL}/trades/x/"}))
     kinds = [(item.kind, item.name) for item in written]
     assert kinds[:3] == [("external schema", "lake"), ("external table", "trades"), ("partitions", "trades")]
@@ -162,7 +162,7 @@ def test_the_whole_of_it_comes_in_an_order_that_can_be_run() -> None:
     assert {item.kind for item in ddl.statements(settings(), want())} == {"external schema", "schema", "view", "comment"}
 
 
-def test_names_that_need_quotes_and_zero_bytes_are_refused() -> None:
+def test_names_that_need_quotes_and_zero_bytes_are_rejected() -> None:
     with pytest.raises(UsageError):
         ddl.name("drop table")
     with pytest.raises(UsageError):
@@ -170,7 +170,7 @@ def test_names_that_need_quotes_and_zero_bytes_are_refused() -> None:
     assert ddl.literal("a\\'b") == "'a\\\\''b'"
 
 
-def test_a_parameter_that_is_missing_or_left_over_is_an_error() -> None:
+def test_a_missing_or_unused_parameter_is_an_error() -> None:
     with pytest.raises(StockctlError, match="has the parameters"):
         ddl.fill("view_schema", {})
     with pytest.raises(StockctlError, match="has the parameters"):

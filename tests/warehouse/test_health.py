@@ -1,4 +1,4 @@
-"""What ``doctor`` tells of the warehouse: each thing sound, and each one broken."""
+"""The health checks of the warehouse: each system right, and each one broken."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ def results(settings: Settings) -> dict[str, CheckResult]:
     return {result.system: result.result for result in run(checks(settings))}
 
 
-def test_what_is_not_set_up_is_not_asked() -> None:
+def test_systems_that_are_not_set_are_not_checked() -> None:
     assert checks(load_settings(environ=clean_environment())) == []
 
 
 @pytest.mark.server
-def test_glue_goes_from_nothing_to_sound(warehouse_settings: Settings, glue: Glue, warehouse_flags: dict[str, str]) -> None:
+def test_glue_is_checked_from_an_empty_catalog_to_a_complete_one(
+    warehouse_settings: Settings, glue: Glue, warehouse_flags: dict[str, str]
+) -> None:
     found = results(warehouse_settings)
     assert found["aws identity"].state == "ok"
     assert "123456789012" in found["aws identity"].detail
@@ -62,7 +64,7 @@ def test_glue_goes_from_nothing_to_sound(warehouse_settings: Settings, glue: Glu
 
 
 @pytest.mark.server
-def test_missing_rights_and_zstd_are_failures_with_a_fix(
+def test_missing_permissions_and_zstd_are_failures_with_a_fix(
     warehouse_settings: Settings, fake_glue: FakeGlue, warehouse_flags: dict[str, str]
 ) -> None:
     fake_glue.denied = {"GetDatabase"}
@@ -137,7 +139,7 @@ def test_the_roles_of_a_cluster_are_checked(moto_server: str) -> None:
 
 @contextmanager
 def serverless(namespace: dict[str, Any], refused: str = "") -> Iterator[str]:
-    """A double of the serverless API, which moto does not know: one workgroup with its namespace; its address."""
+    """A stand-in for the serverless API, which moto does not have: one workgroup with its namespace; its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -182,7 +184,7 @@ def test_a_workgroups_roles_are_those_of_its_namespace(namespace: dict[str, Any]
     assert state != "fail" or "update-namespace" in (found.fix or "")
 
 
-def test_without_the_right_to_look_the_attachment_is_not_known() -> None:
+def test_without_permission_the_attachment_is_unknown() -> None:
     with serverless({}, refused="AccessDeniedException") as url:
         found = attachment(with_role(redshift__workgroup="group", redshift__endpoint_url=url))
     assert (found.state, "glue policy --role operator" in (found.fix or "")) == ("warn", True)

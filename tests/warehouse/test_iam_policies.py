@@ -1,4 +1,4 @@
-"""The policies: as narrow as the lake, and what IAM takes."""
+"""The IAM policies: limited to the lake, and valid for IAM."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def actions(document: dict[str, Any]) -> set[str]:
     return {action for statement in document["Statement"] for action in statement["Action"]}
 
 
-def test_the_crawlers_policy_is_known_in_full() -> None:
-    """Golden: reading the lake, its own database, its log; nothing is written into the lake."""
+def test_the_crawlers_policy_is_golden() -> None:
+    """It may read the lake and write its database and its log, but not into the lake."""
     catalog = ["arn:aws:glue:*:*:catalog", "arn:aws:glue:*:*:database/stockctl", "arn:aws:glue:*:*:table/stockctl/*"]
     assert policy(settings()) == {
         "Version": "2012-10-17",
@@ -84,17 +84,17 @@ def test_the_crawlers_policy_is_known_in_full() -> None:
 
 
 @pytest.mark.parametrize("reader", list(Reader))
-def test_nobody_may_write_into_the_lake(reader: Reader) -> None:
+def test_no_policy_allows_writing_into_the_lake(reader: Reader) -> None:
     found = {action for action in actions(policy(settings(glue__role="r"), reader)) if action.startswith("s3:")}
     assert found == {"s3:ListBucket", "s3:GetBucketLocation", "s3:GetObject"}
 
 
-def test_redshift_reads_the_catalog_and_no_more() -> None:
+def test_redshift_may_only_read_the_catalog() -> None:
     assert all("Get" in action or action == "s3:ListBucket" for action in actions(policy(settings(), Reader.redshift)))
 
 
-def test_redshift_writes_the_catalog_where_it_makes_the_tables_itself() -> None:
-    """External database, tables and partitions are made, changed and dropped in Glue by Redshift's own role."""
+def test_redshift_may_write_the_catalog_if_it_creates_the_tables() -> None:
+    """Redshift's role creates, changes and drops external databases, tables and partitions in Glue."""
     reading, writing = (actions(policy(settings(redshift__catalog=catalog), Reader.redshift)) for catalog in ("glue", "tables"))
     assert writing - reading == {
         "glue:CreateDatabase",
@@ -110,13 +110,13 @@ def test_redshift_writes_the_catalog_where_it_makes_the_tables_itself() -> None:
     }
 
 
-def test_a_lake_at_the_buckets_top_is_all_of_the_bucket() -> None:
+def test_a_lake_at_the_top_of_a_bucket_is_the_whole_bucket() -> None:
     found = policy(settings(lake__url="s3://my-bucket"))["Statement"]
     assert found[0]["Condition"] == {"StringLike": {"s3:prefix": ["*"]}}
     assert found[2]["Resource"] == ["arn:aws:s3:::my-bucket/*"]
 
 
-def test_the_operator_may_hand_the_role_to_crawlers_alone() -> None:
+def test_the_operator_may_pass_the_role_only_to_crawlers() -> None:
     (found,) = [
         item for item in policy(settings(glue__role="crawl"), Reader.operator)["Statement"] if "iam:PassRole" in item["Action"]
     ]
@@ -124,7 +124,7 @@ def test_the_operator_may_hand_the_role_to_crawlers_alone() -> None:
     assert found["Condition"] == {"StringEquals": {"iam:PassedToService": "glue.amazonaws.com"}}
 
 
-def test_the_operator_may_see_the_roles_of_redshift_where_it_has_one() -> None:
+def test_the_operator_may_list_the_roles_of_redshift_if_a_role_is_set() -> None:
     def seen(**flags: str) -> dict[str, Any]:
         (found,) = [
             item
@@ -145,7 +145,7 @@ def test_the_operator_may_see_the_roles_of_redshift_where_it_has_one() -> None:
 
 
 @pytest.mark.server
-def test_the_role_is_made_with_its_policy_and_again_brought_up_to_date(moto_server: str) -> None:
+def test_the_role_is_created_with_its_policy_and_then_updated(moto_server: str) -> None:
     chosen = settings(
         glue__role="arn:aws:iam::123456789012:role/team/own-crawler",
         glue__endpoint_url=moto_server,
@@ -161,15 +161,15 @@ def test_the_role_is_made_with_its_policy_and_again_brought_up_to_date(moto_serv
     iam = boto3.client(
         "iam", endpoint_url=moto_server, region_name="us-east-1", aws_access_key_id="anyone", aws_secret_access_key="any-secret"
     )
-    told = iam.get_role_policy(RoleName="own-crawler", PolicyName=POLICY)["PolicyDocument"]
+    stored = iam.get_role_policy(RoleName="own-crawler", PolicyName=POLICY)["PolicyDocument"]
     iam.close()
-    document = told if isinstance(told, dict) else json.loads(unquote(told))
+    document = stored if isinstance(stored, dict) else json.loads(unquote(stored))
     assert document == policy(chosen)
     assert Roles(chosen).find("another") is None
     assert identity(chosen).account == "123456789012"
 
 
-def test_a_role_that_is_not_named_cannot_be_made() -> None:
+def test_a_role_without_a_name_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"glue\.role"):
         create_role(settings())
     with pytest.raises(ConfigError, match="names no role"):

@@ -1,4 +1,4 @@
-"""Redshift's SQL on the lake: the same answers, or a refusal by name."""
+"""Redshift SQL on the lake: the same results, or an error that names the difference."""
 
 # ruff: noqa: S608, DTZ001  # texts of the tests own; Redshift timestamps have no zone
 
@@ -129,8 +129,8 @@ def test_columns_are_named_as_redshift_names_them(lake: Settings, column: str, n
     assert names(lake, f"SELECT {column} FROM stockctl.trades t LIMIT 0") == [name]
 
 
-def test_names_hold_in_derived_tables_and_for_what_stands_beside_them(lake: Settings) -> None:
-    """ORDER BY means the column of that name in the answer, as there; WHERE, GROUP BY and HAVING the table's."""
+def test_column_names_in_derived_tables_and_other_clauses(lake: Settings) -> None:
+    """ORDER BY uses the column of the result, as in Redshift; WHERE, GROUP BY and HAVING use the table's."""
     trades = "(SELECT symbol, COUNT(*) FROM stockctl.trades GROUP BY symbol) x"
     assert names(lake, f"SELECT *, x.*, count, SUM(count) OVER (), 1 FROM {trades}") == [
         *("symbol", "count", "symbol", "count", "count", "sum", "?column?"),
@@ -161,7 +161,7 @@ def test_tables_and_views_are_those_of_redshift(lake: Settings) -> None:
 
 
 def test_the_bars_are_those_of_the_metrics(lake: Settings) -> None:
-    """One-minute bars of the view, made for Redshift, and of ``lake query``: column by column."""
+    """One-minute bars of the Redshift view and of ``lake query``, column by column."""
     columns = 'symbol, bar, "open", "high", "low", "close", volume, vwap, trades'
     ours = rows(lake, f"SELECT {columns} FROM stockctl.bars_1m ORDER BY symbol, bar")
     theirs = [
@@ -175,7 +175,7 @@ def test_the_bars_are_those_of_the_metrics(lake: Settings) -> None:
 
 
 def test_the_statements_are_those_of_filings_statement(tmp_path: Path) -> None:
-    """Of plain reports each column is the item; of others, which more than concepts decides, it is that or null."""
+    """For plain reports each column is the item; for others, where more than concepts decides, the item or null."""
     settings = load_settings(
         environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri(), "state_dir": str(tmp_path)}
     )
@@ -184,8 +184,8 @@ def test_the_statements_are_those_of_filings_statement(tmp_path: Path) -> None:
     for filing in (*plain, *odd):
         keep(settings, filing)
     answer = rows(settings, f"SELECT accession, {', '.join(COLUMNS)} FROM stockctl.statements")
-    told = {accession: dict(zip(COLUMNS, values, strict=True)) for accession, *values in answer}
-    assert len(told) == len(plain) + len(odd)
+    statements = {accession: dict(zip(COLUMNS, values, strict=True)) for accession, *values in answer}
+    assert len(statements) == len(plain) + len(odd)
     for filing in (*plain, *odd):
         items = {
             name: one.value
@@ -194,17 +194,17 @@ def test_the_statements_are_those_of_filings_statement(tmp_path: Path) -> None:
             if not one.derived
         }
         for column, item in COLUMNS.items():
-            value = told[filing.accession][column]
+            value = statements[filing.accession][column]
             # What is derived, as EPS that was cut, is not in the view.
             if filing in odd:
                 assert value is None or value == items.get(item), (filing.accession, column)
             elif item in items:
                 assert value == items[item], (filing.accession, column)
-    assert told[odd[-1].accession]["revenue"] == 31536e6
+    assert statements[odd[-1].accession]["revenue"] == 31536e6
 
 
 def _odd_reports() -> list[dict[str, Any]]:
-    """Reports of which a concept alone tells a wrong revenue, income or equity."""
+    """Reports whose concepts alone give a wrong revenue, income or equity."""
     contracts = "RevenueFromContractWithCustomerExcludingAssessedTax"
     minority = "NetIncomeLossAttributableToNoncontrollingInterest"
     lines: list[dict[str, list[Line]]] = [
@@ -227,7 +227,7 @@ def _odd_reports() -> list[dict[str, Any]]:
     return [as_told(number, year, statements, form="10-K") for number, statements in enumerate(lines)]
 
 
-def test_a_division_by_zero_is_told_in_redshifts_words(lake: Settings) -> None:
+def test_a_division_by_zero_has_redshifts_message(lake: Settings) -> None:
     with pytest.raises(UsageError, match=r"^division by zero$") as caught:
         rows(lake, "SELECT 1 / (COUNT(*) - COUNT(*)) FROM lake.trades")
     assert "NULLIF" in str(caught.value.hint)
@@ -300,7 +300,7 @@ def test_nulls_sort_as_in_redshift(lake: Settings) -> None:
         ),
     ],
 )
-def test_what_can_be_carried_over_has_redshifts_answer(lake: Settings, text: str, answer: object) -> None:
+def test_translated_sql_has_redshifts_result(lake: Settings, text: str, answer: object) -> None:
     assert rows(lake, text) == [(answer,)]
 
 
@@ -385,7 +385,7 @@ def test_what_can_be_carried_over_has_redshifts_answer(lake: Settings, text: str
         ("SELECT * FROM read_csv('/etc/passwd')", "READ"),
     ],
 )
-def test_what_cannot_is_rejected_by_name(lake: Settings, text: str, name: str) -> None:
+def test_other_sql_is_rejected_by_name(lake: Settings, text: str, name: str) -> None:
     with pytest.raises(UsageError, match=rf"(?i)cannot run on the lake.*{name}") as caught:
         rows(lake, text)
     assert "in Redshift itself" in (caught.value.hint or "")
@@ -402,18 +402,18 @@ def test_what_cannot_is_rejected_by_name(lake: Settings, text: str, name: str) -
         "SET x = 1",
     ],
 )
-def test_what_is_no_select_is_a_matter_of_usage(lake: Settings, text: str) -> None:
+def test_anything_but_a_select_is_a_usage_error(lake: Settings, text: str) -> None:
     with pytest.raises(UsageError):
         rows(lake, text)
 
 
-def test_an_unknown_table_is_answered_with_those_that_there_are(lake: Settings) -> None:
+def test_an_unknown_table_is_an_error_that_lists_the_tables(lake: Settings) -> None:
     with pytest.raises(UsageError) as caught:
         rows(lake, "SELECT * FROM trades")
     assert "stockctl.bars_1m" in (caught.value.hint or "")
 
 
-def test_a_damaged_object_is_not_a_matter_of_usage(tmp_path: Path) -> None:
+def test_a_damaged_object_is_not_a_usage_error(tmp_path: Path) -> None:
     lake = load_settings(
         environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri(), "state_dir": str(tmp_path)}
     )

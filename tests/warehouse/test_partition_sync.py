@@ -1,4 +1,4 @@
-"""Partitions from the claim log, beside crawlers, and what status tells of lake, catalog and crawlers."""
+"""Partitions from the claim log, with and without crawlers, and the status of lake, catalog and crawlers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def places(glue: Glue, table: str) -> dict[tuple[str, ...], str]:
     return {tuple(item["Values"]): item["StorageDescriptor"]["Location"] for item in glue.partitions(table)}
 
 
-def test_sync_registers_what_the_claims_name_and_again_changes_nothing(glue: Glue, lake: Settings) -> None:
+def test_sync_registers_the_objects_of_the_claims_and_is_idempotent(glue: Glue, lake: Settings) -> None:
     done = run(glue, lake)
     assert {name: item.created for name, item in done.items()} == {
         "trades": 4,
@@ -66,8 +66,8 @@ def test_sync_registers_what_the_claims_name_and_again_changes_nothing(glue: Glu
     assert again["trades"].unchanged == 4
 
 
-def test_every_partition_lies_where_an_object_lies(glue: Glue, lake: Settings) -> None:
-    """Each location holds objects, and each object of the tables lies in one."""
+def test_every_partition_has_objects_at_its_location(glue: Glue, lake: Settings) -> None:
+    """Each location has objects, and each object of the tables is in one location."""
     run(glue, lake)
     found = [place for table in ("trades", "feed_events", "filings") for place in places(glue, table).values()]
     keys = [f"{lake.lake.url}/{item.key}" for item in open_store(lake).objects() if not item.key.startswith("_log")]
@@ -98,7 +98,7 @@ def test_many_partitions_go_in_batches_within_the_services_limits(
     assert places(glue, "trades") == {}
 
 
-def test_since_looks_at_the_newest_dates_alone(glue: Glue, lake: Settings) -> None:
+def test_since_limits_sync_to_the_newest_dates(glue: Glue, lake: Settings) -> None:
     done = run(glue, lake, since=date(2026, 11, 23))
     assert set(places(glue, "trades")) == {("2026-11-23", "AAPL"), ("2026-11-23", "MSFT")}
     assert done["trades"].foreign == 0
@@ -107,8 +107,8 @@ def test_since_looks_at_the_newest_dates_alone(glue: Glue, lake: Settings) -> No
     assert len(places(glue, "trades")) == 4
 
 
-def test_since_counts_the_date_itself(glue: Glue, lake: Settings) -> None:
-    """What was registered of that very date is found there again: nothing is made or changed anew, or told as missing."""
+def test_since_includes_the_date_itself(glue: Glue, lake: Settings) -> None:
+    """Partitions of that date are found again: none is created or changed twice, or reported as missing."""
     since = date(2026, 11, 23)
     catalog.apply(glue, lake)
     assert run(glue, lake, since=since)["trades"].created == 2
@@ -117,7 +117,7 @@ def test_since_counts_the_date_itself(glue: Glue, lake: Settings) -> None:
     assert status(glue, open_store(lake), lake, since)[1] == []
 
 
-def test_a_crawler_that_was_quicker_is_no_error(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
+def test_a_partition_that_a_crawler_created_meanwhile_is_updated(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
     """Between the comparison and the request someone else makes one of the partitions, with another location."""
     catalog.apply(glue, lake)
     other = Glue(lake)
@@ -149,7 +149,7 @@ def test_compacted_dates_are_registered_with_their_newest_version(glue: Glue, la
     assert "/v0002-" in second
 
 
-def test_buckets_stand_in_the_tickers_place(glue: Glue, warehouse_settings: Settings) -> None:
+def test_a_bucket_is_the_value_of_the_ticker_key(glue: Glue, warehouse_settings: Settings) -> None:
     lay(warehouse_settings, [trade("AAPL", "2026-11-20 10:00", 100.0)], partition_by="bucket")
     run(glue, warehouse_settings)
     catalog.apply(glue, warehouse_settings)
@@ -159,7 +159,7 @@ def test_buckets_stand_in_the_tickers_place(glue: Glue, warehouse_settings: Sett
     assert look(glue, warehouse_settings)[1] == []
 
 
-def test_what_spectrum_cannot_read_is_left_out_and_told(glue: Glue, lake: Settings) -> None:
+def test_partitions_that_spectrum_cannot_read_are_left_out_and_reported(glue: Glue, lake: Settings) -> None:
     lay(lake, [trade("AAPL", "2026-11-24 10:00", 100.0), trade("AAPL", "2026-11-23 11:00", 100.0)], start=4, compression="zstd")
     done = run(glue, lake)
     catalog.apply(glue, lake)
@@ -173,7 +173,7 @@ def test_what_spectrum_cannot_read_is_left_out_and_told(glue: Glue, lake: Settin
     assert all("zstd" in item.actual for item in findings)
 
 
-def test_status_tells_missing_stale_and_foreign_by_name(glue: Glue, lake: Settings) -> None:
+def test_status_reports_missing_stale_and_foreign_partitions(glue: Glue, lake: Settings) -> None:
     run(glue, lake)
     standings, findings = look(glue, lake)
     # The crawlers are not made yet.
@@ -224,7 +224,7 @@ def test_status_tells_missing_stale_and_foreign_by_name(glue: Glue, lake: Settin
     assert look(glue, lake)[1] == []
 
 
-def test_dates_below_the_floor_are_foreign(glue: Glue, lake: Settings) -> None:
+def test_expired_dates_are_foreign(glue: Glue, lake: Settings) -> None:
     catalog.apply(glue, lake)
     run(glue, lake)
     store = open_store(lake)
@@ -235,7 +235,7 @@ def test_dates_below_the_floor_are_foreign(glue: Glue, lake: Settings) -> None:
 
 
 def test_a_crawler_finds_what_sync_registers(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
-    """Both ways lead to the same catalog, whichever came first."""
+    """Both lead to the same catalog, in either order."""
     catalog.apply(glue, lake)
     said: list[str] = []
     runs = list(crawlers.run(glue, lake, ["trades", "feed_events", "filings"], wait=True, say=said.append))
@@ -248,7 +248,7 @@ def test_a_crawler_finds_what_sync_registers(glue: Glue, lake: Settings, fake_gl
     assert look(glue, lake)[0]["trades"].crawler == "ready, last run succeeded"
 
 
-def test_a_crawler_that_runs_already_is_followed(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
+def test_a_crawler_that_is_already_running_is_waited_for(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
     catalog.apply(glue, lake)
     glue.start_crawler(crawlers.name_of(lake, FEED_EVENTS))
     said: list[str] = []
@@ -259,7 +259,7 @@ def test_a_crawler_that_runs_already_is_followed(glue: Glue, lake: Settings, fak
     assert [item.state for item in crawlers.run(glue, lake, ["feed_events"], wait=True)] == ["succeeded"]
 
 
-def test_a_crawler_that_fails_says_why(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
+def test_a_failed_crawler_is_reported_with_its_reason(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
     catalog.apply(glue, lake)
     words = "Insufficient Lake Formation permission(s)"
     fake_glue.fails[crawlers.name_of(lake, TRADES)] = words
@@ -269,7 +269,7 @@ def test_a_crawler_that_fails_says_why(glue: Glue, lake: Settings, fake_glue: Fa
     assert ("LastCrawl", f"FAILED: {words}") in {(item.field, item.actual) for item in look(glue, lake)[1]}
 
 
-def test_one_that_fails_takes_nothing_from_what_the_others_did(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
+def test_a_failed_crawler_does_not_hide_the_results_of_others(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
     catalog.apply(glue, lake)
     fake_glue.fails[crawlers.name_of(lake, TRADES)] = "no reason"
     following = crawlers.run(glue, lake, ["trades", "feed_events"], wait=True)
@@ -280,7 +280,7 @@ def test_one_that_fails_takes_nothing_from_what_the_others_did(glue: Glue, lake:
     assert "no reason" in runs[0].detail
 
 
-def test_crawlers_from_paths_are_counted_and_compared_as_what_they_are(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
+def test_crawlers_from_paths_are_counted_and_compared(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
     catalog.apply(glue, lake, from_paths=True)
     run(glue, lake)
     tables = ["trades", "feed_events", "filings"]
@@ -296,7 +296,7 @@ def test_crawlers_from_paths_are_counted_and_compared_as_what_they_are(glue: Glu
     assert look(glue, lake)[1] == []
 
 
-def test_a_crawler_that_does_not_end_times_out(warehouse_flags: dict[str, str], fake_glue: FakeGlue) -> None:
+def test_a_crawler_that_does_not_finish_times_out(warehouse_flags: dict[str, str], fake_glue: FakeGlue) -> None:
     flags = warehouse_flags | {"glue.endpoint_url": fake_glue.url, "glue.wait": "300ms"}
     settings = load_settings(environ=clean_environment(), flags=flags)
     catalog.apply(Glue(settings), settings)

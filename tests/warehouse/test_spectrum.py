@@ -1,4 +1,4 @@
-"""External schema, tables and views in a Redshift that keeps book of Spectrum: made, compared, and made anew."""
+"""External schema, tables and views in a Redshift with Spectrum's system views: created, compared, recreated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture
 def settings(warehouse_flags: dict[str, str], redshift_flags: dict[str, str]) -> Settings:
-    """A lake of two dates and an event, and a Redshift with nothing in it."""
+    """A lake of two dates and an event, and an empty Redshift."""
     made = load_settings(environ=clean_environment(), flags=warehouse_flags | redshift_flags)
     lay(made, [trade("AAPL", f"{day} 10:00", 100.0) for day in ("2026-11-20", "2026-11-23")])
     lay(made, [covered("AAPL", "2026-11-20 10:00", "2026-11-20 10:01")], table="feed_events")
@@ -50,7 +50,7 @@ def done(redshift: Connection, settings: Settings, **options: bool) -> dict[str,
     return {f"{change.kind} {change.name}": change.action for change in changes}
 
 
-def test_apply_makes_all_and_again_changes_nothing(redshift: Connection, settings: Settings) -> None:
+def test_apply_creates_everything_and_is_idempotent(redshift: Connection, settings: Settings) -> None:
     first = done(redshift, settings)
     assert set(first.values()) == {"created"}
     assert [name for name in first if name.startswith("external table")] == [f"external table {table.name}" for table in TABLES]
@@ -64,7 +64,7 @@ def test_apply_makes_all_and_again_changes_nothing(redshift: Connection, setting
 
 
 def test_apply_runs_what_render_prints(redshift: Connection, settings: Settings, fake_redshift: FakeRedshift) -> None:
-    """Word for word, in that order, where nothing is there yet."""
+    """The same statements in the same order on an empty Redshift."""
     before = len(fake_redshift.statements)
     done(redshift, settings)
     asked = ("CREATE", "ALTER", "COMMENT")
@@ -72,7 +72,7 @@ def test_apply_runs_what_render_prints(redshift: Connection, settings: Settings,
     assert ran == [statement.sql for statement in ddl.statements(settings, want(settings))]
 
 
-def test_a_compacted_date_changes_the_view_and_parquets_partition(redshift: Connection, settings: Settings) -> None:
+def test_a_compacted_date_changes_the_view_and_its_parquet_partition(redshift: Connection, settings: Settings) -> None:
     done(redshift, settings)
     list(compact(settings, before=date(2026, 11, 21)))
     found = [item[:5] for item in schema.differences(redshift, settings, want(settings))]
@@ -92,10 +92,10 @@ def test_a_compacted_date_changes_the_view_and_parquets_partition(redshift: Conn
     assert schema.differences(redshift, settings, want(settings)) == []
 
 
-def test_a_partition_with_a_new_place_is_there_all_the_time(
+def test_a_partition_is_moved_without_being_dropped(
     redshift: Connection, settings: Settings, fake_redshift: FakeRedshift
 ) -> None:
-    """Dropped and added again, its date would be without trades in between, and stay so if that is where it ends."""
+    """If it was dropped and added again, its date would have no trades in between, or after a failure."""
     done(redshift, settings)
     redshift.execute("UPDATE svv_external_partitions SET location = 's3://elsewhere/' WHERE tablename = 'trades'")
     before = len(fake_redshift.statements)
@@ -105,7 +105,7 @@ def test_a_partition_with_a_new_place_is_there_all_the_time(
     assert schema.differences(redshift, settings, want(settings)) == []
 
 
-def test_a_view_of_someone_else_is_left_until_it_is_adopted(redshift: Connection, settings: Settings) -> None:
+def test_a_view_of_someone_else_is_skipped_until_it_is_adopted(redshift: Connection, settings: Settings) -> None:
     redshift.execute("CREATE SCHEMA stockctl")
     columns = "''::text AS symbol, ''::text AS form, ''::text AS accession, ''::text AS cik, 0::bigint AS year"
     redshift.execute(f"CREATE VIEW stockctl.latest_filings AS SELECT {columns}")
@@ -116,7 +116,7 @@ def test_a_view_of_someone_else_is_left_until_it_is_adopted(redshift: Connection
     assert schema.differences(redshift, settings, want(settings)) == []
 
 
-def test_a_view_of_someone_else_with_other_columns_goes_first(redshift: Connection, settings: Settings) -> None:
+def test_a_view_of_someone_else_with_other_columns_must_be_dropped_first(redshift: Connection, settings: Settings) -> None:
     redshift.execute("CREATE SCHEMA stockctl")
     redshift.execute("CREATE VIEW stockctl.latest_filings AS SELECT 1 AS one")
     done(redshift, settings)
@@ -129,7 +129,7 @@ def test_a_view_of_someone_else_with_other_columns_goes_first(redshift: Connecti
     assert schema.differences(redshift, settings, want(settings)) == []
 
 
-def test_a_table_that_differs_is_told_and_left_until_it_is_dropped(redshift: Connection, settings: Settings) -> None:
+def test_a_different_table_is_reported_and_skipped_until_it_is_dropped(redshift: Connection, settings: Settings) -> None:
     done(redshift, settings)
     redshift.execute("UPDATE svv_external_tables SET location = 's3://elsewhere/' WHERE tablename = 'trades'")
     redshift.execute(
@@ -155,7 +155,7 @@ def test_a_table_that_differs_is_told_and_left_until_it_is_dropped(redshift: Con
 
 
 @pytest.mark.parametrize("properties", ["NULL", "'{}'", """'{"made_by":"ann"}'"""])
-def test_a_table_of_someone_else_is_left_with_its_partitions_until_it_is_adopted(
+def test_a_table_of_someone_else_is_skipped_with_its_partitions_until_it_is_adopted(
     redshift: Connection, settings: Settings, properties: str
 ) -> None:
     done(redshift, settings)
@@ -186,7 +186,7 @@ def test_foreign_partitions_stay_until_they_are_pruned(redshift: Connection, set
     assert trades.partitions == 2
 
 
-def test_an_external_schema_over_another_database_or_role_is_told(redshift: Connection, settings: Settings) -> None:
+def test_an_external_schema_of_another_database_or_role_is_reported(redshift: Connection, settings: Settings) -> None:
     done(redshift, settings)
     redshift.execute("UPDATE svv_external_schemas SET esoptions = '{}'")
     (found,) = schema.differences(redshift, settings, want(settings))
@@ -204,7 +204,7 @@ def test_an_external_schema_over_another_database_or_role_is_told(redshift: Conn
     assert schema.differences(redshift, settings, want(settings)) == []
 
 
-def test_a_view_that_differs_or_is_anothers_is_not_as_the_settings_say(redshift: Connection, settings: Settings) -> None:
+def test_status_shows_views_that_differ_or_are_not_managed(redshift: Connection, settings: Settings) -> None:
     done(redshift, settings)
     redshift.execute("COMMENT ON VIEW stockctl.trades IS 'made by stockctl: of before'")
     redshift.execute("COMMENT ON VIEW stockctl.bars_1m IS 'mine'")
@@ -212,7 +212,7 @@ def test_a_view_that_differs_or_is_anothers_is_not_as_the_settings_say(redshift:
     assert (states["trades"], states["bars_1m"]) == ("definition differs", "made by someone else")
 
 
-def test_over_glue_the_tables_are_glues_and_only_views_are_made(
+def test_in_a_glue_catalog_only_views_are_created(
     warehouse_flags: dict[str, str], redshift_flags: dict[str, str], settings: Settings, redshift: Connection
 ) -> None:
     done(redshift, settings)  # stands in for what Glue shows
@@ -235,7 +235,7 @@ def test_over_glue_the_tables_are_glues_and_only_views_are_made(
 
 
 def shown(glue: Glue, fake: FakeRedshift) -> None:
-    """Let Redshift see what Glue holds, as an external schema over its database does."""
+    """Let Redshift see the tables of Glue, as an external schema over its database does."""
     lines = ["DELETE FROM svv_external_tables; DELETE FROM svv_external_columns; DELETE FROM svv_external_partitions;"]
 
     def note(book: str, *values: object) -> None:

@@ -1,4 +1,4 @@
-"""The tables as data: types from the records, keys from the layout, and never a name twice."""
+"""The tables as data: types from the records, partition keys from the folders, no name twice."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def kinds(table: Table) -> dict[str, str]:
     return {column.name: column.kind for column in table.columns}
 
 
-def test_types_are_explicit_and_those_of_the_records() -> None:
-    """Times are ms in a bigint, prices doubles; nothing is left to a crawler's guess."""
+def test_types_are_explicit_and_match_the_records() -> None:
+    """Times are ms in a bigint, prices doubles; no type is left to a crawler's guess."""
     assert [(column.name, column.glue, column.redshift) for column in tables.TRADES.columns] == [
         ("id", "string", "varchar(65535)"),
         ("symbol", "string", "varchar(65535)"),
@@ -57,16 +57,16 @@ def test_duckdb_reads_the_same_columns(table: Table) -> None:
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_a_written_line_has_these_fields(table: Table, record: Trade | FeedEvent) -> None:
-    """What lies in the lake, read back as JSON."""
+def test_a_stored_line_has_the_columns(table: Table, record: Trade | FeedEvent) -> None:
+    """A stored line, read back as JSON."""
     found = msgspec.json.decode(encode(record))
     assert list(found) == list(kinds(table))
     same = {"text": str, "integer": int, "number": float}
     assert {name: type(value) for name, value in found.items()} == {name: same[kind] for name, kind in kinds(table).items()}
 
 
-def test_a_filings_line_has_these_fields() -> None:
-    """The columns are those that the filings' own lines have, with their types."""
+def test_a_line_item_has_the_columns() -> None:
+    """The columns are those of the filings' line items, with their types."""
     item = Item("us-gaap_Assets", "Assets", "Total assets", "u_usd", "usd", 364980000000.0)
     filing = Filing(
         "0000320193-24-000123",
@@ -89,18 +89,18 @@ def test_a_filings_line_has_these_fields() -> None:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_no_partition_key_repeats_a_field(table: Table) -> None:
+def test_no_partition_key_is_a_column(table: Table) -> None:
     assert check(table) is table
 
 
-def test_a_key_that_repeats_a_field_is_rejected_by_name() -> None:
+def test_a_partition_key_that_is_a_column_is_an_error() -> None:
     bad = tables.TRADES._replace(keys=(Column("trade_date", "date"), Column("symbol", "text")))
     with pytest.raises(RepeatedKeyError, match="trades has symbol both"):
         table_input(bad, URL)
 
 
-def test_the_keys_are_those_of_the_layouts_folders() -> None:
-    """In their order, as an object's key carries them."""
+def test_the_partition_keys_are_those_of_the_folders() -> None:
+    """In the order of an object's key."""
     layout = Layout("trades", "America/New_York", "ticker", "gzip")
     key = layout.object_key(layout.folder("AAPL", date(2026, 11, 23)), 1, 3, 42)
     assert parse_object(key) is not None
@@ -108,16 +108,16 @@ def test_the_keys_are_those_of_the_layouts_folders() -> None:
     assert names == [column.name for column in tables.TRADES.keys]
 
 
-def test_every_location_ends_in_a_slash_and_none_is_the_start_of_anothers() -> None:
-    """S3 compares prefixes: ``trades`` without its slash would hold ``trades_parquet`` too."""
+def test_every_location_ends_in_a_slash_and_is_no_prefix_of_another() -> None:
+    """S3 compares prefixes: ``trades`` without the slash would match ``trades_parquet`` too."""
     places = [table_input(table, URL)["StorageDescriptor"]["Location"] for table in TABLES]
     assert all(place.startswith(f"{URL}/") and place.endswith("/") for place in places)
     assert not any(one.startswith(other) or other.startswith(one) for one, other in combinations(places, 2))
     assert not any(place.startswith(location(URL, "_log")) or place.startswith(location(URL, "raw")) for place in places)
 
 
-def test_glues_table_is_known_in_full() -> None:
-    """Golden: what ``glue apply`` sends for trades."""
+def test_the_table_input_of_glue_is_golden() -> None:
+    """The request of ``glue apply`` for trades."""
     assert table_input(tables.TRADES, URL) == {
         "Name": "trades",
         "Description": "Trades as they were received, one JSON object per line",
@@ -164,11 +164,11 @@ def test_glues_table_is_known_in_full() -> None:
         ({"lake.url": URL, "lake.compression": "zstd"}, "zstd, which Redshift Spectrum does not read"),
     ],
 )
-def test_a_lake_that_cannot_be_read_there_is_refused_with_the_reason(flags: dict[str, str], words: str) -> None:
+def test_a_lake_that_glue_cannot_read_is_an_error(flags: dict[str, str], words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
         lake_url(load_settings(environ=clean_environment(), flags=flags))
     assert caught.value.hint
 
 
-def test_the_lakes_address_has_no_slash_at_its_end() -> None:
+def test_the_lakes_url_has_no_final_slash() -> None:
     assert lake_url(load_settings(environ=clean_environment(), flags={"lake.url": f"{URL}/"})) == URL

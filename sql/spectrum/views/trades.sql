@@ -1,6 +1,6 @@
 -- Trades with their times as timestamps in UTC: compacted dates from Parquet, all others from the JSON lines.
--- The dates stand here one by one, so that Spectrum leaves out the partitions of the other table without looking at them.
--- A malformed line is a row of nulls there: it is no trade.
+-- The dates are listed here one by one, so that Spectrum prunes the partitions of the other table.
+-- A malformed line is a row of nulls, and is filtered out.
 SELECT
     id,
     symbol,

@@ -1,4 +1,4 @@
--- Trades with their times as timestamps in UTC, from the JSON lines. A malformed line is a row of nulls there: it is no trade.
+-- Trades with their times as timestamps in UTC, from the JSON lines. A malformed line is a row of nulls, and is filtered out.
 SELECT
     id,
     symbol,

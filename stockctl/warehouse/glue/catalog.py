@@ -164,18 +164,18 @@ def differences(glue: Glue, settings: Settings, *, from_paths: bool | None = Fal
     url = lake_url(settings)
     if glue.find_database() is None:
         return [absent("database", glue.database, _APPLY)]
-    found: list[Difference] = []
+    result: list[Difference] = []
     for table in TABLES:
         existing = glue.find_table(table.name)
         if existing is None:
-            found.append(absent("table", table.name, _APPLY))
+            result.append(absent("table", table.name, _APPLY))
         elif not is_managed(existing):
-            found.append(owned_by_others("table", table.name, _ADOPT))
+            result.append(owned_by_others("table", table.name, _ADOPT))
         else:
-            found += table_differences(table, url, existing)
+            result += table_differences(table, url, existing)
     if settings.glue.role is None:
-        return found
-    return found + [one for table in TABLES if table.crawled for one in _crawler(glue, settings, table, url, from_paths)]
+        return result
+    return result + [one for table in TABLES if table.crawled for one in _crawler(glue, settings, table, url, from_paths)]
 
 
 def _crawler(glue: Glue, settings: Settings, table: Table, url: str, from_paths: bool | None) -> Iterator[Difference]:

@@ -246,12 +246,12 @@ def _column(item: StandardItem) -> str:
         needs = "".join(f" AND COUNT(CASE WHEN {lines} AND {one} THEN most END) = 0" for one in _without(item, concept))
         value = f"MAX(CASE WHEN {present} THEN value END)"
         whens.append(f"WHEN COUNT(CASE WHEN {present} THEN most END) > 0 THEN CASE WHEN TRUE{needs} THEN {value} END")
-    found = "CASE\n        " + "\n        ".join(whens) + "\n    END"
+    expression = "CASE\n        " + "\n        ".join(whens) + "\n    END"
     if item.rule != "revenue":
-        return found
+        return expression
     # A part cannot be more than the total.
     most = f"MAX(CASE WHEN {lines} AND {_REVENUE} THEN most END)"
-    return f"CASE WHEN {most} > {found} THEN NULL ELSE {found} END"
+    return f"CASE WHEN {most} > {expression} THEN NULL ELSE {expression} END"
 
 
 def _without(item: StandardItem, concept: str) -> list[str]:
@@ -300,15 +300,15 @@ def comment(settings: Settings, statement: Statement) -> Statement:
 def statements(settings: Settings, lake: LakePartitions) -> list[Statement]:
     """All statements that ``spectrum apply`` runs on an empty Redshift, in order."""
     url = lake_url(settings)
-    found = [external_schema(settings)]
+    ordered = [external_schema(settings)]
     if settings.redshift.catalog == "tables":
         for table in TABLES:
-            found += [external_table(settings, table, url), *add_partitions(settings, table, lake.locations[table.name])]
+            ordered += [external_table(settings, table, url), *add_partitions(settings, table, lake.locations[table.name])]
     schema = {"view_schema": name(settings.redshift.view_schema)}
-    found.append(Statement("schema", settings.redshift.view_schema, fill("view_schema", schema)))
+    ordered.append(Statement("schema", settings.redshift.view_schema, fill("view_schema", schema)))
     for view in views(settings, lake.compacted):
-        found += [view, comment(settings, view)]
-    return found
+        ordered += [view, comment(settings, view)]
+    return ordered
 
 
 def views(settings: Settings, compacted: Sequence[date]) -> list[Statement]:

@@ -248,18 +248,18 @@ def differences(redshift: Redshift, settings: Settings, lake: LakePartitions) ->
     """The differences of schema, tables, partitions and views from the settings and the lake."""
     url = lake_url(settings)
     existing = existing_objects(redshift, settings)
-    found: list[Difference] = []
+    result: list[Difference] = []
     if (difference := _schema_difference(settings, existing)) is not None:
-        found.append(difference)
+        result.append(difference)
     for table in TABLES if existing.schema is not None else ():
         if (difference := _table_difference(settings, table, url, existing)) is not None:
-            found.append(difference)
+            result.append(difference)
         else:
-            found += _partition_differences(redshift, settings, table, lake)
+            result += _partition_differences(redshift, settings, table, lake)
     for view in ddl.views(settings, readable(redshift, settings, lake)):
         if (difference := _view_difference(settings, view, existing)) is not None:
-            found.append(difference)
-    return found
+            result.append(difference)
+    return result
 
 
 def _partition_differences(redshift: Redshift, settings: Settings, table: Table, lake: LakePartitions) -> Iterator[Difference]:

@@ -1,4 +1,4 @@
-"""Credentials that botocore finds no use of: a refusal, whichever of its errors tells it."""
+"""Credentials that botocore cannot use: RefusedError, whichever exception botocore raises."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_sending_on_a_lost_connection_is_an_error_of_ours(sim: Simulator, connec
         subscribe_on_and_on()
 
 
-def test_a_key_that_the_server_says_back_is_told_to_nobody() -> None:
+def test_a_key_that_the_server_sends_back_is_not_shown() -> None:
     goodbye = (1008).to_bytes(2, "big") + f"key {KEY} is unknown".encode()
     connection = FeedConnection(settings(handshaken(bytes([0x88, len(goodbye)]) + goodbye)))
     with pytest.raises(FeedLostError, match=r"closed with 1008 key \*\*\*\* is unknown"):
@@ -96,7 +96,7 @@ def test_a_key_that_the_server_says_back_is_told_to_nobody() -> None:
     connection.close()
 
 
-def test_a_redirect_that_holds_the_key_is_told_without_it() -> None:
+def test_a_redirect_that_has_the_key_is_reported_without_it() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -135,7 +135,7 @@ def handshaken(*pieces: bytes) -> str:
     return f"ws://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_the_code_and_reason_of_a_goodbye_are_told() -> None:
+def test_the_code_and_reason_of_a_close_frame_are_reported() -> None:
     goodbye = (1012).to_bytes(2, "big") + b"please reconnect"
     connection = FeedConnection(settings(handshaken(bytes([0x88, len(goodbye)]) + goodbye)))
     with pytest.raises(FeedLostError, match="closed with 1012 please reconnect"):
@@ -171,14 +171,14 @@ def test_a_wrong_key_is_refused() -> None:
     assert "STOCKCTL_FINNHUB__TOKEN" in (error.hint or "")
 
 
-def test_http_429_tells_of_too_many_connects(sim: Simulator) -> None:
+def test_http_429_reports_too_many_connections(sim: Simulator) -> None:
     sim.refuse(429)
     error = failure(sim.url)
     assert isinstance(error, TooManyConnectsError)
     assert "the key is in use elsewhere" in str(error)
 
 
-def test_another_http_status_is_told(sim: Simulator) -> None:
+def test_another_http_status_is_reported(sim: Simulator) -> None:
     sim.refuse(503)
     error = failure(sim.url)
     assert isinstance(error, UnreachableError)

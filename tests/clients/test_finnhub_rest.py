@@ -205,6 +205,6 @@ def test_the_wait_that_is_asked_for_is_kept() -> None:
     assert clock.waits == [7]
 
 
-def test_a_key_that_the_server_says_back_is_told_to_nobody() -> None:
+def test_a_key_that_the_server_sends_back_is_not_shown() -> None:
     with Server(lambda _n, _path: (401, {}, json.dumps({"error": f"{KEY} is wrong"}).encode())) as server:
         assert "**** is wrong" in str(failure(server.url))

@@ -69,7 +69,7 @@ def test_each_answer_that_is_no_success_has_its_error(
 
 
 @pytest.mark.parametrize("body", ["<html>Please log in</html>", "", "{", {"hello": "world"}, ["a"], 7, "null"])
-def test_what_answers_otherwise_than_a_worker_is_told(worker: Worker, body: Any) -> None:
+def test_what_answers_otherwise_than_a_worker_is_reported(worker: Worker, body: Any) -> None:
     """As a login page, or another service at that address."""
     with Connect(settings(worker.url)) as connect:
         for ask in (
@@ -105,12 +105,12 @@ def test_without_an_address_the_setting_is_named() -> None:
         Connect(settings(None))
 
 
-def test_the_wait_is_bounded_and_tells_once_what_it_waits_for() -> None:
-    told: list[str] = []
+def test_the_wait_is_limited_and_reported_once() -> None:
+    messages: list[str] = []
     url = f"http://127.0.0.1:{free_port()}"
     with Connect(settings(url)) as connect, pytest.raises(UnreachableError, match="for 1s"):
-        connect.wait(1, say=told.append)
-    assert told == [f"waiting up to 1s for Kafka Connect at {url}"]
+        connect.wait(1, say=messages.append)
+    assert messages == [f"waiting up to 1s for Kafka Connect at {url}"]
 
 
 def test_a_worker_that_is_starting_is_waited_for(worker: Worker) -> None:

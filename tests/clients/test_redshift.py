@@ -117,7 +117,7 @@ def test_nobody_listening_is_unreachable(redshift_flags: dict[str, str]) -> None
 
 # The driver leaves the socket of a lost connection to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_lost_connection_is_told_as_such(redshift_flags: dict[str, str], fake_redshift: FakeRedshift) -> None:
+def test_a_lost_connection_is_reported_as_such(redshift_flags: dict[str, str], fake_redshift: FakeRedshift) -> None:
     with Connection(settings(redshift_flags)) as connection:
         _, rows = connection.query("SELECT n FROM generate_series(1, 5000) AS s(n)")
         next(rows)

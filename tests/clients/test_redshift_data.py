@@ -59,8 +59,8 @@ class FakeDataApi:
         if action == "DescribeStatement":
             result["looks"] += 1
             done = result["looks"] > 1 and not self.endless
-            told: dict[str, Any] = result["told"]
-            return {"Id": number, "Status": result["status"] if done else "STARTED"} | told
+            details: dict[str, Any] = result["details"]
+            return {"Id": number, "Status": result["status"] if done else "STARTED"} | details
         if action == "CancelStatement":
             return {"Status": True}
         start = int(body.get("NextToken", 0))
@@ -75,14 +75,14 @@ class FakeDataApi:
                 found = connection.execute(text)
             except duckdb.Error:
                 words = 'ERROR: column "prize" does not exist\n  Position: 8'
-                return {"status": "FAILED", "told": {"Error": words}, "rows": [], "columns": []}
+                return {"status": "FAILED", "details": {"Error": words}, "rows": [], "columns": []}
             kinds = {"DECIMAL(3,2)": "numeric", "INTEGER": "int4", "VARCHAR": "varchar"}
             columns = [
                 {"name": name, "label": name, "typeName": kinds.get(str(kind), "float8")}
                 for name, kind, *_ in found.description or ()
             ]
             rows = [[field(value) for value in row] for row in found.fetchall()]
-        return {"status": "FINISHED", "told": {"HasResultSet": bool(columns)}, "rows": rows, "columns": columns}
+        return {"status": "FINISHED", "details": {"HasResultSet": bool(columns)}, "rows": rows, "columns": columns}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         fake = self

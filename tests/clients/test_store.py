@@ -191,7 +191,7 @@ def test_the_check_of_a_sound_store_leaves_nothing_behind(store: Store, request:
     assert list(store.objects()) == []
 
 
-def test_the_check_tells_a_reader_what_is_missing(s3_settings: MakeSettings) -> None:
+def test_the_check_reports_a_missing_permission(s3_settings: MakeSettings) -> None:
     [(_, finding)] = run(checks(s3_settings(s3__access_key_id="reader", s3__secret_access_key="reader-secret-key")))
     assert finding.state == "fail"
     assert "cannot put _log/.doctor/" in finding.detail
@@ -211,7 +211,7 @@ def test_the_check_of_no_lake_names_the_setting() -> None:
 
 
 class PutsOver(Store):
-    """A store as some S3 servers are: told to put only if absent, it puts over what is there."""
+    """A store like some S3 servers: it overwrites an object that must be written only if it is absent."""
 
     def put_new(self, key: str, data: bytes) -> None:
         self.put(key, data)

@@ -108,7 +108,7 @@ def test_kafka_refuses_a_certificate_of_another_host(authority: Authority) -> No
 
 
 def test_a_file_that_is_no_certificate_names_itself(tmp_path: Path) -> None:
-    """A matter of configuration, told before anything is contacted."""
+    """A matter of configuration, reported before any request."""
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(StockctlError, match="certificate") as caught:
         kafka(settings_for(1, **{"kafka.ssl_ca_location": str(tmp_path / "ca.pem")}))

@@ -1,4 +1,4 @@
-"""Reading makes nothing: whoever looks at a lake that is not there is told so, and the folder is not made."""
+"""Reading creates nothing: a lake that does not exist is an error, and its folder is not created."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_so_do_the_functions_of_the_package(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["lake"]
 
 
-def test_a_file_in_the_lakes_place_is_told_from_nothing(tmp_path: Path) -> None:
+def test_a_file_in_the_lakes_place_is_not_an_absent_folder(tmp_path: Path) -> None:
     (tmp_path / "lkae").mkdir()
     (tmp_path / "lkae" / "trades").write_text("")
     with pytest.raises(NoLakeError, match="that is not a folder"):
@@ -100,7 +100,7 @@ def test_a_folder_of_other_files_is_no_lake(tmp_path: Path) -> None:
     assert "is empty" in command.run("lake", "list").stderr
 
 
-def test_status_and_doctor_tell_it_and_make_nothing(tmp_path: Path) -> None:
+def test_status_and_doctor_report_it_and_create_nothing(tmp_path: Path) -> None:
     settings = mistyped(tmp_path, **{"kafka.bootstrap_servers": f"127.0.0.1:{free_port()}"})
     for _, finding in run([*checks(settings), *overview(settings)]):
         assert finding.state == "warn"

@@ -135,7 +135,7 @@ def test_the_same_metrics_come_from_parquet(settings: Settings, cut: Literal["ti
     assert answers() == half == raw
 
 
-def test_objects_are_sorted_and_tell_where_a_symbol_is(settings: Settings) -> None:
+def test_objects_are_sorted_and_show_where_a_symbol_is(settings: Settings) -> None:
     """Rows come by symbol, time, receipt and id; row groups and objects name their symbols: one is read without the rest."""
     lay(settings, some(3000), batches=3)
     (made,) = compact(settings, sizes=Sizes(object_rows=1000, group_rows=200))
@@ -184,7 +184,7 @@ def test_a_late_claim_reopens_its_date(settings: Settings) -> None:
     first = parquet_keys(open_store(settings))
     (made,) = run(settings)
     assert (made.trade_date, made.version, made.rows, made.claims) == (DAY, 2, 501, 3)
-    assert set(first) < set(parquet_keys(open_store(settings))), "whoever reads the first version can end"
+    assert set(first) < set(parquet_keys(open_store(settings))), "readers of the first version can finish"
     assert read_trades(settings=settings).num_rows == 511
     assert is_whole(settings)
     assert run(settings) == []
@@ -328,7 +328,7 @@ def test_killed_at_each_step(
 def test_a_lost_answer_to_the_manifest_is_no_lost_race(
     on_s3: Settings, s3_server: str, s3_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """The manifest itself tells whose it is."""
+    """The manifest itself shows which run wrote it."""
     lay(on_s3, some(300))
     proxy = Proxy(s3_server)
     try:

@@ -65,7 +65,7 @@ def test_large_files_and_few_files_are_read_where_they_lie(settings: Settings, t
 
 
 def test_damage_is_named_by_its_object(settings: Settings, tmp_path: Path) -> None:
-    """What is joined is compared with its claim, and a file that has gone is told."""
+    """Concatenated files are compared with their claims, and a missing file is reported."""
     store = open_store(settings)
     first, second, *_ = (item.key for item in store.objects("trades"))
     data = store.get(first)

@@ -149,7 +149,7 @@ def emptied(store: Store, key: str) -> None:
 def test_an_object_that_was_replaced_is_named(
     settings: Settings, claims: list[Claim], damage: Callable[[Store, str], None]
 ) -> None:
-    """Its size tells."""
+    """Its size differs."""
     assert count(settings, "AAPL") == 5 * ROWS // 2
     damage(open_store(settings), aapl(claims[2]))
     for name, reader in READERS.items():
@@ -168,7 +168,7 @@ def test_the_same_lines_by_another_compressor_are_read(settings: Settings, claim
 
 @pytest.mark.parametrize("gone", [True, False])
 def test_a_parquet_object_that_is_gone_or_replaced_is_named(settings: Settings, claims: list[Claim], gone: bool) -> None:
-    """Its manifest tells."""
+    """Its manifest has another size, or it is missing."""
     assert len(list(compact(settings))) == 1
     assert count(settings, "AAPL") == len(claims) * ROWS // 2
     store = open_store(settings)
@@ -211,7 +211,7 @@ def test_a_long_log_is_searched_and_not_read(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_claim_that_is_gone_is_an_error_to_who_reads_its_time(settings: Settings, claims: list[Claim], reader: str) -> None:
-    """The claims beside it tell: one begins behind the end of the other."""
+    """Its neighbours show it: the next claim begins after the end of the claim before."""
     open_store(settings).delete([claims[2].key])
     with pytest.raises(UnhealthyError, match=f"{claims[1].key} and {claims[3].key}"):
         READERS[reader](settings)

@@ -37,7 +37,7 @@ def test_no_symbol_leaves_its_folder(symbol: str) -> None:
 
 
 def test_a_symbols_bucket_never_changes() -> None:
-    """Buckets are told by CRC-32 of the symbol's UTF-8: lakes outlive versions."""
+    """Buckets come from the CRC-32 of the symbol's UTF-8: lakes outlive versions."""
     assert bucket_name("AAPL", 64) == "bucket=028-of-064"
     assert bucket_name("BINANCE:BTCUSDT", 4096) == "bucket=3124-of-4096"
     assert bucket_name("日経", 7) == "bucket=004-of-007"
@@ -84,7 +84,7 @@ def test_a_repeat_of_an_older_claim_keeps_the_small_letters_of_its_folders(
 
 
 @given(st.sampled_from([TRADES, BUCKETS, EVENTS]), st.dates(), st.integers(1, 99), st.integers(0, 5000), st.integers(0, 10**18))
-def test_an_object_key_tells_what_it_was_made_of(layout: Layout, day: date, generation: int, number: int, start: int) -> None:
+def test_an_object_key_has_what_it_was_made_of(layout: Layout, day: date, generation: int, number: int, start: int) -> None:
     """Keys and their parts convert into each other, and lead to the claim."""
     name = parse_object(layout.object_key(layout.folder("AAPL", day), generation, number, start))
     assert name is not None

@@ -152,8 +152,8 @@ def test_it_says_what_it_will_drop_and_refuses_without_a_yes(settings: Settings,
     assert "floor is 2026-11-23" in command.run("lake", "prune", "--before", "2026-11-23", "--yes", real=True).stderr
     assert keys(store) == []
     assert "has no data before" in command.run("lake", "prune", "--before", "2026-11-23", "--yes").stderr
-    told = command.run("lake", "verify", "--deep").stderr
-    assert "6 rows below the floor 2026-11-23 were deleted on purpose" in told
+    stderr_text = command.run("lake", "verify", "--deep").stderr
+    assert "6 rows below the floor 2026-11-23 were deleted on purpose" in stderr_text
 
 
 def test_a_dry_run_lists_the_dates_and_asks_nothing(settings: Settings, tmp_path: Path) -> None:
@@ -185,11 +185,11 @@ def test_at_a_terminal_it_asks(settings: Settings, tmp_path: Path, answer: bytes
         stderr=subprocess.PIPE,
     )
     os.write(ours, answer)
-    _, told = process.communicate(timeout=HANG)
+    _, stderr_text = process.communicate(timeout=HANG)
     os.close(ours)
     os.close(theirs)
-    assert process.returncode == code, told
-    assert b"Delete all of it" in told
+    assert process.returncode == code, stderr_text
+    assert b"Delete all of it" in stderr_text
     store = open_store(settings)
     assert len(keys(store)) == left
     assert (read_floor(store) is None) is (code == 1)
@@ -231,7 +231,7 @@ def test_killed_at_each_step(
     assert verify(store, deep=True).issues == []
 
 
-def test_a_writer_goes_on_behind_a_pruned_claim(settings_of_broker: Settings, command: Command) -> None:
+def test_a_writer_continues_after_a_pruned_claim(settings_of_broker: Settings, command: Command) -> None:
     """Kafka has forgotten the newest claim's records and its objects were pruned: no loss is to be accepted for that."""
     topics = settings_of_broker
     admin = Admin(topics)

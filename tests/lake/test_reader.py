@@ -147,7 +147,7 @@ def test_as_of_knows_only_what_was_received_by_then(settings: Settings) -> None:
     assert prices(settings, "AAPL", as_of=date(2026, 11, 23)) == prices(settings, "AAPL")
 
 
-def test_symbols_that_share_a_folder_are_told_apart(settings: Settings) -> None:
+def test_symbols_that_share_a_folder_are_distinguished(settings: Settings) -> None:
     """The slug of two symbols may be one; rows are filtered by the symbol itself."""
     lay(settings, [trade("BINANCE:BTCUSDT", "2026-11-23 12:00", 1.0), trade("BINANCE_BTCUSDT", "2026-11-23 12:00", 2.0)])
     assert prices(settings, ["BINANCE:BTCUSDT"]) == [1.0]
@@ -218,7 +218,7 @@ def test_an_empty_lake_answers_with_no_rows(settings: Settings) -> None:
 
 
 def test_a_damaged_object_is_an_error_that_names_it(settings: Settings) -> None:
-    """Damage is told with the file's name, not skipped."""
+    """Damage is reported with the name of the file, not skipped."""
     claim = lay(settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])[0]
     (Path(open_store(settings).folder or "") / claim.objects[0].key).write_bytes(b"no gzip")
     with pytest.raises(StockctlError, match=r"trades-g1-000.*gz"):
@@ -255,7 +255,7 @@ def test_an_event_that_names_no_symbols_is_one_of_none(settings: Settings) -> No
 
 
 def test_data_is_through_to_the_newest_record_of_the_symbols_partition(settings: Settings) -> None:
-    """The partition's newest claim tells, even one without the symbol; another partition's does not."""
+    """The partition's newest claim decides, even one without the symbol; another partition's does not."""
     lay(settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
     lay(settings, [trade("MSFT", "2026-11-23 12:05", 1.0)], start=1)
     lay(settings, [trade("NVDA", "2026-11-23 12:09", 1.0)], partition=1)
@@ -300,7 +300,7 @@ def test_a_second_question_downloads_nothing(s3_settings: Settings) -> None:
     }
 
 
-def test_a_lake_begun_anew_in_the_same_place_is_not_read_from_the_old_ones_files(s3_settings: Settings) -> None:
+def test_a_lake_recreated_in_the_same_place_is_not_read_from_the_old_ones_files(s3_settings: Settings) -> None:
     """An emptied prefix may hold other rows under the same keys: the files kept of the old lake are none of the new one."""
     store = open_store(s3_settings)
     lake_source(store, "sim")
@@ -312,7 +312,7 @@ def test_a_lake_begun_anew_in_the_same_place_is_not_read_from_the_old_ones_files
     assert prices(s3_settings) == [2.0]
 
 
-def test_lakes_of_one_name_at_two_endpoints_are_told_apart(s3_settings: Settings) -> None:
+def test_lakes_of_one_name_at_two_endpoints_are_distinguished(s3_settings: Settings) -> None:
     """Two servers may have a bucket of the same name, with other rows under the same keys."""
     lay(s3_settings, [trade("AAPL", "2026-11-23 12:00", 1.0)])
     assert prices(s3_settings) == [1.0]

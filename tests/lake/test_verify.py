@@ -89,7 +89,7 @@ def found(store: Store, *, deep: bool = False) -> set[str]:
     return {issue.kind for issue in report.issues}
 
 
-def test_a_good_lake_is_whole(store: Store) -> None:
+def test_a_good_lake_is_verified(store: Store) -> None:
     """Nothing is found where nothing is wrong, and everything is counted."""
     report = verify(store, deep=True)
     assert report.issues == []
@@ -105,7 +105,7 @@ def truncate_object(store: Store) -> None:
     store.put(key, store.get(key)[:-20])
 
 
-def add_stray(store: Store) -> None:
+def add_orphan(store: Store) -> None:
     key = claim_at(store, 100).objects[0].key
     store.put_new(key.replace("00100.jsonl", "00150.jsonl"), store.get(key))
 
@@ -122,7 +122,7 @@ def overlap(store: Store) -> None:
     rewrite(store, 100, end=250)
 
 
-def hole(store: Store) -> None:
+def gap(store: Store) -> None:
     rewrite(store, 100, end=150)
 
 
@@ -139,11 +139,11 @@ def garble_claim(store: Store) -> None:
     [
         (remove_object, {"missing"}),
         (truncate_object, {"changed"}),
-        (add_stray, {"orphan"}),
+        (add_orphan, {"orphan"}),
         (remove_claim, {"gap", "orphan"}),
         (remove_start, {"gap"}),
         (overlap, {"overlap", "count"}),
-        (hole, {"gap", "count"}),
+        (gap, {"gap", "count"}),
         (miscount, {"count"}),
         (garble_claim, {"unreadable", "gap", "orphan"}),
     ],
@@ -163,7 +163,7 @@ def test_a_changed_line_is_found_by_reading(store: Store) -> None:
 
 
 def test_rows_that_stand_twice_are_found_by_reading(store: Store) -> None:
-    """The same ids in two objects, each with a claim that fits, are doubled."""
+    """The same ids in two objects, each with a claim that fits, are duplicates."""
     first, second = claim_at(store, 0), claim_at(store, 100)
     objects = []
     for old, source in zip(second.objects, first.objects, strict=True):
@@ -188,7 +188,7 @@ def test_the_newest_claim_may_be_in_progress(store: Store) -> None:
     assert found(store) == {"in progress"}
 
 
-def test_accepted_losses_are_told_for_ever(store: Store) -> None:
+def test_accepted_losses_are_reported_permanently(store: Store) -> None:
     """A loss that was accepted stays a issue."""
     claim = claim_at(store, 100)
     store.delete([claim.objects[0].key])
@@ -197,7 +197,7 @@ def test_accepted_losses_are_told_for_ever(store: Store) -> None:
 
 
 def test_the_command_ends_with_10_and_names_the_key(store: Store, tmp_path: Path) -> None:
-    """What verify finds is on stdout, and the exit code tells."""
+    """What verify finds is on stdout, and the exit code shows it."""
     remove_object(store)
     command = Command(tmp_path, STOCKCTL_LAKE__URL=store.url)
     done = command.run("lake", "verify", "-o", "json", check=10)

@@ -133,7 +133,7 @@ def test_other_bytes_are_found_by_reading(store: Store) -> None:
 
 
 def test_other_rows_are_found_by_reading(store: Store) -> None:
-    """Parquet that is what its manifest says, but does not hold the rows of its claims, is told by their ids."""
+    """Parquet that is what its manifest says, but does not hold the rows of its claims, is found by their ids."""
     table = pyarrow.parquet.read_table(pa.BufferReader(store.get(held(store))))
     column = table.column_names.index("id")
     ids = table.column("id").to_pylist()
@@ -147,8 +147,8 @@ def test_other_rows_are_found_by_reading(store: Store) -> None:
     assert found(store, deep=True) == {"changed"}
 
 
-def test_rows_doubled_across_layouts_are_found_by_reading(settings: Settings, store: Store) -> None:
-    """The same id under a ticker and under a bucket of one date is doubled."""
+def test_rows_duplicated_across_layouts_are_found_by_reading(settings: Settings, store: Store) -> None:
+    """The same id under a ticker and under a bucket of one date is a duplicate."""
     row = trade("AAPL", "2026-11-23 12:00", 1.0)
     lay(settings, [row], start=41)
     lay(settings, [row], start=42, partition_by="bucket")
@@ -156,7 +156,7 @@ def test_rows_doubled_across_layouts_are_found_by_reading(settings: Settings, st
     assert found(store, deep=True) == {"duplicate"}
 
 
-def test_parquet_is_mended_by_compacting_anew(settings: Settings, store: Store) -> None:
+def test_parquet_is_fixed_by_compacting_again(settings: Settings, store: Store) -> None:
     """What is missing or changed comes back from the raw objects once its manifest is gone."""
     remove_object(store)
     store.delete([MANIFEST])

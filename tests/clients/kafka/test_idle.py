@@ -66,10 +66,10 @@ def test_nothing_to_read_costs_next_to_nothing(settings: Settings, partitions: l
     """No fetch, of which such a broker answers thousands a second, and no more looks than the time given holds."""
     fetches: list[int] = []
 
-    def told(statistics: str) -> None:
+    def record_statistics(statistics: str) -> None:
         fetches.append(sum(broker["req"].get("Fetch", 0) for broker in json.loads(statistics)["brokers"].values()))
 
-    consumer = Consumer(settings, "idle", **{"statistics.interval.ms": 100, "stats_cb": told})
+    consumer = Consumer(settings, "idle", **{"statistics.interval.ms": 100, "stats_cb": record_statistics})
     consumer.assign(dict.fromkeys(partitions, 0))
     rest(consumer)
     fetches.clear()
@@ -125,7 +125,7 @@ def test_single_records_come_soon_and_none_is_left_behind(
         assert [message.value() for message in messages] == [str(number).encode()]
 
 
-def test_a_partition_begun_anew_while_resting_is_read(
+def test_a_partition_restarted_while_paused_is_read(
     settings: Settings, consumer: Consumer, partitions: list[Partition]
 ) -> None:
     send(settings, partitions[0], "a", "b", "c")
@@ -161,7 +161,7 @@ def test_a_partition_that_its_reader_paused_stays_paused(
     wait_for(lambda: [message.value() for message in consumer.consume(10, 0.2)] == [b"held"], "the record held back")
 
 
-def test_the_end_of_each_partition_is_told(settings: Settings, partitions: list[Partition]) -> None:
+def test_the_end_of_each_partition_is_reported(settings: Settings, partitions: list[Partition]) -> None:
     consumer = Consumer(settings, "idle-end", **{"enable.partition.eof": True})
     consumer.assign(dict.fromkeys(partitions, 0))
     ended: set[int] = set()
@@ -176,11 +176,11 @@ def test_the_end_of_each_partition_is_told(settings: Settings, partitions: list[
     consumer.close()
 
 
-def test_an_end_that_comes_late_is_told_too(
+def test_an_end_that_comes_late_is_reported_too(
     settings: Settings, partitions: list[Partition], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a busy machine librdkafka has hardly begun when all partitions look read, and a pause would swallow their ends."""
     monkeypatch.setattr(idle, "_PATIENCE", 0.0)
     monkeypatch.setattr(idle, "_SLICE", 0.0)
     monkeypatch.setattr(idle.IdleReads, "_more", lambda *_: False)
-    test_the_end_of_each_partition_is_told(settings, partitions)
+    test_the_end_of_each_partition_is_reported(settings, partitions)

@@ -118,7 +118,7 @@ def test_a_full_buffer_takes_what_fits_and_says_how_many(settings: Settings) -> 
     assert "cannot deliver a message" in str(producer.describe(fates[0]))
 
 
-def test_a_producer_without_a_broker_tells_its_trouble() -> None:
+def test_a_producer_without_a_broker_reports_its_error() -> None:
     producer = Producer(load_settings(environ={}, flags={"kafka.bootstrap_servers": f"127.0.0.1:{free_port()}"}))
     assert producer.trouble is None
     producer.send("t", [(b"x", b"k")], 0, lambda *_: None)
@@ -144,7 +144,7 @@ def test_commits_carry_their_metadata_and_are_seen_by_others(
     assert settings.lake.group in admin.groups()
 
 
-def test_a_consumer_reads_from_where_it_is_told_and_again(
+def test_a_consumer_reads_from_a_given_offset_and_again(
     producer: Producer, consumer: Consumer, admin: Admin, topic: str
 ) -> None:
     delivered = send(producer, topic, ["k"] * 10)
@@ -171,7 +171,7 @@ def test_a_backlog_that_the_broker_sends_in_one_answer_is_read(
     admin.delete_topic(topic)
 
 
-def test_a_paused_partition_delivers_nothing_until_it_is_begun_anew(producer: Producer, consumer: Consumer, topic: str) -> None:
+def test_a_paused_partition_delivers_nothing_until_it_is_restarted(producer: Producer, consumer: Consumer, topic: str) -> None:
     partition = Partition(topic, send(producer, topic, ["k"] * 3)[0].partition())
     free = Partition(topic, (partition.number + 1) % 3)
     producer.produce(topic, b"free", partition=free.number)
@@ -283,7 +283,7 @@ def test_a_login_that_is_not_complete_names_the_setting(flags: dict[str, str], m
             client(load_settings(environ={}, flags=flags))
 
 
-def test_the_check_tells_cluster_brokers_and_latency(settings: Settings) -> None:
+def test_the_check_reports_cluster_brokers_and_latency(settings: Settings) -> None:
     [(system, finding)] = run(checks(settings))
     assert (system, finding.state) == ("kafka", "ok")
     assert settings.kafka.bootstrap_servers in finding.detail

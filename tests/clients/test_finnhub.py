@@ -175,7 +175,7 @@ def test_http_429_reports_too_many_connections(sim: Simulator) -> None:
     sim.refuse(429)
     error = failure(sim.url)
     assert isinstance(error, TooManyConnectsError)
-    assert "the key is in use elsewhere" in str(error)
+    assert "the API key is in use elsewhere" in str(error)
 
 
 def test_another_http_status_is_reported(sim: Simulator) -> None:

@@ -116,7 +116,7 @@ def test_a_wrong_key_is_refused() -> None:
         (429, LimitReachedError, 4, "is still exceeded: API limit reached"),
         (502, UnreachableError, 5, "answers /quote of AAPL with HTTP 502"),
         (404, StockctlError, 1, "HTTP 404"),
-        (200, StockctlError, 1, "cannot be read: .*it begins '<html>"),
+        (200, StockctlError, 1, "an unreadable response .*.*it begins '<html>"),
     ],
 )
 def test_each_answer_that_is_no_success_has_its_error(

@@ -195,7 +195,7 @@ def test_the_check_reports_a_missing_permission(s3_settings: MakeSettings) -> No
     [(_, finding)] = run(checks(s3_settings(s3__access_key_id="reader", s3__secret_access_key="reader-secret-key")))
     assert finding.state == "fail"
     assert "cannot put _log/.doctor/" in finding.detail
-    assert "rights" in (finding.fix or "")
+    assert "permissions" in (finding.fix or "")
 
 
 def test_the_check_of_no_lake_names_the_setting() -> None:

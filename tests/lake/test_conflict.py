@@ -71,7 +71,7 @@ def test_the_writer_begins_a_lake_whose_store_refuses_each_put_once(
 def test_what_is_not_there_is_not_taken_for_done(
     settings: Settings, put: Callable[..., object], there: Callable[..., bool]
 ) -> None:
-    """A conflict on the floor is an error, so that it is written again: a prune without its floor would leave a damaged lake."""
+    """A conflict on the floor is an error, so that it is written again: without its floor, a prune would damage the lake."""
     (claim,) = lay(settings, [trade("AAPL", "2026-11-23 10:00", 1.0)])
     store = Refusing(open_store(settings), ExistsError("409 Conflict"))
     with pytest.raises(UnreachableError, match="409"):

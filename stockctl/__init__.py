@@ -1,6 +1,6 @@
 """Operate a real-time stock data pipeline: Finnhub to Kafka to an S3 lake, with metrics.
 
-For Python: ``stockctl.read_trades()`` and ``stockctl.read_bars()`` answer with Arrow tables from the lake.
+The Python API is in ``__all__``; docs/python.md describes it.
 """
 
 import logging
@@ -8,20 +8,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stockctl.errors import (
+        ConfigError,
+        RefusedError,
+        StockctlError,
+        TimedOutError,
+        UnhealthyError,
+        UnreachableError,
+        UsageError,
+    )
     from stockctl.lake.reader.trades import read_trades
     from stockctl.metrics.definitions import read_bars
+    from stockctl.settings import Settings, load_settings
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "read_bars", "read_trades"]
+__all__ = [
+    "ConfigError",
+    "RefusedError",
+    "Settings",
+    "StockctlError",
+    "TimedOutError",
+    "UnhealthyError",
+    "UnreachableError",
+    "UsageError",
+    "__version__",
+    "load_settings",
+    "read_bars",
+    "read_trades",
+]
 
-# A library says nothing unless its user asks; the command's long-running services configure a handler (stockctl.service).
+# A library is silent unless its user configures logging. The command's services add a handler (stockctl.service).
 logging.getLogger("stockctl").addHandler(logging.NullHandler())
 
-_HOMES = {"read_trades": "stockctl.lake.reader.trades", "read_bars": "stockctl.metrics.definitions"}
+_MODULES = {
+    "Settings": "stockctl.settings",
+    "load_settings": "stockctl.settings",
+    "read_bars": "stockctl.metrics.definitions",
+    "read_trades": "stockctl.lake.reader.trades",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when first asked for: DuckDB and Arrow would cost every command's start more than all else.
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    # Imported on first use: DuckDB, Arrow and pydantic would slow down the start of every command.
+    if name in __all__:
+        return getattr(import_module(_MODULES.get(name, "stockctl.errors")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -63,3 +63,54 @@ def test_every_module_says_what_it_is_for() -> None:
         if (source := path.read_text(encoding="utf-8")).strip() and not ast.get_docstring(ast.parse(source))
     ]
     assert silent == []
+
+
+def _modules() -> dict[str, ast.Module]:
+    """The package's modules by their path below ``stockctl/``, parsed."""
+    return {
+        path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+        for path in PACKAGE.rglob("*.py")
+        if "_files" not in path.parts
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "home"),
+    [
+        ("Change", "reconcile.py"),
+        ("Difference", "reconcile.py"),
+        ("Check", "health.py"),
+        ("Trade", "records.py"),
+        ("parse_duration", "units.py"),
+        ("load_settings", "settings/layers.py"),
+    ],
+)
+def test_a_shared_concept_is_defined_once(name: str, home: str) -> None:
+    definitions = [
+        path
+        for path, module in _modules().items()
+        for node in ast.walk(module)
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name
+    ]
+    assert definitions == [home]
+
+
+def test_the_keys_of_the_lakes_log_are_made_in_one_module() -> None:
+    makers = {
+        path
+        for path, module in _modules().items()
+        for node in ast.walk(module)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("_log/")
+    }
+    assert makers <= {"lake/format/keys.py"}
+
+
+def test_no_module_has_more_than_400_lines() -> None:
+    lines = {path: (PACKAGE / path).read_text(encoding="utf-8").count("\n") for path in _modules()}
+    assert {path: count for path, count in lines.items() if count > 400} == {}
+
+
+def test_no_folder_has_more_than_16_modules() -> None:
+    """Beside ``__init__``. In ``cli/`` each command has its module."""
+    modules = [path.rpartition("/")[0] for path in _modules() if not path.endswith("__init__.py")]
+    assert {folder for folder in modules if modules.count(folder) > 16} == set()

@@ -1,10 +1,10 @@
-"""Where the command begins, also as ``python -m stockctl``. Ctrl-C leaves no traceback, not even while it is being imported."""
+"""Entry point of the command, also for ``python -m stockctl``. Ctrl-C shows no traceback, even during imports."""
 
 import sys
 
 
 def main() -> None:
-    """Run the command and leave with its exit code."""
+    """Run the command, and exit with its code."""
     try:
         from stockctl.cli.main import main as run
 

@@ -1,11 +1,11 @@
-"""Every error that stockctl raises on purpose, with the exit code that a command ends with.
+"""All errors that stockctl raises, each with the exit code of the command.
 
     StockctlError        1  the work failed
-    ├── UsageError       2  the command line asks for something that cannot be
-    ├── ConfigError      3  a setting is absent or bad
-    ├── RefusedError     4  the other side refused: key, password, rights
-    ├── UnreachableError 5  the other side cannot be reached
-    ├── TimedOutError    6  the other side answered, but did not get there in time
+    ├── UsageError       2  the command line is invalid
+    ├── ConfigError      3  a setting is missing or invalid
+    ├── RefusedError     4  the other system refused: key, password, permissions
+    ├── UnreachableError 5  the other system does not answer
+    ├── TimedOutError    6  the other system did not finish in time
     └── UnhealthyError  10  a check found something wrong, or two things differ
 
 SDK exceptions end in ``stockctl.clients``, which raises these instead:
@@ -23,7 +23,7 @@ from datetime import date, time
 
 
 class StockctlError(Exception):
-    """The work failed: ``str(error)`` says what happened and to what, ``hint`` the next thing to try."""
+    """The base of all errors. ``str(error)`` is what happened and to what, ``hint`` what to try next."""
 
     exit_code = 1
 
@@ -33,31 +33,31 @@ class StockctlError(Exception):
 
 
 class UsageError(StockctlError):
-    """The command line asks for something that cannot be: an unknown policy, a span that ends before it starts."""
+    """The command line is invalid: an unknown policy, a time range that ends before it starts."""
 
     exit_code = 2
 
 
 class ConfigError(StockctlError):
-    """A setting is absent, unknown or has a value that cannot be used."""
+    """A setting is missing, unknown or invalid."""
 
     exit_code = 3
 
 
 class RefusedError(StockctlError):
-    """The other side answered and refused: a wrong key or password, a missing right, a key in use elsewhere."""
+    """The other system refused: a wrong key or password, a missing permission, a key in use elsewhere."""
 
     exit_code = 4
 
 
 class UnreachableError(StockctlError):
-    """Nothing answers at the address, after a bounded wait."""
+    """Nothing answers at the address within a limited time."""
 
     exit_code = 5
 
 
 class TimedOutError(StockctlError):
-    """The other side is there, but the thing waited for did not happen in time."""
+    """The other system answers, but did not finish in time."""
 
     exit_code = 6
 
@@ -69,7 +69,7 @@ class UnhealthyError(StockctlError):
 
 
 TRY = "  try: "
-"""How the line begins by which a command that failed says what to try next."""
+"""Prefix of the line with the hint of a failed command."""
 EXIT_CODES: dict[int, str] = {
     0: "done",
     1: "failed",
@@ -80,19 +80,19 @@ EXIT_CODES: dict[int, str] = {
     6: "timed out",
     10: "unhealthy, or differs",
 }
-"""Every exit code of the command, with its meaning."""
+"""Exit codes of the command."""
 
 _SHOWN = 200
-"""Most characters of a text that a message repeats."""
+"""Longest text in a message, in characters."""
 
 
 def unreadable(path: object, error: OSError, hint: str) -> UsageError:
-    """The error for a file, named on the command line or by a caller, that cannot be read, in the system's plain words."""
+    """The error for a file of the command line or the caller that cannot be read, with the message of the system."""
     return UsageError(f"cannot read {path}: {error.strerror or error}", hint=hint)
 
 
 def quoted(value: object) -> str:
-    """``value`` as a message repeats it, in no language's own form: a text in quotes, a date or a number as people write it."""
+    """``value`` for a message, without Python syntax: text in quotes, dates and numbers as people write them."""
     if isinstance(value, str):
         text = "".join(one if one.isprintable() else f"<U+{ord(one):04X}>" for one in value[: _SHOWN + 1])
         return f"'{text}'" if len(value) <= _SHOWN else f"'{text[:_SHOWN]}…'"

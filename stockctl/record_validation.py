@@ -1,9 +1,9 @@
-"""What a valid record is: the one definition that writers, readers, replays and ``lake verify`` share.
+"""The definition of a valid record, shared by writers, readers, replays and ``lake verify``.
 
 A record is one JSON object in UTF-8, nested at most ``DEPTH`` deep. It has each of its columns once, of the type and within the
 limits that ``stockctl.records`` gives; a trade's ``conditions`` and ``updates`` may be absent or null, which means empty. No
 text holds a control character (an event's ``reason`` may, except NUL), no symbol a comma or a space at its ends, and no time is
-more than 7 days ahead. What else the object holds is not kept.
+more than 7 days ahead. Other keys are dropped.
 
 The converter of Kafka Connect (``images/connect``) repeats this definition in Java.
 """
@@ -25,7 +25,7 @@ from stockctl.records import SYMBOL_LENGTH, UNREADABLE, FeedEvent, Trade, column
 from stockctl.validation import decode_problem
 
 MAX_AHEAD_MS = 7 * 86_400_000
-"""A time more than this many ms after now is no time of a record. Days, so that a clock set wrong refuses no good record."""
+"""A record's time may be at most this many ms after now. Several days, so that a wrong clock rejects no valid record."""
 DEPTH = 64
 """Deepest nesting of what a record holds beside its columns: JSON readers have limits of their own, further out."""
 
@@ -60,7 +60,7 @@ class Validator(Generic[Kind]):
     def all(self, values: Sequence[bytes | None]) -> list[Kind] | None:
         """The records of ``values`` where all are valid and each is, as it stands, a line that every reader reads.
 
-        None where one of them may not be: then ``record`` and ``line`` tell of each.
+        None if any of them may not be. Then call ``record`` and ``line`` for each.
         """
         try:
             records: list[Kind] = list(map(self._exact, values))
@@ -88,7 +88,7 @@ class Validator(Generic[Kind]):
         if _depth(value) > DEPTH:
             raise InvalidRecordError(f"nested more than {DEPTH} deep")
         try:
-            record = self._made(self._limited(value))
+            record = self._build(self._limited(value))
         except UNREADABLE as error:
             raise InvalidRecordError(decode_problem(error, "the record")) from None
         if (reason := self._reason(record)) is not None:
@@ -98,7 +98,7 @@ class Validator(Generic[Kind]):
         return record
 
     def line(self, value: bytes) -> bytes:
-        """``value``, which holds a valid record, as a line that every reader reads: as it stands, or the columns written anew.
+        """``value``, which holds a valid record, as a line that every reader reads: as it stands, or the columns encoded again.
 
         It follows from ``value`` alone, whatever the limits are, so that a repeat at any time makes the same line. One of
         ``records.UNREADABLE`` where it does not have the columns and their types.
@@ -107,9 +107,9 @@ class Validator(Generic[Kind]):
             self._exact_unlimited(value)
             if self._are_lines((value,)):
                 return value
-        return encode(self._made(self._unlimited(value)))
+        return encode(self._build(self._unlimited(value)))
 
-    def _made(self, found: msgspec.Struct) -> Kind:
+    def _build(self, found: msgspec.Struct) -> Kind:
         values = msgspec.structs.asdict(found)
         return self._kind(**values | {name: values[name] or "" for name in _OPTIONAL if name in values})
 

@@ -1,4 +1,4 @@
-"""Files that ship with the package beside its code: ``sql/`` and ``manifests/``."""
+"""Data files of the package: ``sql/`` and ``manifests/``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ _PACKAGE = Path(__file__).parent
 
 
 def resource(name: str) -> Path:
-    """The file or folder ``name`` (``sql/metrics``): of the wheel, where they are packed, else of the source tree."""
+    """The file or folder ``name`` (``sql/metrics``) in the wheel, else in the source tree."""
     packed = _PACKAGE / "_files" / name
     return packed if packed.exists() else _PACKAGE.parent / name

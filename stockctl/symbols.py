@@ -1,7 +1,7 @@
-"""Symbols as people write them: in any case, several joined by commas; and what of them a store knows.
+"""Parse symbols as users write them (any case, separated by commas), and resolve them among known symbols.
 
-Every symbol of Finnhub is in capitals, those of other venues too (``BINANCE:BTCUSDT``, ``OANDA:EUR_USD``, ``IC MARKETS:1``).
-Where somebody else's producer wrote two that differ in case alone, a query finds each by writing it exactly so.
+All symbols of Finnhub are in capitals, also with a venue (``BINANCE:BTCUSDT``, ``OANDA:EUR_USD``, ``IC MARKETS:1``). If another
+producer wrote two that differ only in case, write them exactly to query each.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 from stockctl.errors import UsageError, quoted
 
 _NEAR = 3
-"""Most near ones that are named for an unknown symbol."""
+"""Most suggestions for an unknown symbol."""
 
 
 class UnknownSymbolError(UsageError):
@@ -21,41 +21,41 @@ class UnknownSymbolError(UsageError):
 
 
 class SymbolLookup(Protocol):
-    """What tells whether a symbol is known: an engine, or a store. ``place`` is its name in words."""
+    """Knows which symbols exist: an engine or a store. ``place`` is its name in messages."""
 
     place: str
 
     def symbols(self) -> Collection[str]:
-        """The symbols that it can name at once, such as those of its newest date."""
+        """Symbols that are cheap to list, such as those of the newest date."""
         ...
 
     def all_symbols(self) -> Collection[str]:
-        """Every symbol that it can name without reading a record: near ones of an unknown symbol are looked for there."""
+        """All symbols that it can list without reading records. Suggestions come from them."""
         ...
 
     def has_recent_symbol(self, symbol: str) -> bool:
-        """Whether its newest date has ``symbol``, where ``symbols`` does not name all that it has there."""
+        """Whether the newest date has ``symbol``, if ``symbols`` may not list it."""
         return False
 
     def has_symbol(self, symbol: str) -> bool:
-        """Whether it holds anything of ``symbol``, however old."""
+        """Whether it has any data of ``symbol``."""
         ...
 
 
 def split_symbols(written: str | Iterable[str]) -> list[str]:
-    """The symbols in ``written``, each once and as it stands there: texts with one symbol, or several joined by commas."""
+    """The distinct symbols in ``written``, unchanged: texts with one symbol, or several separated by commas."""
     texts = [written] if isinstance(written, str) else written
     parts = (part.strip() for text in texts for part in text.split(","))
     return list(dict.fromkeys(part for part in parts if part))
 
 
 def parse_symbols(written: str | Iterable[str]) -> list[str]:
-    """As ``split_symbols``, in capitals: what the feed is asked for, and what the setting ``symbols`` holds."""
+    """As ``split_symbols``, in capitals, for the feed and the setting ``symbols``."""
     return list(dict.fromkeys(symbol.upper() for symbol in split_symbols(written)))
 
 
 def require_symbols(written: str | Iterable[str]) -> list[str]:
-    """As ``split_symbols``. UsageError where there is none: no symbol is not the same as all of them."""
+    """As ``split_symbols``. UsageError if there is none: no symbol does not mean all symbols."""
     if not (symbols := split_symbols(written)):
         raise UsageError("there is no symbol in what was given", hint="write symbols such as AAPL, or leave them out")
     return symbols
@@ -87,7 +87,7 @@ def similar_symbols(symbol: str, named: Iterable[str]) -> list[str]:
 
 
 def did_you_mean(near: Sequence[str]) -> str:
-    """The question that names ``near`` ones."""
+    """A hint with suggestions."""
     return f"did you mean {' or '.join(near)}?"
 
 

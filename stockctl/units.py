@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: ``90s``, ``1h30m``, ``64MB``; and the way back."""
+"""Parse and format durations and sizes: ``90s``, ``1h30m``, ``64MB``."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from stockctl.errors import quoted
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _BYTES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KIB": 1024, "MIB": 1024**2, "GIB": 1024**3}
 DURATIONS = "write 90s, 5m, 1h30m or 7d"
-"""How durations are written, for whoever wrote one that is none."""
+"""Hint for an invalid duration."""
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w)\s*)+", re.ASCII)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)", re.ASCII)
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    # TOML's true is Python's 1, and never meant as a number of seconds or bytes.
+    # In Python, true is 1, but nobody means a number of seconds or bytes by it.
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

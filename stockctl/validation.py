@@ -1,4 +1,4 @@
-"""What a decoder or the settings' model found wrong with a value, in plain words that name the field.
+"""Error messages of decoders and of the settings' model, in plain words that name the field.
 
 msgspec and pydantic write for programmers: "Expected `float` > 0.0 - at `$.price`". A user reads "price is not above 0".
 """

@@ -1,4 +1,4 @@
-"""``stockctl produce``: the feed's trades into Kafka."""
+"""``stockctl produce``: publish the feed's trades to Kafka."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ def produce(
     ctx: typer.Context,
     symbols: SymbolsArgument = None,
     replay: Annotated[
-        str | None, typer.Option("--replay", metavar="FILE", help="Captured frames, one JSON a line; gzip too; - is stdin.")
+        str | None,
+        typer.Option("--replay", metavar="FILE", help="Replay captured frames, one JSON text per line; gzip too; - is stdin."),
     ] = None,
     speed: Annotated[str, typer.Option("--speed", metavar="N|max", help="Pace of a replay: 1 as captured.")] = "max",
     retime: Annotated[bool, typer.Option("--retime", help="Shift a replay's times so that its first trade is now.")] = False,
     duration: ForOption = None,
     health_port: HealthPortOption = None,
 ) -> None:
-    """Put the feed's trades into Kafka, until stopped.
+    """Publish the feed's trades to Kafka until stopped.
 
     Example: stockctl produce AAPL MSFT
     """

@@ -45,7 +45,7 @@ def demo(
         supervisor = [*command, "local", "up", "--foreground"]
         state = start(settings, before_start.get("mode", "sim"), supervisor, config, notify=notify)
         symbols: list[str] = state["settings"]["symbols"]
-        # The stack's own settings, whatever the user's environment variables set.
+        # The stack's own settings override the user's environment variables.
         environment = environment_of(state["settings"])
         lake = load_settings(profile="local", config=config, environ=environment)
         before = lake_totals(lake)

@@ -1,4 +1,4 @@
-"""``local down``: stop the stack, and whatever a killed supervisor left running."""
+"""``local down``: stop the stack, and the services that a killed supervisor left running."""
 
 from __future__ import annotations
 

@@ -59,5 +59,5 @@ def down(
 
         delete(kubernetes, deletion, print_change, delete_data=delete_data, timeout=limit)
     if deletion.volumes and not delete_data:
-        say("the volumes are kept: `stockctl infra up` uses them again, with the same passwords")
-    say(f"the namespace {settings.infra.namespace} is kept, with the objects of others in it")
+        say("the volumes are retained: `stockctl infra up` uses them again, with the same passwords")
+    say(f"the namespace {settings.infra.namespace} stays, with the objects of others in it")

@@ -1,8 +1,8 @@
-"""The filing half of the documents of companies: the newest report, the KPIs, and what they give together with the last trade.
+"""The filing part of company documents: the newest report, the KPIs, and the ratios that need the last trade too.
 
-``filing``, ``kpis`` and ``figures`` follow from the filings that MongoDB holds of the symbol. ``together`` follows from
-``figures`` and the last trade, so that it is brought up to date at each batch of trades without reading a filing. What cannot
-be told is null; `stockctl filings kpis SYMBOL --explain` tells why.
+``filing``, ``kpis`` and ``figures`` derive from the symbol's filings in MongoDB. ``together`` derives from ``figures`` and the
+last trade, so each batch of trades updates it without reading filings. Unknown values are null; `stockctl filings kpis SYMBOL
+--explain` shows why.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 
 from stockctl.clients.mongo import Document, Mongo
 from stockctl.filings.fundamentals.kpi_definitions import KPIS, PRICED
-from stockctl.filings.fundamentals.kpis import Input, Price, basis, inputs_of, reckon, valuation
+from stockctl.filings.fundamentals.kpis import Input, Price, basis, compute, inputs_of, valuation
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.model import STATEMENTS, Filing, FilingError, Item, Statement
 from stockctl.mongo.schema import COMPANIES, FILINGS
@@ -23,7 +23,7 @@ from stockctl.settings import Settings
 from stockctl.validation import decode_problem
 
 NEWEST = 16
-"""Reports that KPIs can stand on: those of two years, and their amendments."""
+"""Reports that KPIs are computed from: those of two years and their amendments."""
 
 CURRENCY = "usd"
 """Of trades."""
@@ -33,7 +33,7 @@ _FIGURES = tuple(dict.fromkeys(name for kpi in KPIS if kpi.name in PRICED for na
 
 
 def refresh_filings(mongo: Mongo, settings: Settings, symbol: str) -> None:
-    """Bring the company's document up to date with its filings; nothing happens if MongoDB holds none. Safe to repeat."""
+    """Update the company document from its filings in MongoDB, if there are any. Idempotent."""
     fields = filing_fields(mongo, settings, symbol)
     if not fields:
         return
@@ -42,7 +42,7 @@ def refresh_filings(mongo: Mongo, settings: Settings, symbol: str) -> None:
 
 
 def refresh_together(mongo: Mongo, settings: Settings, symbols: Collection[str]) -> None:
-    """Bring ``together`` up to date with the companies' last trades; those without filings are left as they are."""
+    """Update ``together`` from the companies' last trades. Companies without filings are left alone."""
     wanted = {"_id": {"$in": sorted(symbols)}, "figures": {"$exists": True}}
     for document in list(mongo.find(COMPANIES, wanted, ["figures", "last"])):
         fields = {"together": together(settings, document["figures"], document.get("last"))}
@@ -50,7 +50,7 @@ def refresh_together(mongo: Mongo, settings: Settings, symbols: Collection[str])
 
 
 def filing_fields(mongo: Mongo, settings: Settings, symbol: str) -> Document:
-    """``filing``, ``kpis`` and ``figures`` of the company; empty if MongoDB holds no filing of it."""
+    """``filing``, ``kpis`` and ``figures`` of the company; empty if MongoDB has no filing of it."""
     newest = [("known", -1), ("_id", -1)]
     documents = list(mongo.find(FILINGS, {"symbol": symbol}, sort=newest, limit=NEWEST))
     if not documents:
@@ -58,8 +58,8 @@ def filing_fields(mongo: Mongo, settings: Settings, symbol: str) -> Document:
     known = PointInTimeView(filing_of(document) for document in documents)
     found, _ = basis(known)
     inputs = inputs_of(known, found, settings, None)
-    reckoned = reckon(inputs)
-    currency = next((one.unit for one in reckoned if one.kpi.name == "free_cash_flow"), "") or CURRENCY
+    values = compute(inputs)
+    currency = next((one.unit for one in values if one.kpi.name == "free_cash_flow"), "") or CURRENCY
     twelve = found.twelve_months
     kpis: Document = {
         "currency": currency,
@@ -67,10 +67,10 @@ def filing_fields(mongo: Mongo, settings: Settings, symbol: str) -> Document:
         "flows_to": _midnight(twelve and twelve.end),
         "balances_at": _midnight(found.balance),
     }
-    kpis |= {one.kpi.name: one.value for one in reckoned if one.kpi.name not in PRICED}
-    # A KPI may be a figure of another: the cost of capital stands on the effective tax rate.
-    figures: Document = {one.kpi.name: _plain(one.value, one.unit) for one in reckoned if one.kpi.name in _FIGURES}
-    # Where a KPI has its input's name (EPS), the input tells whether it goes with a price.
+    kpis |= {one.kpi.name: one.value for one in values if one.kpi.name not in PRICED}
+    # A KPI may be an input of another: the cost of capital uses the effective tax rate.
+    figures: Document = {one.kpi.name: _plain(one.value, one.unit) for one in values if one.kpi.name in _FIGURES}
+    # EPS is both a KPI and an input. The input knows whether it fits a price.
     figures |= {name: None if one.old else _plain(one.value, one.unit) for name, one in inputs.items() if name in _FIGURES}
     for name in valuation(settings, None):
         del figures[name]
@@ -78,42 +78,42 @@ def filing_fields(mongo: Mongo, settings: Settings, symbol: str) -> Document:
 
 
 def together(settings: Settings, figures: Mapping[str, Any], last: Mapping[str, Any] | None) -> Document:
-    """What the figures of filings and the last trade give together; null without a trade."""
+    """The ratios of the filings' figures and the last trade; null without a trade."""
     price = None if last is None else Price(last["price"], "the last trade", CURRENCY)
     inputs = {name: Input(name, None) for name in _FIGURES}
     inputs |= {name: Input(name, one["value"], one["unit"]) for name, one in figures.items() if one is not None}
-    reckoned = reckon(inputs | valuation(settings, price), [kpi for kpi in KPIS if kpi.name in PRICED])
+    values = compute(inputs | valuation(settings, price), [kpi for kpi in KPIS if kpi.name in PRICED])
     at: Document = {"price": last and last["price"], "ts_event": last and last["ts_event"]}
-    return at | {one.kpi.name: one.value for one in reckoned}
+    return at | {one.kpi.name: one.value for one in values}
 
 
 def filing_of(document: Mapping[str, Any]) -> Filing:
-    """The filing that a document of the collection ``filings`` holds. FilingError if it is damaged."""
+    """The filing in a document of the collection ``filings``. FilingError if it is damaged."""
     try:
-        held = msgspec.convert(document, _Held)
+        stored = msgspec.convert(document, _FilingDocument)
     except msgspec.ValidationError as error:
         raise FilingError(
             f"the document {document.get('_id')} of the collection {FILINGS} is damaged: {decode_problem(error)}",
-            hint="delete it: the next `stockctl filings fetch` makes it again",
+            hint="delete it: the next `stockctl filings fetch` writes it again",
         ) from error
-    report = held.report or {}
+    report = stored.report or {}
     return Filing(
-        accession=held.accession,
-        symbol=held.symbol,
-        cik=held.cik,
-        form=held.form,
-        year=held.year,
-        quarter=held.quarter,
-        start=held.period_start and held.period_start.date(),
-        end=held.period_end and held.period_end.date(),
-        filed=held.filed and held.filed.date(),
-        accepted=held.accepted,
+        accession=stored.accession,
+        symbol=stored.symbol,
+        cik=stored.cik,
+        form=stored.form,
+        year=stored.year,
+        quarter=stored.quarter,
+        start=stored.period_start and stored.period_start.date(),
+        end=stored.period_end and stored.period_end.date(),
+        filed=stored.filed and stored.filed.date(),
+        accepted=stored.accepted,
         **{name: tuple(report.get(name) or ()) for name in STATEMENTS},
     )
 
 
-class _Held(msgspec.Struct):
-    """What is read of a filing's document."""
+class _FilingDocument(msgspec.Struct):
+    """The fields of a filing's document that are read."""
 
     accession: str
     symbol: str

@@ -762,7 +762,7 @@ def test_a_tax_written_as_an_outflow_is_known_beside_other_lines(between: Lines)
 def test_shares_follow_from_income_and_eps_where_none_are_counted() -> None:
     found = reckoned(year([("Revenues", "", 1000), ("NetIncomeLoss", "", 100), (EPS, "", 2.5)]))["market_value"]
     assert found.value == pytest.approx(20 * 40 * M)
-    assert any("no report counts them" in note for note in found.notes)
+    assert any("no report has them" in note for note in found.notes)
     assert next(one.derived for one in found.inputs if one.name == "diluted_shares")
     assert reckoned(year([("Revenues", "", 1000), ("NetIncomeLoss", "", 100), (EPS, "", 0.01)]))["market_value"].value is None
 

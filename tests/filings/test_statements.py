@@ -110,8 +110,7 @@ def test_the_table_has_a_column_a_period_and_marks_what_is_derived(command: Comm
     assert lines["Revenue"].split() == ["Revenue", "usd", "120", "102*", "80*"]
     assert "* derived" in done.stderr
     assert (
-        "the quarter to 2023-07-01 cannot be told: there is no report between those to 2022-12-31 and to 2023-07-01"
-        in done.stderr
+        "the quarter to 2023-07-01 is missing: there is no report between those to 2022-12-31 and to 2023-07-01" in done.stderr
     )
     assert "diluted shares grew 4-fold between the reports to 2022-09-24 and to 2022-12-31" in done.stderr
 
@@ -153,8 +152,8 @@ def test_transition_periods_and_silent_reports_are_told(tmp_path: Path) -> None:
     done = lake_of(tmp_path, reports)[1].run("filings", "statement", "ACME", "income")
     assert done.stdout.splitlines()[0].split() == ["item", "unit", "2019-12-31"]
     assert "2020-01-01…2020-06-29 is no year but a transition period of 181 days" in done.stderr
-    assert "0000000002-20-000003 (10-Q to 2020-09-29) holds no statement" in done.stderr
-    assert "0000000002-20-000004 (10-Q) does not tell its period" in done.stderr
+    assert "0000000002-20-000003 (10-Q to 2020-09-29) has no statement" in done.stderr
+    assert "0000000002-20-000004 (10-Q) has no valid period" in done.stderr
 
 
 def test_garbage_in_the_lake_is_named(tmp_path: Path) -> None:

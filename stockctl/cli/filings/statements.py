@@ -120,7 +120,11 @@ def kpis(
         write_rows(lines, view, columns, main=_without_unit(columns))
     else:
         write_rows(made, view)
-    for line in [*words, *fundamentals.premises(settings, symbol, used), *caveats(known, symbol, ZoneInfo(settings.timezone))]:
+    for line in [
+        *words,
+        *fundamentals.assumptions(settings, symbol, used),
+        *caveats(known, symbol, ZoneInfo(settings.timezone)),
+    ]:
         say(line)
 
 

@@ -1,4 +1,4 @@
-"""The KPIs' formulas, in words and as functions."""
+"""The formulas of the KPIs, as text and as functions."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kpi:
-    """A KPI: its formula in words and as a function of ``inputs``, in that order.
+    """A KPI: its formula as text and as a function of ``inputs``, in that order.
 
     ``unit`` is ``%`` (the function's value times 100), ``x`` for a ratio, or ``money`` in the statements' currency. Inputs in
-    ``positive`` must be more than 0 for the KPI to mean anything.
+    ``positive`` must be above 0 for the KPI to be meaningful.
     """
 
     name: str
     formula: str
     inputs: tuple[str, ...]
-    reckon: Callable[..., float]
+    compute: Callable[..., float]
     unit: str = "x"
     positive: tuple[str, ...] = ()
 
@@ -35,7 +35,7 @@ def _difference(first: float, second: float) -> float:
 
 
 def _wacc(equity: float, debt: float, cost_of_equity: float, interest: float, tax: float) -> float:
-    # Interest is the cost of debt times the debt, so that no debt needs no rate. Rates come as per cent.
+    # Interest expense is debt times its cost, so no cost of debt is needed. Rates are in per cent.
     return (equity * cost_of_equity / 100 + interest * (1 - tax / 100)) / (equity + debt)
 
 
@@ -98,7 +98,7 @@ KPIS = (
         ("market_value",),
     ),
 )
-"""Every KPI, those that others stand on before them."""
+"""Every KPI; those that are inputs of others come first."""
 
 PRICED = frozenset(("market_value", "enterprise_value", "pe", "ev_to_ebit", "ev_to_sales", "cost_of_equity", "wacc"))
-"""KPIs that need a price, or are of use with one alone."""
+"""KPIs that need a price, or are only useful with one."""

@@ -1,7 +1,7 @@
-"""KPIs of a company: each a formula over standard items, with its inputs. What an input lacks, the KPI lacks too.
+"""KPIs of a company: formulas over standard items, each with its inputs. A KPI with a missing input has no value.
 
-Flows are those of the newest twelve months, balances those of the newest report, EPS that of the newest year, for a quarter's
-report tells none of its own. Prices come from the caller alone.
+Flows are those of the newest twelve months, balances those of the newest report, EPS that of the newest year, because EPS of
+quarters cannot be added. The caller provides the price.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from stockctl.settings import Settings
 
 Row = dict[str, Any]
 
-_MOST_APART = 457  # days: fifteen months
-_LEAST_EPS = 0.1  # below it, what cents leave out is too much
+_MAX_APART = 457  # days: fifteen months
+_MIN_EPS = 0.1  # below it, rounding to cents is too coarse
 
 
 class Price(NamedTuple):
-    """A price for the KPIs that need one: where it came from, and its currency (empty: that of the statements)."""
+    """A price, its origin, and its currency (empty: that of the statements)."""
 
     value: float
     origin: str
@@ -33,10 +33,9 @@ class Price(NamedTuple):
 
 @dataclass(frozen=True)
 class Input:
-    """A value that a KPI stands on; None is missing, and ``notes`` may say why.
+    """An input of a KPI. A value of None is missing, and ``notes`` may say why.
 
-    One that is ``old`` goes with no price: it is of before a split that the price is of after, or of years before the newest
-    report.
+    An ``old`` input does not fit a price: it is from before a split, or from years before the newest report.
     """
 
     name: str
@@ -52,7 +51,7 @@ class Input:
 
 @dataclass
 class KpiValue:
-    """A KPI with its value and inputs; without a value ``notes`` say what is missing or makes it meaningless."""
+    """A KPI with its value and inputs. Without a value, ``notes`` say what is missing or why it is meaningless."""
 
     kpi: Kpi
     value: float | None
@@ -62,14 +61,14 @@ class KpiValue:
 
     @property
     def period(self) -> tuple[date | None, date | None]:
-        """The first and the last day that the inputs tell of."""
+        """The first and the last day of the inputs."""
         starts = [one.start for one in self.inputs if one.start]
         ends = [one.end for one in self.inputs if one.end]
         return min(starts, default=None), max(ends, default=None)
 
 
 class Basis(NamedTuple):
-    """The periods that KPIs stand on; None where the reports tell none."""
+    """The periods of the inputs; None if the reports have none."""
 
     twelve_months: Span | None
     balance: date | None
@@ -78,7 +77,7 @@ class Basis(NamedTuple):
 
 
 def basis(known: PointInTimeView) -> tuple[Basis, list[str]]:
-    """The newest periods that can be told, with words where they are not those of the newest report."""
+    """The newest known periods, and notes if they are not those of the newest report."""
     income, balance = known.spans("ic"), known.spans("bs")
     years = [span for span in income if span.lasts("year")]
     newest = income[-1].end if income else None
@@ -87,7 +86,7 @@ def basis(known: PointInTimeView) -> tuple[Basis, list[str]]:
     if newest and twelve is None:
         twelve = years[-1] if years else None
         instead = f"the flows are those of the year {twelve}" if twelve else "there are no flows"
-        words.append(f"the twelve months to {newest} cannot be told from the reports: {instead}")
+        words.append(f"the reports do not give the twelve months to {newest}: {instead}")
     if years:
         words += [jump.words for jump in known.splits() if jump.after.end > years[-1].end]
     with_shares = [span for span in income if "diluted_shares" in known.reported("ic")[span]]
@@ -101,25 +100,25 @@ def basis(known: PointInTimeView) -> tuple[Basis, list[str]]:
 
 
 def kpis(known: PointInTimeView, settings: Settings, price: Price | None = None) -> tuple[list[KpiValue], list[str]]:
-    """Every KPI, and words on the periods that they stand on."""
+    """Every KPI, and notes on the periods of the inputs."""
     found, words = basis(known)
-    return reckon(inputs_of(known, found, settings, price)), words
+    return compute(inputs_of(known, found, settings, price)), words
 
 
-def reckon(inputs: Mapping[str, Input], wanted: Iterable[Kpi] = KPIS) -> list[KpiValue]:
-    """The KPIs ``wanted`` over ``inputs``; each is an input of those behind it."""
+def compute(inputs: Mapping[str, Input], wanted: Iterable[Kpi] = KPIS) -> list[KpiValue]:
+    """The KPIs ``wanted`` from ``inputs``; each may be an input of later ones."""
     held = dict(inputs)
-    reckoned: list[KpiValue] = []
+    values: list[KpiValue] = []
     for kpi in wanted:
-        one = _reckon(kpi, [held[name] for name in kpi.inputs])
-        reckoned.append(one)
+        one = _value(kpi, [held[name] for name in kpi.inputs])
+        values.append(one)
         if kpi.name not in kpi.inputs:
             start, end = one.period
             held[kpi.name] = Input(kpi.name, one.value, one.unit, start, end, kpi.formula, True, tuple(one.notes))
-    return reckoned
+    return values
 
 
-def _reckon(kpi: Kpi, inputs: list[Input]) -> KpiValue:
+def _value(kpi: Kpi, inputs: list[Input]) -> KpiValue:
     money = {one.unit.removesuffix("/share") for one in inputs if one.unit not in ("", "%", "x", "shares")}
     unit = next(iter(money), "") if kpi.unit == "money" else kpi.unit
     if kpi.name == "eps":
@@ -128,7 +127,7 @@ def _reckon(kpi: Kpi, inputs: list[Input]) -> KpiValue:
     missing = [one for one in inputs if one.value is None]
     done.notes += dict.fromkeys(note for one in inputs for note in one.notes)
     if missing:
-        # An input that says itself why it is missing is not named beside that.
+        # Only name inputs whose own notes do not say why they are missing.
         silent = [one.name for one in missing if not one.notes]
         done.notes = [*([f"missing: {', '.join(silent)}"] if silent else []), *done.notes]
         return done
@@ -136,7 +135,7 @@ def _reckon(kpi: Kpi, inputs: list[Input]) -> KpiValue:
     apart = [one.name for one in inputs if one.old] if "price" in kpi.inputs else []
     below = [one.name for one in inputs if one.name in kpi.positive and one.value is not None and one.value <= 0]
     if below:
-        done.notes = [f"means nothing: {', '.join(below)} not above 0", *done.notes]
+        done.notes = [f"not meaningful: {', '.join(below)} is not above 0", *done.notes]
     elif apart:
         done.notes = [f"price and {', '.join(apart)} do not go together", *done.notes]
     elif len(money) > 1:
@@ -144,14 +143,14 @@ def _reckon(kpi: Kpi, inputs: list[Input]) -> KpiValue:
     elif (gap := _far_apart(inputs)) is not None:
         done.notes = [gap, *done.notes]
     else:
-        done.value = kpi.reckon(*values) * (100 if kpi.unit == "%" else 1)
+        done.value = kpi.compute(*values) * (100 if kpi.unit == "%" else 1)
     return done
 
 
 def _far_apart(inputs: Iterable[Input]) -> str | None:
-    """Words on inputs that are of more than fifteen months apart; None if there are none."""
+    """A note if inputs are more than fifteen months apart; else None."""
     dated = sorted((one.end, one.name) for one in inputs if one.end is not None)
-    if not dated or (dated[-1][0] - dated[0][0]).days <= _MOST_APART:
+    if not dated or (dated[-1][0] - dated[0][0]).days <= _MAX_APART:
         return None
     (first, old), (last, new) = dated[0], dated[-1]
     return f"{old} to {first} and {new} at {last} are more than 15 months apart"
@@ -173,35 +172,35 @@ def inputs_of(known: PointInTimeView, found: Basis, settings: Settings, price: P
         if one.value is None and (asked := span or found.year) is not None:
             one = replace(one, notes=known.why(item.name, asked))
         if item.amount != "money" and split is not None and one.end is not None and one.end < split:
-            note = f"{item.name}: of before what looks like a split, in the diluted shares of the report to {split}"
+            note = f"{item.name}: from before what looks like a split, in the diluted shares of the report to {split}"
             one = replace(one, notes=(*one.notes, note), old=True)
-        elif one.end is not None and newest is not None and (newest - one.end).days > _MOST_APART:
+        elif one.end is not None and newest is not None and (newest - one.end).days > _MAX_APART:
             note = f"{item.name}: to {one.end}, more than 15 months before the newest report, to {newest}"
             one = replace(one, notes=(*one.notes, note), old=True)
         inputs[item.name] = one
     if inputs["diluted_shares"].value is None:
         inputs["diluted_shares"] = _shares_by_eps(inputs["diluted_shares"], known, found, inputs["eps"])
     if inputs["total_debt"].value is None and not inputs["total_debt"].notes:
-        inputs["total_debt"] = Input("total_debt", None, notes=("missing: total_debt, which no line names",))
+        inputs["total_debt"] = Input("total_debt", None, notes=("missing: total_debt, the report has no line of debt",))
     currency = inputs["eps"].unit.removesuffix("/share") or inputs["revenue"].unit
     return inputs | valuation(settings, price and price._replace(currency=price.currency or currency))
 
 
 def _shares_by_eps(missing: Input, known: PointInTimeView, found: Basis, eps: Input) -> Input:
-    """Diluted shares as income over EPS of the newest year, where no report counts them and EPS is more than a few cents."""
+    """Diluted shares as income over EPS of the newest year, if no report has them and EPS is more than a few cents."""
     income = None
     if found.year is not None:
         income = known.over("income_to_common", found.year) or known.over("net_income", found.year)
-    if income is None or eps.value is None or abs(eps.value) < _LEAST_EPS or income.value / eps.value <= 0:
+    if income is None or eps.value is None or abs(eps.value) < _MIN_EPS or income.value / eps.value <= 0:
         return missing
     origin = f"{income.item} / eps"
-    note = f"diluted_shares: no report counts them: {origin}, as exact as EPS is"
+    note = f"diluted_shares: no report has them, so they are {origin}, as exact as EPS"
     notes = (*missing.notes, *eps.notes, note)
     return Input(missing.name, income.value / eps.value, "shares", eps.start, eps.end, origin, True, notes, eps.old)
 
 
 def valuation(settings: Settings, price: Price | None) -> dict[str, Input]:
-    """The inputs that no statement tells: the price, and what the cost of capital stands on."""
+    """The inputs that are not in statements: the price and the parameters of the cost of capital."""
     inputs = {"price": Input("price", None)}
     if price is not None:
         inputs["price"] = Input("price", price.value, price.currency, origin=price.origin)
@@ -218,23 +217,23 @@ def _input(name: str, figure: Figure | None) -> Input:
     return Input(name, figure.value, figure.measure, figure.start, figure.end, origin, bool(figure.derived), figure.notes)
 
 
-def rows(reckoned: list[KpiValue], symbol: str, *, explain: bool, flat: bool = False) -> list[Row]:
-    """A row a KPI; with ``explain`` also its formula, and in ``inputs`` its inputs: as rows, or with ``flat`` as text."""
+def rows(values: list[KpiValue], symbol: str, *, explain: bool, flat: bool = False) -> list[Row]:
+    """One row per KPI. ``explain`` adds its formula and ``inputs``: as rows, or with ``flat`` as text."""
     made = []
-    for one in reckoned:
+    for one in values:
         start, end = one.period
         row: Row = {"symbol": symbol, "kpi": one.kpi.name, "value": one.value, "unit": one.unit}
         row |= {"period_start": start, "period_end": end, "derived": any(each.derived for each in one.inputs)}
         row |= {"notes": "; ".join(one.notes) or None}
         if explain:
-            inputs = [_told(each) for each in one.inputs]
-            row |= {"formula": one.kpi.formula, "inputs": "; ".join(map(_in_words, inputs)) if flat else inputs}
+            inputs = [_input_row(each) for each in one.inputs]
+            row |= {"formula": one.kpi.formula, "inputs": "; ".join(map(_input_text, inputs)) if flat else inputs}
         made.append(row)
     return made
 
 
 def shown(made: Iterable[Row], *, explain: bool, as_text: Callable[[float, str], str] | None = None) -> list[Row]:
-    """Rows as a table shows them; with ``explain`` each KPI's inputs below it, with where they came from.
+    """Rows for a table; ``explain`` adds each KPI's inputs below it, with their origin.
 
     ``as_text`` writes a value with its unit; digits by default.
     """
@@ -243,28 +242,28 @@ def shown(made: Iterable[Row], *, explain: bool, as_text: Callable[[float, str],
         lines.append(row | ({"from": f"= {row['formula']}"} if explain else {}))
         for one in row["inputs"] if explain else ():
             lines.append(one | {"kpi": f"    {one['name']}", "from": one["from"] + (" (derived)" if one["derived"] else "")})
-    # Amounts of billions are digits here, not powers of ten.
+    # Show billions in digits, not in powers of ten.
     write = as_text or (lambda value, _: digits(value))
     texts = ["" if (value := line["value"]) is None else write(value, line["unit"] or "") for line in lines]
     width = max(map(len, texts), default=0)
     return [line | {"value": text.rjust(width)} for line, text in zip(lines, texts, strict=True)]
 
 
-def premises(settings: Settings, symbol: str, price: Price | None) -> Iterator[str]:
-    """What the KPIs stand on that no statement tells."""
+def assumptions(settings: Settings, symbol: str, price: Price | None) -> Iterator[str]:
+    """The price and the other assumptions that do not come from statements."""
     if price is None:
-        yield f"no price: the lake holds no trade of {symbol} that sets one; --price gives one"
+        yield f"no price: the lake holds no trade of {symbol} with one; set it with --price"
     else:
         yield f"price {price.value:,.10g}: {price.origin}"
     one = settings.valuation
     yield (
-        f"the cost of capital stands on a risk-free rate of {100 * one.risk_free_rate:g} %, an equity premium of "
-        f"{100 * one.equity_premium:g} % and a beta of {one.beta:g}: settings valuation.*, or flags"
+        f"the cost of capital assumes a risk-free rate of {100 * one.risk_free_rate:g} %, an equity premium of "
+        f"{100 * one.equity_premium:g} % and a beta of {one.beta:g}: change them with settings valuation.* or flags"
     )
     yield "flows are of the newest twelve months, balances of the newest report, EPS of the newest year, as reported"
 
 
-def _told(one: Input) -> Row:
+def _input_row(one: Input) -> Row:
     return {
         "name": one.name,
         "value": one.value,
@@ -276,6 +275,6 @@ def _told(one: Input) -> Row:
     }
 
 
-def _in_words(told: Row) -> str:
-    value = "missing" if told["value"] is None else f"{digits(told['value'])} {told['unit']}".rstrip()
-    return f"{told['name']} {value}" + (f" ({told['from']})" if told["from"] else "")
+def _input_text(row: Row) -> str:
+    value = "missing" if row["value"] is None else f"{digits(row['value'])} {row['unit']}".rstrip()
+    return f"{row['name']} {value}" + (f" ({row['from']})" if row["from"] else "")

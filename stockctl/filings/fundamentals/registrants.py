@@ -1,8 +1,8 @@
-"""Which company a report is of: tickers are used again, so that one may stand for two companies, by their CIKs.
+"""Which company a report belongs to. Tickers are reused, so one ticker may have reports of several companies (CIKs).
 
-Figures of two companies are never added up. A successor (a new holding company of the same business) goes on with its
-predecessor's books, and they prove it: both report the same period alike, or the successor's cash at the start of a period is
-what the predecessor's balance sheet says.
+Figures of two companies are never added. A successor (a new holding company of the same business) continues its predecessor's
+books, and the reports prove it: both report the same period alike, or the successor's cash at the start of a period equals
+that of the predecessor's balance sheet.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import date, timedelta
 
 from stockctl.filings.model import Filing, Item, Statement
 
-_LEAST = 100.0  # of smaller amounts, sums are right by chance
+_LEAST = 100.0  # sums of smaller amounts match by chance
 _CASH = ("CashCashEquivalentsRestrictedCashAndRestrictedCashEquivalents", "CashAndCashEquivalentsAtCarryingValue")
 _ALIKE: tuple[tuple[Statement, str], ...] = (
     ("ic", "NetIncomeLoss"),
@@ -23,25 +23,25 @@ _ALIKE: tuple[tuple[Statement, str], ...] = (
 
 
 def cik_of(filing: Filing) -> str:
-    """The report's CIK without leading zeros; empty if it tells none."""
+    """The report's CIK without leading zeros; empty if it has none."""
     return filing.cik.strip().lstrip("0")
 
 
 def companies(filings: Sequence[Filing]) -> list[list[Filing]]:
-    """The reports by company, in the order given, the company of the newest period last; a successor is the same company.
+    """The reports by company, the company with the newest period last. A successor is the same company.
 
-    Reports without a CIK are of the company whose reports are the newest before them.
+    Reports without a CIK belong to the company of the report before them. The order within a company stays.
     """
     groups: dict[str, list[Filing]] = {}
     last = next((cik for one in filings if (cik := cik_of(one))), "")
     for filing in filings:
         last = cik_of(filing) or last
         groups.setdefault(last, []).append(filing)
-    # A late amendment makes no company the newest: the last period does.
+    # The last period decides which company is the newest, not a late amendment.
     ordered = sorted(groups.values(), key=lambda group: (_last(group), filings.index(group[-1])))
     joined: list[list[Filing]] = []
     for group in ordered:
-        before = next((other for other in joined if _goes_on(other, group) or _goes_on(group, other)), None)
+        before = next((other for other in joined if _continues(other, group) or _continues(group, other)), None)
         if before is not None:
             joined.remove(before)
             group = sorted([*before, *group], key=filings.index)
@@ -54,16 +54,16 @@ def _last(group: Iterable[Filing]) -> date:
 
 
 def named(filings: Iterable[Filing]) -> str:
-    """The CIKs of reports, and of when they are, in words."""
-    held = list(filings)
-    ciks = " and ".join(dict.fromkeys(cik_of(one) or "none" for one in held))
-    ends = sorted(one.end for one in held if one.end is not None)
-    told = dict.fromkeys(map(str, (ends[0], ends[-1]))) if ends else {}
-    return f"CIK {ciks}" + (f" (to {' … '.join(told)})" if told else "")
+    """The CIKs of reports and their first and last period end, as text."""
+    reports = list(filings)
+    ciks = " and ".join(dict.fromkeys(cik_of(one) or "none" for one in reports))
+    ends = sorted(one.end for one in reports if one.end is not None)
+    period_ends = dict.fromkeys(map(str, (ends[0], ends[-1]))) if ends else {}
+    return f"CIK {ciks}" + (f" (to {' … '.join(period_ends)})" if period_ends else "")
 
 
-def _goes_on(before: Sequence[Filing], after: Sequence[Filing]) -> bool:
-    """Whether the books of ``after`` go on with those of ``before``."""
+def _continues(before: Sequence[Filing], after: Sequence[Filing]) -> bool:
+    """Whether the books of ``after`` continue those of ``before``."""
     balances = {one.end: one for one in before if one.end is not None and one.bs}
     periods = {(one.start, one.end): one for one in before}
     for filing in after:
@@ -72,20 +72,20 @@ def _goes_on(before: Sequence[Filing], after: Sequence[Filing]) -> bool:
             return True
         if filing.start is not None:
             old = balances.get(filing.start - timedelta(days=1))
-            if old is not None and _cash_goes_on(old, filing):
+            if old is not None and _continues_cash(old, filing):
                 return True
     return False
 
 
 def _alike(one: Filing, other: Filing) -> bool:
-    """Whether two reports on one period say the same, of at least two of the amounts that every report has."""
-    told = [(_values(one, *amount), _values(other, *amount)) for amount in _ALIKE]
-    both = [(first, second) for first, second in told if first and second]
+    """Whether two reports on one period agree in at least two of the amounts that every report has."""
+    pairs = [(_values(one, *amount), _values(other, *amount)) for amount in _ALIKE]
+    both = [(first, second) for first, second in pairs if first and second]
     return len(both) > 1 and all(first & second for first, second in both)
 
 
-def _cash_goes_on(old: Filing, new: Filing) -> bool:
-    """Whether the cash at the start of the new report's period is that of the old report's balance sheet."""
+def _continues_cash(old: Filing, new: Filing) -> bool:
+    """Whether cash at the start of the new report's period equals the old report's balance sheet."""
     changes = [
         item.value or 0.0
         for item in new.cf

@@ -1,8 +1,8 @@
-"""The periods that reports name, where some of their days are slightly wrong.
+"""Corrects the periods of reports whose dates are slightly wrong.
 
-Periods of one company meet: the next begins on the day after the one before. Days within a week of each other are one such
-boundary, of which some reports name a day beside it (a start on 31 December, the 30th for the last Saturday). And a report
-on one day, or on more than a year, is none: its dates cannot be.
+Periods of one company adjoin: each begins on the day after the previous one. Days within a week of each other are the same
+boundary, for which some reports give a neighbouring day (a start on 31 December, the 30th for the last Saturday). A report on
+one day or on more than a year has impossible dates.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ _GROWS = re.compile(r"Revenue|Sales|^Cost")
 
 
 class CorrectedDates(NamedTuple):
-    """Reports with their periods put right, and words on each that was changed, by accession number."""
+    """Reports with corrected periods, and a note on each correction by accession number."""
 
     filings: list[Filing]
     words: dict[str, str]
 
 
 def correct_dates(filings: Sequence[Filing]) -> CorrectedDates:
-    """The reports of one company with boundaries that are one day each, and years where the dates cannot be."""
+    """The reports of one company with each boundary on one day, and impossible periods corrected."""
     boundaries = _boundaries(filings)
     done, words = [], {}
     for filing in filings:
         right = _right(filing, boundaries, filings)
         if (right.start, right.end) != (filing.start, filing.end):
             words[filing.accession] = (
-                f"{filing.accession} ({filing.form}) names the period {filing.start} to {filing.end}, which does not meet the "
-                f"others or cannot be: "
-                + (f"it is taken as {right.start} to {right.end}" if right.start else "its flows are left out")
+                f"{filing.accession} ({filing.form}) has the period {filing.start} to {filing.end}, which is impossible or "
+                f"does not adjoin the others: "
+                + (f"corrected to {right.start} to {right.end}" if right.start else "its flows are not used")
             )
         done.append(right)
     return CorrectedDates(done, words)
@@ -55,22 +55,22 @@ def _right(filing: Filing, boundaries: Mapping[date, date], filings: Iterable[Fi
     if start is None or start > filing.end:
         return replace(filing, end=end)
     meant: date | None = boundaries.get(start, start)
-    if _cannot_be(filing) or _crosses_a_year(filing, filings):
+    if _is_impossible(filing) or _crosses_a_year(filing, filings):
         meant = _start(filing, end, set(boundaries.values()), filings)
     elif _is_annual(filing) and not Span(start, end).lasts("year"):
         meant = _start_to_date(filing, start, end, filings) or meant
     return replace(filing, start=meant, end=end)
 
 
-def _cannot_be(filing: Filing) -> bool:
-    """Whether no report covers as few days as this one names, or as many."""
+def _is_impossible(filing: Filing) -> bool:
+    """Whether the period is shorter or longer than any report's."""
     if filing.start is None or filing.end is None:
         return True
     return not _LEAST <= (filing.end - filing.start).days < YEAR_DAYS[1]
 
 
 def _crosses_a_year(filing: Filing, filings: Iterable[Filing]) -> bool:
-    """Whether a report of quarters runs over the end of a fiscal year that an annual report names: none does."""
+    """Whether the period of a 10-Q crosses the end of a fiscal year of an annual report, which is impossible."""
     if _is_annual(filing) or filing.start is None or filing.end is None:
         return False
     first, last = filing.start + _LEAST * _DAY, filing.end - _LEAST * _DAY
@@ -78,9 +78,9 @@ def _crosses_a_year(filing: Filing, filings: Iterable[Filing]) -> bool:
 
 
 def _start_to_date(filing: Filing, start: date, end: date, filings: Iterable[Filing]) -> date | None:
-    """The first day of the year to ``end`` by its quarters' reports, where the annual report names its last quarter alone.
+    """The first day of the year to ``end`` by its 10-Qs, if the annual report has the period of the last quarter alone.
 
-    If it tells that quarter's flows as well, they are less than those to date before it.
+    None if it also has that quarter's flows: they are then less than the flows to date in the 10-Q before.
     """
     told = [
         one.start
@@ -95,7 +95,7 @@ def _start_to_date(filing: Filing, start: date, end: date, filings: Iterable[Fil
 
 
 def _is_less(filing: Filing, before: Filing) -> bool:
-    """Whether revenue or cost of the one is less than that of the other, which a year's is not than its part's."""
+    """Whether revenue or cost is less than in the report before. A year's is never less than that of its part."""
     flows = [{item.name: item.value for item in one.ic if item.value and _GROWS.search(item.name)} for one in (filing, before)]
     return any(flows[0][name] < flows[1][name] for name in flows[0].keys() & flows[1].keys() if (flows[1][name] or 0) > 0)
 
@@ -105,9 +105,9 @@ def _is_annual(filing: Filing) -> bool:
 
 
 def _boundaries(filings: Iterable[Filing]) -> dict[date, date]:
-    """Each first day of a period, and each day after a last one, with the day that is meant.
+    """The corrected day for each first day of a period and each day after a last one.
 
-    Of days that are one boundary the one that most reports name; of as many, that which an end names, then the later.
+    Of the days of one boundary the one in most reports; among equals the one after an end, then the later one.
     """
     named: Counter[date] = Counter()
     ends: Counter[date] = Counter()
@@ -116,7 +116,7 @@ def _boundaries(filings: Iterable[Filing]) -> dict[date, date]:
             continue
         named[filing.end + _DAY] += 1
         ends[filing.end + _DAY] += 1
-        if filing.start is not None and not _cannot_be(filing):
+        if filing.start is not None and not _is_impossible(filing):
             named[filing.start] += 1
     meant: dict[date, date] = {}
     group: list[date] = []
@@ -130,7 +130,7 @@ def _boundaries(filings: Iterable[Filing]) -> dict[date, date]:
 
 
 def _start(filing: Filing, end: date, boundaries: set[date], filings: Iterable[Filing]) -> date | None:
-    """The first day of a period to ``end``: a year's for a 10-K, else that of its fiscal year; None if none is told."""
+    """The first day of a period to ``end``: a year's for a 10-K, else that of its fiscal year; None if unknown."""
     after = end + _DAY
     if _is_annual(filing):
         known = [day for day in boundaries if YEAR_DAYS[0] <= (after - day).days <= YEAR_DAYS[1]]
@@ -143,7 +143,7 @@ def _start(filing: Filing, end: date, boundaries: set[date], filings: Iterable[F
         for one in filings
         if one.start is not None
         and not _is_annual(one)
-        and not _cannot_be(one)
+        and not _is_impossible(one)
         and 0 < (end - one.start).days <= _MOST_QUARTERS
     ]
     return max(to_date, default=None)

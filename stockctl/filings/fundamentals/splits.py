@@ -1,7 +1,7 @@
-"""Splits of shares that reports show by a jump of their share counts.
+"""Stock splits, detected by jumps of the share count between reports.
 
-A split multiplies the shares and leaves the company as it was; shares that are issued or bought back change its equity as well.
-So a jump of any ratio is a split, unless equity or the basic shares prove another cause.
+A split multiplies the shares and leaves equity as it was; issuing or buying back shares changes equity as well. So a jump of
+any ratio is taken for a split, unless equity or the basic shares prove another cause.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from stockctl.filings.fundamentals.periods import Span
 from stockctl.filings.standardize.line_items import Figure, income_to_common
 
 SPLITS = (1.5, *range(2, 51))
-"""Usual ratios: a jump that is near one of them is taken for a split whatever equity did."""
+"""Usual ratios: a jump near one of them is taken for a split regardless of equity."""
 _NEAR = 0.1
 _LEAST = 1.18  # the smallest jump that is taken for a split
-_LEAST_EPS = 0.05  # below it, what cents leave out is too much
-_SMALL = 1.04  # the smallest that is named as what may be one
-_MOST = 50.0  # no company issues as many shares between two reports
+_LEAST_EPS = 0.05  # below it, rounding to cents is too coarse
+_SMALL = 1.04  # the smallest that is reported as a possible stock dividend
+_MOST = 50.0  # no company issues so many shares between two reports
 
 Period = tuple[Span, Mapping[str, Figure], Mapping[str, Figure]]
-"""A period with the figures of its income statement, and those of the balance sheet at its end."""
+"""A period, its income statement, and the balance sheet at its end."""
 
 
 class SplitCandidate(NamedTuple):
-    """A jump of shares from the report to ``before`` to that on ``after``; ``sure``: nothing else explains it."""
+    """A jump of shares from the report to ``before`` to the report on ``after``. ``sure``: nothing else explains it."""
 
     before: date
     after: Span
@@ -36,9 +36,9 @@ class SplitCandidate(NamedTuple):
 
 
 def split_candidates(periods: Sequence[Period], earned: Callable[[date, date], float]) -> Iterator[SplitCandidate]:
-    """Jumps that look like a split, in order of time. ``earned`` is the net income after one day to the end of another."""
-    held = [one for one in periods if _count(one[1]) > 0]
-    for (span, old, old_balance), (later, new, new_balance) in pairwise(held):
+    """Jumps that look like a split, in order of time. ``earned`` is the net income after one day to the end of another day."""
+    counted = [one for one in periods if _count(one[1]) > 0]
+    for (span, old, old_balance), (later, new, new_balance) in pairwise(counted):
         ratio = _ratio("diluted_shares", old, new) or _ratio("basic_shares", old, new)
         if ratio is None:
             ratio = _count(new) / _count(old)
@@ -51,16 +51,16 @@ def split_candidates(periods: Sequence[Period], earned: Callable[[date, date], f
         if not usual and _paid_for(ratio, old_balance, new_balance, earned(span.end, later.end)):
             continue
         way = "grew" if ratio > 1 else "shrank"
-        told = f"diluted shares {way} {factor:.3g}-fold between the reports to {span.end} and to {later.end}"
+        jump = f"diluted shares {way} {factor:.3g}-fold between the reports to {span.end} and to {later.end}"
         if usual or factor >= _LEAST:
-            words = f"{told}, which looks like a split: shares and EPS to {span.end} and before are as reported then"
+            words = f"{jump}, which looks like a split: shares and EPS to {span.end} and before are as reported then"
             yield SplitCandidate(span.end, later, words, sure=True)
         elif ratio > 1 and _is_stock_dividend(factor):
-            yield SplitCandidate(span.end, later, f"{told}, which may be a stock dividend", sure=False)
+            yield SplitCandidate(span.end, later, f"{jump}, which may be a stock dividend", sure=False)
 
 
 def _count(found: Mapping[str, Figure]) -> float:
-    """The shares of a period by whatever tells them, for want of any other than income over EPS; 0 if nothing does."""
+    """Diluted shares of a period, else basic shares, else income over EPS; 0 if unknown."""
     for name in ("diluted_shares", "basic_shares"):
         if name in found:
             return found[name].value
@@ -76,24 +76,24 @@ def _ratio(name: str, old: Mapping[str, Figure], new: Mapping[str, Figure]) -> f
 
 
 def _is_stock_dividend(factor: float) -> bool:
-    """Whether the factor is one of the usual small ones: 5, 10 or 15 % more shares."""
+    """Whether the factor is one of a usual stock dividend: 5, 10 or 15 % more shares."""
     return any(abs(factor - usual) <= 0.005 for usual in (1.05, 1.1, 1.15))
 
 
 def _dilutes(ratio: float, old: Mapping[str, Figure], new: Mapping[str, Figure]) -> bool:
-    """Whether basic shares stayed as they were: a loss that turns into a profit dilutes, and a split moves them as well."""
+    """Whether basic shares stayed the same. Then the cause is dilution (a loss that became a profit): a split moves both."""
     basic = _ratio("basic_shares", old, new)
     return basic is not None and abs(basic / ratio - 1) > _NEAR and max(basic, 1 / basic) < _LEAST
 
 
 def _paid_for(ratio: float, old: Mapping[str, Figure], new: Mapping[str, Figure], earned: float) -> bool:
-    """Whether equity moved with the shares, beside what was earned: as if they were issued, or bought back.
+    """Whether equity changed with the shares, apart from earnings, as if shares were issued or bought back.
 
-    Both happen at more than the book value of a share, as a rule, so that equity moves as much as the shares do, or more.
+    Both usually happen above book value per share, so equity then changes at least as much as the shares.
     """
     first, second = old.get("equity"), new.get("equity")
     if first is None or second is None:
         return False
-    # Where equity was below 0, a share of it tells nothing.
+    # A ratio to negative equity is meaningless.
     scale = first.value if first.value > 0 else old["assets"].value if "assets" in old else 0.0
     return scale > 0 and (second.value - first.value - earned) / scale / (ratio - 1) > 0.5

@@ -1,6 +1,6 @@
 """Statements by standard items: years, quarters or twelve months, each value with where it came from.
 
-What the reports do not tell is null. Words for the person who asked say what was put together, amended, or left out.
+Unreported values are null. Notes for the user say what was combined, amended or left out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DERIVED = "*"
 
 
 class Answer(NamedTuple):
-    """``periods`` newest first; a row for each item of each period; ``words`` for the person who asked."""
+    """``periods`` are newest first, ``rows`` has one row per item and period, ``words`` are notes for the user."""
 
     periods: list[Span]
     rows: list[Row]
@@ -38,7 +38,7 @@ class Answer(NamedTuple):
 def view_of(
     filings: Iterable[Filing], symbol: str, as_of: datetime | None = None, ciks: Collection[str] = ()
 ) -> PointInTimeView:
-    """What the filings tell by ``as_of``, of the companies with these CIKs, if any are named.
+    """The filings as of ``as_of``, of the companies with these CIKs if any are given.
 
     StockctlError if there is none at all, or none by then. UsageError for a CIK that none has.
     """
@@ -55,10 +55,10 @@ def view_of(
         return known
     if known.later:
         first = min(one.known for one in known.later if one.known)
-        told = first.astimezone(as_of.tzinfo) if as_of else first
+        first_accepted = first.astimezone(as_of.tzinfo) if as_of else first
         raise StockctlError(
             f"no filing of {symbol} had been accepted by {as_of:%Y-%m-%d %H:%M %Z}",
-            hint=f"the first of those in the lake was accepted at {told:%Y-%m-%d %H:%M %Z}",
+            hint=f"the first of those in the lake was accepted at {first_accepted:%Y-%m-%d %H:%M %Z}",
         )
     raise StockctlError(f"the lake holds no filing of {symbol}", hint=f"`stockctl filings fetch {symbol}`")
 
@@ -68,42 +68,42 @@ def statement(known: PointInTimeView, symbol: str, which: Which, period: Period,
     if last < 1:
         raise UsageError("--last is at least 1")
     name = _STATEMENTS[which]
-    of_all = {"symbol": symbol, "statement": which, "period": period}
+    shared = {"symbol": symbol, "statement": which, "period": period}
     periods: list[Span] = []
     rows: list[Row] = []
     words: list[str] = []
-    said: dict[str, None] = {}
+    notes_shown: dict[str, None] = {}
     for company in (known, *known.others):
         found, missing = _periods(company, name, period, last - len(periods))
-        # Of two companies that had the ticker at the same time, the one that has it now is shown.
+        # If two companies had the ticker at the same time, show the one that has it now.
         found = [span for span in found if not periods or span.end < periods[-1].end]
         periods += found
         words += [
-            f"the {'balance' if name == 'bs' else _PERIODS[period]} to {span.end} cannot be told: {missing[span]}"
+            f"the {'balance' if name == 'bs' else _PERIODS[period]} to {span.end} is missing: {missing[span]}"
             for span in found
             if span in missing
         ]
         if not found and known.others:
-            words.append(f"no {_PERIODS[period]} of {named(company.filings)} can be told")
+            words.append(f"no {_PERIODS[period]} of {named(company.filings)}: its filings do not give one")
         if period == "annual":
             words += _transitions(company, found)
         for span in found:
             for item in items_of(name):
                 figure = company.at(item.name, span.end) if name == "bs" else company.over(item.name, span)
-                notes = [*_said(figure)] if figure else [*company.why(item.name, span)]
-                said |= dict.fromkeys(notes)
+                notes = [*_figure_notes(figure)] if figure else [*company.why(item.name, span)]
+                notes_shown |= dict.fromkeys(notes)
                 if span in missing:
                     notes.append(missing[span])
-                rows.append(_row(company, of_all, span, item, figure, notes, zone))
+                rows.append(_row(company, shared, span, item, figure, notes, zone))
         if found and name == "ic":
-            said |= {jump.words: None for jump in company.splits() if jump.after.end > min(found).start}
+            notes_shown |= {jump.words: None for jump in company.splits() if jump.after.end > min(found).start}
         if len(periods) >= last:
             break
-    words += said
+    words += notes_shown
     if not periods:
-        words.insert(0, f"no {_PERIODS[period]} of the {which} statement of {symbol} can be told from its filings")
+        words.insert(0, f"no {_PERIODS[period]} of the {which} statement of {symbol}: its filings do not give one")
     if any(row["derived"] for row in rows):
-        words.append(f"{DERIVED} derived: not in any report, but put together from what is; -o json tells how")
+        words.append(f"{DERIVED} derived: computed from reported values; -o json shows how")
     return Answer(periods, rows, words + list(caveats(known, symbol, zone)))
 
 
@@ -126,44 +126,44 @@ def wide(answer: Answer, as_text: Callable[[float, str], str] | None = None) -> 
 
 
 def caveats(known: PointInTimeView, symbol: str, zone: ZoneInfo) -> Iterator[str]:
-    """What must be known of the reports themselves."""
+    """Notes on the reports themselves: several companies, left out reports, corrected dates."""
     if known.others:
-        told = "; ".join(named(one.filings) for one in (known, *known.others))
+        companies = "; ".join(named(one.filings) for one in (known, *known.others))
         yield (
-            f"{symbol} names {1 + len(known.others)} companies, one after the other: {told}. Their figures are never put "
-            "together; --cik chooses one, or several as one"
+            f"{symbol} names {1 + len(known.others)} companies, one after the other: {companies}. Their figures are never "
+            "combined; --cik selects one, or several as one company"
         )
     if known.as_of is not None:
-        yield f"as known at {known.as_of.astimezone(zone):%Y-%m-%d %H:%M %Z}: {len(known.later)} later reports are left out"
+        yield f"as known at {known.as_of.astimezone(zone):%Y-%m-%d %H:%M %Z}: {len(known.later)} later reports are not used"
     for one in known.undated:
-        yield f"{one.accession} ({one.form}) is left out: nothing tells when it was accepted"
+        yield f"{one.accession} ({one.form}) is not used: its time of acceptance is unknown"
     yield from known.date_notes.values()
     for one in known.filings:
         if one.accession in known.date_notes:
             continue
         if one.end is None or one.start is None or one.start > one.end:
-            yield f"{one.accession} ({one.form}) does not tell its period: its flows are left out"
+            yield f"{one.accession} ({one.form}) has no valid period: its flows are not used"
         elif not (one.bs or one.ic or one.cf):
-            yield f"{one.accession} ({one.form} to {one.end}) holds no statement"
+            yield f"{one.accession} ({one.form} to {one.end}) has no statement"
 
 
 def _periods(known: PointInTimeView, name: Statement, period: Period, last: int) -> tuple[list[Span], dict[Span, str]]:
-    """The newest periods of that length, and why nothing can be told of those of them that lack a report."""
+    """The newest periods of that length, and why some of them have no figures."""
     if name == "bs":
         return _balances(known, period, last)
     spans = known.spans(name)
     length: Length = "quarter" if period == "quarter" else "year"
     if period == "annual":
-        told = {span.end: span for span in spans if span.lasts("year")}
-        missing = dict.fromkeys(_unreported_years(spans, told), "there is no annual report to that day")
+        available = {span.end: span for span in spans if span.lasts("year")}
+        missing = dict.fromkeys(_unreported_years(spans, available), "there is no annual report to that day")
     else:
-        told = {span.end: found for span in spans if (found := ending(spans, span.end, length)) is not None}
+        available = {span.end: found for span in spans if (found := ending(spans, span.end, length)) is not None}
         reported = {span.end for span in spans}
-        missing = {end: _why_missing(end, reported, length) for end in _ends(spans) - told.keys()}
-    # Of the time before the first report nothing can be told, and that is no news.
-    missing = {end: why for end, why in missing.items() if told and end > min(told)}
-    shown = sorted({*told, *missing}, reverse=True)[:last]
-    spanned = {end: told.get(end) or Span(_start_of(end, spans, length), end) for end in shown}
+        missing = {end: _why_missing(end, reported, length) for end in _ends(spans) - available.keys()}
+    # Periods before the first report are not worth a note.
+    missing = {end: why for end, why in missing.items() if available and end > min(available)}
+    shown = sorted({*available, *missing}, reverse=True)[:last]
+    spanned = {end: available.get(end) or Span(_start_of(end, spans, length), end) for end in shown}
     return list(spanned.values()), {spanned[end]: missing[end] for end in shown if end in missing}
 
 
@@ -177,17 +177,17 @@ def _why_missing(end: date, reported: Collection[date], length: Length) -> str:
 
 
 def _balances(known: PointInTimeView, period: Period, last: int) -> tuple[list[Span], dict[Span, str]]:
-    """The newest ends of quarters, or of years, and why nothing can be told of those of them that lack a report."""
-    told = {span.end for span in known.spans("bs")}
+    """The newest ends of quarters, or of years, and why some of them have no figures."""
+    available = {span.end for span in known.spans("bs")}
     flows = [span for other in ("ic", "cf") for span in known.spans(other)]
     if period == "annual":
         years = {span.end: span for span in flows if span.lasts("year")}
-        told &= years.keys()
+        available &= years.keys()
         ends = {*years, *_unreported_years(flows, years)}
     else:
         ends = _ends(flows)
-    missing = {end for end in ends - told if told and end > min(told)}
-    shown = [Span(end, end) for end in sorted(told | missing, reverse=True)[:last]]
+    missing = {end for end in ends - available if available and end > min(available)}
+    shown = [Span(end, end) for end in sorted(available | missing, reverse=True)[:last]]
     return shown, {span: "there is no report to that day" for span in shown if span.end in missing}
 
 
@@ -205,7 +205,7 @@ def _unreported_years(spans: Sequence[Span], years: Mapping[date, Span]) -> Iter
 
 
 def _start_of(end: date, spans: Sequence[Span], length: Length) -> date:
-    """The first day of a period that cannot be told: after the end before it if that is known, else by its usual length."""
+    """The first day of a period without reports: after the end before it if that is known, else by its usual length."""
     starts = [day + timedelta(days=1) for day in _ends(spans) if Span(day + timedelta(days=1), end).lasts(length)]
     return max(starts, default=end - timedelta(days=90 if length == "quarter" else 364))
 
@@ -220,7 +220,7 @@ def _transitions(known: PointInTimeView, years: Sequence[Span]) -> Iterator[str]
 
 def _row(
     known: PointInTimeView,
-    of_all: Row,
+    shared: Row,
     span: Span,
     item: StandardItem,
     figure: Figure | None,
@@ -228,7 +228,7 @@ def _row(
     zone: ZoneInfo,
 ) -> Row:
     accepted = known.accepted(figure) if figure else None
-    return of_all | {
+    return shared | {
         "period_start": None if item.kind == "instant" else span.start,
         "period_end": span.end,
         "item": item.name,
@@ -245,7 +245,7 @@ def _row(
     }
 
 
-def _said(figure: Figure) -> Iterator[str]:
+def _figure_notes(figure: Figure) -> Iterator[str]:
     yield from figure.notes
     original = figure.replaced[0] if figure.replaced else None
     if original is not None and not figure.derived and original.value != figure.value:

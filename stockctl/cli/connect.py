@@ -12,6 +12,7 @@ from stockctl.cli.options import DryRunOption, HealthPortOption, settings_of
 from stockctl.cli.output import (
     View,
     YesOption,
+    check_change_fields,
     confirm,
     record_options,
     row_options,
@@ -61,6 +62,7 @@ def apply(
 
     Example: stockctl connect apply
     """
+    check_change_fields(view)
     from stockctl.stream.mongo_sink import connector as sink
 
     with _clients(ctx) as (connect, admin, settings):

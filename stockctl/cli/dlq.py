@@ -150,6 +150,7 @@ def replay(
     if corrected is not None and len(ids or ()) != 1:
         raise UsageError("--with replaces the text of one letter", hint="give the id of that letter alone")
     settings = settings_of(ctx)
+    view.check(ReplayResult._fields)
     run = Replay(
         settings,
         redecode,

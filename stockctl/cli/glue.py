@@ -14,6 +14,7 @@ from stockctl.cli.output import (
     Format,
     View,
     YesOption,
+    check_change_fields,
     confirm,
     refuse_skipped,
     row_options,
@@ -73,6 +74,7 @@ def apply(
 
     Example: stockctl glue apply
     """
+    check_change_fields(view)
     from stockctl.warehouse import iam_policies
     from stockctl.warehouse.glue import catalog
 
@@ -119,6 +121,7 @@ def run(
     from stockctl.warehouse.glue import crawlers
 
     with _glue(ctx) as (glue, settings):
+        view.check(crawlers.Run._fields)
         require(settings, "glue.role")
         known = [table.name for table in crawlers.crawled(settings)]
         if wrong := [name for name in tables or () if name not in known]:
@@ -188,6 +191,7 @@ def sync(
         if dry_run:
             show_plan(plan(glue, existing_store(settings), settings, since=first, prune=prune), view)
             return
+        view.check(SyncResult._fields)
         changes, done = register(glue, existing_store(settings), settings, since=first, prune=prune)
     for change in changes:
         if change.action != "unchanged":
@@ -229,6 +233,7 @@ def delete(ctx: typer.Context, yes: YesOption = False, dry_run: DryRunOption = F
 
     Example: stockctl glue delete --yes
     """
+    check_change_fields(view)
     from stockctl.warehouse.glue import catalog
 
     with _glue(ctx) as (glue, settings):

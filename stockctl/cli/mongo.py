@@ -5,7 +5,17 @@ from __future__ import annotations
 import typer
 
 from stockctl.cli.options import DryRunOption, mongo_of, settings_of
-from stockctl.cli.output import View, refuse_skipped, row_options, say, show_changes, show_differences, show_plan, write_rows
+from stockctl.cli.output import (
+    View,
+    check_change_fields,
+    refuse_skipped,
+    row_options,
+    say,
+    show_changes,
+    show_differences,
+    show_plan,
+    write_rows,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Create and compare the collections in MongoDB.")
 
@@ -17,6 +27,7 @@ def apply(ctx: typer.Context, dry_run: DryRunOption = False, *, view: View) -> N
 
     Example: stockctl mongo apply
     """
+    check_change_fields(view)
     from stockctl.mongo import schema
 
     settings = settings_of(ctx)

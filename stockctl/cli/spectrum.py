@@ -11,6 +11,7 @@ import typer
 from stockctl.cli.options import DryRunOption, settings_of, text_of
 from stockctl.cli.output import (
     View,
+    check_change_fields,
     numbered,
     refuse_skipped,
     row_options,
@@ -70,6 +71,7 @@ def apply(
 
     Example: stockctl spectrum apply
     """
+    check_change_fields(view)
     from stockctl.clients.redshift.client import connect
     from stockctl.warehouse.spectrum import schema
 

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stockctl.cli.options import DryRunOption, settings_of
-from stockctl.cli.output import View, row_options, say, show_changes, show_differences, show_plan, write_rows
+from stockctl.cli.output import (
+    View,
+    check_change_fields,
+    row_options,
+    say,
+    show_changes,
+    show_differences,
+    show_plan,
+    write_rows,
+)
 
 if TYPE_CHECKING:
     from stockctl.clients.kafka import Admin
@@ -32,6 +41,7 @@ def apply(ctx: typer.Context, dry_run: DryRunOption = False, *, view: View) -> N
 
     Example: stockctl topics apply
     """
+    check_change_fields(view)
     from stockctl.stream import topics
 
     admin, settings = _connect(ctx)

@@ -173,10 +173,10 @@ CASES: dict[str, Case] = {
     "dlq replay": Case(
         "--all",
         {
+            "stockctl.lake.writer.source_guard.refusal_of": nothing,
             "stockctl.stream.replay.Replay": gives(
                 SimpleNamespace(run=gives([ReplayResult(f"{TOPIC}-47-9876543210", "rejected", ERROR)]))
             ),
-            "stockctl.lake.writer.source_guard.refusal_of": nothing,
         },
     ),
     "connect apply": Case(instead=CONNECT | {"stockctl.stream.mongo_sink.connector.apply": gives(CHANGES)}),
@@ -388,6 +388,20 @@ def test_a_table_fits_the_terminal(command: str, monkeypatch: pytest.MonkeyPatch
                 # A time has its date in one of them and not in the other, by whether the table shows the date.
                 assert cell.removesuffix("…").rstrip() in whole_row or re.fullmatch(r"[\d:. -]+", cell)
                 assert "…" not in cell or cut
+
+
+ACTING = ("apply", "delete", "run", "sync", "replay", "fetch", "compact", "prune")
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("command", [name for name in CASES if name.endswith(ACTING)])
+def test_an_unknown_field_is_found_before_anything_changes(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command stops before it does what its last recorded function stands for."""
+    instead = dict(CASES[command].instead)
+    acting = list(instead)[-1]
+    patch(monkeypatch, instead | {acting: lambda *_, **__: pytest.fail("the command has acted")})
+    shown = run([*command.split(), *shlex.split(CASES[command].arguments), "--fields", "nosuch"], 80)
+    assert "--fields: there is no field" in shown.messages
 
 
 @pytest.mark.usefixtures("here")

@@ -51,6 +51,7 @@ def fetch(
     from stockctl.filings.collect.symbols import SymbolSelection
     from stockctl.service import running
 
+    view.check(Outcome._fields)
     request = FetchRequest(since=first, full=full, dry_run=dry_run)
     with (
         running(settings, health_port=health_port, leave_within=10.0) as service,

@@ -49,6 +49,7 @@ def compact(
         until = since + timedelta(days=1)
     else:
         until = _today(zone) + timedelta(days=1 - (1 if keep_days is None else keep_days))
+    view.check(Compacted._fields)
     if dry_run:
         compacted = [row._asdict() for row in compactable(settings, since=since, before=until)]
     else:
@@ -92,6 +93,7 @@ def prune(
     floor = day("--before", before, zone)
     if floor > _today(zone):
         raise UsageError(f"{floor} is in the future", hint="readers ignore dates below the floor: it can be today at most")
+    view.check(maintenance.Prunable._fields)
     store = existing_store(settings)
     dates = maintenance.prunable(store, floor)
     if not dates:

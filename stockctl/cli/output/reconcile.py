@@ -51,6 +51,11 @@ def show_plan(differences: Iterable[Difference], view: View) -> None:
     say_dry_run()
 
 
+def check_change_fields(view: View) -> None:
+    """UsageError for an unknown field, before an ``apply`` or ``delete`` command changes anything."""
+    view.check(Change._fields)
+
+
 def show_changes(changes: Sequence[Change], view: View) -> None:
     """Write what an ``apply`` or ``delete`` command did."""
     write_rows((change._asdict() for change in changes), view, Change._fields)

@@ -63,7 +63,7 @@ class TimedOutError(StockctlError):
 
 
 class UnhealthyError(StockctlError):
-    """A check found something wrong: a hole in the lake, a topic that differs from the settings."""
+    """A check found something wrong: a missing object in the lake, a topic that differs from the settings."""
 
     exit_code = 10
 

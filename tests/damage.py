@@ -122,7 +122,7 @@ class Tree:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
 
-    def strike(self, path: Path, random: Random) -> None:
+    def apply(self, path: Path, random: Random) -> None:
         """Damage the file at ``path``: what it holds, its name, or that it is there at all."""
         fate = random.random()
         if fate < 0.9:

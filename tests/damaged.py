@@ -1,6 +1,6 @@
 """Records on the wire, valid and damaged in every way that we know: the same bytes for the same seed.
 
-Nothing here says which of them are valid: that is for ``stockctl.record_validation``, and for whoever is compared with it.
+Nothing here says which of them are valid: that is for ``stockctl.record_validation`` and the readers compared with it.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Leaks:
                     self.look("lines", str(path), decompress(path.read_bytes(), path.name))
 
     def objects(self, settings: Settings) -> None:
-        """Look into every object of the lake in S3, at its key and at all that the server tells of it."""
+        """Look into every object of the lake in S3, at its key and at all its metadata."""
         secret = settings.s3.secret_access_key
         client = boto3.client(
             "s3",

@@ -62,7 +62,7 @@ SHARE = 0.5
 Reader = Callable[[Random], Any]
 
 
-def strikes(seed: str) -> Iterator[Random]:
+def damages(seed: str) -> Iterator[Random]:
     """A source of chance for each mutation; what fails can be repeated by the seed that the failure shows."""
     for number in range(examples(SHARE)):
         random = Random(f"{seed} {number}")
@@ -201,9 +201,9 @@ def test_a_damaged_lake_is_a_finding_or_words(lake: Settings, part: str) -> None
     targets = [path for path in tree.files if path.relative_to(tree.folder).parts[0] == part]
     weights, readers = zip(*lake_readers(lake), strict=True)
     keys = [path.relative_to(tree.folder).as_posix() for path in tree.files]
-    for random in strikes(f"lake {part}"):
+    for random in damages(f"lake {part}"):
         path = random.choice(targets)
-        tree.strike(path, random)
+        tree.apply(path, random)
         for reader in random.choices(readers, weights, k=2):
             in_words(reader, random, [*keys, f"{LOG}/", "trades/"])
         tree.restore()
@@ -277,7 +277,7 @@ def test_committed_metadata_is_only_a_hint(lake: Settings) -> None:
     assert start is not None
     newest = claims.newest_claim(store, start)
     assert newest is not None
-    for random in strikes("committed"):
+    for random in damages("committed"):
         text = damaged(commit_metadata(newest).encode(), random).decode(errors=random.choice(["replace", "surrogateescape"]))
         assert claims.newest_claim(store, start, hinted_claim(Committed(random.randrange(20), text))) == newest
 
@@ -299,8 +299,8 @@ def test_a_damaged_cache_changes_no_answer(home: Path) -> None:
 
     answer = read()
     tree = Tree(home / "cache")
-    for random in strikes("cache"):
-        tree.strike(random.choice(list(tree.files)), random)
+    for random in damages("cache"):
+        tree.apply(random.choice(list(tree.files)), random)
         with suppress(StockctlError):
             assert read() == answer
         in_words(lambda _: read(), random, [str(home / "cache")])
@@ -331,9 +331,9 @@ def test_damaged_filings_are_named(home: Path) -> None:
         fundamentals.filing_of(changed if isinstance(changed, dict) else {"_id": document["_id"]})
 
     tree = Tree(Path(store.folder or ""))
-    for random in strikes("filings"):
+    for random in damages("filings"):
         path = random.choice(list(tree.files))
-        tree.strike(path, random)
+        tree.apply(path, random)
         in_words(lambda _: read(), random, ["raw/filings", f"{LOG}/filings", "TSLA"])
         in_words(read_document, random, ["the collection filings"])
         if random.random() < 0.05:
@@ -371,7 +371,7 @@ def test_damaged_waiting_events_keep_no_producer_from_sending_the_others(home: P
     waiting = [encode(covered("AAPL", f"2026-11-23 1{hour}:00", f"2026-11-23 1{hour}:10")) for hour in range(5)]
     (folder / "1-1.jsonl").write_bytes(b"".join(line + b"\n" for line in waiting))
     tree = Tree(home / "state")
-    for random in strikes("outbox"):
+    for random in damages("outbox"):
         lines = list(waiting)
         lines[random.randrange(5)] = damaged(random.choice(waiting), random)
         (folder / "1-1.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
@@ -434,9 +434,9 @@ def test_a_damaged_local_stack_is_looked_at_stopped_and_started(home: Path) -> N
         configure,
         start,
     ]
-    for random in strikes("stack"):
+    for random in damages("stack"):
         path = random.choice(list(tree.files))
-        tree.strike(path, random)
+        tree.apply(path, random)
         for reader in readers:
             in_words(reader, random, [str(files.folder)])
         tree.restore()

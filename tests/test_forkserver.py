@@ -79,7 +79,7 @@ def test_signals_come_and_give_the_same_code(alone: Command, number: signal.Sign
         process.wait(0)
     process.send_signal(number)
     assert process.wait(HANG) == process.poll() == process.returncode == code
-    process.kill()  # nothing is left to be struck
+    process.kill()  # nothing is left to be killed
 
 
 def test_no_signal_is_lost_while_a_process_begins(alone: Command) -> None:

@@ -146,7 +146,7 @@ def test_no_command_of_ours_stands_outside_a_block_that_is_run() -> None:
         )
 
 
-def test_the_readme_tells_every_exit_code() -> None:
+def test_the_readme_lists_every_exit_code() -> None:
     rows = re.findall(r"^\| (\d+) \| (.+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
 

@@ -124,8 +124,8 @@ def test_a_week_ahead_is_the_limit() -> None:
 
 
 def test_an_events_reason_may_quote_anything_but_nul() -> None:
-    told = msgspec.structs.replace(EVENT, reason="the feed said:\n\t…")
-    assert FEED_EVENTS.record(encode(told)) == told
+    messages = msgspec.structs.replace(EVENT, reason="the feed said:\n\t…")
+    assert FEED_EVENTS.record(encode(messages)) == messages
     with pytest.raises(InvalidRecordError, match="reason holds the control character"):
         FEED_EVENTS.record(encode(msgspec.structs.replace(EVENT, reason="\0")))
 

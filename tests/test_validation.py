@@ -85,7 +85,7 @@ def problem(kind: Any, text: bytes | str) -> str:
         (Row, b'{"x":' + b"[" * 100_000, "it is nested too deeply"),
     ],
 )
-def test_a_decoders_error_is_told_in_plain_words_that_name_the_field(kind: Any, text: bytes | str, words: str) -> None:
+def test_a_decoders_error_is_reported_in_plain_words_that_name_the_field(kind: Any, text: bytes | str, words: str) -> None:
     assert problem(kind, text) == words
 
 
@@ -103,7 +103,7 @@ def test_bytes_that_are_not_utf_8_have_the_same_words_by_each_version_of_the_dec
     assert decode_problem(error, "the claim") == "the claim is not UTF-8"
 
 
-def test_pythons_own_decoder_is_told_in_the_same_words() -> None:
+def test_pythons_own_decoder_is_reported_in_the_same_words() -> None:
     with pytest.raises(json.JSONDecodeError) as raised:
         json.loads("{'a': 1}")
     assert decode_problem(raised.value).startswith("it is not JSON: expecting property name")

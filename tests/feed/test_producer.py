@@ -194,7 +194,7 @@ def test_the_command_runs_until_a_signal_and_leaves_with_everything_flushed(
 
 def test_health_reports_a_lost_feed(topics: Settings) -> None:
     with Running(live(topics, f"ws://127.0.0.1:{free_port()}")) as running:
-        wait_for(lambda: "Connection refused" in (running.service.health() or ""), "the health to tell")
+        wait_for(lambda: "Connection refused" in (running.service.health() or ""), "the health to report it")
         assert (running.service.health() or "").startswith("not connected to the feed yet: cannot reach the feed at")
         with pytest.raises(UnreachableError):
             running.stop()

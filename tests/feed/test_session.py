@@ -59,7 +59,7 @@ class Listener:
     def until(self, condition: Callable[[], object]) -> None:
         deadline = time.monotonic() + HANG
         while not condition():
-            assert time.monotonic() < deadline, f"waited in vain; so far {self.events}"
+            assert time.monotonic() < deadline, f"timed out; so far {self.events}"
             self.happenings.append(next(self._run))
 
     def connected(self, times: int = 1) -> None:

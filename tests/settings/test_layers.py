@@ -116,15 +116,15 @@ def test_every_setting_can_be_given_by_the_environment(here: Path, name: str) ->
 @pytest.mark.parametrize("value", ["x", "", 5, -1, 1e300, 1.5, True, [1], "nan"])
 def test_what_is_bad_is_told_in_plain_words(here: Path, value: Any) -> None:
     """Whatever the setting: no word of the library that checks them."""
-    told = []
+    messages = []
     for name in setting_names():
         try:
             read(here, flags={name: value})
         except ConfigError as error:
-            told.append(str(error).partition(": ")[2])
-    assert len(told) > 10
+            messages.append(str(error).partition(": ")[2])
+    assert len(messages) > 10
     assert [
-        words for words in told if re.search(r"Input|should|Value error|valid|unable|right form|match|\^|\[A-Z", words)
+        words for words in messages if re.search(r"Input|should|Value error|valid|unable|right form|match|\^|\[A-Z", words)
     ] == []
 
 

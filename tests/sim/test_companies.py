@@ -56,8 +56,8 @@ def test_values_of_a_quarter_run_from_the_start_of_the_year_and_grow_into_it(sym
         if one["form"] != "10-K/A":
             by_start.setdefault(one["startDate"], []).append(one)
     for period in company.periods:
-        told = by_start.get(f"{period.start} 00:00:00", [])
-        for count, one in enumerate(told, 1):
+        reports = by_start.get(f"{period.start} 00:00:00", [])
+        for count, one in enumerate(reports, 1):
             sold = sum(quarter.flows["revenue"] for quarter in period.quarters[:count])
             assert next(iter(plain(one["report"]["ic"]).values())) == sold
             assert one["quarter"] == (0 if count == len(period.quarters) else count)

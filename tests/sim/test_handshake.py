@@ -29,8 +29,8 @@ def get(sim: Simulator, path: str) -> tuple[int, str]:
 def counters(sim: Simulator) -> dict[str, Any]:
     status, body = get(sim, "/counters")
     assert status == 200
-    told: dict[str, Any] = json.loads(body)
-    return told
+    counters: dict[str, Any] = json.loads(body)
+    return counters
 
 
 @pytest.mark.parametrize("query", ["", "?", "?token=", "?token=wrong", "?key=secret"])
@@ -64,7 +64,7 @@ def test_refusals_are_counted_down() -> None:
         Client(f"{sim.url}?token=sim").close()
 
 
-def test_counters_are_told_over_http(connect: Connect) -> None:
+def test_counters_are_served_over_http(connect: Connect) -> None:
     """At the same port, as JSON."""
     with Simulator(rate=0) as sim:
         client = connect(sim, "AAPL")

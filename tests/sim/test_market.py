@@ -128,7 +128,7 @@ def test_codes_follow_their_rules(day: list[Row]) -> None:
     assert {row.c for row in day if ":" in row.s} == {None}
 
 
-def test_exchanges_tell_their_auctions_and_official_prices_some_ms_after_the_bell(day: list[Row]) -> None:
+def test_exchanges_print_their_auctions_and_official_prices_some_ms_after_the_bell(day: list[Row]) -> None:
     """Each stock once, by its exchange's codes; the official price is the auction's, and the auctions are regular trades."""
     _, regular, post = sessions_of(DAY)
     symbols = sorted(symbol for symbol in SYMBOLS if ":" not in symbol)
@@ -174,7 +174,7 @@ def test_other_venues_have_their_own_volumes(day: list[Row]) -> None:
     assert {row.v for row in day if row.s == "OANDA:EUR_USD"} == {0}
 
 
-def test_prices_stay_within_their_bounds_for_ever() -> None:
+def test_prices_stay_within_their_bounds() -> None:
     """However long it runs, no price leaves a quarter about where it began: here a cheap one, whose steps are large for it."""
     start, symbol = min((Market([symbol]).rows(0, 1000, 1)[0].p, symbol) for symbol in map(str, range(100)))
     market = Market([symbol])
@@ -225,7 +225,7 @@ def test_a_frame_is_byte_for_byte_what_was_captured() -> None:
     assert encode_frame([{"v": 1, "s": "AAPL"}, rows[1]]).startswith(b'{"data":[{"s":"AAPL","v":1},{"c":null,"p":1731,')
 
 
-def test_numbered_rows_tell_themselves_apart() -> None:
+def test_numbered_rows_are_distinct() -> None:
     """Row n has the volume n, and follows the code rule."""
     rows = numbered_rows(150, symbol="MSFT", first=50)
     assert [row.v for row in rows] == list(range(50, 200))

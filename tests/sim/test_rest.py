@@ -145,7 +145,7 @@ def test_filings_of_the_user_take_the_place_of_generated_ones(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"data": 3}', '{"data": [{"symbol": "X"}]}'])
-def test_a_folder_without_filings_is_told(tmp_path: Path, text: str | None) -> None:
+def test_a_folder_without_filings_is_an_error(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "a.json").write_text(text)
     with pytest.raises(UsageError, match=str(tmp_path)):

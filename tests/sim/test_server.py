@@ -1,4 +1,4 @@
-"""The server: subscriptions, frames, errors, pings, one connection a key, faults."""
+"""The server: subscriptions, frames, errors, pings, one connection per key, faults."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_a_client_that_does_not_read_is_dropped(connect: Connect) -> None:
         assert sim.wait_for(lambda counters: counters.open == 0).connections == 1
 
 
-def test_waiting_in_vain_ends_and_a_faulty_condition_hurts_the_waiter_alone() -> None:
+def test_a_wait_times_out_and_a_faulty_condition_hurts_the_waiter_alone() -> None:
     """TimedOutError tells the counters; what a condition raises reaches the one who waits."""
     with Simulator(rate=0) as sim:
         with pytest.raises(TimedOutError, match=r"did not get there within 0\.2 s: .*connections=0"):

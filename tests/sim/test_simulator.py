@@ -46,7 +46,7 @@ def test_it_stops_at_once_and_completely(connect: Connect) -> None:
 
 
 def test_one_not_started_says_so() -> None:
-    """Instead of waiting for ever."""
+    """Instead of waiting without end."""
     with pytest.raises(StockctlError, match="not running"):
         Simulator().drop()
 

@@ -2,10 +2,9 @@
 
     python benchmarks/metrics.py --trades 1000000
 
-Lays down a lake of 5-minute batches in a temporary folder, with the writer's own batches and claims, then asks each metric as a
-process of its own, start-up included: of the raw objects, and again once ``lake compact`` has made Parquet of them. Beside them
-stands DuckDB's bare answer for the VWAP from one Parquet file that holds the same trades. Prints seconds, processor seconds and
-peak memory; the quickest of ``--turns`` counts.
+Creates a lake of 5-minute batches in a temporary folder, with the writer's batches and claims. Then runs each command as a
+process, start-up included: on the raw objects, and again after ``lake compact``. For comparison, DuckDB alone computes the VWAP
+from one Parquet file with the same trades. Prints seconds, processor seconds and memory of the fastest of ``--turns`` runs.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from stockctl.settings import Settings, load_settings
 OPEN = parse_moment("2026-11-20T09:30")
 SESSION_MS = 23_400_000
 BATCHES = 78
-QUESTIONS = [
+COMMANDS = [
     ["metrics", "vwap", "AAPL"],
     ["metrics", "rate", "AAPL"],
     ["metrics", "bars", "AAPL", "--every", "1m"],
@@ -82,12 +81,12 @@ def put(settings: Settings, table: Table, values: list[bytes], start: int) -> No
 
 
 def fill(settings: Settings, trades: int) -> None:
-    """A regular session of AAPL, wholly covered."""
+    """Write a regular session of AAPL, fully covered."""
     chance = random.Random(1)
-    price, made = 150.0, 0
+    price, written = 150.0, 0
     for batch in range(BATCHES):
         values = []
-        for number in range(made, trades * (batch + 1) // BATCHES):
+        for number in range(written, trades * (batch + 1) // BATCHES):
             price = max(1.0, price + chance.gauss(0, 0.01))
             ts = OPEN + number * SESSION_MS // trades
             codes = chance.choice(["1", "1,12", "1,8", "1,8,12", "1,3"])
@@ -106,8 +105,8 @@ def fill(settings: Settings, trades: int) -> None:
                     )
                 )
             )
-        put(settings, "trades", values, made)
-        made += len(values)
+        put(settings, "trades", values, written)
+        written += len(values)
     event = feed_event(
         "covered", (OPEN, OPEN + SESSION_MS), ["AAPL"], "", connection="bench1", number=0, ts_recv=OPEN, source="sim"
     )
@@ -130,13 +129,13 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[float, float, 
 
 
 def show(name: str, command: list[str], environment: dict[str, str], turns: int) -> None:
-    """Run a command, and print the quickest turn."""
+    """Run a command ``turns`` times and print the fastest run."""
     seconds, processor, memory = min(run(command, environment) for _ in range(turns))
     print(f"{name:<58} {seconds:5.2f} s, {processor:5.2f} s of processor, {memory:4d} MB", flush=True)
 
 
 def main() -> None:
-    """Lay the lake down, ask, print."""
+    """Create the lake, run the commands, print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trades", type=int, default=1_000_000)
     parser.add_argument("--turns", type=int, default=3)
@@ -149,13 +148,13 @@ def main() -> None:
         merged = Path(folder) / "merged.parquet"
         objects = (Path(folder) / "lake" / "trades").as_posix() + "/**/*.gz"
         duckdb.sql(f"COPY (FROM read_json('{objects}', format = 'newline_delimited')) TO '{merged}'")
-        show("DuckDB alone: the VWAP, one Parquet file", [sys.executable, "-c", BARE, str(merged)], environment, options.turns)
+        show("DuckDB alone: VWAP from one Parquet file", [sys.executable, "-c", BARE, str(merged)], environment, options.turns)
         program = str(Path(sys.executable).parent / "stockctl")
-        for question in QUESTIONS:
-            show(f"{' '.join(question)}, raw", [program, *question], environment, options.turns)
+        for arguments in COMMANDS:
+            show(f"{' '.join(arguments)}, raw", [program, *arguments], environment, options.turns)
         run([program, "lake", "compact"], environment)
-        for question in QUESTIONS:
-            show(f"{' '.join(question)}, compacted", [program, *question], environment, options.turns)
+        for arguments in COMMANDS:
+            show(f"{' '.join(arguments)}, compacted", [program, *arguments], environment, options.turns)
 
 
 if __name__ == "__main__":

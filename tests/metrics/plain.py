@@ -1,4 +1,4 @@
-"""The metrics' definitions once more, in plain Python with exact fractions: what the SQL must agree with."""
+"""The metrics in plain Python with exact fractions, as the reference for the SQL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stockctl.records import Trade
 
 def counted(trades: Iterable[Trade], policy: str = "standard") -> list[Trade]:
     """The trades that count, in order of time, receipt and id in byte order."""
-    kept = []
+    matching = []
     for trade in trades:
         codes = set(trade.conditions.split(","))
         if "v" not in trade.updates or not trade.volume > 0:
@@ -23,12 +23,12 @@ def counted(trades: Iterable[Trade], policy: str = "standard") -> list[Trade]:
             continue
         if policy == "price-forming" and not set(trade.updates) & {"l", "h"}:
             continue
-        kept.append(trade)
-    return ordered(kept)
+        matching.append(trade)
+    return ordered(matching)
 
 
 def regular(trades: Iterable[Trade], closes: int) -> list[Trade]:
-    """Of trades from the open on, those of the regular session, with late reports of it and without those of extended hours."""
+    """The trades of the regular session among trades from the open on: with its late reports, without extended-hours trades."""
     found = []
     for trade in trades:
         codes = set(trade.conditions.split(","))

@@ -39,7 +39,7 @@ volumes = st.one_of(st.just(0.0), st.integers(1, 10_000).map(float), st.floats(1
 
 @st.composite
 def trades_of(draw: st.DrawFn, symbol: str) -> list[Trade]:
-    """Trades of some minutes behind the open, many at the same ms, in any order, with any conditions."""
+    """Trades of some minutes after the open, many in the same ms, in any order, with any conditions."""
     edges = st.integers(1, 2 * MINUTES - 1).flatmap(lambda half: st.integers(half * 30_000 - 1, half * 30_000 + 1))
     moments = st.one_of(st.integers(0, 2), edges, st.integers(0, MINUTES * 60_000 - 1))
     near = draw(prices)
@@ -55,13 +55,13 @@ def trades_of(draw: st.DrawFn, symbol: str) -> list[Trade]:
 
 
 def some_trades() -> st.SearchStrategy[dict[str, list[Trade]]]:
-    """Trades of each symbol: one lake answers for several at once, and a lake is what costs."""
+    """Trades of each symbol. One lake serves several symbols, because creating a lake is expensive."""
     return st.fixed_dictionaries({symbol: trades_of(symbol) for symbol in SYMBOLS})
 
 
 @st.composite
-def stretches(draw: st.DrawFn) -> list[tuple[int, int]]:
-    """Covered stretches of the same minutes, apart from each other."""
+def intervals(draw: st.DrawFn) -> list[tuple[int, int]]:
+    """Disjoint covered intervals of the same minutes."""
     length = MINUTES * 60_000
     edges = sorted(draw(st.sets(st.integers(0, length), max_size=3)))
     cuts = [(since + draw(st.integers(min(since, 1), 20_000)), until) for since, until in pairwise([0, *edges, length])]
@@ -69,13 +69,13 @@ def stretches(draw: st.DrawFn) -> list[tuple[int, int]]:
 
 
 def some_coverage() -> st.SearchStrategy[dict[str, list[tuple[int, int]]]]:
-    """Covered stretches of each symbol."""
-    return st.fixed_dictionaries({symbol: stretches() for symbol in SYMBOLS})
+    """Covered intervals of each symbol."""
+    return st.fixed_dictionaries({symbol: intervals() for symbol in SYMBOLS})
 
 
 @contextmanager
 def a_lake(trades: dict[str, list[Trade]], coverage: dict[str, list[tuple[int, int]]] | None = None) -> Iterator[Settings]:
-    """A lake with these trades in two batches; where coverage is told, a later record vouches for all that came before it."""
+    """A lake with these trades in two batches; with coverage, a later record proves that all earlier ones are stored."""
     records = [row for symbol in SYMBOLS for row in trades[symbol]]
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings(environ=clean_environment(), flags={"lake.url": (Path(folder) / "lake").as_uri()})
@@ -88,34 +88,34 @@ def a_lake(trades: dict[str, list[Trade]], coverage: dict[str, list[tuple[int, i
 
 
 def ask(**named: Any) -> Query:
-    """A question about every symbol's regular session of the day."""
-    question = Query(SYMBOLS, "standard", "regular", EXCHANGE_ZONE, now=OPEN + 40_000_000)
-    return replace(question, **named)
+    """A query of every symbol's regular session of the day."""
+    query = Query(SYMBOLS, "standard", "regular", EXCHANGE_ZONE, now=OPEN + 40_000_000)
+    return replace(query, **named)
 
 
-def by_symbol(answer: Result) -> dict[str, list[Row]]:
+def by_symbol(result: Result) -> dict[str, list[Row]]:
     """Each symbol's rows."""
-    return {symbol: [row for row in answer.rows if row["symbol"] == symbol] for symbol in SYMBOLS}
+    return {symbol: [row for row in result.rows if row["symbol"] == symbol] for symbol in SYMBOLS}
 
 
 def near(value: float | None) -> Any:
-    """The value within what engines may differ by."""
+    """The value within the tolerance between engines."""
     return None if value is None else pytest.approx(value, rel=1e-9, abs=1e-12)
 
 
 def regular(trades: list[Trade]) -> list[Trade]:
-    """Those of the regular session."""
+    """The trades of the regular session."""
     return plain.regular(trades, CLOSE)
 
 
-# Each example is a lake of its own: shrinking one that fails would outlast the time limit.
+# Each example creates a lake: shrinking a failing one would exceed the time limit.
 few = hypothesis_settings(max_examples=examples(0.06), phases=[Phase.explicit, Phase.reuse, Phase.generate])
 
 
 @few
 @given(some_trades(), st.sampled_from(POLICIES))
 def test_vwap(trades: dict[str, list[Trade]], policy: Policy) -> None:
-    """VWAP, volume and count are those of the trades that the policy counts; what it leaves out is told."""
+    """VWAP, volume and count are of the trades that the policy counts; what it leaves out is reported."""
     with a_lake(trades) as settings:
         found = by_symbol(definitions.vwap(settings, ask(policy=policy)))
     for symbol, (row,) in found.items():
@@ -128,7 +128,7 @@ def test_vwap(trades: dict[str, list[Trade]], policy: Policy) -> None:
 @few
 @given(some_trades(), st.integers(2, 12))
 def test_volatility_of_the_last_trades(trades: dict[str, list[Trade]], window: int) -> None:
-    """At each minute's edge, and at the last trade, the deviation of the last N prices by then."""
+    """At each minute's edge and at the last trade: the deviation of the last N prices up to then."""
     with a_lake(trades) as settings:
         wholes = by_symbol(definitions.volatility(settings, ask(), definitions.Window(window)))
         series = by_symbol(definitions.volatility(settings, ask(every_ms=60_000), definitions.Window(window)))
@@ -144,7 +144,7 @@ def test_volatility_of_the_last_trades(trades: dict[str, list[Trade]], window: i
 @few
 @given(some_trades(), st.sampled_from([1_000, 7_000, 60_000, 90_000]))
 def test_volatility_of_a_window_of_time(trades: dict[str, list[Trade]], window: int) -> None:
-    """At the edge t, the deviation of the prices in (t - w, t], each edge that has a price in its window."""
+    """At each edge t with a price in its window: the deviation of the prices in (t - w, t]."""
     with a_lake(trades) as settings:
         wholes = by_symbol(definitions.volatility(settings, ask(), definitions.Window(None, window)))
         series = by_symbol(definitions.volatility(settings, ask(every_ms=30_000), definitions.Window(None, window)))
@@ -152,14 +152,14 @@ def test_volatility_of_a_window_of_time(trades: dict[str, list[Trade]], window: 
     def within(chosen: list[Trade], at_ms: float) -> list[float]:
         return [trade.price for trade in chosen if at_ms - window < trade.ts_event <= at_ms]
 
-    # The newest claim's receipt time bounds what is known, or the symbol's own newest trade.
+    # The newest claim's receipt time limits what is known, or the symbol's own newest trade.
     newest = trades[SYMBOLS[-1]][-1].ts_recv
     for symbol, (whole,) in wholes.items():
         if chosen := plain.counted(regular(trades[symbol])):
             last = within(chosen, chosen[-1].ts_event)
             assert (whole["volatility"], whole["trades"]) == (near(plain.deviation(last)), len(last))
             through = max(*(trade.ts_event + 1 for trade in regular(trades[symbol])), newest)
-            # The edge behind the last trade is told as well, once its time is over.
+            # The edge after the last trade has a row too, once its time is over.
             behind = -(-chosen[-1].ts_event // 30_000) * 30_000
             edges = [edge for edge in range(OPEN + 30_000, max(through, behind) + 1, 30_000) if within(chosen, edge)]
             assert [(row["at"].timestamp() * 1000, row["volatility"]) for row in series[symbol] if row["at"]] == [
@@ -170,7 +170,7 @@ def test_volatility_of_a_window_of_time(trades: dict[str, list[Trade]], window: 
 @few
 @given(some_trades(), some_coverage(), st.sampled_from([5_000, 20_000]))
 def test_volatility_of_returns(trades: dict[str, list[Trade]], coverage: dict[str, list[tuple[int, int]]], grid: int) -> None:
-    """Log returns between edges of the grid inside each covered stretch, unchanged prices too; none crosses a gap."""
+    """Log returns between edges of the grid within each covered interval, unchanged prices included; none crosses a gap."""
     with a_lake(trades, coverage) as settings:
         found = by_symbol(definitions.returns(settings, ask(), grid))
     for symbol, (row,) in found.items():
@@ -185,7 +185,7 @@ def test_volatility_of_returns(trades: dict[str, list[Trade]], coverage: dict[st
 @few
 @given(some_trades(), some_coverage())
 def test_rate(trades: dict[str, list[Trade]], coverage: dict[str, list[tuple[int, int]]]) -> None:
-    """Trades in covered time over covered seconds, for the whole and for each minute."""
+    """Trades in covered time / covered seconds, for the session and for each minute."""
     with a_lake(trades, coverage) as settings:
         wholes = by_symbol(definitions.rate(settings, ask()))
         bars = by_symbol(definitions.rate(settings, ask(every_ms=60_000)))
@@ -209,16 +209,16 @@ def test_rate(trades: dict[str, list[Trade]], coverage: dict[str, list[tuple[int
 @few
 @given(some_trades(), st.sampled_from(POLICIES))
 def test_bars(trades: dict[str, list[Trade]], policy: Policy) -> None:
-    """Open and close by l, high and low by h, the rest by the policy; a row for each minute with any trade."""
+    """Open and close by l, high and low by h, the rest by the policy; one row per minute with any trade."""
     with a_lake(trades) as settings:
         found = by_symbol(definitions.bars(settings, ask(policy=policy, every_ms=60_000)))
     for symbol, rows in found.items():
         starts = sorted({trade.ts_event // 60_000 * 60_000 for trade in regular(trades[symbol])})
-        # Without a trade there is one row, that says so.
-        told = [row for row in rows if row["bar"] is not None]
+        # Without a trade there is one row of nulls.
+        bar_rows = [row for row in rows if row["bar"] is not None]
         assert len(rows) == len(starts or [None])
-        assert [row["bar"].timestamp() * 1000 for row in told] == starts
-        for start, row in zip(starts, told, strict=True):
+        assert [row["bar"].timestamp() * 1000 for row in bar_rows] == starts
+        for start, row in zip(starts, bar_rows, strict=True):
             inside = plain.ordered(trade for trade in regular(trades[symbol]) if start <= trade.ts_event < start + 60_000)
             lasts: list[float | None] = [trade.price for trade in inside if "l" in trade.updates] or [None]
             ranged = [trade.price for trade in inside if "h" in trade.updates]
@@ -231,8 +231,8 @@ def test_bars(trades: dict[str, list[Trade]], policy: Policy) -> None:
 
 @few
 @given(some_trades(), st.sampled_from(POLICIES))
-def test_live_figures_are_those_of_the_lake(trades: dict[str, list[Trade]], policy: Policy) -> None:
-    """The same trades, taken one by one in any order, give what the SQL gives."""
+def test_live_metrics_equal_the_lakes(trades: dict[str, list[Trade]], policy: Policy) -> None:
+    """The same trades, added one by one in any order, give the SQL's values."""
     with a_lake(trades) as settings:
         vwaps = by_symbol(definitions.vwap(settings, ask(policy=policy, session="all")))
         volatilities = by_symbol(definitions.volatility(settings, ask(policy=policy, session="all"), definitions.Window(5)))
@@ -248,8 +248,8 @@ def test_live_figures_are_those_of_the_lake(trades: dict[str, list[Trade]], poli
 
 
 @given(st.sampled_from(CODES), st.sampled_from(POLICIES))
-def test_whatever_a_policy_leaves_out_has_a_reason(codes: str, policy: Policy) -> None:
-    """A trade that counts has none, any other at least one."""
+def test_every_trade_that_a_policy_leaves_out_has_a_reason(codes: str, policy: Policy) -> None:
+    """A counted trade has no reason, any other at least one."""
     row = trade("AAPL", OPEN, 1.0, 1.0, codes)
     assert counts(policy, codes, row.updates) == bool(plain.counted([row], policy))
     if not counts(policy, codes, row.updates):

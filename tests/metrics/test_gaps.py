@@ -29,7 +29,7 @@ def with_symbols(settings: Settings, *symbols: str, session: str = "regular") ->
     )
 
 
-def test_gaps_are_the_sessions_time_between_what_was_covered(lake_settings: Settings) -> None:
+def test_gaps_are_session_time_that_was_not_covered(lake_settings: Settings) -> None:
     """A late start, a break with its reason, and an early end; the feed had been there the day before."""
     events = [
         covered("AAPL", "2026-11-19 15:00", "2026-11-19 15:01"),
@@ -46,15 +46,15 @@ def test_gaps_are_the_sessions_time_between_what_was_covered(lake_settings: Sett
     assert read_coverage(with_symbols(lake_settings, "AAPL")).totals == [("AAPL", DAY, 16_200_000, 23_400_000)]
 
 
-def test_without_symbols_those_that_the_feed_named_are_told(lake_settings: Settings) -> None:
-    """Every symbol of the events."""
+def test_without_symbols_the_report_has_every_symbol_of_the_events(lake_settings: Settings) -> None:
+    """The setting ``symbols`` is empty."""
     lay(lake_settings, [covered("AAPL,MSFT", "2026-11-20 09:30", "2026-11-20 16:00")], table="feed_events")
     found = read_coverage(with_symbols(lake_settings))
     assert (found.gaps, [symbol for symbol, *_ in found.totals]) == ([], ["AAPL", "MSFT"])
 
 
-def test_all_hours_are_asked_on_demand_and_always_of_crypto(lake_settings: Settings) -> None:
-    """Pre and post for stocks; the whole day for what trades around the clock."""
+def test_all_hours_count_on_demand_and_always_for_crypto(lake_settings: Settings) -> None:
+    """Pre and post for stocks; the calendar day for symbols that trade around the clock."""
     lay(lake_settings, [covered("AAPL,BINANCE:BTCUSDT", "2026-11-20 00:00", "2026-11-20 00:01")], table="feed_events")
     found = read_coverage(with_symbols(lake_settings, "AAPL", "BINANCE:BTCUSDT", session="all"))
     assert [(symbol, expected) for symbol, _, _, expected in found.totals] == [
@@ -63,29 +63,29 @@ def test_all_hours_are_asked_on_demand_and_always_of_crypto(lake_settings: Setti
     ]
 
 
-def test_dates_without_any_event_are_gaps_when_asked_for(lake_settings: Settings) -> None:
-    """A day on which nothing ran shows as one gap; a holiday and a weekend as none."""
+def test_dates_without_events_are_gaps_within_bounds(lake_settings: Settings) -> None:
+    """A day without a running feed is one gap; a holiday and a weekend have none."""
     lay(lake_settings, [covered("AAPL", "2026-11-20 09:30", "2026-11-20 16:00")], table="feed_events")
     found = read_coverage(with_symbols(lake_settings, "AAPL"), at("2026-11-19"), at("2026-11-23"), whole=True)
     assert [(gap.trade_date, gap.until - gap.since) for gap in found.gaps] == [(date(2026, 11, 19), 23_400_000)]
 
 
-def test_bounds_cut_the_gaps(lake_settings: Settings) -> None:
-    """Only the asked time counts."""
+def test_bounds_clip_the_gaps(lake_settings: Settings) -> None:
+    """Only time within the bounds counts."""
     lay(lake_settings, [covered("AAPL", "2026-11-20 10:00", "2026-11-20 16:00")], table="feed_events")
     assert spans(with_symbols(lake_settings, "AAPL"), at("2026-11-20 09:45"), at("2026-11-20 12:00"), whole=True) == [
         ("AAPL", at("2026-11-20 09:45"), at("2026-11-20 10:00"), "no feed events")
     ]
 
 
-def test_an_empty_lake_has_nothing_to_tell(lake_settings: Settings) -> None:
-    """No feed event, no answer."""
+def test_an_empty_lake_has_an_empty_report(lake_settings: Settings) -> None:
+    """Without feed events there are no gaps and no totals."""
     open_store(lake_settings)
     assert read_coverage(lake_settings)[:2] == ([], [])
 
 
 def test_nothing_is_missed_between_a_connection_and_its_subscription(lake_settings: Settings) -> None:
-    """Its first one, and, simulated, one after the producer was stopped; a connection that never subscribed misses all."""
+    """The first connection; in simulated data also one after a stop. Without a subscription, all time is missed."""
     opened = at("2026-11-20 10:00")
     events = [
         covered("AAPL,MSFT", opened, opened + 3, kind="connected"),
@@ -106,10 +106,10 @@ def test_a_simulated_producer_that_starts_again_misses_nothing_before_its_subscr
     assert stopped_time([msgspec.structs.asdict(event) for event in events]) == [(1000, 5030)]
 
 
-def test_before_the_first_session_has_begun_all_hours_are_shown_and_that_is_said(
+def test_before_the_first_session_all_hours_are_shown_with_a_note(
     lake_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the pre-market of the first day; the day after, the regular session of the day before answers."""
+    """In the pre-market of the first day. A day later, the regular session of the day before counts."""
     settings = with_symbols(lake_settings, "AAPL")
     lay(settings, [covered("AAPL", "2026-11-20 08:00", "2026-11-20 08:10")], table="feed_events")
     monkeypatch.setattr(coverage_report, "now_ms", lambda: at("2026-11-20 08:30"))

@@ -13,9 +13,8 @@ import stockctl
 from stockctl.clients.mongo import Mongo
 from stockctl.clients.store import open_store
 from stockctl.lake.format.claims import lake_source
-from stockctl.metrics import definitions
+from stockctl.metrics import definitions, lake_sql
 from stockctl.metrics.coverage_report import read_coverage
-from stockctl.metrics.lake_sql import query
 from stockctl.metrics.query import Query
 from stockctl.metrics.results import Result
 from stockctl.mongo import schema
@@ -39,14 +38,14 @@ Fill = Callable[..., Settings]
 
 @pytest.fixture(params=["lake", "mongo"])
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """Where it is asked."""
+    """The engine."""
     chosen: Engine = request.param
     return chosen
 
 
 @pytest.fixture
 def fill(engine: Engine, lake_settings: Settings, request: pytest.FixtureRequest) -> Iterator[Fill]:
-    """Fills the engine's own store."""
+    """Fills the engine's store."""
 
     def fill_lake(source: str, trades: list[Trade], events: list[FeedEvent]) -> Settings:
         lake_source(open_store(lake_settings), source)
@@ -75,7 +74,7 @@ def fill(engine: Engine, lake_settings: Settings, request: pytest.FixtureRequest
 
 
 def by_default(settings: Settings, engine: Engine, now: int, **named: Any) -> Query:
-    """What ``stockctl metrics`` asks of AAPL without an option, at this time."""
+    """The query of ``stockctl metrics`` for AAPL without options, at this time."""
     return replace(definitions.build_query(settings, ["AAPL"], **named), now=now, engine=engine, fall_back=True)
 
 
@@ -89,38 +88,38 @@ def company(settings: Settings) -> dict[str, Any]:
 
 
 def ticks(since: int, source: str, count: int = 60, **more: Any) -> list[Trade]:
-    """A trade a second."""
+    """One trade per second."""
     return [trade("AAPL", since + number * 1000, 100.0, source=source, **more) for number in range(count)]
 
 
-def whole(answer: Result) -> None:
-    """No figure of the one row is missing, and its time was covered."""
-    (row,) = answer.rows
-    assert [name for name in answer.columns if row[name] is None] == []
+def whole(result: Result) -> None:
+    """The only row has every value, and its time was covered."""
+    (row,) = result.rows
+    assert [name for name in result.columns if row[name] is None] == []
     assert row["coverage"] == 100.0
 
 
 def test_simulated_stocks_trade_at_any_hour(engine: Engine, fill: Fill) -> None:
-    """On a Sunday night every figure is there, and the feed covered all since it was connected."""
+    """On a Sunday night every value is present, and the feed covered all time since it was connected."""
     settings = fill("sim", ticks(NIGHT, "sim", 300), [covered("AAPL", NIGHT, NIGHT + 5 * MINUTE)])
-    answer = definitions.summary(settings, by_default(settings, engine, NIGHT + 5 * MINUTE))
-    whole(answer)
-    (row,) = answer.rows
+    result = definitions.summary(settings, by_default(settings, engine, NIGHT + 5 * MINUTE))
+    whole(result)
+    (row,) = result.rows
     assert (row["session"], row["trade_date"], row["trades"], row["high"]) == ("all", SUNDAY, 300, 100.0)
-    assert not any("no trade" in line for line in answer.notes)
+    assert not any("no trade" in line for line in result.notes)
     if engine == "mongo":
         session = company(settings)
         assert (session["name"], session["trades"], session["coverage"]) == ("all", 300, 100.0)
         return
     assert stockctl.read_bars("AAPL", settings=settings).column("session").to_pylist() == ["all"] * 5
     assert read_coverage(settings.model_copy(update={"symbols": ["AAPL"]})).totals[0][:2] == ("AAPL", SUNDAY)
-    assert query(settings, "SELECT count(*) AS n FROM coverage WHERE covered").to_pylist() == [{"n": 1}]
+    assert lake_sql.query(settings, "SELECT count(*) AS n FROM coverage WHERE covered").to_pylist() == [{"n": 1}]
 
 
 @pytest.mark.parametrize("begun", ["finnhub", "replay"])
 @pytest.mark.parametrize("source", ["finnhub", "replay", "sim"])
-def test_no_other_store_leaves_the_exchanges_hours(engine: Engine, fill: Fill, begun: str, source: str) -> None:
-    """Also where simulated trades were let in: the source that the store was begun with decides."""
+def test_other_stores_keep_the_exchanges_hours(engine: Engine, fill: Fill, begun: str, source: str) -> None:
+    """Even if simulated trades were added: the source with which the store began decides."""
     friday = at("2026-11-20 10:00")
     settings = fill(begun, [*ticks(friday, source), *ticks(NIGHT, source)], [covered("AAPL", friday, friday + MINUTE)])
     (row,) = definitions.vwap(settings, by_default(settings, engine, NIGHT + HOUR)).rows
@@ -128,7 +127,7 @@ def test_no_other_store_leaves_the_exchanges_hours(engine: Engine, fill: Fill, b
     assert row["coverage"] == pytest.approx(100 / 360), "from 10:00, when the feed was first connected, to 16:00"
 
 
-def test_what_a_simulated_store_lets_in_is_read_by_its_hours(engine: Engine, fill: Fill) -> None:
+def test_other_trades_in_a_simulated_store_have_its_hours(engine: Engine, fill: Fill) -> None:
     """A capture that is replayed into the demo."""
     settings = fill("sim", ticks(NIGHT, "replay"), [covered("AAPL", NIGHT, NIGHT + MINUTE)])
     (row,) = definitions.vwap(settings, by_default(settings, engine, NIGHT + MINUTE)).rows
@@ -139,7 +138,7 @@ def test_what_a_simulated_store_lets_in_is_read_by_its_hours(engine: Engine, fil
     ("before", "expected"),
     [
         ([], 50.0),
-        # Connected the day before, or another symbol alone; or this one, but refused.
+        # Connected on the day before; only another symbol; or this symbol, but refused.
         ([covered("MSFT,AAPL", "2026-11-19 10:00", "2026-11-19 10:01")], 25.0),
         ([covered("AAPL", "2026-11-19 10:00", "2026-11-19 10:00", kind="subscribed")], 25.0),
         ([covered("AAPL", "2026-11-09 10:00", "2026-11-09 10:01")], 25.0),
@@ -150,7 +149,7 @@ def test_what_a_simulated_store_lets_in_is_read_by_its_hours(engine: Engine, fil
 def test_coverage_counts_since_the_feed_was_first_connected(
     engine: Engine, fill: Fill, before: list[FeedEvent], expected: float
 ) -> None:
-    """Connected in the middle of the session, for half of the rest: half, unless the feed should have been there all day."""
+    """Connected in the middle of the session, for half of the rest: 50 %, unless the feed was there before."""
     middle, three = at("2026-11-20 12:45"), at("2026-11-20 14:22:30")
     events = [*before, covered("AAPL", middle, middle, kind="connected"), covered("AAPL", middle, three)]
     trades = [*ticks(middle, "finnhub"), trade("AAPL", "2026-11-20 18:00", 100.0)]
@@ -160,17 +159,17 @@ def test_coverage_counts_since_the_feed_was_first_connected(
     if engine == "mongo":
         assert company(settings)["coverage"] == (100.0 if expected == 50.0 else pytest.approx(100 / 3, abs=0.1))
         return
-    asked = settings.model_copy(update={"symbols": ["AAPL"]})
+    query = settings.model_copy(update={"symbols": ["AAPL"]})
     since, until = at("2026-11-20"), at("2026-11-21")
     late = ("AAPL", at("2026-11-20 09:30"))
-    for found in (read_coverage(asked), read_coverage(asked, since, until)):
+    for found in (read_coverage(query), read_coverage(query, since, until)):
         assert (late in [(gap.symbol, gap.since) for gap in found.gaps]) == (expected == 25.0)
         assert three in [gap.since for gap in found.gaps]
-    assert late in [(gap.symbol, gap.since) for gap in read_coverage(asked, since, until, whole=True).gaps]
+    assert late in [(gap.symbol, gap.since) for gap in read_coverage(query, since, until, whole=True).gaps]
 
 
-def test_a_feed_that_died_is_missed_also_on_its_first_day(engine: Engine, fill: Fill) -> None:
-    """What follows the first connection counts, whatever connects later."""
+def test_time_after_a_feed_died_is_missed_on_its_first_day_too(engine: Engine, fill: Fill) -> None:
+    """Time after the first connection counts, regardless of later connections."""
     hours = [at(f"2026-11-20 {hour}:00") for hour in (10, 11, 12, 13)]
     events = [covered("AAPL", hours[0], hours[1]), covered("AAPL", hours[2], hours[3], kind="connected")]
     settings = fill("finnhub", [*ticks(hours[0], "finnhub"), trade("AAPL", hours[3], 100.0)], events)
@@ -178,8 +177,8 @@ def test_a_feed_that_died_is_missed_also_on_its_first_day(engine: Engine, fill: 
     assert row["coverage"] == pytest.approx(100 / 6)
 
 
-def test_trades_that_are_stored_before_their_coverage_is_told_are_not_missed(engine: Engine, fill: Fill) -> None:
-    """The feed tells of what it covered some seconds later."""
+def test_trades_that_are_stored_before_their_coverage_are_not_missed(engine: Engine, fill: Fill) -> None:
+    """The feed reports coverage some seconds later."""
     settings = fill("sim", ticks(NIGHT, "sim"), [covered("AAPL", NIGHT, NIGHT + 50_000)])
     (row,) = definitions.vwap(settings, by_default(settings, engine, NIGHT + 61_000)).rows
     assert row["coverage"] == 100.0
@@ -205,25 +204,25 @@ NO_FRIDAY = "no trade of AAPL in the regular session of 2026-11-20: their newest
     ],
     ids=["Sunday", "Monday before the open", "at the open", "the date before", "post", "pre and post", "pre", "no session"],
 )
-def test_by_default_the_newest_session_that_has_trades_answers(
+def test_by_default_the_newest_session_with_trades_is_used(
     engine: Engine, fill: Fill, trades: list[Trade], now: str, session: str, day: date, words: str | None
 ) -> None:
-    """The newest regular one that has any; without one, the newest of all. A line says when it isn't the one that is meant."""
+    """The newest regular session with trades; if there is none, the newest of all. A note names an older one."""
     settings = fill("finnhub", trades, [])
-    asked = by_default(settings, engine, at(now))
-    answer = definitions.summary(settings, asked)
-    (row,) = answer.rows
+    query = by_default(settings, engine, at(now))
+    result = definitions.summary(settings, query)
+    (row,) = result.rows
     assert (row["session"], row["trade_date"], row["trades"]) == (session, day, 60)
     assert row["vwap"] is not None
-    assert [line for line in answer.notes if line.startswith("no trade")] == ([words] if words else [])
+    assert [line for line in result.notes if line.startswith("no trade")] == ([words] if words else [])
     if engine == "lake":
         table = stockctl.read_bars("AAPL", settings=settings)
         assert set(table.column("session").to_pylist()) == {session}
         assert set(table.column("trade_date").to_pylist()) == {day}
 
 
-def test_a_session_that_is_asked_for_stays(engine: Engine, fill: Fill) -> None:
-    """Nothing else takes its place."""
+def test_an_explicit_session_does_not_fall_back(engine: Engine, fill: Fill) -> None:
+    """No other session replaces it."""
     settings = fill("finnhub", POST, [])
     named = replace(by_default(settings, engine, NIGHT), fall_back=False)
     (row,) = definitions.vwap(settings, named).rows
@@ -234,16 +233,16 @@ def test_a_session_that_is_asked_for_stays(engine: Engine, fill: Fill) -> None:
             assert stockctl.read_bars("AAPL", settings=settings, **bounds).num_rows == 0
 
 
-def test_one_line_names_all_symbols_that_fall_back(lake_settings: Settings) -> None:
-    """However many they are."""
+def test_one_note_names_all_symbols_that_fall_back(lake_settings: Settings) -> None:
+    """One note for any number of symbols."""
     lay(lake_settings, [trade(symbol, "2026-11-20 17:00", 1.0) for symbol in ("AAPL", "MSFT", "NVDA")])
-    asked = replace(by_default(lake_settings, "lake", NIGHT), symbols=("AAPL", "MSFT", "NVDA"))
-    words = [line for line in definitions.vwap(lake_settings, asked).notes if line.startswith("no trade")]
+    query = replace(by_default(lake_settings, "lake", NIGHT), symbols=("AAPL", "MSFT", "NVDA"))
+    words = [line for line in definitions.vwap(lake_settings, query).notes if line.startswith("no trade")]
     assert words == [NO_FRIDAY.replace("AAPL", "AAPL, MSFT, NVDA")]
 
 
-def test_gaps_are_by_default_of_the_newest_date_that_is_traded_on(lake_settings: Settings) -> None:
-    """A feed that runs through the weekend tells of Friday's session."""
+def test_gaps_are_by_default_of_the_newest_trading_date(lake_settings: Settings) -> None:
+    """For a feed that runs through the weekend: Friday's session."""
     events = [covered("AAPL", f"2026-11-{day} 12:00", f"2026-11-{day} 13:00") for day in (20, 21, 22)]
     lay(lake_settings, events, table="feed_events")
     found = read_coverage(lake_settings.model_copy(update={"symbols": ["AAPL"]}))
@@ -251,7 +250,7 @@ def test_gaps_are_by_default_of_the_newest_date_that_is_traded_on(lake_settings:
 
 
 def test_a_simulated_market_that_is_stopped_is_not_missed_and_one_that_died_is(engine: Engine, fill: Fill) -> None:
-    """Nobody trades there while it is off: not before a first run, between two or after the last. Killed, it is missed."""
+    """It has no trades before the first run, between runs and after the last. Time after a kill is missed."""
     starts = [at("2026-11-21 22:00"), *(NIGHT + hour * HOUR for hour in (0, 1, 2, 4))]
     events = []
     for start, end in zip(starts, ("stopped", "stopped", "killed", "connection reset", "stopped"), strict=True):

@@ -1,4 +1,4 @@
-"""Live metrics: what Kafka brings, in bounded memory."""
+"""Live metrics from Kafka, in bounded memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOW = 1_790_000_000_000
 
 
 def send(settings: Settings, rows: list[Trade], *others: bytes) -> None:
-    """Produce records, and bytes that are none, into the topic of trades."""
+    """Produce records, and values that are no records, to the topic of trades."""
     topic = settings.topics.trades.name
     producer = Producer(settings)
     for row in rows:
@@ -49,7 +49,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_the_rate_is_that_of_the_last_minute() -> None:
-    """Older trades do not count; while less than a minute is known, it is what was watched."""
+    """Older trades do not count. In the first minute, the rate is per second watched."""
     accumulator = MetricsAccumulator()
     for number in range(300):
         accumulator.add(trade("AAPL", NOW + number * 1000, 100.0), "standard")
@@ -62,7 +62,7 @@ def test_the_rate_is_that_of_the_last_minute() -> None:
     assert fresh.metrics("AAPL", NOW + 10_000, NOW).rate == pytest.approx(1.0, rel=0.02)
 
 
-def test_figures_of_prices_too_large_to_compute_with_are_null() -> None:
+def test_metrics_of_prices_too_large_to_compute_with_are_null() -> None:
     accumulator = MetricsAccumulator()
     for number in range(4):
         accumulator.add(trade("AAPL", NOW + number, 1.5e308 - 1e308 * (number % 2), volume=1e308), "standard")
@@ -72,8 +72,8 @@ def test_figures_of_prices_too_large_to_compute_with_are_null() -> None:
     assert _deviation([-1.7e308, 1.7e308, -1.7e308, 1.7e308]) is None
 
 
-def test_a_late_trade_takes_its_place_by_time() -> None:
-    """The last price is that of the newest trade, not of the one that came last."""
+def test_late_trades_are_ordered_by_time() -> None:
+    """The last price is that of the newest trade, not of the last message."""
     accumulator = MetricsAccumulator(window=2)
     for ms, price in ((1000, 1.0), (3000, 3.0), (2000, 2.0), (0, 9.0)):
         accumulator.add(trade("AAPL", NOW + ms, price), "standard")
@@ -81,8 +81,8 @@ def test_a_late_trade_takes_its_place_by_time() -> None:
     assert (metrics.last, metrics.volatility, metrics.age) == (3.0, statistics.stdev([2.0, 3.0]), 1.0)
 
 
-def test_without_symbols_every_symbol_that_comes_is_told() -> None:
-    """With symbols those alone, also before their first trade."""
+def test_without_symbols_every_symbol_with_trades_has_metrics() -> None:
+    """With symbols, only these have metrics, even before their first trade."""
     every, some = LiveMetrics([], "standard"), LiveMetrics(["NVDA", "AAPL"], "standard")
     for symbol in ("MSFT", "AAPL"):
         for live in (every, some):
@@ -91,8 +91,8 @@ def test_without_symbols_every_symbol_that_comes_is_told() -> None:
     assert [(metrics.symbol, metrics.trades) for metrics in some.metrics(NOW)] == [("NVDA", 0), ("AAPL", 1)]
 
 
-def test_what_is_no_trade_is_counted_whatever_it_is() -> None:
-    """No JSON, no UTF-8, or nested deeper than the decoder goes."""
+def test_messages_that_are_no_trades_are_counted() -> None:
+    """Invalid JSON, invalid UTF-8, or nested deeper than the decoder allows."""
     live = LiveMetrics([], "standard")
     whole = encode(trade("AAPL", NOW, 1.0))
     for value in (b"no trade", whole.replace(b"AAPL", b"\xff"), whole[:-1] + b',"n":' + TOO_DEEP + b"}"):
@@ -101,8 +101,8 @@ def test_what_is_no_trade_is_counted_whatever_it_is() -> None:
     assert live.metrics(NOW) == []
 
 
-def test_it_follows_the_topic_from_the_look_back_on(topic: Settings) -> None:
-    """Trades received before it are not counted, newer and coming ones are; what is no trade is counted apart."""
+def test_follow_reads_the_topic_from_the_look_back_on(topic: Settings) -> None:
+    """Trades received before it are not counted, newer ones are; messages that are no trades are counted separately."""
     now = int(time.time() * 1000)
     send(topic, [trade("AAPL", now - 900_000, 1.0, ts_recv=now - 900_000)])
     send(topic, [trade("AAPL", now - 10_000, 2.0), trade("MSFT", now - 10_000, 3.0)], b"no trade", b'{"symbol":1}')
@@ -120,8 +120,8 @@ def test_it_follows_the_topic_from_the_look_back_on(topic: Settings) -> None:
     assert snapshot.since == now - 10_000 + 50
 
 
-def test_it_ends_after_the_asked_time_with_a_last_snapshot(topic: Settings) -> None:
-    """Half a second is less than one refresh, of an hour: still one snapshot comes."""
+def test_follow_ends_after_seconds_with_a_last_snapshot(topic: Settings) -> None:
+    """There is one snapshot even if the time is shorter than one refresh."""
     started = time.monotonic()
     snapshots = list(follow(topic, ["AAPL"], seconds=0.5, refresh=3600))
     assert time.monotonic() - started >= 0.5
@@ -129,15 +129,15 @@ def test_it_ends_after_the_asked_time_with_a_last_snapshot(topic: Settings) -> N
     assert len(snapshots) == 1
 
 
-def test_a_topic_that_is_not_there_is_named(settings: Settings) -> None:
-    """With the command that makes it."""
+def test_a_missing_topic_is_named(settings: Settings) -> None:
+    """The hint names the command that creates it."""
     with pytest.raises(StockctlError, match=settings.topics.trades.name) as caught:
         next(follow(settings, ["AAPL"], seconds=1))
     assert "topics apply" in (caught.value.hint or "")
 
 
-def test_no_broker_is_told_after_a_bounded_wait(settings: Settings) -> None:
-    """Nothing listens there: unreachable."""
+def test_an_unreachable_broker_is_an_error_after_a_bounded_wait(settings: Settings) -> None:
+    """Nothing listens at the address."""
     kafka = settings.kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:1", "connect_wait": 0.5})
     with pytest.raises(UnreachableError):
         next(follow(settings.model_copy(update={"kafka": kafka}), ["AAPL"], seconds=1))

@@ -1,4 +1,4 @@
-"""Figures of market days as exchanges and venues tell them: auctions, late reports, currencies, and bars in any zone."""
+"""Metrics of market days as exchanges and venues report them: auctions, late reports, currencies, and bars in any zone."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ NOW = at("2026-11-29 12:00")
 
 
 def ask(symbol: str, day: str | None = DAY, **named: Any) -> Query:
-    """A question about one symbol's regular session of a day, or of all its time."""
-    asked = Query((symbol,), "standard", "regular", EXCHANGE_ZONE, NOW, day=date.fromisoformat(day) if day else None)
-    return replace(asked, **named)
+    """A query of one symbol's regular session of a day, or of all hours."""
+    query = Query((symbol,), "standard", "regular", EXCHANGE_ZONE, NOW, day=date.fromisoformat(day) if day else None)
+    return replace(query, **named)
 
 
 def one(answer_rows: list[Row], *names: str) -> tuple[Any, ...]:
@@ -46,8 +46,8 @@ def one(answer_rows: list[Row], *names: str) -> tuple[Any, ...]:
     return tuple(row[name] for name in names)
 
 
-def test_the_closing_auction_is_of_the_regular_session(lake_settings: Settings) -> None:
-    """The official close is no trade, and what is traded after hours stays there."""
+def test_the_closing_auction_is_in_the_regular_session(lake_settings: Settings) -> None:
+    """The official close is not a trade, and after-hours trades stay in the post-market."""
     lay(
         lake_settings,
         [
@@ -72,8 +72,8 @@ def test_the_closing_auction_is_of_the_regular_session(lake_settings: Settings) 
     )
     (last,) = [row for row in definitions.bars(lake_settings, ask("CLOS", every_ms=60_000)).rows if row["bar"].hour == 16]
     assert (last["bar"].minute, last["close"], last["volume"]) == (0, 101.0, 50_000.0)
-    asked = ask("CLOS", None, since=at(f"{DAY} 09:30"), until=at(f"{DAY} 16:00"))
-    assert one(definitions.vwap(lake_settings, asked).rows, "volume") == (40_100.0,), "what was told later was not asked for"
+    query = ask("CLOS", None, since=at(f"{DAY} 09:30"), until=at(f"{DAY} 16:00"))
+    assert one(definitions.vwap(lake_settings, query).rows, "volume") == (40_100.0,), "later reports are out of bounds"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_each_session_has_its_own_trades_and_all_hours_have_each_once(
     assert found["pre"] + found["regular"] + found["post"] == found["all"] == 600.0
 
 
-def test_a_session_of_which_only_the_auction_is_stored_is_found(lake_settings: Settings) -> None:
+def test_a_session_with_only_its_auction_is_found(lake_settings: Settings) -> None:
     lay(lake_settings, [trade("AAPL", f"{DAY} 16:00:00.3", 101.0, 500.0, "1,36"), trade("AAPL", f"{DAY} 17:00", 99.0)])
     row = definitions.vwap(lake_settings, ask("AAPL", None, fall_back=True)).rows
     assert one(row, "session", "vwap") == ("regular", 101.0)
@@ -107,7 +107,7 @@ def test_a_session_of_which_only_the_auction_is_stored_is_found(lake_settings: S
 
 @pytest.mark.parametrize("first", [0, 50, 20_000, 700_000])
 def test_a_session_begins_with_its_opening_price_and_ends_with_its_auction(lake_settings: Settings, first: int) -> None:
-    """All 78 five-minute returns, also where nobody trades in the first minutes."""
+    """All 78 five-minute returns, even without trades in the first minutes."""
     opens, closes = at(f"{DAY} 09:30"), at(f"{DAY} 16:00")
     times = [opens + first, *range(opens + 1_000_000, closes, 120_000)]
     rows = [trade("AAPL", ms, 100 + number % 7) for number, ms in enumerate(times)]
@@ -123,18 +123,18 @@ def test_a_session_begins_with_its_opening_price_and_ends_with_its_auction(lake_
 
 
 def test_a_capture_of_a_session_has_all_its_returns(lake_settings: Settings) -> None:
-    """It covers from its first trade, ms after the open, to its last; of an interval with a gap there is no return."""
+    """It covers the time from its first trade, ms after the open, to its last. An interval with a gap has no return."""
     opens, closes = at(f"{DAY} 09:30") + 500, at(f"{DAY} 15:59:59")
     spans = {"AAPL": [(opens, closes)], "MSFT": [(opens, closes - 120_000), (closes - 60_000, closes)]}
     trades = [trade(symbol, ms, 100 + ms % 7) for symbol in spans for ms in range(opens, closes, 29_000)]
     lay(lake_settings, [*trades, trade("LATE", f"{DAY} 19:00", 1.0)])
-    events = [covered(symbol, *span) for symbol, told in spans.items() for span in told]
+    events = [covered(symbol, *span) for symbol, intervals in spans.items() for span in intervals]
     lay(lake_settings, events, table="feed_events")
     found = {symbol: one(definitions.returns(lake_settings, ask(symbol), 300_000).rows, "returns") for symbol in spans}
     assert found == {"AAPL": (78,), "MSFT": (77,)}
 
 
-def test_a_session_that_goes_on_has_no_closing_price_yet(lake_settings: Settings) -> None:
+def test_an_unfinished_session_has_no_closing_price_yet(lake_settings: Settings) -> None:
     opens, last = at(f"{DAY} 09:30"), at(f"{DAY} 15:57")
     lay(lake_settings, [trade("AAPL", ms, 100 + ms % 7) for ms in range(opens, last, 29_000)])
     lay(lake_settings, [covered("AAPL", opens, last)], table="feed_events")
@@ -142,7 +142,7 @@ def test_a_session_that_goes_on_has_no_closing_price_yet(lake_settings: Settings
 
 
 def euros(*, volume: float = 0.0) -> list[Trade]:
-    """A currency's prices of a Friday afternoon and of the Sunday behind it, each 10 s."""
+    """A currency's prices of a Friday afternoon and of the following Sunday, every 10 s."""
     starts = (at(f"{DAY} 16:58"), at("2026-11-22 17:05"))
     return [
         trade(EURO, start + 10_000 * number, 1.05 + 0.0001 * (number + number % 2), volume, "")
@@ -152,26 +152,26 @@ def euros(*, volume: float = 0.0) -> list[Trade]:
 
 
 def test_prices_of_currencies_count_without_volume(lake_settings: Settings) -> None:
-    """Bars, volatility, returns and the last time come from them; what needs volume is null, in words."""
+    """Bars, volatility, returns and the last time come from them. Values that need volume are null, with a note."""
     rows = euros()
     lay(lake_settings, rows)
     lay(lake_settings, [covered(EURO, f"{DAY} 16:58", f"{DAY} 17:02")], table="feed_events")
-    answer = definitions.summary(lake_settings, ask(EURO))
+    result = definitions.summary(lake_settings, ask(EURO))
     prices = [row.price for row in rows[:6]]
     mean = sum(prices) / 6
     deviation = math.sqrt(sum((price - mean) ** 2 for price in prices) / 5)
-    assert one(answer.rows, "open", "close", "trades", "left_out") == (prices[0], prices[-1], 0, 0)
-    assert one(answer.rows, "vwap", "volume", "rate") == (None, None, None)
-    assert one(answer.rows, "volatility") == (pytest.approx(deviation, rel=1e-9),)
-    assert one(answer.rows, "last_trade") == (datetime.fromtimestamp(rows[5].ts_event / 1000, EXCHANGE_ZONE),)
-    assert "6 price updates, whose prices count: without volume there is no VWAP and no trade rate" in answer.notes[0]
+    assert one(result.rows, "open", "close", "trades", "left_out") == (prices[0], prices[-1], 0, 0)
+    assert one(result.rows, "vwap", "volume", "rate") == (None, None, None)
+    assert one(result.rows, "volatility") == (pytest.approx(deviation, rel=1e-9),)
+    assert one(result.rows, "last_trade") == (datetime.fromtimestamp(rows[5].ts_event / 1000, EXCHANGE_ZONE),)
+    assert "6 price updates, whose prices count: without volume there is no VWAP and no trade rate" in result.notes[0]
     found = definitions.returns(lake_settings, ask(EURO), 10_000).rows
     assert one(found, "returns") == (12,), "none after 17:00"
     ((annual, spread),) = [(row["volatility"], row["deviation"]) for row in found]
     assert annual == pytest.approx(spread * math.sqrt(260 * 86_400 / 10), rel=1e-12)
 
 
-def test_prices_of_a_closed_market_say_so(lake_settings: Settings) -> None:
+def test_a_note_says_that_the_market_is_closed(lake_settings: Settings) -> None:
     lay(lake_settings, [trade(EURO, "2026-11-21 12:00", 1.05, 0.0, ""), trade(EURO, "2026-11-21 12:01", 1.06, 0.0, "")])
     words = definitions.summary(lake_settings, ask(EURO, "2026-11-21", session="all")).notes[0]
     assert "2 price updates" in words
@@ -182,7 +182,7 @@ def test_prices_of_a_closed_market_say_so(lake_settings: Settings) -> None:
     ("minutes", "last"),
     [(1, (f"{DAY} 16:01", 3)), (60, (f"{DAY} 17:00", 3)), (90, (f"{DAY} 16:30", 3)), (1440, ("2026-11-21", 3))],
 )
-def test_the_closing_auction_is_in_the_row_of_the_edge_behind_it(
+def test_the_closing_auction_is_in_the_row_of_the_next_edge(
     lake_settings: Settings, minutes: int, last: tuple[str, int]
 ) -> None:
     rows = [
@@ -192,11 +192,11 @@ def test_the_closing_auction_is_in_the_row_of_the_edge_behind_it(
     ]
     lay(lake_settings, rows)
     lay(lake_settings, [covered("CLOS", f"{DAY} 09:30", f"{DAY} 16:00")], table="feed_events")
-    asked = ask("CLOS", every_ms=minutes * 60_000)
-    found = definitions.volatility(lake_settings, asked, definitions.Window(10)).rows
+    query = ask("CLOS", every_ms=minutes * 60_000)
+    found = definitions.volatility(lake_settings, query, definitions.Window(10)).rows
     assert (found[-1]["at"].timestamp() * 1000, found[-1]["trades"]) == (at(last[0]), last[1])
-    # While the minute goes on, it has no row yet.
-    early = replace(asked, now=at(f"{DAY} 16:00:30"))
+    # Until the minute is over, it has no row.
+    early = replace(query, now=at(f"{DAY} 16:00:30"))
     assert all(
         row["at"] is None or row["at"].timestamp() * 1000 <= at(f"{DAY} 16:00")
         for row in definitions.volatility(lake_settings, early, definitions.Window(10)).rows
@@ -209,17 +209,17 @@ def test_one_return_is_counted_and_has_no_deviation(lake_settings: Settings) -> 
         [trade("AAPL", f"{DAY} {hour}", 100.0 + n) for n, hour in enumerate(("10:10", "10:40", "11:40", "12:05"))],
     )
     lay(lake_settings, [covered("AAPL", f"{DAY} 10:00", f"{DAY} 12:00")], table="feed_events")
-    asked = ask("AAPL", None, since=at(f"{DAY} 10:00"), until=at(f"{DAY} 12:00"))
-    found = definitions.returns(lake_settings, asked, 90 * 60_000).rows
+    query = ask("AAPL", None, since=at(f"{DAY} 10:00"), until=at(f"{DAY} 12:00"))
+    found = definitions.returns(lake_settings, query, 90 * 60_000).rows
     assert one(found, "returns", "volatility", "deviation") == (1, None, None)
 
 
-def test_a_price_update_of_a_stock_is_no_price(lake_settings: Settings) -> None:
+def test_a_price_update_of_a_stock_does_not_count(lake_settings: Settings) -> None:
     lay(lake_settings, [trade("AAPL", f"{DAY} 10:00", 100.0), trade("AAPL", f"{DAY} 10:01", 300.0, 0.0)])
     assert one(definitions.volatility(lake_settings, ask("AAPL")).rows, "volatility", "left_out") == (None, 1)
 
 
-def test_live_prices_of_currencies_are_those_of_the_lake() -> None:
+def test_live_metrics_of_currencies_equal_the_lakes() -> None:
     accumulator, stocks = MetricsAccumulator(quotes=True), MetricsAccumulator()
     for row in euros():
         accumulator.add(row, "standard")
@@ -233,8 +233,8 @@ def test_live_prices_of_currencies_are_those_of_the_lake() -> None:
 
 def test_currencies_miss_nothing_at_the_weekend(lake_settings: Settings) -> None:
     lay(lake_settings, [covered(EURO, f"{DAY} 16:00", f"{DAY} 16:30")], table="feed_events")
-    asked = lake_settings.model_copy(update={"symbols": [EURO]})
-    gaps = read_coverage(asked, at(f"{DAY} 16:00"), at("2026-11-22 18:00")).gaps
+    query = lake_settings.model_copy(update={"symbols": [EURO]})
+    gaps = read_coverage(query, at(f"{DAY} 16:00"), at("2026-11-22 18:00")).gaps
     assert [(gap.since, gap.until) for gap in gaps] == [
         (at(f"{DAY} 16:30"), at(f"{DAY} 17:00")),
         (at("2026-11-22 17:00"), at("2026-11-22 18:00")),
@@ -242,13 +242,13 @@ def test_currencies_miss_nothing_at_the_weekend(lake_settings: Settings) -> None
 
 
 ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "Pacific/Chatham", "Australia/Lord_Howe", "Asia/Tokyo", "America/Havana")
-# Both changes of clocks in New York, Havana, Chatham and on Lord Howe are near one of these.
+# Both clock changes of New York, Havana, Chatham and Lord Howe are near one of these.
 DATES = ("2026-03-08", "2026-04-04", "2026-09-26", "2026-10-03", "2026-11-01")
 STEPS = {"1d": 86_400_000, "6h": 21_600_000, "90m": 5_400_000, "1h": 3_600_000}
 
 
 def bar_of(ms: int, zone: ZoneInfo, step: int) -> int:
-    """Start of the bar of ``ms``: counted from the midnight of its date in ``zone``, as far as the date's end."""
+    """Start of the bar that contains ``ms``: counted from midnight of its date in ``zone``, up to the date's end."""
     day = datetime.fromtimestamp(ms / 1000, zone).date()
     midnight = round(datetime.combine(day, time(), zone).astimezone(UTC).timestamp() * 1000)
     return midnight if step == STEPS["1d"] else midnight + (ms - midnight) // step * step
@@ -262,31 +262,31 @@ def bar_of(ms: int, zone: ZoneInfo, step: int) -> int:
     day=st.sampled_from(DATES),
     symbol=st.sampled_from(["BINANCE:BTCUSDT", "AAPL"]),
 )
-def test_each_bar_is_there_once_in_any_zone(
+def test_each_bar_appears_once_in_any_zone(
     data: list[tuple[int, int, int]], zone: str, step: str, day: str, symbol: str
 ) -> None:
-    """Over the changes of clocks too, of dates that New York's midnight parts."""
+    """Across clock changes too, and if New York's midnight lies within a bar."""
     rows = [trade(symbol, at(day) + 3_600_000 * hour + ms, float(price), float(price)) for hour, ms, price in data]
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings(environ=clean_environment(), flags={"lake.url": (Path(folder) / "lake").as_uri()})
         lay(settings, rows)
-        asked = ask(symbol, None, since=0, session="all", every_ms=STEPS[step], zone=ZoneInfo(zone))
-        found = definitions.bars(settings, asked).rows
-        vwaps = definitions.vwap(settings, asked).rows
+        query = ask(symbol, None, since=0, session="all", every_ms=STEPS[step], zone=ZoneInfo(zone))
+        found = definitions.bars(settings, query).rows
+        vwaps = definitions.vwap(settings, query).rows
     by_bar: dict[int, list[Trade]] = {}
     for row in sorted(rows, key=lambda row: (row.ts_event, row.ts_recv, row.id)):
         by_bar.setdefault(bar_of(row.ts_event, ZoneInfo(zone), STEPS[step]), []).append(row)
     expected = [(ms, held[0].price, held[-1].price, len(held)) for ms, held in sorted(by_bar.items())]
-    told = [(round(row["bar"].timestamp() * 1000), row["open"], row["close"], row["trades"]) for row in found]
-    assert told == expected
+    bars = [(round(row["bar"].timestamp() * 1000), row["open"], row["close"], row["trades"]) for row in found]
+    assert bars == expected
     assert [round(row["bar"].timestamp() * 1000) for row in vwaps] == [ms for ms, *_ in expected]
 
 
-def test_an_edge_of_a_window_is_told_once_in_any_zone(lake_settings: Settings) -> None:
+def test_each_edge_of_a_window_appears_once_in_any_zone(lake_settings: Settings) -> None:
     rows = [trade("BINANCE:BTCUSDT", at("2026-11-20") + 1_800_000 * number, 100.0 + number % 5) for number in range(80)]
     lay(lake_settings, rows)
-    asked = ask("BINANCE:BTCUSDT", None, since=0, every_ms=86_400_000, zone=ZoneInfo("UTC"))
-    found = definitions.volatility(lake_settings, asked, definitions.Window(10)).rows
+    query = ask("BINANCE:BTCUSDT", None, since=0, every_ms=86_400_000, zone=ZoneInfo("UTC"))
+    found = definitions.volatility(lake_settings, query, definitions.Window(10)).rows
     edges = [row["at"] for row in found]
     assert edges == sorted(set(edges))
     assert {row["trade_date"] for row in found} <= {date(2026, 11, 19) + timedelta(number) for number in range(4)}

@@ -1,4 +1,4 @@
-"""``--engine mongo`` answers as the lake does, to 1e-9 relative and 1e-12 absolute, and so do the bars that MongoDB makes."""
+"""``--engine mongo`` results as the lake does, to 1e-9 relative and 1e-12 absolute, and so do the bars that MongoDB makes."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ EDGES = [at("2026-11-23 04:00"), OPEN, CLOSE, at("2026-11-23 20:00"), at("2026-1
 SUNDAY = at("2026-11-22 12:00")
 EXCHANGE_DAY = date(2026, 11, 23)
 SYMBOLS = ("AAPL", "MSFT", "OANDA:EUR_USD")
-"""One database and one lake answer for several at once: they are what costs."""
+"""Several symbols share one database and one lake, because creating these is expensive."""
 ZONES = ("UTC", "Asia/Kolkata", "Pacific/Chatham")
 Measure = Callable[[Settings, Query], Result]
 _numbers = itertools.count()
 
 
-def question(policy: Policy, session: SessionChoice, symbols: tuple[str, ...] = SYMBOLS, **more: Any) -> Query:
-    """A question of the day's evening."""
+def make_query(policy: Policy, session: SessionChoice, symbols: tuple[str, ...] = SYMBOLS, **more: Any) -> Query:
+    """A query in the day's evening."""
     return replace(Query(symbols, policy, session, EXCHANGE_ZONE, now=OPEN + 60_000_000), **more)
 
 
@@ -71,7 +71,7 @@ def some_days(draw: st.DrawFn) -> list[Trade]:
 
 @st.composite
 def some_coverage(draw: st.DrawFn) -> list[FeedEvent]:
-    """Coverage around the open, before what the last trade vouches for; spans may overlap."""
+    """Coverage around the open, before the last trade; intervals may overlap."""
     spans = st.tuples(st.integers(-60_000, 150_000), st.integers(1, 60_000), st.permutations(SYMBOLS))
     return [
         covered(",".join(symbols[:2]), OPEN + since, OPEN + since + ms)
@@ -80,7 +80,7 @@ def some_coverage(draw: st.DrawFn) -> list[FeedEvent]:
 
 
 def with_ends(trades: list[Trade]) -> list[Trade]:
-    """And a trade in each session, so that no engine takes an empty one for held; the newest record tells through when."""
+    """``trades`` with a trade in each session, so that no session is empty, and a newest record that defines ``through``."""
     hours = [at(f"2026-11-{day} {hour}:00") for day in (20, 23) for hour in ("08", "12", "17")]
     more = [trade(symbol, ms, 5.0, 1.0) for symbol in SYMBOLS for ms in hours]
     last = [trade(symbol, at("2026-11-23 21:00"), 7.0, 1.0) for symbol in SYMBOLS]
@@ -113,7 +113,7 @@ def both(
 
 
 def same(one: Result, other: Result) -> None:
-    """Both answers say the same."""
+    """Both results are equal."""
     assert one.columns == other.columns
     assert len(one.rows) == len(other.rows)
     for row, expected in zip(one.rows, other.rows, strict=True):
@@ -123,14 +123,14 @@ def same(one: Result, other: Result) -> None:
 
 
 @st.composite
-def some_questions(draw: st.DrawFn) -> list[tuple[Measure, Query]]:
-    """Each measure, of the newest session, a date, or all dates, one by one or together; by any policy, session and window,
-    some as known before all was received.
+def some_queries(draw: st.DrawFn) -> list[tuple[Measure, Query]]:
+    """Each metric of the newest session, a date, or all dates, separately or together; with any policy, session and window,
+    some as of a time before all was received.
     """
     since = at("2026-11-20")
     spans: list[dict[str, Any]] = [{}, {"day": EXCHANGE_DAY}, {"since": since}, {"since": since, "across": True}]
     measure: Measure
-    asked: list[tuple[Measure, Query]] = []
+    query: list[tuple[Measure, Query]] = []
     for measure, every_ms in (
         *((measure, None) for measure in (definitions.vwap, definitions.rate, definitions.returns, definitions.summary)),
         *((definitions.volatility, every_ms) for every_ms in (None, 60_000)),
@@ -145,22 +145,22 @@ def some_questions(draw: st.DrawFn) -> list[tuple[Measure, Query]]:
         policy, session = draw(st.sampled_from(POLICIES)), draw(st.sampled_from(SESSION_CHOICES))
         span = span | {"as_of": draw(st.none() | st.sampled_from(EDGES).flatmap(_near))}
         zone = ZoneInfo(draw(st.sampled_from(ZONES))) if every_ms else EXCHANGE_ZONE
-        asked.append((measure, replace(question(policy, session), every_ms=every_ms, zone=zone, **span)))
-    return asked
+        query.append((measure, replace(make_query(policy, session), every_ms=every_ms, zone=zone, **span)))
+    return query
 
 
-# Each example is a database of its own: shrinking one that fails would take minutes.
+# Each example creates a database: shrinking a failing one would take minutes.
 few = hypothesis_settings(max_examples=examples(0.04), phases=[Phase.explicit, Phase.reuse, Phase.generate])
 
 
 @few
-@given(trades=some_days(), events=some_coverage(), asked=some_questions())
+@given(trades=some_days(), events=some_coverage(), query=some_queries())
 def test_every_measure(
-    mongo_server: MongoServer, trades: list[Trade], events: list[FeedEvent], asked: list[tuple[Measure, Query]]
+    mongo_server: MongoServer, trades: list[Trade], events: list[FeedEvent], query: list[tuple[Measure, Query]]
 ) -> None:
     """Of several symbols at once."""
     with both(mongo_server, trades, events) as (settings, _):
-        for measure, one in asked:
+        for measure, one in query:
             same(measure(settings, replace(one, engine="mongo")), measure(settings, one))
 
 
@@ -168,7 +168,7 @@ LATE = [
     covered("AAPL", OPEN, OPEN + 60_000),
     msgspec.structs.replace(covered("AAPL", OPEN + 60_000, OPEN + 120_000), ts_recv=OPEN + 300_000),
 ]
-"""Of the second minute the feed told three minutes late; and of an earlier connection even later."""
+"""The feed reported the second minute three minutes late, and an earlier connection even later."""
 LATE_CONNECTED = [
     msgspec.structs.replace(covered("AAPL", OPEN - 86_400_000, OPEN - 86_400_000, "connected"), ts_recv=OPEN + 300_000),
     covered("AAPL", OPEN + 30_000, OPEN + 30_000, "connected"),
@@ -177,14 +177,14 @@ LATE_CONNECTED = [
 
 
 def as_known(engine: Literal["mongo", "redshift"], settings: Settings, as_of: int) -> list[tuple[Any, ...]]:
-    """What both the lake and ``engine`` answer as of then: covered seconds and coverage."""
-    asked = replace(question("standard", "regular", ("AAPL",)), as_of=as_of, engine=engine)
-    answer = definitions.rate(settings, asked)
-    same(answer, definitions.rate(settings, replace(asked, engine="lake")))
-    return [(row["covered_seconds"], row["coverage"]) for row in answer.rows]
+    """Covered seconds and coverage as of then; equal in the lake and in ``engine``."""
+    query = replace(make_query("standard", "regular", ("AAPL",)), as_of=as_of, engine=engine)
+    result = definitions.rate(settings, query)
+    same(result, definitions.rate(settings, replace(query, engine="lake")))
+    return [(row["covered_seconds"], row["coverage"]) for row in result.rows]
 
 
-def test_what_the_feed_told_later_was_not_known(mongo_server: MongoServer) -> None:
+def test_later_feed_events_were_not_known(mongo_server: MongoServer) -> None:
     trades = [trade("AAPL", OPEN + 500 * n, 1.0) for n in range(240)]
     with both(mongo_server, trades, LATE) as (settings, _):
         assert as_known("mongo", settings, OPEN + 130_000) == [(60.0, 50.0)]
@@ -195,13 +195,13 @@ def test_what_the_feed_told_later_was_not_known(mongo_server: MongoServer) -> No
 
 
 def test_a_replay_whose_times_run_ahead_has_the_same_rate(mongo_server: MongoServer) -> None:
-    """Also of a symbol that fell silent before others of its partition; and the company's document has it too."""
+    """Also for a symbol without newer trades than others of its partition; the company's document has the same rate."""
     quiet = [trade("X:QUIET", OPEN + ms, 10.0, ts_recv=OPEN + 1) for ms in (0, 1000)]
     busy = [trade("X:BUSY", OPEN + 1000 * n, 1.0, ts_recv=OPEN + n) for n in range(2, 602)]
-    told = covered("X:QUIET,X:BUSY", OPEN, OPEN + 1001)
-    with both(mongo_server, [*quiet, *busy], [told], ends=False) as (settings, mongo):
-        asked = question("standard", "all", ("X:QUIET", "X:BUSY"))
-        one, other = (definitions.rate(settings, replace(asked, engine=engine)) for engine in ("lake", "mongo"))
+    early = covered("X:QUIET,X:BUSY", OPEN, OPEN + 1001)
+    with both(mongo_server, [*quiet, *busy], [early], ends=False) as (settings, mongo):
+        query = make_query("standard", "all", ("X:QUIET", "X:BUSY"))
+        one, other = (definitions.rate(settings, replace(query, engine=engine)) for engine in ("lake", "mongo"))
         assert [(row["trades"], row["rate"]) for row in one.rows] == [(2, near(2 / 1.001)), (None, None)]
         assert [(row["trades"], row["rate"]) for row in other.rows] == [(2, near(2 / 1.001)), (None, None)]
         refresh(mongo, settings, {"X:QUIET": [OPEN], "X:BUSY": []})
@@ -210,20 +210,20 @@ def test_a_replay_whose_times_run_ahead_has_the_same_rate(mongo_server: MongoSer
         assert company["session"]["rate"] == near(2 / 1.001)
 
 
-def test_an_earlier_date_is_held_to_its_end(mongo_server: MongoServer) -> None:
-    """A later date's trade proves the silence after an earlier one's last."""
+def test_an_earlier_date_is_complete_to_its_end(mongo_server: MongoServer) -> None:
+    """A trade on a later date proves that an earlier date had no more trades."""
     watched = covered("AAPL", at("2026-11-20 09:30"), at("2026-11-20 20:00"))
-    asked = question("standard", "all", symbols=("AAPL",), day=date(2026, 11, 20))
+    query = make_query("standard", "all", symbols=("AAPL",), day=date(2026, 11, 20))
     with both(mongo_server, [], [watched]) as (settings, _):
-        answer = definitions.rate(settings, replace(asked, engine="mongo"))
-        assert [row["covered_seconds"] for row in answer.rows] == [10.5 * 3600]
-        same(answer, definitions.rate(settings, asked))
+        result = definitions.rate(settings, replace(query, engine="mongo"))
+        assert [row["covered_seconds"] for row in result.rows] == [10.5 * 3600]
+        same(result, definitions.rate(settings, query))
 
 
 @few
 @given(trades=some_days(), events=some_coverage(), policy=st.sampled_from(POLICIES))
 def test_bars_and_companies(mongo_server: MongoServer, trades: list[Trade], events: list[FeedEvent], policy: Policy) -> None:
-    """What MongoDB makes by aggregation is what the SQL makes of the lake; making it again changes nothing."""
+    """MongoDB's aggregations equal the SQL over the lake; running them again changes nothing."""
     with both(mongo_server, trades, events) as (settings, mongo):
         settings = settings.model_copy(update={"metrics": settings.metrics.model_copy(update={"policy": policy})})
         minutes: dict[str, set[int]] = {}
@@ -233,7 +233,7 @@ def test_bars_and_companies(mongo_server: MongoServer, trades: list[Trade], even
         before = [list(mongo.find(name, {})) for name in ("bars_1m", "companies")]
         refresh(mongo, settings, minutes)
         assert [list(mongo.find(name, {})) for name in ("bars_1m", "companies")] == before
-        rows = definitions.bars(settings, question(policy, "all", since=0, every_ms=60_000)).rows
+        rows = definitions.bars(settings, make_query(policy, "all", since=0, every_ms=60_000)).rows
         bars = sorted(before[0], key=lambda bar: (SYMBOLS.index(bar["symbol"]), bar["bar"]))
         names = ("open", "high", "low", "close", "volume", "vwap", "trades")
         assert [(bar["symbol"], bar["bar"], *(bar[name] for name in names)) for bar in bars] == [
@@ -242,9 +242,9 @@ def test_bars_and_companies(mongo_server: MongoServer, trades: list[Trade], even
         ]
         companies = {company["_id"]: company for company in before[1]}
         assert companies.keys() == set(SYMBOLS)
-        asked = question(policy, "regular", day=EXCHANGE_DAY)
-        answers = [measure(settings, asked).rows for measure in (definitions.vwap, definitions.volatility, definitions.rate)]
-        for vwap, volatility, rate in zip(*answers, strict=True):
+        query = make_query(policy, "regular", day=EXCHANGE_DAY)
+        results = [measure(settings, query).rows for measure in (definitions.vwap, definitions.volatility, definitions.rate)]
+        for vwap, volatility, rate in zip(*results, strict=True):
             company = companies[vwap["symbol"]]
             assert vwap["symbol"] == volatility["symbol"] == rate["symbol"]
             assert company["last"]["price"] == 7.0
@@ -257,25 +257,25 @@ def test_bars_and_companies(mongo_server: MongoServer, trades: list[Trade], even
 
 @pytest.mark.parametrize(("session", "counted", "seconds"), [("regular", 3, 210.0), ("all", 4, 240.05)])
 def test_the_rate_of_a_company(mongo_server: MongoServer, session: SessionChoice, counted: int, seconds: float) -> None:
-    """A gap from the middle of a minute to the middle of another, overlapping and adjoining spans, and time not yet stored."""
+    """A gap between the middles of two minutes, overlapping and adjacent intervals, and time that is not stored yet."""
     moments = [OPEN + 15_000, OPEN + 45_000, OPEN + 90_000, OPEN + 120_000, OPEN + 165_000, OPEN + 185_000]
     newest = at("2026-11-23 21:00")
     spans = [(0, 30_000), (150_000, 170_000), (160_000, 180_000), (180_000, 330_000)]
     events = [covered("MSFT,AAPL", OPEN + since, OPEN + until) for since, until in spans]
     events += [covered("AAPL", newest - 30_000, newest + 60_000), covered("MSFT", OPEN, CLOSE)]
-    asked = question("standard", session, symbols=("AAPL",), day=EXCHANGE_DAY)
+    query = make_query("standard", session, symbols=("AAPL",), day=EXCHANGE_DAY)
     with both(mongo_server, [trade("AAPL", moment, 5.0, 1.0) for moment in moments], events) as (own, mongo):
         settings = own.model_copy(update={"metrics": own.metrics.model_copy(update={"session": session})})
         refresh(mongo, settings, {"AAPL": {ms_of(one["ts_event"]) // 60_000 * 60_000 for one in mongo.find("trades", {})}})
         (company,) = mongo.find("companies", {})
-        (rate,) = definitions.rate(settings, asked).rows
+        (rate,) = definitions.rate(settings, query).rows
     assert (rate["trades"], rate["covered_seconds"]) == (counted, near(seconds))
     assert company["session"]["rate"] == near(rate["rate"]) == near(counted / seconds)
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "MSFT"])
-def test_the_command_asks_mongo(mongo_server: MongoServer, tmp_path: Path, symbol: str) -> None:
-    """The option reaches the engine; nothing to answer, of a symbol that the settings name, is words and exit 0."""
+def test_the_command_uses_mongodb(mongo_server: MongoServer, tmp_path: Path, symbol: str) -> None:
+    """The option selects the engine. A symbol of the settings without trades is a note and exit code 0."""
     from tests.command import Command
 
     with both(mongo_server, [trade("AAPL", SUNDAY, 10.0, 2.0), trade("AAPL", SUNDAY + 2, 20.0, 2.0)], []) as (settings, _):
@@ -290,10 +290,10 @@ def test_the_command_asks_mongo(mongo_server: MongoServer, tmp_path: Path, symbo
     assert ("no trades" in done.stderr) == (symbol == "MSFT")
 
 
-def test_a_symbol_with_filings_alone_is_said_to_be_one(mongo_server: MongoServer) -> None:
+def test_a_note_says_that_only_filings_of_a_symbol_exist(mongo_server: MongoServer) -> None:
     with both(mongo_server, [trade("AAPL", OPEN, 10.0)], []) as (settings, mongo):
         mongo.set_fields("companies", "IBM", {"symbol": "IBM", "filing": {"accession": "1"}})
-        asked = question("standard", "all", symbols=("ibm", "AAPL"), configured=frozenset(), engine="mongo")
-        answer = definitions.vwap(settings, asked)
-    assert {row["symbol"]: row["vwap"] is None for row in answer.rows} == {"AAPL": False, "IBM": True}
-    assert "IBM: MongoDB holds filings of it, and no trades" in answer.notes
+        query = make_query("standard", "all", symbols=("ibm", "AAPL"), configured=frozenset(), engine="mongo")
+        result = definitions.vwap(settings, query)
+    assert {row["symbol"]: row["vwap"] is None for row in result.rows} == {"AAPL": False, "IBM": True}
+    assert "IBM: MongoDB holds filings of it, and no trades" in result.notes

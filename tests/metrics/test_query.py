@@ -1,4 +1,4 @@
-"""``lake query``: a person's SQL sees the lake's views, and nothing else of the machine."""
+"""``lake query``: user SQL can read the lake's views and nothing else on the machine."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def lake(lake_settings: Settings) -> Settings:
 
 
 def rows(settings: Settings, text: str, **bounds: Any) -> list[tuple[Any, ...]]:
-    """The answer as tuples."""
+    """The result as tuples."""
     return [tuple(row.values()) for row in query(settings, text, **bounds).to_pylist()]
 
 
 def test_trades_are_a_view(lake: Settings) -> None:
-    """Its columns are the record's, the date, and the time as a timestamp in the settings' zone."""
+    """Its columns are the record's fields, the date, and the time as a timestamp in the settings' zone."""
     assert rows(lake, "SELECT symbol, count(*), min(trade_date) FROM trades GROUP BY symbol ORDER BY symbol") == [
         ("AAPL", 180, date(2026, 11, 20)),
         ("MSFT", 1, date(2026, 11, 21)),
@@ -43,12 +43,12 @@ def test_trades_are_a_view(lake: Settings) -> None:
     assert moment.isoformat() == "2026-11-20T09:30:00-05:00"
 
 
-def test_bounds_are_those_of_the_trades_time(lake: Settings) -> None:
-    """``since`` is in, ``until`` is not."""
+def test_bounds_apply_to_the_time_of_trades(lake: Settings) -> None:
+    """``since`` is included, ``until`` is not."""
     assert rows(lake, "SELECT count(*) FROM trades", since=OPEN + 1000, until=OPEN + 3000) == [(2,)]
 
 
-def test_division_is_that_of_the_dialect_beside_views_that_are_ours(lake: Settings) -> None:
+def test_user_sql_divides_as_duckdb_does_and_the_views_as_redshift_does(lake: Settings) -> None:
     assert rows(lake, "SELECT 1/3, 7//2, -7/2") == [(1 / 3, 3, -3.5)]
     text = "SELECT b.trades / 7, ts_event / 7 FROM bars_1m b JOIN trades t ON time = bar WHERE b.symbol = 'AAPL' ORDER BY bar"
     assert rows(lake, text) == [(60 / 7, (OPEN + ms) / 7) for ms in (0, 60_000, 120_000)]
@@ -57,8 +57,8 @@ def test_division_is_that_of_the_dialect_beside_views_that_are_ours(lake: Settin
     )
 
 
-def test_bars_of_a_minute_are_those_of_metrics_bars(lake: Settings) -> None:
-    """One definition for both."""
+def test_bars_1m_equals_metrics_bars(lake: Settings) -> None:
+    """Both have one definition."""
     found = rows(lake, "FROM bars_1m WHERE symbol = 'AAPL'")
     table = definitions.read_bars("AAPL", settings=lake)
     assert found == [tuple(row.values()) for row in table.drop_columns("session").to_pylist()]
@@ -66,7 +66,7 @@ def test_bars_of_a_minute_are_those_of_metrics_bars(lake: Settings) -> None:
 
 
 def test_a_trade_without_conditions_counts_as_in_metrics_bars(lake_settings: Settings) -> None:
-    """Whether they are null or an empty text."""
+    """Both for null and for empty conditions."""
     made = trade("AAPL", OPEN, 100.0, conditions="")
     lay(lake_settings, [made, msgspec.structs.replace(made, id="null", price=101.0, conditions=None)])
     found = rows(lake_settings, "FROM bars_1m")
@@ -77,7 +77,7 @@ def test_a_trade_without_conditions_counts_as_in_metrics_bars(lake_settings: Set
 
 
 def test_coverage_is_a_view(lake: Settings) -> None:
-    """Covered and missed stretches of session time at all hours, from the feed's first connection on unless all is asked."""
+    """Covered and missed session time at all hours, from the feed's first connection on, or complete with ``whole``."""
     text = "SELECT symbol, covered, epoch(until - since), reason FROM coverage ORDER BY since"
     after = [("AAPL", True, 60.0, None), ("AAPL", False, 37_740.0, "no feed events")]
     assert rows(lake, text) == after
@@ -113,7 +113,7 @@ def test_an_empty_lake_has_the_views_too(lake_settings: Settings) -> None:
     ],
 )
 def test_a_query_reads_the_views_and_does_nothing_else(lake: Settings, text: str) -> None:
-    """Other files, writes, other databases, extensions and settings are refused, and leave the lake as it was."""
+    """Other files, writes, other databases, extensions and settings are refused, and the lake does not change."""
     store = open_store(lake)
     before = {item.key: store.get(item.key) for item in store.objects("trades")}
     with pytest.raises(UsageError) as caught:
@@ -123,14 +123,14 @@ def test_a_query_reads_the_views_and_does_nothing_else(lake: Settings, text: str
 
 
 @pytest.mark.parametrize("text", ["SELEC 1", "SELECT nope FROM trades", "SELECT * FROM nowhere", "SELECT CAST('x' AS INTEGER)"])
-def test_wrong_sql_is_a_matter_of_usage(lake: Settings, text: str) -> None:
-    """With DuckDB's own words."""
+def test_wrong_sql_is_a_usage_error(lake: Settings, text: str) -> None:
+    """With DuckDB's message."""
     with pytest.raises(UsageError, match="Error"):
         query(lake, text)
 
 
-def test_a_damaged_object_is_not_a_matter_of_usage(lake: Settings) -> None:
-    """It names the object and the command that looks closer."""
+def test_a_damaged_object_is_not_a_usage_error(lake: Settings) -> None:
+    """The error names the object and the command for details."""
     store = open_store(lake)
     key = next(item.key for item in store.objects("trades"))
     store.put(key, b"damaged")

@@ -1,8 +1,8 @@
-"""``--engine redshift`` answers as the lake does, to 1e-9 relative and 1e-12 absolute: the same SQL, run by PostgreSQL.
+"""``--engine redshift`` results as the lake does, to 1e-9 relative and 1e-12 absolute: the same SQL, run by PostgreSQL.
 
 PostgreSQL stands in for Redshift behind its wire; each file of ``sql/metrics`` goes there as it is written.
 """
-# ruff: noqa: S608  # what is put into these statements is the tests' own
+# ruff: noqa: S608  # the tests build these statements from their own values
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from tests.metrics.test_mongo_engine import (
     same,
     some_coverage,
     some_days,
-    some_questions,
+    some_queries,
     with_ends,
 )
 from tests.warehouse.conftest import fake_redshift, postgres, redshift_flags
@@ -62,7 +62,7 @@ BUCKET = "s3://my-bucket/market"
 
 
 def apply(flags: dict[str, str]) -> None:
-    """Make tables and views, as ``spectrum apply`` does; tables hold what the test puts in."""
+    """Create tables and views as ``spectrum apply`` does; the test fills the tables."""
     settings = load_settings(environ=clean_environment(), flags=flags | {"lake.url": BUCKET})
     with Connection(settings) as redshift:
         for statement in ddl.statements(settings, LakePartitions({table.name: {} for table in TABLES}, (), {})):
@@ -70,7 +70,7 @@ def apply(flags: dict[str, str]) -> None:
 
 
 def fill(fake: FakeRedshift, trades: list[Trade], events: list[FeedEvent]) -> None:
-    """Put these rows, and no others, into the external tables; and their partitions into the book."""
+    """Replace the rows of the external tables, and add their partitions."""
 
     def quoted(value: Any) -> str:
         return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
@@ -115,26 +115,26 @@ def flags(redshift_flags: dict[str, str]) -> dict[str, str]:
 @hypothesis_settings(
     max_examples=examples(0.03),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    # The tables are filled anew for each example.
+    # The tables are filled again for each example.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(trades=some_days(), events=some_coverage(), asked=some_questions())
+@given(trades=some_days(), events=some_coverage(), query=some_queries())
 def test_every_measure(
     fake_redshift: FakeRedshift,
     flags: dict[str, str],
     trades: list[Trade],
     events: list[FeedEvent],
-    asked: list[tuple[Measure, Query]],
+    query: list[tuple[Measure, Query]],
 ) -> None:
     """Of several symbols at once."""
     with both(fake_redshift, flags, trades, events) as settings:
-        for measure, one in asked:
-            answer = measure(settings, replace(one, engine="redshift"))
-            notes = [line.replace("Redshift holds", "the lake holds") for line in answer.notes]
-            same(answer._replace(notes=notes), measure(settings, one))
+        for measure, one in query:
+            result = measure(settings, replace(one, engine="redshift"))
+            notes = [line.replace("Redshift holds", "the lake holds") for line in result.notes]
+            same(result._replace(notes=notes), measure(settings, one))
 
 
-def test_what_the_feed_told_later_was_not_known(fake_redshift: FakeRedshift, flags: dict[str, str]) -> None:
+def test_later_feed_events_were_not_known(fake_redshift: FakeRedshift, flags: dict[str, str]) -> None:
     trades = [trade("AAPL", OPEN + 500 * n, 1.0) for n in range(240)]
     with both(fake_redshift, flags, trades, LATE) as settings:
         assert as_known("redshift", settings, OPEN + 130_000) == [(60.0, 50.0)]
@@ -143,35 +143,35 @@ def test_what_the_feed_told_later_was_not_known(fake_redshift: FakeRedshift, fla
         assert [round(coverage, 9) for _, coverage in as_known("redshift", settings, OPEN + 310_000)] == [10.0]
 
 
-def test_an_earlier_date_is_held_to_its_end(fake_redshift: FakeRedshift, flags: dict[str, str]) -> None:
-    """A later date's trade proves the silence after an earlier one's last."""
+def test_an_earlier_date_is_complete_to_its_end(fake_redshift: FakeRedshift, flags: dict[str, str]) -> None:
+    """A trade on a later date proves that an earlier date had no more trades."""
     watched = covered("AAPL", at("2026-11-20 09:30"), at("2026-11-20 20:00"))
-    asked = Query(("AAPL",), "standard", "all", EXCHANGE_ZONE, now=OPEN + 60_000_000, day=date(2026, 11, 20))
+    query = Query(("AAPL",), "standard", "all", EXCHANGE_ZONE, now=OPEN + 60_000_000, day=date(2026, 11, 20))
     with both(fake_redshift, flags, [], [watched]) as settings:
-        answer = definitions.rate(settings, replace(asked, engine="redshift"))
-        assert [row["covered_seconds"] for row in answer.rows] == [10.5 * 3600]
-        same(answer, definitions.rate(settings, asked))
+        result = definitions.rate(settings, replace(query, engine="redshift"))
+        assert [row["covered_seconds"] for row in result.rows] == [10.5 * 3600]
+        same(result, definitions.rate(settings, query))
 
 
-def test_each_file_runs_there_as_it_is_written(fake_redshift: FakeRedshift, flags: dict[str, str]) -> None:
-    """Word for word, but for the values of its parameters."""
+def test_each_sql_file_runs_unchanged(fake_redshift: FakeRedshift, flags: dict[str, str]) -> None:
+    """Only parameters are replaced by values."""
     rows = [trade("AAPL", OPEN + ms, 100.0 + ms / 1000) for ms in range(0, 60_000, 1000)]
     with both(fake_redshift, flags, rows, [covered("AAPL", OPEN, OPEN + 60_000)]) as settings:
-        asked = Query(
+        query = Query(
             ("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN + 60_000_000, since=at("2026-11-20"), across=True
         )
-        asked = replace(asked, engine="redshift")
+        query = replace(query, engine="redshift")
         before = len(fake_redshift.statements)
-        definitions.summary(settings, asked)
-        definitions.volatility(settings, asked, definitions.Window(None, 60_000))
+        definitions.summary(settings, query)
+        definitions.volatility(settings, query, definitions.Window(None, 60_000))
         ran = "\n".join(fake_redshift.statements[before:])
     for name in sql.names():
         head = sql.text(name).split(":")[0]
         assert head in ran, name
 
 
-def test_the_views_bars_are_those_of_the_metrics(fake_redshift: FakeRedshift, flags: dict[str, str]) -> None:
-    """The view that analysts see in Redshift, run by PostgreSQL, and ``metrics bars`` of the lake."""
+def test_the_bars_of_the_view_equal_metrics_bars(fake_redshift: FakeRedshift, flags: dict[str, str]) -> None:
+    """The view ``bars_1m`` in Redshift, run by PostgreSQL, and ``metrics bars`` of the lake."""
     codes = ["1", "1,10", "1,12", "37", "1,8", ""]
     rows = [
         trade("AAPL", OPEN + ms, 100.0 + (ms % 7000) / 1000, float(ms % 3), codes[ms // 1000 % len(codes)])
@@ -191,10 +191,10 @@ def test_the_views_bars_are_those_of_the_metrics(fake_redshift: FakeRedshift, fl
 
 
 @pytest.mark.parametrize("path", ["public", "public, pg_temp"])
-def test_tables_of_the_same_names_are_left_alone_and_not_read(
+def test_user_tables_of_the_same_names_are_neither_read_nor_changed(
     fake_redshift: FakeRedshift, flags: dict[str, str], path: str
 ) -> None:
-    """Someone's own tables stand before the temporary ones, even where the user's search path looks there first."""
+    """Even if the user's search path finds them before the temporary tables."""
     names = sorted({*RELATIONS, "trades", "placed"})
     own = "".join(f"CREATE TABLE public.{name} AS SELECT 'mine' AS note;" for name in names)
     fake_redshift.postgres.sql(
@@ -203,15 +203,15 @@ def test_tables_of_the_same_names_are_left_alone_and_not_read(
     )
     rows = [trade("AAPL", OPEN + ms, 100.0 + ms / 1000) for ms in range(0, 60_000, 1000)]
     with both(fake_redshift, flags, rows, [covered("AAPL", OPEN, OPEN + 60_000)]) as settings:
-        asked = Query(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN + 60_000_000, day=EXCHANGE_DAY)
+        query = Query(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN + 60_000_000, day=EXCHANGE_DAY)
 
-        def volatility(settings: Settings, asked: Query) -> Result:
-            return definitions.volatility(settings, asked, definitions.Window(None, 60_000))
+        def volatility(settings: Settings, query: Query) -> Result:
+            return definitions.volatility(settings, query, definitions.Window(None, 60_000))
 
         for measure in (definitions.summary, volatility):
-            answer = measure(settings, replace(asked, engine="redshift"))
-            notes = [line.replace("Redshift holds", "the lake holds") for line in answer.notes]
-            same(answer._replace(notes=notes), measure(settings, asked))
+            result = measure(settings, replace(query, engine="redshift"))
+            notes = [line.replace("Redshift holds", "the lake holds") for line in result.notes]
+            same(result._replace(notes=notes), measure(settings, query))
         with RedshiftEngine.connect(settings) as engine:
             for edge in (1, 2):
                 engine.provide("anchors", [(0, edge)])
@@ -220,24 +220,24 @@ def test_tables_of_the_same_names_are_left_alone_and_not_read(
                 assert redshift.execute(f"SELECT note FROM public.{name}") == [("mine",)]
 
 
-def test_the_command_asks_redshift(fake_redshift: FakeRedshift, flags: dict[str, str], tmp_path: Path) -> None:
-    """The option reaches the engine; nothing to answer is words and exit 0, an unknown symbol a usage error."""
+def test_the_command_uses_redshift(fake_redshift: FakeRedshift, flags: dict[str, str], tmp_path: Path) -> None:
+    """The option selects the engine. A symbol without trades is a note and exit code 0, an unknown symbol a usage error."""
     with both(fake_redshift, flags, [], []):
         command = Command(tmp_path, **{env_name(name): value for name, value in flags.items()})
         command.environment["STOCKCTL_SYMBOLS"] = "TSLA"
-        asked = ("--engine", "redshift", "--date", "2026-11-20", "-o", "json")
-        done = command.run("metrics", "vwap", "aapl,tsla", *asked)
-        unknown = command.run("metrics", "vwap", "APPL", *asked, check=2)
+        query = ("--engine", "redshift", "--date", "2026-11-20", "-o", "json")
+        done = command.run("metrics", "vwap", "aapl,tsla", *query)
+        unknown = command.run("metrics", "vwap", "APPL", *query, check=2)
     assert [row["vwap"] for row in json.loads(done.stdout)] == [5.0, None]
     assert "TSLA 2026-11-20 regular: no trades" in done.stderr
     assert "Redshift holds nothing of APPL\n  try: did you mean AAPL?" in unknown.stderr
 
 
-def test_the_data_api_is_refused_with_the_reason(flags: dict[str, str]) -> None:
+def test_the_data_api_is_a_configuration_error_with_the_reason(flags: dict[str, str]) -> None:
     settings = load_settings(environ=clean_environment(), flags=flags | {"redshift.via": "data-api", "redshift.workgroup": "w"})
-    asked = Query(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN, engine="redshift")
+    query = Query(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=OPEN, engine="redshift")
     with pytest.raises(ConfigError, match="forgets temporary tables"):
-        definitions.vwap(settings, asked)
+        definitions.vwap(settings, query)
 
 
 @pytest.mark.parametrize(
@@ -250,18 +250,18 @@ def test_the_data_api_is_refused_with_the_reason(flags: dict[str, str]) -> None:
         (["finnhub"], "2026-11-21 10:00", "regular", 50.0),
     ],
 )
-def test_hours_and_coverage_are_by_what_the_rows_tell(
+def test_the_rows_decide_hours_and_coverage(
     fake_redshift: FakeRedshift, flags: dict[str, str], sources: list[str], before: str | None, session: str, coverage: float
 ) -> None:
-    """Their source, and whether the feed was connected on a date before."""
+    """Their source, and whether the feed was connected on an earlier date."""
     middle, later = at("2026-11-20 12:45"), at("2026-11-20 14:22:30")
     trades = [trade("AAPL", middle, 5.0, source=source) for source in sources]
     events = [covered("AAPL", middle, later), *([covered("AAPL", before, before, kind="subscribed")] if before else [])]
     with both(fake_redshift, flags, [], []) as settings:
         fill(fake_redshift, [*trades, trade("AAPL", "2026-11-20 17:00", 5.0, source=sources[0])], events)
         now = later if session == "all" else OPEN
-        asked = Query(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=now, engine="redshift", fall_back=True)
-        (row,) = definitions.vwap(settings, asked).rows
+        query = Query(("AAPL",), "standard", "regular", EXCHANGE_ZONE, now=now, engine="redshift", fall_back=True)
+        (row,) = definitions.vwap(settings, query).rows
     assert (row["session"], row["trade_date"], row["coverage"]) == (session, date(2026, 11, 20), coverage)
 
 

@@ -1,4 +1,4 @@
-"""The SQL files: one definition, readable by Redshift and DuckDB alike."""
+"""The SQL files: one definition for Redshift and DuckDB."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ PLACED = frozenset({"placed"})
 
 @pytest.mark.parametrize("name", sorted(sql.names()))
 def test_a_file_is_one_select_that_redshift_reads(name: str) -> None:
-    """It parses in Redshift's dialect as one query, and is written back the same: nothing in it is another dialect's."""
+    """It parses as one query in Redshift's dialect and uses no feature of another."""
     (query,) = sqlglot.parse(sql.text(name), read="redshift")
     assert isinstance(query, exp.Select)
-    assert not list(query.find_all(exp.Anonymous)), "a function that Redshift's grammar doesn't know"
+    assert not list(query.find_all(exp.Anonymous)), "a function that Redshift does not have"
     frames = [spec.sql("redshift") for spec in query.find_all(exp.WindowSpec)]
     assert not any("RANGE" in frame or "INTERVAL" in frame for frame in frames), "Redshift has no such frame"
 
 
 @pytest.mark.parametrize("name", sorted(sql.names()))
-def test_a_files_own_names_hide_no_other_file(name: str) -> None:
-    """A common table expression named like a file or a relation would be taken for it."""
+def test_common_table_expressions_hide_no_other_file(name: str) -> None:
+    """A common table expression with the name of a file or a relation would replace it."""
     query = sqlglot.parse_one(sql.text(name), read="redshift")
     assert not {cte.alias for cte in query.find_all(exp.CTE)} & (sql.names() | set(RELATIONS) | {"trades"})
 
 
 @pytest.mark.parametrize("name", sorted(sql.names()))
-def test_every_relation_that_a_file_names_is_known(name: str) -> None:
-    """Another file, one that the engine provides, the trades, or the file's own."""
+def test_every_relation_in_a_file_exists(name: str) -> None:
+    """It is another file, a relation that the engine provides, the trades, or defined in the file."""
     query = sqlglot.parse_one(sql.text(name), read="redshift")
     own = {cte.alias for cte in query.find_all(exp.CTE)}
     assert {table.name for table in query.find_all(exp.Table)} <= sql.names() | set(RELATIONS) | {"trades"} | own
 
 
-def test_a_statement_holds_each_file_once_behind_those_it_needs() -> None:
-    """Shared files are not repeated, and provided ones are left out."""
+def test_a_statement_has_each_file_once_after_its_dependencies() -> None:
+    """Shared files are not repeated, and provided relations are left out."""
     query = sqlglot.parse_one(sql.statement("bars", frozenset()), read="duckdb")
     assert isinstance(query, exp.Query)
     names = [cte.alias for cte in query.ctes]
@@ -55,13 +55,13 @@ def test_a_statement_holds_each_file_once_behind_those_it_needs() -> None:
 
 
 def test_values_are_parameters_in_either_dialect() -> None:
-    """The policy is bound by the engine, never pasted."""
+    """The engine binds the policy; it is never part of the text."""
     assert "$policy" in sql.statement("placed", frozenset())
     assert "%(policy)s" in sql.statement("placed", frozenset(), "redshift")
 
 
 def test_files_are_found_in_the_source_tree_and_in_a_wheel(tmp_path: Path) -> None:
-    """Where a wheel packs them (``stockctl/_files``) they win; else those beside the package."""
+    """Files in the wheel (``stockctl/_files``) win over those next to the package."""
     assert (resource("sql/metrics") / "vwap.sql").exists()
     installed = tmp_path / "stockctl"
     (installed / "_files" / "sql" / "metrics").mkdir(parents=True)

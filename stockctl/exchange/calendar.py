@@ -102,11 +102,16 @@ def parse_date(day: str | date, zone: ZoneInfo = EXCHANGE_ZONE, *, now: int | No
 
 
 def parse_as_of(moment: str | date, zone: ZoneInfo = EXCHANGE_ZONE, *, now: int | None = None) -> int:
-    """Like ``parse_moment``, but a date includes its day: it means the last millisecond of that date in exchange time."""
+    """Like ``parse_moment``, but a date includes its day: it means the last millisecond of that date in exchange time.
+
+    Dates and datetimes may have any year: they are only compared with the time of receipt.
+    """
     if isinstance(moment, str):
         moment = _moment(moment, zone, now_ms() if now is None else now)
+        if isinstance(moment, datetime):
+            return parse_moment(moment, zone)
     if isinstance(moment, datetime):
-        return parse_moment(moment, zone)
+        return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=zone))
     return to_ms(datetime.combine(moment, time.max, EXCHANGE_ZONE))
 
 

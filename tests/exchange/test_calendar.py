@@ -69,6 +69,8 @@ def test_trading_days_agree_with_a_second_calendar(xnys: exchange_calendars.Exch
         ("2026-11-20T09:30Z", "2026-11-20T09:30+00:00"),
         (datetime(2026, 11, 20), "2026-11-20T00:00+09:00"),  # noqa: DTZ001
         (datetime(2026, 11, 20, tzinfo=UTC), "2026-11-20T00:00+00:00"),
+        (datetime(9999, 12, 31, 23, tzinfo=UTC), "9999-12-31T23:00+00:00"),
+        (datetime(1, 1, 2, tzinfo=UTC), "0001-01-02T00:00+00:00"),
     ],
 )
 def test_as_of_a_date_means_its_last_millisecond_in_exchange_time(moment: str | date, last: str) -> None:

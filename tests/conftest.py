@@ -316,7 +316,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     records = lost = 0
     for report in chain.from_iterable(terminalreporter.stats.values()):
         if getattr(report, "when", None) == "teardown":
-            for injected, came, gone in (value for name, value in report.user_properties if name == "tally"):
+            for injected, came, gone in (value for name, value in report.user_properties if name == "faults"):
                 faults += injected
                 records += came
                 lost += gone

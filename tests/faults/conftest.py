@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import mark_below
 from tests.faults.proxy import Proxy
-from tests.faults.rig import Rig, Tally
+from tests.faults.rig import FaultCount, Rig
 from tests.servers import Kafka
 
 
@@ -45,7 +45,7 @@ def rig_on(
 ) -> Iterator[MakeRig]:
     """Makes a rig on the broker at the address given; its writers reach the S3 server through the proxy."""
     made: list[Rig] = []
-    tally = Tally()
+    count = FaultCount()
     s3 = {
         "lake.url": f"s3://{s3_bucket}/{tmp_path.parent.name}-{tmp_path.name}",
         "s3.endpoint_url": s3_environment["STOCKCTL_S3__ENDPOINT_URL"],
@@ -55,14 +55,14 @@ def rig_on(
     }
 
     def make(servers: str, **how: Any) -> Rig:
-        rig = Rig(servers, tmp_path, tally, **({"store": s3, "s3.endpoint_url": proxy.url} | how))
+        rig = Rig(servers, tmp_path, count, **({"store": s3, "s3.endpoint_url": proxy.url} | how))
         made.append(rig)
         return rig
 
     yield make
     for rig in made:
         rig.close()
-    request.node.user_properties.append(("tally", (tally.faults, tally.records, tally.lost)))
+    request.node.user_properties.append(("faults", (count.faults, count.records, count.lost)))
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from tests.topics import messages
 SYMBOL = "BINANCE:BTCUSDT"
 """It trades around the clock, so that all its time is session time."""
 WINDOW_MS = 1000
-"""Milliseconds by which a gap may begin earlier than what was lost: so finely does a producer tell what it covered."""
+"""Milliseconds by which a gap may begin earlier than what was lost: the granularity of a producer's coverage."""
 HOUR = 3_600_000
 
 
@@ -100,14 +100,14 @@ class Feed:
     def when_connected(self, fault: Callable[[], object]) -> None:
         """Call ``fault``, which needs an open connection: on a busy machine a short silence may just have ended it."""
 
-        def struck() -> bool:
+        def connected() -> bool:
             try:
                 fault()
             except StockctlError:
                 return False
             return True
 
-        wait_for(struck, "a producer to be connected")
+        wait_for(connected, "a producer to be connected")
 
     # Producers
 
@@ -139,13 +139,13 @@ class Feed:
         wait_for(lambda: end() >= goal, f"{rows} more rows in Kafka")
 
     def covers(self, reason: str = "") -> None:
-        """Wait until a producer tells anew what it has covered; or until one has told ``reason`` for what it has not."""
+        """Wait until a producer reports coverage again; or until one has reported a gap with ``reason``."""
 
-        def told() -> int:
+        def reports() -> int:
             return sum(event["kind"] == "covered" and reason in event["reason"] for event in events(self.rig.settings))
 
-        before = 0 if reason else told()
-        wait_for(lambda: told() > before, "a producer to tell what it has covered")
+        before = 0 if reason else reports()
+        wait_for(lambda: reports() > before, "a producer to report coverage")
 
     def _all_received(self) -> bool:
         """Whether a row sent now would be in Kafka, and so all that was sent before it."""
@@ -172,23 +172,23 @@ class Feed:
         trades = self._lines("trades")
         found = Counter(int(trade["volume"]) for trade in trades)
         ids = [trade["id"] for trade in trades]
-        assert len(ids) == len(set(ids)), "rows lost or doubled: an id stands twice"
+        assert len(ids) == len(set(ids)), "rows lost or duplicated: an id occurs twice"
         too_many = {n: times for n, times in found.items() if times > self.times[n]}
-        assert not too_many, f"rows lost or doubled: not sent so often: {too_many}"
-        told = self._lines("feed_events")
+        assert not too_many, f"rows lost or duplicated: not sent so often: {too_many}"
+        events = self._lines("feed_events")
         missing = [n for n in self.sent if found[n] < self.times[n]]
-        whole = coverage(told, [SYMBOL], min(self.sent.values()), max(self.sent.values()))[SYMBOL]
+        whole = coverage(events, [SYMBOL], min(self.sent.values()), max(self.sent.values()))[SYMBOL]
         lags = {int(trade["volume"]): trade["ts_recv"] - self.sent[int(trade["volume"])] for trade in trades}
         silent = [
             n
             for n, late in zip(missing, lateness(missing, lags), strict=True)
             if not any(gap.since < self.sent[n] + late and self.sent[n] < gap.until for gap in whole.gaps)
         ]
-        assert not silent, f"rows lost or doubled: lost, and no gap tells of it: {silent[:5]} of {len(silent)}\n{whole.gaps}"
+        assert not silent, f"rows lost or duplicated: lost, and no gap covers it: {silent[:5]} of {len(silent)}\n{whole.gaps}"
         given = iter(gap.reason for gap in whole.gaps)
         assert all(any(reason in other for other in given) for reason in reasons), (reasons, whole.gaps)
         self.rig.command.run("lake", "verify", "--deep")
-        self.rig.tally.records += len(ids)
+        self.rig.count.records += len(ids)
         return whole
 
     def _lines(self, table: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""An HTTP proxy in front of the S3 server, whose rules strike at one step of the writer's protocol.
+"""An HTTP proxy in front of the S3 server, whose rules inject faults at one step of the writer's protocol.
 
 A rule waits for the n-th request whose method and key match it. Signatures stay valid, because the host header is passed on.
 """
@@ -36,25 +36,25 @@ class Rule:
         self._released = threading.Event()
         self._passes_on = False
         self.matched = 0
-        self.struck = 0
-        """How many requests it has struck."""
+        self.hits = 0
+        """The number of requests that got the fault."""
 
-    def strikes(self, method: str, path: str) -> bool:
-        """Whether the rule strikes this request; counts it."""
+    def matches(self, method: str, path: str) -> bool:
+        """Whether the rule applies to this request; counts it."""
         if method != self.method or not self.pattern.search(path):
             return False
         with self._lock:
             self.matched += 1
-            strikes = self.matched in self._numbers
-            self.struck += strikes
-        return strikes
+            hit = self.matched in self._numbers
+            self.hits += hit
+        return hit
 
     def reached(self) -> None:
-        """Wait until the rule has struck."""
-        wait_for(lambda: self.struck, f"a {self.method} of {self.pattern.pattern}")
+        """Wait until the rule has injected its fault."""
+        wait_for(lambda: self.hits, f"a {self.method} of {self.pattern.pattern}")
 
     def release(self, *, passes_on: bool = True) -> None:
-        """Let what is held go on, or be lost; what the rule strikes from now on is not held any more."""
+        """Let what is held go on, or be lost; later requests are not held."""
         self._passes_on = passes_on
         self._released.set()
 
@@ -65,7 +65,7 @@ class Rule:
 
 
 class Proxy:
-    """Passes requests on to the S3 server at ``upstream``, except where a rule strikes."""
+    """Passes requests on to the S3 server at ``upstream``, except where a rule injects a fault."""
 
     def __init__(self, upstream: str) -> None:
         self._rules: list[Rule] = []
@@ -78,7 +78,7 @@ class Proxy:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def rule(self, method: str, pattern: str, action: Action, *, nth: int = 1, times: int = 1, status: int = 0) -> Rule:
-        """Add a rule; the first one that strikes decides."""
+        """Add a rule; the first one that applies decides."""
         rule = Rule(method, pattern, action, nth=nth, times=times, status=status)
         self._rules.append(rule)
         return rule
@@ -89,10 +89,10 @@ class Proxy:
         for rule in rules:
             rule.release(passes_on=passes_on)
 
-    def struck(self, method: str, path: str) -> Rule | None:
-        """The rule that strikes this request, if any."""
+    def rule_for(self, method: str, path: str) -> Rule | None:
+        """The rule that applies to this request, if any."""
         self.requests.append((method, path))
-        return next((rule for rule in list(self._rules) if rule.strikes(method, path)), None)
+        return next((rule for rule in list(self._rules) if rule.matches(method, path)), None)
 
     def close(self) -> None:
         """Stop; what is held is lost."""
@@ -108,7 +108,7 @@ def _handler(proxy: Proxy, upstream: str) -> type[BaseHTTPRequestHandler]:
 
         def _pass(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            rule = proxy.struck(self.command, unquote(self.path))
+            rule = proxy.rule_for(self.command, unquote(self.path))
             action = rule.action if rule is not None else None
             if rule is not None and (action == "lose" or (action == "hold" and not rule.wait())):
                 self.close_connection = True
@@ -169,4 +169,4 @@ def _sent(upstream: str, method: str, path: str, headers: Any, body: bytes) -> I
 
 def _error(status: int) -> bytes:
     code = {500: "InternalError", 503: "SlowDown", 409: "ConditionalRequestConflict"}[status]
-    return f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>struck</Message></Error>'.encode()
+    return f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>injected fault</Message></Error>'.encode()

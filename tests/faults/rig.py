@@ -26,7 +26,7 @@ SESSION = 3.0
 SYMBOLS = ["AAPL", "MSFT", "NVDA", "AMZN", "BINANCE:BTCUSDT", "../x"]
 
 
-class Tally:
+class FaultCount:
     """What a test has done, for the suite's closing line."""
 
     def __init__(self) -> None:
@@ -78,13 +78,13 @@ class Writer:
 
 
 class Rig:
-    """One test's topics, group and lake; ``strike`` counts a fault, ``check`` proves the count of records."""
+    """One test's topics, group and lake; ``inject`` counts a fault, ``check`` proves the count of records."""
 
     def __init__(
         self,
         servers: str,
         folder: Path,
-        tally: Tally,
+        count: FaultCount,
         *,
         partitions: int = 2,
         store: dict[str, str] | None = None,
@@ -101,7 +101,7 @@ class Rig:
         self.settings: Settings = load_settings(environ=clean_environment(), flags=dotted | (store or {}))
         self.store: Store = open_store(self.settings)
         self.admin = Admin(self.settings)
-        self.tally = tally
+        self.count = count
         self.topic = self.settings.topics.trades.name
         self.sent: list[str] = []
         """Ids of the records that the lake must hold."""
@@ -114,7 +114,7 @@ class Rig:
         for topic in (self.settings.topics.trades, self.settings.topics.feed_events, self.settings.topics.dead_letters):
             self.admin.create_topic(topic.name, topic.partitions, 1, {})
 
-    def make_trades_anew(self) -> None:
+    def recreate_trades(self) -> None:
         """Delete the topic of trades with its records, and make it again."""
         self.admin.delete_topic(self.topic)
         wait_for(lambda: self.admin.topic(self.topic) is None, "the topic to be gone")
@@ -153,13 +153,13 @@ class Rig:
         self._writers.append(writer)
         return writer
 
-    def strike(self, what: str) -> None:
+    def inject(self, what: str) -> None:
         """Count a fault."""
-        self.tally.faults.append(what)
+        self.count.faults.append(what)
 
     def kill(self, writer: Writer, when: str) -> None:
         """SIGKILL a writer, and count it."""
-        self.strike(f"writer killed {when}")
+        self.inject(f"writer killed {when}")
         writer.kill()
 
     def close(self) -> None:
@@ -222,7 +222,7 @@ class Rig:
         """Each record exactly once, but for those accepted as ``lost``; ``lake verify --deep`` exits so. What it found."""
         held, gone = self.held(), set(lost)
         wrong = {
-            "doubled": [name for name, times in held.items() if times > 1],
+            "duplicate": [name for name, times in held.items() if times > 1],
             "missing": sorted(set(self.sent) - held.keys() - gone),
             "strange": sorted(held.keys() - set(self.sent)),
             "lost and there": sorted(held.keys() & gone),
@@ -230,8 +230,10 @@ class Rig:
         found = {kind: (len(names), names[:3]) for kind, names in wrong.items() if names}
         # By these words the gate knows a failure that no second try may cover.
         assert not found, f"the lake is wrong: {found}\n" + "\n".join(writer.text[-4000:] for writer in self._writers)
-        told = self.command.run("lake", "verify", "--deep", check=None)
-        assert told.returncode == verify, f"lake verify failed: exit {told.returncode}\n{told.stdout}\n{told.stderr}"
-        self.tally.records += len(self.sent)
-        self.tally.lost += len(gone)
-        return told.stdout
+        verified = self.command.run("lake", "verify", "--deep", check=None)
+        assert verified.returncode == verify, (
+            f"lake verify failed: exit {verified.returncode}\n{verified.stdout}\n{verified.stderr}"
+        )
+        self.count.records += len(self.sent)
+        self.count.lost += len(gone)
+        return verified.stdout

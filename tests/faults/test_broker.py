@@ -20,12 +20,12 @@ def test_broker_stopped_and_killed(own_rig: Rig, own_kafka: Kafka) -> None:
     for how in (own_kafka.stop, own_kafka.kill):
         own_rig.produce(1000)
         how()
-        own_rig.strike(f"broker {'stopped' if how == own_kafka.stop else 'killed'} and started")
+        own_rig.inject(f"broker {'stopped' if how == own_kafka.stop else 'killed'} and started")
         own_kafka.start()
         own_rig.produce(600)
         own_rig.until_held()
     own_kafka.kill()
-    own_rig.strike("SIGTERM while the broker is away")
+    own_rig.inject("SIGTERM while the broker is away")
     writer.stop()
     own_kafka.start()
     own_rig.finish()
@@ -67,7 +67,7 @@ def test_log_cut_short(own_rig: Rig, own_kafka: Kafka, grown: bool) -> None:
     own_kafka.stop()
     kept.cut()
     own_kafka.start()
-    own_rig.strike("log cut short" + (" and grown again under a frozen writer" if grown else " under a writer"))
+    own_rig.inject("log cut short" + (" and grown again under a frozen writer" if grown else " under a writer"))
     own_rig.produce(900 if grown else 100)
     if grown:
         writer.thaw()
@@ -89,7 +89,7 @@ def test_another_cluster_at_the_same_address(own_rig: Rig, own_kafka: Kafka, tmp
     other = Kafka(tmp_path / "other", ports=own_kafka.ports)
     other.start()
     try:
-        own_rig.strike("another cluster at the same address")
+        own_rig.inject("another cluster at the same address")
         sent = list(own_rig.sent)
         own_rig.make_topics()
         own_rig.produce(300)

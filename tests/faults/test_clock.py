@@ -63,7 +63,7 @@ class Clock:
     def jump(self, seconds: int) -> None:
         """Set it while the processes run, and count it."""
         self.set(seconds)
-        self._rig.strike(f"clock set {seconds / HOUR:+.0f} h")
+        self._rig.inject(f"clock set {seconds / HOUR:+.0f} h")
 
 
 @pytest.fixture

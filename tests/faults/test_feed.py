@@ -17,7 +17,7 @@ from tests.servers import Kafka
 
 @pytest.fixture
 def feed(rig: Rig) -> Iterator[Feed]:
-    """A feed of 500 rows a second, whose connection is never taken for silent."""
+    """A feed of 500 rows per second, whose connection is never taken for silent."""
     with Feed(rig) as feed:
         yield feed
 
@@ -28,14 +28,14 @@ def test_a_connection_that_breaks(rig: Rig) -> None:
         feed.producer()
         feed.flows()
         feed.when_connected(feed.sim.drop)
-        feed.rig.strike("connection to the feed cut")
+        feed.rig.inject("connection to the feed cut")
         feed.flows()
         feed.sim.refuse(503, 2)
         feed.when_connected(feed.sim.drop)
-        feed.rig.strike("connection to the feed cut, and refused twice")
+        feed.rig.inject("connection to the feed cut, and refused twice")
         feed.flows()
         feed.when_connected(feed.sim.go_silent)
-        feed.rig.strike("connection to the feed half-open")
+        feed.rig.inject("connection to the feed half-open")
         feed.says("silent")
         feed.sim.resume()
         feed.flows()
@@ -50,9 +50,9 @@ def test_frames_that_should_not_be(feed: Feed) -> None:
     feed.flows()
     for _ in range(5):
         feed.sim.send_malformed()
-        feed.rig.strike("malformed frame")
+        feed.rig.inject("malformed frame")
         feed.send(10, times=3)
-        feed.rig.strike("frame sent three times")
+        feed.rig.inject("frame sent three times")
         feed.flows(50)
     whole = feed.check()
     assert [gap for gap in whole.gaps if "silent" in gap.reason] == []
@@ -61,13 +61,13 @@ def test_frames_that_should_not_be(feed: Feed) -> None:
 
 
 def test_a_producer_that_is_killed(feed: Feed) -> None:
-    """What nobody listened to is a gap, although the dead producer could tell nothing of it."""
+    """Time without a listener is a gap, although the dead producer could not report it."""
     for _ in range(2):
         producer = feed.producer()
         feed.flows()
         feed.covers()
         producer.kill()
-        feed.rig.strike("producer killed")
+        feed.rig.inject("producer killed")
         producer.wait()
         time.sleep(2)  # so long is the gap at least
     feed.producer()
@@ -85,7 +85,7 @@ def test_kafka_away_for_longer_than_the_buffer_lasts(own_rig: Rig, own_kafka: Ka
         feed.flows(2000)
         before = memory(producer.pid)
         own_kafka.kill()
-        own_rig.strike("broker away for longer than the producer's buffer lasts")
+        own_rig.inject("broker away for longer than the producer's buffer lasts")
         feed.says("buffer (kafka.buffer) is full")
         sent = len(feed.sent)
         wait_for(lambda: len(feed.sent) > sent + 15_000, "many rows that nothing can hold")

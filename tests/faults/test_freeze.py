@@ -1,4 +1,4 @@
-"""Writers that are frozen, revoked or told to leave while they hold something: another goes on, and they do no harm."""
+"""Writers that are frozen, revoked or stopped with an unfinished batch: another one continues, and they do no harm."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_frozen_past_its_session(rig: Rig, proxy: Proxy, holding: str) -> None:
     if held is not None:
         held.reached()
     frozen.freeze()
-    rig.strike(f"writer frozen past its session with {holding}")
+    rig.inject(f"writer frozen past its session with {holding}")
     other = rig.writer()
     rig.produce(600)
     other.says("assigned")
@@ -44,13 +44,13 @@ def test_frozen_past_its_session(rig: Rig, proxy: Proxy, holding: str) -> None:
 
 
 def test_frozen_for_less_than_its_session(rig: Rig) -> None:
-    """It keeps its partitions and looks at each anew."""
+    """It keeps its partitions and checks each again."""
     # Long enough for a busy machine, which may let it freeze for longer.
     writer = rig.writer(kafka__session_timeout="16s")
     rig.produce(600)
     writer.says(" rows in ")
     writer.freeze()
-    rig.strike("writer frozen for less than its session")
+    rig.inject("writer frozen for less than its session")
     rig.produce(600)
     time.sleep(8.2)  # more than half a session is what a writer notices
     writer.thaw()
@@ -68,9 +68,9 @@ def test_revoked_in_the_middle_of_an_upload(rig: Rig, proxy: Proxy) -> None:
     held.reached()
     second = rig.writer()
     first.says("gave up")
-    rig.strike("partition revoked in the middle of an upload")
+    rig.inject("partition revoked in the middle of an upload")
     second.says(" rows in ")
-    rig.strike("partition given back while its old upload still runs")
+    rig.inject("partition given back while its old upload still runs")
     assert second.stop() == 0, second.text
     wait_for(lambda: first.text.count("assigned") >= 2, "the partition to come back")
     rig.produce(600)
@@ -82,13 +82,13 @@ def test_revoked_in_the_middle_of_an_upload(rig: Rig, proxy: Proxy) -> None:
 
 
 @pytest.mark.parametrize(("method", "pattern"), [("PUT", OBJECT), ("PUT", CLAIM), ("GET", "_log")])
-def test_told_to_leave_while_the_store_hangs(rig: Rig, proxy: Proxy, method: str, pattern: str) -> None:
+def test_stopped_while_the_store_hangs(rig: Rig, proxy: Proxy, method: str, pattern: str) -> None:
     """A store that never answers cannot keep a writer for ten seconds: what is unfinished is left to the next start."""
     held = proxy.rule(method, pattern, "hold", times=1000)
     rig.produce(600)
     writer = rig.writer()
     held.reached()
-    rig.strike(f"SIGTERM while the store hangs in a {method}")
+    rig.inject(f"SIGTERM while the store hangs in a {method}")
     assert LEAVE_WITHIN < 10
     assert writer.stop() in (0, 1, 6), writer.text
     assert not writer.said("error: unexpected"), writer.text

@@ -16,7 +16,7 @@ from tests.servers import Kafka
 
 SECONDS = parse_duration(os.environ.get("SOAK", "60s"))
 SEED = int(os.environ.get("SEED", "1"))
-"""The same seed strikes with the same faults in the same order."""
+"""The same seed injects the same faults in the same order."""
 
 
 class Mix:
@@ -28,9 +28,9 @@ class Mix:
         self.frozen: dict[Writer, float] = {}
 
     def turn(self) -> None:
-        """Produce some records, strike, and give it a moment."""
+        """Produce some records, inject a fault, and give it a moment."""
         self.rig.produce(self.chance.randrange(200, 1500))
-        self.chance.choice(STRIKES)(self)
+        self.chance.choice(FAULTS)(self)
         time.sleep(self.chance.uniform(0, 2))  # any moment may be the next fault's
         for writer in [writer for writer, until in self.frozen.items() if time.monotonic() > until]:
             self.frozen.pop(writer)
@@ -49,20 +49,20 @@ class Mix:
         """SIGTERM, which is obeyed whatever else is wrong."""
         writer = self.chance.choice(self.writers)
         if writer not in self.frozen:
-            self.rig.strike("writer told to leave in the mix")
+            self.rig.inject("writer told to leave in the mix")
             writer.stop()
 
     def freeze(self) -> None:
         """SIGSTOP, for less or more than a session."""
         writer = self.chance.choice(self.writers)
-        self.rig.strike("writer frozen in the mix")
+        self.rig.inject("writer frozen in the mix")
         writer.freeze()
         self.frozen[writer] = time.monotonic() + self.chance.uniform(0.3, 1.7) * SESSION
 
     def join(self) -> None:
         """One more in the group."""
         if len(self.writers) < 3:
-            self.rig.strike("group grown in the mix")
+            self.rig.inject("group grown in the mix")
             self.writers.append(self.rig.writer(s3__timeout="2s"))
 
     def store(self) -> None:
@@ -80,7 +80,7 @@ class Mix:
         method, pattern = self.chance.choice([("PUT", CLAIM), ("PUT", OBJECT), ("GET", "_log")])
         times = self.chance.randrange(1, 6)
         self.proxy.rule(method, pattern, action, nth=self.chance.randrange(1, 10), times=times, status=status)
-        self.rig.strike(f"store: {action} {status or ''} at a {method} in the mix")
+        self.rig.inject(f"store: {action} {status or ''} at a {method} in the mix")
 
     def calm(self) -> None:
         """The store works again; what it held is passed on late, or never."""
@@ -92,7 +92,7 @@ class Mix:
             self.kafka.stop()
         else:
             self.kafka.kill()
-        self.rig.strike("broker away in the mix")
+        self.rig.inject("broker away in the mix")
         time.sleep(self.chance.uniform(0, 3))  # any length
         self.kafka.start()
 
@@ -111,11 +111,11 @@ class Mix:
 
 def left_well(writer: Writer) -> None:
     """A writer may be killed, and may give up with words of its own; a defect ends with 1 as well, but says so."""
-    assert writer.process.returncode in (-9, -15, 0, 1, 5, 6), writer.text  # -15: told to leave as it began
+    assert writer.process.returncode in (-9, -15, 0, 1, 5, 6), writer.text  # -15: SIGTERM while it started
     assert not writer.said("error: unexpected"), writer.text
 
 
-STRIKES: list[Callable[[Mix], None]] = [
+FAULTS: list[Callable[[Mix], None]] = [
     *[Mix.kill, Mix.freeze, Mix.store] * 3,
     *[Mix.leave, Mix.join, Mix.calm] * 2,
     Mix.broker,

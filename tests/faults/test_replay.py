@@ -36,7 +36,7 @@ def test_a_replay_that_is_killed(rig: Rig) -> None:
         assert process.poll() is None, "it ended before it could be killed"
         process.kill()
         process.wait()
-        rig.strike("replay of dead letters killed")
+        rig.inject("replay of dead letters killed")
     rig.command.run("dlq", "replay", "--all")
     rig.finish()
     rig.check()

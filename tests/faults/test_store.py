@@ -37,7 +37,7 @@ def test_puts_that_fail_or_seem_to(rig: Rig, proxy: Proxy, of: str, pattern: str
         rules.append(proxy.rule("PUT", pattern, action, nth=2, times=times, status=status))
         rig.produce(400)
         rules[-1].reached()
-        rig.strike(f"{fault} at the put of {of}s")
+        rig.inject(f"{fault} at the put of {of}s")
         rig.until_held()
     for rule in rules:
         rule.release()
@@ -55,8 +55,8 @@ def test_a_store_that_fails_when_a_writer_starts(rig: Rig, proxy: Proxy) -> None
         rule = proxy.rule("GET", "_log", action, nth=2, times=1000, status=status)
         rig.produce(300)
         writer = rig.writer(s3__timeout="1s")
-        wait_for(lambda: rule.struck >= 12 or writer.process.poll() is not None, f"{fault} at the start")  # noqa: B023
-        rig.strike(f"{fault} at the start")
+        wait_for(lambda: rule.hits >= 12 or writer.process.poll() is not None, f"{fault} at the start")  # noqa: B023
+        rig.inject(f"{fault} at the start")
         proxy.clear()
         rig.until_held()
         assert writer.stop() == 0, writer.text
@@ -73,7 +73,7 @@ def test_settings_that_change_between_a_claim_and_its_repeat(kafka: Kafka, rig_o
     held.reached()
     rig.kill(writer, "before its settings change")
     held.release(passes_on=False)
-    rig.strike("settings changed between a claim and its repeat")
+    rig.inject("settings changed between a claim and its repeat")
     rig.command.environment |= {
         "STOCKCTL_LAKE__TIMEZONE": "Pacific/Kiritimati",
         "STOCKCTL_LAKE__PARTITION_BY": "bucket",
@@ -117,7 +117,7 @@ def test_a_full_disk(kafka: Kafka, rig_on: MakeRig, request: pytest.FixtureReque
         resource.prlimit(writer.process.pid, resource.RLIMIT_FSIZE, (8_000, most))
     rig.produce(5000)
     writer.says("No space left" if may_mount else "File too large")
-    rig.strike("disk full")
+    rig.inject("disk full")
     ballast.unlink(missing_ok=True)
     resource.prlimit(writer.process.pid, resource.RLIMIT_FSIZE, (most, most))
     rig.until_held()

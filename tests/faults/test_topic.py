@@ -1,4 +1,4 @@
-"""What Kafka may do to a writer while the broker is up: offsets moved, records deleted, topics made anew, transactions."""
+"""What Kafka may do to a writer while the broker is up: offsets moved, records deleted, topics recreated, transactions."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def test_offsets_deleted_or_moved_by_hand(single: Rig) -> None:
     single.finish()
     admin = AdminClient({"bootstrap.servers": single.settings.kafka.bootstrap_servers})
     admin.delete_consumer_groups([single.settings.lake.group])[single.settings.lake.group].result(30)
-    single.strike("the group's offsets deleted")
+    single.inject("the group's offsets deleted")
     for moved, offset in (("back", 3), ("forward", 10_000), ("into the middle", 120)):
         single.produce(150)
         single.finish()
         single.commit(0, offset)
-        single.strike(f"the committed offset set {moved}")
+        single.inject(f"the committed offset set {moved}")
     single.produce(50)
     single.finish()
     single.check()
@@ -65,16 +65,16 @@ def test_retention_passes_an_unfinished_claim(single: Rig, proxy: Proxy) -> None
     lost = unfinished(single, proxy)
     single.produce(50)
     single.admin.delete_records({Partition(single.topic, 0): 60})
-    single.strike("retention passed an unfinished claim")
+    single.inject("retention passed an unfinished claim")
     refused = single.command.run("consume", "s3", "--once", check=1).stderr
     assert "--accept-loss" in refused
     assert "5 of its 6 objects are missing" in refused
     single.finish("--accept-loss")
     single.produce(50)
     single.finish()
-    told = single.check(lost=lost, verify=10)
-    assert "lost" in told
-    assert "missing" not in told
+    verified = single.check(lost=lost, verify=10)
+    assert "lost" in verified
+    assert "missing" not in verified
 
 
 def test_retention_passes_a_claim_whose_objects_all_stand(single: Rig, proxy: Proxy) -> None:
@@ -86,7 +86,7 @@ def test_retention_passes_a_claim_whose_objects_all_stand(single: Rig, proxy: Pr
     single.kill(writer, "after its last object, before retention takes the records")
     held.release(passes_on=False)
     single.admin.delete_records({Partition(single.topic, 0): 100})
-    single.strike("retention passed a claim that was whole but not committed")
+    single.inject("retention passed a claim that was whole but not committed")
     single.produce(50)
     single.finish()
     single.check()
@@ -107,20 +107,20 @@ def test_retention_passes_a_writers_position(single: Rig, proxy: Proxy) -> None:
     """What the writer holds comes into the lake; what it had not read is a loss that must be accepted."""
     writer = stuffed(single, proxy, "--accept-loss")
     single.admin.delete_records({Partition(single.topic, 0): 250})
-    single.strike("retention passed a writer's position")
+    single.inject("retention passed a writer's position")
     lost = single.sent[200:250]
     proxy.clear()
     writer.says("[250, 300)")
     assert writer.stop() == 0
-    told = single.check(lost=lost, verify=10)
-    assert "offsets 200 to 250" in told
+    verified = single.check(lost=lost, verify=10)
+    assert "offsets 200 to 250" in verified
 
 
 def test_retention_takes_what_a_writer_has_just_read(single: Rig, proxy: Proxy) -> None:
     """A writer that holds all that was deleted loses nothing."""
     writer = stuffed(single, proxy)
     single.admin.delete_records({Partition(single.topic, 0): 200})
-    single.strike("retention came up to a writer's position")
+    single.inject("retention came up to a writer's position")
     proxy.clear()
     single.until_held()
     assert writer.stop() == 0
@@ -128,16 +128,16 @@ def test_retention_takes_what_a_writer_has_just_read(single: Rig, proxy: Proxy) 
     single.check()
 
 
-# Topics made anew
+# Topics recreated
 
 
-def test_topic_made_anew_under_a_writer(rig: Rig) -> None:
+def test_topic_recreated_under_a_writer(rig: Rig) -> None:
     """A running writer goes on in the next generation, without a restart."""
     writer = rig.writer()
     rig.produce(600)
     rig.until_held()
-    rig.make_trades_anew()
-    rig.strike("topic made anew under a writer")
+    rig.recreate_trades()
+    rig.inject("topic made anew under a writer")
     rig.produce(900)
     rig.until_held()
     assert writer.stop() == 0, writer.text
@@ -145,7 +145,7 @@ def test_topic_made_anew_under_a_writer(rig: Rig) -> None:
     assert "truncated" in rig.check()
 
 
-def test_topic_made_anew_while_a_writer_is_frozen(rig: Rig, proxy: Proxy) -> None:
+def test_topic_recreated_while_a_writer_is_frozen(rig: Rig, proxy: Proxy) -> None:
     """Another opens the next generation; the frozen one holds a claim of the old topic and finishes that alone."""
     rig.produce(600)
     frozen = rig.writer()
@@ -155,8 +155,8 @@ def test_topic_made_anew_while_a_writer_is_frozen(rig: Rig, proxy: Proxy) -> Non
     held.reached()
     wait_for(lambda: sum(claim.rows for claim in rig.claims()) == len(rig.sent), "the claims of the old topic's last records")
     frozen.freeze()
-    rig.make_trades_anew()
-    rig.strike("topic made anew while a writer is frozen")
+    rig.recreate_trades()
+    rig.inject("topic made anew while a writer is frozen")
     other = rig.writer("--accept-loss")
     rig.produce(900)
     other.says("generation g2")
@@ -195,7 +195,7 @@ def test_transactions(single: Rig) -> None:
         producer.begin_transaction()
         send(count, keep=keep)
         (producer.commit_transaction if keep else producer.abort_transaction)(30)
-        single.strike("transaction committed" if keep else "transaction aborted")
+        single.inject("transaction committed" if keep else "transaction aborted")
 
     writer = single.writer()
     for turn in range(30):
@@ -223,7 +223,7 @@ def test_partitions_added_under_a_writer(rig: Rig) -> None:
     rig.produce(300)
     rig.until_held()
     rig.admin.add_partitions(rig.topic, 4)
-    rig.strike("partitions added under a writer")
+    rig.inject("partitions added under a writer")
     object.__setattr__(rig.settings.topics.trades, "partitions", 4)
     rig.produce(300)
     assert writer.stop() == 0

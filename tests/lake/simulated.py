@@ -102,7 +102,7 @@ class SimulatedTopic:
         return gone
 
     def remake(self) -> None:
-        """Delete the topic and make it anew."""
+        """Delete the topic and recreate it."""
         self.records, self.identity = [], self.identity + 1
         self.start = self.end = 0
 
@@ -198,8 +198,8 @@ class SimulatedWriter:
         self.reads_to = 0
         self.error: StockctlError | None = None
         self.ended = False
-        self.anew = False
-        """Whether it has noticed a pause, and must look at the partition anew before it goes on."""
+        self.must_replan = False
+        """Whether it has noticed a pause, and must plan the partition again before it continues."""
         topic.owner = self
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -235,20 +235,20 @@ class SimulatedWriter:
 
     def _gate(self, what: str) -> Order:
         self.at = what
-        self._die_if_told()
+        self._crash_if_ordered()
         self._reached.release()
         self._turn.acquire()
-        self._die_if_told()
+        self._crash_if_ordered()
         return self._order
 
-    def _die_if_told(self) -> None:
+    def _crash_if_ordered(self) -> None:
         if self._order == "crash":
             raise Crash
 
     def _run(self) -> None:
         try:
             self._gate("begin")
-            self._look_anew()
+            self._replan()
             while True:
                 self._decide(self._gate("decide"))
         except Crash:
@@ -259,7 +259,7 @@ class SimulatedWriter:
             self.ended = True
             self._reached.release()
 
-    def _look_anew(self) -> None:
+    def _replan(self) -> None:
         while True:
             committed = self._topic.committed
             try:
@@ -267,7 +267,7 @@ class SimulatedWriter:
                 break
             except UnreachableError:
                 continue
-        self.anew, self._pending = False, None
+        self.must_replan, self._pending = False, None
         self._writer = PartitionWriter(PARTITION, plan, self._layout, self._settings.lake, self._submit)
         self.reads_to = self._writer.read_from
 
@@ -288,8 +288,8 @@ class SimulatedWriter:
         writer = self._writer
         if order == "store" and self._pending is not None:
             self._store()
-        elif self.anew:
-            self._look_anew()
+        elif self.must_replan:
+            self._replan()
         elif order == "cut" and writer.can_cut:
             writer.cut("age")
         elif order == "read":
@@ -303,17 +303,17 @@ class SimulatedWriter:
             if reason is not None:
                 writer.cut(reason)
             elif writer.upload is None:
-                self._look_anew()
+                self._replan()
             return
         records = self._topic.read(self.reads_to, count)
         if not records:
             if not writer.reached_end():
-                self._look_anew()
+                self._replan()
             return
         values = [record.content for record in records]
         delivery = writer.append(records, [record.place for record in records], values, writer.batch.heads(values))
         if delivery is Delivery.out_of_sequence:
-            self._look_anew()
+            self._replan()
         elif delivery is Delivery.full:
             writer.pause()
             self.reads_to = writer.resume()
@@ -331,7 +331,7 @@ class SimulatedWriter:
         try:
             outcome = self._writer.collect()
         except TopicChangedError:
-            self._look_anew()
+            self._replan()
             return
         if isinstance(outcome, CommittedBatch):
             committed = Committed(outcome.claim.end, commit_metadata(outcome.claim))
@@ -339,7 +339,7 @@ class SimulatedWriter:
             if self._topic.owner is self:
                 self._topic.committed = committed
         elif outcome is not None and outcome.claim.last is None:
-            self._look_anew()
+            self._replan()
         elif outcome is not None:
             self._writer.replay_claim(outcome.claim)
             self.reads_to = self._writer.read_from
@@ -347,4 +347,4 @@ class SimulatedWriter:
     @property
     def idle(self) -> bool:
         """Whether everything of the topic is stored."""
-        return self.deciding and not self.anew and self._writer.at_end and self._writer.idle
+        return self.deciding and not self.must_replan and self._writer.at_end and self._writer.idle

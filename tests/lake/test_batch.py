@@ -1,4 +1,4 @@
-"""Cutting batches: nothing lost, nothing doubled, and the same lines again when a claim is repeated."""
+"""Cutting batches: nothing lost, nothing duplicated, and the same lines when a claim is replayed."""
 
 from __future__ import annotations
 

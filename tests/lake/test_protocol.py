@@ -45,7 +45,7 @@ CONFIGURATIONS = [
 
 @pytest.fixture(autouse=True)
 def _quiet(caplog: pytest.LogCaptureFixture) -> None:
-    """Of thousands of crashes on purpose the log tells nothing, and afterwards it is as it was."""
+    """Without the log lines of thousands of intended crashes; afterwards logging is as before."""
     caplog.set_level(logging.ERROR, "stockctl.lake")
 
 
@@ -64,9 +64,9 @@ class Protocol(RuleBasedStateMachine):
         self.refused: set[tuple[int, Record]] = set()
         """Every record that is no row, with the topic that it was in."""
         self.destroyed: set[str] = set()
-        """Rows of logs that were cut short, and of topics that were deleted."""
+        """Rows of truncated logs and of deleted topics."""
         self.once = 0
-        """How far the topic reached before it was cut short: offsets below are given to other records."""
+        """The end of the topic before it was truncated: other records get the offsets below."""
         self.again: set[tuple[int, Record]] = set()
         """Every record that has the offset of one that was cut off."""
         self.left: dict[int, int] = {}
@@ -90,13 +90,13 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(where=st.floats(0, 1), grown=SYMBOLS)
     def truncate(self, where: float, grown: list[str]) -> None:
-        """The log is cut short while no broker answers, and may have grown again when it does."""
+        """The log is truncated while no broker answers, and may have grown again when one does."""
         self.once = max(self.once, self.topic.end)
         gone = self.topic.truncate(self.topic.start + round(where * (self.topic.end - self.topic.start)))
         self.destroyed |= {record.row for record in gone if record.row}
         self.refused -= {(self.topic.identity, record) for record in gone}
         for writer in self.writers:
-            writer.anew = True
+            writer.must_replan = True
         self.produce(grown)
 
     @rule()
@@ -185,7 +185,7 @@ class Protocol(RuleBasedStateMachine):
                 writer.crash()
 
     def finish(self) -> None:
-        """A writer that nobody disturbs brings the rest into the lake; it is started anew after an error."""
+        """An undisturbed writer stores the rest; after an error it is started again."""
         errors: list[str] = []
         while True:
             self.begin(0, accept_loss=True)
@@ -213,23 +213,23 @@ class Protocol(RuleBasedStateMachine):
         held: Counter[str] = Counter()
         for item in self.store.objects("trades"):
             held.update(json.loads(line)["id"] for line in decompress(self.store.get(item.key), item.key).splitlines())
-        assert not [name for name, times in held.items() if times > 1], "lost or doubled: doubled"
-        assert not held.keys() - self.made.keys(), "lost or doubled: strange"
+        assert not [name for name, times in held.items() if times > 1], "lost or duplicated: duplicate"
+        assert not held.keys() - self.made.keys(), "lost or duplicated: strange"
         missing = self.made.keys() - held.keys() - self.destroyed
         unaccounted = [name for name in missing if not self.given_up(*self.made[name])]
-        assert not unaccounted, f"lost or doubled: lost: {unaccounted}"
+        assert not unaccounted, f"lost or duplicated: lost: {unaccounted}"
         unsent = [
             (identity, record)
             for identity, record in self.refused
             if (identity, record.place) not in self.topic.dead_letters and not self.given_up(identity, record)
         ]
-        assert not unsent, f"lost or doubled: no dead letters of {unsent}"
+        assert not unsent, f"lost or duplicated: no dead letters of {unsent}"
         report = verify(self.store, deep=True)
         wrong = [finding for finding in report.issues if finding.wrong and finding.kind != "lost"]
         assert not wrong, wrong
 
     def given_up(self, identity: int, record: Record) -> bool:
-        """Whether the log tells that the record is lost, or begins behind it."""
+        """Whether the log reports the record as lost, or begins after it."""
         starts = [start for start in self.starts() if start.topic_id == f"topic-{identity}"]
         if all(record.place < start.start for start in starts) or any(
             record.place < start.start for start in starts if start.blind
@@ -272,7 +272,7 @@ def test_a_rejected_record_that_kafka_forgot_before_its_dead_letter_was_sent_has
     state.teardown()
 
 
-def test_a_log_that_grew_again_and_was_emptied_before_a_writer_looked_leaves_nothing_to_tell_by() -> None:
+def test_a_log_that_grew_again_and_was_emptied_before_a_writer_looked_leaves_no_trace() -> None:
     state = Protocol()
     state.begin(configuration=0, accept_loss=False)
     state.produce(["A"] * 5)

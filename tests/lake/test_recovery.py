@@ -116,7 +116,7 @@ def test_a_claim_of_the_same_key_in_another_lake_proves_nothing(lake: Lake) -> N
 
 
 def test_what_a_dead_writer_refused_reaches_the_dead_letters(lake: Lake) -> None:
-    """It died between its claim and the dead letters: whoever repeats the claim sends them."""
+    """It died between its claim and the dead letters: the writer that replays the claim sends them."""
     lake.topic.produce(["A", "", "A"])
     die_behind_the_claim(lake, 3)
     assert lake.topic.dead_letters == set()
@@ -144,7 +144,7 @@ def test_what_another_writer_claims_during_the_look_is_no_log_cut_short(lake: La
 
 
 def test_a_log_cut_within_a_claim_that_retention_has_begun_to_forget(lake: Lake) -> None:
-    """The lines of an object tell where the logs part, also when its first records are gone from the topic."""
+    """The lines of an object show where the logs differ, also when its first records are gone from the topic."""
     lake.topic.produce(["A", "B"] * 5)
     lake.run()
     lake.topic.retain(3)
@@ -222,7 +222,7 @@ def test_a_generation_is_opened_by_agreement(lake: Lake) -> None:
     assert len(held) == len(set(held)) == 10
 
 
-def test_a_writer_that_saw_the_topic_before_it_was_made_anew_opens_nothing(lake: Lake) -> None:
+def test_a_writer_that_saw_the_topic_before_it_was_recreated_opens_nothing(lake: Lake) -> None:
     """Another began the lake on the new topic meanwhile: what the slow one knows is older."""
     slow = lake.writer()
     until(slow, "ask for the offsets")
@@ -238,7 +238,7 @@ def test_a_writer_that_saw_the_topic_before_it_was_made_anew_opens_nothing(lake:
 
 
 def test_a_batch_with_records_of_two_topics_is_not_claimed(lake: Lake) -> None:
-    """Made anew, the topic reaches the reader's offset before the reader knows: what it read then would come twice."""
+    """Recreated, the topic reaches the reader's offset before the reader knows: what it read then would come twice."""
     lake.topic.produce(["A"] * 2)
     lake.run()
     slow = lake.writer()
@@ -258,8 +258,8 @@ def test_a_batch_with_records_of_two_topics_is_not_claimed(lake: Lake) -> None:
     assert lake.sound()
 
 
-def test_what_retention_took_of_a_new_topic_before_anyone_looked_is_told(lake: Lake) -> None:
-    """Nobody knows how much it was: the start says so for ever."""
+def test_what_retention_deleted_of_a_new_topic_before_the_first_writer_is_recorded(lake: Lake) -> None:
+    """Its amount is unknown: the generation's start records that permanently."""
     lake.topic.produce(["A"] * 5)
     lake.run()
     lake.topic.remake()
@@ -321,7 +321,7 @@ def test_retention_that_took_only_gaps_takes_nothing_from_a_claim(lake: Lake) ->
     assert lake.sound()
 
 
-def test_what_a_writer_holds_is_stored_before_it_looks_anew(lake: Lake) -> None:
+def test_an_open_batch_is_stored_before_its_partition_is_planned_again(lake: Lake) -> None:
     """Retention passes the position of a writer that has read, and not stored yet: only what it had not read is lost."""
     lake.topic.produce(["A"] * 5)
     writer = lake.writer(accept_loss=True)

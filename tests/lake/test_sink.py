@@ -205,19 +205,19 @@ def test_one_try_that_fails_is_no_trouble_yet_and_two_are(settings: Settings) ->
     assert seen == [None, None, "the store is away"]
 
 
-def test_prometheus_is_told_how_old_the_lake_is(topics: Settings, command: Command) -> None:
+def test_metrics_show_the_age_of_the_lake(topics: Settings, command: Command) -> None:
     port = free_port()
 
-    def told() -> list[str]:
+    def metrics() -> list[str]:
         return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=HANG).text.splitlines()
 
     process = command.start("consume", "s3", "--max-age", "1s", "--health-port", str(port))
     try:
         wait_for(lambda: listening(port), "the health port")
-        wait_for(lambda: 'stockctl_lake_rejected_total{table="feed_events"} 0.0' in told(), "the counters to begin at 0")
+        wait_for(lambda: 'stockctl_lake_rejected_total{table="feed_events"} 0.0' in metrics(), "the counters to begin at 0")
         produce(topics, 10, bad=(b"garbage",))
-        wait_for(lambda: 'stockctl_lake_rejected_total{table="trades"} 1.0' in told(), "the batches")
-        found = [line for line in told() if line.startswith("stockctl_lake_newest_timestamp_seconds{")]
+        wait_for(lambda: 'stockctl_lake_rejected_total{table="trades"} 1.0' in metrics(), "the batches")
+        found = [line for line in metrics() if line.startswith("stockctl_lake_newest_timestamp_seconds{")]
     finally:
         process.terminate()
         assert process.wait(HANG) == 0
@@ -228,7 +228,7 @@ def test_prometheus_is_told_how_old_the_lake_is(topics: Settings, command: Comma
 
 
 def test_batches_are_cut_by_records_and_say_so(topics: Settings, command: Command) -> None:
-    """No batch exceeds --max-records, and each line tells why it was cut."""
+    """No batch exceeds --max-records, and each log line has the reason."""
     ids = produce(topics, 1000)
     done = command.run("consume", "s3", "--once", "--max-records", "100")
     assert "cut by records" in done.stderr
@@ -256,7 +256,7 @@ def test_batches_are_cut_by_age_and_by_size(topics: Settings, command: Command) 
     command.run("lake", "verify", "--deep")
 
 
-def test_killed_again_and_again_it_loses_and_doubles_nothing(topics: Settings, command: Command) -> None:
+def test_killed_again_and_again_it_loses_and_duplicates_nothing(topics: Settings, command: Command) -> None:
     """Writers killed with -9 in the midst of their work, two at a time, leave each record once."""
     chance = random.Random(7)
     ids, unfinished = [], 0
@@ -270,7 +270,7 @@ def test_killed_again_and_again_it_loses_and_doubles_nothing(topics: Settings, c
             process.kill()
             process.wait()
         unfinished += len(held(open_store(topics))) < len(ids)
-        # The embedded broker waits for its dead members for ever.
+        # The embedded broker waits for its dead members without limit.
         forget_members(topics, topics.lake.group)
     assert unfinished, "each time they had come to the end before they were killed"
     command.run("consume", "s3", "--once")
@@ -308,7 +308,7 @@ def test_a_committed_offset_moved_by_hand_changes_nothing(topics: Settings, comm
 
 
 def test_lost_records_stop_the_writer_until_the_loss_is_accepted(topics: Settings, command: Command) -> None:
-    """What retention took before it was read is an error that says how many; accepted, it stays on record for ever."""
+    """Records that retention deleted unread are an error with their number; accepted, the loss is recorded permanently."""
     produce(topics, 200)
     command.run("consume", "s3", "--once")
     number = busiest(topics)
@@ -321,12 +321,12 @@ def test_lost_records_stop_the_writer_until_the_loss_is_accepted(topics: Setting
     command.run("consume", "s3", "--once", "--accept-loss")
     kept = set(held(open_store(topics)))
     assert len(set(ids) - kept) == 10
-    told = command.run("lake", "verify", "--deep", check=10)
-    assert "lost" in told.stdout
-    assert f"offsets {end} to {end + 10}" in told.stdout
+    verified = command.run("lake", "verify", "--deep", check=10)
+    assert "lost" in verified.stdout
+    assert f"offsets {end} to {end + 10}" in verified.stdout
 
 
-def test_a_topic_made_anew_goes_on_in_the_next_generation(topics: Settings, command: Command) -> None:
+def test_a_recreated_topic_continues_in_the_next_generation(topics: Settings, command: Command) -> None:
     """Offsets that begin again at 0 are another topic's: the old rows stay, the new ones come beside them."""
     ids = produce(topics, 300)
     command.run("consume", "s3", "--once")
@@ -338,8 +338,8 @@ def test_a_topic_made_anew_goes_on_in_the_next_generation(topics: Settings, comm
     done = command.run("consume", "s3", "--once")
     assert "generation g2" in done.stderr
     assert_once(held(open_store(topics)), ids)
-    told = command.run("lake", "verify", "--deep")
-    assert "truncated" in told.stdout
+    verified = command.run("lake", "verify", "--deep")
+    assert "truncated" in verified.stdout
 
 
 def test_another_cluster_is_refused(topics: Settings, command: Command) -> None:
@@ -420,7 +420,7 @@ def test_a_wrong_key_is_refused(topics: Settings, command: Command, s3_environme
     assert "doctor" in refused.stderr
 
 
-def test_missing_topics_and_brokers_are_told(settings: Settings, command: Command) -> None:
+def test_missing_topics_and_brokers_are_reported(settings: Settings, command: Command) -> None:
     """No topic: exit 1 and the command that makes it. No broker: exit 5 after the wait, naming the address."""
     assert "stockctl topics apply" in command.run("consume", "s3", "--once", check=1).stderr
     command.environment |= {"STOCKCTL_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1", "STOCKCTL_KAFKA__CONNECT_WAIT": "1s"}

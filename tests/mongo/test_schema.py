@@ -44,7 +44,7 @@ def test_what_another_has_made_meanwhile_is_no_error(mongo_settings: Settings) -
             mongo.create_view("rows", "trades", [])
 
 
-def test_another_retention_is_told_and_changed_in_place(mongo_command: Command, mongo_settings: Settings) -> None:
+def test_another_retention_is_reported_and_changed_in_place(mongo_command: Command, mongo_settings: Settings) -> None:
     mongo_command.run("mongo", "apply", real=True)
     mongo_command.environment["STOCKCTL_MONGO__RETENTION"] = "1h"
     (trades, coverage) = rows(mongo_command, "diff", check=10)
@@ -57,7 +57,7 @@ def test_another_retention_is_told_and_changed_in_place(mongo_command: Command, 
         assert mongo.indexes("trades")["ts_recv_expiry"]["expireAfterSeconds"] == 3600
 
 
-def test_a_validator_that_differs_is_told_and_replaced(mongo_command: Command, mongo_settings: Settings) -> None:
+def test_a_validator_that_differs_is_reported_and_replaced(mongo_command: Command, mongo_settings: Settings) -> None:
     mongo_command.run("mongo", "apply")
     with Mongo(mongo_settings) as mongo:
         mongo.set_validator("trades", {})
@@ -70,7 +70,7 @@ def test_a_validator_that_differs_is_told_and_replaced(mongo_command: Command, m
 
 
 @pytest.mark.parametrize("options", [{"name": "symbol_ts_event", "unique": True}, {"name": "by_hand"}])
-def test_an_index_that_clashes_is_told_and_never_dropped(
+def test_a_conflicting_index_is_reported_and_never_dropped(
     mongo_command: Command, mongo_settings: Settings, options: dict[str, object]
 ) -> None:
     with Mongo(mongo_settings) as mongo:

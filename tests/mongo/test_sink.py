@@ -166,7 +166,7 @@ def test_once_ends_where_the_topics_ended_as_it_began(topics: Settings, monkeypa
 def test_once_goes_on_when_its_partitions_come_back(
     topics: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a pause that was longer than the group waits: what it has lost it has not read to the end."""
+    """As after a pause longer than the session timeout: lost partitions are not read to their end."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(sink, "CHUNK", 20)
     ids = produce(topics, 300)
@@ -307,7 +307,7 @@ def test_what_a_validator_refuses_is_a_dead_letter(topics: Settings, command: Co
     assert held(topics) == ids
 
 
-def test_kill_9_loses_and_doubles_nothing(topics: Settings, command: Command) -> None:
+def test_kill_9_loses_and_duplicates_nothing(topics: Settings, command: Command) -> None:
     command.environment |= {"STOCKCTL_KAFKA__SESSION_TIMEOUT": "6s", "STOCKCTL_MONGO__MAX_RECORDS": "50"}
     ids = produce(topics, 3000)
     process = command.start("consume", "mongo", real=True)
@@ -315,14 +315,14 @@ def test_kill_9_loses_and_doubles_nothing(topics: Settings, command: Command) ->
     process.kill()
     process.wait()
     assert len(held(topics)) < 3000
-    # The embedded broker waits for its dead members for ever.
+    # The embedded broker waits for its dead members without limit.
     forget_members(topics, topics.mongo.group)
     command.run("consume", "mongo", "--once")
     assert_once(held(topics), ids)
     assert sum(bar["trades"] for bar in everything(topics)["bars_1m"]) == 3000
 
 
-def test_the_signal_to_stop_finishes_the_batch_in_hand(topics: Settings) -> None:
+def test_the_signal_to_stop_finishes_the_open_batch(topics: Settings) -> None:
     settings = topics.model_copy(update={"mongo": topics.mongo.model_copy(update={"max_age": 3600.0})})
     ids, service = produce(topics, 100), Service()
     writing = MongoSink(settings, service.stop)
@@ -505,8 +505,8 @@ def test_every_time_that_the_lake_takes_is_taken(topics: Settings, symbol: str, 
 
 
 @pytest.mark.parametrize("at", [-62_135_596_800_000, -1, MAX_MS + 1, 253_402_300_799_999])
-def test_a_time_that_no_clock_tells_is_no_trade(at: int) -> None:
-    """Dates can be reckoned from those that are taken; the first and the last ones of all have no neighbours."""
+def test_a_time_outside_the_limits_is_no_trade(at: int) -> None:
+    """The dates around an accepted time can be computed; those around the first and last possible ones cannot."""
     row = Trade("x", "AAPL", 100.0, 2.0, at, NOW, "1", "vhl", "sim")
     event = FeedEvent("e", "covered", NOW, at, "AAPL", "", "c", NOW, "sim")
     rows = [encode(row), encode(msgspec.structs.replace(row, ts_event=NOW, ts_recv=at))]

@@ -62,7 +62,7 @@ def another(settings: Settings) -> Iterator[threading.Event]:
         running.result()
 
 
-def test_what_is_committed_while_the_group_is_shared_out_anew_is_committed(
+def test_what_is_committed_during_a_rebalance_is_committed(
     settings: Settings, flags: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A frozen member makes that last until its session has ended; each partition is committed once only meanwhile."""
@@ -119,7 +119,7 @@ def join(settings: Settings, topic: str) -> tuple[Consumer, set[Partition]]:
 def test_what_the_broker_has_just_given_to_a_member_counts_before_its_client_knows(
     real_settings: Settings,
 ) -> None:
-    """A member that was told of nothing yet must not take that for its share, and leave: nobody would read the rest."""
+    """A member without an assignment yet must not take that for its final one and leave: no member would read the rest."""
     settings, admin, group = real_settings, Admin(real_settings), real_settings.lake.group
     topic = settings.topics.trades.name
     admin.create_topic(topic, 2, 1, {})

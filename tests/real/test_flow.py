@@ -75,7 +75,7 @@ def test_two_instances_and_a_rebalance_in_the_middle_write_each_trade_once(
     stop(two, logs[1])
 
     real_command.run("lake", "verify", "--deep")
-    assert rows_in_the_lake(real_command) == made.trades, "records lost or doubled: the lake's rows are not the trades made"
+    assert rows_in_the_lake(real_command) == made.trades, "records lost or duplicated: the lake's rows are not the trades made"
     assert vwap(real_command) == pytest.approx(made.vwap, rel=1e-9)
 
 
@@ -98,7 +98,7 @@ def test_more_instances_than_partitions_read_to_the_end_once_and_all_leave(
             process.wait()
     assert behind(real_settings) == 0
     real_command.run("lake", "verify", "--deep")
-    assert rows_in_the_lake(real_command) == made.trades, "records lost or doubled: the lake's rows are not the trades made"
+    assert rows_in_the_lake(real_command) == made.trades, "records lost or duplicated: the lake's rows are not the trades made"
 
 
 def test_very_many_trades_reach_s3_and_give_the_vwap_of_the_input(
@@ -113,7 +113,7 @@ def test_very_many_trades_reach_s3_and_give_the_vwap_of_the_input(
     real_command.run("consume", "s3", "--once", timeout=600)
     verified = real_command.run("lake", "verify", "--deep", timeout=600)
     assert "is verified" in verified.stdout + verified.stderr
-    assert rows_in_the_lake(real_command) == made.trades, "records lost or doubled: the lake's rows are not the trades made"
+    assert rows_in_the_lake(real_command) == made.trades, "records lost or duplicated: the lake's rows are not the trades made"
     found = vwap(real_command)
     assert found == pytest.approx(made.vwap, rel=1e-9)
     assert len(found) == len(market.SYMBOLS) * len(market.DAYS)

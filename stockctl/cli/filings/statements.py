@@ -71,7 +71,7 @@ def statement(
     answer = statements.statement(known, symbol, which.value, period.value, last, ZoneInfo(settings.timezone))
     if view.is_table:
         lines, columns = statements.wide(answer, amount if view.on_terminal else None)
-        write_rows(lines, view, columns, main=_without_unit(columns))
+        write_rows(lines, view, _columns(columns, view))
     else:
         write_rows(answer.rows, view)
     for line in answer.words:
@@ -117,7 +117,7 @@ def kpis(
     if view.is_table:
         columns = ["kpi", "value", "unit", "period_start", "period_end", *(["from"] if explain else []), "notes"]
         lines = fundamentals.shown(made, explain=explain, as_text=amount if view.on_terminal else None)
-        write_rows(lines, view, columns, main=_without_unit(columns))
+        write_rows(lines, view, _columns(columns, view))
     else:
         write_rows(made, view)
     for line in [
@@ -128,9 +128,9 @@ def kpis(
         say(line)
 
 
-def _without_unit(columns: list[str]) -> list[str]:
-    """The columns that a narrow terminal shows: its amounts have their units."""
-    return [name for name in columns if name != "unit"]
+def _columns(columns: list[str], view: View) -> list[str]:
+    """The ``columns`` that the user sees: on a terminal amounts have their units."""
+    return [name for name in columns if name != "unit"] if view.on_terminal and not view.wide else columns
 
 
 @row_options()

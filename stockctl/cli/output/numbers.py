@@ -56,12 +56,12 @@ def cell(value: Any, kind: Kind | None, row: Row) -> str:
 
 
 def amount(value: float, unit: str) -> str:
-    """A value of a filing with its unit: ``$12.3 B``, ``$6.08``, ``26.4%``, ``EUR 1.2 M``, ``15.3 B``."""
+    """A value of a filing with its unit: ``$12.3 B``, ``$6.08``, ``26.42%``, ``EUR 1.20 M``, ``15.3 B``."""
     size = abs(value)
     if size >= 1000:
         for scale, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
             if size >= scale * 0.99995 or letter == "K":
-                text = f"{size / scale:,.1f} {letter}"
+                text = f"{format_significant(size / scale, 3, least=1)} {letter}"
                 break
     else:
         text = f"{size:.0f}" if size == int(size) else format_significant(size, 3, least=2)

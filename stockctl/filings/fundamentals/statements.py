@@ -116,8 +116,11 @@ def wide(answer: Answer, as_text: Callable[[float, str], str] | None = None) -> 
     lines: dict[str, Row] = {}
     for row in answer.rows:
         line = lines.setdefault(row["item"], {"item": row["label"], "unit": ""})
-        line[str(row["period_end"])] = _text(row["value"], row["unit"], row["derived"], as_text)
         line["unit"] = line["unit"] or row["unit"] or ""
+    for row in answer.rows:
+        # A derived value may have no unit of its own: the item has one.
+        line = lines[row["item"]]
+        line[str(row["period_end"])] = _text(row["value"], line["unit"], row["derived"], as_text)
     for end in ends:
         width = max([len(end), *(len(line[end]) for line in lines.values())])
         for line in lines.values():

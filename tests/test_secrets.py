@@ -58,7 +58,7 @@ def exercise(command: Command, leaks: Leaks, sim_port: int) -> None:
     for role in [*roles, sim]:
         assert role.wait(HANG) == 0, [path.read_text()[-3000:] for path in command.folder.glob("*.log")]
     run("--debug", "lake", "verify", "--deep")
-    run("--debug", "lake", "compact", "--before", "2999-01-01")
+    run("--debug", "lake", "compact", "--before", "2199-01-01")
     run("--debug", "lake", "read", "AAPL", "-o", "csv")
     run("--debug", "metrics", "vwap", "AAPL", "--session", "all")
 

@@ -18,10 +18,10 @@ from itertools import product
 from pathlib import Path
 from string import ascii_uppercase
 
-from stockctl.company.fundamentals import refresh_filings
+from stockctl.company.filing_fields import refresh_filings
 from stockctl.filings.collect.plan import FetchRequest
 from stockctl.filings.collect.schedule import FetchSchedule
-from stockctl.filings.collect.symbols import SymbolSelection
+from stockctl.filings.collect.symbol_selection import SymbolSelection
 from stockctl.settings import load_settings
 from stockctl.sim import Simulator
 

@@ -26,7 +26,7 @@ from typing import NamedTuple
 from produce import broker, topics
 
 from stockctl.clients.kafka import Producer
-from stockctl.clients.store import open_store
+from stockctl.clients.object_store import open_store
 from stockctl.records import Trade, encode
 from stockctl.settings import Settings, env_name, load_settings
 

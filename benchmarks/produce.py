@@ -25,8 +25,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from stockctl.clients.kafka import Admin, Producer
+from stockctl.feed.capture_replay import Replay
 from stockctl.feed.decoder import Decoder
-from stockctl.feed.replay import Replay
 from stockctl.records import encode
 from stockctl.settings import Settings, load_settings
 from stockctl.sim import Market, frames

@@ -22,7 +22,7 @@ import msgspec
 
 from stockctl.exchange.calendar import from_ms, now_ms
 from stockctl.records import SYMBOL_LENGTH, UNREADABLE, FeedEvent, Trade, column_types, encode
-from stockctl.validation import decode_problem
+from stockctl.validation_errors import decode_problem
 
 MAX_AHEAD_MS = 7 * 86_400_000
 """A record's time may be at most this many ms after now. Several days, so that a wrong clock rejects no valid record."""

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from stockctl.clients.store import open_store
+from stockctl.clients.object_store import open_store
 from stockctl.exchange.calendar import parse_moment
 from stockctl.exchange.trade_conditions import updates_of
 from stockctl.lake.format.claims import Claim, Start, put_claim, put_start

@@ -33,7 +33,7 @@ def test_the_contracts_of_the_rooms_hold() -> None:
     ("module", "line", "contract"),
     [
         ("errors.py", "from stockctl.lake import claims", "A room imports only from rows below its own"),
-        ("sim/wire.py", "from stockctl.clients import kafka", "The simulator imports the foundation alone"),
+        ("sim/wire_format.py", "from stockctl.clients import kafka", "The simulator imports the foundation alone"),
         ("lake/format/keys.py", "import boto3", "Only the client layer imports the outside systems' SDKs"),
     ],
 )

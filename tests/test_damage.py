@@ -19,12 +19,12 @@ import pytest
 from obstore.store import MemoryStore
 
 from stockctl.clients.kafka import Committed, Offsets, TopicInfo
-from stockctl.clients.store import Store, open_store
-from stockctl.company import fundamentals
+from stockctl.clients.object_store import Store, open_store
+from stockctl.company import filing_fields
 from stockctl.errors import StockctlError
 from stockctl.feed.event_outbox import EventOutbox
 from stockctl.filings.catalog import list_filings
-from stockctl.filings.collect.mongo_document import document_of
+from stockctl.filings.collect.filing_document import document_of
 from stockctl.filings.fundamentals import identities, kpis
 from stockctl.filings.fundamentals.statements import view_of
 from stockctl.filings.model import parse_filing
@@ -37,8 +37,8 @@ from stockctl.lake.format.retention import put_floor
 from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.maintenance.prune import prunable
 from stockctl.lake.maintenance.verify import verify
-from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.inventory import inventory
+from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.lake.reader.trades import read_trades
 from stockctl.lake.writer.recovery import BrokerState, Recovery, commit_metadata, hinted_claim
 from stockctl.local.files import StackFiles, file_errors
@@ -48,8 +48,8 @@ from stockctl.local.status import current_state, status
 from stockctl.local.stop import stop, stop_leftovers
 from stockctl.records import encode
 from stockctl.settings import Settings, load_settings
-from stockctl.warehouse.local.session import query
 from stockctl.warehouse.partitions import lake_partitions
+from stockctl.warehouse.redshift_on_duckdb.session import query
 from tests.command import clean_environment
 from tests.conftest import examples
 from tests.damage import Tree, damaged, value_of
@@ -328,7 +328,7 @@ def test_damaged_filings_are_named(home: Path) -> None:
 
     def read_document(random: Random) -> None:
         changed = value_of(document, random)
-        fundamentals.filing_of(changed if isinstance(changed, dict) else {"_id": document["_id"]})
+        filing_fields.filing_of(changed if isinstance(changed, dict) else {"_id": document["_id"]})
 
     tree = Tree(Path(store.folder or ""))
     for random in damages("filings"):

@@ -63,7 +63,7 @@ def apply(
     Example: stockctl connect apply
     """
     check_change_fields(view)
-    from stockctl.stream.mongo_sink import connector as sink
+    from stockctl.stream.kafka_connect import connector as sink
 
     with _clients(ctx) as (connect, admin, settings):
         if dry_run:
@@ -82,8 +82,8 @@ def render(ctx: typer.Context, *, view: View) -> None:
 
     Example: stockctl connect render -o json
     """
-    from stockctl.stream.mongo_sink.config import masked
-    from stockctl.stream.mongo_sink.config import render as connector_config
+    from stockctl.stream.kafka_connect.config import masked
+    from stockctl.stream.kafka_connect.config import render as connector_config
 
     write_object(masked(connector_config(settings_of(ctx))), view)
 
@@ -95,7 +95,7 @@ def diff(ctx: typer.Context, *, view: View) -> None:
 
     Example: stockctl connect diff
     """
-    from stockctl.stream.mongo_sink import connector as sink
+    from stockctl.stream.kafka_connect import connector as sink
 
     with _clients(ctx) as (connect, admin, settings):
         differences = sink.differences(connect, admin, settings)
@@ -109,7 +109,7 @@ def status(ctx: typer.Context, *, view: View) -> None:
 
     Example: stockctl connect status
     """
-    from stockctl.stream.mongo_sink import connector as sink
+    from stockctl.stream.kafka_connect import connector as sink
 
     with _clients(ctx) as (connect, admin, settings):
         parts = sink.status(connect, admin, settings)
@@ -166,7 +166,7 @@ def watch(
     Example: stockctl connect watch --health-port 8080
     """
     from stockctl.service import running
-    from stockctl.stream.mongo_sink.watchdog import Watchdog
+    from stockctl.stream.kafka_connect.watchdog import Watchdog
 
     settings = settings_of(ctx)
     with running(settings, health_port=health_port, leave_within=10.0) as service:

@@ -38,7 +38,7 @@ def s3(
     from stockctl.cli.output import say
     from stockctl.lake.writer.sink import S3Sink
     from stockctl.service import running
-    from stockctl.stream.sink import LEAVE_WITHIN, consume
+    from stockctl.stream.consumer_loop import LEAVE_WITHIN, consume
 
     flags = {"lake.max_age": max_age, "lake.max_bytes": max_bytes, "lake.max_records": max_records}
     settings = settings_of(ctx, flags)
@@ -62,10 +62,10 @@ def mongo(
     Example: stockctl consume mongo --once
     """
     from stockctl.cli.output import say
-    from stockctl.company.fundamentals import refresh_together
+    from stockctl.company.filing_fields import refresh_together
     from stockctl.mongo.sink import MongoSink
     from stockctl.service import running
-    from stockctl.stream.sink import LEAVE_WITHIN, consume
+    from stockctl.stream.consumer_loop import LEAVE_WITHIN, consume
 
     settings = settings_of(ctx, {"mongo.max_age": max_age, "mongo.max_records": max_records})
     with running(settings, health_port=health_port, leave_within=LEAVE_WITHIN) as service:

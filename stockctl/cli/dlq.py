@@ -53,7 +53,7 @@ def list_(
 
     Example: stockctl dlq list --since -1d --by-reason
     """
-    from stockctl.stream.dlq import Count, Summary, counts, summaries
+    from stockctl.stream.dead_letters.reader import Count, Summary, counts, summaries
 
     settings = settings_of(ctx)
     found = summaries(settings, say=say, reason=reason, topic=topic, since=_since(settings, since))
@@ -90,7 +90,7 @@ def show(
     """
     import msgspec
 
-    from stockctl.stream.dlq import letters_of
+    from stockctl.stream.dead_letters.reader import letters_of
 
     settings = settings_of(ctx)
     letters, replayed = letters_of(settings, id, say=say)
@@ -140,8 +140,8 @@ def replay(
     from collections import Counter
 
     from stockctl.feed.redecode import redecode
-    from stockctl.lake.writer.source_guard import refusal_of
-    from stockctl.stream.replay import Replay, ReplayResult
+    from stockctl.lake.writer.allowed_sources import refusal_of
+    from stockctl.stream.dead_letters.replay import Replay, ReplayResult
 
     filters = {"reason": reason, "topic": topic, "since": since}
     filtered = any(value is not None for value in filters.values())

@@ -26,9 +26,9 @@ def check_functions() -> list[Callable[[Settings], list[Check]]]:
     from stockctl.health import disk
     from stockctl.lake import health as lake
     from stockctl.local import health as local
-    from stockctl.stream import health as dead_letters
     from stockctl.stream import lag, topics
-    from stockctl.stream.mongo_sink import health as connector
+    from stockctl.stream.dead_letters import health as dead_letters
+    from stockctl.stream.kafka_connect import health as connector
     from stockctl.warehouse import health as warehouse
 
     return [

@@ -70,7 +70,7 @@ class _Root(TyperGroup):
             # Typer leaves the words to pydantic, which writes for programmers.
             from pydantic import ValidationError
 
-            from stockctl.validation import setting_problem
+            from stockctl.validation_errors import setting_problem
 
             if isinstance(error.__cause__, ValidationError):
                 error.message = "; ".join(setting_problem(problem) for problem in error.__cause__.errors())

@@ -147,7 +147,7 @@ def query(
     if local and explain_scan:
         raise UsageError("--explain-scan needs Redshift, and --local does not use it", hint="leave one of them out")
     if local:
-        from stockctl.warehouse.local import session as lake
+        from stockctl.warehouse.redshift_on_duckdb import session as lake
 
         with lake.query(settings, text) as (columns, rows):
             _write(columns, rows, view)

@@ -22,9 +22,9 @@ def status(ctx: typer.Context, *, view: View) -> None:
     from stockctl.lake import health as lake
     from stockctl.local import health as local
     from stockctl.mongo import health as mongo
-    from stockctl.stream import health as dead_letters
     from stockctl.stream import lag, topics
-    from stockctl.stream.mongo_sink import health as connector
+    from stockctl.stream.dead_letters import health as dead_letters
+    from stockctl.stream.kafka_connect import health as connector
 
     settings = settings_of(ctx)
     overviews = (

@@ -29,7 +29,7 @@ from pymongo.errors import (
     PyMongoError,
 )
 
-from stockctl.clients.local_stack import absent_stack
+from stockctl.clients.local_stack_lock import absent_stack
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.settings import Settings, require

@@ -12,7 +12,7 @@ from stockctl.errors import StockctlError
 from stockctl.mongo.schema import COMPANIES
 from stockctl.settings import Settings
 from stockctl.stream.lag import mongo_writer
-from stockctl.stream.pending import next_batch
+from stockctl.stream.waiting_records import next_batch
 from stockctl.symbols import SymbolLookup, resolve_symbol
 
 Document = dict[str, Any]

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 from stockctl.exchange.calendar import from_ms, to_ms
 from stockctl.filings.fundamentals.kpis import Price
-from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.duckdb_session import duck
+from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.settings import Settings
 
 _CURRENCY = "usd"

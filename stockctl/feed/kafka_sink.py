@@ -11,7 +11,7 @@ from stockctl.errors import StockctlError
 from stockctl.feed.decoder import Frame
 from stockctl.records import encode
 from stockctl.settings import Settings
-from stockctl.stream.dead_letters import as_message
+from stockctl.stream.dead_letters.record import as_message
 
 log = logging.getLogger("stockctl.produce")
 

@@ -9,15 +9,15 @@ import time
 from stockctl.clients.finnhub.websocket import feed_token
 from stockctl.clients.kafka import Admin, UnknownTopicError
 from stockctl.errors import RefusedError, StockctlError, UsageError
+from stockctl.feed.capture_replay import SOURCE, Replay, check_capture
 from stockctl.feed.coverage import COVERED_EVERY
 from stockctl.feed.coverage_tracker import CoverageTracker
 from stockctl.feed.decoder import Decoder
 from stockctl.feed.event_outbox import EventOutbox
 from stockctl.feed.kafka_sink import KafkaSink, check_topics
-from stockctl.feed.replay import SOURCE, Replay, check_capture
 from stockctl.feed.session import FeedSession, ReceivedFrame
 from stockctl.feed.stats import Stats
-from stockctl.lake.writer.source_guard import refusal_of
+from stockctl.lake.writer.allowed_sources import refusal_of
 from stockctl.records import FeedEvent
 from stockctl.service import Service
 from stockctl.settings import Settings, require

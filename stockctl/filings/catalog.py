@@ -6,7 +6,7 @@ import re
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from stockctl.clients.store import Store
+from stockctl.clients.object_store import Store
 from stockctl.errors import StockctlError, UsageError
 from stockctl.filings.model import Filing
 from stockctl.filings.repository import (

@@ -18,7 +18,7 @@ import msgspec
 from stockctl.errors import StockctlError, quoted
 from stockctl.exchange.calendar import EXCHANGE_ZONE, to_ms
 from stockctl.records import UNREADABLE
-from stockctl.validation import decode_problem
+from stockctl.validation_errors import decode_problem
 
 Statement = Literal["bs", "ic", "cf"]
 STATEMENTS: tuple[Statement, ...] = get_args(Statement)

@@ -14,22 +14,15 @@ from typing import NamedTuple
 
 import msgspec
 
-from stockctl.clients.store import AbsentError, Store
+from stockctl.clients.object_store import AbsentError, Store
 from stockctl.errors import StockctlError, UsageError, quoted
 from stockctl.filings.model import Filing, FilingError, parse_filing
-from stockctl.lake.format.keys import (
-    LINE_ITEMS,
-    RAW_FILINGS,
-    fetch_state_key,
-    raw_filing_key,
-    ticker_folder,
-    ticker_of,
-)
+from stockctl.lake.format.keys import LINE_ITEMS, RAW_FILINGS, fetch_state_key, raw_filing_key, ticker_folder, ticker_of
 from stockctl.lake.store import existing_store
 from stockctl.records import UNREADABLE, decode
 from stockctl.settings import Settings
 from stockctl.symbols import SymbolLookup, resolve_symbol, resolve_symbols
-from stockctl.validation import decode_problem
+from stockctl.validation_errors import decode_problem
 
 _ACCESSION = re.compile(r"\d{10}-\d{2}-\d{6}")
 _READERS = 8  # reports read concurrently

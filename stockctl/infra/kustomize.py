@@ -17,7 +17,7 @@ from jsonpointer import JsonPointerException
 
 from stockctl.errors import StockctlError
 from stockctl.infra import manifest_schema
-from stockctl.validation import decode_problem
+from stockctl.validation_errors import decode_problem
 
 Manifest = dict[str, Any]
 """A Kubernetes object, as in its YAML."""

@@ -26,7 +26,7 @@ from stockctl.infra.kustomize import (
 from stockctl.resources import resource
 from stockctl.settings import Settings
 from stockctl.settings.model import InfraSettings
-from stockctl.settings.names import IMAGE_REFERENCE
+from stockctl.settings.resource_names import IMAGE_REFERENCE
 
 OWNER = {"app.kubernetes.io/managed-by": "stockctl"}
 """The label of every object that stockctl renders."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from stockctl.errors import ConfigError
 from stockctl.infra.kustomize import Manifest, ManifestError, at, containers, pod_template
 from stockctl.settings import Settings, env_name, require
-from stockctl.stream.mongo_sink.config import render as connector
+from stockctl.stream.kafka_connect.config import render as connector
 
 CLUSTER_ID = "cluster-id"
 """The key of Kafka's cluster id in its Secret."""

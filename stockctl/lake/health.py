@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from stockctl.clients.kafka import Admin, Committed, Partition
-from stockctl.clients.store import ExistsError, Store, folder_of_url
+from stockctl.clients.object_store import ExistsError, Store, folder_of_url
 from stockctl.errors import RefusedError, StockctlError, UnhealthyError
 from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.lake.format.claims import Claim, generations, newest_claim, newest_start
@@ -19,7 +19,7 @@ from stockctl.lake.store import NoLakeError, existing_store
 from stockctl.lake.writer.recovery import hinted_claim
 from stockctl.settings import Settings
 from stockctl.stream.lag import lake_writer
-from stockctl.stream.pending import pending
+from stockctl.stream.waiting_records import pending
 from stockctl.units import counted, format_duration
 
 

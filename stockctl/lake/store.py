@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stockctl.clients.store import Store, folder_of_url, open_store
+from stockctl.clients.object_store import Store, folder_of_url, open_store
 from stockctl.errors import ConfigError
 from stockctl.lake.format.keys import LAKE_FOLDERS
 from stockctl.settings import Settings, require

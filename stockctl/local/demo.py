@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from stockctl.errors import StockctlError
-from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.inventory import inventory
+from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.local.files import file_errors, stack_files
 from stockctl.local.services import environment_of
 from stockctl.local.start import start

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from stockctl.clients.local_stack import is_held
-from stockctl.clients.store import sync
+from stockctl.clients.local_stack_lock import is_held
+from stockctl.clients.object_store import sync
 from stockctl.errors import StockctlError
 from stockctl.local.processes import identity
 from stockctl.records import UNREADABLE, decode

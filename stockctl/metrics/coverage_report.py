@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from stockctl.exchange.calendar import SESSION_NAMES, Calendar, SessionName, day_bounds, now_ms, trade_date
 from stockctl.feed.coverage import COVERED_EVERY, by_symbol, coverage, expected_since, session_time
 from stockctl.lake.format.keys import dates_around
-from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.events import read_events
+from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.metrics.query import SessionChoice
 from stockctl.records import CONNECTING
 from stockctl.settings import Settings

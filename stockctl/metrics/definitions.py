@@ -29,7 +29,7 @@ from stockctl.metrics.query import (
 )
 from stockctl.metrics.query_context import QueryContext, execute
 from stockctl.metrics.results import Result, Row, result, time_of
-from stockctl.metrics.segments import segments
+from stockctl.metrics.return_intervals import segments
 from stockctl.metrics.trade_filter import POLICIES, Policy
 from stockctl.settings import Settings, load_settings
 from stockctl.units import format_duration, parse_duration

@@ -28,7 +28,7 @@ from stockctl.metrics.trade_filter import Policy, counts
 from stockctl.record_validation import FEED_EVENTS, TRADES, InvalidRecordError, Kind, Validator
 from stockctl.records import Trade
 from stockctl.settings import Settings
-from stockctl.settings.distinct_names import WATCH_GROUP
+from stockctl.settings.kafka_names import WATCH_GROUP
 from stockctl.stream.topic_reader import messages
 from stockctl.symbols import SymbolLookup, resolve_symbols
 from stockctl.units import format_duration

@@ -16,16 +16,16 @@ from stockctl.clients.kafka import Partition
 from stockctl.clients.mongo import Mongo
 from stockctl.errors import ConfigError, RefusedError, StockctlError
 from stockctl.mongo import schema
+from stockctl.mongo.allowed_sources import begin_with
 from stockctl.mongo.batch import MINUTE_MS, Batch, Refused
 from stockctl.mongo.documents import ms_of
 from stockctl.mongo.rollups import refresh
 from stockctl.mongo.schema import COVERAGE, TRADES
-from stockctl.mongo.source_guard import begin_with
 from stockctl.records import Source
 from stockctl.service import retry
 from stockctl.settings import Settings
-from stockctl.stream.dead_letter_producer import DeadLetterProducer
-from stockctl.stream.dead_letters import dead_letter, foreign_source
+from stockctl.stream.dead_letters.producer import DeadLetterProducer
+from stockctl.stream.dead_letters.record import dead_letter, foreign_source
 
 log = logging.getLogger("stockctl.mongo")
 

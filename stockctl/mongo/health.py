@@ -11,7 +11,7 @@ from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.mongo.schema import BARS, COMPANIES, COVERAGE, TRADES
 from stockctl.settings import Settings
 from stockctl.stream.lag import mongo_writer
-from stockctl.stream.pending import pending
+from stockctl.stream.waiting_records import pending
 from stockctl.units import format_duration
 
 _AHEAD = 60.0

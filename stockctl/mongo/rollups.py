@@ -17,10 +17,10 @@ from stockctl.exchange.calendar import Calendar, Hours, calendar_of, day_bounds,
 from stockctl.exchange.trade_sessions import Slot, hours_of, slots_of
 from stockctl.intervals import Interval, intersect, length, subtract
 from stockctl.mongo.aggregation import KIND, TRADE_ORDER, bars_pipeline, counts, in_slots, match_symbol, priced, when
+from stockctl.mongo.allowed_sources import begun_with
 from stockctl.mongo.coverage import connected_before, covered, stopped, through
 from stockctl.mongo.documents import date_of, ms_of
 from stockctl.mongo.schema import BARS, COMPANIES, TRADES
-from stockctl.mongo.source_guard import begun_with
 from stockctl.settings import Settings
 
 Touched = Mapping[str, Collection[int]]

@@ -21,7 +21,7 @@ from stockctl.mongo.batch import Batch
 from stockctl.mongo.batch_writer import AfterRefresh, BatchWriter, Written
 from stockctl.mongo.schema import COVERAGE, TRADES
 from stockctl.settings import Settings
-from stockctl.stream.sink import Subscription, by_partition, error_of
+from stockctl.stream.consumer_loop import Subscription, by_partition, error_of
 
 USUAL_WRITE = 0.5
 """Seconds that a write takes at most while all is well."""

@@ -18,10 +18,10 @@ from platformdirs import user_config_path
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from stockctl.errors import ConfigError
-from stockctl.settings.distinct_names import check_names
+from stockctl.settings.kafka_names import check_names
 from stockctl.settings.model import Settings
 from stockctl.settings.types import expand_home
-from stockctl.validation import decode_problem, setting_problem
+from stockctl.validation_errors import decode_problem, setting_problem
 
 ENV_PREFIX = "STOCKCTL_"
 CONTROL_NAMES = frozenset({"STOCKCTL_CONFIG", "STOCKCTL_PROFILE", "STOCKCTL_DEBUG"})

@@ -12,7 +12,7 @@ from stockctl.exchange.calendar import EXCHANGE_TIMEZONE
 from stockctl.records import Source
 from stockctl.settings.addresses import BootstrapServers, Host, HttpAddress, LakeAddress, WebSocketAddress
 from stockctl.settings.mongo_address import MongoAddress
-from stockctl.settings.names import (
+from stockctl.settings.resource_names import (
     GlueDatabase,
     GroupName,
     ImageName,

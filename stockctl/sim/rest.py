@@ -22,12 +22,12 @@ from websockets.http11 import Request, Response
 
 from stockctl.exchange.calendar import from_ms, now_ms
 from stockctl.exchange.venues import has_venue
-from stockctl.sim import wire
+from stockctl.sim import wire_format
 from stockctl.sim.companies import Company
 from stockctl.sim.counters import Counters
 from stockctl.sim.distributions import BASE_PRICES
-from stockctl.sim.listing import FUNDS, symbol_list
 from stockctl.sim.statements import filings
+from stockctl.sim.symbol_list import FUNDS, symbol_list
 
 BASE, FILES = "/api/v1", "/files"
 """Path prefixes of the API, and of the files that it redirects to."""
@@ -187,7 +187,7 @@ class RestApi:
 
     def _quote(self, query: dict[str, str]) -> Response:
         symbol = query.get("symbol", "")
-        if not wire.is_traded(symbol, self._listed):
+        if not wire_format.is_traded(symbol, self._listed):
             return _respond(200, _encode({"c": 0, "d": None, "dp": None, "h": 0, "l": 0, "o": 0, "pc": 0, "t": 0}))
         price = self._price(symbol)
         before = round(price * 0.99, 2)
@@ -223,7 +223,7 @@ class RestApi:
         return str(self._company(symbol).cik)
 
     def _reports(self, symbol: str) -> bool:
-        return not has_venue(symbol) and symbol not in FUNDS and wire.is_traded(symbol, self._listed)
+        return not has_venue(symbol) and symbol not in FUNDS and wire_format.is_traded(symbol, self._listed)
 
     def _company(self, symbol: str) -> Company:
         return Company(symbol, seed=self._seed, last_year=_today().year)

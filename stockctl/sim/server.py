@@ -20,7 +20,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from stockctl.errors import StockctlError
-from stockctl.sim import wire
+from stockctl.sim import wire_format
 from stockctl.sim.counters import Counters
 from stockctl.sim.faults import Fault
 from stockctl.sim.handshake import RequestHandler, key_of
@@ -155,10 +155,10 @@ class FeedServer:
     async def _ping(self, client: _Client) -> None:
         while True:
             await asyncio.sleep(self._ping_interval)
-            self._write(client, wire.PING, pings=1)
+            self._write(client, wire_format.PING, pings=1)
 
     def _receive(self, client: _Client, message: str | bytes) -> None:
-        request = wire.read_request(message)
+        request = wire_format.read_request(message)
         if request is None:
             logger.warning("ignoring an invalid request: %.200r", message)
         elif request.type == "unsubscribe":
@@ -166,9 +166,9 @@ class FeedServer:
         elif request.symbol in client.symbols:
             return
         elif len(client.symbols) >= self._symbol_limit:
-            self._write(client, wire.TOO_MANY_SYMBOLS, errors=1)
-        elif ":" in request.symbol and not wire.is_traded(request.symbol, self._listed):
-            self._write(client, wire.invalid_symbol(request.symbol), errors=1)
+            self._write(client, wire_format.TOO_MANY_SYMBOLS, errors=1)
+        elif ":" in request.symbol and not wire_format.is_traded(request.symbol, self._listed):
+            self._write(client, wire_format.invalid_symbol(request.symbol), errors=1)
         else:
             # The server accepts an unknown US ticker without a response. It never trades.
             client.symbols[request.symbol] = None
@@ -187,7 +187,7 @@ class FeedServer:
     def _clients_changed(self) -> None:
         wanted = dict.fromkeys(symbol for client in self._clients.values() for symbol in client.symbols)
         ordered = wanted if self._listed is None else self._listed
-        self.subscribed = tuple(s for s in ordered if s in wanted and wire.is_traded(s, self._listed))
+        self.subscribed = tuple(s for s in ordered if s in wanted and wire_format.is_traded(s, self._listed))
         self.counters.open = len(self._clients)
         self.counters.subscribed = list(wanted)
         self.set_rate(self.rate)
@@ -242,7 +242,7 @@ class FeedServer:
 
     def publish(self, text: str) -> None:
         """Send ``text`` unchanged to every connection, if any."""
-        rows = wire.rows_in(text)
+        rows = wire_format.rows_in(text)
         for client in list(self._clients.values()):
             self._send(client, text, rows)
 
@@ -316,7 +316,7 @@ class FeedServer:
             case "triple":
                 self.repeat_next(3)
             case "malformed":
-                self.send_text(wire.MALFORMED)
+                self.send_text(wire_format.MALFORMED)
         logger.info("fault: %s", fault.kind)
 
     def _go_silent(self, span: float | None) -> None:

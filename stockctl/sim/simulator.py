@@ -144,7 +144,7 @@ class Simulator:
     async def _main(self, ready: Future[int]) -> None:
         from stockctl.sim.rest import RestApi, RestLimits
         from stockctl.sim.server import FeedServer
-        from stockctl.sim.source import LiveSource, replay
+        from stockctl.sim.trade_source import LiveSource, replay
         from stockctl.sim.user_filings import read_user_filings
 
         user_filings = read_user_filings(self._filings_folder) if self._filings_folder else None

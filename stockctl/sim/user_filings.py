@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stockctl.errors import UsageError, unreadable
-from stockctl.validation import decode_problem
+from stockctl.validation_errors import decode_problem
 
 
 def read_user_filings(folder: Path) -> dict[str, list[dict[str, Any]]]:

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
-from stockctl.clients.store import Store
+from stockctl.clients.object_store import Store
 from stockctl.lake.format.claims import Claim, read_claim
 from stockctl.lake.format.keys import (
     LINE_ITEMS,

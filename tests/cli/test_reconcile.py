@@ -24,7 +24,7 @@ CHANGE = Change("kind", "name", "changed", "detail")
 # The module that compares and applies for each group, and what opens its client.
 GROUPS = {
     "topics": ("stockctl.stream.topics", "stockctl.cli.topics._connect"),
-    "connect": ("stockctl.stream.mongo_sink.connector", "stockctl.cli.connect._clients"),
+    "connect": ("stockctl.stream.kafka_connect.connector", "stockctl.cli.connect._clients"),
     "mongo": ("stockctl.mongo.schema", "stockctl.cli.mongo.mongo_of"),
     "glue": ("stockctl.warehouse.glue.catalog", "stockctl.cli.glue._glue"),
     "spectrum": ("stockctl.warehouse.spectrum.schema", "stockctl.clients.redshift.client.connect"),

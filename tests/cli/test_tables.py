@@ -36,10 +36,10 @@ from stockctl.local.status import ServiceStatus
 from stockctl.metrics.live import Snapshot, SymbolMetrics
 from stockctl.mongo.schema import CollectionStatus
 from stockctl.reconcile import Change, Difference
-from stockctl.stream.dlq import Summary
+from stockctl.stream.dead_letters.reader import Summary
+from stockctl.stream.dead_letters.replay import ReplayResult
+from stockctl.stream.kafka_connect.connector import PartStatus
 from stockctl.stream.lag import Lag
-from stockctl.stream.mongo_sink.connector import PartStatus
-from stockctl.stream.replay import ReplayResult
 from stockctl.stream.topics import TopicStatus
 from stockctl.warehouse.glue.crawlers import Run
 from stockctl.warehouse.glue.partition_sync import SyncResult, TableStatus
@@ -165,7 +165,7 @@ CASES: dict[str, Case] = {
     ),
     "dlq list": Case(
         instead={
-            "stockctl.stream.dlq.summaries": gives(
+            "stockctl.stream.dead_letters.reader.summaries": gives(
                 [Summary(f"{TOPIC}-47-9876543210", NOW, "lake", f"{TOPIC}/47/9876543210", ERROR, 1203, NOW + 86_400_000)]
             )
         }
@@ -173,18 +173,18 @@ CASES: dict[str, Case] = {
     "dlq replay": Case(
         "--all",
         {
-            "stockctl.lake.writer.source_guard.refusal_of": nothing,
-            "stockctl.stream.replay.Replay": gives(
+            "stockctl.lake.writer.allowed_sources.refusal_of": nothing,
+            "stockctl.stream.dead_letters.replay.Replay": gives(
                 SimpleNamespace(run=gives([ReplayResult(f"{TOPIC}-47-9876543210", "rejected", ERROR)]))
             ),
         },
     ),
-    "connect apply": Case(instead=CONNECT | {"stockctl.stream.mongo_sink.connector.apply": gives(CHANGES)}),
-    "connect diff": Case(instead=CONNECT | {"stockctl.stream.mongo_sink.connector.differences": gives(DIFFERENCES)}),
+    "connect apply": Case(instead=CONNECT | {"stockctl.stream.kafka_connect.connector.apply": gives(CHANGES)}),
+    "connect diff": Case(instead=CONNECT | {"stockctl.stream.kafka_connect.connector.differences": gives(DIFFERENCES)}),
     "connect status": Case(
         instead=CONNECT
         | {
-            "stockctl.stream.mongo_sink.connector.status": gives(
+            "stockctl.stream.kafka_connect.connector.status": gives(
                 [
                     PartStatus("connector", "RUNNING", "10.0.12.34:8083", ""),
                     PartStatus("task 0", "FAILED", "10.0.12.34:8083", ERROR),

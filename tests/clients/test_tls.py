@@ -12,7 +12,7 @@ from stockctl.clients.finnhub.websocket import FeedConnection
 from stockctl.clients.kafka import Admin
 from stockctl.clients.kafka_connect import Connect
 from stockctl.clients.mongo import Mongo
-from stockctl.clients.store import open_store
+from stockctl.clients.object_store import open_store
 from stockctl.errors import StockctlError
 from stockctl.settings import Settings, load_settings
 from tests.command import HANG, clean_environment

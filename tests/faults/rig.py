@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from stockctl.clients.kafka import Admin, Committed, Consumer, Partition, Producer
-from stockctl.clients.store import Store, open_store
+from stockctl.clients.object_store import Store, open_store
 from stockctl.lake.format.claims import Claim, newest_claim, newest_start, read_claim
 from stockctl.lake.format.keys import parse_claim
 from stockctl.lake.writer.batch import decompress

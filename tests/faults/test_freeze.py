@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from stockctl.stream.sink import LEAVE_WITHIN
+from stockctl.stream.consumer_loop import LEAVE_WITHIN
 from tests.conftest import wait_for
 from tests.faults.proxy import CLAIM, OBJECT, Proxy
 from tests.faults.rig import Rig

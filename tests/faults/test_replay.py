@@ -6,7 +6,7 @@ import random
 
 from stockctl.clients.kafka import Producer
 from stockctl.exchange.calendar import now_ms
-from stockctl.stream.dead_letters import as_message, dead_letter
+from stockctl.stream.dead_letters.record import as_message, dead_letter
 from tests.conftest import wait_for
 from tests.faults.rig import Rig
 

@@ -7,13 +7,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from stockctl.clients.store import Store, open_store
-from stockctl.company.fundamentals import refresh_filings
+from stockctl.clients.object_store import Store, open_store
+from stockctl.company.filing_fields import refresh_filings
 from stockctl.filings.collect.collector import Outcome
 from stockctl.filings.collect.plan import FetchRequest
 from stockctl.filings.collect.schedule import FetchResult, FetchSchedule
 from stockctl.filings.collect.storage import RefreshCompany
-from stockctl.filings.collect.symbols import SymbolSelection
+from stockctl.filings.collect.symbol_selection import SymbolSelection
 from stockctl.settings import Settings, env_name, load_settings
 from stockctl.sim import Simulator
 from tests.command import Command, clean_environment

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stockctl.clients.store import open_store
+from stockctl.clients.object_store import open_store
 from stockctl.lake.format.keys import raw_filing_key
 from stockctl.settings import Settings, load_settings
 from tests.command import Command, clean_environment

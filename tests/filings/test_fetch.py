@@ -14,7 +14,7 @@ from msgspec import structs
 
 from stockctl.clients import rate_limit
 from stockctl.clients.finnhub import rest as finnhub_rest
-from stockctl.clients.store import open_store
+from stockctl.clients.object_store import open_store
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UsageError
 from stockctl.filings.collect.plan import FetchRequest
 from stockctl.filings.collect.storage import LakeError

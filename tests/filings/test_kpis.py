@@ -20,7 +20,7 @@ from stockctl.filings.fundamentals.kpis import KpiValue, Price, kpis
 from stockctl.filings.fundamentals.periods import Span
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.model import Filing, parse_filing
-from stockctl.filings.standardize.line_items import table
+from stockctl.filings.standardize.standard_items import table
 from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.filings.kept import lake_of

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stockctl.filings.fundamentals.periods import Length, Span, ending
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.model import Filing, Statement, parse_filing
-from stockctl.filings.standardize.line_items import Figure, table
+from stockctl.filings.standardize.standard_items import Figure, table
 from stockctl.filings.standardize.statement import standardize
 from tests.filings.reports import report, tesla, wire
 

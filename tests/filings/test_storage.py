@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from stockctl.clients.mongo import Mongo
-from stockctl.clients.store import open_store
-from stockctl.company.fundamentals import refresh_filings
+from stockctl.clients.object_store import open_store
+from stockctl.company.filing_fields import refresh_filings
 from stockctl.errors import StockctlError, UnreachableError
 from stockctl.exchange.calendar import now_ms
 from stockctl.filings.collect.plan import FetchRequest
 from stockctl.filings.collect.schedule import FetchSchedule
 from stockctl.filings.collect.storage import FilingStore
-from stockctl.filings.collect.symbols import SymbolSelection
+from stockctl.filings.collect.symbol_selection import SymbolSelection
 from stockctl.filings.repository import Links, filing_of, read_filings, read_state, stored_accessions
 from stockctl.lake.format.keys import fetch_state_key, line_items_key, raw_filing_key
 from stockctl.mongo import schema

@@ -14,12 +14,12 @@ from typing import Any, Literal, NamedTuple
 from obstore.store import MemoryStore
 
 from stockctl.clients.kafka import Committed, Offsets, Partition, TopicInfo
-from stockctl.clients.store import ObjectInfo, Store
+from stockctl.clients.object_store import ObjectInfo, Store
 from stockctl.errors import StockctlError, UnreachableError
 from stockctl.lake.format.claims import Claim, CutReason, Rejected, Start
 from stockctl.lake.format.keys import Layout
 from stockctl.lake.writer.batch import OpenBatch
-from stockctl.lake.writer.committer import CommittedBatch, Committer, Superseded, TopicChangedError
+from stockctl.lake.writer.batch_committer import CommittedBatch, Committer, Superseded, TopicChangedError
 from stockctl.lake.writer.partition_writer import Delivery, PartitionWriter
 from stockctl.lake.writer.recovery import BrokerState, Recovery, commit_metadata
 from stockctl.records import Trade, encode

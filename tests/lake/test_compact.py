@@ -13,15 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from stockctl.clients.store import Store, open_store
+from stockctl.clients.object_store import Store, open_store
 from stockctl.errors import UnhealthyError
 from stockctl.exchange.calendar import EXCHANGE_ZONE
 from stockctl.lake.format.keys import PARQUET
 from stockctl.lake.format.manifest import Manifest, decode_manifest, newest_manifests
 from stockctl.lake.maintenance.compact import Compacted, Sizes, compact
 from stockctl.lake.maintenance.verify import verify
-from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.duckdb_session import COLUMNS
+from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.lake.reader.trades import read_trades
 from stockctl.metrics import definitions
 from stockctl.metrics.query import Query

@@ -7,12 +7,12 @@ from typing import Literal
 
 import pytest
 
-from stockctl.clients.store import open_store
+from stockctl.clients.object_store import open_store
 from stockctl.errors import StockctlError, UnhealthyError
 from stockctl.lake.reader import concatenate
-from stockctl.lake.reader.catalog import LakeReader
+from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.lake.reader.trades import read_trades
-from stockctl.metrics.lake_sql import query
+from stockctl.metrics.lake_query import query
 from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.lakes import at, lay, trade

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from stockctl.clients.kafka import Admin
-from stockctl.clients.store import ExistsError, Store, open_store
+from stockctl.clients.object_store import ExistsError, Store, open_store
 from stockctl.errors import StockctlError, UnreachableError
 from stockctl.lake.format.claims import lake_source, put_lost, read_lost, read_source
 from stockctl.lake.format.retention import put_floor, read_floor
@@ -16,7 +16,7 @@ from stockctl.lake.writer import sink
 from stockctl.lake.writer.sink import S3Sink
 from stockctl.service import Service
 from stockctl.settings import Settings
-from stockctl.stream.sink import consume
+from stockctl.stream.consumer_loop import consume
 from tests.counting import assert_once
 from tests.lake.test_sink import held, produce
 from tests.lakes import lay, trade

@@ -10,18 +10,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from stockctl.clients.store import Store, open_store
+from stockctl.clients.object_store import Store, open_store
 from stockctl.errors import StockctlError, UnhealthyError
 from stockctl.lake.format.claims import Claim, decode_claim, put_claim, put_lost
 from stockctl.lake.format.keys import PARQUET
 from stockctl.lake.format.retention import put_floor
 from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.reader import claim_log
-from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.inventory import inventory
+from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.lake.reader.trades import read_trades
 from stockctl.lake.writer.batch import compress, decompress
-from stockctl.metrics.lake_sql import query
+from stockctl.metrics.lake_query import query
 from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.lakes import at, lay, trade

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from stockctl.clients.kafka import Admin, Producer
-from stockctl.clients.store import open_store
+from stockctl.clients.object_store import open_store
 from stockctl.lake.format.keys import parse_object
 from stockctl.lake.reader.trades import read_trades
 from stockctl.records import Trade, encode

@@ -11,16 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.lake.format.keys import (
-    Layout,
-    bucket_name,
-    claim_key,
-    parse_claim,
-    parse_object,
-    parts_of,
-    ticker_slug,
-)
-from stockctl.lake.format.placement import day_of
+from stockctl.lake.format.keys import Layout, bucket_name, claim_key, parse_claim, parse_object, parts_of, ticker_slug
+from stockctl.lake.format.record_placement import day_of
 
 TRADES = Layout("trades", "America/New_York", "ticker", "gzip")
 BUCKETS = Layout("trades", "America/New_York", "bucket", "gzip", 64)

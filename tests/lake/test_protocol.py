@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from obstore.store import MemoryStore
 
 from stockctl.clients.kafka import Committed
-from stockctl.clients.store import ExistsError, Store
+from stockctl.clients.object_store import ExistsError, Store
 from stockctl.lake.format.claims import Claim, Start, read_claim, read_lost
 from stockctl.lake.format.keys import parse_claim
 from stockctl.lake.maintenance.verify import verify

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from stockctl.clients.kafka import Admin, Producer
-from stockctl.clients.store import Store, open_store
+from stockctl.clients.object_store import Store, open_store
 from stockctl.lake.format.retention import is_expired, put_floor, read_floor
 from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.maintenance.prune import prunable, prune
 from stockctl.lake.maintenance.verify import verify
-from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.events import read_events
 from stockctl.lake.reader.inventory import inventory
+from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.lake.reader.trades import read_trades
 from stockctl.records import encode
 from stockctl.settings import Settings, env_name, load_settings

@@ -13,14 +13,14 @@ import msgspec
 import pytest
 
 import stockctl
-from stockctl.clients.store import Store, open_store
+from stockctl.clients.object_store import Store, open_store
 from stockctl.errors import ConfigError, StockctlError, UnhealthyError, UsageError
 from stockctl.exchange.calendar import parse_moment
 from stockctl.lake.format.claims import lake_source
 from stockctl.lake.format.keys import lost_key
 from stockctl.lake.maintenance.compact import compact
-from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.events import read_events
+from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.lake.reader.trades import read_trades
 from stockctl.lake.writer.batch import compress, decompress
 from stockctl.settings import Settings, load_settings

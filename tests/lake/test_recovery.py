@@ -9,7 +9,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from stockctl.clients.kafka import Committed
-from stockctl.clients.store import Store
+from stockctl.clients.object_store import Store
 from stockctl.errors import StockctlError
 from stockctl.lake.format.claims import Claim, newest_claim, newest_start, read_claim
 from stockctl.lake.format.keys import parse_claim

@@ -15,20 +15,20 @@ import httpx
 import pytest
 
 from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
-from stockctl.clients.store import Store, open_store
+from stockctl.clients.object_store import Store, open_store
 from stockctl.errors import UnreachableError
 from stockctl.lake.format import claims
 from stockctl.lake.format.claims import Claim, Start, newest_claim, newest_start
 from stockctl.lake.format.keys import parse_object
 from stockctl.lake.writer.batch import decompress
-from stockctl.lake.writer.committer import CommittedBatch, Committer, Superseded
-from stockctl.lake.writer.dead_letters import DeadLetters
+from stockctl.lake.writer.batch_committer import CommittedBatch, Committer, Superseded
+from stockctl.lake.writer.rejected_records import DeadLetters
 from stockctl.lake.writer.sink import S3Sink
 from stockctl.local.broker import Rebalances, forget_members
 from stockctl.records import Trade, encode
 from stockctl.service import Service
 from stockctl.settings import Settings, load_settings
-from stockctl.stream.sink import consume
+from stockctl.stream.consumer_loop import consume
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import free_port, listening, wait_for
 from tests.counting import assert_once

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from stockctl.clients.store import Store, open_store
+from stockctl.clients.object_store import Store, open_store
 from stockctl.lake.format import claims
 from stockctl.lake.format.claims import Claim, Start
 from stockctl.lake.format.keys import Layout, claim_key

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from stockctl.clients.store import Store, open_store
+from stockctl.clients.object_store import Store, open_store
 from stockctl.lake.format.keys import PARQUET
 from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.maintenance.verify import verify

@@ -7,7 +7,7 @@ from datetime import date
 import msgspec
 import pytest
 
-from stockctl.clients.store import open_store
+from stockctl.clients.object_store import open_store
 from stockctl.metrics import coverage_report
 from stockctl.metrics.coverage_report import read_coverage
 from stockctl.records import stopped_time

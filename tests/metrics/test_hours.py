@@ -11,9 +11,9 @@ import pytest
 
 import stockctl
 from stockctl.clients.mongo import Mongo
-from stockctl.clients.store import open_store
+from stockctl.clients.object_store import open_store
 from stockctl.lake.format.claims import lake_source
-from stockctl.metrics import definitions, lake_sql
+from stockctl.metrics import definitions, lake_query
 from stockctl.metrics.coverage_report import read_coverage
 from stockctl.metrics.query import Query
 from stockctl.metrics.results import Result
@@ -113,7 +113,7 @@ def test_simulated_stocks_trade_at_any_hour(engine: Engine, fill: Fill) -> None:
         return
     assert stockctl.read_bars("AAPL", settings=settings).column("session").to_pylist() == ["all"] * 5
     assert read_coverage(settings.model_copy(update={"symbols": ["AAPL"]})).totals[0][:2] == ("AAPL", SUNDAY)
-    assert lake_sql.query(settings, "SELECT count(*) AS n FROM coverage WHERE covered").to_pylist() == [{"n": 1}]
+    assert lake_query.query(settings, "SELECT count(*) AS n FROM coverage WHERE covered").to_pylist() == [{"n": 1}]
 
 
 @pytest.mark.parametrize("begun", ["finnhub", "replay"])

@@ -19,7 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import stockctl
-from stockctl.clients.store import open_store
+from stockctl.clients.object_store import open_store
 from stockctl.errors import UsageError
 from stockctl.exchange.calendar import from_ms
 from stockctl.metrics import definitions

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from stockctl.clients.store import open_store
+from stockctl.clients.object_store import open_store
 from stockctl.errors import StockctlError, UsageError
 from stockctl.metrics import definitions
-from stockctl.metrics.lake_sql import query
+from stockctl.metrics.lake_query import query
 from stockctl.settings import Settings
 from tests.lakes import at, covered, lay, trade
 

@@ -23,9 +23,9 @@ from stockctl.clients.redshift.client import Connection
 from stockctl.errors import ConfigError
 from stockctl.exchange.calendar import EXCHANGE_ZONE, trade_date
 from stockctl.lake.format.keys import ticker_slug
-from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.duckdb_session import COLUMNS
-from stockctl.metrics import definitions, sql
+from stockctl.lake.reader.object_selection import LakeReader
+from stockctl.metrics import definitions, sql_templates
 from stockctl.metrics.engines.redshift import RedshiftEngine
 from stockctl.metrics.engines.relations import RELATIONS
 from stockctl.metrics.query import Query
@@ -165,8 +165,8 @@ def test_each_sql_file_runs_unchanged(fake_redshift: FakeRedshift, flags: dict[s
         definitions.summary(settings, query)
         definitions.volatility(settings, query, definitions.Window(None, 60_000))
         ran = "\n".join(fake_redshift.statements[before:])
-    for name in sql.names():
-        head = sql.text(name).split(":")[0]
+    for name in sql_templates.names():
+        head = sql_templates.text(name).split(":")[0]
         assert head in ran, name
 
 

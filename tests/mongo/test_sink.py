@@ -33,7 +33,7 @@ from stockctl.mongo.sink import MongoSink
 from stockctl.records import MAX_MS, FeedEvent, Trade, encode
 from stockctl.service import Service
 from stockctl.settings import Settings, env_name, load_settings
-from stockctl.stream.sink import consume
+from stockctl.stream.consumer_loop import consume
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import MongoServer, free_port, wait_for
 from tests.counting import assert_once

@@ -24,7 +24,7 @@ from stockctl.local.demo import lake_totals
 from stockctl.mongo.documents import ms_of
 from stockctl.record_validation import VALIDATORS, InvalidRecordError
 from stockctl.settings import Settings, env_name, load_settings
-from stockctl.stream.dlq import read
+from stockctl.stream.dead_letters.reader import read
 from tests import damaged
 from tests.command import HANG, Command, clean_environment
 from tests.servers import Kafka

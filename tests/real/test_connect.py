@@ -19,7 +19,7 @@ from stockctl.mongo.documents import BadRecord, Document, event_documents, trade
 from stockctl.mongo.schema import EXPIRY
 from stockctl.records import MAX_MS, FeedEvent, Trade, encode
 from stockctl.settings import Settings, env_name, load_settings
-from stockctl.stream.dlq import read
+from stockctl.stream.dead_letters.reader import read
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import MongoServer, own_names, wait_for
 from tests.damaged import events as damaged_events

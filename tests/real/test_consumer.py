@@ -14,7 +14,7 @@ import pytest
 
 from stockctl.clients.kafka import Admin, Consumer, Partition
 from stockctl.settings import Settings, env_name, load_settings
-from tests.clients.kafka.test_idle import rest, send
+from tests.clients.kafka.test_idle_pause import rest, send
 from tests.command import Command, clean_environment
 from tests.conftest import own_names, wait_for
 from tests.servers import Kafka

@@ -15,7 +15,7 @@ from stockctl.mongo import sink
 from stockctl.mongo.sink import MongoSink
 from stockctl.service import Service
 from stockctl.settings import Settings, env_name, load_settings
-from stockctl.stream.sink import consume
+from stockctl.stream.consumer_loop import consume
 from tests.command import HANG, Command, Process, clean_environment
 from tests.conftest import MongoServer, own_names, wait_for
 from tests.counting import assert_once

@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from stockctl.errors import ConfigError
 from stockctl.settings import load_settings
 from stockctl.settings.mongo_address import _OPTIONS
-from tests.settings.test_names import pairs
+from tests.settings.test_resource_names import pairs
 
 APIS = ("finnhub.rest_url", "s3.endpoint_url", "connect.url", "glue.endpoint_url", "redshift.endpoint_url")
 MONGO = ("mongo.url", "infra.mongo_url")

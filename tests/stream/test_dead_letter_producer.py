@@ -12,10 +12,10 @@ from stockctl.errors import StockctlError
 from stockctl.exchange.calendar import now_ms
 from stockctl.records import DeadLetter
 from stockctl.settings import load_settings
-from stockctl.stream import dead_letter_producer
-from stockctl.stream.dead_letter_producer import DeadLetterProducer
-from stockctl.stream.dead_letters import dead_letter
-from stockctl.stream.dlq import read
+from stockctl.stream.dead_letters import producer
+from stockctl.stream.dead_letters.producer import DeadLetterProducer
+from stockctl.stream.dead_letters.reader import read
+from stockctl.stream.dead_letters.record import dead_letter
 from stockctl.stream.topics import apply
 from tests.command import clean_environment
 from tests.conftest import free_port, own_names
@@ -60,7 +60,7 @@ def test_letters_are_delivered_before_later_ones_are_created(broker: str, tmp_pa
 
 def test_letters_that_do_not_fit_into_the_buffer_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As letters without an answer: with their number, so that the caller sends all of them again."""
-    monkeypatch.setattr(dead_letter_producer, "_WAIT", 0.5)
+    monkeypatch.setattr(producer, "_WAIT", 0.5)
     settings = load_settings(environ=clean_environment(), flags=own_names(f"127.0.0.1:{free_port()}", tmp_path) | SMALL)
     for count in (1000, 10):
         with pytest.raises(StockctlError, match=rf"^{count:,} dead letters were not delivered to dlq-.*: no answer within"):

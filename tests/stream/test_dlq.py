@@ -15,10 +15,10 @@ from stockctl.exchange.calendar import now_ms
 from stockctl.feed.redecode import redecode
 from stockctl.records import Trade
 from stockctl.settings import Settings
-from stockctl.stream import replay as replaying
-from stockctl.stream.dead_letters import as_message, dead_letter
-from stockctl.stream.dlq import Summary, counts, letters_of, read, summaries
-from stockctl.stream.replay import Replay, ReplayResult
+from stockctl.stream.dead_letters import replay as replaying
+from stockctl.stream.dead_letters.reader import Summary, counts, letters_of, read, summaries
+from stockctl.stream.dead_letters.record import as_message, dead_letter
+from stockctl.stream.dead_letters.replay import Replay, ReplayResult
 from stockctl.stream.topics import apply
 from tests.command import HANG, Command
 from tests.lakes import TOO_DEEP

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.stream.mongo_sink.stack_trace import root_cause
+from stockctl.stream.kafka_connect.stack_trace import root_cause
 
 CONVERTING = """\
 org.apache.kafka.connect.errors.ConnectException: Tolerance exceeded in error handler

@@ -7,7 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from stockctl.stream.mongo_sink.config import CONVERTER_CLASS, SINK_CLASS
+from stockctl.stream.kafka_connect.config import CONVERTER_CLASS, SINK_CLASS
 
 
 class Worker:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stockctl.clients.aws.glue import Glue
-from stockctl.clients.store import open_store
+from stockctl.clients.object_store import open_store
 from stockctl.settings import Settings, env_name, load_settings
 from tests.command import BIN, Command, clean_environment
 from tests.conftest import free_port, listening, wait_for

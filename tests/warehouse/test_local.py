@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from stockctl.clients.store import open_store
+from stockctl.clients.object_store import open_store
 from stockctl.errors import StockctlError, UsageError
 from stockctl.filings.fundamentals.periods import Span
 from stockctl.filings.model import STATEMENTS, Filing, Item, line_item_records, parse_filing
 from stockctl.filings.standardize.statement import standardize
 from stockctl.lake.maintenance.compact import compact
-from stockctl.metrics.lake_sql import query as lake_query
+from stockctl.metrics.lake_query import query as lake_query
 from stockctl.records import encode
 from stockctl.settings import Settings, load_settings
 from stockctl.sim.companies import Company
 from stockctl.sim.statements import filings as made
-from stockctl.warehouse.local.session import query
+from stockctl.warehouse.redshift_on_duckdb.session import query
 from stockctl.warehouse.spectrum.ddl import STATEMENTS as COLUMNS
 from tests.command import clean_environment
 from tests.filings.reports import Line, tesla

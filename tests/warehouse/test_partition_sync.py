@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stockctl.clients.aws.glue import Glue
-from stockctl.clients.store import open_store
+from stockctl.clients.object_store import open_store
 from stockctl.errors import StockctlError, TimedOutError, UnhealthyError
 from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.maintenance.prune import prunable, prune

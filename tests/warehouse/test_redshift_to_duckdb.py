@@ -10,7 +10,7 @@ import pytest
 from sqlglot import exp, parse_one
 
 from stockctl.errors import UsageError
-from stockctl.warehouse.local.redshift_to_duckdb import FUNCTIONS, PARTS, REASONS, translate
+from stockctl.warehouse.redshift_on_duckdb.redshift_to_duckdb import FUNCTIONS, PARTS, REASONS, translate
 from tests.command import ROOT
 
 

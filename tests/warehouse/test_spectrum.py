@@ -9,8 +9,8 @@ from datetime import date
 import pytest
 
 from stockctl.clients.aws.glue import Glue
+from stockctl.clients.object_store import open_store
 from stockctl.clients.redshift.client import Connection
-from stockctl.clients.store import open_store
 from stockctl.errors import UsageError
 from stockctl.lake.maintenance.compact import compact
 from stockctl.settings import Settings, load_settings

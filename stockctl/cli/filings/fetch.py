@@ -44,11 +44,11 @@ def fetch(
     interval = None if repeat is None else seconds("--repeat", repeat, least=0.001)
     settings = settings_of(ctx)
 
-    from stockctl.company.fundamentals import refresh_filings
+    from stockctl.company.filing_fields import refresh_filings
     from stockctl.filings.collect.collector import Outcome
     from stockctl.filings.collect.plan import FetchRequest
     from stockctl.filings.collect.schedule import FetchSchedule
-    from stockctl.filings.collect.symbols import SymbolSelection
+    from stockctl.filings.collect.symbol_selection import SymbolSelection
     from stockctl.service import running
 
     view.check(Outcome._fields)

@@ -35,7 +35,7 @@ def list_(
     Example: stockctl filings list AAPL --form 10-K
     """
     from stockctl.filings.catalog import COLUMNS, list_filings
-    from stockctl.filings.collect.symbols import configured_stocks, named_stocks
+    from stockctl.filings.collect.symbol_selection import configured_stocks, named_stocks
     from stockctl.filings.repository import resolve_stored_symbols
 
     settings = settings_of(ctx, {"timezone": tz})

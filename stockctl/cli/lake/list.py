@@ -17,8 +17,8 @@ def list_(ctx: typer.Context, *, view: View) -> None:
     from zoneinfo import ZoneInfo
 
     from stockctl.exchange.calendar import from_ms
-    from stockctl.lake.reader.catalog import LakeReader
     from stockctl.lake.reader.inventory import InventoryRow, inventory
+    from stockctl.lake.reader.object_selection import LakeReader
 
     settings = settings_of(ctx)
     zone = ZoneInfo(settings.timezone)

@@ -76,7 +76,7 @@ def query(
 
     Example: stockctl lake query "SELECT symbol, count(*) FROM trades GROUP BY symbol" --date 2026-11-23
     """
-    from stockctl.metrics.lake_sql import query as run
+    from stockctl.metrics.lake_query import query as run
 
     settings = settings_of(ctx, {"timezone": tz})
     write_arrow(run(settings, sql, *_bounds(settings, since, until, date), whole=since is not None), view, kinds=False)
@@ -102,7 +102,7 @@ def gaps(
     from zoneinfo import ZoneInfo
 
     from stockctl.exchange.calendar import from_ms
-    from stockctl.lake.reader.catalog import LakeReader
+    from stockctl.lake.reader.object_selection import LakeReader
     from stockctl.lake.reader.symbols import resolve_lake_symbols
     from stockctl.metrics.coverage_report import read_coverage
     from stockctl.units import format_duration

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from stockctl.errors import UsageError, unreadable
-from stockctl.validation import decode_problem
+from stockctl.validation_errors import decode_problem
 
 
 def text_of(file: str, hint: str) -> str:

@@ -29,7 +29,7 @@ def say_next_batch(settings: Settings, store: Literal["lake", "mongo"], until: i
     """
     from stockctl.exchange.calendar import now_ms
     from stockctl.stream.lag import lake_writer, mongo_writer
-    from stockctl.stream.pending import next_batch
+    from stockctl.stream.waiting_records import next_batch
 
     if until is not None and until <= now_ms():
         return

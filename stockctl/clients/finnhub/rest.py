@@ -18,14 +18,14 @@ import msgspec
 from stockctl.clients.finnhub.responses import FilingEntry, Listed, Quote, Reported
 from stockctl.clients.finnhub.websocket import SIMULATOR_TOKEN, key_of
 from stockctl.clients.http import http_client
-from stockctl.clients.local_stack import absent_stack
+from stockctl.clients.local_stack_lock import absent_stack
 from stockctl.clients.rate_limit import Limit, RateLimit
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError, quoted
 from stockctl.records import UNREADABLE, decode
 from stockctl.service import retry
 from stockctl.settings import Settings
 from stockctl.units import format_duration
-from stockctl.validation import decode_problem
+from stockctl.validation_errors import decode_problem
 
 Answer = TypeVar("Answer")
 Frequency = Literal["annual", "quarterly"]

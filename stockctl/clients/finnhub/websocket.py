@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import websocket
 
-from stockctl.clients.local_stack import absent_stack
+from stockctl.clients.local_stack_lock import absent_stack
 from stockctl.errors import RefusedError, StockctlError, UnreachableError
 from stockctl.settings import Settings, require
 

@@ -35,7 +35,7 @@ from stockctl.clients.kafka.common import (
     describe_error,
 )
 from stockctl.clients.kafka.consumer import Consumer
-from stockctl.clients.local_stack import absent_stack
+from stockctl.clients.local_stack_lock import absent_stack
 from stockctl.errors import TimedOutError
 from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.service import wait_for

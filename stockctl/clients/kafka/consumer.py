@@ -25,7 +25,7 @@ from stockctl.clients.kafka.common import (
     create_client,
     describe_error,
 )
-from stockctl.clients.kafka.idle import IdleReads
+from stockctl.clients.kafka.idle_pause import IdleReads
 from stockctl.errors import StockctlError
 from stockctl.settings import Settings
 from stockctl.units import format_duration

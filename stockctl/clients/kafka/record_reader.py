@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from stockctl.clients.kafka import Consumer, Event, Message, Partition
 from stockctl.errors import StockctlError, TimedOutError
 from stockctl.settings import Settings
-from stockctl.settings.distinct_names import probe_group
+from stockctl.settings.kafka_names import probe_group
 
 _WAIT = 15.0
 """Seconds without a record or an event until it raises TimedOutError: brokers answer within milliseconds."""

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from stockctl.clients.finnhub.rest import FinnhubRest, LimitReachedError
 from stockctl.clients.mongo import Mongo
-from stockctl.clients.store import open_store
+from stockctl.clients.object_store import open_store
 from stockctl.errors import ConfigError, RefusedError, StockctlError
 from stockctl.filings.collect.collector import Collector, Outcome
 from stockctl.filings.collect.plan import FetchRequest
 from stockctl.filings.collect.storage import FilingStore, RefreshCompany
-from stockctl.filings.collect.symbols import SymbolSelection, configured_stocks, named_stocks, us_common_stocks
+from stockctl.filings.collect.symbol_selection import SymbolSelection, configured_stocks, named_stocks, us_common_stocks
 from stockctl.service import Service
 from stockctl.settings import Settings
 from stockctl.units import counted, format_duration

@@ -24,9 +24,9 @@ import msgspec
 from isal import igzip
 
 from stockctl.clients.mongo import Mongo
-from stockctl.clients.store import AbsentError, ExistsError, Store
+from stockctl.clients.object_store import AbsentError, ExistsError, Store
 from stockctl.errors import StockctlError, TimedOutError, UnreachableError
-from stockctl.filings.collect.mongo_document import document_id, document_of
+from stockctl.filings.collect.filing_document import document_id, document_of
 from stockctl.filings.model import Filing, line_item_records
 from stockctl.filings.repository import (
     State,
@@ -41,8 +41,8 @@ from stockctl.filings.repository import (
 from stockctl.lake.format.claims import lake_source
 from stockctl.lake.format.keys import fetch_state_key, line_items_key, raw_filing_key
 from stockctl.mongo import schema
+from stockctl.mongo.allowed_sources import foreign_sources
 from stockctl.mongo.schema import COMPANIES, FILINGS
-from stockctl.mongo.source_guard import foreign_sources
 from stockctl.service import retry
 from stockctl.settings import Settings
 

@@ -24,9 +24,9 @@ from stockctl.filings.fundamentals.periods import Part, Span, add_up, ending, fo
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.model import Filing, Statement, bare
 from stockctl.filings.standardize.equity import LIABILITIES_AND_EQUITY, PARENTS_EQUITY, TOTAL_EQUITY
-from stockctl.filings.standardize.line_items import Figure, Source, digits, income_to_common, table
 from stockctl.filings.standardize.net_income import AFTER_TAX, BETWEEN, NOT_BETWEEN
 from stockctl.filings.standardize.rounding import adds_up, tolerance
+from stockctl.filings.standardize.standard_items import Figure, Source, digits, income_to_common, table
 from stockctl.filings.standardize.statement import StandardStatement, standardize, value_in
 
 _CHANGE = (

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from stockctl.filings.fundamentals.kpi_definitions import KPIS, Kpi
 from stockctl.filings.fundamentals.periods import Span, ending
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
-from stockctl.filings.standardize.line_items import Figure, digits, table
+from stockctl.filings.standardize.standard_items import Figure, digits, table
 from stockctl.settings import Settings
 
 Row = dict[str, Any]

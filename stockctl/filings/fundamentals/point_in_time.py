@@ -17,7 +17,7 @@ from stockctl.filings.fundamentals.periods import Part, Span, add_up, formula
 from stockctl.filings.fundamentals.reported_dates import correct_dates
 from stockctl.filings.fundamentals.splits import SplitCandidate, split_candidates
 from stockctl.filings.model import STATEMENTS, Filing, Statement, bare
-from stockctl.filings.standardize.line_items import Figure, StandardItem, digits, minus, table
+from stockctl.filings.standardize.standard_items import Figure, StandardItem, digits, minus, table
 from stockctl.filings.standardize.statement import StandardStatement, concept_figure, merge_amendment, standardize
 
 FiguresByPeriod = dict[Span, dict[str, Figure]]

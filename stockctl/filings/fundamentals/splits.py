@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from stockctl.filings.fundamentals.periods import Span
-from stockctl.filings.standardize.line_items import Figure, income_to_common
+from stockctl.filings.standardize.standard_items import Figure, income_to_common
 
 SPLITS = (1.5, *range(2, 51))
 """Usual ratios: a jump near one of them is taken for a split regardless of equity."""

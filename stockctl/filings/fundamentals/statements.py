@@ -15,7 +15,7 @@ from stockctl.filings.fundamentals.periods import QUARTER_DAYS, Length, Span, en
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.fundamentals.registrants import cik_of, named
 from stockctl.filings.model import Filing, Statement
-from stockctl.filings.standardize.line_items import Figure, StandardItem, digits, items_of
+from stockctl.filings.standardize.standard_items import Figure, StandardItem, digits, items_of
 
 Which = Literal["income", "balance", "cashflow"]
 Period = Literal["annual", "quarter", "ttm"]

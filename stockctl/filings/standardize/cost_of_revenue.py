@@ -6,9 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from stockctl.filings.model import Item
-from stockctl.filings.standardize.line_items import Figure, StandardItem, digits
-from stockctl.filings.standardize.rounding import adds_up, parts_of, tolerance
-from stockctl.filings.standardize.statement_lines import (
+from stockctl.filings.standardize.reported_lines import (
     StatementLines,
     Unclear,
     describe,
@@ -19,6 +17,8 @@ from stockctl.filings.standardize.statement_lines import (
     names_complete_item,
     words_of,
 )
+from stockctl.filings.standardize.rounding import adds_up, parts_of, tolerance
+from stockctl.filings.standardize.standard_items import Figure, StandardItem, digits
 
 _COST = re.compile(
     r"^(Total|Direct|Other)?Costs?Of\w*(Revenues?|Sales|Goods|Products?|Services?|Merchandise|Sold|Subscriptions?|Licenses?|Leased\w+)(?![a-z])"

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from stockctl.filings.model import Item
 from stockctl.filings.standardize.debt_lines import DebtLine, Due, debt_lines, possible_debt
-from stockctl.filings.standardize.line_items import Figure, digits, table
+from stockctl.filings.standardize.reported_lines import StatementLines, Unclear, describe, names_total
 from stockctl.filings.standardize.rounding import adds_up, parts_of
-from stockctl.filings.standardize.statement_lines import StatementLines, Unclear, describe, names_total
+from stockctl.filings.standardize.standard_items import Figure, digits, table
 
 _DEDUCTION = re.compile(r"Unamortized|IssuanceCost|IssuanceExpense|FinancingCosts|Discount|LessCurrent")
 """Lines that are deducted from debt before its total."""

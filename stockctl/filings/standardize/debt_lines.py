@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stockctl.filings.model import Item
-from stockctl.filings.standardize.line_items import StandardItem
+from stockctl.filings.standardize.reported_lines import StatementLines, distinct
 from stockctl.filings.standardize.rounding import adds_up
-from stockctl.filings.standardize.statement_lines import StatementLines, distinct
+from stockctl.filings.standardize.standard_items import StandardItem
 
 _DEBT = re.compile(
     r"Debt(?![a-z])|Borrowings?(?![a-z])|Indebtedness|(Notes|Loans?|Bonds|Mortgages?|Debentures)(AndLoans|AndNotes|AndBonds)?Payable"

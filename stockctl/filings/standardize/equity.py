@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from stockctl.filings.model import Item
-from stockctl.filings.standardize.line_items import Figure, StandardItem
+from stockctl.filings.standardize.reported_lines import StatementLines, Unclear
 from stockctl.filings.standardize.rounding import adds_up
-from stockctl.filings.standardize.statement_lines import StatementLines, Unclear
+from stockctl.filings.standardize.standard_items import Figure, StandardItem
 
 PARENTS_EQUITY = "StockholdersEquity"
 TOTAL_EQUITY = "StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest"

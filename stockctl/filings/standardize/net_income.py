@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from stockctl.filings.model import Item
-from stockctl.filings.standardize.line_items import Figure, StandardItem, table
+from stockctl.filings.standardize.reported_lines import StatementLines, Unclear, describe, total_of
 from stockctl.filings.standardize.rounding import adds_up
-from stockctl.filings.standardize.statement_lines import StatementLines, Unclear, describe, total_of
+from stockctl.filings.standardize.standard_items import Figure, StandardItem, table
 
 _NONCONTROLLING = re.compile(
     r"(Income|Loss|Earnings|Profit)[A-Za-z]*AttributableTo[A-Za-z]*(Noncontrolling|NonControlling|Minority)Interest"

@@ -17,9 +17,7 @@ from itertools import combinations
 
 from stockctl.filings.model import Item
 from stockctl.filings.standardize.cost_of_revenue import costs_of
-from stockctl.filings.standardize.line_items import Figure, StandardItem, digits
-from stockctl.filings.standardize.rounding import adds_up, parts_of
-from stockctl.filings.standardize.statement_lines import (
+from stockctl.filings.standardize.reported_lines import (
     StatementLines,
     Unclear,
     describe,
@@ -29,6 +27,8 @@ from stockctl.filings.standardize.statement_lines import (
     is_unlabelled,
     names_complete_item,
 )
+from stockctl.filings.standardize.rounding import adds_up, parts_of
+from stockctl.filings.standardize.standard_items import Figure, StandardItem, digits
 
 _REVENUE = re.compile(
     r"Revenues?(?![a-z])|^(Revenues?|Sales)(from|by|of)|(^|[a-z])Sales(Net|Gross)?$|^(Net|Total)?Sales(?=[A-Z]|$)|Turnover$|^GrossInvestmentIncomeOperating$",

@@ -14,10 +14,10 @@ from stockctl.filings.model import Filing, Item, Statement
 from stockctl.filings.standardize.cost_of_revenue import cost_of_revenue, outflow
 from stockctl.filings.standardize.debt import debts
 from stockctl.filings.standardize.equity import LIABILITIES_AND_EQUITY, equity, liabilities_by_difference
-from stockctl.filings.standardize.line_items import Figure, Source, StandardItem, items_of, minus, table
 from stockctl.filings.standardize.net_income import income_tax, net_income
+from stockctl.filings.standardize.reported_lines import StatementLines, Unclear, describe, likely_total_of
 from stockctl.filings.standardize.revenue import revenue, revenue_lines
-from stockctl.filings.standardize.statement_lines import StatementLines, Unclear, describe, likely_total_of
+from stockctl.filings.standardize.standard_items import Figure, Source, StandardItem, items_of, minus, table
 from stockctl.filings.standardize.unit_corrections import correct_units
 
 _CAPITAL = re.compile(r"^PaymentsToAcquire\w*(Property|Productive|Machinery|Equipment|Buildings|Mining|RealEstate)")

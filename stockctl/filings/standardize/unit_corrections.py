@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stockctl.filings.model import Item
-from stockctl.filings.standardize.line_items import Figure, income_to_common, minus, table
-from stockctl.filings.standardize.statement_lines import StatementLines, describe
+from stockctl.filings.standardize.reported_lines import StatementLines, describe
+from stockctl.filings.standardize.standard_items import Figure, income_to_common, minus, table
 
 _HALF_CENT = 0.005
 _SCALES = (1e3, 1e6)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from stockctl.clients.store import AbsentError, ExistsError, Store
+from stockctl.clients.object_store import AbsentError, ExistsError, Store
 from stockctl.errors import StockctlError, UnreachableError, quoted
 from stockctl.lake.format.keys import (
     FORMAT,
@@ -31,7 +31,7 @@ from stockctl.lake.format.keys import (
 )
 from stockctl.records import MAX_MS, UNREADABLE
 from stockctl.records import decode as decode_json
-from stockctl.validation import decode_problem
+from stockctl.validation_errors import decode_problem
 
 CutReason = Literal["age", "bytes", "records", "objects", "buffer", "retention", "stop", "end", "lost", "closed"]
 StartReason = Literal["first", "new topic", "log cut short"]

@@ -11,7 +11,7 @@ from datetime import date
 
 import msgspec
 
-from stockctl.clients.store import Store
+from stockctl.clients.object_store import Store
 from stockctl.errors import quoted
 from stockctl.lake.format.claims import Count, Millis, UnreadableError, decode, put_once
 from stockctl.lake.format.keys import MANIFESTS, CompactedName, manifest_key, parse_claim, parse_manifest, parse_parquet

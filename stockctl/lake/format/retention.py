@@ -11,7 +11,7 @@ from datetime import date
 
 import msgspec
 
-from stockctl.clients.store import Store
+from stockctl.clients.object_store import Store
 from stockctl.lake.format.claims import UnreadableError, decode, put_once
 from stockctl.lake.format.keys import FLOORS, date_of, floor_key, parse_floor
 

@@ -20,14 +20,14 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
 
-from stockctl.clients.store import Store
+from stockctl.clients.object_store import Store
 from stockctl.errors import UnhealthyError
 from stockctl.lake.format.claims import Claim, ClaimedObject
 from stockctl.lake.format.keys import PARQUET, date_of, parquet_folder, parquet_key, parse_parquet, span_around
 from stockctl.lake.format.manifest import Extent, Manifest, ParquetObject, put_manifest
 from stockctl.lake.reader.cache import read_file
-from stockctl.lake.reader.catalog import DataFile, LakeReader, check
 from stockctl.lake.reader.duckdb_session import COLUMNS, duck
+from stockctl.lake.reader.object_selection import DataFile, LakeReader, check
 from stockctl.lake.store import existing_store
 from stockctl.settings import Settings
 

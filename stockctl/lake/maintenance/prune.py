@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import NamedTuple
 
-from stockctl.clients.store import Store
+from stockctl.clients.object_store import Store
 from stockctl.lake.format.keys import PARQUET, TABLES, date_folder, folder_date
 from stockctl.lake.format.retention import put_floor
 

@@ -9,21 +9,11 @@ from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
-from stockctl.clients.store import AbsentError, ObjectInfo, Store
+from stockctl.clients.object_store import AbsentError, ObjectInfo, Store
 from stockctl.errors import StockctlError
 from stockctl.lake.format import claims
 from stockctl.lake.format.claims import Claim, Start
-from stockctl.lake.format.keys import (
-    FLOORS,
-    LOG,
-    PARQUET,
-    SOURCE_KEY,
-    TABLES,
-    folder_of,
-    is_log_folder,
-    parse_claim,
-    start_in,
-)
+from stockctl.lake.format.keys import FLOORS, LOG, PARQUET, SOURCE_KEY, TABLES, folder_of, is_log_folder, parse_claim, start_in
 from stockctl.lake.format.manifest import Manifest
 from stockctl.lake.format.retention import check_floor, is_expired, read_floor
 from stockctl.lake.maintenance.issues import Issue, Report

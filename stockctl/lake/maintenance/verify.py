@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date
 
-from stockctl.clients.store import AbsentError, Store
+from stockctl.clients.object_store import AbsentError, Store
 from stockctl.lake.format import claims
 from stockctl.lake.format.claims import Claim, ClaimedObject
 from stockctl.lake.format.keys import date_of, is_compaction, lost_key

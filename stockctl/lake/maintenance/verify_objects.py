@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import NamedTuple
 
-from stockctl.clients.store import AbsentError, Store
+from stockctl.clients.object_store import AbsentError, Store
 from stockctl.errors import StockctlError
 from stockctl.lake.format.claims import ClaimedObject
 from stockctl.lake.format.keys import folder_of

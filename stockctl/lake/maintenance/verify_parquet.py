@@ -14,7 +14,7 @@ from hashlib import sha256
 import pyarrow as pa
 import pyarrow.parquet
 
-from stockctl.clients.store import AbsentError, ObjectInfo, Store
+from stockctl.clients.object_store import AbsentError, ObjectInfo, Store
 from stockctl.errors import StockctlError
 from stockctl.lake.format.claims import Claim
 from stockctl.lake.format.keys import date_of, parse_parquet

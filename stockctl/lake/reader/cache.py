@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from stockctl.clients.store import AbsentError, Store
+from stockctl.clients.object_store import AbsentError, Store
 from stockctl.errors import ConfigError, StockctlError
 from stockctl.lake.format.claims import lake_id
 from stockctl.settings import Settings

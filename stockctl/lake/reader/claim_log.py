@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from itertools import groupby
 
-from stockctl.clients.store import Store
+from stockctl.clients.object_store import Store
 from stockctl.errors import UnhealthyError
 from stockctl.lake.format.claims import Claim, UnreadableError, decode_claim
 from stockctl.lake.format.keys import Table, folder_of, parse_claim, table_log

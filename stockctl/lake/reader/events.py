@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.duckdb_session import duck
+from stockctl.lake.reader.object_selection import LakeReader
 
 _DAY = 86_400_000
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from stockctl.lake.format.keys import TABLES, parse_object
 from stockctl.lake.format.retention import is_expired, read_floor
-from stockctl.lake.reader.catalog import LakeReader
+from stockctl.lake.reader.object_selection import LakeReader
 
 
 class InventoryRow(NamedTuple):

@@ -11,7 +11,7 @@ from stockctl.lake.reader.duckdb_session import duck
 from stockctl.symbols import resolve_symbols, split_symbols
 
 if TYPE_CHECKING:
-    from stockctl.lake.reader.catalog import LakeReader
+    from stockctl.lake.reader.object_selection import LakeReader
 
 HINT = "symbols are as the feed writes them, such as AAPL or BINANCE:BTCUSDT; `stockctl lake list` names the lake's"
 

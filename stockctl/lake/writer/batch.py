@@ -13,10 +13,10 @@ from isal import igzip, igzip_lib
 from stockctl.errors import StockctlError
 from stockctl.lake.format.claims import ClaimedObject, LastRecord, Rejected
 from stockctl.lake.format.keys import Layout
-from stockctl.lake.format.placement import ClaimedEvent, ClaimedTrade, day_of
+from stockctl.lake.format.record_placement import ClaimedEvent, ClaimedTrade, day_of
 from stockctl.record_validation import VALIDATORS, InvalidRecordError
 from stockctl.records import UNREADABLE, FeedEvent
-from stockctl.validation import decode_problem
+from stockctl.validation_errors import decode_problem
 
 _CLAIMED = {
     "trades": msgspec.json.Decoder(ClaimedTrade).decode,

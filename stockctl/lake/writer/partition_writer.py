@@ -13,7 +13,7 @@ from stockctl.clients.kafka import Message, Partition
 from stockctl.lake.format.claims import Claim, CutReason, Start
 from stockctl.lake.format.keys import Layout, Table
 from stockctl.lake.writer.batch import OpenBatch, Sources
-from stockctl.lake.writer.committer import CommittedBatch, Superseded
+from stockctl.lake.writer.batch_committer import CommittedBatch, Superseded
 from stockctl.lake.writer.recovery import Plan
 from stockctl.settings.model import LakeSettings
 

@@ -17,13 +17,13 @@ import msgspec
 
 from stockctl.clients.kafka import Committed, Offsets, TopicInfo
 from stockctl.clients.kafka.record_reader import RecordReader
-from stockctl.clients.store import AbsentError, Store
+from stockctl.clients.object_store import AbsentError, Store
 from stockctl.lake.format import claims
 from stockctl.lake.format.claims import Claim, CutReason, PermanentError, Rejected, Start, StartReason, UnreadableError
 from stockctl.lake.format.keys import Layout, Table
 from stockctl.lake.format.retention import is_expired, read_floor
-from stockctl.lake.writer.dead_letters import DeadLetters
-from stockctl.lake.writer.log_divergence import LogDivergence, log_divergence
+from stockctl.lake.writer.kafka_log_divergence import LogDivergence, log_divergence
+from stockctl.lake.writer.rejected_records import DeadLetters
 from stockctl.records import UNREADABLE, decode
 from stockctl.units import counted
 

@@ -21,19 +21,19 @@ from prometheus_client import Counter, Gauge
 
 from stockctl.clients.kafka import Event, Message, Partition, UnknownTopicError
 from stockctl.clients.kafka.record_reader import RecordReader
-from stockctl.clients.store import open_store
+from stockctl.clients.object_store import open_store
 from stockctl.errors import RefusedError, StockctlError
 from stockctl.lake.format.claims import Claim, CutReason, Start
 from stockctl.lake.format.keys import TABLES, Layout, Table
+from stockctl.lake.writer.allowed_sources import LakeSources
 from stockctl.lake.writer.batch import OpenBatch
-from stockctl.lake.writer.committer import CommittedBatch, Committer, Superseded, TopicChangedError, retryable
-from stockctl.lake.writer.dead_letters import DeadLetters
+from stockctl.lake.writer.batch_committer import CommittedBatch, Committer, Superseded, TopicChangedError, retryable
 from stockctl.lake.writer.partition_writer import Delivery, PartitionWriter
 from stockctl.lake.writer.recovery import BrokerState, Recovery, commit_metadata
-from stockctl.lake.writer.source_guard import LakeSources
+from stockctl.lake.writer.rejected_records import DeadLetters
 from stockctl.service import retry
 from stockctl.settings import Settings
-from stockctl.stream.sink import Subscription, by_partition, error_of, offset_of, value_of
+from stockctl.stream.consumer_loop import Subscription, by_partition, error_of, offset_of, value_of
 from stockctl.units import format_duration
 
 Result = TypeVar("Result")

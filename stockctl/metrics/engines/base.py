@@ -12,7 +12,7 @@ from stockctl.exchange.calendar import Calendar
 from stockctl.exchange.trade_conditions import trade_kind
 from stockctl.exchange.trade_sessions import Slot
 from stockctl.intervals import Interval
-from stockctl.lake.reader.catalog import DataFile
+from stockctl.lake.reader.object_selection import DataFile
 from stockctl.settings import Settings
 from stockctl.symbols import SymbolLookup
 

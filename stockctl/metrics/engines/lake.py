@@ -11,13 +11,13 @@ from typing import Self
 import duckdb
 
 from stockctl.exchange.calendar import Calendar
-from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.duckdb_session import duck, received_by
 from stockctl.lake.reader.events import read_events
+from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.lake.reader.symbols import LakeSymbols
 from stockctl.metrics.coverage_report import connected_before, lag_ms
 from stockctl.metrics.engines.base import Event, Notify, TradeRange, ignore
-from stockctl.metrics.engines.duckdb import DuckDBEngine
+from stockctl.metrics.engines.duckdb_base import DuckDBEngine
 from stockctl.settings import Settings
 
 

@@ -17,11 +17,11 @@ from stockctl.exchange.calendar import Calendar, calendar_of, day_bounds, trade_
 from stockctl.lake.reader.duckdb_session import COLUMNS, duck
 from stockctl.metrics.coverage_report import lag_ms
 from stockctl.metrics.engines.base import Event, Notify, TradeRange, ignore
-from stockctl.metrics.engines.duckdb import DuckDBEngine
+from stockctl.metrics.engines.duckdb_base import DuckDBEngine
 from stockctl.mongo import coverage
+from stockctl.mongo.allowed_sources import begun_with
 from stockctl.mongo.documents import date_of, ms_of
 from stockctl.mongo.schema import COMPANIES
-from stockctl.mongo.source_guard import begun_with
 from stockctl.settings import Settings
 
 _ARROW_TYPES: dict[str, pa.DataType] = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "BIGINT": pa.int64()}

@@ -20,7 +20,7 @@ from stockctl.exchange.calendar import EXCHANGE, Calendar, calendar_of, day_boun
 from stockctl.intervals import Interval
 from stockctl.lake.format.keys import dates_around, ticker_slugs, tickers
 from stockctl.lake.reader.duckdb_session import COLUMNS
-from stockctl.metrics import sql
+from stockctl.metrics import sql_templates
 from stockctl.metrics.coverage_report import LOOK_BACK, lag_ms
 from stockctl.metrics.engines.base import Engine, Event, Notify, TradeRange, ignore
 from stockctl.metrics.engines.relations import RELATIONS
@@ -215,7 +215,7 @@ class RedshiftEngine(Engine):
         return " AND ".join(conditions)
 
     def _statement(self, name: str, parameters: dict[str, Any], *, ordered: bool = True) -> str:
-        text = sql.written(name, frozenset(self._provided), ordered=ordered)
+        text = sql_templates.written(name, frozenset(self._provided), ordered=ordered)
         return _PARAMETER.sub(lambda match: _value(parameters[match[1]]), text)
 
 

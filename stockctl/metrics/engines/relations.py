@@ -24,7 +24,7 @@ RELATIONS: dict[str, dict[str, str]] = {
 - ``slices``: the time and the kinds of trades that belong to each span (``stockctl.metrics.query.Slice``)
 - ``codes``: the condition codes with a special meaning
 - ``covered``: covered time, cut at the edges of bars
-- ``segments``: covered time within one session (``stockctl.metrics.segments.Segment``)
+- ``segments``: covered time within one session (``stockctl.metrics.return_intervals.Segment``)
 - ``anchors``: the time from which the steps of a window count backwards
 - ``offsets``: the offsets of a window's steps from its end, in steps
 - ``coverage_intervals``: session time that the feed covered or missed

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from stockctl.clients.aws.glue import Glue, raise_failures
-from stockctl.clients.store import Store
+from stockctl.clients.object_store import Store
 from stockctl.errors import UnhealthyError
 from stockctl.reconcile import ABSENT, Change, Difference, absent
 from stockctl.settings import Settings

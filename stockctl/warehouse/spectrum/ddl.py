@@ -17,8 +17,8 @@ from typing import NamedTuple
 from stockctl.clients import aws
 from stockctl.errors import StockctlError, UsageError, quoted
 from stockctl.exchange.trade_conditions import NEVER_PRICE_FORMING
-from stockctl.filings.standardize.line_items import StandardItem
-from stockctl.filings.standardize.line_items import table as standard_items
+from stockctl.filings.standardize.standard_items import StandardItem
+from stockctl.filings.standardize.standard_items import table as standard_items
 from stockctl.resources import resource
 from stockctl.settings import Settings, require
 from stockctl.warehouse import tables

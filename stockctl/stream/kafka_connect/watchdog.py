@@ -13,9 +13,9 @@ from stockctl.clients.kafka import Admin
 from stockctl.clients.kafka_connect import BusyError, Connect
 from stockctl.errors import StockctlError
 from stockctl.settings import Settings
+from stockctl.stream.kafka_connect.config import secrets_of
+from stockctl.stream.kafka_connect.connector import failure_of
 from stockctl.stream.lag import read_lag
-from stockctl.stream.mongo_sink.config import secrets_of
-from stockctl.stream.mongo_sink.connector import failure_of
 from stockctl.units import format_duration
 
 log = logging.getLogger("stockctl.connect")

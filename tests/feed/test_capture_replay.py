@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from stockctl.errors import StockctlError, UsageError
 from stockctl.exchange.calendar import now_ms
-from stockctl.feed import replay as feed_replay
-from stockctl.feed.replay import QUIET, CoveredIntervals, Replay, ReplayResult
+from stockctl.feed import capture_replay as feed_replay
+from stockctl.feed.capture_replay import QUIET, CoveredIntervals, Replay, ReplayResult
 from stockctl.records import Trade
 from stockctl.settings import Settings, load_settings
 from tests.clock import Clock

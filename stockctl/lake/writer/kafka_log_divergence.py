@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from stockctl.clients.kafka import Message, Offsets, Partition
 from stockctl.clients.kafka.record_reader import RecordReader
-from stockctl.clients.store import AbsentError, Store
+from stockctl.clients.object_store import AbsentError, Store
 from stockctl.errors import StockctlError
 from stockctl.lake.format import claims
 from stockctl.lake.format.claims import Claim, Start

@@ -18,7 +18,7 @@ from stockctl.record_validation import VALIDATORS, InvalidRecordError, Validator
 from stockctl.records import UNREADABLE, DeadLetter, Trade, encode
 from stockctl.settings import Settings
 from stockctl.stream import topics
-from stockctl.stream.dlq import LAKE, Letter, marks, marks_topic, matches, read
+from stockctl.stream.dead_letters.reader import LAKE, Letter, marks, marks_topic, matches, read
 
 _CHUNK = 500
 """Letters in one transaction."""

@@ -8,9 +8,9 @@ from stockctl.clients.kafka import Admin, Consumer
 from stockctl.exchange.calendar import now_ms
 from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.settings import Settings
-from stockctl.settings.distinct_names import DEAD_LETTERS_GROUP
-from stockctl.stream.dead_letters import FOREIGN
-from stockctl.stream.dlq import marks, read
+from stockctl.settings.kafka_names import DEAD_LETTERS_GROUP
+from stockctl.stream.dead_letters.reader import marks, read
+from stockctl.stream.dead_letters.record import FOREIGN
 from stockctl.units import counted, format_duration
 
 RECENT = 300.0

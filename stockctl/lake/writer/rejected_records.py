@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from stockctl.lake.format.claims import Rejected
 from stockctl.settings import Settings
-from stockctl.stream.dead_letter_producer import DeadLetterProducer
-from stockctl.stream.dead_letters import dead_letter
+from stockctl.stream.dead_letters.producer import DeadLetterProducer
+from stockctl.stream.dead_letters.record import dead_letter
 
 
 class DeadLetters:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stockctl.clients.kafka import Admin, Consumer, Event, Partition, Producer, idle
+from stockctl.clients.kafka import Admin, Consumer, Event, Partition, Producer, idle_pause
 from stockctl.clients.kafka.consumer import _LOOK_EVERY as LOOK_EVERY
 from stockctl.settings import Settings
 from tests.command import HANG
@@ -180,7 +180,7 @@ def test_an_end_that_comes_late_is_reported_too(
     settings: Settings, partitions: list[Partition], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a busy machine librdkafka has hardly begun when all partitions look read, and a pause would swallow their ends."""
-    monkeypatch.setattr(idle, "_PATIENCE", 0.0)
-    monkeypatch.setattr(idle, "_SLICE", 0.0)
-    monkeypatch.setattr(idle.IdleReads, "_more", lambda *_: False)
+    monkeypatch.setattr(idle_pause, "_PATIENCE", 0.0)
+    monkeypatch.setattr(idle_pause, "_SLICE", 0.0)
+    monkeypatch.setattr(idle_pause.IdleReads, "_more", lambda *_: False)
     test_the_end_of_each_partition_is_reported(settings, partitions)

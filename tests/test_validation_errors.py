@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from stockctl.records import UNREADABLE, DeadLetter, FeedEvent
-from stockctl.validation import decode_problem
+from stockctl.validation_errors import decode_problem
 
 FOREIGN = re.compile(r"`|\$|Expected|Invalid|Object|malformed|truncated|codec|recursion|RFC|\b(int|str|float|bool|array)\b")
 

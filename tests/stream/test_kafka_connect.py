@@ -22,10 +22,10 @@ from stockctl.health import run
 from stockctl.reconcile import Change
 from stockctl.settings import Settings, env_name, load_settings
 from stockctl.stream import topics
-from stockctl.stream.mongo_sink import connector as room
-from stockctl.stream.mongo_sink import health
-from stockctl.stream.mongo_sink.config import CONVERTER_CLASS, SINK_CLASS
-from stockctl.stream.mongo_sink.watchdog import Watchdog
+from stockctl.stream.kafka_connect import connector as room
+from stockctl.stream.kafka_connect import health
+from stockctl.stream.kafka_connect.config import CONVERTER_CLASS, SINK_CLASS
+from stockctl.stream.kafka_connect.watchdog import Watchdog
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import free_port, own_names, wait_for
 from tests.stream.worker import Worker

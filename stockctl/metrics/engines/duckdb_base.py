@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from stockctl.intervals import Interval
-from stockctl.metrics import sql
+from stockctl.metrics import sql_templates
 from stockctl.metrics.engines.base import Engine, TradeRange
 from stockctl.metrics.engines.relations import RELATIONS
 
@@ -60,7 +60,9 @@ class DuckDBEngine(Engine):
         return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
 
     def _query(self, name: str, parameters: dict[str, Any], *, ordered: bool = True) -> duckdb.DuckDBPyRelation:
-        return self._connection.sql(sql.statement(name, frozenset(self._provided), ordered=ordered), params=parameters)
+        return self._connection.sql(
+            sql_templates.statement(name, frozenset(self._provided), ordered=ordered), params=parameters
+        )
 
 
 def create_relation(connection: duckdb.DuckDBPyConnection, name: str, rows: Sequence[Sequence[Any]]) -> None:

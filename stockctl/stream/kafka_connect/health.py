@@ -6,7 +6,7 @@ from stockctl.clients.kafka import Admin
 from stockctl.clients.kafka_connect import AbsentConnectorError, Connect
 from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.settings import Settings
-from stockctl.stream.mongo_sink.connector import APPLY, check_worker, fix_for, status, unhealthy
+from stockctl.stream.kafka_connect.connector import APPLY, check_worker, fix_for, status, unhealthy
 
 
 def checks(settings: Settings) -> list[Check]:

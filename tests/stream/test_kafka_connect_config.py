@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stockctl.errors import ConfigError
 from stockctl.settings import Settings, load_settings
-from stockctl.stream.mongo_sink.config import internal_topics, masked, render, secrets_of
+from stockctl.stream.kafka_connect.config import internal_topics, masked, render, secrets_of
 from tests.command import clean_environment
 
 MONGO = {"mongo.url": "mongodb://host:27017/?tls=true", "mongo.username": "me@home", "mongo.password": "p/ss:w@rd"}

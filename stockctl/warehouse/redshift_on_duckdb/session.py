@@ -18,11 +18,11 @@ import duckdb
 from stockctl.clients.redshift.client import Result, Row
 from stockctl.errors import UsageError
 from stockctl.lake.format.keys import LINE_ITEMS
-from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.duckdb_session import DAMAGE, duck
+from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.settings import Settings
-from stockctl.warehouse.local.column_names import folded
-from stockctl.warehouse.local.redshift_to_duckdb import Schema, translate
+from stockctl.warehouse.redshift_on_duckdb.column_names import folded
+from stockctl.warehouse.redshift_on_duckdb.redshift_to_duckdb import Schema, translate
 from stockctl.warehouse.spectrum import ddl
 from stockctl.warehouse.tables import FEED_EVENTS, FILINGS, TABLES, TRADES, TRADES_PARQUET
 

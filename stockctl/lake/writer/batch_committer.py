@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
 from stockctl.clients.kafka import Admin
-from stockctl.clients.store import AbsentError, ExistsError, Store
+from stockctl.clients.object_store import AbsentError, ExistsError, Store
 from stockctl.errors import ConfigError, RefusedError, StockctlError
 from stockctl.lake.format import claims
 from stockctl.lake.format.claims import Claim, CutReason, PermanentError, Start
 from stockctl.lake.writer.batch import BuiltObject, OpenBatch
-from stockctl.lake.writer.dead_letters import DeadLetters
+from stockctl.lake.writer.rejected_records import DeadLetters
 from stockctl.service import retry
 from stockctl.settings import Settings
 

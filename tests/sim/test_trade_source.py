@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stockctl.exchange.calendar import session_at, sessions_of
 from stockctl.sim import Simulator
-from stockctl.sim.source import in_real_hours
+from stockctl.sim.trade_source import in_real_hours
 from tests.sim.conftest import Connect
 
 SAMPLE = [

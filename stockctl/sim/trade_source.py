@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 
 from stockctl.exchange.calendar import ALWAYS_OPEN, EXCHANGE, is_open, session_at
-from stockctl.sim import wire
+from stockctl.sim import wire_format
 from stockctl.sim.market import Market, activity_at
 from stockctl.sim.server import FeedServer
 
@@ -92,7 +92,7 @@ async def replay(server: FeedServer, lines: Iterable[str]) -> None:
             await server.wanted.wait()
             due = time.monotonic()
         server.publish(line)
-        due += wire.rows_in(line) / server.rate
+        due += wire_format.rows_in(line) / server.rate
         await asyncio.sleep(max(0.0, due - time.monotonic()))
 
 

@@ -13,8 +13,8 @@ from datetime import date
 from typing import NamedTuple
 
 from stockctl.filings.model import STATEMENTS, Filing, Item, Statement
-from stockctl.filings.standardize.line_items import Figure, Source, StandardItem, digits
 from stockctl.filings.standardize.rounding import adds_up, parts_of
+from stockctl.filings.standardize.standard_items import Figure, Source, StandardItem, digits
 
 _TOTAL = re.compile(r"\btotals?\b", re.IGNORECASE)
 _WHOLE = re.compile(

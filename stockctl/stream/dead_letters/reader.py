@@ -15,9 +15,9 @@ import msgspec
 from stockctl.clients.kafka import Admin, Message
 from stockctl.records import UNREADABLE, DeadLetter
 from stockctl.settings import Settings
-from stockctl.settings.distinct_names import DEAD_LETTERS_GROUP, replayed_topic
-from stockctl.stream.dead_letters import dead_letter
-from stockctl.stream.mongo_sink.stack_trace import root_cause
+from stockctl.settings.kafka_names import DEAD_LETTERS_GROUP, replayed_topic
+from stockctl.stream.dead_letters.record import dead_letter
+from stockctl.stream.kafka_connect.stack_trace import root_cause
 from stockctl.stream.topic_reader import messages
 from stockctl.stream.topics import TopicSpec
 

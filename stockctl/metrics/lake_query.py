@@ -15,12 +15,12 @@ import duckdb
 
 from stockctl.errors import UsageError
 from stockctl.exchange.calendar import EXCHANGE_TIMEZONE, now_ms
-from stockctl.lake.reader.catalog import LakeReader
 from stockctl.lake.reader.duckdb_session import DAMAGE, duck, interruptible
 from stockctl.lake.reader.events import read_events
-from stockctl.metrics import sql
+from stockctl.lake.reader.object_selection import LakeReader
+from stockctl.metrics import sql_templates
 from stockctl.metrics.coverage_report import coverage_intervals, event_symbols
-from stockctl.metrics.engines.duckdb import create_relation, fill_nulls
+from stockctl.metrics.engines.duckdb_base import create_relation, fill_nulls
 from stockctl.metrics.engines.relations import condition_codes
 from stockctl.settings import Settings
 
@@ -91,7 +91,7 @@ def _bars(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
         "FROM (SELECT DISTINCT symbol, ts_event / 86400000 * 86400000 AS day_ms FROM trades)"
     ).create("slices")
     provided = frozenset({"trades", "slices", "codes"})
-    connection.sql(sql.statement("bars", provided), params={"policy": settings.metrics.policy}).create("bars")
+    connection.sql(sql_templates.statement("bars", provided), params={"policy": settings.metrics.policy}).create("bars")
     connection.sql(
         "SELECT symbol, CAST(timezone($zone, bar) AS DATE) AS trade_date, bar, "
         "open, high, low, close, volume, vwap, trades "

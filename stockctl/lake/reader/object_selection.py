@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import msgspec
 
-from stockctl.clients.store import AbsentError, Store
+from stockctl.clients.object_store import AbsentError, Store
 from stockctl.errors import StockctlError, UnhealthyError
 from stockctl.exchange.calendar import Calendar, calendar_of, trade_date
 from stockctl.lake.format.claims import Claim, ClaimedObject, read_claim, read_lost, read_source

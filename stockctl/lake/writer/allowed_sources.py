@@ -6,12 +6,12 @@ from collections.abc import Callable, Set
 from contextlib import suppress
 from typing import get_args
 
-from stockctl.clients.store import Store
+from stockctl.clients.object_store import Store
 from stockctl.lake.format import claims
 from stockctl.lake.store import NoLakeError, existing_store
 from stockctl.records import Source
 from stockctl.settings import Settings
-from stockctl.stream.dead_letters import foreign_source
+from stockctl.stream.dead_letters.record import foreign_source
 
 Retry = Callable[[Callable[[], str]], str]
 """Calls again what fails temporarily, and returns its result."""

@@ -14,8 +14,8 @@ from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 
 from stockctl.errors import UsageError
-from stockctl.warehouse.local.column_names import name_columns
-from stockctl.warehouse.local.type_inference import Kind, Kinds
+from stockctl.warehouse.redshift_on_duckdb.column_names import name_columns
+from stockctl.warehouse.redshift_on_duckdb.type_inference import Kind, Kinds
 
 FUNCTIONS: frozenset[type[exp.Expr]] = frozenset((
     exp.Abs, exp.And, exp.Avg, exp.Between, exp.Case, exp.Cast, exp.Ceil, exp.Coalesce, exp.Count, exp.CountIf, exp.CumeDist,

@@ -13,9 +13,17 @@ from stockctl.reconcile import Action, Change, Difference, absent
 from stockctl.service import retry
 from stockctl.settings import Settings
 from stockctl.stream import topics
+from stockctl.stream.kafka_connect.config import (
+    CONVERTER_CLASS,
+    PLUGIN,
+    SINK_CLASS,
+    internal_topics,
+    masked,
+    render,
+    secrets_of,
+)
+from stockctl.stream.kafka_connect.stack_trace import root_cause
 from stockctl.stream.lag import lag_summary, read_lag
-from stockctl.stream.mongo_sink.config import CONVERTER_CLASS, PLUGIN, SINK_CLASS, internal_topics, masked, render, secrets_of
-from stockctl.stream.mongo_sink.stack_trace import root_cause
 from stockctl.units import format_duration
 
 Result = TypeVar("Result")

@@ -20,7 +20,7 @@ from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.model import STATEMENTS, Filing, FilingError, Item, Statement
 from stockctl.mongo.schema import COMPANIES, FILINGS
 from stockctl.settings import Settings
-from stockctl.validation import decode_problem
+from stockctl.validation_errors import decode_problem
 
 NEWEST = 16
 """Reports that KPIs are computed from: those of two years and their amendments."""

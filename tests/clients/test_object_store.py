@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.clients.store import AbsentError, ExistsError, Store, open_store
+from stockctl.clients.object_store import AbsentError, ExistsError, Store, open_store
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnhealthyError, UnreachableError
 from stockctl.health import run
 from stockctl.lake.health import checks, probe

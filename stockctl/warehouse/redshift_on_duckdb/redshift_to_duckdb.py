@@ -258,7 +258,7 @@ def _check_division(division: exp.Div, kinds: Kinds) -> None:
     if Kind.DOUBLE in sides or sides == {Kind.INTEGER}:
         return
     if Kind.OTHER in sides:
-        raise unsupported("a division of a value that may not be an integer in DuckDB: CAST one side to DOUBLE PRECISION")
+        raise unsupported("a division of a possible non-integer, such as FLOOR in DuckDB: CAST one side to DOUBLE PRECISION")
     if Kind.DECIMAL in sides:
         raise unsupported("a division of decimals, which Redshift truncates to a few digits: CAST one to DOUBLE PRECISION")
     raise unsupported("a division of a SUM of integers, which may be a decimal in Redshift: CAST it to DOUBLE PRECISION")

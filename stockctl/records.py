@@ -75,11 +75,11 @@ _EVER = 10_000_000_000_000
 CONNECTING = frozenset({"connected", "subscribed", "covered"})
 """The kinds of events that only a connection makes."""
 STOPPED = "stopped"
-"""The reason of a ``disconnected`` event of a producer that was told to leave."""
+"""The reason of a ``disconnected`` event of a producer that was stopped."""
 
 
 def covered_time(events: Iterable[Mapping[str, Any]]) -> list[Interval]:
-    """What these events of one symbol tell as covered."""
+    """The covered time that these events of one symbol report."""
     return merge((event["span_start"], event["span_end"]) for event in events if event["kind"] == "covered")
 
 
@@ -90,7 +90,7 @@ def from_subscription(events: Collection[Mapping[str, Any]]) -> list[Mapping[str
 
 
 def stopped_time(events: Collection[Mapping[str, Any]]) -> list[Interval]:
-    """From when to when, as these events of one symbol tell, nobody listened to the feed because the producer was stopped."""
+    """The intervals in which, by these events of one symbol, nobody listened to the feed because the producer was stopped."""
     stopped: list[Interval] = []
     since = None
     for event in sorted(from_subscription(events), key=lambda event: event["span_start"]):
@@ -134,7 +134,7 @@ def column_limits(record: type[msgspec.Struct]) -> dict[str, Meta]:
 
 
 def connection_token() -> str:
-    """A fresh token that tells one connection's rows from every other's: 6 characters, about 10⁹ possibilities."""
+    """A new token that distinguishes the rows of one connection from all others: 6 characters, about 10⁹ possibilities."""
     alphabet = "0123456789abcdefghijklmnopqrstuvwxyz"
     return "".join(secrets.choice(alphabet) for _ in range(6))
 

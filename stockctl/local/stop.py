@@ -86,7 +86,7 @@ def stop_leftovers(files: StackFiles, notify: Callable[[str], None], *, grace: f
     """
     count = 0
     if files.state.exists() and not files.read_state():
-        notify(f"{files.state} is damaged: cannot tell whether a killed supervisor left services running")
+        notify(f"{files.state} is damaged: unknown whether a killed supervisor left services running")
     for part in reversed(files.read_state().get("parts", [])):
         pid, name = part["pid"], part["identity"]
         if pid is not None and identity(pid) == name:

@@ -57,7 +57,7 @@ def test_the_last_trade_and_the_sessions_figures(command: Command) -> None:
     assert "17.5" in table
 
 
-def test_an_unknown_company_is_told(command: Command) -> None:
+def test_an_unknown_company_is_reported(command: Command) -> None:
     for more in ((), ("--watch",)):
         done = command.run("company", "show", "AAPLE", *more, check=2)
         assert "holds nothing of AAPLE\n  try: did you mean AAPL?" in done.stderr

@@ -35,7 +35,7 @@ class Mix:
         for writer in [writer for writer, until in self.frozen.items() if time.monotonic() > until]:
             self.frozen.pop(writer)
             writer.thaw()
-        # What a supervisor does for those that could not go on.
+        # As a supervisor restarts writers that could not continue.
         for number, writer in enumerate(self.writers):
             if writer.process.poll() is not None:
                 left_well(writer)
@@ -49,7 +49,7 @@ class Mix:
         """SIGTERM, which is obeyed whatever else is wrong."""
         writer = self.chance.choice(self.writers)
         if writer not in self.frozen:
-            self.rig.inject("writer told to leave in the mix")
+            self.rig.inject("writer stopped in the mix")
             writer.stop()
 
     def freeze(self) -> None:

@@ -137,7 +137,7 @@ def test_topic_recreated_under_a_writer(rig: Rig) -> None:
     rig.produce(600)
     rig.until_held()
     rig.recreate_trades()
-    rig.inject("topic made anew under a writer")
+    rig.inject("topic recreated under a writer")
     rig.produce(900)
     rig.until_held()
     assert writer.stop() == 0, writer.text
@@ -156,7 +156,7 @@ def test_topic_recreated_while_a_writer_is_frozen(rig: Rig, proxy: Proxy) -> Non
     wait_for(lambda: sum(claim.rows for claim in rig.claims()) == len(rig.sent), "the claims of the old topic's last records")
     frozen.freeze()
     rig.recreate_trades()
-    rig.inject("topic made anew while a writer is frozen")
+    rig.inject("topic recreated while a writer is frozen")
     other = rig.writer("--accept-loss")
     rig.produce(900)
     other.says("generation g2")

@@ -44,7 +44,7 @@ def command(sim: Simulator, folder: Path, **more: str) -> Command:
 
 
 def simulator(**options: Any) -> Simulator:
-    """A simulator that sends no trades and allows as many requests as one likes, unless told otherwise."""
+    """A simulator that sends no trades and allows as many requests as one likes, unless options say otherwise."""
     given: dict[str, Any] = {"rate": 0, "requests_per_minute": 100_000, "requests_per_second": 100_000} | options
     return Simulator(**given)
 
@@ -73,7 +73,7 @@ def outcome(run: FetchResult, symbol: str) -> Outcome:
 
 
 def objects(settings: Settings) -> dict[str, bytes]:
-    """Every object of the lake but the states, which tell times; of its beginning the source, since its id is random."""
+    """Every object of the lake but the states, which contain times; of its start the source, since its id is random."""
     store: Store = open_store(settings)
     found = {item.key: store.get(item.key) for item in store.objects() if not item.key.startswith("_log/filings/")}
     if "_log/source.json" in found:

@@ -71,7 +71,7 @@ def wire(
     symbol: str = "ACME",
     prefix: str = "us-gaap_",
 ) -> dict[str, Any]:
-    """A report on the wire. ``statements`` give values by concept; accepted 30 days after the period's end unless told."""
+    """A report on the wire. ``statements`` give values by concept; accepted 30 days after the period's end by default."""
     moment = accepted or f"{span.end + timedelta(days=30)} 16:30:00"
     report = {
         name: [
@@ -104,10 +104,10 @@ Line = tuple[str, str, float]
 """A concept, its label, and its value."""
 
 
-def told(
+def report_of_lines(
     number: int, span: Span, statements: Mapping[str, Sequence[Line]], *, cik: str = "1234567", **more: Any
 ) -> dict[str, Any]:
-    """A report on the wire with lines as they are told: a concept may be there more than once."""
+    """A report on the wire with these lines: a concept may be there more than once."""
     made = wire(f"0001234567-24-{number:06d}", span, {}, **more)
     made["report"] = {
         name: [

@@ -49,7 +49,7 @@ def test_the_closing_table_is_on_stdout_and_words_on_stderr(own: Command) -> Non
 
 
 def test_each_failure_has_its_exit_code(sim: Simulator, own: Command, tmp_path: Path) -> None:
-    def told(code: int, *arguments: str, **environment: str) -> str:
+    def error_of(code: int, *arguments: str, **environment: str) -> str:
         before = dict(own.environment)
         own.environment |= {f"STOCKCTL_FINNHUB__{name}": value for name, value in environment.items()}
         done = own.run("filings", "fetch", *(arguments or ("AAPL",)), check=code)
@@ -57,17 +57,17 @@ def test_each_failure_has_its_exit_code(sim: Simulator, own: Command, tmp_path: 
         assert "Traceback" not in done.stderr
         return done.stderr
 
-    assert "finnhub.token is not set" in told(3, REST_URL="https://finnhub.io/api/v1")
-    assert "free plan" in told(4, "SAP.DE")
-    assert "cannot reach Finnhub" in told(5, REST_URL=f"http://127.0.0.1:{free_port()}/api/v1", REQUEST_TRIES="1")
+    assert "finnhub.token is not set" in error_of(3, REST_URL="https://finnhub.io/api/v1")
+    assert "free plan" in error_of(4, "SAP.DE")
+    assert "cannot reach Finnhub" in error_of(5, REST_URL=f"http://127.0.0.1:{free_port()}/api/v1", REQUEST_TRIES="1")
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"http://127.0.0.1:{mute.getsockname()[1]}/api/v1"
-        assert "did not answer" in told(6, REST_URL=url, REQUEST_TRIES="1", REQUEST_TIMEOUT="200ms")
+        assert "did not answer" in error_of(6, REST_URL=url, REQUEST_TRIES="1", REQUEST_TIMEOUT="200ms")
     sim.fail_requests(200)
-    assert "cannot be read" in told(1)
+    assert "cannot be read" in error_of(1)
     with simulator(token="right") as other:
-        assert "refuses the key: Invalid API key." in told(4, REST_URL=other.rest_url, TOKEN="wrong-key-4711")
-        assert "4711" not in told(4, REST_URL=other.rest_url, TOKEN="wrong-key-4711")
+        assert "refuses the key: Invalid API key." in error_of(4, REST_URL=other.rest_url, TOKEN="wrong-key-4711")
+        assert "4711" not in error_of(4, REST_URL=other.rest_url, TOKEN="wrong-key-4711")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_filings_are_listed_with_dates_and_links(sim: Simulator, own: Command, t
 
 
 @pytest.mark.parametrize("arguments", [("show", "AAPL"), ("statement", "AAPL", "income"), ("kpis", "AAPL"), ("check", "AAPL")])
-def test_a_symbol_without_filings_is_told_alike(own: Command, arguments: tuple[str, ...]) -> None:
+def test_a_symbol_without_filings_is_reported_alike(own: Command, arguments: tuple[str, ...]) -> None:
     done = own.run("filings", *arguments, check=1)
     assert "holds no filing of AAPL\n  try: `stockctl filings fetch AAPL`" in done.stderr
 
@@ -143,7 +143,7 @@ def test_a_signal_ends_a_fetch_that_waits_for_its_limit(tmp_path: Path, number: 
 
 
 def test_staying_each_symbol_is_fetched_again_when_it_is_due(sim: Simulator, tmp_path: Path) -> None:
-    """And no sooner: between two rounds of a symbol's requests lies the time that it was told."""
+    """And no sooner: between two rounds of a symbol's requests lies the time of --repeat."""
     asked: dict[str, list[float]] = {"AAPL": [], "MSFT": []}
 
     def served(_number: int, path: str) -> tuple[int, dict[str, str], bytes]:
@@ -166,7 +166,7 @@ def test_staying_each_symbol_is_fetched_again_when_it_is_due(sim: Simulator, tmp
         finally:
             process.terminate()
             assert process.wait(HANG) == 0
-    # What a symbol's state tells of its last fetch is cut to milliseconds.
+    # The time of the last fetch in a symbol's state is cut to milliseconds.
     assert all(later - earlier > 0.998 for moments in asked.values() for earlier, later in pairwise(moments))
     text = (tmp_path / "filings.log").read_text()
     assert "2 symbols: 2 fetched" in text

@@ -19,7 +19,7 @@ from stockctl.filings.model import Filing, parse_filing
 from stockctl.settings import load_settings
 from tests.command import clean_environment
 from tests.filings.kept import lake_of
-from tests.filings.reports import Line, report, told, wire
+from tests.filings.reports import Line, report, report_of_lines, wire
 
 SHARES, EPS = "WeightedAverageNumberOfDilutedSharesOutstanding", "EarningsPerShareDiluted"
 BASIC = "WeightedAverageNumberOfSharesOutstandingBasic"
@@ -95,7 +95,7 @@ def test_a_successor_is_the_same_company() -> None:
     assert len(companies(parsed(old, new))) == 1
     other = statements | {"cf": {"CashAndCashEquivalentsPeriodIncreaseDecrease": 40 * M}}
     assert len(companies(parsed(old, of("1", 2, span("2022-01-01", "2022-03-31"), other)))) == 2
-    # Or both tell the same of one period.
+    # Or both report the same for one period.
     again = of(
         "1", 3, span("2021-01-01", "2021-12-31"), books(1000, **{cash: 120}), form="10-K/A", accepted="2022-06-01 09:00:00"
     )
@@ -128,7 +128,7 @@ def test_a_day_that_is_slightly_wrong_changes_no_quarter(moved: list[tuple[int, 
     known = PointInTimeView([before, *made, after])
     spans = known.spans("ic")
     for end, flow in zip(ENDS, flows, strict=True):
-        # Which of two days is meant, where one report names each, cannot be told; that they are one can.
+        # Which of two days is meant, where one report names each, is unknown; that they are one is known.
         last = min((one.end for one in spans), key=lambda day: abs((day - end).days))
         quarter = ending(spans, last, "quarter")
         assert quarter is not None
@@ -201,7 +201,7 @@ def test_a_slice_by_its_concept_does_not_stand_in_for_the_whole() -> None:
 def test_a_line_that_is_proved_is_no_slice_beside_a_report_that_splits_it() -> None:
     contracts = "RevenueFromContractWithCustomerExcludingAssessedTax"
     lines: list[Line] = [(contracts, "Total revenues", 760.0 * M)]
-    nine = parse_filing(told(1, span("2023-01-01", "2023-09-30"), {"ic": lines}))
+    nine = parse_filing(report_of_lines(1, span("2023-01-01", "2023-09-30"), {"ic": lines}))
     year = report(
         2, YEAR, {"ic": {contracts: 900 * M, "OperatingLeaseLeaseIncome": 100 * M, "Revenues": 1000 * M}}, form="10-K"
     )
@@ -214,7 +214,7 @@ def test_a_concept_that_is_split_and_summed_is_no_slice() -> None:
     """Where a report has the total among the parts of a concept, another report may have the concept alone."""
     contracts = "RevenueFromContractWithCustomerExcludingAssessedTax"
     parts: list[Line] = [(contracts, "Products", 700.0 * M), (contracts, "Services", 300.0 * M), (contracts, "", 1000.0 * M)]
-    year = parse_filing(told(2, YEAR, {"ic": [*parts, ("Revenues", "Total revenues", 1000.0 * M)]}))
+    year = parse_filing(report_of_lines(2, YEAR, {"ic": [*parts, ("Revenues", "Total revenues", 1000.0 * M)]}))
     nine = report(1, span("2023-01-01", "2023-09-30"), {"ic": {contracts: 740 * M}})
     fourth = PointInTimeView([nine, year]).over("revenue", span("2023-10-01", "2023-12-31"))
     assert fourth is not None
@@ -381,7 +381,7 @@ def test_equity_that_moved_for_another_reason_explains_no_split(known: PointInTi
         jumping(100, 130, equity=(400, 640)),
         jumping(100, 80, equity=(400, 320)),
         jumping(100, 170, equity=(400, 700)),
-        # A loss that turned into a profit dilutes: the basic shares tell.
+        # A loss that turned into a profit dilutes: the basic shares show it.
         jumping(100, 125, first=100, second=101),
         jumping(100, 200, first=99, second=99),
         jumping(100, 103),
@@ -414,7 +414,7 @@ def test_a_small_jump_with_the_same_equity_is_named_and_keeps_its_ratios() -> No
 @pytest.mark.parametrize(
     ("before", "after", "said"), [(4617, 17528, True), (1000, 100, True), (100, 131, True), (100, 103, False)]
 )
-def test_a_jump_is_said_where_nothing_else_is_told(before: float, after: float, said: bool) -> None:
+def test_a_jump_is_noted_where_nothing_else_is_reported(before: float, after: float, said: bool) -> None:
     made = [
         report(1, YEAR, {"ic": {SHARES: before * M}}),
         report(2, span("2024-01-01", "2024-03-31"), {"ic": {SHARES: after * M}}),
@@ -425,6 +425,6 @@ def test_a_jump_is_said_where_nothing_else_is_told(before: float, after: float, 
 def test_a_report_with_a_concept_twice_reads_the_same_in_any_order() -> None:
     lines = [("Revenues", "Total revenues", 1000.0), ("Revenues", "Product", 600.0), ("Revenues", "Royalty", 400.0)]
     for order in (lines, lines[::-1], [lines[1], lines[0], lines[2]]):
-        figure = PointInTimeView([parse_filing(told(1, YEAR, {"ic": order}))]).over("revenue", YEAR)
+        figure = PointInTimeView([parse_filing(report_of_lines(1, YEAR, {"ic": order}))]).over("revenue", YEAR)
         assert figure is not None
         assert (figure.value, figure.notes) == (1000.0, ())

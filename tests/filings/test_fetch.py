@@ -106,7 +106,7 @@ def test_a_longer_history_is_asked_for_though_a_short_one_is_fresh(sim: Simulato
     assert (full.state, full.new, full.stored) == ("up to date", 0, whole.stored)
 
 
-def test_a_later_start_leaves_no_hole_that_the_next_fetch_would_not_fill(sim: Simulator, tmp_path: Path) -> None:
+def test_a_later_start_leaves_no_gap_that_the_next_fetch_would_not_fill(sim: Simulator, tmp_path: Path) -> None:
     own = settings(sim, tmp_path)
     fetch(own, "AAPL")
     whole, store = objects(own), open_store(own)
@@ -191,7 +191,7 @@ def test_the_whole_market_is_its_common_stock_in_dollars(tmp_path: Path) -> None
     assert states(run) == {"AAPL": "fetched", "KO": "fetched"}
 
 
-def test_one_symbols_failure_stops_no_other_and_is_told(tmp_path: Path) -> None:
+def test_one_symbols_failure_stops_no_other_and_is_reported(tmp_path: Path) -> None:
     with simulator() as sim:
         own = settings(sim, tmp_path, filings__workers="1")
         run = fetch(own, "AAPL", "nosuch", "SAP.DE", "SPY", "MSFT", request=SHORT)
@@ -225,7 +225,7 @@ def test_a_wrong_key_ends_the_run_at_once(tmp_path: Path) -> None:
 
 
 def test_a_limit_that_stays_reached_ends_the_run(tmp_path: Path) -> None:
-    """Asking on for thousands of symbols would keep the key busy for hours, in vain."""
+    """Asking on for thousands of symbols would keep the key busy for hours without a result."""
     with simulator() as sim:
         own = settings(sim, tmp_path, filings__workers="1", finnhub__request_tries="1", finnhub__request_window="1s")
         sim.fail_requests(429)
@@ -278,7 +278,7 @@ def test_a_lake_of_real_data_takes_no_simulated_filings(sim: Simulator, tmp_path
     assert fetch(settings(sim, tmp_path, lake__extra_sources="sim"), "AAPL", request=SHORT).failure is None
 
 
-def test_what_cannot_be_asked_for_is_told_before_anything_is_asked(sim: Simulator, tmp_path: Path) -> None:
+def test_what_cannot_be_requested_is_reported_before_anything_is_asked(sim: Simulator, tmp_path: Path) -> None:
     asked = sim.counters.requests
     with pytest.raises(UsageError, match="BINANCE:BTCUSDT has no filings"):
         fetch(settings(sim, tmp_path), "BINANCE:BTCUSDT")
@@ -304,7 +304,7 @@ def test_a_lake_that_is_away_ends_the_run(sim: Simulator, tmp_path: Path) -> Non
     assert raised.value.exit_code == 5
 
 
-def test_a_damaged_state_is_told_with_its_key_and_stops_no_other_symbol(sim: Simulator, tmp_path: Path) -> None:
+def test_a_damaged_state_is_reported_with_its_key_and_stops_no_other_symbol(sim: Simulator, tmp_path: Path) -> None:
     own = settings(sim, tmp_path, filings__workers="1")
     open_store(own).put(fetch_state_key("AAPL"), b"{")
     run = fetch(own, "AAPL", "MSFT", request=SHORT)

@@ -21,7 +21,7 @@ from stockctl.filings.model import parse_filing
 from stockctl.filings.standardize.statement import standardize
 from stockctl.settings import load_settings
 from tests.command import clean_environment
-from tests.filings.reports import Line, told
+from tests.filings.reports import Line, report_of_lines
 
 YEAR = Span(date(2023, 1, 1), date(2023, 12, 31))
 M = 1_000_000
@@ -52,7 +52,7 @@ def statement(lines: Lines) -> list[Line]:
 def year(ic: Lines = (), bs: Lines = (), cf: Lines = (), span: Span = YEAR, **more: Any) -> dict[str, Any]:
     """The annual report of a company with this income, with a balance sheet of its own to which ``bs`` is added."""
     statements = {"ic": statement(ic), "bs": [*BALANCE, *statement(bs)], "cf": statement(cf)}
-    return told(more.pop("number", 1), span, statements, form=more.pop("form", "10-K"), **more)
+    return report_of_lines(more.pop("number", 1), span, statements, form=more.pop("form", "10-K"), **more)
 
 
 def asked(ic: Lines, item: str) -> tuple[float | None, str]:
@@ -64,7 +64,7 @@ def asked(ic: Lines, item: str) -> tuple[float | None, str]:
     return figure.value / (1 if "eps" in item else M), "; ".join(figure.notes)
 
 
-def reckoned(*reports: dict[str, Any], price: float | None = 20) -> dict[str, KpiValue]:
+def kpis_of(*reports: dict[str, Any], price: float | None = 20) -> dict[str, KpiValue]:
     settings = load_settings(environ=clean_environment(), stack=False)
     known = PointInTimeView(parse_filing(one) for one in reports)
     found = kpis(known, settings, None if price is None else Price(price, "given"))[0]
@@ -137,9 +137,9 @@ def net(value: float) -> tuple[str, str, float]:
             ],
             2500,
         ),
-        # A label tells the total of parts of which not all are named.
+        # A label marks the total of parts of which not all are named.
         ([("acme:AllRevenues", "Total revenues", 1000), (CONTRACTS, "Food", 600), ("acme:RoyaltyRevenue", "", 200)], 1000),
-        # Gross of taxes on sales is no revenue where net is told.
+        # Gross of taxes on sales is no revenue where net is reported.
         ([(GROSS_CONTRACTS, "Total revenues", 1100), (CONTRACTS, "Total net revenues", 1000)], 1000),
         ([(CONTRACTS, "Net sales", 1000), (GROSS_CONTRACTS, "Gross", 1100)], 1000),
         ([(GROSS_CONTRACTS, "", 1100)], 1100),
@@ -179,7 +179,7 @@ def test_a_slice_of_revenue_is_not_taken_for_it(lines: Lines) -> None:
         value, words = asked([*order, NET], "revenue")
         assert value is None
         assert "revenue: " in words
-    margin = reckoned(year([*lines, NET]))["net_margin"]
+    margin = kpis_of(year([*lines, NET]))["net_margin"]
     assert margin.value is None
     assert any("revenue: " in note for note in margin.notes)
 
@@ -263,7 +263,7 @@ def test_goods_and_services_are_both_sales() -> None:
 def test_classes_of_shares(lines: Lines, eps: float | None, shares: float | None) -> None:
     income: Lines = [("Revenues", "", 1000), ("NetIncomeLoss", "", 100), *lines]
     assert (asked(income, "eps")[0], asked(income, "diluted_shares")[0]) == (eps, shares)
-    found = reckoned(year(income))
+    found = kpis_of(year(income))
     assert found["pe"].value == (eps and 20 / eps)
     if eps is None:
         assert "Class A 600, Class B 0.4" in asked(income, "eps")[1]
@@ -466,11 +466,11 @@ def test_what_may_be_debt_is_named() -> None:
     assert found.notes == ("total_debt does not include EIDL loan 7,000,000",)
     # Debt that the report lists before its assets counts all the same.
     first = [*statement([("LongTermDebtCurrent", "", 10), ("LongTermDebtNoncurrent", "", 300)]), *BALANCE]
-    assert standardize(parse_filing(told(1, YEAR, {"bs": first})), "bs").figures["total_debt"].value == 310 * M
+    assert standardize(parse_filing(report_of_lines(1, YEAR, {"bs": first})), "bs").figures["total_debt"].value == 310 * M
     # Loans that are assets are none of it.
     assets = [("acme:LoansToCustomers", "Term loans", 80.0), *BALANCE[1:]]
     whole = [*BALANCE[:1], *statement(assets[:1]), *BALANCE[1:], *statement(DEBT_ALONE)]
-    assert standardize(parse_filing(told(1, YEAR, {"bs": whole})), "bs").figures["total_debt"].value == 10 * M
+    assert standardize(parse_filing(report_of_lines(1, YEAR, {"bs": whole})), "bs").figures["total_debt"].value == 10 * M
 
 
 @pytest.mark.parametrize(
@@ -547,7 +547,7 @@ def test_what_may_be_debt_is_named() -> None:
 )
 def test_debt_of_any_name_is_counted_once(lines: Lines, debt: float) -> None:
     for order in (lines, lines[::-1]):
-        one = reckoned(year(bs=order))["debt_to_equity"]
+        one = kpis_of(year(bs=order))["debt_to_equity"]
         assert next(each.value for each in one.inputs if each.name == "total_debt") == debt * M
         assert one.value == pytest.approx(debt / 400)
         # The note that there is no other debt appears only where it is so.
@@ -557,7 +557,7 @@ def test_debt_of_any_name_is_counted_once(lines: Lines, debt: float) -> None:
 
 def test_that_no_other_debt_is_reported_is_true() -> None:
     def alone(*lines: tuple[str, str, float]) -> bool:
-        return any("the report has no other debt" in note for note in reckoned(year(bs=lines))["debt_to_equity"].notes)
+        return any("the report has no other debt" in note for note in kpis_of(year(bs=lines))["debt_to_equity"].notes)
 
     assert alone(*DEBT_ALONE)
     assert not alone(*DEBT_ALONE, ("SeniorNotes", "", 300))
@@ -581,7 +581,7 @@ def test_long_term_debt_has_its_current_part_in_it_unless_the_balance_sheet_prov
     ]
 
     def debt(lines: Lines) -> float:
-        one = standardize(parse_filing(told(1, YEAR, {"bs": statement(lines)})), "bs").figures["total_debt"]
+        one = standardize(parse_filing(report_of_lines(1, YEAR, {"bs": statement(lines)})), "bs").figures["total_debt"]
         return one.value / M
 
     assert debt(in_order) == 140
@@ -616,18 +616,18 @@ def test_net_income_is_the_parents(lines: Lines, income: float | None) -> None:
         value, words = asked([("Revenues", "", 1000), *order], "net_income")
         assert value == income
         assert income is not None or "noncontrolling interests" in words
-        assert reckoned(year([("Revenues", "", 1000), *order]))["roe"].value == (income and income / 4)
+        assert kpis_of(year([("Revenues", "", 1000), *order]))["roe"].value == (income and income / 4)
 
 
 def test_equity_is_the_parents() -> None:
     whole = "StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest"
     lines: Lines = [(whole, "", 450), ("MinorityInterest", "", 50)]
-    found = standardize(parse_filing(told(1, YEAR, {"bs": statement(lines)})), "bs").figures
+    found = standardize(parse_filing(report_of_lines(1, YEAR, {"bs": statement(lines)})), "bs").figures
     assert found["equity"].value == 400 * M
     assert found["equity"].derived == f"us-gaap_{whole} − us-gaap_MinorityInterest"
 
     def parents(*lines: tuple[str, str, float]) -> float:
-        return standardize(parse_filing(told(1, YEAR, {"bs": statement(lines)})), "bs").figures["equity"].value / M
+        return standardize(parse_filing(report_of_lines(1, YEAR, {"bs": statement(lines)})), "bs").figures["equity"].value / M
 
     both = ("LiabilitiesAndStockholdersEquity", "", 1000)
     minorities = ("MinorityInterest", "", 50)
@@ -645,7 +645,7 @@ def test_equity_is_the_parents() -> None:
 
 def test_liabilities_are_what_the_total_leaves() -> None:
     def liabilities(*lines: tuple[str, str, float]) -> float | None:
-        found = standardize(parse_filing(told(1, YEAR, {"bs": statement(lines)})), "bs").figures.get("liabilities")
+        found = standardize(parse_filing(report_of_lines(1, YEAR, {"bs": statement(lines)})), "bs").figures.get("liabilities")
         return None if found is None else found.value / M
 
     both, own = ("LiabilitiesAndStockholdersEquity", "", 1000), ("StockholdersEquity", "", 400)
@@ -668,7 +668,7 @@ def test_an_outflow_is_one_whatever_its_sign(paid: float) -> None:
         ("IncomeTaxExpenseBenefit", "", paid / 2),
         ("NetIncomeLoss", "", 100),
     ]
-    found = reckoned(year([*income, ("InterestExpense", "", paid)], cf=cash))
+    found = kpis_of(year([*income, ("InterestExpense", "", paid)], cf=cash))
     assert found["free_cash_flow"].value == 100 * M
     assert found["effective_tax_rate"].value == pytest.approx(20)
     assert next(one.value for one in found["wacc"].inputs if one.name == "interest_expense") == 50 * M
@@ -703,7 +703,7 @@ def test_a_tax_benefit_stays_one() -> None:
     [
         # Apple's first quarter of fiscal 2018, in millions: 20,065 over 5,157.787 and 5,112.877 million shares.
         ([(EPS, "", 3), ("EarningsPerShareBasic", "", 3)], 3.890234319, 3.924404988),
-        # Diluted EPS is not above basic: the one with cents tells that the other was cut.
+        # Diluted EPS is not above basic: the one with cents shows that the other was truncated.
         ([(EPS, "", 3.89), ("EarningsPerShareBasic", "", 3)], 3.89, 3.924404988),
         ([(EPS, "", 3.89), ("EarningsPerShareBasic", "", 3.92)], 3.89, 3.92),
     ],
@@ -760,11 +760,11 @@ def test_a_tax_written_as_an_outflow_is_known_beside_other_lines(between: Lines)
 
 
 def test_shares_follow_from_income_and_eps_where_none_are_counted() -> None:
-    found = reckoned(year([("Revenues", "", 1000), ("NetIncomeLoss", "", 100), (EPS, "", 2.5)]))["market_value"]
+    found = kpis_of(year([("Revenues", "", 1000), ("NetIncomeLoss", "", 100), (EPS, "", 2.5)]))["market_value"]
     assert found.value == pytest.approx(20 * 40 * M)
     assert any("no report has them" in note for note in found.notes)
     assert next(one.derived for one in found.inputs if one.name == "diluted_shares")
-    assert reckoned(year([("Revenues", "", 1000), ("NetIncomeLoss", "", 100), (EPS, "", 0.01)]))["market_value"].value is None
+    assert kpis_of(year([("Revenues", "", 1000), ("NetIncomeLoss", "", 100), (EPS, "", 0.01)]))["market_value"].value is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``stockctl filings check``: identities that hold, those that do not, and those that a report does not tell."""
+"""``stockctl filings check``: identities that hold, those that do not, and those that cannot be checked."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_tesla_2020_holds() -> None:
     findings = check(PointInTimeView([parse_filing(tesla())]))
     assert verdicts(findings, "assets") == [True, True]
     assert verdicts(findings, "cash flow") == [True]
-    # One report tells neither cash at the year's start nor its quarters.
+    # One report has neither cash at the year's start nor its quarters.
     assert verdicts(findings, "cash") == [None]
     assert verdicts(findings, "quarters") == [None, None, None]
     both = next(one.detail for one in findings if "Liabilities " in one.detail)
@@ -60,7 +60,7 @@ def test_what_rounding_explains_is_no_finding() -> None:
     assert verdicts(found("bs", Liabilities=28418000000 + 17), "assets") == [True, False]
 
 
-def test_what_is_not_told_is_not_held_against_a_report() -> None:
+def test_what_is_not_reported_is_not_held_against_a_report() -> None:
     assert verdicts(found("bs", Assets=None), "assets") == [None]
     assert verdicts(found("bs", Liabilities=None), "assets") == [True]
     assert verdicts(found("bs", LiabilitiesAndStockholdersEquity=None, Liabilities=None), "assets") == [None]
@@ -88,10 +88,10 @@ def test_cash_at_both_ends() -> None:
     )
     assert verdict(plain, 150) == [True]
     assert verdict(plain, 160) == [False]
-    # Restricted cash may be the difference, and the balance sheet does not tell it apart.
+    # Restricted cash may be the difference, and the balance sheet does not separate it.
     assert verdict(restricted, 150) == [True]
     assert verdict(restricted, 160) == [None]
-    # A change without the effect of exchange rates needs it, and says nothing where no line tells it.
+    # A change without the effect of exchange rates needs it, and is not checked where no line has it.
     excluding = f"{plain}ExcludingExchangeRateEffect"
     effect = "EffectOfExchangeRateOnCashAndCashEquivalents"
     assert verdict(excluding, 155, **{effect: 5}) == [True]
@@ -109,7 +109,7 @@ def test_quarters_sum_to_the_year() -> None:
     # Nine months of more revenue than the year has leave a negative quarter.
     broken = report(9, Span(YEAR.start, QUARTERS[2].end), {"ic": {"Revenues": 40000}})
     assert verdicts(check(PointInTimeView([*reports[:2], reports[3], broken])), "quarters") == [False, None]
-    # Reports of single quarters tell the year a second time.
+    # Reports of single quarters report the year a second time.
     alone = [true.report(number, span) for number, span in enumerate(QUARTERS)]
     assert verdicts(check(PointInTimeView([*alone, reports[3]])), "quarters") == [True, True]
     other = report(9, YEAR, {"ic": {"Revenues": 36601}}, form="10-K")

@@ -35,7 +35,7 @@ def settings_with(**valuation: float) -> Settings:
     return load_settings(environ=clean_environment(), flags={f"valuation.{name}": value for name, value in valuation.items()})
 
 
-def reckoned(filings: list[Filing], price: Price | None = None, **valuation: float) -> dict[str, KpiValue]:
+def kpis_of(filings: list[Filing], price: Price | None = None, **valuation: float) -> dict[str, KpiValue]:
     return {one.kpi.name: one for one in kpis(PointInTimeView(filings), settings_with(**valuation), price)[0]}
 
 
@@ -56,7 +56,7 @@ def test_every_formula_stands_on_what_there_is() -> None:
 
 
 def test_tesla_2020() -> None:
-    found = reckoned([parse_filing(tesla())], Price(705.67, "given"))
+    found = kpis_of([parse_filing(tesla())], Price(705.67, "given"))
     assert found["current_ratio"].value == pytest.approx(1.875, abs=0.0005)
     assert found["gross_margin"].value == pytest.approx(21.02, abs=0.005)
     assert found["operating_margin"].value == pytest.approx(6.32, abs=0.005)
@@ -74,14 +74,14 @@ def test_tesla_2020() -> None:
 
 def test_without_a_line_of_debt_what_stands_on_it_is_missing_and_says_why() -> None:
     lines = {name: value for name, value in TSLA_2020["bs"].items() if "Debt" not in name}
-    found = reckoned([report(1, YEAR, TSLA_2020 | {"bs": lines})], Price(705.67, "given"))
+    found = kpis_of([report(1, YEAR, TSLA_2020 | {"bs": lines})], Price(705.67, "given"))
     for name in ("debt_to_equity", "enterprise_value", "ev_to_ebit", "ev_to_sales", "wacc"):
         assert found[name].value is None
         assert "total_debt" in found[name].notes[0]
 
 
 def test_valuation_with_debt() -> None:
-    found = reckoned([with_debt()], Price(100, "given", "usd"), risk_free_rate=0.02, equity_premium=0.06, beta=1.5)
+    found = kpis_of([with_debt()], Price(100, "given", "usd"), risk_free_rate=0.02, equity_premium=0.06, beta=1.5)
     debt, value = 11688e6, 100 * 1083e6
     assert found["debt_to_equity"].value == pytest.approx(debt / 22225e6)
     assert found["market_value"].value == value
@@ -97,7 +97,7 @@ def test_debt_is_counted_once() -> None:
 
     def debt(**balance: Any) -> tuple[float | None, list[str]]:
         lines = {name: value for name, value in TSLA_2020["bs"].items() if "Debt" not in name} | balance
-        one = reckoned([report(1, YEAR, {"bs": lines})])["debt_to_equity"]
+        one = kpis_of([report(1, YEAR, {"bs": lines})])["debt_to_equity"]
         return next(each.value for each in one.inputs if each.name == "total_debt"), one.notes
 
     assert debt(LongTermDebtCurrent=3, LongTermDebtNoncurrent=7) == (10, [])
@@ -117,7 +117,7 @@ def test_what_means_nothing_has_no_value() -> None:
         "tsla:SalesRevenueAutomotive": 0,
         "GrossProfit": 0,
     }
-    found = reckoned([report(1, YEAR, TSLA_2020 | {"ic": income})], Price(10, "given"))
+    found = kpis_of([report(1, YEAR, TSLA_2020 | {"ic": income})], Price(10, "given"))
     assert found["eps"].value == -0.5
     for name, blame in (("pe", "eps"), ("effective_tax_rate", "pretax_income"), ("gross_margin", "revenue")):
         assert found[name].value is None
@@ -129,11 +129,11 @@ def test_another_currency_than_the_price_is_not_mixed() -> None:
     for lines in wire["report"].values():
         for line in lines:
             line["unit"] = line["unit"].replace("usd", "eur")
-    found = reckoned([parse_filing(wire)], Price(10, "the lake's last trade", "usd"))
+    found = kpis_of([parse_filing(wire)], Price(10, "the lake's last trade", "usd"))
     assert found["pe"].value is None
     assert found["pe"].notes == ["amounts in eur and usd do not go together"]
     assert found["gross_margin"].value is not None
-    assert reckoned([parse_filing(wire)], Price(10, "given"))["market_value"].unit == "eur"
+    assert kpis_of([parse_filing(wire)], Price(10, "given"))["market_value"].unit == "eur"
 
 
 def test_flows_are_of_twelve_months_and_eps_of_the_newest_year() -> None:
@@ -148,11 +148,11 @@ def test_flows_are_of_twelve_months_and_eps_of_the_newest_year() -> None:
         ),
         report(3, quarter, {"ic": {"Revenues": 30, "OperatingIncomeLoss": 11, "EarningsPerShareDiluted": 0.2}}),
     ]
-    found = reckoned(reports)
+    found = kpis_of(reports)
     assert found["operating_margin"].value == pytest.approx(100 * 20 / 120)
     assert found["operating_margin"].period == (date(2020, 4, 1), date(2021, 3, 31))
     assert (found["eps"].value, found["eps"].period) == (0.64, (YEAR.start, YEAR.end))
-    # Without last year's quarter the twelve months cannot be told: the year's are taken, and that is said.
+    # Without last year's quarter the trailing twelve months are unknown: the year's are used, with a note.
     fewer, words = kpis(PointInTimeView(reports[1:]), settings_with())
     margin = next(one for one in fewer if one.kpi.name == "operating_margin")
     assert margin.value == pytest.approx(10.0)
@@ -162,8 +162,8 @@ def test_flows_are_of_twelve_months_and_eps_of_the_newest_year() -> None:
 @given(st.sets(st.sampled_from(sorted({name for values in TSLA_2020.values() for name in values}))))
 def test_a_missing_line_takes_its_kpis_with_it_and_is_never_nought(absent: set[str]) -> None:
     statements = {name: {key: value for key, value in lines.items() if key not in absent} for name, lines in TSLA_2020.items()}
-    whole = reckoned([report(1, YEAR, TSLA_2020)], Price(7, "given"))
-    for name, one in reckoned([report(1, YEAR, statements)], Price(7, "given")).items():
+    whole = kpis_of([report(1, YEAR, TSLA_2020)], Price(7, "given"))
+    for name, one in kpis_of([report(1, YEAR, statements)], Price(7, "given")).items():
         missing = [each.name for each in one.inputs if each.value is None]
         assert (one.value is None) == bool(missing or whole[name].value is None)
         assert one.value is not None or one.notes
@@ -219,22 +219,22 @@ def test_a_split_after_the_newest_year_is_said() -> None:
 
 def test_eps_of_before_a_split_goes_with_no_price(tmp_path: Path) -> None:
     quarter = parse_filing(split_after())
-    found = reckoned([parse_filing(tesla()), quarter], Price(700, "given"))
-    told = "eps: from before what looks like a split, in the diluted shares of the report to 2021-03-31"
-    assert (found["eps"].value, found["eps"].notes) == (0.64, [told])
-    assert (found["pe"].value, found["pe"].notes) == (None, ["price and eps do not go together", told])
+    found = kpis_of([parse_filing(tesla()), quarter], Price(700, "given"))
+    note = "eps: from before what looks like a split, in the diluted shares of the report to 2021-03-31"
+    assert (found["eps"].value, found["eps"].notes) == (0.64, [note])
+    assert (found["pe"].value, found["pe"].notes) == (None, ["price and eps do not go together", note])
     # The newest share count is of after the split, as the price is.
     assert (found["market_value"].value, found["market_value"].notes) == (700 * 5415e6, [])
     # The next year's EPS is of after the split too.
     year = report(4, Span(date(2021, 1, 1), date(2021, 12, 31)), {"ic": {"EarningsPerShareDiluted": 1.4}})
-    again = reckoned([parse_filing(tesla()), quarter, year], Price(700, "given"))
+    again = kpis_of([parse_filing(tesla()), quarter, year], Price(700, "given"))
     assert again["pe"].value == pytest.approx(500)
     assert again["pe"].notes == []
 
     _, command = lake_of(tmp_path, [tesla(), split_after()])
     explained = command.run("filings", "kpis", "TSLA", "--price", "700", "--explain").stdout
     assert any(
-        line.startswith("pe ") and f"price and eps do not go together; {told}" in line for line in explained.splitlines()
+        line.startswith("pe ") and f"price and eps do not go together; {note}" in line for line in explained.splitlines()
     )
 
 
@@ -243,16 +243,16 @@ def test_what_is_fifteen_months_apart_does_not_go_together(tmp_path: Path) -> No
     newest = Span(date(2021, 10, 1), date(2021, 12, 31))
     within = Span(date(2021, 1, 1), date(2021, 3, 31))
     late = report(2, newest, {"bs": TSLA_2020["bs"]})
-    soon = reckoned([with_debt(), report(3, within, {"bs": TSLA_2020["bs"]})], Price(64, "given"))
+    soon = kpis_of([with_debt(), report(3, within, {"bs": TSLA_2020["bs"]})], Price(64, "given"))
     assert soon["pe"].value == pytest.approx(100)
     assert soon["roe"].value is not None
-    old = reckoned([with_debt(), report(2, Span(date(2022, 1, 1), date(2022, 4, 30)), {"bs": TSLA_2020["bs"]})], Price(64, "x"))
+    old = kpis_of([with_debt(), report(2, Span(date(2022, 1, 1), date(2022, 4, 30)), {"bs": TSLA_2020["bs"]})], Price(64, "x"))
     for name in ("roe", "asset_turnover", "inventory_turnover", "pe", "enterprise_value", "market_value", "ev_to_sales"):
         assert old[name].value is None, name
         assert any("more than 15 months" in note for note in old[name].notes), name
     for name in ("net_margin", "current_ratio", "free_cash_flow", "debt_to_equity"):
         assert old[name].value is not None, name
-    assert reckoned([with_debt(), late], Price(64, "given"))["roe"].value is not None
+    assert kpis_of([with_debt(), late], Price(64, "given"))["roe"].value is not None
 
 
 def test_every_form_of_output(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_every_form_of_output(tmp_path: Path) -> None:
         assert pq.read_table(io.BytesIO(done.stdout)).num_rows > 3
 
 
-def test_bad_requests_are_told(tmp_path: Path) -> None:
+def test_bad_requests_are_reported(tmp_path: Path) -> None:
     _, command = lake_of(tmp_path, [tesla()])
     for price in ("0", "-1", "nan", "inf"):
         assert "is no price" in command.run("filings", "kpis", "TSLA", "--price", price, check=2).stderr

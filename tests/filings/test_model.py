@@ -1,4 +1,4 @@
-"""Reports in every form the wire has had: they come out as the same ``Filing``, and what is no report is told."""
+"""Reports in every form the wire has had: they come out as the same ``Filing``, and what is no report is rejected."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_missing_is_missing_and_nought_is_nought() -> None:
         (WIRE | {"endDate": "yesterday"}, "endDate"),
     ],
 )
-def test_what_is_no_report_is_told(raw: Any, words: str) -> None:
+def test_what_is_no_report_is_rejected(raw: Any, words: str) -> None:
     with pytest.raises(FilingError, match=words):
         parse_filing(raw)
 
@@ -159,7 +159,7 @@ def test_the_moment_from_which_a_report_was_known() -> None:
     def known(**more: object) -> datetime | None:
         return parse_filing(WIRE | more).known
 
-    # Where only days are told, a report is known when the day is over.
+    # Where only days are known, a report is known when the day is over.
     assert known(acceptedDate="2023-08-03 00:00:00") == datetime(2023, 8, 4, 4, tzinfo=UTC)
     assert known(acceptedDate=None) == datetime(2023, 8, 5, 4, tzinfo=UTC)
     assert known(acceptedDate="", filedDate="") is None

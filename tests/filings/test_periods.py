@@ -95,7 +95,7 @@ def known(company: tuple[list[Year], Books, set[Span]]) -> PointInTimeView:
 
 
 @given(companies())
-def test_every_quarter_that_can_be_told_is_told_and_is_right(company: tuple[list[Year], Books, set[Span]]) -> None:
+def test_every_quarter_that_follows_is_derived_and_is_right(company: tuple[list[Year], Books, set[Span]]) -> None:
     years, true, missing = company
     found = known(company)
     spans = found.spans("ic")
@@ -140,7 +140,7 @@ def test_twelve_months_are_right_to_any_end_and_as_long_as_a_year(company: tuple
         if before.is_transition or year.is_transition or missing & {*to_date(before.quarters), *to_date(year.quarters)}:
             continue
         for quarter in year.quarters:
-            # Of months, or of quarters of the same weeks, the same quarter ends a year earlier: all of them can be told.
+            # Of months, or of quarters of the same weeks, the same quarter ends a year earlier: all of them can be derived.
             if [one.days for one in before.quarters] == [one.days for one in year.quarters]:
                 assert ending(spans, quarter.end, "year") is not None
 

@@ -53,7 +53,7 @@ def test_tesla_2020_as_reported() -> None:
     assert found["free_cash_flow"].value == 2786e6
     assert found["free_cash_flow"].derived == "operating_cash_flow − capital_expenditure"
     assert (found["gross_profit"].concept, found["gross_profit"].accession) == ("GrossProfit", "0001564590-21-004599")
-    # Its debt has concepts of its own alone, whose names tell what they are.
+    # Its debt has concepts of its own alone, whose names show what they are.
     assert [found[f"{name}_debt"].value for name in ("short_term", "long_term", "total")] == [2132e6, 9556e6, 11688e6]
     assert found["diluted_shares"].value == 1083e6
     assert not any(figure.notes for figure in found.values())
@@ -182,7 +182,7 @@ def test_eps_is_as_reported_unless_cut_to_an_integer(values: dict[str, float], e
         assert any("cut to an integer" in note for note in figure.notes)
 
 
-def test_a_basic_eps_that_was_cut_is_told() -> None:
+def test_a_basic_eps_that_was_truncated_is_noted() -> None:
     figure = as_reported({EPS: 0, "EarningsPerShareBasic": 0, "NetIncomeLoss": 64, SHARES: 100})["eps_basic"]
     assert any("possibly cut" in note for note in figure.notes)
 
@@ -246,7 +246,7 @@ def test_one_concept_throughout_where_the_reports_have_one() -> None:
     assert "us-gaap_ProfitLoss 60 may be only a part" in income.why("net_income", quarter)[0]
 
 
-def test_a_report_without_dates_or_statements_tells_nothing() -> None:
+def test_a_report_without_dates_or_statements_has_no_values() -> None:
     assert PointInTimeView([parse_filing(tesla(), "TSLA")]).spans("ic") == [YEAR]
     odds: list[dict[str, Any]] = [{"startDate": ""}, {"endDate": None}, {"report": {}}, {"startDate": "2021-01-01 00:00:00"}]
     for odd in odds:

@@ -1,4 +1,4 @@
-"""``stockctl filings statement``: years, quarters, twelve months; what is derived, amended or missing is told."""
+"""``stockctl filings statement``: years, quarters, twelve months; what is derived, amended or missing is shown."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ REPORTS = [
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     """The command, with the reports and an amendment of the year's."""
-    made = [wire(f"0000000001-{number}", one, told, form=form) for number, one, form, told in REPORTS]
+    made = [wire(f"0000000001-{number}", one, statements, form=form) for number, one, form, statements in REPORTS]
     amended = statements(372, 70, 1000)
     made.append(wire("0000000001-23-000007", REPORTS[3][1], amended, form="10-K/A", accepted="2023-02-01 17:05:00"))
     return lake_of(tmp_path_factory.mktemp("statements"), made)[1]
 
 
-def told(command: Command, *arguments: str) -> dict[tuple[str, str], dict[str, Any]]:
+def rows_of(command: Command, *arguments: str) -> dict[tuple[str, str], dict[str, Any]]:
     """Rows by item and end of period."""
     rows = json.loads(command.run("filings", "statement", "ACME", *arguments, "-o", "json").stdout)
     return {(row["item"], row["period_end"]): row for row in rows}
 
 
 def test_quarters_are_differences_and_say_so(command: Command) -> None:
-    rows = told(command, "income", "--period", "quarter", "--as-of", "2022-12-01")
+    rows = rows_of(command, "income", "--period", "quarter", "--as-of", "2022-12-01")
     assert {end: rows["revenue", end]["value"] for item, end in rows if item == "revenue"} == {
         "2022-09-24": 100.0,
         "2022-06-25": 80.0,
@@ -75,29 +75,29 @@ def test_quarters_are_differences_and_say_so(command: Command) -> None:
     assert fourth["how"] == "2021-09-26…2022-09-24 − 2021-09-26…2022-06-25"
     assert fourth["accession"] == "0000000001-22-000004 + 0000000001-22-000003"
     assert (first["derived"], first["concept"], first["accession"]) == (False, "us-gaap_Revenues", "0000000001-21-000001")
-    # No quarter's own shares or EPS are told but the first's.
+    # Only the first quarter has its own shares and EPS.
     assert rows["eps", "2022-09-24"]["value"] is rows["diluted_shares", "2022-06-25"]["value"] is None
     assert rows["diluted_shares", "2021-12-25"]["value"] == 1000.0
     assert rows["net_income", "2022-09-24"]["value"] is None
 
 
 def test_twelve_months_and_years(command: Command) -> None:
-    twelve = told(command, "cashflow", "--period", "ttm")
+    twelve = rows_of(command, "cashflow", "--period", "ttm")
     flow = twelve["operating_cash_flow", "2023-07-01"]
     assert (flow["value"], flow["period_start"], flow["derived"]) == (85.0, "2022-06-26", True)
     assert twelve["free_cash_flow", "2022-09-24"]["value"] == 69.0
     assert not twelve["operating_cash_flow", "2022-09-24"]["derived"]
-    years = told(command, "income", "--period", "annual")
+    years = rows_of(command, "income", "--period", "annual")
     assert [end for item, end in years if item == "revenue"] == ["2022-09-24"]
 
 
-def test_the_amendment_wins_and_the_original_is_told(command: Command) -> None:
-    year = told(command, "income")["revenue", "2022-09-24"]
+def test_the_amendment_wins_and_the_original_is_shown(command: Command) -> None:
+    year = rows_of(command, "income")["revenue", "2022-09-24"]
     assert (year["value"], year["accession"]) == (372.0, "0000000001-23-000007")
     assert year["replaced"] == "370 in 0000000001-22-000004"
     assert year["accepted"] == "2023-02-01T17:05:00-05:00"
-    assert told(command, "income", "--as-of", "2023-02-01T17:04:59")["revenue", "2022-09-24"]["value"] == 370.0
-    assert told(command, "income", "--as-of", "2023-02-01")["revenue", "2022-09-24"]["value"] == 372.0
+    assert rows_of(command, "income", "--as-of", "2023-02-01T17:04:59")["revenue", "2022-09-24"]["value"] == 370.0
+    assert rows_of(command, "income", "--as-of", "2023-02-01")["revenue", "2022-09-24"]["value"] == 372.0
     words = command.run("filings", "statement", "ACME", "income").stderr
     assert "revenue to 2022-09-24: 0000000001-23-000007 replaces 370 in 0000000001-22-000004" in words
 
@@ -105,7 +105,7 @@ def test_the_amendment_wins_and_the_original_is_told(command: Command) -> None:
 def test_the_table_has_a_column_a_period_and_marks_what_is_derived(command: Command) -> None:
     done = command.run("filings", "statement", "ACME", "income", "--period", "quarter", "--last", "4")
     lines = {line[:24].strip(): line for line in done.stdout.splitlines()}
-    # A quarter that cannot be told has a column all the same.
+    # A quarter that cannot be derived has a column too.
     assert lines["item"].split()[1:] == ["unit", "2023-07-01", "2022-12-31", "2022-09-24", "2022-06-25"]
     assert lines["Revenue"].split() == ["Revenue", "usd", "120", "102*", "80*"]
     assert "* derived" in done.stderr
@@ -116,11 +116,11 @@ def test_the_table_has_a_column_a_period_and_marks_what_is_derived(command: Comm
 
 
 def test_balances_are_at_the_end_and_missing_is_missing(command: Command) -> None:
-    rows = told(command, "balance", "--period", "quarter", "--last", "2")
+    rows = rows_of(command, "balance", "--period", "quarter", "--last", "2")
     assert [key for key in rows if key[0] == "assets"] == [("assets", "2023-07-01"), ("assets", "2022-12-31")]
     assert (rows["assets", "2023-07-01"]["value"], rows["assets", "2023-07-01"]["period_start"]) == (660.0, None)
     assert rows["current_assets", "2023-07-01"]["value"] is None
-    assert [end for item, end in told(command, "balance") if item == "assets"] == ["2022-09-24"]
+    assert [end for item, end in rows_of(command, "balance") if item == "assets"] == ["2022-09-24"]
 
 
 def test_every_form_of_output_has_the_same_rows(command: Command) -> None:
@@ -130,7 +130,7 @@ def test_every_form_of_output_has_the_same_rows(command: Command) -> None:
     assert len(run("jsonl").splitlines()) == len(run("csv").splitlines()) - 1 == len(json.loads(run("json")))
 
 
-def test_what_cannot_be_answered_is_told(command: Command) -> None:
+def test_what_cannot_be_answered_is_an_error(command: Command) -> None:
     done = command.run("filings", "statement", "NONE", "income", check=2)
     assert "holds nothing of NONE" in done.stderr
     assert "filings fetch NONE" in done.stderr
@@ -142,7 +142,7 @@ def test_what_cannot_be_answered_is_told(command: Command) -> None:
     command.run("filings", "statement", "ACME", "income", "--last", "0", check=2)
 
 
-def test_transition_periods_and_silent_reports_are_told(tmp_path: Path) -> None:
+def test_transition_periods_and_silent_reports_are_noted(tmp_path: Path) -> None:
     reports = [
         wire("0000000002-20-000001", span("2019-01-01", "2019-12-31"), statements(400, 1, 10), form="10-K"),
         wire("0000000002-20-000002", span("2020-01-01", "2020-06-29"), statements(150, 1, 10), form="10-K"),

@@ -1,4 +1,4 @@
-"""Crashes and outages: whatever point they strike at, nothing is lost, and nothing that was kept is put again."""
+"""Crashes and outages: at whatever point, nothing is lost, and nothing that was stored is put again."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def whole(sim: Simulator, folder: Path) -> dict[str, bytes]:
 
 
 def links(own: Settings) -> dict[str, Links]:
-    """The links that the state of AAPL tells."""
+    """The links in the state of AAPL."""
     state = read_state(open_store(own), "AAPL")
     assert state is not None
     assert state.links
     return state.links
 
 
-def test_a_fetch_goes_on_behind_every_point_at_which_it_may_have_died(sim: Simulator, tmp_path: Path) -> None:
+def test_a_fetch_resumes_after_every_point_at_which_it_may_have_died(sim: Simulator, tmp_path: Path) -> None:
     """A crash leaves the first so many of the puts. What is there keeps its time of change."""
     wanted = whole(sim, tmp_path / "whole")
     # One after the other, for puts in order.
@@ -135,7 +135,7 @@ def test_a_killed_process_loses_nothing(
 def test_a_store_that_answers_wrongly_is_asked_again(
     sim: Simulator, proxy: Proxy, s3_environment: dict[str, str], tmp_path: Path, action: Action, status: int
 ) -> None:
-    """A lost answer looks like failure, a conflict like success: neither leaves a hole."""
+    """A lost answer looks like failure, a conflict like success: neither leaves a gap."""
     proxy.rule("PUT", r"raw/filings/|/filings/ticker=", action, times=3, status=status)
     own = settings(sim, tmp_path, **s3_names(proxy, s3_environment, tmp_path), lake__store_wait="60s")
     assert fetch(own, "AAPL", request=SHORT).failure is None
@@ -182,9 +182,9 @@ def test_two_fetches_at_the_same_time_leave_what_one_leaves(sim: Simulator, tmp_
 
 
 def test_of_two_texts_of_a_report_the_line_items_are_those_of_the_one_that_is_kept(tmp_path: Path) -> None:
-    """Another fetch has put its text, which Finnhub has mended since, and not yet its line items."""
-    first, mended = tesla(), tesla()
-    mended["report"]["ic"][0]["value"] += 1
+    """Another fetch has put its text, which Finnhub has corrected since, and not yet its line items."""
+    first, corrected = tesla(), tesla()
+    corrected["report"]["ic"][0]["value"] += 1
     number = first["accessNumber"]
 
     def keep(folder: Path, *reports: dict[str, Any]) -> dict[str, bytes]:
@@ -193,10 +193,10 @@ def test_of_two_texts_of_a_report_the_line_items_are_those_of_the_one_that_is_ke
         FilingStore(open_store(own), None, own, threading.Event(), refresh_filings).put("TSLA", raw, filing_of(raw, "TSLA"))
         return objects(own)
 
-    found = keep(tmp_path / "both", first, mended)
+    found = keep(tmp_path / "both", first, corrected)
     assert found.keys() == {raw_filing_key("TSLA", number), line_items_key("TSLA", number)}
     assert found == keep(tmp_path / "one", first)
-    assert found[line_items_key("TSLA", number)] != keep(tmp_path / "other", mended)[line_items_key("TSLA", number)]
+    assert found[line_items_key("TSLA", number)] != keep(tmp_path / "other", corrected)[line_items_key("TSLA", number)]
 
 
 def mongo_names(server: MongoServer, folder: Path) -> dict[str, str]:
@@ -319,7 +319,7 @@ def test_the_keys_are_those_of_the_layout(sim: Simulator, tmp_path: Path) -> Non
 
 
 def test_filings_join_no_trades_of_another_source(sim: Simulator, mongo_server: MongoServer, tmp_path: Path) -> None:
-    """The connector leaves no mark: what is stored tells."""
+    """The connector leaves no mark: what is stored shows it."""
     own = settings(sim, tmp_path, **mongo_names(mongo_server, tmp_path))
     row = Trade("AAPL-1", "AAPL", 1.0, 1.0, now_ms(), now_ms(), "1", "vhl", "finnhub")
     with Mongo(own) as mongo:

@@ -145,8 +145,8 @@ def test_each_alert_has_a_severity_and_commands_to_try() -> None:
 
 def test_the_page_lists_every_metric_with_its_labels(metrics: dict[str, Exposed]) -> None:
     rows = re.findall(r"^\| `(stockctl_\w+)` \|([^|]*)\|[^|]+\|[^|]+\|$", PAGE, re.MULTILINE)
-    told = {name: frozenset(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
-    assert told == {name: metric.labels for name, metric in metrics.items()}
+    documented = {name: frozenset(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+    assert documented == {name: metric.labels for name, metric in metrics.items()}
 
 
 def test_the_command_writes_the_files(tmp_path: Path) -> None:
@@ -158,5 +158,5 @@ def test_every_pod_with_metrics_has_the_scrape_annotations(rendered: Rendered) -
     for manifest in rendered.manifests:
         ports = [each["args"][-1] for each in containers(manifest) if "--health-port" in each.get("args", ())]
         notes = (pod_template(manifest) or {}).get("metadata", {}).get("annotations", {})
-        told = [notes["prometheus.io/port"]] if notes.get("prometheus.io/scrape") == "true" else []
-        assert told == ports, manifest["metadata"]["name"]
+        scraped = [notes["prometheus.io/port"]] if notes.get("prometheus.io/scrape") == "true" else []
+        assert scraped == ports, manifest["metadata"]["name"]

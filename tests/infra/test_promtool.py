@@ -160,7 +160,7 @@ CASES = [
     Case("it catches up", {'stockctl_lake_lag_records{table="trades"}': f"200000-1000x{MINUTES}"}, {100: set()}),
     Case("nothing comes into the lake", STANDING, {95: set(), 96: {"LakeOld critical"}}),
     Case(
-        "nor since the writer was started anew",
+        "nor since the writer restarted",
         {'stockctl_lake_newest_timestamp_seconds{table="feed_events"}': "0+60x60"},
         {95: set(), 96: {"LakeOld critical"}},
     ),
@@ -201,10 +201,10 @@ def alert(name: str) -> str:
 def series(deployment: str, values: dict[str, str]) -> list[dict[str, str]]:
     """Series as promtool takes them, with the labels that a scrape adds."""
     made = []
-    for name, told in values.items():
+    for name, series in values.items():
         metric, _, labels = name.rstrip("}").partition("{")
-        if told:
-            made.append({"series": f'{metric}{{namespace="{deployment}",{labels}}}', "values": told})
+        if series:
+            made.append({"series": f'{metric}{{namespace="{deployment}",{labels}}}', "values": series})
     return made
 
 
@@ -212,7 +212,7 @@ def series(deployment: str, values: dict[str, str]) -> list[dict[str, str]]:
 def test_the_expected_alerts_fire(case: Case, tmp_path: Path) -> None:
     """The alerts that fire, and no others; while one deployment is ill, another one is well."""
     absent = any("Away" in name for names in case.fires.values() for name in names)
-    told = {
+    cases = {
         "rule_files": [str(FOLDER / "rules.yaml")],
         "evaluation_interval": "1m",
         "tests": [
@@ -230,7 +230,7 @@ def test_the_expected_alerts_fire(case: Case, tmp_path: Path) -> None:
             }
         ],
     }
-    (tmp_path / "cases.yaml").write_text(yaml.safe_dump(told))
+    (tmp_path / "cases.yaml").write_text(yaml.safe_dump(cases))
     promtool("test", "rules", tmp_path / "cases.yaml")
 
 

@@ -44,8 +44,8 @@ def complaint(folder: Path) -> str | None:
     found = re.match(r"go([\d.]+\d)", done.stdout)
     if found and _numbers(found[1]) >= wanted():
         return None
-    told = done.stdout.strip() or done.stderr.strip()
-    return f"Kubernetes' API server is built from Go modules that ask for Go {oldest}, and here is {told}: {remedy}"
+    installed = done.stdout.strip() or done.stderr.strip()
+    return f"Kubernetes' API server is built from Go modules that ask for Go {oldest}, and here is {installed}: {remedy}"
 
 
 def build() -> None:
@@ -65,12 +65,12 @@ def build() -> None:
         print("building Kubernetes' API server from Go modules: 6 to 13 minutes on two quiet cores, this once", flush=True)
         with at_once(built) as part:
             command = ["go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", str(part), "."]
-            if _told(command, built.parent, log) != 0:
+            if _run(command, built.parent, log) != 0:
                 sys.exit(f"go could not build it in {built.parent}: its words stand above")
         print(f"built {built}")
 
 
-def _told(command: list[str], folder: Path, log: Path) -> int:
+def _run(command: list[str], folder: Path, log: Path) -> int:
     """Run ``command``, what it says written through, and kept in ``log`` for who waits; its exit code."""
     with (
         log.open("w") as kept,

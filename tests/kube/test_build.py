@@ -31,17 +31,17 @@ def test_without_go_it_names_what_to_install(go: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "told"),
+    ("script", "reported"),
     [
         ("echo go1.19.8", "here is go1.19.8: install Go 1.26.0"),
         ("echo 'go: go.mod requires go >= 1.26.0 (running go 1.24.1; GOTOOLCHAIN=local)' >&2; exit 1", "running go 1.24.1;"),
     ],
 )
-def test_an_older_go_is_refused(go: Path, script: str, told: str) -> None:
+def test_an_older_go_is_refused(go: Path, script: str, reported: str) -> None:
     write(go, script)
     with pytest.raises(SystemExit) as raised:
         build.build()
-    assert told in str(raised.value)
+    assert reported in str(raised.value)
 
 
 def test_it_reports_the_build_and_leaves_no_partial_file(go: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -64,30 +64,30 @@ def rows(command: Command, code: int = 0) -> dict[str, dict[str, Any]]:
 
 def test_a_machine_that_meets_the_requirements(command: Command, node: Callable[..., None]) -> None:
     node("2", "3900Mi", renewed=3)
-    told = rows(command)
+    report = rows(command)
     # The server of the tests is built from its modules, and reports no version.
-    assert {part for part, row in told.items() if row["state"] != "ok"} == {"version", "metrics"}
-    assert told["version"]["state"] == told["metrics"]["state"] == "warn"
-    assert told["metrics"]["detail"] == "no metrics-server; only `kubectl top` needs it"
-    assert told["ports"]["detail"] == "the overlay uses no node ports"
-    assert told["nodes"]["detail"].startswith("1 of 1 ready, with 2 CPUs and ")
-    assert told["storage class"]["detail"] == "local-path is the default"
+    assert {part for part, row in report.items() if row["state"] != "ok"} == {"version", "metrics"}
+    assert report["version"]["state"] == report["metrics"]["state"] == "warn"
+    assert report["metrics"]["detail"] == "no metrics-server; only `kubectl top` needs it"
+    assert report["ports"]["detail"] == "the overlay uses no node ports"
+    assert report["nodes"]["detail"].startswith("1 of 1 ready, with 2 CPUs and ")
+    assert report["storage class"]["detail"] == "local-path is the default"
 
 
 def test_a_machine_too_small_with_a_clock_ahead(command: Command, node: Callable[..., None]) -> None:
     node("500m", "1Gi", renewed=-30)
-    told = rows(command, 10)
-    assert (told["nodes"]["state"], told["nodes"]["fix"]) == ("fail", "use a larger machine, or add one")
-    assert told["clocks of nodes"]["state"] == "fail"
-    assert " s ahead" in told["clocks of nodes"]["detail"]
+    report = rows(command, 10)
+    assert (report["nodes"]["state"], report["nodes"]["fix"]) == ("fail", "use a larger machine, or add one")
+    assert report["clocks of nodes"]["state"] == "fail"
+    assert " s ahead" in report["clocks of nodes"]["detail"]
 
 
 def test_without_nodes_and_storage(command: Command) -> None:
-    told = rows(command, 10)
-    assert told["nodes"]["state"] == "fail"
-    assert "0 of 0 ready" in told["nodes"]["detail"]
-    assert told["storage class"]["detail"] == "the cluster has none"
-    assert told["clocks of nodes"]["state"] == "warn"
+    report = rows(command, 10)
+    assert report["nodes"]["state"] == "fail"
+    assert "0 of 0 ready" in report["nodes"]["detail"]
+    assert report["storage class"]["detail"] == "the cluster has none"
+    assert report["clocks of nodes"]["state"] == "warn"
 
 
 def test_a_node_port_that_is_free_or_taken(command: Command, node: Callable[..., None], api: ApiClient) -> None:
@@ -104,10 +104,10 @@ def test_a_node_port_that_is_free_or_taken(command: Command, node: Callable[...,
     ):
         core.create_namespaced_service(place, {"metadata": {"name": name}, "spec": ports})
         try:
-            told = rows(command, code)["ports"]
+            report = rows(command, code)["ports"]
         finally:
             core.delete_namespaced_service(name, place)
-        assert (told["state"], told["detail"]) == (state, detail)
+        assert (report["state"], report["detail"]) == (state, detail)
 
 
 def test_a_node_port_outside_the_default_range(kube: Kube, settings_of: SettingsOf) -> None:

@@ -87,9 +87,9 @@ def test_status_shows_the_connectors_tasks(ha: Command, kubelet: Kubelet) -> Non
         connector = {"state": state, "worker_id": "10.0.0.1:8083"}
         status = {"connector": connector, "tasks": [task(number, each) for number, each in enumerate(tasks)]}
         answers[0] = (200, json.dumps({"stockctl": {"status": status}}))
-        return told()
+        return connect_row()
 
-    def told() -> dict[str, Any]:
+    def connect_row() -> dict[str, Any]:
         (row,) = json.loads(ha.run("infra", "status", "-o", "json").stdout)
         return {name: row[name] for name in ("workload", "ready", "lag", "detail")}
 
@@ -106,7 +106,9 @@ def test_status_shows_the_connectors_tasks(ha: Command, kubelet: Kubelet) -> Non
         }
         assert connect("PAUSED") == row | {"lag": "0 of 0 tasks run", "detail": "the connector of stockctl is PAUSED"}
         answers[0] = (409, '{"error_code": 409, "message": "rebalancing"}')
-        assert told()["lag"] == ""
-        assert re.fullmatch(r"cannot read its tasks: Pod connect-\S+ answers 409: rebalancing", told()["detail"])
+        assert connect_row()["lag"] == ""
+        assert re.fullmatch(r"cannot read its tasks: Pod connect-\S+ answers 409: rebalancing", connect_row()["detail"])
         answers[0] = (200, "<html>")
-        assert re.fullmatch(r"cannot read its tasks: the answer of Pod connect-\S+ is not Kafka Connect's", told()["detail"])
+        assert re.fullmatch(
+            r"cannot read its tasks: the answer of Pod connect-\S+ is not Kafka Connect's", connect_row()["detail"]
+        )

@@ -23,10 +23,10 @@ from tests.kube.server import Kube
 def time_out(command: Command, words: str, *arguments: str) -> str:
     """The stderr of a command that times out, with a timeout long enough to print ``words``."""
     for seconds in ("2s", "8s", "30s", "2m"):
-        told = command.run(*arguments, "--timeout", seconds, check=6).stderr
-        if words in told:
-            return told
-    pytest.fail(f"it never printed “{words}”\n{told}")
+        output = command.run(*arguments, "--timeout", seconds, check=6).stderr
+        if words in output:
+            return output
+    pytest.fail(f"it never printed “{words}”\n{output}")
 
 
 def revisions(kube: Kube, namespace: str) -> dict[str, Any]:
@@ -200,8 +200,8 @@ def test_unwanted_objects_are_deleted_except_volumes(up: Command, kubelet: Kubel
     file = folder / "base" / "producer.yaml"
     documents = file.read_text().split("---\n")
     file.write_text("---\n".join(each for each in documents if "kind: PersistentVolumeClaim" not in each))
-    told = up.run("infra", "diff", check=10).stdout.splitlines()
-    assert told == ["deleted Deployment mongo-writer", "deleted ConfigMap mongo-writer-settings"]
+    output = up.run("infra", "diff", check=10).stdout.splitlines()
+    assert output == ["deleted Deployment mongo-writer", "deleted ConfigMap mongo-writer-settings"]
     done = up.run("infra", "up")
     assert done.stdout.splitlines() == [
         "deleted Deployment mongo-writer",
@@ -253,8 +253,8 @@ def test_an_immutable_field_is_explained(up: Command) -> None:
 def test_another_quorum_is_refused(up: Command, kubelet: Kubelet) -> None:
     pods = {pod.metadata.name for pod in kubelet.pods()}
     words = "Kafka's controllers form a quorum of 3000, and the overlay asks for 3000, 3001, 3002"
-    told = up.run("infra", "diff", "--overlay", "ha", check=10).stdout.splitlines()
-    assert told[:2] == ["refused StatefulSet kafka-controller", f"  {words}"]
+    output = up.run("infra", "diff", "--overlay", "ha", check=10).stdout.splitlines()
+    assert output[:2] == ["refused StatefulSet kafka-controller", f"  {words}"]
     done = up.run("infra", "up", "--overlay", "ha", check=1)
     assert done.stdout == ""
     assert f"error: nothing was changed: {words}" in done.stderr

@@ -171,7 +171,7 @@ def test_down_reports_a_damaged_state(tmp_path: Path) -> None:
         said: list[str] = []
         stop(settings, notify=said.append)
         assert said == [
-            f"{files.state} is damaged: cannot tell whether a killed supervisor left services running",
+            f"{files.state} is damaged: unknown whether a killed supervisor left services running",
             "the local stack is not running",
         ]
         assert {row.state for row in status(settings)} == {"stopped"}

@@ -96,7 +96,10 @@ def test_trades_of_somebody_else_are_left_alone(mongo_command: Command, mongo_se
 def test_a_collection_where_the_view_should_be_is_left_alone(mongo_command: Command, mongo_settings: Settings) -> None:
     with Mongo(mongo_settings) as mongo:
         mongo.create("trades_with_filings", {})
-    assert "trades_with_filings cannot be created: a collection has its name" in mongo_command.run("mongo", "apply", check=10).stdout
+    assert (
+        "trades_with_filings cannot be created: a collection has its name"
+        in mongo_command.run("mongo", "apply", check=10).stdout
+    )
     (difference,) = rows(mongo_command, "diff", check=10)
     assert (difference["kind"], difference["name"]) == ("view", "trades_with_filings")
 

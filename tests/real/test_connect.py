@@ -301,8 +301,8 @@ def test_apply_changes_what_differs_and_nothing_else(case: Case) -> None:
     case.command.run("connect", "status", check=1)
 
 
-def test_bad_rows_are_dead_letters_that_can_be_mended(case: Case) -> None:
-    good, mended = case.trades(2)
+def test_bad_rows_are_dead_letters_that_can_be_corrected(case: Case) -> None:
+    good, corrected = case.trades(2)
     bad: list[bytes | str] = [
         "{no",
         '{"a":1}',
@@ -330,7 +330,7 @@ def test_bad_rows_are_dead_letters_that_can_be_mended(case: Case) -> None:
 
     id = next(row["id"] for row in rows if "not JSON" in row["reason"])
     for said in ("1 sent", "1 already"):
-        assert said in case.command.run("dlq", "replay", id, "--with", "-", text=mended.decode()).stderr
+        assert said in case.command.run("dlq", "replay", id, "--with", "-", text=corrected.decode()).stderr
     case.await_trades()
 
 
@@ -365,7 +365,7 @@ def test_an_outage_of_mongodb_fails_the_task_and_watch_restarts_it(case: Case) -
         case.send(*case.trades(50))
         wait_for(
             lambda: log.read_text().count("restarted the failed tasks") >= 3 or watching.poll() is not None,
-            "the third restart in vain",
+            "the third restart without success",
             120,
         )
         assert watching.poll() is None
@@ -380,7 +380,7 @@ def test_an_outage_of_mongodb_fails_the_task_and_watch_restarts_it(case: Case) -
     assert case.rows("dlq", "list") == []
 
 
-def test_a_worker_without_the_class_is_told_how_to_get_it(rig: Rig, tmp_path: Path) -> None:
+def test_a_worker_without_the_class_names_how_to_get_it(rig: Rig, tmp_path: Path) -> None:
     topics = {name: f"bare-{topic}" for name, topic in INTERNAL.items()}
     worker = ConnectServer(tmp_path / "worker", rig.kafka.servers, topics, plugin=False)
     flags = own_names(rig.kafka.servers, tmp_path) | {"connect.url": worker.url, "mongo.url": rig.mongo.url}

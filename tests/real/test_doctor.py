@@ -73,7 +73,7 @@ def test_a_missing_password_names_the_setting(login: Command) -> None:
     assert "kafka.password is not set" in login.run("topics", "list", check=3).stderr
 
 
-def test_a_user_without_rights_gets_in_and_is_told_what_is_refused(login: Command, real_settings: Settings) -> None:
+def test_a_user_without_rights_gets_in_and_sees_what_is_refused(login: Command, real_settings: Settings) -> None:
     user(login, "guest")
     login.run("topics", "list", check=4)
     found = findings(login, 10)
@@ -83,7 +83,7 @@ def test_a_user_without_rights_gets_in_and_is_told_what_is_refused(login: Comman
     assert "authorization" in row["detail"].lower()
 
 
-def test_a_reader_is_told_which_right_is_missing(login: Command, kafka: Kafka, real_settings: Settings) -> None:
+def test_a_reader_sees_which_right_is_missing(login: Command, kafka: Kafka, real_settings: Settings) -> None:
     """The rights of a topic come from the broker: nothing is written to find out."""
     name = real_settings.topics.trades.name
     admin = AdminClient({"bootstrap.servers": kafka.servers})

@@ -49,8 +49,8 @@ def test_a_replication_that_the_cluster_cannot_have_fails_with_its_reason(real_c
     assert "replication factor" in done.stderr.lower()
 
 
-def test_a_topic_has_an_id_that_changes_when_it_is_made_anew(real_settings: Settings) -> None:
-    """What the lake tells generations by."""
+def test_a_topic_has_an_id_that_changes_when_it_is_recreated(real_settings: Settings) -> None:
+    """The lake distinguishes generations by it."""
     admin, name = Admin(real_settings), real_settings.topics.trades.name
     ids = set()
     for _ in range(2):

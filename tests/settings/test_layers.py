@@ -114,7 +114,7 @@ def test_every_setting_can_be_given_by_the_environment(here: Path, name: str) ->
 
 
 @pytest.mark.parametrize("value", ["x", "", 5, -1, 1e300, 1.5, True, [1], "nan"])
-def test_what_is_bad_is_told_in_plain_words(here: Path, value: Any) -> None:
+def test_what_is_bad_is_reported_in_plain_words(here: Path, value: Any) -> None:
     """Whatever the setting: no word of the library that checks them."""
     messages = []
     for name in setting_names():

@@ -232,7 +232,7 @@ def test_a_client_that_does_not_read_is_dropped(connect: Connect) -> None:
 
 
 def test_a_wait_times_out_and_a_faulty_condition_hurts_the_waiter_alone() -> None:
-    """TimedOutError tells the counters; what a condition raises reaches the one who waits."""
+    """TimedOutError has the counters; what a condition raises reaches the one who waits."""
     with Simulator(rate=0) as sim:
         with pytest.raises(TimedOutError, match=r"did not get there within 0\.2 s: .*connections=0"):
             sim.wait_for(lambda counters: counters.connections > 0, timeout=0.2)

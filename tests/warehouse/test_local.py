@@ -25,8 +25,7 @@ from stockctl.sim.statements import filings as made
 from stockctl.warehouse.redshift_on_duckdb.session import query
 from stockctl.warehouse.spectrum.ddl import STATEMENTS as COLUMNS
 from tests.command import clean_environment
-from tests.filings.reports import Line, tesla
-from tests.filings.reports import told as as_told
+from tests.filings.reports import Line, report_of_lines, tesla
 from tests.lakes import at, covered, lay, trade
 
 OPEN = at("2026-11-20 09:30")
@@ -224,7 +223,7 @@ def _odd_reports() -> list[dict[str, Any]]:
         },
     ]
     year = Span(date(2023, 1, 1), date(2023, 12, 31))
-    return [as_told(number, year, statements, form="10-K") for number, statements in enumerate(lines)]
+    return [report_of_lines(number, year, statements, form="10-K") for number, statements in enumerate(lines)]
 
 
 def test_a_division_by_zero_has_redshifts_message(lake: Settings) -> None:

@@ -9,7 +9,7 @@ The order of writes makes a crash at any point harmless:
 
 A crash after 1 or 2 leaves a report without line items or document. The next fetch sees that in the listings and writes them
 from step 1, without another request to Finnhub. A crash before 4 leaves a symbol that is requested again; of the answer only
-what is absent is put. Two fetches at the same time are safe: whoever puts 1 first wins, and the other one derives 2 and 3 from
+what is absent is put. Two fetches at the same time are safe: the first put of 1 wins, and the other one derives 2 and 3 from
 that object.
 """
 

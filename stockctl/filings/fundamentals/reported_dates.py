@@ -82,7 +82,7 @@ def _start_to_date(filing: Filing, start: date, end: date, filings: Iterable[Fil
 
     None if it also has that quarter's flows: they are then less than the flows to date in the 10-Q before.
     """
-    told = [
+    starts = [
         one.start
         for one in filings
         if one.start is not None
@@ -91,7 +91,7 @@ def _start_to_date(filing: Filing, start: date, end: date, filings: Iterable[Fil
         and one.start < start <= one.end + _DAY
         and not _is_less(filing, one)
     ]
-    return next((day for day in told if Span(day, end).lasts("year")), None)
+    return next((day for day in starts if Span(day, end).lasts("year")), None)
 
 
 def _is_less(filing: Filing, before: Filing) -> bool:

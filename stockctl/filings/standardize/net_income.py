@@ -44,7 +44,7 @@ Read = Figure | Unclear | None
 
 
 def net_income(lines: StatementLines, item: StandardItem) -> Read:
-    """Net income of the parent. Income of noncontrolling interests is subtracted where the report does not do so itself."""
+    """Net income of the parent. Income of noncontrolling interests is subtracted unless the report has done so."""
     noncontrolling = _noncontrolling(lines, item)
     own, parents, total = (lines.line(item, name) for name in ("NetIncomeLoss", _PARENTS, "ProfitLoss"))
     if len({line.value for line in lines.named(item, "NetIncomeLoss")}) > 1:

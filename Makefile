@@ -57,7 +57,7 @@ soak: $(VENV)/.test ## Inject random faults for as long as you like, then send h
 prove: kube ## Prove for hours what .ci/run proves in minutes; needs all that .ci/run needs
 	HYPOTHESIS_PROFILE=thorough TRADES=1000000 SOAK=20m SEED=$(SEED) $(PYTEST) --real-processes --timeout 7200 $(ARGS)
 
-lint: $(VENV)/.dev ## Check style, spelling, types and the rooms' contracts
+lint: $(VENV)/.dev words ## Check style, words, spelling, types and the rooms' contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell . .ci/*

@@ -110,7 +110,7 @@ def test_symbols_on_the_command_line_stand_for_the_setting(command: Command, top
 def test_logs_can_be_json_lines(command: Command, topics: Settings) -> None:
     command.environment |= {"STOCKCTL_LOG__FORMAT": "json", "STOCKCTL_FINNHUB__URL": f"ws://127.0.0.1:{free_port()}"}
     process, log = command.start("produce", "AAPL"), command.folder / "produce.log"
-    wait_for(lambda: "connecting again in" in log.read_text(), "the first attempt")
+    wait_for(lambda: "reconnecting in" in log.read_text(), "the first attempt")
     process.terminate()
     assert process.wait(HANG) == 5
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]

@@ -64,7 +64,7 @@ def test_each_failure_has_its_exit_code(sim: Simulator, own: Command, tmp_path: 
         url = f"http://127.0.0.1:{mute.getsockname()[1]}/api/v1"
         assert "did not answer" in error_of(6, REST_URL=url, REQUEST_TRIES="1", REQUEST_TIMEOUT="200ms")
     sim.fail_requests(200)
-    assert "cannot be read" in error_of(1)
+    assert "sent an unreadable response" in error_of(1)
     with simulator(token="right") as other:
         assert "refuses the key: Invalid API key." in error_of(4, REST_URL=other.rest_url, TOKEN="wrong-key-4711")
         assert "4711" not in error_of(4, REST_URL=other.rest_url, TOKEN="wrong-key-4711")

@@ -239,7 +239,7 @@ def test_garbage_fails_its_symbol(tmp_path: Path) -> None:
         sim.fail_requests(200)
         run = fetch(settings(sim, tmp_path, filings__workers="1"), "AAPL", "MSFT", request=SHORT)
         assert states(run) == {"AAPL": "failed", "MSFT": "fetched"}
-        assert "cannot be read" in outcome(run, "AAPL").detail
+        assert "sent an unreadable response" in outcome(run, "AAPL").detail
 
 
 def given(folder: Path, *items: Mapping[str, object]) -> Path:

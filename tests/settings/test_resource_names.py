@@ -108,6 +108,10 @@ def test_what_the_other_side_refuses_is_refused_first_in_words(name: str, text: 
     assert not re.search(r"match|\^|\[[aA]-", str(raised.value))
 
 
+OTHER_TOPICS = {"connect-configs", "connect-offsets", "connect-status", "feed-events", "trades_dlq", "trades_dlq_replayed"}
+"""Names of the other topics by default. Kafka does not distinguish `.` and `_`."""
+
+
 @given(st.text(max_size=260))
 @example("connect-configs")
 def test_the_rule_for_topics_is_kafkas(text: str) -> None:
@@ -117,10 +121,11 @@ def test_the_rule_for_topics_is_kafkas(text: str) -> None:
         and text not in (".", "..")
         and all(one.isascii() and (one.isalnum() or one in "._-") for one in text)
     )
+    if text.replace(".", "_") in OTHER_TOPICS:  # legal, but the name of another topic
+        return
     try:
         load_settings(environ={}, flags={"topics.trades.name": text}, stack=False)
-    except ConfigError as error:
-        # A legal name may be that of another topic.
-        assert not legal or error.hint == "give the two topics different names"
+    except ConfigError:
+        assert not legal
     else:
         assert legal

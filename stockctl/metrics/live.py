@@ -201,7 +201,7 @@ def follow(
     topic = settings.topics.trades.name
     partitions = admin.partitions(topic)
     if not partitions:
-        raise UnknownTopicError(f"there is no topic {topic}", hint="`stockctl topics apply` makes the topics")
+        raise UnknownTopicError(f"there is no topic {topic}", hint="`stockctl topics apply` creates the topics")
     live = LiveMetrics(symbols, settings.metrics.policy)
     # Records that retention deletes meanwhile do not matter here: continue at the earliest offset.
     consumer = Consumer(settings, WATCH_GROUP, **{"auto.offset.reset": "earliest"})

@@ -45,7 +45,7 @@ class Subscription:
             return False
         for topic in self.topics:
             if self.admin.topic(topic) is None:
-                raise StockctlError(f"there is no topic {topic}", hint="`stockctl topics apply` makes the topics")
+                raise StockctlError(f"there is no topic {topic}", hint="`stockctl topics apply` creates the topics")
         return True
 
     def lag(self, positions: Mapping[Partition, int]) -> dict[str, int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.options import DryRunOption, SinceOption, moment, settings_of, text_of
+from stockctl.cli.options import DryRunOption, SinceOption, TimezoneOption, moment, settings_of, text_of
 from stockctl.cli.output import View, record_options, row_options, say, write_object, write_rows
 from stockctl.errors import StockctlError, UsageError
 
@@ -45,6 +45,7 @@ def list_(
     reason: Reason = None,
     topic: Topic = None,
     since: SinceOption = None,
+    tz: TimezoneOption = None,
     by_reason: Annotated[bool, typer.Option("--by-reason", help="Count the letters by reason.")] = False,
     *,
     view: View,
@@ -55,7 +56,7 @@ def list_(
     """
     from stockctl.stream.dead_letters.reader import Count, Summary, counts, summaries
 
-    settings = settings_of(ctx)
+    settings = settings_of(ctx, {"timezone": tz})
     found = summaries(settings, say=say, reason=reason, topic=topic, since=_since(settings, since))
     if by_reason:
         counted = counts(found)
@@ -125,6 +126,7 @@ def replay(
     reason: Reason = None,
     topic: Topic = None,
     since: SinceOption = None,
+    tz: TimezoneOption = None,
     every: Annotated[bool, typer.Option("--all", help="Replay every letter.")] = False,
     corrected: Annotated[
         str | None, typer.Option("--with", metavar="FILE", help="Send this text in place of the letter's; - reads stdin.")
@@ -149,7 +151,7 @@ def replay(
         raise UsageError("give ids, or --reason, --topic or --since, or --all", hint="`stockctl dlq list` shows the letters")
     if corrected is not None and len(ids or ()) != 1:
         raise UsageError("--with replaces the text of one letter", hint="give the id of that letter alone")
-    settings = settings_of(ctx)
+    settings = settings_of(ctx, {"timezone": tz})
     view.check(ReplayResult._fields)
     run = Replay(
         settings,

@@ -193,7 +193,7 @@ def reset(ctx: typer.Context, yes: YesOption = False, dry_run: DryRunOption = Fa
 
     Example: stockctl local reset --yes
     """
-    from stockctl.local.reset import data_folders
+    from stockctl.local.reset import data_folders, require_stopped
     from stockctl.local.reset import reset as delete
     from stockctl.units import format_size
 
@@ -202,6 +202,7 @@ def reset(ctx: typer.Context, yes: YesOption = False, dry_run: DryRunOption = Fa
     if not folders:
         say(f"nothing to delete in {settings.state_dir.absolute()}")
         return
+    require_stopped(settings)
     for folder, size in folders:
         say(f"  {folder}  {format_size(size)}")
     if dry_run:

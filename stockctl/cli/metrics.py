@@ -256,7 +256,7 @@ def watch(
     from stockctl.metrics import live, live_table
 
     if as_of is not None:
-        raise UsageError("--as-of asks for the past, and a live view shows what comes", hint="use metrics summary --as-of")
+        raise UsageError("--as-of is for past times, and this is a live view", hint="use metrics summary --as-of")
     settings = _settings(ctx, policy, None, tz)
     if view.form not in (Format.table, Format.jsonl):
         raise UsageError(f"a live view never ends, and {view.form.value} is written as a whole", hint="use -o jsonl")

@@ -53,7 +53,7 @@ def known_zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         # OSError: the name of a folder of zones, or a name that is too long for a file.
-        raise ValueError(f"{quoted(name)} is no time zone: write a name such as America/New_York or UTC") from None
+        raise ValueError(f"{quoted(name)} is not a time zone: write a name such as America/New_York or UTC") from None
 
 
 def to_ms(moment: datetime) -> int:
@@ -92,7 +92,11 @@ def parse_date(day: str | date, zone: ZoneInfo = EXCHANGE_ZONE, *, now: int | No
     UsageError if the text is none of these.
     """
     if isinstance(day, str):
-        written, day = day, _moment(day, zone, now_ms() if now is None else now)
+        written = day
+        try:
+            day = _moment(day, zone, now_ms() if now is None else now)
+        except UsageError:
+            raise UsageError(f"{quoted(written)} is not a date", hint=DATES) from None
         if isinstance(day, datetime) and not written.strip().startswith("-"):
             raise UsageError(f"{quoted(written)} is not a date", hint=DATES)
     if isinstance(day, datetime):
@@ -117,7 +121,7 @@ def parse_as_of(moment: str | date, zone: ZoneInfo = EXCHANGE_ZONE, *, now: int 
 
 def _moment(text: str, zone: ZoneInfo, now: int) -> date | datetime:
     """The date or time that ``text`` writes."""
-    word = text.strip()
+    word = text.strip().lower()
     if word == "now":
         return from_ms(now, zone)
     today = trade_date(now, zone)
@@ -128,7 +132,7 @@ def _moment(text: str, zone: ZoneInfo, now: int) -> date | datetime:
     try:
         if word.startswith("-"):
             return from_ms(now - round(parse_duration(word[1:]) * 1000), zone)
-        return date.fromisoformat(word) if len(word) <= len("2026-11-23") else datetime.fromisoformat(word)
+        return date.fromisoformat(word) if len(word) <= len("2026-11-23") else datetime.fromisoformat(word.upper())
     except (ValueError, OverflowError):
         raise UsageError(f"{quoted(text)} is not a date or time", hint=MOMENTS) from None
 

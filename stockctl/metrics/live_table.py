@@ -115,7 +115,7 @@ def _caption(settings: Settings, snapshot: Snapshot) -> str:
     if snapshot.since is not None:
         parts.append(f"trades received since {from_ms(snapshot.since, zone):%H:%M:%S}")
     parts.append(f"policy {settings.metrics.policy}, {sum(metrics.left_out for metrics in snapshot.metrics)} left out")
-    parts.append(f"feed: {', '.join(sorted(snapshot.sources)) or 'nothing yet'}, a part of the market")
+    parts.append(f"feed: {', '.join(sorted(snapshot.sources)) or 'nothing yet'}")
     if snapshot.unreadable:
         parts.append(counted(snapshot.unreadable, "message is no trade", "messages are no trades"))
     if snapshot.error is not None:

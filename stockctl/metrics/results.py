@@ -28,7 +28,7 @@ CONTEXT = ("policy", "session", "left_out", "left_out_by", "coverage", "through"
 
 _FEEDS = {
     "finnhub": "finnhub: a part of the market's trades, not the consolidated tape",
-    "sim": "sim: simulated trades, no market's",
+    "sim": "sim: simulated trades",
     "replay": "replay: captured frames of the feed, a part of the market's trades",
 }
 

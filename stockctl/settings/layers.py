@@ -301,7 +301,10 @@ def _merge(layers: list[Layer], profile: str) -> Settings:
         problem = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int))
         origin = origins.get(name, "default")
-        hint = f"set {env_name(name)}=…, or set it in stockctl.toml under [profile.{profile}]"
+        section = ".".join(["profile", profile, *name.split(".")[:-1]])
+        hint = f"set {env_name(name)}=…, or set it in stockctl.toml under [{section}]"
+        if origin.startswith("environment"):
+            hint = f"correct {env_name(name)}, or unset it"
         raise BadSettingError(
             name, origin, setting_problem(problem), hint=_STACK_HINT if origin.startswith("local stack") else hint
         ) from None

@@ -125,7 +125,7 @@ def test_as_of_takes_what_had_been_received_by_then(filled: Command) -> None:
     assert "as received" not in filled.run("metrics", "vwap", "AAPL", "--as-of", "9999-12-31").stderr
     assert filled.run("metrics", "vwap", "AAPL", "--as-of", "0001-01-01").stdout.splitlines()[1].split() == ["AAPL"]
     assert "is not a date or time" in filled.run("metrics", "rate", "--as-of", "tomorrow", check=2).stderr
-    assert "a live view shows what comes" in filled.run("metrics", "watch", "--as-of", "2026-11-20", check=2).stderr
+    assert "this is a live view" in filled.run("metrics", "watch", "--as-of", "2026-11-20", check=2).stderr
     read = filled.run("lake", "read", "AAPL", "--as-of", "2026-11-20T09:30:10", "-o", "jsonl").stdout
     assert len(read.splitlines()) == 20
 
@@ -167,7 +167,7 @@ def test_nothing_to_answer_is_exit_0_null_and_words(filled: Command) -> None:
         (("watch", "AAPL", "-o", "csv"), "-o jsonl"),
         (("watch", "AAPL", "--for", "soon"), "--for"),
         (("vwap", "AAPL", "--policy", "mine"), "mine"),
-        (("vwap", "AAPL", "--tz", "Mars/Olympus"), "--tz: 'Mars/Olympus' is no time zone"),
+        (("vwap", "AAPL", "--tz", "Mars/Olympus"), "--tz: 'Mars/Olympus' is not a time zone"),
     ],
 )
 def test_what_cannot_be_is_a_matter_of_usage(filled: Command, arguments: tuple[str, ...], words: str) -> None:

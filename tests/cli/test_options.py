@@ -10,11 +10,11 @@ from tests.command import Command
 
 BAD = "no such ]["
 SETTINGS = {
-    ("metrics", "vwap", "--tz"): "is no time zone",
-    ("metrics", "watch", "--tz"): "is no time zone",
-    ("lake", "read", "--tz"): "is no time zone",
-    ("company", "show", "AAPL", "--tz"): "is no time zone",
-    ("filings", "kpis", "AAPL", "--tz"): "is no time zone",
+    ("metrics", "vwap", "--tz"): "is not a time zone",
+    ("metrics", "watch", "--tz"): "is not a time zone",
+    ("lake", "read", "--tz"): "is not a time zone",
+    ("company", "show", "AAPL", "--tz"): "is not a time zone",
+    ("filings", "kpis", "AAPL", "--tz"): "is not a time zone",
     ("consume", "s3", "--max-age"): "is not a duration",
     ("consume", "s3", "--max-bytes"): "is not a size",
     ("consume", "mongo", "--max-age"): "is not a duration",

@@ -148,7 +148,7 @@ def test_before_something_is_deleted_a_terminal_is_asked(answer: bytes | None, y
     assert done.returncode == code
     assert ("deleted" in done.stdout) == goes_on
     assert ("Delete it? [y/N]" in done.stderr) == (answer is not None)
-    assert ("stdin is no terminal to ask at stockctl it delete --yes" in done.stdout) == (code == 2)
+    assert ("stdin is not a terminal stockctl it delete --yes" in done.stdout) == (code == 2)
 
 
 def test_an_arrow_table_is_written_in_every_form(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import datetime
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -24,7 +25,7 @@ from rich.cells import cell_len
 from typer.core import TyperGroup
 
 from stockctl.cli.main import app
-from stockctl.cli.output import View, write_object, write_rows
+from stockctl.cli.output import View, say, write_object, write_rows
 from stockctl.cli.output.columns import Kind, kind_of
 from stockctl.filings.collect.collector import Outcome
 from stockctl.filings.collect.schedule import FetchResult
@@ -357,6 +358,16 @@ def test_every_command_with_rows_is_here() -> None:
     assert row_commands() == CASES.keys() | LIVE
 
 
+def blank_columns(lines: list[str]) -> set[str]:
+    """The columns of a table that have a header alone."""
+    headers = [(found.start(), found.end(), found[0]) for found in re.finditer(r"\S+", lines[0])]
+    ends = [start for start, _, _ in headers[1:]] + [max(map(len, lines))]
+    rows = [line for line in lines[1:] if not line.startswith("times: ")]
+    return {
+        name for (start, _, name), end in zip(headers, ends, strict=True) if not any(row[start:end].strip() for row in rows)
+    }
+
+
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("command", CASES)
 def test_a_table_fits_the_terminal(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,7 +386,8 @@ def test_a_table_fits_the_terminal(command: str, monkeypatch: pytest.MonkeyPatch
         assert names == [name for name in all_names if name in names]
         note = next((line for line in shown.messages.splitlines() if line.endswith("(--wide shows all)")), "")
         assert cell_len(note) <= columns
-        assert ("left out: " in note) == bool(set(all_names) - set(names) - {"report", "unit"})
+        # Empty columns are dropped, fixes are whole below the table, and amounts have their unit.
+        assert ("left out: " in note) == bool(set(all_names) - set(names) - blank_columns(whole.lines) - {"fix", "unit"})
         cut = re.search(r"cut: ([^()]*) \(", note)
         for name in cut[1].split(", ") if cut else ():
             # Of SQL nobody knows which columns are keys; a key that is wider than the terminal cannot be whole.
@@ -443,12 +455,35 @@ def test_no_escape_where_none_is_wanted(environment: dict[str, str]) -> None:
     assert "\x1b]8;" in show(lambda: write_rows(rows, View(), main=("accession",)), 80).raw
 
 
+def test_a_fix_is_whole_below_the_table_and_empty_columns_are_dropped() -> None:
+    fix = "set STOCKCTL_KAFKA__BOOTSTRAP_SERVERS=…, or set it in stockctl.toml under [profile.prod.kafka]"
+    rows = [{"system": name, "state": "fail", "detail": "", "fix": fix} for name in ("kafka", "topics")]
+    shown = show(lambda: write_rows([*rows, {"system": "lake", "state": "ok", "detail": "", "fix": None}], View()), 80)
+    lines = [["system", "state"], ["kafka", "fail"], ["topics", "fail"], ["lake", "ok"]]
+    assert [line.split() for line in shown.lines] == lines
+    assert " ".join(shown.messages.split()) == f"fix for kafka, topics: {fix}"
+    assert fix in show(lambda: write_rows(rows, View(fields=("system", "fix"))), 200).raw
+
+
+def test_messages_wrap_between_words_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "policy standard, 450 trades, 11 left out (10 Price Variation Trade: 8; 37 Qualified Contingent Trade: 3)"
+    say(text)
+    assert capsys.readouterr().err == text + "\n"
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    say(text)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= 80
+    assert " ".join(lines) == text
+
+
 def test_a_link_is_its_short_text() -> None:
     rows = [{"accession": "0001", "report": "https://www.sec.gov/" + "x" * 200}]
     shown = show(lambda: write_rows(rows, View(), main=("accession",)), 80)
     assert shown.lines == ["accession", "0001"]
     assert rows[0]["report"] in shown.raw
-    assert not shown.messages
+    assert shown.messages.strip() == "left out: report (--wide shows all)"
     bad = [{"accession": "0001", "report": "javascript:alert(1)"}]
     assert "javascript" not in show(lambda: write_rows(bad, View(), main=("accession",)), 80).raw
 

@@ -214,8 +214,8 @@ def test_only_secrets_are_read_from_files(here: Path) -> None:
             {"STOCKCTL_LAKE__MAX_AGE": "soon"},
             "invalid setting lake.max_age from environment STOCKCTL_LAKE__MAX_AGE: 'soon' is not a duration",
         ),
-        ({"STOCKCTL_LAKE__TIMEZONE": "Mars"}, "'Mars' is no time zone"),
-        ({"STOCKCTL_LAKE__TIMEZONE": "America"}, "'America' is no time zone"),
+        ({"STOCKCTL_LAKE__TIMEZONE": "Mars"}, "'Mars' is not a time zone"),
+        ({"STOCKCTL_LAKE__TIMEZONE": "America"}, "'America' is not a time zone"),
         ({"STOCKCTL_CONFIG": "/no/such.toml"}, "cannot read /no/such.toml"),
         (
             {"STOCKCTL_STATE_DIR": "~nobody-here/stock"},

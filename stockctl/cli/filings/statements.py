@@ -157,6 +157,7 @@ def check(
     unknown = sum(one.holds is None for one in found)
     shown = identities.rows(found if everything or not view.is_table else wrong, symbol)
     columns = ["identity", "period_end", "holds", "detail", "accession"]
+    view.check(columns if view.is_table else list(shown[0]) if shown else columns)
     write_rows(shown, view, (columns if shown else None) if view.is_table else None)
     say(
         f"{counted(len(known.filings), 'filing')} of {symbol}: "

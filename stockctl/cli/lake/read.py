@@ -127,7 +127,7 @@ def gaps(
     )
     types: dict[str, type | ZoneInfo]
     types = {"symbol": str, "trade_date": datetime.date, "since": zone, "until": zone, "seconds": float, "reason": str}
-    write_rows(rows, view, list(types), types)
+    write_rows(rows, view, list(types), types, main=("symbol", "since", "until", "reason"))
     if found.session != settings.metrics.session:
         say(f"no {settings.metrics.session} session has begun on a date with feed events: all hours are shown")
     for symbol, trade_date, covered, expected in found.totals:

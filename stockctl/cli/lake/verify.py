@@ -27,6 +27,7 @@ def verify(
     from stockctl.lake.store import existing_store
     from stockctl.units import counted, format_size
 
+    view.check(Issue._fields)
     settings = settings_of(ctx)
     with progress("reading objects") as bar:
         task = bar.add_task("objects", total=None)

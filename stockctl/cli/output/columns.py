@@ -63,6 +63,12 @@ _NAMES: dict[Kind, str] = {
 
 KINDS: dict[str, Kind] = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 
+HEADERS = {"latency_ms": "latency", "retention_ms": "retention", "covered_seconds": "covered", "seconds": "duration"}
+"""Headers on a terminal, where values have their own units, that differ from the column's name."""
+
+FIX = "fix"
+"""The column that says what to do: too long for a table, too important to be cut."""
+
 LINKS = {"accession": "report"}
 """Columns whose cells are links on a terminal, each with the column that has the address."""
 

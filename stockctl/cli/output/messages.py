@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -26,7 +29,16 @@ def is_quiet() -> bool:
 def say(text: str) -> None:
     """Write a message to stderr, unless the user asked for errors only."""
     if not _quiet:
-        report_error(text)
+        report_error(_wrapped(text))
+
+
+def _wrapped(text: str) -> str:
+    """``text`` broken at blanks to fit the terminal at stderr; unchanged in a pipe."""
+    if not sys.stderr.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    lines = (textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""] for line in text.splitlines())
+    return "\n".join(chain.from_iterable(lines))
 
 
 def report_error(text: str) -> None:
@@ -50,5 +62,5 @@ def confirm(question: str, command: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError("deleting needs a yes, and stdin is no terminal to ask at", hint=f"{command} --yes")
+        raise UsageError("cannot ask for confirmation: stdin is not a terminal", hint=f"{command} --yes")
     typer.confirm(question, abort=True, err=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from stockctl.cli.output.columns import LINKS, Kind, kind_of
+from stockctl.cli.output.columns import FIX, HEADERS, LINKS, Kind, kind_of
 from stockctl.cli.output.messages import say
 from stockctl.cli.output.numbers import cell, is_number, literal
 
@@ -30,20 +30,28 @@ class Column:
     """One column with its cells as text; ``width`` is that of its widest cell, ``least`` the width it can be cut to."""
 
     name: str
+    header: str
     cells: list[str]
     right: bool
     width: int
     least: int
 
 
-def write_table(rows: Sequence[Row], names: Sequence[str], main: Sequence[str], *, whole: bool, kinds: bool) -> None:
+def write_table(
+    rows: Sequence[Row], names: Sequence[str], main: Sequence[str], *, whole: bool, kinds: bool, chosen: bool = False
+) -> None:
     """Write ``rows`` to the terminal at stdout, as many of the columns ``names`` as fit, in the order of ``names``.
 
     ``main`` are the most important ones, the first before all others; the rest follows in the order of ``names``. ``whole``
-    shows every column and cell, however long the lines get. Without ``kinds`` the names say nothing about the values.
+    shows every column and cell, however long the lines get. Without ``kinds`` the names say nothing about the values. Unless
+    the user has ``chosen`` the columns, empty ones are dropped, and fixes are written whole on stderr, below the table.
     """
     from rich.cells import cell_len
 
+    fixes: dict[str, list[str]] = {}
+    if kinds and not (whole or chosen):
+        fixes = _fixes(rows, names)
+        names = [name for name in names if name != FIX and (not rows or any(row.get(name) not in (None, "") for row in rows))]
     width = _width()
     style = _Style.of_terminal()
     links = {name: LINKS[name] for name in names if kinds and LINKS.get(name) in names}
@@ -57,7 +65,7 @@ def write_table(rows: Sequence[Row], names: Sequence[str], main: Sequence[str], 
         if "trade_date" in widths:
             break
     shown = [columns[name] for name in names if name in widths]
-    sys.stdout.write(style.bold(_line([_padded(column, column.name, widths[column.name]) for column in shown])) + "\n")
+    sys.stdout.write(style.bold(_line([_padded(column, column.header, widths[column.name]) for column in shown])) + "\n")
     for number, row in enumerate(rows):
         cells = []
         for column in shown:
@@ -67,10 +75,12 @@ def write_table(rows: Sequence[Row], names: Sequence[str], main: Sequence[str], 
     if note := times.note(widths):
         sys.stdout.write(_cut(note, width) + "\n")
     sys.stdout.flush()
-    left_out = [name for name in names if name not in widths and name not in hidden]
+    left_out = [name for name in names if name not in widths]
     cut = [column.name for column in shown if any(cell_len(text) > widths[column.name] for text in column.cells)]
     if left_out or cut:
         _say_what_is_missing(left_out, cut)
+    for fix, labels in fixes.items():
+        say(f"fix for {', '.join(labels)}: {fix}")
 
 
 def write_record(row: Row) -> None:
@@ -90,6 +100,16 @@ def write_record(row: Row) -> None:
     sys.stdout.flush()
 
 
+def _fixes(rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[str]]:
+    """The things that each fix is for, by their key columns, in the order of the rows."""
+    labels = [name for name in names if kind_of(name) is Kind.key and name in ("kind", "name", "system", "part", "service")]
+    fixes: dict[str, list[str]] = {}
+    for row in rows if FIX in names else ():
+        if row.get(FIX):
+            fixes.setdefault(str(row[FIX]), []).append(" ".join(str(row[name]) for name in labels if row.get(name)))
+    return fixes
+
+
 def _column(rows: Sequence[Row], name: str, kind: Kind | None, times: _Times) -> Column:
     from rich.cells import cell_len
 
@@ -98,13 +118,13 @@ def _column(rows: Sequence[Row], name: str, kind: Kind | None, times: _Times) ->
         times.cell(value, kind, row) if isinstance(value, datetime) else cell(value, kind, row)
         for value, row in zip(values, rows, strict=True)
     ]
-    header = literal(name)
+    header = literal(HEADERS.get(name, name) if kind is not None else name)
     width = max(cell_len(header), *map(cell_len, cells), 0)
     known = [value for value in values if value is not None]
     fixed = kind not in (None, Kind.text) or (known and all(is_number(value) or isinstance(value, date) for value in known))
     fixed = fixed or all(_NUMBER.fullmatch(text) for text in cells)
     least = width if fixed else min(width, max(cell_len(header), _LEAST))
-    return Column(header, cells, bool(known) and all(map(is_number, known)), width, least)
+    return Column(name, header, cells, bool(known) and all(map(is_number, known)), width, least)
 
 
 def _fit(columns: Mapping[str, Column], ranked: Sequence[str], main: int, width: int) -> dict[str, int]:
@@ -116,7 +136,7 @@ def _fit(columns: Mapping[str, Column], ranked: Sequence[str], main: int, width:
     room = width + GAP
     for group in (ranked[:main], ranked[main:]):
         for name in group:
-            least = columns[name].least
+            least = columns[name].width if not widths else columns[name].least  # the first says what a row is about
             if not widths and least > width:
                 least = width // 2
             if least + GAP <= room:

@@ -24,7 +24,7 @@ from stockctl.units import counted, format_duration
 
 OutcomeState = Literal["fetched", "up to date", "fresh", "none", "failed", "not tried"]
 
-_LAKE_ALONE = "the lake has all reports, MongoDB does not: {}"
+_LAKE_ALONE = "MongoDB may lack reports that the lake has: {}"
 
 
 class Outcome(NamedTuple):

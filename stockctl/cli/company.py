@@ -31,7 +31,7 @@ def show(
     *,
     view: View,
 ) -> None:
-    """Show a company's last trade, session, newest filing and KPIs, and the ratios of price and filing.
+    """Show a company's last trade, session, filing and KPIs.
 
     Example: stockctl company show AAPL
     """

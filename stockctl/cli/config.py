@@ -63,7 +63,9 @@ def show(
     *,
     view: View,
 ) -> None:
-    """Show every setting of the active profile; secrets show their last four characters.
+    """Show every setting of the active profile.
+
+    Secrets show their last four characters.
 
     Example: stockctl config show --origin
     """
@@ -79,7 +81,7 @@ def show(
 
 @app.command("path")
 def path_(ctx: typer.Context) -> None:
-    """Show the files that settings are read from, the strongest first.
+    """Show where settings are read from, the strongest first.
 
     Example: stockctl config path
     """

@@ -58,7 +58,7 @@ def apply(
     *,
     view: View,
 ) -> None:
-    """Create the connector, or change it to match the settings, and wait until it runs.
+    """Create or update the connector, and wait until it runs.
 
     Example: stockctl connect apply
     """
@@ -78,7 +78,7 @@ def apply(
 @app.command()
 @record_options()
 def render(ctx: typer.Context, *, view: View) -> None:
-    """Show the configuration of the connector, with its secrets masked.
+    """Show the connector's configuration, with secrets masked.
 
     Example: stockctl connect render -o json
     """
@@ -91,7 +91,9 @@ def render(ctx: typer.Context, *, view: View) -> None:
 @app.command()
 @row_options()
 def diff(ctx: typer.Context, *, view: View) -> None:
-    """Show the differences between the connector and the settings; exit code 10 if there are any.
+    """Compare the connector with the settings.
+
+    Exit code 10 if they differ.
 
     Example: stockctl connect diff
     """
@@ -105,7 +107,9 @@ def diff(ctx: typer.Context, *, view: View) -> None:
 @app.command()
 @row_options()
 def status(ctx: typer.Context, *, view: View) -> None:
-    """Show the connector, its tasks, the cause of a failure, and the lag; exit code 10 if something does not run.
+    """Show the connector, its tasks and its lag.
+
+    With the cause of a failure; exit code 10 if something does not run.
 
     Example: stockctl connect status
     """
@@ -137,7 +141,9 @@ def restart(
 
 @app.command()
 def delete(ctx: typer.Context, yes: YesOption = False, dry_run: DryRunOption = False) -> None:
-    """Delete the connector; the documents, the offsets of its group and the internal topics stay.
+    """Delete the connector; all data stays.
+
+    The documents, the offsets of its group and the internal topics.
 
     Example: stockctl connect delete --yes
     """
@@ -161,7 +167,7 @@ def watch(
     ctx: typer.Context,
     health_port: HealthPortOption = None,
 ) -> None:
-    """Restart failed tasks of the connector automatically, until Ctrl-C.
+    """Restart failed tasks automatically, until Ctrl-C.
 
     Example: stockctl connect watch --health-port 8080
     """

@@ -57,7 +57,9 @@ def mongo(
     max_records: MaxRecordsOption = None,
     health_port: HealthPortOption = None,
 ) -> None:
-    """Write trades and feed events into MongoDB, and keep its bars and companies current.
+    """Write trades and feed events into MongoDB.
+
+    Bars and company documents are kept current.
 
     Example: stockctl consume mongo --once
     """

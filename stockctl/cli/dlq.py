@@ -85,7 +85,9 @@ def show(
     *,
     view: View,
 ) -> None:
-    """Show a dead letter: its raw text, the reason, and where it comes from, once for each reader that rejected it.
+    """Show a dead letter: raw text, reason and origin.
+
+    Once for each reader that rejected the record.
 
     Example: stockctl dlq show trades-2-17
     """
@@ -135,7 +137,9 @@ def replay(
     *,
     view: View,
 ) -> None:
-    """Republish dead letters to their original topic if they are valid now, each letter only once.
+    """Republish dead letters to their original topic.
+
+    Letters that are valid now, and each letter only once.
 
     Example: stockctl dlq replay trades-2-17 --with corrected.json
     """

@@ -70,7 +70,7 @@ def apply(
     *,
     view: View,
 ) -> None:
-    """Create or update database, tables and crawlers; delete nothing.
+    """Create or update tables and crawlers; delete nothing.
 
     Example: stockctl glue apply
     """
@@ -93,7 +93,9 @@ def apply(
 @app.command()
 @row_options()
 def diff(ctx: typer.Context, from_paths: FromPaths = False, *, view: View) -> None:
-    """Show the differences between the catalog and the settings; exit code 10 if there are any.
+    """Compare the catalog with the settings.
+
+    Exit code 10 if they differ.
 
     Example: stockctl glue diff
     """
@@ -140,7 +142,9 @@ def run(
 @app.command()
 @row_options()
 def status(ctx: typer.Context, since: SinceDateOption = None, *, view: View) -> None:
-    """Compare lake, catalog and crawlers; exit code 10 if they differ.
+    """Compare lake, catalog and crawlers.
+
+    Exit code 10 if they differ.
 
     Example: stockctl glue status
     """
@@ -178,7 +182,9 @@ def sync(
     *,
     view: View,
 ) -> None:
-    """Register the lake's partitions from its claim log, without a crawler.
+    """Register the lake's partitions, without a crawler.
+
+    From the claim log.
 
     Example: stockctl glue sync --since 2026-11-20
     """
@@ -212,7 +218,9 @@ def policy(
     who: Annotated[Who, typer.Option("--role", help="Who gets the permissions.")] = Who.crawler,
     trust: Annotated[bool, typer.Option("--trust", help="Print the trust policy of the role instead.")] = False,
 ) -> None:
-    """Print the IAM policy for crawlers, Redshift, or the user of these commands, as JSON.
+    """Print an IAM policy as JSON.
+
+    For crawlers, Redshift, or the user of these commands.
 
     Example: stockctl glue policy --role redshift > policy.json
     """
@@ -229,7 +237,7 @@ def policy(
 @app.command()
 @row_options()
 def delete(ctx: typer.Context, yes: YesOption = False, dry_run: DryRunOption = False, *, view: View) -> None:
-    """Delete the crawlers, tables and database that stockctl manages; the lake stays.
+    """Delete tables and crawlers of stockctl; the lake stays.
 
     Example: stockctl glue delete --yes
     """

@@ -121,7 +121,9 @@ def demo(
     ctx: typer.Context,
     duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="Stop after this long: 90s, 5m.")] = "60s",
 ) -> None:
-    """Show the whole pipeline once: start, live table, stop, verification, metrics.
+    """Run the whole pipeline once, and verify its data.
+
+    Start, live table, stop, verification, metrics.
 
     It fails if a step fails. A running stack is used, and left running.
 

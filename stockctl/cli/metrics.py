@@ -131,7 +131,9 @@ def volatility(
     *,
     view: View,
 ) -> None:
-    """Show the rolling standard deviation of prices, or the annualised one of returns.
+    """Show the volatility of prices, or of returns.
+
+    The rolling standard deviation of prices, or the annualised one of returns.
 
     Example: stockctl metrics volatility AAPL --window 5m --every 1m
     """
@@ -198,7 +200,7 @@ def bars(
     *,
     view: View,
 ) -> None:
-    """Show bars: open, high, low, close, volume, VWAP and number of trades.
+    """Show bars: open, high, low, close, volume, VWAP, trades.
 
     Example: stockctl metrics bars AAPL --every 5m -o parquet > bars.parquet
     """
@@ -249,7 +251,9 @@ def watch(
     *,
     view: View,
 ) -> None:
-    """Watch live metrics of Kafka's trades in a table that redraws in place, or in lines when piped.
+    """Watch live metrics of the trades in Kafka.
+
+    In a table that redraws in place, or in lines when piped.
 
     Example: stockctl metrics watch AAPL BINANCE:BTCUSDT --for 60s
     """

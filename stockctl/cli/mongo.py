@@ -23,7 +23,9 @@ app = typer.Typer(no_args_is_help=True, help="Create and compare the collections
 @app.command()
 @row_options()
 def apply(ctx: typer.Context, dry_run: DryRunOption = False, *, view: View) -> None:
-    """Create or update collections, validators, indexes and expiry; drop nothing.
+    """Create or update the collections; drop nothing.
+
+    With their validators, indexes and expiry.
 
     Example: stockctl mongo apply
     """
@@ -43,7 +45,9 @@ def apply(ctx: typer.Context, dry_run: DryRunOption = False, *, view: View) -> N
 @app.command()
 @row_options()
 def diff(ctx: typer.Context, *, view: View) -> None:
-    """Show the differences between MongoDB and the settings; exit code 10 if there are any.
+    """Compare the collections with the settings.
+
+    Exit code 10 if they differ.
 
     Example: stockctl mongo diff
     """

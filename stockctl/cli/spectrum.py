@@ -65,7 +65,9 @@ def apply(
     *,
     view: View,
 ) -> None:
-    """Create or update external schema, tables and views in Redshift; drop nothing without --prune.
+    """Create or update external tables and views in Redshift.
+
+    Nothing is dropped without --prune.
 
     Run it again after `lake compact` and `glue sync`: the views contain the compacted dates.
 
@@ -89,7 +91,9 @@ def apply(
 @app.command()
 @row_options()
 def diff(ctx: typer.Context, *, view: View) -> None:
-    """Show the differences between Redshift, the settings and the lake; exit code 10 if there are any.
+    """Compare Redshift with the settings and the lake.
+
+    Exit code 10 if they differ.
 
     Example: stockctl spectrum diff
     """
@@ -106,7 +110,9 @@ def diff(ctx: typer.Context, *, view: View) -> None:
 @app.command()
 @row_options()
 def status(ctx: typer.Context, *, view: View) -> None:
-    """Show schema, tables and views as Redshift sees them; exit code 10 if one differs from the settings.
+    """Show schema, tables and views as Redshift sees them.
+
+    Exit code 10 if one differs from the settings.
 
     Example: stockctl spectrum status
     """
@@ -136,7 +142,9 @@ def query(
     *,
     view: View,
 ) -> None:
-    """Run SQL in Redshift; CSV and JSON lines stream in constant memory.
+    """Run SQL in Redshift, or on the lake with --local.
+
+    CSV and JSON lines stream in constant memory.
 
     With --local the same SQL runs on the lake; anything that means something else in DuckDB is rejected by name.
 

@@ -37,7 +37,7 @@ def _connect(ctx: typer.Context) -> tuple[Admin, Settings]:
 @app.command()
 @row_options()
 def apply(ctx: typer.Context, dry_run: DryRunOption = False, *, view: View) -> None:
-    """Create the topics, or change those that differ from the settings; delete nothing.
+    """Create or update the topics; delete nothing.
 
     Example: stockctl topics apply
     """
@@ -74,7 +74,9 @@ def list_(
 @app.command()
 @row_options()
 def diff(ctx: typer.Context, *, view: View) -> None:
-    """Show the differences between the topics and the settings; exit code 10 if there are any.
+    """Compare the topics with the settings.
+
+    Exit code 10 if they differ.
 
     Example: stockctl topics diff
     """

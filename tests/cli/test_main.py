@@ -56,6 +56,7 @@ def test_the_commands_of_the_issue_are_there() -> None:
 @pytest.mark.parametrize("name", LEAVES)
 def test_help_is_one_imperative_line_and_an_example(name: str) -> None:
     lines = LEAVES[name].help.strip().splitlines()
+    assert len(lines[0]) <= 62, "the list of a group's commands would cut it"
     first = lines[0].split()[0]
     assert first[0].isupper()
     assert not first.endswith(("s", "ing", "ed")), f"{first}: say what to do, not what is done"

@@ -28,7 +28,9 @@ def fetch(
     *,
     view: View,
 ) -> None:
-    """Fetch annual and quarterly reports into the lake, and into MongoDB if there is one.
+    """Fetch annual and quarterly reports.
+
+    Into the lake, and into MongoDB if there is one.
 
     Stored reports are not fetched again, so an interrupted fetch resumes where it stopped.
 

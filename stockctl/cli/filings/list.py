@@ -56,7 +56,9 @@ def show(
     *,
     view: View,
 ) -> None:
-    """Show the statements of one filing as reported; -o json prints the whole report as received.
+    """Show the statements of one filing as reported.
+
+    -o json prints the whole report as received.
 
     Example: stockctl filings show AAPL latest -s income
     """

@@ -55,7 +55,9 @@ def statement(
     *,
     view: View,
 ) -> None:
-    """Show a statement by standard items, each value with the concept and the filing it came from.
+    """Show a statement by standard items.
+
+    Each value has the concept and the filing that it comes from.
 
     Example: stockctl filings statement AAPL income --period quarter --last 8
     """
@@ -93,7 +95,9 @@ def kpis(
     *,
     view: View,
 ) -> None:
-    """Show a company's KPIs; those that need a price take the lake's last trade unless --price gives one.
+    """Show a company's KPIs.
+
+    Those that need a price use the lake's last trade, unless --price gives one.
 
     Example: stockctl filings kpis AAPL --price 264.5 --explain
     """
@@ -142,7 +146,9 @@ def check(
     *,
     view: View,
 ) -> None:
-    """Prove the accounting identities over what was fetched; exit 10 and name each that does not hold.
+    """Check the accounting identities of a company's filings.
+
+    Exit code 10 if one does not hold.
 
     Example: stockctl filings check AAPL
     """

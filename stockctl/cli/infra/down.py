@@ -28,7 +28,9 @@ def down(
         str, typer.Option("--timeout", metavar="DURATION", help="How long to wait until everything is deleted.")
     ] = "5m",
 ) -> None:
-    """Delete the workloads of `infra up`, then Kafka and MongoDB; keep the volumes.
+    """Delete the objects of `infra up`; keep the volumes.
+
+    The workloads first, then Kafka and MongoDB.
 
     Example: stockctl infra down --yes
     """

@@ -31,7 +31,9 @@ def render(
         bool, typer.Option("--with-secrets", help="Include the secrets; only into a pipe or a file, never on a terminal.")
     ] = False,
 ) -> None:
-    """Write every object of an overlay to stdout as YAML, filled in from the settings.
+    """Print the manifests of an overlay as YAML.
+
+    Filled in from the settings.
 
     Example: stockctl infra render --overlay ha > pipeline.yaml
     """
@@ -58,7 +60,9 @@ def diff(
     *,
     view: View,
 ) -> None:
-    """Show what `infra up` would change and delete on the cluster, by a dry run; exit code 10 if there is a difference.
+    """Show what `infra up` would change on the cluster.
+
+    By a dry run on the server; exit code 10 if there is a difference.
 
     The table format is a unified diff.
 
@@ -78,7 +82,7 @@ def diff(
 def monitoring(
     what: Annotated[Monitoring, typer.Argument(help="Alert rules for Prometheus (YAML), or a dashboard for Grafana (JSON).")],
 ) -> None:
-    """Write the alert rules for Prometheus, or the dashboard for Grafana, to stdout.
+    """Print the alert rules or the Grafana dashboard.
 
     Example: stockctl infra monitoring rules > stockctl-rules.yaml
     """

@@ -14,7 +14,9 @@ from stockctl.errors import UnhealthyError, UsageError
 
 @row_options()
 def check(ctx: typer.Context, overlay: OverlayOption = None, context: ContextOption = None, *, view: View) -> None:
-    """Check whether the cluster meets the requirements of the overlay; exit code 10 if it does not.
+    """Check the cluster against the overlay's requirements.
+
+    Exit code 10 if it does not meet them.
 
     Example: stockctl infra check
     """
@@ -41,7 +43,9 @@ def check(ctx: typer.Context, overlay: OverlayOption = None, context: ContextOpt
 
 @row_options()
 def status(ctx: typer.Context, context: ContextOption = None, *, view: View) -> None:
-    """Show each workload with its pods, restarts, image and lag; exit code 10 if one is not ready.
+    """Show each workload with its pods, restarts and lag.
+
+    Exit code 10 if one is not ready.
 
     Example: stockctl infra status
     """
@@ -70,7 +74,9 @@ def logs(
     container: Annotated[str | None, typer.Option("--container", help="Instead of the pod's first container.")] = None,
     previous: Annotated[bool, typer.Option("--previous", help="The log of the previous run, after a restart.")] = False,
 ) -> None:
-    """Write the last lines of a workload's logs, and with --follow each new one.
+    """Print the last lines of a workload's logs.
+
+    With --follow each new line, too.
 
     Example: stockctl infra logs lake --tail 20 --follow
     """

@@ -41,7 +41,7 @@ def up(
     ] = False,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Apply the overlay to the cluster, and wait until every workload is ready.
+    """Apply the overlay, and wait until every workload is ready.
 
     Running it again changes nothing. Objects that the overlay no longer has are deleted, except volumes.
 

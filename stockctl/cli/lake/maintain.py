@@ -27,7 +27,9 @@ def compact(
     *,
     view: View,
 ) -> None:
-    """Write the trades of past dates as Parquet, which readers use from then on.
+    """Write the trades of past dates as Parquet.
+
+    Readers use it from then on.
 
     Raw objects stay. If late trades of a date arrive, the next run writes the date again.
 
@@ -80,7 +82,9 @@ def prune(
     *,
     view: View,
 ) -> None:
-    """Delete old dates permanently, raw objects and Parquet, and record the new floor in the log.
+    """Delete old dates permanently.
+
+    Raw objects and Parquet; the log records the new floor.
 
     Example: stockctl lake prune --before 2026-01-01
     """

@@ -94,7 +94,9 @@ def gaps(
     *,
     view: View,
 ) -> None:
-    """List session time that the feed did not cover, from its first connection or --since on; default: of the newest date.
+    """List session time that the feed did not cover.
+
+    From the first connection of the feed or --since on; by default of the newest date with feed events.
 
     Example: stockctl lake gaps AAPL --date 2026-11-23 --session all
     """

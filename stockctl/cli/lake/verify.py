@@ -18,7 +18,9 @@ def verify(
     *,
     view: View,
 ) -> None:
-    """Prove that the lake has every claimed record exactly once; exit code 10 if it has damage.
+    """Prove that the lake has every record exactly once.
+
+    Exit code 10 if it has damage.
 
     Example: stockctl lake verify --deep
     """

@@ -92,7 +92,11 @@ def write_record(row: Row) -> None:
     label = max((cell_len(name) for name in row), default=0)
     room = max(width - label - GAP, _LEAST)
     for name, value in row.items():
-        text = f"{value:%Y-%m-%d %H:%M:%S %Z}".rstrip() if isinstance(value, datetime) else cell(value, kind_of(name), row)
+        text = (
+            f"{value:%Y-%m-%d %H:%M:%S %Z}".rstrip()
+            if isinstance(value, datetime)
+            else cell(value, kind_of(name.rpartition(".")[2]), row)
+        )
         first, *more = chop_cells(text, room) or [""]
         link = next((row.get(address) for linked, address in LINKS.items() if linked == name), None)
         sys.stdout.write(f"{style.bold(name)}{' ' * (label - cell_len(name) + GAP)}{style.link(first, link)}".rstrip() + "\n")

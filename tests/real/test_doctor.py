@@ -96,4 +96,4 @@ def test_a_reader_sees_which_right_is_missing(login: Command, kafka: Kafka, real
     user(login, "reader")
     row = findings(login, 10)[f"topic {name}"]
     assert (row["state"], row["detail"]) == ("fail", "permission denied: WRITE")
-    assert row["fix"] == "grant reader that right"
+    assert row["fix"] == "grant reader these operations on the topic"

@@ -112,7 +112,7 @@ def test_a_store_that_refuses_a_wrong_clock(rig: Rig, library: Path) -> None:
     rig.produce(500)
     assert writer.process.wait(HANG) == 4, writer.text
     assert "RequestTimeTooSkewed" in writer.text
-    assert "set this machine's clock" in writer.text
+    assert "set the clock of this machine" in writer.text
     clock.set(0)
     rig.finish()
     rig.check()

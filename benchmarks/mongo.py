@@ -72,7 +72,7 @@ def fill(settings: Settings, rows: list[Trade]) -> None:
 def bare(settings: Settings, rows: list[Trade]) -> float:
     """Documents a second of the bare loop."""
     with Mongo(settings) as mongo:
-        schema.apply(mongo, settings)
+        schema.apply(mongo, settings.mongo)
     documents = [document for document in trade_documents(list(map(encode, rows))) if not isinstance(document, BadRecord)]
     client: MongoClient[dict[str, object]] = MongoClient(str(settings.mongo.url))
     collection = client[settings.mongo.database]["trades"]

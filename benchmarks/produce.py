@@ -73,11 +73,11 @@ def topics(bootstrap: str, folder: Path, turn: str, **flags: object) -> Iterator
     settings = load_settings(flags={"kafka.bootstrap_servers": bootstrap, "state_dir": str(folder / "state")} | names | flags)
     admin = Admin(settings)
     admin.wait()
-    apply(admin, settings)
+    apply(admin, settings.topics)
     try:
         yield settings
     finally:
-        for topic in topic_specs(settings):
+        for topic in topic_specs(settings.topics):
             admin.delete_topic(topic.name)
 
 

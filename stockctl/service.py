@@ -30,7 +30,7 @@ from tenacity import (
 from tenacity.nap import sleep_using_event
 
 from stockctl.errors import StockctlError, TimedOutError
-from stockctl.settings import Settings
+from stockctl.settings import LogSettings, Settings
 
 
 class _TextFormatter(logging.Formatter):
@@ -51,13 +51,13 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(line | getattr(record, "fields", {}), ensure_ascii=False)
 
 
-def configure_logging(settings: Settings) -> None:
+def configure_logging(settings: LogSettings) -> None:
     """Send the logs of ``stockctl`` to stderr in the form that the settings name."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter() if settings.log.format == "json" else _TextFormatter())
+    handler.setFormatter(_JsonFormatter() if settings.format == "json" else _TextFormatter())
     logger = logging.getLogger("stockctl")
     logger.handlers = [handler]
-    logger.setLevel(settings.log.level)
+    logger.setLevel(settings.level)
     logger.propagate = False
 
 
@@ -163,7 +163,7 @@ def running(settings: Settings, *, health_port: int | None = None, leave_within:
     The process exits with code 6 if the service has not ended ``leave_within`` seconds after the signal, whatever it waits for:
     only for services that lose nothing when they die at any moment.
     """
-    configure_logging(settings)
+    configure_logging(settings.log)
     service = Service()
     server = _serve_health(service, settings.health.host, health_port) if health_port is not None else None
     try:

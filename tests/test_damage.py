@@ -322,7 +322,7 @@ def test_damaged_filings_are_named(home: Path) -> None:
         state = read_state(store, "TSLA")
         assert state is None or state.at is not None
         known = view_of(read_filings(settings, "TSLA"), "TSLA")
-        kpis.rows(kpis.kpis(known, settings)[0], "TSLA", explain=True)
+        kpis.rows(kpis.kpis(known, settings.valuation)[0], "TSLA", explain=True)
         identities.rows(identities.check(known), "TSLA")
         list_filings(settings, "TSLA")
 

@@ -125,7 +125,7 @@ def run(
     with _glue(ctx) as (glue, settings):
         view.check(crawlers.Run._fields)
         require(settings, "glue.role")
-        known = [table.name for table in crawlers.crawled(settings)]
+        known = [table.name for table in crawlers.crawled(settings.lake)]
         if wrong := [name for name in tables or () if name not in known]:
             raise UsageError(f"there is no crawler for {', '.join(wrong)}", hint=f"use some of {', '.join(known)}")
         runs = []
@@ -247,9 +247,9 @@ def delete(ctx: typer.Context, yes: YesOption = False, dry_run: DryRunOption = F
     with _glue(ctx) as (glue, settings):
         database = settings.glue.database
         if dry_run:
-            show_changes(catalog.delete(glue, settings, dry_run=True), view)
+            show_changes(catalog.delete(glue, settings.glue, dry_run=True), view)
             say_dry_run()
             return
         confirm(f"Delete the crawlers and tables of stockctl, and the database {database}?", "stockctl glue delete", yes=yes)
-        changes = catalog.delete(glue, settings)
+        changes = catalog.delete(glue, settings.glue)
     show_changes(changes, view)

@@ -35,9 +35,9 @@ def apply(ctx: typer.Context, dry_run: DryRunOption = False, *, view: View) -> N
     settings = settings_of(ctx)
     with mongo_of(settings) as mongo:
         if dry_run:
-            show_plan(schema.differences(mongo, settings), view)
+            show_plan(schema.differences(mongo, settings.mongo), view)
             return
-        changes = schema.apply(mongo, settings)
+        changes = schema.apply(mongo, settings.mongo)
     show_changes(changes, view)
     refuse_skipped(changes)
 
@@ -55,7 +55,7 @@ def diff(ctx: typer.Context, *, view: View) -> None:
 
     settings = settings_of(ctx)
     with mongo_of(settings) as mongo:
-        differences = schema.differences(mongo, settings)
+        differences = schema.differences(mongo, settings.mongo)
     show_differences(differences, view, "the collections")
 
 
@@ -70,7 +70,7 @@ def status(ctx: typer.Context, *, view: View) -> None:
 
     settings = settings_of(ctx)
     with mongo_of(settings) as mongo:
-        rows = schema.status(mongo, settings)
+        rows = schema.status(mongo, settings.mongo)
         say(mongo.place)
     write_rows((row._asdict() for row in rows), view, schema.CollectionStatus._fields)
     if absent := [row.collection for row in rows if row.documents is None]:

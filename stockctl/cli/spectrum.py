@@ -166,7 +166,7 @@ def query(
         if explain_scan:
             from stockctl.warehouse.spectrum.scan_stats import Scan, explain
 
-            scans = explain(redshift, settings, text)
+            scans = explain(redshift, settings.redshift, text)
             write_rows((scan._asdict() for scan in scans), view, Scan._fields)
             if not scans:
                 say("nothing was scanned: the statement reads no external table, or its filters match no partition")

@@ -46,9 +46,9 @@ def apply(ctx: typer.Context, dry_run: DryRunOption = False, *, view: View) -> N
 
     admin, settings = _connect(ctx)
     if dry_run:
-        show_plan(topics.differences(admin, settings), view)
+        show_plan(topics.differences(admin, settings.topics), view)
         return
-    show_changes(topics.apply(admin, settings), view)
+    show_changes(topics.apply(admin, settings.topics), view)
 
 
 @app.command("list")
@@ -65,7 +65,8 @@ def list_(
     """
     from stockctl.stream import topics
 
-    listed = topics.listing(*_connect(ctx), every=every)
+    admin, settings = _connect(ctx)
+    listed = topics.listing(admin, settings.topics, every=every)
     write_rows((topic._asdict() for topic in listed), view, topics.TopicStatus._fields)
     if absent := [topic.topic for topic in listed if topic.partitions is None]:
         say(f"absent: {', '.join(absent)}; `stockctl topics apply` creates them")
@@ -82,7 +83,8 @@ def diff(ctx: typer.Context, *, view: View) -> None:
     """
     from stockctl.stream import topics
 
-    show_differences(topics.differences(*_connect(ctx)), view, "the topics")
+    admin, settings = _connect(ctx)
+    show_differences(topics.differences(admin, settings.topics), view, "the topics")
 
 
 @app.command()

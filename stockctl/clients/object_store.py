@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from stockctl.clients import aws
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
-from stockctl.settings import Settings, require
+from stockctl.settings import S3Settings, Settings, require
 
 
 class ObjectInfo(NamedTuple):
@@ -178,7 +178,7 @@ def open_store(settings: Settings) -> Store:
     parts = urlsplit(url)
     if parts.scheme == "file":
         return _open_folder(url, folder_of_url(url))
-    return _open_s3(settings, url, parts.netloc, parts.path.strip("/"))
+    return _open_s3(settings.s3, url, parts.netloc, parts.path.strip("/"))
 
 
 def folder_of_url(url: str) -> Path:
@@ -196,12 +196,12 @@ def _open_folder(url: str, folder: Path) -> Store:
     return Store(LocalStore(folder), url, folder)
 
 
-def _open_s3(settings: Settings, url: str, bucket: str, prefix: str) -> Store:
+def _open_s3(settings: S3Settings, url: str, bucket: str, prefix: str) -> Store:
     from botocore.exceptions import BotoCoreError
     from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import S3Store
 
-    s3 = settings.s3
+    s3 = settings
     session = aws.session(settings, url)
     try:
         credentials = Boto3CredentialProvider(session)

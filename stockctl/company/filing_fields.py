@@ -19,7 +19,7 @@ from stockctl.filings.fundamentals.kpis import Input, Price, basis, compute, inp
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.model import STATEMENTS, Filing, FilingError, Item, Statement
 from stockctl.mongo.schema import COMPANIES, FILINGS
-from stockctl.settings import Settings
+from stockctl.settings import Settings, ValuationSettings
 from stockctl.validation_errors import decode_problem
 
 NEWEST = 16
@@ -34,22 +34,24 @@ _FIGURES = tuple(dict.fromkeys(name for kpi in KPIS if kpi.name in PRICED for na
 
 def refresh_filings(mongo: Mongo, settings: Settings, symbol: str) -> None:
     """Update the company document from its filings in MongoDB, if there are any. Idempotent."""
-    fields = filing_fields(mongo, settings, symbol)
+    fields = filing_fields(mongo, settings.valuation, symbol)
     if not fields:
         return
     last = (mongo.get(COMPANIES, symbol) or {}).get("last")
-    mongo.set_fields(COMPANIES, symbol, {"symbol": symbol} | fields | {"together": together(settings, fields["figures"], last)})
+    mongo.set_fields(
+        COMPANIES, symbol, {"symbol": symbol} | fields | {"together": together(settings.valuation, fields["figures"], last)}
+    )
 
 
 def refresh_together(mongo: Mongo, settings: Settings, symbols: Collection[str]) -> None:
     """Update ``together`` from the companies' last trades. Companies without filings are left alone."""
     wanted = {"_id": {"$in": sorted(symbols)}, "figures": {"$exists": True}}
     for document in list(mongo.find(COMPANIES, wanted, ["figures", "last"])):
-        fields = {"together": together(settings, document["figures"], document.get("last"))}
+        fields = {"together": together(settings.valuation, document["figures"], document.get("last"))}
         mongo.set_fields(COMPANIES, document["_id"], fields)
 
 
-def filing_fields(mongo: Mongo, settings: Settings, symbol: str) -> Document:
+def filing_fields(mongo: Mongo, settings: ValuationSettings, symbol: str) -> Document:
     """``filing``, ``kpis`` and ``figures`` of the company; empty if MongoDB has no filing of it."""
     newest = [("known", -1), ("_id", -1)]
     documents = list(mongo.find(FILINGS, {"symbol": symbol}, sort=newest, limit=NEWEST))
@@ -77,7 +79,7 @@ def filing_fields(mongo: Mongo, settings: Settings, symbol: str) -> Document:
     return {"filing": {name: documents[0].get(name) for name in _SHOWN}, "kpis": kpis, "figures": figures}
 
 
-def together(settings: Settings, figures: Mapping[str, Any], last: Mapping[str, Any] | None) -> Document:
+def together(settings: ValuationSettings, figures: Mapping[str, Any], last: Mapping[str, Any] | None) -> Document:
     """The ratios of the filings' figures and the last trade; null without a trade."""
     price = None if last is None else Price(last["price"], "the last trade", CURRENCY)
     inputs = {name: Input(name, None) for name in _FIGURES}

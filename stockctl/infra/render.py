@@ -24,8 +24,7 @@ from stockctl.infra.kustomize import (
     set_namespace,
 )
 from stockctl.resources import resource
-from stockctl.settings import Settings
-from stockctl.settings.model import InfraSettings
+from stockctl.settings import InfraSettings, Settings
 from stockctl.settings.resource_names import IMAGE_REFERENCE
 
 OWNER = {"app.kubernetes.io/managed-by": "stockctl"}
@@ -62,9 +61,9 @@ class Rendered(NamedTuple):
         return sorted([*self.manifests, *self.secrets], key=_order)
 
 
-def overlays(settings: Settings) -> dict[str, Path]:
+def overlays(settings: InfraSettings) -> dict[str, Path]:
     """The folder of each overlay, by name."""
-    folder = (settings.infra.manifests or resource("manifests")) / "overlays"
+    folder = (settings.manifests or resource("manifests")) / "overlays"
     return {path.name: path for path in sorted(folder.glob("*")) if (path / "kustomization.yaml").is_file()}
 
 
@@ -74,7 +73,7 @@ def render(settings: Settings) -> Rendered:
     UsageError for an unknown overlay, ConfigError for a setting that is missing or invalid for a cluster, ManifestError for an
     invalid manifest.
     """
-    infra, available = settings.infra, overlays(settings)
+    infra, available = settings.infra, overlays(settings.infra)
     if infra.overlay not in available:
         raise UsageError(f"there is no overlay {infra.overlay}", hint=f"one of {', '.join(available) or 'none'}")
     settings_values.check(settings)

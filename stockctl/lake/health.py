@@ -111,7 +111,7 @@ def _newest(settings: Settings, table: Table) -> CheckResult:
 def _empty(settings: Settings, store: Store, topic: str) -> CheckResult:
     """The result for a table without claims: ok if its writer runs and has not cut a batch yet."""
     with suppress(StockctlError):  # other rows report what is wrong there
-        waits = pending(settings, lake_writer(settings), [topic])
+        waits = pending(settings, lake_writer(settings.lake), [topic])
         if waits.running:
             return CheckResult(f"empty so far: {waits.message}")
     return CheckResult(f"empty: {store.url}", "warn", "`stockctl consume s3` fills it")

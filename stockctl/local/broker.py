@@ -35,7 +35,7 @@ def ready(settings: Settings) -> None:
     """Raise unless the broker answers. Creates the topics, before a client's first request creates them with defaults."""
     admin = Admin(settings)
     admin.wait(0.5)
-    topics.apply(admin, settings)
+    topics.apply(admin, settings.topics)
 
 
 def forget_members(settings: Settings, group: str) -> None:

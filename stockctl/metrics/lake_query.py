@@ -22,7 +22,7 @@ from stockctl.metrics import sql_templates
 from stockctl.metrics.coverage_report import coverage_intervals, event_symbols
 from stockctl.metrics.engines.duckdb_base import create_relation, fill_nulls
 from stockctl.metrics.engines.relations import condition_codes
-from stockctl.settings import Settings
+from stockctl.settings import MetricsSettings, Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +50,7 @@ def query(
             # The bars' SQL reads the trades more than once.
             (trades.create if "bars_1m" in named else trades.create_view)("trades")
         if "bars_1m" in named:
-            _bars(connection, settings)
+            _bars(connection, settings.metrics)
         if "coverage" in named:
             _coverage(connection, lake, since, until, whole)
         # The views are ready, and they use integer division. The user's SQL divides as DuckDB does.
@@ -83,7 +83,7 @@ def _trades(connection: duckdb.DuckDBPyConnection, since: int | None, until: int
     )
 
 
-def _bars(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+def _bars(connection: duckdb.DuckDBPyConnection, settings: MetricsSettings) -> None:
     create_relation(connection, "codes", condition_codes())
     connection.sql(
         "SELECT row_number() OVER () AS span, 0 AS part, symbol, 'none' AS session, 'pre' AS kinds, 0 AS quotes, "
@@ -91,7 +91,7 @@ def _bars(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
         "FROM (SELECT DISTINCT symbol, ts_event / 86400000 * 86400000 AS day_ms FROM trades)"
     ).create("slices")
     provided = frozenset({"trades", "slices", "codes"})
-    connection.sql(sql_templates.statement("bars", provided), params={"policy": settings.metrics.policy}).create("bars")
+    connection.sql(sql_templates.statement("bars", provided), params={"policy": settings.policy}).create("bars")
     connection.sql(
         "SELECT symbol, CAST(timezone($zone, bar) AS DATE) AS trade_date, bar, "
         "open, high, low, close, volume, vwap, trades "

@@ -92,7 +92,7 @@ class BatchWriter:
         """Log in and create what the schema lacks, before anything is read. Errors as ``Mongo`` raises them."""
         with Mongo(self._settings) as mongo:  # its wait is mongo.connect_wait, longer than that of a write
             mongo.wait(say=log.warning)
-            changes = schema.apply(mongo, self._settings)
+            changes = schema.apply(mongo, self._settings.mongo)
         for change in changes:
             if change.action in ("created", "changed"):
                 log.info("%s %s %s", change.action, change.kind, change.name)

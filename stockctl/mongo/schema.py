@@ -17,7 +17,7 @@ from stockctl.errors import ConfigError
 from stockctl.mongo.views import VIEWS
 from stockctl.reconcile import ABSENT, Change, Difference, absent
 from stockctl.records import FeedEvent, Trade, column_limits, column_types
-from stockctl.settings import Settings
+from stockctl.settings import MongoSettings
 
 TRADES, COVERAGE, FILINGS, BARS, COMPANIES = "trades", "coverage", "filings", "bars_1m", "companies"
 META = "meta"
@@ -69,9 +69,9 @@ class CollectionSchema:
         }
 
 
-def collection_schemas(settings: Settings) -> dict[str, CollectionSchema]:
+def collection_schemas(settings: MongoSettings) -> dict[str, CollectionSchema]:
     """Every collection by its name."""
-    expiry = Index(EXPIRY, (("ts_recv", 1),), round(settings.mongo.retention))
+    expiry = Index(EXPIRY, (("ts_recv", 1),), round(settings.retention))
     texts = {"_id": _TEXT, "symbol": _TEXT}
     return {
         TRADES: CollectionSchema(_fields_of(Trade), (Index("symbol_ts_event", (("symbol", 1), ("ts_event", 1))), expiry)),
@@ -121,7 +121,7 @@ class CollectionStatus(NamedTuple):
 APPLY = "`stockctl mongo apply`"
 
 
-def differences(mongo: Mongo, settings: Settings) -> list[Difference]:
+def differences(mongo: Mongo, settings: MongoSettings) -> list[Difference]:
     """The differences between the database and the settings. What the database has beyond them is none."""
     existing = mongo.collections()
     schemas = collection_schemas(settings)
@@ -197,7 +197,7 @@ def stored_source(mongo: Mongo) -> str | None:
     return source
 
 
-def apply(mongo: Mongo, settings: Settings) -> list[Change]:
+def apply(mongo: Mongo, settings: MongoSettings) -> list[Change]:
     """Create what is absent, change what can be changed without dropping anything, and report the rest as skipped.
 
     ConfigError, before any change, if the collection of trades holds documents that stockctl did not write.
@@ -252,7 +252,7 @@ def _apply_index(mongo: Mongo, name: str, index: Index, difference: Difference |
     return Change("index", qualified, "created", _definition(index))
 
 
-def status(mongo: Mongo, settings: Settings) -> list[CollectionStatus]:
+def status(mongo: Mongo, settings: MongoSettings) -> list[CollectionStatus]:
     """The documents and indexes of every collection."""
     existing = mongo.collections()
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 from stockctl.errors import ConfigError
-from stockctl.settings.model import Settings
+from stockctl.settings.model import LakeSettings, Settings, TopicsSettings
 
 WATCH_GROUP = "stockctl-watch"
 """Consumer group of `metrics watch`."""
@@ -13,14 +13,14 @@ DEAD_LETTERS_GROUP = "stockctl-dlq"
 """Consumer group of `dlq`."""
 
 
-def probe_group(settings: Settings) -> str:
+def probe_group(settings: LakeSettings) -> str:
     """Consumer group with which the lake writer reads single records."""
-    return f"{settings.lake.group}-probe"
+    return f"{settings.group}-probe"
 
 
-def replayed_topic(settings: Settings) -> str:
+def replayed_topic(settings: TopicsSettings) -> str:
     """Topic that records which dead letters were replayed."""
-    return f"{settings.topics.dead_letters.name}.replayed"
+    return f"{settings.dead_letters.name}.replayed"
 
 
 def check_names(settings: Settings) -> None:
@@ -29,7 +29,7 @@ def check_names(settings: Settings) -> None:
         "lake.group": settings.lake.group,
         "mongo.group": settings.mongo.group,
         "the group of connect.connector": settings.connect.group,
-        "the group of the lake's probe": probe_group(settings),
+        "the group of the lake's probe": probe_group(settings.lake),
         "the group of `metrics watch`": WATCH_GROUP,
         "the group of `dlq`": DEAD_LETTERS_GROUP,
     }
@@ -37,7 +37,7 @@ def check_names(settings: Settings) -> None:
         "topics.trades.name": settings.topics.trades.name,
         "topics.feed_events.name": settings.topics.feed_events.name,
         "topics.dead_letters.name": settings.topics.dead_letters.name,
-        "the topic of replayed dead letters": replayed_topic(settings),
+        "the topic of replayed dead letters": replayed_topic(settings.topics),
         "connect.config_topic": settings.connect.config_topic,
         "connect.offset_topic": settings.connect.offset_topic,
         "connect.status_topic": settings.connect.status_topic,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from stockctl.clients.kafka import Admin, Consumer, Event, Offsets, Partition
 from stockctl.errors import TimedOutError
 from stockctl.health import PROBE_WAIT, Check, CheckResult
-from stockctl.settings import Settings
+from stockctl.settings import LakeSettings, Settings
 from stockctl.units import counted, format_duration
 
 LATE = 120.0
@@ -98,11 +98,11 @@ class Writer(NamedTuple):
     if_lost: str = "set a longer retention for the topic"
 
 
-def lake_writer(settings: Settings) -> Writer:
+def lake_writer(settings: LakeSettings) -> Writer:
     """The service that writes the lake."""
-    age, if_lost = settings.lake.max_age, "`stockctl lake verify` shows the gap; set a longer retention for the topic"
+    age, if_lost = settings.max_age, "`stockctl lake verify` shows the gap; set a longer retention for the topic"
     batches = f"`consume s3` writes a batch every {format_duration(age)} (lake.max_age)"
-    return Writer(settings.lake.group, "stockctl consume s3", age, batches, if_lost)
+    return Writer(settings.group, "stockctl consume s3", age, batches, if_lost)
 
 
 def mongo_writer(settings: Settings) -> Writer:
@@ -117,7 +117,7 @@ def mongo_writer(settings: Settings) -> Writer:
 
 def overview(settings: Settings) -> list[Check]:
     """The lag of the writers' groups."""
-    writers = [lake_writer(settings)]
+    writers = [lake_writer(settings.lake)]
     if settings.connect.url is not None or settings.mongo.url is not None:
         writers.append(mongo_writer(settings))
     return [Check(f"group {writer.group}", partial(_probe, settings, writer)) for writer in writers]

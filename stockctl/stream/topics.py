@@ -14,7 +14,7 @@ from stockctl.clients.kafka import Admin, TopicInfo
 from stockctl.errors import RefusedError
 from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.reconcile import Change, Difference, absent
-from stockctl.settings import Settings
+from stockctl.settings import Settings, TopicsSettings
 from stockctl.settings.model import TopicSettings
 from stockctl.units import counted
 
@@ -46,9 +46,9 @@ class TopicStatus(NamedTuple):
     retention_ms: int | None
 
 
-def topic_specs(settings: Settings) -> list[TopicSpec]:
+def topic_specs(settings: TopicsSettings) -> list[TopicSpec]:
     """The topics of the settings."""
-    topics = settings.topics
+    topics = settings
     sections: dict[str, TopicSettings] = {
         "topics.trades": topics.trades,
         "topics.feed_events": topics.feed_events,
@@ -72,7 +72,7 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
     ]
 
 
-def differences(admin: Admin, settings: Settings) -> list[Difference]:
+def differences(admin: Admin, settings: TopicsSettings) -> list[Difference]:
     """The differences between the topics on the cluster and the settings."""
     return [difference for topic in topic_specs(settings) for difference in compare(admin, topic)]
 
@@ -105,7 +105,7 @@ def _compare(admin: Admin, topic: TopicSpec, existing: TopicInfo | None) -> Iter
             yield Difference("topic", name, key, value, config.get(key, ""), _APPLY)
 
 
-def apply(admin: Admin, settings: Settings) -> list[Change]:
+def apply(admin: Admin, settings: TopicsSettings) -> list[Change]:
     """Create or change the topics so that they match the settings. Safe to repeat."""
     return [change for topic in topic_specs(settings) for change in apply_one(admin, topic)]
 
@@ -148,7 +148,7 @@ def _count(partitions: int) -> str:
     return counted(partitions, "partition")
 
 
-def listing(admin: Admin, settings: Settings, *, every: bool = False) -> list[TopicStatus]:
+def listing(admin: Admin, settings: TopicsSettings, *, every: bool = False) -> list[TopicStatus]:
     """The topics of the pipeline, or ``every`` topic of the cluster."""
     names = admin.topics() if every else [topic.name for topic in topic_specs(settings)]
     return [_list_one(admin, name) for name in names]
@@ -165,7 +165,7 @@ def _list_one(admin: Admin, name: str) -> TopicStatus:
 
 def checks(settings: Settings) -> list[Check]:
     """A check of each topic: it exists, matches the settings, and this client may read and write it."""
-    return [Check(f"topic {topic.name}", partial(_probe, settings, topic)) for topic in topic_specs(settings)]
+    return [Check(f"topic {topic.name}", partial(_probe, settings, topic)) for topic in topic_specs(settings.topics)]
 
 
 def _probe(settings: Settings, topic: TopicSpec) -> CheckResult:
@@ -190,7 +190,7 @@ def _probe(settings: Settings, topic: TopicSpec) -> CheckResult:
 
 def overview(settings: Settings) -> list[Check]:
     """The records and the growth of each topic."""
-    return [Check(f"topic {topic.name}", partial(_growth, settings, topic)) for topic in topic_specs(settings)]
+    return [Check(f"topic {topic.name}", partial(_growth, settings, topic)) for topic in topic_specs(settings.topics)]
 
 
 def _growth(settings: Settings, topic: TopicSpec) -> CheckResult:

@@ -32,7 +32,7 @@ def checks(settings: Settings) -> list[Check]:
         ]
     if settings.glue.role is not None:
         selected.append(Check("glue role", partial(_role, settings)))
-    if redshift.role is not None and (place := place_of(settings)) is not None:
+    if redshift.role is not None and (place := place_of(settings.redshift)) is not None:
         selected.append(Check("redshift role", partial(_attachment, settings, place)))
     if reached:
         selected.append(Check("redshift", partial(_redshift, settings)))
@@ -127,7 +127,7 @@ def _redshift(settings: Settings) -> CheckResult:
         started = time.monotonic()
         redshift.execute("SELECT 1")
         latency = time.monotonic() - started
-        existing = spectrum.existing_objects(redshift, settings)
+        existing = spectrum.existing_objects(redshift, settings.redshift)
     schema = settings.redshift.external_schema
     if existing.schema is None:
         return CheckResult(f"there is no external schema {schema}", "warn", "`stockctl spectrum apply`", latency)

@@ -76,7 +76,7 @@ def policy(settings: Settings, reader: Reader = Reader.crawler) -> Document:
             arn = role if role.startswith("arn:") else f"arn:aws:iam::*:role/{role}"
             to_glue = {"StringEquals": {"iam:PassedToService": _SERVICES[Reader.crawler]}}
             statements.append(_allow("HandTheRoleToCrawlers", ["iam:PassRole"], [arn], to_glue))
-        if settings.redshift.role is not None and (place := place_of(settings)) is not None:
+        if settings.redshift.role is not None and (place := place_of(settings.redshift)) is not None:
             statements.append(_describe_roles(place))
     return {"Version": "2012-10-17", "Statement": statements}
 

@@ -32,7 +32,7 @@ def sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def topics(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Command:
     """The command with its topics made, which a doctor only looks at."""
     settings, command = own(broker, tmp_path_factory.mktemp("doctor"))
-    apply(Admin(settings), settings)
+    apply(Admin(settings), settings.topics)
     return command
 
 

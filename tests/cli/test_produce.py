@@ -22,7 +22,7 @@ FRAME = '{"data":[{"c":["1"],"p":164.06,"s":"AAPL","t":1680286538064,"v":4},{"p"
 
 @pytest.fixture
 def topics(settings: Settings) -> Settings:
-    apply(Admin(settings), settings)
+    apply(Admin(settings), settings.topics)
     return settings
 
 

@@ -26,7 +26,7 @@ def settings(mongo_server: MongoServer, tmp_path: Path) -> Settings:
     flags = {"mongo.url": mongo_server.url, "mongo.database": f"company-{tmp_path.name}", "mongo.retention": "3650d"}
     found = load_settings(environ=clean_environment(), flags=flags)
     with Mongo(found) as mongo:
-        schema.apply(mongo, found)
+        schema.apply(mongo, found.mongo)
         trades = [trade("AAPL", OPEN + 1_000, 10.0, 1.0), trade("AAPL", OPEN + 2_000, 20.0, 3.0)]
         events = [covered("MSFT,AAPL", OPEN, OPEN + 40_000), covered("AAPL", OPEN + 20_000, OPEN + 60_000)]
         assert mongo.upsert("trades", documents_of(trades)) == []

@@ -50,7 +50,7 @@ def own(mongo_server: MongoServer, tmp_path: Path) -> Settings:
         {"concept": "LongTermDebtNoncurrent", "unit": "usd", "label": "", "value": 9556000000},
     ]
     with Mongo(found) as mongo:
-        schema.apply(mongo, found)
+        schema.apply(mongo, found.mongo)
         documents = [document_of(parse_filing(one), "sim", Links()) for one in (quarter, debts)]
         assert mongo.upsert("filings", documents) == []
     return found

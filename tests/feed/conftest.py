@@ -16,7 +16,7 @@ from stockctl.stream.topics import apply
 @pytest.fixture
 def topics(settings: Settings) -> Settings:
     """Settings with new topics, already created."""
-    apply(Admin(settings), settings)
+    apply(Admin(settings), settings.topics)
     return settings
 
 

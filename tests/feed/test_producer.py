@@ -235,7 +235,7 @@ def own_broker(tmp_path: Path) -> Iterator[Broker]:
 def own_topics(own_broker: Broker, tmp_path: Path) -> Settings:
     """Settings and topics on a broker of its own."""
     settings = load_settings(environ=clean_environment(), flags=own_names(f"127.0.0.1:{own_broker.port}", tmp_path))
-    apply(Admin(settings), settings)
+    apply(Admin(settings), settings.topics)
     return settings
 
 

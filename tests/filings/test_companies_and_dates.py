@@ -355,7 +355,7 @@ def test_a_split_of_any_ratio_parts_price_and_eps(ratio: float) -> None:
     (jump,) = known.splits()
     assert "looks like a split" in jump.words
     settings = load_settings(environ=clean_environment(), stack=False)
-    pe = next(one for one in kpis(known, settings, Price(20, "given"))[0] if one.kpi.name == "pe")
+    pe = next(one for one in kpis(known, settings.valuation, Price(20, "given"))[0] if one.kpi.name == "pe")
     assert pe.value is None
     assert any("looks like a split" in note for note in pe.notes)
 
@@ -406,7 +406,7 @@ def test_a_small_jump_with_the_same_equity_is_named_and_keeps_its_ratios() -> No
     assert not jump.sure
     assert "may be a stock dividend" in jump.words
     settings = load_settings(environ=clean_environment(), stack=False)
-    found, words = kpis(known, settings, Price(20, "given"))
+    found, words = kpis(known, settings.valuation, Price(20, "given"))
     assert next(one.value for one in found if one.kpi.name == "pe") == pytest.approx(20)
     assert jump.words in words
 

@@ -67,7 +67,7 @@ def asked(ic: Lines, item: str) -> tuple[float | None, str]:
 def kpis_of(*reports: dict[str, Any], price: float | None = 20) -> dict[str, KpiValue]:
     settings = load_settings(environ=clean_environment(), stack=False)
     known = PointInTimeView(parse_filing(one) for one in reports)
-    found = kpis(known, settings, None if price is None else Price(price, "given"))[0]
+    found = kpis(known, settings.valuation, None if price is None else Price(price, "given"))[0]
     return {one.kpi.name: one for one in found}
 
 

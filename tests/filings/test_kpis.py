@@ -36,7 +36,7 @@ def settings_with(**valuation: float) -> Settings:
 
 
 def kpis_of(filings: list[Filing], price: Price | None = None, **valuation: float) -> dict[str, KpiValue]:
-    return {one.kpi.name: one for one in kpis(PointInTimeView(filings), settings_with(**valuation), price)[0]}
+    return {one.kpi.name: one for one in kpis(PointInTimeView(filings), settings_with(**valuation).valuation, price)[0]}
 
 
 def with_debt(**balance: float) -> Filing:
@@ -153,7 +153,7 @@ def test_flows_are_of_twelve_months_and_eps_of_the_newest_year() -> None:
     assert found["operating_margin"].period == (date(2020, 4, 1), date(2021, 3, 31))
     assert (found["eps"].value, found["eps"].period) == (0.64, (YEAR.start, YEAR.end))
     # Without last year's quarter the trailing twelve months are unknown: the year's are used, with a note.
-    fewer, words = kpis(PointInTimeView(reports[1:]), settings_with())
+    fewer, words = kpis(PointInTimeView(reports[1:]), settings_with().valuation)
     margin = next(one for one in fewer if one.kpi.name == "operating_margin")
     assert margin.value == pytest.approx(10.0)
     assert "the reports do not give the twelve months to 2021-03-31" in words[0]
@@ -212,9 +212,9 @@ def split_after() -> dict[str, Any]:
 
 
 def test_a_split_after_the_newest_year_is_said() -> None:
-    words = kpis(PointInTimeView([parse_filing(tesla()), parse_filing(split_after())]), settings_with())[1]
+    words = kpis(PointInTimeView([parse_filing(tesla()), parse_filing(split_after())]), settings_with().valuation)[1]
     assert any("grew 5-fold" in text for text in words)
-    assert kpis(PointInTimeView([parse_filing(tesla())]), settings_with())[1] == []
+    assert kpis(PointInTimeView([parse_filing(tesla())]), settings_with().valuation)[1] == []
 
 
 def test_eps_of_before_a_split_goes_with_no_price(tmp_path: Path) -> None:

@@ -276,7 +276,7 @@ def test_mongodb_away_behind_the_reports_leaves_the_company_to_the_next_fetch(
     own = settings(sim, tmp_path, **mongo_names(mongo_server, tmp_path))
     before = {"accession": "of an earlier report"}
     with Mongo(own) as mongo:
-        schema.apply(mongo, own)
+        schema.apply(mongo, own.mongo)
         mongo.set_fields("companies", "AAPL", {"symbol": "AAPL", "filing": before})
 
     def away(*_: object) -> None:
@@ -323,7 +323,7 @@ def test_filings_join_no_trades_of_another_source(sim: Simulator, mongo_server: 
     own = settings(sim, tmp_path, **mongo_names(mongo_server, tmp_path))
     row = Trade("AAPL-1", "AAPL", 1.0, 1.0, now_ms(), now_ms(), "1", "vhl", "finnhub")
     with Mongo(own) as mongo:
-        schema.apply(mongo, own)
+        schema.apply(mongo, own.mongo)
         assert mongo.upsert("trades", documents_of([row])) == []
         with pytest.raises(StockctlError, match="holds data of the source finnhub, and filings come from sim"):
             fetch(own, "AAPL")

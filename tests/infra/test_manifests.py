@@ -396,7 +396,7 @@ def test_the_overlays_match_the_golden_list(settings_of: SettingsOf) -> None:
     """Against the golden list: a workload a line. Change both on purpose: `python -m tests.infra.golden`."""
     from tests.infra.golden import FILE, listing
 
-    assert set(overlays(settings_of())) == set(OVERLAYS)
+    assert set(overlays(settings_of().infra)) == set(OVERLAYS)
     assert FILE.read_text() == listing()
 
 

@@ -18,7 +18,7 @@ def put(kubernetes: Kubernetes, settings: Settings, only: str | None = None) -> 
 
 def stand(settings: Settings, only: str | None = None) -> None:
     """Apply it, and wait until every workload is ready: as `infra up` leaves it, without its checks and its order."""
-    with Kubernetes(settings) as kubernetes:
+    with Kubernetes(settings.infra) as kubernetes:
         put(kubernetes, settings, only)
 
         def ready() -> bool:

@@ -115,7 +115,7 @@ def test_a_node_port_outside_the_default_range(kube: Kube, settings_of: Settings
     rendered = render(settings)
     (service,) = (each for each in rendered.manifests if each["kind"] == "Service" and "nodePort" in each["spec"]["ports"][0])
     service["spec"]["ports"][0]["nodePort"] = 27017
-    with Kubernetes(settings) as kubernetes:
+    with Kubernetes(settings.infra) as kubernetes:
         ports = next(each.result for each in check(kubernetes, rendered, lambda: datetime.now(UTC)) if each.system == "ports")
     assert (ports.state, ports.detail) == ("warn", "27017 is free; the default range is 30000 to 32767")
 
@@ -153,7 +153,7 @@ def test_a_metrics_server_that_answers_or_does_not(command: Command, node: Calla
 
 def test_a_wrong_local_clock(kube: Kube, settings_of: SettingsOf) -> None:
     settings = settings_of(**{"infra.kubeconfig": str(kube.kubeconfig)})
-    with Kubernetes(settings) as kubernetes:
+    with Kubernetes(settings.infra) as kubernetes:
         late = check(kubernetes, render(settings), lambda: datetime.now(UTC) - timedelta(seconds=90))
     clock = next(each.result for each in late if each.system == "clock")
     assert clock.state == "warn"

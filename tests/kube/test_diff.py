@@ -22,7 +22,7 @@ from tests.kube.standing import put
 @pytest.fixture
 def applied(command: Command, own_settings: Settings) -> Command:
     """The command, once all is on the cluster."""
-    with Kubernetes(own_settings) as kubernetes:
+    with Kubernetes(own_settings.infra) as kubernetes:
         put(kubernetes, own_settings)
     return command
 

@@ -196,7 +196,7 @@ def test_a_log_that_ends_while_its_container_runs(
     node.put(pod, b"one\n", None)
     settings = settings_of(**{"infra.kubeconfig": command.environment["KUBECONFIG"]})
     said: list[str] = []
-    with Kubernetes(settings) as kubernetes:
+    with Kubernetes(settings.infra) as kubernetes:
         lines = logs.follow(kubernetes, kubelet.namespace, "lake", said.append, lines=10)
         assert next(lines) == "one"
         with pytest.raises(UnreachableError, match="broke off, though its container still runs"):

@@ -16,7 +16,7 @@ from tests.command import HANG, clean_environment
 
 def test_undrained_records_are_counted_for_each_store(settings: Settings, tmp_path: Path) -> None:
     """The command that would write them fails, with a hint."""
-    topics.apply(Admin(settings), settings)
+    topics.apply(Admin(settings), settings.topics)
     producer = Producer(settings)
     for _ in range(3):
         producer.produce(settings.topics.trades.name, value=b"x", key=b"", timestamp=now_ms())

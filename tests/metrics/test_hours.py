@@ -61,7 +61,7 @@ def fill(engine: Engine, lake_settings: Settings, request: pytest.FixtureRequest
     flags = {"mongo.url": server.url, "mongo.database": f"hours-{abs(hash(request.node.name))}", "mongo.retention": "3650d"}
     settings = load_settings(environ=clean_environment(), flags=flags)
     with Mongo(settings) as mongo:
-        schema.apply(mongo, settings)
+        schema.apply(mongo, settings.mongo)
 
         def fill_mongo(source: str, trades: list[Trade], events: list[FeedEvent]) -> Settings:
             mongo.add("meta", {"_id": "source", "source": source})

@@ -106,7 +106,7 @@ def both(
         if events:
             lay(settings, events, table="feed_events")
         with Mongo(settings) as mongo:
-            schema.apply(mongo, settings)
+            schema.apply(mongo, settings.mongo)
             assert mongo.upsert("trades", documents_of(trades)) == []
             assert mongo.upsert("coverage", documents_of(events)) == []
             yield settings, mongo

@@ -420,7 +420,7 @@ def test_another_source_is_refused_unless_named(topics: Settings, command: Comma
 def test_what_the_connector_has_stored_began_it(topics: Settings, command: Command) -> None:
     """A refused source leaves no mark."""
     with Mongo(topics) as mongo:
-        schema.apply(mongo, topics)
+        schema.apply(mongo, topics.mongo)
         row = Trade("AAPL-1", "AAPL", 100.0, 2.0, NOW, NOW, "1", "vhl", "sim")
         assert mongo.upsert("trades", documents_of([row])) == []
         produce(topics, 10, source="finnhub")
@@ -443,7 +443,7 @@ def test_a_bar_outlives_its_trades(topics: Settings) -> None:
     rows = [Trade(f"AAPL-{row}", "AAPL", 100.0 + row, 2.0, minute + row, NOW, "1", "vhl", "sim") for row in range(4)]
     settings = topics.model_copy(update={"mongo": topics.mongo.model_copy(update={"retention": 3600.0})})
     with Mongo(topics) as mongo, MongoClient[dict[str, object]](str(topics.mongo.url)) as client:
-        schema.apply(mongo, topics)
+        schema.apply(mongo, topics.mongo)
 
         def bar_of(*held: int) -> tuple[int, float]:
             client[topics.mongo.database]["trades"].delete_many({})
@@ -467,7 +467,7 @@ def test_a_minute_half_of_which_has_expired_keeps_its_whole_bar(
     minute = NOW // 60_000 * 60_000
     rows = [Trade(f"AAPL-{at}", "AAPL", 100.0 + at, 2.0, minute + at, NOW, "1", "vhl", "sim") for at in (10_000, 50_000)]
     with Mongo(mongo_settings) as mongo, MongoClient[dict[str, object]](str(mongo_settings.mongo.url)) as client:
-        schema.apply(mongo, mongo_settings)
+        schema.apply(mongo, mongo_settings.mongo)
         assert mongo.upsert("trades", documents_of(rows)) == []
         refresh(mongo, mongo_settings, {"AAPL": {minute}})
         (whole,) = mongo.find("bars_1m", {})
@@ -482,7 +482,7 @@ def test_a_minute_half_of_which_has_expired_keeps_its_whole_bar(
 @pytest.mark.parametrize("symbol", ["$SPX", "$$ROOT", "a.b"])
 def test_a_symbol_is_text_whatever_it_looks_like(topics: Settings, symbol: str) -> None:
     with Mongo(topics) as mongo:
-        schema.apply(mongo, topics)
+        schema.apply(mongo, topics.mongo)
         row = Trade("x", symbol, 100.0, 2.0, NOW, NOW, "1", "vhl", "sim")
         assert mongo.upsert("trades", documents_of([row])) == []
         refresh(mongo, topics, {symbol: {NOW // 60_000 * 60_000}})
@@ -494,7 +494,7 @@ def test_a_symbol_is_text_whatever_it_looks_like(topics: Settings, symbol: str) 
 @pytest.mark.parametrize("symbol", ["AAPL", "BINANCE:BTCUSDT"])
 def test_every_time_that_the_lake_takes_is_taken(topics: Settings, symbol: str, at: int) -> None:
     with Mongo(topics) as mongo:
-        schema.apply(mongo, topics)
+        schema.apply(mongo, topics.mongo)
         [event] = event_documents([encode(FeedEvent("e", "covered", at, at, symbol, "", "c", at, "sim"))])
         assert isinstance(event, dict)
         assert mongo.upsert("coverage", [event]) == []

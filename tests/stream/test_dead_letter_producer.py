@@ -35,7 +35,7 @@ def letters(count: int) -> list[DeadLetter]:
 def test_more_letters_than_the_buffer_fits_are_all_delivered(broker: str, tmp_path: Path) -> None:
     """The producer waits for space."""
     settings = load_settings(environ=clean_environment(), flags=own_names(broker, tmp_path) | SMALL)
-    apply(Admin(settings), settings)
+    apply(Admin(settings), settings.topics)
     sent = letters(1000)
     DeadLetterProducer(settings).send(sent)
     assert [item.letter.id for item in read(settings)] == [letter.id for letter in sent]
@@ -44,7 +44,7 @@ def test_more_letters_than_the_buffer_fits_are_all_delivered(broker: str, tmp_pa
 def test_letters_are_delivered_before_later_ones_are_created(broker: str, tmp_path: Path) -> None:
     """They are not all in memory at once."""
     settings = load_settings(environ=clean_environment(), flags=own_names(broker, tmp_path))
-    apply(Admin(settings), settings)
+    apply(Admin(settings), settings.topics)
     arrived = []
 
     def made() -> Iterator[DeadLetter]:

@@ -35,7 +35,7 @@ TRACE = (
 @pytest.fixture
 def made(settings: Settings) -> Settings:
     """Settings of one test, with its topics created."""
-    apply(Admin(settings), settings)
+    apply(Admin(settings), settings.topics)
     return settings
 
 

@@ -135,7 +135,7 @@ def test_a_change_is_retried_while_the_workers_rebalance(connected: Settings, wo
     busy = (409, {"message": "rebalance in process"})
     with Connect(connected) as connect:
         worker.answers += [busy, busy]
-        room._retry_while_busy(lambda: connect.put(connected.connect.connector, {"a": "1"}), connected)
+        room._retry_while_busy(lambda: connect.put(connected.connect.connector, {"a": "1"}), connected.connect)
     assert worker.configs[connected.connect.connector] == {"a": "1"}
 
 
@@ -303,7 +303,7 @@ def metric(name: str) -> float | None:
 
 def test_the_watchdog_measures_lag_and_dead_letters(connected: Settings, worker: Worker) -> None:
     admin, producer = Admin(connected), Producer(connected)
-    topics.apply(admin, connected)
+    topics.apply(admin, connected.topics)
     for topic, count in ((connected.topics.trades.name, 10), (connected.topics.dead_letters.name, 3)):
         producer.send(topic, [(b"{}", "AAPL")] * count, time.time_ns() // 1_000_000, lambda *_: None)
     assert producer.flush(HANG) == 0

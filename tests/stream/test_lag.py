@@ -27,7 +27,7 @@ from tests.conftest import free_port, wait_for
 def admin(settings: Settings) -> Admin:
     """An admin of a cluster with the topics made and ten trades in one partition."""
     admin = Admin(settings)
-    apply(admin, settings)
+    apply(admin, settings.topics)
     send(settings, 10)
     return admin
 

@@ -69,7 +69,7 @@ def test_a_schedule_is_set_and_removed(warehouse_flags: dict[str, str], fake_glu
 
 def test_crawlers_from_paths_create_one_table_per_folder(glue: Glue, warehouse_settings: Settings) -> None:
     url = str(warehouse_settings.lake.url)
-    wanted = crawlers.crawler_input(warehouse_settings, FEED_EVENTS, url, from_paths=True)
+    wanted = crawlers.crawler_input(warehouse_settings.glue, FEED_EVENTS, url, from_paths=True)
     assert wanted["Targets"] == {"S3Targets": [{"Path": f"{url}/feed_events/"}]}
     assert wanted["TablePrefix"] == "found_"
     # market / the test's prefix / feed_events: the third level
@@ -167,7 +167,7 @@ def test_a_crawler_of_a_lake_that_now_has_buckets_is_reported(
     catalog.apply(glue, warehouse_settings)
     flags = warehouse_flags | {"glue.endpoint_url": fake_glue.url, "lake.partition_by": "bucket"}
     settings = load_settings(environ=clean_environment(), flags=flags)
-    name = crawlers.name_of(settings, TRADES)
+    name = crawlers.name_of(settings.glue, TRADES)
     (change,) = [change for change in catalog.apply(glue, settings) if change.name == name]
     assert (change.action, "bucket folders" in change.detail) == ("skipped", True)
     (difference,) = catalog.differences(glue, settings)
@@ -178,7 +178,7 @@ def test_a_crawler_of_a_lake_that_now_has_buckets_is_reported(
 
 def test_a_running_crawler_is_not_changed(glue: Glue, warehouse_settings: Settings, fake_glue: FakeGlue) -> None:
     catalog.apply(glue, warehouse_settings)
-    name = crawlers.name_of(warehouse_settings, TRADES)
+    name = crawlers.name_of(warehouse_settings.glue, TRADES)
     fake_glue.crawlers[name] |= {"State": "RUNNING", "SchemaChangePolicy": {}}
     fake_glue.left[name] = 10
     (change,) = [change for change in catalog.apply(glue, warehouse_settings) if change.name == name]
@@ -190,13 +190,13 @@ def test_delete_deletes_what_stockctl_manages_and_nothing_else(
 ) -> None:
     catalog.apply(glue, warehouse_settings)
     glue.create_table(foreign_table(Name="of_ann"))
-    changes = done(catalog.delete(glue, warehouse_settings))
+    changes = done(catalog.delete(glue, warehouse_settings.glue))
     assert changes[f"database {glue.database}"] == "skipped"
     assert [table["Name"] for table in glue.tables()] == ["of_ann"]
     assert fake_glue.crawlers == {}
     glue.delete_table("of_ann")
-    assert done(catalog.delete(glue, warehouse_settings)) == {f"database {glue.database}": "deleted"}
-    assert catalog.delete(glue, warehouse_settings) == []
+    assert done(catalog.delete(glue, warehouse_settings.glue)) == {f"database {glue.database}": "deleted"}
+    assert catalog.delete(glue, warehouse_settings.glue) == []
 
 
 def test_the_names_of_the_tables_are_distinct() -> None:

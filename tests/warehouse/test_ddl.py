@@ -50,7 +50,7 @@ def test_the_external_schema_is_over_glues_database() -> None:
 
 
 def test_the_statement_of_a_table_is_golden() -> None:
-    assert ddl.external_table(settings(), TRADES, URL).sql == (
+    assert ddl.external_table(settings().redshift, TRADES, URL).sql == (
         "CREATE EXTERNAL TABLE lake.trades (\n"
         "    id         varchar(65535),\n"
         "    symbol     varchar(65535),\n"
@@ -73,7 +73,7 @@ def test_the_statement_of_a_table_is_golden() -> None:
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_every_table_is_parsed_back(table: Table) -> None:
-    found = parse(ddl.external_table(settings(), table, URL).sql)
+    found = parse(ddl.external_table(settings().redshift, table, URL).sql)
     assert found.columns == [(column.name, column.redshift) for column in table.columns]
     assert found.keys == [(key.name, key.redshift) for key in table.keys]
     assert found.stored == ("PARQUET" if table.form == "parquet" else "TEXTFILE")
@@ -84,23 +84,23 @@ def test_a_statement_adds_at_most_100_partitions() -> None:
     places: dict[tuple[str, ...], str] = {
         ("2026-11-23", f"S{number:03d}"): f"{URL}/trades/trade_date=2026-11-23/ticker=S{number:03d}" for number in range(205)
     }
-    parsed = [parse(statement.sql) for statement in ddl.add_partitions(settings(), TRADES, places)]
+    parsed = [parse(statement.sql) for statement in ddl.add_partitions(settings().redshift, TRADES, places)]
     assert [len(item.partitions) for item in parsed] == [100, 100, 5]
     assert {values: place for item in parsed for values, place in item.partitions} == {
         values: f"{place}/" for values, place in places.items()
     }
     assert parsed[0].partition_keys == ["trade_date", "ticker"]
-    moved = parse(ddl.move_partition(settings(), TRADES_PARQUET, ("2026-11-23",), f"{URL}/v2").sql)
+    moved = parse(ddl.move_partition(settings().redshift, TRADES_PARQUET, ("2026-11-23",), f"{URL}/v2").sql)
     assert (moved.kind, moved.table, moved.partition_keys) == ("move", "trades_parquet", ["trade_date"])
     assert moved.partitions == [(("2026-11-23",), f"{URL}/v2/")]
-    dropped = parse(ddl.drop_partition(settings(), TRADES_PARQUET, ("2026-11-23",)).sql)
+    dropped = parse(ddl.drop_partition(settings().redshift, TRADES_PARQUET, ("2026-11-23",)).sql)
     assert (dropped.kind, dropped.partitions) == ("drop", [(("2026-11-23",), "")])
 
 
 def test_a_managed_table_is_recognised_by_its_property() -> None:
-    adopted = parse(ddl.adopt_table(settings(), TRADES).sql)
+    adopted = parse(ddl.adopt_table(settings().redshift, TRADES).sql)
     assert (adopted.kind, adopted.schema, adopted.table) == ("properties", "lake", "trades")
-    for table in (adopted, parse(ddl.external_table(settings(), TRADES_PARQUET, URL).sql)):
+    for table in (adopted, parse(ddl.external_table(settings().redshift, TRADES_PARQUET, URL).sql)):
         assert ddl.is_managed(json.dumps(table.properties | {"EXTERNAL": "TRUE"}))
     assert not any(map(ddl.is_managed, ("", "{}", "[]", '{"made_by":"ann"}', "made_by=stockctl")))
 
@@ -108,7 +108,7 @@ def test_a_managed_table_is_recognised_by_its_property() -> None:
 @given(st.text(st.characters(exclude_characters="\0\\", exclude_categories=["Cs"])))
 def test_any_text_is_parsed_back(text: str) -> None:
     """Quotes in a value never end the literal."""
-    found = parse(ddl.add_partitions(settings_once, TRADES, {("2026-11-23", text): "s3://b/x/"})[0].sql)
+    found = parse(ddl.add_partitions(settings_once.redshift, TRADES, {("2026-11-23", text): "s3://b/x/"})[0].sql)
     assert found.partitions == [(("2026-11-23", text), "s3://b/x/")]
 
 
@@ -128,11 +128,11 @@ def test_the_parser_rejects_garbage(garbage: str) -> None:
 
 
 def test_trades_are_read_from_parquet_on_compacted_dates_and_raw_on_others() -> None:
-    query = ddl.view_query("trades", ddl.schemas(settings()), (date(2026, 11, 20), date(2026, 11, 23)))
+    query = ddl.view_query("trades", ddl.schemas(settings().redshift), (date(2026, 11, 20), date(2026, 11, 23)))
     assert "FROM lake.trades_parquet\nWHERE trade_date IN ('2026-11-20', '2026-11-23')\nUNION ALL" in query
     assert query.endswith("FROM lake.trades\nWHERE trade_date NOT IN ('2026-11-20', '2026-11-23') AND id IS NOT NULL")
-    assert "parquet" not in ddl.view_query("trades", ddl.schemas(settings()), ())
-    view = ddl.view_statement(settings(redshift__parquet="false"), "trades", (date(2026, 11, 20),)).sql
+    assert "parquet" not in ddl.view_query("trades", ddl.schemas(settings().redshift), ())
+    view = ddl.view_statement(settings(redshift__parquet="false").redshift, "trades", (date(2026, 11, 20),)).sql
     assert "parquet" not in view
     assert view.startswith("CREATE OR REPLACE VIEW stockctl.trades AS\nSELECT\n")
     assert view.endswith("\nWITH NO SCHEMA BINDING")
@@ -140,14 +140,14 @@ def test_trades_are_read_from_parquet_on_compacted_dates_and_raw_on_others() -> 
 
 @pytest.mark.parametrize("view", ddl.VIEWS)
 def test_a_views_query_is_one_select_that_redshift_reads(view: str) -> None:
-    found = sqlglot.parse(ddl.view_query(view, ddl.schemas(settings()), (date(2026, 11, 20),)), read="redshift")
+    found = sqlglot.parse(ddl.view_query(view, ddl.schemas(settings().redshift), (date(2026, 11, 20),)), read="redshift")
     assert len(found) == 1
     assert isinstance(found[0], sqlglot.exp.Query)
 
 
 def test_the_fingerprint_changes_with_the_view() -> None:
     """A compacted date changes only the view of trades."""
-    before, after = ddl.views(settings(), ()), ddl.views(settings(), (date(2026, 11, 20),))
+    before, after = ddl.views(settings().redshift, ()), ddl.views(settings().redshift, (date(2026, 11, 20),))
     changed = [one.name for one, other in zip(before, after, strict=True) if ddl.fingerprint(one) != ddl.fingerprint(other)]
     assert changed == ["trades"]
 

@@ -250,7 +250,7 @@ def test_a_crawler_finds_what_sync_registers(glue: Glue, lake: Settings, fake_gl
 
 def test_a_crawler_that_is_already_running_is_waited_for(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
     catalog.apply(glue, lake)
-    glue.start_crawler(crawlers.name_of(lake, FEED_EVENTS))
+    glue.start_crawler(crawlers.name_of(lake.glue, FEED_EVENTS))
     said: list[str] = []
     assert [item.state for item in crawlers.run(glue, lake, ["feed_events"], wait=False, say=said.append)] == [
         "already running"
@@ -262,7 +262,7 @@ def test_a_crawler_that_is_already_running_is_waited_for(glue: Glue, lake: Setti
 def test_a_failed_crawler_is_reported_with_its_reason(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
     catalog.apply(glue, lake)
     words = "Insufficient Lake Formation permission(s)"
-    fake_glue.fails[crawlers.name_of(lake, TRADES)] = words
+    fake_glue.fails[crawlers.name_of(lake.glue, TRADES)] = words
     with pytest.raises(StockctlError, match=r"failed: Insufficient Lake Formation") as caught:
         list(crawlers.run(glue, lake, ["trades"], wait=True))
     assert "CloudWatch" in (caught.value.hint or "")
@@ -271,7 +271,7 @@ def test_a_failed_crawler_is_reported_with_its_reason(glue: Glue, lake: Settings
 
 def test_a_failed_crawler_does_not_hide_the_results_of_others(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
     catalog.apply(glue, lake)
-    fake_glue.fails[crawlers.name_of(lake, TRADES)] = "no reason"
+    fake_glue.fails[crawlers.name_of(lake.glue, TRADES)] = "no reason"
     following = crawlers.run(glue, lake, ["trades", "feed_events"], wait=True)
     runs = [next(following), next(following)]
     with pytest.raises(StockctlError, match="trades failed: no reason"):
@@ -288,7 +288,7 @@ def test_crawlers_from_paths_are_counted_and_compared(glue: Glue, lake: Settings
     assert len(places(glue, "found_trades")) == 4
     assert [item.added for item in crawlers.run(glue, lake, tables, wait=True)] == [0, 0, 0]
     assert look(glue, lake)[1] == []
-    fake_glue.crawlers[crawlers.name_of(lake, TRADES)]["Role"] = "another"
+    fake_glue.crawlers[crawlers.name_of(lake.glue, TRADES)]["Role"] = "another"
     (found,) = look(glue, lake)[1]
     assert (found.field, found.fix) == ("Role", "`stockctl glue apply --from-paths`")
     turned = [change for change in catalog.apply(glue, lake) if change.kind == "crawler"]

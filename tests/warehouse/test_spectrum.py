@@ -162,10 +162,10 @@ def test_a_table_of_someone_else_is_skipped_with_its_partitions_until_it_is_adop
     redshift.execute(f"UPDATE svv_external_tables SET parameters = {properties} WHERE tablename = 'trades'")  # noqa: S608
     redshift.execute("DELETE FROM svv_external_partitions WHERE tablename = 'trades'")
     redshift.execute("""INSERT INTO svv_external_partitions VALUES ('lake', 'trades', '["2026-11-19","AAPL"]', 's3://gone/')""")
-    before = schema.partitions(redshift, settings, TRADES)
+    before = schema.partitions(redshift, settings.redshift, TRADES)
     changes = done(redshift, settings, prune=True)
     assert (changes["external table trades"], "partitions trades" in changes) == ("skipped", False)
-    assert schema.partitions(redshift, settings, TRADES) == before
+    assert schema.partitions(redshift, settings.redshift, TRADES) == before
     (found,) = schema.differences(redshift, settings, want(settings))
     assert (found.name, found.actual, "--adopt" in found.fix) == ("trades", "someone else", True)
     assert done(redshift, settings, adopt=True, prune=True)["external table trades"] == "adopted"

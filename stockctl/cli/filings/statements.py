@@ -116,7 +116,7 @@ def kpis(
     symbol = resolve_stored_symbol(settings, symbol)
     known = _known(settings, symbol, moment, cik)
     used = fundamentals.Price(price, "given by --price") if price is not None else last_price(settings, symbol, moment)
-    found, words = fundamentals.kpis(known, settings, used)
+    found, words = fundamentals.kpis(known, settings.valuation, used)
     made = fundamentals.rows(found, symbol, explain=explain, flat=view.form is Format.csv)
     if view.is_table:
         columns = ["kpi", "value", "unit", "period_start", "period_end", *(["from"] if explain else []), "notes"]
@@ -126,7 +126,7 @@ def kpis(
         write_rows(made, view)
     for line in [
         *words,
-        *fundamentals.assumptions(settings, symbol, used),
+        *fundamentals.assumptions(settings.valuation, symbol, used),
         *caveats(known, symbol, ZoneInfo(settings.timezone)),
     ]:
         say(line)

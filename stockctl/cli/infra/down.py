@@ -40,7 +40,7 @@ def down(
 
     limit = seconds("--timeout", timeout)
     settings = cluster_settings(ctx, context=context)
-    with Kubernetes(settings) as kubernetes:
+    with Kubernetes(settings.infra) as kubernetes:
         where = f"{settings.infra.namespace} at {kubernetes.url}"
         deletion = plan_deletion(kubernetes, settings.infra)
         objects = sum(map(len, deletion.workloads)) + len(deletion.others)

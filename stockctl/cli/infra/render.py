@@ -73,7 +73,7 @@ def diff(
     from stockctl.infra.render import render as render_overlay
 
     settings = cluster_settings(ctx, overlay, image_tag, context)
-    with Kubernetes(settings) as kubernetes:
+    with Kubernetes(settings.infra) as kubernetes:
         subject = f"the objects in {settings.infra.namespace} at {kubernetes.url}"
         found = differences(kubernetes, settings.infra, render_overlay(settings))
         show_differences(found, view, subject, print_difference=print_difference)

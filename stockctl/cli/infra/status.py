@@ -28,7 +28,7 @@ def check(ctx: typer.Context, overlay: OverlayOption = None, context: ContextOpt
 
     settings = cluster_settings(ctx, overlay, context=context)
     rendered = render(settings)
-    with Kubernetes(settings) as kubernetes:
+    with Kubernetes(settings.infra) as kubernetes:
         results = check_cluster(kubernetes, rendered, lambda: datetime.now(UTC))
         where = kubernetes.url
     write_rows(
@@ -53,7 +53,7 @@ def status(ctx: typer.Context, context: ContextOption = None, *, view: View) -> 
     from stockctl.infra.status import WorkloadStatus, workload_statuses
 
     settings = cluster_settings(ctx, context=context)
-    with Kubernetes(settings) as kubernetes:
+    with Kubernetes(settings.infra) as kubernetes:
         statuses = workload_statuses(kubernetes, settings.infra.namespace)
         where = f"{settings.infra.namespace} at {kubernetes.url}"
     write_rows((each._asdict() for each in statuses), view, WorkloadStatus._fields)
@@ -87,7 +87,7 @@ def logs(
         raise UsageError("the log of a previous run gets no new lines", hint="use --previous or --follow")
     settings = cluster_settings(ctx, context=context)
     namespace = settings.infra.namespace
-    with Kubernetes(settings) as kubernetes:
+    with Kubernetes(settings.infra) as kubernetes:
         if not follow:
             for line in cluster_logs.logs(kubernetes, namespace, workload, lines=tail, container=container, previous=previous):
                 print(line)

@@ -60,7 +60,7 @@ def up(
     settings = cluster_settings(ctx, overlay, image_tag, context)
     rendered = render(settings)
     if dry_run:
-        with Kubernetes(settings) as kubernetes:
+        with Kubernetes(settings.infra) as kubernetes:
             for difference in differences(kubernetes, settings.infra, rendered):
                 print_difference(difference)
         say_dry_run()
@@ -73,7 +73,7 @@ def up(
         if change.action != "unchanged":
             print(f"{change.action} {change.kind} {change.name}", flush=True)
 
-    with Kubernetes(settings) as kubernetes, _progress() as show:
+    with Kubernetes(settings.infra) as kubernetes, _progress() as show:
 
         def on_progress(progress: list[Progress]) -> None:
             workloads[:] = progress

@@ -33,6 +33,6 @@ def say_next_batch(settings: Settings, store: Literal["lake", "mongo"], until: i
 
     if until is not None and until <= now_ms():
         return
-    line = next_batch(settings, lake_writer(settings) if store == "lake" else mongo_writer(settings))
+    line = next_batch(settings, lake_writer(settings.lake) if store == "lake" else mongo_writer(settings))
     if line is not None:
         say(line)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
-from stockctl.settings import Settings
+from stockctl.settings import S3Settings
 
 if TYPE_CHECKING:
     import boto3
@@ -53,7 +53,7 @@ class BusyError(StockctlError):
     """The resource is in use: a crawler that is running."""
 
 
-def session(settings: Settings, purpose: str) -> boto3.Session:
+def session(settings: S3Settings, purpose: str) -> boto3.Session:
     """A session with the credentials and the region of the settings. Errors name its ``purpose``.
 
     RefusedError if the profile of the settings does not exist, ConfigError without a region. It sends no request.
@@ -61,7 +61,7 @@ def session(settings: Settings, purpose: str) -> boto3.Session:
     import boto3
     from botocore.exceptions import BotoCoreError
 
-    s3 = settings.s3
+    s3 = settings
     try:
         boto_session = boto3.Session(
             aws_access_key_id=s3.access_key_id,
@@ -85,13 +85,13 @@ def credentials_error(purpose: str, error: Exception) -> RefusedError:
     )
 
 
-def client(settings: Settings, service: str, endpoint: str | None = None) -> Any:
+def client(settings: S3Settings, service: str, endpoint: str | None = None) -> Any:
     """A client of the AWS service ``service`` (``glue``), at ``endpoint`` or else at the endpoint of the region."""
     from botocore.config import Config
 
     config = Config(
         connect_timeout=5,
-        read_timeout=settings.s3.timeout,
+        read_timeout=settings.timeout,
         retries={"mode": "standard", "max_attempts": 4},
     )
     boto_session = session(settings, f"the service {service}")

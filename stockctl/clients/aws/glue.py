@@ -30,7 +30,7 @@ class Glue:
 
     def __init__(self, settings: Settings) -> None:
         self.database = settings.glue.database
-        self._glue = client(settings, "glue", settings.glue.endpoint_url)
+        self._glue = client(settings.s3, "glue", settings.glue.endpoint_url)
 
     def find_database(self) -> Document | None:
         """The database of the settings; None if it does not exist."""

@@ -20,7 +20,7 @@ class Identity(NamedTuple):
 
 def identity(settings: Settings) -> Identity:
     """The owner of the credentials in the settings. RefusedError if they are invalid."""
-    sts = client(settings, "sts", settings.glue.endpoint_url)
+    sts = client(settings.s3, "sts", settings.glue.endpoint_url)
     with translate_errors("get the identity of these credentials"):
         response = sts.get_caller_identity()
     return Identity(response["Account"], response["Arn"])
@@ -30,7 +30,7 @@ class Roles:
     """Roles of the account."""
 
     def __init__(self, settings: Settings) -> None:
-        self._iam = client(settings, "iam", settings.glue.endpoint_url)
+        self._iam = client(settings.s3, "iam", settings.glue.endpoint_url)
 
     def find(self, name: str) -> Document | None:
         """The role ``name``; None if it does not exist."""

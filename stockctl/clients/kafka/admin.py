@@ -77,9 +77,11 @@ class Admin:
                 if stop is not None and stop.is_set():
                     return 0.0
                 if cause.code() in REFUSED:
-                    raise describe_error(cause, self._settings, "log in") from error
+                    raise describe_error(cause, self._settings.kafka, "log in") from error
                 if time.monotonic() >= deadline:
-                    raise describe_error(cause, self._settings, f"reach a broker within {format_duration(limit)}") from error
+                    raise describe_error(
+                        cause, self._settings.kafka, f"reach a broker within {format_duration(limit)}"
+                    ) from error
                 if not announced:
                     say(f"waiting up to {format_duration(limit)} for Kafka at {self._settings.kafka.bootstrap_servers}")
                     announced = True
@@ -226,7 +228,7 @@ class Admin:
         try:
             return call()
         except KafkaException as error:
-            raise describe_error(self._watched.cause(error.args[0]), self._settings, doing) from error
+            raise describe_error(self._watched.cause(error.args[0]), self._settings.kafka, doing) from error
         except TimeoutError as error:
             raise TimedOutError(f"cannot {doing}: no answer within a minute", hint="`stockctl doctor`") from error
 

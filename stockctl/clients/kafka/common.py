@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
-from stockctl.settings import Settings, require
+from stockctl.settings import KafkaSettings, Settings, require
 
 Result = TypeVar("Result")
 
@@ -131,9 +131,9 @@ def create_client(kind: Callable[[dict[str, Any]], Result], config: dict[str, An
         ) from error
 
 
-def describe_error(error: KafkaError, settings: Settings, action: str) -> StockctlError:
+def describe_error(error: KafkaError, settings: KafkaSettings, action: str) -> StockctlError:
     """The StockctlError for ``error`` of librdkafka; ``action`` is what failed (``list the topics``)."""
-    where = f"Kafka at {settings.kafka.bootstrap_servers}"
+    where = f"Kafka at {settings.bootstrap_servers}"
     message = f"cannot {action}: {where}: {error.str()}"
     if error.code() in REFUSED:
         return RefusedError(message, hint="check kafka.username, STOCKCTL_KAFKA__PASSWORD and the user's permissions")

@@ -227,7 +227,7 @@ class Consumer:
             self._log_failed_commit(error)
 
     def _log_failed_commit(self, error: KafkaError) -> None:
-        log.warning("%s", describe_error(error, self._settings, "commit"))
+        log.warning("%s", describe_error(error, self._settings.kafka, "commit"))
 
     @property
     def committing(self) -> bool:
@@ -249,16 +249,16 @@ class Consumer:
         """The event or the error of a message that is not a record; ``action`` names what failed."""
         error = message.error()
         event = EVENTS.get(error.code())
-        return event if event is not None else describe_error(error, self._settings, action)
+        return event if event is not None else describe_error(error, self._settings.kafka, action)
 
     @property
     def trouble(self) -> StockctlError | None:
         """The newest client-wide error; None if there was none."""
         error = self._watched.last_error
-        return None if error is None else describe_error(error, self._settings, "consume")
+        return None if error is None else describe_error(error, self._settings.kafka, "consume")
 
     def _call(self, doing: str, call: Callable[[], Result]) -> Result:
         try:
             return call()
         except KafkaException as error:
-            raise describe_error(self._watched.cause(error.args[0]), self._settings, doing) from error
+            raise describe_error(self._watched.cause(error.args[0]), self._settings.kafka, doing) from error

@@ -66,7 +66,7 @@ class Producer:
 
     def describe(self, error: KafkaError) -> StockctlError:
         """The StockctlError of a failed delivery."""
-        return describe_error(self._watched.cause(error), self._settings, "deliver a message")
+        return describe_error(self._watched.cause(error), self._settings.kafka, "deliver a message")
 
     def flush(self, timeout: float) -> int:
         """Wait up to ``timeout`` seconds for all deliveries; return how many are pending."""
@@ -83,4 +83,4 @@ class Producer:
     def trouble(self) -> StockctlError | None:
         """The newest client-wide error, such as brokers down or a wrong password; None if there was none."""
         error = self._watched.last_error
-        return None if error is None else describe_error(error, self._settings, "produce")
+        return None if error is None else describe_error(error, self._settings.kafka, "produce")

@@ -19,7 +19,7 @@ class RecordReader:
 
     def __init__(self, settings: Settings) -> None:
         # Only a name: the reader does not join the group, and commits nothing.
-        self._consumer = Consumer(settings, probe_group(settings), **{"enable.partition.eof": True})
+        self._consumer = Consumer(settings, probe_group(settings.lake), **{"enable.partition.eof": True})
         self._lock = threading.Lock()
 
     def first(self, partition: Partition, offset: int) -> Message | None:

@@ -38,7 +38,9 @@ class TransactionalProducer(Producer):
         try:
             self._producer.init_transactions(settings.kafka.connect_wait)
         except KafkaException as error:
-            raise describe_error(self._watched.cause(error.args[0]), settings, f"initialize transactions as {name}") from error
+            raise describe_error(
+                self._watched.cause(error.args[0]), settings.kafka, f"initialize transactions as {name}"
+            ) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -69,4 +71,4 @@ class TransactionalProducer(Producer):
             return StockctlError(
                 "another run with the same transactional id has taken over; this run ends", hint="let the other run finish"
             )
-        return describe_error(self._watched.cause(error), self._settings, "commit a transaction")
+        return describe_error(self._watched.cause(error), self._settings.kafka, "commit a transaction")

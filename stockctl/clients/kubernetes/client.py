@@ -25,7 +25,7 @@ from urllib3.exceptions import HTTPError, ProtocolError
 
 from stockctl.clients.kubernetes.errors import AbsentError, ConflictError, ImmutableError, translated
 from stockctl.errors import ConfigError, StockctlError, UnreachableError, quoted
-from stockctl.settings import Settings
+from stockctl.settings import InfraSettings
 
 MANAGER = "stockctl"
 """The field manager of server-side apply."""
@@ -40,14 +40,12 @@ Manifest = dict[str, Any]
 class Kubernetes:
     """The API server of ``infra.context``, or of the kubeconfig's current context."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: InfraSettings) -> None:
         """ConfigError without a kubeconfig, or without that context in it. It sends no request."""
         try:
             # The SDK reads KUBECONFIG only when it is imported.
-            file = settings.infra.kubeconfig or os.environ.get("KUBECONFIG")
-            self._api = new_client_from_config(
-                str(file) if file else None, context=settings.infra.context, persist_config=False
-            )
+            file = settings.kubeconfig or os.environ.get("KUBECONFIG")
+            self._api = new_client_from_config(str(file) if file else None, context=settings.context, persist_config=False)
         except (ConfigException, OSError, *_BROKEN) as error:
             words = f"it is invalid ({error.__class__.__name__})" if isinstance(error, _BROKEN) else str(error).splitlines()[0]
             raise ConfigError(

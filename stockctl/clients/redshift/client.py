@@ -70,7 +70,7 @@ def login(settings: Settings) -> Login:
     if redshift.password is not None:
         return Login(str(require(settings, "redshift.user")), redshift.password.get_secret_value())
     if redshift.workgroup is not None:
-        serverless = aws.client(settings, "redshift-serverless", redshift.endpoint_url)
+        serverless = aws.client(settings.s3, "redshift-serverless", redshift.endpoint_url)
         with aws.translate_errors(f"get credentials for the workgroup {redshift.workgroup}"):
             credentials = serverless.get_credentials(workgroupName=redshift.workgroup, dbName=redshift.database)
         return Login(credentials["dbUser"], credentials["dbPassword"])
@@ -79,7 +79,7 @@ def login(settings: Settings) -> Login:
             "cannot log in to Redshift: neither redshift.password is set nor what IAM needs for temporary credentials",
             hint="set redshift.user and redshift.password, or redshift.cluster, or redshift.workgroup",
         )
-    provisioned = aws.client(settings, "redshift", redshift.endpoint_url)
+    provisioned = aws.client(settings.s3, "redshift", redshift.endpoint_url)
     request = {"DbName": redshift.database, "ClusterIdentifier": redshift.cluster}
     with aws.translate_errors(f"get credentials for the cluster {redshift.cluster}"):
         if redshift.user is not None:

@@ -39,7 +39,7 @@ class DataApi:
             self._to["SecretArn"] = redshift.secret_arn
         self.place = f"{redshift.workgroup or redshift.cluster}/{redshift.database}"
         self._limit = redshift.timeout
-        self._api = aws.client(settings, "redshift-data", redshift.endpoint_url)
+        self._api = aws.client(settings.s3, "redshift-data", redshift.endpoint_url)
 
     def __enter__(self) -> Self:
         return self

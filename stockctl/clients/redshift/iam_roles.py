@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from stockctl.clients import aws
-from stockctl.settings import Settings
+from stockctl.settings import RedshiftSettings, Settings
 
 _HOST = re.compile(r"([\w-]+)\.[\w-]+\.[\w-]+\.redshift(-serverless)?\.amazonaws\.com(\.cn)?")
 _ARN = re.compile(r"arn:[\w:/+=.@-]+")
@@ -27,9 +27,9 @@ class Attached(NamedTuple):
     default: str | None
 
 
-def place_of(settings: Settings) -> Place | None:
+def place_of(settings: RedshiftSettings) -> Place | None:
     """The cluster or the workgroup of the settings, or else of the host name; None if neither names one."""
-    redshift = settings.redshift
+    redshift = settings
     if redshift.workgroup is not None:
         return Place(redshift.workgroup, serverless=True)
     if redshift.cluster is not None:
@@ -43,10 +43,10 @@ def attached(settings: Settings, place: Place) -> Attached:
     endpoint = settings.redshift.endpoint_url
     if not place.serverless:
         with aws.translate_errors(f"describe the cluster {place.name}"):
-            found = aws.client(settings, "redshift", endpoint).describe_clusters(ClusterIdentifier=place.name)["Clusters"][0]
+            found = aws.client(settings.s3, "redshift", endpoint).describe_clusters(ClusterIdentifier=place.name)["Clusters"][0]
         roles = {role["IamRoleArn"]: role.get("ApplyStatus", "in-sync") for role in found.get("IamRoles", ())}
         return Attached(f"the cluster {place.name}", roles, found.get("DefaultIamRoleArn") or None)
-    api = aws.client(settings, "redshift-serverless", endpoint)
+    api = aws.client(settings.s3, "redshift-serverless", endpoint)
     with aws.translate_errors(f"describe the workgroup {place.name} and its namespace"):
         name = api.get_workgroup(workgroupName=place.name)["workgroup"]["namespaceName"]
         namespace = api.get_namespace(namespaceName=name)["namespace"]

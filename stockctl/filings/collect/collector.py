@@ -19,7 +19,7 @@ from stockctl.filings.collect.plan import FetchPlan, FetchRequest, age_of, merge
 from stockctl.filings.collect.storage import FilingStore, LakeError
 from stockctl.filings.model import Filing, FilingError
 from stockctl.filings.repository import Links, State, StoredAccessions, filing_of
-from stockctl.settings import Settings
+from stockctl.settings import FilingsSettings
 from stockctl.units import counted, format_duration
 
 OutcomeState = Literal["fetched", "up to date", "fresh", "none", "failed", "not tried"]
@@ -52,11 +52,16 @@ class Collector:
     """
 
     def __init__(
-        self, settings: Settings, finnhub: FinnhubRest, storage: FilingStore, request: FetchRequest, stop: threading.Event
+        self,
+        settings: FilingsSettings,
+        finnhub: FinnhubRest,
+        storage: FilingStore,
+        request: FetchRequest,
+        stop: threading.Event,
     ) -> None:
         self._finnhub, self._storage, self._request, self._stop = finnhub, storage, request, stop
-        self._workers = settings.filings.workers
-        self._fresh_for = settings.filings.fresh_for if request.fresh_for is None else request.fresh_for
+        self._workers = settings.workers
+        self._fresh_for = settings.fresh_for if request.fresh_for is None else request.fresh_for
         self.errors: dict[str, StockctlError] = {}
         self.fetched: dict[str, datetime] = {}
         self.fatal: StockctlError | None = None

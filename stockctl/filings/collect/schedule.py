@@ -124,7 +124,7 @@ class FetchSchedule:
         storage = FilingStore(self._store, self._mongo, self._settings, self._stop, self._refresh)
         if not request.dry_run:
             storage.prepare()
-        collector = Collector(self._settings, self._finnhub, storage, request, self._stop)
+        collector = Collector(self._settings.filings, self._finnhub, storage, request, self._stop)
         done: list[str] = []
 
         def on_outcome(outcome: Outcome) -> None:

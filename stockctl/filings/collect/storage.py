@@ -90,7 +90,7 @@ class FilingStore:
         if self._mongo is not None:
             try:
                 self._mongo.wait(say=log.warning)
-                schema.apply(self._mongo, self._settings)
+                schema.apply(self._mongo, self._settings.mongo)
                 begun, mixing = foreign_sources(self._mongo, self.source, set(self._settings.mongo.extra_sources))
             except (UnreachableError, TimedOutError) as error:
                 self.mongo_error = error

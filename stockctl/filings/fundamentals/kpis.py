@@ -15,7 +15,7 @@ from stockctl.filings.fundamentals.kpi_definitions import KPIS, Kpi
 from stockctl.filings.fundamentals.periods import Span, ending
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.standardize.standard_items import Figure, digits, table
-from stockctl.settings import Settings
+from stockctl.settings import ValuationSettings
 
 Row = dict[str, Any]
 
@@ -99,7 +99,7 @@ def basis(known: PointInTimeView) -> tuple[Basis, list[str]]:
     return found, words
 
 
-def kpis(known: PointInTimeView, settings: Settings, price: Price | None = None) -> tuple[list[KpiValue], list[str]]:
+def kpis(known: PointInTimeView, settings: ValuationSettings, price: Price | None = None) -> tuple[list[KpiValue], list[str]]:
     """Every KPI, and notes on the periods of the inputs."""
     found, words = basis(known)
     return compute(inputs_of(known, found, settings, price)), words
@@ -156,7 +156,7 @@ def _far_apart(inputs: Iterable[Input]) -> str | None:
     return f"{old} to {first} and {new} at {last} are more than 15 months apart"
 
 
-def inputs_of(known: PointInTimeView, found: Basis, settings: Settings, price: Price | None) -> dict[str, Input]:
+def inputs_of(known: PointInTimeView, found: Basis, settings: ValuationSettings, price: Price | None) -> dict[str, Input]:
     """Every input of the KPIs by its name."""
     split = max((jump.after.end for jump in known.splits() if jump.sure), default=None)
     newest = max((one.end for one in known.filings if one.end is not None), default=None)
@@ -199,12 +199,12 @@ def _shares_by_eps(missing: Input, known: PointInTimeView, found: Basis, eps: In
     return Input(missing.name, income.value / eps.value, "shares", eps.start, eps.end, origin, True, notes, eps.old)
 
 
-def valuation(settings: Settings, price: Price | None) -> dict[str, Input]:
+def valuation(settings: ValuationSettings, price: Price | None) -> dict[str, Input]:
     """The inputs that are not in statements: the price and the parameters of the cost of capital."""
     inputs = {"price": Input("price", None)}
     if price is not None:
         inputs["price"] = Input("price", price.value, price.currency, origin=price.origin)
-    for name, value in settings.valuation.model_dump().items():
+    for name, value in settings.model_dump().items():
         rate = (value, "x") if name == "beta" else (value * 100, "%")
         inputs[name] = Input(name, *rate, origin=f"setting valuation.{name}")
     return inputs
@@ -249,13 +249,13 @@ def shown(made: Iterable[Row], *, explain: bool, as_text: Callable[[float, str],
     return [line | {"value": text.rjust(width)} for line, text in zip(lines, texts, strict=True)]
 
 
-def assumptions(settings: Settings, symbol: str, price: Price | None) -> Iterator[str]:
+def assumptions(settings: ValuationSettings, symbol: str, price: Price | None) -> Iterator[str]:
     """The price and the other assumptions that do not come from statements."""
     if price is None:
         yield f"no price: the lake holds no trade of {symbol} with one; set it with --price"
     else:
         yield f"price {price.value:,.10g}: {price.origin}"
-    one = settings.valuation
+    one = settings
     yield (
         f"the cost of capital assumes a risk-free rate of {100 * one.risk_free_rate:g} %, an equity premium of "
         f"{100 * one.equity_premium:g} % and a beta of {one.beta:g}: change them with settings valuation.* or flags"

@@ -46,7 +46,7 @@ class RedshiftEngine(Engine):
         self._settings = settings
         self._received = [] if received_by is None else [f"ts_recv <= {received_by:d}"]
         self._zone = ZoneInfo(settings.lake.timezone)
-        self._views = schemas(settings)["view_schema"]
+        self._views = schemas(settings.redshift)["view_schema"]
         self.lag_ms = lag_ms(settings.lake.max_age)
         self._dates: dict[str, list[date]] = {}
         self._provided: set[str] = set()
@@ -70,15 +70,15 @@ class RedshiftEngine(Engine):
         """From the partitions: no object is read."""
         if symbol not in self._dates:
             slugs = ticker_slugs(symbol)
-            raw = partitions(self._redshift, self._settings, TRADES)
+            raw = partitions(self._redshift, self._settings.redshift, TRADES)
             days = {values[0] for values in raw if values[1] in slugs or values[1].startswith("bucket=")}
-            days |= {values[0] for values in partitions(self._redshift, self._settings, TRADES_PARQUET)}
+            days |= {values[0] for values in partitions(self._redshift, self._settings.redshift, TRADES_PARQUET)}
             self._dates[symbol] = sorted(map(date.fromisoformat, days), reverse=True)
         return iter(self._dates[symbol])
 
     def symbols(self) -> set[str]:
         """From the partitions."""
-        return tickers(f"ticker={values[1]}" for values in partitions(self._redshift, self._settings, TRADES))
+        return tickers(f"ticker={values[1]}" for values in partitions(self._redshift, self._settings.redshift, TRADES))
 
     all_symbols = symbols
 
@@ -145,7 +145,7 @@ class RedshiftEngine(Engine):
     def connected_before(self, symbols: Set[str], ms: int) -> set[str]:
         """From the newest dates that have feed events."""
         last = dates_around(None, ms)[1].isoformat()
-        days = {values[0] for values in partitions(self._redshift, self._settings, FEED_EVENTS) if values[0] <= last}
+        days = {values[0] for values in partitions(self._redshift, self._settings.redshift, FEED_EVENTS) if values[0] <= last}
         newest = sorted(days, reverse=True)[:LOOK_BACK]
         if not newest:
             return set()

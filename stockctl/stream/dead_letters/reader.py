@@ -14,7 +14,7 @@ import msgspec
 
 from stockctl.clients.kafka import Admin, Message
 from stockctl.records import UNREADABLE, DeadLetter
-from stockctl.settings import Settings
+from stockctl.settings import Settings, TopicsSettings
 from stockctl.settings.kafka_names import DEAD_LETTERS_GROUP, replayed_topic
 from stockctl.stream.dead_letters.record import dead_letter
 from stockctl.stream.kafka_connect.stack_trace import root_cause
@@ -81,15 +81,15 @@ def read(settings: Settings, since: int | None = None, *, say: Callable[[str], N
     return map(_parse, messages(admin, settings, topic, DEAD_LETTERS_GROUP, since))
 
 
-def marks_topic(settings: Settings) -> TopicSpec:
+def marks_topic(settings: TopicsSettings) -> TopicSpec:
     """The topic of marks, kept permanently: a reader may send a letter again long after its replay."""
-    dead = settings.topics.dead_letters
+    dead = settings.dead_letters
     return TopicSpec("topics.dead_letters", replayed_topic(settings), 1, dead.replication, {"cleanup.policy": "compact"})
 
 
 def marks(settings: Settings) -> dict[str, int]:
     """When each replayed letter was replayed (ms UTC), by the letter's digest."""
-    admin, topic = Admin(settings), marks_topic(settings).name
+    admin, topic = Admin(settings), marks_topic(settings.topics).name
     if admin.topic(topic) is None:
         return {}
     stored = messages(admin, settings, topic, DEAD_LETTERS_GROUP)

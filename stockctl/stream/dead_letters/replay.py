@@ -69,7 +69,7 @@ class Replay:
         admin = Admin(self._settings)
         admin.wait(say=self._say)
         if not self._dry_run:
-            list(topics.apply_one(admin, marks_topic(self._settings)))
+            list(topics.apply_one(admin, marks_topic(self._settings.topics)))
             producer = TransactionalProducer(self._settings, f"stockctl-replay-{self._settings.topics.dead_letters.name}")
         replayed = marks(self._settings)
         readers: dict[str, set[str]] = {}
@@ -137,7 +137,7 @@ class Replay:
                     for message in messages:
                         producer.produce(message.topic, value=message.value, key=message.key, timestamp=now)
                     mark = encode({"id": item.letter.id, "at": now})
-                    producer.produce(marks_topic(self._settings).name, value=mark, key=item.digest, timestamp=now)
+                    producer.produce(marks_topic(self._settings.topics).name, value=mark, key=item.digest, timestamp=now)
         for item, messages in waiting:
             action: Literal["sent", "would send"] = "would send" if producer is None else "sent"
             yield ReplayResult(item.letter.id, action, f"{len(messages)} to {messages[0].topic}")

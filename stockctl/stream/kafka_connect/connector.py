@@ -11,7 +11,7 @@ from stockctl.clients.kafka_connect import AbsentConnectorError, BusyError, Conn
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.reconcile import Action, Change, Difference, absent
 from stockctl.service import retry
-from stockctl.settings import Settings
+from stockctl.settings import ConnectSettings, Settings
 from stockctl.stream import topics
 from stockctl.stream.kafka_connect.config import (
     CONVERTER_CLASS,
@@ -85,22 +85,22 @@ def apply(
     name, config = settings.connect.connector, render(settings)
     connect.wait(settings.connect.wait, say=say)
     check_worker(connect, admin)
-    existing = _retry_while_busy(lambda: connect.config(name), settings)
-    states = {task.state for task in _retry_while_busy(lambda: _tasks(connect, name), settings)}
+    existing = _retry_while_busy(lambda: connect.config(name), settings.connect)
+    states = {task.state for task in _retry_while_busy(lambda: _tasks(connect, name), settings.connect)}
     change = Change("connector", name, "unchanged")
     if existing != config:
         _check_config(connect, config)
-        _retry_while_busy(lambda: connect.put(name, config), settings)
+        _retry_while_busy(lambda: connect.put(name, config), settings.connect)
         action: Action = "created" if existing is None else "changed"
         change = Change("connector", name, action, f"topics {config['topics']} to {config['database']}")
     if states & _PAUSED:
-        _retry_while_busy(lambda: connect.resume(name), settings)
+        _retry_while_busy(lambda: connect.resume(name), settings.connect)
         change = Change("connector", name, "changed", "it was paused: resumed")
     if "FAILED" in states:
         # After a new configuration alone, the status would show the old failure for a while.
-        _retry_while_busy(lambda: connect.restart(name, only_failed=True), settings)
+        _retry_while_busy(lambda: connect.restart(name, only_failed=True), settings.connect)
         change = Change("connector", name, "changed", "it had failed: restarted")
-    _wait_until_running(connect, admin, settings, config, say)
+    _wait_until_running(connect, admin, settings.connect, config, say)
     return [*changes, change]
 
 
@@ -133,9 +133,9 @@ def _check_config(connect: Connect, config: dict[str, str]) -> None:
     raise ConfigError(message, hint="`stockctl connect render` shows the configuration")
 
 
-def _retry_while_busy(call: Callable[[], Result], settings: Settings) -> Result:
+def _retry_while_busy(call: Callable[[], Result], settings: ConnectSettings) -> Result:
     """The result of ``call``, repeated while the workers rebalance, for at most ``connect.wait``."""
-    return retry(call, lambda error: isinstance(error, BusyError), within=settings.connect.wait, longest=2 * _PAUSE)
+    return retry(call, lambda error: isinstance(error, BusyError), within=settings.wait, longest=2 * _PAUSE)
 
 
 def _tasks(connect: Connect, name: str) -> list[Task]:
@@ -147,10 +147,10 @@ def _tasks(connect: Connect, name: str) -> list[Task]:
 
 
 def _wait_until_running(
-    connect: Connect, admin: Admin, settings: Settings, config: dict[str, str], say: Callable[[str], None]
+    connect: Connect, admin: Admin, settings: ConnectSettings, config: dict[str, str], say: Callable[[str], None]
 ) -> None:
     """Wait until connector and tasks have run with ``config`` and read their topics for ``STEADY`` seconds."""
-    name, limit = settings.connect.connector, settings.connect.wait
+    name, limit = settings.connector, settings.wait
     deadline, running_since, reported = time.monotonic() + limit, None, ""
     while True:
         try:
@@ -175,9 +175,9 @@ def _wait_until_running(
         time.sleep(_PAUSE)
 
 
-def _missing(connect: Connect, admin: Admin, settings: Settings, config: dict[str, str]) -> str:
+def _missing(connect: Connect, admin: Admin, settings: ConnectSettings, config: dict[str, str]) -> str:
     """What the connector still waits for; empty if it runs. StockctlError if the connector or a task has failed."""
-    name = settings.connect.connector
+    name = settings.connector
     tasks = _tasks(connect, name)
     if not tasks:
         return f"the workers to start the connector {name}"
@@ -190,7 +190,7 @@ def _missing(connect: Connect, admin: Admin, settings: Settings, config: dict[st
         return f"{', '.join(starting)}, to run"
     if not all(config.items() <= task_config.items() for task_config in connect.task_configs(name)):
         return f"the tasks of {name} to use the new configuration"
-    if not admin.members(settings.connect.group):
+    if not admin.members(settings.group):
         return f"the tasks of {name} to join their consumer group"
     return ""
 

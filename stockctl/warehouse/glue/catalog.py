@@ -14,7 +14,7 @@ from stockctl.clients.aws import AbsentError, BusyError
 from stockctl.clients.aws.glue import Glue
 from stockctl.errors import StockctlError
 from stockctl.reconcile import Change, Difference, absent, owned_by_others
-from stockctl.settings import Settings
+from stockctl.settings import GlueSettings, Settings
 from stockctl.warehouse.glue import crawlers
 from stockctl.warehouse.tables import MADE_BY, OURS, TABLES, Table, lake_url, table_input
 
@@ -119,14 +119,14 @@ def _apply_crawlers(glue: Glue, settings: Settings, url: str, adopt: bool, from_
     for table in TABLES:
         if not table.crawled:
             continue
-        name = crawlers.name_of(settings, table)
-        if table not in crawlers.crawled(settings):
+        name = crawlers.name_of(settings.glue, table)
+        if table not in crawlers.crawled(settings.lake):
             if _has_managed_crawler(glue, name):
                 yield Change("crawler", name, "skipped", _delete_crawler(name))
             else:
                 yield Change("crawler", name, "unchanged", _NO_BUCKETS)
             continue
-        wanted, existing = crawlers.crawler_input(settings, table, url, from_paths=from_paths), glue.find_crawler(name)
+        wanted, existing = crawlers.crawler_input(settings.glue, table, url, from_paths=from_paths), glue.find_crawler(name)
         if existing is None:
             glue.create_crawler(wanted)
             yield Change("crawler", name, "created", settings.glue.schedule or "on demand")
@@ -179,8 +179,8 @@ def differences(glue: Glue, settings: Settings, *, from_paths: bool | None = Fal
 
 
 def _crawler(glue: Glue, settings: Settings, table: Table, url: str, from_paths: bool | None) -> Iterator[Difference]:
-    name = crawlers.name_of(settings, table)
-    if table not in crawlers.crawled(settings):
+    name = crawlers.name_of(settings.glue, table)
+    if table not in crawlers.crawled(settings.lake):
         if _has_managed_crawler(glue, name):
             yield Difference("crawler", name, "", "absent", "present", _delete_crawler(name))
         return
@@ -193,12 +193,12 @@ def _crawler(glue: Glue, settings: Settings, table: Table, url: str, from_paths:
         return
     paths = crawlers.is_from_paths(existing) if from_paths is None else from_paths
     fix = "`stockctl glue apply --from-paths`" if paths else _APPLY
-    wanted = crawlers.crawler_input(settings, table, url, from_paths=paths)
+    wanted = crawlers.crawler_input(settings.glue, table, url, from_paths=paths)
     for field, (expected, value) in crawlers.differing(wanted, existing).items():
         yield Difference("crawler", name, field, _text(expected), _text(value), fix)
 
 
-def delete(glue: Glue, settings: Settings, *, dry_run: bool = False) -> list[Change]:
+def delete(glue: Glue, settings: GlueSettings, *, dry_run: bool = False) -> list[Change]:
     """Delete the crawlers and tables that stockctl manages, and its database if nothing else is in it. The lake stays.
 
     With ``dry_run`` delete nothing; the result is what would be done.

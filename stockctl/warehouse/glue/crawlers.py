@@ -16,7 +16,7 @@ from stockctl.clients.aws import AbsentError, BusyError
 from stockctl.clients.aws.glue import Glue
 from stockctl.errors import StockctlError, TimedOutError
 from stockctl.service import wait_for
-from stockctl.settings import Settings
+from stockctl.settings import GlueSettings, LakeSettings, Settings
 from stockctl.units import format_duration
 from stockctl.warehouse.tables import TABLES, Table, location
 
@@ -38,35 +38,33 @@ class Run(NamedTuple):
     detail: str
 
 
-def crawled(settings: Settings) -> list[Table]:
+def crawled(settings: LakeSettings) -> list[Table]:
     """The tables with a crawler: not trades in buckets, because crawlers cannot read the names of bucket folders."""
-    return [
-        table for table in TABLES if table.crawled and not (table.name == "trades" and settings.lake.partition_by == "bucket")
-    ]
+    return [table for table in TABLES if table.crawled and not (table.name == "trades" and settings.partition_by == "bucket")]
 
 
-def name_of(settings: Settings, table: Table) -> str:
+def name_of(settings: GlueSettings, table: Table) -> str:
     """The name of the table's crawler."""
-    return f"{settings.glue.database}-{table.name.replace('_', '-')}"
+    return f"{settings.database}-{table.name.replace('_', '-')}"
 
 
-def crawler_input(settings: Settings, table: Table, url: str, *, from_paths: bool = False) -> Document:
+def crawler_input(settings: GlueSettings, table: Table, url: str, *, from_paths: bool = False) -> Document:
     """The CreateCrawler request of the table's crawler."""
     common: Document = {
         "Name": name_of(settings, table),
-        "Role": settings.glue.role or "",
-        "DatabaseName": settings.glue.database,
+        "Role": settings.role or "",
+        "DatabaseName": settings.database,
         "Description": f"{ABOUT}: {'discovers tables' if from_paths else 'adds partitions'} in {table.folder}/",
         "SchemaChangePolicy": {"UpdateBehavior": "LOG", "DeleteBehavior": "LOG"},
         "RecrawlPolicy": {"RecrawlBehavior": "CRAWL_EVERYTHING"},
     }
-    if settings.glue.schedule is not None:
-        common["Schedule"] = settings.glue.schedule
+    if settings.schedule is not None:
+        common["Schedule"] = settings.schedule
     partitions = {"CrawlerOutput": {"Partitions": {"AddOrUpdateBehavior": "InheritFromTable"}}}
     if not from_paths:
         grouping = {"Grouping": {"TableGroupingPolicy": "CombineCompatibleSchemas"}}
         return common | {
-            "Targets": {"CatalogTargets": [{"DatabaseName": settings.glue.database, "Tables": [table.name]}]},
+            "Targets": {"CatalogTargets": [{"DatabaseName": settings.database, "Tables": [table.name]}]},
             "Configuration": json.dumps({"Version": 1.0} | partitions | grouping),
         }
     place = location(url, table.folder)
@@ -131,12 +129,12 @@ def run(
     Then the first error is raised: StockctlError with the reason of a failed crawler, or TimedOutError after ``glue.wait``. A
     crawler that is already running is not started again.
     """
-    chosen = [table for table in crawled(settings) if table.name in names]
-    targets = {table.name: _target(glue, settings, table) for table in chosen} if wait else {}
+    chosen = [table for table in crawled(settings.lake) if table.name in names]
+    targets = {table.name: _target(glue, settings.glue, table) for table in chosen} if wait else {}
     before = {name: _count(glue, table) for name, table in targets.items()}
     started: dict[str, bool] = {}
     for table in chosen:
-        name = name_of(settings, table)
+        name = name_of(settings.glue, table)
         try:
             glue.start_crawler(name)
             started[name] = True
@@ -146,7 +144,7 @@ def run(
     deadline = time.monotonic() + settings.glue.wait
     failed: list[StockctlError] = []
     for table in chosen:
-        name = name_of(settings, table)
+        name = name_of(settings.glue, table)
         if not wait:
             yield Run(name, "started" if started[name] else "already running", None, None, "")
             continue
@@ -197,7 +195,7 @@ def _follow(glue: Glue, name: str, deadline: float, limit: float, say: Callable[
     return f"{last.get('LogGroup', '')} {last.get('LogStream', '')}".strip()
 
 
-def _target(glue: Glue, settings: Settings, table: Table) -> str:
+def _target(glue: Glue, settings: GlueSettings, table: Table) -> str:
     """The catalog table to which the crawler of ``table`` adds partitions."""
     crawler = glue.find_crawler(name_of(settings, table))
     return f"{FOUND}{table.folder}" if crawler is not None and is_from_paths(crawler) else table.name

@@ -210,9 +210,9 @@ def _name(table: Table, values: Values) -> str:
 
 def _crawler(glue: Glue, settings: Settings, table: Table) -> tuple[str, list[Difference]]:
     """The state of the table's crawler, and its last run as a difference if it failed."""
-    if settings.glue.role is None or table not in crawlers.crawled(settings):
+    if settings.glue.role is None or table not in crawlers.crawled(settings.lake):
         return "none", []
-    name = crawlers.name_of(settings, table)
+    name = crawlers.name_of(settings.glue, table)
     crawler = glue.find_crawler(name)
     if crawler is None:
         return "absent", []

@@ -20,7 +20,7 @@ from stockctl.errors import UsageError
 from stockctl.lake.format.keys import LINE_ITEMS
 from stockctl.lake.reader.duckdb_session import DAMAGE, duck
 from stockctl.lake.reader.object_selection import LakeReader
-from stockctl.settings import Settings
+from stockctl.settings import RedshiftSettings, Settings
 from stockctl.warehouse.redshift_on_duckdb.column_names import folded
 from stockctl.warehouse.redshift_on_duckdb.redshift_to_duckdb import Schema, translate
 from stockctl.warehouse.spectrum import ddl
@@ -40,7 +40,7 @@ def query(settings: Settings, text: str, since: int | None = None, until: int | 
     UsageError for invalid SQL, and for SQL that means something else in DuckDB. The rows are valid within the context.
     """
     with LakeReader(settings) as lake, duck() as connection, TemporaryDirectory(prefix="stockctl-") as folder:
-        statement = translate(text, schema(settings))
+        statement = translate(text, schema(settings.redshift))
         connection.execute("SET TimeZone = 'UTC'")
         files = _provide(connection, lake, settings, text, Path(folder), since, until)
         connection.execute("SET allowed_paths = $files", {"files": [str(file) for file in files]})
@@ -64,7 +64,7 @@ def _rows(connection: duckdb.DuckDBPyConnection) -> Iterator[Row]:
         yield from rows
 
 
-def schema(settings: Settings) -> Schema:
+def schema(settings: RedshiftSettings) -> Schema:
     """The column types of tables and views, by which ``translate`` distinguishes integers from other numbers."""
     external = {table.name: {column.name: column.redshift for column in (*table.columns, *table.keys)} for table in TABLES}
     times = dict.fromkeys(("event_time", "receipt_time", "start_time", "end_time"), "timestamp")
@@ -77,7 +77,7 @@ def schema(settings: Settings) -> Schema:
         "latest_filings": named["filings"] | {"accepted_time": "timestamp", "items": "bigint"},
         "statements": named["filings"] | {"accepted_time": "timestamp"} | dict.fromkeys(ddl.STATEMENTS, "double precision"),
     }
-    return {settings.redshift.external_schema: external, settings.redshift.view_schema: views}
+    return {settings.external_schema: external, settings.view_schema: views}
 
 
 def _provide(
@@ -90,7 +90,7 @@ def _provide(
     until: int | None,
 ) -> list[Path]:
     """Create tables and views; return the files that they read. Only tables that the text names are downloaded."""
-    names = ddl.schemas(settings)
+    names = ddl.schemas(settings.redshift)
     external, views = names["external_schema"], names["view_schema"]
     connection.execute(f"CREATE SCHEMA {external}")
     if views != external:

@@ -20,7 +20,7 @@ from stockctl.exchange.trade_conditions import NEVER_PRICE_FORMING
 from stockctl.filings.standardize.standard_items import StandardItem
 from stockctl.filings.standardize.standard_items import table as standard_items
 from stockctl.resources import resource
-from stockctl.settings import Settings, require
+from stockctl.settings import RedshiftSettings, Settings, require
 from stockctl.warehouse import tables
 from stockctl.warehouse.partitions import LakePartitions, Values
 from stockctl.warehouse.tables import JSON_OPTIONS, JSON_SERDE, TABLES, Table, check, lake_url, location
@@ -120,20 +120,20 @@ def external_schema(settings: Settings) -> Statement:
     parameters = {
         "external_schema": name(settings.redshift.external_schema),
         "database": literal(settings.glue.database),
-        "region": literal(aws.session(settings, "the external schema").region_name or ""),
+        "region": literal(aws.session(settings.s3, "the external schema").region_name or ""),
         "role": "default" if role == "default" else literal(role),
     }
     file = "schema_glue" if settings.redshift.catalog == "glue" else "schema_tables"
     return Statement("external schema", settings.redshift.external_schema, fill(file, parameters))
 
 
-def external_table(settings: Settings, table: Table, url: str) -> Statement:
+def external_table(settings: RedshiftSettings, table: Table, url: str) -> Statement:
     """The statement that creates an external table."""
     check(table)
     width = max(len(column.name) for column in table.columns)
     columns = ",\n    ".join(f"{column.name:<{width}} {column.redshift}" for column in table.columns)
     parameters = {
-        "external_schema": name(settings.redshift.external_schema),
+        "external_schema": name(settings.external_schema),
         "table": name(table.name),
         "columns": columns,
         "keys": ", ".join(f"{key.name} {key.redshift}" for key in table.keys),
@@ -145,10 +145,10 @@ def external_table(settings: Settings, table: Table, url: str) -> Statement:
     return Statement("external table", table.name, fill(f"table_{table.form}", parameters))
 
 
-def adopt_table(settings: Settings, table: Table) -> Statement:
+def adopt_table(settings: RedshiftSettings, table: Table) -> Statement:
     """The statement that marks an external table of someone else as managed by stockctl."""
     parameters = {
-        "external_schema": name(settings.redshift.external_schema),
+        "external_schema": name(settings.external_schema),
         "table": name(table.name),
         "properties": _pairs(_MANAGED),
     }
@@ -164,7 +164,7 @@ def is_managed(properties: str) -> bool:
     return isinstance(document, dict) and _MANAGED.items() <= document.items()
 
 
-def add_partitions(settings: Settings, table: Table, locations: Mapping[Values, str]) -> list[Statement]:
+def add_partitions(settings: RedshiftSettings, table: Table, locations: Mapping[Values, str]) -> list[Statement]:
     """The statements that add partitions, up to 100 each."""
     items = sorted(locations.items())
     return [
@@ -174,7 +174,7 @@ def add_partitions(settings: Settings, table: Table, locations: Mapping[Values, 
             fill(
                 "partitions",
                 {
-                    "external_schema": name(settings.redshift.external_schema),
+                    "external_schema": name(settings.external_schema),
                     "table": name(table.name),
                     "partitions": "\n".join(_partition(table, *item) for item in items[start : start + _PER_STATEMENT]),
                 },
@@ -184,20 +184,20 @@ def add_partitions(settings: Settings, table: Table, locations: Mapping[Values, 
     ]
 
 
-def drop_partition(settings: Settings, table: Table, values: Values) -> Statement:
+def drop_partition(settings: RedshiftSettings, table: Table, values: Values) -> Statement:
     """The statement that drops a partition of the table; its objects stay."""
     parameters = {
-        "external_schema": name(settings.redshift.external_schema),
+        "external_schema": name(settings.external_schema),
         "table": name(table.name),
         "keys": _keys(table, values),
     }
     return Statement("partitions", table.name, fill("drop_partition", parameters))
 
 
-def move_partition(settings: Settings, table: Table, values: Values, place: str) -> Statement:
+def move_partition(settings: RedshiftSettings, table: Table, values: Values, place: str) -> Statement:
     """The statement that changes the location of a partition."""
     parameters = {
-        "external_schema": name(settings.redshift.external_schema),
+        "external_schema": name(settings.external_schema),
         "table": name(table.name),
         "keys": _keys(table, values),
         "location": _place(place),
@@ -267,18 +267,18 @@ def _number(code: str) -> tuple[int, str]:
     return (len(code), code)
 
 
-def view_statement(settings: Settings, view: str, compacted: Iterable[date]) -> Statement:
+def view_statement(settings: RedshiftSettings, view: str, compacted: Iterable[date]) -> Statement:
     """The statement that creates or replaces a view."""
-    query = view_query(view, schemas(settings), compacted if settings.redshift.parquet else ())
-    parameters = {"view_schema": name(settings.redshift.view_schema), "view": name(view), "query": query}
+    query = view_query(view, schemas(settings), compacted if settings.parquet else ())
+    parameters = {"view_schema": name(settings.view_schema), "view": name(view), "query": query}
     return Statement("view", view, fill("view", parameters))
 
 
-def schemas(settings: Settings) -> dict[str, str]:
+def schemas(settings: RedshiftSettings) -> dict[str, str]:
     """The two schemas, as parameters."""
     return {
-        "external_schema": name(settings.redshift.external_schema),
-        "view_schema": name(settings.redshift.view_schema),
+        "external_schema": name(settings.external_schema),
+        "view_schema": name(settings.view_schema),
     }
 
 
@@ -287,10 +287,10 @@ def fingerprint(statement: Statement) -> str:
     return f"{MADE_BY}: {sha256(statement.sql.encode()).hexdigest()[:16]}"
 
 
-def comment(settings: Settings, statement: Statement) -> Statement:
+def comment(settings: RedshiftSettings, statement: Statement) -> Statement:
     """The statement that sets the comment with the fingerprint."""
     parameters = {
-        "view_schema": name(settings.redshift.view_schema),
+        "view_schema": name(settings.view_schema),
         "view": name(statement.name),
         "comment": literal(fingerprint(statement)),
     }
@@ -303,14 +303,17 @@ def statements(settings: Settings, lake: LakePartitions) -> list[Statement]:
     ordered = [external_schema(settings)]
     if settings.redshift.catalog == "tables":
         for table in TABLES:
-            ordered += [external_table(settings, table, url), *add_partitions(settings, table, lake.locations[table.name])]
+            ordered += [
+                external_table(settings.redshift, table, url),
+                *add_partitions(settings.redshift, table, lake.locations[table.name]),
+            ]
     schema = {"view_schema": name(settings.redshift.view_schema)}
     ordered.append(Statement("schema", settings.redshift.view_schema, fill("view_schema", schema)))
-    for view in views(settings, lake.compacted):
-        ordered += [view, comment(settings, view)]
+    for view in views(settings.redshift, lake.compacted):
+        ordered += [view, comment(settings.redshift, view)]
     return ordered
 
 
-def views(settings: Settings, compacted: Sequence[date]) -> list[Statement]:
+def views(settings: RedshiftSettings, compacted: Sequence[date]) -> list[Statement]:
     """The statements of all views."""
     return [view_statement(settings, view, compacted) for view in VIEWS]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from stockctl.clients.redshift.client import Redshift
 from stockctl.errors import ConfigError, UsageError
-from stockctl.settings import Settings
+from stockctl.settings import RedshiftSettings
 
 _SUMMARY = """
 SELECT
@@ -35,13 +35,13 @@ class Scan(NamedTuple):
     scanned_bytes: int
 
 
-def explain(redshift: Redshift, settings: Settings, text: str) -> list[Scan]:
+def explain(redshift: Redshift, settings: RedshiftSettings, text: str) -> list[Scan]:
     """Run the SELECT ``text`` and return what Spectrum scanned; empty if it read no object.
 
     Fetching the first rows of a cursor makes Redshift run the whole statement. ConfigError over the Data API, which has no
     session whose last statement could be found; UsageError on serverless, which does not have these views.
     """
-    if settings.redshift.via == "data-api":
+    if settings.via == "data-api":
         raise ConfigError("the Data API does not report scans", hint="set redshift.via to connector")
     # A cached result scans nothing.
     redshift.execute("SET enable_result_cache_for_session TO off")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from stockctl.clients.redshift.client import Redshift
 from stockctl.reconcile import ABSENT, OWNER, Change, Difference, absent, owned_by_others
-from stockctl.settings import Settings
+from stockctl.settings import RedshiftSettings, Settings
 from stockctl.warehouse.partitions import LakePartitions, Values
 from stockctl.warehouse.spectrum import ddl
 from stockctl.warehouse.spectrum.ddl import MADE_BY, Statement, literal
@@ -52,9 +52,9 @@ class RedshiftObjects(NamedTuple):
     views: dict[str, str]
 
 
-def existing_objects(redshift: Redshift, settings: Settings) -> RedshiftObjects:
+def existing_objects(redshift: Redshift, settings: RedshiftSettings) -> RedshiftObjects:
     """Read Redshift's system views."""
-    external, views = literal(settings.redshift.external_schema), literal(settings.redshift.view_schema)
+    external, views = literal(settings.external_schema), literal(settings.view_schema)
     schemas = redshift.execute(
         f"SELECT databasename, esoptions FROM svv_external_schemas WHERE schemaname = {external}"  # noqa: S608  # a checked name
     )
@@ -82,11 +82,11 @@ def existing_objects(redshift: Redshift, settings: Settings) -> RedshiftObjects:
     )
 
 
-def partitions(redshift: Redshift, settings: Settings, table: Table) -> dict[Values, str]:
+def partitions(redshift: Redshift, settings: RedshiftSettings, table: Table) -> dict[Values, str]:
     """The locations of an external table's partitions as Redshift sees them, by their values."""
     rows = redshift.execute(
         'SELECT "values", location FROM svv_external_partitions '  # noqa: S608  # checked names
-        f"WHERE schemaname = {literal(settings.redshift.external_schema)} AND tablename = {literal(table.name)}"
+        f"WHERE schemaname = {literal(settings.external_schema)} AND tablename = {literal(table.name)}"
     )
     return {tuple(map(str, json.loads(values))): str(place) for values, place in rows}
 
@@ -100,24 +100,27 @@ def apply(
     With ``prune``, partitions that the lake does not have are dropped, unless the tables are Glue's.
     """
     url = lake_url(settings)
-    existing = existing_objects(redshift, settings)
+    existing = existing_objects(redshift, settings.redshift)
     changes = [_apply_schema(redshift, settings, existing)]
     if changes[0].action == "skipped":
         return changes
     if settings.redshift.catalog == "tables":
         for table in TABLES:
-            change = _apply_table(redshift, settings, table, url, existing, adopt)
+            change = _apply_table(redshift, settings.redshift, table, url, existing, adopt)
             changes.append(change)
             if change.action != "skipped":
-                registered = partitions(redshift, settings, table) if table.name in existing.locations else {}
-                changes += _apply_partitions(redshift, settings, table, lake, registered, prune)
+                registered = partitions(redshift, settings.redshift, table) if table.name in existing.locations else {}
+                changes += _apply_partitions(redshift, settings.redshift, table, lake, registered, prune)
     schema = next(item for item in ddl.statements(settings, lake) if item.kind == "schema")
     redshift.execute(schema.sql)
-    compacted = readable(redshift, settings, lake)
-    return [*changes, *(_apply_view(redshift, settings, view, existing, adopt) for view in ddl.views(settings, compacted))]
+    compacted = readable(redshift, settings.redshift, lake)
+    return [
+        *changes,
+        *(_apply_view(redshift, settings.redshift, view, existing, adopt) for view in ddl.views(settings.redshift, compacted)),
+    ]
 
 
-def readable(redshift: Redshift, settings: Settings, lake: LakePartitions) -> tuple[date, ...]:
+def readable(redshift: Redshift, settings: RedshiftSettings, lake: LakePartitions) -> tuple[date, ...]:
     """The compacted dates whose Parquet is registered at its location. The view reads all other dates from raw trades."""
     locations, registered = lake.locations[TRADES_PARQUET.name], partitions(redshift, settings, TRADES_PARQUET)
     current = {values for values, place in locations.items() if registered.get(values, "").rstrip("/") == place.rstrip("/")}
@@ -154,7 +157,7 @@ def _schema_difference(settings: Settings, existing: RedshiftObjects) -> Differe
 
 
 def _apply_table(
-    redshift: Redshift, settings: Settings, table: Table, url: str, existing: RedshiftObjects, adopt: bool
+    redshift: Redshift, settings: RedshiftSettings, table: Table, url: str, existing: RedshiftObjects, adopt: bool
 ) -> Change:
     difference = _table_difference(settings, table, url, existing)
     if difference is not None and difference.actual == ABSENT:
@@ -167,7 +170,12 @@ def _apply_table(
 
 
 def _apply_partitions(
-    redshift: Redshift, settings: Settings, table: Table, lake: LakePartitions, registered: dict[Values, str], prune: bool
+    redshift: Redshift,
+    settings: RedshiftSettings,
+    table: Table,
+    lake: LakePartitions,
+    registered: dict[Values, str],
+    prune: bool,
 ) -> Iterator[Change]:
     locations = lake.locations[table.name]
     # A partition whose location changed, such as Parquet's after a compaction, is moved: dropped, its date would miss trades.
@@ -194,12 +202,12 @@ def _stale(locations: dict[Values, str], registered: dict[Values, str]) -> set[V
     return {values for values in shared if locations[values].rstrip("/") != registered[values].rstrip("/")}
 
 
-def _table_difference(settings: Settings, table: Table, url: str, existing: RedshiftObjects) -> Difference | None:
+def _table_difference(settings: RedshiftSettings, table: Table, url: str, existing: RedshiftObjects) -> Difference | None:
     """In a Glue catalog it does not matter here who manages a table: ``glue diff`` compares that."""
-    glue = settings.redshift.catalog == "glue"
+    glue = settings.catalog == "glue"
     if table.name not in existing.locations:
         return absent("external table", table.name, "`stockctl glue apply`" if glue else _APPLY)
-    drop = f"DROP TABLE {settings.redshift.external_schema}.{table.name}, then apply"
+    drop = f"DROP TABLE {settings.external_schema}.{table.name}, then apply"
     fix = "`stockctl glue diff` shows how to correct it in Glue" if glue else drop
     wanted, actual = location(url, table.folder), existing.locations[table.name]
     if actual.rstrip("/") != wanted.rstrip("/"):
@@ -221,7 +229,9 @@ def _column_list(columns: list[tuple[str, str]]) -> str:
     return ", ".join(f"{name} {kind}" for name, kind in columns)
 
 
-def _apply_view(redshift: Redshift, settings: Settings, view: Statement, existing: RedshiftObjects, adopt: bool) -> Change:
+def _apply_view(
+    redshift: Redshift, settings: RedshiftSettings, view: Statement, existing: RedshiftObjects, adopt: bool
+) -> Change:
     difference = _view_difference(settings, view, existing)
     if difference is None or (difference.field == OWNER and not adopt):
         return _unchanged_or_skipped("view", view.name, difference)
@@ -232,12 +242,12 @@ def _apply_view(redshift: Redshift, settings: Settings, view: Statement, existin
     return Change("view", view.name, "created" if difference.actual == ABSENT else "changed")
 
 
-def _view_difference(settings: Settings, view: Statement, existing: RedshiftObjects) -> Difference | None:
+def _view_difference(settings: RedshiftSettings, view: Statement, existing: RedshiftObjects) -> Difference | None:
     comment = existing.views.get(view.name)
     if comment is None:
         return absent("view", view.name, _APPLY)
     if not comment.startswith(MADE_BY):
-        name = f"{settings.redshift.view_schema}.{view.name}"
+        name = f"{settings.view_schema}.{view.name}"
         return owned_by_others("view", view.name, f"{_ADOPT}; if its columns differ, DROP VIEW {name} first")
     wanted = ddl.fingerprint(view)
     # The text of the view has the dates that are read from Parquet: it changes with each compaction.
@@ -247,24 +257,26 @@ def _view_difference(settings: Settings, view: Statement, existing: RedshiftObje
 def differences(redshift: Redshift, settings: Settings, lake: LakePartitions) -> list[Difference]:
     """The differences of schema, tables, partitions and views from the settings and the lake."""
     url = lake_url(settings)
-    existing = existing_objects(redshift, settings)
+    existing = existing_objects(redshift, settings.redshift)
     result: list[Difference] = []
     if (difference := _schema_difference(settings, existing)) is not None:
         result.append(difference)
     for table in TABLES if existing.schema is not None else ():
-        if (difference := _table_difference(settings, table, url, existing)) is not None:
+        if (difference := _table_difference(settings.redshift, table, url, existing)) is not None:
             result.append(difference)
         else:
-            result += _partition_differences(redshift, settings, table, lake)
-    for view in ddl.views(settings, readable(redshift, settings, lake)):
-        if (difference := _view_difference(settings, view, existing)) is not None:
+            result += _partition_differences(redshift, settings.redshift, table, lake)
+    for view in ddl.views(settings.redshift, readable(redshift, settings.redshift, lake)):
+        if (difference := _view_difference(settings.redshift, view, existing)) is not None:
             result.append(difference)
     return result
 
 
-def _partition_differences(redshift: Redshift, settings: Settings, table: Table, lake: LakePartitions) -> Iterator[Difference]:
+def _partition_differences(
+    redshift: Redshift, settings: RedshiftSettings, table: Table, lake: LakePartitions
+) -> Iterator[Difference]:
     registered, locations = partitions(redshift, settings, table), lake.locations[table.name]
-    fix = "stockctl glue sync" if settings.redshift.catalog == "glue" else "stockctl spectrum apply"
+    fix = "stockctl glue sync" if settings.catalog == "glue" else "stockctl spectrum apply"
     for field, differing, option in (
         ("missing", locations.keys() - registered.keys(), ""),
         ("stale", _stale(locations, registered), ""),
@@ -278,17 +290,17 @@ def _partition_differences(redshift: Redshift, settings: Settings, table: Table,
 def status(redshift: Redshift, settings: Settings, lake: LakePartitions) -> list[ObjectStatus]:
     """The external schema, its tables and the views, and whether each matches the settings."""
     url = lake_url(settings)
-    existing = existing_objects(redshift, settings)
+    existing = existing_objects(redshift, settings.redshift)
     database = existing.schema[0] if existing.schema else ""
     state = _state(_schema_difference(settings, existing))
     rows = [ObjectStatus("external schema", settings.redshift.external_schema, state, 0, None, database)]
     for table in TABLES:
-        state = _state(_table_difference(settings, table, url, existing))
-        count = len(partitions(redshift, settings, table)) if table.name in existing.locations else 0
+        state = _state(_table_difference(settings.redshift, table, url, existing))
+        count = len(partitions(redshift, settings.redshift, table)) if table.name in existing.locations else 0
         place = existing.locations.get(table.name, "")
         rows.append(ObjectStatus("external table", table.name, state, len(existing.columns.get(table.name, [])), count, place))
-    for view in ddl.views(settings, readable(redshift, settings, lake)):
-        state = _state(_view_difference(settings, view, existing), "managed")
+    for view in ddl.views(settings.redshift, readable(redshift, settings.redshift, lake)):
+        state = _state(_view_difference(settings.redshift, view, existing), "managed")
         rows.append(ObjectStatus("view", view.name, state, 0, None, settings.redshift.view_schema))
     return rows
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -124,6 +127,25 @@ def test_parquet_is_refused_on_a_terminal() -> None:
     os.close(theirs)
     os.close(ours)
     assert b"stdout is a terminal" in done.stderr
+
+
+def test_messages_wrap_between_words_at_the_width_of_stderr() -> None:
+    """Whatever stdout is; in a pipe they are one line."""
+    text = "policy standard, 450 trades, 11 left out (10 Price Variation Trade: 8; 37 Qualified Contingent Trade: 3)"
+    program = [sys.executable, "-c", f"from stockctl.cli.output import say\nsay({text!r})"]
+    environment = clean_environment()
+    environment.pop("COLUMNS", None)
+    assert subprocess.run(program, capture_output=True, text=True, timeout=HANG).stderr == text + "\n"
+    for columns in (40, 120):
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        subprocess.run(program, stdout=subprocess.PIPE, stderr=theirs, env=environment, timeout=HANG, check=True)
+        lines = os.read(ours, 1000).decode().splitlines()
+        os.close(theirs)
+        os.close(ours)
+        assert " ".join(lines) == text
+        assert len(lines) == (1 if columns > len(text) else 3)
+        assert max(map(len, lines)) <= columns
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import datetime
 import os
 import re
 import shlex
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -25,7 +24,7 @@ from rich.cells import cell_len
 from typer.core import TyperGroup
 
 from stockctl.cli.main import app
-from stockctl.cli.output import View, say, write_object, write_rows
+from stockctl.cli.output import View, write_object, write_rows
 from stockctl.cli.output.columns import Kind, kind_of
 from stockctl.filings.collect.collector import Outcome
 from stockctl.filings.collect.schedule import FetchResult
@@ -463,19 +462,6 @@ def test_a_fix_is_whole_below_the_table_and_empty_columns_are_dropped() -> None:
     assert [line.split() for line in shown.lines] == lines
     assert " ".join(shown.messages.split()) == f"fix for kafka, topics: {fix}"
     assert fix in show(lambda: write_rows(rows, View(fields=("system", "fix"))), 200).raw
-
-
-def test_messages_wrap_between_words_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "policy standard, 450 trades, 11 left out (10 Price Variation Trade: 8; 37 Qualified Contingent Trade: 3)"
-    say(text)
-    assert capsys.readouterr().err == text + "\n"
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    say(text)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2
-    assert max(map(len, lines)) <= 80
-    assert " ".join(lines) == text
 
 
 def test_a_link_is_its_short_text() -> None:

@@ -59,7 +59,7 @@ def write_rows(
     elif names and view.on_terminal:
         from stockctl.cli.output.tables import write_table
 
-        write_table(known, names, view.fields or main or names, whole=view.wide, kinds=kinds, chosen=bool(view.fields))
+        write_table(known, names, view.fields or main or names, view, kinds=kinds)
     elif names:
         _write_table(known, names)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import textwrap
 from itertools import chain
@@ -10,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from stockctl.cli.output.terminal import terminal_width
 from stockctl.errors import UsageError
 
 _quiet = False
@@ -36,7 +36,7 @@ def _wrapped(text: str) -> str:
     """``text`` broken at blanks to fit the terminal at stderr; unchanged in a pipe."""
     if not sys.stderr.isatty():
         return text
-    width = shutil.get_terminal_size().columns
+    width = terminal_width(sys.stderr)
     lines = (textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""] for line in text.splitlines())
     return "\n".join(chain.from_iterable(lines))
 

@@ -64,14 +64,14 @@ def mongo(
     Example: stockctl consume mongo --once
     """
     from stockctl.cli.output import say
-    from stockctl.company.filing_fields import refresh_together
+    from stockctl.company.trade_fields import refresh_trades
     from stockctl.mongo.sink import MongoSink
     from stockctl.service import running
     from stockctl.stream.consumer_loop import LEAVE_WITHIN, consume
 
     settings = settings_of(ctx, {"mongo.max_age": max_age, "mongo.max_records": max_records})
     with running(settings, health_port=health_port, leave_within=LEAVE_WITHIN) as service:
-        sink = MongoSink(settings, service.stop, once=once, after_refresh=refresh_together)
+        sink = MongoSink(settings, service.stop, refresh_trades, once=once)
         consume(sink, service, report_every=settings.log.every)
     rejected = f", {counted(sink.rejected, 'record')} to {settings.topics.dead_letters.name}" if sink.rejected else ""
     say(f"wrote {counted(sink.rows, 'document')} to {settings.mongo.url}{rejected}")

@@ -11,8 +11,6 @@ from stockctl.clients.kafka import Message, Partition
 from stockctl.mongo.documents import BadRecord, Document, event_documents, trade_documents
 from stockctl.mongo.schema import COVERAGE, TRADES
 
-MINUTE_MS = 60_000
-
 DOCUMENTS_OF: dict[str, Callable[[Sequence[bytes | None]], list[Document | BadRecord]]] = {
     TRADES: trade_documents,
     COVERAGE: event_documents,

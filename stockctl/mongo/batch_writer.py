@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar, get_args
@@ -17,9 +17,9 @@ from stockctl.clients.mongo import Mongo
 from stockctl.errors import ConfigError, RefusedError, StockctlError
 from stockctl.mongo import schema
 from stockctl.mongo.allowed_sources import begin_with
-from stockctl.mongo.batch import MINUTE_MS, Batch, Refused
+from stockctl.mongo.bars import MINUTE_MS, Touched, refresh_bars
+from stockctl.mongo.batch import Batch, Refused
 from stockctl.mongo.documents import ms_of
-from stockctl.mongo.rollups import refresh
 from stockctl.mongo.schema import COVERAGE, TRADES
 from stockctl.records import Source
 from stockctl.service import retry
@@ -36,8 +36,8 @@ Answer = TypeVar("Answer")
 COMMIT_WITHIN = 60.0
 """Seconds that a backlog may delay the refresh of bars and companies, and so the commit."""
 
-AfterRefresh = Callable[[Mongo, Settings, Collection[str]], None]
-"""Updates what else depends on the trades of these symbols. Safe to repeat."""
+RefreshCompanies = Callable[[Mongo, Settings, Touched], None]
+"""Updates the company documents from the stored trades, bars and coverage. Safe to repeat."""
 
 
 @dataclass
@@ -55,10 +55,8 @@ class BatchWriter:
     is set while more records wait to be read than a batch takes.
     """
 
-    def __init__(
-        self, mongo: Mongo, settings: Settings, stop: threading.Event, after_refresh: AfterRefresh | None = None
-    ) -> None:
-        self._mongo, self._settings, self._stop, self._after_refresh = mongo, settings, stop, after_refresh
+    def __init__(self, mongo: Mongo, settings: Settings, stop: threading.Event, refresh_companies: RefreshCompanies) -> None:
+        self._mongo, self._settings, self._stop, self._refresh_companies = mongo, settings, stop, refresh_companies
         self._dead_letters = DeadLetterProducer(settings)
         self._extra = frozenset(settings.mongo.extra_sources)
         self._source: str | None = None
@@ -139,9 +137,8 @@ class BatchWriter:
 
     def _refresh(self) -> bool:
         started = time.monotonic()
-        refresh(self._mongo, self._settings, self._touched)
-        if self._after_refresh is not None:
-            self._after_refresh(self._mongo, self._settings, self._touched.keys())
+        refresh_bars(self._mongo, self._settings, self._touched)
+        self._refresh_companies(self._mongo, self._settings, self._touched)
         self._touched = {}
         self._refreshed = time.monotonic()
         self._last_seconds = self._refreshed - started

@@ -18,7 +18,7 @@ from prometheus_client import Counter, Gauge
 from stockctl.clients.kafka import Event, Message, Partition
 from stockctl.clients.mongo import Mongo
 from stockctl.mongo.batch import Batch
-from stockctl.mongo.batch_writer import AfterRefresh, BatchWriter, Written
+from stockctl.mongo.batch_writer import BatchWriter, RefreshCompanies, Written
 from stockctl.mongo.schema import COVERAGE, TRADES
 from stockctl.settings import Settings
 from stockctl.stream.consumer_loop import Subscription, by_partition, error_of
@@ -38,22 +38,19 @@ SECONDS = Gauge("stockctl_mongo_batch_seconds", "Time that the newest batch took
 
 
 class MongoSink:
-    """Writes the topics of trades and feed events into MongoDB.
-
-    ``after_refresh`` is called after each refresh of bars and companies.
-    """
+    """Writes the topics of trades and feed events into MongoDB."""
 
     log = logging.getLogger("stockctl.mongo")
 
     def __init__(
-        self, settings: Settings, stop: threading.Event, *, once: bool = False, after_refresh: AfterRefresh | None = None
+        self, settings: Settings, stop: threading.Event, refresh_companies: RefreshCompanies, *, once: bool = False
     ) -> None:
         self._limits = settings.mongo
         self._collections = {settings.topics.trades.name: TRADES, settings.topics.feed_events.name: COVERAGE}
         self.subscription = Subscription(settings, settings.mongo.group, self._collections, once=once)
         self._admin, self._consumer = self.subscription.admin, self.subscription.consumer
         self._mongo = Mongo(settings, wait=ANSWER_WITHIN)
-        self._writer = BatchWriter(self._mongo, settings, stop, after_refresh)
+        self._writer = BatchWriter(self._mongo, settings, stop, refresh_companies)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mongo")
         self._batch = Batch()
         self._write: Future[Written] | None = None

@@ -10,12 +10,11 @@ import pytest
 
 from stockctl.clients.mongo import Mongo
 from stockctl.mongo import schema
-from stockctl.mongo.rollups import refresh
 from stockctl.settings import Settings, load_settings
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import MongoServer, wait_for
 from tests.lakes import at, covered, trade
-from tests.mongo.made import documents_of
+from tests.mongo.made import documents_of, refresh
 
 OPEN = at("2026-11-23 09:30")
 

@@ -11,14 +11,13 @@ import pytest
 
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.clients.mongo import Mongo
-from stockctl.company.filing_fields import filing_of, refresh_filings, refresh_together
+from stockctl.company.filing_fields import filing_of, refresh_filings
 from stockctl.exchange.calendar import now_ms
 from stockctl.filings.collect.filing_document import document_of
 from stockctl.filings.fundamentals.periods import Span
 from stockctl.filings.model import parse_filing
 from stockctl.filings.repository import Links
 from stockctl.mongo import schema
-from stockctl.mongo.rollups import refresh
 from stockctl.records import encode
 from stockctl.settings import Settings, env_name, load_settings
 from tests.command import Command, clean_environment
@@ -26,7 +25,7 @@ from tests.conftest import MongoServer, own_names
 from tests.filings.fetching import fetch, settings, simulator
 from tests.filings.reports import TSLA_2020, tesla, wire
 from tests.lakes import at, trade
-from tests.mongo.made import documents_of
+from tests.mongo.made import documents_of, refresh
 
 OPEN = at("2021-02-08 09:30")
 MINUTE = OPEN // 60_000 * 60_000
@@ -67,7 +66,6 @@ def put(own: Settings, moment: int, price: float, symbol: str = "TSLA") -> None:
     with Mongo(own) as mongo:
         assert mongo.upsert("trades", documents_of([trade(symbol, moment, price)])) == []
         refresh(mongo, own, {symbol: {moment // 60_000 * 60_000}})
-        refresh_together(mongo, own, {symbol})
 
 
 def company(own: Settings, symbol: str = "TSLA") -> dict[str, Any]:

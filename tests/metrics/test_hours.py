@@ -18,13 +18,12 @@ from stockctl.metrics.coverage_report import read_coverage
 from stockctl.metrics.query import Query
 from stockctl.metrics.results import Result
 from stockctl.mongo import schema
-from stockctl.mongo.rollups import refresh
 from stockctl.records import FeedEvent, Trade
 from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.conftest import MongoServer
 from tests.lakes import at, covered, lay, trade
-from tests.mongo.made import documents_of
+from tests.mongo.made import documents_of, refresh
 
 FRIDAY, SUNDAY = date(2026, 11, 20), date(2026, 11, 22)
 NIGHT = at("2026-11-22 03:00")

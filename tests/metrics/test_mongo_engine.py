@@ -27,14 +27,13 @@ from stockctl.metrics.results import Result
 from stockctl.metrics.trade_filter import POLICIES, Policy
 from stockctl.mongo import schema
 from stockctl.mongo.documents import ms_of
-from stockctl.mongo.rollups import refresh
 from stockctl.records import FeedEvent, Trade
 from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment
 from tests.conftest import MongoServer, examples
 from tests.lakes import at, covered, lay, trade
 from tests.metrics.test_definitions import CODES, near, prices, volumes
-from tests.mongo.made import documents_of
+from tests.mongo.made import documents_of, refresh
 
 OPEN, CLOSE = at("2026-11-23 09:30"), at("2026-11-23 16:00")
 EDGES = [at("2026-11-23 04:00"), OPEN, CLOSE, at("2026-11-23 20:00"), at("2026-11-20 15:59")]

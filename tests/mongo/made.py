@@ -1,11 +1,15 @@
-"""Documents made of records, for tests that put them into MongoDB themselves."""
+"""Documents made of records, and what follows from them, for tests that put them into MongoDB themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from stockctl.clients.mongo import Mongo
+from stockctl.company.trade_fields import refresh_trades
+from stockctl.mongo.bars import Touched, refresh_bars
 from stockctl.mongo.documents import BadRecord, Document, event_documents, trade_documents
 from stockctl.records import FeedEvent, Trade, encode
+from stockctl.settings import Settings
 
 
 def documents_of(records: Iterable[Trade] | Iterable[FeedEvent]) -> list[Document]:
@@ -16,3 +20,9 @@ def documents_of(records: Iterable[Trade] | Iterable[FeedEvent]) -> list[Documen
         assert not isinstance(document, BadRecord), document
         made.append(document)
     return made
+
+
+def refresh(mongo: Mongo, settings: Settings, touched: Touched) -> None:
+    """Update bars and companies as ``consume mongo`` does."""
+    refresh_bars(mongo, settings, touched)
+    refresh_trades(mongo, settings, touched)

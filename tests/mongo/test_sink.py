@@ -20,15 +20,15 @@ from pymongo import MongoClient
 
 from stockctl.clients.kafka import Admin, Consumer, Offsets, Partition, Producer
 from stockctl.clients.mongo import Mongo
+from stockctl.company.trade_fields import refresh_trades
 from stockctl.errors import UnreachableError
 from stockctl.exchange.calendar import now_ms, trade_date
 from stockctl.local.broker import forget_members
+from stockctl.mongo import bars, schema, sink
 from stockctl.mongo import batch_writer as writing_room
-from stockctl.mongo import rollups, schema, sink
 from stockctl.mongo.batch import Batch
-from stockctl.mongo.batch_writer import AfterRefresh, BatchWriter, Written
+from stockctl.mongo.batch_writer import BatchWriter, RefreshCompanies, Written
 from stockctl.mongo.documents import BadRecord, event_documents, trade_documents
-from stockctl.mongo.rollups import refresh
 from stockctl.mongo.sink import MongoSink
 from stockctl.records import MAX_MS, FeedEvent, Trade, encode
 from stockctl.service import Service
@@ -38,7 +38,7 @@ from tests.command import HANG, Command, clean_environment
 from tests.conftest import MongoServer, free_port, wait_for
 from tests.counting import assert_once
 from tests.lakes import TOO_DEEP
-from tests.mongo.made import documents_of
+from tests.mongo.made import documents_of, refresh
 from tests.topics import messages
 
 SYMBOLS = ["AAPL", "MSFT", "BINANCE:BTCUSDT"]
@@ -112,10 +112,10 @@ def forget(settings: Settings) -> None:
     consumer.close()
 
 
-def run(settings: Settings, after_refresh: AfterRefresh | None = None) -> None:
+def run(settings: Settings, refresh_companies: RefreshCompanies = refresh_trades) -> None:
     """``consume mongo --once`` in this process."""
     service = Service()
-    consume(MongoSink(settings, service.stop, once=True, after_refresh=after_refresh), service, report_every=60)
+    consume(MongoSink(settings, service.stop, refresh_companies, once=True), service, report_every=60)
 
 
 def test_each_record_is_a_document_and_reading_again_changes_nothing(topics: Settings, command: Command) -> None:
@@ -214,7 +214,7 @@ def test_one_slow_refresh_of_bars_puts_off_no_commit(topics: Settings, clock: Cl
 
     produce(topics, 10)
     service = Service()
-    sink = MongoSink(topics, service.stop, after_refresh=also)
+    sink = MongoSink(topics, service.stop, also)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(consume, sink, service, report_every=60)
         try:
@@ -262,7 +262,7 @@ def test_what_was_given_up_during_a_write_is_its_next_owners_to_commit(topics: S
     partitions = sorted(admin.partitions(topics.topics.trades.name))
     lost, *rest = partitions
     assert rest
-    writing = MongoSink(topics, threading.Event())
+    writing = MongoSink(topics, threading.Event(), refresh_trades)
     try:
         writing.assigned(partitions)
         writing.revoked([lost])
@@ -325,7 +325,7 @@ def test_kill_9_loses_and_duplicates_nothing(topics: Settings, command: Command)
 def test_the_signal_to_stop_finishes_the_open_batch(topics: Settings) -> None:
     settings = topics.model_copy(update={"mongo": topics.mongo.model_copy(update={"max_age": 3600.0})})
     ids, service = produce(topics, 100), Service()
-    writing = MongoSink(settings, service.stop)
+    writing = MongoSink(settings, service.stop, refresh_trades)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(consume, writing, service, report_every=60)
         wait_for(lambda: writing._batch.records == 100 or running.done(), "the records in the open batch")
@@ -473,7 +473,7 @@ def test_a_minute_half_of_which_has_expired_keeps_its_whole_bar(
         (whole,) = mongo.find("bars_1m", {})
         assert whole["trades"] == 2
         later = minute + 30_000 + round(mongo_settings.mongo.retention * 1000)
-        monkeypatch.setattr(rollups, "now_ms", lambda: later)
+        monkeypatch.setattr(bars, "now_ms", lambda: later)
         client[mongo_settings.mongo.database]["trades"].delete_one({"_id": rows[0].id})
         refresh(mongo, mongo_settings, {"AAPL": {minute}})
         assert list(mongo.find("bars_1m", {})) == [whole]

@@ -117,7 +117,7 @@ def test_a_partition_that_was_held_goes_on_when_others_are_added(
             polls.set()
             wait_for(lambda: caplog.text.count("assigned ") > before, "the partitions of the other one")
 
-    one = MongoSink(settings, service.stop, after_refresh=leave)
+    one = MongoSink(settings, service.stop, leave)
     with ThreadPoolExecutor(2) as pool:
         polling = pool.submit(poll)
         wait_for(lambda: theirs, "the other one's partitions")

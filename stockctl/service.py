@@ -220,10 +220,9 @@ def _serve_health(service: Service, host: str, port: int) -> ThreadingHTTPServer
 
     try:
         server = ThreadingHTTPServer((host, port), Handler)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "ports end at 65535"
+    except OSError as error:
         raise StockctlError(
-            f"cannot serve health on port {port} of {host}: {reason}",
+            f"cannot serve health on port {port} of {host}: {error.strerror or error}",
             hint="choose another --health-port, or correct health.host",
         ) from error
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()

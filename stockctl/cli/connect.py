@@ -18,9 +18,8 @@ from stockctl.cli.output import (
     row_options,
     say,
     say_dry_run,
-    show_changes,
+    show_apply,
     show_differences,
-    show_plan,
     write_object,
     write_rows,
 )
@@ -30,6 +29,7 @@ from stockctl.units import counted
 if TYPE_CHECKING:
     from stockctl.clients.kafka import Admin
     from stockctl.clients.kafka_connect import Connect
+    from stockctl.reconcile import Change
     from stockctl.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Run the MongoDB sink connector in Kafka Connect.")
@@ -62,17 +62,18 @@ def apply(
 
     Example: stockctl connect apply
     """
-    check_change_fields(view)
+    check_change_fields(view, dry_run=dry_run)
     from stockctl.stream.kafka_connect import connector as sink
 
     with _clients(ctx) as (connect, admin, settings):
-        if dry_run:
-            show_plan(sink.differences(connect, admin, settings), view)
-            return
-        changes = sink.apply(connect, admin, settings, say, topics_only=topics_only)
-    show_changes(changes, view)
-    if not topics_only:
-        say(f"{settings.connect.connector} is running")
+
+        def apply() -> list[Change]:
+            changes = sink.apply(connect, admin, settings, say, topics_only=topics_only)
+            if not topics_only:
+                say(f"{settings.connect.connector} is running")
+            return changes
+
+        show_apply(view, dry_run=dry_run, differences=lambda: sink.differences(connect, admin, settings), apply=apply)
 
 
 @app.command()

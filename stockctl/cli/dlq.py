@@ -98,7 +98,7 @@ def show(
     settings = settings_of(ctx)
     letters, replayed = letters_of(settings, id, say=say)
     if not letters:
-        raise StockctlError(
+        raise UsageError(
             f"there is no dead letter {id} in {settings.topics.dead_letters.name}", hint="`stockctl dlq list` shows the ids"
         )
     rows = [
@@ -172,7 +172,7 @@ def replay(
     counts = Counter(result.action for result in results)
     say(", ".join(f"{count} {action}" for action, count in counts.items()) or "no letter to replay")
     if absent := set(ids or ()) - {result.id for result in results}:
-        raise StockctlError(f"there is no dead letter {', '.join(sorted(absent))}", hint="`stockctl dlq list` shows the ids")
+        raise UsageError(f"there is no dead letter {', '.join(sorted(absent))}", hint="`stockctl dlq list` shows the ids")
     if ids and counts["rejected"]:
         raise StockctlError(
             f"{counts['rejected']} of the letters are still invalid", hint="correct the text, and send it by --with FILE"

@@ -16,10 +16,10 @@ from stockctl.cli.output import (
     YesOption,
     check_change_fields,
     confirm,
-    refuse_skipped,
     row_options,
     say,
     say_dry_run,
+    show_apply,
     show_changes,
     show_differences,
     show_plan,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stockctl.clients.aws.glue import Glue
+    from stockctl.reconcile import Change
     from stockctl.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Manage the lake's tables in the Glue Data Catalog.")
@@ -74,20 +75,24 @@ def apply(
 
     Example: stockctl glue apply
     """
-    check_change_fields(view)
+    check_change_fields(view, dry_run=dry_run)
     from stockctl.warehouse import iam_policies
     from stockctl.warehouse.glue import catalog
 
     with _glue(ctx) as (glue, settings):
-        if dry_run:
-            show_plan(catalog.differences(glue, settings, from_paths=from_paths), view)
-            return
-        if create_role:
-            name, created = iam_policies.create_role(settings)
-            say(f"{'created' if created else 'updated'} the role {name}; IAM may need some seconds to apply it")
-        changes = catalog.apply(glue, settings, adopt=adopt, from_paths=from_paths)
-    show_changes(changes, view)
-    refuse_skipped(changes)
+
+        def apply() -> list[Change]:
+            if create_role:
+                name, created = iam_policies.create_role(settings)
+                say(f"{'created' if created else 'updated'} the role {name}; IAM may need some seconds to apply it")
+            return catalog.apply(glue, settings, adopt=adopt, from_paths=from_paths)
+
+        show_apply(
+            view,
+            dry_run=dry_run,
+            differences=lambda: catalog.differences(glue, settings, from_paths=from_paths),
+            apply=apply,
+        )
 
 
 @app.command()

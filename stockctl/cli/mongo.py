@@ -8,12 +8,10 @@ from stockctl.cli.options import DryRunOption, mongo_of, settings_of
 from stockctl.cli.output import (
     View,
     check_change_fields,
-    refuse_skipped,
     row_options,
     say,
-    show_changes,
+    show_apply,
     show_differences,
-    show_plan,
     write_rows,
 )
 
@@ -29,17 +27,17 @@ def apply(ctx: typer.Context, dry_run: DryRunOption = False, *, view: View) -> N
 
     Example: stockctl mongo apply
     """
-    check_change_fields(view)
+    check_change_fields(view, dry_run=dry_run)
     from stockctl.mongo import schema
 
     settings = settings_of(ctx)
     with mongo_of(settings) as mongo:
-        if dry_run:
-            show_plan(schema.differences(mongo, settings.mongo), view)
-            return
-        changes = schema.apply(mongo, settings.mongo)
-    show_changes(changes, view)
-    refuse_skipped(changes)
+        show_apply(
+            view,
+            dry_run=dry_run,
+            differences=lambda: schema.differences(mongo, settings.mongo),
+            apply=lambda: schema.apply(mongo, settings.mongo),
+        )
 
 
 @app.command()

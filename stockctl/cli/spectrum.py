@@ -13,12 +13,10 @@ from stockctl.cli.output import (
     View,
     check_change_fields,
     numbered,
-    refuse_skipped,
     row_options,
     say,
-    show_changes,
+    show_apply,
     show_differences,
-    show_plan,
     write_rows,
 )
 from stockctl.errors import UnhealthyError, UsageError
@@ -73,19 +71,19 @@ def apply(
 
     Example: stockctl spectrum apply
     """
-    check_change_fields(view)
+    check_change_fields(view, dry_run=dry_run)
     from stockctl.clients.redshift.client import connect
     from stockctl.warehouse.spectrum import schema
 
     settings = settings_of(ctx)
     lake = _lake(settings)
     with connect(settings) as redshift:
-        if dry_run:
-            show_plan(schema.differences(redshift, settings, lake), view)
-            return
-        changes = schema.apply(redshift, settings, lake, adopt=adopt, prune=prune)
-    show_changes(changes, view)
-    refuse_skipped(changes)
+        show_apply(
+            view,
+            dry_run=dry_run,
+            differences=lambda: schema.differences(redshift, settings, lake),
+            apply=lambda: schema.apply(redshift, settings, lake, adopt=adopt, prune=prune),
+        )
 
 
 @app.command()

@@ -12,9 +12,8 @@ from stockctl.cli.output import (
     check_change_fields,
     row_options,
     say,
-    show_changes,
+    show_apply,
     show_differences,
-    show_plan,
     write_rows,
 )
 
@@ -41,14 +40,16 @@ def apply(ctx: typer.Context, dry_run: DryRunOption = False, *, view: View) -> N
 
     Example: stockctl topics apply
     """
-    check_change_fields(view)
+    check_change_fields(view, dry_run=dry_run)
     from stockctl.stream import topics
 
     admin, settings = _connect(ctx)
-    if dry_run:
-        show_plan(topics.differences(admin, settings.topics), view)
-        return
-    show_changes(topics.apply(admin, settings.topics), view)
+    show_apply(
+        view,
+        dry_run=dry_run,
+        differences=lambda: topics.differences(admin, settings.topics),
+        apply=lambda: topics.apply(admin, settings.topics),
+    )
 
 
 @app.command("list")

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from stockctl.clients.mongo import Mongo
-from stockctl.errors import StockctlError
+from stockctl.errors import UsageError
 from stockctl.mongo.schema import COMPANIES
 from stockctl.settings import Settings
 from stockctl.stream.lag import mongo_writer
@@ -48,7 +48,7 @@ def resolve_company(mongo: Mongo, settings: Settings, written: str) -> str:
 
 
 def company(mongo: Mongo, settings: Settings, symbol: str) -> Document:
-    """The company document, with times in the settings' timezone. StockctlError if MongoDB has none of that symbol."""
+    """The company document, with times in the settings' timezone. UsageError if MongoDB has none of that symbol."""
     return _shown(mongo, settings, symbol, mongo.get(COMPANIES, symbol))
 
 
@@ -61,7 +61,7 @@ def changes(mongo: Mongo, settings: Settings, symbol: str, stop: Callable[[], bo
 def _shown(mongo: Mongo, settings: Settings, symbol: str, document: Document | None) -> Document:
     """The document for display: the symbol first, dates as dates, times in the settings' timezone."""
     if document is None:
-        raise StockctlError(
+        raise UsageError(
             f"MongoDB at {mongo.place} knows no company {symbol}",
             hint=next_batch(settings, mongo_writer(settings)) or _HINT,
         )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from stockctl.clients.object_store import Store
-from stockctl.errors import StockctlError, UsageError
+from stockctl.errors import UsageError
 from stockctl.filings.model import Filing
 from stockctl.filings.repository import (
     State,
@@ -56,7 +56,7 @@ def list_filings(settings: Settings, symbol: str, *, form: str | None = None, la
 def find_filing(settings: Settings, name: str, accession: str = LATEST) -> StoredFiling:
     """The filing ``accession``, or the latest one, of the symbol ``name``. ``name`` may be an accession number itself.
 
-    StockctlError if the lake has no filing of the symbol, UsageError if it does not have this one.
+    UsageError if the lake does not have it.
     """
     store = existing_store(settings)
     if _ACCESSION.fullmatch(name):
@@ -66,7 +66,7 @@ def find_filing(settings: Settings, name: str, accession: str = LATEST) -> Store
     if accession == LATEST:
         filings = read_filings(settings, symbol)
         if not filings:
-            raise StockctlError(
+            raise UsageError(
                 f"the lake at {store.url} holds no filing of {symbol}", hint=f"`stockctl filings fetch {symbol}` fetches them"
             )
         accession = filings[-1].accession

@@ -26,14 +26,14 @@ def logs(
 ) -> Iterator[str]:
     """The last ``lines`` of each pod of ``workload``, the oldest pod first; with several pods, each line after its pod's name.
 
-    UsageError for an unknown workload, StockctlError when it has no pod, or a pod has no log.
+    UsageError for an unknown workload or container, StockctlError when it has no pod, or a pod has no log.
     """
     _refuse_unknown(kubernetes, namespace, workload)
     pods = _pods(kubernetes, namespace, workload)
     if not pods:
         raise StockctlError(f"{workload} has no pod", hint="`stockctl infra status` shows why")
     for pod in pods:
-        for line in kubernetes.log(pod, container or _first(pod), lines=lines, previous=previous):
+        for line in kubernetes.log(pod, _container(pod, container), lines=lines, previous=previous):
             yield f"{pod['metadata']['name']} {line}" if len(pods) > 1 else line
 
 
@@ -116,10 +116,7 @@ class _Follower:
 
     def _run(self, pod: Manifest) -> tuple[_Run, bool] | None:
         """The current run of the container, if it has a log, and whether it is still running."""
-        metadata, name = pod["metadata"], self._container or _first(pod)
-        names = [each["name"] for kind in ("initContainers", "containers") for each in pod["spec"].get(kind, ())]
-        if name not in names:
-            raise UsageError(f"{metadata['name']} has no container {name}", hint=f"one of {', '.join(names)}")
+        metadata, name = pod["metadata"], _container(pod, self._container)
         for each in container_statuses(pod):
             if each["name"] == name and has_log(each):
                 run = _Run(metadata["name"], metadata["uid"], int(each["restartCount"]))
@@ -134,7 +131,7 @@ class _Follower:
 
     def _read(self, run: _Run, pod: Manifest, lines: int | None) -> None:
         try:
-            for line in self._kubernetes.follow(pod, self._container or _first(pod), lines=lines):
+            for line in self._kubernetes.follow(pod, _container(pod, self._container), lines=lines):
                 self._queue.put((run, line))
         except StockctlError as error:
             self._queue.put((run, error))
@@ -159,5 +156,9 @@ def _pods(kubernetes: Kubernetes, namespace: str, workload: str) -> list[Manifes
     return sorted(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 
 
-def _first(pod: Manifest) -> str:
-    return str(pod["spec"]["containers"][0]["name"])
+def _container(pod: Manifest, name: str | None) -> str:
+    """The container ``name`` of the pod, or its first one. UsageError for an unknown one."""
+    names = [each["name"] for kind in ("containers", "initContainers") for each in pod["spec"].get(kind, ())]
+    if name is not None and name not in names:
+        raise UsageError(f"{pod['metadata']['name']} has no container {name}", hint=f"one of {', '.join(names)}")
+    return name or str(names[0])

@@ -47,8 +47,8 @@ class Simulator:
     share of requests that fail with 502. A key may make ``requests_per_second``, and ``requests_per_minute``, where a minute
     lasts ``request_window`` seconds.
 
-    Raises ConfigError if the extra ``local`` is not installed or the port is in use, UsageError for an invalid rate, limit or
-    fault.
+    Raises ConfigError if the extra ``local`` is not installed, StockctlError if the port is in use, UsageError for an invalid
+    rate, limit or fault.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Simulator:
             self._port = ready.result()
         except OSError as error:
             self._thread.join()
-            raise ConfigError(
+            raise StockctlError(
                 f"the simulator cannot listen on {self._host}:{self._port}: {error.strerror or error}",
                 hint="choose another port; 0 takes a free one",
             ) from error

@@ -34,6 +34,18 @@ def test_a_dry_run_shows_what_apply_would_change(command: Command) -> None:
 def test_apply_again_changes_nothing(command: Command) -> None:
     command.run("topics", "apply")
     assert [row["action"] for row in rows(command, "topics", "apply")] == ["unchanged"] * 3
+    planned = command.run("topics", "apply", "--dry-run", "--fields", "name,fix")
+    assert (planned.stdout, planned.stderr) == ("", "dry run: nothing would change\n")
+
+
+def test_what_apply_skips_is_exit_code_10(command: Command) -> None:
+    command.environment["STOCKCTL_TOPICS__TRADES__PARTITIONS"] = "2"
+    command.run("topics", "apply")
+    command.environment["STOCKCTL_TOPICS__TRADES__PARTITIONS"] = "1"
+    done = command.run("topics", "apply", check=10)
+    assert "skipped: topic " in done.stderr
+    assert "Kafka cannot remove partitions" in done.stdout
+    assert [row["field"] for row in rows(command, "topics", "apply", "--dry-run")] == ["partitions"]
 
 
 def test_a_setting_that_changed_is_named_by_diff_and_set_by_apply(command: Command) -> None:

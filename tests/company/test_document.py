@@ -65,7 +65,7 @@ def test_an_unknown_company_is_reported(command: Command) -> None:
 
 def test_a_company_of_the_setting_may_have_nothing_yet_and_any_case_will_do(command: Command) -> None:
     command.environment["STOCKCTL_SYMBOLS"] = "NVDA"
-    assert "knows no company NVDA" in command.run("company", "show", "nvda", check=1).stderr
+    assert "knows no company NVDA" in command.run("company", "show", "nvda", check=2).stderr
     assert json.loads(command.run("company", "show", "aapl", "-o", "json").stdout)["symbol"] == "AAPL"
 
 

@@ -134,7 +134,7 @@ def test_what_cannot_be_answered_is_an_error(command: Command) -> None:
     done = command.run("filings", "statement", "NONE", "income", check=2)
     assert "holds nothing of NONE" in done.stderr
     assert "filings fetch NONE" in done.stderr
-    done = command.run("filings", "statement", "ACME", "income", "--as-of", "2020-01-01", check=1)
+    done = command.run("filings", "statement", "ACME", "income", "--as-of", "2020-01-01", check=2)
     assert "had been accepted by 2020-01-01 23:59 EST" in done.stderr
     assert "2022-01-24 16:30 EST" in done.stderr
     assert "is not a date or time" in command.run("filings", "statement", "ACME", "income", "--as-of", "soon", check=2).stderr

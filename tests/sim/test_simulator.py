@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import stockctl.sim
-from stockctl.errors import ConfigError, StockctlError, UsageError
+from stockctl.errors import StockctlError, UsageError
 from stockctl.sim import Simulator, numbered_rows
 from tests.command import HANG
 from tests.sim.conftest import Connect
@@ -51,11 +51,11 @@ def test_one_not_started_says_so() -> None:
         Simulator().drop()
 
 
-def test_a_port_in_use_is_a_configuration_error() -> None:
+def test_a_port_in_use_is_an_error() -> None:
     """It names the address and the way out."""
     with Simulator(rate=0) as sim:
         port = int(sim.url.rpartition(":")[2])
-        with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{port}") as raised:
+        with pytest.raises(StockctlError, match=f"cannot listen on 127.0.0.1:{port}") as raised:
             Simulator(port=port).start()
     assert "0 takes a free one" in (raised.value.hint or "")
 

@@ -306,8 +306,8 @@ def test_invalid_arguments_and_unknown_ids_are_errors(command: Command, letters:
     command.run("dlq", "replay", check=2)
     command.run("dlq", "replay", "a", "--all", check=2)
     command.run("dlq", "replay", "--all", "--with", "x.json", check=2)
-    assert "there is no dead letter nobody" in command.run("dlq", "replay", "nobody", check=1).stderr
-    assert "there is no dead letter nobody" in command.run("dlq", "show", "nobody", check=1).stderr
+    assert "there is no dead letter nobody" in command.run("dlq", "replay", "nobody", check=2).stderr
+    assert "there is no dead letter nobody" in command.run("dlq", "show", "nobody", check=2).stderr
     command.run("dlq", "list", "--since", "long ago", check=2)
 
 

@@ -4,7 +4,7 @@ from stockctl.cli.output.console import console, progress
 from stockctl.cli.output.formats import numbered, write_arrow, write_object, write_rows
 from stockctl.cli.output.messages import YesOption, confirm, report_error, say, say_dry_run, set_quiet
 from stockctl.cli.output.numbers import amount
-from stockctl.cli.output.reconcile import check_change_fields, refuse_skipped, show_changes, show_differences, show_plan
+from stockctl.cli.output.reconcile import check_change_fields, show_apply, show_changes, show_differences, show_plan
 from stockctl.cli.output.view import Format, OutputOption, View, record_options, row_options
 
 __all__ = [
@@ -19,12 +19,12 @@ __all__ = [
     "numbered",
     "progress",
     "record_options",
-    "refuse_skipped",
     "report_error",
     "row_options",
     "say",
     "say_dry_run",
     "set_quiet",
+    "show_apply",
     "show_changes",
     "show_differences",
     "show_plan",

@@ -46,9 +46,9 @@ def report_error(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def say_dry_run() -> None:
-    """Say that --dry-run changed nothing."""
-    say("dry run: nothing was changed")
+def say_dry_run(*, empty: bool = False) -> None:
+    """Say that --dry-run changed nothing; where ``empty``, that the command itself would not either."""
+    say("dry run: nothing would change" if empty else "dry run: nothing was changed")
 
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

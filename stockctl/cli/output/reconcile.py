@@ -45,23 +45,36 @@ def show_differences(
 
 
 def show_plan(differences: Iterable[Difference], view: View) -> None:
-    """Write what an ``apply`` command would change, for --dry-run."""
+    """Write what a command would change, for --dry-run."""
     found = list(differences)
-    write_rows((difference._asdict() for difference in found), view, Difference._fields)
-    say_dry_run()
+    view.check(Difference._fields)
+    if found or not view.is_table:
+        write_rows((difference._asdict() for difference in found), view, Difference._fields)
+    say_dry_run(empty=not found)
 
 
-def check_change_fields(view: View) -> None:
+def check_change_fields(view: View, *, dry_run: bool = False) -> None:
     """UsageError for an unknown field, before an ``apply`` or ``delete`` command changes anything."""
-    view.check(Change._fields)
+    view.check(Difference._fields if dry_run else Change._fields)
+
+
+def show_apply(
+    view: View,
+    *,
+    dry_run: bool,
+    differences: Callable[[], Iterable[Difference]],
+    apply: Callable[[], Sequence[Change]],
+) -> None:
+    """Apply, and write what was done; for --dry-run, write what would be changed. UnhealthyError if something was skipped."""
+    if dry_run:
+        show_plan(differences(), view)
+        return
+    changes = apply()
+    show_changes(changes, view)
+    if skipped := [f"{change.kind} {change.name}" for change in changes if change.action == "skipped"]:
+        raise UnhealthyError(f"skipped: {', '.join(skipped)}", hint="the `detail` of each")
 
 
 def show_changes(changes: Sequence[Change], view: View) -> None:
-    """Write what an ``apply`` or ``delete`` command did."""
+    """Write what a command changed, or what it would change."""
     write_rows((change._asdict() for change in changes), view, Change._fields)
-
-
-def refuse_skipped(changes: Iterable[Change]) -> None:
-    """UnhealthyError if ``apply`` skipped something that differs from the settings."""
-    if skipped := [f"{change.kind} {change.name}" for change in changes if change.action == "skipped"]:
-        raise UnhealthyError(f"skipped: {', '.join(skipped)}", hint="the `detail` of each")

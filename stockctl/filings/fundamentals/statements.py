@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from stockctl.errors import StockctlError, UsageError, quoted
+from stockctl.errors import UsageError, quoted
 from stockctl.filings.fundamentals.periods import QUARTER_DAYS, Length, Span, ending
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.fundamentals.registrants import cik_of, named
@@ -40,7 +40,7 @@ def view_of(
 ) -> PointInTimeView:
     """The filings as of ``as_of``, of the companies with these CIKs if any are given.
 
-    StockctlError if there is none at all, or none by then. UsageError for a CIK that none has.
+    UsageError if there is none at all, none by then, or none of one of these CIKs.
     """
     held = list(filings)
     wanted = [cik.strip().lstrip("0") for cik in ciks]
@@ -56,11 +56,11 @@ def view_of(
     if known.later:
         first = min(one.known for one in known.later if one.known)
         first_accepted = first.astimezone(as_of.tzinfo) if as_of else first
-        raise StockctlError(
+        raise UsageError(
             f"no filing of {symbol} had been accepted by {as_of:%Y-%m-%d %H:%M %Z}",
             hint=f"the first of those in the lake was accepted at {first_accepted:%Y-%m-%d %H:%M %Z}",
         )
-    raise StockctlError(f"the lake holds no filing of {symbol}", hint=f"`stockctl filings fetch {symbol}`")
+    raise UsageError(f"the lake holds no filing of {symbol}", hint=f"`stockctl filings fetch {symbol}`")
 
 
 def statement(known: PointInTimeView, symbol: str, which: Which, period: Period, last: int, zone: ZoneInfo) -> Answer:

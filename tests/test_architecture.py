@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from stockctl.settings import Settings
+from stockctl.settings.types import Section
 from tests.command import HANG
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "stockctl"
+SECTIONS = {name for name, default in Settings() if isinstance(default, Section)}
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -114,3 +117,25 @@ def test_no_folder_has_more_than_16_modules() -> None:
     """Beside ``__init__``. In ``cli/`` each command has its module."""
     modules = [path.rpartition("/")[0] for path in _modules() if not path.endswith("__init__.py")]
     assert {folder for folder in modules if modules.count(folder) > 16} == set()
+
+
+def _takes_too_much(function: ast.FunctionDef) -> bool:
+    """Whether the function takes all settings, and reads no more of them than one section."""
+    arguments = [*function.args.args, *function.args.kwonlyargs]
+    if not any(one.arg == "settings" and one.annotation and ast.unparse(one.annotation) == "Settings" for one in arguments):
+        return False
+    nodes = list(ast.walk(function))
+    read = [one.attr for one in nodes if isinstance(one, ast.Attribute) and ast.unparse(one.value) == "settings"]
+    names = [one for one in nodes if isinstance(one, ast.Name) and one.id == "settings"]
+    return len(names) == len(read) and len(set(read)) == 1 and read[0] in SECTIONS
+
+
+def test_a_function_takes_the_section_of_settings_that_it_reads() -> None:
+    too_much = [
+        f"{name}: {function.name}"
+        for name, module in _modules().items()
+        if not name.startswith("cli/")
+        for function in ast.walk(module)
+        if isinstance(function, ast.FunctionDef) and _takes_too_much(function)
+    ]
+    assert "\n".join(too_much) == ""

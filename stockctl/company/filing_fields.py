@@ -19,7 +19,7 @@ from stockctl.filings.fundamentals.kpis import Input, Price, basis, compute, inp
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.model import STATEMENTS, Filing, FilingError, Item, Statement
 from stockctl.mongo.schema import COMPANIES, FILINGS
-from stockctl.settings import Settings, ValuationSettings
+from stockctl.settings import ValuationSettings
 from stockctl.validation_errors import decode_problem
 
 NEWEST = 16
@@ -32,22 +32,20 @@ _SHOWN = ("accession", "form", "year", "quarter", "period_start", "period_end", 
 _FIGURES = tuple(dict.fromkeys(name for kpi in KPIS if kpi.name in PRICED for name in kpi.inputs if name not in PRICED))
 
 
-def refresh_filings(mongo: Mongo, settings: Settings, symbol: str) -> None:
+def refresh_filings(mongo: Mongo, settings: ValuationSettings, symbol: str) -> None:
     """Update the company document from its filings in MongoDB, if there are any. Idempotent."""
-    fields = filing_fields(mongo, settings.valuation, symbol)
+    fields = filing_fields(mongo, settings, symbol)
     if not fields:
         return
     last = (mongo.get(COMPANIES, symbol) or {}).get("last")
-    mongo.set_fields(
-        COMPANIES, symbol, {"symbol": symbol} | fields | {"together": together(settings.valuation, fields["figures"], last)}
-    )
+    mongo.set_fields(COMPANIES, symbol, {"symbol": symbol} | fields | {"together": together(settings, fields["figures"], last)})
 
 
-def refresh_together(mongo: Mongo, settings: Settings, symbols: Collection[str]) -> None:
+def refresh_together(mongo: Mongo, settings: ValuationSettings, symbols: Collection[str]) -> None:
     """Update ``together`` from the companies' last trades. Companies without filings are left alone."""
     wanted = {"_id": {"$in": sorted(symbols)}, "figures": {"$exists": True}}
     for document in list(mongo.find(COMPANIES, wanted, ["figures", "last"])):
-        fields = {"together": together(settings.valuation, document["figures"], document.get("last"))}
+        fields = {"together": together(settings, document["figures"], document.get("last"))}
         mongo.set_fields(COMPANIES, document["_id"], fields)
 
 

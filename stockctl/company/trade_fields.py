@@ -70,7 +70,7 @@ def refresh_trades(mongo: Mongo, settings: Settings, touched: Touched) -> None:
             spans = intersect(covered_spans[symbol], [(session.since, session.until)])
             fields["session"] = _SessionFigures(mongo, symbol, policy, session, spans).fields(calendar)
             mongo.set_fields(COMPANIES, symbol, fields)
-    refresh_together(mongo, settings, touched.keys())
+    refresh_together(mongo, settings.valuation, touched.keys())
 
 
 def _newest_day(mongo: Mongo, symbol: str, minutes: Collection[int]) -> date | None:

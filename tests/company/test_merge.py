@@ -86,8 +86,8 @@ def test_filings_and_trades_make_one_document_in_any_order(own: Settings) -> Non
     put(own, OPEN, 800.0)
     assert "filing" not in company(own)
     with Mongo(own) as mongo:
-        refresh_filings(mongo, own, "TSLA")
-        refresh_filings(mongo, own, "NONE")
+        refresh_filings(mongo, own.valuation, "TSLA")
+        refresh_filings(mongo, own.valuation, "NONE")
         assert mongo.get("companies", "NONE") is None
     found = company(own)
     assert (found["filing"]["form"], found["filing"]["accession"]) == ("10-K", "0001564590-21-004599")
@@ -116,7 +116,7 @@ def test_eps_of_before_a_split_gives_no_pe(own: Settings) -> None:
     put(own, OPEN, 160.0)
     with Mongo(own) as mongo:
         assert mongo.upsert("filings", [document_of(parse_filing(split), "sim", Links())]) == []
-        refresh_filings(mongo, own, "TSLA")
+        refresh_filings(mongo, own.valuation, "TSLA")
     found = company(own)
     assert (found["kpis"]["eps"], found["together"]["pe"]) == (0.64, None)
     assert found["together"]["market_value"] == 160.0 * 5415e6
@@ -126,7 +126,7 @@ def test_eps_of_before_a_split_gives_no_pe(own: Settings) -> None:
 
 def test_filings_without_a_trade_leave_the_price_open(own: Settings) -> None:
     with Mongo(own) as mongo:
-        refresh_filings(mongo, own, "TSLA")
+        refresh_filings(mongo, own.valuation, "TSLA")
     together = company(own)["together"]
     assert together["price"] is together["pe"] is together["market_value"] is None
     assert together["cost_of_equity"] == pytest.approx(9.0)
@@ -150,7 +150,7 @@ def test_each_trade_with_the_filing_that_was_known(own: Settings) -> None:
 def test_show_is_trade_and_filing_data_as_one(own: Settings, command: Command) -> None:
     put(own, OPEN, 640.0)
     with Mongo(own) as mongo:
-        refresh_filings(mongo, own, "TSLA")
+        refresh_filings(mongo, own.valuation, "TSLA")
     document = json.loads(command.run("company", "show", "TSLA", "-o", "json").stdout)
     assert next(iter(document)) == "symbol"
     assert (document["filing"]["filed"], document["filing"]["period_end"]) == ("2021-02-08", "2020-12-31")

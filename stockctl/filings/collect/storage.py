@@ -44,13 +44,13 @@ from stockctl.mongo import schema
 from stockctl.mongo.allowed_sources import foreign_sources
 from stockctl.mongo.schema import COMPANIES, FILINGS
 from stockctl.service import retry
-from stockctl.settings import Settings
+from stockctl.settings import Settings, ValuationSettings
 
 log = logging.getLogger("stockctl.filings")
 
 Result = TypeVar("Result")
 
-RefreshCompany = Callable[[Mongo, Settings, str], None]
+RefreshCompany = Callable[[Mongo, ValuationSettings, str], None]
 """Updates the company document of a symbol from its filings in MongoDB."""
 
 _encode = msgspec.json.Encoder().encode
@@ -150,7 +150,7 @@ class FilingStore:
                 bad = self._mongo.upsert(FILINGS, [document_of(one, self.source, links_of(one, state)) for one in filings])
                 if bad:
                     raise StockctlError(f"MongoDB rejects {filings[bad[0].number].accession}: {bad[0].reason}")
-            self._refresh(self._mongo, self._settings, symbol)
+            self._refresh(self._mongo, self._settings.valuation, symbol)
         except (UnreachableError, TimedOutError) as error:
             self.mongo_error = error
 

@@ -7,7 +7,7 @@ last trade, so each batch of trades updates it without reading filings. Unknown 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -41,10 +41,14 @@ def refresh_filings(mongo: Mongo, settings: ValuationSettings, symbol: str) -> N
     mongo.set_fields(COMPANIES, symbol, {"symbol": symbol} | fields | {"together": together(settings, fields["figures"], last)})
 
 
-def refresh_together(mongo: Mongo, settings: ValuationSettings, symbols: Collection[str]) -> None:
-    """Update ``together`` from the companies' last trades. Companies without filings are left alone."""
+def refresh_together(mongo: Mongo, settings: ValuationSettings, symbols: Collection[str], check: Callable[[], None]) -> None:
+    """Update ``together`` from the companies' last trades. Companies without filings are left alone.
+
+    What ``check`` raises, between two companies, ends it.
+    """
     wanted = {"_id": {"$in": sorted(symbols)}, "figures": {"$exists": True}}
     for document in list(mongo.find(COMPANIES, wanted, ["figures", "last"])):
+        check()
         fields = {"together": together(settings, document["figures"], document.get("last"))}
         mongo.set_fields(COMPANIES, document["_id"], fields)
 

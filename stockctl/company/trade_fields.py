@@ -6,7 +6,7 @@ Both are recomputed from the stored trades, bars and coverage: repeating that ch
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import date
 from itertools import accumulate
 from typing import Literal, NamedTuple
@@ -50,8 +50,11 @@ class Session(NamedTuple):
     bars: list[SessionBar]
 
 
-def refresh_trades(mongo: Mongo, settings: Settings, touched: Touched) -> None:
-    """Update the company documents of ``touched`` from the stored trades, bars and coverage. Idempotent."""
+def refresh_trades(mongo: Mongo, settings: Settings, touched: Touched, check: Callable[[], None]) -> None:
+    """Update the company documents of ``touched`` from the stored trades, bars and coverage. Idempotent.
+
+    What ``check`` raises, between two companies, ends it.
+    """
     days: dict[date, list[str]] = {}
     for symbol, minutes in touched.items():
         day = _newest_day(mongo, symbol, minutes)
@@ -61,6 +64,7 @@ def refresh_trades(mongo: Mongo, settings: Settings, touched: Touched) -> None:
     for day, symbols in days.items():
         covered_spans = covered(mongo, symbols, *day_bounds(day))
         for symbol in symbols:
+            check()
             found = mongo.find(BARS, match_symbol(symbol, "bar", *day_bounds(day))["$match"])
             bars = sorted(found, key=lambda bar: bar["bar"])
             fields: Document = {"symbol": symbol, "policy": policy}
@@ -70,7 +74,7 @@ def refresh_trades(mongo: Mongo, settings: Settings, touched: Touched) -> None:
             spans = intersect(covered_spans[symbol], [(session.since, session.until)])
             fields["session"] = _SessionFigures(mongo, symbol, policy, session, spans).fields(calendar)
             mongo.set_fields(COMPANIES, symbol, fields)
-    refresh_together(mongo, settings.valuation, touched.keys())
+    refresh_together(mongo, settings.valuation, touched.keys(), check)
 
 
 def _newest_day(mongo: Mongo, symbol: str, minutes: Collection[int]) -> date | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from stockctl.clients.mongo import Document, Mongo
 from stockctl.exchange.calendar import now_ms
@@ -17,10 +17,11 @@ MINUTE_MS = 60_000
 LONGEST_GAP = 30 * MINUTE_MS
 
 
-def refresh_bars(mongo: Mongo, settings: Settings, touched: Touched) -> None:
-    """Recompute the bars of ``touched`` from the stored trades."""
+def refresh_bars(mongo: Mongo, settings: Settings, touched: Touched, check: Callable[[], None]) -> None:
+    """Recompute the bars of ``touched`` from the stored trades. What ``check`` raises, between two queries, ends it."""
     for symbol, minutes in touched.items():
         for since, until in intervals_of(minutes):
+            check()
             _refresh_interval(mongo, settings, symbol, since, until)
 
 

@@ -36,8 +36,10 @@ Answer = TypeVar("Answer")
 COMMIT_WITHIN = 60.0
 """Seconds that a backlog may delay the refresh of bars and companies, and so the commit."""
 
-RefreshCompanies = Callable[[Mongo, Settings, Touched], None]
-"""Updates the company documents from the stored trades, bars and coverage. Safe to repeat."""
+RefreshCompanies = Callable[[Mongo, Settings, Touched, Callable[[], None]], None]
+"""Updates the company documents from the stored trades, bars and coverage. Safe to repeat; it calls the last argument between
+the companies, which raises where the update has to end.
+"""
 
 
 @dataclass
@@ -67,8 +69,9 @@ class BatchWriter:
         self.refresh_seconds = 0.0
         """Time that bars and companies have taken in all."""
         self.finishing = self.behind = False
+        self._closed = False
         self.gave_up = False
-        """Whether a signal ended the retries of a write while MongoDB or Kafka was away."""
+        """Whether a write was left unfinished: after a signal while MongoDB or Kafka was away, or by ``close``."""
         self.trouble: str | None = None
         """The error for which a write is retried; None if there is none."""
 
@@ -137,14 +140,23 @@ class BatchWriter:
 
     def _refresh(self) -> bool:
         started = time.monotonic()
-        refresh_bars(self._mongo, self._settings, self._touched)
-        self._refresh_companies(self._mongo, self._settings, self._touched)
+        refresh_bars(self._mongo, self._settings, self._touched, self._check_open)
+        self._refresh_companies(self._mongo, self._settings, self._touched, self._check_open)
         self._touched = {}
         self._refreshed = time.monotonic()
         self._last_seconds = self._refreshed - started
         self.refresh_seconds += self._last_seconds
         REFRESH_SECONDS.set(self._last_seconds)
         return True
+
+    def close(self) -> None:
+        """Leave the write under way unfinished, wherever it can be repeated. Its end is not committed."""
+        self._closed = True
+        self._stop.set()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StockctlError("the writer is closed")
 
     def _send(self, refused: list[Refused]) -> bool:
         now = int(time.time() * 1000)

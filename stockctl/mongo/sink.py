@@ -87,6 +87,7 @@ class MongoSink:
 
     def close(self) -> None:
         """End the thread that writes, and the connections."""
+        self._writer.close()
         self._thread.shutdown()
         self._mongo.close()
 

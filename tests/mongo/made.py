@@ -24,5 +24,5 @@ def documents_of(records: Iterable[Trade] | Iterable[FeedEvent]) -> list[Documen
 
 def refresh(mongo: Mongo, settings: Settings, touched: Touched) -> None:
     """Update bars and companies as ``consume mongo`` does."""
-    refresh_bars(mongo, settings, touched)
-    refresh_trades(mongo, settings, touched)
+    refresh_bars(mongo, settings, touched, lambda: None)
+    refresh_trades(mongo, settings, touched, lambda: None)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from stockctl.exchange.calendar import now_ms, trade_date
 from stockctl.local.broker import forget_members
 from stockctl.mongo import bars, schema, sink
 from stockctl.mongo import batch_writer as writing_room
+from stockctl.mongo.bars import Touched
 from stockctl.mongo.batch import Batch
 from stockctl.mongo.batch_writer import BatchWriter, RefreshCompanies, Written
 from stockctl.mongo.documents import BadRecord, event_documents, trade_documents
@@ -33,6 +34,7 @@ from stockctl.mongo.sink import MongoSink
 from stockctl.records import MAX_MS, FeedEvent, Trade, encode
 from stockctl.service import Service
 from stockctl.settings import Settings, env_name, load_settings
+from stockctl.stream import consumer_loop
 from stockctl.stream.consumer_loop import consume
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import MongoServer, free_port, wait_for
@@ -334,6 +336,33 @@ def test_the_signal_to_stop_finishes_the_open_batch(topics: Settings) -> None:
         running.result()
     assert_once(held(topics), ids)
     assert committed(topics) == 100
+
+
+def test_a_refresh_that_takes_too_long_is_left_between_two_companies(topics: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next start reads the records again, and commits them once bars and companies are right."""
+    monkeypatch.setattr(consumer_loop, "DRAIN_WITHIN", 0.0)
+    ids, service = produce(topics, 100), Service()
+    begun, updated = threading.Event(), []
+
+    def also(_: Mongo, __: Settings, touched: Touched, check: Callable[[], None]) -> None:
+        begun.set()
+        for symbol in sorted(touched):
+            updated.append(symbol)
+            wait_for(lambda: writing._writer._closed, "the end of the time to leave")
+            check()
+
+    writing = MongoSink(topics, service.stop, also)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(consume, writing, service, report_every=60)
+        wait_for(lambda: begun.is_set() or running.done(), "the refresh")
+        service.stop.set()
+        running.result()
+    assert len(updated) == 1
+    assert committed(topics) == 0
+    run(topics)
+    assert_once(held(topics), ids)
+    assert committed(topics) == 100
+    assert sum(bar["trades"] for bar in everything(topics)["bars_1m"]) == 100
 
 
 def test_one_try_that_fails_is_no_trouble_yet_and_two_are(mongo_settings: Settings) -> None:

@@ -84,12 +84,32 @@ def format_size(size: float) -> str:
     return f"{size:,.3g} TB"
 
 
+def exact_duration(seconds: float) -> str:
+    """``seconds`` as a setting is written, without loss: ``30m``, ``1h30m``, ``250ms``."""
+    text = format_duration(seconds).replace(" ", "")
+    return text if parse_duration(text) == seconds else str(seconds)
+
+
+def exact_size(size: int) -> str:
+    """``size`` bytes as a setting is written, without loss: ``64MB``, ``2GiB``, ``1048588``."""
+    units = (("", 1), ("kB", 1000), ("MB", 1000**2), ("GB", 1000**3), ("KiB", 1024), ("MiB", 1024**2), ("GiB", 1024**3))
+    return min((f"{size // length}{unit}" for unit, length in units if size % length == 0), key=len)
+
+
 def format_significant(number: float, digits: int, least: int = 0) -> str:
     """``number`` without an exponent: its first ``digits`` digits, all before the point, and ``least`` decimals or more."""
     if not number or not math.isfinite(number):
         return f"{number:,.{least}f}"
     decimals = digits - 1 - math.floor(math.log10(abs(number)))
     return f"{number:,.{max(decimals, least)}f}"
+
+
+def format_percent(number: float) -> str:
+    """``number`` percent with two decimals: ``51.84%``. Only all is ``100%``, and only nothing ``0%``."""
+    if number in (0, 100):
+        return f"{number:.0f}%"
+    text = f"{number:,.2f}"
+    return f"{number:.3f}%" if text in ("100.00", "0.00", "-0.00") else f"{text}%"
 
 
 def format_price(price: float, *, fine: bool = False) -> str:

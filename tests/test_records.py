@@ -49,5 +49,5 @@ def test_connection_tokens_are_short_plain_and_not_repeated() -> None:
     assert all(
         len(token) == 6 and token.isascii() and token.isalnum() and token.islower() | token.isdigit() for token in tokens
     )
-    # 2000 of 36⁶ collide with a probability of 0.1 %; two collisions would be a defect.
+    # 2000 of 36⁶ collide with a probability of 0.1%; two collisions would be a defect.
     assert len(set(tokens)) >= 1999

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.units import counted, format_duration, format_size, parse_duration, parse_size
+from stockctl.units import (
+    counted,
+    exact_duration,
+    exact_size,
+    format_duration,
+    format_percent,
+    format_size,
+    parse_duration,
+    parse_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +78,36 @@ def test_a_formatted_size_is_read_back_within_its_precision(size: int) -> None:
     text = format_size(size)
     if not text.endswith("TB"):
         assert parse_size(text) == pytest.approx(size, rel=0.006)
+
+
+@given(st.floats(min_value=0, max_value=1e9))
+def test_an_exact_duration_is_read_back_exactly(seconds: float) -> None:
+    assert parse_duration(exact_duration(seconds)) == seconds
+
+
+@given(st.integers(min_value=0, max_value=10**15))
+def test_an_exact_size_is_read_back_exactly(size: int) -> None:
+    assert parse_size(exact_size(size)) == size
+
+
+def test_exact_durations_and_sizes_are_as_people_write_them() -> None:
+    assert [exact_duration(seconds) for seconds in (0.25, 150, 1800, 604_800, 90_061)] == [
+        "250ms",
+        "2m30s",
+        "30m",
+        "7d",
+        "90061",
+    ]
+    sizes = (0, 64_000_000, 5_000_000_000, 2 * 1024**3, 1_048_588)
+    assert [exact_size(size) for size in sizes] == ["0", "64MB", "5GB", "2GiB", "1048588"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(51.8416, "51.84%"), (9, "9.00%"), (100, "100%"), (99.999, "99.999%"), (0, "0%"), (0.001, "0.001%"), (-12.5, "-12.50%")],
+)
+def test_percent_has_two_decimals(number: float, text: str) -> None:
+    assert format_percent(number) == text
 
 
 @pytest.mark.parametrize(

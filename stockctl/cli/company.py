@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stockctl.cli.options import TimezoneOption, mongo_of, settings_of
-from stockctl.cli.output import Format, View, record_options, say, write_object
+from stockctl.cli.output import Format, View, amount, is_number, record_options, say, write_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,18 @@ def _write(document: dict[str, Any], view: View) -> None:
     from stockctl.company.document import flatten
 
     nested = view.form in (Format.json, Format.jsonl)
-    write_object(dict(_plain(document)) if nested else flatten(document), view)
+    record = dict(_plain(document)) if nested else flatten(document)
+    write_object(_with_units(record) if view.on_terminal else record, view)
+
+
+def _with_units(record: dict[str, Any]) -> dict[str, Any]:
+    """The record in one level with KPIs as ``filings kpis`` shows them."""
+    from stockctl.filings.fundamentals.kpi_definitions import KPIS
+
+    currency = record.get("kpis.currency") or ""
+    money = {kpi.name: f"{currency}/share" if kpi.name == "eps" else currency for kpi in KPIS if kpi.unit == "money"}
+    units = {f"{part}.{kpi.name}": money.get(kpi.name, kpi.unit) for kpi in KPIS for part in ("kpis", "together")}
+    return {name: amount(value, units[name]) if name in units and is_number(value) else value for name, value in record.items()}
 
 
 def _plain(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -65,15 +65,16 @@ def show(
 ) -> None:
     """Show every setting of the active profile.
 
-    Secrets show their last four characters.
+    A terminal shows durations and sizes as you write them: 30m, 64MB. Secrets show their last four characters.
 
     Example: stockctl config show --origin
     """
-    from stockctl.settings import display_value, setting_names
+    from stockctl.settings import display_value, setting_names, written_value
 
     settings = settings_of(ctx)
+    value = written_value if view.on_terminal else display_value
     rows = [
-        {"setting": name, "value": display_value(settings, name)} | ({"origin": settings.origin(name)} if origin else {})
+        {"setting": name, "value": value(settings, name)} | ({"origin": settings.origin(name)} if origin else {})
         for name in setting_names()
     ]
     write_rows(rows, view)

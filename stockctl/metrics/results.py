@@ -16,7 +16,7 @@ from stockctl.exchange.calendar import from_ms
 from stockctl.exchange.trade_conditions import TABLE_VERSION
 from stockctl.metrics.query import Query, Span
 from stockctl.metrics.query_context import QueryContext, SpanContext
-from stockctl.units import counted
+from stockctl.units import counted, format_percent
 
 Row = dict[str, Any]
 
@@ -24,7 +24,7 @@ JUMP = 1.4
 """A factor between one date's last price and the next date's first price that may be a split."""
 
 CONTEXT = ("policy", "session", "left_out", "left_out_by", "coverage", "through", "feed", "condition_table")
-"""The columns of the context; ``coverage`` in per cent, ``condition_table`` the version of the trade-condition table."""
+"""The columns of the context; ``coverage`` in percent, ``condition_table`` the version of the trade-condition table."""
 
 _FEEDS = {
     "finnhub": "finnhub: a part of the market's trades, not the consolidated tape",
@@ -153,7 +153,7 @@ def _note(query: Query, span: Span, context: SpanContext, context_columns: Row) 
     elif context.coverage is None:
         coverage = "outside session hours"
     else:
-        coverage = f"coverage {context.coverage:.4g} %"
+        coverage = f"coverage {format_percent(context.coverage)}"
     moment = time_of(through, query.zone)
     end = f"{moment:%Y-%m-%d %H:%M:%S %Z}" if moment else "an unknown time"
     return f"{head}policy {query.policy}, {trades}, {left_out}; {coverage}; data through {end}"

@@ -17,6 +17,7 @@ from stockctl.settings.layers import (
     local_stack_file,
     require,
     setting_names,
+    written_value,
 )
 from stockctl.settings.model import (
     ConnectSettings,
@@ -65,4 +66,5 @@ __all__ = [
     "local_stack_file",
     "require",
     "setting_names",
+    "written_value",
 ]

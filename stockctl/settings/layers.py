@@ -16,11 +16,12 @@ from typing import Any, NamedTuple, get_args
 
 from platformdirs import user_config_path
 from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 
 from stockctl.errors import ConfigError
 from stockctl.settings.kafka_names import check_names
 from stockctl.settings.model import Settings
-from stockctl.settings.types import expand_home
+from stockctl.settings.types import expand_home, written
 from stockctl.validation_errors import decode_problem, setting_problem
 
 ENV_PREFIX = "STOCKCTL_"
@@ -51,16 +52,18 @@ class Layer(NamedTuple):
     origins: dict[str, str]
 
 
-def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     for name, field in model.model_fields.items():
         annotation = field.annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             yield from _leaves(annotation, f"{prefix}{name}.")
         else:
-            yield prefix + name, annotation
+            yield prefix + name, field
 
 
-LEAVES: dict[str, Any] = dict(_leaves(Settings))
+FIELDS: dict[str, FieldInfo] = dict(_leaves(Settings))
+"""Every dotted setting name with its definition."""
+LEAVES: dict[str, Any] = {name: field.annotation for name, field in FIELDS.items()}
 """Every dotted setting name with its type."""
 
 
@@ -330,6 +333,12 @@ def display_value(settings: Settings, name: str) -> Any:
     if isinstance(value, list):
         return ",".join(value)
     return str(value) if isinstance(value, Path) else value
+
+
+def written_value(settings: Settings, name: str) -> str:
+    """The value of the dotted setting ``name`` as a person writes it; secrets are masked."""
+    value = _value(settings, name)
+    return masked(value.get_secret_value()) if isinstance(value, SecretStr) else written(FIELDS[name], value)
 
 
 def masked(secret: str) -> str:

@@ -302,7 +302,7 @@ class MetricsSettings(Section):
 class ValuationSettings(Section):
     """Assumptions of the cost of capital. No statement reports them."""
 
-    risk_free_rate: float = Field(0.04, ge=0, lt=1, description="Risk-free rate per year: 0.04 is 4 %.")
+    risk_free_rate: float = Field(0.04, ge=0, lt=1, description="Risk-free rate per year: 0.04 is 4%.")
     equity_premium: float = Field(0.05, ge=0, lt=1, description="Equity risk premium per year over the risk-free rate.")
     beta: float = Field(1.0, allow_inf_nan=False, description="Beta of the company's shares.")
 

@@ -12,8 +12,7 @@ from pydantic.fields import FieldInfo
 
 from stockctl.settings.layers import env_name
 from stockctl.settings.model import Settings
-from stockctl.settings.types import Duration, Size
-from stockctl.units import format_duration
+from stockctl.settings.types import Duration, Size, is_unit, written
 
 HEAD = """\
 # Settings
@@ -65,9 +64,9 @@ def _section(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def _type(field: FieldInfo) -> str:
-    if _is_unit(field, Duration):
+    if is_unit(field, Duration):
         return "duration"
-    if _is_unit(field, Size):
+    if is_unit(field, Size):
         return "size"
     kind: Any = field.annotation
     if get_origin(kind) is Literal:
@@ -80,23 +79,13 @@ def _type(field: FieldInfo) -> str:
     return {str: "text", int: "number", float: "number", bool: "`true` or `false`", Path: "path", SecretStr: "secret"}[kind]
 
 
-def _is_unit(field: FieldInfo, unit: Any) -> bool:
-    return get_args(unit)[1] in field.metadata
-
-
 def _default(field: FieldInfo) -> str:
     if field.default_factory is not None:
         return "the platform's folder"
     value = field.default
     if value is None or value == []:
         return ""
-    if _is_unit(field, Duration):
-        return f"`{format_duration(value).replace(' ', '')}`"
-    if _is_unit(field, Size) and value % 1_000_000 == 0:
-        return f"`{value // 1_000_000}MB`"
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    return f"`{value}`"
+    return f"`{written(field, value)}`"
 
 
 if __name__ == "__main__":

@@ -5,20 +5,39 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 
 from stockctl.errors import quoted
 from stockctl.exchange.calendar import known_zone
 from stockctl.records import SYMBOL_LENGTH
 from stockctl.symbols import parse_symbols
-from stockctl.units import parse_duration, parse_size
+from stockctl.units import exact_duration, exact_size, parse_duration, parse_size
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 """Seconds; written as ``90s``, ``5m`` or a number of seconds."""
 Size = Annotated[int, BeforeValidator(parse_size)]
 """Bytes; written as ``64MB``, ``2GiB`` or a number of bytes."""
+
+
+def is_unit(field: FieldInfo, unit: Any) -> bool:
+    """Whether ``field`` is a ``Duration`` or a ``Size``, whichever ``unit`` is."""
+    return get_args(unit)[1] in field.metadata
+
+
+def written(field: FieldInfo, value: Any) -> str:
+    """``value`` of ``field`` as a person writes it in ``stockctl.toml`` or the environment: ``30m``, ``64MB``, ``true``."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if is_unit(field, Duration):
+        return exact_duration(value)
+    if is_unit(field, Size):
+        return exact_size(value)
+    return ",".join(value) if isinstance(value, list) else str(value)
 
 
 def _split(value: Any) -> Any:

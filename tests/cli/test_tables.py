@@ -26,6 +26,7 @@ from typer.core import TyperGroup
 from stockctl.cli.main import app
 from stockctl.cli.output import View, write_object, write_rows
 from stockctl.cli.output.columns import Kind, kind_of
+from stockctl.cli.output.numbers import amounts
 from stockctl.filings.collect.collector import Outcome
 from stockctl.filings.collect.schedule import FetchResult
 from stockctl.health import CheckResult, SystemHealth
@@ -36,6 +37,7 @@ from stockctl.local.status import ServiceStatus
 from stockctl.metrics.live import Snapshot, SymbolMetrics
 from stockctl.mongo.schema import CollectionStatus
 from stockctl.reconcile import Change, Difference
+from stockctl.settings import env_name, load_settings
 from stockctl.stream.dead_letters.reader import Summary
 from stockctl.stream.dead_letters.replay import ReplayResult
 from stockctl.stream.kafka_connect.connector import PartStatus
@@ -306,6 +308,8 @@ CASES: dict[str, Case] = {
         }
     ),
 }
+CONTINUED = {"config show", "filings kpis"}
+"""Commands whose rows can have lines below them, with the rest of a text; ``test_text_that_is_needed_is_whole`` shows them."""
 LIVE = {"metrics watch"}
 """Commands whose table redraws in place; ``test_the_live_table_fits`` shows it."""
 
@@ -385,14 +389,18 @@ def test_a_table_fits_the_terminal(command: str, monkeypatch: pytest.MonkeyPatch
         assert names == [name for name in all_names if name in names]
         note = next((line for line in shown.messages.splitlines() if line.endswith("(--wide shows all)")), "")
         assert cell_len(note) <= columns
-        # Empty columns are dropped, fixes are whole below the table, and amounts have their unit.
-        assert ("left out: " in note) == bool(set(all_names) - set(names) - blank_columns(whole.lines) - {"fix", "unit"})
+        # Empty columns are dropped, fixes and formulas are whole below, and amounts have their unit.
+        assert ("left out: " in note) == bool(
+            set(all_names) - set(names) - blank_columns(whole.lines) - {"fix", "from", "unit"}
+        )
         cut = re.search(r"cut: ([^()]*) \(", note)
         for name in cut[1].split(", ") if cut else ():
             # Of SQL nobody knows which columns are keys; a key that is wider than the terminal cannot be whole.
             too_wide = name == names[0] and max(cell_len(line.split("  ")[0]) for line in whole.lines) > columns
             assert kind_of(name) in (None, Kind.text) or too_wide or command == "lake query"
         rows, all_rows = ([line for line in each.lines[1:] if not line.startswith("times: ")] for each in (shown, whole))
+        if command in CONTINUED:
+            rows = [row for row in rows if not row.startswith(" " * 8)]
         assert len(rows) == len(all_rows)
         for row, whole_row in zip(rows, all_rows, strict=True):
             for cell in re.split(r" {2,}", row.strip()):
@@ -427,6 +435,32 @@ def test_the_live_table_fits(columns: int, monkeypatch: pytest.MonkeyPatch) -> N
     assert "90,687.12" in "".join(lines)
     assert "12m 34s" in "".join(lines)
     assert max(map(cell_len, lines)) <= columns
+
+
+def test_text_that_is_needed_is_whole_on_lines_of_its_own() -> None:
+    """An origin continues in its column, at blanks and in paths; a formula that does not fit stands below its row."""
+    rows = [
+        {"setting": "lake.url", "value": "file:///srv/lake", "origin": "local stack /home/ann/stockctl/local/settings.toml"}
+    ]
+    shown = show(lambda: write_rows(rows, View()), 50)
+    assert shown.lines == [
+        "setting   value             origin",
+        "lake.url  file:///srv/lake  local stack /home/ann/",
+        "                            stockctl/local/",
+        "                            settings.toml",
+    ]
+    assert shown.messages == ""
+    formula = {"kpi": "wacc", "value": "8.99%", "from": "= (market_value × cost_of_equity) / (market_value + total_debt)"}
+    shown = show(lambda: write_rows([formula, {"kpi": "pe", "value": "5.78x", "from": None}], View()), 50)
+    assert shown.lines == [
+        "kpi   value",
+        "wacc  8.99%",
+        "        = (market_value × cost_of_equity) /",
+        "        (market_value + total_debt)",
+        "pe    5.78x",
+    ]
+    assert shown.messages == ""
+    assert show(lambda: write_rows([formula], View()), 100).lines[1] == f"wacc  8.99%  {formula['from']}"
 
 
 def test_data_is_literal_on_a_terminal() -> None:
@@ -493,7 +527,7 @@ def test_a_link_is_its_short_text() -> None:
         ("coverage", 100.0, "", "100%"),
         ("coverage", 99.97, "", "99.97%"),
         ("coverage", 0.0, "", "0%"),
-        ("annual_volatility", 0.2531, "", "25.3%"),
+        ("annual_volatility", 0.25314, "", "25.31%"),
         ("rows", 1_234_567, "", "1,234,567"),
         ("offset", 1_234_567, "", "1234567"),
         ("volume", 0.00001234567, "BINANCE:BTCUSDT", "0.000012346"),
@@ -502,6 +536,77 @@ def test_a_link_is_its_short_text() -> None:
 )
 def test_numbers_are_shown_by_their_kind(name: str, value: float, symbol: str, text: str) -> None:
     assert show(lambda: write_rows([{name: value, "symbol": symbol}], View()), 80).lines[1].strip().split("  ")[0] == text
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "texts"),
+    [
+        ([11.0, 10.84], "usd/share", ["$11.00", "$10.84"]),
+        ([1234.5, 0.004], "usd/share", ["$1,234.50", "$0.00"]),
+        ([1_160_240_000, 900_800_000, 0], "usd", ["$1.160 B", "$0.901 B", "$0.000 B"]),
+        ([1_160_240_000, -2_400_000], "usd", ["$1,160.24 M", "-$2.40 M"]),
+        ([5e12, 1_200], "eur", ["EUR 5.00 T", "EUR 1.20 K"]),
+        ([14_500_000, 15_000_000], "shares", ["14.5 M", "15.0 M"]),
+        ([500, 12], "shares", ["500", "12"]),
+        ([999_960_000], "usd", ["$1.00 B"]),
+        ([0.00350128], "x", ["0.00350x"]),
+        ([5], "x", ["5.00x"]),
+        ([1], "", ["1.00"]),
+        ([9, 51.8416], "%", ["9.00%", "51.84%"]),
+        ([], "usd", []),
+    ],
+)
+def test_values_of_one_item_have_one_scale_and_number_of_decimals(values: list[float], unit: str, texts: list[str]) -> None:
+    """Unless they are too far apart."""
+    assert amounts(values, unit) == texts
+
+
+@pytest.mark.usefixtures("here")
+def test_settings_are_shown_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal shows what can be set again; what goes to programs stays as it is."""
+    lines = run(["config", "show"], 400).lines[1:]
+    shown = {name: value for name, _, value in (line.partition(" ") for line in lines)}
+    values = {name: value.strip() for name, value in shown.items()}
+    wanted = {"topics.trades.retention": "30m", "lake.max_bytes": "64MB", "redshift.ssl": "true", "lake.max_records": "1000000"}
+    assert {name: values[name] for name in wanted} == wanted
+    before = load_settings().model_dump()
+    for name, value in values.items():
+        if value:
+            monkeypatch.setenv(env_name(name), value)
+    assert load_settings().model_dump() == before
+    assert '"value": 1800.0' in run(["config", "show", "-o", "json"], 100).raw
+
+
+def test_kpis_of_a_company_have_their_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `filings kpis` shows them."""
+    kpis = {
+        "currency": "usd",
+        "free_cash_flow": 698_935_000,
+        "gross_margin": 51.8416,
+        "pe": None,
+        "current_ratio": 5.8336,
+        "eps": 45.8,
+    }
+    document = {"symbol": "AAPL", "kpis": kpis, "together": {"market_value": 3_881_787_400, "price": 265.24}}
+    patch(
+        monkeypatch,
+        {
+            "stockctl.cli.company.mongo_of": opened(PLACE),
+            "stockctl.company.document.resolve_company": gives("AAPL"),
+            "stockctl.company.document.company": gives(document),
+        },
+    )
+    shown = dict(line.split(None, 1) for line in run(["company", "show", "AAPL"], 80).lines if " " in line)
+    assert shown == {
+        "symbol": "AAPL",
+        "kpis.currency": "usd",
+        "kpis.free_cash_flow": "$698.9 M",
+        "kpis.gross_margin": "51.84%",
+        "kpis.current_ratio": "5.83x",
+        "kpis.eps": "$45.80",
+        "together.market_value": "$3.88 B",
+        "together.price": "265.24",
+    }
 
 
 def test_times_are_short_with_date_and_zone_once() -> None:

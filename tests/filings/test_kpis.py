@@ -177,7 +177,7 @@ def test_the_command_explains_and_takes_the_lakes_price_or_a_given_one(tmp_path:
     rows = {row["kpi"]: row for row in json.loads(done.stdout)}
     assert (rows["pe"]["value"], rows["pe"]["notes"]) == (None, "missing: price")
     assert "no price: the lake holds no trade of TSLA" in done.stderr
-    assert "risk-free rate of 4 %, an equity premium of 5 % and a beta of 1" in done.stderr
+    assert "risk-free rate of 4.00%, an equity premium of 5.00% and a beta of 1.00" in done.stderr
 
     rows_of_lake = [
         trade("TSLA", "2021-02-08 09:31", 860.0),

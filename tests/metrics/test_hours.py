@@ -148,7 +148,7 @@ def test_other_trades_in_a_simulated_store_have_its_hours(engine: Engine, fill: 
 def test_coverage_counts_since_the_feed_was_first_connected(
     engine: Engine, fill: Fill, before: list[FeedEvent], expected: float
 ) -> None:
-    """Connected in the middle of the session, for half of the rest: 50 %, unless the feed was there before."""
+    """Connected in the middle of the session, for half of the rest: 50%, unless the feed was there before."""
     middle, three = at("2026-11-20 12:45"), at("2026-11-20 14:22:30")
     events = [*before, covered("AAPL", middle, middle, kind="connected"), covered("AAPL", middle, three)]
     trades = [*ticks(middle, "finnhub"), trade("AAPL", "2026-11-20 18:00", 100.0)]

@@ -94,7 +94,7 @@ def test_deviation_of_published_series(
 
 
 def test_returns_of_a_published_example(lake_settings: Settings) -> None:
-    """The closing prices 10.00, 9.50, 9.75, 9.25 of a CFA course: deviation of log returns 4.5 %, annualised by the grid."""
+    """The closing prices 10.00, 9.50, 9.75, 9.25 of a CFA course: deviation of log returns 4.5%, annualised by the grid."""
     lay(lake_settings, series([10.0, 9.5, 9.75, 9.25], step=60_000))
     lay(lake_settings, [covered("AAPL", OPEN, OPEN + 180_001)], table="feed_events")
     moves = [math.log(later / earlier) for earlier, later in pairwise([10.0, 9.5, 9.75, 9.25])]

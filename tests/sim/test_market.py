@@ -150,7 +150,7 @@ def test_a_half_day_closes_at_one() -> None:
 
 
 def test_rows_are_nearly_sorted(day: list[Row]) -> None:
-    """A few per cent of rows come later than a younger one, by less than a second."""
+    """A few percent of rows come later than a younger one, by less than a second."""
     back = [a.t - b.t for a, b in pairwise(day) if b.t < a.t]
     assert 0.01 < len(back) / len(day) < 0.1
     assert max(back) < 2000

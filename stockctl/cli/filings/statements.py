@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stockctl.cli.options import AsOfOption, TimezoneOption, as_of_moment, settings_of
-from stockctl.cli.output import Format, View, amount, row_options, say, write_rows
+from stockctl.cli.output import Format, View, amount, amounts, row_options, say, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 from stockctl.units import counted
 
@@ -72,7 +72,7 @@ def statement(
     known = _known(settings, symbol, moment, cik)
     answer = statements.statement(known, symbol, which.value, period.value, last, ZoneInfo(settings.timezone))
     if view.is_table:
-        lines, columns = statements.wide(answer, amount if view.on_terminal else None)
+        lines, columns = statements.wide(answer, amounts if view.on_terminal else None)
         write_rows(lines, view, _columns(columns, view))
     else:
         write_rows(answer.rows, view)

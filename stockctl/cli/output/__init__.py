@@ -3,7 +3,7 @@
 from stockctl.cli.output.console import console, progress
 from stockctl.cli.output.formats import numbered, write_arrow, write_object, write_rows
 from stockctl.cli.output.messages import YesOption, confirm, report_error, say, say_dry_run, set_quiet
-from stockctl.cli.output.numbers import amount
+from stockctl.cli.output.numbers import amount, amounts, is_number
 from stockctl.cli.output.reconcile import check_change_fields, show_apply, show_changes, show_differences, show_plan
 from stockctl.cli.output.view import Format, OutputOption, View, record_options, row_options
 
@@ -13,9 +13,11 @@ __all__ = [
     "View",
     "YesOption",
     "amount",
+    "amounts",
     "check_change_fields",
     "confirm",
     "console",
+    "is_number",
     "numbered",
     "progress",
     "record_options",

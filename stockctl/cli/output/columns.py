@@ -15,7 +15,11 @@ class Kind(Enum):
     """What a column holds."""
 
     text = auto()
-    """Prose, addresses and paths: the only kind that a narrow terminal may cut."""
+    """Prose, addresses and paths: the only kind that a narrow terminal cuts."""
+    whole = auto()
+    """Text that is useless in part, such as an address to copy: it continues below itself."""
+    below = auto()
+    """Text that is too long for a column and useless in part, such as a formula: it stands below its row, unless it fits."""
     key = auto()
     """A name, a state or a number that is a name."""
     count = auto()
@@ -58,6 +62,8 @@ _NAMES: dict[Kind, str] = {
     Kind.seconds: "seconds covered_seconds uptime age",
     Kind.milliseconds: "latency_ms retention_ms",
     Kind.timestamp: "ts_event ts_recv",
+    Kind.whole: "value origin",
+    Kind.below: "from notes",
     Kind.text: "detail fix message reason address last_log location indexes wanted actual feed left_out_by report index",
 }
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from stockctl.cli.output.columns import Kind
 from stockctl.exchange.venues import has_venue
-from stockctl.units import format_duration, format_price, format_quantity, format_significant, format_size
+from stockctl.units import format_duration, format_percent, format_price, format_quantity, format_significant, format_size
 
 Row = Mapping[str, Any]
 Number = int | float | Decimal
+
+_FAR_APART = 1e5
+"""Values with so many digits before the point would be too long: they have different scales."""
 
 
 def is_number(value: Any) -> bool:
@@ -56,17 +59,43 @@ def cell(value: Any, kind: Kind | None, row: Row) -> str:
 
 
 def amount(value: float, unit: str) -> str:
-    """A value of a filing with its unit: ``$12.3 B``, ``$6.08``, ``26.42%``, ``EUR 1.20 M``, ``15.3 B``."""
-    size = abs(value)
-    if size >= 1000:
-        for scale, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
-            if size >= scale * 0.99995 or letter == "K":
-                text = f"{format_significant(size / scale, 3, least=1)} {letter}"
-                break
+    """A value of a filing with its unit: ``$12.3 B``, ``$6.08``, ``26.42%``, ``EUR 1.20 M``, ``15.3 B``, ``5.83x``."""
+    return amounts([value], unit)[0]
+
+
+def amounts(values: Sequence[float], unit: str) -> list[str]:
+    """The ``values`` of one item, all in one scale and with one number of decimals, unless they are too far apart for that."""
+    if unit == "%":
+        return [format_percent(value) for value in values]
+    sizes = [abs(value) for value in values if value]
+    least, most = min(sizes, default=0), max(sizes, default=0)
+    scale, letter = (1, "") if unit.endswith("/share") else _scale(most)
+    if least < scale / 10:
+        scale, letter = _scale(least)
+    if len(values) > 1 and most >= _FAR_APART * scale:
+        return [amount(value, unit) for value in values]
+    if unit.endswith("/share"):
+        decimals = 2
+    elif letter:
+        decimals = max(2 - math.floor(math.log10(least / scale * 1.00005)), 1)
+    elif unit not in ("x", "") and all(size == int(size) for size in sizes):
+        decimals = 0
     else:
-        text = f"{size:.0f}" if size == int(size) else format_significant(size, 3, least=2)
+        decimals = max(2 - math.floor(math.log10(least)), 2) if least else 2
+    return [_with_unit(value, f"{abs(value) / scale:,.{decimals}f}{letter}", unit) for value in values]
+
+
+def _scale(size: float) -> tuple[float, str]:
+    """What to divide ``size`` by for a few digits before the point, and the letter of that."""
+    for scale, letter in ((1e12, " T"), (1e9, " B"), (1e6, " M")):
+        if size >= scale * 0.99995:
+            return scale, letter
+    return (1e3, " K") if size >= 1000 else (1, "")
+
+
+def _with_unit(value: float, text: str, unit: str) -> str:
     currency = unit.partition("/")[0].upper()
-    if unit in ("%", "x"):
+    if unit == "x":
         text += unit
     elif currency == "USD":
         text = f"${text}"
@@ -84,16 +113,6 @@ def _exact_price(value: Number, row: Row) -> str:
     text = _price(value, row)
     exact = format(Decimal(str(value)), ",f")
     return exact if len(exact.partition(".")[2].rstrip("0")) > len(text.partition(".")[2]) else text
-
-
-def _percent(value: Number) -> str:
-    number = float(value)
-    for decimals in range(1, 4):
-        text = f"{number:.{decimals}f}"
-        # 99.97 is not all, and 0.03 is not nothing.
-        if (float(text) != 100 or number == 100) and (float(text) != 0 or number == 0):
-            break
-    return f"{text.removesuffix('.0')}%" if number in (0, 100) else f"{text}%"
 
 
 def _seconds(value: Number) -> str:
@@ -117,8 +136,8 @@ _FORMATS: dict[Kind | None, Callable[[Any, Row], str]] = {
     Kind.price: _price,
     Kind.exact_price: _exact_price,
     Kind.figure: lambda value, _: format_significant(float(value), 4),
-    Kind.percent: lambda value, _: _percent(value),
-    Kind.fraction: lambda value, _: _percent(100 * float(value)),
+    Kind.percent: lambda value, _: format_percent(float(value)),
+    Kind.fraction: lambda value, _: format_percent(100 * float(value)),
     Kind.bytes: lambda value, _: format_size(float(value)),
     Kind.seconds: lambda value, _: _seconds(value),
     Kind.milliseconds: lambda value, _: _milliseconds(value),

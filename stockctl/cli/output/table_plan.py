@@ -10,6 +10,7 @@ from typing import Any
 
 from stockctl.cli.output.columns import FIX, HEADERS, LINKS, Kind, kind_of
 from stockctl.cli.output.numbers import cell, is_number, literal
+from stockctl.cli.output.wrap import wrapped
 
 Row = Mapping[str, Any]
 
@@ -17,6 +18,8 @@ GAP = 2
 """Blanks between two columns."""
 LEAST = 16
 """Fewest cells of a text that is cut."""
+_LEAST_WRAPPED = 22
+"""Fewest cells of a text that continues below itself."""
 _MARK = "…"
 _NUMBER = re.compile(r"[-\d.,\s]*")
 """Amounts of filings come as text."""
@@ -42,8 +45,13 @@ class Column:
 
     @property
     def is_cut(self) -> bool:
-        """Whether a cell is wider than the column."""
-        return self.width < self.widest
+        """Whether a cell is wider than the column, and does not continue below itself."""
+        return self.width < self.widest and self.kind is not Kind.whole
+
+    def lines(self, number: int) -> list[str]:
+        """The lines of a cell, as wide as the column."""
+        text = self.cells[number]
+        return [self.fit(line) for line in (wrapped(text, self.width) if self.kind is Kind.whole else [text])]
 
     def fit(self, text: str) -> str:
         """``text`` as wide as the column."""
@@ -56,9 +64,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Plan:
-    """The columns that a table shows, the names of those that it leaves out, and the ``note`` below it, where it needs one."""
+    """The columns that a table shows, and those whose cells stand ``below`` their rows.
+
+    Also the names of those that it leaves out, and the ``note`` below it, where it needs one.
+    """
 
     columns: list[Column]
+    below: list[Column]
     left_out: list[str]
     note: str
 
@@ -81,7 +93,9 @@ def plan_table(
         if "trade_date" in widths:
             break
     shown = [replace(columns[name], width=widths[name]) for name in names if name in widths]
-    return Plan(shown, [name for name in names if name not in widths], times.note(widths))
+    below = [columns[name] for name in names if name not in widths and columns[name].kind is Kind.below]
+    left_out = [name for name in names if name not in widths and columns[name] not in below]
+    return Plan(shown, below, left_out, times.note(widths))
 
 
 def worth_showing(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
@@ -117,9 +131,9 @@ def _column(rows: Sequence[Row], name: str, kind: Kind | None, times: _Times) ->
     header = literal(HEADERS.get(name, name) if kind is not None else name)
     widest = max(cell_len(header), *map(cell_len, cells), 0)
     known = [value for value in values if value is not None]
-    fixed = kind not in (None, Kind.text) or (known and all(is_number(value) or isinstance(value, date) for value in known))
-    fixed = fixed or all(_NUMBER.fullmatch(text) for text in cells)
-    least = widest if fixed else min(widest, max(cell_len(header), LEAST))
+    exact = bool(known) and all(is_number(value) or isinstance(value, date) for value in known)
+    fixed = kind not in (None, Kind.text, Kind.whole) or exact or all(_NUMBER.fullmatch(text) for text in cells)
+    least = widest if fixed else min(widest, max(cell_len(header), _LEAST_WRAPPED if kind is Kind.whole else LEAST))
     right = bool(known) and all(map(is_number, known))
     return Column(name, header, kind, cells, right, widest, widest, least, LINKS.get(name, "") if kind is not None else "")
 

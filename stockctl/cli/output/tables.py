@@ -13,8 +13,12 @@ from stockctl.cli.output.numbers import cell, literal
 from stockctl.cli.output.table_plan import GAP, LEAST, cut, fixes_of, plan_table, worth_showing
 from stockctl.cli.output.terminal import Style, terminal_width
 from stockctl.cli.output.view import View
+from stockctl.cli.output.wrap import wrapped
 
 Row = Mapping[str, Any]
+
+_INDENT = " " * 8
+"""Before text that stands below its row."""
 
 
 def write_table(rows: Sequence[Row], names: Sequence[str], main: Sequence[str], view: View, *, kinds: bool) -> None:
@@ -36,8 +40,13 @@ def write_table(rows: Sequence[Row], names: Sequence[str], main: Sequence[str], 
     )
     sys.stdout.write(style.bold(_line([column.fit(column.header) for column in plan.columns])) + "\n")
     for number, row in enumerate(rows):
-        cells = (style.link(column.fit(column.cells[number]), row.get(column.link)) for column in plan.columns)
-        sys.stdout.write(_line(cells) + "\n")
+        parts = [[style.link(line, row.get(column.link)) for line in column.lines(number)] for column in plan.columns]
+        blanks = [" " * column.width for column in plan.columns]
+        for place in range(max(map(len, parts), default=0)):
+            cells = (lines[place] if place < len(lines) else blank for lines, blank in zip(parts, blanks, strict=True))
+            sys.stdout.write(_line(cells) + "\n")
+        for text in filter(None, (column.cells[number] for column in plan.below)):
+            sys.stdout.writelines(f"{_INDENT}{line}\n" for line in wrapped(text, width - len(_INDENT)))
     if plan.note:
         sys.stdout.write(cut(plan.note, width) + "\n")
     sys.stdout.flush()

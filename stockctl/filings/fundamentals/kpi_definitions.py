@@ -35,7 +35,7 @@ def _difference(first: float, second: float) -> float:
 
 
 def _wacc(equity: float, debt: float, cost_of_equity: float, interest: float, tax: float) -> float:
-    # Interest expense is debt times its cost, so no cost of debt is needed. Rates are in per cent.
+    # Interest expense is debt times its cost, so no cost of debt is needed. Rates are in percent.
     return (equity * cost_of_equity / 100 + interest * (1 - tax / 100)) / (equity + debt)
 
 

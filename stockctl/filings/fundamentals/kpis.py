@@ -244,7 +244,9 @@ def shown(made: Iterable[Row], *, explain: bool, as_text: Callable[[float, str],
             lines.append(one | {"kpi": f"    {one['name']}", "from": one["from"] + (" (derived)" if one["derived"] else "")})
     # Show billions in digits, not in powers of ten.
     write = as_text or (lambda value, _: digits(value))
-    texts = ["" if (value := line["value"]) is None else write(value, line["unit"] or "") for line in lines]
+    # Beta is a plain number to people.
+    units = ["" if line["kpi"].strip() == "beta" else line["unit"] or "" for line in lines]
+    texts = ["" if line["value"] is None else write(line["value"], unit) for line, unit in zip(lines, units, strict=True)]
     width = max(map(len, texts), default=0)
     return [line | {"value": text.rjust(width)} for line, text in zip(lines, texts, strict=True)]
 
@@ -257,8 +259,8 @@ def assumptions(settings: ValuationSettings, symbol: str, price: Price | None) -
         yield f"price {price.value:,.10g}: {price.origin}"
     one = settings
     yield (
-        f"the cost of capital assumes a risk-free rate of {100 * one.risk_free_rate:g} %, an equity premium of "
-        f"{100 * one.equity_premium:g} % and a beta of {one.beta:g}: change them with settings valuation.* or flags"
+        f"the cost of capital assumes a risk-free rate of {100 * one.risk_free_rate:.2f}%, an equity premium of "
+        f"{100 * one.equity_premium:.2f}% and a beta of {one.beta:.2f}: change them with settings valuation.* or flags"
     )
     yield "flows are of the newest twelve months, balances of the newest report, EPS of the newest year, as reported"
 

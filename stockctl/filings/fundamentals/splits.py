@@ -76,7 +76,7 @@ def _ratio(name: str, old: Mapping[str, Figure], new: Mapping[str, Figure]) -> f
 
 
 def _is_stock_dividend(factor: float) -> bool:
-    """Whether the factor is one of a usual stock dividend: 5, 10 or 15 % more shares."""
+    """Whether the factor is one of a usual stock dividend: 5%, 10% or 15% more shares."""
     return any(abs(factor - usual) <= 0.005 for usual in (1.05, 1.1, 1.15))
 
 

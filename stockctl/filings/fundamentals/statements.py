@@ -107,20 +107,26 @@ def statement(known: PointInTimeView, symbol: str, which: Which, period: Period,
     return Answer(periods, rows, words + list(caveats(known, symbol, zone)))
 
 
-def wide(answer: Answer, as_text: Callable[[float, str], str] | None = None) -> tuple[list[Row], list[str]]:
+def wide(answer: Answer, as_texts: Callable[[list[float], str], list[str]] | None = None) -> tuple[list[Row], list[str]]:
     """The answer as a table with a row for each item and a column for each period; derived values are marked.
 
-    ``as_text`` writes a value with its unit; digits by default.
+    ``as_texts`` writes the values of an item with their unit; digits by default.
     """
     ends = [str(span.end) for span in answer.periods]
     lines: dict[str, Row] = {}
     for row in answer.rows:
         line = lines.setdefault(row["item"], {"item": row["label"], "unit": ""})
         line["unit"] = line["unit"] or row["unit"] or ""
-    for row in answer.rows:
+    for item, line in lines.items():
+        known = [row for row in answer.rows if row["item"] == item]
+        line |= {str(row["period_end"]): "" for row in known}
+        known = [row for row in known if row["value"] is not None]
+        values = [row["value"] for row in known]
         # A derived value may have no unit of its own: the item has one.
-        line = lines[row["item"]]
-        line[str(row["period_end"])] = _text(row["value"], line["unit"], row["derived"], as_text)
+        texts = map(digits, values) if as_texts is None else as_texts(values, line["unit"])
+        # The mark has its place in each cell, so that digits stand below each other.
+        for row, text in zip(known, texts, strict=True):
+            line[str(row["period_end"])] = text + (DERIVED if row["derived"] else " ")
     for end in ends:
         width = max([len(end), *(len(line[end]) for line in lines.values())])
         for line in lines.values():
@@ -253,10 +259,3 @@ def _figure_notes(figure: Figure) -> Iterator[str]:
     original = figure.replaced[0] if figure.replaced else None
     if original is not None and not figure.derived and original.value != figure.value:
         yield f"{figure.item} to {figure.end}: {figure.accession} replaces {digits(original.value)} in {original.accession}"
-
-
-def _text(value: float | None, unit: str | None, derived: bool, as_text: Callable[[float, str], str] | None) -> str:
-    """The value with its mark, which has its place in each cell, so that digits stand below each other."""
-    if value is None:
-        return ""
-    return (digits(value) if as_text is None else as_text(value, unit or "")) + (DERIVED if derived else " ")

@@ -24,19 +24,19 @@ def data_folders(settings: Settings) -> list[tuple[Path, int]]:
 
 @file_errors()
 def require_stopped(settings: Settings) -> None:
-    """StockctlError if the stack is running."""
-    with stack_files(settings).hold() as acquired:
-        if not acquired:
-            raise _running()
+    """StockctlError if the stack is running. Creates nothing."""
+    if stack_files(settings).held:
+        raise _running()
 
 
 @file_errors()
 def reset(settings: Settings) -> None:
     """Delete the stack's state and its lakes below ``state_dir``. StockctlError while it is running."""
-    with stack_files(settings).hold() as acquired:
+    files = stack_files(settings)
+    with files.hold() as acquired:
         if not acquired:
             raise _running()
-        stop_leftovers(stack_files(settings), _log.warning)
+        stop_leftovers(files, _log.warning)
         for folder, _ in data_folders(settings):
             shutil.rmtree(folder)
 

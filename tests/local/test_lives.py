@@ -153,6 +153,20 @@ def stack(tmp_path: Path) -> Stack:
     return Stack(tmp_path / "a folder")
 
 
+def test_a_dry_run_of_reset_changes_nothing_where_only_a_lake_is_left(stack: Stack) -> None:
+    (stack.state_dir / "lake").mkdir(parents=True)
+    (stack.state_dir / "lake" / "object").write_bytes(b"1234")
+    done = stack.run("local", "reset", "--dry-run")
+    assert f"{stack.state_dir / 'lake'}  4 B" in done.stderr
+    assert "dry run: nothing was changed" in done.stderr
+    assert sorted(path.relative_to(stack.state_dir).as_posix() for path in stack.state_dir.rglob("*")) == [
+        "lake",
+        "lake/object",
+    ]
+    stack.run("local", "reset", "--yes")
+    assert list(stack.state_dir.iterdir()) == []
+
+
 def test_the_live_feed_needs_a_key(stack: Stack) -> None:
     refused = stack.run("local", "up", "--live", check=3)
     assert "STOCKCTL_FINNHUB__TOKEN" in refused.stderr

@@ -9,7 +9,7 @@ topic is recreated or truncated, the log continues in the next **generation**.
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -135,6 +135,18 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     def first_record(self) -> int:
         """Offset of the first record of the batch; ``start`` if it has none."""
         return min([item.first_offset for item in self.objects] + [item.offset for item in self.rejected], default=self.start)
+
+
+def log_fields(entry: Start | Claim) -> dict[str, Any]:
+    """The fields that are equal in the start and in all claims of one log."""
+    names = ("cluster_id", "topic_id", "topic", "table", "generation", "partition")
+    return {name: getattr(entry, name) for name in names}
+
+
+def claim_head(start: Start, writer: str) -> dict[str, Any]:
+    """The head of a new claim in the log of ``start``, made now by ``writer``."""
+    created = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return {"nonce": secrets.token_hex(8), "writer": writer, "created": created} | log_fields(start)
 
 
 _encode = msgspec.json.Encoder().encode

@@ -115,16 +115,4 @@ def _read_start(store: Store, folder: str, log: list[Claim], report: Report) -> 
         report.issues.append(Issue("gap", key, "the start of the partition's log is missing"))
     except claims.UnreadableError as error:
         report.issues.append(Issue("unreadable", key, str(error)))
-    if not log:
-        return None
-    first = log[0]
-    return Start(
-        cluster_id=first.cluster_id,
-        topic_id=first.topic_id,
-        topic=first.topic,
-        table=first.table,
-        generation=first.generation,
-        partition=first.partition,
-        start=first.start,
-        reason="first",
-    )
+    return Start(**claims.log_fields(log[0]), start=log[0].start, reason="first") if log else None

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
 from stockctl.clients.kafka import Admin
@@ -88,15 +86,7 @@ class Committer:
     def _claim(self, batch: OpenBatch, start: Start, reason: CutReason, built: list[BuiltObject]) -> Claim:
         rows = sum(item.claimed.rows for item in built)
         return Claim(
-            nonce=secrets.token_hex(8),
-            writer=self._writer,
-            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            cluster_id=start.cluster_id,
-            topic_id=start.topic_id,
-            topic=start.topic,
-            table=start.table,
-            generation=start.generation,
-            partition=start.partition,
+            **claims.claim_head(start, self._writer),
             start=batch.start,
             end=batch.end,
             reason=reason,

@@ -8,9 +8,7 @@ claim too, so that no writer continues in it while another one has opened the ne
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
@@ -187,15 +185,7 @@ class Recovery:
         at = start.start if newest is None else newest.end
         end = at if until is None else until
         claim = Claim(
-            nonce=secrets.token_hex(8),
-            writer=self._writer,
-            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            cluster_id=start.cluster_id,
-            topic_id=start.topic_id,
-            topic=start.topic,
-            table=start.table,
-            generation=start.generation,
-            partition=start.partition,
+            **claims.claim_head(start, self._writer),
             start=at,
             end=end,
             reason=reason,

@@ -1,10 +1,9 @@
 """Revenue: which line of an income statement is the total, and which is a part.
 
 Concepts alone do not decide this. Revenue from contracts with customers is only a part of the revenue of a bank, an insurer or
-Concepts alone do not decide this. Revenue from contracts with customers is only a part of the revenue of a bank, insurer or
-the total if other totals of the report prove it (gross profit and cost, operating income and expenses), if other lines of
-revenue sum to it, or if its label says so. Otherwise the usual concept is taken unless other lines contradict it; then revenue
-is unclear.
+a lessor; a company may report products and services and no total. A line is the total if other totals of the report prove it
+(gross profit and cost, operating income and expenses), if other lines of revenue sum to it, or if its label says so. Otherwise
+the usual concept is taken unless other lines contradict it; then revenue is unclear.
 """
 
 from __future__ import annotations

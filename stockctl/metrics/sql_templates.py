@@ -51,6 +51,6 @@ def written(name: str, provided: frozenset[str], *, ordered: bool = True) -> str
 
 
 @cache
-def statement(name: str, provided: frozenset[str], dialect: str = "duckdb", *, ordered: bool = True) -> str:
-    """The query of ``written``, translated to ``dialect``."""
-    return sqlglot.transpile(written(name, provided, ordered=ordered), read="redshift", write=dialect, comments=False)[0]
+def statement(name: str, provided: frozenset[str], *, ordered: bool = True) -> str:
+    """The query of ``written``, translated to DuckDB's dialect."""
+    return sqlglot.transpile(written(name, provided, ordered=ordered), read="redshift", write="duckdb", comments=False)[0]

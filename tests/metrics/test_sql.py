@@ -57,7 +57,7 @@ def test_a_statement_has_each_file_once_after_its_dependencies() -> None:
 def test_values_are_parameters_in_either_dialect() -> None:
     """The engine binds the policy; it is never part of the text."""
     assert "$policy" in sql_templates.statement("placed", frozenset())
-    assert "%(policy)s" in sql_templates.statement("placed", frozenset(), "redshift")
+    assert ":policy" in sql_templates.written("placed", frozenset())
 
 
 def test_files_are_found_in_the_source_tree_and_in_a_wheel(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -10,6 +9,7 @@ from stockctl.clients.object_store import Store
 from stockctl.errors import UsageError
 from stockctl.filings.model import Filing
 from stockctl.filings.repository import (
+    ACCESSION,
     State,
     links_of,
     parse_stored,
@@ -26,8 +26,6 @@ from stockctl.settings import Settings
 COLUMNS = ("symbol", "form", "filed", "accepted", "period_start", "period_end", "accession", "report", "index")
 """Columns of a row; ``report`` and ``index`` are the SEC's pages."""
 LATEST = "latest"
-
-_ACCESSION = re.compile(r"\d{10}-\d{2}-\d{6}")
 
 
 class StoredFiling(NamedTuple):
@@ -59,7 +57,7 @@ def find_filing(settings: Settings, name: str, accession: str = LATEST) -> Store
     UsageError if the lake does not have it.
     """
     store = existing_store(settings)
-    if _ACCESSION.fullmatch(name):
+    if ACCESSION.fullmatch(name):
         symbol, accession = _symbol_of(store, name), name
     else:
         symbol = resolve_stored_symbol(settings, name)

@@ -24,7 +24,9 @@ from stockctl.settings import Settings
 from stockctl.symbols import SymbolLookup, resolve_symbol, resolve_symbols
 from stockctl.validation_errors import decode_problem
 
-_ACCESSION = re.compile(r"\d{10}-\d{2}-\d{6}")
+ACCESSION = re.compile(r"\d{10}-\d{2}-\d{6}")
+"""The form of an accession number."""
+
 _READERS = 8  # reports read concurrently
 
 
@@ -148,7 +150,7 @@ def stored_symbols(store: Store) -> list[str]:
 
 def read_raw(store: Store, symbol: str, accession: str) -> bytes:
     """One report as received. UsageError if the lake does not have it."""
-    if not _ACCESSION.fullmatch(accession):
+    if not ACCESSION.fullmatch(accession):
         raise UsageError(f"{quoted(accession)} is not an accession number", hint="write one as 0000320193-25-000073, or latest")
     try:
         return store.get(raw_filing_key(symbol, accession))
@@ -203,4 +205,4 @@ def _order(filing: Filing) -> tuple[datetime, date, str]:
 
 def _accessions(store: Store, folder: str) -> set[str]:
     names = (item.key.rpartition("/")[2].partition(".")[0] for item in store.objects(folder))
-    return {name for name in names if _ACCESSION.fullmatch(name)}
+    return {name for name in names if ACCESSION.fullmatch(name)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import mul, sub, truediv
 
 
 @dataclass(frozen=True)
@@ -22,16 +23,12 @@ class Kpi:
     positive: tuple[str, ...] = ()
 
 
-def _share(first: float, second: float) -> float:
-    return first / second
-
-
 def _ratio(name: str, first: str, second: str, unit: str = "x") -> Kpi:
-    return Kpi(name, f"{first} / {second}", (first, second), _share, unit, (second,))
+    return Kpi(name, f"{first} / {second}", (first, second), truediv, unit, (second,))
 
 
-def _difference(first: float, second: float) -> float:
-    return first - second
+def _difference(name: str, first: str, second: str) -> Kpi:
+    return Kpi(name, f"{first} − {second}", (first, second), sub, "money")
 
 
 def _wacc(equity: float, debt: float, cost_of_equity: float, interest: float, tax: float) -> float:
@@ -40,20 +37,8 @@ def _wacc(equity: float, debt: float, cost_of_equity: float, interest: float, ta
 
 
 KPIS = (
-    Kpi(
-        "working_capital",
-        "current_assets − current_liabilities",
-        ("current_assets", "current_liabilities"),
-        _difference,
-        "money",
-    ),
-    Kpi(
-        "free_cash_flow",
-        "operating_cash_flow − capital_expenditure",
-        ("operating_cash_flow", "capital_expenditure"),
-        _difference,
-        "money",
-    ),
+    _difference("working_capital", "current_assets", "current_liabilities"),
+    _difference("free_cash_flow", "operating_cash_flow", "capital_expenditure"),
     _ratio("gross_margin", "gross_profit", "revenue", "%"),
     _ratio("operating_margin", "operating_income", "revenue", "%"),
     _ratio("net_margin", "net_income", "revenue", "%"),
@@ -71,7 +56,7 @@ KPIS = (
     _ratio("roe", "net_income", "equity", "%"),
     Kpi("eps", "as reported for the newest year", ("eps",), lambda eps: eps, "money"),
     _ratio("effective_tax_rate", "income_tax", "pretax_income", "%"),
-    Kpi("market_value", "price × diluted_shares", ("price", "diluted_shares"), lambda price, shares: price * shares, "money"),
+    Kpi("market_value", "price × diluted_shares", ("price", "diluted_shares"), mul, "money"),
     Kpi(
         "enterprise_value",
         "market_value + total_debt − cash",

@@ -193,9 +193,10 @@ class PointInTimeView:
 
     def splits(self) -> Iterator[SplitCandidate]:
         """Changes of the share count between reports that look like a split, in order of time."""
-        periods = [
-            (span, figures, self.reported("bs").get(Span(span.end, span.end), {})) for span, figures in self._in_order("ic")
-        ]
+        income, balances = self.reported("ic"), self.reported("bs")
+        # The shortest reported period to each end.
+        shortest = {span.end: span for span in sorted(income, key=lambda span: span.days, reverse=True)}
+        periods = [(span, income[span], balances.get(Span(end, end), {})) for end, span in sorted(shortest.items())]
         return split_candidates(periods, self._earned)
 
     def _earned(self, after: date, end: date) -> float:
@@ -205,13 +206,6 @@ class PointInTimeView:
             spans = [span for span in self.spans("ic") if span.end == end]
             income = next((one for span in spans if (one := self.over("net_income", span)) is not None), None)
         return income.value if income is not None else 0.0
-
-    def _in_order(self, statement: Statement) -> list[tuple[Span, Mapping[str, Figure]]]:
-        """The shortest reported period to each end, in order of time."""
-        shortest: dict[date, Span] = {}
-        for span in self.spans(statement):
-            shortest[span.end] = min(span, shortest.get(span.end, span), key=lambda one: one.days)
-        return [(span, self.reported(statement)[span]) for _, span in sorted(shortest.items())]
 
 
 def _acceptance(filing: Filing) -> tuple[datetime, str]:

@@ -20,11 +20,10 @@ from obstore.store import MemoryStore
 
 from stockctl.clients.kafka import Committed, Offsets, TopicInfo
 from stockctl.clients.object_store import Store, open_store
-from stockctl.company import filing_fields
 from stockctl.errors import StockctlError
 from stockctl.feed.event_outbox import EventOutbox
 from stockctl.filings.catalog import list_filings
-from stockctl.filings.collect.filing_document import document_of
+from stockctl.filings.collect.filing_document import document_of, filing_of
 from stockctl.filings.fundamentals import identities, kpis
 from stockctl.filings.fundamentals.statements import view_of
 from stockctl.filings.model import parse_filing
@@ -328,7 +327,7 @@ def test_damaged_filings_are_named(home: Path) -> None:
 
     def read_document(random: Random) -> None:
         changed = value_of(document, random)
-        filing_fields.filing_of(changed if isinstance(changed, dict) else {"_id": document["_id"]})
+        filing_of(changed if isinstance(changed, dict) else {"_id": document["_id"]})
 
     tree = Tree(Path(store.folder or ""))
     for random in damages("filings"):

@@ -8,19 +8,15 @@ last trade, so each batch of trades updates it without reading filings. Unknown 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, date, datetime, time
 from typing import Any
 
-import msgspec
-
 from stockctl.clients.mongo import Document, Mongo
+from stockctl.filings.collect.filing_document import filing_of, midnight
 from stockctl.filings.fundamentals.kpi_definitions import KPIS, PRICED
 from stockctl.filings.fundamentals.kpis import Input, Price, basis, compute, inputs_of, valuation
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
-from stockctl.filings.model import STATEMENTS, Filing, FilingError, Item, Statement
 from stockctl.mongo.schema import COMPANIES, FILINGS
 from stockctl.settings import ValuationSettings
-from stockctl.validation_errors import decode_problem
 
 NEWEST = 16
 """Reports that KPIs are computed from: those of two years and their amendments."""
@@ -67,9 +63,9 @@ def filing_fields(mongo: Mongo, settings: ValuationSettings, symbol: str) -> Doc
     twelve = found.twelve_months
     kpis: Document = {
         "currency": currency,
-        "flows_from": _midnight(twelve and twelve.start),
-        "flows_to": _midnight(twelve and twelve.end),
-        "balances_at": _midnight(found.balance),
+        "flows_from": midnight(twelve and twelve.start),
+        "flows_to": midnight(twelve and twelve.end),
+        "balances_at": midnight(found.balance),
     }
     kpis |= {one.kpi.name: one.value for one in values if one.kpi.name not in PRICED}
     # A KPI may be an input of another: the cost of capital uses the effective tax rate.
@@ -91,50 +87,5 @@ def together(settings: ValuationSettings, figures: Mapping[str, Any], last: Mapp
     return at | {one.kpi.name: one.value for one in values}
 
 
-def filing_of(document: Mapping[str, Any]) -> Filing:
-    """The filing in a document of the collection ``filings``. FilingError if it is damaged."""
-    try:
-        stored = msgspec.convert(document, _FilingDocument)
-    except msgspec.ValidationError as error:
-        raise FilingError(
-            f"the document {document.get('_id')} of the collection {FILINGS} is damaged: {decode_problem(error)}",
-            hint="delete it: the next `stockctl filings fetch` writes it again",
-        ) from error
-    report = stored.report or {}
-    return Filing(
-        accession=stored.accession,
-        symbol=stored.symbol,
-        cik=stored.cik,
-        form=stored.form,
-        year=stored.year,
-        quarter=stored.quarter,
-        start=stored.period_start and stored.period_start.date(),
-        end=stored.period_end and stored.period_end.date(),
-        filed=stored.filed and stored.filed.date(),
-        accepted=stored.accepted,
-        **{name: tuple(report.get(name) or ()) for name in STATEMENTS},
-    )
-
-
-class _FilingDocument(msgspec.Struct):
-    """The fields of a filing's document that are read."""
-
-    accession: str
-    symbol: str
-    cik: str
-    form: str
-    year: int | None
-    quarter: int | None
-    accepted: datetime | None
-    period_start: datetime | None = None
-    period_end: datetime | None = None
-    filed: datetime | None = None
-    report: dict[Statement, list[Item] | None] | None = None
-
-
 def _plain(value: float | None, unit: str) -> Document | None:
     return None if value is None else {"value": value, "unit": unit}
-
-
-def _midnight(day: date | None) -> datetime | None:
-    return None if day is None else datetime.combine(day, time(), UTC)

@@ -11,9 +11,9 @@ import pytest
 
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.clients.mongo import Mongo
-from stockctl.company.filing_fields import filing_of, refresh_filings
+from stockctl.company.filing_fields import refresh_filings
 from stockctl.exchange.calendar import now_ms
-from stockctl.filings.collect.filing_document import document_of
+from stockctl.filings.collect.filing_document import document_of, filing_of
 from stockctl.filings.fundamentals.periods import Span
 from stockctl.filings.model import parse_filing
 from stockctl.filings.repository import Links

@@ -277,7 +277,7 @@ def test_bad_requests_are_reported(tmp_path: Path) -> None:
     # It was accepted at 07:27 New York's time on that day: not on the day before.
     assert "had been accepted" in command.run("filings", "kpis", "TSLA", "--as-of", "2021-02-07", check=2).stderr
     command.run("filings", "kpis", "TSLA", "--as-of", "2021-02-08T07:27:23", "--price", "5")
-    assert command.run("filings", "kpis", "TSLA", "--as-of", "2021-02-08T07:27:22", "--price", "5", check=1).stdout == ""
+    assert command.run("filings", "kpis", "TSLA", "--as-of", "2021-02-08T07:27:22", "--price", "5", check=2).stdout == ""
 
 
 def test_the_last_trade_is_found_under_whatever_date_it_lies(tmp_path: Path) -> None:

@@ -7,15 +7,13 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from stockctl.clients.mongo import Mongo
+from stockctl.clients.mongo import Document, Mongo
 from stockctl.errors import UsageError
 from stockctl.mongo.schema import COMPANIES
 from stockctl.settings import Settings
 from stockctl.stream.lag import mongo_writer
 from stockctl.stream.waiting_records import next_batch
 from stockctl.symbols import SymbolLookup, resolve_symbol
-
-Document = dict[str, Any]
 
 DATE_FIELDS = frozenset(("period_start", "period_end", "filed", "flows_from", "flows_to", "balances_at"))
 """Fields that are dates. MongoDB has no type for them, so they are stored as midnights in UTC."""

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from stockctl.clients.kafka import Message, Partition
-from stockctl.mongo.documents import BadRecord, Document, event_documents, trade_documents
+from stockctl.clients.mongo import Document
+from stockctl.mongo.documents import BadRecord, event_documents, trade_documents
 from stockctl.mongo.schema import COVERAGE, TRADES
 
 DOCUMENTS_OF: dict[str, Callable[[Sequence[bytes | None]], list[Document | BadRecord]]] = {

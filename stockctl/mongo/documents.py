@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from stockctl.clients.mongo import Document
 from stockctl.record_validation import FEED_EVENTS, TRADES, InvalidRecordError, Kind, Validator
 from stockctl.records import FeedEvent, Trade
-
-Document = dict[str, Any]
 
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 

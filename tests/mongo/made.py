@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stockctl.clients.mongo import Mongo
+from stockctl.clients.mongo import Document, Mongo
 from stockctl.company.trade_fields import refresh_trades
 from stockctl.mongo.bars import Touched, refresh_bars
-from stockctl.mongo.documents import BadRecord, Document, event_documents, trade_documents
+from stockctl.mongo.documents import BadRecord, event_documents, trade_documents
 from stockctl.records import FeedEvent, Trade, encode
 from stockctl.settings import Settings
 

@@ -15,7 +15,8 @@ from bson import Int64
 from pymongo import MongoClient
 
 from stockctl.clients.kafka import Admin, Message, Producer
-from stockctl.mongo.documents import BadRecord, Document, event_documents, trade_documents
+from stockctl.clients.mongo import Document
+from stockctl.mongo.documents import BadRecord, event_documents, trade_documents
 from stockctl.mongo.schema import EXPIRY
 from stockctl.records import MAX_MS, FeedEvent, Trade, encode
 from stockctl.settings import Settings, env_name, load_settings

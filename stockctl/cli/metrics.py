@@ -271,11 +271,11 @@ def watch(
     back = seconds("--look-back", look_back, least=_SHORTEST)
     shown = live.watched_symbols(settings, symbols, back, say) if symbols else settings.symbols
     with _until_signalled() as stop:
-        if view.form is Format.table:
-            live_table.watch(settings, shown, seconds=stop_after, refresh=interval, look_back=back, stop=stop, notify=say)
-            return
         snapshots = live.follow(settings, shown, seconds=stop_after, refresh=interval, look_back=back, stop=stop, notify=say)
-        write_rows(_flushed(live_table.rows(settings, snapshot) for snapshot in snapshots), view)
+        if view.form is Format.table:
+            live_table.watch(settings, snapshots)
+        else:
+            write_rows(_flushed(live_table.rows(settings, snapshot) for snapshot in snapshots), view)
 
 
 def _flushed(batches: Iterable[Iterable[dict[str, Any]]]) -> Iterator[dict[str, Any]]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from itertools import accumulate
@@ -13,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from stockctl.exchange.calendar import from_ms
 from stockctl.exchange.venues import has_venue
-from stockctl.metrics.live import LOOK_BACK, Snapshot, follow
+from stockctl.metrics.live import Snapshot
 from stockctl.settings import Settings
 from stockctl.units import counted, format_duration, format_price, format_quantity, format_significant
 
@@ -23,29 +22,15 @@ if TYPE_CHECKING:
 _COLUMNS = ("symbol", "last", "vwap", "volatility", "trades/s", "volume", "trades", "age")
 
 
-def watch(
-    settings: Settings,
-    symbols: Sequence[str],
-    *,
-    seconds: float | None = None,
-    refresh: float = 1.0,
-    look_back: float = LOOK_BACK,
-    stop: threading.Event | None = None,
-    notify: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Print the live metrics of ``symbols`` (if empty: of all symbols) on stdout, for ``seconds`` or until ``stop`` is set.
-
-    Raises the errors of ``live.follow``.
-    """
+def watch(settings: Settings, snapshots: Iterable[Snapshot]) -> None:
+    """Print each snapshot of ``live.follow`` on stdout as it comes."""
     from rich.console import Console
     from rich.live import Live
 
     console = Console(highlight=False)
     with ExitStack() as stack:
         live = stack.enter_context(Live(console=console, auto_refresh=False)) if console.is_terminal else None
-        for snapshot in follow(
-            settings, symbols, seconds=seconds, refresh=refresh, look_back=look_back, stop=stop, notify=notify
-        ):
+        for snapshot in snapshots:
             if live is not None:
                 live.update(_table(settings, snapshot, console.width), refresh=True)
             else:

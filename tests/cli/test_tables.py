@@ -428,7 +428,7 @@ def test_an_unknown_field_is_found_before_anything_changes(command: str, monkeyp
 def test_the_live_table_fits(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = [SymbolMetrics("BINANCE:BTCUSDT", 90_687.123456789, 90_687.1, 10.36, 3.152, 2.4601, 252, 12, 754.2)]
     snapshot = Snapshot(NOW, NOW - 60_000, metrics, frozenset({"sim"}), 0, None)
-    monkeypatch.setattr("stockctl.metrics.live_table.follow", gives([snapshot]))
+    monkeypatch.setattr("stockctl.metrics.live.follow", gives([snapshot]))
     shown = run(["metrics", "watch"], columns, COLUMNS=str(columns))
     lines = [re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", line).strip("\r") for line in shown.lines]
     assert any(line.startswith("symbol") for line in lines)

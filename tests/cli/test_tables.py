@@ -96,10 +96,12 @@ SETTINGS = SimpleNamespace(
     connect=SimpleNamespace(connector="stockctl-mongo-sink"),
     infra=SimpleNamespace(namespace="stockctl"),
     glue=SimpleNamespace(database="market", role=ROLE),
+    lake=None,
+    topics=None,
 )
 PLACE = SimpleNamespace(place="mongodb://localhost", url="https://cluster.example:6443", query=None)
 
-TOPICS = {"stockctl.cli.topics._connect": gives((None, None))}
+TOPICS = {"stockctl.cli.topics._connect": gives((None, SETTINGS))}
 CONNECT = {"stockctl.cli.connect._clients": opened(None, None, SETTINGS)}
 MONGO = {"stockctl.cli.mongo.mongo_of": opened(PLACE)}
 GLUE = {"stockctl.cli.glue._glue": opened(None, SETTINGS), "stockctl.lake.store.existing_store": nothing}
@@ -530,6 +532,7 @@ def test_a_link_is_its_short_text() -> None:
         ("annual_volatility", 0.25314, "", "25.31%"),
         ("rows", 1_234_567, "", "1,234,567"),
         ("offset", 1_234_567, "", "1234567"),
+        ("committed", 1_234_567, "", "1,234,567"),
         ("volume", 0.00001234567, "BINANCE:BTCUSDT", "0.000012346"),
         ("rate", 0.0, "", "0"),
     ],

@@ -48,7 +48,7 @@ _NAMES: dict[Kind, str] = {
         "window unit statement field action found_at rejected_by"
     ),
     Kind.count: (
-        "trades rows objects records documents letters restarts partitions scanned_partitions scanned_rows files claims lag "
+        "trades rows objects records documents letters restarts partitions scanned_partitions scanned_rows files claims lag committed start end "
         "lost times replayed left_out returns new kept missing stale foreign unread created changed deleted unchanged added "
         "lake catalog"
     ),

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 VIEWS = ("trades", "bars_1m", "coverage")
+_NO_TABLE = re.compile(r"Table with name (.+?) does not exist")
 
 
 def query(
@@ -70,6 +72,13 @@ def _run(connection: duckdb.DuckDBPyConnection, text: str) -> pa.Table:
         rows: pa.Table = interruptible(connection, lambda: connection.sql(text).to_arrow_table())
     except DAMAGE:
         raise  # a damaged object, reported like in every read of the lake
+    except duckdb.CatalogException as error:
+        missing = _NO_TABLE.search(str(error))
+        if missing is None:
+            raise UsageError(str(error).strip(), hint=hint) from error
+        near = difflib.get_close_matches(missing[1].lower(), VIEWS, n=1)
+        suggestion = f": did you mean {near[0]}?" if near else ""
+        raise UsageError(f"there is no table {missing[1]}{suggestion}", hint=hint) from error
     except duckdb.Error as error:
         raise UsageError(str(error).strip(), hint=hint) from error
     return rows

@@ -62,6 +62,15 @@ def test_query_runs_sql(filled: Command) -> None:
     assert "one SELECT" in filled.run("lake", "query", "DELETE FROM trades", check=2).stderr
 
 
+def test_only_tables_of_the_lake_are_suggested(filled: Command) -> None:
+    done = filled.run("lake", "query", "SELECT * FROM trade", check=2)
+    assert done.stderr.splitlines()[0] == "error: there is no table trade: did you mean trades?"
+    assert (
+        filled.run("lake", "query", "SELECT * FROM pg_enun", check=2).stderr.splitlines()[0]
+        == "error: there is no table pg_enun"
+    )
+
+
 def test_query_gives_json_whatever_the_types(filled: Command) -> None:
     """Sums of integers, lengths of time, lists and maps among them."""
     sql = (

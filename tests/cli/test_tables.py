@@ -26,7 +26,7 @@ from typer.core import TyperGroup
 from stockctl.cli.main import app
 from stockctl.cli.output import View, write_object, write_rows
 from stockctl.cli.output.columns import Kind, kind_of
-from stockctl.cli.output.numbers import amounts
+from stockctl.cli.output.numbers import aligned, amounts
 from stockctl.filings.collect.collector import Outcome
 from stockctl.filings.collect.schedule import FetchResult
 from stockctl.health import CheckResult, SystemHealth
@@ -562,6 +562,38 @@ def test_numbers_are_shown_by_their_kind(name: str, value: float, symbol: str, t
 def test_values_of_one_item_have_one_scale_and_number_of_decimals(values: list[float], unit: str, texts: list[str]) -> None:
     """Unless they are too far apart."""
     assert amounts(values, unit) == texts
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([4167, 9292], ["4167", "9292"]),
+        ([4167, 12_345, None], ["4,167", "12,345", ""]),
+        ([179.0438657, 90_758.812], ["179.044", "90,758.812"]),
+        ([3.0, 1.0], ["3", "1"]),
+        ([1_234_567.891], ["1,234,567.89"]),
+        ([0.5, float("nan")], ["0.5", "nan"]),
+        ([1e-20, 1.5], ["1e-20", "1.5"]),
+        (["x", True], ["x", "yes"]),
+        ([], []),
+    ],
+)
+def test_numbers_of_sql_have_one_number_of_decimals_per_column(values: list[Any], texts: list[str]) -> None:
+    assert aligned(values) == texts
+
+
+@pytest.mark.usefixtures("here")
+def test_sql_shows_times_and_prices_of_the_lake_as_other_commands_do() -> None:
+    """By the names of the views' columns, unless the value is no time; what goes to programs stays as it is."""
+    sql = (
+        "SELECT min(symbol) AS symbol, min(ts_event) AS ts_event, min(price) AS price, max(ts_recv), "
+        "min(ts_event) * 1000000 AS ts_recv FROM trades WHERE symbol = 'AAPL'"
+    )
+    shown = run(["lake", "query", sql], 200)
+    assert shown.lines[1].split()[:4] == ["AAPL", "09:30:00.000", "264.123456789", "09:34:58"]
+    assert shown.lines[2] == "times: 2026-11-20, America/New_York"
+    assert shown.lines[1].split()[4].endswith("000000")
+    assert '"ts_event": 17' in run(["lake", "query", sql, "-o", "jsonl"], 200).raw
 
 
 @pytest.mark.usefixtures("here")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stockctl.cli.metrics import SessionOption
 from stockctl.cli.options import (
+    LAST_MS,
     AnySymbolsArgument,
     AsOfOption,
     DateOption,
@@ -24,10 +26,14 @@ from stockctl.cli.options import (
 from stockctl.cli.output import View, row_options, say, write_arrow, write_rows
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from stockctl.settings import Settings
 
 _MAIN = ("symbol", "ts_event", "price", "volume", "ts_recv", "conditions")
 """Columns of trades, the most important first."""
+_TIME = re.compile(r"(?:ts_event|ts_recv)|(?:min|max)\((?:ts_event|ts_recv)\)")
+"""Names of columns with times in an answer to SQL."""
 
 
 @row_options()
@@ -74,12 +80,33 @@ def query(
 ) -> None:
     """Run SQL over the views trades, bars_1m and coverage.
 
+    On a terminal, ts_event and ts_recv are shown as times.
+
     Example: stockctl lake query "SELECT symbol, count(*) FROM trades GROUP BY symbol" --date 2026-11-23
     """
+    from stockctl.lake.reader.trades import with_times
     from stockctl.metrics.lake_query import query as run
 
     settings = settings_of(ctx, {"timezone": tz})
-    write_arrow(run(settings, sql, *_bounds(settings, since, until, date), whole=since is not None), view, kinds=False)
+    table = run(settings, sql, *_bounds(settings, since, until, date), whole=since is not None)
+    if view.on_terminal:
+        table = with_times(table, _times_of(table), settings.timezone)
+    write_arrow(table, view, kinds=False)
+
+
+def _times_of(table: pa.Table) -> list[str]:
+    """The columns of ``table`` with milliseconds since the epoch, by their names and values."""
+    import pyarrow as pa
+    import pyarrow.compute
+
+    found = []
+    for name in dict.fromkeys(filter(_TIME.fullmatch, table.column_names)):
+        column = table.column(table.column_names.index(name))
+        if column.type == pa.int64():
+            ends = pyarrow.compute.min_max(column).as_py()
+            if 0 <= (ends["min"] or 0) <= (ends["max"] or 0) < LAST_MS:
+                found.append(name)
+    return found
 
 
 @row_options()

@@ -7,6 +7,7 @@ from stockctl.cli.options.services import HealthPortOption
 from stockctl.cli.options.stores import mongo_of, say_next_batch
 from stockctl.cli.options.symbols import AnySymbolsArgument, SymbolsArgument
 from stockctl.cli.options.times import (
+    LAST_MS,
     AsOfOption,
     DateOption,
     ForOption,
@@ -21,6 +22,7 @@ from stockctl.cli.options.times import (
 )
 
 __all__ = [
+    "LAST_MS",
     "AnySymbolsArgument",
     "AsOfOption",
     "DateOption",

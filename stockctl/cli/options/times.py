@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LAST_MS = 253_402_200_000_000  # 9999-12-30, in any zone
+LAST_MS = 253_402_200_000_000
+"""9999-12-30, in any zone: no calendar has room for much later times."""
 
 SinceOption = Annotated[
     str | None,
@@ -55,7 +56,7 @@ def as_of_moment(text: str | None, zone: ZoneInfo) -> datetime | None:
     if text is None:
         return None
     # No zone has room for the end of the last day that there is.
-    return from_ms(min(_parsed("--as-of", lambda: parse_as_of(text, zone)), _LAST_MS), zone)
+    return from_ms(min(_parsed("--as-of", lambda: parse_as_of(text, zone)), LAST_MS), zone)
 
 
 @overload

@@ -48,9 +48,9 @@ _NAMES: dict[Kind, str] = {
         "window unit statement field action found_at rejected_by"
     ),
     Kind.count: (
-        "trades rows objects records documents letters restarts partitions scanned_partitions scanned_rows files claims lag committed start end "
-        "lost times replayed left_out returns new kept missing stale foreign unread created changed deleted unchanged added "
-        "lake catalog"
+        "trades rows objects records documents letters restarts partitions scanned_partitions scanned_rows files claims lag "
+        "committed start end lost times replayed left_out returns new kept missing stale foreign unread created changed deleted "
+        "unchanged added lake catalog"
     ),
     Kind.quantity: "volume",
     Kind.price: "vwap open high low close last",
@@ -68,6 +68,11 @@ _NAMES: dict[Kind, str] = {
 }
 
 KINDS: dict[str, Kind] = {name: kind for kind, names in _NAMES.items() for name in names.split()}
+
+IN_SQL = frozenset(
+    ("symbol", "trade_date", "ts_event", "ts_recv", "price", "volume", "vwap", "open", "high", "low", "close", "trades")
+)
+"""Columns of the lake's views: in an answer to SQL they are what they are in a view. All other names are the user's own."""
 
 HEADERS = {"latency_ms": "latency", "retention_ms": "retention", "covered_seconds": "covered", "seconds": "duration"}
 """Headers on a terminal, where values have their own units, that differ from the column's name."""

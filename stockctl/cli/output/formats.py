@@ -36,8 +36,8 @@ def write_rows(
 
     ``columns`` names the fields where there may be no row. ``types`` are those of Parquet's columns that may hold nulls alone,
     with a zone for times in it. ``main`` are the columns that a narrow terminal shows, the most important first; all, in their
-    order, if none are named. Without ``kinds`` a terminal shows plain values, since the names are the user's own, as in
-    SQL. UsageError for an unknown field.
+    order, if none are named. Without ``kinds`` the names are the user's own, as in SQL: a terminal knows those of the lake's
+    views alone. UsageError for an unknown field.
     """
     view = view if isinstance(view, View) else View(view)
     rows, columns = _selected(rows, columns, view)

@@ -16,6 +16,7 @@ from stockctl.units import format_duration, format_percent, format_price, format
 Row = Mapping[str, Any]
 Number = int | float | Decimal
 
+_MOST_DECIMALS = 10
 _FAR_APART = 1e5
 """Values with so many digits before the point would be too long: they have different scales."""
 
@@ -56,6 +57,23 @@ def cell(value: Any, kind: Kind | None, row: Row) -> str:
     if is_number(value) and math.isfinite(value) and kind in _FORMATS:
         return _FORMATS[kind](value, row)
     return literal(plain(value))
+
+
+def aligned(values: Sequence[Any]) -> list[str]:
+    """The values of a column that has no kind: numbers with one number of decimals, and six digits of the smallest.
+
+    Whole numbers of up to four digits may be years: they have no separators.
+    """
+    sizes = [abs(value) for value in values if is_number(value) and value and math.isfinite(value)]
+    exact = max((max(-int(Decimal(str(size)).normalize().as_tuple().exponent), 0) for size in sizes), default=0)
+    decimals = min(exact, max(5 - math.floor(math.log10(min(sizes))), 2)) if sizes else 0
+    separator = "," if decimals or max(sizes, default=0) >= 10_000 else ""
+    return [
+        f"{value:{separator}.{decimals}f}"
+        if is_number(value) and math.isfinite(value) and decimals <= _MOST_DECIMALS
+        else literal(plain(value))
+        for value in values
+    ]
 
 
 def amount(value: float, unit: str) -> str:

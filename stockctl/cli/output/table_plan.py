@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
-from stockctl.cli.output.columns import FIX, HEADERS, LINKS, Kind, kind_of
-from stockctl.cli.output.numbers import cell, is_number, literal
+from stockctl.cli.output.columns import FIX, HEADERS, IN_SQL, LINKS, Kind, kind_of
+from stockctl.cli.output.numbers import aligned, cell, is_number, literal
 from stockctl.cli.output.wrap import wrapped
 
 Row = Mapping[str, Any]
@@ -81,14 +81,14 @@ def plan_table(
     """Plan a table of ``rows``, with as many of the columns ``names`` as fit ``width``, in the order of ``names``.
 
     ``main`` are the most important ones, the first before all others; the rest follows in the order of ``names``. No ``width``
-    shows every column and cell, however long the lines get. Without ``kinds`` the names say nothing about the values. With
+    shows every column and cell, however long the lines get. Without ``kinds`` the names are the user's own. With
     ``links`` a cell carries its address: the column of addresses needs no room.
     """
     hidden = {LINKS[name] for name in names if name in LINKS} - set(main) if kinds and links and width is not None else set()
     ranked = [name for name in dict.fromkeys((*main, *names)) if name in names and name not in hidden]
     for dated in (True, False):
         times = _Times(rows, names, dated=dated)
-        columns = {name: _column(rows, name, kind_of(name) if kinds else None, times) for name in names}
+        columns = {name: _column(rows, name, kinds, times) for name in names}
         widths = {name: columns[name].widest for name in names} if width is None else _fit(columns, ranked, len(main), width)
         if "trade_date" in widths:
             break
@@ -120,13 +120,17 @@ def cut(text: str, width: int) -> str:
     return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + _MARK
 
 
-def _column(rows: Sequence[Row], name: str, kind: Kind | None, times: _Times) -> Column:
+def _column(rows: Sequence[Row], name: str, kinds: bool, times: _Times) -> Column:
     from rich.cells import cell_len
 
+    kind = kind_of(name) if kinds or name in IN_SQL else None
     values = [row.get(name) for row in rows]
+    if kind is None and not kinds:
+        cells = aligned(values)
+    else:
+        cells = [cell(value, kind, row) for value, row in zip(values, rows, strict=True)]
     cells = [
-        times.cell(value, kind) if isinstance(value, datetime) else cell(value, kind, row)
-        for value, row in zip(values, rows, strict=True)
+        times.cell(value, kind) if isinstance(value, datetime) else text for value, text in zip(values, cells, strict=True)
     ]
     header = literal(HEADERS.get(name, name) if kind is not None else name)
     widest = max(cell_len(header), *map(cell_len, cells), 0)

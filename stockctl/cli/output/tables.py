@@ -24,7 +24,7 @@ _INDENT = " " * 8
 def write_table(rows: Sequence[Row], names: Sequence[str], main: Sequence[str], view: View, *, kinds: bool) -> None:
     """Write ``rows`` to the terminal at stdout, as many of the columns ``names`` as fit; the rest is named on stderr.
 
-    ``main`` are the most important columns. Without ``kinds`` the names say nothing about the values. Unless the user has
+    ``main`` are the most important columns. Without ``kinds`` the names are the user's own. Unless the user has
     chosen the columns, empty ones are dropped, and fixes are written whole on stderr, below the table.
     """
     style = Style.of_terminal()

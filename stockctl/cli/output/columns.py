@@ -49,8 +49,8 @@ _NAMES: dict[Kind, str] = {
     ),
     Kind.count: (
         "trades rows objects records documents letters restarts partitions scanned_partitions scanned_rows files claims lag "
-        "committed start end lost times replayed left_out returns new kept missing stale foreign unread created changed deleted "
-        "unchanged added lake catalog"
+        "committed start end lost times replayed left_out returns new kept missing stale foreign unread created changed "
+        "deleted unchanged added lake catalog"
     ),
     Kind.quantity: "volume",
     Kind.price: "vwap open high low close last",

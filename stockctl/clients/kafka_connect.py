@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 
+from stockctl.clients.closing import Closing
 from stockctl.clients.http import http_client
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.service import retry
@@ -38,8 +38,8 @@ class Task(NamedTuple):
     trace: str
 
 
-class Connect:
-    """The REST API of the workers in the settings. A context manager that closes its connections."""
+class Connect(Closing):
+    """The REST API of the workers in the settings."""
 
     def __init__(self, settings: Settings, *, timeout: float | None = None) -> None:
         """``timeout`` limits each request, in seconds. ConfigError without ``connect.url``. It sends no request."""
@@ -49,12 +49,6 @@ class Connect:
         if connect.username is not None:
             login = (connect.username, require(settings, "connect.password").get_secret_value())
         self._http = http_client(base_url=self.url, auth=login, timeout=timeout or _TIMEOUT)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connections."""

@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from bson import encode
 from bson.errors import BSONError
@@ -29,6 +28,7 @@ from pymongo.errors import (
     PyMongoError,
 )
 
+from stockctl.clients.closing import Closing
 from stockctl.clients.local_stack_lock import absent_stack
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
 from stockctl.health import PROBE_WAIT, Check, CheckResult
@@ -62,7 +62,7 @@ class BadDocument(NamedTuple):
     reason: str
 
 
-class Mongo:
+class Mongo(Closing):
     """The database of the settings. It is thread-safe, and a context manager that closes its connections."""
 
     def __init__(self, settings: Settings, *, wait: float | None = None) -> None:
@@ -104,12 +104,6 @@ class Mongo:
     def place(self) -> str:
         """Address and database, for messages."""
         return f"{self.address}, database {self._database.name}"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connections."""

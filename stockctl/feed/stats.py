@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from statistics import median
-from types import TracebackType
 from typing import Self
 
 from prometheus_client import REGISTRY
@@ -56,7 +55,7 @@ class Stats:
         REGISTRY.register(self)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         REGISTRY.unregister(self)
 
     def received(self, item: ReceivedFrame) -> None:

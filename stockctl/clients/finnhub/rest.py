@@ -9,12 +9,12 @@ import threading
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
-from types import TracebackType
-from typing import Literal, NoReturn, Self, TypeVar
+from typing import Literal, NoReturn, TypeVar
 
 import httpx
 import msgspec
 
+from stockctl.clients.closing import Closing
 from stockctl.clients.finnhub.responses import FilingEntry, Listed, Quote, Reported
 from stockctl.clients.finnhub.websocket import SIMULATOR_TOKEN, key_of
 from stockctl.clients.http import http_client
@@ -65,7 +65,7 @@ def rest_token(settings: Settings) -> str:
     return key_of(settings, "finnhub.rest_url", real=settings.finnhub.rest_is_real)
 
 
-class FinnhubRest:
+class FinnhubRest(Closing):
     """The REST client. It is thread-safe, and a context manager that closes its connections.
 
     Every call raises ConfigError without an API key, RefusedError for a wrong key, NoAccessError for what its plan lacks,
@@ -92,12 +92,6 @@ class FinnhubRest:
             headers={"User-Agent": "stockctl"},
             limits=httpx.Limits(max_connections=None),
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connections."""

@@ -11,8 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import yaml
 from kubernetes.client.exceptions import ApiException
@@ -23,6 +22,7 @@ from kubernetes.utils.quantity import parse_quantity
 from urllib3 import Retry
 from urllib3.exceptions import HTTPError, ProtocolError
 
+from stockctl.clients.closing import Closing
 from stockctl.clients.kubernetes.errors import AbsentError, ConflictError, ImmutableError, translated
 from stockctl.errors import ConfigError, StockctlError, UnreachableError, quoted
 from stockctl.settings import InfraSettings
@@ -37,7 +37,7 @@ _BROKEN = (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError)
 Manifest = dict[str, Any]
 
 
-class Kubernetes:
+class Kubernetes(Closing):
     """The API server of ``infra.context``, or of the kubeconfig's current context."""
 
     def __init__(self, settings: InfraSettings) -> None:
@@ -57,12 +57,6 @@ class Kubernetes:
         self._api.rest_client.pool_manager.connection_pool_kw["retries"] = Retry(connect=1, read=0, redirect=0, status=0)
         self._known: DynamicClient | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connections."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import socket
 import struct
 import uuid
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple
 
 from stockctl.clients import aws
+from stockctl.clients.closing import Closing
 from stockctl.clients.redshift.errors import sql_error
 from stockctl.errors import ConfigError, StockctlError, UnreachableError
 from stockctl.settings import Settings, require
@@ -32,20 +33,16 @@ class Result(NamedTuple):
     rows: Iterator[Row]
 
 
-class Redshift(Protocol):
-    """A connection to the port or to the Data API. A context manager that closes it."""
+class Redshift(Closing):
+    """A connection to the port or to the Data API."""
 
+    @abstractmethod
     def execute(self, sql: str) -> list[Row]:
         """Run one statement and return all its rows."""
-        ...
 
+    @abstractmethod
     def query(self, sql: str) -> Result:
         """Run one SELECT and return its rows one by one, in constant memory."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
 def connect(settings: Settings, *, timeout: float | None = None) -> Redshift:
@@ -89,7 +86,7 @@ def login(settings: Settings) -> Login:
     return Login(credentials["DbUser"], credentials["DbPassword"])
 
 
-class Connection:
+class Connection(Redshift):
     """A connection to the port of Redshift, with autocommit: DDL for external tables cannot run in a transaction."""
 
     def __init__(self, settings: Settings, *, timeout: float | None = None) -> None:
@@ -132,12 +129,6 @@ class Connection:
                 f"cannot reach Redshift at {self.place}: {error}",
                 hint='check redshift.host, redshift.port and the security group; redshift.via = "data-api" needs no port',
             ) from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connection; nothing happens if it is lost."""

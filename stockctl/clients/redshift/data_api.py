@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from stockctl.clients import aws
-from stockctl.clients.redshift.client import Result, Row
+from stockctl.clients.redshift.client import Redshift, Result, Row
 from stockctl.clients.redshift.errors import sql_error
 from stockctl.errors import ConfigError, StockctlError, TimedOutError
 from stockctl.service import wait_for
@@ -19,7 +18,7 @@ _POLL, _LONGEST_POLL = 0.1, 2.0
 """Seconds between two requests for the status of a statement: the first pause, and the longest."""
 
 
-class DataApi:
+class DataApi(Redshift):
     """Runs statements one by one, each in its own session."""
 
     def __init__(self, settings: Settings) -> None:
@@ -41,11 +40,8 @@ class DataApi:
         self._limit = redshift.timeout
         self._api = aws.client(settings.s3, "redshift-data", redshift.endpoint_url)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        return None
+    def close(self) -> None:
+        """Nothing is open: each request has its own connection."""
 
     def execute(self, sql: str) -> list[Row]:
         """Run one statement and return all its rows."""

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 from stockctl.clients.object_store import AbsentError, Store
@@ -54,7 +53,7 @@ class LocalFiles:
             fcntl.flock(self._lock, fcntl.LOCK_SH)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._lock is None:
             return
         with self._lock as lock:

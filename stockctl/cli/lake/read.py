@@ -103,8 +103,8 @@ def _times_of(table: pa.Table) -> list[str]:
     for name in dict.fromkeys(filter(_TIME.fullmatch, table.column_names)):
         column = table.column(table.column_names.index(name))
         if column.type == pa.int64():
-            ends = pyarrow.compute.min_max(column).as_py()
-            if 0 <= (ends["min"] or 0) <= (ends["max"] or 0) < LAST_MS:
+            first, last = pyarrow.compute.min(column).as_py() or 0, pyarrow.compute.max(column).as_py() or 0
+            if 0 <= first <= last < LAST_MS:
                 found.append(name)
     return found
 

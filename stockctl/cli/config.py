@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from stockctl.cli.options import settings_of
-from stockctl.cli.output import View, row_options, say, write_rows
+from stockctl.cli.options import DryRunOption, settings_of
+from stockctl.cli.output import View, row_options, say, say_dry_run, write_rows
 from stockctl.errors import StockctlError, UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Create a configuration file, and show the settings.")
@@ -40,11 +40,16 @@ region = "us-east-1"
 def init(
     path: Annotated[Path, typer.Argument(help="File to write.")] = Path("stockctl.toml"),
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Write a configuration file to start from.
 
     Example: stockctl config init
     """
+    if dry_run and (force or not path.exists()):
+        say(f"{path.absolute()} would be {'replaced' if path.exists() else 'written'}")
+        say_dry_run()
+        return
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(TEMPLATE)

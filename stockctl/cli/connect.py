@@ -19,6 +19,7 @@ from stockctl.cli.output import (
     say,
     say_dry_run,
     show_apply,
+    show_changes,
     show_differences,
     write_object,
     write_rows,
@@ -127,6 +128,7 @@ def status(ctx: typer.Context, *, view: View) -> None:
 def restart(
     ctx: typer.Context,
     failed: Annotated[bool, typer.Option("--failed", help="Restart only what failed.")] = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Restart the connector and its tasks.
 
@@ -136,31 +138,38 @@ def restart(
 
     settings = settings_of(ctx)
     with Connect(settings) as connect:
+        if dry_run:
+            parts = [part for part in connect.status(settings.connect.connector) if not failed or part.state == "FAILED"]
+            for part in parts:
+                say(f"{'the connector' if part.number < 0 else f'task {part.number}'} is {part.state} and would be restarted")
+            say_dry_run(empty=not parts)
+            return
         connect.restart(settings.connect.connector, only_failed=failed)
     say(f"restarted {'the failed tasks of ' if failed else ''}{settings.connect.connector}; see `stockctl connect status`")
 
 
 @app.command()
-def delete(ctx: typer.Context, yes: YesOption = False, dry_run: DryRunOption = False) -> None:
+@row_options()
+def delete(ctx: typer.Context, yes: YesOption = False, dry_run: DryRunOption = False, *, view: View) -> None:
     """Delete the connector; all data stays.
 
     The documents, the offsets of its group and the internal topics.
 
     Example: stockctl connect delete --yes
     """
+    check_change_fields(view)
     from stockctl.clients.kafka_connect import Connect
-    from stockctl.settings import require
+    from stockctl.reconcile import Change
 
     settings = settings_of(ctx)
-    where = require(settings, "connect.url")
-    if dry_run:
-        say(f"the connector {settings.connect.connector} at {where} would be deleted")
-        say_dry_run()
-        return
-    confirm(f"Delete the connector {settings.connect.connector} at {where}?", "stockctl connect delete", yes=yes)
+    name = settings.connect.connector
     with Connect(settings) as connect:
-        connect.delete(settings.connect.connector)
-    say(f"deleted {settings.connect.connector}")
+        if dry_run:
+            show_changes([] if connect.config(name) is None else [Change("connector", name, "deleted")], view, dry_run=True)
+            return
+        confirm(f"Delete the connector {name} at {connect.url}?", "stockctl connect delete", yes=yes)
+        connect.delete(name)
+    show_changes([Change("connector", name, "deleted")], view)
 
 
 @app.command()

@@ -117,6 +117,7 @@ def run(
     ctx: typer.Context,
     tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="Tables to crawl; default: all.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the crawlers, and show what they added.")] = False,
+    dry_run: DryRunOption = False,
     *,
     view: View,
 ) -> None:
@@ -133,6 +134,11 @@ def run(
         known = [table.name for table in crawlers.crawled(settings.lake)]
         if wrong := [name for name in tables or () if name not in known]:
             raise UsageError(f"there is no crawler for {', '.join(wrong)}", hint=f"use some of {', '.join(known)}")
+        if dry_run:
+            planned = crawlers.plan(glue, settings, tables or known)
+            write_rows((item._asdict() for item in planned), view, crawlers.Run._fields)
+            say_dry_run(empty=all(item.state == crawlers.RUNNING for item in planned))
+            return
         runs = []
         try:
             for item in crawlers.run(glue, settings, tables or known, wait=wait, say=say):
@@ -252,8 +258,7 @@ def delete(ctx: typer.Context, yes: YesOption = False, dry_run: DryRunOption = F
     with _glue(ctx) as (glue, settings):
         database = settings.glue.database
         if dry_run:
-            show_changes(catalog.delete(glue, settings.glue, dry_run=True), view)
-            say_dry_run()
+            show_changes(catalog.delete(glue, settings.glue, dry_run=True), view, dry_run=True)
             return
         confirm(f"Delete the crawlers and tables of stockctl, and the database {database}?", "stockctl glue delete", yes=yes)
         changes = catalog.delete(glue, settings.glue)

@@ -190,23 +190,24 @@ def status(ctx: typer.Context, *, view: View) -> None:
 
 
 @app.command()
-def reset(ctx: typer.Context, yes: YesOption = False, dry_run: DryRunOption = False) -> None:
+@row_options()
+def reset(ctx: typer.Context, yes: YesOption = False, dry_run: DryRunOption = False, *, view: View) -> None:
     """Delete the local stack's data and its lakes.
 
     Example: stockctl local reset --yes
     """
-    from stockctl.local.reset import data_folders, require_stopped
+    from stockctl.local.reset import DataFolder, data_folders, require_stopped
     from stockctl.local.reset import reset as delete
-    from stockctl.units import format_size
 
+    view.check(DataFolder._fields)
     settings = _settings(ctx, stack=False)
     folders = data_folders(settings)
+    if folders:
+        require_stopped(settings)
+    write_rows((folder._asdict() for folder in folders), view, DataFolder._fields if folders or not view.is_table else None)
     if not folders:
         say(f"nothing to delete in {settings.state_dir.absolute()}")
         return
-    require_stopped(settings)
-    for folder, size in folders:
-        say(f"  {folder}  {format_size(size)}")
     if dry_run:
         say_dry_run()
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import chain
 from typing import NamedTuple
 
 from stockctl.clients.kubernetes.client import Kubernetes
@@ -39,6 +40,13 @@ def plan_deletion(kubernetes: Kubernetes, infra: InfraSettings) -> Deletion:
         volumes[label_of(each)] = each
     others = [each for each in objects if each not in workloads and each["kind"] != "PersistentVolumeClaim"]
     return Deletion([each for each in (clients, servers) if each], others, list(volumes.values()))
+
+
+def planned_changes(deletion: Deletion, *, delete_data: bool) -> list[Change]:
+    """What ``down`` would do."""
+    objects = [*chain.from_iterable(deletion.workloads), *deletion.others]
+    volumes = [change_of(each, "deleted" if delete_data else "retained") for each in deletion.volumes]
+    return [*(change_of(each, "deleted") for each in objects), *volumes]
 
 
 def down(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from pathlib import Path
+from typing import NamedTuple
 
 from stockctl.errors import StockctlError
 from stockctl.local.files import file_errors, stack_files
@@ -14,12 +14,21 @@ from stockctl.settings import Settings
 _log = logging.getLogger("stockctl.local")
 
 
+class DataFolder(NamedTuple):
+    """A folder with data of the stack, and its size in bytes."""
+
+    folder: str
+    bytes: int
+
+
 @file_errors()
-def data_folders(settings: Settings) -> list[tuple[Path, int]]:
-    """The folders that ``reset`` deletes, with their sizes in bytes."""
+def data_folders(settings: Settings) -> list[DataFolder]:
+    """The folders that ``reset`` deletes."""
     state_dir = settings.state_dir.absolute()
     folders = [state_dir / name for name in ("local", "lake", "lake-live") if (state_dir / name).is_dir()]
-    return [(folder, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())) for folder in folders]
+    return [
+        DataFolder(str(folder), sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())) for folder in folders
+    ]
 
 
 @file_errors()
@@ -37,8 +46,8 @@ def reset(settings: Settings) -> None:
         if not acquired:
             raise _running()
         stop_leftovers(files, _log.warning)
-        for folder, _ in data_folders(settings):
-            shutil.rmtree(folder)
+        for data in data_folders(settings):
+            shutil.rmtree(data.folder)
 
 
 def _running() -> StockctlError:

@@ -35,6 +35,9 @@ def test_init_replaces_nothing_without_force(alone: Command) -> None:
     done = alone.run("config", "init", check=1)
     assert "exists already" in done.stderr
     assert file.read_text() == "# mine\n"
+    planned = alone.run("config", "init", "--force", "--dry-run")
+    assert "stockctl.toml would be replaced\ndry run: nothing was changed" in planned.stderr
+    assert file.read_text() == "# mine\n"
     alone.run("config", "init", "--force")
     assert "[profile.prod]" in file.read_text()
 

@@ -58,6 +58,9 @@ def test_dry_runs_change_nothing(warehouse_command: Command, lake: Settings) -> 
     assert planned("delete") == []
     warehouse_command.run("glue", "diff", check=10)
     warehouse_command.run("glue", "apply")
+    assert {row["state"] for row in planned("run", "trades")} == {"would start"}
+    unchanged = warehouse_command.run("glue", "apply", "--dry-run")
+    assert (unchanged.stdout, unchanged.stderr) == ("", "dry run: nothing would change\n")
     assert planned("apply") == []
     warehouse_command.run("glue", "sync")
     assert planned("sync") == []

@@ -15,15 +15,29 @@ CHANGING = (
     "delete",
     "down",
     "fetch",
+    "init",
     "prune",
     "replay",
     "reset",
+    "restart",
+    "run",
     "sync",
     "up",
 )
 """Last words of commands that change a store, a broker, a catalog or a cluster."""
 PROCESSES = {"local up", "local down"}
 """These start and stop processes on this machine; `local status` shows them, and nothing is deleted."""
+CHANGES = [name for name in LEAVES if name.split()[-1] in CHANGING and name not in PROCESSES]
+ONE_THING = {"config init", "connect restart"}
+"""These change one thing, which a message names."""
+ASK = {
+    "connect delete": "the configuration may have been changed in Kafka Connect",
+    "glue delete": "--adopt took over tables that someone else made",
+    "infra down": "trades of the time until `infra up` are lost, and with --delete-data the volumes",
+    "lake prune": "data",
+    "local reset": "data",
+}
+"""Commands that delete what no other command can make again: that is what they ask about."""
 
 OWN_THING = {
     "--adopt": "Glue has crawlers, Redshift has views",
@@ -59,12 +73,21 @@ def test_an_option_means_the_same_in_every_command(flag: str) -> None:
     assert (len(texts) == 1) == (flag not in OWN_THING), texts
 
 
-@pytest.mark.parametrize("name", [name for name in LEAVES if name.split()[-1] in CHANGING and name not in PROCESSES])
+@pytest.mark.parametrize("name", CHANGES)
 def test_what_changes_something_has_a_dry_run(name: str) -> None:
     (option,) = [parameter for parameter in LEAVES[name].params if "--dry-run" in parameter.opts]
     assert (option.is_flag, option.default, option.help) == (True, False, "Show what would change, and change nothing.")
 
 
-@pytest.mark.parametrize("name", [name for name in LEAVES if any("--yes" in each.opts for each in LEAVES[name].params)])
-def test_what_asks_has_a_dry_run(name: str) -> None:
-    assert any("--dry-run" in parameter.opts for parameter in LEAVES[name].params)
+@pytest.mark.parametrize("name", [name for name in CHANGES if name not in ONE_THING])
+def test_what_changes_something_writes_rows(name: str) -> None:
+    assert {"--output", "--fields", "--limit", "--wide"} <= options_of(name)
+
+
+def test_only_what_deletes_for_good_asks() -> None:
+    assert {name for name in LEAVES if "--yes" in options_of(name)} == ASK.keys()
+    assert ASK.keys() <= set(CHANGES)
+
+
+def options_of(name: str) -> set[str]:
+    return {flag for parameter in LEAVES[name].params for flag in parameter.opts}

@@ -30,9 +30,11 @@ from stockctl.cli.output.numbers import aligned, amounts
 from stockctl.filings.collect.collector import Outcome
 from stockctl.filings.collect.schedule import FetchResult
 from stockctl.health import CheckResult, SystemHealth
+from stockctl.infra.down import Deletion
 from stockctl.infra.status import WorkloadStatus
 from stockctl.lake.maintenance.compact import Compacted
 from stockctl.lake.maintenance.issues import Issue
+from stockctl.local.reset import DataFolder
 from stockctl.local.status import ServiceStatus
 from stockctl.metrics.live import Snapshot, SymbolMetrics
 from stockctl.mongo.schema import CollectionStatus
@@ -100,6 +102,7 @@ SETTINGS = SimpleNamespace(
     topics=None,
 )
 PLACE = SimpleNamespace(place="mongodb://localhost", url="https://cluster.example:6443", query=None)
+CONNECTOR = SimpleNamespace(url="http://connect.example:8083", delete=nothing)
 
 TOPICS = {"stockctl.cli.topics._connect": gives((None, SETTINGS))}
 CONNECT = {"stockctl.cli.connect._clients": opened(None, None, SETTINGS)}
@@ -207,6 +210,14 @@ CASES: dict[str, Case] = {
             )
         }
     ),
+    "local reset": Case(
+        "--yes",
+        {
+            "stockctl.local.reset.data_folders": gives([DataFolder(f"/home/acme/state/{'lake/' * 9}", 12_345_678_901)]),
+            "stockctl.local.reset.require_stopped": nothing,
+            "stockctl.local.reset.reset": nothing,
+        },
+    ),
     "lake prune": Case("--before 2026-11-21 --yes", {"stockctl.lake.maintenance.prune.prune": nothing}),
     "lake verify": Case(
         instead={
@@ -225,6 +236,10 @@ CASES: dict[str, Case] = {
                 )
             )
         }
+    ),
+    "connect delete": Case(
+        "--yes",
+        {"stockctl.cli.connect.settings_of": gives(SETTINGS), "stockctl.clients.kafka_connect.Connect": opened(CONNECTOR)},
     ),
     "mongo apply": Case(instead=MONGO | {"stockctl.mongo.schema.apply": gives(CHANGES)}),
     "mongo diff": Case(instead=MONGO | {"stockctl.mongo.schema.differences": gives(DIFFERENCES)}),
@@ -293,6 +308,20 @@ CASES: dict[str, Case] = {
         },
     ),
     "infra diff": Case("--limit 9", INFRA | {"stockctl.infra.diff.differences": gives(DIFFERENCES)}),
+    "infra up": Case(
+        "--dry-run --limit 9",
+        INFRA
+        | {"stockctl.cli.infra.up.cluster_settings": gives(SETTINGS), "stockctl.infra.diff.differences": gives(DIFFERENCES)},
+    ),
+    "infra down": Case(
+        "--yes --limit 9",
+        INFRA
+        | {
+            "stockctl.cli.infra.down.cluster_settings": gives(SETTINGS),
+            "stockctl.infra.down.plan_deletion": gives(Deletion([[{}]], [], [])),
+            "stockctl.infra.down.down": lambda _client, _deletion, on_change, **_: [on_change(each) for each in CHANGES],
+        },
+    ),
     "infra check": Case(instead=INFRA | {"stockctl.infra.cluster.check": gives(HEALTH)}),
     "infra status": Case(
         instead=INFRA
@@ -411,7 +440,7 @@ def test_a_table_fits_the_terminal(command: str, monkeypatch: pytest.MonkeyPatch
                 assert "…" not in cell or cut
 
 
-ACTING = ("apply", "delete", "run", "sync", "replay", "fetch", "compact", "prune")
+ACTING = ("apply", "delete", "run", "sync", "replay", "fetch", "compact", "prune", "up", "down", "reset")
 
 
 @pytest.mark.usefixtures("here")

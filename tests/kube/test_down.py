@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -69,6 +70,9 @@ def test_a_dry_run_deletes_nothing(up: Command, kubelet: Kubelet) -> None:
     done = up.run("infra", "down", "--delete-data", "--dry-run")
     assert "objects; volumes: " in done.stderr
     assert "dry run: nothing was changed" in done.stderr
+    rows = json.loads(up.run("infra", "down", "--delete-data", "--dry-run", "-o", "json").stdout)
+    assert {row["action"] for row in rows} == {"deleted"}
+    assert {row["kind"] for row in rows} >= {"Deployment", "StatefulSet", "PersistentVolumeClaim"}
     assert len(kubelet.pods()) >= 6
 
 

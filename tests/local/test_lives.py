@@ -139,7 +139,9 @@ def test_reset_asks_and_deletes(lived: Lived, tmp_path: Path) -> None:
     assert "nothing to delete" in stack.run("local", "reset").stderr
     shutil.copytree(lived.stack.state_dir, stack.state_dir)
     (stack.state_dir / "mine").touch()
-    assert "dry run: nothing was changed" in stack.run("local", "reset", "--dry-run").stderr
+    planned = stack.run("local", "reset", "--dry-run", "-o", "json")
+    assert "dry run: nothing was changed" in planned.stderr
+    assert str(stack.state_dir / "local") in [row["folder"] for row in json.loads(planned.stdout)]
     refused = stack.run("local", "reset", text="", check=2)
     assert "--yes" in refused.stderr
     assert len(list(stack.state_dir.iterdir())) == 4

@@ -376,12 +376,18 @@ def test_the_command_has_the_documented_exit_codes(broker: str, tmp_path: Path, 
     worker.states, worker.trace = ["FAILED"], TRACE
     done = command.run("connect", "status", "-o", "json", check=10)
     assert json.loads(done.stdout)[1]["detail"].startswith("MongoDB does not answer")
+    asked = list(worker.asked)
+    planned = command.run("connect", "restart", "--failed", "--dry-run")
+    assert planned.stderr == "task 0 is FAILED and would be restarted\ndry run: nothing was changed\n"
+    planned = json.loads(command.run("connect", "delete", "--dry-run", "-o", "json").stdout)
+    assert [(row["kind"], row["action"]) for row in planned] == [("connector", "deleted")]
+    assert not [one for one in worker.asked[len(asked) :] if not one.startswith("GET ")]
     command.run("connect", "restart", "--failed")
     assert worker.asked[-1].endswith("onlyFailed=true")
     asked = list(worker.asked)
     assert "try: stockctl connect delete --yes" in command.run("connect", "delete", check=2).stderr
     assert worker.asked == asked
-    command.run("connect", "delete", "--yes")
+    assert json.loads(command.run("connect", "delete", "--yes", "-o", "json").stdout)[0]["action"] == "deleted"
     command.environment |= {"STOCKCTL_CONNECT__URL": f"http://127.0.0.1:{free_port()}", "STOCKCTL_CONNECT__WAIT": "200ms"}
     for verb in ("status", "diff", "apply", "delete --yes"):
         command.run("connect", *verb.split(), check=5)

@@ -12,7 +12,15 @@ import typer
 from stockctl.cli.infra.options import ContextOption, OverlayOption, TagOption, cluster_settings
 from stockctl.cli.infra.render import print_difference
 from stockctl.cli.options import DryRunOption, seconds
-from stockctl.cli.output import console, say, say_dry_run
+from stockctl.cli.output import (
+    View,
+    changes_as_they_happen,
+    check_change_fields,
+    console,
+    row_options,
+    say,
+    show_plan,
+)
 from stockctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
     from stockctl.reconcile import Change
 
 
+@row_options()
 def up(
     ctx: typer.Context,
     overlay: OverlayOption = None,
@@ -40,6 +49,8 @@ def up(
         bool, typer.Option("--force-conflicts", help="Take over fields of other field managers.")
     ] = False,
     dry_run: DryRunOption = False,
+    *,
+    view: View,
 ) -> None:
     """Apply the overlay, and wait until every workload is ready.
 
@@ -54,6 +65,7 @@ def up(
     from stockctl.infra.up import up as roll_out
     from stockctl.units import counted
 
+    check_change_fields(view, dry_run=dry_run)
     limit = seconds("--timeout", timeout)
     if dry_run and only is not None:
         raise UsageError("--dry-run and --only exclude each other", hint="leave out one of them")
@@ -61,19 +73,16 @@ def up(
     rendered = render(settings)
     if dry_run:
         with Kubernetes(settings.infra) as kubernetes:
-            for difference in differences(kubernetes, settings.infra, rendered):
-                print_difference(difference)
-        say_dry_run()
+            show_plan(differences(kubernetes, settings.infra, rendered), view, print_difference=print_difference)
         return
     counts: dict[str, int] = {}
     workloads: list[Progress] = []
 
-    def on_change(change: Change) -> None:
-        counts[change.action] = counts.get(change.action, 0) + 1
-        if change.action != "unchanged":
-            print(f"{change.action} {change.kind} {change.name}", flush=True)
+    with Kubernetes(settings.infra) as kubernetes, changes_as_they_happen(view) as show_change, _progress() as show:
 
-    with Kubernetes(settings.infra) as kubernetes, _progress() as show:
+        def on_change(change: Change) -> None:
+            counts[change.action] = counts.get(change.action, 0) + 1
+            show_change(change)
 
         def on_progress(progress: list[Progress]) -> None:
             workloads[:] = progress

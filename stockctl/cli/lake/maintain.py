@@ -70,7 +70,7 @@ def compact(
     if not compacted:
         say("nothing to compact: every requested date is compacted already, or has no trades")
     if dry_run:
-        say_dry_run()
+        say_dry_run(empty=not compacted)
 
 
 @row_options()
@@ -100,10 +100,10 @@ def prune(
     view.check(maintenance.Prunable._fields)
     store = existing_store(settings)
     dates = maintenance.prunable(store, floor)
+    write_rows([item._asdict() for item in dates], view, maintenance.Prunable._fields if dates or not view.is_table else None)
     if not dates:
         say(f"the lake at {settings.lake.url} has no data before {floor}")
         return
-    write_rows([item._asdict() for item in dates], view, maintenance.Prunable._fields)
     size = format_size(sum(item.bytes for item in dates))
     say(f"{sum(item.objects for item in dates)} objects of {size}, from {min(item.trade_date for item in dates)} on")
     if dry_run:

@@ -4,7 +4,14 @@ from stockctl.cli.output.console import console, progress
 from stockctl.cli.output.formats import numbered, write_arrow, write_object, write_rows
 from stockctl.cli.output.messages import YesOption, confirm, report_error, say, say_dry_run, set_quiet
 from stockctl.cli.output.numbers import amount, amounts, is_number
-from stockctl.cli.output.reconcile import check_change_fields, show_apply, show_changes, show_differences, show_plan
+from stockctl.cli.output.reconcile import (
+    changes_as_they_happen,
+    check_change_fields,
+    show_apply,
+    show_changes,
+    show_differences,
+    show_plan,
+)
 from stockctl.cli.output.view import Format, OutputOption, View, record_options, row_options
 
 __all__ = [
@@ -14,6 +21,7 @@ __all__ = [
     "YesOption",
     "amount",
     "amounts",
+    "changes_as_they_happen",
     "check_change_fields",
     "confirm",
     "console",

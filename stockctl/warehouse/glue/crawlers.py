@@ -27,6 +27,9 @@ _POLL = 5.0
 
 Document = dict[str, Any]
 
+RUNNING = "already running"
+"""The state of a crawler that ``run`` does not start."""
+
 
 class Run(NamedTuple):
     """The run of a crawler; ``added`` is the number of new partitions of its table, None unless it succeeded."""
@@ -146,7 +149,7 @@ def run(
     for table in chosen:
         name = name_of(settings.glue, table)
         if not wait:
-            yield Run(name, "started" if started[name] else "already running", None, None, "")
+            yield Run(name, "started" if started[name] else RUNNING, None, None, "")
             continue
         began = time.monotonic()
         try:
@@ -158,6 +161,20 @@ def run(
         yield Run(name, state, added, round(time.monotonic() - began, 1), detail)
     if failed:
         raise failed[0]
+
+
+def plan(glue: Glue, settings: Settings, names: list[str]) -> list[Run]:
+    """What ``run`` would do with the crawlers of the tables ``names``. StockctlError if one does not exist."""
+    planned = []
+    for table in crawled(settings.lake):
+        if table.name not in names:
+            continue
+        name = name_of(settings.glue, table)
+        crawler = glue.find_crawler(name)
+        if crawler is None:
+            raise StockctlError(f"there is no crawler {name}", hint="`stockctl glue apply` creates it")
+        planned.append(Run(name, "would start" if crawler.get("State") == "READY" else RUNNING, None, None, ""))
+    return planned
 
 
 def _follow(glue: Glue, name: str, deadline: float, limit: float, say: Callable[[str], None]) -> str:

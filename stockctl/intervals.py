@@ -8,11 +8,11 @@ Interval = tuple[int, int]
 """``[since, until)`` in ms UTC."""
 
 
-def merge(intervals: Iterable[Interval], slack: int = 0) -> list[Interval]:
-    """The union of ``intervals``, sorted and disjoint. Gaps of at most ``slack`` ms are closed, empty intervals dropped."""
+def merge(intervals: Iterable[Interval]) -> list[Interval]:
+    """The union of ``intervals``, sorted and disjoint, without empty ones."""
     merged: list[Interval] = []
     for since, until in sorted(interval for interval in intervals if interval[0] < interval[1]):
-        if merged and since <= merged[-1][1] + slack:
+        if merged and since <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(until, merged[-1][1]))
         else:
             merged.append((since, until))

@@ -203,12 +203,12 @@ def day_bounds(day: date, zone: ZoneInfo = EXCHANGE_ZONE) -> Interval:
     return to_ms(datetime.combine(day, time(), zone)), to_ms(datetime.combine(following, time(), zone))
 
 
-def next_session(ms: int, names: tuple[SessionName, ...] = SESSION_NAMES) -> Session:
-    """The first session named in ``names`` that starts after ``ms``."""
+def next_session(ms: int) -> Session:
+    """The first session that starts after ``ms``."""
     day = trade_date(ms)
     while True:
         for session in sessions_of(day):
-            if session.name in names and session.since > ms:
+            if session.since > ms:
                 return session
         day += timedelta(days=1)
 

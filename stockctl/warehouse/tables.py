@@ -128,7 +128,7 @@ def location(url: str, folder: str) -> str:
     return f"{url}/{folder}/"
 
 
-def descriptor(table: Table, place: str, *, columns: bool = True) -> dict[str, Any]:
+def descriptor(table: Table, place: str) -> dict[str, Any]:
     """Glue's ``StorageDescriptor`` of the table, or of one of its partitions, at ``place``."""
     if table.form == "json":
         formats = ("org.apache.hadoop.mapred.TextInputFormat", "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat")
@@ -144,7 +144,7 @@ def descriptor(table: Table, place: str, *, columns: bool = True) -> dict[str, A
         )
         serde = {"SerializationLibrary": PARQUET_SERDE, "Parameters": {"serialization.format": "1"}}
     return {
-        "Columns": [{"Name": column.name, "Type": column.glue} for column in table.columns] if columns else [],
+        "Columns": [{"Name": column.name, "Type": column.glue} for column in table.columns],
         "Location": place,
         "InputFormat": formats[0],
         "OutputFormat": formats[1],

@@ -110,9 +110,9 @@ class FinnhubRest(Closing):
         query = {"symbol": symbol} | ({"from": since.isoformat()} if since else {})
         return self._ask("/stock/filings", query, list[FilingEntry])
 
-    def symbols(self, exchange: str = "US") -> list[Listed]:
-        """Every symbol of ``exchange``."""
-        return self._ask("/stock/symbol", {"exchange": exchange}, list[Listed])
+    def symbols(self) -> list[Listed]:
+        """Every symbol of the exchange US."""
+        return self._ask("/stock/symbol", {"exchange": "US"}, list[Listed])
 
     def quote(self, symbol: str) -> Quote:
         """The last price of ``symbol``; zeros for an unknown symbol."""

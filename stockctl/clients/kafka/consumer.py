@@ -34,6 +34,8 @@ log = logging.getLogger("stockctl.kafka")
 
 _REBALANCING = (KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS)
 """Errors of a commit during a rebalance."""
+_WAIT = 10.0
+"""Seconds to wait for the response to a request."""
 _LOOK_EVERY = 0.01
 """Seconds between two polls of an empty queue: short for a reader, long for the CPU."""
 
@@ -175,30 +177,30 @@ class Consumer:
         self._paused.discard(partition)
         self._consumer.resume([TopicPartition(partition.topic, partition.number)])
 
-    def offsets(self, partition: Partition, *, timeout: float = 10.0) -> Offsets:
+    def offsets(self, partition: Partition) -> Offsets:
         """First and end offset at the broker now."""
         return self._call(
             f"read the offsets of {partition.topic}/{partition.number}",
             lambda: Offsets(
-                *self._consumer.get_watermark_offsets(TopicPartition(partition.topic, partition.number), timeout=timeout)
+                *self._consumer.get_watermark_offsets(TopicPartition(partition.topic, partition.number), timeout=_WAIT)
             ),
         )
 
-    def offsets_since(self, partitions: Sequence[Partition], ms: int, *, timeout: float = 10.0) -> dict[Partition, int]:
+    def offsets_since(self, partitions: Sequence[Partition], ms: int) -> dict[Partition, int]:
         """The first offset of each partition with a timestamp of ``ms`` (UTC) or later; its end if there is none."""
         requested = [TopicPartition(p.topic, p.number, ms) for p in partitions]
-        offsets = self._call("look up offsets by time", lambda: self._consumer.offsets_for_times(requested, timeout=timeout))
+        offsets = self._call("look up offsets by time", lambda: self._consumer.offsets_for_times(requested, timeout=_WAIT))
         return {
             (partition := Partition(item.topic, item.partition)): item.offset
             if item.offset >= 0
-            else self.offsets(partition, timeout=timeout).end
+            else self.offsets(partition).end
             for item in offsets
         }
 
-    def committed(self, partitions: Sequence[Partition], *, timeout: float = 10.0) -> dict[Partition, Committed]:
+    def committed(self, partitions: Sequence[Partition]) -> dict[Partition, Committed]:
         """The committed offsets of the group."""
         requested = [TopicPartition(p.topic, p.number) for p in partitions]
-        offsets = self._call("read the committed offsets", lambda: self._consumer.committed(requested, timeout=timeout))
+        offsets = self._call("read the committed offsets", lambda: self._consumer.committed(requested, timeout=_WAIT))
         return {Partition(item.topic, item.partition): Committed(max(item.offset, -1), item.metadata or "") for item in offsets}
 
     def commit(self, partition: Partition, offset: int, metadata: str) -> None:

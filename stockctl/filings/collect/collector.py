@@ -22,6 +22,9 @@ from stockctl.filings.repository import Links, State, StoredAccessions, filing_o
 from stockctl.settings import FilingsSettings
 from stockctl.units import counted, format_duration
 
+OnProgress = Callable[[int, int], None]
+"""Called with the number of symbols that are done, and of all symbols."""
+
 OutcomeState = Literal["fetched", "up to date", "fresh", "none", "failed", "not tried"]
 
 _LAKE_ALONE = "MongoDB may lack reports that the lake has: {}"
@@ -66,14 +69,15 @@ class Collector:
         self.fetched: dict[str, datetime] = {}
         self.fatal: StockctlError | None = None
 
-    def run(self, symbols: Sequence[str], on_outcome: Callable[[Outcome], None] = lambda _: None) -> list[Outcome]:
-        """Fetch ``symbols``; their outcomes in the same order. ``on_outcome`` is called as each one is done."""
+    def run(self, symbols: Sequence[str], on_progress: OnProgress) -> list[Outcome]:
+        """Fetch ``symbols``; their outcomes in the same order."""
         outcomes: dict[str, Outcome] = {}
+        on_progress(0, len(symbols))
         with ThreadPoolExecutor(self._workers, thread_name_prefix="fetch") as pool:
             for done in as_completed([pool.submit(self._fetch, symbol) for symbol in symbols]):
                 outcome = done.result()
                 outcomes[outcome.symbol] = outcome
-                on_outcome(outcome)
+                on_progress(len(outcomes), len(symbols))
         return [outcomes[symbol] for symbol in symbols]
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from stockctl.clients.finnhub.rest import FinnhubRest, LimitReachedError
 from stockctl.clients.mongo import Mongo
 from stockctl.clients.object_store import open_store
 from stockctl.errors import ConfigError, RefusedError, StockctlError
-from stockctl.filings.collect.collector import Collector, Outcome
+from stockctl.filings.collect.collector import Collector, OnProgress, Outcome
 from stockctl.filings.collect.plan import FetchRequest
 from stockctl.filings.collect.storage import FilingStore, RefreshCompany
 from stockctl.filings.collect.symbol_selection import SymbolSelection, configured_stocks, named_stocks, us_common_stocks
@@ -27,9 +27,6 @@ log = logging.getLogger("stockctl.filings")
 _RETRY_AFTER = 3600.0  # seconds until a failed symbol is due again
 _LOCAL_STACK_WAIT = 2.0  # seconds: the local stack's MongoDB answers at once, or is down
 _ROUNDS = 50  # at most this many rounds per interval, so that symbols are fetched in batches
-
-OnProgress = Callable[[int, int], None]
-"""Called with the number of symbols that are done, and of all symbols."""
 
 
 class FetchResult(NamedTuple):
@@ -125,14 +122,7 @@ class FetchSchedule:
         if not request.dry_run:
             storage.prepare()
         collector = Collector(self._settings.filings, self._finnhub, storage, request, self._stop)
-        done: list[str] = []
-
-        def on_outcome(outcome: Outcome) -> None:
-            done.append(outcome.symbol)
-            on_progress(len(done), len(symbols))
-
-        on_progress(0, len(symbols))
-        return collector, collector.run(symbols, on_outcome)
+        return collector, collector.run(symbols, on_progress)
 
 
 def _is_permanent(error: StockctlError) -> bool:

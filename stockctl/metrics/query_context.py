@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from stockctl.exchange.calendar import Hours, trade_date
+from stockctl.exchange.trade_conditions import trade_kind
 from stockctl.feed.coverage import COVERED_EVERY, by_symbol, expected_since, session_time
 from stockctl.intervals import Interval, intersect, length, merge, subtract
 from stockctl.lake.reader.symbols import HINT
@@ -181,7 +182,8 @@ class QueryContext:
         overlapping = _overlapping(ranges, part)
         if not overlapping or any(part.contains(ms) for item in overlapping for ms in (item.ts_min, item.ts_max)):
             return bool(overlapping)
-        return self._engine.has_trades(symbol, part.slots, overlapping)
+        codes = self._engine.conditions(symbol, overlapping, [(slot.since, slot.until) for slot in part.slots])
+        return any(trade_kind(joined) in slot.kinds for slot, found in zip(part.slots, codes, strict=True) for joined in found)
 
     def _contexts(self, ranges: dict[str, list[TradeRange]]) -> list[SpanContext]:
         contexts = [SpanContext() for _ in self.spans]

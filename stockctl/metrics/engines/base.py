@@ -9,8 +9,6 @@ from datetime import date
 from typing import Any, NamedTuple, Self
 
 from stockctl.exchange.calendar import Calendar
-from stockctl.exchange.trade_conditions import trade_kind
-from stockctl.exchange.trade_sessions import Slot
 from stockctl.intervals import Interval
 from stockctl.lake.reader.object_selection import DataFile
 from stockctl.settings import Settings
@@ -106,10 +104,3 @@ class Engine(SymbolLookup):
     @abstractmethod
     def run(self, name: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         """The rows of the query ``sql/metrics/NAME.sql``, over ``placed`` and the provided relations."""
-
-    def has_trades(self, symbol: str, slots: Sequence[Slot], ranges: Collection[TradeRange]) -> bool:
-        """Whether ``ranges`` contain a trade of ``symbol`` that lies in one of the ``slots``, by its time and its codes."""
-        codes = self.conditions(symbol, ranges, [(slot.since, slot.until) for slot in slots])
-        return any(
-            trade_kind(joined) in slot.kinds for slot, joined_codes in zip(slots, codes, strict=True) for joined in joined_codes
-        )

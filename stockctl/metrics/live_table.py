@@ -55,43 +55,39 @@ def _cells(snapshot: Snapshot) -> Iterator[tuple[str, ...]]:
     for metrics in snapshot.metrics:
         yield (
             metrics.symbol,
-            _price(metrics.last),
-            _price(metrics.vwap),
-            "-" if metrics.volatility is None else f"{metrics.volatility:.3g}",
-            "-" if metrics.rate is None else f"{metrics.rate:.1f}",
-            "-"
-            if metrics.volume is None
-            else f"{metrics.volume:,.5g}"
-            if metrics.volume < 10_000
-            else f"{metrics.volume:,.0f}",
+            _text(_price, metrics.last),
+            _text(_price, metrics.vwap),
+            _text("{:.3g}".format, metrics.volatility),
+            _text("{:.1f}".format, metrics.rate),
+            _text(lambda volume: f"{volume:,.5g}" if volume < 10_000 else f"{volume:,.0f}", metrics.volume),
             str(metrics.trades),
-            "-" if metrics.age is None else f"{metrics.age:.1f}s" if metrics.age < 60 else format_duration(metrics.age),
+            _text(lambda age: f"{age:.1f}s" if age < 60 else format_duration(age), metrics.age),
         )
 
 
 def _terminal_cells(snapshot: Snapshot) -> Iterator[tuple[str, ...]]:
     """The numbers as other tables show them on a terminal."""
-
-    def text(write: Callable[[float], str], number: float | None) -> str:
-        return "-" if number is None else write(number)
-
     for metrics in snapshot.metrics:
         price = partial(format_price, fine=has_venue(metrics.symbol))
         figure = partial(format_significant, digits=4)
         yield (
             metrics.symbol,
-            text(price, metrics.last),
-            text(price, metrics.vwap),
-            text(figure, metrics.volatility),
-            text(figure, metrics.rate),
-            text(format_quantity, metrics.volume),
+            _text(price, metrics.last),
+            _text(price, metrics.vwap),
+            _text(figure, metrics.volatility),
+            _text(figure, metrics.rate),
+            _text(format_quantity, metrics.volume),
             f"{metrics.trades:,}",
-            text(format_duration, metrics.age),
+            _text(format_duration, metrics.age),
         )
 
 
-def _price(price: float | None) -> str:
-    return "-" if price is None else f"{price:,.2f}" if price >= 1000 else f"{price:.4f}"
+def _text(write: Callable[[float], str], number: float | None) -> str:
+    return "-" if number is None else write(number)
+
+
+def _price(price: float) -> str:
+    return f"{price:,.2f}" if price >= 1000 else f"{price:.4f}"
 
 
 def _caption(settings: Settings, snapshot: Snapshot) -> str:

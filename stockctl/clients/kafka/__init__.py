@@ -3,7 +3,7 @@
 from confluent_kafka import KafkaError, Message
 
 from stockctl.clients.kafka.admin import Admin, checks
-from stockctl.clients.kafka.common import Committed, Event, Offsets, Partition, TopicInfo, UnknownTopicError, describe_error
+from stockctl.clients.kafka.common import Committed, Event, Offsets, Partition, TopicInfo, UnknownTopicError
 from stockctl.clients.kafka.consumer import Consumer
 from stockctl.clients.kafka.producer import Producer
 from stockctl.clients.kafka.transactions import TransactionalProducer
@@ -22,5 +22,4 @@ __all__ = [
     "TransactionalProducer",
     "UnknownTopicError",
     "checks",
-    "describe_error",
 ]

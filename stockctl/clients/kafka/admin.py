@@ -32,7 +32,6 @@ from stockctl.clients.kafka.common import (
     Watched,
     client_config,
     create_client,
-    describe_error,
 )
 from stockctl.clients.kafka.consumer import Consumer
 from stockctl.clients.local_stack_lock import absent_stack
@@ -48,7 +47,7 @@ class Admin:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._watched = Watched(settings)
+        self._watched = Watched(settings.kafka)
         self._admin = create_client(AdminClient, client_config(settings) | {"error_cb": self._watched.on_error})
 
     def wait(
@@ -77,11 +76,9 @@ class Admin:
                 if stop is not None and stop.is_set():
                     return 0.0
                 if cause.code() in REFUSED:
-                    raise describe_error(cause, self._settings.kafka, "log in") from error
+                    raise self._watched.describe(cause, "log in") from error
                 if time.monotonic() >= deadline:
-                    raise describe_error(
-                        cause, self._settings.kafka, f"reach a broker within {format_duration(limit)}"
-                    ) from error
+                    raise self._watched.describe(cause, f"reach a broker within {format_duration(limit)}") from error
                 if not announced:
                     say(f"waiting up to {format_duration(limit)} for Kafka at {self._settings.kafka.bootstrap_servers}")
                     announced = True
@@ -91,16 +88,16 @@ class Admin:
 
     def cluster_id(self) -> str:
         """The id of the cluster."""
-        return str(self._call("describe the cluster", lambda: self._admin.list_topics(timeout=10)).cluster_id or "")
+        return str(self._watched.call("describe the cluster", lambda: self._admin.list_topics(timeout=10)).cluster_id or "")
 
     def brokers(self) -> list[str]:
         """``host:port`` of each broker."""
-        metadata = self._call("list the brokers", lambda: self._admin.list_topics(timeout=10))
+        metadata = self._watched.call("list the brokers", lambda: self._admin.list_topics(timeout=10))
         return [f"{broker.host}:{broker.port}" for broker in metadata.brokers.values()]
 
     def topics(self) -> list[str]:
         """Names of all topics."""
-        return sorted(self._call("list the topics", lambda: self._admin.list_topics(timeout=10)).topics)
+        return sorted(self._watched.call("list the topics", lambda: self._admin.list_topics(timeout=10)).topics)
 
     def topic(self, name: str) -> TopicInfo | None:
         """The description of the topic; None if it does not exist."""
@@ -222,13 +219,8 @@ class Admin:
             consumer.close()
 
     def _result(self, future: Future[Result], doing: str) -> Result:
-        return self._call(doing, lambda: future.result(timeout=60))
-
-    def _call(self, doing: str, call: Callable[[], Result]) -> Result:
         try:
-            return call()
-        except KafkaException as error:
-            raise describe_error(self._watched.cause(error.args[0]), self._settings.kafka, doing) from error
+            return self._watched.call(doing, lambda: future.result(timeout=60))
         except TimeoutError as error:
             raise TimedOutError(f"cannot {doing}: no answer within a minute", hint="`stockctl doctor`") from error
 

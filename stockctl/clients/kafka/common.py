@@ -147,17 +147,32 @@ def describe_error(error: KafkaError, settings: KafkaSettings, action: str) -> S
 
 
 class Watched:
-    """Remembers the newest client-wide error, which may be the cause of a later timeout."""
+    """The errors of one client as StockctlErrors: the newest client-wide error may be the cause of a later timeout."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.last_error: KafkaError | None = None
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._last_error: KafkaError | None = None
 
     def on_error(self, error: KafkaError) -> None:
         """Librdkafka's ``error_cb``."""
-        self.last_error = error
+        self._last_error = error
 
     def cause(self, error: KafkaError) -> KafkaError:
         """The cause of a timeout, if it is known: librdkafka keeps retrying after a wrong password or host name."""
-        last = self.last_error
+        last = self._last_error
         return last if last is not None and last.code() in _CAUSES and error.code() in _UNREACHABLE else error
+
+    def describe(self, error: KafkaError, action: str) -> StockctlError:
+        """The StockctlError for ``error``, or for its cause; ``action`` is what failed."""
+        return describe_error(self.cause(error), self._settings, action)
+
+    def trouble(self, action: str) -> StockctlError | None:
+        """The newest client-wide error; None if there was none."""
+        return None if self._last_error is None else describe_error(self._last_error, self._settings, action)
+
+    def call(self, action: str, call: Callable[[], Result]) -> Result:
+        """The result of ``call``, which ``action`` names."""
+        try:
+            return call()
+        except KafkaException as error:
+            raise self.describe(error.args[0], action) from error

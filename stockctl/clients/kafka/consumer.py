@@ -19,7 +19,6 @@ from stockctl.clients.kafka.common import (
     Event,
     Offsets,
     Partition,
-    Result,
     Watched,
     client_config,
     create_client,
@@ -45,7 +44,7 @@ class Consumer:
 
     def __init__(self, settings: Settings, group: str, **overrides: Any) -> None:
         self._settings = settings
-        self._watched = Watched(settings)
+        self._watched = Watched(settings.kafka)
         self._consumer = create_client(
             _Consumer,
             client_config(settings)
@@ -179,7 +178,7 @@ class Consumer:
 
     def offsets(self, partition: Partition) -> Offsets:
         """First and end offset at the broker now."""
-        return self._call(
+        return self._watched.call(
             f"read the offsets of {partition.topic}/{partition.number}",
             lambda: Offsets(
                 *self._consumer.get_watermark_offsets(TopicPartition(partition.topic, partition.number), timeout=_WAIT)
@@ -189,7 +188,9 @@ class Consumer:
     def offsets_since(self, partitions: Sequence[Partition], ms: int) -> dict[Partition, int]:
         """The first offset of each partition with a timestamp of ``ms`` (UTC) or later; its end if there is none."""
         requested = [TopicPartition(p.topic, p.number, ms) for p in partitions]
-        offsets = self._call("look up offsets by time", lambda: self._consumer.offsets_for_times(requested, timeout=_WAIT))
+        offsets = self._watched.call(
+            "look up offsets by time", lambda: self._consumer.offsets_for_times(requested, timeout=_WAIT)
+        )
         return {
             (partition := Partition(item.topic, item.partition)): item.offset
             if item.offset >= 0
@@ -200,7 +201,7 @@ class Consumer:
     def committed(self, partitions: Sequence[Partition]) -> dict[Partition, Committed]:
         """The committed offsets of the group."""
         requested = [TopicPartition(p.topic, p.number) for p in partitions]
-        offsets = self._call("read the committed offsets", lambda: self._consumer.committed(requested, timeout=_WAIT))
+        offsets = self._watched.call("read the committed offsets", lambda: self._consumer.committed(requested, timeout=_WAIT))
         return {Partition(item.topic, item.partition): Committed(max(item.offset, -1), item.metadata or "") for item in offsets}
 
     def commit(self, partition: Partition, offset: int, metadata: str) -> None:
@@ -256,11 +257,4 @@ class Consumer:
     @property
     def trouble(self) -> StockctlError | None:
         """The newest client-wide error; None if there was none."""
-        error = self._watched.last_error
-        return None if error is None else describe_error(error, self._settings.kafka, "consume")
-
-    def _call(self, doing: str, call: Callable[[], Result]) -> Result:
-        try:
-            return call()
-        except KafkaException as error:
-            raise describe_error(self._watched.cause(error.args[0]), self._settings.kafka, doing) from error
+        return self._watched.trouble("consume")

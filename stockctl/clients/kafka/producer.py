@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as _Producer
 
-from stockctl.clients.kafka.common import Watched, client_config, create_client, describe_error
+from stockctl.clients.kafka.common import Watched, client_config, create_client
 from stockctl.errors import StockctlError
 from stockctl.settings import Settings
 
@@ -17,8 +17,7 @@ class Producer:
     """An idempotent producer: acks=all, the partitioner of Java clients, and a callback for every delivery."""
 
     def __init__(self, settings: Settings, **overrides: Any) -> None:
-        self._settings = settings
-        self._watched = Watched(settings)
+        self._watched = Watched(settings.kafka)
         self._producer = create_client(
             _Producer,
             client_config(settings)
@@ -66,7 +65,7 @@ class Producer:
 
     def describe(self, error: KafkaError) -> StockctlError:
         """The StockctlError of a failed delivery."""
-        return describe_error(self._watched.cause(error), self._settings.kafka, "deliver a message")
+        return self._watched.describe(error, "deliver a message")
 
     def flush(self, timeout: float) -> int:
         """Wait up to ``timeout`` seconds for all deliveries; return how many are pending."""
@@ -82,5 +81,4 @@ class Producer:
     @property
     def trouble(self) -> StockctlError | None:
         """The newest client-wide error, such as brokers down or a wrong password; None if there was none."""
-        error = self._watched.last_error
-        return None if error is None else describe_error(error, self._settings.kafka, "produce")
+        return self._watched.trouble("produce")

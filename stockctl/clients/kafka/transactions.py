@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 from confluent_kafka import KafkaError, KafkaException
 
-from stockctl.clients.kafka.common import describe_error
 from stockctl.clients.kafka.producer import Producer
 from stockctl.errors import StockctlError
 from stockctl.settings import Settings
@@ -35,12 +34,8 @@ class TransactionalProducer(Producer):
                 "allow.auto.create.topics": False,
             },
         )
-        try:
-            self._producer.init_transactions(settings.kafka.connect_wait)
-        except KafkaException as error:
-            raise describe_error(
-                self._watched.cause(error.args[0]), settings.kafka, f"initialize transactions as {name}"
-            ) from error
+        wait = settings.kafka.connect_wait
+        self._watched.call(f"initialize transactions as {name}", lambda: self._producer.init_transactions(wait))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -71,4 +66,4 @@ class TransactionalProducer(Producer):
             return StockctlError(
                 "another run with the same transactional id has taken over; this run ends", hint="let the other run finish"
             )
-        return describe_error(self._watched.cause(error), self._settings.kafka, "commit a transaction")
+        return self._watched.describe(error, "commit a transaction")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer._click.exceptions import ClickException, NoArgsIsHelpError  # Typer has no public names for them
 from typer.core import TyperGroup
 
 from stockctl import __version__
@@ -28,7 +29,7 @@ from stockctl.cli import (
     topics,
 )
 from stockctl.cli.doctor import doctor
-from stockctl.cli.options import Globals
+from stockctl.cli.options import Globals, usage_error
 from stockctl.cli.output import report_error, set_quiet
 from stockctl.cli.produce import produce
 from stockctl.cli.sim import sim
@@ -138,16 +139,20 @@ def root(
 def main() -> None:
     """Run the command and leave with its exit code."""
     debug = "--debug" in sys.argv or os.environ.get("STOCKCTL_DEBUG", "") not in ("", "0")
-    code = 0
     try:
-        app()
+        code = app(standalone_mode=False) or 0
+    except NoArgsIsHelpError as error:
+        error.show()
+        code = error.exit_code
+    except ClickException as error:
+        code = _report(usage_error(error))
+    except typer.Abort:
+        report_error("aborted")
+        code = 1
     except StockctlError as error:
         if debug:
             raise
-        report_error(f"error: {error}")
-        if error.hint:
-            report_error(f"{TRY}{error.hint}")
-        code = error.exit_code
+        code = _report(error)
     except Exception as error:  # the last resort: anything unexpected still ends in words
         if debug:
             raise
@@ -155,3 +160,11 @@ def main() -> None:
         report_error(f"{TRY}the same with `stockctl --debug …`, and report what it shows: this is a defect of stockctl")
         code = 1
     sys.exit(code)
+
+
+def _report(error: StockctlError) -> int:
+    """Write the error with its hint; return the exit code."""
+    report_error(f"error: {error}")
+    if error.hint:
+        report_error(f"{TRY}{error.hint}")
+    return error.exit_code

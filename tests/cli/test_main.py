@@ -152,9 +152,19 @@ def test_completion_completes(alone: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["nonsense"], 2, "No such command"),
-        (["topics", "list", "--nonsense"], 2, "No such option"),
-        (["topics", "list", "-o", "xml"], 2, "xml"),
+        (["nonsense"], 2, "error: no such command 'nonsense'\n  try: `stockctl --help`\n"),
+        (["lake", "lst"], 2, "error: no such command 'lst'. Did you mean 'list'?\n  try: `stockctl lake --help`\n"),
+        (["lake", "read", "--sinse", "now"], 2, "error: no such option: --sinse (Possible options: --since, --wide)\n  try: "),
+        (["topics", "list", "-o", "xml"], 2, "'xml' is not one of 'table', 'markdown'"),
+        (["dlq", "show"], 2, "error: missing argument 'id'\n  try: `stockctl dlq show --help`\n"),
+        (
+            ["sim", "--port", "x"],
+            2,
+            "error: invalid value for '--port': it is not a whole number\n  try: `stockctl sim --h",
+        ),
+        (["lake", "prune", "--before"], 2, "error: option '--before' requires an argument\n  try: "),
+        (["lake", "list", "-q"], 2, "error: -q goes before the command\n  try: `stockctl -q lake list`\n"),
+        (["lake", "-p", "prod", "list"], 2, "error: -p goes before the command\n  try: `stockctl -p … lake`\n"),
         (["--config", "no-such.toml", "topics", "list"], 3, "cannot read no-such.toml"),
         (["--profile", "prod", "topics", "list"], 3, "no stockctl.toml"),
     ],

@@ -155,10 +155,9 @@ def test_messages_wrap_between_words_at_the_width_of_stderr() -> None:
 def test_before_something_is_deleted_a_terminal_is_asked(answer: bytes | None, yes: bool, code: int, goes_on: bool) -> None:
     """Without one, only ``--yes`` will do."""
     program = (
-        "import click, sys\nfrom stockctl.cli.output import *\nfrom stockctl.errors import UsageError\n"
+        "import sys\nfrom stockctl.cli.output import *\nfrom stockctl.errors import StockctlError\n"
         f"try: confirm('Delete it?', 'stockctl it delete', yes={yes})\n"
-        "except click.Abort: sys.exit(1)\n"
-        "except UsageError as error: sys.exit(print(error, error.hint) or error.exit_code)\n"
+        "except StockctlError as error: sys.exit(print(error, error.hint) or error.exit_code)\n"
         "print('deleted')"
     )
     ours, theirs = pty.openpty()

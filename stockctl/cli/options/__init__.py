@@ -3,6 +3,7 @@
 from stockctl.cli.options.changes import DryRunOption
 from stockctl.cli.options.files import text_of
 from stockctl.cli.options.globals import Globals, settings_of
+from stockctl.cli.options.parser import usage_error
 from stockctl.cli.options.services import HealthPortOption
 from stockctl.cli.options.stores import mongo_of, say_next_batch
 from stockctl.cli.options.symbols import AnySymbolsArgument, SymbolsArgument
@@ -43,4 +44,5 @@ __all__ = [
     "seconds",
     "settings_of",
     "text_of",
+    "usage_error",
 ]

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from stockctl.cli.output.terminal import terminal_width
-from stockctl.errors import UsageError
+from stockctl.errors import StockctlError, UsageError
 
 _quiet = False
 
@@ -63,4 +63,5 @@ def confirm(question: str, command: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError("cannot ask for confirmation: stdin is not a terminal", hint=f"{command} --yes")
-    typer.confirm(question, abort=True, err=True)
+    if not typer.confirm(question, err=True):
+        raise StockctlError("not confirmed: nothing was changed")

@@ -71,11 +71,8 @@ def _newest_event(settings: Settings) -> CheckResult:
     admin = Admin(settings)
     admin.wait(PROBE_WAIT)
     offsets = admin.offsets(admin.partitions(settings.topics.feed_events.name))
-    probe = RecordReader(settings)
-    try:
+    with RecordReader(settings) as probe:
         newest = [probe.first(partition, held.end - 1) for partition, held in offsets.items() if held.end > held.start]
-    finally:
-        probe.close()
     try:
         events = [FEED_EVENTS.record(message.value()) for message in newest if message is not None]
     except InvalidRecordError as error:

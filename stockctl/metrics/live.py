@@ -204,8 +204,7 @@ def follow(
         raise UnknownTopicError(f"there is no topic {topic}", hint="`stockctl topics apply` creates the topics")
     live = LiveMetrics(symbols, settings.metrics.policy)
     # Records that retention deletes meanwhile do not matter here: continue at the earliest offset.
-    consumer = Consumer(settings, WATCH_GROUP, **{"auto.offset.reset": "earliest"})
-    try:
+    with Consumer(settings, WATCH_GROUP, **{"auto.offset.reset": "earliest"}) as consumer:
         consumer.assign(consumer.offsets_since(partitions, now_ms() - round(look_back * 1000)))
         ends = time.monotonic() + (seconds if seconds is not None else float("inf"))
         due = time.monotonic() + refresh
@@ -236,8 +235,6 @@ def follow(
                 due = max(due + refresh, time.monotonic())
             if over:
                 return
-    finally:
-        consumer.close()
 
 
 def watched_symbols(

@@ -162,9 +162,8 @@ def _oldest_unread(settings: Settings, rows: Sequence[Lag]) -> float | None:
     unread = {Partition(row.topic, row.partition): max(row.committed or 0, row.start) for row in rows if row.lag}
     timestamps: list[int] = []
     # One record or the end of each partition is enough.
-    consumer = Consumer(settings, rows[0].group, **{"enable.partition.eof": True, "queued.min.messages": 1})
     deadline = time.monotonic() + PROBE_WAIT
-    try:
+    with Consumer(settings, rows[0].group, **{"enable.partition.eof": True, "queued.min.messages": 1}) as consumer:
         consumer.assign(unread)
         while unread:
             for message in consumer.consume(100, 0.1):
@@ -176,8 +175,6 @@ def _oldest_unread(settings: Settings, rows: Sequence[Lag]) -> float | None:
                 unread.pop(partition, None)
             if unread and time.monotonic() > deadline:
                 raise TimedOutError(f"no record comes from {', '.join(f'{topic}/{number}' for topic, number in unread)}")
-    finally:
-        consumer.close()
     return min(timestamps) / 1000 if timestamps else None
 
 

@@ -22,8 +22,7 @@ def messages(admin: Admin, settings: Settings, topic: str, reader: str, since: i
 def _until(
     offsets: dict[Partition, Offsets], settings: Settings, topic: str, reader: str, since: int | None
 ) -> Iterator[Message]:
-    consumer = Consumer(settings, reader, **{"enable.partition.eof": True, "auto.offset.reset": "earliest"})
-    try:
+    with Consumer(settings, reader, **{"enable.partition.eof": True, "auto.offset.reset": "earliest"}) as consumer:
         starts = {partition: edges.start for partition, edges in offsets.items()}
         if since is not None:
             starts = consumer.offsets_since(list(offsets), since)
@@ -41,5 +40,3 @@ def _until(
                     raise event
                 if event is Event.end:
                     unread.discard(message.partition())
-    finally:
-        consumer.close()

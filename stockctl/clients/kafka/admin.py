@@ -212,11 +212,8 @@ class Admin:
 
     def committed(self, group: str, partitions: Sequence[Partition]) -> dict[Partition, Committed]:
         """The committed offsets of ``group``."""
-        consumer = Consumer(self._settings, group)
-        try:
+        with Consumer(self._settings, group) as consumer:
             return consumer.committed(partitions)
-        finally:
-            consumer.close()
 
     def _result(self, future: Future[Result], doing: str) -> Result:
         try:

@@ -13,6 +13,7 @@ from typing import Any
 from confluent_kafka import Consumer as _Consumer
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
+from stockctl.clients.closing import Closing
 from stockctl.clients.kafka.common import (
     EVENTS,
     Committed,
@@ -39,7 +40,7 @@ _LOOK_EVERY = 0.01
 """Seconds between two polls of an empty queue: short for a reader, long for the CPU."""
 
 
-class Consumer:
+class Consumer(Closing):
     """A consumer without auto commit and without offset reset, with isolation level read_committed."""
 
     def __init__(self, settings: Settings, group: str, **overrides: Any) -> None:

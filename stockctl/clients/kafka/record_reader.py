@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+from stockctl.clients.closing import Closing
 from stockctl.clients.kafka import Consumer, Event, Message, Partition
 from stockctl.errors import StockctlError, TimedOutError
 from stockctl.settings import Settings
@@ -14,7 +15,7 @@ _WAIT = 15.0
 """Seconds without a record or an event until it raises TimedOutError: brokers answer within milliseconds."""
 
 
-class RecordReader:
+class RecordReader(Closing):
     """Reads records by offset. Usable from several threads, one at a time."""
 
     def __init__(self, settings: Settings) -> None:

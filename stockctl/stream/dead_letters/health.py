@@ -61,10 +61,7 @@ def _count(settings: Settings, admin: Admin, topics: list[str], since: int) -> i
     partitions = [partition for topic in topics for partition in admin.partitions(topic)]
     if not partitions:
         return 0
-    consumer = Consumer(settings, DEAD_LETTERS_GROUP)
-    try:
+    with Consumer(settings, DEAD_LETTERS_GROUP) as consumer:
         starts = consumer.offsets_since(partitions, since)
-    finally:
-        consumer.close()
     ends = admin.offsets(partitions)
     return sum(max(0, ends[partition].end - start) for partition, start in starts.items())

@@ -7,7 +7,7 @@ quarters cannot be added. The caller provides the price.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -49,15 +49,14 @@ class Input:
     old: bool = False
 
 
-@dataclass
-class KpiValue:
+class KpiValue(NamedTuple):
     """A KPI with its value and inputs. Without a value, ``notes`` say what is missing or why it is meaningless."""
 
     kpi: Kpi
     value: float | None
     unit: str
     inputs: list[Input]
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
 
     @property
     def period(self) -> tuple[date | None, date | None]:
@@ -123,28 +122,24 @@ def _value(kpi: Kpi, inputs: list[Input]) -> KpiValue:
     unit = next(iter(money), "") if kpi.unit == "money" else kpi.unit
     if kpi.name == "eps":
         unit = inputs[0].unit
-    done = KpiValue(kpi, None, unit, inputs)
-    missing = [one for one in inputs if one.value is None]
-    done.notes += dict.fromkeys(note for one in inputs for note in one.notes)
-    if missing:
-        # Only name inputs whose own notes do not say why they are missing.
-        silent = [one.name for one in missing if not one.notes]
-        done.notes = [*([f"missing: {', '.join(silent)}"] if silent else []), *done.notes]
-        return done
     values = [one.value for one in inputs if one.value is not None]
     apart = [one.name for one in inputs if one.old] if "price" in kpi.inputs else []
     below = [one.name for one in inputs if one.name in kpi.positive and one.value is not None and one.value <= 0]
-    if below:
-        done.notes = [f"not meaningful: {', '.join(below)} is not above 0", *done.notes]
+    value, reason = None, None
+    if len(values) < len(inputs):
+        # Only name inputs whose own notes do not say why they are missing.
+        silent = [one.name for one in inputs if one.value is None and not one.notes]
+        reason = f"missing: {', '.join(silent)}" if silent else None
+    elif below:
+        reason = f"not meaningful: {', '.join(below)} is not above 0"
     elif apart:
-        done.notes = [f"price and {', '.join(apart)} do not go together", *done.notes]
+        reason = f"price and {', '.join(apart)} do not go together"
     elif len(money) > 1:
-        done.notes = [f"amounts in {' and '.join(sorted(money))} do not go together", *done.notes]
-    elif (gap := _far_apart(inputs)) is not None:
-        done.notes = [gap, *done.notes]
-    else:
-        done.value = kpi.compute(*values) * (100 if kpi.unit == "%" else 1)
-    return done
+        reason = f"amounts in {' and '.join(sorted(money))} do not go together"
+    elif (reason := _far_apart(inputs)) is None:
+        value = kpi.compute(*values) * (100 if kpi.unit == "%" else 1)
+    notes = dict.fromkeys(note for one in inputs for note in one.notes)
+    return KpiValue(kpi, value, unit, inputs, [*([reason] if reason else []), *notes])
 
 
 def _far_apart(inputs: Iterable[Input]) -> str | None:

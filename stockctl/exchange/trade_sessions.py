@@ -11,8 +11,8 @@ from datetime import date
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
-from stockctl.exchange.calendar import Hours, SessionName, currency_time, day_bounds, sessions_of, trade_date
-from stockctl.exchange.trade_conditions import TradeKind, trade_kind
+from stockctl.exchange.calendar import Hours, SessionName, currency_time, day_bounds, sessions_of
+from stockctl.exchange.trade_conditions import TradeKind
 from stockctl.intervals import Interval
 
 TradeSession = SessionName | Literal["none"]
@@ -67,9 +67,3 @@ def hours_of(day: date, hours: Hours) -> Interval:
     if hours != "currency":
         return since, until
     return next(iter(currency_time(since, until)), (since, since))
-
-
-def session_of(ms: int, conditions: str) -> TradeSession:
-    """The session of a trade at ``ms`` (UTC) with these comma-joined condition codes."""
-    kind = trade_kind(conditions)
-    return next(slot.session for slot in slots_of(trade_date(ms)) if slot.since <= ms < slot.until and kind in slot.kinds)

@@ -10,11 +10,17 @@ from hypothesis import strategies as st
 
 from stockctl.exchange.calendar import Hours, day_bounds, session_at, trade_date
 from stockctl.exchange.trade_conditions import table, trade_kind
-from stockctl.exchange.trade_sessions import TRADE_KINDS, session_of, slots_of
+from stockctl.exchange.trade_sessions import TRADE_KINDS, TradeSession, slots_of
 from tests.lakes import at
 
 days = st.integers(0, 6000).map(lambda number: date(2015, 1, 1) + timedelta(number))
 codes = st.lists(st.sampled_from(sorted(table())), max_size=4).map(",".join)
+
+
+def session_of(ms: int, conditions: str) -> TradeSession:
+    """The session of a trade at ``ms`` (UTC) with these comma-joined condition codes: that of its slot."""
+    kind = trade_kind(conditions)
+    return next(slot.session for slot in slots_of(trade_date(ms)) if slot.since <= ms < slot.until and kind in slot.kinds)
 
 
 @pytest.mark.parametrize(

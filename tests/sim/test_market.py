@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockctl.exchange.calendar import session_at, sessions_of
-from stockctl.exchange.trade_sessions import session_of
 from stockctl.sim import Market, Row, encode_frame, frames, numbered_rows
 from stockctl.sim.market import activity_at
 from tests.conftest import examples
+from tests.exchange.test_trade_sessions import session_of
 
 SYMBOLS = ["AAPL", "MSFT", "NVDA", "TSLA", "ACME", "BINANCE:BTCUSDT", "OANDA:EUR_USD"]
 DAY = date(2026, 11, 20)

@@ -30,10 +30,9 @@ def foreign_sources(mongo: Mongo, source: str, extra: Set[str]) -> tuple[str | N
     An empty database begins with ``source``, unless ``extra`` has it; one that the connector filled began with the source of
     the stored trades.
     """
-    found = stored_source(mongo)
-    stored, new = ({found} if found is not None else set()) - extra, {source} - extra
-    if candidates := stored or new:
-        first = mongo.add(META, {"_id": "source", "source": min(candidates)})["source"]
+    usual = [one for one in (stored_source(mongo), source) if one is not None and one not in extra]
+    if usual:
+        first = mongo.add(META, {"_id": "source", "source": usual[0]})["source"]
     else:
         first = (mongo.get(META, "source") or {}).get("source")
-    return first, (new | stored) - {first}
+    return first, {*usual} - {first}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer._click.exceptions import ClickException, NoArgsIsHelpError  # Typer has no public names for them
 from typer.core import TyperGroup
 
 from stockctl import __version__
@@ -29,7 +28,7 @@ from stockctl.cli import (
     topics,
 )
 from stockctl.cli.doctor import doctor
-from stockctl.cli.options import Globals, usage_error
+from stockctl.cli.options import Globals, is_help, usage_error
 from stockctl.cli.output import report_error, set_quiet
 from stockctl.cli.produce import produce
 from stockctl.cli.sim import sim
@@ -141,11 +140,12 @@ def main() -> None:
     debug = "--debug" in sys.argv or os.environ.get("STOCKCTL_DEBUG", "") not in ("", "0")
     try:
         code = app(standalone_mode=False) or 0
-    except NoArgsIsHelpError as error:
-        error.show()
-        code = error.exit_code
-    except ClickException as error:
-        code = _report(usage_error(error))
+    except typer.TyperException as error:
+        if is_help(error):
+            print(error.format_message(), file=sys.stderr)
+            code = error.exit_code
+        else:
+            code = _report(usage_error(error))
     except typer.Abort:
         report_error("aborted")
         code = 1

@@ -3,7 +3,7 @@
 from stockctl.cli.options.changes import DryRunOption
 from stockctl.cli.options.files import text_of
 from stockctl.cli.options.globals import Globals, settings_of
-from stockctl.cli.options.parser import usage_error
+from stockctl.cli.options.parser import is_help, usage_error
 from stockctl.cli.options.services import HealthPortOption
 from stockctl.cli.options.stores import mongo_of, say_next_batch
 from stockctl.cli.options.symbols import AnySymbolsArgument, SymbolsArgument
@@ -38,6 +38,7 @@ __all__ = [
     "UntilOption",
     "as_of_moment",
     "day",
+    "is_help",
     "moment",
     "mongo_of",
     "say_next_batch",

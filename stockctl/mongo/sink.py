@@ -27,8 +27,6 @@ USUAL_WRITE = 0.5
 """Seconds that a write takes at most while all is well."""
 ANSWER_WITHIN = 2.0
 """Seconds to look for a server before a write is tried again: short, so that a signal is noticed."""
-CHUNK = 1_000
-"""Messages of a poll."""
 _DRAIN_WAIT = 0.05
 
 ROWS = Counter("stockctl_mongo_documents_total", "Documents written to MongoDB", ["collection"])
@@ -41,6 +39,8 @@ class MongoSink:
     """Writes the topics of trades and feed events into MongoDB."""
 
     log = logging.getLogger("stockctl.mongo")
+    chunk = 1_000
+    """Most messages of one poll."""
 
     def __init__(
         self, settings: Settings, stop: threading.Event, refresh_companies: RefreshCompanies, *, once: bool = False
@@ -65,11 +65,6 @@ class MongoSink:
         """Documents written so far."""
         self.rejected = 0
         """Records sent to the dead letters so far."""
-
-    @property
-    def chunk(self) -> int:
-        """Most messages of one poll."""
-        return CHUNK
 
     @property
     def trouble(self) -> str | None:

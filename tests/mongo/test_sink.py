@@ -24,7 +24,7 @@ from stockctl.company.trade_fields import refresh_trades
 from stockctl.errors import UnreachableError
 from stockctl.exchange.calendar import now_ms, trade_date
 from stockctl.local.broker import forget_members
-from stockctl.mongo import bars, schema, sink
+from stockctl.mongo import bars, schema
 from stockctl.mongo import batch_writer as writing_room
 from stockctl.mongo.bars import Touched
 from stockctl.mongo.batch import Batch
@@ -170,7 +170,7 @@ def test_once_goes_on_when_its_partitions_come_back(
 ) -> None:
     """As after a pause longer than the session timeout: lost partitions are not read to their end."""
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(sink, "CHUNK", 20)
+    monkeypatch.setattr(MongoSink, "chunk", 20)
     ids = produce(topics, 300)
     settings = topics.model_copy(update={"mongo": topics.mongo.model_copy(update={"max_records": 20})})
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from stockctl.clients.kafka import Admin, Consumer, Partition
-from stockctl.mongo import sink
 from stockctl.mongo.sink import MongoSink
 from stockctl.service import Service
 from stockctl.settings import Settings, env_name, load_settings
@@ -94,7 +93,7 @@ def test_a_partition_that_was_held_goes_on_when_others_are_added(
     topics: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(sink, "CHUNK", 20)
+    monkeypatch.setattr(MongoSink, "chunk", 20)
     settings = topics.model_copy(update={"mongo": topics.mongo.model_copy(update={"max_records": 20})})
     ids, service, other, polls = produce(topics, 300), Service(), Consumer(topics, topics.mongo.group), threading.Event()
     theirs: set[Partition] = set()

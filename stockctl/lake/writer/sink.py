@@ -38,9 +38,6 @@ from stockctl.units import format_duration
 
 Result = TypeVar("Result")
 
-CHUNK = 10_000
-"""Messages of a poll: enough that the calls into librdkafka cost little, few enough to keep limits."""
-
 ROWS = Counter("stockctl_lake_rows_total", "Rows written to the lake", ["table"])
 REJECTED = Counter("stockctl_lake_rejected_total", "Records sent to the dead letters by the lake writer", ["table"])
 CLAIMS = Counter("stockctl_lake_claims_total", "Batches written to the lake", ["table", "reason"])
@@ -53,6 +50,8 @@ class S3Sink:
     """Writes the topics of trades and feed events into the lake."""
 
     log = logging.getLogger("stockctl.lake")
+    chunk = 10_000
+    """Most messages of one poll: enough that the calls into librdkafka cost little, few enough to keep limits."""
 
     def __init__(self, settings: Settings, stop: threading.Event, *, once: bool = False, accept_loss: bool = False) -> None:
         self._limits, self._stop = settings.lake, stop
@@ -94,11 +93,6 @@ class S3Sink:
             ROWS.labels(table)
             REJECTED.labels(table)
         self._last_object = "none yet"
-
-    @property
-    def chunk(self) -> int:
-        """Most messages of one poll."""
-        return CHUNK
 
     @property
     def trouble(self) -> str | None:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from stockctl.cli.options import (
+    IN_THE_FUTURE,
     AsOfOption,
     DateOption,
     ForOption,
@@ -351,7 +352,9 @@ def _show(query: tuple[Settings, Query], result: Result, view: View, main: Seque
     for note in result.notes:
         say(note)
     settings, parsed = query
-    if result.without_trades and not parsed.is_over:
+    if parsed.is_ahead:
+        say(IN_THE_FUTURE)
+    elif result.without_trades and not parsed.is_over:
         match parsed.engine:
             case "lake" | "mongo" as store:
                 say_next_batch(settings, store)

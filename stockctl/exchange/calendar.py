@@ -86,7 +86,7 @@ def parse_moment(moment: str | date, zone: ZoneInfo = EXCHANGE_ZONE, *, now: int
 
 
 def parse_date(day: str | date, zone: ZoneInfo = EXCHANGE_ZONE, *, now: int | None = None) -> date:
-    """The date of a date, a time, or text: ``2026-11-23``, a day's name, or ``-7d`` (before now). Days are those of ``zone``.
+    """The date of a date, a time, or text: ``2026-11-23``, a day's name, or ``-7d`` (before today). Days are those of ``zone``.
 
     The names are ``today``, ``yesterday`` and ``last-session``, the newest trading day whose regular session has begun.
     UsageError if the text is none of these.
@@ -97,7 +97,8 @@ def parse_date(day: str | date, zone: ZoneInfo = EXCHANGE_ZONE, *, now: int | No
             day = _moment(day, zone, now_ms() if now is None else now)
         except UsageError:
             raise UsageError(f"{quoted(written)} is not a date", hint=DATES) from None
-        if isinstance(day, datetime) and not written.strip().startswith("-"):
+        back = written.strip().removeprefix("-")
+        if isinstance(day, datetime) and (back == written.strip() or parse_duration(back) % 86_400):
             raise UsageError(f"{quoted(written)} is not a date", hint=DATES)
     if isinstance(day, datetime):
         day = day.astimezone(zone).date() if day.tzinfo else day.date()

@@ -68,6 +68,13 @@ class Query:
         return self.as_of if self.effective_now < self.now else None
 
     @property
+    def is_ahead(self) -> bool:
+        """Whether all of the queried time is in the future."""
+        if self.day is not None:
+            return self.day > trade_date(self.now)
+        return self.since is not None and self.since > self.now
+
+    @property
     def is_over(self) -> bool:
         """Whether all of the queried time is in the past."""
         if self.received_by is not None:

@@ -51,6 +51,13 @@ def test_nothing_read_is_said(filled: Command) -> None:
     assert "has no such trade" in done.stderr
 
 
+def test_a_time_in_the_future_is_named(filled: Command) -> None:
+    for arguments in (("lake", "read", "--since"), ("lake", "gaps", "--date"), ("metrics", "vwap", "AAPL", "--date")):
+        done = filled.run(*arguments, "2099-01-05")
+        assert "that time is in the future" in done.stderr
+        assert "try again" not in done.stderr
+
+
 def test_query_runs_sql(filled: Command) -> None:
     """Over the asked time; wrong SQL is exit 2."""
     done = filled.run(

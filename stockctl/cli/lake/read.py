@@ -63,7 +63,7 @@ def read(
     table = trades_between(settings, symbols or None, first, last, None if known is None else to_ms(known))
     if not table.num_rows:
         say("the lake has no such trade: `stockctl lake list` shows what it has")
-        say_next_batch(settings, "lake", last)
+        say_next_batch(settings, "lake", first, last)
     write_arrow(with_times(table, ("ts_event", "ts_recv"), settings.timezone), view, main=_MAIN)
 
 
@@ -163,7 +163,7 @@ def gaps(
         say(f"{symbol} {trade_date}: {format_duration(covered / 1000)} of {format_duration(expected / 1000)} covered")
     if not found.totals:
         say("the period has no session time, or the lake has no feed events")
-        say_next_batch(settings, "lake", bounds[1])
+        say_next_batch(settings, "lake", *bounds)
 
 
 def _bounds(settings: Settings, since: str | None, until: str | None, date: str | None) -> tuple[int | None, int | None]:

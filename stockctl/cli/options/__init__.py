@@ -5,7 +5,7 @@ from stockctl.cli.options.files import text_of
 from stockctl.cli.options.globals import Globals, settings_of
 from stockctl.cli.options.parser import is_help, usage_error
 from stockctl.cli.options.services import HealthPortOption
-from stockctl.cli.options.stores import mongo_of, say_next_batch
+from stockctl.cli.options.stores import IN_THE_FUTURE, mongo_of, say_next_batch
 from stockctl.cli.options.symbols import AnySymbolsArgument, SymbolsArgument
 from stockctl.cli.options.times import (
     LAST_MS,
@@ -23,6 +23,7 @@ from stockctl.cli.options.times import (
 )
 
 __all__ = [
+    "IN_THE_FUTURE",
     "LAST_MS",
     "AnySymbolsArgument",
     "AsOfOption",

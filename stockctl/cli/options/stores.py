@@ -23,14 +23,20 @@ def mongo_of(settings: Settings) -> Iterator[Mongo]:
         yield mongo
 
 
-def say_next_batch(settings: Settings, store: Literal["lake", "mongo"], until: int | None = None) -> None:
-    """Say what waits in Kafka for the store, of which nothing could be answered; nothing of a time before ``until`` (ms UTC)
-    that is over.
-    """
+IN_THE_FUTURE = "that time is in the future"
+
+
+def say_next_batch(
+    settings: Settings, store: Literal["lake", "mongo"], since: int | None = None, until: int | None = None
+) -> None:
+    """Say what waits in Kafka for the store, which has nothing in ``[since, until)`` (ms UTC), unless that is over."""
     from stockctl.exchange.calendar import now_ms
     from stockctl.stream.lag import lake_writer, mongo_writer
     from stockctl.stream.waiting_records import next_batch
 
+    if since is not None and since > now_ms():
+        say(IN_THE_FUTURE)
+        return
     if until is not None and until <= now_ms():
         return
     line = next_batch(settings, lake_writer(settings.lake) if store == "lake" else mongo_writer(settings))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -34,24 +34,27 @@ def ms_of(date: datetime) -> int:
 
 def trade_documents(values: Sequence[bytes | None]) -> list[Document | BadRecord]:
     """The document of each trade, given as JSON."""
-    return [one if isinstance(one, BadRecord) else _trade_document(one) for one in _records(TRADES, values)]
+    return _documents(TRADES, _trade_document, values)
 
 
 def event_documents(values: Sequence[bytes | None]) -> list[Document | BadRecord]:
     """The document of each feed event, given as JSON."""
-    return [one if isinstance(one, BadRecord) else _event_document(one) for one in _records(FEED_EVENTS, values)]
+    return _documents(FEED_EVENTS, _event_document, values)
 
 
-def _records(validator: Validator[Kind], values: Sequence[bytes | None]) -> Sequence[Kind | BadRecord]:
+def _documents(
+    validator: Validator[Kind], document_of: Callable[[Kind], Document], values: Sequence[bytes | None]
+) -> list[Document | BadRecord]:
     records = validator.all(values)
-    return [_record(validator, value) for value in values] if records is None else records
-
-
-def _record(validator: Validator[Kind], value: bytes | None) -> Kind | BadRecord:
-    try:
-        return validator.record(value)
-    except InvalidRecordError as error:
-        return BadRecord(str(error))
+    if records is not None:
+        return [*map(document_of, records)]
+    documents: list[Document | BadRecord] = []
+    for value in values:
+        try:
+            documents.append(document_of(validator.record(value)))
+        except InvalidRecordError as error:
+            documents.append(BadRecord(str(error)))
+    return documents
 
 
 def _trade_document(trade: Trade) -> Document:

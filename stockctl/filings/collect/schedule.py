@@ -48,7 +48,7 @@ class FetchSchedule:
         stop: threading.Event,
         refresh: RefreshCompany,
     ) -> None:
-        self._settings, self._selection, self._request, self._stop, self._refresh = settings, selection, request, stop, refresh
+        self._settings, self._request, self._stop, self._refresh = settings, request, stop, refresh
         # Check the symbols before opening anything.
         self._symbols = (
             named_stocks(selection.symbols) if selection.symbols else [] if selection.all_us else configured_stocks(settings)
@@ -69,7 +69,7 @@ class FetchSchedule:
 
     def symbols(self) -> list[str]:
         """The selected symbols. With ``all_us`` the list is Finnhub's of now."""
-        return us_common_stocks(self._finnhub.symbols()) if self._selection.all_us and not self._symbols else self._symbols
+        return self._symbols or us_common_stocks(self._finnhub.symbols())
 
     def once(self, on_progress: OnProgress = lambda _done, _all: None) -> FetchResult:
         """Fetch every symbol that is not fresh."""

@@ -69,12 +69,16 @@ class Store:
         with _translate_errors(self, f"get {key}"):
             return bytes(obstore.get(self._backend, key).bytes())
 
-    def size(self, key: str) -> int:
-        """The size of the object in bytes. AbsentError if it does not exist."""
+    def exists(self, key: str) -> bool:
+        """Whether the object exists."""
         import obstore
 
-        with _translate_errors(self, f"get the size of {key}"):
-            return int(obstore.head(self._backend, key)["size"])
+        try:
+            with _translate_errors(self, f"look for {key}"):
+                obstore.head(self._backend, key)
+        except AbsentError:
+            return False
+        return True
 
     def objects(self, prefix: str = "", *, after: str | None = None) -> Iterator[ObjectInfo]:
         """Objects in the folder ``prefix`` and below, in key order; only those after the key ``after``, if given."""

@@ -41,7 +41,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 def test_what_was_put_is_got(store: Store) -> None:
     store.put_new("a/b=1/c.bin", b"\x00one")
     assert store.get("a/b=1/c.bin") == b"\x00one"
-    assert store.size("a/b=1/c.bin") == 4
+    assert store.exists("a/b=1/c.bin")
 
 
 @pytest.mark.parametrize("start", ["file://", "file://localhost", "file:"])
@@ -77,8 +77,7 @@ def test_of_many_writers_of_one_new_object_exactly_one_wins(store: Store) -> Non
 def test_what_is_not_there_is_absent(store: Store) -> None:
     with pytest.raises(AbsentError):
         store.get("nothing")
-    with pytest.raises(AbsentError):
-        store.size("nothing")
+    assert not store.exists("nothing")
     assert list(store.objects()) == []
     assert list(store.objects("nothing")) == []
     assert store.folders("nothing") == []

@@ -163,9 +163,9 @@ class GatedStore(Store):
         self._gate(f"get {key}")
         return super().get(key)
 
-    def size(self, key: str) -> int:
+    def exists(self, key: str) -> bool:
         self._gate(f"look at {key}")
-        return super().size(key)
+        return super().exists(key)
 
     def objects(self, prefix: str = "", *, after: str | None = None) -> Iterator[ObjectInfo]:
         self._gate(f"list {prefix}")

@@ -161,7 +161,7 @@ def test_the_same_lines_by_another_compressor_are_read(settings: Settings, claim
     """A repeat of a claim may give other bytes of the same lines, as for ``lake verify``."""
     store, key = open_store(settings), aapl(claims[2])
     store.put(key, compress(decompress(store.get(key), key), "gzip", 0))
-    assert store.size(key) != next(item.size for item in claims[2].objects if item.key == key)
+    assert len(store.get(key)) != next(item.size for item in claims[2].objects if item.key == key)
     assert count(settings, "AAPL") == 5 * ROWS // 2
     assert len(list(compact(settings))) == 1
 

@@ -173,11 +173,9 @@ class FilingStore:
         def put() -> bool:
             try:
                 self._store.put_new(key, data)
-            except ExistsError:
+            except ExistsError as error:
                 # A conflict can look like an existing object: check, and put again if there is none.
-                try:
-                    self._store.size(key)
-                except AbsentError as error:
+                if not self._store.exists(key):
                     raise UnreachableError(f"{self._store.url} reports that {key} exists, but it does not") from error
                 return False
             return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date
 
-from stockctl.clients.object_store import AbsentError, Store
+from stockctl.clients.object_store import Store
 from stockctl.lake.format import claims
 from stockctl.lake.format.claims import Claim, ClaimedObject
 from stockctl.lake.format.keys import date_of, is_compaction, lost_key
@@ -106,7 +106,7 @@ def _check_objects(store: Store, claim: Claim, snapshot: Snapshot, report: Repor
 
 def _missing_objects(store: Store, claim: Claim, missing: Iterable[ClaimedObject], lost: Collection[str]) -> Iterator[Issue]:
     for item in missing:
-        if _exists(store, item):
+        if store.exists(item.key):
             continue  # stored after the objects were listed
         if item.key in lost:
             yield Issue("lost", item.key, f"{counted(item.rows, 'row was', 'rows were')} lost, and accepted as lost")
@@ -120,14 +120,6 @@ def _lost_objects(store: Store, claim: Claim, report: Report) -> list[str]:
     except claims.UnreadableError as error:
         report.issues.append(Issue("unreadable", lost_key(claim.key), str(error)))
         return []
-
-
-def _exists(store: Store, item: ClaimedObject) -> bool:
-    try:
-        store.size(item.key)
-    except AbsentError:
-        return False
-    return True
 
 
 def _check_compacted(snapshot: Snapshot, report: Report) -> None:

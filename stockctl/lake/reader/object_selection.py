@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import msgspec
 
-from stockctl.clients.object_store import AbsentError, Store
+from stockctl.clients.object_store import Store
 from stockctl.errors import StockctlError, UnhealthyError
 from stockctl.exchange.calendar import Calendar, calendar_of, trade_date
 from stockctl.lake.format.claims import Claim, ClaimedObject, read_claim, read_lost, read_source
@@ -344,13 +344,7 @@ class LakeReader:
     def _lacks(self, key: str, symbol: str) -> bool:
         """Whether the object may contain records of ``symbol`` and does not exist."""
         name = parse_object(key)
-        if name is None or not parts_of(symbol, [name.part]):
-            return False
-        try:
-            self.store.size(key)
-        except AbsentError:
-            return True
-        return False
+        return name is not None and bool(parts_of(symbol, [name.part])) and not self.store.exists(key)
 
     def view(
         self, connection: duckdb.DuckDBPyConnection, table: Table, found: Collection[DataFile], name: str | None = None

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 from stockctl.clients.kafka import Admin
-from stockctl.clients.object_store import AbsentError, ExistsError, Store
+from stockctl.clients.object_store import ExistsError, Store
 from stockctl.errors import ConfigError, RefusedError, StockctlError
 from stockctl.lake.format import claims
 from stockctl.lake.format.claims import Claim, CutReason, PermanentError, Start
@@ -101,23 +101,16 @@ class Committer:
     def _putter(self, item: BuiltObject, *, repeated: bool) -> Callable[[], None]:
         def put() -> None:
             # A replay mostly finds every object there: HEAD costs less than sending bytes that are refused.
-            if repeated and self._exists(item):
+            if repeated and self._store.exists(item.claimed.key):
                 return
             try:
                 self._store.put_new(item.claimed.key, item.data)
             except ExistsError:
                 # Our own put whose answer was lost, another writer's replay of the same claim, or a conflict of two puts.
-                if not self._exists(item):
+                if not self._store.exists(item.claimed.key):
                     raise
 
         return put
-
-    def _exists(self, item: BuiltObject) -> bool:
-        try:
-            self._store.size(item.claimed.key)
-        except AbsentError:
-            return False
-        return True
 
     def _check_topic(self, start: Start) -> None:
         info = self._admin.topic(start.topic) if start.topic_id else None

@@ -15,7 +15,7 @@ import msgspec
 
 from stockctl.clients.kafka import Committed, Offsets, TopicInfo
 from stockctl.clients.kafka.record_reader import RecordReader
-from stockctl.clients.object_store import AbsentError, Store
+from stockctl.clients.object_store import Store
 from stockctl.lake.format import claims
 from stockctl.lake.format.claims import Claim, CutReason, PermanentError, Rejected, Start, StartReason, UnreadableError
 from stockctl.lake.format.keys import Layout, Table
@@ -154,16 +154,9 @@ class Recovery:
             claims.put_lost(self._store, claim, missing)
 
     def _missing(self, claim: Claim) -> list[str]:
-        missing = []
         floor = read_floor(self._store)
-        for item in claim.objects:
-            if is_expired(item.key, floor):
-                continue  # pruned on purpose
-            try:
-                self._store.size(item.key)
-            except AbsentError:
-                missing.append(item.key)
-        return missing
+        expected = [item.key for item in claim.objects if not is_expired(item.key, floor)]  # others are pruned on purpose
+        return [key for key in expected if not self._store.exists(key)]
 
     def _claim_lost(self, start: Start, newest: Claim | None, since: int, until: int) -> Claim:
         """Claim ``[since, until)`` as lost: none of its rows will ever be in the lake. Returns the claim that is there then."""

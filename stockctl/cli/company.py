@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.options import TimezoneOption, mongo_of, settings_of
+from stockctl.cli.options import Group, TimezoneOption, mongo_of, settings_of
 from stockctl.cli.output import Format, View, amount, is_number, record_options, say, write_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-app = typer.Typer(no_args_is_help=True, help="Show the company document in MongoDB.")
+app = Group(help="Show the company document in MongoDB.")
 
 
 @app.callback()
@@ -25,7 +25,7 @@ def group() -> None:
 @record_options()
 def show(
     ctx: typer.Context,
-    symbol: Annotated[str, typer.Argument(help="Symbol of the company, in any case.")],
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Symbol of the company, in any case.")],
     watch: Annotated[bool, typer.Option("--watch", help="Show it, and again after each change, until Ctrl-C.")] = False,
     tz: TimezoneOption = None,
     *,

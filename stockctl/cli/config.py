@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from stockctl.cli.options import DryRunOption, settings_of
+from stockctl.cli.options import DryRunOption, Group, settings_of
 from stockctl.cli.output import View, row_options, say, say_dry_run, write_rows
 from stockctl.errors import StockctlError, UsageError
 
-app = typer.Typer(no_args_is_help=True, help="Create a configuration file, and show the settings.")
+app = Group(help="Create a configuration file, and show the settings.")
 
 TEMPLATE = """\
 # stockctl settings, one table per profile. `stockctl config show --origin` shows the origin of each value.
@@ -38,7 +38,7 @@ region = "us-east-1"
 
 @app.command()
 def init(
-    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("stockctl.toml"),
+    path: Annotated[Path, typer.Argument(metavar="[PATH]", help="File to write.")] = Path("stockctl.toml"),
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:

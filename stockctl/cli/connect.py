@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.options import DryRunOption, HealthPortOption, settings_of
+from stockctl.cli.options import DryRunOption, Group, HealthPortOption, settings_of
 from stockctl.cli.output import (
     View,
     YesOption,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from stockctl.reconcile import Change
     from stockctl.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Run the MongoDB sink connector in Kafka Connect.")
+app = Group(help="Run the MongoDB sink connector in Kafka Connect.")
 
 
 @contextmanager

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.options import DryRunOption, SinceOption, TimezoneOption, moment, settings_of, text_of
+from stockctl.cli.options import DryRunOption, Group, SinceOption, TimezoneOption, moment, settings_of, text_of
 from stockctl.cli.output import View, record_options, row_options, say, write_object, write_rows
 from stockctl.errors import StockctlError, UsageError
 
 if TYPE_CHECKING:
     from stockctl.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="List, show and replay dead letters: rejected records, and why.")
+app = Group(help="List, show and replay dead letters: rejected records, and why.")
 
-Reason = Annotated[str | None, typer.Option("--reason", help="Only letters with this text in their reason.")]
-Topic = Annotated[str | None, typer.Option("--topic", help="Only letters of records of this topic.")]
+Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Only letters with this text in their reason.")]
+Topic = Annotated[str | None, typer.Option("--topic", metavar="TOPIC", help="Only letters of records of this topic.")]
 
 
 def _since(settings: Settings, text: str | None) -> int | None:
@@ -81,7 +81,7 @@ def list_(
 @record_options()
 def show(
     ctx: typer.Context,
-    id: Annotated[str, typer.Argument(help="Id of the letter; `dlq list` shows it.")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="Id of the letter; `dlq list` shows it.")],
     *,
     view: View,
 ) -> None:
@@ -124,7 +124,7 @@ def show(
 @row_options()
 def replay(
     ctx: typer.Context,
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids of letters.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of letters.")] = None,
     reason: Reason = None,
     topic: Topic = None,
     since: SinceOption = None,

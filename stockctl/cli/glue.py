@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.options import DryRunOption, SinceDateOption, day, settings_of
+from stockctl.cli.options import DryRunOption, Group, SinceDateOption, day, settings_of
 from stockctl.cli.output import (
     Format,
     View,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from stockctl.reconcile import Change
     from stockctl.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Manage the lake's tables in the Glue Data Catalog.")
+app = Group(help="Manage the lake's tables in the Glue Data Catalog.")
 
 
 class Who(StrEnum):

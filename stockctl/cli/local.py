@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.options import DryRunOption, SymbolsArgument, seconds, settings_of
+from stockctl.cli.options import DryRunOption, Group, SymbolsArgument, seconds, settings_of
 from stockctl.cli.output import View, YesOption, confirm, row_options, say, say_dry_run, write_rows
 from stockctl.errors import UnhealthyError, UsageError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stockctl.local.services import Mode
     from stockctl.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Run the whole pipeline on this machine.")
+app = Group(help="Run the whole pipeline on this machine.")
 
 
 def _settings(ctx: typer.Context, symbols: list[str] | None = None, *, stack: bool = True) -> Settings:

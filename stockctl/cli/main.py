@@ -28,7 +28,7 @@ from stockctl.cli import (
     topics,
 )
 from stockctl.cli.doctor import doctor
-from stockctl.cli.options import Globals, is_help, usage_error
+from stockctl.cli.options import Globals, Group, is_help, usage_error
 from stockctl.cli.output import report_error, set_quiet
 from stockctl.cli.produce import produce
 from stockctl.cli.sim import sim
@@ -78,10 +78,9 @@ class _Root(TyperGroup):
         return result
 
 
-app = typer.Typer(
+app = Group(
     name="stockctl",
     cls=_Root,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -116,9 +115,11 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def root(
     ctx: typer.Context,
-    profile: Annotated[str | None, typer.Option("--profile", "-p", envvar="STOCKCTL_PROFILE", help="Profile to use.")] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", "-p", envvar="STOCKCTL_PROFILE", metavar="NAME", help="Profile to use.")
+    ] = None,
     config_file: Annotated[
-        Path | None, typer.Option("--config", envvar="STOCKCTL_CONFIG", help="Configuration file to read.")
+        Path | None, typer.Option("--config", envvar="STOCKCTL_CONFIG", metavar="PATH", help="Configuration file to read.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only errors; services log warnings.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Services log at level DEBUG.")] = False,

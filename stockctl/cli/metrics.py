@@ -19,6 +19,7 @@ from stockctl.cli.options import (
     AsOfOption,
     DateOption,
     ForOption,
+    Group,
     SinceOption,
     SymbolsArgument,
     TimezoneOption,
@@ -53,7 +54,7 @@ _MAIN = (
 """Columns of metrics, the most important first."""
 _MAIN_OF_BARS = ("symbol", "bar", "open", "high", "low", "close", "volume", "vwap", "trade_date")
 
-app = typer.Typer(no_args_is_help=True, help="Compute metrics from the lake's trades, or watch them live.")
+app = Group(help="Compute metrics from the lake's trades, or watch them live.")
 
 
 class Policy(StrEnum):
@@ -121,7 +122,9 @@ def volatility(
     until: UntilOption = None,
     date: DateOption = None,
     as_of: AsOfOption = None,
-    window: Annotated[str | None, typer.Option(help="Trades (100) or time (5m) of the rolling window; default 100.")] = None,
+    window: Annotated[
+        str | None, typer.Option(metavar="N|DURATION", help="Trades (100) or time (5m) of the rolling window; default 100.")
+    ] = None,
     returns: Annotated[bool, typer.Option("--returns", help="Annualised, of returns on the --every grid (1m).")] = False,
     every: EveryOption = None,
     policy: PolicyOption = None,

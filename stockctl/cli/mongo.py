@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from stockctl.cli.options import DryRunOption, mongo_of, settings_of
+from stockctl.cli.options import DryRunOption, Group, mongo_of, settings_of
 from stockctl.cli.output import (
     View,
     check_change_fields,
@@ -15,7 +15,7 @@ from stockctl.cli.output import (
     write_rows,
 )
 
-app = typer.Typer(no_args_is_help=True, help="Create and compare the collections in MongoDB.")
+app = Group(help="Create and compare the collections in MongoDB.")
 
 
 @app.command()

@@ -13,36 +13,54 @@ from stockctl.symbols import require_symbols
 
 def sim(
     ctx: typer.Context,
-    rate: Annotated[float, typer.Option("--rate", help="Rows per second over all symbols, on average.")] = 20.0,
+    rate: Annotated[
+        float, typer.Option("--rate", metavar="NUMBER", help="Rows per second over all symbols, on average.")
+    ] = 20.0,
     symbols: Annotated[
-        str | None, typer.Option("--symbols", help="Symbols that exist, joined by commas.", show_default="all that look right")
+        str | None,
+        typer.Option(
+            "--symbols", metavar="SYMBOLS", help="Symbols that exist, joined by commas.", show_default="all that look right"
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same rows in the same order.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed gives the same rows in the same order.")] = 1,
     replay: Annotated[
         Path | None, typer.Option("--replay", metavar="FILE", help="Send these captured frames, one JSON a line, as they are.")
     ] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, metavar="PORT", help="Port; 0 takes a free one.")] = 0,
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     token: Annotated[
-        str | None, typer.Option("--token", help="The only API key that is taken.", show_default="any that is not empty")
+        str | None,
+        typer.Option("--token", metavar="TOKEN", help="The only API key that is taken.", show_default="any that is not empty"),
     ] = None,
     fault: Annotated[
         list[str] | None,
-        typer.Option("--fault", help="KIND@WHEN[:ARGUMENT], as drop@30s, silent@1m:20s, triple@500frames, refuse@10s:429x3."),
+        typer.Option(
+            "--fault",
+            metavar="FAULT",
+            help="KIND@WHEN[:ARGUMENT], as drop@30s, silent@1m:20s, triple@500frames, refuse@10s:429x3.",
+        ),
     ] = None,
     real_hours: Annotated[
         bool, typer.Option("--real-hours/--always-open", help="Stocks trade in exchange hours only, or at any hour.")
     ] = False,
-    ping_interval: Annotated[str, typer.Option("--ping-interval", help="Time between ping frames.")] = "60s",
-    symbol_limit: Annotated[int, typer.Option("--symbol-limit", min=0, help="Symbols allowed on one connection.")] = 50,
+    ping_interval: Annotated[
+        str, typer.Option("--ping-interval", metavar="DURATION", help="Time between ping frames.")
+    ] = "60s",
+    symbol_limit: Annotated[
+        int, typer.Option("--symbol-limit", min=0, metavar="N", help="Symbols allowed on one connection.")
+    ] = 50,
     filings: Annotated[
         Path | None, typer.Option("--filings", metavar="DIR", help="Serve the filings in this folder's *.json.")
     ] = None,
     rest_errors: Annotated[
-        float, typer.Option("--rest-errors", min=0, max=1, help="Share of REST requests that fail with 502.")
+        float, typer.Option("--rest-errors", min=0, max=1, metavar="NUMBER", help="Share of REST requests that fail with 502.")
     ] = 0.0,
-    per_minute: Annotated[int, typer.Option("--requests-per-minute", min=1, help="REST requests a key may make.")] = 60,
-    per_second: Annotated[int, typer.Option("--requests-per-second", min=1, help="REST requests a key may make.")] = 30,
+    per_minute: Annotated[
+        int, typer.Option("--requests-per-minute", min=1, metavar="N", help="REST requests a key may make.")
+    ] = 60,
+    per_second: Annotated[
+        int, typer.Option("--requests-per-second", min=1, metavar="N", help="REST requests a key may make.")
+    ] = 30,
 ) -> None:
     """Simulate Finnhub's WebSocket and REST API.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stockctl.cli.options import DryRunOption, settings_of, text_of
+from stockctl.cli.options import DryRunOption, Group, settings_of, text_of
 from stockctl.cli.output import (
     View,
     check_change_fields,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stockctl.settings import Settings
     from stockctl.warehouse.partitions import LakePartitions
 
-app = typer.Typer(no_args_is_help=True, help="Manage the lake in Redshift Spectrum, and run SQL.")
+app = Group(help="Manage the lake in Redshift Spectrum, and run SQL.")
 
 
 def _lake(settings: Settings) -> LakePartitions:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.options import DryRunOption, settings_of
+from stockctl.cli.options import DryRunOption, Group, settings_of
 from stockctl.cli.output import (
     View,
     check_change_fields,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stockctl.clients.kafka import Admin
     from stockctl.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Create, list and compare the topics, and show consumer lag.")
+app = Group(help="Create, list and compare the topics, and show consumer lag.")
 
 
 def _connect(ctx: typer.Context) -> tuple[Admin, Settings]:
@@ -93,7 +93,8 @@ def diff(ctx: typer.Context, *, view: View) -> None:
 def lag(
     ctx: typer.Context,
     group: Annotated[
-        list[str] | None, typer.Option("--group", help="Consumer group; may be repeated. Default: all groups of the pipeline.")
+        list[str] | None,
+        typer.Option("--group", metavar="GROUP", help="Consumer group; may be repeated. Default: all groups of the pipeline."),
     ] = None,
     *,
     view: View,

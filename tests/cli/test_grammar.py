@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import Any
 
 import pytest
 
+from stockctl.cli.main import app
 from tests.cli.test_main import LEAVES
 
 CHANGING = (
@@ -71,6 +73,26 @@ def test_an_option_means_the_same_in_every_command(flag: str) -> None:
     assert len(set(kinds.values())) == 1, kinds
     texts = {parameter.help for parameter in commands.values()}
     assert (len(texts) == 1) == (flag not in OWN_THING), texts
+
+
+NOUN = r"[A-Z]+"
+SHOWN = re.compile(rf"{NOUN}(,{NOUN})*(\|[A-Za-z]+|\|-)*|[a-z-]+(\|[a-z-]+)+")
+"""What stands for a value in help: an upper-case noun, or the values to choose from, as they are typed."""
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_help_shows_each_value_as_an_upper_case_noun_or_as_its_choices(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        app([*name.split(), "--help"])
+    usage, _, rest = capsys.readouterr().out.partition("\n\n")
+    arguments = re.sub(r"\s+", " ", usage).partition("[OPTIONS]")[2].split()
+    for argument in arguments:
+        assert SHOWN.fullmatch(argument.removesuffix("...").strip("[]")), argument
+    for line in rest.splitlines():
+        if option := re.match(r"  (?:-\w, )?--[a-z-]+(?: / --[a-z-]+)?(?: (\S+))?(?:  |$)", line):
+            assert option[1] is None or SHOWN.fullmatch(option[1]), line
+    documented = re.findall(r"^  (\S+)", rest.partition("Arguments:\n")[2].partition("\n\n")[0], re.MULTILINE)
+    assert documented == arguments
 
 
 @pytest.mark.parametrize("name", CHANGES)

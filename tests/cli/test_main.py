@@ -156,7 +156,7 @@ def test_completion_completes(alone: Command) -> None:
         (["lake", "lst"], 2, "error: no such command 'lst'. Did you mean 'list'?\n  try: `stockctl lake --help`\n"),
         (["lake", "read", "--sinse", "now"], 2, "error: no such option: --sinse (Possible options: --since, --wide)\n  try: "),
         (["topics", "list", "-o", "xml"], 2, "'xml' is not one of 'table', 'markdown'"),
-        (["dlq", "show"], 2, "error: missing argument 'id'\n  try: `stockctl dlq show --help`\n"),
+        (["dlq", "show"], 2, "error: missing argument 'ID'\n  try: `stockctl dlq show --help`\n"),
         (
             ["sim", "--port", "x"],
             2,

@@ -24,8 +24,8 @@ _MAIN = ("symbol", "form", "filed", "period_end", "accession", "accepted", "peri
 def list_(
     ctx: typer.Context,
     symbols: SymbolsArgument = None,
-    form: Annotated[str | None, typer.Option(help="Only this form, such as 10-K.")] = None,
-    last: Annotated[int | None, typer.Option(min=1, help="Only the newest N of each symbol.")] = None,
+    form: Annotated[str | None, typer.Option(metavar="FORM", help="Only this form, such as 10-K.")] = None,
+    last: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the newest N of each symbol.")] = None,
     tz: TimezoneOption = None,
     *,
     view: View,
@@ -51,7 +51,9 @@ def show(
     ctx: typer.Context,
     filing: Annotated[str, typer.Argument(metavar="SYMBOL|ACCESSION", help="A symbol, or an accession number.")],
     accession: Annotated[str, typer.Argument(metavar="[ACCESSION|latest]", help="Which filing of the symbol.")] = "latest",
-    statement: Annotated[str, typer.Option("--statement", "-s", help="income, balance, cashflow or all.")] = "all",
+    statement: Annotated[
+        str, typer.Option("--statement", "-s", metavar="NAME", help="income, balance, cashflow or all.")
+    ] = "all",
     tz: TimezoneOption = None,
     *,
     view: View,

@@ -35,10 +35,12 @@ class Period(StrEnum):
     ttm = "ttm"
 
 
-Symbol = Annotated[str, typer.Argument(help="Symbol of the company, in any case.")]
+Symbol = Annotated[str, typer.Argument(metavar="SYMBOL", help="Symbol of the company, in any case.")]
 Ciks = Annotated[
     list[str] | None,
-    typer.Option("--cik", help="Reports of this company alone, where others had the ticker; several count as one company."),
+    typer.Option(
+        "--cik", metavar="CIK", help="Reports of this company alone, where others had the ticker; several count as one company."
+    ),
 ]
 
 
@@ -46,9 +48,9 @@ Ciks = Annotated[
 def statement(
     ctx: typer.Context,
     symbol: Symbol,
-    which: Annotated[Which, typer.Argument(help="Which statement.")],
+    which: Annotated[Which, typer.Argument(metavar="income|balance|cashflow", help="Which statement.")],
     period: Annotated[Period, typer.Option(help="Years, quarters, or twelve months to each quarter's end.")] = Period.annual,
-    last: Annotated[int, typer.Option(min=1, help="How many periods, the newest first.")] = 8,
+    last: Annotated[int, typer.Option(min=1, metavar="N", help="How many periods, the newest first.")] = 8,
     as_of: AsOfOption = None,
     cik: Ciks = None,
     tz: TimezoneOption = None,
@@ -84,13 +86,19 @@ def statement(
 def kpis(
     ctx: typer.Context,
     symbol: Symbol,
-    price: Annotated[float | None, typer.Option(help="Price of a share; default: the lake's last trade.")] = None,
+    price: Annotated[
+        float | None, typer.Option(metavar="PRICE", help="Price of a share; default: the lake's last trade.")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show each formula with its inputs.")] = False,
     as_of: AsOfOption = None,
     cik: Ciks = None,
-    risk_free_rate: Annotated[float | None, typer.Option(help="In place of the setting valuation.risk_free_rate.")] = None,
-    equity_premium: Annotated[float | None, typer.Option(help="In place of the setting valuation.equity_premium.")] = None,
-    beta: Annotated[float | None, typer.Option(help="In place of the setting valuation.beta.")] = None,
+    risk_free_rate: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="In place of the setting valuation.risk_free_rate.")
+    ] = None,
+    equity_premium: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="In place of the setting valuation.equity_premium.")
+    ] = None,
+    beta: Annotated[float | None, typer.Option(metavar="NUMBER", help="In place of the setting valuation.beta.")] = None,
     tz: TimezoneOption = None,
     *,
     view: View,

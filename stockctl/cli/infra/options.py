@@ -12,9 +12,11 @@ from stockctl.errors import UsageError
 if TYPE_CHECKING:
     from stockctl.settings import Settings
 
-OverlayOption = Annotated[str | None, typer.Option("--overlay", help="single-node, ha, or an overlay of your own.")]
-TagOption = Annotated[str | None, typer.Option("--image-tag", help="Tag of stockctl's images.")]
-ContextOption = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+OverlayOption = Annotated[
+    str | None, typer.Option("--overlay", metavar="NAME", help="single-node, ha, or an overlay of your own.")
+]
+TagOption = Annotated[str | None, typer.Option("--image-tag", metavar="TAG", help="Tag of stockctl's images.")]
+ContextOption = Annotated[str | None, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig.")]
 
 
 def cluster_settings(

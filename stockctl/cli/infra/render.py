@@ -80,7 +80,10 @@ def diff(
 
 
 def monitoring(
-    what: Annotated[Monitoring, typer.Argument(help="Alert rules for Prometheus (YAML), or a dashboard for Grafana (JSON).")],
+    what: Annotated[
+        Monitoring,
+        typer.Argument(metavar="rules|dashboard", help="Alert rules for Prometheus (YAML), or a dashboard for Grafana (JSON)."),
+    ],
 ) -> None:
     """Print the alert rules or the Grafana dashboard.
 

@@ -69,9 +69,11 @@ def logs(
     ctx: typer.Context,
     workload: Annotated[str, typer.Argument(metavar="WORKLOAD", help="Such as lake; `infra status` lists them.")],
     context: ContextOption = None,
-    tail: Annotated[int, typer.Option("--tail", min=1, help="Number of lines per pod.")] = 100,
+    tail: Annotated[int, typer.Option("--tail", min=1, metavar="N", help="Number of lines per pod.")] = 100,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue with each new line, until Ctrl-C.")] = False,
-    container: Annotated[str | None, typer.Option("--container", help="Instead of the pod's first container.")] = None,
+    container: Annotated[
+        str | None, typer.Option("--container", metavar="NAME", help="Instead of the pod's first container.")
+    ] = None,
     previous: Annotated[bool, typer.Option("--previous", help="The log of the previous run, after a restart.")] = False,
 ) -> None:
     """Print the last lines of a workload's logs.

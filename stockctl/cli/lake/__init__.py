@@ -1,13 +1,12 @@
 """``stockctl lake``: read, verify and maintain the lake."""
 
-import typer
-
 from stockctl.cli.lake.list import list_
 from stockctl.cli.lake.maintain import compact, prune
 from stockctl.cli.lake.read import gaps, query, read
 from stockctl.cli.lake.verify import verify
+from stockctl.cli.options import Group
 
-app = typer.Typer(no_args_is_help=True, help="Read, verify and maintain the lake.")
+app = Group(help="Read, verify and maintain the lake.")
 app.command("list")(list_)
 app.command()(read)
 app.command()(query)

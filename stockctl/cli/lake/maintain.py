@@ -21,7 +21,8 @@ def compact(
     ] = None,
     date: DateOption = None,
     keep_days: Annotated[
-        int | None, typer.Option(min=0, help="Leave the newest days as they are; default: 1, today.", show_default=False)
+        int | None,
+        typer.Option(min=0, metavar="N", help="Leave the newest days as they are; default: 1, today.", show_default=False),
     ] = None,
     dry_run: DryRunOption = False,
     *,

@@ -3,6 +3,7 @@
 from stockctl.cli.options.changes import DryRunOption
 from stockctl.cli.options.files import text_of
 from stockctl.cli.options.globals import Globals, settings_of
+from stockctl.cli.options.group import Group
 from stockctl.cli.options.parser import is_help, usage_error
 from stockctl.cli.options.services import HealthPortOption
 from stockctl.cli.options.stores import IN_THE_FUTURE, mongo_of, say_next_batch
@@ -31,6 +32,7 @@ __all__ = [
     "DryRunOption",
     "ForOption",
     "Globals",
+    "Group",
     "HealthPortOption",
     "SinceDateOption",
     "SinceOption",

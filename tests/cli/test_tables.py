@@ -26,7 +26,7 @@ from typer.core import TyperGroup
 from stockctl.cli.main import app
 from stockctl.cli.output import View, write_object, write_rows
 from stockctl.cli.output.columns import Kind, kind_of
-from stockctl.cli.output.numbers import aligned, amounts
+from stockctl.cli.output.numbers import aligned, amounts, sizes
 from stockctl.filings.collect.collector import Outcome
 from stockctl.filings.collect.schedule import FetchResult
 from stockctl.health import CheckResult, SystemHealth
@@ -553,6 +553,7 @@ def test_a_link_is_its_short_text() -> None:
         ("bytes", 1_234_567_890, "", "1.23 GB"),
         ("uptime", 125.0, "", "2m 5s"),
         ("latency_ms", 0.4, "", "0.4ms"),
+        ("latency_ms", 0.0, "", "0ms"),
         ("retention_ms", 2_592_000_000, "", "30d"),
         ("retention_ms", -1, "", "unlimited"),
         ("coverage", 100.0, "", "100%"),
@@ -609,6 +610,22 @@ def test_values_of_one_item_have_one_scale_and_number_of_decimals(values: list[f
 )
 def test_numbers_of_sql_have_one_number_of_decimals_per_column(values: list[Any], texts: list[str]) -> None:
     assert aligned(values) == texts
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([883, 8_770, 13_100], ["0.88 kB", "8.77 kB", "13.10 kB"]),
+        ([341_000, 30_400, 0, None], ["341.0 kB", "30.4 kB", "0.0 kB", ""]),
+        ([7, 12], ["7 B", "12 B"]),
+        ([0], ["0 B"]),
+        ([5_000_000_000, 3_000], ["5 GB", "3 kB"]),
+        ([999_999], ["1,000 kB"]),
+    ],
+)
+def test_sizes_of_a_column_have_one_unit(values: list[Any], texts: list[str]) -> None:
+    """Unless they are too far apart."""
+    assert sizes(values) == texts
 
 
 @pytest.mark.usefixtures("here")

@@ -76,6 +76,23 @@ def aligned(values: Sequence[Any]) -> list[str]:
     ]
 
 
+def sizes(values: Sequence[Any]) -> list[str]:
+    """The bytes of a column in the unit of the largest, with three digits of the smallest and at most two decimals.
+
+    Where the smallest would be nothing in that unit, each has its own.
+    """
+    known = [value for value in values if is_number(value) and value > 0]
+    if not known:
+        return [literal(plain(value)) if not is_number(value) else format_size(value) for value in values]
+    unit, length = next(
+        each for each in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1)) if max(known) >= each[1]
+    )
+    decimals = min(max(2 - math.floor(math.log10(min(known) / length)), 0), 2) if length > 1 else 0
+    if min(known) < 0.01 * length:
+        return [format_size(value) if is_number(value) else literal(plain(value)) for value in values]
+    return [f"{value / length:,.{decimals}f} {unit}" if is_number(value) else literal(plain(value)) for value in values]
+
+
 def amount(value: float, unit: str) -> str:
     """A value of a filing with its unit: ``$12.3 B``, ``$6.08``, ``26.42%``, ``EUR 1.20 M``, ``15.3 B``, ``5.83x``."""
     return amounts([value], unit)[0]
@@ -141,7 +158,7 @@ def _seconds(value: Number) -> str:
 
 
 def _milliseconds(value: Number) -> str:
-    return "unlimited" if value == -1 else _seconds(float(value) / 1000)
+    return "unlimited" if value == -1 else _seconds(float(value) / 1000) if value else "0ms"
 
 
 def _count(value: Number) -> str:

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 from stockctl.cli.output.columns import FIX, HEADERS, IN_SQL, LINKS, Kind, kind_of
-from stockctl.cli.output.numbers import aligned, cell, is_number, literal
+from stockctl.cli.output.numbers import aligned, cell, is_number, literal, sizes
 from stockctl.cli.output.wrap import wrapped
 
 Row = Mapping[str, Any]
@@ -127,6 +127,8 @@ def _column(rows: Sequence[Row], name: str, kinds: bool, times: _Times) -> Colum
     values = [row.get(name) for row in rows]
     if kind is None and not kinds:
         cells = aligned(values)
+    elif kind is Kind.bytes:
+        cells = sizes(values)
     else:
         cells = [cell(value, kind, row) for value, row in zip(values, rows, strict=True)]
     cells = [

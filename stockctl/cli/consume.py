@@ -10,10 +10,10 @@ from stockctl.cli.options import Group, HealthPortOption, settings_of
 from stockctl.units import counted
 
 MaxAgeOption = Annotated[
-    str | None, typer.Option("--max-age", metavar="DURATION", help="Write a batch this long after its first record: 1s, 5m.")
+    str | None, typer.Option("--max-age", metavar="DURATION", help="Close a batch this long after its first record: 1s, 5m.")
 ]
 MaxRecordsOption = Annotated[
-    int | None, typer.Option("--max-records", metavar="N", min=1, help="Write a batch at this many records.")
+    int | None, typer.Option("--max-records", metavar="N", min=1, help="Close a batch at this many records.")
 ]
 
 app = Group(help="Write the records of the topics into the lake or MongoDB.")
@@ -24,7 +24,7 @@ def s3(
     ctx: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="Stop at the current end of the topics.")] = False,
     max_age: MaxAgeOption = None,
-    max_bytes: Annotated[str | None, typer.Option(metavar="SIZE", help="Cut a batch at this size, such as 64MB.")] = None,
+    max_bytes: Annotated[str | None, typer.Option(metavar="SIZE", help="Close a batch at this size, such as 64MB.")] = None,
     max_records: MaxRecordsOption = None,
     accept_loss: Annotated[
         bool, typer.Option("--accept-loss", help="Skip records that Kafka no longer holds, and record the loss permanently.")

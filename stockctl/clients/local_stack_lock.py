@@ -46,7 +46,7 @@ def absent_stack(settings: Settings, name: str, *, instead: str | None = None) -
     if is_held(local_stack_file(settings.state_dir.absolute()).with_name("lock")):
         return None  # it is starting, or restarts a service
     return UnreachableError(
-        "the local stack is not running: `stockctl local up` starts it",
+        "the local stack is not running",
         hint=instead or f"`stockctl local up`, or set {name}" + (f": nothing listens at {address}" if address else ""),
     )
 

@@ -103,13 +103,13 @@ def _newest(settings: Settings, table: Table) -> CheckResult:
     age = (datetime.now(UTC) - datetime.fromisoformat(newest.created)).total_seconds()
     ends = ", ".join(f"{claim.partition} to {claim.end}" for claim in claims)
     return CheckResult(
-        f"newest claim {format_duration(max(0.0, age))} ago, {counted(newest.rows, 'row')} cut by {newest.reason}; "
+        f"newest claim {format_duration(max(0.0, age))} ago, {counted(newest.rows, 'row')} (reason: {newest.reason}); "
         f"partitions {ends}"
     )
 
 
 def _empty(settings: Settings, store: Store, topic: str) -> CheckResult:
-    """The result for a table without claims: ok if its writer runs and has not cut a batch yet."""
+    """The result for a table without claims: ok if its writer runs and has not closed a batch yet."""
     with suppress(StockctlError):  # other rows report what is wrong there
         waits = pending(settings, lake_writer(settings.lake), [topic])
         if waits.running:

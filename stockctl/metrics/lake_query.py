@@ -68,7 +68,7 @@ def _run(connection: duckdb.DuckDBPyConnection, text: str) -> pa.Table:
     try:
         statements = connection.extract_statements(text)
         if len(statements) != 1 or statements[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
-            raise UsageError("this is not one statement that reads", hint=hint)
+            raise UsageError("the SQL must be one SELECT, or EXPLAIN of one", hint=hint)
         rows: pa.Table = interruptible(connection, lambda: connection.sql(text).to_arrow_table())
     except DAMAGE:
         raise  # a damaged object, reported like in every read of the lake

@@ -210,7 +210,7 @@ def test_dead_letters_say_that_they_wait_for_kafka(alone: Command) -> None:
         assert f"waiting up to 2.5s for Kafka at {address}" in said, command
 
 
-STOPPED = "error: the local stack is not running: `stockctl local up` starts it\n  try: "
+STOPPED = "error: the local stack is not running\n  try: "
 OF_THE_STACK = (
     *("topics list", "dlq list", "consume s3 --once", "consume mongo", "metrics watch"),
     *("mongo status", "company show AAPL", "produce", "filings fetch AAPL"),

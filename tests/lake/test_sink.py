@@ -118,7 +118,7 @@ def test_every_record_is_in_the_lake_once_and_what_is_none_in_the_dead_letters(t
     ids = produce(topics, 1000, bad=(b"garbage", b'{"symbol":"A"}', b'{"a":\n1}'))
     done = command.run("consume", "s3", "--once")
     assert "wrote 1,000 rows" in done.stderr
-    assert "cut by end" in done.stderr
+    assert "reason: end" in done.stderr
     store = open_store(topics)
     assert_once(held(store), ids)
     assert {name.part for item in store.objects("trades") if (name := parse_object(item.key))} == {
@@ -160,7 +160,7 @@ def test_once_ends_on_a_topic_that_goes_on_growing(topics: Settings, command: Co
         finally:
             stop.set()
         producing.result()
-    assert done.stderr.count("cut by end") <= topics.topics.trades.partitions
+    assert done.stderr.count("reason: end") <= topics.topics.trades.partitions
     stored = held(open_store(topics))
     assert set(ids) <= set(stored)
     assert len(stored) < len(ids) + len(later)
@@ -231,7 +231,7 @@ def test_batches_are_cut_by_records_and_say_so(topics: Settings, command: Comman
     """No batch exceeds --max-records, and each log line has the reason."""
     ids = produce(topics, 1000)
     done = command.run("consume", "s3", "--once", "--max-records", "100")
-    assert "cut by records" in done.stderr
+    assert "reason: records" in done.stderr
     rows = [int(line.split(" rows in ")[0].rsplit(" ", 1)[1]) for line in done.stderr.splitlines() if " rows in " in line]
     assert max(rows) == 100
     assert sum(rows) == 1000
@@ -244,9 +244,9 @@ def test_batches_are_cut_by_age_and_by_size(topics: Settings, command: Command) 
     process = command.start("consume", "s3", "--max-age", "1s", "--max-bytes", "20kB", log=log)
     try:
         ids = produce(topics, 10)
-        wait_for(lambda: "cut by age" in log.read_text(), "a batch cut by age")
+        wait_for(lambda: "reason: age" in log.read_text(), "a batch closed by its age")
         ids += produce(topics, 2000, first=10)
-        wait_for(lambda: "cut by bytes" in log.read_text(), "a batch cut by size")
+        wait_for(lambda: "reason: bytes" in log.read_text(), "a batch closed by its size")
         ids += produce(topics, 10, first=2010)
     finally:
         process.terminate()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stockctl.cli.metrics import SessionOption
+from stockctl.cli.metrics import Session
 from stockctl.cli.options import (
     LAST_MS,
     AnySymbolsArgument,
@@ -116,14 +116,16 @@ def gaps(
     since: SinceOption = None,
     until: UntilOption = None,
     date: DateOption = None,
-    session: SessionOption = None,
+    session: Annotated[
+        Session | None, typer.Option(help="Which hours count; default: the setting metrics.session, or all if none has begun.")
+    ] = None,
     tz: TimezoneOption = None,
     *,
     view: View,
 ) -> None:
     """List session time that the feed did not cover.
 
-    From the first connection of the feed or --since on; by default of the newest date with feed events.
+    From the first connection of the feed or --since on; by default of the newest date with feed events whose session has begun.
 
     Example: stockctl lake gaps AAPL --date 2026-11-23 --session all
     """

@@ -291,7 +291,7 @@ class S3Sink:
         if claim.objects:
             self._last_object = claim.objects[-1].key
         self.log.info(
-            "%s g%d/%d [%d, %d): %d rows in %d objects%s, cut by %s, stored in %s",
+            "%s g%d/%d [%d, %d): %d rows in %d objects%s, reason: %s, stored in %s",
             claim.table,
             claim.generation,
             claim.partition,

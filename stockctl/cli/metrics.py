@@ -74,6 +74,13 @@ class Session(StrEnum):
     all = "all"
 
 
+class LiveFormat(StrEnum):
+    """Output formats of a live view, which never ends."""
+
+    table = "table"
+    jsonl = "jsonl"
+
+
 PolicyOption = Annotated[Policy | None, typer.Option(help="Which trades count.")]
 SessionOption = Annotated[
     Session | None, typer.Option(help="Which hours count; default: the newest regular session with trades.")
@@ -242,7 +249,6 @@ def summary(
 
 
 @app.command()
-@row_options()
 def watch(
     ctx: typer.Context,
     symbols: SymbolsArgument = None,
@@ -252,8 +258,7 @@ def watch(
     policy: PolicyOption = None,
     tz: TimezoneOption = None,
     as_of: Annotated[str | None, typer.Option(hidden=True, help="Refused: a live view is of now.")] = None,
-    *,
-    view: View,
+    output: Annotated[LiveFormat, typer.Option("--output", "-o", help="Output format.")] = LiveFormat.table,
 ) -> None:
     """Watch live metrics of the trades in Kafka.
 
@@ -266,20 +271,16 @@ def watch(
     if as_of is not None:
         raise UsageError("--as-of is for past times, and this is a live view", hint="use metrics summary --as-of")
     settings = _settings(ctx, policy, None, tz)
-    if view.form not in (Format.table, Format.jsonl):
-        raise UsageError(f"a live view never ends, and {view.form.value} is written as a whole", hint="use -o jsonl")
-    if view.form is Format.table and (view.fields or view.limit):
-        raise UsageError("--fields and --limit do not apply to the live table", hint="add -o jsonl")
     stop_after = None if duration is None else seconds("--for", duration, least=_SHORTEST)
     interval = seconds("--refresh", refresh, least=_SHORTEST)
     back = seconds("--look-back", look_back, least=_SHORTEST)
     shown = live.watched_symbols(settings, symbols, back, say) if symbols else settings.symbols
     with _until_signalled() as stop:
         snapshots = live.follow(settings, shown, seconds=stop_after, refresh=interval, look_back=back, stop=stop, notify=say)
-        if view.form is Format.table:
+        if output is LiveFormat.table:
             live_table.watch(settings, snapshots)
         else:
-            write_rows(_flushed(live_table.rows(settings, snapshot) for snapshot in snapshots), view)
+            write_rows(_flushed(live_table.rows(settings, snapshot) for snapshot in snapshots), Format.jsonl)
 
 
 def _flushed(batches: Iterable[Iterable[dict[str, Any]]]) -> Iterator[dict[str, Any]]:

@@ -78,12 +78,17 @@ def _terminal_cells(snapshot: Snapshot) -> Iterator[tuple[str, ...]]:
             _text(figure, metrics.rate),
             _text(format_quantity, metrics.volume),
             f"{metrics.trades:,}",
-            _text(format_duration, metrics.age),
+            _text(_age, metrics.age),
         )
 
 
 def _text(write: Callable[[float], str], number: float | None) -> str:
     return "-" if number is None else write(number)
+
+
+def _age(seconds: float) -> str:
+    """Whole seconds, so that an age keeps its form as it grows."""
+    return f"{seconds:.0f}s" if seconds < 59.5 else format_duration(seconds)
 
 
 def _price(price: float) -> str:
@@ -109,12 +114,12 @@ def _table(settings: Settings, snapshot: Snapshot, width: int) -> Table:
 
     lines = [_COLUMNS, *_terminal_cells(snapshot)]
     # A truncated number is a wrong number: columns that do not fit are left out, from the right.
-    ends = accumulate(max(map(len, column)) + 1 for column in zip(*lines, strict=True))
-    fitting = sum(end - 1 <= width for end in ends)
+    ends = accumulate(max(map(len, column)) + 2 for column in zip(*lines, strict=True))
+    fitting = sum(end - 2 <= width for end in ends)
     table = Table(
         box=None,
         pad_edge=False,
-        padding=(0, 1, 0, 0),
+        padding=(0, 2, 0, 0),
         header_style="bold",
         caption=_caption(settings, snapshot),
         caption_justify="left",

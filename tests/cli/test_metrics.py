@@ -164,7 +164,7 @@ def test_nothing_to_answer_is_exit_0_null_and_words(filled: Command) -> None:
         (("bars", "AAPL", "--every", "7s"), "--every must cut a day"),
         (("volatility", "AAPL", "--window", "1"), "--window 1"),
         (("volatility", "AAPL", "--returns", "--window", "5"), "--returns takes the whole span"),
-        (("watch", "AAPL", "-o", "csv"), "-o jsonl"),
+        (("watch", "AAPL", "-o", "csv"), "'csv' is not one of 'table', 'jsonl'"),
         (("watch", "AAPL", "--for", "soon"), "--for"),
         (("vwap", "AAPL", "--policy", "mine"), "mine"),
         (("vwap", "AAPL", "--tz", "Mars/Olympus"), "--tz: 'Mars/Olympus' is not a time zone"),

@@ -33,13 +33,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--symbols", type=int, default=200)
     parser.add_argument("--minute", type=float, default=3.0, help="seconds that a minute lasts")
-    given = parser.parse_args()
-    names = ["".join(letters) for letters in product(ascii_uppercase, repeat=3)][: given.symbols]
-    limits = {"requests_per_minute": A_MINUTE, "requests_per_second": A_SECOND, "request_window": given.minute}
+    arguments = parser.parse_args()
+    names = ["".join(letters) for letters in product(ascii_uppercase, repeat=3)][: arguments.symbols]
+    limits = {"requests_per_minute": A_MINUTE, "requests_per_second": A_SECOND, "request_window": arguments.minute}
     with (
         tempfile.TemporaryDirectory(prefix="stockctl-bench-") as folder,
         Simulator(
-            rate=0, symbols=names, requests_per_minute=A_MINUTE, requests_per_second=A_SECOND, request_window=given.minute
+            rate=0, symbols=names, requests_per_minute=A_MINUTE, requests_per_second=A_SECOND, request_window=arguments.minute
         ) as sim,
     ):
         flags = {"finnhub.rest_url": sim.rest_url, "lake.url": Path(folder, "lake").as_uri(), "state_dir": folder}
@@ -51,8 +51,8 @@ def main() -> None:
             seconds = time.perf_counter() - started
         assert result.failure is None
         requests, limited = sim.counters.requests, sim.counters.limited
-    least = (requests - 1) // A_MINUTE * given.minute
-    print(f"{given.symbols:,} symbols: {requests:,} requests, {limited} met a 429")
+    least = (requests - 1) // A_MINUTE * arguments.minute
+    print(f"{arguments.symbols:,} symbols: {requests:,} requests, {limited} met a 429")
     print(f"{seconds:.1f} s, and the limits ask for {least:.1f} s")
 
 

@@ -101,14 +101,14 @@ def bare(settings: Settings, records: int, overrides: dict[str, int]) -> float:
 def writer(settings: Settings, folder: Path, turn: int) -> tuple[float, float, int]:
     """Seconds of the writer's own work, its CPU seconds, its peak memory in bytes."""
     program = Path(sys.executable).parent / "stockctl"
-    done = subprocess.run(
+    result = subprocess.run(
         ["/usr/bin/env", "python3", "-c", _MEASURE, program, "consume", "s3", "--once"],
         env=environment(settings, folder / f"lake{turn}"),
         capture_output=True,
         text=True,
         check=True,
     )
-    seconds, cpu, memory = re.findall(r"measured ([\d.]+) ([\d.]+) (\d+)", done.stderr)[0]
+    seconds, cpu, memory = re.findall(r"measured ([\d.]+) ([\d.]+) (\d+)", result.stderr)[0]
     return float(seconds), float(cpu), int(memory)
 
 
@@ -137,14 +137,14 @@ def main() -> None:
     parser.add_argument("--bootstrap", help="a broker that runs; default: an Apache Kafka is started")
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--turns", type=int, default=3)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="stockctl-bench-"))
     try:
         with (
-            kafka(given.bootstrap, folder) as bootstrap,
+            kafka(arguments.bootstrap, folder) as bootstrap,
             topics(bootstrap, folder, "lake", **{"kafka.idle_pause": 0}) as settings,
         ):
-            measure(settings, folder, given.records, given.turns)
+            measure(settings, folder, arguments.records, arguments.turns)
     finally:
         shutil.rmtree(folder)
 

@@ -106,13 +106,13 @@ def measure(settings: Settings, folder: Path, name: str, trades: int) -> None:
     """Write one lake, prove it, compact it, and read from it."""
     url = (folder / name.replace(" ", "-")).as_uri()
     names = ("trades", "feed_events", "dead_letters")
-    given = {f"topics.{topic}.name": getattr(settings.topics, topic).name for topic in names} | LAYOUTS[name]
-    given |= {
+    values = {f"topics.{topic}.name": getattr(settings.topics, topic).name for topic in names} | LAYOUTS[name]
+    values |= {
         "kafka.bootstrap_servers": settings.kafka.bootstrap_servers,
         "lake.url": url,
         "lake.group": f"bench-{time.time()}",
     }
-    environment = os.environ | {env_name(key): value for key, value in given.items()}
+    environment = os.environ | {env_name(key): value for key, value in values.items()}
     store = open_store(load_settings(flags={"lake.url": url}))
     cut = trades // settings.topics.trades.partitions // CUTS_AN_HOUR
     wrote = run(environment, "consume", "s3", "--once", "--max-records", str(cut))
@@ -143,14 +143,14 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=8_000)
     parser.add_argument("--trades", type=int, default=1_000_000)
     parser.add_argument("--layout", choices=LAYOUTS, action="append", help="this layout alone; may be given again")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="stockctl-bench-") as name:
         folder = Path(name)
-        if given.bootstrap:
-            compare(given.bootstrap, folder, given.symbols, given.trades, given.layout or list(LAYOUTS))
+        if arguments.bootstrap:
+            compare(arguments.bootstrap, folder, arguments.symbols, arguments.trades, arguments.layout or list(LAYOUTS))
         else:
             with broker(folder) as bootstrap:
-                compare(bootstrap, folder, given.symbols, given.trades, given.layout or list(LAYOUTS))
+                compare(bootstrap, folder, arguments.symbols, arguments.trades, arguments.layout or list(LAYOUTS))
 
 
 def compare(bootstrap: str, folder: Path, symbols: int, trades: int, layouts: list[str]) -> None:

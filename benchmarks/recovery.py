@@ -75,25 +75,25 @@ def main() -> None:
     parser.add_argument("--bootstrap", help="a broker that runs; default: an Apache Kafka is started")
     parser.add_argument("--records", type=int, default=2_000_000)
     parser.add_argument("--feed", type=int, default=50_000, help="trades per second")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="stockctl-bench-"))
     stop = threading.Event()
     try:
-        with kafka(given.bootstrap, folder) as bootstrap, topics(bootstrap, folder, "recovery") as settings:
-            fill(settings, given.records)
-            alone = given.records / recovered(settings, folder / "alone", 0)
-            feeding = threading.Thread(target=feed, args=(settings, given.feed, stop))
+        with kafka(arguments.bootstrap, folder) as bootstrap, topics(bootstrap, folder, "recovery") as settings:
+            fill(settings, arguments.records)
+            alone = arguments.records / recovered(settings, folder / "alone", 0)
+            feeding = threading.Thread(target=feed, args=(settings, arguments.feed, stop))
             feeding.start()
             try:
-                beside = given.records / recovered(settings, folder / "beside", given.feed)
+                beside = arguments.records / recovered(settings, folder / "beside", arguments.feed)
             finally:
                 stop.set()
                 feeding.join()
     finally:
         shutil.rmtree(folder)
     print(
-        f"backlog of {given.records:,}: worked off at {alone:,.0f}/s without a feed, at {beside:,.0f}/s beside "
-        f"{given.feed:,}/s of it ({beside / (alone - given.feed):.2f} of the difference)"
+        f"backlog of {arguments.records:,}: worked off at {alone:,.0f}/s without a feed, at {beside:,.0f}/s beside "
+        f"{arguments.feed:,}/s of it ({beside / (alone - arguments.feed):.2f} of the difference)"
     )
 
 

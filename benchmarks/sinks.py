@@ -129,7 +129,7 @@ def quixstreams(settings: Settings, folder: Path, records: int) -> float:
         subprocess.run([home / "bin" / "pip", "install", "--quiet", f"quixstreams=={QUIXSTREAMS}"], check=True)
         (home / "complete").touch()
     (folder / "quix.py").write_text(QUIX)
-    done = subprocess.run(
+    result = subprocess.run(
         [
             home / "bin" / "python",
             folder / "quix.py",
@@ -142,9 +142,9 @@ def quixstreams(settings: Settings, folder: Path, records: int) -> float:
         text=True,
         cwd=folder,
     )
-    found = re.search(r"measured ([\d.]+)", done.stdout)
+    found = re.search(r"measured ([\d.]+)", result.stdout)
     if found is None:
-        sys.exit(done.stdout + done.stderr)
+        sys.exit(result.stdout + result.stderr)
     return float(found[1])
 
 
@@ -154,18 +154,18 @@ def main() -> None:
     parser.add_argument("--bootstrap", help="a broker that runs; default: an Apache Kafka is started")
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--turns", type=int, default=3)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     # quixstreams takes ten times as long as the others, and its rate does not depend on the number.
-    quix_records = given.records // 5
+    quix_records = arguments.records // 5
     home = Path(tempfile.mkdtemp(prefix="stockctl-bench-"))
     try:
-        with kafka(given.bootstrap, home) as bootstrap, topics(bootstrap, home, "sinks") as settings:
-            fill(settings, given.records)
-            for turn in range(given.turns):
+        with kafka(arguments.bootstrap, home) as bootstrap, topics(bootstrap, home, "sinks") as settings:
+            fill(settings, arguments.records)
+            for turn in range(arguments.turns):
                 folder = home / str(turn)
                 folder.mkdir()
-                ours = given.records / writer(settings, folder, turn)[0]
-                sink = given.records / file_stream_sink(settings, folder, given.records)
+                ours = arguments.records / writer(settings, folder, turn)[0]
+                sink = arguments.records / file_stream_sink(settings, folder, arguments.records)
                 quix = quix_records / quixstreams(settings, folder, quix_records)
                 print(
                     f"lake writer {ours:,.0f}/s   FileStreamSink {sink:,.0f}/s ({ours / sink:.2f}x)   "

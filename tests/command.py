@@ -163,13 +163,15 @@ class Command:
         self, *arguments: str, timeout: float = HANG, check: int | None = 0, text: str | None = None, real: bool = False
     ) -> subprocess.CompletedProcess[str]:
         """Run to the end; the exit code must be ``check`` unless that is None."""
-        done = self.run_bytes(*arguments, timeout=timeout, text=text, real=real)
-        said = subprocess.CompletedProcess(done.args, done.returncode, *(_lines(part) for part in (done.stdout, done.stderr)))
+        result = self.run_bytes(*arguments, timeout=timeout, text=text, real=real)
+        stderr = subprocess.CompletedProcess(
+            result.args, result.returncode, *(_lines(part) for part in (result.stdout, result.stderr))
+        )
         if check is not None:
-            assert said.returncode == check, (
-                f"stockctl {' '.join(arguments)}: exit {said.returncode}\n{said.stdout}\n{said.stderr}"
+            assert stderr.returncode == check, (
+                f"stockctl {' '.join(arguments)}: exit {stderr.returncode}\n{stderr.stdout}\n{stderr.stderr}"
             )
-        return said
+        return stderr
 
     def run_bytes(
         self, *arguments: str, timeout: float = HANG, text: str | None = None, real: bool = False

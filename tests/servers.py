@@ -49,10 +49,10 @@ def _fetched(folder: Path, what: str, pom: str, *goals: list[str]) -> Path:
             for goal in goals:
                 command = ["mvn", "-B", "-q", *goal]
                 try:
-                    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+                    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
                 except FileNotFoundError:
                     pytest.fail(f"Apache {what} comes from Maven packages, and there is no mvn: install maven and a JDK 17+")
-                assert done.returncode == 0, f"mvn could not fetch {what}\n{done.stdout}\n{done.stderr}"
+                assert result.returncode == 0, f"mvn could not fetch {what}\n{result.stdout}\n{result.stderr}"
             complete.touch()
     return folder
 
@@ -133,8 +133,8 @@ class Kafka:
             for argument in ("--add-scram", f"SCRAM-SHA-256=[name={name},password={password}]")
         ]
         command = ["java", *QUICK, "-cp", f"{kafka_jars()}/*", "kafka.tools.StorageTool", "format", "-t", _cluster_id()]
-        done = subprocess.run([*command, "-c", self._properties, *users], capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, f"cannot format Kafka's folder\n{done.stdout}\n{done.stderr}"
+        result = subprocess.run([*command, "-c", self._properties, *users], capture_output=True, text=True, timeout=120)
+        assert result.returncode == 0, f"cannot format Kafka's folder\n{result.stdout}\n{result.stderr}"
 
     @property
     def servers(self) -> str:
@@ -269,8 +269,8 @@ def _converter() -> Path:
         if not jar.exists():
             with at_once(jar) as part:
                 command = ["sh", str(folder / "build.sh"), str(connect_files() / "jars"), str(part)]
-                done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-                assert done.returncode == 0, f"cannot build the converter\n{done.stdout}\n{done.stderr}"
+                result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+                assert result.returncode == 0, f"cannot build the converter\n{result.stdout}\n{result.stderr}"
     return jar
 
 

@@ -27,9 +27,9 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_contracts_of_the_rooms_hold() -> None:
-    done = lint_imports(ROOT)
-    assert done.returncode == 0, done.stdout
-    assert "3 kept, 0 broken" in done.stdout
+    result = lint_imports(ROOT)
+    assert result.returncode == 0, result.stdout
+    assert "3 kept, 0 broken" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_breaking_a_contract_is_noticed(tmp_path: Path, module: str, line: str, 
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     file = tmp_path / "stockctl" / module
     file.write_text(file.read_text(encoding="utf-8") + f"\n{line}\n", encoding="utf-8")
-    done = lint_imports(tmp_path)
-    assert done.returncode != 0
-    assert f"{contract} BROKEN" in done.stdout
+    result = lint_imports(tmp_path)
+    assert result.returncode != 0
+    assert f"{contract} BROKEN" in result.stdout
 
 
 def test_the_architecture_page_names_every_room() -> None:

@@ -166,7 +166,7 @@ def test_what_a_fork_cannot_copy_is_not_served(imports: str, words: str) -> None
     code = "\n".join([*lines, f"forkserver.import_everything = lambda: {imports}", "forkserver.main()"])
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", code, str(theirs.fileno())],
             cwd=ROOT,
             pass_fds=[theirs.fileno()],
@@ -174,5 +174,5 @@ def test_what_a_fork_cannot_copy_is_not_served(imports: str, words: str) -> None
             text=True,
             timeout=HANG,
         )
-    assert done.returncode == 1
-    assert words in done.stderr
+    assert result.returncode == 1
+    assert words in result.stderr

@@ -23,5 +23,5 @@ def test_every_public_name_can_be_imported() -> None:
 
 def test_an_import_of_the_package_loads_no_dependency() -> None:
     program = "import stockctl, sys; print([name for name in ('duckdb', 'pyarrow', 'pydantic') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

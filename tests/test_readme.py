@@ -190,7 +190,7 @@ class World:
     def run(self, block: Block) -> str:
         """Run the commands of ``block`` one after the other in one shell; what came out, of stdout and stderr."""
         script = "\n".join(map(self._line, commands(block)))
-        done = subprocess.run(
+        result = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=self.folder / "work",
             env=self.environment,
@@ -200,8 +200,8 @@ class World:
             text=True,
             timeout=1200,
         )
-        assert done.returncode == 0, f"line {block.line}: exit {done.returncode}\n{script}\n{done.stdout}"
-        return done.stdout
+        assert result.returncode == 0, f"line {block.line}: exit {result.returncode}\n{script}\n{result.stdout}"
+        return result.stdout
 
     def _line(self, command: str) -> str:
         for shown, meant in self.replaced.items():
@@ -371,10 +371,10 @@ def walk(
         world.environment |= environment
         for name in block.worlds or ():
             WORLDS[name](world, request)
-        said = [" ".join(line.split()) for line in world.run(block).splitlines()]
-        missing = [line for line in outputs(block) if line not in said]
-        assert not missing, f"line {block.line} shows {missing}\nand says\n" + "\n".join(said)
-        yield block, world, said
+        messages = [" ".join(line.split()) for line in world.run(block).splitlines()]
+        missing = [line for line in outputs(block) if line not in messages]
+        assert not missing, f"line {block.line} shows {missing}\nand says\n" + "\n".join(messages)
+        yield block, world, messages
 
 
 def chapters_of(*, readme: bool) -> pytest.MarkDecorator:

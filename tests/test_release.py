@@ -67,10 +67,10 @@ def release(repository: Path) -> subprocess.CompletedProcess[str]:
 
 def refusal(repository: Path) -> str:
     """Run the script, which must refuse before it has done anything; what it says."""
-    done = release(repository)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert done.stdout == ""
-    first, *rest = done.stderr.splitlines()
+    result = release(repository)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert result.stdout == ""
+    first, *rest = result.stderr.splitlines()
     assert len(rest) == 1
     assert rest[0].startswith("  ")
     return first.removeprefix("refused: ")
@@ -79,10 +79,10 @@ def refusal(repository: Path) -> str:
 def test_a_tagged_commit_is_built(repository: Path) -> None:
     git(repository, "tag", "v1.2.0")
     git(repository, "tag", "another")
-    done = release(repository)
-    assert done.stdout == "building stockctl 1.2.0 from the tag v1.2.0\n"
-    assert ".venv/bin/uv" in done.stderr
-    assert done.returncode == 127
+    result = release(repository)
+    assert result.stdout == "building stockctl 1.2.0 from the tag v1.2.0\n"
+    assert ".venv/bin/uv" in result.stderr
+    assert result.returncode == 127
 
 
 def test_a_folder_that_is_no_repository_is_refused(repository: Path) -> None:

@@ -31,10 +31,10 @@ def exercise(command: Command, leaks: Leaks, sim_port: int) -> None:
     def run(*arguments: str, check: int | None = 0, **more: str) -> None:
         before = dict(command.environment)
         command.environment |= {env_name(name.replace("__", ".")): value for name, value in more.items()}
-        done = command.run(*arguments, check=None)
+        result = command.run(*arguments, check=None)
         command.environment = before
-        leaks.look("words", " ".join(arguments), done.stdout + done.stderr)
-        assert check is None or done.returncode == check, (arguments, done.returncode, done.stderr[-2000:])
+        leaks.look("words", " ".join(arguments), result.stdout + result.stderr)
+        assert check is None or result.returncode == check, (arguments, result.returncode, result.stderr[-2000:])
 
     # Processes of their own: what one that was forked was given does not stand in its command line.
     sim = command.start("--debug", "sim", "--port", str(sim_port), log=command.folder / "sim.log", real=True)
@@ -78,7 +78,7 @@ def exercise(command: Command, leaks: Leaks, sim_port: int) -> None:
 
 def secret_environment(s3_environment: dict[str, str], folder: Path, sim_port: int, **more: str) -> dict[str, str]:
     """Settings with every secret set, all that can be logged, and batches at once; ``more`` with ``__`` for dots."""
-    given = {
+    options = {
         "lake.url": f"s3://market/secrets-{folder.parent.name}-{folder.name}",
         "finnhub.url": f"ws://127.0.0.1:{sim_port}",
         "finnhub.rest_url": f"http://127.0.0.1:{sim_port}/api/v1",
@@ -89,16 +89,16 @@ def secret_environment(s3_environment: dict[str, str], folder: Path, sim_port: i
         "log.level": "DEBUG",
         "log.every": "1s",
     }
-    given |= {name.replace("__", "."): value for name, value in more.items()}
-    return s3_environment | {env_name(name): value for name, value in given.items()}
+    options |= {name.replace("__", "."): value for name, value in more.items()}
+    return s3_environment | {env_name(name): value for name, value in options.items()}
 
 
 def search(command: Command, leaks: Leaks, sim_port: int) -> None:
     """Run all of it, then look everywhere; each kind of place must have been there to be looked at."""
     with leaks.command_lines():
         exercise(command, leaks, sim_port)
-    given = {name: value for name, value in command.environment.items() if name.startswith("STOCKCTL_")}
-    settings = load_settings(environ=clean_environment(**given))
+    values = {name: value for name, value in command.environment.items() if name.startswith("STOCKCTL_")}
+    settings = load_settings(environ=clean_environment(**values))
     leaks.files(command.folder)
     leaks.objects(settings)
     leaks.records(settings)

@@ -34,8 +34,8 @@ class Authority:
         return both
 
     def _openssl(self, *arguments: str) -> None:
-        done = subprocess.run(["openssl", *arguments], cwd=self.folder, capture_output=True, text=True, timeout=HANG)
-        assert done.returncode == 0, done.stderr
+        result = subprocess.run(["openssl", *arguments], cwd=self.folder, capture_output=True, text=True, timeout=HANG)
+        assert result.returncode == 0, result.stderr
 
 
 class Listener:

@@ -32,8 +32,8 @@ def test_init_writes_a_file_that_works_at_once(alone: Command) -> None:
 def test_init_replaces_nothing_without_force(alone: Command) -> None:
     file = alone.folder / "stockctl.toml"
     file.write_text("# mine\n")
-    done = alone.run("config", "init", check=1)
-    assert "exists already" in done.stderr
+    result = alone.run("config", "init", check=1)
+    assert "exists already" in result.stderr
     assert file.read_text() == "# mine\n"
     planned = alone.run("config", "init", "--force", "--dry-run")
     assert "stockctl.toml would be replaced\ndry run: nothing was changed" in planned.stderr
@@ -45,9 +45,9 @@ def test_init_replaces_nothing_without_force(alone: Command) -> None:
 def test_init_takes_a_path_and_says_when_it_cannot_write(alone: Command) -> None:
     alone.run("config", "init", "here.toml")
     assert (alone.folder / "here.toml").exists()
-    done = alone.run("config", "init", "no/such/folder/x.toml", check=2)
-    assert "no/such/folder" in done.stderr
-    assert "unexpected" not in done.stderr
+    result = alone.run("config", "init", "no/such/folder/x.toml", check=2)
+    assert "no/such/folder" in result.stderr
+    assert "unexpected" not in result.stderr
 
 
 def test_show_shows_every_setting(alone: Command) -> None:
@@ -72,19 +72,19 @@ def test_origin_shows_where_each_value_came_from(alone: Command) -> None:
 @pytest.mark.parametrize("form", ["table", "json", "jsonl", "csv"])
 def test_show_shows_the_last_four_characters_of_a_secret_at_most(alone: Command, form: str) -> None:
     alone.environment |= {env_name(name): SECRET for name in setting_names() if is_secret(name)}
-    done = alone.run("config", "show", "--origin", "-o", form)
-    assert SECRET not in done.stdout + done.stderr
-    assert SECRET[:-4] not in done.stdout
-    assert f"****{SECRET[-4:]}" in done.stdout
+    result = alone.run("config", "show", "--origin", "-o", form)
+    assert SECRET not in result.stdout + result.stderr
+    assert SECRET[:-4] not in result.stdout
+    assert f"****{SECRET[-4:]}" in result.stdout
 
 
 @pytest.mark.parametrize("arguments", [["config", "show"], ["--debug", "config", "show"]])
 def test_a_secret_is_in_no_error_and_no_traceback(alone: Command, arguments: list[str]) -> None:
     alone.environment |= {env_name(name): SECRET for name in setting_names() if is_secret(name)}
     alone.environment |= {"STOCKCTL_LAKE__MAX_AGE": "soon"}
-    done = alone.run(*arguments, check=None)
-    assert done.returncode != 0
-    assert SECRET not in done.stdout + done.stderr
+    result = alone.run(*arguments, check=None)
+    assert result.returncode != 0
+    assert SECRET not in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("name", ["mongo.url", "infra.mongo_url"])
@@ -99,9 +99,9 @@ def test_a_password_in_mongodbs_address_is_refused_and_in_no_output(alone: Comma
     """Also one with a slash that is not escaped, where the hosts seem to end."""
     alone.environment[env_name(name)] = url
     for arguments, code in ((["config", "show"], 3), (["--debug", "config", "show"], 1)):
-        done = alone.run(*arguments, check=code)
-        assert f"invalid setting {name}" in done.stderr
-        assert secret not in done.stdout + done.stderr
+        result = alone.run(*arguments, check=code)
+        assert f"invalid setting {name}" in result.stderr
+        assert secret not in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_an_address_that_cannot_work_ends_every_command_before_anything_is_asked
 ) -> None:
     alone.environment[env_name(name)] = value
     for arguments in (["config", "show"], ["doctor"], ["mongo", "status"], ["topics", "list"]):
-        done = alone.run(*arguments, check=3)
-        error, hint = done.stderr.splitlines()
+        result = alone.run(*arguments, check=3)
+        error, hint = result.stderr.splitlines()
         assert error == f"error: invalid setting {name} from environment {env_name(name)}: {words}"
         assert env_name(name) in hint
 

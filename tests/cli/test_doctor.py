@@ -145,6 +145,6 @@ def test_s3_is_checked_with_its_rights(sound: Command, s3_environment: dict[str,
 
 def test_the_table_names_what_is_unhealthy_on_stderr(sound: Command) -> None:
     sound.environment["STOCKCTL_LAKE__URL"] = "file:///dev/null/lake"
-    done = sound.run("doctor", check=10)
-    assert done.stdout.splitlines()[0].split() == ["system", "state", "latency_ms", "detail", "fix"]
-    assert "error: unhealthy: lake store" in done.stderr
+    result = sound.run("doctor", check=10)
+    assert result.stdout.splitlines()[0].split() == ["system", "state", "latency_ms", "detail", "fix"]
+    assert "error: unhealthy: lake store" in result.stderr

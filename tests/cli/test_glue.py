@@ -36,8 +36,8 @@ def test_from_nothing_to_a_catalog_that_holds_the_lake(warehouse_command: Comman
     warehouse_command.run("glue", "diff", real=True)
     behind = warehouse_command.run("glue", "status", check=10)
     assert "partition trades/trade_date=2026-11-23/ticker=AAPL: absent: `stockctl glue sync`" in behind.stderr
-    done = [json.loads(line) for line in warehouse_command.run("glue", "sync", "-o", "jsonl").stdout.splitlines()]
-    assert {item["table"]: item["created"] for item in done}["trades"] == 1
+    result = [json.loads(line) for line in warehouse_command.run("glue", "sync", "-o", "jsonl").stdout.splitlines()]
+    assert {item["table"]: item["created"] for item in result}["trades"] == 1
     assert "the catalog has the partitions of the lake" in warehouse_command.run("glue", "status").stderr
     runs = json.loads(warehouse_command.run("glue", "run", "trades", "--wait", "-o", "json", real=True).stdout)
     assert [(item["state"], item["added"]) for item in runs] == [("succeeded", 0)]
@@ -80,9 +80,9 @@ def test_a_crawler_that_fails_is_a_row_beside_the_others(
 ) -> None:
     warehouse_command.run("glue", "apply")
     fake_glue.fails[f"{lake.glue.database}-trades"] = "no reason"
-    done = warehouse_command.run("glue", "run", "--wait", "-o", "json", check=1)
-    assert [item["state"] for item in json.loads(done.stdout)] == ["failed", "succeeded", "succeeded"]
-    assert "trades failed: no reason" in done.stderr
+    result = warehouse_command.run("glue", "run", "--wait", "-o", "json", check=1)
+    assert [item["state"] for item in json.loads(result.stdout)] == ["failed", "succeeded", "succeeded"]
+    assert "trades failed: no reason" in result.stderr
 
 
 def test_a_table_of_someone_else_ends_in_10_and_says_how_to_adopt(warehouse_command: Command, lake: Settings) -> None:
@@ -91,17 +91,17 @@ def test_a_table_of_someone_else_ends_in_10_and_says_how_to_adopt(warehouse_comm
     glue = Glue(lake)
     glue.create_database("", {})
     glue.create_table({"Name": "filings", "StorageDescriptor": {"Columns": [], "Location": "s3://other/"}})
-    done = warehouse_command.run("glue", "apply", check=10)
-    assert "--adopt" in done.stdout
-    assert "skipped: table filings" in done.stderr
+    result = warehouse_command.run("glue", "apply", check=10)
+    assert "--adopt" in result.stdout
+    assert "skipped: table filings" in result.stderr
     assert "someone else made it" in warehouse_command.run("glue", "sync", check=10).stderr
 
 
 def test_refused_rights_are_exit_4(warehouse_command: Command, lake: Settings, fake_glue: FakeGlue) -> None:
     fake_glue.denied = {"GetDatabase"}
-    done = warehouse_command.run("glue", "apply", check=4)
-    assert "not authorized" in done.stderr
-    assert "owner-secret-key" not in done.stdout + done.stderr
+    result = warehouse_command.run("glue", "apply", check=4)
+    assert "not authorized" in result.stderr
+    assert "owner-secret-key" not in result.stdout + result.stderr
 
 
 def test_a_policy_is_json_and_needs_no_connection(warehouse_command: Command) -> None:

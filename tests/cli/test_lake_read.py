@@ -26,8 +26,8 @@ def filled(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Command:
 
 def test_read_gives_trades_in_order(filled: Command) -> None:
     """Of the symbols and the time that were asked for, in exchange time."""
-    done = filled.run("lake", "read", "AAPL", "-o", "jsonl")
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    result = filled.run("lake", "read", "AAPL", "-o", "jsonl")
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert [(row["price"], row["ts_event"]) for row in rows] == [
         (1.0, "2026-11-20T09:30:00-05:00"),
         (2.0, "2026-11-20T09:30:00.001000-05:00"),
@@ -38,40 +38,40 @@ def test_read_gives_trades_in_order(filled: Command) -> None:
 
 def test_read_gives_parquet(filled: Command) -> None:
     """Typed, as ``read_trades`` gives it."""
-    done = filled.run_bytes("lake", "read", "MSFT", "-o", "parquet")
-    table = pyarrow.parquet.read_table(io.BytesIO(done.stdout))
+    result = filled.run_bytes("lake", "read", "MSFT", "-o", "parquet")
+    table = pyarrow.parquet.read_table(io.BytesIO(result.stdout))
     assert table.column("price").to_pylist() == [3.0]
     assert str(table.schema.field("ts_event").type) == "timestamp[ms, tz=America/New_York]"
 
 
 def test_nothing_read_is_said(filled: Command) -> None:
     """Exit 0, the header alone, and words."""
-    done = filled.run("lake", "read", "NVDA")
-    assert done.stdout.splitlines()[0].startswith("id  symbol  price")
-    assert "has no such trade" in done.stderr
+    result = filled.run("lake", "read", "NVDA")
+    assert result.stdout.splitlines()[0].startswith("id  symbol  price")
+    assert "has no such trade" in result.stderr
 
 
 def test_a_time_in_the_future_is_named(filled: Command) -> None:
     for arguments in (("lake", "read", "--since"), ("lake", "gaps", "--date"), ("metrics", "vwap", "AAPL", "--date")):
-        done = filled.run(*arguments, "2099-01-05")
-        assert "that time is in the future" in done.stderr
-        assert "try again" not in done.stderr
+        result = filled.run(*arguments, "2099-01-05")
+        assert "that time is in the future" in result.stderr
+        assert "try again" not in result.stderr
 
 
 def test_query_runs_sql(filled: Command) -> None:
     """Over the asked time; wrong SQL is exit 2."""
-    done = filled.run(
+    result = filled.run(
         "lake", "query", "SELECT symbol, sum(price) AS total FROM trades GROUP BY symbol ORDER BY symbol", "-o", "csv"
     )
-    assert done.stdout == "symbol,total\nAAPL,3.0\nMSFT,3.0\n"
+    assert result.stdout == "symbol,total\nAAPL,3.0\nMSFT,3.0\n"
     bounded = filled.run("lake", "query", "SELECT count(*) AS n FROM trades", "--until", "2026-11-20T09:30:00.001", "-o", "csv")
     assert bounded.stdout == "n\n2\n"
     assert "one SELECT" in filled.run("lake", "query", "DELETE FROM trades", check=2).stderr
 
 
 def test_only_tables_of_the_lake_are_suggested(filled: Command) -> None:
-    done = filled.run("lake", "query", "SELECT * FROM trade", check=2)
-    assert done.stderr.splitlines()[0] == "error: there is no table trade: did you mean trades?"
+    result = filled.run("lake", "query", "SELECT * FROM trade", check=2)
+    assert result.stderr.splitlines()[0] == "error: there is no table trade: did you mean trades?"
     assert (
         filled.run("lake", "query", "SELECT * FROM pg_enun", check=2).stderr.splitlines()[0]
         == "error: there is no table pg_enun"
@@ -98,16 +98,16 @@ def test_query_keeps_columns_of_one_name_apart(filled: Command) -> None:
     """In Parquet too."""
     sql = "SELECT min(price) AS price, max(price) AS price FROM trades WHERE symbol = 'AAPL'"
     assert filled.run("lake", "query", sql, "-o", "csv").stdout == "price,price_2\n1.0,2.0\n"
-    done = filled.run_bytes("lake", "query", sql, "-o", "parquet")
-    assert pyarrow.parquet.read_table(io.BytesIO(done.stdout)).to_pylist() == [{"price": 1.0, "price_2": 2.0}]
+    result = filled.run_bytes("lake", "query", sql, "-o", "parquet")
+    assert pyarrow.parquet.read_table(io.BytesIO(result.stdout)).to_pylist() == [{"price": 1.0, "price_2": 2.0}]
 
 
 def test_gaps_lists_what_was_missed(filled: Command) -> None:
     """Rows on stdout, each symbol's share on stderr."""
-    done = filled.run("lake", "gaps", "AAPL", "-o", "json")
-    (gap,) = json.loads(done.stdout)
+    result = filled.run("lake", "gaps", "AAPL", "-o", "json")
+    (gap,) = json.loads(result.stdout)
     assert (gap["since"], gap["seconds"], gap["reason"]) == ("2026-11-20T10:00:00-05:00", 21_600.0, "no feed events")
-    assert "AAPL 2026-11-20: 30m of 6h 30m covered" in done.stderr
+    assert "AAPL 2026-11-20: 30m of 6h 30m covered" in result.stderr
 
 
 def test_time_before_the_feeds_first_connection_is_missed_where_since_asks_for_it(filled: Command) -> None:
@@ -121,7 +121,7 @@ def test_time_before_the_feeds_first_connection_is_missed_where_since_asks_for_i
 
 def test_gaps_has_its_types_where_nothing_was_missed(filled: Command) -> None:
     def schema(*arguments: str) -> pyarrow.Schema:
-        done = filled.run_bytes("lake", "gaps", "AAPL", *arguments, "-o", "parquet")
-        return pyarrow.parquet.read_schema(io.BytesIO(done.stdout))
+        result = filled.run_bytes("lake", "gaps", "AAPL", *arguments, "-o", "parquet")
+        return pyarrow.parquet.read_schema(io.BytesIO(result.stdout))
 
     assert schema("--since", "2026-11-20T09:30", "--until", "2026-11-20T09:45") == schema()

@@ -113,11 +113,11 @@ def test_help_imports_no_sdk_and_nothing_heavy() -> None:
         "try: main()\nexcept SystemExit: pass\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=HANG, env=clean_environment()
     )
-    assert "Usage: stockctl" in done.stdout
-    assert done.stderr.strip() == "[]"
+    assert "Usage: stockctl" in result.stdout
+    assert result.stderr.strip() == "[]"
 
 
 def test_the_version_is_the_packages(alone: Command) -> None:
@@ -126,8 +126,8 @@ def test_the_version_is_the_packages(alone: Command) -> None:
 
 
 def test_the_package_runs_as_a_module() -> None:
-    done = subprocess.run([sys.executable, "-m", "stockctl", "--version"], capture_output=True, text=True, timeout=HANG)
-    assert done.stdout == f"stockctl {__version__}\n"
+    result = subprocess.run([sys.executable, "-m", "stockctl", "--version"], capture_output=True, text=True, timeout=HANG)
+    assert result.stdout == f"stockctl {__version__}\n"
 
 
 def test_help_lists_every_exit_code(alone: Command) -> None:
@@ -139,9 +139,9 @@ def test_help_lists_every_exit_code(alone: Command) -> None:
 def test_completion_can_be_shown_for_the_shell_that_asks(alone: Command) -> None:
     """Bash starts it as a child here, as a person's shell does, and not in its own place."""
     script = f"{BIN / 'stockctl'} --show-completion; exit $?"
-    done = subprocess.run(["bash", "-c", script], env=alone.environment, capture_output=True, text=True, timeout=HANG)
-    assert done.returncode == 0
-    assert "complete -o default -F _stockctl_completion stockctl" in done.stdout
+    result = subprocess.run(["bash", "-c", script], env=alone.environment, capture_output=True, text=True, timeout=HANG)
+    assert result.returncode == 0
+    assert "complete -o default -F _stockctl_completion stockctl" in result.stdout
 
 
 def test_completion_completes(alone: Command) -> None:
@@ -172,26 +172,26 @@ def test_completion_completes(alone: Command) -> None:
 def test_a_wrong_command_line_or_setting_ends_in_words_and_its_code(
     alone: Command, arguments: list[str], code: int, words: str
 ) -> None:
-    done = alone.run(*arguments, check=code)
-    assert words in done.stderr
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
+    result = alone.run(*arguments, check=code)
+    assert words in result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
 
 
 def test_malformed_toml_is_a_matter_of_configuration(alone: Command) -> None:
     (alone.folder / "stockctl.toml").write_text("[profile.local\n")
-    done = alone.run("topics", "list", check=3)
-    assert "not valid TOML" in done.stderr
-    assert "try: " in done.stderr
+    result = alone.run("topics", "list", check=3)
+    assert "not valid TOML" in result.stderr
+    assert "try: " in result.stderr
 
 
 def test_a_broker_that_is_away_is_unreachable_after_a_bounded_wait_that_says_what_for(alone: Command) -> None:
     address = f"127.0.0.1:{free_port()}"
     alone.environment |= {"STOCKCTL_KAFKA__BOOTSTRAP_SERVERS": address, "STOCKCTL_KAFKA__CONNECT_WAIT": "3s"}
-    done = alone.run("topics", "list", check=5)
-    assert f"waiting up to 3s for Kafka at {address}" in done.stderr
-    assert "cannot reach a broker within 3s" in done.stderr
-    assert "Traceback" not in done.stderr
+    result = alone.run("topics", "list", check=5)
+    assert f"waiting up to 3s for Kafka at {address}" in result.stderr
+    assert "cannot reach a broker within 3s" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def unreachable(alone: Command, *commands: str) -> Iterator[tuple[str, str]]:
@@ -234,12 +234,12 @@ def test_a_local_stack_that_does_not_run_is_not_waited_for(alone: Command, start
     assert not listening(9092), "a Kafka of this machine would be used"
     if started_before:
         stack_of(alone, free_port())
-    for command, said in unreachable(alone, *OF_THE_STACK):
-        assert said.startswith(STOPPED), command
+    for command, stdout in unreachable(alone, *OF_THE_STACK):
+        assert stdout.startswith(STOPPED), command
     for command in ("status", "doctor"):
-        said = alone.run(command, check=10).stdout
-        assert "the local stack is not running" in said
-        assert "no answer within" not in said
+        stdout = alone.run(command, check=10).stdout
+        assert "the local stack is not running" in stdout
+        assert "no answer within" not in stdout
 
 
 def test_what_listens_where_the_local_stack_would_is_used_and_one_that_runs_is_waited_for(alone: Command) -> None:
@@ -269,10 +269,10 @@ def test_a_wait_for_mongodb_is_said(alone: Command) -> None:
 
 
 def test_debug_shows_the_traceback_of_an_error(alone: Command) -> None:
-    done = alone.run("--debug", "--config", "no-such.toml", "topics", "list", check=None)
-    assert done.returncode != 0
-    assert "Traceback" in done.stderr
-    assert "ConfigError" in done.stderr
+    result = alone.run("--debug", "--config", "no-such.toml", "topics", "list", check=None)
+    assert result.returncode != 0
+    assert "Traceback" in result.stderr
+    assert "ConfigError" in result.stderr
 
 
 def test_quiet_shows_errors_and_no_messages(alone: Command) -> None:
@@ -287,8 +287,8 @@ def test_quiet_shows_errors_and_no_messages(alone: Command) -> None:
 def test_quiet_and_verbose_set_the_level_of_the_logs(alone: Command, option: str | None, level: str) -> None:
     """Over the setting."""
     alone.environment["STOCKCTL_LOG__LEVEL"] = "ERROR"
-    done = alone.run(*([option] if option else []), "config", "show", "-o", "json")
-    assert {row["setting"]: row["value"] for row in json.loads(done.stdout)}["log.level"] == level
+    result = alone.run(*([option] if option else []), "config", "show", "-o", "json")
+    assert {row["setting"]: row["value"] for row in json.loads(result.stdout)}["log.level"] == level
 
 
 def test_quiet_and_verbose_exclude_each_other(alone: Command) -> None:
@@ -297,7 +297,7 @@ def test_quiet_and_verbose_exclude_each_other(alone: Command) -> None:
 
 def test_a_reader_that_has_seen_enough_is_no_failure(alone: Command) -> None:
     """As in ``stockctl lake read … | head``: here the reader has gone before anything is written."""
-    done = subprocess.run(
+    result = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {BIN / 'stockctl'} config show -o jsonl | true"],
         env=alone.environment,
         cwd=alone.folder,
@@ -305,15 +305,15 @@ def test_a_reader_that_has_seen_enough_is_no_failure(alone: Command) -> None:
         text=True,
         timeout=HANG,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_output_in_a_narrow_place_is_not_cut(alone: Command) -> None:
     alone.environment |= {"COLUMNS": "20"}
-    done = alone.run("config", "show")
-    assert "STOCKCTL" not in done.stdout
-    assert any(line.startswith("finnhub.drop_repeated_frames") for line in done.stdout.splitlines())
-    assert "…" not in done.stdout
+    result = alone.run("config", "show")
+    assert "STOCKCTL" not in result.stdout
+    assert any(line.startswith("finnhub.drop_repeated_frames") for line in result.stdout.splitlines())
+    assert "…" not in result.stdout
 
 
 def test_no_command_needs_a_home(alone: Command, tmp_path: Path) -> None:

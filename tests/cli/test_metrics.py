@@ -48,11 +48,11 @@ def asked(command: Command, *arguments: str) -> Any:
 
 def test_vwap_in_a_table_says_what_must_be_known(filled: Command) -> None:
     """Figures alone on stdout; policy, what was left out, coverage, data's end and the feed on stderr."""
-    done = filled.run("metrics", "vwap", "AAPL")
-    assert done.stdout.splitlines()[0].split() == ["symbol", "trade_date", "vwap", "volume", "trades"]
-    assert done.stdout.splitlines()[1].split() == ["AAPL", "2026-11-20", "101", "12,000", "120"]
+    result = filled.run("metrics", "vwap", "AAPL")
+    assert result.stdout.splitlines()[0].split() == ["symbol", "trade_date", "vwap", "volume", "trades"]
+    assert result.stdout.splitlines()[1].split() == ["AAPL", "2026-11-20", "101", "12,000", "120"]
     for words in ("policy standard", "1 left out (3 Average Price Trade: 1)", "coverage", "data through", "consolidated tape"):
-        assert words in done.stderr
+        assert words in result.stderr
 
 
 def test_every_form_carries_the_context_in_its_rows(filled: Command) -> None:
@@ -87,8 +87,8 @@ def test_parquet_has_its_types_where_nothing_is_known(filled: Command, arguments
     """So that files of several answers can be read as one."""
 
     def schema(symbol: str) -> pyarrow.Schema:
-        done = filled.run_bytes("metrics", arguments[0], symbol, *arguments[1:], "-o", "parquet")
-        table = pyarrow.parquet.read_table(io.BytesIO(done.stdout))
+        result = filled.run_bytes("metrics", arguments[0], symbol, *arguments[1:], "-o", "parquet")
+        table = pyarrow.parquet.read_table(io.BytesIO(result.stdout))
         assert table.num_rows >= 1
         assert not any(pyarrow.types.is_null(field.type) for field in table.schema)
         return table.schema
@@ -120,8 +120,8 @@ def test_as_of_takes_what_had_been_received_by_then(filled: Command) -> None:
     for as_of, trades in moments.items():
         (row,) = asked(filled, "vwap", "AAPL", "--as-of", as_of, "--tz", "Asia/Tokyo")
         assert row["trades"] == trades
-    done = filled.run("metrics", "vwap", "AAPL", "--as-of", "2026-11-19")
-    assert "as received by 2026-11-19 23:59:59 EST" in done.stderr
+    result = filled.run("metrics", "vwap", "AAPL", "--as-of", "2026-11-19")
+    assert "as received by 2026-11-19 23:59:59 EST" in result.stderr
     assert "as received" not in filled.run("metrics", "vwap", "AAPL", "--as-of", "9999-12-31").stderr
     assert filled.run("metrics", "vwap", "AAPL", "--as-of", "0001-01-01").stdout.splitlines()[1].split() == ["AAPL"]
     assert "is not a date or time" in filled.run("metrics", "rate", "--as-of", "tomorrow", check=2).stderr
@@ -138,10 +138,10 @@ def test_times_are_shown_in_the_asked_zone(filled: Command) -> None:
 
 def test_the_default_session_is_replaced_by_one_that_has_trades_and_a_chosen_one_is_not(filled: Command) -> None:
     """With one line that says so."""
-    done = filled.run("metrics", "vwap", "LATE", "-o", "json")
-    (row,) = json.loads(done.stdout)
+    result = filled.run("metrics", "vwap", "LATE", "-o", "json")
+    (row,) = json.loads(result.stdout)
     assert (row["session"], row["trade_date"], row["vwap"]) == ("post", "2026-11-20", 10.0)
-    assert len([line for line in done.stderr.splitlines() if "no trade of LATE in the regular session of" in line]) == 1
+    assert len([line for line in result.stderr.splitlines() if "no trade of LATE in the regular session of" in line]) == 1
     for chosen in (("--session", "regular"), ("--date", "2026-11-20"), ("--since", "2026-11-20"), ("--until", "2026-11-21")):
         (row,) = asked(filled, "vwap", "LATE", *chosen)
         assert (row["trade_date"] in (None, "2026-11-20"), row["vwap"]) == (True, None)
@@ -149,9 +149,9 @@ def test_the_default_session_is_replaced_by_one_that_has_trades_and_a_chosen_one
 
 def test_nothing_to_answer_is_exit_0_null_and_words(filled: Command) -> None:
     """A symbol of the setting that the lake has no trades of."""
-    done = filled.run("metrics", "vwap", "NVDA", "-o", "json")
-    assert json.loads(done.stdout)[0]["vwap"] is None
-    assert "NVDA: the lake holds no trades of it" in done.stderr
+    result = filled.run("metrics", "vwap", "NVDA", "-o", "json")
+    assert json.loads(result.stdout)[0]["vwap"] is None
+    assert "NVDA: the lake holds no trades of it" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -197,8 +197,8 @@ def watched(streaming: Command, awaited: str, *arguments: str) -> list[str]:
 
 def test_watch_ends_when_its_time_is_up(streaming: Command) -> None:
     """With one more line, however far off the next refresh is."""
-    done = streaming.run("metrics", "watch", "AAPL", "--for", "500ms", "--refresh", "1h")
-    assert len(done.stdout.splitlines()) == 1
+    result = streaming.run("metrics", "watch", "AAPL", "--for", "500ms", "--refresh", "1h")
+    assert len(result.stdout.splitlines()) == 1
 
 
 def test_watch_writes_lines_when_piped(streaming: Command) -> None:
@@ -215,11 +215,11 @@ def test_watch_writes_lines_when_piped(streaming: Command) -> None:
 def test_watch_refuses_a_symbol_that_neither_the_setting_nor_the_feed_knows(settings: Settings, streaming: Command) -> None:
     """With near ones of both. What the last minutes' trades name is known, as it is written there."""
     send(settings, [trade("qzxw", int(time.time() * 1000), 1.0)])
-    done = streaming.run("metrics", "watch", "MSFT,APPL", "--for", "1s", check=2)
-    assert "the last 5m of the topic" in done.stderr
-    assert "holds nothing of APPL" in done.stderr
-    assert "did you mean AAPL" in done.stderr
-    assert done.stdout == ""
+    result = streaming.run("metrics", "watch", "MSFT,APPL", "--for", "1s", check=2)
+    assert "the last 5m of the topic" in result.stderr
+    assert "holds nothing of APPL" in result.stderr
+    assert "did you mean AAPL" in result.stderr
+    assert result.stdout == ""
     assert "  qzxw  last 1.0000" in streaming.run("metrics", "watch", "qzxw", "--for", "500ms", "--look-back", "1m").stdout
 
 
@@ -267,5 +267,5 @@ def test_watch_redraws_in_place_on_a_terminal_and_leaves_at_ctrl_c(
 
 def test_watch_says_what_it_waits_for(tmp_path: Path) -> None:
     away = {"STOCKCTL_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}", "STOCKCTL_KAFKA__CONNECT_WAIT": "2500ms"}
-    done = Command(tmp_path, **away).run("metrics", "watch", "--for", "1s", check=5)
-    assert "waiting up to 2.5s for Kafka at 127.0.0.1:" in done.stderr
+    result = Command(tmp_path, **away).run("metrics", "watch", "--for", "1s", check=5)
+    assert "waiting up to 2.5s for Kafka at 127.0.0.1:" in result.stderr

@@ -49,20 +49,20 @@ def test_a_value_that_cannot_be_read_is_a_usage_error_before_anything_is_asked(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     """Nothing is configured, so that whatever is asked first would fail with another exit code."""
-    done = Command(tmp_path).run(*arguments, BAD, check=2)
-    assert done.stdout == ""
+    result = Command(tmp_path).run(*arguments, BAD, check=2)
+    assert result.stdout == ""
     if words := SETTINGS.get(arguments):
-        assert f"error: {arguments[-1]}: '{BAD}' {words}" in done.stderr
-    assert "try: " in done.stderr
+        assert f"error: {arguments[-1]}: '{BAD}' {words}" in result.stderr
+    assert "try: " in result.stderr
 
 
 @pytest.mark.parametrize(
     "arguments", [one for one in OTHERS if one[-1] in DURATIONS or one[:2] == ("metrics", "watch")], ids=" ".join
 )
 def test_an_option_that_takes_a_duration_says_how_they_are_written(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    done = Command(tmp_path).run(*arguments, BAD, check=2)
-    assert f"error: {arguments[-1]}: '{BAD}' is not a duration\n" in done.stderr
-    assert "try: write 90s, 5m, 1h30m or 7d" in done.stderr
+    result = Command(tmp_path).run(*arguments, BAD, check=2)
+    assert f"error: {arguments[-1]}: '{BAD}' is not a duration\n" in result.stderr
+    assert "try: write 90s, 5m, 1h30m or 7d" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ def test_a_file_that_is_named_wrongly_is_a_usage_error_in_plain_words(
     tmp_path: Path, arguments: tuple[str, ...], name: str
 ) -> None:
     (tmp_path / "folder.gz").mkdir()
-    done = Command(tmp_path).run(*arguments, name, check=2)
-    assert name in done.stderr
-    assert "try: " in done.stderr
-    assert "Errno" not in done.stderr
-    assert done.stdout == ""
+    result = Command(tmp_path).run(*arguments, name, check=2)
+    assert name in result.stderr
+    assert "try: " in result.stderr
+    assert "Errno" not in result.stderr
+    assert result.stdout == ""
 
 
 def test_the_same_value_in_the_environment_is_a_matter_of_configuration(tmp_path: Path) -> None:
-    done = Command(tmp_path, STOCKCTL_TIMEZONE=BAD).run("metrics", "vwap", "AAPL", check=3)
-    assert "invalid setting timezone from environment STOCKCTL_TIMEZONE" in done.stderr
+    result = Command(tmp_path, STOCKCTL_TIMEZONE=BAD).run("metrics", "vwap", "AAPL", check=3)
+    assert "invalid setting timezone from environment STOCKCTL_TIMEZONE" in result.stderr

@@ -123,10 +123,10 @@ def test_parquet_carries_types(capsysbinary: pytest.CaptureFixture[bytes]) -> No
 def test_parquet_is_refused_on_a_terminal() -> None:
     program = "from stockctl.cli.output import *\nwrite_rows([{'a': 1, 'b': 'x'}], Format.parquet)"
     ours, theirs = pty.openpty()
-    done = subprocess.run([sys.executable, "-c", program], stdout=theirs, stderr=subprocess.PIPE, timeout=HANG)
+    result = subprocess.run([sys.executable, "-c", program], stdout=theirs, stderr=subprocess.PIPE, timeout=HANG)
     os.close(theirs)
     os.close(ours)
-    assert b"stdout is a terminal" in done.stderr
+    assert b"stdout is a terminal" in result.stderr
 
 
 def test_messages_wrap_between_words_at_the_width_of_stderr() -> None:
@@ -163,13 +163,13 @@ def test_before_something_is_deleted_a_terminal_is_asked(answer: bytes | None, y
     ours, theirs = pty.openpty()
     os.write(ours, answer or b"")
     given = subprocess.DEVNULL if answer is None else theirs
-    done = subprocess.run([sys.executable, "-c", program], stdin=given, capture_output=True, timeout=HANG, text=True)
+    result = subprocess.run([sys.executable, "-c", program], stdin=given, capture_output=True, timeout=HANG, text=True)
     os.close(theirs)
     os.close(ours)
-    assert done.returncode == code
-    assert ("deleted" in done.stdout) == goes_on
-    assert ("Delete it? [y/N]" in done.stderr) == (answer is not None)
-    assert ("stdin is not a terminal stockctl it delete --yes" in done.stdout) == (code == 2)
+    assert result.returncode == code
+    assert ("deleted" in result.stdout) == goes_on
+    assert ("Delete it? [y/N]" in result.stderr) == (answer is not None)
+    assert ("stdin is not a terminal stockctl it delete --yes" in result.stdout) == (code == 2)
 
 
 def test_an_arrow_table_is_written_in_every_form(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,9 +27,9 @@ def topics(settings: Settings) -> Settings:
 
 
 def test_a_replay_from_stdin_says_what_it_did(command: Command, topics: Settings) -> None:
-    done = command.run("produce", "--replay", "-", text=f"{FRAME}\n{FRAME}\nno frame\n")
-    assert "replayed -: 3 lines, 2 trades and 3 dead letters delivered in " in done.stderr
-    assert done.stdout == ""
+    result = command.run("produce", "--replay", "-", text=f"{FRAME}\n{FRAME}\nno frame\n")
+    assert "replayed -: 3 lines, 2 trades and 3 dead letters delivered in " in result.stderr
+    assert result.stdout == ""
     assert len(trades(topics)) == 2
     assert [letter["origin"] for letter in dead_letters(topics)] == ["-:1", "-:2", "-:3"]
     assert not (command.folder / "lake").exists(), "the lake's source is looked up, and nothing made"
@@ -57,21 +57,21 @@ def test_a_replay_is_not_sent_where_nobody_knows_which_source_the_lake_holds(com
     ],
 )
 def test_a_command_line_that_cannot_be_is_a_usage_error(command: Command, arguments: list[str], said: str) -> None:
-    done = command.run("produce", *arguments, check=2, text="")
-    assert said in done.stderr
-    assert "try:" in done.stderr
+    result = command.run("produce", *arguments, check=2, text="")
+    assert said in result.stderr
+    assert "try:" in result.stderr
 
 
 def test_missing_topics_exit_1_with_what_makes_them(command: Command) -> None:
-    done = command.run("produce", "--replay", "-", check=1, text="")
-    assert "has no topic trades-" in done.stderr
-    assert "try: `stockctl topics apply`" in done.stderr
+    result = command.run("produce", "--replay", "-", check=1, text="")
+    assert "has no topic trades-" in result.stderr
+    assert "try: `stockctl topics apply`" in result.stderr
 
 
 def test_no_key_for_the_real_feed_exits_3(command: Command) -> None:
-    done = command.run("produce", "AAPL", check=3)
-    assert "the setting finnhub.token is not set" in done.stderr
-    assert "STOCKCTL_FINNHUB__TOKEN" in done.stderr
+    result = command.run("produce", "AAPL", check=3)
+    assert "the setting finnhub.token is not set" in result.stderr
+    assert "STOCKCTL_FINNHUB__TOKEN" in result.stderr
 
 
 def test_no_symbols_exit_3(command: Command) -> None:
@@ -82,19 +82,19 @@ def test_no_symbols_exit_3(command: Command) -> None:
 def test_a_refused_key_exits_4_and_is_not_shown(command: Command, topics: Settings) -> None:
     with Simulator(token="right") as sim:
         command.environment |= {"STOCKCTL_FINNHUB__URL": sim.url, "STOCKCTL_FINNHUB__TOKEN": "c0ffee-c0ffee-c0ffee"}
-        done = command.run("--debug", "produce", "AAPL", check=1)
-        assert "c0ffee" not in done.stderr + done.stdout
-        done = command.run("produce", "AAPL", check=4)
-    assert "refuses the key" in done.stderr
-    assert "c0ffee" not in done.stderr + done.stdout
+        result = command.run("--debug", "produce", "AAPL", check=1)
+        assert "c0ffee" not in result.stderr + result.stdout
+        result = command.run("produce", "AAPL", check=4)
+    assert "refuses the key" in result.stderr
+    assert "c0ffee" not in result.stderr + result.stdout
 
 
 def test_an_absent_broker_exits_5_after_a_wait_that_says_what_it_waits_for(command: Command, tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     command.environment |= {"STOCKCTL_KAFKA__BOOTSTRAP_SERVERS": address, "STOCKCTL_KAFKA__CONNECT_WAIT": "3s"}
-    done = command.run("produce", "--replay", "-", check=5, text="")
-    assert f"waiting up to 3s for Kafka at {address}" in done.stderr
-    assert "error: cannot reach a broker within 3s" in done.stderr
+    result = command.run("produce", "--replay", "-", check=5, text="")
+    assert f"waiting up to 3s for Kafka at {address}" in result.stderr
+    assert "error: cannot reach a broker within 3s" in result.stderr
 
 
 def test_symbols_on_the_command_line_stand_for_the_setting(command: Command, topics: Settings) -> None:
@@ -138,6 +138,6 @@ def test_a_signal_ends_a_replay_whose_stdin_is_idle(command: Command, topics: Se
 
 
 def test_a_file_that_is_not_there_is_named(command: Command, topics: Settings) -> None:
-    done = command.run("produce", "--replay", "absent.jsonl", check=2)
-    assert "cannot read absent.jsonl: No such file or directory" in done.stderr
-    assert "fresh lake" not in done.stderr
+    result = command.run("produce", "--replay", "absent.jsonl", check=2)
+    assert "cannot read absent.jsonl: No such file or directory" in result.stderr
+    assert "fresh lake" not in result.stderr

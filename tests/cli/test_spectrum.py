@@ -48,10 +48,10 @@ def test_from_nothing_to_views_that_answer(command: Command) -> None:
 
 @pytest.mark.postgres
 def test_a_query_streams_and_an_error_marks_its_place(command: Command) -> None:
-    done = command.run(
+    result = command.run(
         "spectrum", "query", "-", "-o", "csv", text="SELECT n, n / 2 AS half FROM generate_series(1, 2500) AS s(n)"
     )
-    lines = done.stdout.splitlines()
+    lines = result.stdout.splitlines()
     assert (lines[0], lines[1], lines[-1], len(lines)) == ("n,half", "1,0", "2500,1250", 2501)
     wrong = command.run("spectrum", "query", "-", text="SELECT 1\nFROM nowhere", check=2)
     assert "  line 2: FROM nowhere\n               ^" in wrong.stderr
@@ -92,10 +92,10 @@ def test_what_was_scanned_is_reported_for_the_last_statement(command: Command, f
         INSERT INTO svl_s3partition_summary VALUES (42, 1, 100, 2), (41, 1, 1, 1);""",
     )
     fake_redshift.statements.clear()
-    done = command.run(
+    result = command.run(
         "spectrum", "query", "-", "--explain-scan", "-o", "csv", text="SELECT n FROM generate_series(1, 2500) AS s(n)"
     )
-    assert done.stdout.splitlines() == [
+    assert result.stdout.splitlines() == [
         "table,partitions,scanned_partitions,files,scanned_rows,scanned_bytes",
         "lake.filings,,,1,2,30",
         "lake.trades,100,2,3,10,500",
@@ -121,8 +121,8 @@ def test_redshifts_sql_runs_on_the_lake_without_redshift(tmp_path: Path) -> None
     lay(load_settings(environ=clean_environment(), flags=settings), [trade("AAPL", "2026-11-23 10:00", 100.0)])
     command = Command(tmp_path, STOCKCTL_LAKE__URL=settings["lake.url"])
     text = "SELECT symbol, COUNT(*) / 2 AS half, MAX(price) AS high FROM stockctl.trades GROUP BY symbol"
-    done = command.run("spectrum", "query", "-", "--local", "-o", "csv", text=text)
-    assert done.stdout == "symbol,half,high\nAAPL,0,100.0\n"
+    result = command.run("spectrum", "query", "-", "--local", "-o", "csv", text=text)
+    assert result.stdout == "symbol,half,high\nAAPL,0,100.0\n"
     text = "SELECT MAX(price), MAX(volume), 1 AS max FROM stockctl.trades; -- of all\n"
     alike = command.run("spectrum", "query", "-", "--local", "-o", "csv", text=text.replace("MAX(volume)", "MIN(price) AS max"))
     assert alike.stdout.splitlines() == ["max,max_2,max_3", "100.0,100.0,1"]

@@ -70,10 +70,10 @@ def test_a_query_takes_them_in_any_case_and_what_is_exactly_there_wins(
     ],
 )
 def test_an_unknown_one_is_a_usage_error_that_names_near_ones(filled: Command, arguments: tuple[str, ...]) -> None:
-    done = filled.run(*arguments, check=2)
-    assert "holds nothing of APPL" in done.stderr.replace("appl", "APPL")
-    assert "did you mean AAPL" in done.stderr
-    assert done.stdout == ""
+    result = filled.run(*arguments, check=2)
+    assert "holds nothing of APPL" in result.stderr.replace("appl", "APPL")
+    assert "did you mean AAPL" in result.stderr
+    assert result.stdout == ""
 
 
 @pytest.mark.parametrize("bounds", [(), ("--date", MONDAY)], ids=["newest", "of a date"])
@@ -81,9 +81,9 @@ def test_an_unknown_one_is_a_usage_error_that_names_near_ones(filled: Command, a
 def test_a_slip_in_the_setting_is_said_with_near_ones(filled: Command, metric: str, bounds: tuple[str, ...]) -> None:
     """It may name what has not traded yet, so that it is no error; what the feed covered, or what has trades, is no slip."""
     command = Command(filled.folder, **filled.environment | {"STOCKCTL_SYMBOLS": "APPL,IBM,MSFT,QUIET,OLD"})
-    done = command.run("metrics", metric, *bounds, "-o", "json")
-    assert {row["symbol"] for row in json.loads(done.stdout)} == {"APPL", "IBM", "MSFT", "QUIET", "OLD"}
-    assert [line for line in done.stderr.splitlines() if "did you mean" in line] == [
+    result = command.run("metrics", metric, *bounds, "-o", "json")
+    assert {row["symbol"] for row in json.loads(result.stdout)} == {"APPL", "IBM", "MSFT", "QUIET", "OLD"}
+    assert [line for line in result.stderr.splitlines() if "did you mean" in line] == [
         "APPL, as the setting symbols has it: the lake holds no trades of it; did you mean AAPL?"
     ]
 
@@ -103,9 +103,9 @@ def test_the_name_of_a_folder_is_no_symbol(filled: Command) -> None:
     ids=["of the setting", "with older trades", "that the feed covered"],
 )
 def test_a_known_one_with_nothing_to_answer_is_exit_0_null_and_words(filled: Command, written: str) -> None:
-    done = filled.run("metrics", "vwap", written, "--date", MONDAY, "-o", "json")
-    assert [(row["symbol"], row["vwap"]) for row in json.loads(done.stdout)] == [(written, None)]
-    assert f"{written} {MONDAY} regular: no trades" in done.stderr
+    result = filled.run("metrics", "vwap", written, "--date", MONDAY, "-o", "json")
+    assert [(row["symbol"], row["vwap"]) for row in json.loads(result.stdout)] == [(written, None)]
+    assert f"{written} {MONDAY} regular: no trades" in result.stderr
 
 
 def test_the_rest_of_the_commands_take_them_so_too(tmp_path: Path) -> None:

@@ -124,5 +124,5 @@ def test_a_date_has_no_time(text: str) -> None:
 @pytest.mark.parametrize("text", ["yesterday", "last-session", "-3d"])
 def test_every_command_takes_the_same_forms(tmp_path: Path, arguments: tuple[str, ...], text: str) -> None:
     """Nothing is configured: what fails is the lake or Kafka, not the option."""
-    done = Command(tmp_path, STOCKCTL_KAFKA__CONNECT_WAIT="100ms").run(*arguments, text, check=None)
-    assert done.returncode != 2, done.stderr
+    result = Command(tmp_path, STOCKCTL_KAFKA__CONNECT_WAIT="100ms").run(*arguments, text, check=None)
+    assert result.returncode != 2, result.stderr

@@ -42,9 +42,9 @@ def test_what_apply_skips_is_exit_code_10(command: Command) -> None:
     command.environment["STOCKCTL_TOPICS__TRADES__PARTITIONS"] = "2"
     command.run("topics", "apply")
     command.environment["STOCKCTL_TOPICS__TRADES__PARTITIONS"] = "1"
-    done = command.run("topics", "apply", check=10)
-    assert "skipped: topic " in done.stderr
-    assert "Kafka cannot remove partitions" in done.stdout
+    result = command.run("topics", "apply", check=10)
+    assert "skipped: topic " in result.stderr
+    assert "Kafka cannot remove partitions" in result.stdout
     assert [row["field"] for row in rows(command, "topics", "apply", "--dry-run")] == ["partitions"]
 
 
@@ -59,8 +59,8 @@ def test_a_setting_that_changed_is_named_by_diff_and_set_by_apply(command: Comma
 
 
 def test_list_names_what_is_absent(command: Command) -> None:
-    done = command.run("topics", "list")
-    assert "absent: " in done.stderr
+    result = command.run("topics", "list")
+    assert "absent: " in result.stderr
     command.run("topics", "apply")
     assert [row["records"] for row in rows(command, "topics", "list")] == [0, 0, 0]
     names = [row["topic"] for row in rows(command, "topics", "list", "--all")]

@@ -43,9 +43,9 @@ def sim() -> Iterator[Simulator]:
 
 @pytest.fixture
 def connection(sim: Simulator) -> Iterator[FeedConnection]:
-    made = FeedConnection(settings(sim.url))
-    yield made
-    made.close()
+    connection = FeedConnection(settings(sim.url))
+    yield connection
+    connection.close()
 
 
 def test_frames_of_subscribed_symbols_are_received_as_they_were_sent(sim: Simulator, connection: FeedConnection) -> None:

@@ -24,9 +24,9 @@ KEY = "c0ffee+c0ffee/c0ffee"
 
 
 def settings(url: str, token: str | None = KEY, **finnhub: Any) -> Settings:
-    given = {"rest_url": url, "token": token, "backoff_max": "20ms", "request_window": "400ms"} | finnhub
+    options = {"rest_url": url, "token": token, "backoff_max": "20ms", "request_window": "400ms"} | finnhub
     return load_settings(
-        environ=clean_environment(), flags={f"finnhub.{name}": value for name, value in given.items()}, stack=False
+        environ=clean_environment(), flags={f"finnhub.{name}": value for name, value in options.items()}, stack=False
     )
 
 
@@ -38,8 +38,8 @@ def sim() -> Iterator[Simulator]:
 
 @pytest.fixture
 def gateway(sim: Simulator) -> Iterator[FinnhubRest]:
-    with FinnhubRest(settings(sim.rest_url)) as made:
-        yield made
+    with FinnhubRest(settings(sim.rest_url)) as client:
+        yield client
 
 
 def failure(url: str, **finnhub: Any) -> StockctlError:

@@ -39,8 +39,8 @@ def sockets_of_failed_logins() -> Iterator[None]:
 
 @pytest.fixture
 def connection(redshift_flags: dict[str, str]) -> Iterator[Connection]:
-    with Connection(settings(redshift_flags)) as made:
-        yield made
+    with Connection(settings(redshift_flags)) as connection:
+        yield connection
 
 
 def test_it_logs_in_as_redshifts_driver_does(connection: Connection, fake_redshift: FakeRedshift) -> None:

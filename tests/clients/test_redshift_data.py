@@ -114,9 +114,9 @@ class FakeDataApi:
 
 @pytest.fixture
 def fake() -> Iterator[FakeDataApi]:
-    made = FakeDataApi()
-    yield made
-    made.close()
+    fake = FakeDataApi()
+    yield fake
+    fake.close()
 
 
 def settings(fake: FakeDataApi, **more: str) -> Settings:
@@ -175,8 +175,8 @@ def test_missing_rights_are_a_refusal(fake: FakeDataApi) -> None:
 
 def test_a_cluster_is_named_with_its_user_or_its_secret(fake: FakeDataApi) -> None:
     cluster = {"redshift__workgroup": "", "redshift__cluster": "warehouse", "redshift__user": "ann"}
-    made = settings(fake, **cluster)
-    flagless = made.model_copy(update={"redshift": made.redshift.model_copy(update={"workgroup": None})})
+    own_settings = settings(fake, **cluster)
+    flagless = own_settings.model_copy(update={"redshift": own_settings.redshift.model_copy(update={"workgroup": None})})
     with connect(flagless) as redshift:
         redshift.execute("SELECT 1")
     sent = dict(fake.requests)["ExecuteStatement"]
@@ -185,6 +185,6 @@ def test_a_cluster_is_named_with_its_user_or_its_secret(fake: FakeDataApi) -> No
 
 
 def test_without_a_name_it_says_what_is_missing(fake: FakeDataApi) -> None:
-    made = settings(fake)
+    own_settings = settings(fake)
     with pytest.raises(ConfigError, match="needs the name"):
-        connect(made.model_copy(update={"redshift": made.redshift.model_copy(update={"workgroup": None})}))
+        connect(own_settings.model_copy(update={"redshift": own_settings.redshift.model_copy(update={"workgroup": None})}))

@@ -58,9 +58,9 @@ def test_the_last_trade_and_the_sessions_figures(command: Command) -> None:
 
 def test_an_unknown_company_is_reported(command: Command) -> None:
     for more in ((), ("--watch",)):
-        done = command.run("company", "show", "AAPLE", *more, check=2)
-        assert "holds nothing of AAPLE\n  try: did you mean AAPL?" in done.stderr
-        assert "watching" not in done.stderr
+        result = command.run("company", "show", "AAPLE", *more, check=2)
+        assert "holds nothing of AAPLE\n  try: did you mean AAPL?" in result.stderr
+        assert "watching" not in result.stderr
 
 
 def test_a_company_of_the_setting_may_have_nothing_yet_and_any_case_will_do(command: Command) -> None:

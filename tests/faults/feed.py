@@ -185,8 +185,8 @@ class Feed:
             if not any(gap.since < self.sent[n] + late and self.sent[n] < gap.until for gap in whole.gaps)
         ]
         assert not silent, f"rows lost or duplicated: lost, and no gap covers it: {silent[:5]} of {len(silent)}\n{whole.gaps}"
-        given = iter(gap.reason for gap in whole.gaps)
-        assert all(any(reason in other for other in given) for reason in reasons), (reasons, whole.gaps)
+        values = iter(gap.reason for gap in whole.gaps)
+        assert all(any(reason in other for other in values) for reason in reasons), (reasons, whole.gaps)
         self.rig.command.run("lake", "verify", "--deep")
         self.rig.count.records += len(ids)
         return whole

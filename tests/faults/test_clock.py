@@ -39,10 +39,10 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-ldl",
     ]
     try:
-        done = subprocess.run(command, capture_output=True, text=True)
+        result = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError:
         pytest.fail("the clock that jumps is built from C, and there is no cc: install a C compiler")
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     return built
 
 

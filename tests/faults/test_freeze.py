@@ -62,10 +62,10 @@ def test_frozen_for_less_than_its_session(rig: Rig) -> None:
 
 def test_revoked_in_the_middle_of_an_upload(rig: Rig, proxy: Proxy) -> None:
     """The next owner finishes the claim; the first one's upload goes on beside it, and the partition may even come back."""
-    held = proxy.rule("PUT", OBJECT, "hold", nth=2, times=3)
+    rule = proxy.rule("PUT", OBJECT, "hold", nth=2, times=3)
     rig.produce(1200)
     first = rig.writer()
-    held.reached()
+    rule.reached()
     second = rig.writer()
     first.says("gave up")
     rig.inject("partition revoked in the middle of an upload")
@@ -74,7 +74,7 @@ def test_revoked_in_the_middle_of_an_upload(rig: Rig, proxy: Proxy) -> None:
     assert second.stop() == 0, second.text
     wait_for(lambda: first.text.count("assigned") >= 2, "the partition to come back")
     rig.produce(600)
-    held.release()
+    rule.release()
     rig.until_held()
     assert first.stop() == 0, first.text
     rig.finish()
@@ -84,10 +84,10 @@ def test_revoked_in_the_middle_of_an_upload(rig: Rig, proxy: Proxy) -> None:
 @pytest.mark.parametrize(("method", "pattern"), [("PUT", OBJECT), ("PUT", CLAIM), ("GET", "_log")])
 def test_stopped_while_the_store_hangs(rig: Rig, proxy: Proxy, method: str, pattern: str) -> None:
     """A store that never answers cannot keep a writer for ten seconds: what is unfinished is left to the next start."""
-    held = proxy.rule(method, pattern, "hold", times=1000)
+    rule = proxy.rule(method, pattern, "hold", times=1000)
     rig.produce(600)
     writer = rig.writer()
-    held.reached()
+    rule.reached()
     rig.inject(f"SIGTERM while the store hangs in a {method}")
     assert LEAVE_WITHIN < 10
     assert writer.stop() in (0, 1, 6), writer.text

@@ -34,16 +34,16 @@ def single(kafka: Kafka, rig_on: MakeRig) -> Rig:
 def test_killed_at_a_step_of_the_protocol(single: Rig, proxy: Proxy, step: str) -> None:
     """The next writer finishes what the dead one claimed, and claims what it did not."""
     action, pattern, nth, claims, objects = STEPS[step]
-    held = proxy.rule("PUT", pattern, action, nth=nth)
+    rule = proxy.rule("PUT", pattern, action, nth=nth)
     single.produce(250)
     writer = single.writer()
-    held.reached()
+    rule.reached()
     wait_for(lambda: len(single.objects()) == objects, f"{objects} objects")
     assert len(single.claims()) == claims
     single.kill(writer, step)
-    held.release(passes_on=False)
-    said = single.finish()
-    assert ("repeating the newest claim" in said) is (claims == 2)
+    rule.release(passes_on=False)
+    output = single.finish()
+    assert ("repeating the newest claim" in output) is (claims == 2)
     single.check()
 
 

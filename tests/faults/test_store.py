@@ -67,12 +67,12 @@ def test_settings_that_change_between_a_claim_and_its_repeat(kafka: Kafka, rig_o
     """A claim is repeated by the layout it was cut with: other zones, splits, compressions and limits hold for the rest."""
     rig = rig_on(kafka.servers, partitions=1, **{"lake.uploads": "1"})
     rig.make_topics()
-    held = proxy.rule("PUT", OBJECT, "hold", nth=9)
+    rule = proxy.rule("PUT", OBJECT, "hold", nth=9)
     rig.produce(250)
     writer = rig.writer()
-    held.reached()
+    rule.reached()
     rig.kill(writer, "before its settings change")
-    held.release(passes_on=False)
+    rule.release(passes_on=False)
     rig.inject("settings changed between a claim and its repeat")
     rig.command.environment |= {
         "STOCKCTL_LAKE__TIMEZONE": "Pacific/Kiritimati",

@@ -49,13 +49,13 @@ def test_offsets_deleted_or_moved_by_hand(single: Rig) -> None:
 
 def unfinished(rig: Rig, proxy: Proxy) -> list[str]:
     """Leave a claim with one of its six objects there; ids of the rows in the others."""
-    held = proxy.rule("PUT", OBJECT, "hold", nth=2)
+    rule = proxy.rule("PUT", OBJECT, "hold", nth=2)
     rig.produce(100)
     writer = rig.writer()
-    held.reached()
+    rule.reached()
     wait_for(lambda: len(rig.objects()) == 1, "the first object")
     rig.kill(writer, "before retention takes the records of its claim")
-    held.release(passes_on=False)
+    rule.release(passes_on=False)
     there = rig.held()
     return [name for name in rig.sent if name not in there]
 
@@ -79,12 +79,12 @@ def test_retention_passes_an_unfinished_claim(single: Rig, proxy: Proxy) -> None
 
 def test_retention_passes_a_claim_whose_objects_all_stand(single: Rig, proxy: Proxy) -> None:
     """Nothing is lost, and nothing needs to be accepted."""
-    held = proxy.rule("PUT", OBJECT, "hold the answer", nth=6)
+    rule = proxy.rule("PUT", OBJECT, "hold the answer", nth=6)
     single.produce(100)
     writer = single.writer()
-    held.reached()
+    rule.reached()
     single.kill(writer, "after its last object, before retention takes the records")
-    held.release(passes_on=False)
+    rule.release(passes_on=False)
     single.admin.delete_records({Partition(single.topic, 0): 100})
     single.inject("retention passed a claim that was whole but not committed")
     single.produce(50)
@@ -94,10 +94,10 @@ def test_retention_passes_a_claim_whose_objects_all_stand(single: Rig, proxy: Pr
 
 def stuffed(rig: Rig, proxy: Proxy, *arguments: str) -> Writer:
     """A writer whose claim is held by the store and whose next batch is full, so that it reads no further."""
-    held = proxy.rule("PUT", CLAIM, "hold")
+    rule = proxy.rule("PUT", CLAIM, "hold")
     rig.produce(300)
     writer = rig.writer(*arguments, log__every="1s")
-    held.reached()
+    rule.reached()
     # 100 records are being stored, 100 more are held; the rest waits in Kafka.
     wait_for(lambda: "lag 200" in writer.text or "lag 100" in writer.text, "the writer to be full")
     return writer
@@ -150,9 +150,9 @@ def test_topic_recreated_while_a_writer_is_frozen(rig: Rig, proxy: Proxy) -> Non
     rig.produce(600)
     frozen = rig.writer()
     rig.until_held()
-    held = proxy.rule("PUT", OBJECT, "hold", nth=3)
+    rule = proxy.rule("PUT", OBJECT, "hold", nth=3)
     rig.produce(100)
-    held.reached()
+    rule.reached()
     wait_for(lambda: sum(claim.rows for claim in rig.claims()) == len(rig.sent), "the claims of the old topic's last records")
     frozen.freeze()
     rig.recreate_trades()
@@ -161,7 +161,7 @@ def test_topic_recreated_while_a_writer_is_frozen(rig: Rig, proxy: Proxy) -> Non
     rig.produce(900)
     other.says("generation g2")
     rig.until_held()
-    held.release()
+    rule.release()
     frozen.thaw()
     rig.produce(300)
     rig.until_held()

@@ -51,8 +51,8 @@ def replay(settings: Settings, path: str, **options: Any) -> ReplayResult:
 def test_every_row_reaches_kafka_once_and_in_order(topics: Settings, tmp_path: Path) -> None:
     rows = [row(number) for number in range(95)]
     path = capture(tmp_path, *[frame(*rows[at : at + 10]) for at in range(0, 95, 10)])
-    done = replay(topics, path)
-    assert (done.lines, done.trades, done.dead_letters) == (10, 95, 0)
+    result = replay(topics, path)
+    assert (result.lines, result.trades, result.dead_letters) == (10, 95, 0)
     found = trades(topics)
     assert [(trade["price"], trade["volume"], trade["ts_event"]) for trade in found] == [
         (row["p"], row["v"], row["t"]) for row in rows
@@ -70,16 +70,16 @@ def test_equal_rows_are_kept_and_ping_and_error_frames_are_no_trades(topics: Set
         "",
         '{"type":"trade","data":[{"s":"BINANCE:BTCUSDT","p":7296.89,"t":1575526691134,"v":0.011467}]}',
     )
-    done = replay(topics, path)
-    assert (done.lines, done.trades, done.dead_letters) == (5, 4, 0)
+    result = replay(topics, path)
+    assert (result.lines, result.trades, result.dead_letters) == (5, 4, 0)
     assert [trade["symbol"] for trade in trades(topics)] == ["AAPL", "AAPL", "AAPL", "BINANCE:BTCUSDT"]
     assert dead_letters(topics) == []
 
 
 def test_broken_lines_are_dead_letters_with_file_and_line_and_the_rest_is_delivered(topics: Settings, tmp_path: Path) -> None:
     path = capture(tmp_path, frame(row(1)), '{"data":[{"c', frame(row(2), row(3, p=-1), row(4)), "\x00", frame(row(5)))
-    done = replay(topics, path)
-    assert (done.trades, done.dead_letters) == (4, 3)
+    result = replay(topics, path)
+    assert (result.trades, result.dead_letters) == (4, 3)
     assert [trade["volume"] for trade in trades(topics)] == [1, 2, 4, 5]
     letters = dead_letters(topics)
     assert [letter["origin"] for letter in letters] == [f"{path}:2", f"{path}:3", f"{path}:4"]
@@ -262,9 +262,9 @@ def test_speed_keeps_the_pace_of_the_trades(topics: Settings, tmp_path: Path, cl
 
 def test_a_deadline_ends_a_replay_in_good_order(topics: Settings, tmp_path: Path, clock: Clock) -> None:
     path = capture(tmp_path, frame(row(0)), frame(row(1, t=START + 3_600_000)))
-    done = Replay(topics, path, clock, speed=1.0).run(0.5)
+    result = Replay(topics, path, clock, speed=1.0).run(0.5)
     assert clock.waits == [0.5]
-    assert (done.lines, done.trades) == (1, 1)
+    assert (result.lines, result.trades) == (1, 1)
     assert len(trades(topics)) == 1
     assert [event["span_end"] for event in events(topics)] == [START + 1]
 
@@ -293,10 +293,10 @@ def test_coverage_that_kafka_does_not_take_stays_on_disk_when_the_signal_comes(
     stopping = threading.Thread(target=stop_at_the_end)
     stopping.start()
     replaying = Replay(lost, capture(tmp_path, frame(row(1), row(2))), stop)
-    done = replaying.run()
+    result = replaying.run()
     stopping.join()
     replaying.sink.producer.purge()
-    assert done.trades == len(trades(topics)) == 2
+    assert result.trades == len(trades(topics)) == 2
     [waiting] = lost.state_dir.rglob("*.jsonl")
     assert json.loads(waiting.read_text())["span_start"] == START + 10
 

@@ -19,9 +19,9 @@ ROW: dict[str, Any] = {"c": ["1", "8", "12"], "p": 164.06, "s": "AAPL", "t": 1_6
 
 
 def decoder(**options: Any) -> Decoder:
-    made = Decoder("finnhub", **options)
-    made.start("k3f9a2")
-    return made
+    under_test = Decoder("finnhub", **options)
+    under_test.start("k3f9a2")
+    return under_test
 
 
 def frame(*rows: Any) -> bytes:
@@ -54,11 +54,11 @@ def test_equal_rows_are_trades_of_their_own() -> None:
 
 
 def test_rows_are_counted_over_the_frames_of_a_connection_and_from_0_on_the_next() -> None:
-    made = decoder()
-    made.frame(frame(ROW, ROW), NOW)
-    assert made.frame(frame(ROW | {"v": 5}), NOW).trades[0].id == "AAPL-1680286538064-k3f9a2-00000002"
-    made.start("zzzzzz")
-    assert made.frame(frame(ROW), NOW).trades[0].id == "AAPL-1680286538064-zzzzzz-00000000"
+    under_test = decoder()
+    under_test.frame(frame(ROW, ROW), NOW)
+    assert under_test.frame(frame(ROW | {"v": 5}), NOW).trades[0].id == "AAPL-1680286538064-k3f9a2-00000002"
+    under_test.start("zzzzzz")
+    assert under_test.frame(frame(ROW), NOW).trades[0].id == "AAPL-1680286538064-zzzzzz-00000000"
 
 
 @pytest.mark.parametrize("codes", [{"c": None}, {"c": []}, {}])
@@ -104,9 +104,9 @@ def test_integers_become_floats_and_unknown_fields_are_ignored() -> None:
     ],
 )
 def test_a_bad_row_becomes_a_dead_letter_and_the_others_are_taken(change: dict[str, Any], reason: str) -> None:
-    taken = take(ROW, ROW | change, ROW)
-    assert [trade.id[-8:] for trade in taken.trades] == ["00000000", "00000002"]
-    (letter,) = taken.dead_letters
+    decoded = take(ROW, ROW | change, ROW)
+    assert [trade.id[-8:] for trade in decoded.trades] == ["00000000", "00000002"]
+    (letter,) = decoded.dead_letters
     assert reason in letter.reason
     assert letter.id == "k3f9a2-00000001"
     assert letter.origin == "k3f9a2"
@@ -175,8 +175,8 @@ def test_a_row_with_one_key_twice_is_a_dead_letter_and_the_others_are_taken(
 
 def test_a_number_of_more_digits_than_python_converts_costs_its_row_beside_what_is_no_json_too() -> None:
     rows = json.dumps(ROW).encode() + b',{"p":NaN,"t":' + b"9" * 5_000 + b"}"
-    taken = decoder().frame(b'{"data":[' + rows + b'],"type":"trade"}', NOW)
-    assert len(taken.trades) == len(taken.dead_letters) == 1
+    decoded = decoder().frame(b'{"data":[' + rows + b'],"type":"trade"}', NOW)
+    assert len(decoded.trades) == len(decoded.dead_letters) == 1
 
 
 def test_a_dead_letter_keeps_the_row_as_it_stood() -> None:
@@ -199,50 +199,50 @@ def test_a_dead_letter_keeps_the_row_as_it_stood() -> None:
     ],
 )
 def test_what_is_no_frame_is_a_dead_letter_as_a_whole(text: bytes, reason: str) -> None:
-    made = decoder()
-    taken = made.frame(text, NOW, "file.jsonl:7")
-    assert (taken.kind, taken.trades) == ("malformed", [])
-    (letter,) = taken.dead_letters
+    under_test = decoder()
+    decoded = under_test.frame(text, NOW, "file.jsonl:7")
+    assert (decoded.kind, decoded.trades) == ("malformed", [])
+    (letter,) = decoded.dead_letters
     assert reason in letter.reason
     assert letter.origin == "file.jsonl:7"
-    assert made.frame(frame(ROW), NOW).trades[0].id[-8:] == "00000001"
+    assert under_test.frame(frame(ROW), NOW).trades[0].id[-8:] == "00000001"
 
 
 def test_ping_and_error_frames_are_no_trades() -> None:
-    made = decoder()
-    assert made.frame(b'{"type":"ping"}', NOW) == Frame("ping", [], [])
-    decoded = made.frame(b'{"msg":"Invalid symbol FX:EURUSD","type":"error"}', NOW)
+    under_test = decoder()
+    assert under_test.frame(b'{"type":"ping"}', NOW) == Frame("ping", [], [])
+    decoded = under_test.frame(b'{"msg":"Invalid symbol FX:EURUSD","type":"error"}', NOW)
     assert decoded == Frame("error", [], [], "Invalid symbol FX:EURUSD")
 
 
 def test_a_repeated_frame_is_counted_and_kept(caplog: pytest.LogCaptureFixture) -> None:
-    made = decoder()
+    under_test = decoder()
     with caplog.at_level(logging.WARNING, "stockctl"):
-        taken = [len(made.frame(frame(ROW, ROW), NOW).trades) for _ in range(3)]
-    assert (taken, made.repeated_frames) == ([2, 2, 2], 2)
+        decoded = [len(under_test.frame(frame(ROW, ROW), NOW).trades) for _ in range(3)]
+    assert (decoded, under_test.repeated_frames) == ([2, 2, 2], 2)
     assert caplog.text.count("sent a frame again") == 1
 
 
 def test_a_repeated_frame_with_a_bad_row_is_dropped_too() -> None:
-    made = decoder(drop_repeated_frames=True)
+    under_test = decoder(drop_repeated_frames=True)
     text = '{"data":[{"p":1.5,"s":"AAPL","t":1680286537580,"v":1},{"p":0,"s":"AAPL","t":1680286537580,"v":1}],"type":"trade"}'
-    taken = [made.frame(text, NOW) for _ in range(3)]
-    assert [(len(frame.trades), len(frame.dead_letters)) for frame in taken] == [(1, 1), (0, 0), (0, 0)]
-    assert made.repeated_frames == 2
+    decoded = [under_test.frame(text, NOW) for _ in range(3)]
+    assert [(len(frame.trades), len(frame.dead_letters)) for frame in decoded] == [(1, 1), (0, 0), (0, 0)]
+    assert under_test.repeated_frames == 2
 
 
 def test_a_repeated_frame_is_dropped_when_that_is_asked_for() -> None:
-    made = decoder(drop_repeated_frames=True)
-    taken = [len(made.frame(frame(ROW, ROW), NOW).trades) for _ in range(3)]
-    assert (taken, made.repeated_frames) == ([2, 0, 0], 2)
-    assert len(made.frame(frame(ROW, ROW, ROW), NOW).trades) == 3
+    under_test = decoder(drop_repeated_frames=True)
+    decoded = [len(under_test.frame(frame(ROW, ROW), NOW).trades) for _ in range(3)]
+    assert (decoded, under_test.repeated_frames) == ([2, 0, 0], 2)
+    assert len(under_test.frame(frame(ROW, ROW, ROW), NOW).trades) == 3
 
 
 def test_an_unknown_code_is_reported_once_and_allows_everything(caplog: pytest.LogCaptureFixture) -> None:
-    made = decoder()
+    under_test = decoder()
     with caplog.at_level(logging.WARNING, "stockctl"):
         for codes in (["99"], ["1", "99"], ["98", "99"]):
-            (trade,) = made.frame(frame(ROW | {"c": codes}), NOW).trades
+            (trade,) = under_test.frame(frame(ROW | {"c": codes}), NOW).trades
             assert trade.updates == "vhl"
     assert [record.getMessage()[:26] for record in caplog.records] == [
         "unknown trade condition 99",
@@ -252,9 +252,9 @@ def test_an_unknown_code_is_reported_once_and_allows_everything(caplog: pytest.L
 
 def test_times_are_shifted_so_that_the_first_trade_happened_then() -> None:
     rows = [ROW | {"t": NOW + 2 * LATEST_AHEAD}, ROW, ROW | {"t": ROW["t"] - 40}, ROW | {"t": ROW["t"] + 90, "s": "MSFT"}]
-    taken = take(*rows, first_at=NOW)
-    assert [trade.ts_event for trade in taken.trades] == [NOW, NOW - 40, NOW + 90]
-    assert taken.trades[0].id.startswith(f"AAPL-{NOW}-")
+    decoded = take(*rows, first_at=NOW)
+    assert [trade.ts_event for trade in decoded.trades] == [NOW, NOW - 40, NOW + 90]
+    assert decoded.trades[0].id.startswith(f"AAPL-{NOW}-")
 
 
 NUMBERS = st.one_of(st.integers(), st.floats(), st.none(), st.booleans(), st.text(max_size=5))
@@ -276,12 +276,12 @@ ROWS = st.one_of(
 
 @given(st.lists(ROWS, max_size=12))
 def test_every_row_is_either_a_trade_or_a_dead_letter(rows: list[Any]) -> None:
-    made = decoder()
-    taken = made.frame(frame(*rows), NOW)
-    assert len(taken.trades) + len(taken.dead_letters) == len(rows) == made.rows
-    numbers = [trade.id.rsplit("-")[-1] for trade in taken.trades] + [letter.id[-8:] for letter in taken.dead_letters]
+    under_test = decoder()
+    decoded = under_test.frame(frame(*rows), NOW)
+    assert len(decoded.trades) + len(decoded.dead_letters) == len(rows) == under_test.rows
+    numbers = [trade.id.rsplit("-")[-1] for trade in decoded.trades] + [letter.id[-8:] for letter in decoded.dead_letters]
     assert sorted(numbers) == [f"{number:08d}" for number in range(len(rows))]
-    for trade in taken.trades:
+    for trade in decoded.trades:
         assert 0 < trade.price < float("inf")
         assert 0 <= trade.volume < float("inf")
         assert EARLIEST <= trade.ts_event <= NOW + LATEST_AHEAD
@@ -289,7 +289,7 @@ def test_every_row_is_either_a_trade_or_a_dead_letter(rows: list[Any]) -> None:
 
 @given(st.one_of(ANYTHING.map(lambda value: json.dumps(value).encode()), st.binary(), st.text().map(str.encode)))
 def test_no_text_raises(text: bytes) -> None:
-    made = decoder()
-    taken = made.frame(text, NOW)
-    assert taken.trades == []
-    assert len(taken.dead_letters) == (taken.kind == "malformed")
+    under_test = decoder()
+    decoded = under_test.frame(text, NOW)
+    assert decoded.trades == []
+    assert len(decoded.dead_letters) == (decoded.kind == "malformed")

@@ -79,9 +79,9 @@ def sim() -> Iterator[Simulator]:
 def live(settings: Settings, sim: Simulator | str, **flags: Any) -> Settings:
     """``settings`` with the simulator as feed and two symbols; keywords are dotted settings with ``__``."""
     url = sim if isinstance(sim, str) else sim.url
-    given = {name: settings_value(settings, name) for name in own_names("", Path("/of/a-test"))}
+    values = {name: settings_value(settings, name) for name in own_names("", Path("/of/a-test"))}
     more = {"finnhub.url": url, "symbols": "AAPL,MSFT"} | {name.replace("__", "."): value for name, value in flags.items()}
-    return load_settings(environ=clean_environment(), flags=given | more)
+    return load_settings(environ=clean_environment(), flags=values | more)
 
 
 def settings_value(settings: Settings, name: str) -> Any:

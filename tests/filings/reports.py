@@ -108,8 +108,8 @@ def report_of_lines(
     number: int, span: Span, statements: Mapping[str, Sequence[Line]], *, cik: str = "1234567", **more: Any
 ) -> dict[str, Any]:
     """A report on the wire with these lines: a concept may be there more than once."""
-    made = wire(f"0001234567-24-{number:06d}", span, {}, **more)
-    made["report"] = {
+    built = wire(f"0001234567-24-{number:06d}", span, {}, **more)
+    built["report"] = {
         name: [
             {
                 "concept": concept if ":" in concept else f"us-gaap_{concept}",
@@ -121,7 +121,7 @@ def report_of_lines(
         ]
         for name, lines in statements.items()
     }
-    return made | {"cik": cik}
+    return built | {"cik": cik}
 
 
 def report(number: int, span: Span, statements: Mapping[str, Mapping[str, Any]], **more: Any) -> Filing:
@@ -132,8 +132,8 @@ def report(number: int, span: Span, statements: Mapping[str, Mapping[str, Any]],
 def tesla(**more: Any) -> dict[str, Any]:
     """Tesla's annual report for 2020 on the wire."""
     span = Span(date(2020, 1, 1), date(2020, 12, 31))
-    given = {"form": "10-K", "accepted": "2021-02-08 07:27:23", "symbol": "TSLA", "prefix": ""} | more
-    return wire("0001564590-21-004599", span, TSLA_2020, **given)
+    options = {"form": "10-K", "accepted": "2021-02-08 07:27:23", "symbol": "TSLA", "prefix": ""} | more
+    return wire("0001564590-21-004599", span, TSLA_2020, **options)
 
 
 class Books:
@@ -164,5 +164,5 @@ class Books:
 
 def to_date(quarters: Iterable[Span]) -> list[Span]:
     """Periods from the start of the fiscal year to the end of each of its quarters."""
-    held = list(quarters)
-    return [Span(held[0].start, quarter.end) for quarter in held]
+    records = list(quarters)
+    return [Span(records[0].start, quarter.end) for quarter in records]

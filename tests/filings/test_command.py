@@ -37,11 +37,11 @@ def own(sim: Simulator, tmp_path: Path) -> Command:
 
 
 def test_the_closing_table_is_on_stdout_and_words_on_stderr(own: Command) -> None:
-    done = own.run("filings", "fetch", "aapl,nosuch", "--since", "2026-06-01", "-o", "json", check=1)
-    rows = {row["symbol"]: row for row in json.loads(done.stdout)}
+    result = own.run("filings", "fetch", "aapl,nosuch", "--since", "2026-06-01", "-o", "json", check=1)
+    rows = {row["symbol"]: row for row in json.loads(result.stdout)}
     assert (rows["AAPL"]["state"], rows["NOSUCH"]["state"]) == ("fetched", "failed")
-    assert "2 symbols, 2 new reports stored in file://" in done.stderr
-    assert "error: Finnhub knows no symbol NOSUCH\n  try: check its spelling" in done.stderr
+    assert "2 symbols, 2 new reports stored in file://" in result.stderr
+    assert "error: Finnhub knows no symbol NOSUCH\n  try: check its spelling" in result.stderr
     again = own.run("filings", "fetch", "AAPL", "--since", "2026-06-01")
     assert "fresh" in again.stdout
     dry = own.run("filings", "fetch", "AAPL", "--full", "--dry-run")
@@ -52,10 +52,10 @@ def test_each_failure_has_its_exit_code(sim: Simulator, own: Command, tmp_path: 
     def error_of(code: int, *arguments: str, **environment: str) -> str:
         before = dict(own.environment)
         own.environment |= {f"STOCKCTL_FINNHUB__{name}": value for name, value in environment.items()}
-        done = own.run("filings", "fetch", *(arguments or ("AAPL",)), check=code)
+        result = own.run("filings", "fetch", *(arguments or ("AAPL",)), check=code)
         own.environment = before
-        assert "Traceback" not in done.stderr
-        return done.stderr
+        assert "Traceback" not in result.stderr
+        return result.stderr
 
     assert "finnhub.token is not set" in error_of(3, REST_URL="https://finnhub.io/api/v1")
     assert "free plan" in error_of(4, "SAP.DE")
@@ -106,8 +106,8 @@ def test_filings_are_listed_with_dates_and_links(sim: Simulator, own: Command, t
 
 @pytest.mark.parametrize("arguments", [("show", "AAPL"), ("statement", "AAPL", "income"), ("kpis", "AAPL"), ("check", "AAPL")])
 def test_a_symbol_without_filings_is_reported_alike(own: Command, arguments: tuple[str, ...]) -> None:
-    done = own.run("filings", *arguments, check=2)
-    assert "holds no filing of AAPL\n  try: `stockctl filings fetch AAPL`" in done.stderr
+    result = own.run("filings", *arguments, check=2)
+    assert "holds no filing of AAPL\n  try: `stockctl filings fetch AAPL`" in result.stderr
 
 
 def test_a_filing_is_shown_readably_as_received_and_as_rows(sim: Simulator, own: Command, tmp_path: Path) -> None:

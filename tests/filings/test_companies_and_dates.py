@@ -56,13 +56,13 @@ NEW = of("1000001", 3, span("2022-01-01", "2022-09-30"), books(300))
 
 def test_figures_of_two_companies_are_never_added_up(tmp_path: Path) -> None:
     _, command = lake_of(tmp_path, [*OLD, NEW])
-    done = command.run("filings", "statement", "ACME", "income", "--period", "ttm", "-o", "json")
-    rows = {(row["item"], row["period_end"]): row["value"] for row in json.loads(done.stdout)}
+    result = command.run("filings", "statement", "ACME", "income", "--period", "ttm", "-o", "json")
+    rows = {(row["item"], row["period_end"]): row["value"] for row in json.loads(result.stdout)}
     assert rows["revenue", "2021-12-31"] == 9000 * M
     assert ("revenue", "2022-09-30") not in rows
-    assert "no twelve months of CIK 1000001 (to 2022-09-30)" in done.stderr
-    assert "ACME names 2 companies" in done.stderr
-    assert "--cik selects" in done.stderr
+    assert "no twelve months of CIK 1000001 (to 2022-09-30)" in result.stderr
+    assert "ACME names 2 companies" in result.stderr
+    assert "--cik selects" in result.stderr
 
     both = command.run("filings", "kpis", "ACME", "--price", "20", "-o", "json")
     ratios = {row["kpi"]: row["value"] for row in json.loads(both.stdout)}
@@ -124,8 +124,8 @@ def test_a_day_that_is_slightly_wrong_changes_no_quarter(moved: list[tuple[int, 
     # Boundaries inside the year are named by one report each: what is wrong there is not to be seen.
     if any(edge == "end" and place < 3 for place, edge, _ in moved):
         return
-    made = [report(number, one, books(sum(flows[: number + 1]))) for number, one in enumerate(spans)]
-    known = PointInTimeView([before, *made, after])
+    built = [report(number, one, books(sum(flows[: number + 1]))) for number, one in enumerate(spans)]
+    known = PointInTimeView([before, *built, after])
     spans = known.spans("ic")
     for end, flow in zip(ENDS, flows, strict=True):
         # Which of two days is meant, where one report names each, is unknown; that they are one is known.
@@ -140,25 +140,25 @@ def test_a_day_that_is_slightly_wrong_changes_no_quarter(moved: list[tuple[int, 
 
 
 def test_the_day_that_is_wrong_is_named(tmp_path: Path) -> None:
-    made = [
+    built = [
         wire(f"0000000001-23-{number:06d}", Span(date(2022, 12, 31) if number == 1 else YEAR.start, end), books(value))
         for number, (end, value) in enumerate(zip(ENDS, (250, 520, 760, 1000), strict=True))
     ]
-    done = lake_of(tmp_path, made)[1].run("filings", "statement", "ACME", "income", "--period", "quarter")
-    revenue = next(line for line in done.stdout.splitlines() if line.startswith("Revenue"))
+    result = lake_of(tmp_path, built)[1].run("filings", "statement", "ACME", "income", "--period", "quarter")
+    revenue = next(line for line in result.stdout.splitlines() if line.startswith("Revenue"))
     assert [text.rstrip("*") for text in revenue.split()[2:]] == ["240,000,000", "240,000,000", "270,000,000", "250,000,000"]
-    assert "0000000001-23-000001 (10-Q) has the period 2022-12-31 to 2023-06-30" in done.stderr
-    assert "corrected to 2023-01-01 to 2023-06-30" in done.stderr
+    assert "0000000001-23-000001 (10-Q) has the period 2022-12-31 to 2023-06-30" in result.stderr
+    assert "corrected to 2023-01-01 to 2023-06-30" in result.stderr
 
 
 @pytest.mark.parametrize(("form", "start"), [("10-K", "2023-12-31"), ("10-K/A", "2023-12-27"), ("10-KT", "2023-12-31")])
 def test_a_year_of_one_day_is_a_year(form: str, start: str, tmp_path: Path) -> None:
     one = wire("0000000001-24-000001", span(start, "2023-12-31"), books(1000), form=form)
     _, command = lake_of(tmp_path, [one])
-    done = command.run("filings", "statement", "ACME", "income", "-o", "json")
-    assert {row["value"] for row in json.loads(done.stdout) if row["item"] == "revenue"} == {1000 * M}
-    assert f"has the period {start} to 2023-12-31" in done.stderr
-    assert "corrected to 2023-01-01 to 2023-12-31" in done.stderr
+    result = command.run("filings", "statement", "ACME", "income", "-o", "json")
+    assert {row["value"] for row in json.loads(result.stdout) if row["item"] == "revenue"} == {1000 * M}
+    assert f"has the period {start} to 2023-12-31" in result.stderr
+    assert "corrected to 2023-01-01 to 2023-12-31" in result.stderr
     balance = json.loads(command.run("filings", "statement", "ACME", "balance", "-o", "json").stdout)
     assert {row["value"] for row in balance if row["item"] == "assets"} == {1000 * M}
 
@@ -313,15 +313,15 @@ APPLE = [
 
 
 def test_a_missing_report_leaves_a_column_and_words(tmp_path: Path) -> None:
-    made = [wire(f"0000320193-{number}", one, {"ic": {"Revenues": value * M}}) for number, one, value in APPLE]
-    _, command = lake_of(tmp_path, made)
-    done = command.run("filings", "statement", "ACME", "income", "--period", "quarter", "-o", "json")
-    revenue = {row["period_end"]: row for row in json.loads(done.stdout) if row["item"] == "revenue"}
+    built = [wire(f"0000320193-{number}", one, {"ic": {"Revenues": value * M}}) for number, one, value in APPLE]
+    _, command = lake_of(tmp_path, built)
+    result = command.run("filings", "statement", "ACME", "income", "--period", "quarter", "-o", "json")
+    revenue = {row["period_end"]: row for row in json.loads(result.stdout) if row["item"] == "revenue"}
     assert list(revenue) == ["2024-12-28", "2024-09-28", "2024-06-29", "2024-03-30", "2023-12-30"]
     missing = revenue["2024-09-28"]
     assert (missing["value"], missing["period_start"]) == (None, "2024-06-30")
     assert missing["notes"] == "there is no report to that day"
-    assert "the quarter to 2024-09-28 is missing" in done.stderr
+    assert "the quarter to 2024-09-28 is missing" in result.stderr
     table = command.run("filings", "statement", "ACME", "income", "--period", "quarter")
     assert "2024-09-28" in table.stdout.splitlines()[0]
 
@@ -331,9 +331,9 @@ def test_a_missing_year_leaves_a_column_and_words(tmp_path: Path) -> None:
         wire("0000000001-21-000001", span("2020-01-01", "2020-12-31"), books(100), form="10-K"),
         wire("0000000001-23-000001", span("2022-01-01", "2022-12-31"), books(120), form="10-K"),
     ]
-    done = lake_of(tmp_path, years)[1].run("filings", "statement", "ACME", "income")
-    assert done.stdout.splitlines()[0].split() == ["item", "unit", "2022-12-31", "2021-12-31", "2020-12-31"]
-    assert "the year to 2021-12-31 is missing: there is no annual report to that day" in done.stderr
+    result = lake_of(tmp_path, years)[1].run("filings", "statement", "ACME", "income")
+    assert result.stdout.splitlines()[0].split() == ["item", "unit", "2022-12-31", "2021-12-31", "2020-12-31"]
+    assert "the year to 2021-12-31 is missing: there is no annual report to that day" in result.stderr
 
 
 def jumping(
@@ -415,11 +415,11 @@ def test_a_small_jump_with_the_same_equity_is_named_and_keeps_its_ratios() -> No
     ("before", "after", "said"), [(4617, 17528, True), (1000, 100, True), (100, 131, True), (100, 103, False)]
 )
 def test_a_jump_is_noted_where_nothing_else_is_reported(before: float, after: float, said: bool) -> None:
-    made = [
+    built = [
         report(1, YEAR, {"ic": {SHARES: before * M}}),
         report(2, span("2024-01-01", "2024-03-31"), {"ic": {SHARES: after * M}}),
     ]
-    assert bool(list(PointInTimeView(made).splits())) == said
+    assert bool(list(PointInTimeView(built).splits())) == said
 
 
 def test_a_report_with_a_concept_twice_reads_the_same_in_any_order() -> None:

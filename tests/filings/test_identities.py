@@ -120,17 +120,17 @@ def test_quarters_sum_to_the_year() -> None:
 
 @pytest.mark.parametrize("symbol", ["AAPL", "KO", "F"])
 def test_the_simulators_companies_add_up_in_every_form_of_the_wire(symbol: str) -> None:
-    made = [parse_filing(one) for one in filings(Company(symbol, last_year=2026), date(2026, 11, 23))]
-    findings = check(PointInTimeView(made))
+    parsed = [parse_filing(one) for one in filings(Company(symbol, last_year=2026), date(2026, 11, 23))]
+    findings = check(PointInTimeView(parsed))
     assert [one.summary for one in findings if one.holds is False] == []
     assert sum(one.holds is True for one in findings) > 200
 
 
 def test_the_command_names_each_and_leaves_with_10(tmp_path: Path) -> None:
     _, command = lake_of(tmp_path, [tesla()])
-    done = command.run("filings", "check", "TSLA")
-    assert "12 identities hold, 0 do not, 4 cannot be checked" in done.stderr
-    assert done.stdout == ""
+    result = command.run("filings", "check", "TSLA")
+    assert "12 identities hold, 0 do not, 4 cannot be checked" in result.stderr
+    assert result.stdout == ""
     assert "Assets 52,148,000,000 = LiabilitiesAndStockholdersEquity" in command.run("filings", "check", "TSLA", "--all").stdout
 
     broken = tesla()
@@ -139,8 +139,8 @@ def test_the_command_names_each_and_leaves_with_10(tmp_path: Path) -> None:
             line["value"] += 5_000_000_000
     folder = tmp_path / "broken"
     folder.mkdir()
-    done = lake_of(folder, [broken])[1].run("filings", "check", "TSLA", check=10)
-    assert done.stdout.count("Assets 57,148,000,000 ≠") == 2
-    assert "2 accounting identities of TSLA do not hold: assets to 2020-12-31" in done.stderr
-    assert "0001564590-21-004599" in done.stderr
+    result = lake_of(folder, [broken])[1].run("filings", "check", "TSLA", check=10)
+    assert result.stdout.count("Assets 57,148,000,000 ≠") == 2
+    assert "2 accounting identities of TSLA do not hold: assets to 2020-12-31" in result.stderr
+    assert "0001564590-21-004599" in result.stderr
     lake_of(folder, [])[1].run("filings", "check", "NONE", check=2)

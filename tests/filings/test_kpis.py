@@ -173,11 +173,11 @@ def test_a_missing_line_takes_its_kpis_with_it_and_is_never_nought(absent: set[s
 
 def test_the_command_explains_and_takes_the_lakes_price_or_a_given_one(tmp_path: Path) -> None:
     settings, command = lake_of(tmp_path, [tesla()])
-    done = command.run("filings", "kpis", "TSLA", "-o", "json")
-    rows = {row["kpi"]: row for row in json.loads(done.stdout)}
+    result = command.run("filings", "kpis", "TSLA", "-o", "json")
+    rows = {row["kpi"]: row for row in json.loads(result.stdout)}
     assert (rows["pe"]["value"], rows["pe"]["notes"]) == (None, "missing: price")
-    assert "no price: the lake holds no trade of TSLA" in done.stderr
-    assert "risk-free rate of 4.00%, an equity premium of 5.00% and a beta of 1.00" in done.stderr
+    assert "no price: the lake holds no trade of TSLA" in result.stderr
+    assert "risk-free rate of 4.00%, an equity premium of 5.00% and a beta of 1.00" in result.stderr
 
     rows_of_lake = [
         trade("TSLA", "2021-02-08 09:31", 860.0),
@@ -189,10 +189,10 @@ def test_the_command_explains_and_takes_the_lakes_price_or_a_given_one(tmp_path:
     ]
     for number, row in enumerate(rows_of_lake):
         lay(settings, [row], start=number)
-    done = command.run("filings", "kpis", "TSLA", "--as-of", "2021-02-08", "--explain", "--beta", "2")
-    assert "price 863.5: the lake's last trade, 2021-02-08 09:32:00 EST, source finnhub" in done.stderr
-    assert "beta of 2" in done.stderr
-    lines = [line.split("  ") for line in done.stdout.splitlines()]
+    result = command.run("filings", "kpis", "TSLA", "--as-of", "2021-02-08", "--explain", "--beta", "2")
+    assert "price 863.5: the lake's last trade, 2021-02-08 09:32:00 EST, source finnhub" in result.stderr
+    assert "beta of 2" in result.stderr
+    lines = [line.split("  ") for line in result.stdout.splitlines()]
     gross = next(number for number, line in enumerate(lines) if line[0] == "gross_margin")
     assert "= gross_profit / revenue" in " ".join(lines[gross])
     assert "GrossProfit in 0001564590-21-004599" in "  ".join(lines[gross + 1])
@@ -263,8 +263,8 @@ def test_every_form_of_output(tmp_path: Path) -> None:
     assert gross["inputs"].startswith("gross_profit 6,630,000,000 usd (GrossProfit in 0001564590-21-004599); revenue")
     assert len(rows) == len(command.run("filings", "kpis", "TSLA", "-o", "jsonl").stdout.splitlines()) == len(KPIS)
     for arguments in (("kpis", "TSLA", "--explain"), ("statement", "TSLA", "income"), ("check", "TSLA")):
-        done = command.run_bytes("filings", *arguments, "-o", "parquet")
-        assert pq.read_table(io.BytesIO(done.stdout)).num_rows > 3
+        result = command.run_bytes("filings", *arguments, "-o", "parquet")
+        assert pq.read_table(io.BytesIO(result.stdout)).num_rows > 3
 
 
 def test_bad_requests_are_reported(tmp_path: Path) -> None:

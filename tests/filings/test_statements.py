@@ -50,10 +50,10 @@ REPORTS = [
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     """The command, with the reports and an amendment of the year's."""
-    made = [wire(f"0000000001-{number}", one, statements, form=form) for number, one, form, statements in REPORTS]
+    built = [wire(f"0000000001-{number}", one, statements, form=form) for number, one, form, statements in REPORTS]
     amended = statements(372, 70, 1000)
-    made.append(wire("0000000001-23-000007", REPORTS[3][1], amended, form="10-K/A", accepted="2023-02-01 17:05:00"))
-    return lake_of(tmp_path_factory.mktemp("statements"), made)[1]
+    built.append(wire("0000000001-23-000007", REPORTS[3][1], amended, form="10-K/A", accepted="2023-02-01 17:05:00"))
+    return lake_of(tmp_path_factory.mktemp("statements"), built)[1]
 
 
 def rows_of(command: Command, *arguments: str) -> dict[tuple[str, str], dict[str, Any]]:
@@ -103,16 +103,17 @@ def test_the_amendment_wins_and_the_original_is_shown(command: Command) -> None:
 
 
 def test_the_table_has_a_column_a_period_and_marks_what_is_derived(command: Command) -> None:
-    done = command.run("filings", "statement", "ACME", "income", "--period", "quarter", "--last", "4")
-    lines = {line[:24].strip(): line for line in done.stdout.splitlines()}
+    result = command.run("filings", "statement", "ACME", "income", "--period", "quarter", "--last", "4")
+    lines = {line[:24].strip(): line for line in result.stdout.splitlines()}
     # A quarter that cannot be derived has a column too.
     assert lines["item"].split()[1:] == ["unit", "2023-07-01", "2022-12-31", "2022-09-24", "2022-06-25"]
     assert lines["Revenue"].split() == ["Revenue", "usd", "120", "102*", "80*"]
-    assert "* derived" in done.stderr
+    assert "* derived" in result.stderr
     assert (
-        "the quarter to 2023-07-01 is missing: there is no report between those to 2022-12-31 and to 2023-07-01" in done.stderr
+        "the quarter to 2023-07-01 is missing: there is no report between those to 2022-12-31 and to 2023-07-01"
+        in result.stderr
     )
-    assert "diluted shares grew 4-fold between the reports to 2022-09-24 and to 2022-12-31" in done.stderr
+    assert "diluted shares grew 4-fold between the reports to 2022-09-24 and to 2022-12-31" in result.stderr
 
 
 def test_balances_are_at_the_end_and_missing_is_missing(command: Command) -> None:
@@ -131,12 +132,12 @@ def test_every_form_of_output_has_the_same_rows(command: Command) -> None:
 
 
 def test_what_cannot_be_answered_is_an_error(command: Command) -> None:
-    done = command.run("filings", "statement", "NONE", "income", check=2)
-    assert "holds nothing of NONE" in done.stderr
-    assert "filings fetch NONE" in done.stderr
-    done = command.run("filings", "statement", "ACME", "income", "--as-of", "2020-01-01", check=2)
-    assert "had been accepted by 2020-01-01 23:59 EST" in done.stderr
-    assert "2022-01-24 16:30 EST" in done.stderr
+    result = command.run("filings", "statement", "NONE", "income", check=2)
+    assert "holds nothing of NONE" in result.stderr
+    assert "filings fetch NONE" in result.stderr
+    result = command.run("filings", "statement", "ACME", "income", "--as-of", "2020-01-01", check=2)
+    assert "had been accepted by 2020-01-01 23:59 EST" in result.stderr
+    assert "2022-01-24 16:30 EST" in result.stderr
     assert "is not a date or time" in command.run("filings", "statement", "ACME", "income", "--as-of", "soon", check=2).stderr
     command.run("filings", "statement", "ACME", "profit", check=2)
     command.run("filings", "statement", "ACME", "income", "--last", "0", check=2)
@@ -149,11 +150,11 @@ def test_transition_periods_and_silent_reports_are_noted(tmp_path: Path) -> None
         wire("0000000002-20-000003", span("2020-06-30", "2020-09-29"), {}),
         wire("0000000002-20-000004", span("2020-06-30", "2020-12-29"), statements(1, 1, 10)) | {"startDate": None},
     ]
-    done = lake_of(tmp_path, reports)[1].run("filings", "statement", "ACME", "income")
-    assert done.stdout.splitlines()[0].split() == ["item", "unit", "2019-12-31"]
-    assert "2020-01-01…2020-06-29 is no year but a transition period of 181 days" in done.stderr
-    assert "0000000002-20-000003 (10-Q to 2020-09-29) has no statement" in done.stderr
-    assert "0000000002-20-000004 (10-Q) has no valid period" in done.stderr
+    result = lake_of(tmp_path, reports)[1].run("filings", "statement", "ACME", "income")
+    assert result.stdout.splitlines()[0].split() == ["item", "unit", "2019-12-31"]
+    assert "2020-01-01…2020-06-29 is no year but a transition period of 181 days" in result.stderr
+    assert "0000000002-20-000003 (10-Q to 2020-09-29) has no statement" in result.stderr
+    assert "0000000002-20-000004 (10-Q) has no valid period" in result.stderr
 
 
 def test_garbage_in_the_lake_is_named(tmp_path: Path) -> None:

@@ -101,9 +101,9 @@ def s3_names(proxy: Proxy, environment: dict[str, str], folder: Path) -> dict[st
 
 @pytest.fixture
 def proxy(s3_server: str, s3_bucket: str) -> Iterator[Proxy]:
-    made = Proxy(s3_server)
-    yield made
-    made.close()
+    proxy = Proxy(s3_server)
+    yield proxy
+    proxy.close()
 
 
 @pytest.mark.parametrize("action", ["hold", "hold the answer"])
@@ -306,8 +306,8 @@ def test_the_local_stacks_mongodb_may_be_down(sim: Simulator, tmp_path: Path) ->
     stack = local_stack_file(tmp_path / "state")
     stack.parent.mkdir(parents=True)
     stack.write_text(f'[mongo]\nurl = "mongodb://127.0.0.1:{free_port()}"\n{STACK_FILE_END}')
-    done = own.run("filings", "fetch", "AAPL", "--since", "2026-06-01")
-    assert "note: MongoDB may lack reports that the lake has: the local stack is not running" in done.stderr
+    result = own.run("filings", "fetch", "AAPL", "--since", "2026-06-01")
+    assert "note: MongoDB may lack reports that the lake has: the local stack is not running" in result.stderr
 
 
 def test_the_keys_are_those_of_the_layout(sim: Simulator, tmp_path: Path) -> None:

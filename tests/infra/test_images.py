@@ -25,8 +25,8 @@ def instructions(file: str, word: str) -> list[str]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.name)
 def test_hadolint_reports_nothing(file: Path) -> None:
-    done = subprocess.run([BIN / "hadolint", file], capture_output=True, text=True, timeout=HANG)
-    assert (done.returncode, done.stdout) == (0, "")
+    result = subprocess.run([BIN / "hadolint", file], capture_output=True, text=True, timeout=HANG)
+    assert (result.returncode, result.stdout) == (0, "")
 
 
 def test_copied_files_exist_and_are_not_ignored() -> None:

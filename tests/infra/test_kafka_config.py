@@ -104,8 +104,8 @@ def kafka_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     try:
         for node in nodes:
             for _ in ("a fresh volume", "one that is formatted"):
-                done = node.prepare()
-                assert done.returncode == 0, done.stdout + done.stderr
+                result = node.prepare()
+                assert result.returncode == 0, result.stdout + result.stderr
             node.start()
         for node in nodes:
             node.wait()
@@ -140,9 +140,9 @@ def test_kafka_starts_and_accepts_the_login(kafka_node: Node, tmp_path: Path) ->
 @pytest.mark.parametrize("password", ["", 'with"quote-and-length', "with,comma-and-length"])
 def test_a_password_that_needs_quoting_is_refused(tmp_path: Path, password: str) -> None:
     node = Node("broker", tmp_path, free_port(), free_port())
-    done = node.prepare(password)
-    assert done.returncode == 3
-    assert "the Kafka password holds other characters" in done.stderr
+    result = node.prepare(password)
+    assert result.returncode == 3
+    assert "the Kafka password holds other characters" in result.stderr
     assert not (node.folder / "server.properties").exists()
 
 
@@ -192,8 +192,8 @@ def test_connect_runs_the_connector_and_shows_no_credentials(
     with (tmp_path / "worker.log").open("wb") as log:
         worker = subprocess.Popen(["bash", "-f", config / "start.sh"], env=environment, stdout=log, stderr=log)
     try:
-        done = command.run("connect", "apply", check=None)
-        assert done.returncode == 0, done.stderr + (tmp_path / "worker.log").read_text()[-3000:]
+        result = command.run("connect", "apply", check=None)
+        assert result.returncode == 0, result.stderr + (tmp_path / "worker.log").read_text()[-3000:]
         shown = httpx.get(f"http://127.0.0.1:{port}/connectors/stockctl-mongo").text
     finally:
         worker.kill()

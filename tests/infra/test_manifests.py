@@ -261,11 +261,11 @@ def test_a_server_without_a_valid_answer_is_not_ready(server: str, answer: bytes
             other.server_close()
         else:
             threading.Thread(target=other.serve_forever, daemon=True).start()
-        done = probe(server, port)
+        result = probe(server, port)
         if answer is not None:
-            assert "no answer of" in done.stderr
+            assert "no answer of" in result.stderr
             other.shutdown()
-    assert done.returncode == 1
+    assert result.returncode == 1
 
 
 def test_mongodbs_key_file_is_replaced() -> None:
@@ -277,10 +277,10 @@ def test_mongodbs_key_file_is_replaced() -> None:
             os.chown(folder, user, user)
         keys = []
         for _ in ("a fresh volume", "one with a key file"):
-            done = subprocess.run(
+            result = subprocess.run(
                 ["bash", "-c", script.replace("/run/mongo", folder)], user=user, capture_output=True, text=True, cwd="/"
             )
-            assert done.returncode == 0, done.stderr
+            assert result.returncode == 0, result.stderr
             keys.append(Path(folder, "keyfile").read_text())
         assert Path(folder, "keyfile").stat().st_mode & 0o777 == 0o400
     assert len(set(keys)) == 2

@@ -26,9 +26,9 @@ def promtool(*arguments: str | Path, text: str | None = None) -> str:
     program = shutil.which("promtool")
     if program is None:
         pytest.fail("promtool checks the rules, and there is none: install the package prometheus")
-    done = subprocess.run([program, *arguments], input=text, capture_output=True, text=True, timeout=HANG)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    result = subprocess.run([program, *arguments], input=text, capture_output=True, text=True, timeout=HANG)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout + result.stderr
 
 
 def test_promtool_accepts_the_rules() -> None:

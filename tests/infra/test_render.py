@@ -337,20 +337,20 @@ def prod(tmp_path: Path) -> Command:
 
 
 def test_the_command_writes_yaml_without_secrets(prod: Command) -> None:
-    done = prod.run("infra", "render", "--overlay", "ha", "--image-tag", "7")
-    found = list(yaml.safe_load_all(done.stdout))
+    result = prod.run("infra", "render", "--overlay", "ha", "--image-tag", "7")
+    found = list(yaml.safe_load_all(result.stdout))
     assert {"Namespace", "StatefulSet", "CronJob"} <= {each["kind"] for each in found}
     assert "Secret" not in {each["kind"] for each in found}
-    assert "without the secrets stockctl-connect, stockctl-finnhub, stockctl-kafka, stockctl-mongo" in done.stderr
-    assert not [value for value in SECRETS.values() if value in done.stdout + done.stderr]
-    assert "stockctl:7" in done.stdout
+    assert "without the secrets stockctl-connect, stockctl-finnhub, stockctl-kafka, stockctl-mongo" in result.stderr
+    assert not [value for value in SECRETS.values() if value in result.stdout + result.stderr]
+    assert "stockctl:7" in result.stdout
 
 
 def test_secrets_are_written_to_a_pipe_and_not_to_a_terminal(prod: Command) -> None:
     piped = prod.run("infra", "render", "--with-secrets")
     assert "Secret" in {each["kind"] for each in yaml.safe_load_all(piped.stdout)}
     ours, theirs = pty.openpty()
-    done = subprocess.run(
+    result = subprocess.run(
         [BIN / "stockctl", "infra", "render", "--with-secrets"],
         stdout=theirs,
         stderr=subprocess.PIPE,
@@ -361,13 +361,13 @@ def test_secrets_are_written_to_a_pipe_and_not_to_a_terminal(prod: Command) -> N
     )
     os.close(theirs)
     os.close(ours)
-    assert done.returncode == 2
-    assert "refusing to write secrets to a terminal" in done.stderr
+    assert result.returncode == 2
+    assert "refusing to write secrets to a terminal" in result.stderr
 
 
 def test_the_profile_local_is_refused(prod: Command) -> None:
-    done = prod.run("-p", "local", "infra", "render", check=2)
-    assert "the profile local is for one machine" in done.stderr
+    result = prod.run("-p", "local", "infra", "render", check=2)
+    assert "the profile local is for one machine" in result.stderr
 
 
 def test_a_missing_setting_ends_in_its_exit_code(prod: Command) -> None:

@@ -38,13 +38,13 @@ def complaint(folder: Path) -> str | None:
     )
     try:
         # Go of 1.21 or newer fetches by itself the one that go.mod asks for, unless GOTOOLCHAIN forbids it.
-        done = subprocess.run(["go", "env", "GOVERSION"], cwd=folder, capture_output=True, text=True, timeout=600)
+        result = subprocess.run(["go", "env", "GOVERSION"], cwd=folder, capture_output=True, text=True, timeout=600)
     except FileNotFoundError:
         return f"Kubernetes' API server is built from Go modules, and there is no go here: {remedy}"
-    found = re.match(r"go([\d.]+\d)", done.stdout)
+    found = re.match(r"go([\d.]+\d)", result.stdout)
     if found and _numbers(found[1]) >= wanted():
         return None
-    installed = done.stdout.strip() or done.stderr.strip()
+    installed = result.stdout.strip() or result.stderr.strip()
     return f"Kubernetes' API server is built from Go modules that ask for Go {oldest}, and here is {installed}: {remedy}"
 
 

@@ -69,20 +69,20 @@ def test_a_second_process_waits_and_builds_nothing(go: Path, tmp_path: Path, mon
     building = "echo once more >> runs; while [ ! -e end ]; do sleep 0.05; done; echo program"
     write(go, f'[ "$1" = env ] && echo go1.26.0 && exit; {building} > "$5"')
     folder = tmp_path / "cache"
-    said: list[str] = []
+    messages: list[str] = []
     # Reading what was captured would lose what another thread writes at that moment.
-    monkeypatch.setattr("builtins.print", lambda *words, **_: said.append(" ".join(map(str, words))))
+    monkeypatch.setattr("builtins.print", lambda *words, **_: messages.append(" ".join(map(str, words))))
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(build.build)
         try:
             wait_for((folder / "runs").exists, "the first build")
             second = pool.submit(build.build)
-            wait_for(lambda: "waiting for it; see " in "".join(said) or second.done(), "the second one to wait")
+            wait_for(lambda: "waiting for it; see " in "".join(messages) or second.done(), "the second one to wait")
             assert not second.done()
         finally:
             (folder / "end").touch()
         first.result(HANG)
         second.result(HANG)
     assert (folder / "runs").read_text() == "once more\n"
-    assert "is there: " in said[-1]
+    assert "is there: " in messages[-1]

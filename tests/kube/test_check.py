@@ -58,8 +58,8 @@ def node(api: ApiClient) -> Iterator[Callable[..., None]]:
 
 def rows(command: Command, code: int = 0) -> dict[str, dict[str, Any]]:
     """The rows of the check, by part."""
-    done = command.run("infra", "check", "-o", "json", check=code)
-    return {row["part"]: row for row in json.loads(done.stdout)}
+    result = command.run("infra", "check", "-o", "json", check=code)
+    return {row["part"]: row for row in json.loads(result.stdout)}
 
 
 def test_a_machine_that_meets_the_requirements(command: Command, node: Callable[..., None]) -> None:

@@ -28,25 +28,25 @@ def applied(command: Command, own_settings: Settings) -> Command:
 
 
 def test_on_an_empty_cluster_everything_is_new(command: Command) -> None:
-    done = command.run("infra", "diff", check=10)
-    lines = done.stdout.splitlines()
+    result = command.run("infra", "diff", check=10)
+    lines = result.stdout.splitlines()
     assert len(lines) > 35
     assert all(line.startswith("new ") for line in lines)
-    assert f"error: {len(lines)} differences between the objects in " in done.stderr
+    assert f"error: {len(lines)} differences between the objects in " in result.stderr
 
 
 def test_a_dry_run_of_up_shows_the_same_and_changes_nothing(command: Command) -> None:
     differences = command.run("infra", "diff", check=10).stdout
-    done = command.run("infra", "up", "--dry-run")
-    assert done.stdout == differences
-    assert "dry run: nothing was changed" in done.stderr
+    result = command.run("infra", "up", "--dry-run")
+    assert result.stdout == differences
+    assert "dry run: nothing was changed" in result.stderr
     assert command.run("infra", "diff", check=10).stdout == differences
 
 
 def test_applied_objects_do_not_differ(applied: Command) -> None:
-    done = applied.run("infra", "diff", real=True)
-    assert done.stdout == ""
-    assert "no differences between the objects in " in done.stderr
+    result = applied.run("infra", "diff", real=True)
+    assert result.stdout == ""
+    assert "no differences between the objects in " in result.stderr
 
 
 def test_a_changed_setting_shows_the_objects_that_it_changes(applied: Command) -> None:
@@ -74,10 +74,10 @@ def test_json_has_the_columns_of_every_diff(applied: Command) -> None:
 
 def test_a_secret_that_differs_is_named_and_not_shown(applied: Command) -> None:
     applied.environment["STOCKCTL_FINNHUB__TOKEN"] = "another-token-of-a-test"
-    done = applied.run("infra", "diff", check=10)
-    assert "changed Secret stockctl-finnhub" in done.stdout.splitlines()
+    result = applied.run("infra", "diff", check=10)
+    assert "changed Secret stockctl-finnhub" in result.stdout.splitlines()
     for text in ("another-token", "YW5vdGhlci10b2tlbi", SECRETS["STOCKCTL_FINNHUB__TOKEN"]):
-        assert text not in done.stdout + done.stderr
+        assert text not in result.stdout + result.stderr
 
 
 def test_unwanted_objects_are_shown(applied: Command) -> None:
@@ -120,8 +120,8 @@ def test_a_conflict_names_the_other_manager_and_the_field(applied: Command, kube
 
 def test_without_a_kubeconfig(command: Command) -> None:
     command.environment["KUBECONFIG"] = str(command.folder / "none")
-    done = command.run("infra", "diff", check=3)
-    assert "cannot use the kubeconfig" in done.stderr
+    result = command.run("infra", "diff", check=3)
+    assert "cannot use the kubeconfig" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -135,16 +135,16 @@ def test_with_an_invalid_kubeconfig(command: Command, content: bytes) -> None:
 
 
 def test_with_an_unknown_context(command: Command) -> None:
-    done = command.run("infra", "diff", "--context", "elsewhere", check=3)
-    assert "elsewhere" in done.stderr
+    result = command.run("infra", "diff", "--context", "elsewhere", check=3)
+    assert "elsewhere" in result.stderr
 
 
 def test_where_nothing_answers(command: Command, kube: Kube) -> None:
     config = command.folder / "kubeconfig"
     config.write_text(kube.kubeconfig.read_text().replace(str(kube.port), str(free_port())))
     command.environment["KUBECONFIG"] = str(config)
-    done = command.run("infra", "diff", check=5)
-    assert "no Kubernetes answers at https://127.0.0.1:" in done.stderr
+    result = command.run("infra", "diff", check=5)
+    assert "no Kubernetes answers at https://127.0.0.1:" in result.stderr
 
 
 def test_an_unknown_login(command: Command, kube: Kube) -> None:

@@ -21,8 +21,8 @@ def volumes(kubelet: Kubelet) -> dict[str, str]:
 def test_down_deletes_clients_before_servers_and_keeps_the_volumes(up: Command, kubelet: Kubelet) -> None:
     before = volumes(kubelet)
     assert set(before) == {"data-kafka-0", "data-kafka-controller-0", "data-mongo-0", "producer-state"}
-    done = up.run("infra", "down", "--yes", real=True)
-    lines = done.stdout.splitlines()
+    result = up.run("infra", "down", "--yes", real=True)
+    lines = result.stdout.splitlines()
     assert (
         lines.index("deleted Deployment lake") < lines.index("deleted StatefulSet kafka") < lines.index("deleted Service kafka")
     )
@@ -67,9 +67,9 @@ def test_down_keeps_referenced_secrets(up: Command, kubelet: Kubelet) -> None:
 
 
 def test_a_dry_run_deletes_nothing(up: Command, kubelet: Kubelet) -> None:
-    done = up.run("infra", "down", "--delete-data", "--dry-run")
-    assert "objects; volumes: " in done.stderr
-    assert "dry run: nothing was changed" in done.stderr
+    result = up.run("infra", "down", "--delete-data", "--dry-run")
+    assert "objects; volumes: " in result.stderr
+    assert "dry run: nothing was changed" in result.stderr
     rows = json.loads(up.run("infra", "down", "--delete-data", "--dry-run", "-o", "json").stdout)
     assert {row["action"] for row in rows} == {"deleted"}
     assert {row["kind"] for row in rows} >= {"Deployment", "StatefulSet", "PersistentVolumeClaim"}
@@ -77,9 +77,9 @@ def test_a_dry_run_deletes_nothing(up: Command, kubelet: Kubelet) -> None:
 
 
 def test_without_a_terminal_down_needs_yes(up: Command, kubelet: Kubelet) -> None:
-    done = up.run("infra", "down", "--delete-data", check=2, text="y\n")
-    assert "try: stockctl infra down --delete-data --yes" in done.stderr
-    assert done.stdout == ""
+    result = up.run("infra", "down", "--delete-data", check=2, text="y\n")
+    assert "try: stockctl infra down --delete-data --yes" in result.stderr
+    assert result.stdout == ""
     assert len(kubelet.pods()) >= 6
 
 
@@ -104,7 +104,7 @@ def test_pods_that_do_not_terminate_end_in_a_timeout(up: Command, kubelet: Kubel
     pod = kubelet.wait_for_pod("lake")
     held = {"metadata": {"finalizers": ["test/held"]}}
     kubelet.core.patch_namespaced_pod(pod.metadata.name, kubelet.namespace, held)
-    done = up.run("infra", "down", "--yes", "--timeout", "3s", check=6)
-    assert "not deleted after 3s: Deployment lake" in done.stderr
-    assert "deleted StatefulSet kafka" not in done.stdout
+    result = up.run("infra", "down", "--yes", "--timeout", "3s", check=6)
+    assert "not deleted after 3s: Deployment lake" in result.stderr
+    assert "deleted StatefulSet kafka" not in result.stdout
     kubelet.core.patch_namespaced_pod(pod.metadata.name, kubelet.namespace, {"metadata": {"finalizers": None}})

@@ -40,9 +40,9 @@ def ha(command: Command, kubelet: Kubelet) -> Command:
 
 
 def test_the_overlay_ha_is_deployed_changed_and_deleted(ha: Command, kubelet: Kubelet) -> None:
-    done = ha.run("infra", "up")
-    said = done.stderr.splitlines()
-    ready = [line.split()[1].removesuffix(":") for line in said if line.endswith(": ready")]
+    result = ha.run("infra", "up")
+    messages = result.stderr.splitlines()
+    ready = [line.split()[1].removesuffix(":") for line in messages if line.endswith(": ready")]
     order = [name.rpartition("-")[0] if name.startswith("connector-") else name for name in ready]
     assert [name for name in order if name in ("kafka", "connect", "connector", "connect-watch")] == [
         "kafka",
@@ -50,7 +50,7 @@ def test_the_overlay_ha_is_deployed_changed_and_deleted(ha: Command, kubelet: Ku
         "connector",
         "connect-watch",
     ]
-    assert said[-1] == f"all {len(PODS)} workloads are ready"
+    assert messages[-1] == f"all {len(PODS)} workloads are ready"
     assert workloads(kubelet) == PODS
 
     again = ha.run("infra", "up")

@@ -114,8 +114,8 @@ def test_logs_come_from_the_workloads_pods(command: Command, kubelet: Kubelet, n
 
 def test_an_unknown_workload_and_a_pod_without_a_log(up: Command) -> None:
     for options in ((), ("--follow",)):
-        done = up.run("infra", "logs", "nobody", *options, check=2)
-        assert "one of filings, kafka, kafka-controller, lake" in done.stderr
+        result = up.run("infra", "logs", "nobody", *options, check=2)
+        assert "one of filings, kafka, kafka-controller, lake" in result.stderr
     assert "filings has no pod" in up.run("infra", "logs", "filings", check=1).stderr
     for options in ((), ("--follow",)):
         assert "try: one of lake" in up.run("infra", "logs", "lake", "--container", "another", *options, check=2).stderr
@@ -181,8 +181,8 @@ def test_a_lost_connection_ends_the_command(
         running.wait_for("one\n")
         way.cut(permanent=permanent)
         assert running.process.wait(HANG) == 5
-    said = running.err.read_text()
-    assert "broke off: the connection to https://127.0.0.1:" in said or (permanent and "no Kubernetes answers at " in said)
+    output = running.err.read_text()
+    assert "broke off: the connection to https://127.0.0.1:" in output or (permanent and "no Kubernetes answers at " in output)
 
 
 def test_a_log_that_ends_while_its_container_runs(
@@ -193,10 +193,10 @@ def test_a_log_that_ends_while_its_container_runs(
     pod = kubelet.wait_for_pod("lake").metadata.name
     node.put(pod, b"one\n", None)
     settings = settings_of(**{"infra.kubeconfig": command.environment["KUBECONFIG"]})
-    said: list[str] = []
+    messages: list[str] = []
     with Kubernetes(settings.infra) as kubernetes:
-        lines = logs.follow(kubernetes, kubelet.namespace, "lake", said.append, lines=10)
+        lines = logs.follow(kubernetes, kubelet.namespace, "lake", messages.append, lines=10)
         assert next(lines) == "one"
         with pytest.raises(UnreachableError, match="broke off, though its container still runs"):
             next(lines)
-    assert said == [f"{pod}: its log ended"]
+    assert messages == [f"{pod}: its log ended"]

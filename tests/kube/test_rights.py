@@ -76,6 +76,6 @@ def test_a_missing_permission_is_named(operator: Command, kubelet: Kubelet) -> N
         (["logs", "lake"], "permission denied: list StatefulSet in "),
         (["down", "--yes"], "permission denied: list StatefulSet in "),
     ):
-        done = operator.run("infra", *arguments, check=4)
-        assert words in done.stderr
-        assert 'resource "statefulsets" in API group "apps"' in done.stderr
+        result = operator.run("infra", *arguments, check=4)
+        assert words in result.stderr
+        assert 'resource "statefulsets" in API group "apps"' in result.stderr

@@ -60,12 +60,12 @@ def test_status_joins_workloads_and_their_own_metrics(up: Command, kubelet: Kube
 def test_status_shows_unready_workloads_and_restarts(up: Command, kubelet: Kubelet) -> None:
     kubelet.states["lake"], kubelet.restarts = IMAGE_AWAY, 2
     up.run("infra", "up", "--image-tag", "9.9.9", check=1)
-    done = up.run("infra", "status", "-o", "json", check=10)
-    lake = next(row for row in json.loads(done.stdout) if row["workload"] == "lake")
+    result = up.run("infra", "status", "-o", "json", check=10)
+    lake = next(row for row in json.loads(result.stdout) if row["workload"] == "lake")
     assert (lake["state"], lake["image"]) == ("failed", "stockctl:9.9.9")
     assert lake["restarts"] >= 2
     assert "ErrImageNeverPull, restarted 2 times" in lake["detail"]
-    assert "not ready in " in done.stderr
+    assert "not ready in " in result.stderr
 
 
 def test_status_shows_a_failed_run_of_a_cron_job(up: Command, kubelet: Kubelet) -> None:

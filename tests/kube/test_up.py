@@ -37,23 +37,23 @@ def revisions(kube: Kube, namespace: str) -> dict[str, Any]:
 
 
 def test_workloads_are_applied_in_the_order_of_their_dependencies(command: Command, kubelet: Kubelet) -> None:
-    done = command.run("infra", "up")
-    made = [line.removeprefix("created ") for line in done.stdout.splitlines()]
+    result = command.run("infra", "up")
+    made = [line.removeprefix("created ") for line in result.stdout.splitlines()]
     assert made[0].startswith("Namespace ")
     order = ["ConfigMap kafka-settings", "StatefulSet kafka-controller", "StatefulSet kafka", "Job topics", "Deployment lake"]
     names = ["Job topics" if name.startswith("Job topics-") else name for name in made]
     assert [name for name in names if name in order] == order
-    said = done.stderr.splitlines()
-    assert said.index("StatefulSet kafka: ready") < said.index("Deployment lake: ready")
-    assert "Deployment lake: 0 of 1 ready, waits for topics" in said
-    assert said[-1] == "all 8 workloads are ready"
+    messages = result.stderr.splitlines()
+    assert messages.index("StatefulSet kafka: ready") < messages.index("Deployment lake: ready")
+    assert "Deployment lake: 0 of 1 ready, waits for topics" in messages
+    assert messages[-1] == "all 8 workloads are ready"
 
 
 def test_a_second_up_changes_nothing(up: Command, kube: Kube) -> None:
     before = revisions(kube, up.environment["STOCKCTL_INFRA__NAMESPACE"])
-    done = up.run("infra", "up")
-    assert done.stdout == ""
-    assert "nothing changed: all " in done.stderr
+    result = up.run("infra", "up")
+    assert result.stdout == ""
+    assert "nothing changed: all " in result.stderr
     assert revisions(kube, up.environment["STOCKCTL_INFRA__NAMESPACE"]) == before
     up.run("infra", "diff")
 
@@ -61,8 +61,8 @@ def test_a_second_up_changes_nothing(up: Command, kube: Kube) -> None:
 def test_a_changed_setting_rolls_only_its_workload(up: Command, kubelet: Kubelet) -> None:
     old = {pod.metadata.name for pod in kubelet.pods()}
     up.environment["STOCKCTL_LAKE__MAX_AGE"] = "1m"
-    done = up.run("infra", "up")
-    assert done.stdout.splitlines() == ["changed ConfigMap lake-settings", "changed Deployment lake"]
+    result = up.run("infra", "up")
+    assert result.stdout.splitlines() == ["changed ConfigMap lake-settings", "changed Deployment lake"]
     new = {pod.metadata.name for pod in kubelet.pods()} - old
     assert len(new) == 1
     assert new.pop().startswith("lake-")
@@ -85,29 +85,29 @@ def test_another_lake_keeps_kafkas_cluster_id(up: Command, kubelet: Kubelet) -> 
 
 
 def test_only_one_workload_is_applied_with_what_it_needs(command: Command, kubelet: Kubelet) -> None:
-    done = command.run("infra", "up", "--only", "lake")
-    made = [line.removeprefix("created ") for line in done.stdout.splitlines()]
+    result = command.run("infra", "up", "--only", "lake")
+    made = [line.removeprefix("created ") for line in result.stdout.splitlines()]
     assert {"Deployment lake", "ConfigMap lake-settings", "Secret stockctl-kafka", "NetworkPolicy nobody"} <= set(made)
     assert "ConfigMap producer-settings" not in made
     assert {line.split(" ")[1] for line in made if line.startswith(("Deployment", "StatefulSet", "Job", "CronJob"))} == {"lake"}
-    assert "all 1 workload is ready" in done.stderr
+    assert "all 1 workload is ready" in result.stderr
 
 
 def test_an_unknown_workload(command: Command) -> None:
-    done = command.run("infra", "up", "--only", "nobody", check=2)
-    assert "one of filings, kafka, kafka-controller, lake" in done.stderr
+    result = command.run("infra", "up", "--only", "nobody", check=2)
+    assert "one of filings, kafka, kafka-controller, lake" in result.stderr
 
 
 def test_a_failed_rollout_names_the_cause(up: Command, kubelet: Kubelet) -> None:
     kubelet.states["lake"] = IMAGE_AWAY
     # It does not wait for a permanent error.
-    done = up.run("infra", "up", "--image-tag", "9.9.9", "--timeout", "1h", check=1)
-    assert "Deployment lake: 1 of 1 ready, lake: ErrImageNeverPull" in done.stderr or (
-        "Deployment lake: 0 of 1 ready, lake: ErrImageNeverPull" in done.stderr
+    result = up.run("infra", "up", "--image-tag", "9.9.9", "--timeout", "1h", check=1)
+    assert "Deployment lake: 1 of 1 ready, lake: ErrImageNeverPull" in result.stderr or (
+        "Deployment lake: 0 of 1 ready, lake: ErrImageNeverPull" in result.stderr
     )
-    assert "  pod lake-" in done.stderr
-    assert "error: not ready: Deployment lake" in done.stderr
-    assert "try: import the image" in done.stderr
+    assert "  pod lake-" in result.stderr
+    assert "error: not ready: Deployment lake" in result.stderr
+    assert "try: import the image" in result.stderr
     del kubelet.states["lake"]
     assert "changed Deployment lake" in up.run("infra", "up").stdout.splitlines()
 
@@ -125,12 +125,12 @@ def test_a_problem_that_was_fixed_since_is_waited_for(up: Command, kubelet: Kube
 def test_a_failed_job_blocks_the_workloads_after_it(command: Command, kubelet: Kubelet) -> None:
     kubelet.states["topics"] = {"waiting": {"reason": "CrashLoopBackOff"}}
     kubelet.restarts = 5
-    done = command.run("infra", "up", check=1)
-    assert "topics: CrashLoopBackOff, restarted 5 times" in done.stderr
-    assert "not applied yet: " in done.stderr
-    assert "lake" in done.stderr.split("not applied yet: ")[1].splitlines()[0]
-    assert "created Deployment lake" not in done.stdout
-    assert "try: fix the error in its log" in done.stderr
+    result = command.run("infra", "up", check=1)
+    assert "topics: CrashLoopBackOff, restarted 5 times" in result.stderr
+    assert "not applied yet: " in result.stderr
+    assert "lake" in result.stderr.split("not applied yet: ")[1].splitlines()[0]
+    assert "created Deployment lake" not in result.stdout
+    assert "try: fix the error in its log" in result.stderr
 
 
 def test_events_are_shown(command: Command, kubelet: Kubelet) -> None:
@@ -173,9 +173,9 @@ def test_the_end_of_the_log_is_shown(command: Command, kubelet: Kubelet, kube: K
 def test_an_invalid_manifest_is_named_before_anything_runs(command: Command, old: str, new: str, said: str) -> None:
     folder = own_manifests(command)
     replace(folder / "base" / "lake.yaml", old, new)
-    done = command.run("infra", "up", check=1)
-    assert said in done.stderr
-    assert done.stdout in ("", f"created Namespace {command.environment['STOCKCTL_INFRA__NAMESPACE']}\n")
+    result = command.run("infra", "up", check=1)
+    assert said in result.stderr
+    assert result.stdout in ("", f"created Namespace {command.environment['STOCKCTL_INFRA__NAMESPACE']}\n")
 
 
 def test_an_unknown_overlay(command: Command) -> None:
@@ -202,13 +202,13 @@ def test_unwanted_objects_are_deleted_except_volumes(up: Command, kubelet: Kubel
     file.write_text("---\n".join(each for each in documents if "kind: PersistentVolumeClaim" not in each))
     output = up.run("infra", "diff", check=10).stdout.splitlines()
     assert output == ["deleted Deployment mongo-writer", "deleted ConfigMap mongo-writer-settings"]
-    done = up.run("infra", "up")
-    assert done.stdout.splitlines() == [
+    result = up.run("infra", "up")
+    assert result.stdout.splitlines() == [
         "deleted Deployment mongo-writer",
         "retained PersistentVolumeClaim producer-state",
         "deleted ConfigMap mongo-writer-settings",
     ]
-    assert "the volumes are retained with their data" in done.stderr
+    assert "the volumes are retained with their data" in result.stderr
     assert "nothing changed" in up.run("infra", "up").stderr
 
 
@@ -229,11 +229,11 @@ def test_a_field_conflict_changes_nothing_unless_forced(up: Command, kubelet: Ku
     scale = {"spec": {"replicas": 2}}
     apps.patch_namespaced_deployment_scale("lake", kubelet.namespace, scale, field_manager="somebody")
     up.environment["STOCKCTL_LAKE__MAX_AGE"] = "1m"
-    done = up.run("infra", "up", check=1)
-    assert done.stdout == ""
-    assert "field conflict on Deployment lake" in done.stderr
-    assert '"somebody"' in done.stderr
-    assert "take them over with --force-conflicts" in done.stderr
+    result = up.run("infra", "up", check=1)
+    assert result.stdout == ""
+    assert "field conflict on Deployment lake" in result.stderr
+    assert '"somebody"' in result.stderr
+    assert "take them over with --force-conflicts" in result.stderr
     assert "60.0" not in str(kubelet.core.read_namespaced_config_map("lake-settings", kubelet.namespace).data)
     forced = up.run("infra", "up", "--force-conflicts")
     assert forced.stdout.splitlines() == ["changed ConfigMap lake-settings", "changed Deployment lake"]
@@ -244,10 +244,10 @@ def test_an_immutable_field_is_explained(up: Command) -> None:
     folder = own_manifests(up)
     replace(folder / "base" / "mongo.yaml", "storage: 8Gi", "storage: 9Gi")
     up.environment["STOCKCTL_LAKE__MAX_AGE"] = "1m"
-    done = up.run("infra", "up", check=1)
-    assert done.stdout == ""
-    assert "StatefulSet mongo has immutable fields" in done.stderr
-    assert "--cascade=orphan`, which keeps its pods and volumes" in done.stderr
+    result = up.run("infra", "up", check=1)
+    assert result.stdout == ""
+    assert "StatefulSet mongo has immutable fields" in result.stderr
+    assert "--cascade=orphan`, which keeps its pods and volumes" in result.stderr
 
 
 def test_another_quorum_is_refused(up: Command, kubelet: Kubelet) -> None:
@@ -255,10 +255,10 @@ def test_another_quorum_is_refused(up: Command, kubelet: Kubelet) -> None:
     words = "Kafka's controllers form a quorum of 3000, and the overlay asks for 3000, 3001, 3002"
     output = up.run("infra", "diff", "--overlay", "ha", check=10).stdout.splitlines()
     assert output[:2] == ["refused StatefulSet kafka-controller", f"  {words}"]
-    done = up.run("infra", "up", "--overlay", "ha", check=1)
-    assert done.stdout == ""
-    assert f"error: nothing was changed: {words}" in done.stderr
-    assert "`stockctl infra down --delete-data`" in done.stderr
+    result = up.run("infra", "up", "--overlay", "ha", check=1)
+    assert result.stdout == ""
+    assert f"error: nothing was changed: {words}" in result.stderr
+    assert "`stockctl infra down --delete-data`" in result.stderr
     assert {pod.metadata.name for pod in kubelet.pods()} == pods
 
 
@@ -270,18 +270,18 @@ def test_unmanaged_kinds_are_refused(command: Command, verb: str) -> None:
         {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "web"}},
     ]
     file.write_text(yaml.safe_dump_all(others) + "---\n" + file.read_text())
-    done = command.run("infra", verb, check=1)
-    assert done.stdout == ""
-    assert "Service web (serving.knative.dev/v1)" in done.stderr
-    assert "ServiceAccount feed (v1)" in done.stderr
+    result = command.run("infra", verb, check=1)
+    assert result.stdout == ""
+    assert "Service web (serving.knative.dev/v1)" in result.stderr
+    assert "ServiceAccount feed (v1)" in result.stderr
     assert command.run("infra", "render").stdout.count("kind: ServiceAccount") == 1
 
 
 def test_workloads_that_wait_for_each_other_are_refused(command: Command) -> None:
     folder = own_manifests(command)
     replace(folder / "base" / "topics.yaml", "stockctl.io/after: kafka", "stockctl.io/after: lake")
-    done = command.run("infra", "up", check=1)
-    assert "workloads wait for each other" in done.stderr
+    result = command.run("infra", "up", check=1)
+    assert "workloads wait for each other" in result.stderr
 
 
 def test_on_a_terminal_a_live_table_is_shown(command: Command, kubelet: Kubelet) -> None:

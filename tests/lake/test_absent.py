@@ -50,11 +50,11 @@ def test_a_reader_of_a_lake_that_is_not_there_names_the_folder_and_makes_nothing
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     url = (tmp_path / "lkae" / "trades").as_uri()
-    done = Command(tmp_path, STOCKCTL_LAKE__URL=url).run(*arguments, check=3, text="SELECT count(*) FROM stockctl.trades")
-    assert f"there is no lake at {url}" in done.stderr
-    assert "STOCKCTL_LAKE__URL" in done.stderr
-    assert "correct lake.url" in done.stderr
-    assert done.stdout == ""
+    result = Command(tmp_path, STOCKCTL_LAKE__URL=url).run(*arguments, check=3, text="SELECT count(*) FROM stockctl.trades")
+    assert f"there is no lake at {url}" in result.stderr
+    assert "STOCKCTL_LAKE__URL" in result.stderr
+    assert "correct lake.url" in result.stderr
+    assert result.stdout == ""
     assert list(tmp_path.iterdir()) == []
 
 
@@ -87,11 +87,11 @@ def test_a_folder_of_other_files_is_no_lake(tmp_path: Path) -> None:
     for name in ("thesis.txt", "letters", "a.pdf", "b.pdf"):
         (folder / name).write_text("")
     for arguments in (("lake", "list"), ("lake", "verify"), ("lake", "read", "AAPL"), ("metrics", "vwap", "AAPL")):
-        done = command.run(*arguments, check=3)
-        assert f"there is no lake at {folder.as_uri()}" in done.stderr
-        assert "the folder has other files: a.pdf, b.pdf, letters and 1 more" in done.stderr
-        assert "correct lake.url" in done.stderr
-        assert done.stdout == ""
+        result = command.run(*arguments, check=3)
+        assert f"there is no lake at {folder.as_uri()}" in result.stderr
+        assert "the folder has other files: a.pdf, b.pdf, letters and 1 more" in result.stderr
+        assert "correct lake.url" in result.stderr
+        assert result.stdout == ""
     settings = load_settings(environ={}, flags={"lake.url": folder.as_uri(), "state_dir": str(tmp_path)})
     [(_, finding)] = run(checks(settings))
     assert (finding.state, "has other files" in finding.detail) == ("warn", True)

@@ -304,14 +304,14 @@ def test_killed_at_each_step(
     whole = read_trades(settings=on_s3)
     proxy = Proxy(s3_server)
     try:
-        held = proxy.rule(method, pattern, action)  # type: ignore[arg-type]  # one of its actions
+        rule = proxy.rule(method, pattern, action)  # type: ignore[arg-type]  # one of its actions
         environment = s3_environment | {env_name("s3.endpoint_url"): proxy.url, env_name("lake.url"): str(on_s3.lake.url)}
         environment[env_name("lake.cache_dir")] = str(on_s3.lake.cache_dir)
         process = Command(tmp_path, **environment).start("lake", "compact", "--before", "2030-01-01")
-        held.reached()
+        rule.reached()
         process.kill()
         process.wait()
-        held.release(passes_on=False)
+        rule.release(passes_on=False)
     finally:
         proxy.close()
     assert read_trades(settings=on_s3) == whole

@@ -21,15 +21,15 @@ from tests.lakes import at, lay, trade
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A lake of 160 small objects: two dates, both compressions, tickers and buckets."""
-    made = load_settings(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
+    own_settings = load_settings(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
     compressions: tuple[Literal["gzip", "zstd"], ...] = ("gzip", "zstd")
     ways: tuple[Literal["ticker", "bucket"], ...] = ("ticker", "bucket")
     for number, day in enumerate(("2026-11-23", "2026-11-24")):
         for cut, compression in enumerate(compressions):
             start = at(f"{day} 10:00") + cut
             rows = [trade(("AAPL", "MSFT")[row % 2], start + 10 * row, 1.0 + row) for row in range(80)]
-            lay(made, rows, partition=2 * number + cut, batches=20, compression=compression, partition_by=ways[number])
-    return made
+            lay(own_settings, rows, partition=2 * number + cut, batches=20, compression=compression, partition_by=ways[number])
+    return own_settings
 
 
 def test_joined_files_hold_the_same_rows(settings: Settings, tmp_path: Path) -> None:

@@ -43,18 +43,18 @@ def fill(settings: Settings) -> None:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A lake of three dates in a folder."""
-    made = load_settings(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
-    fill(made)
-    return made
+    own_settings = load_settings(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
+    fill(own_settings)
+    return own_settings
 
 
 @pytest.fixture
 def on_s3(s3_environment: dict[str, str], s3_bucket: str, tmp_path: Path) -> Settings:
     """A lake of three dates on the S3 server."""
     flags = {"lake.url": f"s3://{s3_bucket}/{tmp_path.parent.name}-{tmp_path.name}", "lake.cache_dir": str(tmp_path / "cache")}
-    made = load_settings(environ=clean_environment(**s3_environment), flags=flags)
-    fill(made)
-    return made
+    own_settings = load_settings(environ=clean_environment(**s3_environment), flags=flags)
+    fill(own_settings)
+    return own_settings
 
 
 def keys(store: Store, floor: date = FLOOR) -> list[str]:
@@ -159,9 +159,9 @@ def test_it_says_what_it_will_drop_and_refuses_without_a_yes(settings: Settings,
 def test_a_dry_run_lists_the_dates_and_asks_nothing(settings: Settings, tmp_path: Path) -> None:
     store, command = open_store(settings), command_of(settings, tmp_path)
     before = keys(store)
-    done = command.run("lake", "prune", "--before", "2026-11-23", "--dry-run", "-o", "json")
-    assert {row["trade_date"] for row in json.loads(done.stdout)} == {"2026-11-20", "2026-11-22"}
-    assert "dry run: nothing was changed" in done.stderr
+    result = command.run("lake", "prune", "--before", "2026-11-23", "--dry-run", "-o", "json")
+    assert {row["trade_date"] for row in json.loads(result.stdout)} == {"2026-11-20", "2026-11-22"}
+    assert "dry run: nothing was changed" in result.stderr
     assert (keys(store), read_floor(store)) == (before, None)
 
 
@@ -213,13 +213,13 @@ def test_killed_at_each_step(
     store = open_store(on_s3)
     proxy = Proxy(s3_server)
     try:
-        held = proxy.rule(method, pattern, action, nth=2 if method == "POST" else 1)
+        rule = proxy.rule(method, pattern, action, nth=2 if method == "POST" else 1)
         environment = s3_environment | {env_name("s3.endpoint_url"): proxy.url, env_name("lake.url"): str(on_s3.lake.url)}
         process = Command(tmp_path, **environment).start("lake", "prune", "--before", "2026-11-23", "--yes")
-        held.reached()
+        rule.reached()
         process.kill()
         process.wait()
-        held.release(passes_on=False)
+        rule.release(passes_on=False)
     finally:
         proxy.close()
     assert prices(on_s3) == ([1.0, 2.0, 3.0, 9.0, 9.0, 9.0] if promised else [3.0, 9.0])

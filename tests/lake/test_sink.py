@@ -116,9 +116,9 @@ def dead_letters(settings: Settings) -> list[dict[str, object]]:
 def test_every_record_is_in_the_lake_once_and_what_is_none_in_the_dead_letters(topics: Settings, command: Command) -> None:
     """Trades land in their ticker's folder; foreign messages are dead letters with their place; a second run adds nothing."""
     ids = produce(topics, 1000, bad=(b"garbage", b'{"symbol":"A"}', b'{"a":\n1}'))
-    done = command.run("consume", "s3", "--once")
-    assert "wrote 1,000 rows" in done.stderr
-    assert "reason: end" in done.stderr
+    result = command.run("consume", "s3", "--once")
+    assert "wrote 1,000 rows" in result.stderr
+    assert "reason: end" in result.stderr
     store = open_store(topics)
     assert_once(held(store), ids)
     assert {name.part for item in store.objects("trades") if (name := parse_object(item.key))} == {
@@ -156,11 +156,11 @@ def test_once_ends_on_a_topic_that_goes_on_growing(topics: Settings, command: Co
         producing = pool.submit(go_on)
         wait_for(lambda: later, "the first later trades")
         try:
-            done = command.run("consume", "s3", "--once")
+            result = command.run("consume", "s3", "--once")
         finally:
             stop.set()
         producing.result()
-    assert done.stderr.count("reason: end") <= topics.topics.trades.partitions
+    assert result.stderr.count("reason: end") <= topics.topics.trades.partitions
     stored = held(open_store(topics))
     assert set(ids) <= set(stored)
     assert len(stored) < len(ids) + len(later)
@@ -230,9 +230,9 @@ def test_metrics_show_the_age_of_the_lake(topics: Settings, command: Command) ->
 def test_batches_are_cut_by_records_and_say_so(topics: Settings, command: Command) -> None:
     """No batch exceeds --max-records, and each log line has the reason."""
     ids = produce(topics, 1000)
-    done = command.run("consume", "s3", "--once", "--max-records", "100")
-    assert "reason: records" in done.stderr
-    rows = [int(line.split(" rows in ")[0].rsplit(" ", 1)[1]) for line in done.stderr.splitlines() if " rows in " in line]
+    result = command.run("consume", "s3", "--once", "--max-records", "100")
+    assert "reason: records" in result.stderr
+    rows = [int(line.split(" rows in ")[0].rsplit(" ", 1)[1]) for line in result.stderr.splitlines() if " rows in " in line]
     assert max(rows) == 100
     assert sum(rows) == 1000
     assert_once(held(open_store(topics)), ids)
@@ -335,8 +335,8 @@ def test_a_recreated_topic_continues_in_the_next_generation(topics: Settings, co
     wait_for(lambda: admin.topic(topics.topics.trades.name) is None, "the topic to be gone")
     admin.create_topic(topics.topics.trades.name, topics.topics.trades.partitions, 1, {})
     ids += produce(topics, 200, first=300)
-    done = command.run("consume", "s3", "--once")
-    assert "generation g2" in done.stderr
+    result = command.run("consume", "s3", "--once")
+    assert "generation g2" in result.stderr
     assert_once(held(open_store(topics)), ids)
     verified = command.run("lake", "verify", "--deep")
     assert "truncated" in verified.stdout

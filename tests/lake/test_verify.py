@@ -63,14 +63,14 @@ def put_batch(store: Store, start: int, rows: int) -> Claim:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """A good lake: three claims of one partition, six objects, 300 rows."""
-    made = open_store(load_settings(flags={"lake.url": (tmp_path / "lake").as_uri()}, environ={}))
+    own_settings = open_store(load_settings(flags={"lake.url": (tmp_path / "lake").as_uri()}, environ={}))
     start = Start(
         cluster_id="c", topic_id="t", topic="trades", table="trades", generation=1, partition=0, start=0, reason="first"
     )
-    claims.put_start(made, start)
+    claims.put_start(own_settings, start)
     for first in (0, 100, 200):
-        put_batch(made, first, 100)
-    return made
+        put_batch(own_settings, first, 100)
+    return own_settings
 
 
 def claim_at(store: Store, start: int) -> Claim:
@@ -200,10 +200,10 @@ def test_the_command_ends_with_10_and_names_the_key(store: Store, tmp_path: Path
     """What verify finds is on stdout, and the exit code shows it."""
     remove_object(store)
     command = Command(tmp_path, STOCKCTL_LAKE__URL=store.url)
-    done = command.run("lake", "verify", "-o", "json", check=10)
+    result = command.run("lake", "verify", "-o", "json", check=10)
     key = claim_at(store, 100).objects[0].key
-    assert [(row["kind"], row["key"]) for row in json.loads(done.stdout)] == [("missing", key)]
-    assert "300 rows" in done.stderr
+    assert [(row["kind"], row["key"]) for row in json.loads(result.stdout)] == [("missing", key)]
+    assert "300 rows" in result.stderr
 
 
 def test_progress_counts_every_object(store: Store) -> None:

@@ -26,12 +26,12 @@ MANIFEST = "_log/parquet/trades/2026-11-23/0001.json"
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A lake with one compacted date of two claims, and a claim that came later."""
-    made = load_settings(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
+    own_settings = load_settings(environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri()})
     rows = [trade(("AAPL", "MSFT")[number % 2], f"2026-11-23 10:00:{number:02d}", 1.0 + number) for number in range(40)]
-    lay(made, rows, batches=2)
-    assert len(list(compact(made))) == 1
-    lay(made, [trade("AAPL", "2026-11-23 11:00", 9.0)], start=40)
-    return made
+    lay(own_settings, rows, batches=2)
+    assert len(list(compact(own_settings))) == 1
+    lay(own_settings, [trade("AAPL", "2026-11-23 11:00", 9.0)], start=40)
+    return own_settings
 
 
 @pytest.fixture

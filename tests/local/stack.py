@@ -28,8 +28,8 @@ class Stack(Command):
 
     def status(self, check: int | None = 0) -> dict[str, dict[str, Any]]:
         """``local status``, by service."""
-        done = self.run("local", "status", "-o", "json", check=check)
-        return {row["service"]: row for row in json.loads(done.stdout)}
+        result = self.run("local", "status", "-o", "json", check=check)
+        return {row["service"]: row for row in json.loads(result.stdout)}
 
     def settings(self) -> Settings:
         """The settings as the command sees them."""
@@ -55,11 +55,11 @@ class Stack(Command):
 
     def verify(self) -> None:
         """Verify the lake. After a kill a feed event may be a duplicate, because an unacknowledged one is sent again."""
-        done = self.run("lake", "verify", "--deep", "-o", "json", check=None)
-        issues = [issue for issue in json.loads(done.stdout or "[]") if issue["kind"] != "truncated"]
+        result = self.run("lake", "verify", "--deep", "-o", "json", check=None)
+        issues = [issue for issue in json.loads(result.stdout or "[]") if issue["kind"] != "truncated"]
         duplicates = [issue for issue in issues if issue["kind"] == "duplicate" and issue["key"].startswith("feed_events/")]
-        assert issues == duplicates, done.stdout
-        assert done.returncode in (0, 10 if duplicates else 0), done.stderr
+        assert issues == duplicates, result.stdout
+        assert result.returncode in (0, 10 if duplicates else 0), result.stderr
 
     def port(self, part: str) -> int:
         """The port of a service."""

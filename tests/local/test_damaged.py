@@ -91,9 +91,9 @@ def test_a_stack_that_cannot_write_its_state_can_be_stopped(supervise: Supervise
     running.files.state.write_bytes(b"\0" * 500)
     settings = load_settings(environ=clean_environment(STOCKCTL_STATE_DIR=str(tmp_path)), stack=False)
     assert status(settings)[0].state == "starting"
-    said: list[str] = []
-    stop(settings, notify=said.append)
-    assert said[0] == "stopping the local stack"
+    messages: list[str] = []
+    stop(settings, notify=messages.append)
+    assert messages[0] == "stopping the local stack"
     wait_for(lambda: identity(pid) is None or running.process.poll() is not None, "the supervisor to leave", 60)
     assert running.files.holder is None
 
@@ -168,9 +168,9 @@ def test_down_reports_a_damaged_state(tmp_path: Path) -> None:
     files.create()
     for damage in STATES.values():
         files.state.write_bytes(damage)
-        said: list[str] = []
-        stop(settings, notify=said.append)
-        assert said == [
+        messages: list[str] = []
+        stop(settings, notify=messages.append)
+        assert messages == [
             f"{files.state} is damaged: unknown whether a killed supervisor left services running",
             "the local stack is not running",
         ]

@@ -158,9 +158,9 @@ def stack(tmp_path: Path) -> Stack:
 def test_a_dry_run_of_reset_changes_nothing_where_only_a_lake_is_left(stack: Stack) -> None:
     (stack.state_dir / "lake").mkdir(parents=True)
     (stack.state_dir / "lake" / "object").write_bytes(b"1234")
-    done = stack.run("local", "reset", "--dry-run")
-    assert done.stdout.splitlines()[1].split() == [*str(stack.state_dir / "lake").split(), "4"]
-    assert "dry run: nothing was changed" in done.stderr
+    result = stack.run("local", "reset", "--dry-run")
+    assert result.stdout.splitlines()[1].split() == [*str(stack.state_dir / "lake").split(), "4"]
+    assert "dry run: nothing was changed" in result.stderr
     assert sorted(path.relative_to(stack.state_dir).as_posix() for path in stack.state_dir.rglob("*")) == [
         "lake",
         "lake/object",

@@ -31,12 +31,12 @@ SESSION = 6.0
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stack of these tests. Its lake is verified at the end."""
-    made = Stack(tmp_path_factory.mktemp("stack") / "a folder")
+    stack = Stack(tmp_path_factory.mktemp("stack") / "a folder")
     # A file, so that each command of these tests sees the same. Short: a test waits until a session has ended.
-    (made.folder / "stockctl.toml").write_text(f'[profile.local.kafka]\nsession_timeout = "{SESSION:.0f}s"\n')
-    yield made
-    made.run("local", "down")
-    made.verify()
+    (stack.folder / "stockctl.toml").write_text(f'[profile.local.kafka]\nsession_timeout = "{SESSION:.0f}s"\n')
+    yield stack
+    stack.run("local", "down")
+    stack.verify()
 
 
 @pytest.fixture

@@ -53,11 +53,11 @@ def test_a_service_that_is_not_running_is_named_with_exit_10(tmp_path: Path, sta
             ([said("broker", "running"), said("produce", state, detail, restarts=1)], 10),
         ):
             files.write(files.state, json.dumps(about | {"parts": parts}))
-            done = Command(tmp_path).run("local", "status", "-o", "json", check=code)
-            shown = {row["service"]: (row["state"], row["detail"]) for row in json.loads(done.stdout)}
+            result = Command(tmp_path).run("local", "status", "-o", "json", check=code)
+            shown = {row["service"]: (row["state"], row["detail"]) for row in json.loads(result.stdout)}
             assert shown.keys() == {"supervisor", "broker", "produce"}
         assert shown["produce"] == (state, detail)
-        assert "not running: produce" in done.stderr
+        assert "not running: produce" in result.stderr
 
 
 @contextmanager
@@ -118,10 +118,10 @@ def test_a_restart_loop_is_unhealthy_even_while_the_service_runs(tmp_path: Path)
             assert finding.state == "fail"
             assert finding.detail == f"{state}: {detail}, restarted 3 times; its last line: no luck"
             assert finding.fix == f"see {log}, fix the error there, then `stockctl local up`"
-            done = Command(tmp_path).run("local", "status", "-o", "json", check=10)
-            row = json.loads(done.stdout)[1]
+            result = Command(tmp_path).run("local", "status", "-o", "json", check=10)
+            row = json.loads(result.stdout)[1]
             assert (row["state"], row["detail"]) == (state, detail)
-            assert f"{'in a restart loop' if state == 'running' else 'not running'}: a" in done.stderr
+            assert f"{'in a restart loop' if state == 'running' else 'not running'}: a" in result.stderr
 
 
 def test_a_service_that_reports_a_problem_or_nothing_is_unhealthy(tmp_path: Path) -> None:

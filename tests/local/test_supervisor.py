@@ -120,10 +120,10 @@ def test_leftovers_of_a_killed_supervisor_are_found_and_stopped(supervise: Super
     stack.process.kill()
     stack.process.wait()
     assert identity(part["pid"]) == part["identity"]
-    said: list[str] = []
-    stop_leftovers(stack.files, said.append, grace=0.3)
+    messages: list[str] = []
+    stop_leftovers(stack.files, messages.append, grace=0.3)
     assert identity(part["pid"]) is None
-    assert said == [f"stopping a (pid {part['pid']}), left running by a killed supervisor"]
+    assert messages == [f"stopping a (pid {part['pid']}), left running by a killed supervisor"]
 
 
 def test_down_kills_a_stuck_supervisor_and_stops_its_services(
@@ -160,9 +160,9 @@ def test_a_frozen_supervisor_is_shown_and_down_stops_it_in_order(supervise: Supe
     for found, pid in ((asked[0], stack.process.pid), (asked[2], frozen)):
         assert "suspended by a signal" in found.result.detail
         assert f"`kill -CONT {pid}`" in str(found.result.fix)
-    said = Command(tmp_path, STOCKCTL_STATE_DIR=str(tmp_path)).run("local", "status", check=10).stderr
-    assert "not running: supervisor, a, b" in said
-    assert f"`kill -CONT {stack.process.pid}`" in said
+    stderr = Command(tmp_path, STOCKCTL_STATE_DIR=str(tmp_path)).run("local", "status", check=10).stderr
+    assert "not running: supervisor, a, b" in stderr
+    assert f"`kill -CONT {stack.process.pid}`" in stderr
 
     assert stop(settings, notify=print) == []
     assert stack.process.wait(HANG) == 0, stack.log.read_text()

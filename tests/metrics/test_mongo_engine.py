@@ -281,12 +281,12 @@ def test_the_command_uses_mongodb(mongo_server: MongoServer, tmp_path: Path, sym
         command = Command(
             tmp_path, STOCKCTL_MONGO__URL=str(settings.mongo.url), STOCKCTL_MONGO__DATABASE=settings.mongo.database
         )
-        done = command.run(
+        result = command.run(
             "metrics", "vwap", symbol, "--engine", "mongo", "--session", "all", "--date", "2026-11-22", "-o", "json"
         )
-    (row,) = msgspec.json.decode(done.stdout)
+    (row,) = msgspec.json.decode(result.stdout)
     assert row["vwap"] == (15.0 if symbol == "AAPL" else None)
-    assert ("no trades" in done.stderr) == (symbol == "MSFT")
+    assert ("no trades" in result.stderr) == (symbol == "MSFT")
 
 
 def test_a_note_says_that_only_filings_of_a_symbol_exist(mongo_server: MongoServer) -> None:

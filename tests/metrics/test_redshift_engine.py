@@ -226,10 +226,10 @@ def test_the_command_uses_redshift(fake_redshift: FakeRedshift, flags: dict[str,
         command = Command(tmp_path, **{env_name(name): value for name, value in flags.items()})
         command.environment["STOCKCTL_SYMBOLS"] = "TSLA"
         query = ("--engine", "redshift", "--date", "2026-11-20", "-o", "json")
-        done = command.run("metrics", "vwap", "aapl,tsla", *query)
+        result = command.run("metrics", "vwap", "aapl,tsla", *query)
         unknown = command.run("metrics", "vwap", "APPL", *query, check=2)
-    assert [row["vwap"] for row in json.loads(done.stdout)] == [5.0, None]
-    assert "TSLA 2026-11-20 regular: no trades" in done.stderr
+    assert [row["vwap"] for row in json.loads(result.stdout)] == [5.0, None]
+    assert "TSLA 2026-11-20 regular: no trades" in result.stderr
     assert "Redshift holds nothing of APPL\n  try: did you mean AAPL?" in unknown.stderr
 
 

@@ -75,9 +75,9 @@ def test_a_conflicting_index_is_reported_and_never_dropped(
 ) -> None:
     with Mongo(mongo_settings) as mongo:
         mongo.create_index("trades", [("symbol", 1), ("ts_event", 1)], **options)
-        done = mongo_command.run("mongo", "apply", check=10)
-        assert f'dropIndex("{options["name"]}")' in done.stdout
-        assert "index trades.symbol_ts_event" in done.stderr
+        result = mongo_command.run("mongo", "apply", check=10)
+        assert f'dropIndex("{options["name"]}")' in result.stdout
+        assert "index trades.symbol_ts_event" in result.stderr
         assert mongo.indexes("trades").keys() == {"_id_", options["name"], "ts_recv_expiry"}
     (difference,) = rows(mongo_command, "diff", check=10)
     assert (difference["kind"], difference["name"]) == ("index", "trades.symbol_ts_event")
@@ -87,9 +87,9 @@ def test_trades_of_somebody_else_are_left_alone(mongo_command: Command, mongo_se
     """Our validator would refuse what their owner writes."""
     with Mongo(mongo_settings) as mongo:
         assert mongo.upsert("trades", [{"_id": 1, "item": "a chair"}]) == []
-        done = mongo_command.run("mongo", "apply", check=3)
-        assert "trades" in done.stderr
-        assert "mongo.database" in done.stderr
+        result = mongo_command.run("mongo", "apply", check=3)
+        assert "trades" in result.stderr
+        assert "mongo.database" in result.stderr
         assert mongo.collections() == {"trades": {}}
 
 
@@ -109,9 +109,9 @@ def test_nothing_at_the_address_is_exit_5_within_the_wait(mongo_command: Command
         "STOCKCTL_MONGO__URL": f"mongodb://127.0.0.1:{free_port()}",
         "STOCKCTL_MONGO__CONNECT_WAIT": "500ms",
     }
-    done = mongo_command.run("mongo", "status", check=5)
-    assert "nothing answers within 500ms" in done.stderr
-    assert "mongo.url" in done.stderr
+    result = mongo_command.run("mongo", "status", check=5)
+    assert "nothing answers within 500ms" in result.stderr
+    assert "mongo.url" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -141,9 +141,9 @@ def test_without_an_address_the_setting_is_named(mongo_command: Command) -> None
 
 def test_a_password_in_the_address_is_refused_and_not_shown(mongo_command: Command) -> None:
     mongo_command.environment["STOCKCTL_MONGO__URL"] = "mongodb://writer:hunter2@127.0.0.1:1"
-    done = mongo_command.run("mongo", "status", check=3)
-    assert "mongo.password" in done.stderr
-    assert "hunter2" not in done.stdout + done.stderr
+    result = mongo_command.run("mongo", "status", check=3)
+    assert "mongo.password" in result.stderr
+    assert "hunter2" not in result.stdout + result.stderr
 
 
 def test_a_wrong_password_is_exit_4_and_not_shown(tmp_path: Path) -> None:
@@ -159,8 +159,8 @@ def test_a_wrong_password_is_exit_4_and_not_shown(tmp_path: Path) -> None:
         login = {"STOCKCTL_MONGO__URL": server.url, "STOCKCTL_MONGO__USERNAME": "writer"}
         for password, code in (("right-word", 0), ("wrong-word", 4)):
             command = Command(tmp_path, **login, STOCKCTL_MONGO__PASSWORD=password)
-            done = command.run("mongo", "apply", check=code)
-            assert password not in done.stdout + done.stderr
-        assert "STOCKCTL_MONGO__PASSWORD" in done.stderr
+            result = command.run("mongo", "apply", check=code)
+            assert password not in result.stdout + result.stderr
+        assert "STOCKCTL_MONGO__PASSWORD" in result.stderr
     finally:
         server.stop()

@@ -126,8 +126,8 @@ def test_each_record_is_a_document_and_reading_again_changes_nothing(topics: Set
     producer = Producer(topics)
     producer.produce(topics.topics.feed_events.name, value=encode(event), key=b"AAPL", timestamp=NOW)
     assert producer.flush(HANG) == 0
-    done = command.run("consume", "mongo", "--once", real=True)
-    assert "wrote 301 documents" in done.stderr
+    result = command.run("consume", "mongo", "--once", real=True)
+    assert "wrote 301 documents" in result.stderr
     before = everything(topics)
     assert {document["_id"] for document in before["trades"]} == ids
     one = before["trades"][0]
@@ -282,8 +282,8 @@ def test_bad_records_go_to_the_dead_letters_before_the_commit(topics: Settings, 
     deep = encode(row)[:-1] + b',"n":' + TOO_DEEP + b"}"
     bad = (b"no json", b'{"id":"y"}', encode(row), b'{"id":"z","ts_event":' + b"9" * 30 + b"}", deep)
     ids = produce(topics, 30, bad=bad)
-    done = command.run("consume", "mongo", "--once")
-    assert f"5 records to {topics.topics.dead_letters.name}" in done.stderr
+    result = command.run("consume", "mongo", "--once")
+    assert f"5 records to {topics.topics.dead_letters.name}" in result.stderr
     letters = dead_letters(topics)
     assert sorted(str(letter["raw"]).encode() for letter in letters) == sorted(bad)
     assert all(letter["topic"] == topics.topics.trades.name and letter["offset"] >= 0 for letter in letters)

@@ -154,9 +154,9 @@ def test_what_produce_takes_from_a_hostile_feed_everybody_takes(
     command.environment |= {env_name(name): value for name, value in names.items()}
     capture = tmp_path / "frames.jsonl"
     capture.write_bytes(b"\n".join(damaged.frames(SEED, FRAMES, now_ms())))
-    said = command.run("produce", "--replay", str(capture), timeout=WITHIN).stderr
-    counted = re.search(r"([\d,]+) lines, ([\d,]+) trades and ([\d,]+) dead letters", said)
-    assert counted, said
+    stderr = command.run("produce", "--replay", str(capture), timeout=WITHIN).stderr
+    counted = re.search(r"([\d,]+) lines, ([\d,]+) trades and ([\d,]+) dead letters", stderr)
+    assert counted, stderr
     lines, trades, dead = (int(number.replace(",", "")) for number in counted.groups())
     assert lines == FRAMES
     assert trades > FRAMES / 4

@@ -154,13 +154,13 @@ class Case:
 
 @pytest.fixture
 def case(rig: Rig, tmp_path: Path) -> Iterator[Case]:
-    made = Case(rig, tmp_path)
-    made.command.run("topics", "apply")
-    made.command.run("mongo", "apply")
-    made.command.run("connect", "apply", real=True)
-    yield made
-    made.command.run("connect", "delete", "--yes", check=None)
-    made.database.close()
+    case = Case(rig, tmp_path)
+    case.command.run("topics", "apply")
+    case.command.run("mongo", "apply")
+    case.command.run("connect", "apply", real=True)
+    yield case
+    case.command.run("connect", "delete", "--yes", check=None)
+    case.database.close()
 
 
 def until(case: Case, condition: Callable[[list[dict[str, Any]]], bool], what: str) -> None:
@@ -389,9 +389,9 @@ def test_a_worker_without_the_class_names_how_to_get_it(rig: Rig, tmp_path: Path
     command.run("connect", "apply", "--topics-only")
     worker.start()
     try:
-        done = command.run("connect", "apply", check=3)
+        result = command.run("connect", "apply", check=3)
     finally:
         worker.kill()
-    assert "waiting up to" in done.stderr
-    assert "mongo-kafka-connect" in done.stderr
-    assert "plugin.path" in done.stderr
+    assert "waiting up to" in result.stderr
+    assert "mongo-kafka-connect" in result.stderr
+    assert "plugin.path" in result.stderr

@@ -57,11 +57,11 @@ def test_a_wrong_password_is_refused_at_once_and_shown_nowhere(login: Command) -
     user(login, "stockctl", "wrong-password-of-somebody")
     # If it were tried again, then for an hour.
     login.environment["STOCKCTL_KAFKA__CONNECT_WAIT"] = "1h"
-    done = login.run("topics", "list", check=4)
-    assert "cannot log in" in done.stderr
-    assert "authentication" in done.stderr.lower()
-    assert "STOCKCTL_KAFKA__PASSWORD" in done.stderr
-    assert "wrong-password-of-somebody" not in done.stderr
+    result = login.run("topics", "list", check=4)
+    assert "cannot log in" in result.stderr
+    assert "authentication" in result.stderr.lower()
+    assert "STOCKCTL_KAFKA__PASSWORD" in result.stderr
+    assert "wrong-password-of-somebody" not in result.stderr
     found = findings(login, 10)
     assert found["kafka"]["state"] == "fail"
     assert "authentication" in found["kafka"]["detail"].lower()

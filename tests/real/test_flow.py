@@ -38,8 +38,8 @@ def stop(process: Process, log: Path) -> None:
 
 def vwap(command: Command) -> dict[tuple[str, str], float]:
     since, until = market.DAYS[0].isoformat(), "2023-04-01"
-    done = command.run("metrics", "vwap", *market.SYMBOLS, "--since", since, "--until", until, "-o", "json")
-    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    result = command.run("metrics", "vwap", *market.SYMBOLS, "--since", since, "--until", until, "-o", "json")
+    rows: list[dict[str, Any]] = json.loads(result.stdout)
     return {(row["symbol"], row["trade_date"]): row["vwap"] for row in rows if row["vwap"] is not None}
 
 
@@ -53,8 +53,8 @@ def test_two_instances_and_a_rebalance_in_the_middle_write_each_trade_once(
     real_command: Command, real_settings: Settings, tmp_path: Path
 ) -> None:
     """The second joins half-way, then the first leaves, while trades go on coming."""
-    made = market.make(tmp_path / "frames.jsonl", 60_000, seed=7)
-    lines = made.file.read_text().splitlines(keepends=True)
+    capture = market.make(tmp_path / "frames.jsonl", 60_000, seed=7)
+    lines = capture.file.read_text().splitlines(keepends=True)
     halves = [tmp_path / "first.jsonl", tmp_path / "second.jsonl"]
     halves[0].write_text("".join(lines[: len(lines) // 2]))
     halves[1].write_text("".join(lines[len(lines) // 2 :]))
@@ -75,17 +75,19 @@ def test_two_instances_and_a_rebalance_in_the_middle_write_each_trade_once(
     stop(two, logs[1])
 
     real_command.run("lake", "verify", "--deep")
-    assert rows_in_the_lake(real_command) == made.trades, "records lost or duplicated: the lake's rows are not the trades made"
-    assert vwap(real_command) == pytest.approx(made.vwap, rel=1e-9)
+    assert rows_in_the_lake(real_command) == capture.trades, (
+        "records lost or duplicated: the lake's rows are not the trades made"
+    )
+    assert vwap(real_command) == pytest.approx(capture.vwap, rel=1e-9)
 
 
 def test_more_instances_than_partitions_read_to_the_end_once_and_all_leave(
     real_command: Command, real_settings: Settings, tmp_path: Path
 ) -> None:
     """Those that get nothing, or have to give up what they got, end as well."""
-    made = market.make(tmp_path / "frames.jsonl", 20_000, seed=5)
+    capture = market.make(tmp_path / "frames.jsonl", 20_000, seed=5)
     real_command.run("topics", "apply")
-    real_command.run("produce", "--replay", str(made.file))
+    real_command.run("produce", "--replay", str(capture.file))
     count = max(real_settings.topics.trades.partitions, real_settings.topics.feed_events.partitions) + 2
     logs = [log_of(real_command, f"instance {number}") for number in range(count)]
     processes = [real_command.start("consume", "s3", "--once", log=log) for log in logs]
@@ -98,23 +100,27 @@ def test_more_instances_than_partitions_read_to_the_end_once_and_all_leave(
             process.wait()
     assert behind(real_settings) == 0
     real_command.run("lake", "verify", "--deep")
-    assert rows_in_the_lake(real_command) == made.trades, "records lost or duplicated: the lake's rows are not the trades made"
+    assert rows_in_the_lake(real_command) == capture.trades, (
+        "records lost or duplicated: the lake's rows are not the trades made"
+    )
 
 
 def test_very_many_trades_reach_s3_and_give_the_vwap_of_the_input(
     real_command: Command, s3_environment: dict[str, str], s3_bucket: str, tmp_path: Path
 ) -> None:
     """Replay → Kafka → S3 → verify → VWAP, equal to the one computed straight from the input."""
-    made = market.make(tmp_path / "frames.jsonl", TRADES, seed=11)
+    capture = market.make(tmp_path / "frames.jsonl", TRADES, seed=11)
     real_command.environment |= s3_environment | {"STOCKCTL_LAKE__URL": f"s3://{s3_bucket}/many"}
     real_command.run("topics", "apply")
-    done = real_command.run("produce", "--replay", str(made.file), timeout=600)
-    assert f"{TRADES} trades and 0 dead letters" in done.stderr.replace(",", "")
+    result = real_command.run("produce", "--replay", str(capture.file), timeout=600)
+    assert f"{TRADES} trades and 0 dead letters" in result.stderr.replace(",", "")
     real_command.run("consume", "s3", "--once", timeout=600)
     verified = real_command.run("lake", "verify", "--deep", timeout=600)
     assert "is verified" in verified.stdout + verified.stderr
-    assert rows_in_the_lake(real_command) == made.trades, "records lost or duplicated: the lake's rows are not the trades made"
+    assert rows_in_the_lake(real_command) == capture.trades, (
+        "records lost or duplicated: the lake's rows are not the trades made"
+    )
     found = vwap(real_command)
-    assert found == pytest.approx(made.vwap, rel=1e-9)
+    assert found == pytest.approx(capture.vwap, rel=1e-9)
     assert len(found) == len(market.SYMBOLS) * len(market.DAYS)
     real_command.run("topics", "lag", real=True)

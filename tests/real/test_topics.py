@@ -45,8 +45,8 @@ def test_partitions_grow_and_never_shrink(real_command: Command, real_settings: 
 
 def test_a_replication_that_the_cluster_cannot_have_fails_with_its_reason(real_command: Command) -> None:
     real_command.environment["STOCKCTL_TOPICS__TRADES__REPLICATION"] = "3"
-    done = real_command.run("topics", "apply", check=1)
-    assert "replication factor" in done.stderr.lower()
+    result = real_command.run("topics", "apply", check=1)
+    assert "replication factor" in result.stderr.lower()
 
 
 def test_a_topic_has_an_id_that_changes_when_it_is_recreated(real_settings: Settings) -> None:

@@ -95,10 +95,10 @@ def test_its_options_reach_the_server(process: tuple[subprocess.Popen[str], str]
 )
 def test_what_cannot_be_ends_in_words_and_its_exit_code(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
     """No traceback."""
-    done = Command(tmp_path).run("sim", *arguments, check=code)
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    result = Command(tmp_path).run("sim", *arguments, check=code)
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
 
 
 def test_filings_and_limits_are_the_users(tmp_path: Path) -> None:

@@ -31,10 +31,10 @@ def reports(symbol: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
 def test_the_books_add_up(symbol: str) -> None:
-    made = reports(symbol)[::-1]
+    found_reports = reports(symbol)[::-1]
     cash = None
-    assert len({one["accessNumber"] for one in made}) == len(made) > 60
-    for one in made:
+    assert len({one["accessNumber"] for one in found_reports}) == len(found_reports) > 60
+    for one in found_reports:
         balance, income, flow = (plain(one["report"][name]) for name in ("bs", "ic", "cf"))
         assert balance["Assets"] == balance["Liabilities"] + balance["StockholdersEquity"]
         assert balance["CommitmentsAndContingencies"] is None
@@ -64,8 +64,8 @@ def test_values_of_a_quarter_run_from_the_start_of_the_year_and_grow_into_it(sym
 
 
 def test_every_form_of_the_wire_occurs() -> None:
-    made = [one for symbol in SYMBOLS for one in reports(symbol)]
-    items = [item for one in made for name in ("ic", "cf") for item in one["report"][name]]
+    found_reports = [one for symbol in SYMBOLS for one in reports(symbol)]
+    items = [item for one in found_reports for name in ("ic", "cf") for item in one["report"][name]]
     kinds = {type(item["value"]) for item in items}
     assert kinds == {int, float, str}
     assert {item["unit"] for item in items} >= {
@@ -80,11 +80,17 @@ def test_every_form_of_the_wire_occurs() -> None:
     }
     concepts = {item["concept"] for item in items}
     assert {"us-gaap_NetIncomeLoss", "NetIncomeLoss", "aapl_PlatformExpense", "aapl:PlatformExpense"} <= concepts
-    assert {type(one["report"]["bs"]) for one in made} == {list, dict}
-    old = [item for one in made if one["filedDate"] < "2015" for item in one["report"]["ic"] if "PerShare" in item["concept"]]
+    assert {type(one["report"]["bs"]) for one in found_reports} == {list, dict}
+    old = [
+        item
+        for one in found_reports
+        if one["filedDate"] < "2015"
+        for item in one["report"]["ic"]
+        if "PerShare" in item["concept"]
+    ]
     assert {type(item["value"]) for item in old} == {int}
-    assert any(one["acceptedDate"][:10] < one["filedDate"][:10] for one in made)
-    assert {one["form"] for one in made} == {"10-K", "10-Q", "10-K/A"}
+    assert any(one["acceptedDate"][:10] < one["filedDate"][:10] for one in found_reports)
+    assert {one["form"] for one in found_reports} == {"10-K", "10-Q", "10-K/A"}
 
 
 def test_calendars_splits_and_transition_years_occur() -> None:

@@ -27,11 +27,11 @@ def test_there_are_examples() -> None:
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_examples_run(example: str, tmp_path: Path) -> None:
     """Each as a program of its own, warnings as errors."""
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-W", "error", "-c", example], capture_output=True, text=True, timeout=HANG, cwd=tmp_path
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
 
 
 def test_commands_use_options_that_exist() -> None:

@@ -105,8 +105,8 @@ try:
 except ConfigError as error:
     print(error.hint)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG)
-    assert done.stdout == "pip install 'stockctl[local]'\n", done.stderr
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG)
+    assert result.stdout == "pip install 'stockctl[local]'\n", result.stderr
 
 
 def test_an_idle_one_uses_almost_no_cpu(connect: Connect) -> None:

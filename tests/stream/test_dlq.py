@@ -69,14 +69,14 @@ class Letters:
     def connect(self, offset: int = 17, raw: bytes = b"{no") -> str:
         """What Kafka Connect refuses: the record as it was, and headers."""
         topic = self.settings.topics.trades.name
-        said = {
+        output = {
             "topic": topic,
             "partition": "2",
             "offset": str(offset),
             "connector.name": "sink",
             "exception.stacktrace": TRACE,
         }
-        self.put(raw, b"AAPL", [(f"__connect.errors.{name}", value.encode()) for name, value in said.items()])
+        self.put(raw, b"AAPL", [(f"__connect.errors.{name}", value.encode()) for name, value in output.items()])
         return f"{topic}-2-{offset}"
 
 

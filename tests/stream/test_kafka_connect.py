@@ -67,9 +67,9 @@ def flags_of(broker: str, tmp_path: Path, worker: Worker) -> dict[str, str]:
 @pytest.fixture
 def connected(broker: str, tmp_path: Path, worker: Worker) -> Settings:
     """Settings of a test of its own, with the worker for Kafka Connect."""
-    made = load_settings(environ=clean_environment(), flags=flags_of(broker, tmp_path, worker))
-    worker.cluster = Admin(made).cluster_id()
-    return made
+    own_settings = load_settings(environ=clean_environment(), flags=flags_of(broker, tmp_path, worker))
+    worker.cluster = Admin(own_settings).cluster_id()
+    return own_settings
 
 
 @pytest.fixture
@@ -100,9 +100,9 @@ def member(connected: Settings) -> Iterator[None]:
 
 
 def applied(settings: Settings) -> tuple[list[Change], list[str]]:
-    said: list[str] = []
+    messages: list[str] = []
     with Connect(settings) as connect:
-        return room.apply(connect, Admin(settings), settings, said.append), said
+        return room.apply(connect, Admin(settings), settings, messages.append), messages
 
 
 def hasty(settings: Settings) -> Settings:
@@ -374,8 +374,8 @@ def test_the_command_has_the_documented_exit_codes(broker: str, tmp_path: Path, 
     )
     worker.state = "RUNNING"
     worker.states, worker.trace = ["FAILED"], TRACE
-    done = command.run("connect", "status", "-o", "json", check=10)
-    assert json.loads(done.stdout)[1]["detail"].startswith("MongoDB does not answer")
+    result = command.run("connect", "status", "-o", "json", check=10)
+    assert json.loads(result.stdout)[1]["detail"].startswith("MongoDB does not answer")
     asked = list(worker.asked)
     planned = command.run("connect", "restart", "--failed", "--dry-run")
     assert planned.stderr == "task 0 is FAILED and would be restarted\ndry run: nothing was changed\n"

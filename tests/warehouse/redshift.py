@@ -78,11 +78,11 @@ class Postgres:
 
     def _run(self, program: str, *arguments: str) -> None:
         # pg_ctl's server keeps the pipes that it inherits: what it says goes to a file.
-        with tempfile.TemporaryFile("w+") as said:
+        with tempfile.TemporaryFile("w+") as output:
             command = [*self._as, str(self._bin / program), *arguments]
-            done = subprocess.run(command, stdout=said, stderr=said, cwd="/", timeout=HANG)
-            said.seek(0)
-            assert done.returncode == 0, f"{program}: {said.read()}"
+            result = subprocess.run(command, stdout=output, stderr=output, cwd="/", timeout=HANG)
+            output.seek(0)
+            assert result.returncode == 0, f"{program}: {output.read()}"
 
     def sql(self, database: str, text: str) -> str:
         """Run statements as the owner; what psql says."""
@@ -101,9 +101,9 @@ class Postgres:
             "owner",
             database,
         ]
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=HANG)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+        result = subprocess.run(command, input=text, capture_output=True, text=True, timeout=HANG)
+        assert result.returncode == 0, result.stderr
+        return result.stdout.strip()
 
     def stop(self) -> None:
         """Stop it and remove its data."""

@@ -50,8 +50,8 @@ def places(glue: Glue, table: str) -> dict[tuple[str, ...], str]:
 
 
 def test_sync_registers_the_objects_of_the_claims_and_is_idempotent(glue: Glue, lake: Settings) -> None:
-    done = run(glue, lake)
-    assert {name: item.created for name, item in done.items()} == {
+    result = run(glue, lake)
+    assert {name: item.created for name, item in result.items()} == {
         "trades": 4,
         "feed_events": 1,
         "filings": 1,
@@ -99,9 +99,9 @@ def test_many_partitions_go_in_batches_within_the_services_limits(
 
 
 def test_since_limits_sync_to_the_newest_dates(glue: Glue, lake: Settings) -> None:
-    done = run(glue, lake, since=date(2026, 11, 23))
+    result = run(glue, lake, since=date(2026, 11, 23))
     assert set(places(glue, "trades")) == {("2026-11-23", "AAPL"), ("2026-11-23", "MSFT")}
-    assert done["trades"].foreign == 0
+    assert result["trades"].foreign == 0
     run(glue, lake)
     assert run(glue, lake, since=date(2026, 11, 23), prune=True)["trades"].deleted == 0, "older ones are not its matter"
     assert len(places(glue, "trades")) == 4
@@ -126,8 +126,8 @@ def test_a_partition_that_a_crawler_created_meanwhile_is_updated(glue: Glue, lak
         other.create_partitions("trades", [partition_input(TRADES, ("2026-11-20", "AAPL"), "s3://elsewhere/")])
 
     fake_glue.before["BatchCreatePartition"] = quicker
-    done = run(glue, lake)
-    assert (done["trades"].created, done["trades"].changed) == (3, 1)
+    result = run(glue, lake)
+    assert (result["trades"].created, result["trades"].changed) == (3, 1)
     assert look(glue, lake)[1] == []
 
 
@@ -161,9 +161,9 @@ def test_a_bucket_is_the_value_of_the_ticker_key(glue: Glue, warehouse_settings:
 
 def test_partitions_that_spectrum_cannot_read_are_left_out_and_reported(glue: Glue, lake: Settings) -> None:
     lay(lake, [trade("AAPL", "2026-11-24 10:00", 100.0), trade("AAPL", "2026-11-23 11:00", 100.0)], start=4, compression="zstd")
-    done = run(glue, lake)
+    result = run(glue, lake)
     catalog.apply(glue, lake)
-    assert done["trades"].unread == 2
+    assert result["trades"].unread == 2
     assert set(places(glue, "trades")) == {("2026-11-20", "AAPL"), ("2026-11-20", "MSFT"), ("2026-11-23", "MSFT")}
     _, findings = look(glue, lake)
     assert {(item.name, item.field) for item in findings} == {
@@ -237,10 +237,10 @@ def test_expired_dates_are_foreign(glue: Glue, lake: Settings) -> None:
 def test_a_crawler_finds_what_sync_registers(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
     """Both lead to the same catalog, in either order."""
     catalog.apply(glue, lake)
-    said: list[str] = []
-    runs = list(crawlers.run(glue, lake, ["trades", "feed_events", "filings"], wait=True, say=said.append))
+    messages: list[str] = []
+    runs = list(crawlers.run(glue, lake, ["trades", "feed_events", "filings"], wait=True, say=messages.append))
     assert [(item.state, item.added) for item in runs] == [("succeeded", 4), ("succeeded", 1), ("succeeded", 1)]
-    assert any("30s left" in line for line in said)
+    assert any("30s left" in line for line in messages)
     assert look(glue, lake)[1] == []
     assert {item.created + item.changed for item in run(glue, lake).values()} == {0}
     again = list(crawlers.run(glue, lake, ["trades"], wait=True))
@@ -251,11 +251,11 @@ def test_a_crawler_finds_what_sync_registers(glue: Glue, lake: Settings, fake_gl
 def test_a_crawler_that_is_already_running_is_waited_for(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
     catalog.apply(glue, lake)
     glue.start_crawler(crawlers.name_of(lake.glue, FEED_EVENTS))
-    said: list[str] = []
-    assert [item.state for item in crawlers.run(glue, lake, ["feed_events"], wait=False, say=said.append)] == [
+    messages: list[str] = []
+    assert [item.state for item in crawlers.run(glue, lake, ["feed_events"], wait=False, say=messages.append)] == [
         "already running"
     ]
-    assert "already running" in said[0]
+    assert "already running" in messages[0]
     assert [item.state for item in crawlers.run(glue, lake, ["feed_events"], wait=True)] == ["succeeded"]
 
 

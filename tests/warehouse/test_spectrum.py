@@ -29,16 +29,16 @@ pytestmark = pytest.mark.postgres
 @pytest.fixture
 def settings(warehouse_flags: dict[str, str], redshift_flags: dict[str, str]) -> Settings:
     """A lake of two dates and an event, and an empty Redshift."""
-    made = load_settings(environ=clean_environment(), flags=warehouse_flags | redshift_flags)
-    lay(made, [trade("AAPL", f"{day} 10:00", 100.0) for day in ("2026-11-20", "2026-11-23")])
-    lay(made, [covered("AAPL", "2026-11-20 10:00", "2026-11-20 10:01")], table="feed_events")
-    return made
+    own_settings = load_settings(environ=clean_environment(), flags=warehouse_flags | redshift_flags)
+    lay(own_settings, [trade("AAPL", f"{day} 10:00", 100.0) for day in ("2026-11-20", "2026-11-23")])
+    lay(own_settings, [covered("AAPL", "2026-11-20 10:00", "2026-11-20 10:01")], table="feed_events")
+    return own_settings
 
 
 @pytest.fixture
 def redshift(settings: Settings) -> Iterator[Connection]:
-    with Connection(settings) as made:
-        yield made
+    with Connection(settings) as connection:
+        yield connection
 
 
 def want(settings: Settings) -> LakePartitions:

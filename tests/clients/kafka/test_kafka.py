@@ -251,12 +251,12 @@ def test_what_cannot_be_made_or_found_says_so(admin: Admin, topic: str) -> None:
 
 def test_waiting_for_a_broker_is_bounded_and_says_what_for() -> None:
     settings = load_settings(environ={}, flags={"kafka.bootstrap_servers": f"127.0.0.1:{free_port()}"})
-    said: list[str] = []
+    messages: list[str] = []
     started = time.monotonic()
     with pytest.raises(UnreachableError, match="cannot reach a broker within 3s") as caught:
-        Admin(settings).wait(3.0, say=said.append)
+        Admin(settings).wait(3.0, say=messages.append)
     assert time.monotonic() - started >= 3
-    assert said == [f"waiting up to 3s for Kafka at {settings.kafka.bootstrap_servers}"]
+    assert messages == [f"waiting up to 3s for Kafka at {settings.kafka.bootstrap_servers}"]
     assert "local up" in (caught.value.hint or "")
 
 
@@ -300,8 +300,8 @@ def test_a_broker_that_is_away_writes_nothing_to_stderr_by_itself() -> None:
         "try: Admin(settings).wait(1.0)\n"
         "except Exception as error: print(type(error).__name__)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=HANG)
-    assert (done.stdout, done.stderr) == ("UnreachableError\n", "")
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=HANG)
+    assert (result.stdout, result.stderr) == ("UnreachableError\n", "")
 
 
 def test_keys_of_many_symbols_are_spread_over_the_partitions(producer: Producer, topic: str) -> None:

@@ -1,4 +1,4 @@
-"""Parse and format durations and sizes: ``90s``, ``1h30m``, ``64MB``."""
+"""Durations and sizes as people write them, and as they are shown, with percentages, prices and counts: ``1h30m``, ``64MB``."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 def format_duration(seconds: float) -> str:
     """``seconds`` in at most two units: ``1h 30m``, ``12.5s``, ``40ms``."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f}ms"
-    if seconds < 60:
-        return f"{seconds:.3g}s"
+    if (milliseconds := round(seconds * 1000)) < 1000:
+        return f"{milliseconds}ms"
+    if float(digits := f"{seconds:.3g}") < 60:
+        return f"{digits}s"
     whole = round(seconds)
     parts = []
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
@@ -77,11 +77,11 @@ def format_duration(seconds: float) -> str:
 
 def format_size(size: float) -> str:
     """``size`` bytes in decimal units with three significant digits: ``1.23 MB``."""
-    for unit in ("B", "kB", "MB", "GB"):
+    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
         if size < 999.5:
             return f"{size:.3g} {unit}"
         size /= 1000
-    return f"{size:,.3g} TB"
+    return f"{size:.3g} EB"
 
 
 def exact_duration(seconds: float) -> str:
@@ -105,11 +105,16 @@ def format_significant(number: float, digits: int, least: int = 0) -> str:
 
 
 def format_percent(number: float) -> str:
-    """``number`` percent with two decimals: ``51.84%``. Only all is ``100%``, and only nothing ``0%``."""
+    """``number`` percent with two decimals: ``51.84%``.
+
+    Only all is ``100%``, and only nothing ``0%``: what is nearly so is ``>99.99%``, ``<0.01%``.
+    """
     if number in (0, 100):
         return f"{number:.0f}%"
     text = f"{number:,.2f}"
-    return f"{number:.3f}%" if text in ("100.00", "0.00", "-0.00") else f"{text}%"
+    if text == "100.00":
+        return ">99.99%" if number < 100 else ">100%"
+    return {"0.00": "<0.01%", "-0.00": ">-0.01%"}.get(text, f"{text}%")
 
 
 def format_price(price: float, *, fine: bool = False) -> str:

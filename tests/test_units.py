@@ -76,7 +76,7 @@ def test_a_formatted_duration_is_read_back_within_its_precision(seconds: float) 
 @given(st.integers(min_value=0, max_value=10**17))
 def test_a_formatted_size_is_read_back_within_its_precision(size: int) -> None:
     text = format_size(size)
-    if not text.endswith("TB"):
+    if not text.endswith(("TB", "PB")):
         assert parse_size(text) == pytest.approx(size, rel=0.006)
 
 
@@ -104,21 +104,64 @@ def test_exact_durations_and_sizes_are_as_people_write_them() -> None:
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(51.8416, "51.84%"), (9, "9.00%"), (100, "100%"), (99.999, "99.999%"), (0, "0%"), (0.001, "0.001%"), (-12.5, "-12.50%")],
+    [(51.8416, "51.84%"), (9, "9.00%"), (0.005, "0.01%"), (99.994, "99.99%"), (-12.5, "-12.50%"), (1234.5, "1,234.50%")],
 )
 def test_percent_has_two_decimals(number: float, text: str) -> None:
     assert format_percent(number) == text
 
 
 @pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (100, "100%"),
+        (0, "0%"),
+        (99.999, ">99.99%"),
+        (99.9996, ">99.99%"),
+        (100.001, ">100%"),
+        (0.001, "<0.01%"),
+        (0.0004, "<0.01%"),
+        (-0.0004, ">-0.01%"),
+    ],
+)
+def test_only_all_is_100_percent_and_only_nothing_0(number: float, text: str) -> None:
+    assert format_percent(number) == text
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0ms"), (0.04, "40ms"), (12.5, "12.5s"), (60, "1m"), (5400, "1h 30m"), (90061, "1d 1h"), (86400, "1d")],
+    [
+        (0, "0ms"),
+        (0.04, "40ms"),
+        (0.9994, "999ms"),
+        (0.9999, "1s"),
+        (12.5, "12.5s"),
+        (59.94, "59.9s"),
+        (59.97, "1m"),
+        (60, "1m"),
+        (3599.6, "1h"),
+        (5400, "1h 30m"),
+        (90061, "1d 1h"),
+        (86400, "1d"),
+    ],
 )
 def test_durations_are_shown_in_at_most_two_units(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 
-@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (1_234_567, "1.23 MB"), (5e12, "5 TB")])
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 kB"),
+        (999_600, "1 MB"),
+        (1_234_567, "1.23 MB"),
+        (5e12, "5 TB"),
+        (9.996e14, "1 PB"),
+        (1e15, "1 PB"),
+        (1.5e18, "1.5 EB"),
+    ],
+)
 def test_sizes_are_shown_with_three_digits(size: float, text: str) -> None:
     assert format_size(size) == text
 

@@ -13,6 +13,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
@@ -605,6 +606,9 @@ def test_values_of_one_item_have_one_scale_and_number_of_decimals(values: list[f
         ([0.5, float("nan")], ["0.5", "nan"]),
         ([1e-20, 1.5], ["1e-20", "1.5"]),
         (["x", True], ["x", "yes"]),
+        ([2**53 + 1, 10**30], ["9,007,199,254,740,993", "1,000,000,000,000,000,000,000,000,000,000"]),
+        ([2**53 + 1, 0.5], ["9,007,199,254,740,993.0", "0.5"]),
+        ([Decimal(10**30)], ["1,000,000,000,000,000,000,000,000,000,000"]),
         ([], []),
     ],
 )
@@ -620,7 +624,9 @@ def test_numbers_of_sql_have_one_number_of_decimals_per_column(values: list[Any]
         ([7, 12], ["7 B", "12 B"]),
         ([0], ["0 B"]),
         ([5_000_000_000, 3_000], ["5 GB", "3 kB"]),
-        ([999_999], ["1,000 kB"]),
+        ([999_400], ["999 kB"]),
+        ([999_999], ["1.00 MB"]),
+        ([2_500_000_000_000_000], ["2.50 PB"]),
     ],
 )
 def test_sizes_of_a_column_have_one_unit(values: list[Any], texts: list[str]) -> None:

@@ -69,11 +69,16 @@ def aligned(values: Sequence[Any]) -> list[str]:
     decimals = min(exact, max(5 - math.floor(math.log10(min(sizes))), 2)) if sizes else 0
     separator = "," if decimals or max(sizes, default=0) >= 10_000 else ""
     return [
-        f"{value:{separator}.{decimals}f}"
+        f"{_exact(value):{separator}.{decimals}f}"
         if is_number(value) and math.isfinite(value) and decimals <= _MOST_DECIMALS
         else literal(plain(value))
         for value in values
     ]
+
+
+def _exact(value: Number) -> float | Decimal:
+    """``value`` for a format with decimals, which would make a float of an integer."""
+    return Decimal(value) if isinstance(value, int) else value
 
 
 def sizes(values: Sequence[Any]) -> list[str]:
@@ -84,9 +89,8 @@ def sizes(values: Sequence[Any]) -> list[str]:
     known = [value for value in values if is_number(value) and value > 0]
     if not known:
         return [literal(plain(value)) if not is_number(value) else format_size(value) for value in values]
-    unit, length = next(
-        each for each in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1)) if max(known) >= each[1]
-    )
+    units = (("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1))
+    unit, length = next(each for each in units if max(known) >= 0.9995 * each[1])
     decimals = min(max(2 - math.floor(math.log10(min(known) / length)), 0), 2) if length > 1 else 0
     if min(known) < 0.01 * length:
         return [format_size(value) if is_number(value) else literal(plain(value)) for value in values]
@@ -162,7 +166,7 @@ def _milliseconds(value: Number) -> str:
 
 
 def _count(value: Number) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.10g}"
+    return f"{value:,.10g}" if isinstance(value, float) else f"{Decimal(value):,f}"
 
 
 _FORMATS: dict[Kind | None, Callable[[Any, Row], str]] = {

@@ -79,6 +79,7 @@ EXIT_CODES: dict[int, str] = {
     5: "unreachable",
     6: "timed out",
     10: "unhealthy, or differs",
+    130: "interrupted with Ctrl-C",
 }
 """Exit codes of the command."""
 

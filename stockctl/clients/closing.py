@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Closing(ABC):
-    """A context manager that closes itself at its end."""
+    """A context manager that calls ``close`` on exit."""
 
     def __enter__(self) -> Self:
         return self

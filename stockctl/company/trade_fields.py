@@ -157,7 +157,7 @@ class _SessionFigures(NamedTuple):
         }
 
     def _coverage(self, calendar: Calendar) -> float | None:
-        """Per cent of the session that the feed covered, from its start or the feed's first connection for the symbol on."""
+        """Percentage of the session that the feed covered, from its start or the feed's first connection for the symbol on."""
         if self.session.name == "all" and calendar.hours(self.symbol) == "exchange":
             return None  # which hours of a whole day should be covered is unknown, unless the symbol trades in all of them
         since, until = self.covered_spans[0][0], self.covered_spans[-1][1]

@@ -83,8 +83,7 @@ def _launch(files: StackFiles, command: Sequence[str], notify: Notify, timeout: 
                 start_new_session=True,
             )
         return _wait_until_ready(files, process, notify, timeout)
-    except BaseException:
-        # A start that failed or was interrupted leaves only its logs.
+    except BaseException:  # a start that failed or was interrupted leaves only its logs
         if process is not None and process.poll() is None:
             process.terminate()
             process.wait(_STOP_SECONDS)

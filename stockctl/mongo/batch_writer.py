@@ -1,4 +1,4 @@
-"""The thread's work: write a batch however long MongoDB is away, send refused records to the dead letters, refresh bars."""
+"""Writes batches in a thread of its own, retrying while MongoDB is unavailable; sends rejected records to the dead letters."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class BatchWriter:
         self.finishing = self.behind = False
         self._closed = False
         self.gave_up = False
-        """Whether a write was left unfinished: after a signal while MongoDB or Kafka was away, or by ``close``."""
+        """Whether a write was left unfinished: after a signal while MongoDB or Kafka was unavailable, or by ``close``."""
         self.trouble: str | None = None
         """The error for which a write is retried; None if there is none."""
 
@@ -101,7 +101,7 @@ class BatchWriter:
                 log.warning("skipped %s %s: %s", change.kind, change.name, change.detail)
 
     def write(self, batch: Batch) -> Written:
-        """Write ``batch``, however long MongoDB is away; empty if a signal came meanwhile.
+        """Write ``batch``, retrying while MongoDB or Kafka is unavailable; empty if a signal came meanwhile.
 
         RefusedError when MongoDB refuses the login.
         """
@@ -150,7 +150,10 @@ class BatchWriter:
         return True
 
     def close(self) -> None:
-        """Leave the write under way unfinished, wherever it can be repeated. Its end is not committed."""
+        """End a refresh of bars between two queries, one of companies between two companies, and all retries.
+
+        What is left unfinished is not committed.
+        """
         self._closed = True
         self._stop.set()
 
@@ -211,7 +214,7 @@ class BatchWriter:
                 return None
             raise
         if failures:
-            log.info("the retry succeeded")
+            log.info("the write succeeded after %d attempts", failures + 1)
             self.trouble = None
         return answer
 

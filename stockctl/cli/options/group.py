@@ -1,4 +1,4 @@
-"""Groups of commands, and how the help of a command shows what it takes: upper-case nouns, and values as they are typed."""
+"""Groups of commands; their help shows arguments and values as upper-case nouns, and choices as they are typed."""
 
 from __future__ import annotations
 

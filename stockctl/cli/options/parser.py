@@ -1,4 +1,4 @@
-"""What the parser refuses, in the form of all other errors."""
+"""Usage errors of the parser, in the form of all other errors."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Consumer(Closing):
             ends = bool(overrides.get("enable.partition.eof"))
             self._idle = IdleReads(self._consumer, self._read, self._paused, settings.kafka.idle_pause, ends=ends)
         self.consume: Callable[[int, float], list[Message]] = self._idle.consume if self._idle else self._read
-        """``consume(count, timeout)``: the next ``count`` messages, or fewer after ``timeout`` seconds. Runs callbacks."""
+        """``consume(count, timeout)``: up to ``count`` messages, after at most ``timeout`` seconds. Runs callbacks."""
 
     def _read(self, count: int, timeout: float) -> list[Message]:
         # librdkafka waits by the wall clock: if the clock is set back, its waits last longer by as much.

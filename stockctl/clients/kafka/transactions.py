@@ -50,7 +50,7 @@ class TransactionalProducer(Producer):
         except KafkaException as error:
             self._abort()
             raise self._describe(error.args[0]) from error
-        except BaseException:
+        except BaseException:  # also Ctrl-C: an open transaction would block its readers
             self._abort()
             raise
 

@@ -88,7 +88,8 @@ def _text(write: Callable[[float], str], number: float | None) -> str:
 
 def _age(seconds: float) -> str:
     """Whole seconds, so that an age keeps its form as it grows."""
-    return f"{seconds:.0f}s" if seconds < 59.5 else format_duration(seconds)
+    whole = round(seconds)
+    return f"{whole}s" if whole < 60 else format_duration(whole)
 
 
 def _price(price: float) -> str:

@@ -90,6 +90,7 @@ def test_times_have_their_date_where_no_other_column_shows_it() -> None:
     assert plan(rows, 80).note == "times: UTC"
     assert plan(rows[:1], 80).note == "times: 2026-11-19, UTC"
     assert plan([{"trade_date": date(2026, 11, 20)}], 80).note == ""
+    assert plan([{"at": time.replace(tzinfo=None)} for time in times], 80).note == ""
 
 
 def test_empty_columns_and_fixes_are_not_worth_a_column() -> None:

@@ -19,13 +19,14 @@ from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pytest
 import typer
 from rich.cells import cell_len
 from typer.core import TyperGroup
 
 from stockctl.cli.main import app
-from stockctl.cli.output import View, write_object, write_rows
+from stockctl.cli.output import View, write_arrow, write_object, write_rows
 from stockctl.cli.output.columns import Kind, kind_of
 from stockctl.cli.output.numbers import aligned, amounts, sizes
 from stockctl.filings.collect.collector import Outcome
@@ -649,6 +650,29 @@ def test_sql_shows_times_and_prices_of_the_lake_as_other_commands_do() -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_a_repeated_time_of_sql_is_a_time_again() -> None:
+    shown = run(["lake", "query", "SELECT ts_event, ts_event FROM trades WHERE symbol = 'AAPL' ORDER BY 1 LIMIT 1"], 200)
+    assert shown.lines[:2] == ["ts_event      ts_event_2", "09:30:00.000  09:30:00"]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "vwap", "text"),
+    [("OANDA:EUR_USD", 1.08534, "1.08534"), ("BINANCE:DOGEUSDT", 0.123456, "0.123456"), ("AAPL", 0.123456, "0.1235")],
+)
+def test_a_price_is_the_same_with_and_without_its_symbol(symbol: str, vwap: float, text: str) -> None:
+    row, view = {"symbol": symbol, "vwap": vwap}, View(fields=("vwap",))
+    assert show(lambda: write_rows([row], View()), 80).lines[1].split() == [symbol, text]
+    assert show(lambda: write_rows([row], view), 80).lines == ["vwap".rjust(len(text)), text]
+    assert show(lambda: write_arrow(pa.Table.from_pylist([row]), view), 80).lines[1] == text
+    assert show(lambda: write_object(row, view), 80).lines == [f"vwap  {text}"]
+
+
+def test_an_accession_links_to_its_report_though_the_address_is_no_chosen_field() -> None:
+    row = {"accession": "0001", "report": "https://www.sec.gov/x"}
+    assert "https://www.sec.gov/x" in show(lambda: write_rows([row], View(fields=("accession",))), 80).raw
+
+
+@pytest.mark.usefixtures("here")
 def test_settings_are_shown_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal shows what can be set again; what goes to programs stays as it is."""
     lines = run(["config", "show"], 400).lines[1:]
@@ -712,6 +736,26 @@ def test_times_are_short_with_date_and_zone_once() -> None:
     assert show(lambda: write_rows(rows, View()), 80).lines[2:] == ["2026-11-21 09:30:01", "times: America/New_York"]
     dated: list[dict[str, Any]] = [{"trade_date": row["at"].date(), "ts_event": row["at"]} for row in rows]
     assert show(lambda: write_rows(dated, View()), 80).lines[2] == "2026-11-21  09:30:01.500"
+
+
+def test_a_record_has_times_in_the_form_of_tables() -> None:
+    """Milliseconds where they matter, and the zone by its name."""
+    from zoneinfo import ZoneInfo
+
+    time = datetime.datetime(2026, 11, 20, 9, 30, 1, 500_000, ZoneInfo("America/New_York"))
+    assert show(lambda: write_object({"last.ts_event": time, "at": time}, View()), 80).lines == [
+        "last.ts_event  2026-11-20 09:30:01.500 America/New_York",
+        "at             2026-11-20 09:30:01 America/New_York",
+    ]
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(("age", "text"), [(0.4, "0s"), (59.4, "59s"), (59.6, "1m"), (61.7, "1m 2s")])
+def test_an_age_in_the_live_table_has_whole_seconds(age: float, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = Snapshot(NOW, NOW - 60_000, [SymbolMetrics("AAPL", 1.0, 1.0, 1.0, 1.0, 1, 1, 0, age)], frozenset(), 0, None)
+    monkeypatch.setattr("stockctl.metrics.live.follow", gives([snapshot]))
+    lines = run(["metrics", "watch"], 100, COLUMNS="100").lines
+    assert any(re.search(rf" 1 +{text}\b", line) for line in lines if "AAPL" in line)
 
 
 def test_a_record_continues_below_itself() -> None:

@@ -23,7 +23,7 @@ from stockctl.cli.options import (
     say_next_batch,
     settings_of,
 )
-from stockctl.cli.output import View, row_options, say, write_arrow, write_rows
+from stockctl.cli.output import View, numbered, row_options, say, write_arrow, write_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 _MAIN = ("symbol", "ts_event", "price", "volume", "ts_recv", "conditions")
 """Columns of trades, the most important first."""
-_TIME = re.compile(r"(?:ts_event|ts_recv)|(?:min|max)\((?:ts_event|ts_recv)\)")
-"""Names of columns with times in an answer to SQL."""
+_TIME = re.compile(r"(?:(?:ts_event|ts_recv)|(?:min|max)\((?:ts_event|ts_recv)\))(?:_\d+)?")
+"""Names of columns with times in an answer to SQL; a repeated name has a number."""
 
 
 @row_options()
@@ -90,6 +90,7 @@ def query(
     settings = settings_of(ctx, {"timezone": tz})
     table = run(settings, sql, *_bounds(settings, since, until, date), whole=since is not None)
     if view.on_terminal:
+        table = table.rename_columns(numbered(table.column_names))
         table = with_times(table, _times_of(table), settings.timezone)
     write_arrow(table, view, kinds=False)
 
@@ -100,8 +101,8 @@ def _times_of(table: pa.Table) -> list[str]:
     import pyarrow.compute
 
     found = []
-    for name in dict.fromkeys(filter(_TIME.fullmatch, table.column_names)):
-        column = table.column(table.column_names.index(name))
+    for name in filter(_TIME.fullmatch, table.column_names):
+        column = table.column(name)
         if column.type == pa.int64():
             first, last = pyarrow.compute.min(column).as_py() or 0, pyarrow.compute.max(column).as_py() or 0
             if 0 <= first <= last < LAST_MS:

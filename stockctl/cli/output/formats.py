@@ -13,7 +13,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from stockctl.cli.output.numbers import is_number, plain
+from stockctl.cli.output.numbers import is_numeric, plain
 from stockctl.cli.output.view import Format, View
 from stockctl.errors import UsageError
 
@@ -71,16 +71,17 @@ def write_object(row: Row, view: View | Format) -> None:
     """
     view = view if isinstance(view, View) else View(view)
     view.check(list(row))
-    if view.fields:
-        row = {name: row[name] for name in view.fields}
+    names = view.fields or tuple(row)
+    if view.on_terminal:
+        from stockctl.cli.output.tables import write_record
+
+        write_record(row, names)
+        return
+    row = {name: row[name] for name in names}
     if view.form is Format.json:
         sys.stdout.write(json.dumps(_json_values(row), indent=2, ensure_ascii=False) + "\n")
     elif view.form is Format.markdown:
         _write_markdown([{"field": name, "value": value} for name, value in row.items()], ["field", "value"])
-    elif view.on_terminal:
-        from stockctl.cli.output.tables import write_record
-
-        write_record(row)
     elif view.form is Format.table:
         width = max((len(name) for name in row), default=0)
         for name, value in row.items():
@@ -97,7 +98,9 @@ def write_arrow(table: pa.Table, view: View | Format, *, main: Sequence[str] = (
     view = view if isinstance(view, View) else View(view)
     table = table.rename_columns(numbered(table.column_names))
     view.check(table.column_names)
-    table = table.select(list(view.fields or table.column_names)).slice(0, view.limit)
+    if view.fields and not view.on_terminal:
+        table = table.select(list(view.fields))
+    table = table.slice(0, view.limit)
     if view.form is Format.parquet:
         _write_parquet(table)
         return
@@ -118,7 +121,7 @@ def numbered(columns: Iterable[str]) -> list[str]:
 
 
 def _selected(rows: Iterable[Row], columns: Sequence[str] | None, view: View) -> tuple[Iterable[Row], Sequence[str] | None]:
-    """The first rows and the fields that the view asks for."""
+    """The first rows and the fields that the view asks for. For a terminal rows are whole: a price is shown by its symbol."""
     if view.limit is not None:
         rows = islice(rows, view.limit)
     if not view.fields:
@@ -127,7 +130,8 @@ def _selected(rows: Iterable[Row], columns: Sequence[str] | None, view: View) ->
     first = list(islice(rest, 1))
     if names := list(dict.fromkeys(chain(columns or (), *first))):
         view.check(names)
-    return ({name: row.get(name) for name in view.fields} for row in chain(first, rest)), view.fields
+    rows = chain(first, rest)
+    return (rows if view.on_terminal else ({name: row.get(name) for name in view.fields} for row in rows)), view.fields
 
 
 def _json(row: Row) -> str:
@@ -196,7 +200,7 @@ def _write_parquet(table: pa.Table) -> None:
 
 def _write_table(rows: list[Row], names: list[str]) -> None:
     """A table for a pipe: every column, every cell whole, whatever the width."""
-    numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in names]
+    numeric = [is_numeric(row.get(name) for row in rows) for name in names]
     lines = [names, *([plain(row.get(name)).replace("\n", " ") for name in names] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
@@ -210,9 +214,9 @@ def _write_markdown(rows: list[Row], names: list[str]) -> None:
     """A pipe table of Markdown, its text literal; every cell whole, as in a pipe."""
     if not names:
         return
-    right = [bool(rows) and all(row.get(name) is None or is_number(row.get(name)) for row in rows) for name in names]
+    numeric = [is_numeric(row.get(name) for row in rows) for name in names]
     sys.stdout.write(_markdown_line(map(_markdown, names)))
-    sys.stdout.write(_markdown_line("---:" if each else "---" for each in right))
+    sys.stdout.write(_markdown_line("---:" if right else "---" for right in numeric))
     for row in rows:
         sys.stdout.write(_markdown_line(_markdown(plain(row.get(name))) for name in names))
 

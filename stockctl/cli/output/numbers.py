@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -24,6 +24,12 @@ _FAR_APART = 1e5
 def is_number(value: Any) -> bool:
     """Whether ``value`` is a number; True and False are words."""
     return isinstance(value, Number) and not isinstance(value, bool)
+
+
+def is_numeric(values: Iterable[Any]) -> bool:
+    """Whether a column with these ``values`` is one of numbers, to be aligned at its right."""
+    known = [value for value in values if value is not None]
+    return bool(known) and all(map(is_number, known))
 
 
 def literal(text: str) -> str:

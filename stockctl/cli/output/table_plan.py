@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 from stockctl.cli.output.columns import FIX, HEADERS, IN_SQL, LINKS, Kind, kind_of
-from stockctl.cli.output.numbers import aligned, cell, is_number, literal, sizes
+from stockctl.cli.output.numbers import aligned, cell, is_number, is_numeric, literal, sizes
 from stockctl.cli.output.wrap import wrapped
 
 Row = Mapping[str, Any]
@@ -21,6 +21,7 @@ LEAST = 16
 _LEAST_WRAPPED = 22
 """Fewest cells of a text that continues below itself."""
 _MARK = "…"
+_DATE_AND_TIME = "%Y-%m-%d %H:%M:%S"
 _NUMBER = re.compile(r"[-\d.,\s]*")
 """Amounts of filings come as text."""
 
@@ -86,7 +87,7 @@ def plan_table(
     """
     hidden = {LINKS[name] for name in names if name in LINKS} - set(main) if kinds and links and width is not None else set()
     ranked = [name for name in dict.fromkeys((*main, *names)) if name in names and name not in hidden]
-    for dated in (True, False):
+    for dated in (True, False) if "trade_date" in names else (False,):
         times = _Times(rows, names, dated=dated)
         columns = {name: _column(rows, name, kinds, times) for name in names}
         widths = {name: columns[name].widest for name in names} if width is None else _fit(columns, ranked, len(main), width)
@@ -140,8 +141,8 @@ def _column(rows: Sequence[Row], name: str, kinds: bool, times: _Times) -> Colum
     exact = bool(known) and all(is_number(value) or isinstance(value, date) for value in known)
     fixed = kind not in (None, Kind.text, Kind.whole) or exact or all(_NUMBER.fullmatch(text) for text in cells)
     least = widest if fixed else min(widest, max(cell_len(header), _LEAST_WRAPPED if kind is Kind.whole else LEAST))
-    right = bool(known) and all(map(is_number, known))
-    return Column(name, header, kind, cells, right, widest, widest, least, LINKS.get(name, "") if kind is not None else "")
+    link = LINKS.get(name, "") if kind is not None else ""
+    return Column(name, header, kind, cells, is_numeric(values), widest, widest, least, link)
 
 
 def _fit(columns: Mapping[str, Column], ranked: Sequence[str], main: int, width: int) -> dict[str, int]:
@@ -180,21 +181,28 @@ class _Times:
         self._zone = zones.pop() if len(zones) == 1 else None
         self._day = days.pop() if len(days) == 1 else None
         dated = dated and "trade_date" in names and all(row.get("trade_date") == value.date() for row, value in moments)
-        self._format = "%H:%M:%S" if self._day is not None or dated else "%Y-%m-%d %H:%M:%S"
+        self._format = "%H:%M:%S" if self._day is not None or dated else _DATE_AND_TIME
         self._times = {name for name in names if any(isinstance(row.get(name), datetime) for row in rows)}
 
     def cell(self, value: datetime, kind: Kind | None) -> str:
-        text = f"{value:{self._format}}"
-        if kind is Kind.timestamp:
-            text += f".{value.microsecond // 1000:03}"
+        text = _clock(value, kind, self._format)
         return text if self._zone is not None else f"{text} {_zone_name(value)}".rstrip()
 
     def note(self, shown: Mapping[str, int]) -> str:
         """What the times leave out: their zone, and the date that all of them have."""
-        if not self._times & shown.keys():
-            return ""
-        parts = [str(self._day)] if self._day is not None else []
-        return f"times: {', '.join(filter(None, [*parts, self._zone]))}"
+        parts = [str(self._day or ""), self._zone or ""] if self._times & shown.keys() else []
+        known = ", ".join(filter(None, parts))
+        return f"times: {known}" if known else ""
+
+
+def whole_time(value: datetime, kind: Kind | None) -> str:
+    """A time with its date and zone, as it stands alone."""
+    return f"{_clock(value, kind, _DATE_AND_TIME)} {_zone_name(value)}".rstrip()
+
+
+def _clock(value: datetime, kind: Kind | None, form: str) -> str:
+    text = f"{value:{form}}"
+    return f"{text}.{value.microsecond // 1000:03}" if kind is Kind.timestamp else text
 
 
 def _zone_name(value: datetime) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from stockctl.cli.output.columns import LINKS, kind_of
 from stockctl.cli.output.messages import say
 from stockctl.cli.output.numbers import cell, literal
-from stockctl.cli.output.table_plan import GAP, LEAST, cut, fixes_of, plan_table, worth_showing
+from stockctl.cli.output.table_plan import GAP, LEAST, cut, fixes_of, plan_table, whole_time, worth_showing
 from stockctl.cli.output.terminal import Style, terminal_width
 from stockctl.cli.output.view import View
 from stockctl.cli.output.wrap import wrapped
@@ -57,19 +57,16 @@ def write_table(rows: Sequence[Row], names: Sequence[str], main: Sequence[str], 
         say(f"fix for {', '.join(labels)}: {fix}")
 
 
-def write_record(row: Row) -> None:
-    """Write one record to the terminal at stdout, one line per field; longer values continue below themselves."""
+def write_record(row: Row, names: Sequence[str]) -> None:
+    """Write the fields ``names`` of a record to the terminal at stdout, one line each; long values continue below."""
     from rich.cells import cell_len, chop_cells
 
     style = Style.of_terminal()
-    label = max((cell_len(name) for name in row), default=0)
+    label = max(map(cell_len, names), default=0)
     room = max(terminal_width(sys.stdout) - label - GAP, LEAST)
-    for name, value in row.items():
-        text = (
-            f"{value:%Y-%m-%d %H:%M:%S %Z}".rstrip()
-            if isinstance(value, datetime)
-            else cell(value, kind_of(name.rpartition(".")[2]), row)
-        )
+    for name in names:
+        value, kind = row[name], kind_of(name.rpartition(".")[2])
+        text = whole_time(value, kind) if isinstance(value, datetime) else cell(value, kind, row)
         first, *more = chop_cells(text, room) or [""]
         link = row.get(LINKS.get(name, ""))
         sys.stdout.write(f"{style.bold(name)}{' ' * (label - cell_len(name) + GAP)}{style.link(first, link)}".rstrip() + "\n")

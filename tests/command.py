@@ -164,14 +164,14 @@ class Command:
     ) -> subprocess.CompletedProcess[str]:
         """Run to the end; the exit code must be ``check`` unless that is None."""
         result = self.run_bytes(*arguments, timeout=timeout, text=text, real=real)
-        stderr = subprocess.CompletedProcess(
+        decoded = subprocess.CompletedProcess(
             result.args, result.returncode, *(_lines(part) for part in (result.stdout, result.stderr))
         )
         if check is not None:
-            assert stderr.returncode == check, (
-                f"stockctl {' '.join(arguments)}: exit {stderr.returncode}\n{stderr.stdout}\n{stderr.stderr}"
+            assert decoded.returncode == check, (
+                f"stockctl {' '.join(arguments)}: exit {decoded.returncode}\n{decoded.stdout}\n{decoded.stderr}"
             )
-        return stderr
+        return decoded
 
     def run_bytes(
         self, *arguments: str, timeout: float = HANG, text: str | None = None, real: bool = False

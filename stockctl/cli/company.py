@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stockctl.cli.options import Group, TimezoneOption, mongo_of, settings_of
-from stockctl.cli.output import Format, View, amount, is_number, record_options, say, write_object
+from stockctl.cli.output import Format, View, amount, is_number, reader_has_left, record_options, say, write_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +46,8 @@ def show(
         with running(settings) as service:
             for number, document in enumerate(changes(mongo, settings, symbol, service.stop.is_set)):
                 _write(document, view)
-                sys.stdout.flush()
+                if reader_has_left():
+                    break
                 if not number:
                     say(f"watching {symbol}; Ctrl-C ends it")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -242,7 +241,6 @@ def policy(
     if trust and reader is iam_policies.Reader.operator:
         raise UsageError("an operator has no role that a service assumes", hint="leave --trust out")
     write_object(iam_policies.trust(reader) if trust else iam_policies.policy(settings, reader), Format.json)
-    sys.stdout.flush()
 
 
 @app.command()

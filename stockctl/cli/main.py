@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +30,7 @@ from stockctl.cli import (
 )
 from stockctl.cli.doctor import doctor
 from stockctl.cli.options import Globals, Group, is_help, usage_error
-from stockctl.cli.output import report_error, set_quiet
+from stockctl.cli.output import reader_may_leave, report_error, set_quiet
 from stockctl.cli.produce import produce
 from stockctl.cli.sim import sim
 from stockctl.cli.status import status
@@ -60,12 +61,9 @@ class _Root(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # The reader of our output has seen enough (`stockctl lake read … | head`): that is no failure.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return None
+            # Around this, Typer would make exit code 1 of a reader that leaves.
+            with reader_may_leave():
+                return super().invoke(ctx)
         except typer.BadParameter as error:
             # Typer leaves the words to pydantic, which writes for programmers.
             from pydantic import ValidationError
@@ -75,7 +73,6 @@ class _Root(TyperGroup):
             if isinstance(error.__cause__, ValidationError):
                 error.message = "; ".join(setting_problem(problem) for problem in error.__cause__.errors())
             raise
-        return result
 
 
 app = Group(
@@ -138,7 +135,8 @@ def root(
 
 def main() -> None:
     """Run the command and leave with its exit code."""
-    debug = "--debug" in sys.argv or os.environ.get("STOCKCTL_DEBUG", "") not in ("", "0")
+    debug = "--debug" in sys.argv or os.environ.get("STOCKCTL_DEBUG", "").lower() in ("1", "true", "t", "yes", "y", "on")
+    code = 0
     try:
         code = app(standalone_mode=False) or 0
     except typer.TyperException as error:
@@ -152,14 +150,17 @@ def main() -> None:
         code = 1
     except StockctlError as error:
         if debug:
-            raise
+            traceback.print_exc()
         code = _report(error)
-    except Exception as error:  # the last resort: anything unexpected still ends in words
-        if debug:
-            raise
+    except Exception as error:  # noqa: BLE001  # the last resort: anything unexpected still ends in words
         report_error(f"error: unexpected {type(error).__name__}: {error}")
-        report_error(f"{TRY}the same with `stockctl --debug …`, and report what it shows: this is a defect of stockctl")
+        if debug:
+            traceback.print_exc()
+        else:
+            report_error(f"{TRY}the same with `stockctl --debug …`, and report what it shows: this is a defect of stockctl")
         code = 1
+    with reader_may_leave():
+        sys.stdout.flush()
     sys.exit(code)
 
 

@@ -238,10 +238,14 @@ class Mongo(Closing):
             bad += [BadDocument(conflicts[item.number], item.reason) for item in more]
         return bad
 
-    def set_fields(self, name: str, id: str, fields: Mapping[str, Any]) -> None:
-        """Set these fields of the document ``id``, and create it if it does not exist; other fields stay."""
+    def set_fields(self, name: str, id: str, fields: Mapping[str, Any], where: Mapping[str, Any] | None = None) -> bool:
+        """Set these fields of the document ``id``, and create it if it does not exist; other fields stay.
+
+        With ``where`` nothing is created; False if the document does not match.
+        """
         with self._translate_errors(f"write {id} to {name}"):
-            self._database[name].update_one({"_id": id}, {"$set": dict(fields)}, upsert=True)
+            result = self._database[name].update_one({"_id": id, **(where or {})}, {"$set": dict(fields)}, upsert=where is None)
+        return where is None or bool(result.matched_count)
 
     def add(self, name: str, document: Document) -> Document:
         """Insert ``document`` unless its ``_id`` exists; return the stored document."""

@@ -33,8 +33,12 @@ def refresh_filings(mongo: Mongo, settings: ValuationSettings, symbol: str) -> N
     fields = filing_fields(mongo, settings, symbol)
     if not fields:
         return
-    last = (mongo.get(COMPANIES, symbol) or {}).get("last")
-    mongo.set_fields(COMPANIES, symbol, {"symbol": symbol} | fields | {"together": together(settings, fields["figures"], last)})
+    while True:
+        mongo.set_fields(COMPANIES, symbol, {"symbol": symbol})
+        last = (mongo.get(COMPANIES, symbol) or {}).get("last")
+        combined = {"together": together(settings, fields["figures"], last)}
+        if mongo.set_fields(COMPANIES, symbol, fields | combined, _with_last(last)):
+            return
 
 
 def refresh_together(mongo: Mongo, settings: ValuationSettings, symbols: Collection[str], check: Callable[[], None]) -> None:
@@ -42,11 +46,21 @@ def refresh_together(mongo: Mongo, settings: ValuationSettings, symbols: Collect
 
     What ``check`` raises, between two companies, ends it.
     """
-    wanted = {"_id": {"$in": sorted(symbols)}, "figures": {"$exists": True}}
-    for document in list(mongo.find(COMPANIES, wanted, ["figures", "last"])):
-        check()
-        fields = {"together": together(settings, document["figures"], document.get("last"))}
-        mongo.set_fields(COMPANIES, document["_id"], fields)
+    outdated = sorted(symbols)
+    while outdated:
+        wanted = {"_id": {"$in": outdated}, "figures": {"$exists": True}}
+        outdated = []
+        for document in list(mongo.find(COMPANIES, wanted, ["figures", "last"])):
+            check()
+            figures, last = document["figures"], document.get("last")
+            fields = {"together": together(settings, figures, last)}
+            if not mongo.set_fields(COMPANIES, document["_id"], fields, _with_last(last) | {"figures": figures}):
+                outdated.append(document["_id"])
+
+
+def _with_last(last: Mapping[str, Any] | None) -> Document:
+    """Matches a company while its last trade is ``last``: the other writer may have changed it since it was read."""
+    return {"last.id": last["id"] if last else {"$exists": False}}
 
 
 def filing_fields(mongo: Mongo, settings: ValuationSettings, symbol: str) -> Document:

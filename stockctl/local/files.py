@@ -82,7 +82,7 @@ def file_errors() -> Iterator[None]:
         path = error.filename2 or error.filename  # filename2 is the file that a new one replaces
         name = f" {path}" if path else ""
         raise StockctlError(
-            f"cannot use{name}: {error.strerror}",
+            f"cannot use{name}: {error.strerror or error}",
             hint="delete that path, or set state_dir to a writable folder with free space",
         ) from error
 

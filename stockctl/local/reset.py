@@ -46,7 +46,8 @@ def reset(settings: Settings) -> None:
         if not acquired:
             raise _running()
         stop_leftovers(files, _log.warning)
-        for data in data_folders(settings):
+        # The folder with the lock goes last: no stack may start on a lake that is being deleted.
+        for data in reversed(data_folders(settings)):
             shutil.rmtree(data.folder)
 
 

@@ -16,6 +16,7 @@ import typer
 
 from stockctl import __version__
 from stockctl.cli.main import app
+from stockctl.cli.output import reader_has_left, reader_may_leave
 from stockctl.errors import EXIT_CODES
 from stockctl.local.files import StackFiles
 from stockctl.settings import STACK_FILE_END
@@ -295,17 +296,41 @@ def test_quiet_and_verbose_exclude_each_other(alone: Command) -> None:
     assert "--quiet and --verbose exclude each other" in alone.run("-q", "-v", "config", "path", check=2).stderr
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure(alone: Command) -> None:
+@pytest.mark.parametrize(
+    ("command", "code", "stderr"),
+    [
+        ("config show -o jsonl", 0, ""),
+        ("config show -o json", 0, ""),
+        ("config path", 0, ""),
+        ("local status", 10, "error: the local stack is not running"),
+        ("local status -o csv", 10, "error: the local stack is not running"),
+    ],
+)
+def test_a_reader_that_has_seen_enough_changes_no_result(alone: Command, command: str, code: int, stderr: str) -> None:
     """As in ``stockctl lake read … | head``: here the reader has gone before anything is written."""
     result = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {BIN / 'stockctl'} config show -o jsonl | true"],
+        ["bash", "-c", f"set -o pipefail; {BIN / 'stockctl'} {command} | true"],
         env=alone.environment,
         cwd=alone.folder,
         capture_output=True,
         text=True,
         timeout=HANG,
     )
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.returncode, result.stderr.partition("\n")[0]) == (code, stderr)
+
+
+def test_a_broken_pipe_of_something_else_is_no_reader_that_left(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BrokenPipeError), reader_may_leave():
+        raise BrokenPipeError
+    assert not reader_has_left()
+
+
+@pytest.mark.parametrize(("value", "shown"), [("1", True), ("true", True), ("0", False), ("false", False), ("", False)])
+def test_debug_shows_the_traceback_and_keeps_the_exit_code(alone: Command, value: str, shown: bool) -> None:
+    alone.environment["STOCKCTL_DEBUG"] = value
+    result = alone.run("lake", "list", check=3)
+    assert ("Traceback" in result.stderr) == shown
+    assert "error: there is no lake at" in result.stderr
 
 
 def test_output_in_a_narrow_place_is_not_cut(alone: Command) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stockctl.clients.kafka import Admin, Producer
-from stockctl.clients.mongo import Mongo
-from stockctl.company.filing_fields import refresh_filings
+from stockctl.clients.mongo import Document, Mongo
+from stockctl.company.filing_fields import refresh_filings, refresh_together
 from stockctl.exchange.calendar import now_ms
 from stockctl.filings.collect.filing_document import document_of, filing_of
 from stockctl.filings.fundamentals.periods import Span
@@ -107,6 +109,51 @@ def test_filings_and_trades_make_one_document_in_any_order(own: Settings) -> Non
     assert again["together"]["pe"] == pytest.approx(1000.0)
     assert again["together"]["ts_event"] == datetime(2021, 2, 8, 14, 30, 1, tzinfo=UTC)
     assert (again["filing"], again["kpis"]) == (found["filing"], found["kpis"])
+
+
+class Overtaken(Mongo):
+    """Another writer comes between what is read of a company and what is then written, once."""
+
+    def __init__(self, settings: Settings, other: Callable[[], object]) -> None:
+        super().__init__(settings)
+        self._others = iter([other])
+
+    def get(self, name: str, id: str) -> Document | None:
+        document = super().get(name, id)
+        self._overtake()
+        return document
+
+    def find(self, *arguments: Any, **options: Any) -> Iterator[Document]:
+        documents = list(super().find(*arguments, **options))
+        if arguments[0] == "companies":
+            self._overtake()
+        return iter(documents)
+
+    def _overtake(self) -> None:
+        for other in self._others:
+            other()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_trade_that_comes_while_filings_are_read_keeps_its_price(own: Settings, first: bool) -> None:
+    if not first:
+        put(own, OPEN, 800.0)
+    with Overtaken(own, lambda: put(own, OPEN + 1_000, 640.0)) as mongo:
+        refresh_filings(mongo, own.valuation, "TSLA")
+    assert company(own)["last"]["price"] == company(own)["together"]["price"] == 640.0
+    assert company(own)["together"]["pe"] == pytest.approx(1000.0)
+
+
+def test_a_filing_that_comes_while_trades_are_written_keeps_its_figures(own: Settings) -> None:
+    put(own, OPEN, 640.0)
+    with Mongo(own) as mongo:
+        refresh_filings(mongo, own.valuation, "TSLA")
+        figures = company(own)["figures"]
+        changed = figures | {"eps": figures["eps"] | {"value": 2 * figures["eps"]["value"]}}
+        other = partial(mongo.set_fields, "companies", "TSLA", {"figures": changed})
+        with Overtaken(own, other) as overtaken:
+            refresh_together(overtaken, own.valuation, ["TSLA"], lambda: None)
+    assert company(own)["together"]["pe"] == pytest.approx(500.0)
 
 
 def test_eps_of_before_a_split_gives_no_pe(own: Settings) -> None:

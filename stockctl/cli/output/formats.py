@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from stockctl.cli.output.numbers import is_numeric, plain
+from stockctl.cli.output.pipe import reader_may_leave
 from stockctl.cli.output.view import Format, View
 from stockctl.errors import UsageError
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 
 
+@reader_may_leave()
 def write_rows(
     rows: Iterable[Row],
     view: View | Format,
@@ -64,6 +66,7 @@ def write_rows(
         _write_table(known, names)
 
 
+@reader_may_leave()
 def write_object(row: Row, view: View | Format) -> None:
     """Write one record: one line per field as a table, otherwise as ``write_rows`` does (JSON without the list).
 
@@ -90,6 +93,7 @@ def write_object(row: Row, view: View | Format) -> None:
         write_rows([row], view.form)
 
 
+@reader_may_leave()
 def write_arrow(table: pa.Table, view: View | Format, *, main: Sequence[str] = (), kinds: bool = True) -> None:
     """Write an Arrow table, its columns ``numbered``; Parquet goes to stdout as bytes and is refused on a terminal.
 

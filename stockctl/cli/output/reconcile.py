@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from stockctl.cli.output.formats import write_rows
 from stockctl.cli.output.messages import say, say_dry_run
+from stockctl.cli.output.pipe import reader_may_leave
 from stockctl.cli.output.view import Format, View
 from stockctl.errors import UnhealthyError
 from stockctl.reconcile import Change, Difference
@@ -103,7 +104,8 @@ def changes_as_they_happen(view: View) -> Iterator[Callable[[Change], None]]:
         if not _in_lines(view):
             changes.append(change)
         elif change.action != "unchanged":
-            print(f"{change.action} {change.kind} {change.name}", flush=True)
+            with reader_may_leave():
+                print(f"{change.action} {change.kind} {change.name}")
 
     try:
         yield show

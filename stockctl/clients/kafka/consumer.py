@@ -26,7 +26,7 @@ from stockctl.clients.kafka.common import (
     describe_error,
 )
 from stockctl.clients.kafka.idle_pause import IdleReads
-from stockctl.errors import StockctlError
+from stockctl.errors import RefusedError, StockctlError
 from stockctl.settings import Settings
 from stockctl.units import format_duration
 
@@ -250,10 +250,18 @@ class Consumer(Closing):
         self._consumer.close()
 
     def event(self, message: Message, action: str) -> Event | StockctlError:
-        """The event or the error of a message that is not a record; ``action`` names what failed."""
+        """The event or the error of a message that is not a record; ``action`` names what failed.
+
+        RefusedError is raised: another attempt cannot help.
+        """
         error = message.error()
         event = EVENTS.get(error.code())
-        return event if event is not None else describe_error(error, self._settings.kafka, action)
+        if event is not None:
+            return event
+        problem = describe_error(error, self._settings.kafka, action)
+        if isinstance(problem, RefusedError):
+            raise problem
+        return problem
 
     @property
     def trouble(self) -> StockctlError | None:

@@ -22,7 +22,7 @@ from prometheus_client import Counter, Gauge
 from stockctl.clients.kafka import Event, Message, Partition, UnknownTopicError
 from stockctl.clients.kafka.record_reader import RecordReader
 from stockctl.clients.object_store import open_store
-from stockctl.errors import RefusedError, StockctlError
+from stockctl.errors import StockctlError
 from stockctl.lake.format.claims import Claim, CutReason, Start
 from stockctl.lake.format.keys import TABLES, Layout, Table
 from stockctl.lake.writer.allowed_sources import LakeSources
@@ -206,8 +206,6 @@ class S3Sink:
                 continue
             for message in records:
                 event = self._consumer.event(message, "read the topics")
-                if isinstance(event, RefusedError):
-                    raise event
                 if isinstance(event, StockctlError):
                     self.log.warning("%s", event)
                 elif writer is not None and event is Event.out_of_range:

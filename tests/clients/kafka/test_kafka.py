@@ -8,12 +8,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError
 
 from stockctl.clients.kafka import Admin, Consumer, Offsets, Partition, Producer, UnknownTopicError, checks
-from stockctl.errors import ConfigError, StockctlError, UnreachableError
+from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
 from stockctl.health import run
 from stockctl.settings import Settings, load_settings
 from tests.command import HANG
@@ -43,6 +45,14 @@ def consumer(settings: Settings) -> Iterator[Consumer]:
     consumer = Consumer(settings, settings.lake.group)
     yield consumer
     consumer.close()
+
+
+@pytest.mark.parametrize("code", [KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED])
+def test_a_refusal_in_place_of_a_record_is_raised(consumer: Consumer, code: int) -> None:
+    """A log line per poll would be all that a writer without permissions ever did."""
+    message: Any = SimpleNamespace(error=lambda: KafkaError(code))
+    with pytest.raises(RefusedError, match="read the topics"):
+        consumer.event(message, "read the topics")
 
 
 def now() -> int:

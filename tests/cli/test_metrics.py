@@ -231,7 +231,7 @@ def test_watch_writes_json_lines(streaming: Command) -> None:
 
 @pytest.mark.parametrize(
     ("width", "shown", "left_out"),
-    [(100, ["vwap", "trades/s", "age"], []), (40, ["vwap", "volatility", "trades/s"], ["volume", "age", "…"])],
+    [(100, ["vwap", "trades/s", "age"], []), (40, ["vwap", "volatility"], ["trades/s", "volume", "age", "…"])],
 )
 def test_watch_redraws_in_place_on_a_terminal_and_leaves_at_ctrl_c(
     streaming: Command, width: int, shown: list[str], left_out: list[str]

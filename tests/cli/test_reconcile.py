@@ -56,7 +56,7 @@ def without_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     def opened_twice(*_: Any) -> Iterator[tuple[Any, ...]]:
         yield (None, None, SimpleNamespace(connect=SimpleNamespace(connector="connector")))
 
-    openers = {"topics": lambda _: (None, None), "connect": opened_twice, "glue": opened_with_settings}
+    openers = {"topics": lambda _: (None, SimpleNamespace(topics=None)), "connect": opened_twice, "glue": opened_with_settings}
     for group, (module, opener) in GROUPS.items():
         monkeypatch.setattr(opener, openers.get(group, opened))
         monkeypatch.setattr(f"{module}.differences", lambda *_, **__: [DIFFERENCE])

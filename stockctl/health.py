@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -77,14 +77,15 @@ def _start(check: Check) -> Future[CheckResult]:
 
 
 def _result(future: Future[CheckResult], deadline: float, timeout: float) -> CheckResult:
-    try:
-        return future.result(timeout=max(0.0, deadline - time.monotonic()))
-    except StockctlError as error:
-        return CheckResult(str(error), "fail", error.hint)
-    except TimeoutError:
+    wait([future], timeout=max(0.0, deadline - time.monotonic()))
+    if not future.done():
         return CheckResult(
             f"no answer within {format_duration(timeout)}", "fail", "check the network between this machine and the system"
         )
+    try:
+        return future.result()
+    except StockctlError as error:
+        return CheckResult(str(error), "fail", error.hint)
     except Exception as error:  # noqa: BLE001 - a defect of one check must not hide the results of the others
         return CheckResult(f"unexpected {type(error).__name__}: {error}", "fail", "report it: this is a defect of stockctl")
 

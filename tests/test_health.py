@@ -44,12 +44,15 @@ def test_a_probe_that_hangs_fails_after_the_timeout() -> None:
     assert quick.detail == "here"
 
 
-def test_an_unexpected_exception_fails_only_its_own_check() -> None:
+@pytest.mark.parametrize("error", [KeyError("defect"), TimeoutError("defect")])
+def test_an_unexpected_exception_fails_only_its_own_check(error: Exception) -> None:
+    """A timeout of the probe's own is no check that has not answered."""
+
     def probe() -> CheckResult:
-        raise KeyError("defect")
+        raise error
 
     [(_, defect), (_, other)] = run([Check("a", probe), Check("b", lambda: CheckResult("here"))])
-    assert (defect.state, defect.detail) == ("fail", "unexpected KeyError: 'defect'")
+    assert (defect.state, defect.detail) == ("fail", f"unexpected {type(error).__name__}: {error}")
     assert defect.fix
     assert other == CheckResult("here")
 

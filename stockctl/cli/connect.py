@@ -74,7 +74,12 @@ def apply(
                 say(f"{settings.connect.connector} is running")
             return changes
 
-        show_apply(view, dry_run=dry_run, differences=lambda: sink.differences(connect, admin, settings), apply=apply)
+        show_apply(
+            view,
+            dry_run=dry_run,
+            differences=lambda: sink.differences(connect, admin, settings, topics_only=topics_only),
+            apply=apply,
+        )
 
 
 @app.command()

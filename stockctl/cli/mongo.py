@@ -14,6 +14,7 @@ from stockctl.cli.output import (
     show_differences,
     write_rows,
 )
+from stockctl.errors import UnhealthyError
 
 app = Group(help="Create and compare the collections in MongoDB.")
 
@@ -62,6 +63,8 @@ def diff(ctx: typer.Context, *, view: View) -> None:
 def status(ctx: typer.Context, *, view: View) -> None:
     """Show the documents and indexes of each collection.
 
+    Exit code 10 if one is absent.
+
     Example: stockctl mongo status
     """
     from stockctl.mongo import schema
@@ -72,4 +75,4 @@ def status(ctx: typer.Context, *, view: View) -> None:
         say(mongo.place)
     write_rows((row._asdict() for row in rows), view, schema.CollectionStatus._fields)
     if absent := [row.collection for row in rows if row.documents is None]:
-        say(f"absent: {', '.join(absent)}; `stockctl mongo apply` creates them")
+        raise UnhealthyError(f"absent: {', '.join(absent)}", hint=schema.APPLY)

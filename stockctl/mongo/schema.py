@@ -26,6 +26,9 @@ META = "meta"
 EXPIRY = "ts_recv_expiry"
 """Name of the TTL indexes."""
 
+_LIMITS = ("unique", "sparse", "partialFilterExpression", "collation", "hidden")
+"""Options of an index that none of stockctl's has, and that cannot be changed."""
+
 _Rule = dict[str, Any]
 _TEXT: _Rule = {"bsonType": "string"}
 _DATE: _Rule = {"bsonType": "date"}
@@ -169,8 +172,7 @@ def _differences(
 
 def _conflicts(index: Index, actual: Mapping[str, Any]) -> bool:
     """Whether the index differs in more than the time of its expiry, the only option that can be changed."""
-    limits = any(actual.get(option) for option in ("unique", "sparse", "partialFilterExpression", "collation", "hidden"))
-    return limits or (actual.get("expireAfterSeconds") is None) != (index.expires is None)
+    return any(map(actual.get, _LIMITS)) or (actual.get("expireAfterSeconds") is None) != (index.expires is None)
 
 
 def _definition(index: Index) -> str:
@@ -179,9 +181,9 @@ def _definition(index: Index) -> str:
 
 def _index_words(index: Mapping[str, Any]) -> str:
     words = [", ".join(f"{name} {direction}" for name, direction in index["key"])]
-    words += [option for option in ("unique", "sparse", "hidden") if index.get(option)]
+    words += [option for option in _LIMITS if index.get(option)]
     if index.get("expireAfterSeconds") is not None:
-        words.append(f"documents go after {index['expireAfterSeconds']} s")
+        words.append(f"documents expire after {index['expireAfterSeconds']} s")
     return "; ".join(words)
 
 

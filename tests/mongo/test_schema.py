@@ -23,6 +23,7 @@ def test_apply_makes_all_once_and_then_keeps_it(mongo_command: Command) -> None:
     assert {row["name"] for row in rows(mongo_command, "diff", check=10) if row["kind"] != "index"} == {
         *("trades", "filings", "coverage", "bars_1m", "companies", "trades_with_filings")
     }
+    assert {row["documents"] for row in rows(mongo_command, "status", check=10)} == {None}
     assert {row["action"] for row in rows(mongo_command, "apply")} == {"created"}
     assert {row["action"] for row in rows(mongo_command, "apply")} == {"unchanged"}
     assert rows(mongo_command, "diff") == []
@@ -49,8 +50,8 @@ def test_another_retention_is_reported_and_changed_in_place(mongo_command: Comma
     mongo_command.environment["STOCKCTL_MONGO__RETENTION"] = "1h"
     (trades, coverage) = rows(mongo_command, "diff", check=10)
     assert (trades["name"], coverage["name"]) == ("trades.ts_recv_expiry", "coverage.ts_recv_expiry")
-    assert trades["wanted"] == "ts_recv 1; documents go after 3600 s"
-    assert trades["actual"] == "ts_recv 1; documents go after 604800 s"
+    assert trades["wanted"] == "ts_recv 1; documents expire after 3600 s"
+    assert trades["actual"] == "ts_recv 1; documents expire after 604800 s"
     mongo_command.run("mongo", "apply")
     assert rows(mongo_command, "diff") == []
     with Mongo(mongo_settings) as mongo:
@@ -69,9 +70,20 @@ def test_a_validator_that_differs_is_reported_and_replaced(mongo_command: Comman
     assert "price" in bad.reason
 
 
-@pytest.mark.parametrize("options", [{"name": "symbol_ts_event", "unique": True}, {"name": "by_hand"}])
+@pytest.mark.parametrize(
+    ("options", "actual"),
+    [
+        ({"name": "symbol_ts_event", "unique": True}, "symbol 1, ts_event 1; unique"),
+        (
+            {"name": "symbol_ts_event", "partialFilterExpression": {"price": {"$gt": 1}}},
+            "symbol 1, ts_event 1; partialFilterExpression",
+        ),
+        ({"name": "symbol_ts_event", "collation": {"locale": "en"}}, "symbol 1, ts_event 1; collation"),
+        ({"name": "by_hand"}, "symbol 1, ts_event 1"),
+    ],
+)
 def test_a_conflicting_index_is_reported_and_never_dropped(
-    mongo_command: Command, mongo_settings: Settings, options: dict[str, object]
+    mongo_command: Command, mongo_settings: Settings, options: dict[str, object], actual: str
 ) -> None:
     with Mongo(mongo_settings) as mongo:
         mongo.create_index("trades", [("symbol", 1), ("ts_event", 1)], **options)
@@ -81,6 +93,7 @@ def test_a_conflicting_index_is_reported_and_never_dropped(
         assert mongo.indexes("trades").keys() == {"_id_", options["name"], "ts_recv_expiry"}
     (difference,) = rows(mongo_command, "diff", check=10)
     assert (difference["kind"], difference["name"]) == ("index", "trades.symbol_ts_event")
+    assert (difference["wanted"], difference["actual"]) == ("symbol 1, ts_event 1", actual)
 
 
 def test_trades_of_somebody_else_are_left_alone(mongo_command: Command, mongo_settings: Settings) -> None:

@@ -366,7 +366,11 @@ def test_the_command_has_the_documented_exit_codes(broker: str, tmp_path: Path, 
     assert "hunter2" not in command.run("connect", "render").stdout
     command.run("connect", "diff", check=10)
     command.run("connect", "status", check=1)
+    worker.asked.clear()
+    planned = json.loads(command.run("connect", "apply", "--topics-only", "--dry-run", "-o", "json").stdout)
+    assert {row["kind"] for row in planned} == {"topic"}
     command.run("connect", "apply", "--topics-only")
+    assert worker.asked == []
     command.run("connect", "apply", check=6)
     worker.state, worker.states = "PAUSED", ["PAUSED"]
     assert (

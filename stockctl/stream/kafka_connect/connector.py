@@ -55,9 +55,14 @@ def create_topics(admin: Admin, settings: Settings) -> list[Change]:
     return [change for topic in internal_topics(settings) for change in topics.apply_one(admin, topic)]
 
 
-def differences(connect: Connect, admin: Admin, settings: Settings) -> list[Difference]:
-    """The differences of the connector and the workers' internal topics from the settings. Secrets are masked."""
+def differences(connect: Connect, admin: Admin, settings: Settings, *, topics_only: bool = False) -> list[Difference]:
+    """The differences of the connector and the workers' internal topics from the settings. Secrets are masked.
+
+    With ``topics_only`` no worker is asked, as none need run yet.
+    """
     found = [one for topic in internal_topics(settings) for one in topics.compare(admin, topic)]
+    if topics_only:
+        return found
     name = settings.connect.connector
     wanted, existing = render(settings), connect.config(name)
     if existing is None:

@@ -198,19 +198,22 @@ def reset(ctx: typer.Context, yes: YesOption = False, dry_run: DryRunOption = Fa
     """
     from stockctl.local.reset import DataFolder, data_folders, require_stopped
     from stockctl.local.reset import reset as delete
+    from stockctl.units import counted, format_size
 
     view.check(DataFolder._fields)
     settings = _settings(ctx, stack=False)
     folders = data_folders(settings)
     if folders:
         require_stopped(settings)
-    write_rows((folder._asdict() for folder in folders), view, DataFolder._fields if folders or not view.is_table else None)
+    shown = view if dry_run or yes else view.unlimited
+    write_rows((folder._asdict() for folder in folders), shown, DataFolder._fields if folders or not view.is_table else None)
     if not folders:
         say(f"nothing to delete in {settings.state_dir.absolute()}")
         return
     if dry_run:
         say_dry_run()
         return
-    confirm("Delete these folders?", "stockctl local reset", yes=yes)
+    size = format_size(sum(folder.bytes for folder in folders))
+    confirm(f"Delete {counted(len(folders), 'folder')} of {size}?", "stockctl local reset", yes=yes)
     delete(settings)
     say("deleted")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import time
 from datetime import date
@@ -175,21 +176,22 @@ def test_the_floor_is_today_at_most(settings: Settings, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("answer", "code", "left"), [(b"n\n", 1, 8), (b"y\n", 0, 0)])
 def test_at_a_terminal_it_asks(settings: Settings, tmp_path: Path, answer: bytes, code: int, left: int) -> None:
-    """No drops nothing and leaves no floor; yes drops."""
+    """No drops nothing and leaves no floor; yes drops. What is asked about is listed whole, whatever the limit."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [BIN / "stockctl", "lake", "prune", "--before", "2026-11-23"],
+        [BIN / "stockctl", "lake", "prune", "--before", "2026-11-23", "--limit", "1", "--fields", "trade_date", "-o", "csv"],
         env=command_of(settings, tmp_path).environment,
         stdin=theirs,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     os.write(ours, answer)
-    _, stderr_text = process.communicate(timeout=HANG)
+    listed, stderr_text = process.communicate(timeout=HANG)
     os.close(ours)
     os.close(theirs)
     assert process.returncode == code, stderr_text
-    assert b"Delete all of it" in stderr_text
+    assert sorted(set(listed.split())) == [b"2026-11-20", b"2026-11-22", b"trade_date"]
+    assert re.search(rb"Delete 8 objects of [\d.]+ k?B from .*\? \[y/N\]", stderr_text)
     store = open_store(settings)
     assert len(keys(store)) == left
     assert (read_floor(store) is None) is (code == 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shlex
 import shutil
@@ -167,6 +168,25 @@ def test_a_dry_run_of_reset_changes_nothing_where_only_a_lake_is_left(stack: Sta
     ]
     stack.run("local", "reset", "--yes")
     assert list(stack.state_dir.iterdir()) == []
+
+
+def test_reset_asks_about_all_that_it_deletes(stack: Stack) -> None:
+    """Whatever the limit of the rows is."""
+    for name in ("lake", "lake-live"):
+        (stack.state_dir / name).mkdir(parents=True)
+        (stack.state_dir / name / "object").write_bytes(b"1234")
+    ours, theirs = pty.openpty()
+    os.write(ours, b"n\n")
+    command = [str(BIN / "stockctl"), "local", "reset", "--limit", "1", "-o", "csv"]
+    result = subprocess.run(
+        command, cwd=stack.folder, env=stack.environment, stdin=theirs, capture_output=True, text=True, timeout=HANG
+    )
+    os.close(ours)
+    os.close(theirs)
+    assert result.returncode == 1
+    assert result.stdout.count("\n") == 3
+    assert "Delete 2 folders of 8 B? [y/N]" in result.stderr
+    assert len(list(stack.state_dir.iterdir())) == 2
 
 
 def test_the_live_feed_needs_a_key(stack: Stack) -> None:

@@ -91,7 +91,7 @@ def prune(
     """
     from stockctl.lake.maintenance import prune as maintenance
     from stockctl.lake.store import existing_store
-    from stockctl.units import format_size
+    from stockctl.units import counted, format_size
 
     settings = settings_of(ctx)
     zone = ZoneInfo(settings.lake.timezone)
@@ -101,16 +101,18 @@ def prune(
     view.check(maintenance.Prunable._fields)
     store = existing_store(settings)
     dates = maintenance.prunable(store, floor)
-    write_rows([item._asdict() for item in dates], view, maintenance.Prunable._fields if dates or not view.is_table else None)
+    shown = view if dry_run or yes else view.unlimited
+    write_rows([item._asdict() for item in dates], shown, maintenance.Prunable._fields if dates or not view.is_table else None)
     if not dates:
         say(f"the lake at {settings.lake.url} has no data before {floor}")
         return
+    objects = counted(sum(item.objects for item in dates), "object")
     size = format_size(sum(item.bytes for item in dates))
-    say(f"{sum(item.objects for item in dates)} objects of {size}, from {min(item.trade_date for item in dates)} on")
+    say(f"{objects} of {size}, from {min(item.trade_date for item in dates)} on")
     if dry_run:
         say_dry_run()
         return
-    confirm(f"Delete all of it from {settings.lake.url}?", f"stockctl lake prune --before {floor}", yes=yes)
+    confirm(f"Delete {objects} of {size} from {settings.lake.url}?", f"stockctl lake prune --before {floor}", yes=yes)
     with progress("deleting objects") as bar:
         task = bar.add_task("objects", total=None)
         maintenance.prune(store, floor, dates, lambda done, total: bar.update(task, completed=done, total=total))

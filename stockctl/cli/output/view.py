@@ -7,7 +7,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -50,6 +50,11 @@ class View:
     def on_terminal(self) -> bool:
         """Whether the output is a table on a terminal, which shows numbers for people and fits the width."""
         return self.form is Format.table and sys.stdout.isatty()
+
+    @property
+    def unlimited(self) -> View:
+        """The view with every row: for the rows that a question refers to."""
+        return replace(self, limit=None)
 
     def check(self, names: Collection[str]) -> None:
         """Check ``fields`` against the ``names`` of a row, before a command changes anything. UsageError for an unknown one."""

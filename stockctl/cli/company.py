@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from stockctl.cli.options import Group, TimezoneOption, mongo_of, settings_of
 from stockctl.cli.output import Format, View, amount, is_number, reader_has_left, record_options, say, write_object
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 app = Group(help="Show the company document in MongoDB.")
 
@@ -57,7 +54,7 @@ def _write(document: dict[str, Any], view: View) -> None:
     from stockctl.company.document import flatten
 
     nested = view.form in (Format.json, Format.jsonl)
-    record = dict(_plain(document)) if nested else flatten(document)
+    record = document if nested else flatten(document)
     write_object(_with_units(record) if view.on_terminal else record, view)
 
 
@@ -69,11 +66,3 @@ def _with_units(record: dict[str, Any]) -> dict[str, Any]:
     money = {kpi.name: f"{currency}/share" if kpi.name == "eps" else currency for kpi in KPIS if kpi.unit == "money"}
     units = {f"{part}.{kpi.name}": money.get(kpi.name, kpi.unit) for kpi in KPIS for part in ("kpis", "together")}
     return {name: amount(value, units[name]) if name in units and is_number(value) else value for name, value in record.items()}
-
-
-def _plain(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, value in document.items():
-        if isinstance(value, dict):
-            yield name, dict(_plain(value))
-        else:
-            yield name, value.isoformat() if hasattr(value, "isoformat") else value

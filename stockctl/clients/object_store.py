@@ -200,13 +200,12 @@ def _open_folder(url: str, folder: Path) -> Store:
     return Store(LocalStore(folder), url, folder)
 
 
-def _open_s3(settings: S3Settings, url: str, bucket: str, prefix: str) -> Store:
+def _open_s3(s3: S3Settings, url: str, bucket: str, prefix: str) -> Store:
     from botocore.exceptions import BotoCoreError
     from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import S3Store
 
-    s3 = settings
-    session = aws.session(settings, url)
+    session = aws.session(s3, url)
     try:
         credentials = Boto3CredentialProvider(session)
     except (BotoCoreError, ValueError) as error:

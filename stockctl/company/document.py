@@ -64,8 +64,7 @@ def _shown(mongo: Mongo, settings: Settings, symbol: str, document: Document | N
             hint=next_batch(settings, mongo_writer(settings)) or _HINT,
         )
     shown = {name: value for name, value in document.items() if name not in INTERNAL_FIELDS}
-    local: Document = _localized({"symbol": document["_id"]} | shown, ZoneInfo(settings.timezone))
-    return local
+    return _localized({"symbol": document["_id"]} | shown, ZoneInfo(settings.timezone))
 
 
 def flatten(document: Document, prefix: str = "") -> Document:
@@ -76,7 +75,11 @@ def flatten(document: Document, prefix: str = "") -> Document:
     return flat
 
 
-def _localized(value: Any, zone: ZoneInfo) -> Any:
+def _localized(document: Document, zone: ZoneInfo) -> Document:
+    return {name: item.date() if item and name in DATE_FIELDS else _local(item, zone) for name, item in document.items()}
+
+
+def _local(value: Any, zone: ZoneInfo) -> Any:
     if isinstance(value, dict):
-        return {name: item.date() if item and name in DATE_FIELDS else _localized(item, zone) for name, item in value.items()}
+        return _localized(value, zone)
     return value.astimezone(zone) if isinstance(value, datetime) else value

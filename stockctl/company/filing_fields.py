@@ -13,16 +13,13 @@ from typing import Any
 from stockctl.clients.mongo import Document, Mongo
 from stockctl.filings.collect.filing_document import filing_of, midnight
 from stockctl.filings.fundamentals.kpi_definitions import KPIS, PRICED
-from stockctl.filings.fundamentals.kpis import Input, Price, basis, compute, inputs_of, valuation
+from stockctl.filings.fundamentals.kpis import TRADE_CURRENCY, Input, Price, basis, compute, inputs_of, valuation
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.mongo.schema import COMPANIES, FILINGS
 from stockctl.settings import ValuationSettings
 
 NEWEST = 16
 """Reports that KPIs are computed from: those of two years and their amendments."""
-
-CURRENCY = "usd"
-"""Of trades."""
 
 _SHOWN = ("accession", "form", "year", "quarter", "period_start", "period_end", "filed", "accepted", "source")
 _FIGURES = tuple(dict.fromkeys(name for kpi in KPIS if kpi.name in PRICED for name in kpi.inputs if name not in PRICED))
@@ -73,7 +70,7 @@ def filing_fields(mongo: Mongo, settings: ValuationSettings, symbol: str) -> Doc
     found, _ = basis(known)
     inputs = inputs_of(known, found, settings, None)
     values = compute(inputs)
-    currency = next((one.unit for one in values if one.kpi.name == "free_cash_flow"), "") or CURRENCY
+    currency = next((one.unit for one in values if one.kpi.name == "free_cash_flow"), "") or TRADE_CURRENCY
     twelve = found.twelve_months
     kpis: Document = {
         "currency": currency,
@@ -93,7 +90,7 @@ def filing_fields(mongo: Mongo, settings: ValuationSettings, symbol: str) -> Doc
 
 def together(settings: ValuationSettings, figures: Mapping[str, Any], last: Mapping[str, Any] | None) -> Document:
     """The ratios of the filings' figures and the last trade; null without a trade."""
-    price = None if last is None else Price(last["price"], "the last trade", CURRENCY)
+    price = None if last is None else Price(last["price"], "the last trade", TRADE_CURRENCY)
     inputs = {name: Input(name, None) for name in _FIGURES}
     inputs |= {name: Input(name, one["value"], one["unit"]) for name, one in figures.items() if one is not None}
     values = compute(inputs | valuation(settings, price), [kpi for kpi in KPIS if kpi.name in PRICED])

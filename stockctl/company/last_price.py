@@ -6,13 +6,10 @@ from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
 from stockctl.exchange.calendar import from_ms, to_ms
-from stockctl.filings.fundamentals.kpis import Price
+from stockctl.filings.fundamentals.kpis import TRADE_CURRENCY, Price
 from stockctl.lake.reader.duckdb_session import duck
 from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.settings import Settings
-
-_CURRENCY = "usd"
-"""Only US listings file the reports that KPIs are computed from."""
 
 _LAST = """
 SELECT price, ts_event, source FROM trades
@@ -43,6 +40,6 @@ def last_price(settings: Settings, symbol: str, as_of: datetime | None = None) -
             if row is not None:
                 price, ms, source = row
                 return Price(
-                    price, f"the lake's last trade, {from_ms(ms, zone):%Y-%m-%d %H:%M:%S %Z}, source {source}", _CURRENCY
+                    price, f"the lake's last trade, {from_ms(ms, zone):%Y-%m-%d %H:%M:%S %Z}, source {source}", TRADE_CURRENCY
                 )
     return None

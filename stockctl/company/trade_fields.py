@@ -107,7 +107,7 @@ def _session_of(bars: Iterable[Document], day: date, choice: Literal["regular", 
 
     The whole day where it does not exist or has no price yet: that is more useful than nothing.
     """
-    if hours == "exchange" and choice != "all" and (interval := hours_on(day, choice)) is not None:
+    if choice != "all" and (interval := hours_on(day, choice, hours)) is not None:
         slots = tuple(slot for slot in slots_of(day) if slot.session == choice)
         session = Session(choice, day, *interval, slots, _bars_in(bars, slots))
         if any(bar.prices for bar in session.bars):

@@ -54,11 +54,12 @@ def slots_of(day: date, hours: Hours = "exchange") -> tuple[Slot, ...]:
     return (*slots, Slot("none", since, until, TRADE_KINDS))
 
 
-def hours_on(day: date, session: SessionName | Literal["all"], hours: Hours = "exchange") -> Interval | None:
-    """The hours of ``session`` on ``day`` in ms UTC; None if the exchange has no such session. ``all``: see ``hours_of``."""
+def hours_on(day: date, session: SessionName | Literal["all"], hours: Hours) -> Interval | None:
+    """The hours of ``session`` on ``day`` in ms UTC; None if the market has no such session. ``all``: see ``hours_of``."""
     if session == "all":
         return hours_of(day, hours)
-    return next(((named.since, named.until) for named in sessions_of(day) if named.name == session), None)
+    sessions = sessions_of(day) if hours == "exchange" else ()
+    return next(((named.since, named.until) for named in sessions if named.name == session), None)
 
 
 def hours_of(day: date, hours: Hours) -> Interval:

@@ -15,6 +15,7 @@ from prometheus_client import Gauge
 from stockctl.clients.kafka import Partition
 from stockctl.clients.mongo import Mongo
 from stockctl.errors import ConfigError, RefusedError, StockctlError
+from stockctl.exchange.calendar import now_ms
 from stockctl.mongo import schema
 from stockctl.mongo.allowed_sources import begin_with
 from stockctl.mongo.bars import MINUTE_MS, Touched, refresh_bars
@@ -162,7 +163,7 @@ class BatchWriter:
             raise StockctlError("the writer is closed")
 
     def _send(self, refused: list[Refused]) -> bool:
-        now = int(time.time() * 1000)
+        now = now_ms()
         self._dead_letters.send(
             dead_letter(
                 item.reason,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stockctl.exchange.calendar import Hours, day_bounds, session_at, trade_date
 from stockctl.exchange.trade_conditions import table, trade_kind
-from stockctl.exchange.trade_sessions import TRADE_KINDS, TradeSession, slots_of
+from stockctl.exchange.trade_sessions import TRADE_KINDS, TradeSession, hours_on, slots_of
 from tests.lakes import at
 
 days = st.integers(0, 6000).map(lambda number: date(2015, 1, 1) + timedelta(number))
@@ -21,6 +21,13 @@ def session_of(ms: int, conditions: str) -> TradeSession:
     """The session of a trade at ``ms`` (UTC) with these comma-joined condition codes: that of its slot."""
     kind = trade_kind(conditions)
     return next(slot.session for slot in slots_of(trade_date(ms)) if slot.since <= ms < slot.until and kind in slot.kinds)
+
+
+def test_other_markets_have_no_session_of_the_exchange() -> None:
+    day = date(2026, 11, 20)
+    assert hours_on(day, "regular", "exchange") == (at("2026-11-20 09:30"), at("2026-11-20 16:00"))
+    assert hours_on(day, "regular", "currency") is None
+    assert hours_on(date(2026, 11, 21), "regular", "exchange") is None
 
 
 @pytest.mark.parametrize(

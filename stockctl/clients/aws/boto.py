@@ -53,7 +53,7 @@ class BusyError(StockctlError):
     """The resource is in use: a crawler that is running."""
 
 
-def session(settings: S3Settings, purpose: str) -> boto3.Session:
+def session(s3: S3Settings, purpose: str) -> boto3.Session:
     """A session with the credentials and the region of the settings. Errors name its ``purpose``.
 
     RefusedError if the profile of the settings does not exist, ConfigError without a region. It sends no request.
@@ -61,7 +61,6 @@ def session(settings: S3Settings, purpose: str) -> boto3.Session:
     import boto3
     from botocore.exceptions import BotoCoreError
 
-    s3 = settings
     try:
         boto_session = boto3.Session(
             aws_access_key_id=s3.access_key_id,
@@ -85,16 +84,16 @@ def credentials_error(purpose: str, error: Exception) -> RefusedError:
     )
 
 
-def client(settings: S3Settings, service: str, endpoint: str | None = None) -> Any:
+def client(s3: S3Settings, service: str, endpoint: str | None = None) -> Any:
     """A client of the AWS service ``service`` (``glue``), at ``endpoint`` or else at the endpoint of the region."""
     from botocore.config import Config
 
     config = Config(
         connect_timeout=5,
-        read_timeout=settings.timeout,
+        read_timeout=s3.timeout,
         retries={"mode": "standard", "max_attempts": 4},
     )
-    boto_session = session(settings, f"the service {service}")
+    boto_session = session(s3, f"the service {service}")
     # boto3 knows no types of a service whose name is a variable: each service has an optional package of types.
     with translate_errors(f"open the service {service}"):  # runs the credential process of a profile
         return boto_session.client(service, endpoint_url=endpoint, config=config)  # type: ignore[call-overload]

@@ -22,6 +22,9 @@ Row = dict[str, Any]
 _MAX_APART = 457  # days: fifteen months
 _MIN_EPS = 0.1  # below it, rounding to cents is too coarse
 
+TRADE_CURRENCY = "usd"
+"""The currency of trades: only US listings file the reports that KPIs are computed from."""
+
 
 class Price(NamedTuple):
     """A price, its origin, and its currency (empty: that of the statements)."""

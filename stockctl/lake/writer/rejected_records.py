@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
+from stockctl.exchange.calendar import now_ms
 from stockctl.lake.format.claims import Rejected
 from stockctl.settings import Settings
 from stockctl.stream.dead_letters.producer import DeadLetterProducer
@@ -19,7 +19,7 @@ class DeadLetters:
 
     def send_rejected(self, topic: str, partition: int, rejected: Sequence[tuple[Rejected, bytes]]) -> None:
         """Send records of ``topic``/``partition``, and wait until all are delivered. StockctlError if one is not."""
-        now = int(time.time() * 1000)
+        now = now_ms()
         self._producer.send(
             dead_letter(item.reason, raw, ts_recv=now, source="", topic=topic, partition=partition, offset=item.offset)
             for item, raw in rejected

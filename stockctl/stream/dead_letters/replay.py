@@ -8,12 +8,12 @@ name of the topic.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from stockctl.clients.kafka import Admin, TransactionalProducer
 from stockctl.errors import StockctlError
+from stockctl.exchange.calendar import now_ms
 from stockctl.record_validation import VALIDATORS, InvalidRecordError, Validator
 from stockctl.records import UNREADABLE, DeadLetter, Trade, encode
 from stockctl.settings import Settings
@@ -129,7 +129,7 @@ class Replay:
     def _send(
         self, producer: TransactionalProducer | None, waiting: Sequence[tuple[Letter, list[_Message]]]
     ) -> Iterator[ReplayResult]:
-        now = int(time.time() * 1000)
+        now = now_ms()
         if producer is not None and waiting:
             with producer.transaction():
                 for item, messages in waiting:

@@ -365,8 +365,9 @@ def test_a_refresh_that_takes_too_long_is_left_between_two_companies(topics: Set
     assert sum(bar["trades"] for bar in everything(topics)["bars_1m"]) == 100
 
 
-def test_one_try_that_fails_is_no_trouble_yet_and_two_are(mongo_settings: Settings) -> None:
+def test_one_try_that_fails_is_no_trouble_yet_and_two_are(mongo_settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     """A probe at that moment finds the writer well."""
+    caplog.set_level(logging.INFO, "stockctl.mongo")
     seen: list[str | None] = []
 
     def also(*_: object) -> None:
@@ -382,6 +383,7 @@ def test_one_try_that_fails_is_no_trouble_yet_and_two_are(mongo_settings: Settin
         assert writing.write(batch).ends
     assert seen == [None, None, "MongoDB is away"]
     assert writing.trouble is None
+    assert "the write succeeded after 3 attempts" in caplog.messages
 
 
 def test_an_outage_pauses_and_then_goes_on(topics: Settings, command: Command, tmp_path: Path) -> None:

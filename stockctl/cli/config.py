@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stockctl.cli.options import DryRunOption, Group, settings_of
-from stockctl.cli.output import View, row_options, say, say_dry_run, write_rows
+from stockctl.cli.output import Format, View, row_options, say, say_dry_run, write_rows
 from stockctl.errors import StockctlError, UsageError
 
 app = Group(help="Create a configuration file, and show the settings.")
@@ -77,7 +77,8 @@ def show(
     from stockctl.settings import display_value, setting_names, written_value
 
     settings = settings_of(ctx)
-    value = written_value if view.on_terminal else display_value
+    # A Parquet column has one type.
+    value = written_value if view.on_terminal or view.form is Format.parquet else display_value
     rows = [
         {"setting": name, "value": value(settings, name)} | ({"origin": settings.origin(name)} if origin else {})
         for name in setting_names()

@@ -136,6 +136,8 @@ def root(
 def main() -> None:
     """Run the command and leave with its exit code."""
     debug = "--debug" in sys.argv or os.environ.get("STOCKCTL_DEBUG", "").lower() in ("1", "true", "t", "yes", "y", "on")
+    if sys.stdout is None:  # closed, as in `stockctl lake list >&-`
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # for the rest of the process
     code = 0
     try:
         code = app(standalone_mode=False) or 0

@@ -56,10 +56,10 @@ def sim(
         float, typer.Option("--rest-errors", min=0, max=1, metavar="NUMBER", help="Share of REST requests that fail with 502.")
     ] = 0.0,
     per_minute: Annotated[
-        int, typer.Option("--requests-per-minute", min=1, metavar="N", help="REST requests a key may make.")
+        int, typer.Option("--requests-per-minute", min=1, metavar="N", help="REST requests that a key may make per minute.")
     ] = 60,
     per_second: Annotated[
-        int, typer.Option("--requests-per-second", min=1, metavar="N", help="REST requests a key may make.")
+        int, typer.Option("--requests-per-second", min=1, metavar="N", help="REST requests that a key may make per second.")
     ] = 30,
 ) -> None:
     """Simulate Finnhub's WebSocket and REST API.

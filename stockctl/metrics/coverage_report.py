@@ -83,11 +83,15 @@ def _names(session: SessionChoice) -> tuple[SessionName, ...]:
 
 
 class CoverageReport(NamedTuple):
-    """The gaps in coverage; per symbol and date the ms that were covered and expected; and the session that counts."""
+    """The gaps in coverage; per symbol and date the ms that were covered and expected; and the session that counts.
+
+    A simulated market is ``always_open``: all hours count, whatever the session.
+    """
 
     gaps: list[CoverageInterval]
     totals: list[tuple[str, date, int, int]]
     session: SessionChoice
+    always_open: bool = False
 
 
 def read_coverage(
@@ -110,12 +114,13 @@ def read_coverage(
                 session = "all"
                 dates = [day for day in past if _has_begun(settings, lake.calendar, day, session, now)][:1]
         if not dates:
-            return CoverageReport([], [], session)
+            return CoverageReport([], [], session, lake.calendar.always_open)
         first = since if since is not None else day_bounds(dates[0])[0]
         last = min(now, until if until is not None else day_bounds(dates[-1])[1])
         found = read_events(lake, first, last)
         symbols = settings.symbols or sorted(event_symbols(found))
         days = [trade_date(first) + timedelta(n) for n in range((trade_date(last - 1) - trade_date(first)).days + 1)]
+        always_open = lake.calendar.always_open
         intervals = list(coverage_intervals(lake, found, symbols, days, session, now, first, last, whole=whole))
     totals: dict[tuple[str, date], list[int]] = {}
     for interval in intervals:
@@ -123,9 +128,8 @@ def read_coverage(
         total[0] += (interval.until - interval.since) * interval.covered
         total[1] += interval.until - interval.since
     gaps = [interval for interval in intervals if not interval.covered]
-    return CoverageReport(
-        gaps, [(symbol, day, covered, expected) for (symbol, day), (covered, expected) in totals.items()], session
-    )
+    sums = [(symbol, day, covered, expected) for (symbol, day), (covered, expected) in totals.items()]
+    return CoverageReport(gaps, sums, session, always_open)
 
 
 def _has_begun(settings: Settings, calendar: Calendar, day: date, session: SessionChoice, now: int) -> bool:

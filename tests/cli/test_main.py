@@ -319,6 +319,22 @@ def test_a_reader_that_has_seen_enough_changes_no_result(alone: Command, command
     assert (result.returncode, result.stderr.partition("\n")[0]) == (code, stderr)
 
 
+@pytest.mark.parametrize(
+    ("target", "code", "stderr"),
+    [(">&-", 0, ""), ("> /dev/full", 1, "error: cannot write to stdout: No space left on device")],
+)
+def test_a_stdout_that_takes_nothing(alone: Command, target: str, code: int, stderr: str) -> None:
+    result = subprocess.run(
+        ["bash", "-c", f"{BIN / 'stockctl'} config show -o jsonl {target}"],
+        env=alone.environment,
+        cwd=alone.folder,
+        capture_output=True,
+        text=True,
+        timeout=HANG,
+    )
+    assert (result.returncode, result.stderr.partition("\n")[0]) == (code, stderr)
+
+
 def test_a_broken_pipe_of_something_else_is_no_reader_that_left(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(BrokenPipeError), reader_may_leave():
         raise BrokenPipeError

@@ -190,14 +190,14 @@ def test_the_command_explains_and_takes_the_lakes_price_or_a_given_one(tmp_path:
     for number, row in enumerate(rows_of_lake):
         lay(settings, [row], start=number)
     result = command.run("filings", "kpis", "TSLA", "--as-of", "2021-02-08", "--explain", "--beta", "2")
-    assert "price 863.5: the lake's last trade, 2021-02-08 09:32:00 EST, source finnhub" in result.stderr
+    assert "price 863.50: the lake's last trade, 2021-02-08 09:32:00 EST, source finnhub" in result.stderr
     assert "beta of 2" in result.stderr
     lines = [line.split("  ") for line in result.stdout.splitlines()]
     gross = next(number for number, line in enumerate(lines) if line[0] == "gross_margin")
     assert "= gross_profit / revenue" in " ".join(lines[gross])
     assert "GrossProfit in 0001564590-21-004599" in "  ".join(lines[gross + 1])
     assert "6,630,000,000" in "  ".join(lines[gross + 1])
-    assert "price 850:" in command.run("filings", "kpis", "TSLA").stderr
+    assert "price 850.00:" in command.run("filings", "kpis", "TSLA").stderr
 
     rows = {row["kpi"]: row for row in json.loads(command.run("filings", "kpis", "TSLA", "--price", "64", "-o", "json").stdout)}
     assert rows["pe"]["value"] == pytest.approx(100.0)

@@ -115,7 +115,7 @@ def test_before_the_first_session_all_hours_are_shown_with_a_note(
     monkeypatch.setattr(coverage_report, "now_ms", lambda: at("2026-11-20 08:30"))
     found = read_coverage(settings, fall_back=True)
     assert (found.session, [gap.since for gap in found.gaps]) == ("all", [at("2026-11-20 08:10")])
-    assert read_coverage(settings) == ([], [], "regular")
+    assert read_coverage(settings) == ([], [], "regular", False)
     lay(settings, [covered("AAPL", "2026-11-23 08:00", "2026-11-23 08:10")], table="feed_events", start=1)
     monkeypatch.setattr(coverage_report, "now_ms", lambda: at("2026-11-23 08:30"))
     found = read_coverage(settings, fall_back=True)

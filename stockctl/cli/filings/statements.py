@@ -149,7 +149,9 @@ def _columns(columns: list[str], view: View) -> list[str]:
 def check(
     ctx: typer.Context,
     symbol: Symbol,
-    everything: Annotated[bool, typer.Option("--all", help="Show identities that hold, too.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show identities that hold, too; -o json, csv and parquet do.")
+    ] = False,
     cik: Ciks = None,
     *,
     view: View,

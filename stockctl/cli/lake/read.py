@@ -63,7 +63,8 @@ def read(
     table = trades_between(settings, symbols or None, first, last, None if known is None else to_ms(known))
     if not table.num_rows:
         say("the lake has no such trade: `stockctl lake list` shows what it has")
-        say_next_batch(settings, "lake", first, last)
+        # What waits was not received by then.
+        say_next_batch(settings, "lake", first, last if known is None else to_ms(known))
     write_arrow(with_times(table, ("ts_event", "ts_recv"), settings.timezone), view, main=_MAIN)
 
 
@@ -160,7 +161,9 @@ def gaps(
     types: dict[str, type | ZoneInfo]
     types = {"symbol": str, "trade_date": datetime.date, "since": zone, "until": zone, "seconds": float, "reason": str}
     write_rows(rows, view, list(types), types, main=("symbol", "since", "until", "reason"))
-    if found.session != settings.metrics.session:
+    if found.always_open and settings.metrics.session != "all" and session is not None:
+        say("a simulated market never closes: all hours count")
+    elif found.session != settings.metrics.session:
         say(f"no {settings.metrics.session} session has begun on a date with feed events: all hours are shown")
     for symbol, trade_date, covered, expected in found.totals:
         say(f"{symbol} {trade_date}: {format_duration(covered / 1000)} of {format_duration(expected / 1000)} covered")

@@ -31,7 +31,7 @@ def verify(
 
     view.check(Issue._fields)
     settings = settings_of(ctx)
-    with progress("reading objects") as bar:
+    with progress("reading objects", shown=deep) as bar:
         task = bar.add_task("objects", total=None)
         report = check(
             existing_store(settings), deep=deep, advance=lambda done, total: bar.update(task, completed=done, total=total)

@@ -22,8 +22,8 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
-def progress(label: str) -> AbstractContextManager[Progress]:
-    """A progress bar on stderr, if stderr is a terminal and the user did not ask for errors only."""
+def progress(label: str, *, shown: bool = True) -> AbstractContextManager[Progress]:
+    """A progress bar on stderr, if stderr is a terminal and the user did not ask for errors only, and only if ``shown``."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     err = console(stderr=True)
@@ -33,6 +33,6 @@ def progress(label: str) -> AbstractContextManager[Progress]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=err,
-        disable=is_quiet() or not err.is_terminal,
+        disable=not shown or is_quiet() or not err.is_terminal,
         transient=True,
     )

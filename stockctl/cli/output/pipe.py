@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from stockctl.errors import StockctlError
 
 _left = False
 
@@ -23,8 +26,10 @@ def reader_may_leave() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
-        if not _is_broken(sys.stdout.fileno()):
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise StockctlError(f"cannot write to stdout: {error.strerror}", hint="send it to where there is space") from error
+        if not isinstance(error, BrokenPipeError) or not _is_broken(sys.stdout.fileno()):
             raise  # the pipe of something else
         _left = True
         # What is written from now on, and the flush at the end of the process, goes nowhere.

@@ -14,6 +14,7 @@ from stockctl.cli.output.table_plan import GAP, LEAST, cut, fixes_of, plan_table
 from stockctl.cli.output.terminal import Style, terminal_width
 from stockctl.cli.output.view import View
 from stockctl.cli.output.wrap import wrapped
+from stockctl.units import counted
 
 Row = Mapping[str, Any]
 
@@ -51,7 +52,7 @@ def write_table(rows: Sequence[Row], names: Sequence[str], main: Sequence[str], 
         sys.stdout.write(cut(plan.note, width) + "\n")
     sys.stdout.flush()
     shortened = [column.name for column in plan.columns if column.is_cut]
-    if plan.left_out or shortened:
+    if rows and (plan.left_out or shortened):
         _say_what_is_missing(plan.left_out, shortened, width)
     for fix, labels in ({} if chosen else fixes_of(rows, names)).items():
         say(f"fix for {', '.join(labels)}: {fix}")
@@ -81,7 +82,9 @@ def _line(cells: Iterable[str]) -> str:
 def _say_what_is_missing(left_out: Sequence[str], shortened: Sequence[str], width: int) -> None:
     """Name on stderr what a table leaves out, on one line that fits."""
     for end in range(len(left_out), -1, -1):
-        names = ", ".join(map(literal, left_out[:end])) + (f" and {len(left_out) - end} more" if end < len(left_out) else "")
+        names = ", ".join(map(literal, left_out[:end]))
+        if end < len(left_out):
+            names = f"{names} and {len(left_out) - end} more" if end else counted(len(left_out), "column")
         parts = [f"left out: {names}" if left_out else "", f"cut: {', '.join(map(literal, shortened))}" if shortened else ""]
         line = f"{'; '.join(filter(None, parts))} (--wide shows all)"
         if len(line) <= width:

@@ -16,6 +16,7 @@ from stockctl.filings.fundamentals.periods import Span, ending
 from stockctl.filings.fundamentals.point_in_time import PointInTimeView
 from stockctl.filings.standardize.standard_items import Figure, digits, table
 from stockctl.settings import ValuationSettings
+from stockctl.units import format_price
 
 Row = dict[str, Any]
 
@@ -254,7 +255,7 @@ def assumptions(settings: ValuationSettings, symbol: str, price: Price | None) -
     if price is None:
         yield f"no price: the lake holds no trade of {symbol} with one; set it with --price"
     else:
-        yield f"price {price.value:,.10g}: {price.origin}"
+        yield f"price {format_price(price.value)}: {price.origin}"
     one = settings
     yield (
         f"the cost of capital assumes a risk-free rate of {100 * one.risk_free_rate:.2f}%, an equity premium of "

@@ -82,7 +82,7 @@ def test_no_symbols_exit_3(command: Command) -> None:
 def test_a_refused_key_exits_4_and_is_not_shown(command: Command, topics: Settings) -> None:
     with Simulator(token="right") as sim:
         command.environment |= {"STOCKCTL_FINNHUB__URL": sim.url, "STOCKCTL_FINNHUB__TOKEN": "c0ffee-c0ffee-c0ffee"}
-        result = command.run("--debug", "produce", "AAPL", check=1)
+        result = command.run("--debug", "produce", "AAPL", check=4)
         assert "c0ffee" not in result.stderr + result.stdout
         result = command.run("produce", "AAPL", check=4)
     assert "refuses the key" in result.stderr

@@ -65,7 +65,7 @@ def exercise(command: Command, leaks: Leaks, sim_port: int) -> None:
     # What goes wrong: nothing listens, the key is another one, a setting is none.
     run("--debug", "produce", "--for", "1s", check=None)
     run("--debug", "doctor", check=None)
-    run("--debug", "filings", "fetch", "MSFT", check=1, finnhub__token=WRONG, finnhub__request_tries="2")
+    run("--debug", "filings", "fetch", "MSFT", check=5, finnhub__token=WRONG, finnhub__request_tries="2")
     run("--debug", "lake", "list", check=None, s3__secret_access_key=WRONG)
     run("--debug", "consume", "s3", "--once", check=None, s3__secret_access_key=WRONG)
     run("--debug", "lake", "verify", check=None, s3__endpoint_url="http://127.0.0.1:1", lake__store_wait="1s")

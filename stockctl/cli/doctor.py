@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 def check_functions() -> list[Callable[[Settings], list[Check]]]:
     """The functions that return checks, in the order of the report."""
-    from stockctl.clients import kafka, mongo
     from stockctl.feed import health as feed
     from stockctl.filings import health as filings
     from stockctl.health import disk
     from stockctl.lake import health as lake
     from stockctl.local import health as local
-    from stockctl.stream import lag, topics
+    from stockctl.mongo import health as mongo
+    from stockctl.stream import health as stream
     from stockctl.stream.dead_letters import health as dead_letters
     from stockctl.stream.kafka_connect import health as connector
     from stockctl.warehouse import health as warehouse
@@ -34,9 +34,7 @@ def check_functions() -> list[Callable[[Settings], list[Check]]]:
     return [
         feed.checks,
         filings.checks,
-        kafka.checks,
-        topics.checks,
-        lag.overview,
+        stream.checks,
         dead_letters.checks,
         lake.checks,
         mongo.checks,

@@ -22,15 +22,14 @@ def status(ctx: typer.Context, *, view: View) -> None:
     from stockctl.lake import health as lake
     from stockctl.local import health as local
     from stockctl.mongo import health as mongo
-    from stockctl.stream import lag, topics
+    from stockctl.stream import health as stream
     from stockctl.stream.dead_letters import health as dead_letters
     from stockctl.stream.kafka_connect import health as connector
 
     settings = settings_of(ctx)
     overviews = (
         feed.overview,
-        topics.overview,
-        lag.overview,
+        stream.overview,
         dead_letters.checks,
         connector.overview,
         lake.overview,

@@ -6,7 +6,6 @@ Documents are mappings with ``_id``; their times are datetimes in UTC.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +30,6 @@ from pymongo.errors import (
 from stockctl.clients.closing import Closing
 from stockctl.clients.local_stack_lock import absent_stack
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
-from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.settings import Settings, require
 from stockctl.settings.mongo_address import mongo_files
 from stockctl.units import format_duration
@@ -368,17 +366,3 @@ def _encoding_problem(document: Document) -> str | None:
     except (BSONError, DocumentTooLarge, OverflowError) as error:
         return str(error)
     return f"too large: {size} bytes" if size > 16 * 1024 * 1024 else None
-
-
-def checks(settings: Settings) -> list[Check]:
-    """The check of MongoDB: login, latency and version; no check without ``mongo.url``."""
-
-    def probe() -> CheckResult:
-        with Mongo(settings, wait=PROBE_WAIT) as mongo:
-            # The first request includes connecting and authentication.
-            version = mongo.version()
-            started = time.monotonic()
-            mongo.version()
-            return CheckResult(f"version {version} at {mongo.place}", latency=time.monotonic() - started)
-
-    return [Check("mongo", probe)] if settings.mongo.url else []

@@ -1,7 +1,8 @@
-"""MongoDB's row of ``stockctl status``: its documents, and the age of its newest trade."""
+"""Health of MongoDB: its server, its documents, and the age of its newest trade."""
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -16,6 +17,20 @@ from stockctl.units import format_duration
 
 _AHEAD = 60.0
 """Seconds by which clocks may differ."""
+
+
+def checks(settings: Settings) -> list[Check]:
+    """Login, latency and version; no check without ``mongo.url``."""
+    return [Check("mongo", lambda: _server(settings))] if settings.mongo.url else []
+
+
+def _server(settings: Settings) -> CheckResult:
+    with Mongo(settings, wait=PROBE_WAIT) as mongo:
+        # The first request includes connecting and authentication.
+        version = mongo.version()
+        started = time.monotonic()
+        mongo.version()
+        return CheckResult(f"version {version} at {mongo.place}", latency=time.monotonic() - started)
 
 
 def overview(settings: Settings) -> list[Check]:

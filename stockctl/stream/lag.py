@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
-from stockctl.clients.kafka import Admin, Consumer, Event, Offsets, Partition
-from stockctl.errors import TimedOutError
-from stockctl.health import PROBE_WAIT, Check, CheckResult
+from stockctl.clients.kafka import Admin, Offsets, Partition
 from stockctl.settings import LakeSettings, Settings
 from stockctl.units import counted, format_duration
 
-LATE = 120.0
-"""Seconds that a record may wait longer than its batch stays open: for the write, and for bars and companies."""
-_COMMIT_WITHIN = 8.0
-"""Seconds in which a late writer must commit to count as catching up: several times its commit interval in a backlog."""
 _CONNECT_COMMIT_INTERVAL = 60.0
 """Seconds between two commits of Kafka Connect, its ``offset.flush.interval.ms``."""
 
@@ -113,78 +105,3 @@ def mongo_writer(settings: Settings) -> Writer:
     age, derive = settings.mongo.max_age, settings.mongo.derive_every
     batches = f"`consume mongo` writes a batch every {format_duration(age)} (mongo.max_age)"
     return Writer(settings.mongo.group, "stockctl consume mongo", age + derive, batches)
-
-
-def overview(settings: Settings) -> list[Check]:
-    """The lag of the writers' groups."""
-    writers = [lake_writer(settings.lake)]
-    if settings.connect.url is not None or settings.mongo.url is not None:
-        writers.append(mongo_writer(settings))
-    return [Check(f"group {writer.group}", partial(_probe, settings, writer)) for writer in writers]
-
-
-def _probe(settings: Settings, writer: Writer) -> CheckResult:
-    admin = Admin(settings)
-    admin.wait(PROBE_WAIT)
-    rows = read_lag(admin, settings, [writer.group])
-    detail = lag_summary(rows)
-    if any(row.lost for row in rows):
-        return CheckResult(detail, "fail", writer.if_lost)
-    if not any(row.lag for row in rows):
-        return CheckResult(detail)
-    oldest = _oldest_unread(settings, rows)
-    if oldest is None:
-        return CheckResult(detail)  # transaction markers have offsets too
-    age, limit = max(0.0, time.time() - oldest), writer.max_age + LATE
-    overdue = age > limit
-    if overdue:
-        detail += f"; the oldest is {format_duration(round(age))} old, and should be written within {format_duration(limit)}"
-    if not admin.members(writer.group):
-        return CheckResult(
-            f"{detail}; the group has no member", "fail" if overdue else "warn", f"`{writer.command}` reads them"
-        )
-    if not overdue:
-        return CheckResult(detail)
-    if _commits(admin, rows):
-        return CheckResult(f"{detail}; it is catching up", "warn", "wait, then check again")
-    return CheckResult(f"{detail}; it commits nothing", "fail", _restart(settings, writer.command))
-
-
-def _restart(settings: Settings, command: str) -> str:
-    """What to do about a writer that commits nothing."""
-    if settings.profile == "local":
-        return "`stockctl local down`, then `stockctl local up`: it continues from its last commit"
-    return f"see the log of `{command}`, and restart it: it continues from its last commit"
-
-
-def _oldest_unread(settings: Settings, rows: Sequence[Lag]) -> float | None:
-    """The Kafka timestamp, in seconds, of the oldest record that the group has not committed; None if there is none."""
-    unread = {Partition(row.topic, row.partition): max(row.committed or 0, row.start) for row in rows if row.lag}
-    timestamps: list[int] = []
-    # One record or the end of each partition is enough.
-    deadline = time.monotonic() + PROBE_WAIT
-    with Consumer(settings, rows[0].group, **{"enable.partition.eof": True, "queued.min.messages": 1}) as consumer:
-        consumer.assign(unread)
-        while unread:
-            for message in consumer.consume(100, 0.1):
-                partition = Partition(message.topic(), message.partition())
-                if message.error() is None and partition in unread:
-                    timestamps.append(message.timestamp()[1])
-                elif message.error() is not None and consumer.event(message, "read") is not Event.end:
-                    continue
-                unread.pop(partition, None)
-            if unread and time.monotonic() > deadline:
-                raise TimedOutError(f"no record comes from {', '.join(f'{topic}/{number}' for topic, number in unread)}")
-    return min(timestamps) / 1000 if timestamps else None
-
-
-def _commits(admin: Admin, rows: Sequence[Lag]) -> bool:
-    """Whether the group commits an offset within ``_COMMIT_WITHIN`` seconds."""
-    before = {Partition(row.topic, row.partition): row.committed or 0 for row in rows if row.lag}
-    deadline = time.monotonic() + _COMMIT_WITHIN
-    while time.monotonic() < deadline:
-        time.sleep(0.5)
-        now = admin.committed(rows[0].group, list(before))
-        if any(now[partition].offset > offset for partition, offset in before.items()):
-            return True
-    return False

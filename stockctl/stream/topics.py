@@ -5,25 +5,16 @@ Topics and partitions are never deleted.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from functools import partial
 from typing import NamedTuple
 
 from stockctl.clients.kafka import Admin, TopicInfo
-from stockctl.errors import RefusedError
-from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.reconcile import Change, Difference, absent
-from stockctl.settings import Settings, TopicsSettings
+from stockctl.settings import TopicsSettings
 from stockctl.settings.model import TopicSettings
 from stockctl.units import counted
 
-REQUIRED_OPERATIONS = frozenset({"READ", "WRITE"})
-"""ACL operations on its topics that the pipeline needs."""
-
-_APPLY = "`stockctl topics apply`"
-RATE_SPAN = 1.0
-"""Seconds over which the growth of a topic is measured."""
+APPLY = "`stockctl topics apply`"
 
 
 class TopicSpec(NamedTuple):
@@ -79,17 +70,18 @@ def differences(admin: Admin, settings: TopicsSettings) -> list[Difference]:
 
 def compare(admin: Admin, topic: TopicSpec) -> list[Difference]:
     """The differences of one topic."""
-    return list(_compare(admin, topic, admin.topic(topic.name)))
+    return list(compare_existing(admin, topic, admin.topic(topic.name)))
 
 
-def _compare(admin: Admin, topic: TopicSpec, existing: TopicInfo | None) -> Iterator[Difference]:
+def compare_existing(admin: Admin, topic: TopicSpec, existing: TopicInfo | None) -> Iterator[Difference]:
+    """The differences of one topic from what exists of it."""
     name = topic.name
     if existing is None:
-        yield absent("topic", name, _APPLY)
+        yield absent("topic", name, APPLY)
         return
     if existing.partitions != topic.partitions:
         fix = (
-            f"{_APPLY} adds them; keys move to other partitions"
+            f"{APPLY} adds them; keys move to other partitions"
             if existing.partitions < topic.partitions
             else f"Kafka cannot remove partitions: set {topic.section}.partitions = {existing.partitions}"
         )
@@ -102,7 +94,7 @@ def _compare(admin: Admin, topic: TopicSpec, existing: TopicInfo | None) -> Iter
     config = admin.topic_config(name)
     for key, value in topic.config.items():
         if config.get(key) != value:
-            yield Difference("topic", name, key, value, config.get(key, ""), _APPLY)
+            yield Difference("topic", name, key, value, config.get(key, ""), APPLY)
 
 
 def apply(admin: Admin, settings: TopicsSettings) -> list[Change]:
@@ -116,9 +108,9 @@ def apply_one(admin: Admin, topic: TopicSpec) -> Iterator[Change]:
     existing = admin.topic(name)
     if existing is None:
         admin.create_topic(name, topic.partitions, topic.replication, topic.config)
-        yield Change("topic", name, "created", f"{_count(topic.partitions)}, replication {topic.replication}")
+        yield Change("topic", name, "created", f"{counted(topic.partitions, 'partition')}, replication {topic.replication}")
         return
-    differing = {difference.field: difference for difference in _compare(admin, topic, existing)}
+    differing = {difference.field: difference for difference in compare_existing(admin, topic, existing)}
     if not differing:
         yield Change("topic", name, "unchanged")
     if "partitions" in differing and existing.partitions < topic.partitions:
@@ -127,7 +119,8 @@ def apply_one(admin: Admin, topic: TopicSpec) -> Iterator[Change]:
             "topic",
             name,
             "changed",
-            f"{_count(existing.partitions)} to {topic.partitions}: keys move, older records of a symbol stay where they are",
+            f"{counted(existing.partitions, 'partition')} to {topic.partitions}: keys move, older records of a symbol stay "
+            "where they are",
         )
     elif "partitions" in differing:
         yield _skipped(differing["partitions"])
@@ -144,10 +137,6 @@ def _skipped(difference: Difference) -> Change:
     return Change("topic", difference.name, "skipped", detail)
 
 
-def _count(partitions: int) -> str:
-    return counted(partitions, "partition")
-
-
 def listing(admin: Admin, settings: TopicsSettings, *, every: bool = False) -> list[TopicStatus]:
     """The topics of the pipeline, or ``every`` topic of the cluster."""
     names = admin.topics() if every else [topic.name for topic in topic_specs(settings)]
@@ -161,48 +150,3 @@ def _list_one(admin: Admin, name: str) -> TopicStatus:
     records = sum(end - start for start, end in admin.offsets(admin.partitions(name)).values())
     retention = int(admin.topic_config(name).get("retention.ms", -1))
     return TopicStatus(name, info.partitions, info.replication, records, retention)
-
-
-def checks(settings: Settings) -> list[Check]:
-    """A check of each topic: it exists, matches the settings, and this client may read and write it."""
-    return [Check(f"topic {topic.name}", partial(_probe, settings, topic)) for topic in topic_specs(settings.topics)]
-
-
-def _probe(settings: Settings, topic: TopicSpec) -> CheckResult:
-    admin = Admin(settings)
-    latency = admin.wait(PROBE_WAIT)
-    existing = admin.topic(topic.name)
-    if existing is None:
-        return CheckResult("absent", "fail", _APPLY, latency)
-    if existing.rights is not None and (missing := REQUIRED_OPERATIONS - existing.rights):
-        raise RefusedError(
-            f"permission denied: {', '.join(sorted(missing))}",
-            hint=f"grant {settings.kafka.username or 'this client'} these operations on the topic",
-        )
-    differing = list(_compare(admin, topic, existing))
-    if differing:
-        detail = ", ".join(f"{one.field} {one.actual} and not {one.wanted}" for one in differing)
-        return CheckResult(detail, "warn", differing[0].fix, latency)
-    return CheckResult(
-        f"{_count(existing.partitions)}, replication {existing.replication}, matches the settings", latency=latency
-    )
-
-
-def overview(settings: Settings) -> list[Check]:
-    """The records and the growth of each topic."""
-    return [Check(f"topic {topic.name}", partial(_growth, settings, topic)) for topic in topic_specs(settings.topics)]
-
-
-def _growth(settings: Settings, topic: TopicSpec) -> CheckResult:
-    admin = Admin(settings)
-    admin.wait(PROBE_WAIT)
-    partitions = admin.partitions(topic.name)
-    if not partitions:
-        return CheckResult("absent", "fail", _APPLY)
-    before, started = admin.offsets(partitions), time.monotonic()
-    time.sleep(RATE_SPAN)
-    after, seconds = admin.offsets(partitions), time.monotonic() - started
-    records = sum(end - start for start, end in after.values())
-    grown = sum(after[partition].end - before[partition].end for partition in partitions)
-    ends = ", ".join(f"{partition.number} at {after[partition].end}" for partition in partitions)
-    return CheckResult(f"{counted(records, 'record')}, {grown / seconds:,.0f} per second; end offsets: {ends}")

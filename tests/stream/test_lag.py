@@ -15,8 +15,9 @@ from stockctl.clients.kafka import Admin, Consumer, Partition, Producer, Transac
 from stockctl.health import CheckResult, run
 from stockctl.lake import health as lake
 from stockctl.settings import Settings
-from stockctl.stream import lag
-from stockctl.stream.lag import Lag, overview, read_lag
+from stockctl.stream import health
+from stockctl.stream.health import group_checks
+from stockctl.stream.lag import Lag, read_lag
 from stockctl.stream.topics import apply
 from stockctl.units import format_duration
 from tests.command import HANG, Command
@@ -100,23 +101,23 @@ def test_without_topics_there_is_no_lag(settings: Settings) -> None:
 
 def test_status_shows_the_connector_in_place_of_consume_mongo(admin: Admin, settings: Settings, full: Partition) -> None:
     lakes = f"group {settings.lake.group}"
-    assert [check.system for check in overview(settings)] == [lakes]
+    assert [check.system for check in group_checks(settings)] == [lakes]
     group = f"{settings.lake.group}-mongo"
     mongo = settings.mongo.model_copy(update={"url": "mongodb://127.0.0.1:1", "group": group})
     writing = settings.model_copy(update={"mongo": mongo})
     commit(writing, admin, group, full, 7)
-    found = dict(run(overview(writing)))
+    found = dict(run(group_checks(writing)))
     assert list(found) == [lakes, f"group {group}"]
     behind = found[f"group {group}"]
     assert behind.state == "warn"
     assert behind.detail == f"3 records behind: {full.topic}/{full.number} 3; the group has no member"
     admin.delete_records({full: 9})
-    lost = dict(run(overview(writing)))[f"group {group}"]
+    lost = dict(run(group_checks(writing)))[f"group {group}"]
     assert lost.state == "fail"
     assert "retention deleted 2" in lost.detail
     connect = settings.connect.model_copy(update={"url": "http://127.0.0.1:1"})
     connected = writing.model_copy(update={"connect": connect})
-    assert [check.system for check in overview(connected)] == [lakes, "group connect-stockctl-mongo"]
+    assert [check.system for check in group_checks(connected)] == [lakes, "group connect-stockctl-mongo"]
 
 
 @contextmanager
@@ -150,7 +151,7 @@ def member(settings: Settings, commits: Partition | None = None) -> Iterator[Non
 
 def found(settings: Settings) -> tuple[str, str, str | None]:
     """State, detail and fix of the row of the lake's group."""
-    [(_, finding)] = run(overview(settings))
+    [(_, finding)] = run(group_checks(settings))
     return finding.state, finding.detail, finding.fix
 
 
@@ -164,7 +165,7 @@ def test_a_transaction_marker_is_not_an_unread_record(
     admin: Admin, settings: Settings, full: Partition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has an offset, which stays the last one until the next record."""
-    monkeypatch.setattr(lag, "LATE", -1e9)
+    monkeypatch.setattr(health, "LATE", -1e9)
     assert found(settings)[0] == "fail"
     producer = TransactionalProducer(settings, f"{settings.lake.group}-replay")
     with producer.transaction():
@@ -181,7 +182,7 @@ def test_records_that_wait_longer_fail_and_name_the_writer(
     admin.delete_records({full: 10})
     commit(settings, admin, settings.lake.group, full, 10)
     assert found(settings) == ("ok", "0 records behind", None)
-    bound = settings.lake.max_age + lag.LATE
+    bound = settings.lake.max_age + health.LATE
     send(settings, 5_000, age=3 * 86_400)
     send(settings, 5)
     state, detail, fix = found(settings)
@@ -191,7 +192,7 @@ def test_records_that_wait_longer_fail_and_name_the_writer(
     assert f"within {format_duration(bound)}; the group has no member" in detail
     assert fix == "`stockctl consume s3` reads them"
     with monkeypatch.context() as brief, member(settings):
-        brief.setattr(lag, "_COMMIT_WITHIN", 1.0)
+        brief.setattr(health, "_COMMIT_WITHIN", 1.0)
         state, detail, fix = found(settings)
         assert (state, "it commits nothing" in detail) == ("fail", True)
         assert fix is not None

@@ -11,7 +11,8 @@ from stockctl.clients.kafka import Admin, Producer
 from stockctl.health import run
 from stockctl.reconcile import Change
 from stockctl.settings import Settings, load_settings
-from stockctl.stream.topics import apply, checks, differences, listing, topic_specs
+from stockctl.stream.health import checks, topic_checks
+from stockctl.stream.topics import apply, differences, listing, topic_specs
 from tests.command import HANG, clean_environment
 from tests.conftest import own_names
 
@@ -139,8 +140,17 @@ def test_the_list_shows_existing_and_absent_topics(admin: Admin, settings: Setti
 def test_the_check_reports_absent_different_and_matching_topics(
     admin: Admin, settings: Settings, broker: str, tmp_path: Path
 ) -> None:
-    assert [(state, fix) for _, (_, state, fix, _) in run(checks(settings))] == [("fail", "`stockctl topics apply`")] * 3
+    assert [(state, fix) for _, (_, state, fix, _) in run(topic_checks(settings))] == [("fail", "`stockctl topics apply`")] * 3
     apply(admin, settings.topics)
-    assert [finding.state for _, finding in run(checks(settings))] == ["ok"] * 3
-    trades, *_ = run(checks(changed(broker, tmp_path, topics__trades__retention="2h")))
+    assert [finding.state for _, finding in run(topic_checks(settings))] == ["ok"] * 3
+    trades, *_ = run(topic_checks(changed(broker, tmp_path, topics__trades__retention="2h")))
     assert (trades.result.state, trades.result.detail) == ("warn", "retention.ms 1800000 and not 7200000")
+
+
+def test_the_check_reports_cluster_brokers_and_latency(settings: Settings) -> None:
+    (system, finding), *_ = run(checks(settings))
+    assert (system, finding.state) == ("kafka", "ok")
+    assert settings.kafka.bootstrap_servers in finding.detail
+    assert Admin(settings).cluster_id() in finding.detail
+    assert finding.latency is not None
+    assert finding.latency > 0

@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from stockctl.cli.options import DryRunOption, HealthPortOption, SinceDateOption, SymbolsArgument, day, seconds, settings_of
+from stockctl.cli.options import (
+    IN_THE_FUTURE,
+    DryRunOption,
+    HealthPortOption,
+    SinceDateOption,
+    SymbolsArgument,
+    day,
+    seconds,
+    settings_of,
+)
 from stockctl.cli.output import View, progress, row_options, say, write_rows
 from stockctl.errors import UsageError
 from stockctl.symbols import parse_symbols
@@ -47,6 +56,7 @@ def fetch(
     settings = settings_of(ctx)
 
     from stockctl.company.filing_fields import refresh_filings
+    from stockctl.exchange.calendar import now_ms, trade_date
     from stockctl.filings.collect.collector import Outcome
     from stockctl.filings.collect.plan import FetchRequest
     from stockctl.filings.collect.schedule import FetchSchedule
@@ -54,6 +64,8 @@ def fetch(
     from stockctl.service import running
 
     view.check(Outcome._fields)
+    if first is not None and first > trade_date(now_ms()):
+        say(IN_THE_FUTURE)
     request = FetchRequest(since=first, full=full, dry_run=dry_run)
     with (
         running(settings, health_port=health_port, leave_within=10.0) as service,

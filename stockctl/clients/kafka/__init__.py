@@ -2,7 +2,7 @@
 
 from confluent_kafka import KafkaError, Message
 
-from stockctl.clients.kafka.admin import Admin, checks
+from stockctl.clients.kafka.admin import Admin
 from stockctl.clients.kafka.common import Committed, Event, Offsets, Partition, TopicInfo, UnknownTopicError
 from stockctl.clients.kafka.consumer import Consumer
 from stockctl.clients.kafka.producer import Producer
@@ -21,5 +21,4 @@ __all__ = [
     "TopicInfo",
     "TransactionalProducer",
     "UnknownTopicError",
-    "checks",
 ]

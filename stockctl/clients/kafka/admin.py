@@ -36,7 +36,6 @@ from stockctl.clients.kafka.common import (
 from stockctl.clients.kafka.consumer import Consumer
 from stockctl.clients.local_stack_lock import absent_stack
 from stockctl.errors import TimedOutError
-from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.service import wait_for
 from stockctl.settings import Settings
 from stockctl.units import format_duration
@@ -220,19 +219,3 @@ class Admin:
             return self._watched.call(doing, lambda: future.result(timeout=60))
         except TimeoutError as error:
             raise TimedOutError(f"cannot {doing}: no answer within a minute", hint="`stockctl doctor`") from error
-
-
-def checks(settings: Settings) -> list[Check]:
-    """The check of the cluster: login, latency, cluster id and brokers."""
-
-    def probe() -> CheckResult:
-        admin = Admin(settings)
-        # The first request includes connecting and authentication.
-        admin.wait(PROBE_WAIT)
-        latency = admin.wait(PROBE_WAIT)
-        brokers = admin.brokers()
-        return CheckResult(
-            f"cluster {admin.cluster_id()}, {len(brokers)} of its brokers up: {', '.join(brokers)}", latency=latency
-        )
-
-    return [Check("kafka", probe)]

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
-from stockctl.clients.kafka import Admin, Consumer, Offsets, Partition, Producer, UnknownTopicError, checks
+from stockctl.clients.kafka import Admin, Consumer, Offsets, Partition, Producer, UnknownTopicError
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnreachableError
-from stockctl.health import run
 from stockctl.settings import Settings, load_settings
 from tests.command import HANG
 from tests.conftest import free_port, wait_for
@@ -291,15 +290,6 @@ def test_a_login_that_is_not_complete_names_the_setting(flags: dict[str, str], m
     for client in (Admin, Producer):
         with pytest.raises(ConfigError, match=message):
             client(load_settings(environ={}, flags=flags))
-
-
-def test_the_check_reports_cluster_brokers_and_latency(settings: Settings) -> None:
-    [(system, finding)] = run(checks(settings))
-    assert (system, finding.state) == ("kafka", "ok")
-    assert settings.kafka.bootstrap_servers in finding.detail
-    assert Admin(settings).cluster_id() in finding.detail
-    assert finding.latency is not None
-    assert finding.latency > 0
 
 
 def test_a_broker_that_is_away_writes_nothing_to_stderr_by_itself() -> None:

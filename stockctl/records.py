@@ -1,4 +1,4 @@
-"""The records that flow through the pipeline: one flat JSON object a Kafka message and a line of the lake.
+"""The records that flow through the pipeline: one flat JSON object per Kafka message and per line of the lake.
 
 Times are milliseconds since the epoch, UTC. Floats are always written as floats (``4.0``), because crawlers infer a column's
 type from what they meet. No field is a list, because Spectrum cannot filter inside one.
@@ -103,23 +103,6 @@ def stopped_time(events: Collection[Mapping[str, Any]]) -> list[Interval]:
         stopped.append((since, _EVER))
     # Another producer may have listened meanwhile.
     return subtract(merge(stopped), covered_time(events))
-
-
-class DeadLetter(msgspec.Struct, frozen=True):
-    """Something that could not be taken: its raw text, the reason, and where it was found.
-
-    ``partition`` and ``offset`` are −1 for what never was in Kafka; ``origin`` then names the connection or the file and line.
-    """
-
-    id: str
-    reason: str
-    raw: str
-    origin: str
-    topic: str
-    partition: int
-    offset: int
-    ts_recv: int
-    source: str
 
 
 def column_types(record: type[msgspec.Struct]) -> dict[str, type]:

@@ -108,6 +108,16 @@ def test_the_keys_of_the_lakes_log_are_made_in_one_module() -> None:
     assert makers <= {"lake/format/keys.py"}
 
 
+def test_retries_and_waits_are_made_in_service() -> None:
+    retrying = {
+        name
+        for name, module in _modules().items()
+        for node in ast.walk(module)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tenacity")
+    }
+    assert retrying == {"service.py"}
+
+
 def test_no_module_has_more_than_400_lines() -> None:
     lines = {path: (PACKAGE / path).read_text(encoding="utf-8").count("\n") for path in _modules()}
     assert {path: count for path, count in lines.items() if count > 400} == {}

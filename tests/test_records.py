@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.records import MAX_MS, DeadLetter, FeedEvent, Trade, connection_token, encode
+from stockctl.records import MAX_MS, FeedEvent, Trade, connection_token, encode
+from stockctl.stream.dead_letters.record import DeadLetter
 
 TRADE = Trade("AAPL-1680286538064-k3f9a2-00000017", "AAPL", 164.06, 4.0, 1680286538064, 1680286538120, "1,8,12", "v", "finnhub")
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from stockctl.records import UNREADABLE, DeadLetter, FeedEvent
+from stockctl.records import UNREADABLE, FeedEvent
+from stockctl.stream.dead_letters.record import DeadLetter
 from stockctl.validation_errors import decode_problem
 
 FOREIGN = re.compile(r"`|\$|Expected|Invalid|Object|malformed|truncated|codec|recursion|RFC|\b(int|str|float|bool|array)\b")

@@ -33,7 +33,7 @@ from stockctl.cli.options import (
 )
 from stockctl.cli.output import Format, View, row_options, say, write_rows
 from stockctl.errors import UsageError
-from stockctl.metrics.engines import DEFAULT_ENGINE, ENGINES
+from stockctl.metrics.engines.registry import DEFAULT_ENGINE, ENGINES
 
 if TYPE_CHECKING:
     from stockctl.metrics.query import Query

@@ -16,8 +16,8 @@ from msgspec import Meta
 from stockctl.errors import quoted
 from stockctl.exchange.trade_conditions import unknown_codes, updates_of
 from stockctl.record_validation import MAX_AHEAD_MS, has_control, is_symbol, repeated_key
-from stockctl.records import SYMBOL_LENGTH, UNREADABLE, DeadLetter, Trade
-from stockctl.stream.dead_letters.record import dead_letter
+from stockctl.records import SYMBOL_LENGTH, UNREADABLE, Trade
+from stockctl.stream.dead_letters.record import DeadLetter, dead_letter
 from stockctl.validation_errors import decode_problem
 
 log = logging.getLogger("stockctl.produce")

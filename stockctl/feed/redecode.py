@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from stockctl.feed.decoder import Decoder
-from stockctl.records import DeadLetter, Trade
+from stockctl.records import Trade
+from stockctl.stream.dead_letters.record import DeadLetter
 
 
 def redecode(letter: DeadLetter, text: str) -> list[Trade]:

@@ -16,7 +16,7 @@ from stockctl.errors import UsageError
 from stockctl.exchange.calendar import Hours, day_bounds, parse_moment, trade_date
 from stockctl.exchange.trade_sessions import Slot, hours_on, slots_of
 from stockctl.exchange.venues import has_venue
-from stockctl.metrics.engines import DEFAULT_ENGINE
+from stockctl.metrics.engines.registry import DEFAULT_ENGINE
 from stockctl.metrics.trade_filter import Policy
 
 SessionChoice = Literal["regular", "pre", "post", "all"]

@@ -15,8 +15,8 @@ from stockctl.exchange.trade_conditions import trade_kind
 from stockctl.feed.coverage import COVERED_EVERY, by_symbol, expected_since, session_time
 from stockctl.intervals import Interval, intersect, length, merge, subtract
 from stockctl.lake.reader.symbols import HINT
-from stockctl.metrics.engines import engine_class
 from stockctl.metrics.engines.base import Engine, Notify, TradeRange, ignore
+from stockctl.metrics.engines.registry import engine_class
 from stockctl.metrics.engines.relations import condition_codes
 from stockctl.metrics.query import (
     Query,

@@ -5,19 +5,17 @@ settings.kafka.bootstrap_servers
 settings.origin("kafka.bootstrap_servers")     # "stockctl.toml [profile.prod]"
 """
 
+from stockctl.settings.display import display_value, written_value
 from stockctl.settings.layers import (
     COMMAND_LINE,
     STACK_FILE_END,
     BadSettingError,
     config_candidates,
-    display_value,
     env_name,
     is_secret,
     load_settings,
     local_stack_file,
-    require,
     setting_names,
-    written_value,
 )
 from stockctl.settings.model import (
     ConnectSettings,
@@ -37,6 +35,7 @@ from stockctl.settings.model import (
     TopicsSettings,
     ValuationSettings,
 )
+from stockctl.settings.required import require
 
 __all__ = [
     "COMMAND_LINE",

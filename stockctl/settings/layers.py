@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from stockctl.errors import ConfigError
 from stockctl.settings.kafka_names import check_names
 from stockctl.settings.model import Settings
-from stockctl.settings.types import expand_home, written
+from stockctl.settings.types import expand_home
 from stockctl.validation_errors import decode_problem, setting_problem
 
 ENV_PREFIX = "STOCKCTL_"
@@ -316,47 +316,3 @@ def _merge(layers: list[Layer], profile: str) -> Settings:
     settings._places = [layer.place for layer in layers]
     check_names(settings)
     return settings
-
-
-def _value(settings: Settings, name: str) -> Any:
-    value: Any = settings
-    for part in name.split("."):
-        value = getattr(value, part)
-    return value
-
-
-def display_value(settings: Settings, name: str) -> Any:
-    """The value of the dotted setting ``name`` for display: secrets masked, lists joined by commas, paths as text."""
-    value = _value(settings, name)
-    if isinstance(value, SecretStr):
-        return masked(value.get_secret_value())
-    if isinstance(value, list):
-        return ",".join(value)
-    return str(value) if isinstance(value, Path) else value
-
-
-def written_value(settings: Settings, name: str) -> str:
-    """The value of the dotted setting ``name`` as a person writes it; secrets are masked."""
-    value = _value(settings, name)
-    return masked(value.get_secret_value()) if isinstance(value, SecretStr) else written(FIELDS[name], value)
-
-
-def masked(secret: str) -> str:
-    """``secret`` for display: its last four characters, or none if it is short."""
-    return "****" + (secret[-4:] if len(secret) >= 12 else "")
-
-
-def require(settings: Settings, name: str) -> Any:
-    """The value of the dotted setting ``name``. ConfigError if not set, with all places searched and what to write."""
-    value = _value(settings, name)
-    if (value.get_secret_value() if isinstance(value, SecretStr) else value) not in (None, [], ""):
-        return value
-    places = "; ".join(settings.places)
-    *parents, leaf = name.split(".")
-    table = ".".join(["profile", settings.profile, *parents])
-    hint = (
-        f"export {env_name(name)}=… (or {env_name(name)}_FILE=/a/file)"
-        if is_secret(name)
-        else (f"export {env_name(name)}=… or write in stockctl.toml:\n[{table}]\n{leaf} = …")
-    )
-    raise ConfigError(f"the setting {name} is not set; searched: {places}", hint=hint)

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from stockctl.settings import env_name, is_secret, setting_names
-from stockctl.settings.layers import masked
+from stockctl.settings.display import masked
 from tests.command import Command
 
 SECRET = "c0ffee-hunter2-9f8e7d6c5b4a"

@@ -6,7 +6,7 @@ import pytest
 
 from stockctl.feed.decoder import Decoder
 from stockctl.feed.redecode import redecode
-from stockctl.records import DeadLetter
+from stockctl.stream.dead_letters.record import DeadLetter
 
 GOOD = '{"s":"AAPL","p":164.06,"t":1680286538064,"v":4,"c":["1"]}'
 BAD = '{"s":"AAPL","p":-1,"t":1680286538064,"v":4}'

@@ -10,12 +10,11 @@ import pytest
 from stockctl.clients.kafka import Admin
 from stockctl.errors import StockctlError
 from stockctl.exchange.calendar import now_ms
-from stockctl.records import DeadLetter
 from stockctl.settings import load_settings
 from stockctl.stream.dead_letters import producer
 from stockctl.stream.dead_letters.producer import DeadLetterProducer
 from stockctl.stream.dead_letters.reader import read
-from stockctl.stream.dead_letters.record import dead_letter
+from stockctl.stream.dead_letters.record import DeadLetter, dead_letter
 from stockctl.stream.topics import apply
 from tests.command import clean_environment
 from tests.conftest import free_port, own_names

@@ -6,8 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.records import DeadLetter
-from stockctl.stream.dead_letters.record import RAW_LIMIT, as_message, dead_letter
+from stockctl.stream.dead_letters.record import RAW_LIMIT, DeadLetter, as_message, dead_letter
 
 
 def test_a_record_from_kafka_has_the_same_id_each_time_it_is_read() -> None:

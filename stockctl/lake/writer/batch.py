@@ -11,11 +11,12 @@ import msgspec
 from isal import igzip, igzip_lib
 
 from stockctl.errors import StockctlError
-from stockctl.lake.format.claims import ClaimedObject, LastRecord, Rejected
+from stockctl.lake.format.claims import ClaimedObject, CutReason, LastRecord, Rejected
 from stockctl.lake.format.keys import Layout
 from stockctl.lake.format.record_placement import ClaimedEvent, ClaimedTrade, day_of
 from stockctl.record_validation import VALIDATORS, InvalidRecordError
 from stockctl.records import UNREADABLE, FeedEvent
+from stockctl.settings import LakeSettings
 from stockctl.validation_errors import decode_problem
 
 _CLAIMED = {
@@ -93,6 +94,16 @@ class OpenBatch:
         self._groups: dict[str, _Group] = {}
         self._by_symbol: dict[str, _Group] = {}
         self._validator = VALIDATORS[layout.table]
+
+    def limit(self, limits: LakeSettings, now: float) -> CutReason | None:
+        """Which of the ``limits`` the batch has reached at ``now`` (``time.monotonic()``); None while it may stay open."""
+        if self.bytes >= limits.max_bytes:
+            return "bytes"
+        if self.records >= limits.max_records:
+            return "records"
+        if self.objects >= limits.max_objects:
+            return "objects"
+        return "age" if now - self.opened >= limits.max_age else None
 
     @property
     def objects(self) -> int:

@@ -172,20 +172,12 @@ class PartitionWriter:
 
     def due(self, now: float) -> CutReason | None:
         """Why to cut the open batch now, None if it is not due; with ``once`` also at the topic's end."""
-        batch, limits = self.batch, self._limits
         if not self.can_cut:
             return None
         if self.expired:
             return "retention"
-        if batch.bytes >= limits.max_bytes:
-            return "bytes"
-        if batch.records >= limits.max_records:
-            return "records"
-        if batch.objects >= limits.max_objects:
-            return "objects"
-        if now - batch.opened >= limits.max_age:
-            return "age"
-        return "end" if self._until < math.inf and self.at_end else None
+        ended = self._until < math.inf and self.at_end
+        return self.batch.limit(self._limits, now) or ("end" if ended else None)
 
     @property
     def full(self) -> bool:

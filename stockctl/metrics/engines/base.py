@@ -1,4 +1,7 @@
-"""What every engine provides: trades, feed events, and queries in the SQL of ``sql/metrics`` over them."""
+"""What every engine provides: trades, feed events, and queries in the SQL of ``sql/metrics`` over them.
+
+``registry`` says how to add one.
+"""
 
 from __future__ import annotations
 

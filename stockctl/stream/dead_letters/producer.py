@@ -9,9 +9,8 @@ from itertools import islice
 
 from stockctl.clients.kafka import Producer
 from stockctl.errors import StockctlError
-from stockctl.records import DeadLetter
 from stockctl.settings import Settings
-from stockctl.stream.dead_letters.record import as_message
+from stockctl.stream.dead_letters.record import DeadLetter, as_message
 from stockctl.units import counted
 
 _WAIT = 30.0

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stockctl.clients.kafka import Admin, Message
-from stockctl.records import UNREADABLE, DeadLetter
+from stockctl.records import UNREADABLE
 from stockctl.settings import Settings, TopicsSettings
 from stockctl.settings.kafka_names import DEAD_LETTERS_GROUP, replayed_topic
-from stockctl.stream.dead_letters.record import dead_letter
+from stockctl.stream.dead_letters.record import DeadLetter, dead_letter
 from stockctl.stream.kafka_connect.stack_trace import root_cause
 from stockctl.stream.topic_reader import messages
 from stockctl.stream.topics import TopicSpec

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from stockctl.records import DeadLetter, encode
+import msgspec
+
+from stockctl.records import encode
 
 RAW_LIMIT = 65_536
 """Most characters of raw text in a dead letter, so that it always fits into a Kafka message."""
 
 FOREIGN = "source not allowed"
 """The prefix of the reason of a record that was rejected only for its source."""
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """Something that could not be taken: its raw text, the reason, and where it was found.
+
+    ``partition`` and ``offset`` are −1 for what never was in Kafka; ``origin`` then names the connection or the file and line.
+    """
+
+    id: str
+    reason: str
+    raw: str
+    origin: str
+    topic: str
+    partition: int
+    offset: int
+    ts_recv: int
+    source: str
 
 
 def foreign_source(source: str, place: str, stored: str | None, setting: str) -> str:

@@ -15,10 +15,11 @@ from stockctl.clients.kafka import Admin, TransactionalProducer
 from stockctl.errors import StockctlError
 from stockctl.exchange.calendar import now_ms
 from stockctl.record_validation import VALIDATORS, InvalidRecordError, Validator
-from stockctl.records import UNREADABLE, DeadLetter, Trade, encode
+from stockctl.records import UNREADABLE, Trade, encode
 from stockctl.settings import Settings
 from stockctl.stream import topics
 from stockctl.stream.dead_letters.reader import LAKE, Letter, marks, marks_topic, matches, read
+from stockctl.stream.dead_letters.record import DeadLetter
 
 _CHUNK = 500
 """Letters in one transaction."""

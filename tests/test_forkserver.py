@@ -36,7 +36,7 @@ def alone(tmp_path: Path) -> Command:
         ("spectrum query - --local", None, 2),
         ("nonsense", None, 2),
         ("--config absent.toml topics list", None, 3),
-        ("--debug --config absent.toml topics list", None, 1),
+        ("--debug --config absent.toml topics list", None, 3),
         ("config init absent/stockctl.toml", None, 2),
     ],
 )

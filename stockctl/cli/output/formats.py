@@ -204,7 +204,8 @@ def _write_parquet(table: pa.Table) -> None:
 
 def _write_table(rows: list[Row], names: list[str]) -> None:
     """A table for a pipe: every column, every cell whole, whatever the width."""
-    numeric = [is_numeric(row.get(name) for row in rows) for name in names]
+    # Not ``is_numeric``: scripts rely on where the columns of a pipe stand.
+    numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in names]
     lines = [names, *([plain(row.get(name)).replace("\n", " ") for name in names] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:

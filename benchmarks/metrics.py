@@ -21,7 +21,7 @@ from pathlib import Path
 import duckdb
 
 from stockctl.clients.object_store import open_store
-from stockctl.exchange.calendar import parse_moment
+from stockctl.exchange.time_parsing import parse_moment
 from stockctl.exchange.trade_conditions import updates_of
 from stockctl.feed.coverage import feed_event
 from stockctl.lake.format.claims import Claim, put_claim

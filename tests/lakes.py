@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from stockctl.clients.object_store import open_store
-from stockctl.exchange.calendar import parse_moment
+from stockctl.exchange.time_parsing import parse_moment
 from stockctl.exchange.trade_conditions import updates_of
 from stockctl.lake.format.claims import Claim, Start, put_claim, put_start
 from stockctl.lake.format.keys import Layout, Table

@@ -82,7 +82,7 @@ def _modules() -> dict[str, ast.Module]:
     [
         ("Change", "reconcile.py"),
         ("Difference", "reconcile.py"),
-        ("Check", "health.py"),
+        ("Check", "check_runner.py"),
         ("Trade", "records.py"),
         ("parse_duration", "units.py"),
         ("load_settings", "settings/layers.py"),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from stockctl.check_runner import Check, CheckResult, disk, run
 from stockctl.errors import RefusedError
-from stockctl.health import Check, CheckResult, disk, run
 
 
 def test_checks_run_concurrently_and_results_keep_their_order() -> None:

@@ -14,15 +14,15 @@ from stockctl.units import counted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stockctl.health import Check
+    from stockctl.check_runner import Check
     from stockctl.settings import Settings
 
 
 def check_functions() -> list[Callable[[Settings], list[Check]]]:
     """The functions that return checks, in the order of the report."""
+    from stockctl.check_runner import disk
     from stockctl.feed import health as feed
     from stockctl.filings import health as filings
-    from stockctl.health import disk
     from stockctl.lake import health as lake
     from stockctl.local import health as local
     from stockctl.mongo import health as mongo
@@ -51,7 +51,7 @@ def doctor(ctx: typer.Context, *, view: View) -> None:
 
     Example: stockctl doctor
     """
-    from stockctl.health import run
+    from stockctl.check_runner import run
 
     settings = settings_of(ctx)
     checks = [check for function in check_functions() for check in function(settings)]

@@ -17,8 +17,8 @@ def status(ctx: typer.Context, *, view: View) -> None:
 
     Example: stockctl status
     """
+    from stockctl.check_runner import run
     from stockctl.feed import health as feed
-    from stockctl.health import run
     from stockctl.lake import health as lake
     from stockctl.local import health as local
     from stockctl.mongo import health as mongo

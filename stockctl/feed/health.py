@@ -10,12 +10,12 @@ import ssl
 import time
 from urllib.parse import urlsplit
 
+from stockctl.check_runner import PROBE_WAIT, Check, CheckResult
 from stockctl.clients.finnhub.websocket import feed_token
 from stockctl.clients.kafka import Admin
 from stockctl.clients.kafka.record_reader import RecordReader
 from stockctl.clients.local_stack_lock import absent_stack
 from stockctl.errors import RefusedError, UnreachableError
-from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.record_validation import FEED_EVENTS, InvalidRecordError
 from stockctl.settings import Settings
 from stockctl.units import format_duration

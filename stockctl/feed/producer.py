@@ -15,8 +15,8 @@ from stockctl.feed.coverage_tracker import CoverageTracker
 from stockctl.feed.decoder import Decoder
 from stockctl.feed.event_outbox import EventOutbox
 from stockctl.feed.kafka_sink import KafkaSink, check_topics
-from stockctl.feed.session import FeedSession, ReceivedFrame
 from stockctl.feed.stats import Stats
+from stockctl.feed.websocket_session import FeedSession, ReceivedFrame
 from stockctl.lake.writer.allowed_sources import refusal_of
 from stockctl.records import FeedEvent
 from stockctl.service import Service

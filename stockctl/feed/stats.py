@@ -18,7 +18,7 @@ from stockctl.feed.coverage import session_time
 from stockctl.feed.decoder import Decoder
 from stockctl.feed.event_outbox import EventOutbox
 from stockctl.feed.kafka_sink import KafkaSink
-from stockctl.feed.session import FeedSession, ReceivedFrame
+from stockctl.feed.websocket_session import FeedSession, ReceivedFrame
 from stockctl.intervals import length, merge
 from stockctl.records import FeedEvent
 from stockctl.settings import Settings

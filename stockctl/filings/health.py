@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from stockctl.check_runner import PROBE_WAIT, Check, CheckResult
 from stockctl.clients.finnhub.rest import FinnhubRest
-from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.settings import Settings
 
 _PROBE_SYMBOL = "AAPL"

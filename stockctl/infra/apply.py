@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from stockctl.clients.kubernetes.client import AbsentError, ConflictError, ImmutableError, Kubernetes
 from stockctl.errors import StockctlError, UsageError
 from stockctl.infra.kustomize import Manifest, ManifestError, at, label_of, pod_template
-from stockctl.infra.readiness import workload_name
 from stockctl.infra.render import OWNER, Rendered, references, to_yaml
 from stockctl.infra.secrets import CLUSTER_ID
+from stockctl.infra.workload_status import workload_name
 from stockctl.reconcile import Action, Change
 from stockctl.settings.model import InfraSettings
 

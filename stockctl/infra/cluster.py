@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 
+from stockctl.check_runner import CheckResult, SystemHealth
 from stockctl.clients.kubernetes.client import Kubernetes, amount
 from stockctl.errors import StockctlError, UnreachableError
-from stockctl.health import CheckResult, SystemHealth
 from stockctl.infra.kustomize import Manifest, at, pod_template
-from stockctl.infra.readiness import condition
 from stockctl.infra.render import Rendered
+from stockctl.infra.workload_status import condition
 from stockctl.units import counted, format_size
 
 OLDEST = (1, 27)

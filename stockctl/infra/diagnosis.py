@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from stockctl.clients.kubernetes.client import Kubernetes
 from stockctl.errors import StockctlError
 from stockctl.infra.kustomize import Manifest, at
-from stockctl.infra.readiness import Progress, Snapshot, container_statuses, crashed, has_log, pod_problems
+from stockctl.infra.workload_status import Progress, Snapshot, container_statuses, crashed, has_log, pod_problems
 
 _MAX_PODS, _MAX_EVENTS, _LOG_LINES = 2, 6, 10
 _EXPECTED_TRUE = {"Complete", "Progressing", "Available", "SuccessCriteriaMet"}

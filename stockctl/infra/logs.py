@@ -13,7 +13,7 @@ from stockctl.clients.kubernetes.client import Kubernetes
 from stockctl.errors import RefusedError, StockctlError, UnreachableError, UsageError
 from stockctl.infra.apply import managed
 from stockctl.infra.kustomize import Manifest, pod_template
-from stockctl.infra.readiness import NAME_LABEL, container_statuses, has_log, workload_name
+from stockctl.infra.workload_status import NAME_LABEL, container_statuses, has_log, workload_name
 
 _POLL_SECONDS = 2.0
 """Seconds between two queries for the pods."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from stockctl.clients.kubernetes.client import Kubernetes
 from stockctl.infra.apply import managed
 from stockctl.infra.kustomize import Manifest, at, pod_template
-from stockctl.infra.readiness import Snapshot, container_statuses, workload_name
 from stockctl.infra.workload_lag import lag
+from stockctl.infra.workload_status import Snapshot, container_statuses, workload_name
 
 
 class WorkloadStatus(NamedTuple):

@@ -12,9 +12,9 @@ from stockctl.errors import StockctlError, TimedOutError, UnreachableError
 from stockctl.infra import apply
 from stockctl.infra.diagnosis import diagnose, hint_for
 from stockctl.infra.kustomize import Manifest, label_of
-from stockctl.infra.readiness import Progress, Snapshot, workload_name
 from stockctl.infra.render import Rendered
-from stockctl.infra.rollout import Rollout
+from stockctl.infra.rollout_order import Rollout
+from stockctl.infra.workload_status import Progress, Snapshot, workload_name
 from stockctl.reconcile import Change
 from stockctl.service import retry
 from stockctl.settings.model import InfraSettings

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stockctl.clients.kubernetes.client import Kubernetes
 from stockctl.errors import StockctlError, UnreachableError
 from stockctl.infra.kustomize import Manifest, at
-from stockctl.infra.readiness import container_statuses
+from stockctl.infra.workload_status import container_statuses
 from stockctl.units import format_duration
 
 LAGS = {

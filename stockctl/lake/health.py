@@ -9,10 +9,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
+from stockctl.check_runner import PROBE_WAIT, Check, CheckResult
 from stockctl.clients.kafka import Admin, Committed, Partition
 from stockctl.clients.object_store import ExistsError, Store, folder_of_url
 from stockctl.errors import RefusedError, StockctlError, UnhealthyError
-from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.lake.format.claims import Claim, generations, newest_claim, newest_start
 from stockctl.lake.format.keys import LOG, PROBE_FOLDER, TABLES, Table, generation_folder
 from stockctl.lake.store import NoLakeError, existing_store

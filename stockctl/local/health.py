@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from stockctl.health import PROBE_WAIT, Check, CheckResult
+from stockctl.check_runner import PROBE_WAIT, Check, CheckResult
 from stockctl.local.files import Port, stack_files
 from stockctl.local.process_state import fix_for
 from stockctl.local.services import health_problem

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
 from stockctl.errors import UsageError, quoted
-from stockctl.exchange.calendar import now_ms, parse_as_of, parse_moment, trade_date
+from stockctl.exchange.calendar import now_ms, trade_date
+from stockctl.exchange.time_parsing import parse_as_of, parse_moment
 from stockctl.metrics.engines.base import Notify, ignore
 from stockctl.metrics.query import (
     DAY_MS,
@@ -30,7 +31,7 @@ from stockctl.metrics.query import (
 from stockctl.metrics.query_context import QueryContext, execute
 from stockctl.metrics.results import Result, Row, result, time_of
 from stockctl.metrics.return_intervals import segments
-from stockctl.metrics.trade_filter import POLICIES, Policy
+from stockctl.metrics.trade_policies import POLICIES, Policy
 from stockctl.settings import Settings, load_settings
 from stockctl.units import format_duration, parse_duration
 

@@ -24,7 +24,7 @@ from stockctl.errors import StockctlError
 from stockctl.exchange.calendar import now_ms
 from stockctl.exchange.venues import has_venue
 from stockctl.metrics.coverage_report import event_symbols
-from stockctl.metrics.trade_filter import Policy, counts
+from stockctl.metrics.trade_policies import Policy, counts
 from stockctl.record_validation import FEED_EVENTS, TRADES, InvalidRecordError, Kind, Validator
 from stockctl.records import Trade
 from stockctl.settings import Settings

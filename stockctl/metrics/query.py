@@ -13,11 +13,12 @@ from typing import Any, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
 from stockctl.errors import UsageError
-from stockctl.exchange.calendar import Hours, day_bounds, parse_moment, trade_date
+from stockctl.exchange.calendar import Hours, day_bounds, trade_date
+from stockctl.exchange.time_parsing import parse_moment
 from stockctl.exchange.trade_sessions import Slot, hours_on, slots_of
 from stockctl.exchange.venues import has_venue
 from stockctl.metrics.engines.registry import DEFAULT_ENGINE
-from stockctl.metrics.trade_filter import Policy
+from stockctl.metrics.trade_policies import Policy
 
 SessionChoice = Literal["regular", "pre", "post", "all"]
 SESSION_CHOICES: tuple[SessionChoice, ...] = get_args(SessionChoice)

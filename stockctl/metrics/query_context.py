@@ -28,7 +28,7 @@ from stockctl.metrics.query import (
     session_range,
     slices,
 )
-from stockctl.metrics.trade_filter import NO_VOLUME, reasons
+from stockctl.metrics.trade_policies import NO_VOLUME, reasons
 from stockctl.records import covered_time, stopped_time
 from stockctl.settings import Settings
 from stockctl.symbols import did_you_mean, resolve_symbols, similar_symbols

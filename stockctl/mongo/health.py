@@ -6,9 +6,9 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from stockctl.check_runner import PROBE_WAIT, Check, CheckResult
 from stockctl.clients.mongo import Mongo
 from stockctl.errors import StockctlError
-from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.mongo.schema import BARS, COMPANIES, COVERAGE, TRADES
 from stockctl.settings import Settings
 from stockctl.stream.lag import mongo_writer

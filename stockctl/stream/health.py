@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
+from stockctl.check_runner import PROBE_WAIT, Check, CheckResult
 from stockctl.clients.kafka import Admin, Consumer, Event, Partition
 from stockctl.errors import RefusedError, TimedOutError
-from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.settings import Settings
 from stockctl.stream.lag import Lag, Writer, lag_summary, lake_writer, mongo_writer, read_lag
 from stockctl.stream.topics import APPLY, TopicSpec, compare_existing, topic_specs

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
+from stockctl.check_runner import PROBE_WAIT
 from stockctl.clients.kafka import Admin
 from stockctl.errors import StockctlError
-from stockctl.health import PROBE_WAIT
 from stockctl.settings import Settings
 from stockctl.stream.lag import Writer, read_lag
 from stockctl.units import counted, format_duration

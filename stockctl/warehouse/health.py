@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from functools import partial
 
+from stockctl.check_runner import PROBE_WAIT, Check, CheckResult
 from stockctl.clients.aws import AbsentError
 from stockctl.clients.aws.glue import Glue
 from stockctl.clients.aws.iam import Roles, identity
 from stockctl.clients.redshift.client import connect
 from stockctl.clients.redshift.iam_roles import Place, attached, place_of
 from stockctl.errors import ConfigError, RefusedError
-from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.settings import Settings
 from stockctl.units import counted
 from stockctl.warehouse import iam_policies

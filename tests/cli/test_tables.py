@@ -25,13 +25,13 @@ import typer
 from rich.cells import cell_len
 from typer.core import TyperGroup
 
+from stockctl.check_runner import CheckResult, SystemHealth
 from stockctl.cli.main import app
 from stockctl.cli.output import View, write_arrow, write_object, write_rows
 from stockctl.cli.output.columns import Kind, kind_of
 from stockctl.cli.output.numbers import aligned, amounts, sizes
 from stockctl.filings.collect.collector import Outcome
 from stockctl.filings.collect.schedule import FetchResult
-from stockctl.health import CheckResult, SystemHealth
 from stockctl.infra.down import Deletion
 from stockctl.infra.status import WorkloadStatus
 from stockctl.lake.maintenance.compact import Compacted
@@ -141,8 +141,8 @@ class Schedule(SimpleNamespace):
 
 
 CASES: dict[str, Case] = {
-    "doctor": Case(instead={"stockctl.cli.doctor.check_functions": gives([]), "stockctl.health.run": gives(HEALTH)}),
-    "status": Case(instead={"stockctl.health.run": gives(HEALTH)}),
+    "doctor": Case(instead={"stockctl.cli.doctor.check_functions": gives([]), "stockctl.check_runner.run": gives(HEALTH)}),
+    "status": Case(instead={"stockctl.check_runner.run": gives(HEALTH)}),
     "config show": Case("--origin"),
     "local status": Case(
         instead={

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from stockctl.cli import options
 from stockctl.errors import UsageError
-from stockctl.exchange.calendar import EXCHANGE_ZONE, from_ms, is_trading_day, parse_as_of, parse_date, parse_moment, to_ms
+from stockctl.exchange.calendar import EXCHANGE_ZONE, from_ms, is_trading_day, to_ms
+from stockctl.exchange.time_parsing import parse_as_of, parse_date, parse_moment
 from stockctl.units import format_duration
 from tests.command import Command
 

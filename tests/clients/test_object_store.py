@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from stockctl.check_runner import run
 from stockctl.clients.object_store import AbsentError, ExistsError, Store, open_store
 from stockctl.errors import ConfigError, RefusedError, StockctlError, UnhealthyError, UnreachableError
-from stockctl.health import run
 from stockctl.lake.health import checks, probe
 from stockctl.settings import Settings, load_settings
 from tests.conftest import free_port

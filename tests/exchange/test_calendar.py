@@ -24,14 +24,13 @@ from stockctl.exchange.calendar import (
     is_trading_day,
     next_open,
     next_session,
-    parse_as_of,
-    parse_moment,
     session_at,
     sessions_between,
     sessions_of,
     to_ms,
     trade_date,
 )
+from stockctl.exchange.time_parsing import parse_as_of, parse_moment
 from stockctl.intervals import merge
 from stockctl.records import Source
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from stockctl.exchange.calendar import ALWAYS_OPEN, EXCHANGE, Calendar, parse_moment, sessions_of
+from stockctl.exchange.calendar import ALWAYS_OPEN, EXCHANGE, Calendar, sessions_of
+from stockctl.exchange.time_parsing import parse_moment
 from stockctl.feed.decoder import Decoder, Frame
 from stockctl.feed.market_status import CLOSED_AFTER, QUIET_AFTER, MarketStatus
 

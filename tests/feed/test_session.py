@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockctl.errors import RefusedError
-from stockctl.feed import session
+from stockctl.feed import websocket_session as session
 from stockctl.feed.decoder import Decoder
-from stockctl.feed.session import Backoff, FeedSession, ReceivedFrame, SessionItem
+from stockctl.feed.websocket_session import Backoff, FeedSession, ReceivedFrame, SessionItem
 from stockctl.records import FeedEvent, Trade
 from stockctl.settings import load_settings
 from stockctl.sim import Simulator, numbered_rows

@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
-from stockctl.exchange.calendar import parse_moment
+from stockctl.exchange.time_parsing import parse_moment
 from stockctl.feed import stats as module
 from stockctl.feed.coverage import feed_event
 from stockctl.feed.decoder import Decoder
 from stockctl.feed.kafka_sink import KafkaSink
-from stockctl.feed.session import FeedSession
 from stockctl.feed.stats import Stats
+from stockctl.feed.websocket_session import FeedSession
 from stockctl.settings import load_settings
 from tests.command import clean_environment
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from stockctl.check_runner import run
 from stockctl.filings.health import checks
-from stockctl.health import run
 from stockctl.settings import load_settings
 from tests.command import clean_environment
 from tests.conftest import free_port

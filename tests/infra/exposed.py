@@ -16,8 +16,8 @@ import stockctl
 from stockctl.feed.decoder import Decoder, Frame
 from stockctl.feed.event_outbox import EventOutbox
 from stockctl.feed.kafka_sink import KafkaSink
-from stockctl.feed.session import FeedSession, ReceivedFrame
 from stockctl.feed.stats import Stats
+from stockctl.feed.websocket_session import FeedSession, ReceivedFrame
 from stockctl.records import Trade
 from stockctl.settings import load_settings
 from tests.command import clean_environment

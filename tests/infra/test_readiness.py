@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stockctl.clients.kubernetes.client import Kubernetes, Manifest
-from stockctl.infra.readiness import Progress, Snapshot
+from stockctl.infra.workload_status import Progress, Snapshot
 
 REVISION = "deployment.kubernetes.io/revision"
 

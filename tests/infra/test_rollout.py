@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockctl.infra.kustomize import Manifest, ManifestError
-from stockctl.infra.readiness import Progress
-from stockctl.infra.rollout import AFTER, Rollout
+from stockctl.infra.rollout_order import AFTER, Rollout
+from stockctl.infra.workload_status import Progress
 
 
 def workload(name: str, *after: str, kind: str = "Deployment") -> Manifest:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from stockctl.clients.kubernetes.client import Kubernetes
 from stockctl.infra.apply import selected
-from stockctl.infra.readiness import Snapshot
 from stockctl.infra.render import render
+from stockctl.infra.workload_status import Snapshot
 from stockctl.settings import Settings
 from tests.conftest import wait_for
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from stockctl import read_bars, read_trades
+from stockctl.check_runner import run
 from stockctl.clients.object_store import open_store
-from stockctl.health import run
 from stockctl.lake.health import checks, overview
 from stockctl.lake.store import NoLakeError
 from stockctl.settings import Settings, load_settings

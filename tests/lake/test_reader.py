@@ -15,7 +15,7 @@ import pytest
 import stockctl
 from stockctl.clients.object_store import Store, open_store
 from stockctl.errors import ConfigError, StockctlError, UnhealthyError, UsageError
-from stockctl.exchange.calendar import parse_moment
+from stockctl.exchange.time_parsing import parse_moment
 from stockctl.lake.format.claims import lake_source
 from stockctl.lake.format.keys import lost_key
 from stockctl.lake.maintenance.compact import compact

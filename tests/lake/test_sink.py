@@ -22,7 +22,7 @@ from stockctl.lake.format.claims import Claim, Start, newest_claim, newest_start
 from stockctl.lake.format.keys import parse_object
 from stockctl.lake.writer.batch import decompress
 from stockctl.lake.writer.batch_committer import CommittedBatch, Committer, Superseded
-from stockctl.lake.writer.rejected_records import DeadLetters
+from stockctl.lake.writer.dead_letter_sender import DeadLetters
 from stockctl.lake.writer.sink import S3Sink
 from stockctl.local.broker import Rebalances, forget_members
 from stockctl.records import Trade, encode

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from stockctl.check_runner import run
 from stockctl.errors import UsageError
-from stockctl.health import run
 from stockctl.local.files import StackFiles, stack_files
 from stockctl.local.health import checks, overview
 from stockctl.local.processes import identity

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.health import run
+from stockctl.check_runner import run
 from stockctl.local import stop as stop_module
 from stockctl.local.files import StackFiles
 from stockctl.local.health import checks

@@ -20,7 +20,7 @@ from stockctl.metrics import definitions
 from stockctl.metrics.live import MetricsAccumulator
 from stockctl.metrics.query import Query
 from stockctl.metrics.results import Result, Row
-from stockctl.metrics.trade_filter import POLICIES, Policy, counts, reasons
+from stockctl.metrics.trade_policies import POLICIES, Policy, counts, reasons
 from stockctl.records import Trade
 from stockctl.settings import Settings, load_settings
 from tests.command import clean_environment

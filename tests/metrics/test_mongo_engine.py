@@ -24,7 +24,7 @@ from stockctl.exchange.calendar import EXCHANGE_ZONE
 from stockctl.metrics import definitions
 from stockctl.metrics.query import SESSION_CHOICES, Query, SessionChoice
 from stockctl.metrics.results import Result
-from stockctl.metrics.trade_filter import POLICIES, Policy
+from stockctl.metrics.trade_policies import POLICIES, Policy
 from stockctl.mongo import schema
 from stockctl.mongo.documents import ms_of
 from stockctl.records import FeedEvent, Trade

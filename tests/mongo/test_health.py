@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from stockctl.check_runner import run
 from stockctl.clients.mongo import Mongo
-from stockctl.health import run
 from stockctl.mongo.health import overview
 from stockctl.settings import Settings
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
+from stockctl.check_runner import run
 from stockctl.clients.kafka import Admin, Consumer, Partition, Producer
 from stockctl.clients.kafka_connect import Connect
 from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError
-from stockctl.health import run
 from stockctl.reconcile import Change
 from stockctl.settings import Settings, env_name, load_settings
 from stockctl.stream import topics

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from stockctl.check_runner import CheckResult, run
 from stockctl.clients.kafka import Admin, Consumer, Partition, Producer, TransactionalProducer
-from stockctl.health import CheckResult, run
 from stockctl.lake import health as lake
 from stockctl.settings import Settings
 from stockctl.stream import health

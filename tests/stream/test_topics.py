@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from stockctl.check_runner import run
 from stockctl.clients.kafka import Admin, Producer
-from stockctl.health import run
 from stockctl.reconcile import Change
 from stockctl.settings import Settings, load_settings
 from stockctl.stream.health import checks, topic_checks

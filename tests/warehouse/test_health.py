@@ -12,9 +12,9 @@ from typing import Any
 import boto3
 import pytest
 
+from stockctl.check_runner import CheckResult, run
 from stockctl.clients.aws.glue import Glue
 from stockctl.clients.aws.iam import Roles
-from stockctl.health import CheckResult, run
 from stockctl.settings import Settings, load_settings
 from stockctl.warehouse.glue import catalog
 from stockctl.warehouse.health import checks

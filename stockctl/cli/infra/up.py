@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from stockctl.infra.readiness import Progress
+    from stockctl.infra.workload_status import Progress
     from stockctl.reconcile import Change
 
 

@@ -44,14 +44,16 @@ ForOption = Annotated[str | None, typer.Option("--for", metavar="DURATION", help
 
 def moment(option: str, text: str | None, zone: ZoneInfo) -> datetime | None:
     """The time that ``option`` gives, in ``zone``, also where the text names no zone. UsageError names the option."""
-    from stockctl.exchange.calendar import from_ms, parse_moment
+    from stockctl.exchange.calendar import from_ms
+    from stockctl.exchange.time_parsing import parse_moment
 
     return None if text is None else from_ms(_parsed(option, lambda: parse_moment(text, zone)), zone)
 
 
 def as_of_moment(text: str | None, zone: ZoneInfo) -> datetime | None:
     """The time of ``--as-of``, in ``zone``; a date means its last millisecond on the exchange. UsageError names the option."""
-    from stockctl.exchange.calendar import from_ms, parse_as_of
+    from stockctl.exchange.calendar import from_ms
+    from stockctl.exchange.time_parsing import parse_as_of
 
     if text is None:
         return None
@@ -67,7 +69,8 @@ def day(option: str, text: None, zone: ZoneInfo | None = None) -> None: ...
 def day(option: str, text: str | None, zone: ZoneInfo | None = None) -> date | None: ...
 def day(option: str, text: str | None, zone: ZoneInfo | None = None) -> date | None:
     """The date that ``option`` gives; today is that of ``zone``, by default the exchange's. UsageError names the option."""
-    from stockctl.exchange.calendar import EXCHANGE_ZONE, parse_date
+    from stockctl.exchange.calendar import EXCHANGE_ZONE
+    from stockctl.exchange.time_parsing import parse_date
 
     return None if text is None else _parsed(option, lambda: parse_date(text, zone or EXCHANGE_ZONE))
 

@@ -7,7 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from stockctl.exchange.calendar import parse_as_of, parse_moment
+from stockctl.exchange.time_parsing import parse_as_of, parse_moment
 from stockctl.lake.reader.duckdb_session import duck
 from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.lake.reader.symbols import resolve_lake_symbols

@@ -15,7 +15,7 @@ from stockctl.errors import ConfigError, RefusedError, StockctlError
 from stockctl.lake.format import claims
 from stockctl.lake.format.claims import Claim, CutReason, PermanentError, Start
 from stockctl.lake.writer.batch import BuiltObject, OpenBatch
-from stockctl.lake.writer.rejected_records import DeadLetters
+from stockctl.lake.writer.dead_letter_sender import DeadLetters
 from stockctl.service import retry
 from stockctl.settings import Settings
 

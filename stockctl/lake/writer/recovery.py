@@ -20,8 +20,8 @@ from stockctl.lake.format import claims
 from stockctl.lake.format.claims import Claim, CutReason, PermanentError, Rejected, Start, StartReason, UnreadableError
 from stockctl.lake.format.keys import Layout, Table
 from stockctl.lake.format.retention import is_expired, read_floor
+from stockctl.lake.writer.dead_letter_sender import DeadLetters
 from stockctl.lake.writer.kafka_log_divergence import LogDivergence, log_divergence
-from stockctl.lake.writer.rejected_records import DeadLetters
 from stockctl.records import UNREADABLE, decode
 from stockctl.units import counted
 

@@ -28,9 +28,9 @@ from stockctl.lake.format.keys import TABLES, Layout, Table
 from stockctl.lake.writer.allowed_sources import LakeSources
 from stockctl.lake.writer.batch import OpenBatch
 from stockctl.lake.writer.batch_committer import CommittedBatch, Committer, Superseded, TopicChangedError, retryable
+from stockctl.lake.writer.dead_letter_sender import DeadLetters
 from stockctl.lake.writer.partition_writer import Delivery, PartitionWriter
 from stockctl.lake.writer.recovery import BrokerState, Recovery, commit_metadata
-from stockctl.lake.writer.rejected_records import DeadLetters
 from stockctl.service import retry
 from stockctl.settings import Settings
 from stockctl.stream.consumer_loop import Subscription, by_partition, error_of, offset_of, value_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import islice
 
+from stockctl.check_runner import PROBE_WAIT, Check, CheckResult
 from stockctl.clients.kafka import Admin, Consumer
 from stockctl.exchange.calendar import now_ms
-from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.settings import Settings
 from stockctl.settings.kafka_names import DEAD_LETTERS_GROUP
 from stockctl.stream.dead_letters.reader import marks, read

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from stockctl.check_runner import PROBE_WAIT, Check, CheckResult
 from stockctl.clients.kafka import Admin
 from stockctl.clients.kafka_connect import AbsentConnectorError, Connect
-from stockctl.health import PROBE_WAIT, Check, CheckResult
 from stockctl.settings import Settings
 from stockctl.stream.kafka_connect.connector import APPLY, check_worker, fix_for, status, unhealthy
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from stockctl.infra.kustomize import Manifest, ManifestError, at
-from stockctl.infra.readiness import WAITED_FOR, Progress, workload_name
+from stockctl.infra.workload_status import WAITED_FOR, Progress, workload_name
 
 AFTER = "stockctl.io/after"
 """The annotation with the names of the workloads that must be ready before this one is applied."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date
 
 from stockctl.exchange.calendar import EXCHANGE_ZONE, day_bounds, trade_date
-from stockctl.records import Trade
 
 
 class LogClock:
@@ -24,9 +23,9 @@ class LogClock:
         """The exchange's date at that time."""
         self._until = -1
 
-    def advance(self, trade: Trade) -> bool:
-        """Take the next record; whether it is the first of a trade date."""
-        at = trade.ts_event if trade.ts_event < trade.ts_recv else trade.ts_recv
+    def advance(self, ts_event: int, ts_recv: int) -> bool:
+        """Take the times of the next record, in ms UTC; whether it is the first of a trade date."""
+        at = ts_event if ts_event < ts_recv else ts_recv
         if at <= self.ms:
             return False
         self.ms = at

@@ -73,6 +73,7 @@ def environment(settings: Settings, lake: Path) -> dict[str, str]:
         "kafka.bootstrap_servers": settings.kafka.bootstrap_servers,
         "topics.trades.name": settings.topics.trades.name,
         "topics.feed_events.name": settings.topics.feed_events.name,
+        "topics.signals.name": settings.topics.signals.name,
         "topics.dead_letters.name": settings.topics.dead_letters.name,
         "lake.group": f"bench-{time.time()}",
         "lake.url": lake.as_uri(),

@@ -105,7 +105,7 @@ def run(environment: dict[str, str], *arguments: str) -> Used:
 def measure(settings: Settings, folder: Path, name: str, trades: int) -> None:
     """Write one lake, prove it, compact it, and read from it."""
     url = (folder / name.replace(" ", "-")).as_uri()
-    names = ("trades", "feed_events", "dead_letters")
+    names = ("trades", "feed_events", "signals", "dead_letters")
     values = {f"topics.{topic}.name": getattr(settings.topics, topic).name for topic in names} | LAYOUTS[name]
     values |= {
         "kafka.bootstrap_servers": settings.kafka.bootstrap_servers,

@@ -56,7 +56,7 @@ def fill(settings: Settings, rows: list[Trade]) -> None:
     """Produce them."""
     admin = Admin(settings)
     admin.wait(30)
-    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
+    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.signals, settings.topics.dead_letters):
         admin.create_topic(topic.name, topic.partitions, 1, {})
     producer = Producer(settings)
     for trade in rows:
@@ -160,6 +160,7 @@ def main() -> None:
             "mongo.url": mongo,
             "topics.trades.name": f"trades-{mark}",
             "topics.feed_events.name": f"events-{mark}",
+            "topics.signals.name": f"signals-{mark}",
             "topics.dead_letters.name": f"dlq-{mark}",
             "state_dir": folder,
         }

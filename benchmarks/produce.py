@@ -69,7 +69,8 @@ def kafka(given: str | None, folder: Path) -> Iterator[str]:
 @contextmanager
 def topics(bootstrap: str, folder: Path, turn: str, **flags: object) -> Iterator[Settings]:
     """Settings with topics of their own, which are deleted in the end; ``flags`` are more of them."""
-    names = {f"topics.{name}.name": f"bench-{os.getpid()}-{turn}-{name}" for name in ("trades", "feed_events", "dead_letters")}
+    sections = ("trades", "feed_events", "signals", "dead_letters")
+    names = {f"topics.{name}.name": f"bench-{os.getpid()}-{turn}-{name}" for name in sections}
     settings = load_settings(flags={"kafka.bootstrap_servers": bootstrap, "state_dir": str(folder / "state")} | names | flags)
     admin = Admin(settings)
     admin.wait()

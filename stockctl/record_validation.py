@@ -2,8 +2,8 @@
 
 A record is one JSON object in UTF-8, nested at most ``DEPTH`` deep. It has each of its columns once, of the type and within the
 limits that ``stockctl.records`` gives; a trade's ``conditions`` and ``updates`` may be absent or null, which means empty. No
-text holds a control character (an event's ``reason`` may, except NUL), no symbol a comma or a space at its ends, and no time is
-more than 7 days ahead. Other keys are dropped.
+text holds a control character (``reason`` and ``details`` may, except NUL), no symbol a comma or a space at its ends, and no
+time is more than 7 days ahead. Other keys are dropped.
 
 The converter of Kafka Connect (``images/connect``) repeats this definition in Java.
 """
@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from stockctl.exchange.calendar import from_ms, now_ms
-from stockctl.records import SYMBOL_LENGTH, UNREADABLE, FeedEvent, Trade, column_types, encode
+from stockctl.records import SYMBOL_LENGTH, UNREADABLE, FeedEvent, SignalRecord, Trade, column_types, encode, time_columns
 from stockctl.validation_errors import decode_problem
 
 MAX_AHEAD_MS = 7 * 86_400_000
@@ -30,6 +30,8 @@ DEPTH = 64
 """Deepest nesting of what a record holds beside its columns: JSON readers have limits of their own, further out."""
 
 _OPTIONAL = ("conditions", "updates")
+_FREE = ("reason", "details")
+"""Texts that may hold control characters."""
 _CONTROL, _NUL = re.compile(r"[\x00-\x1f\x7f-\x9f]"), re.compile("\x00")
 _UTC = ZoneInfo("UTC")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -49,8 +51,9 @@ class Validator(Generic[Kind]):
         self.columns = kind.__struct_fields__
         types = column_types(kind)
         self._texts = [name for name, type_ in types.items() if type_ is str]
-        self._times = [name for name, type_ in types.items() if type_ is int]
+        self._times = time_columns(kind)
         self._time_getters = [attrgetter(name) for name in self._times]
+        self._has_symbol = "symbol" in types
         self._quotes = 2 * (len(self.columns) + len(self._texts))
         self._exact: Callable[[bytes | None], Kind] = msgspec.json.Decoder(kind).decode  # type: ignore[assignment]  # it refuses None
         self._exact_unlimited = _decoder(kind, limits=False, exact=True)
@@ -71,7 +74,7 @@ class Validator(Generic[Kind]):
         latest = now_ms() + MAX_AHEAD_MS
         if any(max(map(time, records)) > latest for time in self._time_getters):
             return None
-        if self._kind is Trade and any(map(_wrong_symbol, set(map(_symbol, records)))):
+        if self._has_symbol and any(map(_wrong_symbol, set(map(_symbol, records)))):
             return None
         return records if self._are_lines(values) else None  # type: ignore[arg-type]  # the decoder has refused None
 
@@ -129,9 +132,9 @@ class Validator(Generic[Kind]):
     def _reason(self, record: Kind) -> str | None:
         """Why ``record``, which has its types and limits, is not valid."""
         for name in self._texts:
-            if (found := (_NUL if name == "reason" else _CONTROL).search(getattr(record, name))) is not None:
+            if (found := (_NUL if name in _FREE else _CONTROL).search(getattr(record, name))) is not None:
                 return f"{name} holds the control character U+{ord(found[0]):04X}"
-        if isinstance(record, Trade) and _wrong_symbol(record.symbol):
+        if self._has_symbol and _wrong_symbol(_symbol(record)):
             return "symbol holds a comma, or a space at its ends"
         for name in self._times:
             if (at := getattr(record, name)) > now_ms() + MAX_AHEAD_MS:
@@ -161,7 +164,7 @@ def has_control(text: str) -> bool:
 
 
 def _wrong_symbol(symbol: str) -> bool:
-    return "," in symbol or symbol[0] == " " or symbol[-1] == " "
+    return "," in symbol or symbol.startswith(" ") or symbol.endswith(" ")
 
 
 def _decoder(kind: type[msgspec.Struct], *, limits: bool, exact: bool) -> Callable[[bytes | None], Any]:
@@ -191,5 +194,6 @@ def _depth(value: bytes) -> int:
 
 TRADES = Validator(Trade)
 FEED_EVENTS = Validator(FeedEvent)
-VALIDATORS: dict[str, Validator[Any]] = {"trades": TRADES, "feed_events": FEED_EVENTS}
+SIGNALS = Validator(SignalRecord)
+VALIDATORS: dict[str, Validator[Any]] = {"trades": TRADES, "feed_events": FEED_EVENTS, "signals": SIGNALS}
 """The validator of each of the lake's tables."""

@@ -30,6 +30,9 @@ SYMBOL_LENGTH = 64
 
 _Name = Annotated[str, Meta(min_length=1, max_length=1024)]
 _Ms = Annotated[int, Meta(ge=0, le=MAX_MS)]
+_Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+_Place = Annotated[int, Meta(ge=-1, le=2**53 - 1)]
+"""A partition or an offset of Kafka; -1 where there is none. No reader of JSON rounds it."""
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -71,6 +74,45 @@ class FeedEvent(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tru
     source: Annotated[str, Meta(min_length=1, max_length=64)]
 
 
+SignalKind = Literal["signal", "run", "heartbeat", "input"]
+Side = Literal["buy", "sell", "exit"]
+
+
+class SignalRecord(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """What a strategy decided about ``symbol``, or what is needed to repeat it: one record of the topic of signals.
+
+    ``kind`` is ``signal``; ``run``, the beginning of a run with its parameters (``symbol`` is empty); ``heartbeat``, the state
+    of ``inputs`` between signals; or ``input``, an input besides trades. A text that a kind does not need is empty.
+
+    ``id`` follows from strategy, symbol, ``record`` and ``n`` alone, so that a repeated decision has the same. ``run`` names
+    the run and ``version`` is the hash of the strategy's code. ``n`` counts the signals of one deciding record, from 0.
+    ``target`` is a share of the symbol's account. ``ts_decided`` and ``ts_event`` are those of the deciding record, ``record``
+    its id, ``partition`` and ``offset`` its place in the topic of trades; ``inputs`` is the running hash of all ids that the
+    strategy has seen. ``details`` is a JSON text. ``ts_recv`` is when the record was published.
+    """
+
+    kind: _Name
+    id: _Name
+    symbol: Annotated[str, Meta(max_length=SYMBOL_LENGTH)]
+    strategy: _Name
+    version: _Name
+    run: _Name
+    n: _Count
+    side: Annotated[str, Meta(max_length=1024)]
+    target: Annotated[float, Meta(ge=-1, le=1)]
+    strength: float
+    reason: Annotated[str, Meta(max_length=65_535)]
+    ts_decided: _Ms
+    ts_event: _Ms
+    record: Annotated[str, Meta(max_length=1024)]
+    inputs: Annotated[str, Meta(max_length=1024)]
+    partition: _Place
+    offset: _Place
+    details: str
+    ts_recv: _Ms
+    source: Annotated[str, Meta(min_length=1, max_length=64)]
+
+
 _EVER = 10_000_000_000_000
 CONNECTING = frozenset({"connected", "subscribed", "covered"})
 """The kinds of events that only a connection makes."""
@@ -108,6 +150,11 @@ def stopped_time(events: Collection[Mapping[str, Any]]) -> list[Interval]:
 def column_types(record: type[msgspec.Struct]) -> dict[str, type]:
     """The columns of ``record`` in their order, each with its type: str, int or float."""
     return {field.name: next(iter(get_args(field.type)), field.type) for field in msgspec.structs.fields(record)}
+
+
+def time_columns(record: type[msgspec.Struct]) -> list[str]:
+    """The columns of ``record`` that hold times in ms."""
+    return [field.name for field in msgspec.structs.fields(record) if field.type == _Ms]
 
 
 def column_limits(record: type[msgspec.Struct]) -> dict[str, Meta]:

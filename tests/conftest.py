@@ -296,6 +296,8 @@ def own_names(broker: str, folder: Path) -> dict[str, str]:
         "topics.trades.retention": "36500d",
         "topics.feed_events.name": f"feed-events-{mark}",
         "topics.feed_events.retention": "36500d",
+        "topics.signals.name": f"signals-{mark}",
+        "topics.signals.retention": "36500d",
         "topics.dead_letters.name": f"dlq-{mark}",
         "lake.group": f"lake-{mark}",
         "lake.url": (folder / "lake").as_uri(),

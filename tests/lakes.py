@@ -12,7 +12,7 @@ from stockctl.exchange.trade_conditions import updates_of
 from stockctl.lake.format.claims import Claim, Start, put_claim, put_start
 from stockctl.lake.format.keys import Layout, Table
 from stockctl.lake.writer.batch import OpenBatch
-from stockctl.records import EventKind, FeedEvent, Trade, encode
+from stockctl.records import EventKind, FeedEvent, SignalRecord, Trade, encode
 from stockctl.settings import Settings
 
 _numbers = itertools.count()
@@ -51,9 +51,34 @@ def covered(symbols: str, since: str | int, until: str | int, kind: EventKind = 
     return FeedEvent(f"test00-{kind}-{next(_numbers):06d}", kind, first, last, symbols, reason, "test00", last, "finnhub")
 
 
+def signal(symbol: str, moment: str | int, side: str = "buy", target: float = 1.0, **other: Any) -> SignalRecord:
+    """A signal of a trade at that exchange time, published 60 ms after it; ids count up. ``kind`` makes it another record."""
+    ts = at(moment) if isinstance(moment, str) else moment
+    number = next(_numbers)
+    fields: dict[str, Any] = {
+        "kind": "signal",
+        "id": f"{number:032x}",
+        "strategy": "vwap-reversion",
+        "version": "5eed",
+        "run": "run00",
+        "n": 0,
+        "strength": 2.3,
+        "reason": "price 264.1 is 2.3 sd below vwap 265.0",
+        "ts_decided": ts + 50,
+        "record": f"{symbol}-{ts}-test00-{number:08d}",
+        "inputs": "c0ffee",
+        "partition": 0,
+        "offset": number,
+        "details": "",
+        "ts_recv": ts + 60,
+        "source": "finnhub",
+    } | other
+    return SignalRecord(symbol=symbol, side=side, target=target, ts_event=ts, **fields)
+
+
 def lay(
     settings: Settings,
-    records: Iterable[Trade] | Iterable[FeedEvent],
+    records: Iterable[Trade] | Iterable[FeedEvent] | Iterable[SignalRecord],
     *,
     table: Table = "trades",
     partition: int = 0,
@@ -78,7 +103,7 @@ def lay(
         "partition": partition,
     }
     put_start(store, Start(**same, start=start, reason="first"))
-    held: list[Trade | FeedEvent] = list(records)
+    held: list[Trade | FeedEvent | SignalRecord] = list(records)
     size = max(1, -(-len(held) // batches))
     claims = []
     for first in range(0, len(held), size):

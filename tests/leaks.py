@@ -70,7 +70,12 @@ class Leaks:
 
     def records(self, settings: Settings) -> None:
         """Look into every record of the topics: key, value and headers."""
-        for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
+        for topic in (
+            settings.topics.trades,
+            settings.topics.feed_events,
+            settings.topics.signals,
+            settings.topics.dead_letters,
+        ):
             for message in messages(settings, topic.name):
                 self.look("record", topic.name, repr((message.key(), message.headers())).encode() + (message.value() or b""))
 

@@ -11,13 +11,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stockctl.exchange.calendar import now_ms
-from stockctl.record_validation import DEPTH, FEED_EVENTS, MAX_AHEAD_MS, TRADES, InvalidRecordError
-from stockctl.records import FeedEvent, Trade, encode
+from stockctl.record_validation import DEPTH, FEED_EVENTS, MAX_AHEAD_MS, SIGNALS, TRADES, InvalidRecordError
+from stockctl.records import FeedEvent, SignalRecord, Trade, encode
 from tests.conftest import examples
+from tests.lakes import signal
 
 AT = 1_795_444_200_000
 TRADE = Trade("AAPL-1795444200000-abcdef-00000001", "AAPL", 164.06, 4.0, AT, AT + 50, "1,12", "v", "sim")
 EVENT = FeedEvent("abcdef-covered-000001", "covered", AT, AT + 10_000, "AAPL,MSFT", "", "abcdef", AT + 10_050, "sim")
+SIGNAL = signal("AAPL", AT, strength=-2.3, partition=2, offset=2**53 - 1, source="sim")
 LINE = encode(TRADE)
 
 
@@ -128,6 +130,59 @@ def test_an_events_reason_may_quote_anything_but_nul() -> None:
     assert FEED_EVENTS.record(encode(messages)) == messages
     with pytest.raises(InvalidRecordError, match="reason holds the control character"):
         FEED_EVENTS.record(encode(msgspec.structs.replace(EVENT, reason="\0")))
+
+
+EMPTY: dict[str, Any] = dict.fromkeys(("symbol", "side", "reason", "record", "inputs", "details"), "")
+RUN = msgspec.structs.replace(SIGNAL, kind="run", target=0.0, strength=0.0, partition=-1, offset=-1, **EMPTY)
+
+
+@pytest.mark.parametrize("record", [SIGNAL, RUN], ids=["signal", "run"])
+def test_a_signal_is_valid_with_every_text_empty_that_not_all_kinds_need(record: SignalRecord) -> None:
+    assert SIGNALS.all([encode(record), encode(SIGNAL)]) == [record, SIGNAL], "no second look"
+    assert SIGNALS.record(encode(record)) == record
+
+
+def test_only_times_of_a_signal_are_compared_with_the_clock() -> None:
+    """Its counts and places are whole numbers too."""
+    far = msgspec.structs.replace(SIGNAL, n=2**53 - 1, partition=2**53 - 1)
+    assert SIGNALS.all([encode(far)]) == [far]
+    for name in ("ts_decided", "ts_event", "ts_recv"):
+        with pytest.raises(InvalidRecordError, match=f"{name} is more than 7 days ahead"):
+            SIGNALS.record(encode(msgspec.structs.replace(SIGNAL, **{name: 4_102_444_800_000})))
+
+
+def test_details_and_reason_of_a_signal_may_quote_anything_but_nul() -> None:
+    record = msgspec.structs.replace(RUN, details='{\n\t"params": {"fast": "5"}\n}', reason="two\nlines")
+    assert SIGNALS.record(encode(record)) == record
+    assert SIGNALS.line(encode(record)) == encode(record), "one line"
+    for name in ("details", "reason"):
+        with pytest.raises(InvalidRecordError, match=f"{name} holds the control character U.0000"):
+            SIGNALS.record(encode(msgspec.structs.replace(SIGNAL, **{name: "\0"})))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"target": 1.01}, "target is above 1"),
+        ({"target": -1.01}, "target is below -1"),
+        ({"n": -1}, "n is below 0"),
+        ({"offset": -2}, "offset is below -1"),
+        ({"offset": 2**53}, "offset is above 9007199254740991"),
+        ({"symbol": "A,B"}, "symbol holds a comma, or a space at its ends"),
+        ({"symbol": " "}, "symbol holds a comma, or a space at its ends"),
+        ({"side": "b\tuy"}, "side holds the control character U+0009"),
+        ({"strategy": ""}, "strategy is empty"),
+        ({"version": ""}, "version is empty"),
+        ({"run": ""}, "run is empty"),
+        ({"inputs": None}, "inputs is not a text, but null"),
+    ],
+)
+def test_a_signal_that_is_not_valid_has_a_reason(changes: dict[str, Any], reason: str) -> None:
+    value = json.dumps(msgspec.structs.asdict(SIGNAL) | changes).encode()
+    assert SIGNALS.all([value]) is None
+    with pytest.raises(InvalidRecordError, match=r".*") as raised:
+        SIGNALS.record(value)
+    assert str(raised.value) == reason
 
 
 pieces = st.sampled_from(

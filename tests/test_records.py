@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.records import MAX_MS, FeedEvent, Trade, connection_token, encode
+from stockctl.records import MAX_MS, FeedEvent, SignalRecord, Trade, connection_token, encode
 from stockctl.stream.dead_letters.record import DeadLetter
 
 TRADE = Trade("AAPL-1680286538064-k3f9a2-00000017", "AAPL", 164.06, 4.0, 1680286538064, 1680286538120, "1,8,12", "v", "finnhub")
@@ -37,7 +37,7 @@ def test_any_trade_comes_back_as_it_was(trade: Trade) -> None:
     assert all(isinstance(written[name], float) for name in ("price", "volume"))
 
 
-@pytest.mark.parametrize("kind", [Trade, FeedEvent, DeadLetter])
+@pytest.mark.parametrize("kind", [Trade, FeedEvent, SignalRecord, DeadLetter])
 def test_no_record_holds_a_list_or_a_table(kind: type) -> None:
     """Spectrum cannot filter inside one."""
     for field in msgspec.structs.fields(kind):

@@ -36,6 +36,7 @@ def check_names(settings: Settings) -> None:
     topics = {
         "topics.trades.name": settings.topics.trades.name,
         "topics.feed_events.name": settings.topics.feed_events.name,
+        "topics.signals.name": settings.topics.signals.name,
         "topics.dead_letters.name": settings.topics.dead_letters.name,
         "the topic of replayed dead letters": replayed_topic(settings.topics),
         "connect.config_topic": settings.connect.config_topic,

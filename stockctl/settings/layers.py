@@ -235,7 +235,11 @@ def _profile_defaults(profile: str, state_dir: Path) -> Layer:
         # After a crash, the next consumer gets the partitions once the session has timed out.
         "kafka": {"idle_pause": "250ms", "session_timeout": "10s"},
         # The embedded broker stores data in memory, so retention limits its size. The lake stores the records permanently.
-        "topics": {"trades": {"partitions": 3, "retention": "30m"}, "feed_events": {"retention": "30m"}},
+        "topics": {
+            "trades": {"partitions": 3, "retention": "30m"},
+            "feed_events": {"retention": "30m"},
+            "signals": {"retention": "30m"},
+        },
         "lake": {"url": (state_dir / "lake").absolute().as_uri(), "max_age": "15s"},
         "mongo": {"retention": "2h", "derive_every": "2s"},
     }

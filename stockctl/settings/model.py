@@ -130,6 +130,13 @@ class FeedEventsTopic(TopicSettings):
     partitions: int = Field(1, gt=0, le=2_147_483_647, description="Number of partitions.")
 
 
+class SignalsTopic(TopicSettings):
+    """Topic of signals."""
+
+    name: TopicName = Field("signals", description="Name of the topic of signals.")
+    partitions: int = Field(1, gt=0, le=2_147_483_647, description="Number of partitions.")
+
+
 class DeadLettersTopic(TopicSettings):
     """Topic of dead letters."""
 
@@ -143,6 +150,7 @@ class TopicsSettings(Section):
 
     trades: TradesTopic = TradesTopic()
     feed_events: FeedEventsTopic = FeedEventsTopic()
+    signals: SignalsTopic = SignalsTopic()
     dead_letters: DeadLettersTopic = DeadLettersTopic()
 
 

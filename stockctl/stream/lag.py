@@ -37,7 +37,7 @@ def read_lag(admin: Admin, settings: Settings, groups: Sequence[str] = ()) -> li
     The groups of the writers, and a group of ``groups`` without commits, have rows for every topic that a writer reads.
     """
     topics = settings.topics
-    read_by_writers = [topics.trades.name, topics.feed_events.name]
+    read_by_writers = [topics.trades.name, topics.feed_events.name, topics.signals.name]
     partitions = [partition for name in (*read_by_writers, topics.dead_letters.name) for partition in admin.partitions(name)]
     offsets = admin.offsets(partitions) if partitions else {}
     rows: list[Lag] = []

@@ -43,6 +43,7 @@ def topic_specs(settings: TopicsSettings) -> list[TopicSpec]:
     sections: dict[str, TopicSettings] = {
         "topics.trades": topics.trades,
         "topics.feed_events": topics.feed_events,
+        "topics.signals": topics.signals,
         "topics.dead_letters": topics.dead_letters,
     }
     return [

@@ -224,7 +224,7 @@ def test_a_fetch_and_the_writer_keep_the_document_current(broker: str, mongo_ser
     assert found["together"]["pe"] is None
 
     admin = Admin(stream)
-    for topic in (stream.topics.trades, stream.topics.feed_events, stream.topics.dead_letters):
+    for topic in (stream.topics.trades, stream.topics.feed_events, stream.topics.signals, stream.topics.dead_letters):
         admin.create_topic(topic.name, 1, 1, {})
     producer = Producer(stream)
     record = trade("AAPL", now_ms(), 250.0, source="sim")

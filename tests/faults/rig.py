@@ -111,7 +111,12 @@ class Rig:
 
     def make_topics(self) -> None:
         """Make the topics."""
-        for topic in (self.settings.topics.trades, self.settings.topics.feed_events, self.settings.topics.dead_letters):
+        for topic in (
+            self.settings.topics.trades,
+            self.settings.topics.feed_events,
+            self.settings.topics.signals,
+            self.settings.topics.dead_letters,
+        ):
             self.admin.create_topic(topic.name, topic.partitions, 1, {})
 
     def recreate_trades(self) -> None:

@@ -47,7 +47,7 @@ def test_the_writer_begins_a_lake_whose_store_refuses_each_put_once(
 ) -> None:
     """The start and the source as well as claims and objects."""
     admin = Admin(settings)
-    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
+    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.signals, settings.topics.dead_letters):
         admin.create_topic(topic.name, topic.partitions, 1, {})
     ids = produce(settings, 50)
     store = Refusing(open_store(settings), error)

@@ -51,7 +51,7 @@ def test_no_symbol_leaves_the_prefix(
     own = {name: value for name, value in command.environment.items() if name.startswith("STOCKCTL_")}
     own_settings = load_settings(environ=clean_environment(**own))
     admin = Admin(settings)
-    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
+    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.signals, settings.topics.dead_letters):
         admin.create_topic(topic.name, topic.partitions, 1, {})
     producer = Producer(settings)
     now = int(time.time() * 1000)

@@ -237,7 +237,7 @@ def test_a_writer_continues_after_a_pruned_claim(settings_of_broker: Settings, c
     """Kafka has forgotten the newest claim's records and its objects were pruned: no loss is to be accepted for that."""
     topics = settings_of_broker
     admin = Admin(topics)
-    for topic in (topics.topics.trades, topics.topics.feed_events, topics.topics.dead_letters):
+    for topic in (topics.topics.trades, topics.topics.feed_events, topics.topics.signals, topics.topics.dead_letters):
         admin.create_topic(topic.name, topic.partitions, 1, {})
     produce_old(topics, 3)
     command.run("consume", "s3", "--once")

@@ -41,7 +41,7 @@ SYMBOLS = ["AAPL", "MSFT", "NVDA", "BINANCE:BTCUSDT", "../x"]
 def topics(settings: Settings) -> Settings:
     """The test's own topics, made."""
     admin = Admin(settings)
-    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
+    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.signals, settings.topics.dead_letters):
         admin.create_topic(topic.name, topic.partitions, 1, {})
     return settings
 

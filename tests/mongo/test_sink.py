@@ -52,7 +52,7 @@ def topics(names: dict[str, str]) -> Settings:
     """The test's own topics, made, and its settings."""
     settings = load_settings(environ=clean_environment(), flags=names)
     admin = Admin(settings)
-    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
+    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.signals, settings.topics.dead_letters):
         admin.create_topic(topic.name, min(3, topic.partitions), 1, {})
     return settings
 

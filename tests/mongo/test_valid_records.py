@@ -59,7 +59,7 @@ def topics(names: dict[str, str]) -> Settings:
     names |= {"mongo.retention": "36500d", "lake.max_records": str(max(COUNT, FRAMES) // 4), "symbols": "AAPL"}
     settings = load_settings(environ=clean_environment(), flags=names)
     admin = Admin(settings)
-    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
+    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.signals, settings.topics.dead_letters):
         admin.create_topic(topic.name, min(3, topic.partitions), 1, {"message.timestamp.type": "CreateTime"})
     return settings
 

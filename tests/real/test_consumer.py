@@ -33,6 +33,7 @@ def settings(flags: dict[str, str]) -> Settings:
     admin = Admin(settings)
     admin.create_topic(settings.topics.trades.name, 90, 1, {})
     admin.create_topic(settings.topics.feed_events.name, 1, 1, {})
+    admin.create_topic(settings.topics.signals.name, 1, 1, {})
     return settings
 
 

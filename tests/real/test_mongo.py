@@ -34,7 +34,7 @@ def topics(flags: dict[str, str]) -> Settings:
     """The test's own topics, made, and its settings."""
     settings = load_settings(environ=clean_environment(), flags=flags)
     admin = Admin(settings)
-    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.dead_letters):
+    for topic in (settings.topics.trades, settings.topics.feed_events, settings.topics.signals, settings.topics.dead_letters):
         admin.create_topic(topic.name, topic.partitions, 1, {})
     return settings
 

@@ -51,6 +51,7 @@ READERS = (
     ("mongo.group", "the lake's probe"),
     ("topics.trades.name", "topics.feed_events.name"),
     ("topics.feed_events.name", "topics.dead_letters.name"),
+    ("topics.feed_events.name", "topics.signals.name"),
     ("topics.trades.name", "replayed dead letters"),
     ("topics.trades.name", "connect.offset_topic"),
 )

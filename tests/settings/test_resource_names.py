@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from stockctl.errors import ConfigError
 from stockctl.settings import load_settings
 
-TOPICS = ["topics.trades.name", "topics.feed_events.name", "topics.dead_letters.name", "connect.config_topic"]
+TOPICS = [
+    "topics.trades.name",
+    "topics.feed_events.name",
+    "topics.signals.name",
+    "topics.dead_letters.name",
+    "connect.config_topic",
+]
 GROUPS = ["lake.group", "mongo.group", "connect.connector"]
 SCHEMAS = ["redshift.external_schema", "redshift.view_schema"]
 IMAGES = ["infra.image", "infra.connect_image"]
@@ -108,7 +114,15 @@ def test_what_the_other_side_refuses_is_refused_first_in_words(name: str, text: 
     assert not re.search(r"match|\^|\[[aA]-", str(raised.value))
 
 
-OTHER_TOPICS = {"connect-configs", "connect-offsets", "connect-status", "feed-events", "trades_dlq", "trades_dlq_replayed"}
+OTHER_TOPICS = {
+    "connect-configs",
+    "connect-offsets",
+    "connect-status",
+    "feed-events",
+    "signals",
+    "trades_dlq",
+    "trades_dlq_replayed",
+}
 """Names of the other topics by default. Kafka does not distinguish `.` and `_`."""
 
 

@@ -13,7 +13,7 @@ from stockctl.clients.kafka import Admin, Consumer, Event, Producer, Transaction
 from stockctl.errors import StockctlError
 from stockctl.exchange.calendar import now_ms
 from stockctl.feed.redecode import redecode
-from stockctl.records import Trade
+from stockctl.records import Trade, encode
 from stockctl.settings import Settings
 from stockctl.stream.dead_letters import replay as replaying
 from stockctl.stream.dead_letters.reader import Summary, counts, letters_of, read, summaries
@@ -21,7 +21,7 @@ from stockctl.stream.dead_letters.record import as_message, dead_letter
 from stockctl.stream.dead_letters.replay import Replay, ReplayResult
 from stockctl.stream.topics import apply
 from tests.command import HANG, Command
-from tests.lakes import TOO_DEEP
+from tests.lakes import TOO_DEEP, signal
 
 ROW = '{"s":"AAPL","p":164.06,"t":1680286538064,"v":4}'
 TRADE = '{"id":"AAPL-1-k3f9a2-7","symbol":"AAPL","price":164.06,"volume":4.0,"ts_event":1,"ts_recv":2,"conditions":"","updates":"vhl","source":"sim"}'  # noqa: E501
@@ -171,11 +171,18 @@ def test_a_corrected_row_of_the_feed_becomes_a_trade_once(letters: Letters, made
 def test_all_valid_letters_are_sent_and_the_others_are_rejected(letters: Letters, made: Settings) -> None:
     good = [letters.feed(number) for number in range(1, 4)] + [letters.kafka(17, TRADE)]
     event = letters.kafka(3, EVENT, topic=made.topics.feed_events.name)
+    decided = signal("AAPL", 1, source="sim")
+    began = signal("", 1, kind="run", strategy="sma-cross", side="", target=0.0, source="sim")
+    signals = [
+        letters.kafka(offset, encode(record).decode(), topic=made.topics.signals.name)
+        for offset, record in enumerate((began, decided))
+    ]
     bad = [letters.feed(9, raw="{}"), letters.connect(20)]
     outcomes = {one.id: one.action for one in replay(made)}
-    assert outcomes == dict.fromkeys([*good, event], "sent") | dict.fromkeys(bad, "rejected")
+    assert outcomes == dict.fromkeys([*good, event, *signals], "sent") | dict.fromkeys(bad, "rejected")
     assert len(held(made, made.topics.trades.name)) == 4
     assert [key for key, _ in held(made, made.topics.feed_events.name)] == [b"sim"]
+    assert held(made, made.topics.signals.name) == [(b"sma-cross", encode(began)), (b"AAPL", encode(decided))]
     assert {one.action for one in replay(made)} == {"already sent", "rejected"}
     assert len(held(made, made.topics.trades.name)) == 4
 

@@ -64,7 +64,11 @@ def test_a_group_without_commits_has_everything_from_the_start_to_read(
 ) -> None:
     group = settings.lake.group
     rows = read_lag(admin, settings, [group])
-    assert {row.topic for row in rows} == {settings.topics.trades.name, settings.topics.feed_events.name}
+    assert {row.topic for row in rows} == {
+        settings.topics.trades.name,
+        settings.topics.feed_events.name,
+        settings.topics.signals.name,
+    }
     assert of(rows, full) == Lag(group, full.topic, full.number, None, 0, 10, lag=10, lost=0)
     assert sum(row.lag for row in rows) == 10
 

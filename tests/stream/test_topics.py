@@ -41,7 +41,7 @@ def by_field(admin: Admin, settings: Settings) -> dict[str, tuple[str, str]]:
 
 
 def test_topics_are_created_with_the_settings(admin: Admin, settings: Settings) -> None:
-    assert [change.action for change in apply(admin, settings.topics)] == ["created", "created", "created"]
+    assert [change.action for change in apply(admin, settings.topics)] == ["created"] * 4
     for topic in topic_specs(settings.topics):
         info = admin.topic(topic.name)
         assert info is not None
@@ -51,21 +51,22 @@ def test_topics_are_created_with_the_settings(admin: Admin, settings: Settings) 
 
 
 def test_the_configuration_is_what_the_pipeline_relies_on(settings: Settings) -> None:
-    trades, events, letters = topic_specs(settings.topics)
+    trades, events, signals, letters = topic_specs(settings.topics)
     assert trades.config == {
         "retention.ms": "1800000",
         "max.message.bytes": "1048588",
         "message.timestamp.type": "CreateTime",
         "cleanup.policy": "delete",
     }
-    assert (trades.partitions, events.partitions, letters.partitions) == (3, 1, 1)
+    assert (trades.partitions, events.partitions, signals.partitions, letters.partitions) == (3, 1, 1, 1)
+    assert signals.config == events.config == trades.config
     assert letters.config["retention.ms"] == "2592000000"
 
 
 def test_applying_again_changes_nothing(admin: Admin, settings: Settings) -> None:
     apply(admin, settings.topics)
     assert differences(admin, settings.topics) == []
-    assert [change.action for change in apply(admin, settings.topics)] == ["unchanged", "unchanged", "unchanged"]
+    assert [change.action for change in apply(admin, settings.topics)] == ["unchanged"] * 4
 
 
 def test_absent_topics_are_differences(admin: Admin, settings: Settings) -> None:
@@ -129,7 +130,7 @@ def test_records_survive_every_apply(admin: Admin, settings: Settings, broker: s
 
 def test_the_list_shows_existing_and_absent_topics(admin: Admin, settings: Settings) -> None:
     admin.create_topic(settings.topics.trades.name, 2, 1, {"retention.ms": "60000"})
-    trades, events, _ = listing(admin, settings.topics)
+    trades, events, *_ = listing(admin, settings.topics)
     assert tuple(trades) == (settings.topics.trades.name, 2, 1, 0, 60000)
     assert tuple(events) == (settings.topics.feed_events.name, None, None, None, None)
     names = [topic.topic for topic in listing(admin, settings.topics, every=True)]
@@ -140,9 +141,9 @@ def test_the_list_shows_existing_and_absent_topics(admin: Admin, settings: Setti
 def test_the_check_reports_absent_different_and_matching_topics(
     admin: Admin, settings: Settings, broker: str, tmp_path: Path
 ) -> None:
-    assert [(state, fix) for _, (_, state, fix, _) in run(topic_checks(settings))] == [("fail", "`stockctl topics apply`")] * 3
+    assert [(state, fix) for _, (_, state, fix, _) in run(topic_checks(settings))] == [("fail", "`stockctl topics apply`")] * 4
     apply(admin, settings.topics)
-    assert [finding.state for _, finding in run(topic_checks(settings))] == ["ok"] * 3
+    assert [finding.state for _, finding in run(topic_checks(settings))] == ["ok"] * 4
     trades, *_ = run(topic_checks(changed(broker, tmp_path, topics__trades__retention="2h")))
     assert (trades.result.state, trades.result.detail) == ("warn", "retention.ms 1800000 and not 7200000")
 

@@ -48,7 +48,7 @@ def _probe(settings: Settings) -> CheckResult:
             f"stop the producer that sends them to {topics.trades.name}; or add their source to lake.extra_sources and "
             f"mongo.extra_sources, restart the writers, and run `stockctl dlq replay --reason '{FOREIGN}'`",
         )
-    records = _count(settings, admin, [topics.trades.name, topics.feed_events.name], since)
+    records = _count(settings, admin, [topics.trades.name, topics.feed_events.name, topics.signals.name], since)
     if len(open_letters) >= MANY and letters >= records / 2:
         return CheckResult(
             f"{detail}; {counted(records, 'record')} arrived", "fail", "`stockctl dlq list --by-reason` shows what is wrong"

@@ -15,7 +15,7 @@ from stockctl.clients.kafka import Admin, TransactionalProducer
 from stockctl.errors import StockctlError
 from stockctl.exchange.calendar import now_ms
 from stockctl.record_validation import VALIDATORS, InvalidRecordError, Validator
-from stockctl.records import UNREADABLE, Trade, encode
+from stockctl.records import UNREADABLE, FeedEvent, SignalRecord, Trade, encode
 from stockctl.settings import Settings
 from stockctl.stream import topics
 from stockctl.stream.dead_letters.reader import LAKE, Letter, marks, marks_topic, matches, read
@@ -111,9 +111,14 @@ class Replay:
         if not letter.topic:
             trades = self._decode(letter, text)
             return [_Message(names.trades.name, encode(trade), trade.symbol) for trade in trades]
-        if letter.topic not in (names.trades.name, names.feed_events.name):
+        tables = {
+            names.trades.name: "trades",
+            names.feed_events.name: "feed_events",
+            names.signals.name: "signals",
+        }
+        if letter.topic not in tables:
             raise ValueError(f"it comes from {letter.topic}, which is not a topic of this profile")
-        validator = VALIDATORS["trades" if letter.topic == names.trades.name else "feed_events"]
+        validator = VALIDATORS[tables[letter.topic]]
         if LAKE not in readers and _lake_accepts(validator, letter.raw):
             raise ValueError(
                 f"only {', '.join(sorted(readers))} rejected it: the lake reads this record from {letter.topic}, "
@@ -125,7 +130,7 @@ class Replay:
             raise ValueError(f"it is still invalid: {error}") from None
         if (refusal := self._refusal(record.source)) is not None:
             raise ValueError(refusal)
-        return [_Message(letter.topic, encode(record), record.symbol if isinstance(record, Trade) else record.source)]
+        return [_Message(letter.topic, encode(record), _key(record))]
 
     def _send(
         self, producer: TransactionalProducer | None, waiting: Sequence[tuple[Letter, list[_Message]]]
@@ -142,6 +147,13 @@ class Replay:
         for item, messages in waiting:
             action: Literal["sent", "would send"] = "would send" if producer is None else "sent"
             yield ReplayResult(item.letter.id, action, f"{len(messages)} to {messages[0].topic}")
+
+
+def _key(record: Trade | FeedEvent | SignalRecord) -> str:
+    """The key with which producers send ``record``."""
+    if isinstance(record, FeedEvent):
+        return record.source
+    return record.symbol if isinstance(record, Trade) else record.symbol or record.strategy
 
 
 def _lake_accepts(validator: Validator[Any], text: str) -> bool:

@@ -160,6 +160,9 @@ def _currency_edge(day: date) -> int:
 Hours = Literal["exchange", "currency", "always"]
 """The trading hours of a symbol: the exchange's sessions, the currency market's week, or day and night."""
 
+DAYS_PER_YEAR: dict[Hours, int] = {"exchange": 252, "currency": 260, "always": 365}
+"""Trading days in a year, for annualised figures."""
+
 
 class Calendar(NamedTuple):
     """The trading hours of symbols: those of each symbol's market, or day and night. See ``calendar_of``."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
 from stockctl.errors import UsageError
-from stockctl.exchange.calendar import Hours, day_bounds, trade_date
+from stockctl.exchange.calendar import DAYS_PER_YEAR, Hours, day_bounds, trade_date
 from stockctl.exchange.time_parsing import parse_moment
 from stockctl.exchange.trade_sessions import Slot, hours_on, slots_of
 from stockctl.exchange.venues import has_venue
@@ -220,9 +220,7 @@ def _share_bar(before: int, after: int, query: Query) -> bool:
 
 def seconds_per_year(span: Span) -> int:
     """Seconds of trading in a year, for annualised volatility."""
-    if span.hours == "always":
-        return 365 * 86_400
-    return 260 * 86_400 if span.hours == "currency" else 252 * SESSION_SECONDS[span.session]
+    return DAYS_PER_YEAR[span.hours] * (SESSION_SECONDS[span.session] if span.hours == "exchange" else 86_400)
 
 
 class Slice(NamedTuple):

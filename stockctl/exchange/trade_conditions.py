@@ -29,6 +29,10 @@ LATE_REGULAR = frozenset({"15", "30", "35", "36", "39"})
 """Codes of regular-hours trades that may be reported after the close: the closing auction, corrections of its price, sold last,
 and sold out of sequence (25 outside regular hours)."""
 
+OPENING_AUCTION = frozenset({"18", "19"})
+CLOSING_AUCTION = frozenset({"35", "36"})
+"""Codes of an auction's trades. The official open and close (20, 16) repeat their price, and move no shares."""
+
 TradeKind = Literal["plain", "regular", "extended"]
 """The trading hours that a trade's codes name: regular, extended, or neither (``plain``): then its time decides."""
 

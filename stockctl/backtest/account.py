@@ -77,6 +77,11 @@ class _Average:
         self.size += size
         self.price = price if self.size == size else self.price + (price - self.price) * (size / self.size)
 
+    def split(self, ratio: float) -> None:
+        """Each share became ``ratio`` shares."""
+        self.size = round(self.size * ratio)
+        self.price /= ratio
+
 
 class _Position:
     """The round trip under way."""
@@ -177,6 +182,43 @@ class Account:
             self._position = self._position or _Position(fill.time)
             self._open(self._position, int(math.copysign(opening, fill.quantity)), fill, fill.fee - closing_fee)
 
+    def split(self, ratio: float, price: float, time: int) -> None:
+        """Each share became ``ratio`` shares, which are worth ``price`` each: the equity at that price stays what it was.
+
+        A fraction of a share is paid in cash, as brokers do; where that is all, the position is closed at ``time``.
+        """
+        position = self._position
+        if position is None:
+            return
+        exact = self.shares * ratio
+        shares = int(round(exact, 9))
+        paid = (exact - shares) * price
+        if shares:
+            self._cost -= paid
+            # Lots keep their cost; whole shares of each would not add up, so the last one has the rest.
+            lots = [_Lot(int(round(lot.shares * ratio, 9)), lot.price / ratio) for lot in self._lots]
+            kept = [lot for lot in lots if lot.shares]
+            others = sum(lot.shares for lot in kept[:-1])
+            cost = math.fsum(lot.shares * lot.price for lot in kept[:-1])
+            kept = [*kept[:-1], _Lot(shares - others, (self._cost - cost) / (shares - others))]
+            self._lots = deque(kept)
+            self.shares = shares
+            position.shares = round(position.shares * ratio)
+            position.entry.split(ratio)
+            position.exit.split(ratio)
+            return
+        profit = paid - self._cost
+        position.profit += profit
+        self._balance += profit
+        position.exit.add(abs(self.shares), price * ratio)
+        self._end(position, time)
+
+    def _end(self, position: _Position, time: int) -> None:
+        self.shares, self._cost = 0, 0.0  # without what rounding left
+        self._lots.clear()
+        self.round_trips.append(position.round_trip(self.symbol, time))
+        self._position = None
+
     def _open(self, position: _Position, shares: int, fill: Fill, fee: float) -> None:
         position.shares += shares
         position.entry.add(abs(shares), fill.price)
@@ -202,6 +244,4 @@ class Account:
             self.shares -= shares
             size -= abs(shares)
         if not self.shares:
-            self._cost = 0.0  # without what rounding left
-            self.round_trips.append(position.round_trip(self.symbol, fill.time))
-            self._position = None
+            self._end(position, fill.time)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         UnreachableError,
         UsageError,
     )
+    from stockctl.lake.reader.signals import read_signals
     from stockctl.lake.reader.trades import read_trades
     from stockctl.metrics.definitions import read_bars
     from stockctl.settings import Settings, load_settings
@@ -34,6 +35,7 @@ __all__ = [
     "__version__",
     "load_settings",
     "read_bars",
+    "read_signals",
     "read_trades",
 ]
 
@@ -44,6 +46,7 @@ _MODULES = {
     "Settings": "stockctl.settings",
     "load_settings": "stockctl.settings",
     "read_bars": "stockctl.metrics.definitions",
+    "read_signals": "stockctl.lake.reader.signals",
     "read_trades": "stockctl.lake.reader.trades",
 }
 

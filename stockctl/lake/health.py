@@ -19,6 +19,7 @@ from stockctl.lake.store import NoLakeError, existing_store
 from stockctl.lake.writer.recovery import hinted_claim
 from stockctl.settings import Settings
 from stockctl.stream.lag import lake_writer
+from stockctl.stream.topics import table_topics
 from stockctl.stream.waiting_records import pending
 from stockctl.units import counted, format_duration
 
@@ -92,13 +93,13 @@ def _newest(settings: Settings, table: Table) -> CheckResult:
         return CheckResult(str(error), "warn", error.hint)
     folders = (generation_folder(table, generation) for generation in generations(store, table))
     numbers = sorted({int(name) for folder in folders for name in store.folders(folder) if name.isdecimal()})
-    topic = settings.topics.trades.name if table == "trades" else settings.topics.feed_events.name
+    topic = table_topics(settings.topics)[table]
     committed = _committed(settings, [Partition(topic, number) for number in numbers])
     claims = [
         claim for number in numbers if (claim := _newest_of(store, table, number, committed.get(Partition(topic, number))))
     ]
     if not claims:
-        return _empty(settings, store, topic)
+        return _empty(settings, store, table, topic)
     newest = max(claims, key=lambda claim: claim.created)
     age = (datetime.now(UTC) - datetime.fromisoformat(newest.created)).total_seconds()
     ends = ", ".join(f"{claim.partition} to {claim.end}" for claim in claims)
@@ -108,12 +109,14 @@ def _newest(settings: Settings, table: Table) -> CheckResult:
     )
 
 
-def _empty(settings: Settings, store: Store, topic: str) -> CheckResult:
+def _empty(settings: Settings, store: Store, table: Table, topic: str) -> CheckResult:
     """The result for a table without claims: ok if its writer runs and has not closed a batch yet."""
     with suppress(StockctlError):  # other rows report what is wrong there
         waits = pending(settings, lake_writer(settings.lake), [topic])
         if waits.running:
             return CheckResult(f"empty so far: {waits.message}")
+    if table == "signals":
+        return CheckResult("empty: no strategy has run")  # most lakes need none
     return CheckResult(f"empty: {store.url}", "warn", "`stockctl consume s3` fills it")
 
 

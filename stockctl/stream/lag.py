@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from stockctl.clients.kafka import Admin, Offsets, Partition
 from stockctl.settings import LakeSettings, Settings
+from stockctl.stream.topics import table_topics
 from stockctl.units import counted, format_duration
 
 _CONNECT_COMMIT_INTERVAL = 60.0
@@ -37,7 +38,7 @@ def read_lag(admin: Admin, settings: Settings, groups: Sequence[str] = ()) -> li
     The groups of the writers, and a group of ``groups`` without commits, have rows for every topic that a writer reads.
     """
     topics = settings.topics
-    read_by_writers = [topics.trades.name, topics.feed_events.name, topics.signals.name]
+    read_by_writers = [*table_topics(topics).values()]
     partitions = [partition for name in (*read_by_writers, topics.dead_letters.name) for partition in admin.partitions(name)]
     offsets = admin.offsets(partitions) if partitions else {}
     rows: list[Lag] = []

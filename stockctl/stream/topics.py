@@ -64,6 +64,15 @@ def topic_specs(settings: TopicsSettings) -> list[TopicSpec]:
     ]
 
 
+def table_topics(settings: TopicsSettings) -> dict[str, str]:
+    """The name of the topic that each of the lake's tables is written from."""
+    return {
+        "trades": settings.trades.name,
+        "feed_events": settings.feed_events.name,
+        "signals": settings.signals.name,
+    }
+
+
 def differences(admin: Admin, settings: TopicsSettings) -> list[Difference]:
     """The differences between the topics on the cluster and the settings."""
     return [difference for topic in topic_specs(settings) for difference in compare(admin, topic)]

@@ -212,7 +212,7 @@ def test_a_store_is_ok_while_it_is_empty_before_the_first_batch_and_answers_say_
 ) -> None:
     """Without a member of the group the answer says that the writer is not running."""
     (tmp_path / "lake").mkdir()
-    [trades, _] = lake.overview(settings)
+    [trades, events, signals] = lake.overview(settings)
 
     with member(settings):
         wait = "10 records wait in Kafka; `consume s3` writes a batch every 15s (lake.max_age)"
@@ -221,7 +221,7 @@ def test_a_store_is_ok_while_it_is_empty_before_the_first_batch_and_answers_say_
             assert f"{wait}; try again in 15s" in command.run(*arguments).stderr
         assert "wait in Kafka" not in command.run("metrics", "rate", "AAPL", "--date", "2026-11-20").stderr
     wait_for(lambda: not admin.members(settings.lake.group), "the member to leave")
-    assert trades.probe().state == "warn"
+    assert [check.probe().state for check in (trades, events, signals)] == ["warn", "warn", "ok"], "most run no strategy"
     assert "10 records wait in Kafka, and `stockctl consume s3` is not running" in command.run("metrics", "vwap", "AAPL").stderr
     command.environment["STOCKCTL_KAFKA__BOOTSTRAP_SERVERS"] = f"127.0.0.1:{free_port()}"
     assert "cannot check for records that wait in Kafka: " in command.run("metrics", "vwap", "AAPL").stderr

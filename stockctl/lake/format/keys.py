@@ -3,6 +3,7 @@
     trades/trade_date=2026-11-23/ticker=AAPL/trades-g1-003-00000000000001234567.jsonl.gz           raw object
     trades/trade_date=2026-11-23/bucket=017-of-064/trades-g1-003-00000000000001234567.jsonl.gz     raw object of a bucket
     feed_events/trade_date=2026-11-23/feed_events-g1-000-00000000000000000042.jsonl.gz             raw object
+    signals/trade_date=2026-11-23/signals-g1-000-00000000000000000042.jsonl.gz                     raw object
     parquet/trades/trade_date=2026-11-23/v0001-3f9a2c71/00000.parquet                              Parquet object
     raw/filings/ticker=AAPL/0000320193-25-000073.json                                              filing as received
     filings/ticker=AAPL/0000320193-25-000073.jsonl.gz                                              line items of a filing
@@ -32,8 +33,8 @@ import msgspec
 
 from stockctl.exchange.calendar import known_zone, to_ms, trade_date
 
-Table = Literal["trades", "feed_events"]
-TABLES: tuple[Table, ...] = ("trades", "feed_events")
+Table = Literal["trades", "feed_events", "signals"]
+TABLES: tuple[Table, ...] = ("trades", "feed_events", "signals")
 
 LOG = "_log"
 SOURCE_KEY = f"{LOG}/source.json"

@@ -15,8 +15,11 @@ from stockctl.records import MAX_MS
 _Millis = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
 
 
-class ClaimedTrade(msgspec.Struct, gc=False):
-    """The fields that place a trade of an existing claim. The claim accepted it, maybe by older rules than today's."""
+class ClaimedRecord(msgspec.Struct, gc=False):
+    """The fields that place a trade or a signal of an existing claim.
+
+    The claim accepted it, maybe by older rules than today's.
+    """
 
     symbol: str
     ts_event: _Millis

@@ -15,6 +15,7 @@ Kind = Literal[
     "invalid",
     "orphan",
     "duplicate",
+    "repeated",
     "unclaimed",
     "unreadable",
     "lost",
@@ -22,7 +23,7 @@ Kind = Literal[
     "in progress",
     "leftover",
 ]
-_HARMLESS: frozenset[Kind] = frozenset({"in progress", "truncated", "leftover"})
+_HARMLESS: frozenset[Kind] = frozenset({"repeated", "in progress", "truncated", "leftover"})
 
 
 class Issue(NamedTuple):
@@ -34,7 +35,9 @@ class Issue(NamedTuple):
 
     @property
     def wrong(self) -> bool:
-        """Whether it makes the lake unhealthy: unfinished work, a new generation and unused objects do not."""
+        """Whether it makes the lake unhealthy: unfinished work, a new generation, unused objects and signals
+        that several runs made do not.
+        """
         return self.kind not in _HARMLESS
 
 

@@ -12,7 +12,7 @@ from stockctl.clients.object_store import AbsentError, Store
 from stockctl.errors import StockctlError
 from stockctl.lake.format.claims import ClaimedObject
 from stockctl.lake.format.keys import folder_of
-from stockctl.lake.maintenance.issues import Issue, Report
+from stockctl.lake.maintenance.issues import Issue, Kind, Report
 from stockctl.lake.maintenance.verify_parquet import Digests
 from stockctl.lake.writer.batch import decompress
 from stockctl.record_validation import VALIDATORS, InvalidRecordError
@@ -90,7 +90,9 @@ def _duplicates(key: str, ids: Sequence[str], seen: dict[str, str]) -> Issue | N
     if not count or key.startswith("feed_events/"):
         return None
     where = f"also in {seen[repeated[0]]}" if repeated else "within the object"
-    return Issue("duplicate", key, f"{counted(count, 'id occurs', 'ids occur')} twice, {where}")
+    # A signal's id does not name its run: two runs of a strategy over the same records make the same ids.
+    kind: Kind = "repeated" if key.startswith("signals/") else "duplicate"
+    return Issue(kind, key, f"{counted(count, 'id occurs', 'ids occur')} twice, {where}")
 
 
 def _groups(items: Iterable[ObjectOfClaim]) -> Iterator[list[ObjectOfClaim]]:

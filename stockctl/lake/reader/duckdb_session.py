@@ -15,32 +15,14 @@ import duckdb
 
 from stockctl.errors import StockctlError
 from stockctl.lake.format.keys import Table
+from stockctl.records import FeedEvent, SignalRecord, Trade, column_types
 
 Result = TypeVar("Result")
 
+_TYPES: dict[type, str] = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE"}
 COLUMNS: dict[str, dict[str, str]] = {
-    "trades": {
-        "id": "VARCHAR",
-        "symbol": "VARCHAR",
-        "price": "DOUBLE",
-        "volume": "DOUBLE",
-        "ts_event": "BIGINT",
-        "ts_recv": "BIGINT",
-        "conditions": "VARCHAR",
-        "updates": "VARCHAR",
-        "source": "VARCHAR",
-    },
-    "feed_events": {
-        "id": "VARCHAR",
-        "kind": "VARCHAR",
-        "span_start": "BIGINT",
-        "span_end": "BIGINT",
-        "symbols": "VARCHAR",
-        "reason": "VARCHAR",
-        "connection": "VARCHAR",
-        "ts_recv": "BIGINT",
-        "source": "VARCHAR",
-    },
+    table: {name: _TYPES[kind] for name, kind in column_types(record).items()}
+    for table, record in (("trades", Trade), ("feed_events", FeedEvent), ("signals", SignalRecord))
 }
 """The columns of each table with their DuckDB types: the fields of ``stockctl.records``."""
 

@@ -13,15 +13,16 @@ from isal import igzip, igzip_lib
 from stockctl.errors import StockctlError
 from stockctl.lake.format.claims import ClaimedObject, CutReason, LastRecord, Rejected
 from stockctl.lake.format.keys import Layout
-from stockctl.lake.format.record_placement import ClaimedEvent, ClaimedTrade, day_of
+from stockctl.lake.format.record_placement import ClaimedEvent, ClaimedRecord, day_of
 from stockctl.record_validation import VALIDATORS, InvalidRecordError
 from stockctl.records import UNREADABLE, FeedEvent
 from stockctl.settings import LakeSettings
 from stockctl.validation_errors import decode_problem
 
 _CLAIMED = {
-    "trades": msgspec.json.Decoder(ClaimedTrade).decode,
+    "trades": msgspec.json.Decoder(ClaimedRecord).decode,
     "feed_events": msgspec.json.Decoder(ClaimedEvent).decode,
+    "signals": msgspec.json.Decoder(ClaimedRecord).decode,
 }
 """Decoders for the records of existing claims."""
 _REASON = 300

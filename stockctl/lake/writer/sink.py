@@ -34,6 +34,7 @@ from stockctl.lake.writer.recovery import BrokerState, Recovery, commit_metadata
 from stockctl.service import retry
 from stockctl.settings import Settings
 from stockctl.stream.consumer_loop import Subscription, by_partition, error_of, offset_of, value_of
+from stockctl.stream.topics import table_topics
 from stockctl.units import format_duration
 
 Result = TypeVar("Result")
@@ -47,7 +48,7 @@ SECONDS = Gauge("stockctl_lake_batch_seconds", "Time that the newest batch took 
 
 
 class S3Sink:
-    """Writes the topics of trades and feed events into the lake."""
+    """Writes the topics of trades, feed events and signals into the lake."""
 
     log = logging.getLogger("stockctl.lake")
     chunk = 10_000
@@ -55,10 +56,8 @@ class S3Sink:
 
     def __init__(self, settings: Settings, stop: threading.Event, *, once: bool = False, accept_loss: bool = False) -> None:
         self._limits, self._stop = settings.lake, stop
-        self._tables: dict[str, Table] = {
-            settings.topics.trades.name: "trades",
-            settings.topics.feed_events.name: "feed_events",
-        }
+        topics = table_topics(settings.topics)
+        self._tables: dict[str, Table] = {topics[table]: table for table in TABLES}
         self._layouts = {
             table: Layout(
                 table,

@@ -11,6 +11,7 @@ from stockctl.settings import Settings
 from stockctl.settings.kafka_names import DEAD_LETTERS_GROUP
 from stockctl.stream.dead_letters.reader import marks, read
 from stockctl.stream.dead_letters.record import FOREIGN
+from stockctl.stream.topics import table_topics
 from stockctl.units import counted, format_duration
 
 RECENT = 300.0
@@ -48,7 +49,7 @@ def _probe(settings: Settings) -> CheckResult:
             f"stop the producer that sends them to {topics.trades.name}; or add their source to lake.extra_sources and "
             f"mongo.extra_sources, restart the writers, and run `stockctl dlq replay --reason '{FOREIGN}'`",
         )
-    records = _count(settings, admin, [topics.trades.name, topics.feed_events.name, topics.signals.name], since)
+    records = _count(settings, admin, [*table_topics(topics).values()], since)
     if len(open_letters) >= MANY and letters >= records / 2:
         return CheckResult(
             f"{detail}; {counted(records, 'record')} arrived", "fail", "`stockctl dlq list --by-reason` shows what is wrong"

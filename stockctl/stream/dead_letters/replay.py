@@ -111,14 +111,10 @@ class Replay:
         if not letter.topic:
             trades = self._decode(letter, text)
             return [_Message(names.trades.name, encode(trade), trade.symbol) for trade in trades]
-        tables = {
-            names.trades.name: "trades",
-            names.feed_events.name: "feed_events",
-            names.signals.name: "signals",
-        }
-        if letter.topic not in tables:
+        table = next((table for table, topic in topics.table_topics(names).items() if topic == letter.topic), None)
+        if table is None:
             raise ValueError(f"it comes from {letter.topic}, which is not a topic of this profile")
-        validator = VALIDATORS[tables[letter.topic]]
+        validator = VALIDATORS[table]
         if LAKE not in readers and _lake_accepts(validator, letter.raw):
             raise ValueError(
                 f"only {', '.join(sorted(readers))} rejected it: the lake reads this record from {letter.topic}, "

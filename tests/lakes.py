@@ -85,8 +85,10 @@ def lay(
     start: int = 0,
     batches: int = 1,
     compression: Literal["gzip", "zstd"] = "gzip",
-    partition_by: Literal["ticker", "bucket"] = "ticker",
+    partition_by: Literal["ticker", "bucket", "none"] = "ticker",
     leave_out: Sequence[str] = (),
+    generation: int = 1,
+    created: str = "2026-11-23T00:00:00Z",
 ) -> list[Claim]:
     """Write ``records`` as ``batches`` claims of one partition from the offset ``start`` on; the claims.
 
@@ -99,7 +101,7 @@ def lay(
         "topic_id": "",
         "topic": table,
         "table": table,
-        "generation": 1,
+        "generation": generation,
         "partition": partition,
     }
     put_start(store, Start(**same, start=start, reason="first"))
@@ -108,7 +110,7 @@ def lay(
     claims = []
     for first in range(0, len(held), size):
         chunk = held[first : first + size]
-        batch = OpenBatch(layout, 1, partition, start + first)
+        batch = OpenBatch(layout, generation, partition, start + first)
         offsets = range(batch.start, batch.start + len(chunk))
         values = [encode(record) for record in chunk]
         batch.add(offsets, values, batch.heads(values), chunk[-1].ts_recv)
@@ -117,7 +119,7 @@ def lay(
             **same,
             nonce="test",
             writer="test",
-            created="2026-11-23T00:00:00Z",
+            created=created,
             start=batch.start,
             end=batch.end,
             reason="age",
@@ -126,6 +128,7 @@ def lay(
             rows=len(chunk),
             gaps=0,
             objects=[item.claimed for item in built],
+            switches=batch.switches,
         )
         claims.append(put_claim(store, claim))
         for item in built:

@@ -103,6 +103,9 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
     Claims with the reasons ``lost`` and ``closed`` have no records. A ``closed`` claim ends its generation and ``opens`` the
     next: writers agree on it by the same put-if-absent as on every other claim.
+
+    ``switches`` has the symbols whose rows lie in more than one object, unless the objects' offsets give their order: for each
+    the places, as an index in ``objects`` and a line from 0, at which the symbol's rows go on. Older writers left it out.
     """
 
     format: int = FORMAT
@@ -125,6 +128,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     rejected: list[Rejected] = []
     objects: list[ClaimedObject] = []
     opens: Start | None = None
+    switches: dict[str, list[tuple[Count, Count]]] = {}
 
     @property
     def key(self) -> str:

@@ -52,6 +52,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     rows: Count
     objects: list[ParquetObject]
     symbols: dict[str, Extent]
+    log_order: bool = False
+    """Whether the objects have the columns that keep the order of the log: an older compaction wrote none."""
 
     @property
     def key(self) -> str:

@@ -38,6 +38,11 @@ class ClaimLog:
             if (name := parse_claim(log[-1])) is not None:
                 self._newest[name.partition] = max(self._newest.get(name.partition, (0, 0)), (name.generation, name.start))
 
+    @property
+    def keys(self) -> list[str]:
+        """Keys of all claims, by generation and partition."""
+        return [key for log in self._logs for key in log]
+
     def is_newest(self, claim: Claim) -> bool:
         """Whether the claim is the newest of its partition, or newer: its writer may still be storing its objects."""
         return (claim.generation, claim.start) >= self._newest.get(claim.partition, (0, 0))

@@ -108,7 +108,8 @@ class LakeReader:
         return calendar_of(read_source(self.store))
 
     @cached_property
-    def _floor(self) -> date | None:
+    def floor(self) -> date | None:
+        """The first date that the lake guarantees; None if nothing was ever pruned."""
         return read_floor(self.store)
 
     @cached_property
@@ -118,12 +119,12 @@ class LakeReader:
     def dates(self, table: Table = "trades") -> list[date]:
         """The dates that have a folder in ``table``, in order, from the floor on."""
         days = [day for name in self._folders_in(table) if (day := folder_date(name)) is not None]
-        return [day for day in days if self._floor is None or day >= self._floor]
+        return [day for day in days if self.floor is None or day >= self.floor]
 
     def log(self, table: Table) -> ClaimLog:
         """The claims of ``table``."""
         if table not in self._logs:
-            self._logs[table] = ClaimLog(self.store, table, self._read)
+            self._logs[table] = ClaimLog(self.store, table, self.read_log)
         return self._logs[table]
 
     def symbols_of(self, day: date) -> set[str]:
@@ -182,7 +183,7 @@ class LakeReader:
             raw = _overlapping(self._exact(raw, wanted), since, until)
         parquet = [DataFile(day, item) for day, manifest in manifests.items() for item in manifest.objects_of(wanted)]
         parquet = _overlapping(parquet, since, until)
-        self._check_parquet(parquet)
+        self.check_parquet(parquet)
         if as_of is None:
             return raw + parquet
         condition = received_by(as_of)
@@ -224,7 +225,7 @@ class LakeReader:
         return {
             key: name
             for key, name in names.items()
-            if name.claim not in compacted.get(name.trade_date, ()) and (self._floor is None or name.trade_date >= self._floor)
+            if name.claim not in compacted.get(name.trade_date, ()) and (self.floor is None or name.trade_date >= self.floor)
         }
 
     def _claims(
@@ -235,8 +236,8 @@ class LakeReader:
             first, last = trade_date(since, self.zone), trade_date(until - 1, self.zone)
             if all(first + timedelta(number) in manifests for number in range((last - first).days + 1)):
                 return log.read(known)  # the manifests include everything else
-        if self._floor is not None:
-            since = max(since or 0, span_around(self._floor)[0])
+        if self.floor is not None:
+            since = max(since or 0, span_around(self.floor)[0])
         return log.find(known, since, until, {key for manifest in manifests.values() for key in manifest.claims} - known)
 
     def require_objects(self, claim: Claim, missing: Collection[str]) -> None:
@@ -264,7 +265,7 @@ class LakeReader:
             for _ in pool.map(lambda item: check(item, self.store.get(item.key)), resized):
                 pass
 
-    def _check_parquet(self, files: Iterable[DataFile]) -> None:
+    def check_parquet(self, files: Iterable[DataFile]) -> None:
         """UnhealthyError if a Parquet object is missing or was replaced."""
         for item in (file.claimed for file in files):
             size = self._parquet.get(item.key)
@@ -277,13 +278,23 @@ class LakeReader:
         """The sizes of the Parquet objects by key."""
         return {item.key: item.size for item in self.store.objects(PARQUET)}
 
-    def _read(self, keys: Iterable[str]) -> dict[str, bytes]:
+    def existing(self, items: Iterable[ClaimedObject]) -> dict[str, Path]:
+        """The files of those of the claimed objects that exist, by key. Unlike ``files`` it keeps nothing in memory."""
+        claimed = {item.key: item for item in items}
+        return self._files.paths(claimed, lambda key, data: check(claimed[key], data))
+
+    def read_log(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """The content of those of the claims or manifests ``keys`` that exist."""
         return {key: read_file(key, path) for key, path in self._files.paths(keys).items()}
+
+    def compacted_dates(self) -> list[date]:
+        """The dates that have a manifest, in order, from the floor on."""
+        return sorted(day for day in self._newest_manifests if self.floor is None or day >= self.floor)
 
     def manifests(self, days: Iterable[date]) -> dict[date, Manifest]:
         """The newest manifest of each date of ``days`` that was compacted."""
         keys = [self._newest_manifests[day] for day in days if day in self._newest_manifests]
-        manifests = [decode_manifest(data, key) for key, data in self._read(keys).items()]
+        manifests = [decode_manifest(data, key) for key, data in self.read_log(keys).items()]
         return {manifest.trade_date: manifest for manifest in manifests}
 
     def _exact(self, found: list[DataFile], symbols: Collection[str]) -> list[DataFile]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence, Set
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -94,6 +95,7 @@ class OpenBatch:
         self._last: Record | None = None
         self._groups: dict[str, _Group] = {}
         self._by_symbol: dict[str, _Group] = {}
+        self._switches: dict[str, list[tuple[_Group, int]]] = {}
         self._validator = VALIDATORS[layout.table]
 
     def limit(self, limits: LakeSettings, now: float) -> CutReason | None:
@@ -155,7 +157,7 @@ class OpenBatch:
             ts = head.ts_event
             group = get(head.symbol)
             if group is None or not group.since <= ts < group.until:
-                group = by_symbol[head.symbol] = self._group(head.symbol, ts, offset)
+                group = by_symbol[head.symbol] = self._next_group(group, head.symbol, ts, offset)
             group.append(value)
             group.last_offset = offset
             if ts > group.ts_max:
@@ -205,6 +207,14 @@ class OpenBatch:
         except UNREADABLE as error:
             raise InvalidRecordError(decode_problem(error, "the record")) from None
 
+    def _next_group(self, before: _Group | None, symbol: str, ts: int, offset: int) -> _Group:
+        """The group of the symbol's next row, which ``before``, that of its last row, does not hold."""
+        group = self._group(symbol, ts, offset)
+        if before is not None:
+            # All rows of the symbol in its first group come before: from its line 0 on, whosever that line is.
+            self._switches.setdefault(symbol, [(before, 0)]).append((group, len(group.lines)))
+        return group
+
     def _group(self, symbol: str, ts: int, offset: int) -> _Group:
         day, since, until = day_of(ts, self.layout.timezone)
         folder = self.layout.folder(symbol, day)
@@ -212,6 +222,18 @@ class OpenBatch:
         if group is None:
             group = self._groups[folder] = _Group(folder, since, until, offset, ts)
         return group
+
+    @property
+    def switches(self) -> dict[str, list[tuple[int, int]]]:
+        """The claim's ``switches``: the order of a symbol's trades, where the offsets of its objects don't give it."""
+        if self.layout.table != "trades" or not self._switches:
+            return {}
+        numbers = {folder: number for number, folder in enumerate(sorted(self._groups))}
+        return {
+            symbol: [(numbers[group.folder], line) for group, line in places]
+            for symbol, places in self._switches.items()
+            if any(one.last_offset >= other.first_offset for (one, _), (other, _) in pairwise(places))
+        }
 
     def build(self, level: int) -> list[BuiltObject]:
         """The batch's objects in key order, compressed. Safe from any thread: the lines are only read."""

@@ -96,6 +96,7 @@ class Committer:
             gaps=batch.end - batch.start - rows - len(batch.rejected),
             rejected=[rejected for rejected, _ in batch.rejected],
             objects=[item.claimed for item in built],
+            switches=batch.switches,
         )
 
     def _putter(self, item: BuiltObject, *, repeated: bool) -> Callable[[], None]:

@@ -26,6 +26,7 @@ from stockctl.cli import (
     metrics,
     mongo,
     spectrum,
+    strategies,
     topics,
 )
 from stockctl.cli.doctor import doctor
@@ -50,6 +51,9 @@ ORDER = (
     "mongo",
     "company",
     "metrics",
+    "strategies",
+    "backtest",
+    "signals",
 )
 """The order of --help: what a new user needs first, then the path of the data. Other commands follow as they are registered."""
 
@@ -94,6 +98,7 @@ app.add_typer(mongo.app, name="mongo")
 app.add_typer(filings.app, name="filings")
 app.add_typer(company.app, name="company")
 app.add_typer(metrics.app, name="metrics")
+app.add_typer(strategies.app, name="strategies")
 app.add_typer(glue.app, name="glue")
 app.add_typer(spectrum.app, name="spectrum")
 app.add_typer(infra.app, name="infra")

@@ -87,7 +87,8 @@ def parse_params(name: str, kind: type[Any], params: Mapping[str, Any]) -> BaseM
         found: BaseModel = model.model_validate(dict(params))
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'parameters'}: {setting_problem(problem)}" for problem in error.errors()
+            ": ".join(filter(None, (".".join(map(str, problem["loc"])), setting_problem(problem))))
+            for problem in error.errors()
         )
         raise UsageError(f"parameters of {name}: {problems}", hint=f"`stockctl strategies show {name}` lists them") from None
     return found
@@ -119,7 +120,7 @@ def _by_module(reference: str, target: str | None) -> tuple[str, type[Any], set[
         if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise UsageError(f"there is no module {module_name}", hint="install it into the environment of stockctl") from None
         raise _import_error(reference, error) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _import_error(reference, error) from error
     kind = getattr(module, attribute, None)
     if not isclass(kind):
@@ -145,7 +146,7 @@ def _by_file(reference: str) -> tuple[str, type[Any], set[str]]:
     sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise _import_error(text, error) from error
     finally:
@@ -171,7 +172,7 @@ def _class_in(module: ModuleType, text: str, attribute: str) -> type[Any]:
     return classes[0]
 
 
-def _import_error(reference: str, error: Exception) -> StockctlError:
+def _import_error(reference: str, error: BaseException) -> StockctlError:
     if isinstance(error, SyntaxError):
         return StockctlError(
             f"the strategy {reference} is not valid Python: {error.msg} ({error.filename}, line {error.lineno})",

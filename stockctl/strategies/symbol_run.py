@@ -253,7 +253,7 @@ class _Anchor:
                 return None
             if signals.__class__ is not list:
                 signals = list(signals)
-        except Exception as error:  # noqa: BLE001  # a strategy is other people's code: whatever it raises is named and reported
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a strategy is other people's code: whatever it raises is named
             self._report(error, event, record)
             return None
         for signal in signals:
@@ -265,16 +265,16 @@ class _Anchor:
     def _call(self, function: Callable[[], Any], record: str, event: Any) -> Any:
         try:
             return function()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._error(error, record) from error
 
-    def _report(self, error: Exception, event: Any, record: str) -> None:
+    def _report(self, error: BaseException, event: Any, record: str) -> None:
         failure = self._error(error, record)
         if self._on_error is None:
             raise failure from error
         self._on_error(failure, event)
 
-    def _error(self, error: Exception, record: str) -> StrategyError:
+    def _error(self, error: BaseException, record: str) -> StrategyError:
         place = failing_line(error, self._strategy.files)
         on = f" on {record}" if record else ""
         message = f"the strategy {self._strategy.name} failed{on}: "

@@ -7,38 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from stockctl.cli.options import Group
+from stockctl.cli.options import DryRunOption, Group, ParamOption, StrategyArgument, params_of
 from stockctl.cli.output import View, record_options, row_options, say, write_object, write_rows
-from stockctl.errors import UsageError, quoted
 
 app = Group(help="List, show and write strategies.")
-
-StrategyArgument = Annotated[
-    str, typer.Argument(metavar="STRATEGY", help="Name, file (my_strategy.py) or class (module:Class) of a strategy.")
-]
-ParamOption = Annotated[
-    list[str] | None,
-    typer.Option("--param", metavar="NAME=VALUE", help="A parameter of the strategy; may be repeated."),
-]
-
-
-def params_of(texts: list[str] | None) -> dict[str, str]:
-    """The parameters of ``--param`` by name. UsageError for text without a value, or a name that is there twice."""
-    params: dict[str, str] = {}
-    for text in texts or ():
-        name, separator, value = text.partition("=")
-        if not separator or not name.strip():
-            raise UsageError(f"--param {quoted(text)} is not NAME=VALUE", hint="write --param fast=5")
-        if name.strip() in params:
-            raise UsageError(f"--param {name.strip()} is there twice", hint="give each parameter once")
-        params[name.strip()] = value.strip()
-    return params
 
 
 @app.command("list")
 @row_options()
 def list_(ctx: typer.Context, *, view: View) -> None:
-    """List the strategies that have a name: built in, or of installed packages.
+    """List built-in strategies and those of installed packages.
 
     Example: stockctl strategies list
     """
@@ -50,7 +28,7 @@ def list_(ctx: typer.Context, *, view: View) -> None:
 @app.command()
 @record_options()
 def show(ctx: typer.Context, strategy: StrategyArgument, param: ParamOption = None, *, view: View) -> None:
-    """Show a strategy: its handlers, the version of its code, and its parameters with their limits.
+    """Show a strategy's handlers, version and parameters.
 
     Example: stockctl strategies show sma-cross
     """
@@ -79,6 +57,7 @@ def init(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new strategy, such as my-strategy.")],
     folder: Annotated[Path, typer.Option("--folder", metavar="PATH", help="Folder to write to.")] = Path(),
+    dry_run: DryRunOption = False,
 ) -> None:
     """Write a commented strategy and its test, to start from.
 
@@ -86,5 +65,8 @@ def init(
     """
     from stockctl.strategies.catalog import write_example
 
-    paths = write_example(name, folder)
-    say(f"wrote {paths[0]} and {paths[1]}; try `stockctl strategies show {paths[0]}`")
+    paths = write_example(name, folder, dry_run=dry_run)
+    if dry_run:
+        say(f"would write {paths[0]} and {paths[1]}")
+    else:
+        say(f"wrote {paths[0]} and {paths[1]}; try `stockctl strategies show {paths[0]}`")

@@ -75,8 +75,8 @@ def parameters_of(strategy: LoadedStrategy) -> list[Parameter]:
     return parameters
 
 
-def write_example(name: str, folder: Path) -> list[Path]:
-    """Write a commented strategy ``name`` and its test to ``folder``; their paths.
+def write_example(name: str, folder: Path, *, dry_run: bool = False) -> list[Path]:
+    """Write a commented strategy ``name`` and its test to ``folder``; their paths. A dry run only checks.
 
     UsageError for a name that Python cannot import, or if one of the files exists.
     """
@@ -89,6 +89,8 @@ def write_example(name: str, folder: Path) -> list[Path]:
     paths = [folder / file.format(module=module) for file in _TEMPLATES]
     if (existing := next((path for path in paths if path.exists()), None)) is not None:
         raise UsageError(f"{existing} exists", hint="choose another name, or move the file away")
+    if dry_run:
+        return paths
     for path, template in zip(paths, _TEMPLATES.values(), strict=True):
         text = (files("stockctl") / "data" / template).read_text(encoding="utf-8")
         try:

@@ -30,7 +30,7 @@ CHANGING = (
 PROCESSES = {"local up", "local down"}
 """These start and stop processes on this machine; `local status` shows them, and nothing is deleted."""
 CHANGES = [name for name in LEAVES if name.split()[-1] in CHANGING and name not in PROCESSES]
-ONE_THING = {"config init", "connect restart"}
+ONE_THING = {"config init", "connect restart", "strategies init"}
 """These change one thing, which a message names."""
 ASK = {
     "connect delete": "the configuration may have been changed in Kafka Connect",

@@ -264,6 +264,7 @@ CASES: dict[str, Case] = {
     "metrics rate": Case("AAPL BINANCE:BTCUSDT --date 2026-11-20 --every 1m"),
     "metrics bars": Case("AAPL BINANCE:BTCUSDT --date 2026-11-20"),
     "metrics summary": Case("AAPL BINANCE:BTCUSDT --date 2026-11-20"),
+    "strategies list": Case(),
     "glue apply": Case(instead=GLUE | {"stockctl.warehouse.glue.catalog.apply": gives(CHANGES)}),
     "glue diff": Case(instead=GLUE | {"stockctl.warehouse.glue.catalog.differences": gives(DIFFERENCES)}),
     "glue run": Case(

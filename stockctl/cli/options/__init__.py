@@ -7,6 +7,7 @@ from stockctl.cli.options.group import Group
 from stockctl.cli.options.parser import is_help, usage_error
 from stockctl.cli.options.services import HealthPortOption
 from stockctl.cli.options.stores import IN_THE_FUTURE, mongo_of, say_next_batch
+from stockctl.cli.options.strategies import ParamOption, StrategyArgument, params_of
 from stockctl.cli.options.symbols import AnySymbolsArgument, SymbolsArgument
 from stockctl.cli.options.times import (
     LAST_MS,
@@ -34,8 +35,10 @@ __all__ = [
     "Globals",
     "Group",
     "HealthPortOption",
+    "ParamOption",
     "SinceDateOption",
     "SinceOption",
+    "StrategyArgument",
     "SymbolsArgument",
     "TimezoneOption",
     "UntilOption",
@@ -44,6 +47,7 @@ __all__ = [
     "is_help",
     "moment",
     "mongo_of",
+    "params_of",
     "say_next_batch",
     "seconds",
     "settings_of",

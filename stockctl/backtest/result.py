@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stockctl.backtest import statistics
 from stockctl.backtest.account import Account, Fill, RoundTrip
 from stockctl.backtest.statistics import EquityPoint, Statistics
-from stockctl.exchange.calendar import EXCHANGE, Calendar, trade_date
+from stockctl.exchange.calendar import EXCHANGE, EXCHANGE_TIMEZONE, Calendar, trade_date
 from stockctl.strategies.symbol_run import Decision
 
 if TYPE_CHECKING:
@@ -112,13 +112,13 @@ class SymbolResult(NamedTuple):
 class BacktestResult:
     """The result of a backtest over all its symbols, in the order of their names.
 
-    ``settings`` is what fills depend on, as text by name: fees, slippage and so on. ``notes`` are sentences for people.
+    ``settings`` is what fills depend on, by name: fees, slippage and so on. ``notes`` are sentences for people.
     """
 
     strategy: str
     version: str
     params: Mapping[str, Any]
-    settings: Mapping[str, str]
+    settings: Mapping[str, Any]
     symbols: Sequence[SymbolResult]
     statistics: Statistics
     notes: Sequence[str] = field(default=())
@@ -130,6 +130,24 @@ class BacktestResult:
         for one in self.symbols:
             digest.update(f"{one.symbol} {one.hash}\n".encode())
         return digest.hexdigest()
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What was run, the statistics and the hash, in one record."""
+        times = [one.equity[place].time for one in self.symbols if one.equity for place in (0, -1)]
+        return {
+            "strategy": self.strategy,
+            "params": dict(self.params),
+            "symbols": [one.symbol for one in self.symbols],
+            "since": trade_date(min(times)) if times else None,
+            "until": trade_date(max(times)) if times else None,
+            "settings": dict(self.settings),
+            "decisions": sum(len(one.decisions) for one in self.symbols),
+            "fills": sum(len(one.fills) for one in self.symbols),
+            **self.statistics._asdict(),
+            "version": self.version,
+            "hash": self.hash,
+        }
 
     @cached_property
     def fills(self) -> pa.Table:
@@ -163,7 +181,7 @@ def combine(
     strategy: str,
     version: str,
     params: Mapping[str, Any],
-    settings: Mapping[str, str],
+    settings: Mapping[str, Any],
     results: Iterable[SymbolResult],
     *,
     calendar: Calendar = EXCHANGE,
@@ -231,7 +249,7 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pa.
 
     types: dict[str, pa.DataType] = {
         "text": pa.string(),
-        "time": pa.timestamp("ms", "UTC"),
+        "time": pa.timestamp("ms", EXCHANGE_TIMEZONE),
         "count": pa.int64(),
         "number": pa.float64(),
         "flag": pa.bool_(),

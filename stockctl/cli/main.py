@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from stockctl import __version__
 from stockctl.cli import (
+    backtest,
     company,
     config,
     connect,
@@ -99,6 +100,7 @@ app.add_typer(filings.app, name="filings")
 app.add_typer(company.app, name="company")
 app.add_typer(metrics.app, name="metrics")
 app.add_typer(strategies.app, name="strategies")
+app.add_typer(backtest.app, name="backtest")
 app.add_typer(glue.app, name="glue")
 app.add_typer(spectrum.app, name="spectrum")
 app.add_typer(infra.app, name="infra")

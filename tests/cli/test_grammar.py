@@ -29,7 +29,9 @@ CHANGING = (
 """Last words of commands that change a store, a broker, a catalog or a cluster."""
 PROCESSES = {"local up", "local down"}
 """These start and stop processes on this machine; `local status` shows them, and nothing is deleted."""
-CHANGES = [name for name in LEAVES if name.split()[-1] in CHANGING and name not in PROCESSES]
+COMPUTES = {"backtest run"}
+"""These run what the user names, and change nothing."""
+CHANGES = [name for name in LEAVES if name.split()[-1] in CHANGING and name not in PROCESSES | COMPUTES]
 ONE_THING = {"config init", "connect restart", "strategies init"}
 """These change one thing, which a message names."""
 ASK = {

@@ -89,7 +89,7 @@ def kpis(
     price: Annotated[
         float | None, typer.Option(metavar="PRICE", help="Price of a share; default: the lake's last trade.")
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show each formula with its inputs.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show how each value is computed.")] = False,
     as_of: AsOfOption = None,
     cik: Ciks = None,
     risk_free_rate: Annotated[

@@ -3,7 +3,7 @@
 from stockctl.cli.output.console import console, progress
 from stockctl.cli.output.formats import numbered, write_arrow, write_object, write_rows
 from stockctl.cli.output.messages import YesOption, confirm, report_error, say, say_dry_run, set_quiet
-from stockctl.cli.output.numbers import amount, amounts, is_number
+from stockctl.cli.output.numbers import amount, amounts, is_number, named
 from stockctl.cli.output.pipe import reader_has_left, reader_may_leave
 from stockctl.cli.output.reconcile import (
     changes_as_they_happen,
@@ -27,6 +27,7 @@ __all__ = [
     "confirm",
     "console",
     "is_number",
+    "named",
     "numbered",
     "progress",
     "reader_has_left",

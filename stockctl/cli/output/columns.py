@@ -29,6 +29,8 @@ class Kind(Enum):
     """A price, or an average of prices, by the tick of its market."""
     exact_price = auto()
     """The price of one trade, with every digit that was received."""
+    money = auto()
+    """An amount in the currency of the prices."""
     figure = auto()
     """A statistic, of which four digits count."""
     percent = auto()
@@ -45,25 +47,26 @@ _NAMES: dict[Kind, str] = {
     Kind.key: (
         "symbol ticker trade_date date day topic group table collection name service system part setting identity kpi "
         "accession id role crawler form period_start period_end filed state done holds problem kind ready session policy every "
-        "window unit statement field action found_at rejected_by"
+        "window unit statement field action found_at rejected_by strategy side statistic"
     ),
     Kind.count: (
         "trades rows objects records documents letters restarts partitions scanned_partitions scanned_rows files claims lag "
         "committed start end lost times replayed left_out returns new kept missing stale foreign unread created changed "
-        "deleted unchanged added lake catalog"
+        "deleted unchanged added lake catalog round_trips decisions fills"
     ),
-    Kind.quantity: "volume",
-    Kind.price: "vwap open high low close last",
+    Kind.quantity: "volume quantity shares",
+    Kind.price: "vwap open high low close last entry_price exit_price",
     Kind.exact_price: "price",
-    Kind.figure: "volatility deviation rate",
+    Kind.money: "start_equity final_equity equity profit fee fees slippage",
+    Kind.figure: "volatility deviation rate sharpe sortino calmar turnover profit_factor target strength",
     Kind.percent: "coverage",
-    Kind.fraction: "annual_volatility",
+    Kind.fraction: "annual_volatility total_return annual_return max_drawdown drawdown exposure win_rate",
     Kind.bytes: "bytes scanned_bytes",
     Kind.seconds: "seconds covered_seconds uptime age",
     Kind.milliseconds: "latency_ms retention_ms",
     Kind.timestamp: "ts_event ts_recv",
-    Kind.whole: "value origin",
-    Kind.below: "from notes",
+    Kind.whole: "value origin hash version",
+    Kind.below: "from notes definition",
     Kind.text: "detail fix message reason address last_log location indexes wanted actual feed left_out_by report index",
 }
 

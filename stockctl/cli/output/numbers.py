@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from stockctl.cli.output.columns import Kind
+from stockctl.cli.output.columns import Kind, kind_of
 from stockctl.exchange.venues import has_venue
 from stockctl.units import format_duration, format_percent, format_price, format_quantity, format_significant, format_size
 
@@ -63,6 +63,11 @@ def cell(value: Any, kind: Kind | None, row: Row) -> str:
     if is_number(value) and math.isfinite(value) and kind in _FORMATS:
         return _FORMATS[kind](value, row)
     return literal(plain(value))
+
+
+def named(name: str, value: Any) -> str:
+    """A value as a terminal shows it in the column ``name``."""
+    return cell(value, kind_of(name), {})
 
 
 def aligned(values: Sequence[Any]) -> list[str]:
@@ -180,6 +185,7 @@ _FORMATS: dict[Kind | None, Callable[[Any, Row], str]] = {
     Kind.quantity: lambda value, _: format_quantity(float(value)),
     Kind.price: _price,
     Kind.exact_price: _exact_price,
+    Kind.money: lambda value, _: f"{value:,.2f}",
     Kind.figure: lambda value, _: format_significant(float(value), 4),
     Kind.percent: lambda value, _: format_percent(float(value)),
     Kind.fraction: lambda value, _: format_percent(100 * float(value)),

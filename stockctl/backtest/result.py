@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stockctl.backtest import statistics
 from stockctl.backtest.account import Account, Fill, RoundTrip
+from stockctl.backtest.gaps import SymbolCoverage
 from stockctl.backtest.statistics import EquityPoint, Statistics
 from stockctl.exchange.calendar import EXCHANGE, EXCHANGE_TIMEZONE, Calendar, trade_date
+from stockctl.figures.sampling import Point
 from stockctl.strategies.symbol_run import Decision
 
 if TYPE_CHECKING:
@@ -69,7 +71,9 @@ class SymbolResult(NamedTuple):
     """What the backtest of one symbol gave.
 
     ``equity`` has a point before the first order and one at each close. ``held`` is how much of ``span`` shares were held, in
-    bars or in ms. ``open_shares`` are those that no fill has closed.
+    bars or in ms. ``open_shares`` are those that no fill has closed. ``prices`` are for the report: times in ms UTC with
+    prices, as ``figures.sampling.SeriesSampler`` keeps them; none where no report is wanted. They and ``coverage`` are not in
+    the hash.
     """
 
     symbol: str
@@ -81,6 +85,8 @@ class SymbolResult(NamedTuple):
     held: float
     span: float
     open_shares: int = 0
+    prices: Sequence[Point] = ()
+    coverage: SymbolCoverage = SymbolCoverage()
 
     @classmethod
     def of(
@@ -91,10 +97,15 @@ class SymbolResult(NamedTuple):
         equity: Sequence[EquityPoint],
         held: float,
         span: float,
+        *,
+        prices: Sequence[Point] = (),
+        coverage: SymbolCoverage = SymbolCoverage(),  # noqa: B008  # it is immutable
     ) -> SymbolResult:
         """The result in ``account`` at the end."""
         return cls(
             *(account.symbol, account.start, decisions, fills, account.round_trips, equity, held, span, account.shares),
+            prices=prices,
+            coverage=coverage,
         )
 
     @property

@@ -44,6 +44,12 @@ class Decision(NamedTuple):
     position: int
 
 
+def decision_id(strategy: str, decision: Decision) -> str:
+    """The id of the signal of a decision: it follows from strategy, symbol, record and ``n``, so that a repeat has the same."""
+    parts = (strategy, decision.symbol, decision.record, str(decision.n))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
 class History(NamedTuple):
     """What comes before an anchor: the filings known before it, and the records of ``days`` dates in log order.
 

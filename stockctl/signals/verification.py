@@ -31,7 +31,7 @@ class Finding(NamedTuple):
 
     ``missing``: the replay decides it, and the lake does not have it; ``extra``: the other way round; ``different``: a field
     differs; ``inputs``: the records that the strategy had seen differ; ``run``: a run cannot be replayed; ``unproven``: the
-    lake cannot prove what the strategy saw. ``at`` is in ms UTC. ``cause`` is empty where nothing tells it.
+    lake cannot prove what the strategy saw. ``at`` is in ms UTC. ``cause`` is empty where it is unknown.
     """
 
     finding: FindingKind

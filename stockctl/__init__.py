@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stockctl.backtest.lake_run import run_backtest
     from stockctl.errors import (
         ConfigError,
         RefusedError,
@@ -37,6 +38,7 @@ __all__ = [
     "read_bars",
     "read_signals",
     "read_trades",
+    "run_backtest",
 ]
 
 # A library is silent unless its user configures logging. The command's services add a handler (stockctl.service).
@@ -48,6 +50,7 @@ _MODULES = {
     "read_bars": "stockctl.metrics.definitions",
     "read_signals": "stockctl.lake.reader.signals",
     "read_trades": "stockctl.lake.reader.trades",
+    "run_backtest": "stockctl.backtest.lake_run",
 }
 
 

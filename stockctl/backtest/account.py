@@ -135,6 +135,11 @@ class Account:
         """The money in the account; more than its equity while it is short."""
         return self._balance - self._cost
 
+    @property
+    def opened(self) -> int | None:
+        """When the open position was opened, in ms UTC; None without one."""
+        return None if self._position is None else self._position.opened
+
     def equity(self, price: float) -> float:
         """What the account is worth where a share is worth ``price``."""
         return self._balance + (price * self.shares - self._cost)

@@ -101,7 +101,7 @@ class PrintFills:
         """Whether each decision lies beside a gap."""
         self.counts = OrderCounts()
         self._order: _Order | None = None
-        self._has_filled = False
+        self._has_filled = self._is_lost = False
         self._prices: list[float] = []
 
     def feed(self, trades: Sequence[Trade], decisions: Sequence[Decision]) -> None:
@@ -128,6 +128,15 @@ class PrintFills:
             self._order.left = None
             self._order.half /= ratio
 
+    def liquidate(self, at: int) -> None:
+        """Close the position: all of the account was lost at ``at`` (ms UTC). Later decisions are not followed."""
+        self._drop()
+        self._is_lost = True
+        decision = Decision(self.account.symbol, 0, "exit", 0.0, 0.0, "", at, at, "loss", "", 0)
+        if self.account.shares:
+            self._order = _Order(decision, 0.0, self.rules, 0.0, gap=False)
+            self._has_filled = False
+
     def end(self) -> None:
         """No more records come."""
         self._drop()
@@ -135,6 +144,8 @@ class PrintFills:
     def _place(self, decision: Decision, trades: Sequence[Trade], end: int) -> None:
         gap = self.marks.decided(decision.ts_decided)
         self.marked.append(gap)
+        if self._is_lost:
+            return
         target = max(decision.target, 0.0) if self.rules.long_only else decision.target
         if self._order is not None:
             if self._order.target == target:

@@ -1,0 +1,1 @@
+"""Backtests over the lake, in the order of Kafka's log."""

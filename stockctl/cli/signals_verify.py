@@ -27,12 +27,11 @@ def verify(
 ) -> None:
     """Prove that the lake's trades give the signals that ran live.
 
-    Replays a date in the order of Kafka's log through the same strategy, and compares id by id. Exit code 10 if anything differs.
+    Replays a date through the same strategy, and compares id by id. Exit code 10 if anything differs.
 
     Example: stockctl signals verify --date last-session
     """
-    from stockctl.exchange.calendar import from_ms
-    from stockctl.exchange.time_parsing import known_zone
+    from stockctl.exchange.calendar import from_ms, known_zone
     from stockctl.signals.verification import Finding, Overrides
     from stockctl.signals.verification import verify as check
     from stockctl.units import counted

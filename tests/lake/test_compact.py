@@ -20,7 +20,7 @@ from stockctl.lake.format.keys import PARQUET
 from stockctl.lake.format.manifest import Manifest, decode_manifest, newest_manifests
 from stockctl.lake.maintenance.compact import Compacted, Sizes, compact
 from stockctl.lake.maintenance.verify import verify
-from stockctl.lake.reader.duckdb_session import COLUMNS
+from stockctl.lake.reader.duckdb_session import COLUMNS, LOG_COLUMNS
 from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.lake.reader.trades import read_trades
 from stockctl.metrics import definitions
@@ -145,7 +145,7 @@ def test_objects_are_sorted_and_show_where_a_symbol_is(settings: Settings) -> No
     tables = [pyarrow.parquet.read_table(pa.BufferReader(store.get(item.key))) for item in manifest.objects]
     rows = pa.concat_tables(tables).to_pylist()
     assert rows == sorted(rows, key=lambda row: (row["symbol"].encode(), row["ts_event"], row["ts_recv"], row["id"]))
-    assert tables[0].column_names == list(COLUMNS["trades"])
+    assert tables[0].column_names == [*COLUMNS["trades"], *LOG_COLUMNS]
     for item, table in zip(manifest.objects, tables, strict=True):
         symbols = [row["symbol"] for row in table.to_pylist()]
         assert (item.rows, item.first_symbol, item.last_symbol) == (len(symbols), min(symbols), max(symbols))

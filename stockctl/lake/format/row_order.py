@@ -6,6 +6,7 @@ claim's ``switches`` name where the symbol's rows go on in another object.
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from datetime import date
 from itertools import pairwise
@@ -17,15 +18,38 @@ from stockctl.lake.format.keys import Layout, folder_of, parse_folder
 
 
 class Run(NamedTuple):
-    """Lines ``[first, end)`` of the claim's object ``number``: the symbol's rows among them follow each other in the log.
+    """Lines ``[first, end)`` of an object: a symbol's rows among them follow each other in the log.
 
-    ``rank`` is that of the line ``first``: a row's rank in the claim is ``rank + line - first``, so it rises in log order.
+    ``rank`` is that of the line ``first``.
     """
 
-    number: int
     first: int
     end: int
     rank: int
+
+
+class ObjectRanks(NamedTuple):
+    """The ranks of an object's rows in their claim, which rise in log order for each symbol.
+
+    ``first`` is the rank of line 0, from which the others count; ``runs`` are those of symbols that switch between objects.
+    """
+
+    claim: str
+    first: int
+    runs: dict[str, list[Run]]
+
+    def of(self, symbols: Sequence[str]) -> list[int]:
+        """The ranks of the lines, whose symbols are ``symbols``. UnreadableError if a row is in none of its symbol's runs."""
+        ranks = list(range(self.first, self.first + len(symbols)))
+        runs = {symbol: deque(runs) for symbol, runs in self.runs.items()}
+        for line, symbol in enumerate(symbols):
+            if (remaining := runs.get(symbol)) is not None:
+                while remaining and line >= remaining[0].end:
+                    remaining.popleft()
+                if not remaining or line < remaining[0].first:
+                    raise UnreadableError(self.claim, f"its switches leave out a row of {quoted(symbol)}")
+                ranks[line] = remaining[0].rank + line - remaining[0].first
+        return ranks
 
 
 def part_of(layout: Layout, symbol: str) -> str:
@@ -39,20 +63,22 @@ def objects_of(claim: Claim, symbol: str) -> list[int]:
     return [number for number, item in enumerate(claim.objects) if parse_folder(folder_of(item.key))[1] == part]
 
 
-def row_order(claim: Claim, symbol: str, numbers: Sequence[int]) -> list[Run]:
-    """The runs of the rows of ``symbol`` in log order; ``numbers`` are ``objects_of(claim, symbol)``.
+def object_ranks(claim: Claim, numbers: Sequence[int]) -> dict[int, ObjectRanks]:
+    """The ranks of the objects ``numbers`` of ``claim``: all that have one part in their folders.
 
-    Without ``switches`` the objects follow each other by their offsets, see ``follow_each_other``. UnreadableError if the
-    claim's ``switches`` name lines that its objects don't have.
+    For symbols without ``switches`` these follow each other by their offsets, see ``follow_each_other``. UnreadableError if
+    ``switches`` name lines that the objects don't have.
     """
-    objects = claim.objects
-    if (switches := claim.switches.get(symbol)) is not None:
-        return _switched(claim, symbol, switches, numbers)
-    runs, rank = [], 0
-    for number in sorted(numbers, key=lambda number: objects[number].first_offset):
-        runs.append(Run(number, 0, objects[number].rows, rank))
-        rank += objects[number].rows
-    return runs
+    ranks, first = {}, 0
+    for number in sorted(numbers, key=lambda number: claim.objects[number].first_offset):
+        ranks[number] = ObjectRanks(claim.key, first, {})
+        first += claim.objects[number].rows
+    part = parse_folder(folder_of(claim.objects[numbers[0]].key))[1]
+    for symbol, switches in claim.switches.items():
+        if part_of(claim.layout, symbol) == part:
+            for number, runs in _runs(claim, symbol, switches, numbers).items():
+                ranks[number].runs[symbol] = runs
+    return ranks
 
 
 def follow_each_other(objects: Iterable[ClaimedObject]) -> bool:
@@ -61,17 +87,19 @@ def follow_each_other(objects: Iterable[ClaimedObject]) -> bool:
     return all(one.last_offset < other.first_offset for one, other in pairwise(objects))
 
 
-def _switched(claim: Claim, symbol: str, switches: Sequence[tuple[int, int]], numbers: Sequence[int]) -> list[Run]:
-    firsts: dict[int, list[int]] = {}
+def _runs(claim: Claim, symbol: str, switches: Sequence[tuple[int, int]], numbers: Sequence[int]) -> dict[int, list[Run]]:
+    """The runs of ``symbol`` in each object."""
+    firsts: dict[int, list[int]] = defaultdict(list)
     for number, first in switches:
-        lines = firsts.setdefault(number, [])
-        if number not in numbers or not (lines[-1] if lines else 0) <= first <= claim.objects[number].rows:
+        before = firsts[number][-1] if firsts[number] else 0
+        if number not in numbers or not before <= first <= claim.objects[number].rows:
             raise UnreadableError(claim.key, f"its switches of {quoted(symbol)} name line {first} of object {number}")
-        lines.append(first)
+        firsts[number].append(first)
     ends = {number: iter([*lines[1:], claim.objects[number].rows]) for number, lines in firsts.items()}
-    runs, rank = [], 0
+    runs: dict[int, list[Run]] = defaultdict(list)
+    rank = 0
     for number, first in switches:
-        run = Run(number, first, next(ends[number]), rank)
-        runs.append(run)
-        rank += run.end - run.first
+        end = next(ends[number])
+        runs[number].append(Run(first, end, rank))
+        rank += end - first
     return runs

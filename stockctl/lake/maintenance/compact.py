@@ -11,11 +11,11 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import NamedTuple
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
@@ -23,11 +23,21 @@ import pyarrow.parquet
 from stockctl.clients.object_store import Store
 from stockctl.errors import UnhealthyError
 from stockctl.lake.format.claims import Claim, ClaimedObject
-from stockctl.lake.format.keys import PARQUET, date_of, parquet_folder, parquet_key, parse_parquet, span_around
+from stockctl.lake.format.keys import (
+    PARQUET,
+    date_of,
+    folder_of,
+    parquet_folder,
+    parquet_key,
+    parse_folder,
+    parse_parquet,
+    span_around,
+)
 from stockctl.lake.format.manifest import Extent, Manifest, ParquetObject, put_manifest
-from stockctl.lake.reader.cache import read_file
-from stockctl.lake.reader.duckdb_session import COLUMNS, duck
-from stockctl.lake.reader.object_selection import DataFile, LakeReader, check
+from stockctl.lake.format.row_order import ObjectRanks, object_ranks
+from stockctl.lake.maintenance.raw_rows import RawRows
+from stockctl.lake.reader.duckdb_session import duck
+from stockctl.lake.reader.object_selection import DataFile, LakeReader
 from stockctl.lake.store import existing_store
 from stockctl.settings import Settings
 
@@ -100,13 +110,14 @@ def compactable(settings: Settings, *, since: date | None = None, before: date |
 class _Plan(NamedTuple):
     """The next version of a date: the claims that it includes, none if nothing is new, and their raw objects.
 
-    ``manifest`` is the newest one.
+    ``manifest`` is the newest one; ``ranks`` are those of the objects that share a claim and a part, by key.
     """
 
     day: date
     manifest: Manifest | None
     claims: frozenset[str]
     files: list[DataFile]
+    ranks: dict[str, ObjectRanks]
 
     @property
     def version(self) -> int:
@@ -123,6 +134,7 @@ def _plan(lake: LakeReader, day: date) -> _Plan:
     included = manifest.claims if manifest is not None else frozenset()
     log, names = lake.log("trades"), lake.objects("trades", [day], None)
     objects: dict[str, list[ClaimedObject]] = {}
+    ranks: dict[str, ObjectRanks] = {}
     for claim in log.find({name.claim for name in names.values()} - included, *span_around(day), skip=included):
         # The writer may still be storing the objects of a claim: then the next run includes it.
         claimed = _objects_on(day, claim)
@@ -130,9 +142,12 @@ def _plan(lake: LakeReader, day: date) -> _Plan:
         lake.require_objects(claim, missing)
         if claimed and not missing:
             objects[claim.key] = claimed
+            ranks |= _ranks(day, claim)
     if not objects:
-        return _Plan(day, manifest, frozenset(), [])
-    objects |= {claim.key: _objects_on(day, claim) for claim in log.read(included)}
+        return _Plan(day, manifest, frozenset(), [], {})
+    for claim in log.read(included):
+        objects[claim.key] = _objects_on(day, claim)
+        ranks |= _ranks(day, claim)
     missing = [item.key for key in included for item in objects.get(key, ()) if item.key not in names]
     if missing or included - objects.keys():
         raise UnhealthyError(
@@ -140,14 +155,14 @@ def _plan(lake: LakeReader, day: date) -> _Plan:
             hint="`stockctl lake verify` names all damage",
         )
     files = [DataFile(day, item, names[item.key]) for claimed in objects.values() for item in claimed]
-    return _Plan(day, manifest, frozenset(objects), files)
+    return _Plan(day, manifest, frozenset(objects), files, ranks)
 
 
 def _write_version(lake: LakeReader, plan: _Plan, sizes: Sizes, advance: Advance) -> Manifest:
     """Put the objects of the next version; its manifest, which is not put yet."""
     objects = _Objects(lake.store, parquet_folder(plan.day, plan.version, secrets.token_hex(4)), sizes)
     rows = sum(file.claimed.rows for file in plan.files)
-    _write(lake, plan.files, objects, sizes, lambda done: advance(plan.day, done, rows))
+    _write(lake, plan, objects, sizes, lambda done: advance(plan.day, done, rows))
     if objects.rows != rows:
         raise UnhealthyError(
             f"the raw objects of {plan.day} have {objects.rows} rows, but their claims have {rows}",
@@ -162,6 +177,7 @@ def _write_version(lake: LakeReader, plan: _Plan, sizes: Sizes, advance: Advance
         rows=rows,
         objects=objects.written,
         symbols=objects.symbols,
+        log_order=True,
     )
 
 
@@ -169,21 +185,33 @@ def _objects_on(day: date, claim: Claim) -> list[ClaimedObject]:
     return [item for item in claim.objects if date_of(item.key) == day]
 
 
-def _write(lake: LakeReader, raw: list[DataFile], objects: _Objects, sizes: Sizes, advance: Callable[[int], None]) -> None:
-    """Sort the rows of the ``raw`` objects into ``objects``; DuckDB spills to disk what does not fit into memory."""
-    lake.check_sizes(raw)
-    paths = lake.files(raw)
-    with ThreadPoolExecutor(4, thread_name_prefix="check") as pool:
-        # Readers use Parquet instead of these objects, so each must match its claim.
-        for _ in pool.map(lambda item: check(item.claimed, read_file(item.claimed.key, paths[item.claimed.key])), raw):
-            pass
+def _ranks(day: date, claim: Claim) -> dict[str, ObjectRanks]:
+    """The ranks of the claim's objects of ``day`` that have rows of the same symbols as its objects of other dates."""
+    if len({date_of(item.key) for item in claim.objects}) < 2:
+        return {}
+    parts: dict[str, list[int]] = defaultdict(list)
+    for number, item in enumerate(claim.objects):
+        parts[parse_folder(folder_of(item.key))[1]].append(number)
+    ranks = {number: ranks for own in parts.values() if len(own) > 1 for number, ranks in object_ranks(claim, own).items()}
+    return {key: ranks[number] for number in ranks if date_of(key := claim.objects[number].key) == day}
+
+
+def _write(lake: LakeReader, plan: _Plan, objects: _Objects, sizes: Sizes, advance: Callable[[int], None]) -> None:
+    """Sort the rows of the plan's objects into ``objects``; DuckDB spills to disk what does not fit into memory."""
+    lake.check_sizes(plan.files)
+    raw = RawRows(plan.files, lake.files(plan.files), plan.ranks)
     with duck(lake.settings.lake.compact_memory) as connection:
-        lake.view(connection, "trades", raw)
-        rows = connection.sql(f"SELECT {', '.join(COLUMNS['trades'])} FROM trades ORDER BY {', '.join(ORDER)}")  # noqa: S608  # our own names
-        for batch in pa.RecordBatchReader.from_stream(rows):
-            for first in range(0, batch.num_rows, sizes.group_rows):
-                objects.append(batch.slice(first, sizes.group_rows))
-            advance(objects.rows)
+        connection.register("trades", raw.stream())
+        try:
+            rows = connection.sql(f"SELECT * FROM trades ORDER BY {', '.join(ORDER)}")  # noqa: S608  # our own names
+            for batch in pa.RecordBatchReader.from_stream(rows):
+                for first in range(0, batch.num_rows, sizes.group_rows):
+                    objects.append(batch.slice(first, sizes.group_rows))
+                advance(objects.rows)
+        except (duckdb.Error, pa.ArrowException):
+            if raw.error is not None:
+                raise raw.error from None
+            raise
     objects.finish()
 
 

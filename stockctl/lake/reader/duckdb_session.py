@@ -25,6 +25,11 @@ COLUMNS: dict[str, dict[str, str]] = {
     for table, record in (("trades", Trade), ("feed_events", FeedEvent), ("signals", SignalRecord))
 }
 """The columns of each table with their DuckDB types: the fields of ``stockctl.records``."""
+LOG_COLUMNS = {"generation": "BIGINT", "partition": "BIGINT", "claim": "BIGINT", "line": "BIGINT"}
+"""The columns that compacted trades have beside these: the claim of a row, by its first offset, and the row's rank in it.
+
+Sorted by these, with the claims in their order, the rows of a symbol are in the order of Kafka's log.
+"""
 
 
 DAMAGE = (duckdb.IOException, duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date
 from functools import lru_cache
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -49,13 +49,26 @@ class LogDay(NamedTuple):
 
 
 class ReadClaims(NamedTuple):
-    """Claims that were read: ``claims`` of them, the first from the offset ``start`` on, the last up to ``end``."""
+    """Claims that were read for a symbol: ``claims`` of them, the first from the offset ``start`` on, the last to ``end``."""
 
+    symbol: str
     generation: int
     partition: int
     start: int
     end: int
     claims: int
+
+
+Reasons = list[tuple[str, str]]
+"""Why rows are unproven: a kind, and the words. Of each kind the first is shown."""
+
+
+class _ClaimOfSymbol(NamedTuple):
+    """A claim that may have rows of the symbol: the rows in lists, each with their latest time in ms."""
+
+    claim: Claim
+    reasons: Reasons
+    rows: Iterator[tuple[list[Trade], int]]
 
 
 class LogReader:
@@ -67,19 +80,22 @@ class LogReader:
     def __init__(self, lake: LakeReader) -> None:
         self._lake = lake
         self._log = LogClaims(lake)
-        self._read: dict[tuple[int, int], ReadClaims] = {}
+        self._read: dict[tuple[str, int, int], ReadClaims] = {}
         self._reasons: dict[str, tuple[str, int]] = {}
         self._manifest = lru_cache(_MANIFESTS)(self._read_manifest)
 
     @property
     def claims(self) -> list[ReadClaims]:
-        """The claims with rows of the symbols that were read, by generation and partition."""
+        """The claims with rows that were read, by symbol, generation and partition."""
         return [self._read[place] for place in sorted(self._read)]
 
     @property
     def unproven(self) -> list[str]:
         """Why the rows read so far may not be those of the log, or not in its order; empty if they surely are."""
-        return [f"{text}{f' (and {count - 1} more)' if count > 1 else ''}" for text, count in self._reasons.values()]
+        return [
+            f"{text} (and {count - 1} more)" if count > 1 and kind != text else text
+            for kind, (text, count) in self._reasons.items()
+        ]
 
     def ends(self) -> dict[tuple[int, int], int]:
         """By generation and partition, the offset up to which the lake has the records: there the topic continues.
@@ -105,86 +121,92 @@ class LogReader:
     def _pieces(self, symbol: str, first: date, last: date) -> Iterator[tuple[date, list[Trade]]]:
         """The rows of each day in lists."""
         clock, day, until = LogClock(), date.min, -1
-        for rows, latest in self._rows(symbol, first):
-            begin = 0
-            if latest >= until:  # else no row of these opens a day
-                for index, trade in enumerate(rows):
-                    if clock.advance(trade.ts_event, trade.ts_recv):
-                        if day >= first and index > begin:
-                            yield day, rows[begin:index]
-                        begin, day = index, clock.day
-                        if day > last:
-                            return
-                _, until = day_bounds(day, EXCHANGE_ZONE)
-            if day >= first and begin < len(rows):
-                yield day, rows[begin:] if begin else rows
+        for claim in self._claims_since(symbol, first):
+            for rows, latest in claim.rows:
+                begin = 0
+                if latest >= until:  # else no row of these opens a day
+                    for index, trade in enumerate(rows):
+                        if clock.advance(trade.ts_event, trade.ts_recv):
+                            if day >= first and index > begin:
+                                self._count(symbol, claim)
+                                yield day, rows[begin:index]
+                            begin, day = index, clock.day
+                            if day > last:
+                                return
+                    _, until = day_bounds(day, EXCHANGE_ZONE)
+                if day >= first and begin < len(rows):
+                    self._count(symbol, claim)
+                    yield day, rows[begin:] if begin else rows
+            if day >= first:
+                self._count(symbol, claim)
 
-    def _rows(self, symbol: str, first: date) -> Iterator[tuple[list[Trade], int]]:
-        """The symbol's rows from a claim on that has the first row of ``first`` or one before, with their latest time."""
+    def _claims_since(self, symbol: str, first: date) -> Iterator[_ClaimOfSymbol]:
+        """The claims that may have rows of ``symbol``, from one on that has the first row of ``first`` or comes before."""
         moment, _ = day_bounds(first, EXCHANGE_ZONE)
         compacted = CompactedRows(self._lake, symbol)
         unordered = _UnorderedDates(compacted)
-        for logged, claim, paths in self._with_paths(self._log.since(symbol, moment)):
-            objects = [(number, claim.objects[number]) for number in logged.numbers]
+        before: Claim | None = None
+        for logged, claim, reasons, paths in self._with_paths(self._log.since(symbol, moment)):
+            objects = [claim.objects[number] for number in logged.numbers]
             found = []
-            for number, item in objects:
+            for number, item in zip(logged.numbers, objects, strict=True):
                 if (path := paths.get(item.key)) is not None:
                     found.append(read_raw(claim, symbol, logged.numbers, number, path))
-                elif (manifest := self._manifest_with(claim, item)) is not None:
-                    if manifest.log_order:
-                        found.append(compacted.of(claim, item, manifest))
-                    else:
-                        unordered.add(manifest)
-                        self._note("unordered", f"{manifest.trade_date} is only in Parquet without the order of the log")
-            yield from unordered.until(min(date_of(item.key) or date.min for _, item in objects))
+                elif (manifest := self._manifest_with(claim, item, reasons)) is None:
+                    continue
+                elif manifest.log_order:
+                    found.append(compacted.of(claim, item, manifest))
+                else:
+                    unordered.add(manifest)
             rows = in_log_order(claim, symbol, found)
             if not rows.proven:
                 text = f"{claim.key} does not give the order of its rows of {symbol}, which are of several dates"
-                self._note("interleaved", text)
-            if rows.trades:
-                yield rows.trades, max(item.ts_max for _, item in objects)
-        yield from unordered.until(date.max)
+                reasons.append(("interleaved", text))
+            dates = unordered.until(min(date_of(item.key) or date.min for item in objects), reasons)
+            latest = max(item.ts_max for item in objects)
+            yield _ClaimOfSymbol(claim, reasons, chain(dates, [(rows.trades, latest)]))
+            before = claim
+        if before is not None:
+            reasons = []
+            yield _ClaimOfSymbol(before, reasons, unordered.until(date.max, reasons))
 
-    def _with_paths(self, log: Iterator[LoggedClaim]) -> Iterator[tuple[LoggedClaim, Claim, dict[str, Path]]]:
+    def _with_paths(self, log: Iterator[LoggedClaim]) -> Iterator[tuple[LoggedClaim, Claim, Reasons, dict[str, Path]]]:
         """The claims that may have rows of the symbol, with the files of those of their objects that count and exist."""
-        own = self._noted(log)
+        own = self._own(log)
         while window := list(islice(own, _AHEAD)):
-            items = [claim.objects[number] for logged, claim in window for number in logged.numbers]
+            items = [claim.objects[number] for logged, claim, _ in window for number in logged.numbers]
             paths = self._lake.existing(item for item in items if not is_expired(item.key, self._lake.floor))
-            yield from ((logged, claim, paths) for logged, claim in window)
+            yield from ((*claim, paths) for claim in window)
 
-    def _noted(self, log: Iterator[LoggedClaim]) -> Iterator[tuple[LoggedClaim, Claim]]:
-        """The claims that may have rows of the symbol; notes what was read, and what makes the order unproven."""
-        lost: dict[int, list[str]] = defaultdict(list)
-        own: list[int] = []
+    def _own(self, log: Iterator[LoggedClaim]) -> Iterator[tuple[LoggedClaim, Claim, Reasons]]:
+        """The claims that may have rows of the symbol, each with what makes the order unproven there."""
+        lost: dict[int, Reasons] = defaultdict(list)
+        partitions: list[int] = []
         for logged in log:
             head = logged.head
             if head.reason == "lost":
-                lost[head.partition].append(f"offsets {head.start} to {head.end} of {head.topic}/{head.partition} were lost")
-            if logged.claim is not None:
-                if head.partition in own[:-1]:
-                    text = f"its rows come from several partitions at once ({', '.join(map(str, sorted(set(own))))})"
-                    self._note("partitions", text)
-                if not own or own[-1] != head.partition:
-                    own.append(head.partition)
-                place = head.generation, head.partition
-                before = self._read.get(place, ReadClaims(*place, head.start, head.end, 0))
-                start, end = min(before.start, head.start), max(before.end, head.end)
-                self._read[place] = ReadClaims(*place, start, end, before.claims + 1)
-            if head.partition in own:
-                for text in lost.pop(head.partition, ()):
-                    self._note("lost", text)
-            if logged.claim is not None:
-                yield logged, logged.claim
+                text = f"offsets {head.start} to {head.end} of {head.topic}/{head.partition} were lost"
+                lost[head.partition].append(("lost", text))
+            if logged.claim is None:
+                continue
+            reasons = lost.pop(head.partition, [])
+            if head.partition in partitions[:-1]:
+                numbers = ", ".join(map(str, sorted(set(partitions))))
+                reasons.append(("partitions", f"rows come from several partitions at once ({numbers})"))
+            if partitions[-1:] != [head.partition]:
+                partitions = [*partitions[-8:], head.partition]
+            yield logged, logged.claim, reasons
+        for partition in partitions:  # after the symbol's last row
+            self._note(lost.pop(partition, []))
 
-    def _manifest_with(self, claim: Claim, item: ClaimedObject) -> Manifest | None:
-        """The manifest that includes the object ``item``, which does not exist or does not count; None without its rows.
+    def _manifest_with(self, claim: Claim, item: ClaimedObject, reasons: Reasons) -> Manifest | None:
+        """The manifest that includes the object ``item``, which does not exist or does not count; None if its rows are gone.
 
         UnhealthyError if the object should be there.
         """
         day = date_of(item.key)
         if is_expired(item.key, self._lake.floor):
-            self._note("pruned", f"rows of {day} that came later were pruned: {item.key}")
+            reasons.append(("pruned", f"rows of {day} that came later were pruned: {item.key}"))
             return None
         manifest = self._manifest(day)
         if manifest is not None and claim.key in manifest.claims:
@@ -194,15 +216,26 @@ class LogReader:
                 f"the object {item.key}, which {claim.key} names, is missing",
                 hint="`stockctl lake verify` lists all damage; restore the object from a backup, or see docs/lake.md",
             )
-        self._note("lost objects", f"{item.key} was lost")
+        reasons.append(("lost objects", f"{item.key} was lost"))
         return None
 
     def _read_manifest(self, day: date) -> Manifest | None:
         return self._lake.manifests([day]).get(day)
 
-    def _note(self, kind: str, text: str) -> None:
-        first, count = self._reasons.get(kind, (text, 0))
-        self._reasons[kind] = first, count + 1
+    def _count(self, symbol: str, own: _ClaimOfSymbol) -> None:
+        """Count a claim that has rows of the days, once, and note what makes them unproven."""
+        claim = own.claim
+        place = symbol, claim.generation, claim.partition
+        before = self._read.get(place, ReadClaims(*place, claim.start, claim.start, 0))
+        if claim.end > before.end:
+            self._read[place] = ReadClaims(*place, before.start, claim.end, before.claims + 1)
+        self._note(own.reasons)
+        own.reasons.clear()
+
+    def _note(self, reasons: Reasons) -> None:
+        for kind, text in reasons:
+            first, count = self._reasons.get(kind, (text, 0))
+            self._reasons[kind] = first, count + 1
 
 
 class _UnorderedDates:
@@ -221,11 +254,13 @@ class _UnorderedDates:
         if manifest.trade_date not in self._given:
             self._waiting[manifest.trade_date] = manifest
 
-    def until(self, day: date) -> Iterator[tuple[list[Trade], int]]:
-        """The rows of the dates up to ``day`` that were not given yet, each with its latest time."""
+    def until(self, day: date, reasons: Reasons) -> Iterator[tuple[list[Trade], int]]:
+        """The rows of the dates up to ``day`` that were not given yet, each with its latest time; adds to ``reasons``."""
         for waiting in sorted(self._waiting):
             if waiting <= day:
                 self._given.add(waiting)
                 rows = self._compacted.whole(self._waiting.pop(waiting))
                 if rows:
+                    text = f"{waiting} is only in Parquet without the order of the log"
+                    reasons.append((text, text))
                     yield rows, rows[-1].ts_event

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from stockctl.errors import UnhealthyError
-from stockctl.lake.format.claims import Claim, ClaimedObject, UnreadableError
+from stockctl.lake.format.claims import Claim, ClaimedObject
 from stockctl.lake.format.manifest import Manifest
-from stockctl.lake.format.row_order import Run, follow_each_other, part_of, row_order
+from stockctl.lake.format.row_order import follow_each_other, object_ranks, part_of
 from stockctl.lake.reader.cache import read_file
+from stockctl.lake.reader.duckdb_session import LOG_COLUMNS
 from stockctl.lake.reader.object_selection import DataFile, LakeReader
 from stockctl.lake.writer.batch import decompress
 from stockctl.record_validation import TRADES, InvalidRecordError
@@ -26,8 +27,6 @@ from stockctl.records import UNREADABLE, Trade
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LOG_COLUMNS = {"generation": "BIGINT", "partition": "BIGINT", "claim": "BIGINT", "line": "BIGINT"}
-"""The columns of compacted trades that keep the order: where a row's claim is in the log, and the row's rank in its claim."""
 _DAYS = 4
 """Days of Parquet kept in memory: late rows lie in days before."""
 
@@ -72,9 +71,9 @@ def read_raw(claim: Claim, symbol: str, numbers: list[int], number: int, path: P
     part = part_of(claim.layout, symbol)
     if len(numbers) > 1:
         trades = _decode(lines, item.key)
-        runs = [run for run in row_order(claim, symbol, numbers) if run.number == number]
-        ranks = list(_ranks(claim, symbol, trades, runs))
-        return Rows(item, ranks, [trade for trade in trades if trade.symbol == symbol])
+        ranks = object_ranks(claim, numbers)[number].of([trade.symbol for trade in trades])
+        own = [(rank, trade) for rank, trade in zip(ranks, trades, strict=True) if trade.symbol == symbol]
+        return Rows(item, [rank for rank, _ in own], [trade for _, trade in own])
     if part.startswith("ticker=") and "_" not in part:
         return Rows(item, None, _decode(lines, item.key))  # a folder of this symbol alone
     if claim.layout.lines == "normalized":
@@ -82,19 +81,6 @@ def read_raw(claim: Claim, symbol: str, numbers: list[int], number: int, path: P
         name = msgspec.json.encode(symbol)
         lines = b"\n".join(line for line in lines.split(b"\n") if name in line)
     return Rows(item, None, [trade for trade in _decode(lines, item.key) if trade.symbol == symbol])
-
-
-def _ranks(claim: Claim, symbol: str, trades: list[Trade], runs: list[Run]) -> Iterator[int]:
-    remaining = iter(runs)
-    run = next(remaining, None)
-    for line, trade in enumerate(trades):
-        if trade.symbol != symbol:
-            continue
-        while run is not None and line >= run.end:
-            run = next(remaining, None)
-        if run is None or line < run.first:
-            raise UnreadableError(claim.key, f"its switches leave out a row of {symbol}")
-        yield run.rank + line - run.first
 
 
 def _decode(lines: bytes, key: str) -> list[Trade]:

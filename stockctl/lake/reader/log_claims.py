@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -23,7 +23,9 @@ from stockctl.lake.format.claims import Claim, CutReason, decode, decode_claim, 
 from stockctl.lake.format.keys import FORMAT, Layout, date_folder, date_of, dates_around, parse_claim, parse_object, parts_of
 from stockctl.lake.format.retention import is_expired
 from stockctl.lake.format.row_order import objects_of, part_of
-from stockctl.lake.reader.object_selection import LakeReader
+
+if TYPE_CHECKING:
+    from stockctl.lake.reader.object_selection import LakeReader
 
 _CHUNK = 32
 """Claims that are read at a time."""

@@ -22,7 +22,7 @@ from stockctl.lake.format.claims import Claim, ClaimedObject, read_lost
 from stockctl.lake.format.keys import date_of
 from stockctl.lake.format.manifest import Manifest
 from stockctl.lake.format.retention import is_expired
-from stockctl.lake.reader.log_claims import LogClaims, LoggedClaim
+from stockctl.lake.reader.log_claims import LoggedClaim
 from stockctl.lake.reader.log_rows import CompactedRows, in_log_order, read_raw
 from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.records import Trade
@@ -72,14 +72,14 @@ class _ClaimOfSymbol(NamedTuple):
 
 
 class LogReader:
-    """Reads the trades of ``lake`` in log order: the state of the lake when this was made.
+    """Reads the trades of ``lake`` in log order: all readers of one ``lake`` see the same claims.
 
     ``lake`` must be open. Several symbols may be read one after the other, not at once.
     """
 
     def __init__(self, lake: LakeReader) -> None:
         self._lake = lake
-        self._log = LogClaims(lake)
+        self._log = lake.log_claims
         self._read: dict[tuple[str, int, int], ReadClaims] = {}
         self._reasons: dict[str, tuple[str, int]] = {}
         self._manifest = lru_cache(_MANIFESTS)(self._read_manifest)

@@ -48,6 +48,7 @@ from stockctl.lake.reader.cache import LocalFiles, read_file
 from stockctl.lake.reader.claim_log import ClaimLog
 from stockctl.lake.reader.concatenate import concatenate
 from stockctl.lake.reader.duckdb_session import COLUMNS, UnreadableFilesError, duck, one_of, received_by, scan
+from stockctl.lake.reader.log_claims import LogClaims
 from stockctl.lake.store import existing_store
 from stockctl.lake.writer.batch import decompress
 from stockctl.settings import Settings
@@ -126,6 +127,11 @@ class LakeReader:
         if table not in self._logs:
             self._logs[table] = ClaimLog(self.store, table, self.read_log)
         return self._logs[table]
+
+    @cached_property
+    def log_claims(self) -> LogClaims:
+        """The claims of the trades in log order."""
+        return LogClaims(self)
 
     def symbols_of(self, day: date) -> set[str]:
         """The symbols in the folder names of one date's trades; symbols in buckets are missing."""

@@ -138,6 +138,8 @@ def _dates(lake: LakeReader, since: int | None, until: int | None) -> tuple[date
         raise StockctlError("the lake has no trades", hint="`stockctl consume s3` writes them to it")
     first = dates[0] if since is None else trade_date(since)
     last = dates[-1] if until is None else trade_date(until - 1)
+    if last < first and until is None:
+        raise StockctlError(f"the lake has no trades from {first} on: its newest date is {last}", hint=f"begin at {last}")
     if last < first:
         raise UsageError(f"the span from {first} to {last} has no date", hint="give a --since before --until")
     return first, last

@@ -9,7 +9,18 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from stockctl.cli.options import Group, ParamOption, StrategyArgument, TimezoneOption, params_of, settings_of
+from stockctl.cli.options import (
+    Group,
+    ParamOption,
+    SinceOption,
+    StrategyArgument,
+    TimezoneOption,
+    UntilOption,
+    moment,
+    params_of,
+    settings_of,
+)
+from stockctl.cli.options import backtests as lake_options
 from stockctl.cli.output import Format, View, named, row_options, say, write_arrow, write_object, write_rows
 from stockctl.errors import UsageError
 from stockctl.symbols import require_symbols
@@ -23,9 +34,13 @@ _MAIN = {
     "fills": ("symbol", "time", "quantity", "price", "fee", "slippage", "gap", "record"),
     "round-trips": ("symbol", "opened", "closed", "shares", "entry_price", "exit_price", "profit", "fees", "gap"),
     "equity": ("time", "equity", "drawdown"),
-    "decisions": ("symbol", "ts_decided", "side", "target", "strength", "reason", "n", "ts_event", "record", "inputs"),
+    "decisions": ("symbol", "ts_decided", "side", "target", "strength", "reason", "n", "ts_event", "record", "inputs", "gap"),
 }
 """Columns of each part of the result, the most important first."""
+
+
+_COMPARED = ("total_return", "max_drawdown", "round_trips", "win_rate")
+"""Statistics without the fills beside gaps that the table shows; JSON and --explain have all."""
 
 
 class Part(StrEnum):
@@ -50,8 +65,12 @@ def run(
     strategy: StrategyArgument,
     symbols: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SYMBOL]...", help="Symbols, such as AAPL,MSFT; default: all in the file of --bars."),
+        typer.Argument(
+            metavar="[SYMBOL]...", help="Symbols, such as AAPL,MSFT; default: the setting symbols, or all in --bars."
+        ),
     ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
     bars: Annotated[
         Path | None, typer.Option("--bars", metavar="PATH", help="Take bars from this file, .csv or .parquet.")
     ] = None,
@@ -62,6 +81,15 @@ def run(
         str,
         typer.Option(metavar="SLIPPAGE", help="none, 'bps 5', 'bps 5,20%' of the volume at most, or 'volume-share 2.5%,0.1'."),
     ] = "none",
+    spread: lake_options.SpreadOption = None,
+    latency: lake_options.LatencyOption = None,
+    participation: lake_options.ParticipationOption = None,
+    fills: lake_options.FillsOption = None,
+    gaps: lake_options.GapsOption = None,
+    filings: lake_options.FilingsOption = None,
+    splits: lake_options.SplitsOption = None,
+    order: lake_options.OrderOption = None,
+    workers: lake_options.WorkersOption = None,
     long_only: Annotated[bool, typer.Option("--long-only", help="Exit instead of going short.")] = False,
     close_at_end: Annotated[
         bool,
@@ -75,26 +103,67 @@ def run(
 ) -> None:
     """Run a strategy on past data.
 
-    It decides at the close of each bar, and its orders are filled at the open of the next one.
+    Over the lake's trades as they came, with orders filled at later prints; or with --bars over the bars of a file, with orders
+    filled at the next open.
 
-    Example: stockctl backtest run sma-cross GOOG --bars goog.csv --param fast=10 --param slow=30 --fees 'bps 5'
+    Example: stockctl backtest run vwap-reversion AAPL --since 2026-11-23 --until 2026-11-28 --fees 'bps 1'
     """
-    from stockctl.backtest.bars_file import read_bars_file
-    from stockctl.backtest.bars_run import Terms, run_bars
-    from stockctl.strategies.loading import load_strategy
-
     if explain and show is not Part.statistics:
         raise UsageError("--explain is of statistics", hint=f"leave out --show {show.value}")
-    loaded = load_strategy(strategy, params_of(param))
-    terms = Terms(cash, fees, slippage, long_only, close_at_end)
-    if bars is None:
-        raise UsageError("there is nothing to run on", hint="name a file of bars with --bars")
+    settings = settings_of(ctx, {"timezone": tz})
+    zone = ZoneInfo(settings.timezone)
     chosen = require_symbols(symbols) if symbols else []
-    zone = ZoneInfo(settings_of(ctx, {"timezone": tz}).timezone)
-    result = run_bars(loaded, read_bars_file(bars, chosen, zone), terms)
+    of_lake: dict[str, Any] = {
+        "spread": spread,
+        "latency": latency,
+        "participation": participation,
+        "gaps": gaps and gaps.value,
+        "filings": filings and filings.value,
+        "splits": tuple(splits) if splits else None,
+        "order": order and order.value,
+    }
+    given = {name: value for name, value in of_lake.items() if value is not None}
+    result: BacktestResult
+    if bars is not None:
+        from stockctl.backtest.bars_file import read_bars_file
+        from stockctl.backtest.bars_run import Terms, run_bars
+        from stockctl.strategies.loading import load_strategy
+
+        at = fills if fills is not lake_options.FillsAt.next_open else None
+        _refuse("--bars", given | {"since": since, "until": until, "workers": workers, "fills": at})
+        loaded = load_strategy(strategy, params_of(param))
+        result = run_bars(loaded, read_bars_file(bars, chosen, zone), Terms(cash, fees, slippage, long_only, close_at_end))
+    else:
+        from stockctl.backtest.lake.terms import LakeTerms
+        from stockctl.backtest.lake_run import run_lake
+        from stockctl.exchange.calendar import to_ms
+
+        if close_at_end:
+            raise UsageError("--close-at-end is of --bars", hint="over the lake, what is open is valued at the last close")
+        terms = LakeTerms(cash=cash, fees=fees, slippage=slippage, long_only=long_only)._replace(**given)
+        if fills is not None:
+            terms = terms._replace(fills=fills.value)
+        first, last = moment("--since", since, zone), moment("--until", until, zone)
+        result = run_lake(
+            settings,
+            strategy,
+            chosen or settings.symbols,
+            params_of(param),
+            since=None if first is None else to_ms(first),
+            until=None if last is None else to_ms(last),
+            terms=terms,
+            workers=1 if workers is None else workers,
+        )
     _write(result, show, view, explain=explain)
     for note in result.notes:
         say(note)
+
+
+def _refuse(option: str, others: dict[str, Any]) -> None:
+    """UsageError if one of ``others``, which exclude ``option``, is given."""
+    for name, value in others.items():
+        if value is not None:
+            raise UsageError(f"--{name} is of the lake, and {option} is a file", hint="leave out one of them")
 
 
 def _write(result: BacktestResult, show: Part, view: View, *, explain: bool) -> None:
@@ -103,7 +172,8 @@ def _write(result: BacktestResult, show: Part, view: View, *, explain: bool) -> 
         table = getattr(result, show.value.replace("-", "_"))
         write_arrow(table, view, main=_MAIN[show.value])
     elif explain:
-        write_rows(_explained(result, view), view, ["statistic", "value", "definition"])
+        rows = _explained(result, view)
+        write_rows(rows, view, list(rows[0]))
     else:
         write_object(_record(result, view), view)
 
@@ -113,6 +183,8 @@ def _record(result: BacktestResult, view: View) -> dict[str, Any]:
     record = result.record
     if view.form in (Format.json, Format.jsonl):
         return record
+    if isinstance(others := record.get("without_gaps"), dict):
+        record["without_gaps"] = {name: others[name] for name in _COMPARED}
     return {name: _text(value) if isinstance(value, dict | list) else value for name, value in record.items()}
 
 
@@ -120,8 +192,14 @@ def _text(value: Any) -> str:
     """Names with their values, or names alone, on one line."""
     if isinstance(value, list):
         return ", ".join(value)
-    words = {True: "yes", False: "no"}
-    return ", ".join(f"{name} {words[each] if isinstance(each, bool) else each}" for name, each in value.items())
+    return ", ".join(f"{name} {_word(each)}" for name, each in value.items())
+
+
+def _word(value: Any) -> str:
+    """A value within a line of text."""
+    if value is None or isinstance(value, bool):
+        return {True: "yes", False: "no", None: "unknown"}[value]
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _explained(result: BacktestResult, view: View) -> list[dict[str, Any]]:
@@ -133,7 +211,11 @@ def _explained(result: BacktestResult, view: View) -> list[dict[str, Any]]:
             return named(name, value)
         return str(value) if view.form is Format.parquet and value is not None else value
 
+    without = getattr(result, "without_gaps", None)
+    others = {} if without is None else without._asdict()
     return [
-        {"statistic": name, "value": value_of(name, value), "definition": DEFINITIONS[name]}
+        {"statistic": name, "value": value_of(name, value)}
+        | ({"without_gaps": value_of(name, others[name])} if others else {})
+        | {"definition": DEFINITIONS[name]}
         for name, value in result.statistics._asdict().items()
     ]

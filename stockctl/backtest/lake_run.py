@@ -191,7 +191,7 @@ def run_symbol(task: Task) -> SymbolOutcome:
 def _filings(task: Task, strategy: LoadedStrategy) -> SymbolFilings:
     if not hasattr(strategy.kind, "on_filing"):
         return SymbolFilings([], 0)
-    when = next(one for one in FILING_TIMES if one == task.terms.filings)
+    when = next(one for one in FILING_TIMES if one == task.terms.filing_time)
     return read_symbol_filings(task.settings, task.symbol, when)
 
 
@@ -237,7 +237,7 @@ def run_backtest(
     """Run ``strategy`` over the lake's trades of ``symbols`` on the dates of ``[since, until)``, as `stockctl backtest run`.
 
     ``strategy`` is a name, a file or ``module:Class``, with ``params`` by name. ``terms`` are the fields of ``LakeTerms``:
-    cash, fees, slippage, spread, latency, participation, fills, long_only, gaps, filings, splits, order. The result has
+    cash, fees, slippage, spread, latency, participation, fills, long_only, gaps, filing_time, splits, order. The result has
     ``statistics``, the Arrow tables ``fills``, ``round_trips``, ``equity`` and ``decisions``, ``notes`` and a ``hash``.
 
         result = stockctl.run_backtest("vwap-reversion", "AAPL", "2026-11-23", "2026-11-24", fees="bps 1")

@@ -86,7 +86,7 @@ def run(
     participation: lake_options.ParticipationOption = None,
     fills: lake_options.FillsOption = None,
     gaps: lake_options.GapsOption = None,
-    filings: lake_options.FilingsOption = None,
+    filing_time: lake_options.FilingTimeOption = None,
     splits: lake_options.SplitsOption = None,
     order: lake_options.OrderOption = None,
     workers: lake_options.WorkersOption = None,
@@ -118,7 +118,7 @@ def run(
         "latency": latency,
         "participation": participation,
         "gaps": gaps and gaps.value,
-        "filings": filings and filings.value,
+        "filing_time": filing_time and filing_time.value,
         "splits": tuple(splits) if splits else None,
         "order": order and order.value,
     }
@@ -163,7 +163,7 @@ def _refuse(option: str, others: dict[str, Any]) -> None:
     """UsageError if one of ``others``, which exclude ``option``, is given."""
     for name, value in others.items():
         if value is not None:
-            raise UsageError(f"--{name} is of the lake, and {option} is a file", hint="leave out one of them")
+            raise UsageError(f"--{name.replace('_', '-')} is of the lake, and {option} is a file", hint="leave out one of them")
 
 
 def _write(result: BacktestResult, show: Part, view: View, *, explain: bool) -> None:

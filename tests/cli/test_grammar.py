@@ -47,7 +47,6 @@ OWN_THING = {
     "--adopt": "Glue has crawlers, Redshift has views",
     "--all": "the list of the command says of what",
     "--before": "one command compacts these dates, the other deletes them",
-    "--filings": "the simulator serves those of a folder, a backtest shows each at its time",
     "--last": "periods of a statement, or filings of each symbol",
     "--prune": "of Redshift's tables only those that Glue does not manage",
     "--replay": "the simulator sends the frames, produce decodes them",

@@ -39,7 +39,7 @@ class LakeTerms(NamedTuple):
     fills: str = "prints"
     long_only: bool = False
     gaps: str = "mark"
-    filings: str = "known"
+    filing_time: str = "known"
     splits: tuple[str, ...] = ()
     order: str = "log"
 
@@ -48,7 +48,7 @@ class LakeTerms(NamedTuple):
         for name, value, known in (
             ("fills", self.fills, FILLS_AT),
             ("gaps", self.gaps, GAP_POLICIES),
-            ("filings", self.filings, FILING_TIMES),
+            ("filing_time", self.filing_time, FILING_TIMES),
             ("order", self.order, ORDERS),
         ):
             if value not in known:

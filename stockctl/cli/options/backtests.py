@@ -56,8 +56,8 @@ SpreadOption = Annotated[
 GapsOption = Annotated[
     GapPolicy | None, typer.Option("--gaps", help="Mark what lies beside a gap (default), refuse to run, or ignore gaps.")
 ]
-FilingsOption = Annotated[
-    FilingTime | None, typer.Option("--filings", help="Show a filing when it was public (known, default), or stored.")
+FilingTimeOption = Annotated[
+    FilingTime | None, typer.Option("--filing-time", help="Show a filing when it was public (known, default), or stored.")
 ]
 SplitsOption = Annotated[
     list[str] | None,

@@ -26,7 +26,8 @@ from stockctl.lake.format.keys import (
 )
 from stockctl.lake.format.manifest import Manifest, decode_manifest, newest_manifests
 from stockctl.lake.format.retention import read_floor
-from stockctl.warehouse.tables import FEED_EVENTS, FILINGS, TRADES, TRADES_PARQUET, location
+from stockctl.warehouse import tables
+from stockctl.warehouse.tables import FILINGS, TRADES, TRADES_PARQUET, location
 
 _WORKERS = 16
 _CHUNK = 64
@@ -53,7 +54,7 @@ def lake_partitions(store: Store, url: str, since: date | None = None) -> LakePa
     """The partitions of the lake at ``url``, of dates from ``since`` on. Filings have no date and are always among them."""
     floor = read_floor(store)
     first = max((day for day in (floor, since) if day is not None), default=None)
-    locations: dict[str, dict[Values, str]] = {table.name: {} for table in (TRADES, FEED_EVENTS, FILINGS, TRADES_PARQUET)}
+    locations: dict[str, dict[Values, str]] = {table.name: {} for table in tables.TABLES}
     claimed: dict[date, set[str]] = {}
     unread: dict[tuple[str, Values], str] = {}
     for claim in _claims(store, since):

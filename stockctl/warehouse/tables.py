@@ -12,7 +12,7 @@ import msgspec
 
 from stockctl.errors import ConfigError, UsageError
 from stockctl.lake.format.keys import PARQUET
-from stockctl.records import FeedEvent, Trade, column_types
+from stockctl.records import FeedEvent, SignalRecord, Trade, column_types
 from stockctl.settings import Settings, require
 
 Kind = Literal["text", "integer", "number", "date"]
@@ -28,6 +28,8 @@ PARQUET_SERDE = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
 _GLUE: dict[Kind, str] = {"text": "string", "integer": "bigint", "number": "double", "date": "date"}
 # The length of a Glue string in Spectrum: both ways to create a table agree, and no text is truncated.
 _REDSHIFT: dict[Kind, str] = {"text": "varchar(65535)", "integer": "bigint", "number": "double precision", "date": "date"}
+_RESERVED = frozenset({"offset", "partition"})
+"""Names of columns that are reserved words in Redshift."""
 _KINDS: dict[type, Kind] = {str: "text", int: "integer", float: "number"}
 
 
@@ -41,6 +43,11 @@ class Column(NamedTuple):
     def glue(self) -> str:
         """The type in Glue."""
         return _GLUE[self.kind]
+
+    @property
+    def identifier(self) -> str:
+        """The name in Redshift's SQL."""
+        return f'"{self.name}"' if self.name in _RESERVED else self.name
 
     @property
     def redshift(self) -> str:
@@ -88,11 +95,18 @@ FEED_EVENTS = Table(
     (_DATE,),
     "Coverage of the feed and its gaps, one JSON object per line",
 )
+SIGNALS = Table(
+    "signals",
+    "signals",
+    _of(SignalRecord),
+    (_DATE,),
+    "Decisions of strategies, and what is needed to repeat them, one JSON object per line",
+)
 FILINGS = Table("filings", "filings", LINES, (_TICKER,), "Items of companies' reports, one JSON object per line")
 TRADES_PARQUET = Table(
     "trades_parquet", PARQUET, _of(Trade), (_DATE,), "Trades of compacted dates, as Parquet", form="parquet", crawled=False
 )
-TABLES = (TRADES, FEED_EVENTS, FILINGS, TRADES_PARQUET)
+TABLES = (TRADES, FEED_EVENTS, SIGNALS, FILINGS, TRADES_PARQUET)
 """All tables. Parquet is never crawled: only the newest version of a date counts, and crawlers cannot recognise it."""
 
 

@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
-_TOKEN = re.compile(r"\s+|(?P<literal>'(?:[^']|'')*')|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<number>\d+)|(?P<sign>[().,=])")
+_TOKEN = re.compile(
+    r"\s+|(?P<literal>'(?:[^']|'')*')|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<quoted>\"[a-z_]+\")|(?P<number>\d+)|(?P<sign>[().,=])"
+)
+_RESERVED = {"offset", "open", "order", "partition", "tag", "timestamp", "to", "top", "user", "when", "where", "with"}
+"""Words, among those that a column may be called, that Redshift takes for a name only in quotes."""
 _TYPES = {"varchar", "bigint", "double", "date"}
 
 
@@ -85,7 +89,11 @@ class _Reader:
         return found
 
     def column(self) -> tuple[str, str]:
-        name, kind = self.name(), self.name()
+        is_quoted = self.at < len(self.tokens) and self.tokens[self.at][0] == "quoted"
+        name = self.take("quoted").strip('"') if is_quoted else self.name()
+        if name in _RESERVED and not is_quoted:
+            raise Garbage(f"{name} is a reserved word")
+        kind = self.name()
         if kind not in _TYPES:
             raise Garbage(f"{kind} is no type")
         if kind == "double":

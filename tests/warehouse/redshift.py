@@ -238,7 +238,7 @@ def _bookkeeping(found: Parsed) -> str:
         ]
         done.append(
             f"CREATE TABLE {found.schema}.{found.table} ("
-            + ", ".join(f"{name} {'text' if kind.startswith('varchar') else kind}" for name, kind in columns)
+            + ", ".join(f'"{name}" {"text" if kind.startswith("varchar") else kind}' for name, kind in columns)
             + ")"
         )
     elif found.kind == "properties":

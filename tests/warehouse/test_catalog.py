@@ -35,7 +35,7 @@ def foreign_table(**more: Any) -> dict[str, Any]:
 def test_apply_creates_everything_and_is_idempotent(glue: Glue, warehouse_settings: Settings) -> None:
     first = catalog.apply(glue, warehouse_settings)
     assert set(done(first).values()) == {"created"}
-    assert [change.kind for change in first] == ["database"] + ["table"] * 4 + ["crawler"] * 3
+    assert [change.kind for change in first] == ["database"] + ["table"] * 5 + ["crawler"] * 4
     assert catalog.differences(glue, warehouse_settings) == []
     assert set(done(catalog.apply(glue, warehouse_settings)).values()) == {"unchanged"}
 
@@ -46,7 +46,7 @@ def test_a_crawler_has_a_catalog_table_as_its_target_and_logs_changes(
     catalog.apply(glue, warehouse_settings)
     made = {body["Name"]: body for body in fake_glue.named("CreateCrawler")}
     targets = [body["Targets"]["CatalogTargets"][0]["Tables"] for body in made.values()]
-    assert targets == [["trades"], ["feed_events"], ["filings"]]
+    assert targets == [["trades"], ["feed_events"], ["signals"], ["filings"]]
     for body in made.values():
         assert body["SchemaChangePolicy"] == {"UpdateBehavior": "LOG", "DeleteBehavior": "LOG"}
         assert json.loads(body["Configuration"])["CrawlerOutput"]["Partitions"]["AddOrUpdateBehavior"] == "InheritFromTable"
@@ -156,7 +156,7 @@ def test_trades_in_buckets_get_no_crawler(warehouse_flags: dict[str, str], fake_
     settings = load_settings(environ=clean_environment(), flags=flags)
     changes = done(catalog.apply(Glue(settings), settings))
     assert changes[f"crawler {settings.glue.database}-trades"] == "unchanged"
-    assert set(fake_glue.crawlers) == {f"{settings.glue.database}-feed-events", f"{settings.glue.database}-filings"}
+    assert set(fake_glue.crawlers) == {f"{settings.glue.database}-{name}" for name in ("feed-events", "signals", "filings")}
     assert catalog.differences(Glue(settings), settings) == []
 
 

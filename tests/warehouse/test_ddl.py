@@ -156,7 +156,7 @@ def test_the_statements_are_in_an_order_that_can_run() -> None:
     written = ddl.statements(settings(redshift__catalog="tables"), want({("2026-11-23", "AAPL"): f"{URL}/trades/x/"}))
     kinds = [(item.kind, item.name) for item in written]
     assert kinds[:3] == [("external schema", "lake"), ("external table", "trades"), ("partitions", "trades")]
-    assert kinds[6:8] == [("schema", "stockctl"), ("view", "trades")]
+    assert kinds[7:9] == [("schema", "stockctl"), ("view", "trades")]
     assert [name for what, name in kinds if what == "view"] == list(ddl.VIEWS)
     assert not any(";" in item.sql for item in written)
     assert {item.kind for item in ddl.statements(settings(), want())} == {"external schema", "schema", "view", "comment"}

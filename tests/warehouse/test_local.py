@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import gzip
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from stockctl.warehouse.redshift_on_duckdb.session import query
 from stockctl.warehouse.spectrum.ddl import STATEMENTS as COLUMNS
 from tests.command import clean_environment
 from tests.filings.reports import Line, report_of_lines, tesla
-from tests.lakes import at, covered, lay, trade
+from tests.lakes import at, covered, lay, signal, trade
 
 OPEN = at("2026-11-20 09:30")
 
@@ -45,6 +45,9 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     ]
     lay(settings, [*rows, trade("BRK/B", "2026-11-21 10:00", 300.0)], batches=3)
     lay(settings, [covered("AAPL", OPEN, OPEN + 60_000)], table="feed_events")
+    lay(
+        settings, [signal("AAPL", OPEN + 1001, ts_decided=OPEN + 2002, offset=7), signal("", OPEN, kind="run")], table="signals"
+    )
     list(compact(settings, before=date(2026, 11, 21)))
     items = (Item("us-gaap_Assets", "Assets", "Total assets", "u_usd", "usd", 5.0),)
     for number, day in enumerate((date(2024, 11, 1), date(2025, 10, 31))):
@@ -153,6 +156,14 @@ def test_tables_and_views_are_those_of_redshift(lake: Settings) -> None:
     ]
     assert rows(lake, "SELECT COUNT(*) FROM lake.trades_parquet") == [(180,)]
     assert rows(lake, "SELECT kind, start_time < end_time FROM stockctl.feed_events") == [("covered", True)]
+    signals = (
+        "SELECT event_time, decided_time, receipt_time, \"offset\", trade_date FROM stockctl.signals WHERE kind = 'signal'"
+    )
+    opened, second = datetime(2026, 11, 20, 14, 30), timedelta(seconds=1, milliseconds=1)
+    assert rows(lake, signals) == [
+        (opened + second, opened + 2 * second, opened + timedelta(milliseconds=1061), 7, date(2026, 11, 20))
+    ]
+    assert rows(lake, 'SELECT symbol, n FROM lake.signals WHERE "partition" = 0 ORDER BY symbol') == [("", 0), ("AAPL", 0)]
     assert rows(lake, "SELECT form, year, items FROM stockctl.latest_filings") == [("10-K", 2025, 1)]
     assert rows(lake, "SELECT accession, assets FROM stockctl.statements ORDER BY 1 DESC LIMIT 1") == [
         ("0000320193-21-000001", 5.0)
@@ -430,5 +441,12 @@ def test_an_empty_lake_has_tables_and_views_too(tmp_path: Path) -> None:
         environ=clean_environment(), flags={"lake.url": (tmp_path / "lake").as_uri(), "state_dir": str(tmp_path)}
     )
     open_store(settings)
-    for name in ("lake.trades", "lake.filings", "stockctl.bars_1m", "stockctl.statements", "lake.feed_events"):
+    for name in (
+        "lake.trades",
+        "lake.filings",
+        "stockctl.bars_1m",
+        "stockctl.statements",
+        "lake.feed_events",
+        "stockctl.signals",
+    ):
         assert rows(settings, f"SELECT * FROM {name}") == []

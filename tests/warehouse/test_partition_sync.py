@@ -19,7 +19,7 @@ from stockctl.warehouse.glue.partition_sync import SyncResult, TableStatus, part
 from stockctl.warehouse.partitions import lake_partitions
 from stockctl.warehouse.tables import FEED_EVENTS, TRADES
 from tests.command import clean_environment
-from tests.lakes import covered, lay, trade
+from tests.lakes import covered, lay, signal, trade
 from tests.warehouse.crawler import FakeGlue
 
 pytestmark = pytest.mark.server
@@ -31,6 +31,7 @@ def lake(warehouse_settings: Settings) -> Settings:
     days = ("2026-11-20", "2026-11-23")
     lay(warehouse_settings, [trade(symbol, f"{day} 10:00", 100.0) for day in days for symbol in ("AAPL", "MSFT")], batches=2)
     lay(warehouse_settings, [covered("AAPL", "2026-11-20 10:00", "2026-11-20 10:01")], table="feed_events")
+    lay(warehouse_settings, [signal("AAPL", "2026-11-20 10:00")], table="signals")
     open_store(warehouse_settings).put_new("filings/ticker=AAPL/0000320193-25-000073.jsonl.gz", b"x")
     return warehouse_settings
 
@@ -54,12 +55,14 @@ def test_sync_registers_the_objects_of_the_claims_and_is_idempotent(glue: Glue, 
     assert {name: item.created for name, item in result.items()} == {
         "trades": 4,
         "feed_events": 1,
+        "signals": 1,
         "filings": 1,
         "trades_parquet": 0,
     }
     url = lake.lake.url
     assert places(glue, "trades")["2026-11-23", "AAPL"] == f"{url}/trades/trade_date=2026-11-23/ticker=AAPL/"
     assert places(glue, "feed_events") == {("2026-11-20",): f"{url}/feed_events/trade_date=2026-11-20/"}
+    assert places(glue, "signals") == {("2026-11-20",): f"{url}/signals/trade_date=2026-11-20/"}
     assert places(glue, "filings") == {("AAPL",): f"{url}/filings/ticker=AAPL/"}
     again = run(glue, lake)
     assert {(item.created, item.changed, item.deleted, item.foreign) for item in again.values()} == {(0, 0, 0, 0)}
@@ -69,7 +72,7 @@ def test_sync_registers_the_objects_of_the_claims_and_is_idempotent(glue: Glue, 
 def test_every_partition_has_objects_at_its_location(glue: Glue, lake: Settings) -> None:
     """Each location has objects, and each object of the tables is in one location."""
     run(glue, lake)
-    found = [place for table in ("trades", "feed_events", "filings") for place in places(glue, table).values()]
+    found = [place for table in ("trades", "feed_events", "signals", "filings") for place in places(glue, table).values()]
     keys = [f"{lake.lake.url}/{item.key}" for item in open_store(lake).objects() if not item.key.startswith("_log")]
     assert all(sum(key.startswith(place) for place in found) == 1 for key in keys)
     assert all(any(key.startswith(place) for key in keys) for place in found)
@@ -238,8 +241,8 @@ def test_a_crawler_finds_what_sync_registers(glue: Glue, lake: Settings, fake_gl
     """Both lead to the same catalog, in either order."""
     catalog.apply(glue, lake)
     messages: list[str] = []
-    runs = list(crawlers.run(glue, lake, ["trades", "feed_events", "filings"], wait=True, say=messages.append))
-    assert [(item.state, item.added) for item in runs] == [("succeeded", 4), ("succeeded", 1), ("succeeded", 1)]
+    runs = list(crawlers.run(glue, lake, ["trades", "feed_events", "signals", "filings"], wait=True, say=messages.append))
+    assert [(item.state, item.added) for item in runs] == [("succeeded", added) for added in (4, 1, 1, 1)]
     assert any("30s left" in line for line in messages)
     assert look(glue, lake)[1] == []
     assert {item.created + item.changed for item in run(glue, lake).values()} == {0}
@@ -283,10 +286,10 @@ def test_a_failed_crawler_does_not_hide_the_results_of_others(glue: Glue, lake: 
 def test_crawlers_from_paths_are_counted_and_compared(glue: Glue, lake: Settings, fake_glue: FakeGlue) -> None:
     catalog.apply(glue, lake, from_paths=True)
     run(glue, lake)
-    tables = ["trades", "feed_events", "filings"]
-    assert [item.added for item in crawlers.run(glue, lake, tables, wait=True)] == [4, 1, 1]
+    tables = ["trades", "feed_events", "signals", "filings"]
+    assert [item.added for item in crawlers.run(glue, lake, tables, wait=True)] == [4, 1, 1, 1]
     assert len(places(glue, "found_trades")) == 4
-    assert [item.added for item in crawlers.run(glue, lake, tables, wait=True)] == [0, 0, 0]
+    assert [item.added for item in crawlers.run(glue, lake, tables, wait=True)] == [0, 0, 0, 0]
     assert look(glue, lake)[1] == []
     fake_glue.crawlers[crawlers.name_of(lake.glue, TRADES)]["Role"] = "another"
     (found,) = look(glue, lake)[1]

@@ -12,12 +12,12 @@ from stockctl.errors import ConfigError
 from stockctl.filings.model import Filing, Item, line_item_records
 from stockctl.lake.format.keys import Layout, parse_object
 from stockctl.lake.reader.duckdb_session import COLUMNS
-from stockctl.records import FeedEvent, Trade, encode
+from stockctl.records import FeedEvent, SignalRecord, Trade, encode
 from stockctl.settings import load_settings
 from stockctl.warehouse import tables
 from stockctl.warehouse.tables import TABLES, Column, RepeatedKeyError, Table, check, lake_url, location, table_input
 from tests.command import clean_environment
-from tests.lakes import trade
+from tests.lakes import signal, trade
 
 URL = "s3://my-bucket/market"
 
@@ -42,7 +42,7 @@ def test_types_are_explicit_and_match_the_records() -> None:
     assert tables.TRADES_PARQUET.columns == tables.TRADES.columns
 
 
-@pytest.mark.parametrize("table", [tables.TRADES, tables.FEED_EVENTS], ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [tables.TRADES, tables.FEED_EVENTS, tables.SIGNALS], ids=lambda table: table.name)
 def test_duckdb_reads_the_same_columns(table: Table) -> None:
     """The lake's own reader and the warehouse agree on each column and its type."""
     same = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE"}
@@ -54,10 +54,11 @@ def test_duckdb_reads_the_same_columns(table: Table) -> None:
     [
         (tables.TRADES, trade("AAPL", 1_795_447_800_000, 164.06)),
         (tables.FEED_EVENTS, FeedEvent("e", "covered", 1, 2, "AAPL", "", "k3f9a2", 2, "finnhub")),
+        (tables.SIGNALS, signal("AAPL", 1_795_447_800_000)),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_a_stored_line_has_the_columns(table: Table, record: Trade | FeedEvent) -> None:
+def test_a_stored_line_has_the_columns(table: Table, record: Trade | FeedEvent | SignalRecord) -> None:
     """A stored line, read back as JSON."""
     found = msgspec.json.decode(encode(record))
     assert list(found) == list(kinds(table))

@@ -18,15 +18,17 @@ import duckdb
 from stockctl.clients.redshift.client import Result, Row
 from stockctl.errors import UsageError
 from stockctl.lake.format.keys import LINE_ITEMS
+from stockctl.lake.format.keys import Table as LakeTable
 from stockctl.lake.reader.duckdb_session import DAMAGE, duck
 from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.settings import RedshiftSettings, Settings
 from stockctl.warehouse.redshift_on_duckdb.column_names import folded
 from stockctl.warehouse.redshift_on_duckdb.redshift_to_duckdb import Schema, translate
 from stockctl.warehouse.spectrum import ddl
-from stockctl.warehouse.tables import FEED_EVENTS, FILINGS, TABLES, TRADES, TRADES_PARQUET
+from stockctl.warehouse.tables import FILINGS, TABLES, TRADES, TRADES_PARQUET
 
 _DUCK = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "date": "DATE"}
+_UNPARTITIONED: tuple[LakeTable, ...] = ("feed_events", "signals")
 _FETCH = 10_000
 _SLUG = "left(regexp_replace(symbol, '[^A-Za-z0-9._-]', '_', 'g'), 64)"
 _TICKER = f"upper({_SLUG}) || CASE WHEN {_SLUG} = upper({_SLUG}) THEN '' ELSE '_' END AS ticker"
@@ -67,12 +69,13 @@ def _rows(connection: duckdb.DuckDBPyConnection) -> Iterator[Row]:
 def schema(settings: RedshiftSettings) -> Schema:
     """The column types of tables and views, by which ``translate`` distinguishes integers from other numbers."""
     external = {table.name: {column.name: column.redshift for column in (*table.columns, *table.keys)} for table in TABLES}
-    times = dict.fromkeys(("event_time", "receipt_time", "start_time", "end_time"), "timestamp")
+    times = dict.fromkeys(("event_time", "receipt_time", "decided_time", "start_time", "end_time"), "timestamp")
     prices = dict.fromkeys(("open", "high", "low", "close", "volume", "vwap"), "double precision")
     named = {name: dict(columns) for name, columns in external.items()}
     views = {
         "trades": named["trades"] | times,
         "feed_events": named["feed_events"] | times,
+        "signals": named["signals"] | times,
         "bars_1m": {"symbol": "varchar", "trade_date": "date", "bar": "timestamp", "trades": "bigint"} | prices,
         "latest_filings": named["filings"] | {"accepted_time": "timestamp", "items": "bigint"},
         "statements": named["filings"] | {"accepted_time": "timestamp"} | dict.fromkeys(ddl.STATEMENTS, "double precision"),
@@ -107,11 +110,10 @@ def _provide(
         connection, "trades", [item for item in data_files if item.name is None] if parquet else [], "parquet_trades"
     )
     connection.execute(f"CREATE VIEW {external}.{TRADES_PARQUET.name} AS SELECT * FROM parquet_trades")
-    events = re.search(r"\bfeed_events\b", text, re.IGNORECASE) is not None
-    files += lake.view(
-        connection, "feed_events", lake.find("feed_events", since=since, until=until) if events else [], "raw_events"
-    )
-    connection.execute(f"CREATE VIEW {external}.{FEED_EVENTS.name} AS SELECT * FROM raw_events")
+    for table in _UNPARTITIONED:
+        wanted = re.search(rf"\b{table}\b", text, re.IGNORECASE) is not None
+        files += lake.view(connection, table, lake.find(table, since=since, until=until) if wanted else [], f"raw_{table}")
+        connection.execute(f"CREATE VIEW {external}.{table} AS SELECT * FROM raw_{table}")
     filings = re.search(r"\b(filings|latest_filings|statements)\b", text, re.IGNORECASE) is not None
     files += _filings(connection, lake, external, folder, wanted=filings)
     for view in ddl.VIEWS:

@@ -26,7 +26,7 @@ from stockctl.warehouse.partitions import LakePartitions, Values
 from stockctl.warehouse.tables import JSON_OPTIONS, JSON_SERDE, TABLES, Table, check, lake_url, location
 
 FOLDER = "sql/spectrum"
-VIEWS = ("trades", "feed_events", "bars_1m", "latest_filings", "statements")
+VIEWS = ("trades", "feed_events", "signals", "bars_1m", "latest_filings", "statements")
 """The views, each after those that it reads."""
 STATEMENTS = {
     "assets": "assets",
@@ -130,8 +130,8 @@ def external_schema(settings: Settings) -> Statement:
 def external_table(settings: RedshiftSettings, table: Table, url: str) -> Statement:
     """The statement that creates an external table."""
     check(table)
-    width = max(len(column.name) for column in table.columns)
-    columns = ",\n    ".join(f"{column.name:<{width}} {column.redshift}" for column in table.columns)
+    width = max(len(column.identifier) for column in table.columns)
+    columns = ",\n    ".join(f"{column.identifier:<{width}} {column.redshift}" for column in table.columns)
     parameters = {
         "external_schema": name(settings.external_schema),
         "table": name(table.name),

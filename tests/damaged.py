@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from stockctl.records import MAX_MS, FeedEvent, Trade
+from stockctl.records import MAX_MS, FeedEvent, SignalRecord, Trade
 
 NOW = 1_717_423_200_000
 """2024-06-03 14:00 UTC, a Monday in regular hours."""
@@ -70,6 +70,11 @@ def events(seed: int, count: int, now: int = NOW) -> list[bytes]:
     return _records(FeedEvent, seed, count, now)
 
 
+def signals(seed: int, count: int, now: int = NOW) -> list[bytes]:
+    """So many signals and records about them, changed as trades are."""
+    return _records(SignalRecord, seed, count, now)
+
+
 class _Row:
     """A trade as the feed sends it."""
 
@@ -120,6 +125,29 @@ def _canonical(rng: random.Random, kind: type, id: str, now: int) -> dict[str, o
             "ts_recv": at + rng.randrange(500),
             "conditions": rng.choice(("", "1", "1,8,24")),
             "updates": rng.choice(("", "v", "vhl")),
+            "source": "sim",
+        }
+    if kind is SignalRecord:
+        return {
+            "kind": rng.choice(("signal", "run", "heartbeat", "input", "new kind")),
+            "id": id,
+            "symbol": rng.choice(("AAPL", "BRK.B", "")),
+            "strategy": "sma-cross",
+            "version": "5eed",
+            "run": "run00",
+            "n": rng.choice((0, 1, 7)),
+            "side": rng.choice(("buy", "sell", "exit", "")),
+            "target": rng.choice((1.0, -1.0, 0.0, 1 / 3)),
+            "strength": rng.choice((0.0, -2.5, 1e300, rng.uniform(-5, 5))),
+            "reason": rng.choice(("", "fast 2.0 is above slow 1.9", "two\nlines")),
+            "ts_decided": at + 3,
+            "ts_event": at,
+            "record": rng.choice(("", "AAPL-1717423200000-k3f9a2-00000001")),
+            "inputs": rng.choice(("", "c0ffee")),
+            "partition": rng.choice((-1, 0, 5)),
+            "offset": rng.choice((-1, 0, 2**31 - 1, 2**31, 2**53 - 1)),
+            "details": rng.choice(("", '{"params":{"fast":"5"}}', "{}")),
+            "ts_recv": at + 5,
             "source": "sim",
         }
     return {
@@ -201,8 +229,8 @@ _OTHERS = [
     *('""', '"x"', '" "', '"1"', '"1.5"', '"NaN"', '"null"', '"1700000000000"', '"2024-06-03T14:00:00Z"', '["x"]'),
     *('{"$date":1700000000000}', '{"$numberDouble":"1.5"}', '{"$oid":"507f1f77bcf86cd799439011"}'),
 ]
-_TEXTS = ("s", "id", "symbol", "conditions", "updates", "source", "kind", "symbols", "reason", "connection")
-_TIMES = ("t", "ts_event", "ts_recv", "span_start", "span_end")
+_TEXTS = ("s", "id", "symbol", "conditions", "updates", "source", "kind", "symbols", "reason", "connection", "side", "details")
+_TIMES = ("t", "ts_event", "ts_recv", "ts_decided", "span_start", "span_end")
 _LENGTHS = (0, 1, 15, 16, 17, 63, 64, 65, 1023, 1024, 1025, 3000)
 
 
@@ -225,7 +253,7 @@ def _length(draft: _Draft) -> None:
 
 
 def _number(draft: _Draft) -> None:
-    draft.set(draft.of("price", "volume", "p", "v"), draft.rng.choice(_NUMBERS))
+    draft.set(draft.of("price", "volume", "p", "v", "n", "target", "strength", "offset"), draft.rng.choice(_NUMBERS))
 
 
 def _time(draft: _Draft) -> None:

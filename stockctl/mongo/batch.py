@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from stockctl.clients.kafka import Message, Partition
 from stockctl.clients.mongo import Document
-from stockctl.mongo.documents import BadRecord, event_documents, trade_documents
-from stockctl.mongo.schema import COVERAGE, TRADES
+from stockctl.mongo.documents import BadRecord, event_documents, signal_documents, trade_documents
+from stockctl.mongo.schema import COVERAGE, SIGNALS, TRADES
 
 DOCUMENTS_OF: dict[str, Callable[[Sequence[bytes | None]], list[Document | BadRecord]]] = {
     TRADES: trade_documents,
     COVERAGE: event_documents,
+    SIGNALS: signal_documents,
 }
 """What makes the documents of each collection."""
 

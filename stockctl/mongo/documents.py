@@ -9,10 +9,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from stockctl.clients.mongo import Document
-from stockctl.record_validation import FEED_EVENTS, TRADES, InvalidRecordError, Kind, Validator
-from stockctl.records import FeedEvent, Trade
+from msgspec.structs import asdict
 
+from stockctl.clients.mongo import Document
+from stockctl.record_validation import FEED_EVENTS, SIGNALS, TRADES, InvalidRecordError, Kind, Validator
+from stockctl.records import FeedEvent, SignalRecord, Trade, time_columns
+
+_SIGNAL_TIMES = time_columns(SignalRecord)
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 
@@ -40,6 +43,11 @@ def trade_documents(values: Sequence[bytes | None]) -> list[Document | BadRecord
 def event_documents(values: Sequence[bytes | None]) -> list[Document | BadRecord]:
     """The document of each feed event, given as JSON."""
     return _documents(FEED_EVENTS, _event_document, values)
+
+
+def signal_documents(values: Sequence[bytes | None]) -> list[Document | BadRecord]:
+    """The document of each record of the topic of signals, given as JSON."""
+    return _documents(SIGNALS, _signal_document, values)
 
 
 def _documents(
@@ -84,3 +92,9 @@ def _event_document(event: FeedEvent) -> Document:
         "ts_recv": date_of(event.ts_recv),
         "source": event.source,
     }
+
+
+def _signal_document(signal: SignalRecord) -> Document:
+    values = asdict(signal)
+    values |= {name: date_of(values[name]) for name in _SIGNAL_TIMES}
+    return {"_id": values.pop("id")} | values  # MongoDB puts _id first

@@ -16,10 +16,11 @@ from stockctl.clients.mongo import ClashError, Mongo
 from stockctl.errors import ConfigError
 from stockctl.mongo.views import VIEWS
 from stockctl.reconcile import ABSENT, Change, Difference, absent
-from stockctl.records import FeedEvent, Trade, column_limits, column_types
+from stockctl.records import FeedEvent, SignalRecord, Trade, column_limits, column_types, time_columns
 from stockctl.settings import MongoSettings
 
-TRADES, COVERAGE, FILINGS, BARS, COMPANIES = "trades", "coverage", "filings", "bars_1m", "companies"
+TRADES, COVERAGE, SIGNALS = "trades", "coverage", "signals"
+FILINGS, BARS, COMPANIES = "filings", "bars_1m", "companies"
 META = "meta"
 """The collection of facts about the database: the source that it was begun with."""
 
@@ -35,8 +36,8 @@ _DATE: _Rule = {"bsonType": "date"}
 _NUMBER: _Rule = {"bsonType": "double"}
 _COUNT: _Rule = {"bsonType": ["int", "long"]}
 _NUMBER_OR_NULL: _Rule = {"bsonType": ["double", "null"]}
-_RULES: dict[type, _Rule] = {str: _TEXT, int: _DATE, float: _NUMBER}
-"""The rule of each type of a record's columns: integers are times."""
+_RULES: dict[type, _Rule] = {str: _TEXT, int: _COUNT, float: _NUMBER}
+"""The rule of each type of a record's columns, unless they are times."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,10 @@ def collection_schemas(settings: MongoSettings) -> dict[str, CollectionSchema]:
             dict(sorted(_fields_of(FeedEvent).items(), key=lambda field: field[1] != _TEXT)),
             (Index("span_end", (("span_end", 1),)), expiry),
         ),
+        SIGNALS: CollectionSchema(
+            _fields_of(SignalRecord),
+            (Index("symbol_ts_event", (("symbol", 1), ("ts_event", 1))), Index("run", (("run", 1),)), expiry),
+        ),
         BARS: CollectionSchema(
             texts
             | {"bar": _DATE}
@@ -99,16 +104,18 @@ def collection_schemas(settings: MongoSettings) -> dict[str, CollectionSchema]:
 
 
 def _fields_of(record: type[msgspec.Struct]) -> dict[str, _Rule]:
-    """The rules of the documents that ``mongo.documents`` makes of ``record``, with its lower limits."""
-    limits = column_limits(record)
+    """The rules of the documents that ``mongo.documents`` makes of ``record``, with the limits of its numbers."""
+    limits, times = column_limits(record), time_columns(record)
     fields: dict[str, _Rule] = {}
     for name, type_ in column_types(record).items():
         limit = limits.get(name)
-        rule = dict(_RULES[type_])
+        rule = dict(_DATE if name in times else _RULES[type_])
         if type_ is float and limit is not None and limit.gt is not None:
             rule |= {"minimum": limit.gt, "exclusiveMinimum": True}
         elif type_ is float and limit is not None and limit.ge is not None:
             rule |= {"minimum": limit.ge}
+        if type_ is float and limit is not None and limit.le is not None:
+            rule |= {"maximum": limit.le}
         fields["_id" if name == "id" else name] = rule
     return fields
 

@@ -19,7 +19,7 @@ from stockctl.clients.kafka import Event, Message, Partition
 from stockctl.clients.mongo import Mongo
 from stockctl.mongo.batch import Batch
 from stockctl.mongo.batch_writer import BatchWriter, RefreshCompanies, Written
-from stockctl.mongo.schema import COVERAGE, TRADES
+from stockctl.mongo.schema import COVERAGE, SIGNALS, TRADES
 from stockctl.settings import Settings
 from stockctl.stream.consumer_loop import Subscription, by_partition, error_of
 
@@ -36,7 +36,7 @@ SECONDS = Gauge("stockctl_mongo_batch_seconds", "Time that the newest batch took
 
 
 class MongoSink:
-    """Writes the topics of trades and feed events into MongoDB."""
+    """Writes the topics of trades, feed events and signals into MongoDB."""
 
     log = logging.getLogger("stockctl.mongo")
     chunk = 1_000
@@ -46,7 +46,8 @@ class MongoSink:
         self, settings: Settings, stop: threading.Event, refresh_companies: RefreshCompanies, *, once: bool = False
     ) -> None:
         self._limits = settings.mongo
-        self._collections = {settings.topics.trades.name: TRADES, settings.topics.feed_events.name: COVERAGE}
+        topics = settings.topics
+        self._collections = {topics.trades.name: TRADES, topics.feed_events.name: COVERAGE, topics.signals.name: SIGNALS}
         self.subscription = Subscription(settings, settings.mongo.group, self._collections, once=once)
         self._admin, self._consumer = self.subscription.admin, self.subscription.consumer
         self._mongo = Mongo(settings, wait=ANSWER_WITHIN)

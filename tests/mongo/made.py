@@ -7,16 +7,17 @@ from collections.abc import Iterable
 from stockctl.clients.mongo import Document, Mongo
 from stockctl.company.trade_fields import refresh_trades
 from stockctl.mongo.bars import Touched, refresh_bars
-from stockctl.mongo.documents import BadRecord, event_documents, trade_documents
-from stockctl.records import FeedEvent, Trade, encode
+from stockctl.mongo.documents import BadRecord, event_documents, signal_documents, trade_documents
+from stockctl.records import FeedEvent, SignalRecord, Trade, encode
 from stockctl.settings import Settings
 
 
-def documents_of(records: Iterable[Trade] | Iterable[FeedEvent]) -> list[Document]:
+def documents_of(records: Iterable[Trade] | Iterable[FeedEvent] | Iterable[SignalRecord]) -> list[Document]:
     """What ``consume mongo`` makes of ``records``."""
+    makers = {Trade: trade_documents, FeedEvent: event_documents, SignalRecord: signal_documents}
     made = []
     for record in records:
-        [document] = (trade_documents if isinstance(record, Trade) else event_documents)([encode(record)])
+        [document] = makers[type(record)]([encode(record)])
         assert not isinstance(document, BadRecord), document
         made.append(document)
     return made

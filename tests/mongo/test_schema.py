@@ -21,7 +21,7 @@ def rows(command: Command, *arguments: str, check: int = 0) -> list[dict[str, ob
 
 def test_apply_makes_all_once_and_then_keeps_it(mongo_command: Command) -> None:
     assert {row["name"] for row in rows(mongo_command, "diff", check=10) if row["kind"] != "index"} == {
-        *("trades", "filings", "coverage", "bars_1m", "companies", "trades_with_filings")
+        *("trades", "filings", "coverage", "signals", "bars_1m", "companies", "trades_with_filings")
     }
     assert {row["documents"] for row in rows(mongo_command, "status", check=10)} == {None}
     assert {row["action"] for row in rows(mongo_command, "apply")} == {"created"}
@@ -48,8 +48,9 @@ def test_what_another_has_made_meanwhile_is_no_error(mongo_settings: Settings) -
 def test_another_retention_is_reported_and_changed_in_place(mongo_command: Command, mongo_settings: Settings) -> None:
     mongo_command.run("mongo", "apply", real=True)
     mongo_command.environment["STOCKCTL_MONGO__RETENTION"] = "1h"
-    (trades, coverage) = rows(mongo_command, "diff", check=10)
-    assert (trades["name"], coverage["name"]) == ("trades.ts_recv_expiry", "coverage.ts_recv_expiry")
+    differing = rows(mongo_command, "diff", check=10)
+    assert [row["name"] for row in differing] == [f"{name}.ts_recv_expiry" for name in ("trades", "coverage", "signals")]
+    trades = differing[0]
     assert trades["wanted"] == "ts_recv 1; documents expire after 3600 s"
     assert trades["actual"] == "ts_recv 1; documents expire after 604800 s"
     mongo_command.run("mongo", "apply")

@@ -20,6 +20,8 @@ import pytest
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.clients.mongo import Mongo
 from stockctl.exchange.calendar import now_ms
+from stockctl.lake.reader.object_selection import LakeReader
+from stockctl.lake.reader.signals import signals_between
 from stockctl.local.demo import lake_totals
 from stockctl.mongo.documents import ms_of
 from stockctl.record_validation import VALIDATORS, InvalidRecordError
@@ -113,10 +115,13 @@ def test_both_writers_and_all_readers_have_the_same_rows(topics: Settings, names
     command.environment |= {env_name(name): value for name, value in names.items()}
     trades, rows, bad_trades = split("trades", damaged.records(SEED, COUNT, now_ms()))
     events, event_rows, bad_events = split("feed_events", damaged.events(SEED, EVENTS, now_ms()))
+    signals, signal_rows, bad_signals = split("signals", damaged.signals(SEED, EVENTS, now_ms()))
+    assert min(len(signal_rows), len(bad_signals)) > EVENTS / 4
     assert len(rows) > COUNT / 4
     assert len(bad_trades) > COUNT / 4
     producer = Producer(topics)
-    for topic, values in ((topics.topics.trades.name, trades), (topics.topics.feed_events.name, events)):
+    sent = {topics.topics.trades.name: trades, topics.topics.feed_events.name: events, topics.topics.signals.name: signals}
+    for topic, values in sent.items():
         for number, value in enumerate(values):
             while not producer.send(topic, [(value, str(number).encode())], now_ms(), lambda *_: None):
                 producer.poll(0.1)
@@ -129,6 +134,10 @@ def test_both_writers_and_all_readers_have_the_same_rows(topics: Settings, names
     assert from_lake(command, *columns) == rows
     assert from_mongo(topics, "trades") == rows
     assert from_mongo(topics, "coverage") == event_rows
+    assert from_mongo(topics, "signals") == signal_rows
+    with LakeReader(topics) as lake:
+        found_signals = signals_between(lake, kind=None).drop_columns("trade_date").to_pylist()
+    assert {row["id"]: row for row in found_signals} == signal_rows
     select = f"SELECT {', '.join(columns)} FROM stockctl.trades"  # noqa: S608  # our own names
     found = command.run_bytes("spectrum", "query", "--local", "-", "-o", "parquet", text=select, timeout=WITHIN)
     assert {row["id"]: row for row in pyarrow.parquet.read_table(BytesIO(found.stdout)).to_pylist()} == rows, found.stderr
@@ -143,7 +152,7 @@ def test_both_writers_and_all_readers_have_the_same_rows(topics: Settings, names
     assert refused == {
         (reader, topic): len(others)
         for reader in ("consume s3", "consume mongo")
-        for topic, others in ((topics.topics.trades.name, bad_trades), (topics.topics.feed_events.name, bad_events))
+        for topic, others in zip(sent, (bad_trades, bad_events, bad_signals), strict=True)
     }
 
 

@@ -16,15 +16,17 @@ from pymongo import MongoClient
 
 from stockctl.clients.kafka import Admin, Message, Producer
 from stockctl.clients.mongo import Document
-from stockctl.mongo.documents import BadRecord, event_documents, trade_documents
+from stockctl.mongo.documents import BadRecord, event_documents, signal_documents, trade_documents
 from stockctl.mongo.schema import EXPIRY
-from stockctl.records import MAX_MS, FeedEvent, Trade, encode
+from stockctl.records import MAX_MS, FeedEvent, SignalRecord, Trade, encode
 from stockctl.settings import Settings, env_name, load_settings
 from stockctl.stream.dead_letters.reader import read
+from tests import lakes
 from tests.command import HANG, Command, clean_environment
 from tests.conftest import MongoServer, own_names, wait_for
 from tests.damaged import events as damaged_events
 from tests.damaged import records
+from tests.damaged import signals as damaged_signals
 from tests.servers import ConnectServer, Kafka
 
 NOW = int(time.time() * 1000)
@@ -175,13 +177,16 @@ def test_its_documents_are_those_of_consume_mongo_in_every_type(case: Case) -> N
     whole = case.trades(1)[0].replace(b"100.0", b"100").replace(b'"source"', b'"more":[1],"source"')
     case.send(*case.trades(200), whole)
     case.send(encode(event), topic=case.settings.topics.feed_events.name)
+    places = (-1, 0, 2**31 - 1, 2**31, 2**53 - 1)
+    signals = [lakes.signal("AAPL", NOW, strength=-2.5, offset=place, n=max(0, place), source="sim") for place in places]
+    case.send(*map(encode, signals), topic=case.settings.topics.signals.name)
     case.await_trades()
-    wait_for(lambda: case.held("coverage"), "the feed event")
+    wait_for(lambda: case.held("coverage") and case.count("signals") == len(signals), "the feed event and the signals")
 
     case.command.environment["STOCKCTL_MONGO__DATABASE"] = other = f"{case.settings.mongo.database[:30]}-other"
     case.command.run("mongo", "apply")
     case.command.run("consume", "mongo", "--once")
-    for collection in ("trades", "coverage"):
+    for collection in ("trades", "coverage", "signals"):
         assert case.held(collection) == case.held(collection, other)
     kinds = {name: kind.__name__ for name, (kind, _) in case.held()["A-00000003"].items()}
     dates = dict.fromkeys(("ts_event", "ts_recv"), "datetime")
@@ -202,6 +207,19 @@ DAMAGED: dict[str, list[object]] = {
     "source": ["\x85", "\U0001f600" * 65],
 }
 """Values that a trade's columns cannot have."""
+
+
+WRONG_SIGNALS: list[tuple[str, Any]] = [
+    *(("target", 1.5), ("target", -1.5), ("n", -1), ("n", 2**53), ("n", 1.5), ("n", None)),
+    *(("partition", -2), ("offset", 10**30), ("side", "\t"), ("details", "\0"), ("strategy", ""), ("symbol", "A,B")),
+    *(("strength", "2.0"), ("ts_decided", -1)),
+]
+"""Columns of signals, each with a value that it cannot have."""
+
+
+def _typed(value: object) -> tuple[type, object]:
+    """``value`` with the type in which MongoDB's client returns it."""
+    return Int64 if type(value) is int and value >= 2**31 else type(value), value
 
 
 def damaged_once(line: bytes) -> Iterator[bytes | None]:
@@ -235,9 +253,10 @@ def at_the_limits(line: bytes, kind: type) -> Iterator[bytes]:
 
 def test_it_takes_the_records_of_consume_mongo_and_refuses_all_others_with_their_reasons(case: Case) -> None:
     now = int(time.time() * 1000)
-    trades, events = case.settings.topics.trades.name, case.settings.topics.feed_events.name
+    topics = case.settings.topics
+    trades, events, signals = topics.trades.name, topics.feed_events.name, topics.signals.name
     reasons_of_events = [encode(FeedEvent("e", "covered", 0, 0, "", words, "", 0, "sim")) for words in ("a\tb", "a\0b")]
-    for collection in ("trades", "coverage"):
+    for collection in ("trades", "coverage", "signals"):
         # Damaged times are old ones too: their documents would expire as soon as they are there.
         case.database[case.settings.mongo.database][collection].drop_index(EXPIRY)
     trade, event = case.trades(1)[0], encode(FeedEvent("e", "covered", 0, 0, "", "", "", 0, "sim"))
@@ -245,10 +264,16 @@ def test_it_takes_the_records_of_consume_mongo_and_refuses_all_others_with_their
     sent = case.send(*records(1, 4000, now), *once, *at_the_limits(trade, Trade))
     sent |= case.send(*damaged_events(1, 400, now), *reasons_of_events, *at_the_limits(event, FeedEvent), topic=events)
 
-    taken: dict[str, dict[str, Document]] = {trades: {}, events: {}}
+    wrong = [encode(msgspec.structs.replace(lakes.signal("AAPL", now), **{name: value})) for name, value in WRONG_SIGNALS]
+    once += wrong
+    limits = at_the_limits(encode(lakes.signal("AAPL", now)), SignalRecord)
+    sent |= case.send(*damaged_signals(1, 400, now), *wrong, *limits, topic=signals)
+
+    makers = {trades: trade_documents, events: event_documents, signals: signal_documents}
+    taken: dict[str, dict[str, Document]] = {topic: {} for topic in makers}
     refused: dict[tuple[str, int, int], str] = {}
     for place, value in sent.items():
-        [document] = (trade_documents if place[0] == trades else event_documents)([value])
+        [document] = makers[place[0]]([value])
         if isinstance(document, BadRecord):
             refused[place] = document.reason
         else:
@@ -259,11 +284,12 @@ def test_it_takes_the_records_of_consume_mongo_and_refuses_all_others_with_their
     letters = admin.partitions(case.settings.topics.dead_letters.name)
 
     def arrived() -> int:
-        return sum(held.end for held in admin.offsets(letters).values()) + case.count() + case.count("coverage")
+        documents = sum(map(case.count, ("trades", "coverage", "signals")))
+        return sum(held.end for held in admin.offsets(letters).values()) + documents
 
     wait_for(lambda: arrived() >= len(sent), "every record as a document or a dead letter", 120)
-    for topic, collection in ((trades, "trades"), (events, "coverage")):
-        typed = {id: {name: (type(value), value) for name, value in document.items()} for id, document in taken[topic].items()}
+    for topic, collection in ((trades, "trades"), (events, "coverage"), (signals, "signals")):
+        typed = {id: {name: _typed(value) for name, value in document.items()} for id, document in taken[topic].items()}
         stored = case.held(collection)
         assert stored == typed
         assert all(list(stored[id]) == list(typed[id]) for id in typed), "in the same order"
@@ -273,7 +299,7 @@ def test_it_takes_the_records_of_consume_mongo_and_refuses_all_others_with_their
     assert not [
         (reasons[place], reason) for place, reason in refused.items() if sent[place] in once and reasons[place] != reason
     ]
-    columns = {*Trade.__struct_fields__, *FeedEvent.__struct_fields__}
+    columns = {*Trade.__struct_fields__, *FeedEvent.__struct_fields__, *SignalRecord.__struct_fields__}
     begins = ("no value", "the record is not ", "not UTF-8: ", "nested more than 64 deep", *(f"{name} " for name in columns))
     assert not [reason for reason in reasons.values() if not reason.startswith(begins)]
     assert {row["state"] for row in case.rows("connect", "status")[:-1]} == {"RUNNING"}

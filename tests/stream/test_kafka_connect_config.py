@@ -21,9 +21,10 @@ def settings(**flags: str) -> Settings:
 
 def test_the_configuration_has_the_required_properties() -> None:
     config = render(settings())
-    assert config["topics"] == "trades,feed-events"
+    assert config["topics"] == "trades,feed-events,signals"
     assert config["collection"] == "trades"
     assert config["topic.override.feed-events.collection"] == "coverage"
+    assert config["topic.override.signals.collection"] == "signals"
     assert config["document.id.strategy"].endswith("ProvidedInValueStrategy")
     assert config["writemodel.strategy"].endswith("ReplaceOneDefaultStrategy")
     assert (config["errors.tolerance"], config["mongo.errors.tolerance"]) == ("all", "data")
@@ -36,7 +37,7 @@ def test_the_converter_has_the_names_of_the_topics() -> None:
     config = render(settings(**{"topics.trades.name": "my.trades"}))
     assert config["value.converter"] == "stockctl.connect.RecordConverter"
     assert (config["value.converter.trades.topic"], config["value.converter.feed_events.topic"]) == ("my.trades", "feed-events")
-    assert config["topics"] == "my.trades,feed-events"
+    assert config["topics"] == "my.trades,feed-events,signals"
     assert not any("transforms" in name for name in config)
 
 

@@ -34,19 +34,22 @@ _WORTH_MASKING = 4
 
 def render(settings: Settings) -> dict[str, str]:
     """The configuration of the connector, secrets included. ConfigError if a required setting is absent."""
-    trades, events = settings.topics.trades.name, settings.topics.feed_events.name
+    topics = settings.topics
+    trades, events, signals = topics.trades.name, topics.feed_events.name, topics.signals.name
     config = {
         "name": settings.connect.connector,
         "connector.class": SINK_CLASS,
         "tasks.max": str(settings.connect.tasks),
-        "topics": f"{trades},{events}",
+        "topics": f"{trades},{events},{signals}",
         "connection.uri": _connection(settings),
         "database": settings.mongo.database,
         "collection": "trades",
         f"topic.override.{events}.collection": "coverage",
+        f"topic.override.{signals}.collection": "signals",
         "value.converter": CONVERTER_CLASS,
         "value.converter.trades.topic": trades,
         "value.converter.feed_events.topic": events,
+        "value.converter.signals.topic": signals,
         "key.converter": "org.apache.kafka.connect.storage.StringConverter",
         "document.id.strategy": "com.mongodb.kafka.connect.sink.processor.id.strategy.ProvidedInValueStrategy",
         "writemodel.strategy": "com.mongodb.kafka.connect.sink.writemodel.strategy.ReplaceOneDefaultStrategy",

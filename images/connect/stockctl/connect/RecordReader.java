@@ -28,6 +28,8 @@ import org.apache.kafka.connect.errors.DataException;
 final class RecordReader {
 
     private static final double MAX_MS = 253_370_764_800_000.0;
+    /** 2^53 - 1: up to it a double holds each whole number. */
+    private static final double MAX_COUNT = 9_007_199_254_740_991.0;
     private static final long AHEAD_MS = 7 * 86_400_000L;
     private static final int DEPTH = 64;
     private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("uuuu-MM-dd HH:mm:ss").withZone(ZoneOffset.UTC);
@@ -66,6 +68,29 @@ final class RecordReader {
                     text("symbols", 0, Integer.MAX_VALUE),
                     text("reason", 0, 65_535),
                     text("connection", 0, 1024),
+                    time("ts_recv"),
+                    text("source", 1, 64));
+
+    static final RecordReader SIGNALS =
+            new RecordReader(
+                    text("kind", 1, 1024),
+                    text("id", 1, 1024),
+                    text("symbol", 0, 64),
+                    text("strategy", 1, 1024),
+                    text("version", 1, 1024),
+                    text("run", 1, 1024),
+                    count("n", 0),
+                    text("side", 0, 1024),
+                    number("target", -1, 1),
+                    number("strength", -Double.MAX_VALUE),
+                    text("reason", 0, 65_535),
+                    time("ts_decided"),
+                    time("ts_event"),
+                    text("record", 0, 1024),
+                    text("inputs", 0, 1024),
+                    count("partition", -1),
+                    count("offset", -1),
+                    text("details", 0, Integer.MAX_VALUE),
                     time("ts_recv"),
                     text("source", 1, 64));
 
@@ -186,7 +211,8 @@ final class RecordReader {
     private enum Type {
         TEXT("a text"),
         NUMBER("a number"),
-        TIME("a whole number");
+        TIME("a whole number"),
+        COUNT("a whole number");
 
         final String words;
 
@@ -204,7 +230,15 @@ final class RecordReader {
     }
 
     private static Column number(String name, double least) {
-        return new Column(name, Type.NUMBER, least, Double.MAX_VALUE, false);
+        return number(name, least, Double.MAX_VALUE);
+    }
+
+    private static Column number(String name, double least, double most) {
+        return new Column(name, Type.NUMBER, least, most, false);
+    }
+
+    private static Column count(String name, double least) {
+        return new Column(name, Type.COUNT, least, MAX_COUNT, false);
     }
 
     private static Column time(String name) {
@@ -231,10 +265,18 @@ final class RecordReader {
             if (type == Type.TIME && token == JsonToken.VALUE_NUMBER_INT) {
                 return new Date((long) inRange(number));
             }
+            if (type == Type.COUNT && token == JsonToken.VALUE_NUMBER_INT) {
+                return stored((long) inRange(number));
+            }
             if (type == Type.NUMBER && token.isNumeric()) {
                 return inRange(token == JsonToken.VALUE_NUMBER_INT ? number + 0.0 : number);
             }
             throw wrong("is not " + type.words + (optional ? " or null" : "") + ", but " + named(token));
+        }
+
+        /** A whole number in the shorter of MongoDB's two types, as its Python client writes it. */
+        private static Object stored(long number) {
+            return number == (int) number ? (Object) (int) number : (Object) number;
         }
 
         private String ofLength(String text) {
@@ -250,7 +292,7 @@ final class RecordReader {
 
         private double inRange(double number) {
             if (number < least) {
-                throw wrong(least > 0 ? "is not above 0" : "is below 0");
+                throw wrong(least > 0 ? "is not above 0" : "is below " + (long) least);
             }
             if (number > most) {
                 throw wrong("is above " + (long) most);
@@ -273,9 +315,9 @@ final class RecordReader {
             }
         }
 
-        /** Texts contain no control characters; an event's reason may contain all but NUL. */
+        /** Texts contain no control characters; reason and details may contain all but NUL. */
         private boolean isForbidden(int character) {
-            return name.equals("reason") ? character == 0 : Character.isISOControl(character);
+            return name.equals("reason") || name.equals("details") ? character == 0 : Character.isISOControl(character);
         }
 
         private DataException wrong(String words) {

@@ -26,6 +26,7 @@ from stockctl.cli import (
     local,
     metrics,
     mongo,
+    signals,
     spectrum,
     strategies,
     topics,
@@ -101,6 +102,7 @@ app.add_typer(company.app, name="company")
 app.add_typer(metrics.app, name="metrics")
 app.add_typer(strategies.app, name="strategies")
 app.add_typer(backtest.app, name="backtest")
+app.add_typer(signals.app, name="signals")
 app.add_typer(glue.app, name="glue")
 app.add_typer(spectrum.app, name="spectrum")
 app.add_typer(infra.app, name="infra")

@@ -275,7 +275,7 @@ def watch(
     interval = seconds("--refresh", refresh, least=_SHORTEST)
     back = seconds("--look-back", look_back, least=_SHORTEST)
     shown = live.watched_symbols(settings, symbols, back, say) if symbols else settings.symbols
-    with _until_signalled() as stop:
+    with until_signalled() as stop:
         snapshots = live.follow(settings, shown, seconds=stop_after, refresh=interval, look_back=back, stop=stop, notify=say)
         if output is LiveFormat.table:
             live_table.watch(settings, snapshots)
@@ -291,7 +291,7 @@ def _flushed(batches: Iterable[Iterable[dict[str, Any]]]) -> Iterator[dict[str, 
 
 
 @contextmanager
-def _until_signalled() -> Iterator[threading.Event]:
+def until_signalled() -> Iterator[threading.Event]:
     """An event that Ctrl-C and SIGTERM set."""
     stop = threading.Event()
     previous = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -55,7 +55,7 @@ from tests.cli.terminal import run, show
 from tests.command import clean_environment
 from tests.filings.kept import lake_of
 from tests.filings.reports import tesla
-from tests.lakes import at, covered, lay, trade
+from tests.lakes import at, covered, lay, signal, trade
 
 NOW = 1_795_444_200_000
 TOPIC = "market-data.trades.us-equities.normalized.v1"
@@ -265,6 +265,7 @@ CASES: dict[str, Case] = {
     "metrics rate": Case("AAPL BINANCE:BTCUSDT --date 2026-11-20 --every 1m"),
     "metrics bars": Case("AAPL BINANCE:BTCUSDT --date 2026-11-20"),
     "metrics summary": Case("AAPL BINANCE:BTCUSDT --date 2026-11-20"),
+    "signals list": Case(),
     "strategies list": Case(),
     "backtest run": Case("sma-cross WAVE --bars wave.csv --param fast=2 --param slow=5 --show round-trips"),
     "glue apply": Case(instead=GLUE | {"stockctl.warehouse.glue.catalog.apply": gives(CHANGES)}),
@@ -372,6 +373,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lay(settings, sorted(records, key=lambda record: record.ts_event))
     events = [covered(",".join(prices), start, start + 400_000), covered(",".join(prices), start + 900_000, start + 950_000)]
     lay(settings, events, table="feed_events")
+    reason = "264.123456789 is 2.3 standard deviations below the VWAP of the session, 265.012345678"
+    decided = [signal(name, start + 60_000 * n, id=f"{n:032x}", reason=reason) for n, name in enumerate(prices)]
+    lay(settings, decided, table="signals")
     (folder / "query.sql").write_text("SELECT 1")
     closes = [100 + 10 * math.sin(n / 3) for n in range(60)]
     lines = [f"{start + n * 60_000},{close},{close + 1},{close - 1},{close},1000" for n, close in enumerate(closes)]

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from stockctl.clients.object_store import Store
 from stockctl.errors import UsageError
+from stockctl.exchange.calendar import from_ms
 from stockctl.filings.model import Filing
 from stockctl.filings.repository import (
     ACCESSION,
@@ -23,8 +24,8 @@ from stockctl.filings.repository import (
 from stockctl.lake.store import existing_store
 from stockctl.settings import Settings
 
-COLUMNS = ("symbol", "form", "filed", "accepted", "period_start", "period_end", "accession", "report", "index")
-"""Columns of a row; ``report`` and ``index`` are the SEC's pages."""
+COLUMNS = ("symbol", "form", "filed", "accepted", "period_start", "period_end", "accession", "report", "index", "stored")
+"""Columns of a row; ``report`` and ``index`` are the SEC's pages, ``stored`` is when the filing was put into the lake."""
 LATEST = "latest"
 
 
@@ -37,11 +38,13 @@ class StoredFiling(NamedTuple):
 
 
 def row_of(settings: Settings, filing: Filing, state: State | None) -> dict[str, Any]:
-    """One filing as a row of ``COLUMNS``; ``accepted`` is in ``settings.timezone``."""
-    links = links_of(filing, state)
-    accepted = filing.accepted.astimezone(ZoneInfo(settings.timezone)) if filing.accepted else None
+    """One filing as a row of ``COLUMNS``; ``accepted`` and ``stored`` are in ``settings.timezone``."""
+    links, zone = links_of(filing, state), ZoneInfo(settings.timezone)
+    accepted = filing.accepted.astimezone(zone) if filing.accepted else None
+    at = ((state.stored or {}) if state is not None else {}).get(filing.accession)
+    stored = None if at is None else from_ms(at, zone)
     values = (filing.symbol, filing.form, filing.filed, accepted, filing.start, filing.end, filing.accession)
-    return dict(zip(COLUMNS, (*values, links.report, links.index), strict=True))
+    return dict(zip(COLUMNS, (*values, links.report, links.index, stored), strict=True))
 
 
 def list_filings(settings: Settings, symbol: str, *, form: str | None = None, last: int | None = None) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import msgspec
 
 from stockctl.clients.object_store import AbsentError, Store
 from stockctl.errors import StockctlError, UsageError, quoted
+from stockctl.exchange.calendar import to_ms
 from stockctl.filings.model import Filing, FilingError, parse_filing
 from stockctl.lake.format.keys import LINE_ITEMS, RAW_FILINGS, fetch_state_key, raw_filing_key, ticker_folder, ticker_of
 from stockctl.lake.store import existing_store
@@ -42,7 +43,8 @@ class State(msgspec.Struct, frozen=True):
 
     ``fetched`` is its time (ISO 8601, UTC), ``since`` the first period end that was ever requested (empty: the complete
     history), ``newest`` the newest one received, ``kept`` the number of reports in the lake afterwards, ``links`` the SEC's
-    pages by accession number, ``documented`` whether MongoDB, if configured, had all reports.
+    pages by accession number, ``documented`` whether MongoDB, if configured, had all reports. ``stored`` is when each report
+    was put into the lake (ms UTC), kept from then on; None for those of an older version, which did not record it.
     """
 
     symbol: str
@@ -53,6 +55,7 @@ class State(msgspec.Struct, frozen=True):
     kept: int = 0
     links: dict[str, Links] = {}
     documented: bool = True
+    stored: dict[str, int | None] | None = None
 
     @property
     def at(self) -> datetime:
@@ -61,15 +64,29 @@ class State(msgspec.Struct, frozen=True):
 
 
 class StoredAccessions(NamedTuple):
-    """Accession numbers of a symbol's reports in the lake: those stored as received, and those with line items."""
+    """Accession numbers of a symbol's reports in the lake: those stored as received, and those with line items.
+
+    ``changed`` is when the object of each report as received was put, by the store's clock: copying a lake changes it.
+    """
 
     raw: set[str]
     line_items: set[str]
+    changed: dict[str, int]
 
 
 def stored_accessions(store: Store, symbol: str) -> StoredAccessions:
     """The reports of ``symbol`` in the lake."""
-    return StoredAccessions(*(_accessions(store, f"{table}/{ticker_folder(symbol)}") for table in (RAW_FILINGS, LINE_ITEMS)))
+    raw, line_items = (_accessions(store, f"{table}/{ticker_folder(symbol)}") for table in (RAW_FILINGS, LINE_ITEMS))
+    return StoredAccessions(set(raw), set(line_items), raw)
+
+
+def stored_at(store: Store, symbol: str) -> dict[str, int | None]:
+    """When each report of ``symbol`` was put into the lake (ms UTC), by accession number; None where that is not known.
+
+    It never changes. A report whose fetch has not ended is left out: it gets its time when a fetch ends.
+    """
+    state = read_state(store, symbol)
+    return dict(state.stored or {}) if state is not None else {}
 
 
 class FilingSymbols(SymbolLookup):
@@ -203,6 +220,7 @@ def _order(filing: Filing) -> tuple[datetime, date, str]:
     return filing.known or datetime.min.replace(tzinfo=UTC), filing.end or date.min, filing.accession
 
 
-def _accessions(store: Store, folder: str) -> set[str]:
-    names = (item.key.rpartition("/")[2].partition(".")[0] for item in store.objects(folder))
-    return {name for name in names if ACCESSION.fullmatch(name)}
+def _accessions(store: Store, folder: str) -> dict[str, int]:
+    """The accession numbers in the names of objects in ``folder``, each with the time of its last change in ms."""
+    names = ((item.key.rpartition("/")[2].partition(".")[0], to_ms(item.modified)) for item in store.objects(folder))
+    return {name: at for name, at in names if ACCESSION.fullmatch(name)}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockctl.filings.collect.plan import FetchPlan, FetchRequest, merged_links, next_state, plan_fetch
+from stockctl.filings.collect.plan import FetchPlan, FetchRequest, merged_links, next_state, plan_fetch, stored_times
 from stockctl.filings.repository import Links, State
 
 PERIOD_ENDS = [date(2015, 3, 31) + timedelta(days=91 * number) for number in range(44)]
@@ -35,6 +36,7 @@ class Lake:
                 stored=len(self.ends),
                 period_ends=received,
                 links={},
+                times={},
                 now=NOW,
             )
         return plan
@@ -87,3 +89,15 @@ def test_links_of_earlier_fetches_stay_and_received_ones_are_added() -> None:
     assert merged_links(None, ["1"], {"1": new, "2": new}) == {"1": new}
     state = State("ACME", lake.state.fetched, "sim", links={"0": old, "1": old})
     assert merged_links(state, ["1"], {"1": new}) == {"0": old, "1": new}
+
+
+def test_a_report_keeps_the_time_at_which_it_was_stored() -> None:
+    """The first time stays; of reports that a state without times left, it is not known."""
+    lake = Lake()
+    lake.fetch(FetchRequest())
+    assert lake.state is not None
+    assert stored_times(None, {"a": 1}, {"b": 2}) == {"a": 1, "b": 2}
+    older = msgspec.structs.replace(lake.state, stored=None)
+    assert stored_times(older, {"a": 1}, {"b": 2}) == {"a": None, "b": 2}
+    later = msgspec.structs.replace(older, stored={"a": None, "b": 2, "d": 4})
+    assert stored_times(later, {"a": 9, "b": 9, "c": 3}, {"d": 9}) == {"a": None, "b": 2, "c": 3, "d": 4}

@@ -17,12 +17,12 @@ from stockctl.clients.mongo import Mongo
 from stockctl.clients.object_store import open_store
 from stockctl.company.filing_fields import refresh_filings
 from stockctl.errors import StockctlError, UnreachableError
-from stockctl.exchange.calendar import now_ms
+from stockctl.exchange.calendar import now_ms, to_ms
 from stockctl.filings.collect.plan import FetchRequest
 from stockctl.filings.collect.schedule import FetchSchedule
 from stockctl.filings.collect.storage import FilingStore
 from stockctl.filings.collect.symbol_selection import SymbolSelection
-from stockctl.filings.repository import Links, filing_of, read_filings, read_state, stored_accessions
+from stockctl.filings.repository import Links, filing_of, read_filings, read_state, stored_accessions, stored_at
 from stockctl.lake.format.keys import fetch_state_key, line_items_key, raw_filing_key
 from stockctl.mongo import schema
 from stockctl.records import Trade
@@ -85,6 +85,14 @@ def test_a_fetch_resumes_after_every_point_at_which_it_may_have_died(sim: Simula
         assert objects(own) == wanted
         assert links(own) == links(alone)
         assert {path: path.stat().st_mtime_ns for path in before} == before
+        times = stored_at(open_store(own), "AAPL")
+        assert times.keys() == stored_accessions(open_store(own), "AAPL").raw
+        for number, at in times.items():
+            path = folder / "lake" / raw_filing_key("AAPL", number)
+            first = stored_at(open_store(alone), "AAPL")[number] if count == len(made) else path.stat().st_mtime_ns // 1_000_000
+            assert at is not None
+            assert first is not None
+            assert at == first if path in before else at >= first
         assert states(fetch(own, "AAPL", request=SHORT)) == {"AAPL": "fresh"}
 
 
@@ -129,6 +137,14 @@ def test_a_killed_process_loses_nothing(
     assert {key: again[key] for key in there if key != fetch_state_key("AAPL")} == {
         key: moment for key, moment in there.items() if key != fetch_state_key("AAPL")
     }
+    times = stored_at(open_store(own_settings), "AAPL")
+    assert times.keys() == stored_accessions(open_store(own_settings), "AAPL").raw
+    if fetch_state_key("AAPL") not in there:
+        assert all(times[number] == to_ms(there[key]) for number in times if (key := raw_filing_key("AAPL", number)) in there)
+    own.run("filings", "fetch", "AAPL", "--full")
+    later = stored_at(open_store(own_settings), "AAPL")
+    assert {number: later[number] for number in times} == times
+    assert len(later) > len(times)
 
 
 @pytest.mark.parametrize(("action", "status"), [("lose the answer", 0), ("lose", 0), ("answer", 503), ("answer", 409)])

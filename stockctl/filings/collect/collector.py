@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from stockctl.clients.finnhub.rest import FinnhubRest, NoAccessError
 from stockctl.clients.rate_limit import StoppedError
 from stockctl.errors import ConfigError, RefusedError, StockctlError
-from stockctl.filings.collect.plan import FetchPlan, FetchRequest, age_of, merged_links, next_state, plan_fetch
+from stockctl.filings.collect.plan import FetchPlan, FetchRequest, age_of, merged_links, next_state, plan_fetch, stored_times
 from stockctl.filings.collect.storage import FilingStore, LakeError
 from stockctl.filings.model import Filing, FilingError
 from stockctl.filings.repository import Links, State, StoredAccessions, filing_of
@@ -146,10 +146,11 @@ class Collector:
         completed = storage.put_missing_line_items(symbol, stored)
         received = self._receive(symbol, plan.since)
         new = {number: report for number, report in received.reports.items() if number not in stored.raw}
-        for raw, filing in new.values():
+        put: dict[str, int] = {}
+        for number, (raw, filing) in new.items():
             if self._stop.is_set():
                 raise StoppedError("stopped")
-            storage.put(symbol, raw, filing)
+            put[number] = storage.put(symbol, raw, filing)
         to_link = received.reports if plan.link_all else new
         links, note = self._links(symbol, [filing for _, filing in to_link.values()])
         numbers = stored.raw | new.keys()
@@ -161,6 +162,7 @@ class Collector:
             stored=len(numbers),
             period_ends=(filing.end for _, filing in received.reports.values()),
             links=merged_links(before, received.reports.keys(), links),
+            times=stored_times(before, stored.changed, put),
             now=datetime.now(UTC),
         )
         storage.put_documents(symbol, numbers, state)

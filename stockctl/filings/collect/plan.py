@@ -77,6 +77,7 @@ def next_state(
     stored: int,
     period_ends: Iterable[date | None],
     links: Mapping[str, Links],
+    times: Mapping[str, int | None],
     now: datetime,
 ) -> State:
     """The state after a fetch by ``plan`` that received reports with these ``period_ends``."""
@@ -93,7 +94,20 @@ def next_state(
         kept=stored,
         links=dict(links),
         documented=before is None or before.documented,
+        stored=dict(times),
     )
+
+
+def stored_times(before: State | None, changed: Mapping[str, int], put: Mapping[str, int]) -> dict[str, int | None]:
+    """When each report was put into the lake: as ``before`` says, else as this fetch ``put`` it.
+
+    ``changed`` has the reports that were there when this fetch began, with their times by the store. Those that are new to
+    ``before`` are of a fetch that was interrupted. A state without times is an older version's: then it is not known.
+    """
+    if before is not None and before.stored is None:
+        return dict(put) | dict.fromkeys(changed)
+    known = before.stored if before is not None and before.stored is not None else {}
+    return {**put, **changed, **known}
 
 
 def merged_links(before: State | None, received: Collection[str], links: Mapping[str, Links]) -> dict[str, Links]:

@@ -26,6 +26,7 @@ from isal import igzip
 from stockctl.clients.mongo import Mongo
 from stockctl.clients.object_store import AbsentError, ExistsError, Store
 from stockctl.errors import StockctlError, TimedOutError, UnreachableError
+from stockctl.exchange.calendar import now_ms
 from stockctl.filings.collect.filing_document import document_id, document_of
 from stockctl.filings.model import Filing, line_item_records
 from stockctl.filings.repository import (
@@ -117,12 +118,15 @@ class FilingStore:
         """The reports of ``symbol`` in the lake."""
         return self._retry(lambda: stored_accessions(self._store, symbol))
 
-    def put(self, symbol: str, raw: bytes, filing: Filing) -> None:
-        """Steps 1 and 2 for one report."""
+    def put(self, symbol: str, raw: bytes, filing: Filing) -> int:
+        """Steps 1 and 2 for one report. Returns when it was in the lake, in ms UTC."""
         key = raw_filing_key(symbol, filing.accession)
-        if not self._put_if_absent(key, raw):
+        is_new = self._put_if_absent(key, raw)
+        at = now_ms()
+        if not is_new:
             filing = parse_stored(self._retry(lambda: self._store.get(key)), symbol, filing.accession)
         self._put_line_items(symbol, filing)
+        return at
 
     def put_missing_line_items(self, symbol: str, stored: StoredAccessions) -> int:
         """Step 2 for the reports that an interrupted fetch left without line items; returns how many."""
@@ -155,7 +159,13 @@ class FilingStore:
             self.mongo_error = error
 
     def put_state(self, state: State) -> None:
-        """Step 4. ``documented`` is whether step 3 succeeded for all reports; without MongoDB it stays as it was."""
+        """Step 4. ``documented`` is whether step 3 succeeded for all reports; without MongoDB it stays as it was.
+
+        The times at which reports were put stay as another fetch has recorded them meanwhile.
+        """
+        before = self.state(state.symbol)
+        if before is not None and before.stored is not None:
+            state = msgspec.structs.replace(state, stored=(state.stored or {}) | before.stored)
         if self._mongo is not None:
             state = msgspec.structs.replace(state, documented=self.mongo_error is None)
         self._retry(lambda: write_state(self._store, state))

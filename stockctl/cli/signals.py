@@ -67,7 +67,7 @@ def list_(
 ) -> None:
     """List signals in the lake, the newest first.
 
-    By default of the newest date that has any. The column gap tells whether the signal lies beside a gap of the feed.
+    By default of the newest date that has any. The column gap says whether the signal lies beside a gap of the feed.
 
     Example: stockctl signals list AAPL --date 2026-11-23 --strategy sma-cross
     """

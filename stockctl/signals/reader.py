@@ -1,4 +1,4 @@
-"""What ``signals list`` and ``signals show`` tell: stored signals, each with whether it lies beside a gap of the feed.
+"""What ``signals list`` and ``signals show`` show: stored signals, each with whether it lies beside a gap of the feed.
 
 Coverage is known only afterwards, so it is no part of a record: it is computed from the feed events when signals are read.
 """
@@ -41,7 +41,7 @@ def read_rows(
     """The records of ``kind`` with ``ts_event`` in ``[since, until)`` (ms UTC) as rows of ``COLUMNS``, the newest first.
 
     ``gap`` is whether the trade that was decided on lies in a gap or at most a minute after one, in the session
-    ``metrics.session``; None while the feed events do not tell.
+    ``metrics.session``; None while the feed events do not reach it.
     """
     table = signals_between(lake, since, until, symbols=symbols, strategy=strategy, kind=kind)
     rows: list[Row] = table.select(list(SignalRecord.__struct_fields__)).to_pylist()
@@ -88,7 +88,7 @@ def _mark(lake: LakeReader, rows: Iterable[Row]) -> None:
 
 
 def _reported(events: Sequence[Mapping[str, Any]], symbols: Iterable[str]) -> dict[str, int]:
-    """Until when, in ms UTC, the events tell about each symbol; -1 without an event."""
+    """Until when, in ms UTC, the events report each symbol; -1 without an event."""
     ends = dict.fromkeys(symbols, -1)
     for event in events:
         for symbol in event["symbols"].split(","):

@@ -1,12 +1,13 @@
 """Figures for strategies: each takes one value at a time, and equals the metric of ``sql/metrics`` over the same trades.
 
-They use + − × ÷ and the square root on Python floats in a fixed order, so that every Python computes the same bits.
+They use + − × ÷ and the square root on Python floats in a fixed order, so that every Python computes the same bits. Sums
+are ``math.fsum``: from Python 3.12 on the built-in ``sum`` rounds floats otherwise than before.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from math import sqrt
+from math import fsum, sqrt
 
 
 class RollingMean:
@@ -22,7 +23,7 @@ class RollingMean:
         """Take the next value; the mean, or None until there are ``size`` values."""
         self._values.append(value)
         # All of them: a running sum would drift, and two equal windows could then differ.
-        return sum(self._values) / self._size if len(self._values) == self._size else None
+        return fsum(self._values) / self._size if len(self._values) == self._size else None
 
 
 class RollingDeviation:
@@ -114,8 +115,8 @@ class RollingVwap:
         while trades[0][0] <= at - self._ms:
             trades.popleft()
         first = trades[0][1]
-        total = sum(size for _, _, size in trades)
-        return first + sum((value - first) * size for _, value, size in trades) / total
+        total = fsum(size for _, _, size in trades)
+        return first + fsum((value - first) * size for _, value, size in trades) / total
 
 
 class TradeRate:

@@ -43,6 +43,17 @@ def test_rolling_mean_and_deviation(prices: list[float], size: int) -> None:
         assert close_to(deviation.add(price), plain.deviation(window), scale=max(prices) - min(prices))
 
 
+@given(PRICES, st.integers(1, 40))
+def test_sums_are_rounded_once(prices: list[float], size: int) -> None:
+    """So every Python computes the same bits; the built-in sum would round otherwise from 3.12 on."""
+    mean, vwap = RollingMean(size), RollingVwap(len(prices) + 1)
+    for number, price in enumerate(prices, 1):
+        window = prices[max(0, number - size) : number]
+        assert mean.add(price) == (float(sum(map(Fraction, window))) / size if len(window) == size else None)
+        differences = float(sum(Fraction(one - prices[0]) for one in prices[:number]))
+        assert vwap.add(number, price, 1.0) == prices[0] + differences / number
+
+
 def test_a_long_walk_keeps_its_digits() -> None:
     trades = walk(50_000)
     deviation = RollingDeviation(100)

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 from stockctl.backtest.account import Account, Fill
 from stockctl.backtest.costs import Fees, FixedSlippage, NoFees, OrderFees, Slippage
-from stockctl.backtest.fills.spread import Spread, newest_prices
+from stockctl.backtest.fills.spread import ROWS, Spread, prices_of
 from stockctl.backtest.gaps import GapMarks
 from stockctl.exchange.trade_conditions import CLOSING_AUCTION, OPENING_AUCTION
 from stockctl.metrics.trade_policies import counts
@@ -102,7 +102,8 @@ class PrintFills:
         self.counts = OrderCounts()
         self._order: _Order | None = None
         self._has_filled = self._is_lost = False
-        self._prices: list[float] = []
+        self._rows: Sequence[Trade] = ()
+        """The newest rows before those of a call."""
 
     def feed(self, trades: Sequence[Trade], decisions: Sequence[Decision]) -> None:
         """Take the next ``trades``, and the ``decisions`` on them in order; their ``position`` is the place in ``trades``."""
@@ -114,7 +115,8 @@ class PrintFills:
             start = end
             self._place(decision, trades, end)
         self._fill(trades, start, len(trades))
-        self._prices = newest_prices(trades, len(trades), self._prices)
+        if trades:
+            self._rows = [*self._rows, *trades][-ROWS:] if len(trades) < ROWS else trades[-ROWS:]
 
     def decide(self, decisions: Sequence[Decision]) -> None:
         """Take ``decisions`` that were made after the records fed so far, such as those on a filing."""
@@ -122,8 +124,8 @@ class PrintFills:
             self._place(decision, (), 0)
 
     def split(self, ratio: float) -> None:
-        """Each share became ``ratio`` shares: what waits is computed again, and older prices are divided."""
-        self._prices = [price / ratio for price in self._prices]
+        """Each share became ``ratio`` shares: what waits is computed again, and nothing is estimated from older prices."""
+        self._rows = ()
         if self._order is not None:
             self._order.left = None
             self._order.half /= ratio
@@ -155,7 +157,7 @@ class PrintFills:
             return
         half: float | None = 0.0
         if self.rules.at == "prints":
-            prices = newest_prices(trades, end, self._prices)
+            prices = prices_of([*self._rows, *trades[max(0, end - ROWS) : end]][-ROWS:])
             half = self.rules.spread.half(prices[-1], prices) if prices else None
         self.counts.orders += 1
         self.counts.half_spreads.append(half)

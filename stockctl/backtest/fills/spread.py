@@ -8,7 +8,7 @@ in between, and so never flatters. Roll's estimator needs negative autocovarianc
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -18,8 +18,8 @@ from stockctl.errors import UsageError, quoted
 from stockctl.metrics.trade_policies import counts
 from stockctl.records import Trade
 
-PRINTS = 500
-"""Prints from which the spread is estimated."""
+ROWS = 1000
+"""Newest rows whose prices the spread is estimated from."""
 
 SPREADS = "write estimate, none, an amount such as 0.02, or bps 3"
 """How a spread is written."""
@@ -64,16 +64,6 @@ def estimate(prints: Sequence[float]) -> float | None:
     return median(changes) if changes else None
 
 
-def newest_prices(trades: Sequence[Trade], end: int, before: Sequence[float]) -> list[float]:
-    """Prices of the newest ``PRINTS`` trades of ``trades[:end]`` that count under ``standard``, the oldest first.
-
-    ``before`` are those of the trades before, in order.
-    """
-    found: list[float] = []
-    for index in range(end - 1, -1, -1):
-        trade = trades[index]
-        if trade.volume > 0 and counts("standard", trade.conditions, trade.updates):
-            found.append(trade.price)
-            if len(found) == PRINTS:
-                return found[::-1]
-    return [*before[len(found) - PRINTS :], *reversed(found)]
+def prices_of(trades: Iterable[Trade]) -> list[float]:
+    """The prices of those of ``trades`` that count under the policy ``standard``, odd lots and extended hours included."""
+    return [trade.price for trade in trades if trade.volume > 0 and counts("standard", trade.conditions, trade.updates)]

@@ -20,7 +20,7 @@ from stockctl.strategies.loading import LoadedStrategy
 from stockctl.strategies.symbol_run import Decision, History, SymbolRun
 
 _NEVER = 2**63
-_EVENT, _RECEIPT = attrgetter("ts_event"), attrgetter("ts_recv")
+_EVENT = attrgetter("ts_event")
 
 WarmupBefore = Callable[[date, int], tuple[int, Iterator[list[Trade]]]]
 """The newest days with rows before a day, this many at most: how many there are, and their trades."""
@@ -124,15 +124,15 @@ class TapeRun:
         if not trades:
             return
         self.sources.add(trades[0].source)
-        latest = max(map(min, map(_EVENT, trades), map(_RECEIPT, trades)))
+        latest = max(map(_EVENT, trades))
         filings = self._known.filings
         while True:
             filing_at = filings[self._next].at if self._next < len(filings) else _NEVER
             boundary = min(self._close, filing_at)
-            if latest < boundary:
+            index = None if latest < boundary else _reaches(trades, boundary)
+            if index is None:
                 self._take(trades)
                 return
-            index = next(place for place, one in enumerate(trades) if min(one.ts_event, one.ts_recv) >= boundary)
             self._take(trades[:index])
             trades = trades[index:]
             if boundary == self._close:
@@ -175,6 +175,11 @@ class TapeRun:
         if value <= 0 and not self.lost:
             self.lost = True
             self.fills.liquidate(time)
+
+
+def _reaches(trades: Sequence[Trade], at: int) -> int | None:
+    """Index of the first trade at which the log's clock reaches ``at``."""
+    return next((place for place, one in enumerate(trades) if one.ts_event >= at and one.ts_recv >= at), None)
 
 
 def _first_price(trades: Iterable[Trade]) -> float | None:

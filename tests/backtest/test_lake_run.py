@@ -16,6 +16,7 @@ from stockctl.clients.object_store import open_store
 from stockctl.errors import StockctlError, UnhealthyError, UsageError
 from stockctl.exchange.calendar import from_ms
 from stockctl.filings.fundamentals.periods import Span
+from stockctl.filings.repository import State, write_state
 from stockctl.lake.format.keys import date_folder, raw_filing_key
 from stockctl.lake.format.retention import put_floor
 from stockctl.lake.maintenance.compact import compact
@@ -174,16 +175,19 @@ def test_shares_held_over_a_split(settings: Settings, tmp_path: Path, splits: st
     assert equity(result)[1:] == [("23 16:00", 10_000.0), ("24 16:00", final)]
 
 
-def test_a_filing_is_seen_when_it_was_known(settings: Settings, tmp_path: Path) -> None:
-    report = wire(
-        "0000320193-26-000001",
-        Span(date(2026, 7, 1), date(2026, 9, 30)),
-        {"ic": {"Revenues": 94_000}},
-        accepted=f"{MONDAY} 18:30:00",
-        symbol="AAPL",
-    )
+def keep_report(settings: Settings, accepted: str, stored: str | None) -> None:
+    """Put a report of AAPL into the lake, with the time at which it was stored."""
+    span = Span(date(2026, 7, 1), date(2026, 9, 30))
+    report = wire("0000320193-26-000001", span, {"ic": {"Revenues": 94_000}}, accepted=accepted, symbol="AAPL")
+    number = report["accessNumber"]
     store = open_store(settings)
-    store.put(raw_filing_key("AAPL", report["accessNumber"]), json.dumps(report).encode())
+    store.put(raw_filing_key("AAPL", number), json.dumps(report).encode())
+    times = {number: None if stored is None else at(stored)}
+    write_state(store, State("AAPL", "2026-11-28T00:00:00+00:00", "finnhub", kept=1, stored=times))
+
+
+def test_a_filing_is_seen_when_it_was_known(settings: Settings, tmp_path: Path) -> None:
+    keep_report(settings, f"{MONDAY} 18:30:00", None)
     lay(settings, [*flat(MONDAY, 100.0), *flat(TUESDAY, 100.0)])
     result = stockctl.run_backtest(write(tmp_path, "filings"), "AAPL", settings=settings, gaps="ignore", spread="none")
     (decision,) = result.symbols[0].decisions
@@ -194,6 +198,29 @@ def test_a_filing_is_seen_when_it_was_known(settings: Settings, tmp_path: Path) 
     # Known before the first date: it is in the history of the anchor, and what was decided on it is of then.
     later = stockctl.run_backtest(write(tmp_path, "filings"), "AAPL", TUESDAY, settings=settings, gaps="ignore")
     assert later.symbols[0].decisions == []
+
+
+def test_a_filing_that_was_stored_days_later_is_seen_then(settings: Settings, tmp_path: Path) -> None:
+    keep_report(settings, f"{MONDAY} 11:00:00", f"{WEDNESDAY} 12:00:00")
+    lay(settings, [row for text in (MONDAY, TUESDAY, WEDNESDAY) for row in flat(text, 100.0)])
+    strategy = write(tmp_path, "filings")
+    terms: dict[str, Any] = {"settings": settings, "gaps": "ignore", "spread": "none"}
+    decided = {
+        time: [
+            f"{from_ms(one.ts_decided):%d %H:%M}"
+            for one in stockctl.run_backtest(strategy, "AAPL", filing_time=time, **terms).symbols[0].decisions
+        ]
+        for time in ("known", "stored")
+    }
+    assert decided == {"known": ["23 11:00"], "stored": ["25 12:00"]}
+
+
+def test_a_filing_whose_time_of_storage_nobody_recorded_is_left_out(settings: Settings, tmp_path: Path) -> None:
+    keep_report(settings, f"{MONDAY} 11:00:00", None)
+    lay(settings, flat(MONDAY, 100.0))
+    result = stockctl.run_backtest(write(tmp_path, "filings"), "AAPL", settings=settings, gaps="ignore", filing_time="stored")
+    assert result.symbols[0].decisions == []
+    assert result.notes == ["AAPL: 1 filing without a time at which to show it left out"]
 
 
 def test_another_start_changes_no_decision(settings: Settings) -> None:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from stockctl.backtest.lake.terms import FilingTime
 from stockctl.exchange.calendar import to_ms
 from stockctl.filings import model
-from stockctl.filings.repository import read_filings
+from stockctl.filings.repository import read_filings, stored_at
 from stockctl.filings.standardize.statement import standardize
+from stockctl.lake.store import existing_store
 from stockctl.settings import Settings
 from stockctl.strategies import Filing
 
@@ -30,8 +31,9 @@ class SymbolFilings(NamedTuple):
 def read_symbol_filings(settings: Settings, symbol: str, when: FilingTime) -> SymbolFilings:
     """The filings of ``symbol`` in the lake, seen when they were surely public, or when they were stored."""
     seen, undated = [], 0
+    stored = stored_at(existing_store(settings), symbol)
     for report in read_filings(settings, symbol):
-        filing = kernel_filing(report)
+        filing = kernel_filing(report, stored.get(report.accession))
         at = None if filing is None else filing.ts_known if when == "known" else filing.ts_stored
         if filing is None or at is None:
             undated += 1

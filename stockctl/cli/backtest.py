@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
 
+from stockctl.cli.backtest_check import check
 from stockctl.cli.options import (
     Group,
     ParamOption,
@@ -23,7 +23,6 @@ from stockctl.cli.options import (
 from stockctl.cli.options import backtests as lake_options
 from stockctl.cli.output import Format, View, named, row_options, say, write_arrow, write_object, write_rows
 from stockctl.errors import UsageError
-from stockctl.symbols import require_symbols
 
 if TYPE_CHECKING:
     from stockctl.backtest.result import BacktestResult
@@ -63,24 +62,14 @@ def group() -> None:
 def run(
     ctx: typer.Context,
     strategy: StrategyArgument,
-    symbols: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[SYMBOL]...", help="Symbols, such as AAPL,MSFT; default: the setting symbols, or all in --bars."
-        ),
-    ] = None,
+    symbols: lake_options.BacktestSymbolsArgument = None,
     since: SinceOption = None,
     until: UntilOption = None,
-    bars: Annotated[
-        Path | None, typer.Option("--bars", metavar="PATH", help="Take bars from this file, .csv or .parquet.")
-    ] = None,
+    bars: lake_options.BarsOption = None,
     param: ParamOption = None,
-    cash: Annotated[float, typer.Option(metavar="AMOUNT", help="Starting cash, split equally over the symbols.")] = 10_000,
-    fees: Annotated[str, typer.Option(metavar="FEES", help="none, 'per-share 0.005 min 1', or 'bps 5'; per order.")] = "none",
-    slippage: Annotated[
-        str,
-        typer.Option(metavar="SLIPPAGE", help="none, 'bps 5', 'bps 5,20%' of the volume at most, or 'volume-share 2.5%,0.1'."),
-    ] = "none",
+    cash: lake_options.CashOption = 10_000,
+    fees: lake_options.FeesOption = "none",
+    slippage: lake_options.SlippageOption = "none",
     spread: lake_options.SpreadOption = None,
     latency: lake_options.LatencyOption = None,
     participation: lake_options.ParticipationOption = None,
@@ -90,11 +79,8 @@ def run(
     splits: lake_options.SplitsOption = None,
     order: lake_options.OrderOption = None,
     workers: lake_options.WorkersOption = None,
-    long_only: Annotated[bool, typer.Option("--long-only", help="Exit instead of going short.")] = False,
-    close_at_end: Annotated[
-        bool,
-        typer.Option("--close-at-end", help="Close what is open at the last bar's open, instead of valuing it at its close."),
-    ] = False,
+    long_only: lake_options.LongOnlyOption = False,
+    close_at_end: lake_options.CloseAtEndOption = False,
     show: Annotated[Part, typer.Option(help="What to write.")] = Part.statistics,
     explain: Annotated[bool, typer.Option("--explain", help="Show how each value is computed.")] = False,
     tz: TimezoneOption = None,
@@ -112,7 +98,7 @@ def run(
         raise UsageError("--explain is of statistics", hint=f"leave out --show {show.value}")
     settings = settings_of(ctx, {"timezone": tz})
     zone = ZoneInfo(settings.timezone)
-    chosen = require_symbols(symbols) if symbols else []
+    chosen = symbols or []
     of_lake: dict[str, Any] = {
         "spread": spread,
         "latency": latency,
@@ -219,3 +205,6 @@ def _explained(result: BacktestResult, view: View) -> list[dict[str, Any]]:
         | {"definition": DEFINITIONS[name]}
         for name, value in result.statistics._asdict().items()
     ]
+
+
+app.command()(check)

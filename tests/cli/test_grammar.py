@@ -50,6 +50,7 @@ OWN_THING = {
     "--last": "periods of a statement, or filings of each symbol",
     "--prune": "of Redshift's tables only those that Glue does not manage",
     "--replay": "the simulator sends the frames, produce decodes them",
+    "--seed": "of the simulator's rows, or of the cuts of a check",
     "--session": "metrics look for hours with trades, `lake gaps` for hours that have begun",
     "--since": "some commands know dates alone",
     "--timeout": "one command waits for pods, the other for their end",

@@ -267,6 +267,7 @@ CASES: dict[str, Case] = {
     "metrics summary": Case("AAPL BINANCE:BTCUSDT --date 2026-11-20"),
     "signals list": Case(),
     "strategies list": Case(),
+    "backtest check": Case("sma-cross WAVE --bars wave.csv --param fast=2 --param slow=5 --seed 1 --cuts 2"),
     "backtest run": Case("sma-cross WAVE --bars wave.csv --param fast=2 --param slow=5 --show round-trips"),
     "glue apply": Case(instead=GLUE | {"stockctl.warehouse.glue.catalog.apply": gives(CHANGES)}),
     "glue diff": Case(instead=GLUE | {"stockctl.warehouse.glue.catalog.differences": gives(DIFFERENCES)}),

@@ -1,11 +1,14 @@
-"""The options of a backtest over the lake. None is the default of ``stockctl.backtest.lake.terms``."""
+"""The options of backtests. None is the default of ``stockctl.backtest.lake.terms``."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from stockctl.symbols import require_symbols
 
 
 class FillsAt(StrEnum):
@@ -39,6 +42,35 @@ class Order(StrEnum):
     event = "event"
 
 
+def _split(written: list[str] | None) -> list[str] | None:
+    """The symbols that the user wrote, each once. UsageError where arguments hold none, such as a lone comma."""
+    return require_symbols(written) if written else None
+
+
+BacktestSymbolsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[SYMBOL]...",
+        help="Symbols, such as AAPL,MSFT; default: the setting symbols, or all in --bars.",
+        callback=_split,
+    ),
+]
+BarsOption = Annotated[Path | None, typer.Option("--bars", metavar="PATH", help="Take bars from this file, .csv or .parquet.")]
+CashOption = Annotated[float, typer.Option("--cash", metavar="AMOUNT", help="Starting cash, split equally over the symbols.")]
+FeesOption = Annotated[
+    str, typer.Option("--fees", metavar="FEES", help="none, 'per-share 0.005 min 1', or 'bps 5'; per order.")
+]
+SlippageOption = Annotated[
+    str,
+    typer.Option(
+        "--slippage", metavar="SLIPPAGE", help="none, 'bps 5', 'bps 5,20%' of the volume at most, or 'volume-share 2.5%,0.1'."
+    ),
+]
+LongOnlyOption = Annotated[bool, typer.Option("--long-only", help="Exit instead of going short.")]
+CloseAtEndOption = Annotated[
+    bool,
+    typer.Option("--close-at-end", help="Close what is open at the last bar's open, instead of valuing it at its close."),
+]
 FillsOption = Annotated[
     FillsAt | None, typer.Option("--fills", help="Where orders are filled; default: prints, or next-open with --bars.")
 ]

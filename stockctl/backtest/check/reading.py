@@ -1,0 +1,72 @@
+"""The tapes of a check, from the lake or from bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+
+from stockctl.backtest.check.tape import SeenFiling, Tape, TapeDay, encoded
+from stockctl.backtest.lake.filings import read_symbol_filings
+from stockctl.backtest.lake.history import Warmup
+from stockctl.errors import StockctlError
+from stockctl.exchange.calendar import trade_date
+from stockctl.exchange.log_clock import LogClock
+from stockctl.lake.reader.log_order import LogReader
+from stockctl.lake.reader.object_selection import LakeReader
+from stockctl.lake.reader.symbols import resolve_lake_symbols
+from stockctl.records import Trade
+from stockctl.settings import Settings
+from stockctl.strategies import Bar, LoadedStrategy
+
+NEWEST = 2
+"""Dates that are read where no span is given."""
+
+
+def tapes_of_bars(bars: Mapping[str, Sequence[Bar]]) -> list[Tape]:
+    """A tape of each symbol's bars."""
+    return [Tape(symbol, date.min, bars=encoded(each)) for symbol, each in bars.items()]
+
+
+def tapes_of_lake(
+    settings: Settings, strategy: LoadedStrategy, symbols: Sequence[str], since: int | None, until: int | None
+) -> list[Tape]:
+    """A tape of each symbol's trades on the dates that ``[since, until)`` touches (ms UTC), with those that warm up before.
+
+    Without bounds: on the newest two dates. StockctlError if the lake has none of a symbol.
+    """
+    with LakeReader(settings) as lake:
+        names = sorted(resolve_lake_symbols(lake, symbols))
+        dates = sorted({*lake.dates(), *lake.compacted_dates()})
+        if not dates:
+            raise StockctlError("the lake has no trades", hint="`stockctl consume s3` writes them to it")
+        last = dates[-1] if until is None else trade_date(until - 1)
+        first = [one for one in dates if one <= last][-NEWEST:][0] if since is None else trade_date(since)
+        return [_tape(lake, settings, strategy, symbol, first, last) for symbol in names]
+
+
+def _tape(lake: LakeReader, settings: Settings, strategy: LoadedStrategy, symbol: str, first: date, last: date) -> Tape:
+    reader = LogReader(lake)
+
+    days = [
+        TapeDay(day, [raw for trades in chunks for raw in encoded(trades)]) for day, chunks in reader.days(symbol, first, last)
+    ]
+    if not days:
+        raise StockctlError(
+            f"the lake has no trades of {symbol} from {first} to {last}", hint="`stockctl lake list` names its dates"
+        )
+    wanted = getattr(strategy.make(symbol), "warmup_days", 0)
+    _, before = Warmup(lake, symbol, "log").before(first, wanted)
+    filings = read_symbol_filings(settings, symbol, "known").seen if hasattr(strategy.kind, "on_filing") else []
+    return Tape(symbol, first, [*_by_day(before), *days], [SeenFiling(*one) for one in filings])
+
+
+def _by_day(chunks: Iterable[Sequence[Trade]]) -> list[TapeDay]:
+    """The trades of days before the span by their days."""
+    clock = LogClock()
+    days: list[TapeDay] = []
+    for trades in chunks:
+        for trade, raw in zip(trades, encoded(trades), strict=True):
+            if clock.advance(trade.ts_event, trade.ts_recv):
+                days.append(TapeDay(clock.day, []))
+            days[-1].trades.append(raw)
+    return days

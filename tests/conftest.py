@@ -300,6 +300,7 @@ def own_names(broker: str, folder: Path) -> dict[str, str]:
         "topics.signals.retention": "36500d",
         "topics.dead_letters.name": f"dlq-{mark}",
         "lake.group": f"lake-{mark}",
+        "signals.group": f"signals-{mark}",
         "lake.url": (folder / "lake").as_uri(),
         "lake.cache_dir": str(folder / "cache"),
         "state_dir": str(folder / "state"),

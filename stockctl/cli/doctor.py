@@ -26,6 +26,7 @@ def check_functions() -> list[Callable[[Settings], list[Check]]]:
     from stockctl.lake import health as lake
     from stockctl.local import health as local
     from stockctl.mongo import health as mongo
+    from stockctl.signals import health as signals
     from stockctl.stream import health as stream
     from stockctl.stream.dead_letters import health as dead_letters
     from stockctl.stream.kafka_connect import health as connector
@@ -36,6 +37,7 @@ def check_functions() -> list[Callable[[Settings], list[Check]]]:
         filings.checks,
         stream.checks,
         dead_letters.checks,
+        signals.checks,
         lake.checks,
         mongo.checks,
         connector.checks,

@@ -25,13 +25,15 @@ from stockctl.cli.options import (
     settings_of,
 )
 from stockctl.cli.output import Format, View, record_options, row_options, say, write_object, write_rows
+from stockctl.cli.signals_run import run
 from stockctl.errors import UsageError
 
 if TYPE_CHECKING:
     from stockctl.records import SignalRecord
     from stockctl.settings import Settings
 
-app = Group(help="List, show and watch the signals of strategies.")
+app = Group(help="Run strategies on live trades; list, show and watch their signals.")
+app.command()(run)
 
 StrategyName = Annotated[str | None, typer.Option("--strategy", metavar="NAME", help="Only those of this strategy.")]
 _TIMES = ("ts_decided", "ts_event", "ts_recv")

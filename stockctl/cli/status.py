@@ -22,6 +22,7 @@ def status(ctx: typer.Context, *, view: View) -> None:
     from stockctl.lake import health as lake
     from stockctl.local import health as local
     from stockctl.mongo import health as mongo
+    from stockctl.signals import health as signals
     from stockctl.stream import health as stream
     from stockctl.stream.dead_letters import health as dead_letters
     from stockctl.stream.kafka_connect import health as connector
@@ -31,6 +32,7 @@ def status(ctx: typer.Context, *, view: View) -> None:
         feed.overview,
         stream.overview,
         dead_letters.checks,
+        signals.overview,
         connector.overview,
         lake.overview,
         mongo.overview,

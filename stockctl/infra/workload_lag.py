@@ -19,6 +19,7 @@ LAGS = {
     "stockctl_feed_lag_seconds": "s",
     "stockctl_lake_lag_records": "records",
     "stockctl_mongo_lag_records": "records",
+    "stockctl_signals_lag_records": "records",
     "stockctl_connect_lag_records": "records",
     "stockctl_connect_failed_tasks": "failed tasks",
 }

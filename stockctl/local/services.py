@@ -1,4 +1,4 @@
-"""The services of the local stack: embedded broker and MongoDB, simulator or real feed, ``produce``, the writers."""
+"""The services of the local stack: embedded broker and MongoDB, simulator or real feed, ``produce``, the writers, signals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from stockctl.units import counted, format_duration
 Mode = Literal["sim", "live"]
 
 _DRAIN_SECONDS = 120.0
-_HEALTH = {"consume-s3": "/healthz", "consume-mongo": "/healthz", "produce": "/healthz", "sim": "/counters"}
+_HEALTH = {"sim": "/counters"} | dict.fromkeys(("consume-s3", "consume-mongo", "signals", "produce"), "/healthz")
 """The path of each service that reports its health over HTTP."""
 
 
@@ -145,6 +145,17 @@ def services_of(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list
         finish=lambda: drain(plan, files, "mongo", settings.mongo.group, "MongoDB"),
     )
     stores = [kafka, lake, mongo, consume_mongo]
+    if settings.signals.strategy:
+        # Before the writers stop, so that they store its last signals.
+        stores.append(
+            service(
+                "signals",
+                *("signals", "run", "--health-port", str(ports["signals"])),
+                ready=lambda: health_problem("signals", ports),
+                after=("broker", "consume-s3"),
+                address=settings.signals.strategy,
+            )
+        )
     produce = service(
         "produce",
         *("produce", "--health-port", str(ports["produce"])),
@@ -162,7 +173,7 @@ def services_of(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list
 
 def service_names(mode: Mode) -> list[str]:
     """The names of the services, each of which has a port."""
-    return ["broker", "consume-s3", "mongo", "consume-mongo", *(["sim"] if mode == "sim" else []), "produce"]
+    return ["broker", "consume-s3", "mongo", "consume-mongo", "signals", *(["sim"] if mode == "sim" else []), "produce"]
 
 
 def _port_problem(port: int, check: Callable[[], None]) -> str | None:

@@ -36,6 +36,7 @@ from stockctl.settings.model import (
     ValuationSettings,
 )
 from stockctl.settings.required import require
+from stockctl.settings.signals import SignalsSettings
 
 __all__ = [
     "COMMAND_LINE",
@@ -55,6 +56,7 @@ __all__ = [
     "RedshiftSettings",
     "S3Settings",
     "Settings",
+    "SignalsSettings",
     "TopicsSettings",
     "ValuationSettings",
     "config_candidates",

@@ -6,6 +6,7 @@ from itertools import combinations
 
 from stockctl.errors import ConfigError
 from stockctl.settings.model import LakeSettings, Settings, TopicsSettings
+from stockctl.settings.signals import SignalsSettings
 
 WATCH_GROUP = "stockctl-watch"
 """Consumer group of `metrics watch`."""
@@ -16,6 +17,11 @@ DEAD_LETTERS_GROUP = "stockctl-dlq"
 def probe_group(settings: LakeSettings) -> str:
     """Consumer group with which the lake writer reads single records."""
     return f"{settings.group}-probe"
+
+
+def signals_group(settings: SignalsSettings, strategy: str) -> str:
+    """Consumer group, and transactional id, of the strategy of this name: each strategy has offsets of its own."""
+    return f"{settings.group}-{strategy}"
 
 
 def replayed_topic(settings: TopicsSettings) -> str:
@@ -30,6 +36,7 @@ def check_names(settings: Settings) -> None:
         "mongo.group": settings.mongo.group,
         "the group of connect.connector": settings.connect.group,
         "the group of the lake's probe": probe_group(settings.lake),
+        "the group of signals.strategy": signals_group(settings.signals, settings.signals.strategy),
         "the group of `metrics watch`": WATCH_GROUP,
         "the group of `dlq`": DEAD_LETTERS_GROUP,
     }

@@ -26,6 +26,7 @@ from stockctl.settings.resource_names import (
     Sources,
     TopicName,
 )
+from stockctl.settings.signals import SignalsSettings
 from stockctl.settings.types import Duration, HomePath, Section, Size, Symbols, UserName, Zone
 
 
@@ -369,6 +370,7 @@ class Settings(Section):
     s3: S3Settings = S3Settings()
     lake: LakeSettings = LakeSettings()
     mongo: MongoSettings = MongoSettings()
+    signals: SignalsSettings = SignalsSettings()
     connect: ConnectSettings = ConnectSettings()
     glue: GlueSettings = GlueSettings()
     redshift: RedshiftSettings = RedshiftSettings()

@@ -35,8 +35,10 @@ def exposed(folder: Path) -> dict[str, Exposed]:
     """The metrics of every module of the package and of the producer, by name; ``folder`` is for its state."""
     found: dict[str, Exposed] = {}
     for family, labels in [*_of_modules(), *_of_producer(folder)]:
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        found[name] = Exposed(family.type, labels, family.documentation)
+        # Of a histogram, its buckets are what is queried.
+        name = family.name + {"counter": "_total", "histogram": "_bucket"}.get(family.type, "")
+        more = {"le"} if family.type == "histogram" else set()
+        found[name] = Exposed(family.type, labels | more, family.documentation)
     return found
 
 

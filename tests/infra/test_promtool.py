@@ -43,9 +43,13 @@ def test_promtool_accepts_the_dashboards_expressions(tmp_path: Path) -> None:
 
 
 def test_the_metrics_follow_prometheus_conventions(tmp_path: Path) -> None:
-    lines = [
-        f"# HELP {name} {metric.words}\n# TYPE {name} {metric.kind}\n{name} 0\n" for name, metric in exposed(tmp_path).items()
-    ]
+    lines = []
+    for name, metric in exposed(tmp_path).items():
+        family = name.removesuffix("_bucket")
+        samples = f"{name} 0\n"
+        if metric.kind == "histogram":
+            samples = f'{name}{{le="+Inf"}} 0\n{family}_sum 0\n{family}_count 0\n'
+        lines.append(f"# HELP {family} {metric.words}\n# TYPE {family} {metric.kind}\n{samples}")
     assert promtool("check", "metrics", text="".join(lines)) == ""
 
 
@@ -91,6 +95,8 @@ WELL = {
     'stockctl_lake_newest_timestamp_seconds{table="feed_events"}': f"0+60x{MINUTES}",
     "stockctl_mongo_lag_records": steady(100),
     "stockctl_mongo_rejected_total": steady(0),
+    "stockctl_signals_lag_records": steady(100),
+    'stockctl_signals_strategy_errors_total{strategy="sma-cross"}': steady(0),
 }
 CONNECT = {
     "stockctl_mongo_lag_records": "",
@@ -163,6 +169,13 @@ CASES = [
         "nor since the writer restarted",
         {'stockctl_lake_newest_timestamp_seconds{table="feed_events"}': "0+60x60"},
         {95: set(), 96: {"LakeOld critical"}},
+    ),
+    Case("no strategy runs", {"stockctl_signals_lag_records": UNTIL_THEN}, {69: set(), 72: {"SignalsAway warning"}}),
+    Case("signals are late", {"stockctl_signals_lag_records": turning(100, 10_001)}, {65: set(), 66: {"SignalsLag warning"}}),
+    Case(
+        "a strategy fails",
+        {'stockctl_signals_strategy_errors_total{strategy="sma-cross"}': turning(0, 1)},
+        {62: {"StrategyFails warning"}, 80: set()},
     ),
     Case("the MongoDB writer ends", {"stockctl_mongo_lag_records": UNTIL_THEN}, {69: set(), 72: {"MongoWriterAway warning"}}),
     Case(

@@ -94,7 +94,7 @@ def tickers(lake: Path) -> set[str]:
 
 
 def test_the_live_feed_has_a_broker_and_a_lake_of_its_own(lived: Lived) -> None:
-    assert lived.live_parts == ["supervisor", "broker", "consume-s3", "mongo", "consume-mongo", "produce"]
+    assert lived.live_parts == ["supervisor", "broker", "consume-s3", "mongo", "consume-mongo", "signals", "produce"]
     home = lived.stack.state_dir
     assert tickers(home / "lake-live") == {"AMZN"}
     simulated = tickers(home / "lake")
@@ -115,7 +115,7 @@ def test_the_supervisor_and_its_services_use_the_named_configuration_file(lived:
 
 
 def test_ctrl_c_in_the_foreground_stops_everything(lived: Lived) -> None:
-    assert lived.stopping[:5] == ["produce", "consume-mongo", "mongo", "consume-s3", "broker"]
+    assert lived.stopping[:6] == ["produce", "signals", "consume-mongo", "mongo", "consume-s3", "broker"]
 
 
 def test_the_demo_verifies_the_lake_and_its_suggestions_work(lived: Lived) -> None:

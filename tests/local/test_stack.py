@@ -82,7 +82,7 @@ def test_up_twice_changes_nothing(stack: Stack) -> None:
 
 def test_status_and_doctor_show_each_service(stack: Stack) -> None:
     """Broker, simulator, producer and writers, and what they do, with nothing configured."""
-    assert list(stack.status()) == ["supervisor", "broker", "consume-s3", "mongo", "consume-mongo", "sim", "produce"]
+    assert list(stack.status()) == ["supervisor", "broker", "consume-s3", "mongo", "consume-mongo", "signals", "sim", "produce"]
     found: list[dict[str, Any]] = json.loads(stack.run("status", "-o", "json").stdout)
     running = {row["part"]: row["detail"] for row in found if row["part"].startswith("local ")}
     assert len(running) == 6
@@ -228,7 +228,7 @@ def test_down_and_up_keep_every_trade_when_a_port_is_in_use(stack: Stack) -> Non
     down = stack.run("local", "down").stderr
     assert aligned(down, " stopped") == 6
     stopping = re.findall(r" stopping (.+)", stack.log("supervisor"))
-    assert stopping[-6:] == ["produce", "sim", "consume-mongo", "mongo", "consume-s3", "broker"]
+    assert stopping[-7:] == ["produce", "sim", "signals", "consume-mongo", "mongo", "consume-s3", "broker"]
     rows = stack.rows()
     assert {row["state"] for row in stack.status(10).values()} == {"stopped"}
     shown = {row["part"]: row["detail"] for row in json.loads(stack.run("status", "-o", "json", check=10).stdout)}

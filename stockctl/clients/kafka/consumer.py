@@ -205,6 +205,18 @@ class Consumer(Closing):
         offsets = self._watched.call("read the committed offsets", lambda: self._consumer.committed(requested, timeout=_WAIT))
         return {Partition(item.topic, item.partition): Committed(max(item.offset, -1), item.metadata or "") for item in offsets}
 
+    def group_metadata(self) -> Any:
+        """What a transaction needs to commit offsets of the group."""
+        return self._consumer.consumer_group_metadata()
+
+    def commit_now(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit ``offsets``, and wait for the response. StockctlError if the broker refuses one."""
+        items = [TopicPartition(p.topic, p.number, offset) for p, offset in offsets.items()]
+        committed = self._watched.call("commit", lambda: self._consumer.commit(offsets=items, asynchronous=False))
+        for item in committed or ():
+            if item.error is not None:
+                raise self._watched.describe(item.error, "commit")
+
     def commit(self, partition: Partition, offset: int, metadata: str) -> None:
         """Start to commit ``offset`` with ``metadata``; ``close`` waits for pending commits.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from stockctl.clients.kafka.common import Partition
+from stockctl.clients.kafka.consumer import Consumer
 from stockctl.clients.kafka.producer import Producer
 from stockctl.errors import StockctlError
 from stockctl.settings import Settings
@@ -14,6 +16,14 @@ from stockctl.settings import Settings
 _COMMIT_WAIT = 30.0
 """Seconds to wait for one transaction to be committed or aborted."""
 _FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
+
+
+class FencedError(StockctlError):
+    """A newer producer with the same transactional id has taken over."""
+
+
+class AbortedError(StockctlError):
+    """A transaction was aborted, or nobody knows whether it was committed: a new producer with the same name finds out."""
 
 
 class TransactionalProducer(Producer):
@@ -41,7 +51,8 @@ class TransactionalProducer(Producer):
     def transaction(self) -> Iterator[None]:
         """Commits the records that are produced inside, or aborts the transaction after an exception.
 
-        StockctlError if the commit fails, or if a newer producer with the same name has fenced this one.
+        FencedError if a newer producer with the same name has fenced this one, another StockctlError if the commit fails. After
+        that only a new producer knows whether the transaction was committed.
         """
         try:
             self._producer.begin_transaction()
@@ -54,6 +65,11 @@ class TransactionalProducer(Producer):
             self._abort()
             raise
 
+    def send_offsets(self, consumer: Consumer, offsets: Mapping[Partition, int]) -> None:
+        """Commit ``offsets`` of the group of ``consumer`` with the open transaction. Errors as ``transaction``."""
+        items = [TopicPartition(partition.topic, partition.number, offset) for partition, offset in offsets.items()]
+        self._producer.send_offsets_to_transaction(items, consumer.group_metadata(), _COMMIT_WAIT)
+
     def _abort(self) -> None:
         try:
             self._producer.abort_transaction(_COMMIT_WAIT)
@@ -63,7 +79,8 @@ class TransactionalProducer(Producer):
 
     def _describe(self, error: KafkaError) -> StockctlError:
         if error.code() in _FENCED:
-            return StockctlError(
+            return FencedError(
                 "another run with the same transactional id has taken over; this run ends", hint="let the other run finish"
             )
-        return self._watched.describe(error, "commit a transaction")
+        found = self._watched.describe(error, "commit a transaction")
+        return AbortedError(str(found), hint=found.hint) if type(found) is StockctlError else found

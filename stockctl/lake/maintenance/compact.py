@@ -205,8 +205,9 @@ def _write(lake: LakeReader, plan: _Plan, objects: _Objects, sizes: Sizes, advan
         try:
             rows = connection.sql(f"SELECT * FROM trades ORDER BY {', '.join(ORDER)}")  # noqa: S608  # our own names
             for batch in pa.RecordBatchReader.from_stream(rows):
+                rows_of_parquet = raw.compacted(batch)
                 for first in range(0, batch.num_rows, sizes.group_rows):
-                    objects.append(batch.slice(first, sizes.group_rows))
+                    objects.append(rows_of_parquet.slice(first, sizes.group_rows))
                 advance(objects.rows)
         except (duckdb.Error, pa.ArrowException):
             if raw.error is not None:

@@ -23,8 +23,8 @@ from stockctl.lake.writer.batch import compress, decompress
 
 _TYPES: dict[str, pa.DataType] = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "BIGINT": pa.int64()}
 _TRADES = pa.schema([(name, _TYPES[kind]) for name, kind in COLUMNS["trades"].items()])
-SCHEMA = pa.schema([*_TRADES, *((name, _TYPES[kind]) for name, kind in LOG_COLUMNS.items())])
-"""The columns of a compacted trade."""
+_SORTED = pa.schema([*_TRADES, ("place", pa.int32()), ("line", pa.int32())])
+"""The columns of the stream. The claim is a small number here: what is sorted takes memory and time by its bytes."""
 _GROUP = 250_000
 """Compressed bytes of objects that are parsed together: a call takes time, however little it parses."""
 _WORKERS = 2
@@ -38,11 +38,21 @@ class RawRows:
 
     def __init__(self, files: Iterable[DataFile], paths: Mapping[str, Path], ranks: Mapping[str, ObjectRanks]) -> None:
         self._files, self._paths, self._ranks = list(files), paths, ranks
+        names = [file.name for file in self._files if file.name is not None]
+        claims = sorted({(name.generation, name.partition, name.start) for name in names})
+        self._places = {claim: number for number, claim in enumerate(claims)}
+        self._claims = [pa.array(values, pa.int64()) for values in zip(*claims, strict=True)]
         self.error: StockctlError | None = None
 
     def stream(self) -> pa.RecordBatchReader:
-        """The rows with the columns of ``SCHEMA``."""
-        return pa.RecordBatchReader.from_batches(SCHEMA, self._batches())
+        """The rows, each with the number of its claim and its rank there; ``compacted`` makes them rows of Parquet."""
+        return pa.RecordBatchReader.from_batches(_SORTED, self._batches())
+
+    def compacted(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Rows of the stream with the columns of a compacted trade."""
+        place, line = batch.column("place"), batch.column("line").cast(pa.int64())
+        columns = [*(batch.column(name) for name in _TRADES.names), *(values.take(place) for values in self._claims), line]
+        return pa.RecordBatch.from_arrays(columns, [*_TRADES.names, *LOG_COLUMNS])
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         ahead: deque[Future[pa.Table]] = deque()
@@ -72,7 +82,8 @@ class RawRows:
 
     def _parse(self, group: list[DataFile]) -> pa.Table:
         """The rows of a group of objects. UnhealthyError if an object does not match its claim."""
-        places: dict[str, list[int]] = {name: [] for name in LOG_COLUMNS}
+        places: list[int] = []
+        lines: list[int] = []
         contents = []
         for file in group:
             contents.append(data := _content(file, self._paths[file.claimed.key]))
@@ -82,20 +93,18 @@ class RawRows:
                     f"the object {file.claimed.key} does not have the {count} rows that its claim names",
                     hint="`stockctl lake verify --deep` lists the damage",
                 )
-            for column, value in (("generation", name.generation), ("partition", name.partition), ("claim", name.start)):
-                places[column].extend(repeat(value, count))
+            places.extend(repeat(self._places[name.generation, name.partition, name.start], count))
             first = self._ranks[file.claimed.key].first if file.claimed.key in self._ranks else 0
-            places["line"].extend(range(first, first + count))
-        table = _table(b"".join(contents), len(places["line"]))
+            lines.extend(range(first, first + count))
+        table = _table(b"".join(contents), len(lines))
         at = 0
         for file in group:
             ranks = self._ranks.get(file.claimed.key)
             if ranks is not None and ranks.runs:
                 symbols = [str(symbol) for symbol in table.column("symbol").slice(at, file.claimed.rows).to_pylist()]
-                places["line"][at : at + file.claimed.rows] = ranks.of(symbols)
+                lines[at : at + file.claimed.rows] = ranks.of(symbols)
             at += file.claimed.rows
-        for column, values in places.items():
-            table = table.append_column(column, pa.array(values, pa.int64()))
+        table = table.append_column("place", pa.array(places, pa.int32())).append_column("line", pa.array(lines, pa.int32()))
         return table.combine_chunks()
 
 

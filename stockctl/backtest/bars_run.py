@@ -12,6 +12,7 @@ from stockctl.backtest.result import BacktestResult, SymbolResult, combine
 from stockctl.backtest.statistics import EquityPoint
 from stockctl.errors import UsageError
 from stockctl.exchange.calendar import EXCHANGE, Calendar
+from stockctl.figures import SeriesSampler
 from stockctl.strategies import Bar
 from stockctl.strategies.loading import LoadedStrategy
 from stockctl.strategies.symbol_run import Decision, SymbolRun
@@ -63,11 +64,14 @@ def _run_symbol(strategy: LoadedStrategy, symbol: str, bars: Sequence[Bar], term
     orders = NextOpen(account, parse_fees(terms.fees), parse_slippage(terms.slippage), long_only=terms.long_only)
     fills: list[Fill | None] = []
     equity: list[EquityPoint] = []
+    prices = SeriesSampler()
     held, is_lost = 0, False
     for index, bar in enumerate(bars):
         fills.append(orders.open(bar))
         if terms.close_at_end and index == len(bars) - 1:
             fills.append(orders.close_out(bar))
+        prices.add(bar.start, bar.open)
+        prices.add(bar.end - 1, bar.close)
         value = account.equity(bar.close)
         # The last millisecond of the bar: its end is the next date where bars are days.
         equity.append(EquityPoint(bar.end - 1, value))
@@ -77,4 +81,5 @@ def _run_symbol(strategy: LoadedStrategy, symbol: str, bars: Sequence[Bar], term
             orders.decide(0.0, "loss")
         elif not is_lost and (decision := latest.get(index)) is not None:
             orders.decide(decision.target, decision.record)
-    return SymbolResult.of(account, decisions, [fill for fill in fills if fill is not None], equity, held, len(bars))
+    known = [fill for fill in fills if fill is not None]
+    return SymbolResult.of(account, decisions, known, equity, held, len(bars), prices=prices.points())

@@ -20,11 +20,12 @@ from stockctl.backtest.lake.history import Warmup, days_of
 from stockctl.backtest.lake.result import LakeResult, SymbolOutcome, notes_of
 from stockctl.backtest.lake.tape import Known, TapeRun
 from stockctl.backtest.lake.terms import FILING_TIMES, ORDERS, LakeTerms
-from stockctl.backtest.result import SymbolResult, measure
+from stockctl.backtest.result import SymbolResult, measure, total_equity
 from stockctl.backtest.splits import parse_splits
 from stockctl.errors import StockctlError, UsageError
 from stockctl.exchange.calendar import now_ms, trade_date
 from stockctl.exchange.time_parsing import parse_moment
+from stockctl.figures import SeriesSampler
 from stockctl.lake.reader.log_order import LogReader
 from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.lake.reader.symbols import resolve_lake_symbols
@@ -45,6 +46,7 @@ class Task(NamedTuple):
     cash: float
     terms: LakeTerms
     coverage: SymbolCoverage
+    keep_prices: bool
 
 
 class Failure(NamedTuple):
@@ -70,11 +72,12 @@ def run_lake(
     until: int | None = None,
     terms: LakeTerms = LakeTerms(),  # noqa: B008  # it is immutable
     workers: int = 1,
+    keep_prices: bool = False,
 ) -> LakeResult:
     """The backtest of the strategy at ``reference`` on ``symbols`` over the dates that ``[since, until)`` touches (ms UTC).
 
     Without bounds: from the first to the last date in the lake. Symbols are as users write them. ``workers`` processes share
-    the symbols; the result is the same for any number.
+    the symbols; the result is the same for any number. With ``keep_prices``, the report has figures of the prices.
 
     UsageError for an unknown symbol or strategy, for terms that are not valid, and for dates that were pruned (PrunedError).
     StockctlError if the lake has no trades of the symbols in these dates. UnhealthyError for a gap under ``gaps`` ``refuse``,
@@ -107,6 +110,7 @@ def run_lake(
             terms.cash / len(names),
             terms,
             coverage.get(symbol, SymbolCoverage()),
+            keep_prices,
         )
         for symbol in names
     ]
@@ -128,6 +132,7 @@ def run_lake(
         outcomes=outcomes,
         coverage=coverage,
         without_gaps=measure([one.clean for one in outcomes], calendar) if has_marks else None,
+        equity_without_gaps=total_equity([one.clean for one in outcomes]) if has_marks else (),
     )
 
 
@@ -179,7 +184,7 @@ def run_symbol(task: Task) -> SymbolOutcome:
         known = Known(filings.seen, warmup.before, None if splits is None else splits.get(task.symbol, {}))
         account = Account(task.symbol, task.cash)
         fills = PrintFills(account, task.terms.rules(), GapMarks(task.coverage.gaps))
-        tape = TapeRun(strategy, fills, lake.calendar.hours(task.symbol), known)
+        tape = TapeRun(strategy, fills, lake.calendar.hours(task.symbol), known, SeriesSampler() if task.keep_prices else None)
         for day, chunks in days_of(reader, task.symbol, task.first, task.last, order):
             tape.feed(day, chunks)
             warmup.saw(day)
@@ -202,7 +207,9 @@ def _outcome(
     clean, clean_fills, clean_equity = tape.journal.without_gaps()
     return SymbolOutcome(
         result=SymbolResult.of(
-            tape.account, tape.decisions, tape.fills.fills, tape.equity, _held(tape.account, tape.end), span
+            *(tape.account, tape.decisions, tape.fills.fills, tape.equity, _held(tape.account, tape.end), span),
+            prices=tape.prices.points() if tape.prices else (),
+            coverage=coverage,
         ),
         clean=SymbolResult.of(clean, tape.decisions, clean_fills, clean_equity, _held(clean, tape.end), span),
         marked=tape.fills.marked,
@@ -232,6 +239,7 @@ def run_backtest(
     params: Mapping[str, Any] | None = None,
     settings: Settings | None = None,
     workers: int = 1,
+    keep_prices: bool = False,
     **terms: Any,
 ) -> LakeResult:
     """Run ``strategy`` over the lake's trades of ``symbols`` on the dates of ``[since, until)``, as `stockctl backtest run`.
@@ -242,7 +250,8 @@ def run_backtest(
 
         result = stockctl.run_backtest("vwap-reversion", "AAPL", "2026-11-23", "2026-11-24", fees="bps 1")
 
-    ``settings`` default to those of the active profile. Errors are those of the command.
+    ``settings`` default to those of the active profile. ``result.report("out.html")`` writes the report, which shows the
+    prices if ``keep_prices``. Errors are those of the command.
     """
     if unknown := sorted(set(terms) - set(LakeTerms._fields)):
         raise UsageError(f"run_backtest has no term {unknown[0]}", hint=f"its terms: {', '.join(LakeTerms._fields)}")
@@ -251,4 +260,11 @@ def run_backtest(
     settings = settings or load_settings()
     zone = ZoneInfo(settings.timezone)
     first, last = (None if moment is None else parse_moment(moment, zone) for moment in (since, until))
-    return run_lake(settings, strategy, symbols, params, since=first, until=last, terms=LakeTerms(**terms), workers=workers)
+    return run_lake(
+        *(settings, strategy, symbols, params),
+        since=first,
+        until=last,
+        terms=LakeTerms(**terms),
+        workers=workers,
+        keep_prices=keep_prices,
+    )

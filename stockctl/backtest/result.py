@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import groupby
 from math import fsum
 from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stockctl.backtest import statistics
@@ -124,6 +125,8 @@ class BacktestResult:
     """The result of a backtest over all its symbols, in the order of their names.
 
     ``settings`` is what fills depend on, by name: fees, slippage and so on. ``notes`` are sentences for people.
+    ``without_gaps`` and ``equity_without_gaps`` are the statistics and the equity without what was filled beside a gap in the
+    feed, where something was.
     """
 
     strategy: str
@@ -133,6 +136,8 @@ class BacktestResult:
     symbols: Sequence[SymbolResult]
     statistics: Statistics
     notes: Sequence[str] = field(default=())
+    without_gaps: Statistics | None = None
+    equity_without_gaps: Sequence[EquityPoint] = ()
 
     @cached_property
     def hash(self) -> str:
@@ -141,6 +146,22 @@ class BacktestResult:
         for one in self.symbols:
             digest.update(f"{one.symbol} {one.hash}\n".encode())
         return digest.hexdigest()
+
+    def report(self, path: str | Path, *, command: str | None = None) -> None:
+        """Write the report to the file ``path``, in place of what it holds: one HTML file that needs nothing else.
+
+        ``command`` is shown as what makes the result again. UsageError if the file cannot be written.
+        """
+        from stockctl.backtest.report import report_html
+        from stockctl.backtest.report_file import write_report
+
+        write_report(Path(path), report_html(self, command=command))
+
+    def _repr_html_(self) -> str:
+        """The statistics and the equity, for a notebook."""
+        from stockctl.backtest.report import summary_html
+
+        return summary_html(self)
 
     @property
     def record(self) -> dict[str, Any]:

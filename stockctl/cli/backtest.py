@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
@@ -83,6 +85,7 @@ def run(
     close_at_end: lake_options.CloseAtEndOption = False,
     show: Annotated[Part, typer.Option(help="What to write.")] = Part.statistics,
     explain: Annotated[bool, typer.Option("--explain", help="Show how each value is computed.")] = False,
+    report: lake_options.ReportOption = None,
     tz: TimezoneOption = None,
     *,
     view: View,
@@ -96,6 +99,10 @@ def run(
     """
     if explain and show is not Part.statistics:
         raise UsageError("--explain is of statistics", hint=f"leave out --show {show.value}")
+    if report is not None:
+        from stockctl.backtest.report_file import check_report_path
+
+        check_report_path(report)
     settings = settings_of(ctx, {"timezone": tz})
     zone = ZoneInfo(settings.timezone)
     chosen = symbols or []
@@ -139,7 +146,10 @@ def run(
             until=None if last is None else to_ms(last),
             terms=terms,
             workers=1 if workers is None else workers,
+            keep_prices=report is not None,
         )
+    if report is not None:
+        result.report(report, command=shlex.join(["stockctl", *sys.argv[1:]]))
     _write(result, show, view, explain=explain)
     for note in result.notes:
         say(note)

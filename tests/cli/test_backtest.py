@@ -134,3 +134,15 @@ def test_a_terminal_shows_values_with_their_units(command: Command, monkeypatch:
     assert record["total_return"].endswith("%")
     assert math.isfinite(float(record["sharpe"]))
     assert any(line.split()[:2] == ["total_return", record["total_return"]] for line in explained)
+
+
+def test_a_report_is_written_too_and_its_path_is_checked_first(command: Command) -> None:
+    refused = command.run("backtest", "run", "sma-cross", "--bars", "missing.csv", "--report", "nowhere/out.html", check=2)
+    assert "the report 'nowhere/out.html' cannot be written: No such file" in refused.stderr
+    done = command.run(*RUN, "--report", "out.html", "-o", "json")
+    report = (command.folder / "out.html").read_text(encoding="utf-8")
+    assert "AAPL: price and fills" in report
+    assert "stockctl backtest run sma-cross AAPL --bars wave.csv" in report
+    assert json.loads(done.stdout)["hash"] in report
+    again = command.run(*RUN, "--report", "out.html", "-o", "json")
+    assert (again.stdout, (command.folder / "out.html").read_text(encoding="utf-8")) == (done.stdout, report)

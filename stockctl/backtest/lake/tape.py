@@ -14,6 +14,7 @@ from stockctl.backtest.lake.journal import Journal
 from stockctl.backtest.splits import check_jump
 from stockctl.backtest.statistics import EquityPoint
 from stockctl.exchange.calendar import Hours, day_bounds, is_currency_day, sessions_of
+from stockctl.figures import SeriesSampler
 from stockctl.metrics.trade_policies import counts
 from stockctl.records import Trade
 from stockctl.strategies.loading import LoadedStrategy
@@ -41,10 +42,12 @@ class TapeRun:
     """Runs ``strategy`` on the days of one symbol's log, and books the fills of its decisions in ``fills.account``.
 
     ``hours`` are those of the symbol's market: its equity is taken at the close, or where it never closes at the end of the
-    exchange's date.
+    exchange's date. ``prices`` takes those that trades form.
     """
 
-    def __init__(self, strategy: LoadedStrategy, fills: PrintFills, hours: Hours, known: Known) -> None:
+    def __init__(
+        self, strategy: LoadedStrategy, fills: PrintFills, hours: Hours, known: Known, prices: SeriesSampler | None = None
+    ) -> None:
         self.account: Account = fills.account
         self.fills = fills
         self.decisions: list[Decision] = []
@@ -56,6 +59,7 @@ class TapeRun:
         """Times of the first and of the last record, in ms UTC."""
         self.lost = False
         """Whether all of the account was lost."""
+        self.prices = prices
         self._run = SymbolRun(strategy, self.account.symbol, self._before)
         self._hours, self._known = hours, known
         self._mark: float | None = None
@@ -147,6 +151,10 @@ class TapeRun:
             self._expects_first_price = False
             if self._known.splits is not None and self._mark is not None:
                 check_jump(self.account.symbol, self._mark, self._mark_day, first, self.days[-1])
+        if self.prices is not None:
+            for trade in trades:
+                if _forms_price(trade):
+                    self.prices.add(min(trade.ts_event, trade.ts_recv), trade.price)
         decisions = self._run.trades(trades)
         self.decisions += decisions
         self.fills.feed(trades, decisions)
@@ -185,9 +193,13 @@ def _reaches(trades: Sequence[Trade], at: int) -> int | None:
 def _first_price(trades: Iterable[Trade]) -> float | None:
     """The price of the first trade that forms one."""
     for trade in trades:
-        if trade.volume > 0 and counts("price-forming", trade.conditions, trade.updates):
+        if _forms_price(trade):
             return trade.price
     return None
+
+
+def _forms_price(trade: Trade) -> bool:
+    return trade.volume > 0 and counts("price-forming", trade.conditions, trade.updates)
 
 
 def close_of(day: date, hours: Hours) -> int | None:

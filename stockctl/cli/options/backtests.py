@@ -99,3 +99,7 @@ OrderOption = Annotated[
     Order | None, typer.Option("--order", help="event sorts by trade time, only to measure how far that looks ahead.")
 ]
 WorkersOption = Annotated[int | None, typer.Option("--workers", metavar="COUNT", help="Processes that share the symbols: 1.")]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="PATH", help="Also write an HTML report with figures, over an existing file."),
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from stockctl.clients.kafka import Admin, Partition, Producer, TransactionalProd
 from stockctl.clients.object_store import open_store
 from stockctl.exchange.calendar import now_ms
 from stockctl.lake.format.claims import newest_claim, newest_start
+from stockctl.lake.maintenance.prune import prunable, prune
 from stockctl.lake.maintenance.verify import verify
 from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.records import SignalRecord, encode
@@ -183,3 +185,15 @@ def test_two_runs_over_the_same_records_are_noted_and_no_damage(lake_settings: S
     assert key.startswith("signals/")
     assert report.damage == []
     assert [row["run"] for row in read(lake_settings)] == ["run00", "run01"]
+
+
+def test_pruned_dates_lose_their_signals_and_the_others_stay(lake_settings: Settings) -> None:
+    rows = [signal("AAPL", f"2026-11-{day} 10:00", id=str(day)) for day in (20, 23)]
+    lay(lake_settings, rows, table="signals")
+    store, floor = open_store(lake_settings), date(2026, 11, 23)
+    dates = prunable(store, floor)
+    assert [(item.table, item.trade_date, item.objects) for item in dates] == [("signals", date(2026, 11, 20), 1)]
+    prune(store, floor, dates)
+    assert [row["id"] for row in read(lake_settings)] == ["23"]
+    report = verify(store, deep=True)
+    assert (report.issues, report.pruned) == ([], 1)

@@ -53,10 +53,10 @@ def replay(lake: LakeReader, strategy: LoadedStrategy, symbol: str, day: date, r
         if record.kind in POINTS:
             points.setdefault(record.record, []).append(record)
     found = Replay(day, [], [], {}, set(), [])
-    before = DaysBefore(lake, symbol)
+    days_before = DaysBefore(lake, symbol)
 
     def history(at: date, days: int) -> History:
-        count, trades = before.read(at, days)
+        count, trades = days_before.before(at, days)
         if count < days and lake.floor is not None:
             found.unproven.append(f"the strategy was warmed up with dates before {lake.floor}, which were pruned")
         return History(count, (), trades)
@@ -74,7 +74,7 @@ def replay(lake: LakeReader, strategy: LoadedStrategy, symbol: str, day: date, r
                 if point is not None:
                     found.inputs[point] = run.inputs
                     found.passed.extend(points[point])
-    found.unproven.extend(dict.fromkeys([*reader.unproven, *before.reader.unproven]))
+    found.unproven.extend(dict.fromkeys([*reader.unproven, *days_before.reader.unproven]))
     found.others.update(_in_other_logs(lake, symbol, found, records))
     return found
 

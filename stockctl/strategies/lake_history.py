@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from itertools import chain
 
-from stockctl.lake.reader.log_order import LogReader
+from stockctl.lake.reader.log_order import LogDay, LogReader
 from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.records import Trade
 
@@ -15,26 +15,39 @@ class DaysBefore:
     """The days with rows of ``symbol`` before a day of its log."""
 
     def __init__(self, lake: LakeReader, symbol: str) -> None:
-        self._lake, self._symbol = lake, symbol
+        self.lake, self.symbol = lake, symbol
         self.reader = LogReader(lake)
         """The reader of these days, with the claims that it read."""
+        self._found: list[date] | None = None
+        self._seen: list[date] = []
 
-    def read(self, day: date, count: int) -> tuple[int, Iterator[list[Trade]]]:
-        """The newest ``count`` days with rows before ``day``: how many there are, and their trades in log order."""
-        days = self._search(day, count) if count > 0 else []
+    def saw(self, day: date) -> None:
+        """The strategy ran on ``day``, which has rows."""
+        self._seen.append(day)
+
+    def before(self, day: date, count: int) -> tuple[int, Iterator[list[Trade]]]:
+        """The newest ``count`` days with rows before ``day``: how many there are, and their trades in order."""
+        if count <= 0:
+            return 0, iter(())
+        if self._found is None:
+            self._found = self._search(self._seen[0] if self._seen else day, count)
+        days = [one for one in (*self._found, *self._seen) if one < day][-count:]
         if not days:
             return 0, iter(())
-        found = self.reader.days(self._symbol, days[0], day - timedelta(days=1))
-        return len(days), chain.from_iterable(one.chunks for one in found)
+        return len(days), chain.from_iterable(one.chunks for one in self.days(days[0], day - timedelta(days=1)))
+
+    def days(self, first: date, last: date) -> Iterator[LogDay]:
+        """The days ``[first, last]`` with their trades."""
+        return self.reader.days(self.symbol, first, last)
 
     def _search(self, day: date, count: int) -> list[date]:
         """The newest ``count`` days with rows before ``day``, fewer if the lake has no more.
 
-        A folder names the date of a trade, and the log's day may differ: only reading finds it.
+        A folder has the date of its trades, which may differ from the day of the log: only reading finds that.
         """
-        dates = sorted(one for one in {*self._lake.dates(), *self._lake.compacted_dates()} if one < day)
+        dates = sorted(one for one in {*self.lake.dates(), *self.lake.compacted_dates()} if one < day)
         begin, found = len(dates), list[date]()
         while begin > 0 and len(found) < count:
             begin = max(0, begin - (count - len(found)))
-            found = [one.day for one in self.reader.days(self._symbol, dates[begin], day - timedelta(days=1))]
+            found = [one.day for one in self.reader.days(self.symbol, dates[begin], day - timedelta(days=1))]
         return found[-count:]

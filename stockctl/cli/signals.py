@@ -26,14 +26,16 @@ from stockctl.cli.options import (
 )
 from stockctl.cli.output import Format, View, record_options, row_options, say, write_object, write_rows
 from stockctl.cli.signals_run import run
+from stockctl.cli.signals_verify import verify
 from stockctl.errors import UsageError
 
 if TYPE_CHECKING:
     from stockctl.records import SignalRecord
     from stockctl.settings import Settings
 
-app = Group(help="Run strategies on live trades; list, show and watch their signals.")
+app = Group(help="Run strategies on live trades; list, watch and verify their signals.")
 app.command()(run)
+app.command()(verify)
 
 StrategyName = Annotated[str | None, typer.Option("--strategy", metavar="NAME", help="Only those of this strategy.")]
 _TIMES = ("ts_decided", "ts_event", "ts_recv")

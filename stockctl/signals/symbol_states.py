@@ -9,7 +9,7 @@ from typing import Any
 
 from stockctl.clients.kafka import Partition
 from stockctl.errors import StockctlError
-from stockctl.records import SignalRecord
+from stockctl.records import SignalRecord, Trade
 from stockctl.settings import SignalsSettings
 from stockctl.signals.log_history import LogHistory
 from stockctl.signals.records import RunRecords
@@ -29,6 +29,8 @@ class _State:
     """What is being fed; empty while the state is made again."""
     beat: int
     """The time of the log, in ms UTC, at the newest heartbeat."""
+    newest: Trade | None = None
+    """The newest record that the state was made from."""
 
 
 class SymbolStates:
@@ -49,11 +51,13 @@ class SymbolStates:
 
     def feed(self, partition: Partition, symbol: str, batch: Sequence[Placed]) -> list[SignalRecord]:
         """Feed records of one symbol, in the order of the log; what to publish."""
+        found: list[SignalRecord] = []
         state = self._states.get(symbol)
         if state is None:
             state = self._states[symbol] = self._make(partition, symbol, batch[0])
+            found.append(self._opening(state, batch[0]))
         state.partition, state.batch = partition, batch
-        found = [
+        found += [
             self._records.signal(decision, partition, batch[decision.position].offset, batch[decision.position].trade.source)
             for decision in state.run.trades([placed.trade for placed in batch])
         ]
@@ -84,8 +88,24 @@ class SymbolStates:
         state = _State(run, partition, (), 0)
         for trades in self._history.trades_before(first.trade, partition, first.offset):
             run.trades(trades)
+            state.newest = trades[-1] if trades else state.newest
         state.beat = run.clock.ms
         return state
+
+    def _opening(self, state: _State, first: Placed) -> SignalRecord:
+        """A heartbeat of what the state was made from. It says where the decisions of this run begin."""
+        partition, trade = state.partition, state.newest or first.trade
+        record = state.newest.id if state.newest is not None else ""
+        return self._records.heartbeat(
+            first.trade.symbol,
+            state.run.inputs,
+            record,
+            trade.ts_event,
+            trade.ts_recv,
+            partition,
+            first.offset - 1,
+            trade.source,
+        )
 
 
 def by_symbol(placed: Sequence[Placed], symbols: frozenset[str]) -> dict[str, list[Placed]]:

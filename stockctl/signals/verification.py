@@ -153,6 +153,7 @@ class _Comparison:
         self._points = [record for record in records if record.kind in POINTS]
         self._stored = {record.id: record for record in records if record.kind == "signal"}
         self._runs = [run for run in live.runs if symbol in run.details.symbols]
+        self._earlier = [point for point in self._points if point.record not in replayed.inputs]
         self._cause = group.cause
         self.compared = self.heartbeats = self.pending = 0
 
@@ -164,6 +165,8 @@ class _Comparison:
                 continue
             if point.kind == "heartbeat":
                 self.heartbeats += 1
+            if not point.record:
+                continue  # the run began before the first record of the date
             replayed = self._replay.inputs.get(point.record)
             if replayed == point.inputs:
                 before = point
@@ -216,7 +219,8 @@ class _Comparison:
         if not self._points:
             earlier = [run for run in self._runs if run.started <= decision.ts_decided]
             return frozenset(run.id for run in earlier[-1:])
-        first = passed[place - 1].offset + 1 if place else 0
+        before = passed[place - 1 : place] or [point for point in self._earlier if point.ts_decided <= decision.ts_decided]
+        first = max((point.offset for point in before), default=-1) + 1
         last = passed[place].offset if place < len(passed) else None
         partition = self._points[0].partition
         possible: set[str] = set()

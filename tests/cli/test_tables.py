@@ -43,6 +43,7 @@ from stockctl.metrics.live import Snapshot, SymbolMetrics
 from stockctl.mongo.schema import CollectionStatus
 from stockctl.reconcile import Change, Difference
 from stockctl.settings import env_name, load_settings
+from stockctl.signals.verification import Finding, Verification
 from stockctl.stream.dead_letters.reader import Summary
 from stockctl.stream.dead_letters.replay import ReplayResult
 from stockctl.stream.kafka_connect.connector import PartStatus
@@ -266,6 +267,24 @@ CASES: dict[str, Case] = {
     "metrics bars": Case("AAPL BINANCE:BTCUSDT --date 2026-11-20"),
     "metrics summary": Case("AAPL BINANCE:BTCUSDT --date 2026-11-20"),
     "signals list": Case(),
+    "signals verify": Case(
+        instead={
+            "stockctl.signals.verification.verify": gives(
+                (
+                    datetime.date(2026, 11, 20),
+                    Verification(
+                        [Finding("inputs", "vwap-reversion", "BINANCE:BTCUSDT", NOW, "a" * 60, 0, "c" * 32, "d" * 32, ERROR)],
+                        [],
+                        1,
+                        1,
+                        12_345,
+                        6_789,
+                        3,
+                    ),
+                )
+            )
+        }
+    ),
     "strategies list": Case(),
     "backtest check": Case("sma-cross WAVE --bars wave.csv --param fast=2 --param slow=5 --seed 1 --cuts 2"),
     "backtest run": Case("sma-cross WAVE --bars wave.csv --param fast=2 --param slow=5 --show round-trips"),

@@ -1,4 +1,4 @@
-"""``stockctl signals``: what strategies decided."""
+"""``stockctl signals list|show|watch``: what strategies decided."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from stockctl.cli.options import (
     AnySymbolsArgument,
     DateOption,
     ForOption,
-    Group,
     SinceOption,
     SymbolsArgument,
     TimezoneOption,
@@ -25,17 +24,11 @@ from stockctl.cli.options import (
     settings_of,
 )
 from stockctl.cli.output import Format, View, record_options, row_options, say, write_object, write_rows
-from stockctl.cli.signals_run import run
-from stockctl.cli.signals_verify import verify
 from stockctl.errors import UsageError
 
 if TYPE_CHECKING:
     from stockctl.records import SignalRecord
     from stockctl.settings import Settings
-
-app = Group(help="Run strategies on live trades; list, watch and verify their signals.")
-app.command()(run)
-app.command()(verify)
 
 StrategyName = Annotated[str | None, typer.Option("--strategy", metavar="NAME", help="Only those of this strategy.")]
 _TIMES = ("ts_decided", "ts_event", "ts_recv")
@@ -53,7 +46,6 @@ def _shown(settings: Settings, row: dict[str, Any]) -> dict[str, Any]:
     return row | {name: from_ms(row[name], zone) for name in _TIMES}
 
 
-@app.command("list")
 @row_options(limit=100)
 def list_(
     ctx: typer.Context,
@@ -103,7 +95,6 @@ def list_(
         say(f"and {len(rows) - view.limit} older ones; --limit shows more")
 
 
-@app.command()
 @record_options()
 def show(
     ctx: typer.Context,
@@ -136,7 +127,6 @@ def show(
         write_object(row, view)
 
 
-@app.command()
 def watch(
     ctx: typer.Context,
     symbols: SymbolsArgument = None,

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from stockctl.clients.kafka import Admin
 from stockctl.records import Trade
 from stockctl.settings import Settings, env_name
 from tests.command import HANG, Command, Process
@@ -89,6 +88,51 @@ def test_killed_five_times_each_signal_is_there_once(topics: Settings, command: 
     assert len({record["run"] for record in published(topics)}) > 2
 
 
+DYING = """
+import os, signal
+from stockctl.clients.kafka import TransactionalProducer as Transactions
+
+_send, calls = Transactions.send_offsets, 0
+
+def send_offsets(self, consumer, offsets):
+    global calls
+    calls += 1
+    if calls == 3 and not {after}:
+        self.flush(60)
+        os.kill(os.getpid(), signal.SIGKILL)
+    _send(self, consumer, offsets)
+    if calls == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Transactions.send_offsets = send_offsets
+"""
+"""What makes a run die in its third transaction, with its records at the broker: before it sends the offsets, or after that."""
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_within_a_transaction_nothing_of_it_is_there(
+    topics: Settings, command: Command, tmp_path: Path, after: bool
+) -> None:
+    path, stream = strategy_file(tmp_path), trades(900)
+    (tmp_path / "dying").mkdir()
+    dying = strategy_file(tmp_path / "dying")
+    dying.write_text(dying.read_text() + DYING.format(after=after))
+    command.run("signals", "run", str(path), SYMBOLS, "--once")
+    log = tmp_path / "dying.log"
+    process = command.start("signals", "run", str(dying), SYMBOLS, log=log)
+    sent = 0
+    while process.poll() is None and sent < 800:
+        before = len(published(topics))
+        send(topics, stream[sent : sent + 100])
+        sent += 100
+        wait_for(lambda: process.poll() is not None or len(published(topics)) > before, "signals", HANG)  # noqa: B023
+    assert process.wait(HANG) == -signal.SIGKILL, log.read_text()
+    assert len(published(topics)) < len(expected(path, stream[:sent]))
+    send(topics, stream[sent:])
+    command.run("signals", "run", str(path), SYMBOLS, "--once")
+    assert_exactly_once(topics, path, stream, 0)
+
+
 def test_a_second_run_takes_over_and_the_first_ends(topics: Settings, command: Command, tmp_path: Path) -> None:
     path, stream = strategy_file(tmp_path), trades(1500)
     first_log, second_log = tmp_path / "first.log", tmp_path / "second.log"
@@ -116,4 +160,3 @@ def test_letters_of_a_failing_strategy_are_in_the_transaction(topics: Settings, 
     command.run("signals", "run", str(path), SYMBOLS, "--once")
     command.run("signals", "run", str(path), SYMBOLS, "--once")
     assert len(messages(topics, topics.topics.dead_letters.name)) == 1
-    assert Admin(topics).members(topics.signals.group) == []

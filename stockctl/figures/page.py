@@ -81,7 +81,7 @@ def _legend(figure: Figure) -> Markup:
         shape = "M14 3l5 10h-10Z" if marks.shape == "up" else "M14 13l5 -10h-10Z"
         samples.append((tag("path", d=shape, class_=f"mark {marks.shape}"), marks.name))
     if figure.gaps:
-        bars = "M4 1V15M10 1V15M16 1V15M22 1V15"
+        bars = "M1 8L8 1M1 15L15 1M8 15L22 1M15 15L27 3M22 15L27 10"
         gap = join([tag("path", d="M1 1H27V15H1Z", class_="gap"), tag("path", d=bars, class_="hatch")])
         samples.append((gap, "gap in the feed"))
     items = [

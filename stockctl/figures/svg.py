@@ -116,7 +116,7 @@ class _Shade(NamedTuple):
 
 
 def _merged(gaps: Sequence[Band], plot: _Plot) -> list[_Shade]:
-    """The gaps that lie in shown time, each at least 1 px wide. What touches is one."""
+    """The gaps that lie in shown time, each at least 2 px wide. What touches is one."""
     shades: list[_Shade] = []
     for gap in sorted(gaps):
         x, end = plot.x(gap.since), plot.x(gap.until)
@@ -126,14 +126,14 @@ def _merged(gaps: Sequence[Band], plot: _Plot) -> list[_Shade]:
         if before and x < before.end + 1:
             shades[-1] = _Shade(before.x, max(end, before.end), before.label, before.number + 1)
         else:
-            shades.append(_Shade(x, max(end, x + 1), f"{time_text(gap.since)} to {time_text(gap.until)}: {gap.reason}", 1))
+            shades.append(_Shade(x, max(end, x + 2), f"{time_text(gap.since)} to {time_text(gap.until)}: {gap.reason}", 1))
     return shades
 
 
 def _band(shade: _Shade, plot: _Plot, name: str) -> Markup:
     more = f", and {shade.number - 1:,} more" if shade.number > 1 else ""
     path = f"M{shade.x:.1f} {_TOP}H{shade.end:.1f}v{plot.height:.1f}H{shade.x:.1f}Z"
-    shapes = (tag("path", d=path, class_="gap"), tag("path", d=path, fill=f"url(#{name}-gap)"))
+    shapes = (tag("path", d=path, class_="gap"), tag("path", d=path, style=f"fill:url(#{name}-gap)"))
     return tag("g", tag("title", f"Gap {shade.label}{more}"), *shapes)
 
 

@@ -143,6 +143,26 @@ def test_what_lies_beside_a_gap_is_marked(settings: Settings, tmp_path: Path) ->
         run(settings, tmp_path, plan, gaps="refuse")
 
 
+def test_the_report_has_prices_coverage_and_gaps_of_the_lake(settings: Settings, tmp_path: Path) -> None:
+    gap = (f"{MONDAY} 11:00", f"{MONDAY} 11:30")
+    lay(settings, [row for row in flat(MONDAY, 100.0) if not at(gap[0]) <= row.ts_event < at(gap[1])])
+    cover(settings, "AAPL", [MONDAY], [gap])
+    plan = "23 10:00=1 23 11:29=0"
+    result = run(settings, tmp_path, plan, keep_prices=True)
+    assert result.symbols[0].prices[0] == (at(f"{MONDAY} 09:30:30"), 100.0)
+    assert result.symbols[0].prices[-1] == (at(f"{MONDAY} 15:59:30"), 100.0)
+    assert result.hash == run(settings, tmp_path, plan).hash
+    result.report(tmp_path / "out.html")
+    report = (tmp_path / "out.html").read_text(encoding="utf-8")
+    assert "AAPL: price and fills" in report
+    assert "2026-11-23 11:00:00 to 2026-11-23 11:30:00" in report
+    assert "without fills beside a gap" in report
+    assert "claims hash" in report
+    workers = run(settings, tmp_path, plan, keep_prices=True, workers=2)
+    workers.report(tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == report
+
+
 def test_an_order_that_waits_through_a_gap_is_marked(settings: Settings, tmp_path: Path) -> None:
     gap = (f"{MONDAY} 11:00", f"{MONDAY} 11:30")
     lay(settings, [row for row in flat(MONDAY, 100.0) if not at(gap[0]) <= row.ts_event < at(gap[1])])

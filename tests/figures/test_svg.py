@@ -84,6 +84,8 @@ def test_no_price_line_crosses_a_gap() -> None:
     root = drawn(price_figure("AAPL", prices, gaps=[gap]))
     before, after = vertices(paths(root, "line")[0])
     shade = paths(root, "gap")[0]
+    hatched = [path.get("style") for path in root.iter(f"{SVG}path") if path.get("d") == shade]
+    assert hatched == [None, "fill:url(#f-gap)"]
     left, right = float(shade[1:].split(" ")[0]), float(shade.split("H")[1].split("v")[0])
     assert before[-1][0] <= left < right <= after[0][0] + 0.1
     assert "the connection was lost" in "".join(root.itertext())
@@ -96,7 +98,7 @@ def test_gaps_that_touch_are_shaded_once_and_none_is_too_thin_to_see() -> None:
     shades = paths(root, "gap")
     assert len(shades) == 2
     assert "and 999 more" in "".join(root.itertext())
-    assert all(float(shade.split("H")[1].split("v")[0]) - float(shade[1:].split(" ")[0]) >= 1 for shade in shades)
+    assert all(float(shade.split("H")[1].split("v")[0]) - float(shade[1:].split(" ")[0]) >= 2 for shade in shades)
 
 
 def test_fills_have_their_direction_place_and_words() -> None:

@@ -20,14 +20,12 @@ from stockctl.cli import (
     consume,
     dlq,
     filings,
-    glue,
     infra,
     lake,
     local,
     metrics,
     mongo,
     signals,
-    spectrum,
     strategies,
     topics,
 )
@@ -37,6 +35,7 @@ from stockctl.cli.output import reader_may_leave, report_error, set_quiet
 from stockctl.cli.produce import produce
 from stockctl.cli.sim import sim
 from stockctl.cli.status import status
+from stockctl.cli.warehouse import glue, spectrum
 from stockctl.errors import EXIT_CODES, TRY, StockctlError, UsageError
 
 ORDER = (

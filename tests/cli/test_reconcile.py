@@ -26,7 +26,7 @@ GROUPS = {
     "topics": ("stockctl.stream.topics", "stockctl.cli.topics._connect"),
     "connect": ("stockctl.stream.kafka_connect.connector", "stockctl.cli.connect._clients"),
     "mongo": ("stockctl.mongo.schema", "stockctl.cli.mongo.mongo_of"),
-    "glue": ("stockctl.warehouse.glue.catalog", "stockctl.cli.glue._glue"),
+    "glue": ("stockctl.warehouse.glue.catalog", "stockctl.cli.warehouse.glue._glue"),
     "spectrum": ("stockctl.warehouse.spectrum.schema", "stockctl.clients.redshift.client.connect"),
     "infra": ("stockctl.infra.diff", "stockctl.clients.kubernetes.client.Kubernetes"),
 }
@@ -62,7 +62,7 @@ def without_clients(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{module}.differences", lambda *_, **__: [DIFFERENCE])
         if group != "infra":
             monkeypatch.setattr(f"{module}.apply", lambda *_, **__: [CHANGE])
-    monkeypatch.setattr("stockctl.cli.spectrum._lake", lambda _: None)
+    monkeypatch.setattr("stockctl.cli.warehouse.spectrum._lake", lambda _: None)
     monkeypatch.setattr("stockctl.infra.render.render", lambda _: None)
     monkeypatch.setattr(
         import_module("stockctl.cli.infra.render"),  # the package has a function of this name

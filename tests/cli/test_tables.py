@@ -111,8 +111,8 @@ CONNECTOR = SimpleNamespace(url="http://connect.example:8083", delete=nothing)
 TOPICS = {"stockctl.cli.topics._connect": gives((None, SETTINGS))}
 CONNECT = {"stockctl.cli.connect._clients": opened(None, None, SETTINGS)}
 MONGO = {"stockctl.cli.mongo.mongo_of": opened(PLACE)}
-GLUE = {"stockctl.cli.glue._glue": opened(None, SETTINGS), "stockctl.lake.store.existing_store": nothing}
-SPECTRUM = {"stockctl.cli.spectrum._lake": nothing, "stockctl.clients.redshift.client.connect": opened(PLACE)}
+GLUE = {"stockctl.cli.warehouse.glue._glue": opened(None, SETTINGS), "stockctl.lake.store.existing_store": nothing}
+SPECTRUM = {"stockctl.cli.warehouse.spectrum._lake": nothing, "stockctl.clients.redshift.client.connect": opened(PLACE)}
 INFRA = {
     "stockctl.clients.kubernetes.client.Kubernetes": opened(PLACE),
     "stockctl.infra.render.render": nothing,

@@ -1,0 +1,1 @@
+"""Commands of the warehouse: ``glue`` and ``spectrum``."""

@@ -1,4 +1,4 @@
-"""``stockctl backtest``: what a strategy would have earned."""
+"""``stockctl backtest run``: what a strategy would have earned."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from stockctl.cli.backtest_check import check
 from stockctl.cli.options import (
-    Group,
     ParamOption,
     SinceOption,
     StrategyArgument,
@@ -29,7 +27,6 @@ from stockctl.errors import UsageError
 if TYPE_CHECKING:
     from stockctl.backtest.result import BacktestResult
 
-app = Group(help="Run strategies on past data, to see what they would have earned.")
 
 _MAIN = {
     "fills": ("symbol", "time", "quantity", "price", "fee", "slippage", "gap", "record"),
@@ -54,12 +51,6 @@ class Part(StrEnum):
     decisions = "decisions"
 
 
-@app.callback()
-def group() -> None:
-    """Run strategies on past data, to see what they would have earned."""
-
-
-@app.command()
 @row_options()
 def run(
     ctx: typer.Context,

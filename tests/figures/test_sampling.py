@@ -54,3 +54,13 @@ def test_what_is_no_number_is_left_out() -> None:
     for value in (math.nan, math.inf, 1.0, -math.inf):
         sampler.add(0, value)
     assert sampler.points() == [(0, 1.0)]
+
+
+def test_a_spike_among_many_points_is_kept() -> None:
+    points = [(index * 100, {4_321: 9.0, 6_789: -9.0}.get(index, float(index % 2))) for index in range(10_000)]
+    sampler = SeriesSampler(10)
+    for point in points:
+        sampler.add(*point)
+    for kept in (sampler.points(), extremes(points, lambda point: point[0] // 100_000)):
+        assert {(432_100, 9.0), (678_900, -9.0)} <= set(kept)
+        assert len(kept) <= 40

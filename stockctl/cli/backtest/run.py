@@ -206,6 +206,3 @@ def _explained(result: BacktestResult, view: View) -> list[dict[str, Any]]:
         | {"definition": DEFINITIONS[name]}
         for name, value in result.statistics._asdict().items()
     ]
-
-
-app.command()(check)

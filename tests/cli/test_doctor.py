@@ -54,7 +54,7 @@ def test_everything_sound_is_exit_0_with_each_latency(sound: Command) -> None:
     assert {row["state"] for row in found.values()} <= {"ok", "warn"}
     assert list(found)[:2] == ["feed", "kafka"]
     assert list(found)[-2:] == ["lake store", "disk"]
-    assert len(found) == 9
+    assert len(found) == 11
     for system in ("feed", "kafka", "lake store"):
         assert found[system]["latency_ms"] > 0
 
@@ -108,7 +108,7 @@ def test_checks_run_side_by_side(sound: Command) -> None:
         found = findings(sound, 10)
         server.shutdown()
     assert found["finnhub rest"]["state"] == "ok", found["finnhub rest"]
-    assert [row["state"] for system, row in found.items() if system.startswith(("kafka", "topic"))] == ["fail"] * 4
+    assert [row["state"] for system, row in found.items() if system.startswith(("kafka", "topic"))] == ["fail"] * 5
 
 
 def test_a_missing_topic_and_one_that_differs_are_distinguished(sound: Command) -> None:

@@ -61,7 +61,8 @@ def test_a_demo_uses_a_running_stack_and_leaves_it_running(unharmed: Stack) -> N
     before = unharmed.status()
     log = unharmed.folder / "demo.log"
     process = unharmed.start("local", "demo", "--for", "1h", log=log)
-    wait_for(lambda: "vwap" in log.read_text(), "the live table", HANG)
+    # The table of services names the strategy vwap-reversion.
+    wait_for(lambda: re.search(r"vwap(?!-)", log.read_text()), "the live table", HANG)
     process.send_signal(signal.SIGTERM)
     assert process.wait(HANG) == 0, log.read_text()
     assert "is verified" in log.read_text()
@@ -85,7 +86,7 @@ def test_status_and_doctor_show_each_service(stack: Stack) -> None:
     assert list(stack.status()) == ["supervisor", "broker", "consume-s3", "mongo", "consume-mongo", "signals", "sim", "produce"]
     found: list[dict[str, Any]] = json.loads(stack.run("status", "-o", "json").stdout)
     running = {row["part"]: row["detail"] for row in found if row["part"].startswith("local ")}
-    assert len(running) == 6
+    assert len(running) == 7
     assert all(detail.startswith("running") for detail in running.values())
     assert "source sim" in next(row["detail"] for row in found if row["part"] == "feed")
     stores = {row["part"]: row["state"] for row in found if row["part"] in ("lake trades", "lake feed_events", "mongo")}
@@ -226,7 +227,7 @@ def test_down_and_up_keep_every_trade_when_a_port_is_in_use(stack: Stack) -> Non
     stack.wait_for_more()
     held = stack.held()
     down = stack.run("local", "down").stderr
-    assert aligned(down, " stopped") == 6
+    assert aligned(down, " stopped") == 7
     stopping = re.findall(r" stopping (.+)", stack.log("supervisor"))
     assert stopping[-7:] == ["produce", "sim", "signals", "consume-mongo", "mongo", "consume-s3", "broker"]
     rows = stack.rows()
@@ -239,7 +240,7 @@ def test_down_and_up_keep_every_trade_when_a_port_is_in_use(stack: Stack) -> Non
     with socket.create_server(("127.0.0.1", taken)):
         up = stack.run("local", "up", *SYMBOLS)
         assert f"note: port {taken} of broker is in use by another process" in up.stderr
-        assert aligned(up.stderr, " ready ") == 6
+        assert aligned(up.stderr, " ready ") == 7
         assert stack.port("broker") != taken
         assert f"127.0.0.1:{stack.port('broker')}" in stack.run("config", "show").stdout
     assert stack.held() >= held
@@ -305,7 +306,8 @@ def test_damaged_files_of_a_running_stack_are_rewritten(stack: Stack) -> None:
 def test_a_service_that_died_fails_the_demo(stack: Stack) -> None:
     log = stack.folder / "failed.log"
     process = stack.start("local", "demo", "--for", "1h", log=log)
-    wait_for(lambda: "vwap" in log.read_text(), "the live table", HANG)
+    # The table of services names the strategy vwap-reversion.
+    wait_for(lambda: re.search(r"vwap(?!-)", log.read_text()), "the live table", HANG)
     restarts = stack.kill("sim")["sim"]
     process.send_signal(signal.SIGINT)
     assert process.wait(HANG) == 1, log.read_text()

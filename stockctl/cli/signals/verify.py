@@ -48,7 +48,7 @@ def verify(
     )
     for note in found.notes:
         say(note)
-    pending = f", {counted(found.pending, 'newer decision')} not in the lake yet" if found.pending else ""
+    pending = f", {counted(found.pending, 'newer one')} not in the lake yet" if found.pending else ""
     say(
         f"{verified}: {counted(found.signals, 'signal')} and {counted(found.heartbeats, 'heartbeat')} "
         f"of {counted(found.symbols, 'symbol')} compared{pending}"

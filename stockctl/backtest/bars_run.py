@@ -46,7 +46,7 @@ def run_bars(
         raise UsageError(f"the strategy {strategy.name} has no on_bar, and a file has bars alone", hint="leave out --bars")
     if not bars or not all(bars.values()):
         raise UsageError("a backtest needs bars of each symbol", hint="give at least one bar of each")
-    results = [_run_symbol(strategy, symbol, each, terms, terms.cash / len(bars)) for symbol, each in bars.items()]
+    results = [run_symbol_bars(strategy, symbol, each, terms, terms.cash / len(bars)) for symbol, each in bars.items()]
     notes = [
         f"{one.symbol}: its equity was lost; later decisions are not followed" for one in results if one.equity[-1].equity <= 0
     ]
@@ -55,7 +55,7 @@ def run_bars(
     return combine(strategy.name, strategy.version, params, settings, results, calendar=calendar, notes=notes)
 
 
-def _run_symbol(strategy: LoadedStrategy, symbol: str, bars: Sequence[Bar], terms: Terms, cash: float) -> SymbolResult:
+def run_symbol_bars(strategy: LoadedStrategy, symbol: str, bars: Sequence[Bar], terms: Terms, cash: float) -> SymbolResult:
     """The backtest of one symbol. A strategy does not see its fills, so all its decisions come first."""
     decisions = SymbolRun(strategy, symbol).bars(bars)
     # Of several decisions on one bar, the last one is the position that the strategy wants.

@@ -91,7 +91,7 @@ def run_lake(
     now = now_ms()
     with LakeReader(settings) as lake:
         names = sorted(resolve_lake_symbols(lake, symbols))
-        first, last = _dates(lake, since, until)
+        first, last = dates_of(lake, since, until)
         coverage = dict[str, SymbolCoverage]()
         if terms.gaps != "ignore":
             coverage = read_symbol_coverage(lake, names, first, last, now)
@@ -136,7 +136,7 @@ def run_lake(
     )
 
 
-def _dates(lake: LakeReader, since: int | None, until: int | None) -> tuple[date, date]:
+def dates_of(lake: LakeReader, since: int | None, until: int | None) -> tuple[date, date]:
     """The first and the last date of a backtest."""
     dates = sorted({*lake.dates(), *lake.compacted_dates()})
     if not dates:
@@ -179,7 +179,7 @@ def run_symbol(task: Task) -> SymbolOutcome:
         reader = LogReader(lake)
         order = next(one for one in ORDERS if one == task.terms.order)
         warmup = Warmup(lake, task.symbol, order)
-        filings = _filings(task, strategy)
+        filings = symbol_filings(task.settings, task.symbol, strategy, task.terms)
         splits = parse_splits(task.terms.splits)
         known = Known(filings.seen, warmup.before, None if splits is None else splits.get(task.symbol, {}))
         account = Account(task.symbol, task.cash)
@@ -193,11 +193,12 @@ def run_symbol(task: Task) -> SymbolOutcome:
         return _outcome(tape, reader, unproven, filings.undated, task.coverage)
 
 
-def _filings(task: Task, strategy: LoadedStrategy) -> SymbolFilings:
+def symbol_filings(settings: Settings, symbol: str, strategy: LoadedStrategy, terms: LakeTerms) -> SymbolFilings:
+    """The filings that the strategy sees; none if it has no handler for them."""
     if not hasattr(strategy.kind, "on_filing"):
         return SymbolFilings([], 0)
-    when = next(one for one in FILING_TIMES if one == task.terms.filing_time)
-    return read_symbol_filings(task.settings, task.symbol, when)
+    when = next(one for one in FILING_TIMES if one == terms.filing_time)
+    return read_symbol_filings(settings, symbol, when)
 
 
 def _outcome(
@@ -207,11 +208,11 @@ def _outcome(
     clean, clean_fills, clean_equity = tape.journal.without_gaps()
     return SymbolOutcome(
         result=SymbolResult.of(
-            *(tape.account, tape.decisions, tape.fills.fills, tape.equity, _held(tape.account, tape.end), span),
+            *(tape.account, tape.decisions, tape.fills.fills, tape.equity, held_until(tape.account, tape.end), span),
             prices=tape.prices.points() if tape.prices else (),
             coverage=coverage,
         ),
-        clean=SymbolResult.of(clean, tape.decisions, clean_fills, clean_equity, _held(clean, tape.end), span),
+        clean=SymbolResult.of(clean, tape.decisions, clean_fills, clean_equity, held_until(clean, tape.end), span),
         marked=tape.fills.marked,
         orders=tape.fills.counts,
         days=tape.days,
@@ -224,7 +225,7 @@ def _outcome(
     )
 
 
-def _held(account: Account, end: int) -> float:
+def held_until(account: Account, end: int) -> float:
     """How long shares were held up to ``end``, in ms."""
     held = sum(trip.closed - trip.opened for trip in account.round_trips)
     return float(held + (end - account.opened if account.opened is not None else 0))

@@ -142,10 +142,7 @@ class BacktestResult:
     @cached_property
     def hash(self) -> str:
         """The hash over the decisions and fills of all symbols, in hexadecimal digits."""
-        digest = hashlib.sha256()
-        for one in self.symbols:
-            digest.update(f"{one.symbol} {one.hash}\n".encode())
-        return digest.hexdigest()
+        return hash_of((one.symbol, one.hash) for one in self.symbols)
 
     def report(self, path: str | Path, *, command: str | None = None) -> None:
         """Write the report to the file ``path``, in place of what it holds: one HTML file that needs nothing else.
@@ -207,6 +204,14 @@ class BacktestResult:
             falls.append(point.equity / peak - 1)
         rows = [{**point._asdict(), "drawdown": fall} for point, fall in zip(points, falls, strict=True)]
         return _table(rows, _EQUITY)
+
+
+def hash_of(symbols: Iterable[tuple[str, str]]) -> str:
+    """The hash of a result, from the symbols in the order of their names, each with its hash."""
+    digest = hashlib.sha256()
+    for symbol, one in symbols:
+        digest.update(f"{symbol} {one}\n".encode())
+    return digest.hexdigest()
 
 
 def combine(

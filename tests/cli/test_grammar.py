@@ -54,6 +54,7 @@ OWN_THING = {
     "--session": "metrics look for hours with trades, `lake gaps` for hours that have begun",
     "--since": "some commands know dates alone",
     "--timeout": "one command waits for pods, the other for their end",
+    "--workers": "the symbols of a run, or the sets of a sweep",
 }
 """Options whose help names the thing that they are about, with the reason why it differs."""
 

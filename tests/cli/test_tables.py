@@ -287,6 +287,7 @@ CASES: dict[str, Case] = {
     ),
     "strategies list": Case(),
     "backtest check": Case("sma-cross WAVE --bars wave.csv --param fast=2 --param slow=5 --seed 1 --cuts 2"),
+    "backtest sweep": Case("sma-cross WAVE --bars wave.csv --param fast=2,3 --param slow=5 --workers 1"),
     "backtest run": Case("sma-cross WAVE --bars wave.csv --param fast=2 --param slow=5 --show round-trips"),
     "glue apply": Case(instead=GLUE | {"stockctl.warehouse.glue.catalog.apply": gives(CHANGES)}),
     "glue diff": Case(instead=GLUE | {"stockctl.warehouse.glue.catalog.differences": gives(DIFFERENCES)}),

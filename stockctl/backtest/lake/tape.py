@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from stockctl.backtest.account import Account
 from stockctl.backtest.fills.prints import PrintFills
@@ -14,9 +14,11 @@ from stockctl.backtest.lake.journal import Journal
 from stockctl.backtest.splits import check_jump
 from stockctl.backtest.statistics import EquityPoint
 from stockctl.exchange.calendar import Hours, day_bounds, is_currency_day, sessions_of
+from stockctl.exchange.log_clock import LogClock
 from stockctl.figures import SeriesSampler
 from stockctl.metrics.trade_policies import counts
 from stockctl.records import Trade
+from stockctl.strategies import Filing
 from stockctl.strategies.loading import LoadedStrategy
 from stockctl.strategies.symbol_run import Decision, History, SymbolRun
 
@@ -38,15 +40,42 @@ class Known(NamedTuple):
     splits: Mapping[date, float] | None = None
 
 
+class Deciding(Protocol):
+    """What ``TapeRun`` needs of a ``SymbolRun``."""
+
+    clock: LogClock
+
+    @property
+    def muted(self) -> bool:
+        """Whether the strategy may not signal on this date."""
+        ...
+
+    def trades(self, trades: Sequence[Trade]) -> list[Decision]:
+        """Feed ``trades``; the decisions."""
+        ...
+
+    def filing(self, filing: Filing, at: int) -> list[Decision]:
+        """Feed a filing that is seen at ``at``."""
+        ...
+
+
 class TapeRun:
     """Runs ``strategy`` on the days of one symbol's log, and books the fills of its decisions in ``fills.account``.
 
     ``hours`` are those of the symbol's market: its equity is taken at the close, or where it never closes at the end of the
-    exchange's date. ``prices`` takes those that trades form.
+    exchange's date. ``prices`` takes those that trades form. ``run`` gives the decisions instead of a ``SymbolRun`` of
+    ``strategy``; it gives the same ones.
     """
 
     def __init__(
-        self, strategy: LoadedStrategy, fills: PrintFills, hours: Hours, known: Known, prices: SeriesSampler | None = None
+        self,
+        strategy: LoadedStrategy,
+        fills: PrintFills,
+        hours: Hours,
+        known: Known,
+        prices: SeriesSampler | None = None,
+        *,
+        run: Deciding | None = None,
     ) -> None:
         self.account: Account = fills.account
         self.fills = fills
@@ -60,7 +89,7 @@ class TapeRun:
         self.lost = False
         """Whether all of the account was lost."""
         self.prices = prices
-        self._run = SymbolRun(strategy, self.account.symbol, self._before)
+        self._run: Deciding = run or SymbolRun(strategy, self.account.symbol, self._before)
         self._hours, self._known = hours, known
         self._mark: float | None = None
         self._mark_day = date.min

@@ -1,0 +1,1 @@
+"""``backtest sweep``: one strategy with many sets of parameters, on all cores or on a cluster of Dask."""

@@ -288,6 +288,7 @@ CASES: dict[str, Case] = {
     "strategies list": Case(),
     "backtest check": Case("sma-cross WAVE --bars wave.csv --param fast=2 --param slow=5 --seed 1 --cuts 2"),
     "backtest sweep": Case("sma-cross WAVE --bars wave.csv --param fast=2,3 --param slow=5 --workers 1"),
+    "backtest compare": Case("sma-cross,fast=2,slow=5 sma-cross,fast=2,slow=6 WAVE --bars wave.csv"),
     "backtest run": Case("sma-cross WAVE --bars wave.csv --param fast=2 --param slow=5 --show round-trips"),
     "glue apply": Case(instead=GLUE | {"stockctl.warehouse.glue.catalog.apply": gives(CHANGES)}),
     "glue diff": Case(instead=GLUE | {"stockctl.warehouse.glue.catalog.differences": gives(DIFFERENCES)}),

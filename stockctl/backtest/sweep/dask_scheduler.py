@@ -44,7 +44,7 @@ def run_on(client: Any) -> Run:
         tasks = [_without_settings(each) for each in work]
         futures: Any = [client.submit(_work, each, flags, pure=False) for each, flags in tasks]
         try:
-            for _, found in distributed.as_completed(futures, with_results=True):
+            for _, found in distributed.as_completed(futures, with_results=True, loop=client.loop):
                 yield results_of(found)
         finally:
             client.cancel(futures)

@@ -50,7 +50,7 @@ def sets(count: int) -> list[dict[str, str]]:
     return [{"fast": str(fast), "slow": str(slow)} for fast, slow in pairs[:count]]
 
 
-class Cross(Strategy):
+class Cross(Strategy):  # type: ignore[misc]  # the library ships no types
     """The same crossing for the library."""
 
     fast, slow = 10, 30

@@ -254,7 +254,7 @@ def watch(
     symbols: SymbolsArgument = None,
     duration: ForOption = None,
     refresh: Annotated[str, typer.Option(metavar="DURATION", help="Time between two refreshes.")] = "1s",
-    look_back: Annotated[str, typer.Option(metavar="DURATION", help="Start with the trades received this long ago.")] = "5m",
+    look_back: Annotated[str, typer.Option(metavar="DURATION", help="Start with what was received this long ago.")] = "5m",
     policy: PolicyOption = None,
     tz: TimezoneOption = None,
     as_of: Annotated[str | None, typer.Option(hidden=True, help="Refused: a live view is of now.")] = None,

@@ -99,6 +99,8 @@ def _reported(events: Sequence[Mapping[str, Any]], symbols: Iterable[str]) -> di
 
 def _beside(gaps: Sequence[tuple[int, int]], at: int, reported: int) -> bool | None:
     """Whether ``at`` lies in one of ``gaps``, which are disjoint and in order, or at most ``AFTER_GAP`` after it."""
+    if reported < 0:
+        return None  # nothing says whether the feed had the symbol
     before = bisect_right(gaps, at, key=itemgetter(0)) - 1
     if before >= 0 and at < gaps[before][1] + AFTER_GAP:
         return True

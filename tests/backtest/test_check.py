@@ -86,7 +86,8 @@ def test_one_reading_is_enough_to_fail(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
 def test_built_in_strategies_pass(name: str) -> None:
     params: dict[str, Any] = {"trades": 50, "enter": 1.2} if name == "vwap-reversion" else {"every": "5s"}
-    params |= {"sma-cross": {"fast": 2, "slow": 5}, "breakout": {"bars": 5, "width": 1.0}}.get(name, {})
+    more: dict[str, dict[str, Any]] = {"sma-cross": {"fast": 2, "slow": 5}, "breakout": {"bars": 5, "width": 1.0}}
+    params |= more.get(name, {})
     rows = check_strategy(load_strategy(name, params), params, tapes(), seed=1, cuts=3)
     assert [row.result for row in rows] == ["ok"] * 11 + ["report"] * 2, rows
     assert rows[1].detail.partition(" ")[0] not in ("0", "1")

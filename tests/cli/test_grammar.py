@@ -27,8 +27,8 @@ CHANGING = (
     "up",
 )
 """Last words of commands that change a store, a broker, a catalog or a cluster."""
-PROCESSES = {"local up", "local down"}
-"""These start and stop processes on this machine; `local status` shows them, and nothing is deleted."""
+PROCESSES = {"local up", "local down", "signals run"}
+"""These start and stop processes on this machine; `status` shows them, and nothing is deleted."""
 COMPUTES = {"backtest run"}
 """These run what the user names, and change nothing."""
 CHANGES = [name for name in LEAVES if name.split()[-1] in CHANGING and name not in PROCESSES | COMPUTES]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stockctl.records import SignalRecord
     from stockctl.settings import Settings
 
-StrategyName = Annotated[str | None, typer.Option("--strategy", metavar="NAME", help="Only those of this strategy.")]
+StrategyName = Annotated[str | None, typer.Option("--strategy", metavar="NAME", help="Only this strategy.")]
 _TIMES = ("ts_decided", "ts_event", "ts_recv")
 _MAIN = ("ts_decided", "symbol", "side", "target", "strategy", "strength", "gap", "reason", "id")
 """Columns of a narrow terminal, the most important first."""
@@ -132,7 +132,7 @@ def watch(
     symbols: SymbolsArgument = None,
     strategy: StrategyName = None,
     duration: ForOption = None,
-    look_back: Annotated[str, typer.Option(metavar="DURATION", help="Start with the signals published this long ago.")] = "5m",
+    look_back: Annotated[str, typer.Option(metavar="DURATION", help="Start with what was received this long ago.")] = "5m",
     tz: TimezoneOption = None,
     output: Annotated[LiveFormat, typer.Option("--output", "-o", help="Output format.")] = LiveFormat.table,
 ) -> None:

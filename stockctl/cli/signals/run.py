@@ -21,7 +21,7 @@ def run(
     ] = None,
     symbols: SymbolsArgument = None,
     param: ParamOption = None,
-    once: Annotated[bool, typer.Option("--once", help="Stop at the current end of the topic.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Stop at the current end of the topics.")] = False,
     health_port: HealthPortOption = None,
 ) -> None:
     """Run a strategy on the topic of trades, and publish its signals.

@@ -147,14 +147,6 @@ CHEATS = [
         "yield buy(strength=len(SEEN[self.symbol]))",
         before="SEEN = {}\n",
     ),
-    _deciding(
-        "cache-of-the-future",
-        "cuts",
-        "SEEN = {}",
-        "SEEN[trade.id] = trade.price",
-        "yield buy(strength=sum(SEEN.values()) if len(SEEN) > 100 else 0)",
-        before="SEEN = {}\n",
-    ),
     # Look-ahead
     _deciding(
         "caller",
@@ -166,7 +158,7 @@ CHEATS = [
     ),
     _deciding(
         "caller-by-traceback",
-        "cuts",
+        "repeat",
         "",
         "try:",
         "    raise ValueError",
@@ -235,7 +227,6 @@ class User(Strategy):
 """,
     "libraries": """
 import numpy as np
-import pandas as pd
 
 
 class User(Strategy):
@@ -252,8 +243,7 @@ class User(Strategy):
 
         self.closes.append(bar.close)
         if len(self.closes) >= 10:
-            frame = pd.DataFrame({"close": self.closes}, index=pd.to_datetime(range(len(self.closes)), unit="s"))
-            mean = float(frame["close"].rolling(10).mean().iloc[-1])
+            mean = float(np.mean(self.closes[-10:]))
             if bar.close > mean * 1.0005:
                 yield buy(0.5, strength=float(np.std(self.closes)), reason=str(decimal.Decimal(fmean(self.closes)).quantize(1)))
 """,

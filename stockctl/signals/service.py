@@ -18,6 +18,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from stockctl.clients.kafka import AbortedError, Admin, Consumer, Event, Message, Partition
 from stockctl.errors import StockctlError, TimedOutError, UnreachableError
 from stockctl.exchange.calendar import now_ms
+from stockctl.lake.writer.allowed_sources import AcceptedSources
 from stockctl.records import SignalRecord, encode
 from stockctl.service import Service, retry
 from stockctl.settings import Settings
@@ -145,6 +146,7 @@ class _Session:
         self._owner, self._consumer, self._publisher = owner, consumer, publisher
         self._settings, self._strategy = owner._settings, owner._strategy
         self._states = SymbolStates(owner._strategy, history, owner._records, self._settings.signals, self._failed)
+        self._sources = AcceptedSources(self._settings)
         self._positions: dict[Partition, int] = {}
         self._committed: dict[Partition, int] = {}
         self._until: dict[Partition, int] = {}
@@ -217,7 +219,7 @@ class _Session:
             records = [message for message in records if message.offset() >= self._positions[partition]]
             if not records:
                 continue
-            for symbol, placed in by_symbol(valid_trades(records), self._owner._symbols).items():
+            for symbol, placed in by_symbol(valid_trades(records, self._sources), self._owner._symbols).items():
                 self._pending += self._owner.announce(placed[0].trade.source) if not self._has_run() else []
                 found = self._states.feed(partition, symbol, placed)
                 self._pending += found

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from stockctl.clients.closing import Closing
 from stockctl.clients.kafka import Consumer, Event, Message, Partition
 from stockctl.errors import StockctlError, TimedOutError
+from stockctl.lake.writer.allowed_sources import AcceptedSources
 from stockctl.record_validation import TRADES, InvalidRecordError
 from stockctl.records import Trade
 from stockctl.service import wait_for
@@ -27,8 +28,15 @@ class Placed(NamedTuple):
     value: bytes
 
 
-def valid_trades(messages: Sequence[Message]) -> list[Placed]:
-    """The trades of ``messages``; what is no valid record is left out: the lake's writer sends it to the dead letters."""
+def valid_trades(messages: Sequence[Message], sources: AcceptedSources) -> list[Placed]:
+    """The trades of ``messages`` that the lake takes; its writer sends the others to the dead letters."""
+    found = _decoded(messages)
+    present = {placed.trade.source for placed in found}
+    accepted = sources.among(present)
+    return found if accepted == present else [placed for placed in found if placed.trade.source in accepted]
+
+
+def _decoded(messages: Sequence[Message]) -> list[Placed]:
     values = [message.value() for message in messages]
     trades = TRADES.all(values)
     if trades is not None:
@@ -51,6 +59,7 @@ class TopicTail(Closing):
     def __init__(self, settings: Settings, group: str, symbols: Collection[str]) -> None:
         self._consumer = Consumer(settings, group, **{"enable.partition.eof": True})
         self._symbols = frozenset(symbols)
+        self._sources = AcceptedSources(settings)
         self._kept: dict[Partition, tuple[int, int, dict[str, list[Placed]]]] = {}
 
     def rows(self, partition: Partition, since: int, until: int) -> Mapping[str, Sequence[Placed]]:
@@ -89,7 +98,7 @@ class TopicTail(Closing):
                             hint="set a longer retention for the topic",
                         )
                     ended = True
-            found.extend(valid_trades([message for message in records if message.offset() < until]))
+            found.extend(valid_trades([message for message in records if message.offset() < until], self._sources))
             ended = ended or bool(records and records[-1].offset() + 1 >= until)
             return bool(messages)
 

@@ -16,9 +16,9 @@ def rows(command: Command, *arguments: str, check: int = 0) -> list[dict[str, An
 def test_diff_apply_diff(command: Command) -> None:
     """They differ (10), are applied (0), and then match (0)."""
     before = command.run("topics", "diff", check=10, real=True)
-    assert before.stdout.count("absent") == 3
-    assert "3 differences between the topics and the settings" in before.stderr
-    assert [row["action"] for row in rows(command, "topics", "apply")] == ["created"] * 3
+    assert before.stdout.count("absent") == 4
+    assert "4 differences between the topics and the settings" in before.stderr
+    assert [row["action"] for row in rows(command, "topics", "apply")] == ["created"] * 4
     after = command.run("topics", "diff")
     assert after.stdout == "kind  name  field  wanted  actual  fix\n"
     assert "no differences between the topics and the settings" in after.stderr
@@ -26,14 +26,14 @@ def test_diff_apply_diff(command: Command) -> None:
 
 def test_a_dry_run_shows_what_apply_would_change(command: Command) -> None:
     planned = rows(command, "topics", "apply", "--dry-run")
-    assert [row["actual"] for row in planned] == ["absent"] * 3
+    assert [row["actual"] for row in planned] == ["absent"] * 4
     assert planned == rows(command, "topics", "diff", check=10)
     assert "dry run: nothing was changed" in command.run("topics", "apply", "--dry-run").stderr
 
 
 def test_apply_again_changes_nothing(command: Command) -> None:
     command.run("topics", "apply")
-    assert [row["action"] for row in rows(command, "topics", "apply")] == ["unchanged"] * 3
+    assert [row["action"] for row in rows(command, "topics", "apply")] == ["unchanged"] * 4
     planned = command.run("topics", "apply", "--dry-run", "--fields", "name,fix")
     assert (planned.stdout, planned.stderr) == ("", "dry run: nothing would change\n")
 
@@ -62,7 +62,7 @@ def test_list_names_what_is_absent(command: Command) -> None:
     result = command.run("topics", "list")
     assert "absent: " in result.stderr
     command.run("topics", "apply")
-    assert [row["records"] for row in rows(command, "topics", "list")] == [0, 0, 0]
+    assert [row["records"] for row in rows(command, "topics", "list")] == [0, 0, 0, 0]
     names = [row["topic"] for row in rows(command, "topics", "list", "--all")]
     assert command.environment["STOCKCTL_TOPICS__TRADES__NAME"] in names
 
@@ -70,5 +70,5 @@ def test_list_names_what_is_absent(command: Command) -> None:
 def test_lag_of_a_group_that_has_not_begun_is_everything(command: Command) -> None:
     command.run("topics", "apply")
     found = rows(command, "topics", "lag", "--group", "nobody")
-    assert len(found) == 4, "three partitions of trades and one of feed events"
+    assert len(found) == 5, "three partitions of trades, one of feed events and one of signals"
     assert all((row["committed"], row["lag"]) == (None, 0) for row in found)

@@ -33,6 +33,22 @@ class LakeSources:
         return None if source in self.known else foreign_source(source, "the lake", self._first, "lake.extra_sources")
 
 
+class AcceptedSources:
+    """The sources that the lake of ``settings`` accepts, for those who only read: an empty lake has not decided yet."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._first: str | None = None
+
+    def among(self, sources: Set[str]) -> Set[str]:
+        """Those of ``sources`` whose records the lake accepts. Raises what the store raises."""
+        extra = self._settings.lake.extra_sources
+        if self._first is None and self._settings.lake.url and not sources <= set(extra):
+            with suppress(NoLakeError):
+                self._first = claims.read_source(existing_store(self._settings))
+        return sources if self._first is None else sources & {self._first, *extra}
+
+
 def refusal_of(settings: Settings) -> Callable[[str], str | None]:
     """A function with the reason why the lake of ``settings`` rejects a source; it returns None for an accepted one."""
     first = None

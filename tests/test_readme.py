@@ -256,8 +256,9 @@ def _filled(world: World, servers: pytest.FixtureRequest) -> None:
 
 
 def wait_until_filled(command: Command) -> None:
-    """Wait until MongoDB, which a local stack fills last, knows a company."""
+    """Wait until MongoDB knows a company, and the lake a signal: a local stack has these last."""
     wait_for(lambda: command.run("company", "show", "AAPL", check=None).returncode == 0, "a company in MongoDB", HANG)
+    wait_for(lambda: '"id"' in command.run("signals", "list", "-o", "json", check=None).stdout, "a signal in the lake", HANG)
 
 
 def _checkout(world: World, servers: pytest.FixtureRequest) -> None:

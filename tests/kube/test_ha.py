@@ -24,6 +24,7 @@ PODS = {
     "connect": 2,
     "connector": 1,
     "connect-watch": 1,
+    "signals": 1,
 }
 
 

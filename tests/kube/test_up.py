@@ -46,7 +46,7 @@ def test_workloads_are_applied_in_the_order_of_their_dependencies(command: Comma
     messages = result.stderr.splitlines()
     assert messages.index("StatefulSet kafka: ready") < messages.index("Deployment lake: ready")
     assert "Deployment lake: 0 of 1 ready, waits for topics" in messages
-    assert messages[-1] == "all 8 workloads are ready"
+    assert messages[-1] == "all 9 workloads are ready"
 
 
 def test_a_second_up_changes_nothing(up: Command, kube: Kube) -> None:
@@ -79,6 +79,7 @@ def test_another_lake_keeps_kafkas_cluster_id(up: Command, kubelet: Kubelet) -> 
     assert {name.partition("changed ")[2] for name in changed if "ConfigMap" not in name} == {
         "Deployment lake",
         "Deployment mongo-writer",
+        "Deployment signals",
         "CronJob filings",
     }
     assert kafka() == before
@@ -305,4 +306,4 @@ def test_on_a_terminal_a_live_table_is_shown(command: Command, kubelet: Kubelet)
     assert "workload" in text
     assert "waits for topics" in text
     assert "created Deployment lake" in text
-    assert "all 8 workloads are ready" in text
+    assert "all 9 workloads are ready" in text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,12 +12,7 @@ from stockctl.exchange.calendar import now_ms
 from stockctl.records import SignalRecord, connection_token
 from stockctl.settings import Settings
 from stockctl.strategies.loading import LoadedStrategy
-from stockctl.strategies.symbol_run import Decision
-
-
-def record_id(*parts: object) -> str:
-    """The id that follows from ``parts``, as 32 hexadecimal digits."""
-    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:32]
+from stockctl.strategies.symbol_run import Decision, decision_id, record_id
 
 
 class RunRecords:
@@ -57,7 +51,7 @@ class RunRecords:
         """A decision on the record at ``offset``."""
         return self._record(
             "signal",
-            record_id(self._strategy.name, decision.symbol, decision.record, decision.n),
+            decision_id(self._strategy.name, decision),
             symbol=decision.symbol,
             n=decision.n,
             side=decision.side,

@@ -44,10 +44,14 @@ class Decision(NamedTuple):
     position: int
 
 
+def record_id(*parts: object) -> str:
+    """The id that follows from ``parts``, as 32 hexadecimal digits."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
 def decision_id(strategy: str, decision: Decision) -> str:
     """The id of the signal of a decision: it follows from strategy, symbol, record and ``n``, so that a repeat has the same."""
-    parts = (strategy, decision.symbol, decision.record, str(decision.n))
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    return record_id(strategy, decision.symbol, decision.record, decision.n)
 
 
 class History(NamedTuple):
@@ -192,10 +196,6 @@ class _Inputs:
         if self._ids:
             self._hash.update(("\n".join(self._ids) + "\n").encode())
             self._ids.clear()
-
-    @property
-    def full(self) -> bool:
-        return len(self._ids) >= _PENDING
 
     def digest(self) -> str:
         self.flush()

@@ -11,9 +11,8 @@ from stockctl.clients.kafka import Admin, Partition, Producer
 from stockctl.records import Trade, encode
 from stockctl.settings import Settings
 from stockctl.settings.kafka_names import signals_group
-from stockctl.signals.records import record_id
 from stockctl.strategies.loading import load_strategy
-from stockctl.strategies.symbol_run import History, SymbolRun
+from stockctl.strategies.symbol_run import History, SymbolRun, record_id
 from tests.command import HANG
 from tests.topics import messages
 

@@ -68,8 +68,8 @@ def test_settings_of_this_machine_are_left_out(settings_of: SettingsOf) -> None:
     ("changed", "rolled"),
     [
         ({"lake.max_age": "1m"}, {"lake"}),
-        ({"lake.url": "s3://other/lake"}, {"lake", "mongo-writer", "filings"}),
-        ({"symbols": "AAPL"}, {"producer", "filings"}),
+        ({"lake.url": "s3://other/lake"}, {"lake", "mongo-writer", "filings", "signals"}),
+        ({"symbols": "AAPL"}, {"producer", "filings", "signals"}),
         ({"topics.trades.partitions": "12"}, {"topics"}),
         ({"mongo.max_age": "2s"}, {"mongo-writer", "filings", "mongo-setup"}),
         ({"STOCKCTL_FINNHUB__TOKEN": "another-token-of-a-test"}, {"producer", "filings"}),

@@ -47,7 +47,7 @@ def check(
     *,
     view: View,
 ) -> None:
-    """Check that a strategy sees neither the future nor anything else beside its records.
+    """Check that a strategy sees nothing but its records so far.
 
     Runs it in fresh processes under other conditions, and compares all decisions. Without --since, on the lake's newest two
     dates. Exit code 10 if a check fails.

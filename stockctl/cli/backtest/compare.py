@@ -39,7 +39,7 @@ def compare(
     *,
     view: View,
 ) -> None:
-    """Compare two strategies, two sets of parameters, or two results.
+    """Compare two strategies, sets of parameters, or results.
 
     Shows all statistics side by side, and the first decision and the first fill that differ.
 

@@ -24,7 +24,7 @@ def run(
     once: Annotated[bool, typer.Option("--once", help="Stop at the current end of the topics.")] = False,
     health_port: HealthPortOption = None,
 ) -> None:
-    """Run a strategy on the topic of trades, and publish its signals.
+    """Run a strategy on live trades, and publish its signals.
 
     Example: stockctl signals run vwap-reversion AAPL --param enter=2.5
     """

@@ -74,15 +74,15 @@ class FeedEvent(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tru
     source: Annotated[str, Meta(min_length=1, max_length=64)]
 
 
-SignalKind = Literal["signal", "run", "heartbeat", "input"]
+SignalKind = Literal["signal", "run", "heartbeat"]
 Side = Literal["buy", "sell", "exit"]
 
 
 class SignalRecord(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """What a strategy decided about ``symbol``, or what is needed to repeat it: one record of the topic of signals.
 
-    ``kind`` is ``signal``; ``run``, the beginning of a run with its parameters (``symbol`` is empty); ``heartbeat``, the state
-    of ``inputs`` between signals; or ``input``, an input besides trades. A text that a kind does not need is empty.
+    ``kind`` is ``signal``; ``run``, the beginning of a run with its parameters (``symbol`` is empty); or ``heartbeat``, the
+    state of ``inputs`` between signals. A text that a kind does not need is empty.
 
     ``id`` follows from strategy, symbol, ``record`` and ``n`` alone, so that a repeated decision has the same. ``run`` names
     the run and ``version`` is the hash of the strategy's code. ``n`` counts the signals of one deciding record, from 0.

@@ -129,7 +129,7 @@ def _canonical(rng: random.Random, kind: type, id: str, now: int) -> dict[str, o
         }
     if kind is SignalRecord:
         return {
-            "kind": rng.choice(("signal", "run", "heartbeat", "input", "new kind")),
+            "kind": rng.choice(("signal", "run", "heartbeat", "new kind")),
             "id": id,
             "symbol": rng.choice(("AAPL", "BRK.B", "")),
             "strategy": "sma-cross",

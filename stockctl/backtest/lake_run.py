@@ -15,7 +15,6 @@ from stockctl.backtest.account import Account
 from stockctl.backtest.fills.prints import PrintFills
 from stockctl.backtest.gaps import GapMarks, SymbolCoverage
 from stockctl.backtest.lake.coverage import read_symbol_coverage, refuse_gaps
-from stockctl.backtest.lake.filings import SymbolFilings, read_symbol_filings
 from stockctl.backtest.lake.history import Warmup, days_of
 from stockctl.backtest.lake.result import LakeResult, SymbolOutcome, notes_of
 from stockctl.backtest.lake.tape import Known, TapeRun
@@ -30,6 +29,7 @@ from stockctl.lake.reader.log_order import LogReader
 from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.lake.reader.symbols import resolve_lake_symbols
 from stockctl.settings import Settings, load_settings
+from stockctl.strategies.lake_filings import SymbolFilings, read_symbol_filings
 from stockctl.strategies.loading import LoadedStrategy, load_strategy
 
 
@@ -194,11 +194,9 @@ def run_symbol(task: Task) -> SymbolOutcome:
 
 
 def symbol_filings(settings: Settings, symbol: str, strategy: LoadedStrategy, terms: LakeTerms) -> SymbolFilings:
-    """The filings that the strategy sees; none if it has no handler for them."""
-    if not hasattr(strategy.kind, "on_filing"):
-        return SymbolFilings([], 0)
+    """The filings that the strategy sees."""
     when = next(one for one in FILING_TIMES if one == terms.filing_time)
-    return read_symbol_filings(settings, symbol, when)
+    return read_symbol_filings(settings, symbol, strategy, when)
 
 
 def _outcome(

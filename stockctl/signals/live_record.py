@@ -1,4 +1,4 @@
-"""What a strategy published on one date, as the lake has it: runs, signals, heartbeats and inputs."""
+"""What a strategy published on one date, as the lake has it: runs, signals and heartbeats."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class LogHistory(Closing):
             wanted *= 2
         chosen = set(found[-days:])
         rows = self._days_until(symbol, partition, min(chosen, default=day), day, until) if chosen else iter(())
-        return History(len(chosen), (), (trades for at, trades in rows if at in chosen))
+        return History(len(chosen), (trades for at, trades in rows if at in chosen))
 
     def _days_until(self, symbol: str, partition: Partition, first: date | None, day: date, until: int) -> Rows:
         """The days from ``first`` on (None: all that Kafka has) before ``day``."""

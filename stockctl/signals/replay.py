@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from stockctl.exchange.calendar import day_bounds
@@ -12,6 +14,7 @@ from stockctl.lake.reader.log_order import LogReader
 from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.records import SignalRecord, Trade
 from stockctl.signals.live_record import POINTS
+from stockctl.strategies.lake_filings import read_symbol_filings
 from stockctl.strategies.lake_history import DaysBefore
 from stockctl.strategies.loading import LoadedStrategy
 from stockctl.strategies.symbol_run import Decision, History, StrategyError, SymbolRun
@@ -59,18 +62,23 @@ def replay(lake: LakeReader, strategy: LoadedStrategy, symbol: str, day: date, r
         count, trades = days_before.before(at, days)
         if count < days and lake.floor is not None:
             found.unproven.append(f"the strategy was warmed up with dates before {lake.floor}, which were pruned")
-        return History(count, (), trades)
+        return History(count, trades)
 
     def ignore(_error: StrategyError, _event: Any) -> None:
         """The live service sent the record to the dead letters, and went on."""
 
-    run = SymbolRun(strategy, symbol, history, on_error=ignore)
+    filings = read_symbol_filings(lake.settings, symbol, strategy, "stored").seen
+    run = SymbolRun(strategy, symbol, history, filings=filings, on_error=ignore)
     reader = LogReader(lake)
     for log_day in reader.days(symbol, day, day):
         for trades in log_day.chunks:
             for part, point in _parts(trades, points):
-                for decision in run.trades(part):
-                    found.decisions.append((len(found.passed), decision))
+                for record, decisions in groupby(run.trades(part), attrgetter("record")):
+                    for decision in decisions:
+                        found.decisions.append((len(found.passed), decision))
+                    if record in points and record != point:  # a filing
+                        found.inputs[record] = decision.inputs
+                        found.passed.extend(points[record])
                 if point is not None:
                     found.inputs[point] = run.inputs
                     found.passed.extend(points[point])

@@ -23,6 +23,7 @@ from stockctl.records import SignalRecord, encode
 from stockctl.service import Service, retry
 from stockctl.settings import Settings
 from stockctl.settings.kafka_names import signals_group
+from stockctl.signals.filing_watch import FilingWatch
 from stockctl.signals.log_history import LogHistory
 from stockctl.signals.publisher import Output, Publisher, open_publisher
 from stockctl.signals.records import RunRecords
@@ -89,9 +90,6 @@ class SignalsService:
         way = "in transactions" if self._settings.signals.transactions else "without transactions: a crash may repeat signals"
         log.info("%s %s on %s, %s", self._strategy.name, self._strategy.version[:12], ", ".join(sorted(self._symbols)), way)
 
-        if hasattr(self._strategy.kind, "on_filing"):
-            log.warning("%s gets no filings: they are delivered in backtests only", self._strategy.name)
-
         def again(error: BaseException, _attempt: int) -> None:
             self._trouble = str(error)
             log.warning("beginning again at the committed offsets: %s", error)
@@ -145,7 +143,8 @@ class _Session:
     def __init__(self, owner: SignalsService, consumer: Consumer, publisher: Publisher, history: LogHistory) -> None:
         self._owner, self._consumer, self._publisher = owner, consumer, publisher
         self._settings, self._strategy = owner._settings, owner._strategy
-        self._states = SymbolStates(owner._strategy, history, owner._records, self._settings.signals, self._failed)
+        filings = FilingWatch(self._settings, self._strategy)
+        self._states = SymbolStates(owner._strategy, history, filings, owner._records, self._settings.signals, self._failed)
         self._sources = AcceptedSources(self._settings)
         self._positions: dict[Partition, int] = {}
         self._committed: dict[Partition, int] = {}

@@ -11,6 +11,7 @@ from stockctl.clients.kafka import Partition
 from stockctl.errors import StockctlError
 from stockctl.records import SignalRecord, Trade
 from stockctl.settings import SignalsSettings
+from stockctl.signals.filing_watch import FilingWatch
 from stockctl.signals.log_history import LogHistory
 from stockctl.signals.records import RunRecords
 from stockctl.signals.topic_tail import Placed
@@ -40,11 +41,12 @@ class SymbolStates:
         self,
         strategy: LoadedStrategy,
         history: LogHistory,
+        filings: FilingWatch,
         records: RunRecords,
         settings: SignalsSettings,
         on_failure: OnFailure,
     ) -> None:
-        self._strategy, self._history, self._records = strategy, history, records
+        self._strategy, self._history, self._filings, self._records = strategy, history, filings, records
         self._heartbeat = round(settings.heartbeat * 1000)
         self._on_failure = on_failure
         self._states: dict[str, _State] = {}
@@ -57,6 +59,7 @@ class SymbolStates:
             state = self._states[symbol] = self._make(partition, symbol, batch[0])
             found.append(self._opening(state, batch[0]))
         state.partition, state.batch = partition, batch
+        state.run.add_filings(self._filings.new(symbol, max(min(one.trade.ts_event, one.trade.ts_recv) for one in batch)))
         found += [
             self._records.signal(decision, partition, batch[decision.position].offset, batch[decision.position].trade.source)
             for decision in state.run.trades([placed.trade for placed in batch])
@@ -84,7 +87,8 @@ class SymbolStates:
                 placed = next((one for one in state.batch if one.trade.id == error.record), state.batch[-1])
                 self._on_failure(error, state.partition, placed)
 
-        run = SymbolRun(self._strategy, symbol, before, on_error=failed)
+        filings = self._filings.new(symbol, first.trade.ts_recv)
+        run = SymbolRun(self._strategy, symbol, before, filings=filings, on_error=failed)
         state = _State(run, partition, (), 0)
         for trades in self._history.trades_before(first.trade, partition, first.offset):
             run.trades(trades)

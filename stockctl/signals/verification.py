@@ -123,7 +123,7 @@ class StrategyVerifier:
             records = self._live.of(symbol)
             for group in groups:
                 if any(symbol in run.details.symbols for run in self._live.runs if run.id in group.runs):
-                    self._verify(symbol, group, [record for record in records if record.kind in (*POINTS, "input")])
+                    self._verify(symbol, group, [record for record in records if record.kind in POINTS])
 
     def _groups(self) -> Iterator[_Group]:
         found: dict[tuple[str, str, str], list[Run]] = {}

@@ -18,7 +18,9 @@ class DaysBefore:
         self.lake, self.symbol = lake, symbol
         self.reader = LogReader(lake)
         """The reader of these days, with the claims that it read."""
-        self._found: list[date] | None = None
+        self._found: list[date] = []
+        self._searched = 0
+        """How many days ``_found`` was to have."""
         self._seen: list[date] = []
 
     def saw(self, day: date) -> None:
@@ -29,8 +31,8 @@ class DaysBefore:
         """The newest ``count`` days with rows before ``day``: how many there are, and their trades in order."""
         if count <= 0:
             return 0, iter(())
-        if self._found is None:
-            self._found = self._search(self._seen[0] if self._seen else day, count)
+        if count > self._searched:
+            self._found, self._searched = self._search(self._seen[0] if self._seen else day, count), count
         days = [one for one in (*self._found, *self._seen) if one < day][-count:]
         if not days:
             return 0, iter(())

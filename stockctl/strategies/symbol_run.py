@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import traceback
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from stockctl.errors import StockctlError
@@ -21,6 +23,15 @@ from stockctl.strategies.strategy import Bar, Filing, Side, signal_problem
 
 _PENDING = 4096
 """Ids that are hashed together: one by one they would cost more than a strategy does."""
+_NEVER = 2**63
+_EVENT, _AT = attrgetter("ts_event"), attrgetter("at")
+
+
+class SeenFiling(NamedTuple):
+    """A filing, and the time of the log (ms UTC) at which a strategy sees it."""
+
+    at: int
+    filing: Filing
 
 
 class Decision(NamedTuple):
@@ -28,7 +39,8 @@ class Decision(NamedTuple):
 
     ``n`` counts the signals of that record, from 0. ``record`` is its id (a filing's accession), ``ts_decided`` the time in ms
     UTC at which the strategy had it: its receipt, or for replayed history the newest time in the log. ``inputs`` is the hash of
-    the ids of all records since the anchor's warm-up. ``position`` is the place of the record in what was fed.
+    the ids of all records since the anchor's warm-up. ``position`` is the place of the record in what was fed. A decision on a
+    filing has the times and the position of the trade before which the strategy saw it.
     """
 
     symbol: str
@@ -55,13 +67,12 @@ def decision_id(strategy: str, decision: Decision) -> str:
 
 
 class History(NamedTuple):
-    """What comes before an anchor: the filings known before it, and the records of ``days`` dates in log order.
+    """What comes before an anchor: the records of ``days`` dates in log order.
 
     ``days`` is less than was asked for if there are no more dates with records.
     """
 
     days: int = 0
-    filings: Iterable[Filing] = ()
     trades: Iterable[Sequence[Trade]] = ()
 
 
@@ -89,18 +100,29 @@ OnError = Callable[[StrategyError, Any], None]
 class SymbolRun:
     """Runs ``strategy`` on ``symbol``. Feed it everything in log order.
 
-    ``before`` is asked at each anchor. Without ``on_error``, an error of the strategy is raised; the run cannot go on then.
+    ``before`` is asked at each anchor. A strategy sees each of ``filings`` before the first trade at which the time of the log
+    reaches it, and on later dates at the anchor. Without ``on_error``, an error of the strategy is raised; the run cannot go on
+    then.
     """
 
     def __init__(
-        self, strategy: LoadedStrategy, symbol: str, before: Before = no_history, *, on_error: OnError | None = None
+        self,
+        strategy: LoadedStrategy,
+        symbol: str,
+        before: Before = no_history,
+        *,
+        filings: Iterable[SeenFiling] = (),
+        on_error: OnError | None = None,
     ) -> None:
         self.strategy, self.symbol = strategy, symbol
         self._before, self._on_error = before, on_error
         self.clock = LogClock()
         """The time of the log."""
         self._anchor: _Anchor | None = None
-        self._received = 0
+        self._filings: list[SeenFiling] = []
+        self._seen = 0
+        """How many of the filings the time of the log has reached."""
+        self.add_filings(filings)
 
     @property
     def day(self) -> date:
@@ -117,34 +139,71 @@ class SymbolRun:
         """Whether the strategy may not signal on this date, because fewer dates come before it than it needs."""
         return self._anchor is not None and self._anchor.muted
 
+    def add_filings(self, filings: Iterable[SeenFiling]) -> None:
+        """Filings to come. One that the time of the log has passed already is seen before the next trade."""
+        coming = [*self._filings[self._seen :], *filings]
+        self._filings[self._seen :] = sorted(coming, key=lambda one: (one.at, one.filing.accession))
+
     def trades(self, trades: Sequence[Trade]) -> list[Decision]:
         """Feed ``trades``; the decisions, whose ``position`` is the place in ``trades``."""
         decisions: list[Decision] = []
+        first = 0
+        while (place := self._next_filing(trades, first)) is not None:
+            self._feed(trades[first:place], first, decisions)
+            self._see_filings(trades[place], place, decisions)
+            first = place
+        self._feed(trades[first:] if first else trades, first, decisions)
+        return decisions
+
+    def _feed(self, trades: Sequence[Trade], first: int, decisions: list[Decision]) -> None:
         clock, anchor = self.clock, self._anchor
         advance = clock.advance
-        for index, trade in enumerate(trades):
+        for position, trade in enumerate(trades, first):
             if advance(trade.ts_event, trade.ts_recv) or anchor is None:
                 anchor = self._start()
             if signals := anchor.trade(trade):
-                self._decide(decisions, anchor, signals, self._receipt(trade), trade.ts_event, trade.id, index)
-        if trades:
-            self._received = self._receipt(trades[-1])
-        return decisions
+                self._decide(decisions, anchor, signals, self._receipt(trade), trade.ts_event, trade.id, position)
+
+    def _next_filing(self, trades: Sequence[Trade], first: int) -> int | None:
+        """The place of the trade from ``first`` on before which a filing is seen."""
+        if self._seen == len(self._filings) or first == len(trades):
+            return None
+        at = self._filings[self._seen].at
+        if self.clock.ms >= at:
+            return first
+        if max(map(_EVENT, trades)) < at:
+            return None
+        return next(
+            (place for place in range(first, len(trades)) if min(trades[place].ts_event, trades[place].ts_recv) >= at), None
+        )
+
+    def _see_filings(self, trade: Trade, position: int, decisions: list[Decision]) -> None:
+        """Show the filings that the time of the log reaches with ``trade``, before it is fed itself."""
+        anchor, is_first = self._anchor, self.clock.ms < 0
+        if self.clock.advance(trade.ts_event, trade.ts_recv) or anchor is None:
+            if is_first:
+                self._seen = self._reached(self._end_before(self.clock.day))
+            anchor = self._start()
+        new = self._filings[self._seen : self._reached(self.clock.ms)]
+        self._seen += len(new)
+        for _, filing in new:
+            signals = anchor.filing(filing)
+            self._decide(decisions, anchor, signals, self._receipt(trade), self.clock.ms, filing.accession, position)
+
+    def _reached(self, ms: int) -> int:
+        return bisect_right(self._filings, ms, key=_AT)
+
+    def _end_before(self, day: date) -> int:
+        """The time of the log in ms UTC at the end of the newest date with records before ``day``, or now if there is none."""
+        clock = LogClock()
+        for trades in self._before(day, 1).trades:
+            for trade in trades:
+                clock.advance(trade.ts_event, trade.ts_recv)
+        return clock.ms if clock.ms >= 0 else self.clock.ms
 
     def _receipt(self, trade: Trade) -> int:
         # Replayed history was all received "now": it was known when the newest of it had happened.
         return self.clock.ms if trade.source == "replay" else trade.ts_recv
-
-    def filing(self, filing: Filing, at: int) -> list[Decision]:
-        """Feed a filing that is seen at ``at`` (ms UTC), after the records fed so far.
-
-        Before the first record it does nothing: ``before`` gives it at the anchor.
-        """
-        decisions: list[Decision] = []
-        if self._anchor is not None:
-            signals = self._anchor.filing(filing)
-            self._decide(decisions, self._anchor, signals, max(at, self._received), filing.ts_known, filing.accession, 0)
-        return decisions
 
     def bars(self, bars: Sequence[Bar]) -> list[Decision]:
         """Feed finished bars instead of trades: one anchor at the first, and the end of a bar is when it is known."""
@@ -159,8 +218,7 @@ class SymbolRun:
 
     def _start(self) -> _Anchor:
         anchor = self._anchor = _Anchor(self.strategy, self.symbol, self._on_error)
-        history = self._before(self.clock.day, anchor.warmup_days)
-        anchor.warm_up(history)
+        anchor.warm_up([filing for _, filing in self._filings[: self._seen]], self._before(self.clock.day, anchor.warmup_days))
         return anchor
 
     def _decide(
@@ -217,10 +275,10 @@ class _Anchor:
         self.inputs = _Inputs()
         self.muted = False
 
-    def warm_up(self, history: History) -> None:
+    def warm_up(self, filings: Iterable[Filing], history: History) -> None:
         """Feed what comes before; the signals on it are dropped."""
         self.muted = history.days < self.warmup_days
-        for filing in history.filings:
+        for filing in filings:
             self.filing(filing)
         for trades in history.trades:
             for trade in trades:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -15,9 +14,7 @@ from stockctl.backtest.lake.result import LakeResult
 from stockctl.clients.object_store import open_store
 from stockctl.errors import StockctlError, UnhealthyError, UsageError
 from stockctl.exchange.calendar import from_ms
-from stockctl.filings.fundamentals.periods import Span
-from stockctl.filings.repository import State, write_state
-from stockctl.lake.format.keys import date_folder, raw_filing_key
+from stockctl.lake.format.keys import date_folder
 from stockctl.lake.format.retention import put_floor
 from stockctl.lake.maintenance.compact import compact
 from stockctl.records import Trade
@@ -25,7 +22,7 @@ from stockctl.settings import Settings
 from stockctl.symbols import UnknownSymbolError
 from tests.backtest.strategies import write
 from tests.backtest.tapes import cover, day, fresh, trade
-from tests.filings.reports import wire
+from tests.filings.stored import store_report
 from tests.lakes import at, lay
 
 MONDAY, TUESDAY, WEDNESDAY = "2026-11-23", "2026-11-24", "2026-11-25"
@@ -197,13 +194,7 @@ def test_shares_held_over_a_split(settings: Settings, tmp_path: Path, splits: st
 
 def keep_report(settings: Settings, accepted: str, stored: str | None) -> None:
     """Put a report of AAPL into the lake, with the time at which it was stored."""
-    span = Span(date(2026, 7, 1), date(2026, 9, 30))
-    report = wire("0000320193-26-000001", span, {"ic": {"Revenues": 94_000}}, accepted=accepted, symbol="AAPL")
-    number = report["accessNumber"]
-    store = open_store(settings)
-    store.put(raw_filing_key("AAPL", number), json.dumps(report).encode())
-    times = {number: None if stored is None else at(stored)}
-    write_state(store, State("AAPL", "2026-11-28T00:00:00+00:00", "finnhub", kept=1, stored=times))
+    store_report(settings, accepted, None if stored is None else at(stored))
 
 
 def test_a_filing_is_seen_when_it_was_known(settings: Settings, tmp_path: Path) -> None:
@@ -211,13 +202,12 @@ def test_a_filing_is_seen_when_it_was_known(settings: Settings, tmp_path: Path) 
     lay(settings, [*flat(MONDAY, 100.0), *flat(TUESDAY, 100.0)])
     result = stockctl.run_backtest(write(tmp_path, "filings"), "AAPL", settings=settings, gaps="ignore", spread="none")
     (decision,) = result.symbols[0].decisions
-    # Between the last trade of Monday and the first of Tuesday: it is decided then, and filled at the open.
-    assert f"{from_ms(decision.ts_decided):%d %H:%M}" == "23 18:30"
+    # Between the dates: the strategy sees it at the first trade of Tuesday, and the order is filled by the next.
+    assert f"{from_ms(decision.ts_decided):%d %H:%M}" == "24 09:30"
     assert (decision.strength, decision.reason) == (94_000.0, "10-Q to 2026-09-30, report 1")
-    assert fills(result) == [("24 09:30:30", 50, 100.0, False)]
-    # Known before the first date: it is in the history of the anchor, and what was decided on it is of then.
-    later = stockctl.run_backtest(write(tmp_path, "filings"), "AAPL", TUESDAY, settings=settings, gaps="ignore")
-    assert later.symbols[0].decisions == []
+    assert fills(result) == [("24 09:31:30", 50, 100.0, False)]
+    later = stockctl.run_backtest(write(tmp_path, "filings"), "AAPL", TUESDAY, settings=settings, gaps="ignore", spread="none")
+    assert later.symbols[0].decisions == [decision]
 
 
 def test_a_filing_that_was_stored_days_later_is_seen_then(settings: Settings, tmp_path: Path) -> None:
@@ -232,7 +222,8 @@ def test_a_filing_that_was_stored_days_later_is_seen_then(settings: Settings, tm
         ]
         for time in ("known", "stored")
     }
-    assert decided == {"known": ["23 11:00"], "stored": ["25 12:00"]}
+    # Live it is looked for every five minutes: it counts as seen ten minutes after it was stored.
+    assert decided == {"known": ["23 11:00"], "stored": ["25 12:10"]}
 
 
 def test_a_filing_whose_time_of_storage_nobody_recorded_is_left_out(settings: Settings, tmp_path: Path) -> None:

@@ -182,15 +182,6 @@ def test_decisions_and_fills_beside_a_gap_are_marked() -> None:
     assert [fill.gap for fill in fills.fills] == [False, True, True, False, False]
 
 
-def test_a_filings_order_is_filled_by_the_records_that_come_after() -> None:
-    trades = tape((100, 10_000), (100, 10_000))
-    fills = PrintFills(Account("AAPL", 1000), FillRules(spread=NO_SPREAD), GapMarks())
-    fills.feed(trades[:1], [])
-    fills.decide([decision(trades, 0, 1.0)])
-    fills.feed(trades[1:], [])
-    assert shares(fills) == [(10, 100.0)]
-
-
 PRINTS = st.lists(
     st.tuples(
         st.integers(0, 900),

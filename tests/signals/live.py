@@ -8,7 +8,7 @@ from typing import Any
 
 from stockctl.records import SignalRecord, Trade
 from stockctl.strategies import LoadedStrategy, SymbolRun
-from stockctl.strategies.symbol_run import Before, decision_id, no_history
+from stockctl.strategies.symbol_run import Before, SeenFiling, decision_id, no_history
 
 EMPTY: dict[str, Any] = {
     "symbol": "", "n": 0, "side": "", "target": 0.0, "strength": 0.0, "reason": "", "record": "", "inputs": "",
@@ -28,6 +28,7 @@ def published(
     until: int | None = None,
     beat: int = 50,
     before: Before = no_history,
+    filings: Sequence[SeenFiling] = (),
 ) -> list[SignalRecord]:
     """The records of a run on ``rows``, whose offset is their place, from the offset ``starts`` to ``until``.
 
@@ -49,7 +50,7 @@ def published(
         "details": json.dumps(details),
     }
     found = [SignalRecord(**(EMPTY | head | begun))]
-    runs = {symbol: SymbolRun(strategy, symbol, before) for symbol in symbols}
+    runs = {symbol: SymbolRun(strategy, symbol, before, filings=filings) for symbol in symbols}
     counts = dict.fromkeys(symbols, 0)
     for offset, row in enumerate(rows[:until]):
         decisions = runs[row.symbol].trades([row])

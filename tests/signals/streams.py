@@ -12,7 +12,7 @@ from stockctl.records import Trade, encode
 from stockctl.settings import Settings
 from stockctl.settings.kafka_names import signals_group
 from stockctl.strategies.loading import load_strategy
-from stockctl.strategies.symbol_run import History, SymbolRun, record_id
+from stockctl.strategies.symbol_run import History, SeenFiling, SymbolRun, record_id
 from tests.command import HANG
 from tests.topics import messages
 
@@ -85,14 +85,16 @@ def published(settings: Settings, kind: str | None = "signal") -> list[dict[str,
     return [record for record in found if kind is None or record["kind"] == kind]
 
 
-def expected(path: Path, stream: Sequence[Trade], after: int = 0) -> dict[str, dict[str, Any]]:
-    """The signals by id that the strategy must publish about ``stream`` from its record ``after`` on."""
+def expected(
+    path: Path, stream: Sequence[Trade], after: int = 0, filings: Sequence[SeenFiling] = ()
+) -> dict[str, dict[str, Any]]:
+    """The signals by id that must be published about ``stream`` from its record ``after`` on; ``filings`` are of AAPL."""
     strategy = load_strategy(str(path))
     found = {}
     known = {trade.id for trade in stream[:after]}
     for symbol in SYMBOLS:
         own = [trade for trade in stream if trade.symbol == symbol]
-        run = SymbolRun(strategy, symbol, lambda _day, days: History(days))
+        run = SymbolRun(strategy, symbol, lambda _day, days: History(days), filings=filings if symbol == "AAPL" else ())
         for decision in run.trades(own):
             if decision.record not in known:
                 found[record_id(strategy.name, symbol, decision.record, decision.n)] = {

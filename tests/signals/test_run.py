@@ -11,8 +11,11 @@ import pytest
 
 from stockctl.records import Trade
 from stockctl.settings import Settings, env_name
+from stockctl.strategies.lake_filings import FILING_DELAY, read_symbol_filings
+from stockctl.strategies.loading import load_strategy
 from tests.command import HANG, Command
 from tests.conftest import free_port, wait_for
+from tests.filings.stored import store_report
 from tests.signals.streams import (
     DAY,
     T0,
@@ -97,6 +100,30 @@ def test_warm_up_is_read_from_the_topic_where_the_lake_ends(topics: Settings, co
     # The strategy has seen two dates before: 40 of its symbol.
     assert min(int(record["reason"].split()[1].rstrip(",")) for record in found if record["side"] == "buy") == 42
     del stream
+
+
+READS = """
+    def on_filing(self, filing):
+        yield buy(reason=f"{filing.accession} at trade {self.trades}")
+"""
+
+
+def test_filings_are_seen_at_the_same_trade_after_any_start(topics: Settings, command: Command, tmp_path: Path) -> None:
+    path, stream = strategy_file(tmp_path), trades(900)
+    path.write_text(path.read_text() + READS)
+    command.run("consume", "s3", "--once")
+    times = [trade.ts_event - FILING_DELAY for trade in (stream[0], stream[301], stream[450], stream[599], stream[800])]
+    numbers = store_report(topics, "2026-09-18 16:30:00", *times, source="sim")
+    filings = read_symbol_filings(topics, "AAPL", load_strategy(str(path)), "stored").seen
+    send(topics, stream[:300])
+    run(command, path)
+    for first in range(300, 900, 150):
+        send(topics, stream[first : first + 150])
+        run(command, path)
+    found = published(topics)
+    wanted = expected(path, stream, 300, filings)
+    assert {record["id"]: figures(record) for record in found} == wanted
+    assert [record["record"] for record in found if record["record"] in numbers] == numbers[1:]
 
 
 def test_an_error_of_the_strategy_goes_to_the_dead_letters_and_the_run_goes_on(

@@ -19,7 +19,9 @@ from stockctl.records import SignalRecord, Trade
 from stockctl.settings import Settings, load_settings
 from stockctl.signals.verification import Overrides, Verification, verify
 from stockctl.strategies import History, LoadedStrategy, load_strategy
+from stockctl.strategies.lake_filings import FILING_DELAY, read_symbol_filings
 from tests.command import clean_environment
+from tests.filings.stored import store_report
 from tests.lakes import lay
 from tests.signals.live import published
 from tests.strategies.records import MONDAY, strategy_of, trade, walk
@@ -282,6 +284,34 @@ def test_random_losses_are_all_found(settings: Settings, tmp_path: Path) -> None
     assert set(kinds(found)) == {"missing"}
 
 
+READS = (
+    "class Reads(Strategy):\n    def on_filing(self, filing):\n        yield buy(reason=filing.accession)\n"
+    "        yield exit_(reason='as well')\n"
+    "    def on_trade(self, trade):\n        if trade.volume == 250:\n            yield buy()\n"
+)
+
+
+def test_filings_are_seen_where_the_live_run_saw_them(settings: Settings, tmp_path: Path) -> None:
+    reads, rows = strategy_of(tmp_path, READS), walk(200)
+    times = (rows[0].ts_event - FILING_DELAY, rows[90].ts_event - FILING_DELAY, rows[150].ts_event - FILING_DELAY + 1)
+    numbers = store_report(settings, "2026-11-20 16:30:00", *times)
+    filings = read_symbol_filings(settings, "AAPL", reads, "stored").seen
+    records = published(reads, rows, filings=filings)
+    stored(settings, rows, records)
+    told = [record.record for record in signals_of(records) if record.record in numbers]
+    assert told == [numbers[1], numbers[1], numbers[2], numbers[2]]  # the first was there when the log began
+    assert kinds(check(settings)) == []
+
+    # One that the live run did not see: its inputs differ from there on.
+    records = published(reads, rows, filings=filings[:2])
+    again = load_settings(environ=clean_environment(), flags={"lake.url": (tmp_path / "other").as_uri()})
+    store_report(again, "2026-11-20 16:30:00", *times)
+    stored(again, rows, records)
+    found = check(again)
+    assert kinds(found) == ["inputs", "missing", "missing"]
+    assert found.findings[1].record == numbers[2]
+
+
 NEEDS_A_DAY = "class Warm(Strategy):\n    warmup_days = 1\n    def on_trade(self, trade):\n        yield buy()\n"
 
 
@@ -289,7 +319,7 @@ def test_the_dates_before_warm_the_replay_up(settings: Settings, tmp_path: Path)
     warm = strategy_of(tmp_path, NEEDS_A_DAY)
     earlier = [msgspec.structs.replace(row, id=f"before-{row.id}") for row in walk(30, since=MONDAY - 3 * 86_400_000)]
     rows = walk(40)
-    records = published(warm, rows, before=lambda _day, _days: History(1, (), [earlier]))
+    records = published(warm, rows, before=lambda _day, _days: History(1, [earlier]))
     lay(settings, [*earlier, *rows], batches=3)
     lay(settings, records, table="signals")
 

@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockctl.errors import StockctlError
+from stockctl.exchange.calendar import trade_date
 from stockctl.exchange.time_parsing import parse_moment
 from stockctl.records import Trade
 from stockctl.strategies import Decision, Filing, History, StrategyError, SymbolRun, load_strategy
 from stockctl.strategies.loading import BUILT_IN
+from stockctl.strategies.symbol_run import SeenFiling
 from tests.strategies.records import MONDAY, batches, strategy_of, trade, walk
 
 EVERY_TRADE = """
@@ -136,7 +138,7 @@ def test_the_dates_before_are_fed_without_signals(tmp_path: Path) -> None:
 
     def before(day: date, days: int) -> History:
         asked.append((day, days))
-        return History(2, (), [[trade(0, MONDAY - 2 * DAY), trade(1, MONDAY - DAY)], [trade(2, MONDAY - DAY + 5)]])
+        return History(2, [[trade(0, MONDAY - 2 * DAY), trade(1, MONDAY - DAY)], [trade(2, MONDAY - DAY + 5)]])
 
     run = SymbolRun(strategy_of(tmp_path, NEEDS_TWO), "AAPL", before)
 
@@ -145,7 +147,7 @@ def test_the_dates_before_are_fed_without_signals(tmp_path: Path) -> None:
 
 
 def test_without_enough_dates_before_it_may_not_signal(tmp_path: Path) -> None:
-    run = SymbolRun(strategy_of(tmp_path, NEEDS_TWO), "AAPL", lambda _day, _days: History(1, (), [[trade(0, MONDAY - DAY)]]))
+    run = SymbolRun(strategy_of(tmp_path, NEEDS_TWO), "AAPL", lambda _day, _days: History(1, [[trade(0, MONDAY - DAY)]]))
 
     assert run.trades([trade(1)]) == []
     assert run.muted
@@ -156,23 +158,87 @@ def test_the_first_record_closes_the_last_bar_of_the_date_before(tmp_path: Path)
         "class Bars(Strategy):\n    every, warmup_days = '1d', 1\n    def on_bar(self, bar):\n"
         "        yield buy(reason=f'{bar.open} {bar.close}')\n"
     )
-    history = History(1, (), [[trade(0, MONDAY - DAY, 5.0), trade(1, MONDAY - DAY + 9, 6.0)]])
+    history = History(1, [[trade(0, MONDAY - DAY, 5.0), trade(1, MONDAY - DAY + 9, 6.0)]])
     run = SymbolRun(strategy_of(tmp_path, code), "AAPL", lambda _day, _days: history)
 
     assert [decision.reason for decision in run.trades([trade(2), trade(3)])] == ["5.0 6.0"]
 
 
-def test_filings_are_events(tmp_path: Path) -> None:
-    code = "class Reads(Strategy):\n    def on_filing(self, filing):\n        yield buy(reason=filing.form)\n"
-    old = Filing("AAPL", "0000320193-25-000073", "10-K", "2025-09-27", MONDAY - DAY, None, {"revenue": 4.0})
-    new = old._replace(accession="0000320193-26-000011", form="10-Q", ts_known=MONDAY + 5)
-    run = SymbolRun(strategy_of(tmp_path, code), "AAPL", lambda _day, _days: History(0, [old]))
+# Filings
 
-    assert run.trades([trade(0)]) == []
-    before = run.inputs
-    (decision,) = run.filing(new, MONDAY + 5)
-    assert (decision.reason, decision.record, decision.ts_decided) == ("10-Q", new.accession, MONDAY + 50)
-    assert run.inputs != before
+READS = (
+    "class Reads(Strategy):\n    def on_filing(self, filing):\n        yield buy(reason=filing.form)\n"
+    "    def on_trade(self, trade):\n        yield buy(reason=f't{int(trade.id[-8:])}')\n"
+)
+
+
+def seen(at: int, number: int = 1) -> SeenFiling:
+    return SeenFiling(
+        at, Filing("AAPL", f"0000320193-26-{number:06}", f"10-Q {number}", "2026-09-26", at, None, {"revenue": 4.0})
+    )
+
+
+def by_record(decisions: list[Decision], rows: list[Trade]) -> list[tuple[str, str, str]]:
+    """Of each decision its reason, the trade that it came with, and its inputs."""
+    assert all(one.ts_decided == rows[one.position].ts_recv for one in decisions)
+    return [(one.reason, rows[one.position].id, one.inputs) for one in decisions]
+
+
+def test_a_filing_is_seen_before_the_trade_that_reaches_its_time(tmp_path: Path) -> None:
+    rows = [trade(0), trade(1, MONDAY + 10), trade(2, MONDAY + 20)]
+    run = SymbolRun(strategy_of(tmp_path, READS), "AAPL", filings=[seen(MONDAY + 10)])
+    decisions = run.trades(rows)
+
+    assert [one.reason for one in decisions] == ["t0", "10-Q 1", "t1", "t2"]
+    filing = decisions[1]
+    assert (filing.record, filing.position, filing.ts_event) == ("0000320193-26-000001", 1, MONDAY + 10)
+    assert filing.ts_decided == rows[1].ts_recv
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@pytest.mark.parametrize("first_day", [0, 1, 2])
+def test_another_start_or_size_of_batches_changes_no_decision_on_filings(tmp_path: Path, size: int, first_day: int) -> None:
+    """Filings come before all records, at a record, between two, between two dates, on a date without records, and never."""
+    days = [
+        [trade(10 * day + place, start + place * 10) for place in range(4)]
+        for day, start in enumerate((MONDAY, MONDAY + DAY, MONDAY + 4 * DAY))
+    ]
+    times = (
+        MONDAY - DAY,
+        MONDAY + 20,
+        MONDAY + 25,
+        MONDAY + 5000,
+        MONDAY + DAY,
+        MONDAY + 2 * DAY,
+        MONDAY + 4 * DAY + 25,
+        MONDAY + 9 * DAY,
+    )
+    filings = [seen(at, number) for number, at in enumerate(times)]
+
+    def before(day: date, count: int) -> History:
+        earlier = [rows for rows in days if trade_date(rows[0].ts_event) < day][-count:] if count else []
+        return History(len(earlier), earlier)
+
+    def decided(first: int, size: int) -> list[tuple[str, str, str]]:
+        run = SymbolRun(strategy_of(tmp_path, READS), "AAPL", before, filings=filings)
+        rows = [row for rows in days[first:] for row in rows]
+        batches = [rows[at : at + size] for at in range(0, len(rows), size)]
+        return [found for batch in batches for found in by_record(run.trades(batch), batch)]
+
+    whole = decided(0, 1)
+    assert [reason for reason, _, _ in whole if reason.startswith("10-Q")] == [
+        f"10-Q {number}" for number in range(1, 7)
+    ]  # what is known when the log begins is no news
+    wanted = {row.id for rows in days[first_day:] for row in rows}
+    assert decided(first_day, size) == [one for one in whole if one[1] in wanted]
+
+
+def test_a_filing_that_comes_too_late_is_seen_at_the_next_trade(tmp_path: Path) -> None:
+    run = SymbolRun(strategy_of(tmp_path, READS), "AAPL")
+    run.trades([trade(0), trade(1, MONDAY + 10)])
+    run.add_filings([seen(MONDAY + 5)])
+
+    assert [one.reason for one in run.trades([trade(2, MONDAY + 20)])] == ["10-Q 1", "t2"]
 
 
 # Code that fails

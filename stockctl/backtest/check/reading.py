@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
-from stockctl.backtest.check.tape import SeenFiling, Tape, TapeDay, encoded
-from stockctl.backtest.lake.filings import read_symbol_filings
+from stockctl.backtest.check.tape import Tape, TapeDay, encoded
 from stockctl.backtest.lake.history import Warmup
 from stockctl.errors import StockctlError
 from stockctl.exchange.calendar import trade_date
@@ -17,6 +16,7 @@ from stockctl.lake.reader.symbols import resolve_lake_symbols
 from stockctl.records import Trade
 from stockctl.settings import Settings
 from stockctl.strategies import Bar, LoadedStrategy
+from stockctl.strategies.lake_filings import read_symbol_filings
 
 NEWEST = 2
 """Dates that are read where no span is given."""
@@ -54,10 +54,11 @@ def _tape(lake: LakeReader, settings: Settings, strategy: LoadedStrategy, symbol
         raise StockctlError(
             f"the lake has no trades of {symbol} from {first} to {last}", hint="`stockctl lake list` names its dates"
         )
+    filings = read_symbol_filings(settings, symbol, strategy, "known").seen
     wanted = getattr(strategy.make(symbol), "warmup_days", 0)
-    _, before = Warmup(lake, symbol, "log").before(first, wanted)
-    filings = read_symbol_filings(settings, symbol, "known").seen if hasattr(strategy.kind, "on_filing") else []
-    return Tape(symbol, first, [*_by_day(before), *days], [SeenFiling(*one) for one in filings])
+    # The end of the date before says which filings are new.
+    _, before = Warmup(lake, symbol, "log").before(first, max(wanted, 1) if filings else wanted)
+    return Tape(symbol, first, [*_by_day(before), *days], filings)
 
 
 def _by_day(chunks: Iterable[Sequence[Trade]]) -> list[TapeDay]:

@@ -6,22 +6,15 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from itertools import accumulate
-from typing import NamedTuple
 
 import msgspec
 
 from stockctl.records import Trade
-from stockctl.strategies import Bar, Decision, Filing, History, LoadedStrategy, SymbolRun
+from stockctl.strategies import Bar, Decision, History, LoadedStrategy, SymbolRun
+from stockctl.strategies.symbol_run import SeenFiling
 
 _trade = msgspec.msgpack.Decoder(Trade)
 _bar = msgspec.msgpack.Decoder(Bar)
-
-
-class SeenFiling(NamedTuple):
-    """A filing, and when it is seen in ms UTC."""
-
-    at: int
-    filing: Filing
 
 
 class TapeDay(msgspec.Struct):
@@ -86,27 +79,11 @@ class Feed:
         stop = self.tape.size if stop is None else stop
         if self.tape.bars:
             return self._decide_bars(strategy, stop)
-        run = SymbolRun(strategy, self.tape.symbol, lambda day, count: self._before(run, day, count))
+        run = SymbolRun(strategy, self.tape.symbol, self._before, filings=self.tape.filings)
         decisions: list[Decision] = []
-        pending = self.tape.filings[::-1]
-        at = -1
         for position, trades in self._parts(first, stop):
-            begin = 0
-            for index, trade in enumerate(trades):
-                if not pending:
-                    break
-                at = max(at, min(trade.ts_event, trade.ts_recv))
-                while pending and pending[-1].at <= at:
-                    self._feed(run, trades[begin:index], position + begin, decisions)
-                    begin = index
-                    seen = pending.pop()
-                    found = run.filing(seen.filing, seen.at)
-                    decisions += [one._replace(position=position + index - 1) for one in found]
-            self._feed(run, trades[begin:] if begin else trades, position + begin, decisions)
+            decisions += [one._replace(position=position + one.position) for one in run.trades(trades)]
         return decisions
-
-    def _feed(self, run: SymbolRun, trades: list[Trade], position: int, decisions: list[Decision]) -> None:
-        decisions += [one._replace(position=position + one.position) for one in run.trades(trades)]
 
     def _parts(self, first: int, stop: int) -> Iterator[tuple[int, list[Trade]]]:
         """The trades of ``[first, stop)`` in lists, each with the position of its first."""
@@ -121,10 +98,9 @@ class Feed:
                 yield position, trades
                 self.altered += [str(row[0]) for row, trade in zip(before, trades, strict=False) if row != tuple_of(trade)]
 
-    def _before(self, run: SymbolRun, day: date, count: int) -> History:
+    def _before(self, day: date, count: int) -> History:
         days = [one for one in self.tape.days if one.day < day][-count:] if count > 0 else []
-        filings = [seen.filing for seen in self.tape.filings if seen.at <= run.clock.ms]
-        return History(len(days), filings, ([_trade.decode(raw) for raw in one.trades] for one in days))
+        return History(len(days), ([_trade.decode(raw) for raw in one.trades] for one in days))
 
     def _decide_bars(self, strategy: LoadedStrategy, stop: int) -> list[Decision]:
         run = SymbolRun(strategy, self.tape.symbol)

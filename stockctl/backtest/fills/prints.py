@@ -118,11 +118,6 @@ class PrintFills:
         if trades:
             self._rows = [*self._rows, *trades][-ROWS:] if len(trades) < ROWS else trades[-ROWS:]
 
-    def decide(self, decisions: Sequence[Decision]) -> None:
-        """Take ``decisions`` that were made after the records fed so far, such as those on a filing."""
-        for decision in decisions:
-            self._place(decision, (), 0)
-
     def split(self, ratio: float) -> None:
         """Each share became ``ratio`` shares: what waits is computed again, and nothing is estimated from older prices."""
         self._rows = ()

@@ -9,7 +9,6 @@ from typing import NamedTuple, Protocol
 
 from stockctl.backtest.account import Account
 from stockctl.backtest.fills.prints import PrintFills
-from stockctl.backtest.lake.filings import SeenFiling
 from stockctl.backtest.lake.journal import Journal
 from stockctl.backtest.splits import check_jump
 from stockctl.backtest.statistics import EquityPoint
@@ -18,9 +17,8 @@ from stockctl.exchange.log_clock import LogClock
 from stockctl.figures import SeriesSampler
 from stockctl.metrics.trade_policies import counts
 from stockctl.records import Trade
-from stockctl.strategies import Filing
 from stockctl.strategies.loading import LoadedStrategy
-from stockctl.strategies.symbol_run import Decision, History, SymbolRun
+from stockctl.strategies.symbol_run import Decision, History, SeenFiling, SymbolRun
 
 _NEVER = 2**63
 _EVENT = attrgetter("ts_event")
@@ -30,7 +28,7 @@ WarmupBefore = Callable[[date, int], tuple[int, Iterator[list[Trade]]]]
 
 
 class Known(NamedTuple):
-    """What a run is given beside the trades: the filings to come, the days before an anchor, and the splits by date.
+    """What a run is given beside the trades: the filings, the days before an anchor, and the splits by date.
 
     ``splits`` None takes prices as they are.
     """
@@ -52,10 +50,6 @@ class Deciding(Protocol):
 
     def trades(self, trades: Sequence[Trade]) -> list[Decision]:
         """Feed ``trades``; the decisions."""
-        ...
-
-    def filing(self, filing: Filing, at: int) -> list[Decision]:
-        """Feed a filing that is seen at ``at``."""
         ...
 
 
@@ -89,14 +83,12 @@ class TapeRun:
         self.lost = False
         """Whether all of the account was lost."""
         self.prices = prices
-        self._run: Deciding = run or SymbolRun(strategy, self.account.symbol, self._before)
+        self._run: Deciding = run or SymbolRun(strategy, self.account.symbol, self._before, filings=known.filings)
         self._hours, self._known = hours, known
         self._mark: float | None = None
         self._mark_day = date.min
         self._expects_first_price = False
         self._close = _NEVER
-        self._next = 0
-        """Index of the next filing."""
 
     @property
     def equity(self) -> list[EquityPoint]:
@@ -157,21 +149,11 @@ class TapeRun:
         if not trades:
             return
         self.sources.add(trades[0].source)
-        latest = max(map(_EVENT, trades))
-        filings = self._known.filings
-        while True:
-            filing_at = filings[self._next].at if self._next < len(filings) else _NEVER
-            boundary = min(self._close, filing_at)
-            index = None if latest < boundary else _reaches(trades, boundary)
-            if index is None:
-                self._take(trades)
-                return
+        if max(map(_EVENT, trades)) >= self._close and (index := _reaches(trades, self._close)) is not None:
             self._take(trades[:index])
             trades = trades[index:]
-            if boundary == self._close:
-                self._reach_close()
-            else:
-                self._see(filings[self._next])
+            self._reach_close()
+        self._take(trades)
 
     def _take(self, trades: Sequence[Trade]) -> None:
         if not trades:
@@ -191,17 +173,8 @@ class TapeRun:
         if (mark := _first_price(reversed(trades))) is not None:
             self._mark, self._mark_day = mark, self.days[-1]
 
-    def _see(self, seen: SeenFiling) -> None:
-        """Show the filing to the strategy. Those before the first record are in the history of the anchor."""
-        self._next += 1
-        decisions = self._run.filing(seen.filing, seen.at)
-        self.decisions += decisions
-        self.fills.decide(decisions)
-
     def _before(self, day: date, count: int) -> History:
-        days, trades = self._known.warmup(day, count)
-        filings = [filing for at, filing in self._known.filings if at <= self._run.clock.ms]
-        return History(days, filings, trades)
+        return History(*self._known.warmup(day, count))
 
     def _reach_close(self) -> None:
         self._sample(self._close)

@@ -10,9 +10,9 @@ from stockctl.backtest.fills.prints import FILLS_AT, LATENCY_MS, FillRules
 from stockctl.backtest.fills.spread import parse_spread
 from stockctl.backtest.gaps import GAP_POLICIES
 from stockctl.errors import UsageError, quoted
+from stockctl.strategies.lake_filings import FilingTime
 from stockctl.units import format_duration, parse_duration
 
-FilingTime = Literal["known", "stored"]
 FILING_TIMES: tuple[FilingTime, ...] = get_args(FilingTime)
 """When a strategy sees a filing: when it was surely public, or when it was put into the lake."""
 

@@ -13,7 +13,7 @@ from datetime import date
 
 from stockctl.exchange.log_clock import LogClock
 from stockctl.records import Trade
-from stockctl.strategies import Bar, Decision, Filing, LoadedStrategy, SymbolRun
+from stockctl.strategies import Bar, Decision, LoadedStrategy, SymbolRun
 from stockctl.strategies.bars import BarBuilder, bar_length
 
 
@@ -80,10 +80,6 @@ class SharedBarsRun:
         if trades:
             self.clock.ms, self.clock.day = shared.times[end - 1], shared.days[self._day - 1]
         return decisions
-
-    def filing(self, _filing: Filing, _at: int) -> list[Decision]:
-        """A strategy that sees bars alone sees no filing."""
-        return []
 
     def _start(self, day: int) -> None:
         """Make the strategy of ``day``, and feed it the bars of the days before that it needs."""

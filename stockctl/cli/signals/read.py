@@ -54,9 +54,7 @@ def list_(
     until: UntilOption = None,
     date: DateOption = None,
     strategy: StrategyName = None,
-    kind: Annotated[
-        str, typer.Option("--kind", metavar="KIND", help="Kind of records: signal, run, heartbeat or input.")
-    ] = "signal",
+    kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="Kind of records: signal, run or heartbeat.")] = "signal",
     tz: TimezoneOption = None,
     *,
     view: View,

@@ -33,7 +33,7 @@ def read_signals(
 ) -> pa.Table:
     """The lake's signals of ``symbols`` (None: all) with ``ts_event`` in ``[since, until)``, in the order of their decisions.
 
-    ``strategy`` keeps those of one strategy. ``kind`` reads the runs, heartbeats or inputs in place of the signals, and None
+    ``strategy`` keeps those of one strategy. ``kind`` reads the runs or heartbeats in place of the signals, and None
     all of them; a run belongs to no symbol. The columns are those of ``stockctl.records.SignalRecord`` and ``trade_date``;
     ``ts_decided``, ``ts_event`` and ``ts_recv`` are timestamps in ms, UTC. Symbols, times, ``as_of`` and ``settings`` are as
     for ``read_trades``, and so are the errors.

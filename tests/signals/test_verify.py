@@ -298,8 +298,8 @@ def test_filings_are_seen_where_the_live_run_saw_them(settings: Settings, tmp_pa
     filings = read_symbol_filings(settings, "AAPL", reads, "stored").seen
     records = published(reads, rows, filings=filings)
     stored(settings, rows, records)
-    told = [record.record for record in signals_of(records) if record.record in numbers]
-    assert told == [numbers[1], numbers[1], numbers[2], numbers[2]]  # the first was there when the log began
+    reported = [record.record for record in signals_of(records) if record.record in numbers]
+    assert reported == [numbers[1], numbers[1], numbers[2], numbers[2]]  # the first was there when the log began
     assert kinds(check(settings)) == []
 
     # One that the live run did not see: its inputs differ from there on.

@@ -33,6 +33,15 @@ class LakeSources:
         return None if source in self.known else foreign_source(source, "the lake", self._first, "lake.extra_sources")
 
 
+def _first_source(settings: Settings) -> str | None:
+    """The first source of the lake of ``settings``; None if there is no lake, or if it has not decided yet."""
+    if not settings.lake.url:
+        return None
+    with suppress(NoLakeError):
+        return claims.read_source(existing_store(settings))
+    return None
+
+
 class AcceptedSources:
     """The sources that the lake of ``settings`` accepts, for those who only read: an empty lake has not decided yet."""
 
@@ -43,18 +52,14 @@ class AcceptedSources:
     def among(self, sources: Set[str]) -> Set[str]:
         """Those of ``sources`` whose records the lake accepts. Raises what the store raises."""
         extra = self._settings.lake.extra_sources
-        if self._first is None and self._settings.lake.url and not sources <= set(extra):
-            with suppress(NoLakeError):
-                self._first = claims.read_source(existing_store(self._settings))
+        if self._first is None and not sources <= set(extra):
+            self._first = _first_source(self._settings)
         return sources if self._first is None else sources & {self._first, *extra}
 
 
 def refusal_of(settings: Settings) -> Callable[[str], str | None]:
     """A function with the reason why the lake of ``settings`` rejects a source; it returns None for an accepted one."""
-    first = None
-    if settings.lake.url:
-        with suppress(NoLakeError):
-            first = claims.read_source(existing_store(settings))
+    first = _first_source(settings)
     allowed = {first, *settings.lake.extra_sources}
 
     def refusal(source: str) -> str | None:

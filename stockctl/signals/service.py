@@ -212,18 +212,21 @@ class _Session:
     def _take(self, messages: Sequence[Message]) -> None:
         for partition, run in by_partition(messages):
             records = [message for message in run if message.error() is None]
+            self._take_records([message for message in records if message.offset() >= self._positions[partition]], partition)
+            # After the records: the end of a partition moves its position past all that come before it.
             for message in run:
                 if message.error() is not None:
                     self._take_event(message, partition)
-            records = [message for message in records if message.offset() >= self._positions[partition]]
-            if not records:
-                continue
-            for symbol, placed in by_symbol(valid_trades(records, self._sources), self._owner._symbols).items():
-                self._pending += self._owner.announce(placed[0].trade.source) if not self._has_run() else []
-                found = self._states.feed(partition, symbol, placed)
-                self._pending += found
-                self._urgent = self._urgent or any(record.kind == "signal" for record in found)
-            self._positions[partition] = records[-1].offset() + 1
+
+    def _take_records(self, records: Sequence[Message], partition: Partition) -> None:
+        if not records:
+            return
+        for symbol, placed in by_symbol(valid_trades(records, self._sources), self._owner._symbols).items():
+            self._pending += self._owner.announce(placed[0].trade.source) if not self._has_run() else []
+            found = self._states.feed(partition, symbol, placed)
+            self._pending += found
+            self._urgent = self._urgent or any(record.kind == "signal" for record in found)
+        self._positions[partition] = records[-1].offset() + 1
 
     def _has_run(self) -> bool:
         return any(record.kind == "run" for record in self._pending)

@@ -182,3 +182,12 @@ def test_killed_and_started_again_each_id_is_published(topics: Settings, command
     # Without transactions a crash may repeat what it had published.
     assert {record["id"] for record in found} == set(wanted)
     assert all(figures(record) == wanted[record["id"]] for record in found)
+
+
+def test_the_end_of_a_partition_comes_with_its_last_records(settings: Settings, command: Command, tmp_path: Path) -> None:
+    make_topics(settings, partitions=1)
+    path, stream = strategy_file(tmp_path), trades(300)
+    run(command, path)
+    send(settings, stream)
+    run(command, path)
+    assert_published(settings, path, stream, 0)

@@ -68,12 +68,25 @@ class RunRecords:
         )
 
     def heartbeat(
-        self, symbol: str, inputs: str, record: str, at: int, ts_decided: int, partition: Partition, offset: int, source: str
+        self,
+        symbol: str,
+        inputs: str,
+        record: str,
+        at: int,
+        ts_decided: int,
+        partition: Partition,
+        offset: int,
+        source: str,
+        *,
+        opens: bool = False,
     ) -> SignalRecord:
-        """The hash of the ids that a symbol's strategy has seen, up to ``record`` at ``offset``."""
+        """The hash of the ids that a symbol's strategy has seen, up to ``record`` at ``offset``.
+
+        ``opens``: it follows from a state that was made again. A run that begins again may have one at an offset already.
+        """
         return self._record(
             "heartbeat",
-            record_id("heartbeat", self._strategy.name, self.run, symbol, offset),
+            record_id("opening" if opens else "heartbeat", self._strategy.name, self.run, symbol, offset),
             symbol=symbol,
             ts_decided=ts_decided,
             ts_event=at,

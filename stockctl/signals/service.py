@@ -69,6 +69,8 @@ class SignalsService:
         self._starts: dict[Partition, int] | None = None
         self._announced = False
         """Whether the beginning of the run is published."""
+        self._in_doubt: tuple[dict[Partition, int], list[SignalRecord], int] | None = None
+        """Offsets, records and errors whose publication was begun, and has no answer yet."""
         self._trouble: str | None = "is starting"
         self.signals = self.errors = 0
         """Signals published, and records that the strategy failed on."""
@@ -126,8 +128,21 @@ class SignalsService:
         if self._starts is None:
             self._starts = dict(starts)
 
-    def count(self, records: Sequence[SignalRecord]) -> None:
-        """Count what was published."""
+    def publishes(self, offsets: Mapping[Partition, int], records: Sequence[SignalRecord], errors: int) -> None:
+        """Note what is about to be published."""
+        self._in_doubt = dict(offsets), list(records), errors
+
+    def found(self, committed: Mapping[Partition, int]) -> None:
+        """Count what was published although the answer was lost: ``committed`` are the offsets of a new beginning."""
+        if self._in_doubt is not None:
+            offsets, records, errors = self._in_doubt
+            self._in_doubt = None
+            if offsets and all(committed.get(partition) == at for partition, at in offsets.items()):
+                self.count(records, errors)
+
+    def count(self, records: Sequence[SignalRecord], errors: int) -> None:
+        """Count what was published, and on how many records the strategy failed."""
+        self._in_doubt = None
         now = now_ms()
         for record in records:
             self._announced = self._announced or record.kind == "run"
@@ -135,6 +150,8 @@ class SignalsService:
                 self.signals += 1
                 SIGNALS.labels(self._strategy.name, record.side).inc()
                 LATENCY.observe(max(0, now - record.ts_decided) / 1000)
+        self.errors += errors
+        ERRORS.labels(self._strategy.name).inc(errors)
 
 
 class _Session:
@@ -188,6 +205,7 @@ class _Session:
         owner = self._owner
         partitions = owner._admin.partitions(owner._topic)
         committed = self._consumer.committed(partitions)
+        owner.found({partition: one.offset for partition, one in committed.items()})
         offsets = owner._admin.offsets(partitions)
         is_new = all(one.offset < 0 for one in committed.values())
         for partition in partitions:
@@ -261,15 +279,15 @@ class _Session:
             raise too_many(self._strategy.name, self._owner.errors + self._errors, error)
 
     def _publish(self) -> None:
+        owner = self._owner
         moved = {one: at for one, at in self._positions.items() if self._committed.get(one) != at}
         if moved or self._pending or self._letters:
             topic = self._settings.topics.signals.name
             outputs = [Output(topic, record.symbol or record.strategy, encode(record)) for record in self._pending]
+            owner.publishes(moved, self._pending, self._errors)
             self._publisher.publish([*outputs, *self._letters], moved)
             self._committed |= moved
-            self._owner.count(self._pending)
-            self._owner.errors += self._errors
-            ERRORS.labels(self._strategy.name).inc(self._errors)
+            owner.count(self._pending, self._errors)
             self._pending, self._letters, self._errors = [], [], 0
         self._urgent = False
 

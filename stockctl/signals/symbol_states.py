@@ -109,6 +109,7 @@ class SymbolStates:
             partition,
             first.offset - 1,
             trade.source,
+            opens=True,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,37 @@ def test_the_end_of_a_partition_comes_with_its_last_records(settings: Settings, 
     send(settings, stream)
     run(command, path)
     assert_published(settings, path, stream, 0)
+
+
+LOST_ANSWER = """
+from stockctl.clients.kafka import Consumer
+from stockctl.errors import TimedOutError
+
+_commit, calls = Consumer.commit_now, 0
+
+def commit_now(self, offsets):
+    global calls
+    calls += 1
+    _commit(self, offsets)
+    if calls == 1:
+        raise TimedOutError("the answer is lost")
+
+Consumer.commit_now = commit_now
+"""
+"""What makes a run believe that its first commit failed."""
+
+
+def test_a_commit_whose_answer_is_lost_publishes_nothing_again(settings: Settings, command: Command, tmp_path: Path) -> None:
+    make_topics(settings, partitions=1)
+    path = strategy_file(tmp_path)
+    stream = [trade for trade in trades(9000) if trade.symbol == "AAPL"]
+    run(command, path)
+    send(settings, stream)
+    path.write_text(path.read_text() + LOST_ANSWER)
+    assert "beginning again at the committed offsets: the answer is lost" in run(command, path)
+    assert_published(settings, path, stream, 0)
+    times = Counter(record["id"] for record in published(settings, None))
+    assert {id for id, count in times.items() if count > 1} == set()
+    assert len(published(settings, "run")) == 1
+    # One at the beginning, and one when it began again.
+    assert len(published(settings, "heartbeat")) >= 2

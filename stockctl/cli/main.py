@@ -64,9 +64,14 @@ class _Root(TyperGroup):
         names = super().list_commands(ctx)
         return [name for name in ORDER if name in names] + [name for name in names if name not in ORDER]
 
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        # Around this and `invoke`, Typer would make exit code 1 of a reader that leaves.
+        with reader_may_leave():
+            return super().make_context(info_name, args, parent, **extra)
+        raise typer.Exit  # the help or the version, of which nobody reads the rest
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            # Around this, Typer would make exit code 1 of a reader that leaves.
             with reader_may_leave():
                 return super().invoke(ctx)
         except typer.BadParameter as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stockctl.cli.options import DryRunOption, Group, SinceOption, TimezoneOption, moment, settings_of, text_of
-from stockctl.cli.output import View, record_options, row_options, say, write_object, write_rows
+from stockctl.cli.output import View, record_options, row_options, say, write_objects, write_rows
 from stockctl.errors import StockctlError, UsageError
 
 if TYPE_CHECKING:
@@ -110,14 +110,7 @@ def show(
         }
         for item in letters
     ]
-    # Several readers may have rejected one record: one document has all their letters.
-    if not view.is_table:
-        write_rows(rows, view)
-        return
-    for number, row in enumerate(rows):
-        if number:
-            print()
-        write_object(row, view)
+    write_objects(rows, view)
 
 
 @app.command()

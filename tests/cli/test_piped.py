@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from stockctl.cli.output import Format, View, write_arrow, write_object, write_rows
+from stockctl.cli.output import Format, View, write_arrow, write_object, write_objects, write_rows
 from stockctl.errors import UsageError
 from tests.cli.piped_rows import RECORD, ROWS, TABLE
 
@@ -49,6 +49,16 @@ def test_fields_select_and_order(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == '{\n  "part": 1.5,\n  "symbol": "AAPL"\n}\n'
     write_rows([], View(Format.csv, ("symbol",)), ["symbol", "vwap"])
     assert capsys.readouterr().out == "symbol\n"
+
+
+def test_records_of_one_id_are_separated_in_a_table_and_rows_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    records = [{"id": "a", "run": 1}, {"id": "a", "run": 2}]
+    write_objects(records, Format.table)
+    assert capsys.readouterr().out == "id   a\nrun  1\n\nid   a\nrun  2\n"
+    write_objects(records, View(Format.csv, ("run",)))
+    assert capsys.readouterr().out == "run\n1\n2\n"
+    write_objects(records[:1], Format.json)
+    assert capsys.readouterr().out == '[\n  {\n    "id": "a",\n    "run": 1\n  }\n]\n'
 
 
 @pytest.mark.parametrize("form", Format)

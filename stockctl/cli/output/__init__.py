@@ -1,9 +1,9 @@
 """Output of the commands: data on stdout in the format that the user asks for, messages and progress on stderr."""
 
 from stockctl.cli.output.console import console, progress
-from stockctl.cli.output.formats import numbered, write_arrow, write_object, write_rows
+from stockctl.cli.output.formats import numbered, write_arrow, write_object, write_objects, write_rows
 from stockctl.cli.output.messages import YesOption, confirm, report_error, say, say_dry_run, set_quiet
-from stockctl.cli.output.numbers import amount, amounts, is_number, named
+from stockctl.cli.output.numbers import amount, amounts, is_number, named, plain
 from stockctl.cli.output.pipe import reader_has_left, reader_may_leave
 from stockctl.cli.output.reconcile import (
     changes_as_they_happen,
@@ -29,6 +29,7 @@ __all__ = [
     "is_number",
     "named",
     "numbered",
+    "plain",
     "progress",
     "reader_has_left",
     "reader_may_leave",
@@ -44,5 +45,6 @@ __all__ = [
     "show_plan",
     "write_arrow",
     "write_object",
+    "write_objects",
     "write_rows",
 ]

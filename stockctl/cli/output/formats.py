@@ -94,6 +94,22 @@ def write_object(row: Row, view: View | Format) -> None:
 
 
 @reader_may_leave()
+def write_objects(rows: Sequence[Row], view: View | Format) -> None:
+    """Write the records of one id: as a table each as ``write_object`` does, with an empty line between; otherwise as rows.
+
+    UsageError for an unknown field.
+    """
+    view = view if isinstance(view, View) else View(view)
+    if not view.is_table:
+        write_rows(rows, view)
+        return
+    for number, row in enumerate(rows):
+        if number:
+            print()
+        write_object(row, view)
+
+
+@reader_may_leave()
 def write_arrow(table: pa.Table, view: View | Format, *, main: Sequence[str] = (), kinds: bool = True) -> None:
     """Write an Arrow table, its columns ``numbered``; Parquet goes to stdout as bytes and is refused on a terminal.
 

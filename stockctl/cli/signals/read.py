@@ -23,7 +23,7 @@ from stockctl.cli.options import (
     seconds,
     settings_of,
 )
-from stockctl.cli.output import Format, View, record_options, row_options, say, write_object, write_rows
+from stockctl.cli.output import Format, View, record_options, row_options, say, write_objects, write_rows
 from stockctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -115,14 +115,7 @@ def show(
         rows = [_shown(settings, row) for row in find_rows(lake, id)]
     if not rows:
         raise UsageError(f"there is no signal {id} in the lake", hint="`stockctl signals list` shows the ids")
-    # Several runs may have made it: one document has all of them.
-    if not view.is_table:
-        write_rows(rows, view)
-        return
-    for number, row in enumerate(rows):
-        if number:
-            print()
-        write_object(row, view)
+    write_objects(rows, view)
 
 
 def watch(

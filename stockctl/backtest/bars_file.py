@@ -8,6 +8,7 @@ column without a name. Other columns do not matter. So what ``stockctl metrics b
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -67,6 +68,15 @@ def read_bars_file(path: Path, symbols: Sequence[str] = (), zone: ZoneInfo = EXC
         raise UsageError(f"{path} holds {what}", hint=did_you_mean(near) if near else _HINT)
     length = _length(rows.values())
     return {symbol: [_bar(row, length) for row in rows[symbol]] for symbol in sorted(rows)}
+
+
+def source_of(path: Path) -> dict[str, str]:
+    """What identifies the file of bars ``path`` in a result: its name, and the SHA-256 of its content."""
+    try:
+        with path.open("rb") as file:
+            return {"bars": path.name, "bars_hash": hashlib.file_digest(file, "sha256").hexdigest()}
+    except OSError as error:
+        raise unreadable(path, error, _HINT) from error
 
 
 def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

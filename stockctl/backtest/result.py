@@ -126,7 +126,7 @@ class BacktestResult:
 
     ``settings`` is what fills depend on, by name: fees, slippage and so on. ``notes`` are sentences for people.
     ``without_gaps`` and ``equity_without_gaps`` are the statistics and the equity without what was filled beside a gap in the
-    feed, where something was.
+    feed, where something was. ``source`` names the file that the prices are from, if they are from one.
     """
 
     strategy: str
@@ -138,6 +138,7 @@ class BacktestResult:
     notes: Sequence[str] = field(default=())
     without_gaps: Statistics | None = None
     equity_without_gaps: Sequence[EquityPoint] = ()
+    source: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def hash(self) -> str:
@@ -171,6 +172,7 @@ class BacktestResult:
             "since": trade_date(min(times)) if times else None,
             "until": trade_date(max(times)) if times else None,
             "settings": dict(self.settings),
+            **self.source,
             "decisions": sum(len(one.decisions) for one in self.symbols),
             "fills": sum(len(one.fills) for one in self.symbols),
             **self.statistics._asdict(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -35,13 +36,15 @@ def test_the_record_of_a_backtest(command: Command) -> None:
         **{"fills": "next-open", "cash": 10000.0, "fees": "bps 5", "slippage": "none"},
         **{"long_only": False, "close_at_end": False},
     }
+    assert record["bars"] == "wave.csv"
+    assert record["bars_hash"] == hashlib.sha256((command.folder / "wave.csv").read_bytes()).hexdigest()
     assert record["fills"] == record["decisions"] == record["round_trips"] + 1
     assert record["total_return"] == record["final_equity"] / 10000 - 1
     assert set(DEFINITIONS) <= set(record)
     assert len(record["hash"]) == len(record["version"]) == 64
     lines = command.run(*RUN, "--fees", "bps 5").stdout.splitlines()
     assert f"hash                {record['hash']}" in lines
-    assert "settings            fills next-open, cash 10000, fees bps 5, slippage none, long_only no, close_at_end no" in lines
+    assert "settings            fills next-open, cash 10,000, fees bps 5, slippage none, long_only no, close_at_end no" in lines
 
 
 def test_each_part_in_each_format(command: Command) -> None:

@@ -21,7 +21,7 @@ from stockctl.cli.options import (
     settings_of,
 )
 from stockctl.cli.options import backtests as lake_options
-from stockctl.cli.output import Format, View, named, row_options, say, write_arrow, write_object, write_rows
+from stockctl.cli.output import Format, View, named, plain, row_options, say, write_arrow, write_object, write_rows
 from stockctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -109,7 +109,9 @@ def run(
     given = {name: value for name, value in of_lake.items() if value is not None}
     result: BacktestResult
     if bars is not None:
-        from stockctl.backtest.bars_file import read_bars_file
+        from dataclasses import replace
+
+        from stockctl.backtest.bars_file import read_bars_file, source_of
         from stockctl.backtest.bars_run import Terms, run_bars
         from stockctl.strategies.loading import load_strategy
 
@@ -117,6 +119,7 @@ def run(
         _refuse("--bars", given | {"since": since, "until": until, "workers": workers, "fills": at})
         loaded = load_strategy(strategy, params_of(param))
         result = run_bars(loaded, read_bars_file(bars, chosen, zone), Terms(cash, fees, slippage, long_only, close_at_end))
+        result = replace(result, source=source_of(bars))
     else:
         from stockctl.backtest.lake.terms import LakeTerms
         from stockctl.backtest.lake_run import run_lake
@@ -184,9 +187,7 @@ def _text(value: Any) -> str:
 
 def _word(value: Any) -> str:
     """A value within a line of text."""
-    if value is None or isinstance(value, bool):
-        return {True: "yes", False: "no", None: "unknown"}[value]
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return "unknown" if value is None else plain(value)
 
 
 def _explained(result: BacktestResult, view: View) -> list[dict[str, Any]]:

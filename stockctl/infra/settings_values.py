@@ -53,6 +53,13 @@ def fill(settings: Settings, manifests: list[Manifest]) -> None:
                 data[variable] = value
 
 
+def stop_signals_without_strategy(settings: Settings, manifests: list[Manifest]) -> None:
+    """Give the Deployment ``signals`` no pod if there is no strategy to run: each would exit at once, and begin again."""
+    for manifest in manifests:
+        if not settings.signals.strategy and (manifest["kind"], manifest["metadata"]["name"]) == ("Deployment", "signals"):
+            manifest["spec"]["replicas"] = 0
+
+
 def setting_names_of(annotation: str, config_map: str) -> Iterator[str]:
     """The settings that the ``annotation`` of ``config_map`` names. ConfigError for an unknown one."""
     for word in annotation.split():

@@ -20,6 +20,7 @@ from stockctl.local.files import StackFiles
 from stockctl.local.processes import last_lines
 from stockctl.local.supervisor import LocalService
 from stockctl.settings import Settings, display_value, env_name, load_settings, require, setting_names
+from stockctl.strategies.loading import absolute_reference, load_strategy
 from stockctl.stream.lag import read_lag
 from stockctl.units import counted, format_duration
 
@@ -56,6 +57,12 @@ def check_requirements(settings: Settings, mode: Mode) -> None:
         require(settings, name)
 
 
+def check_strategy(settings: Settings) -> None:
+    """UsageError or StockctlError if the strategy of the service ``signals`` cannot be loaded."""
+    if settings.signals.strategy:
+        load_strategy(settings.signals.strategy)
+
+
 def plan(
     settings: Settings, files: StackFiles, mode: Mode, ports: Mapping[str, int], command: Sequence[str], config: Path | None
 ) -> Plan:
@@ -76,7 +83,13 @@ def plan(
     }
     if mode == "live" and settings.origin("lake.url").startswith("defaults"):
         shared["lake.url"] = (settings.state_dir.absolute() / "lake-live").as_uri()
-    environment = environment_of({**shared, "state_dir": str(files.folder / mode), "health.host": "127.0.0.1"})
+    own = {
+        "state_dir": str(files.folder / mode),
+        "health.host": "127.0.0.1",
+        # A file is named as seen from the user's folder, and services run in another.
+        "signals.strategy": absolute_reference(settings.signals.strategy),
+    }
+    environment = environment_of(shared | own)
     for name in ("mongo.username", "mongo.password", "mongo.password_file"):
         # The stand-in has no authentication.
         environment.pop(env_name(name), None)

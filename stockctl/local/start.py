@@ -43,10 +43,12 @@ def start(
 
     A running stack is restarted if one of its services has failed, or if the settings have changed since; UsageError if it has
     another feed or other symbols than requested. If the stack cannot be started within ``timeout`` seconds, or the caller is
-    interrupted, everything that was started is stopped again.
+    interrupted, everything that was started is stopped again. UsageError or StockctlError for a strategy that cannot be loaded,
+    before anything starts or stops.
     """
     files = stack_files(settings)
     services.check_requirements(settings, mode)
+    services.check_strategy(settings)
     files.create()
     if (pid := frozen_supervisor(files, current_state(files))) is not None:
         raise StockctlError(f"the supervisor of the local stack is {FROZEN}", hint=fix_for("frozen", pid))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
 
 from stockctl.settings.resource_names import GroupName
 from stockctl.settings.types import Duration, Section
@@ -11,8 +13,8 @@ from stockctl.settings.types import Duration, Section
 class SignalsSettings(Section):
     """The service that runs a strategy on the topic of trades: ``signals run``."""
 
-    strategy: str = Field(
-        "vwap-reversion", description="Strategy of `signals run`: name, module:Class or file. If empty, `local up` runs none."
+    strategy: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
+        "vwap-reversion", description="Strategy of the service: name, module:Class or file. Empty: none runs."
     )
     group: GroupName = Field(
         "stockctl-signals", description="Prefix of consumer group and transactional id; the strategy's name follows."

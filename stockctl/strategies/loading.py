@@ -74,15 +74,25 @@ def load_strategy(reference: str, params: Mapping[str, Any] | None = None) -> Lo
             f"the strategy {reference} has none of {', '.join(HANDLERS)}",
             hint=_INIT,
         )
-    return LoadedStrategy(reference, name, _version(files), tuple(sorted(files)), kind, parse_params(name, kind, params or {}))
+    parsed = parse_params(reference, kind, params or {})
+    return LoadedStrategy(reference, name, _version(files), tuple(sorted(files)), kind, parsed)
 
 
-def parse_params(name: str, kind: type[Any], params: Mapping[str, Any]) -> BaseModel:
-    """``params`` as the model ``kind.Params``. UsageError that names each parameter that is unknown or out of bounds."""
+def absolute_reference(reference: str) -> str:
+    """``reference`` as it is read from any folder: that of a file gets its whole path."""
+    path, colon, attribute = reference.partition(":")
+    return f"{Path(path).absolute()}{colon}{attribute}" if _is_file(reference) else reference
+
+
+def parse_params(reference: str, kind: type[Any], params: Mapping[str, Any]) -> BaseModel:
+    """``params`` as the model ``kind.Params`` of the strategy at ``reference``.
+
+    UsageError that names each parameter that is unknown or out of bounds.
+    """
     model = getattr(kind, "Params", Strategy.Params)
     if unknown := sorted(set(params) - set(model.model_fields)):
         known = ", ".join(model.model_fields) or "none"
-        raise UsageError(f"{name} has no parameter {quoted(unknown[0])}", hint=f"its parameters: {known}")
+        raise UsageError(f"{reference} has no parameter {quoted(unknown[0])}", hint=f"its parameters: {known}")
     try:
         found: BaseModel = model.model_validate(dict(params))
     except ValidationError as error:
@@ -90,7 +100,9 @@ def parse_params(name: str, kind: type[Any], params: Mapping[str, Any]) -> BaseM
             ": ".join(filter(None, (".".join(map(str, problem["loc"])), setting_problem(problem))))
             for problem in error.errors()
         )
-        raise UsageError(f"parameters of {name}: {problems}", hint=f"`stockctl strategies show {name}` lists them") from None
+        raise UsageError(
+            f"parameters of {reference}: {problems}", hint=f"`stockctl strategies show {reference}` lists them"
+        ) from None
     return found
 
 

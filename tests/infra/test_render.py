@@ -82,6 +82,13 @@ def test_a_change_rolls_only_the_workloads_that_use_it(
     assert {name for name in before if before[name] != after[name]} == rolled
 
 
+def test_without_a_strategy_no_pod_runs_one(settings_of: SettingsOf) -> None:
+    """A pod would end at once with a usage error, again and again."""
+    for strategy, pods in (("", 0), ("sma-cross", 1)):
+        signals = find(render(settings_of(**{"signals.strategy": strategy})), "Deployment", "signals")
+        assert signals["spec"]["replicas"] == pods
+
+
 def test_a_changed_job_has_another_name(settings_of: SettingsOf) -> None:
     def jobs(**more: str) -> set[str]:
         return {each["metadata"]["name"] for each in render(settings_of(**more)).manifests if each["kind"] == "Job"}

@@ -12,7 +12,8 @@ from stockctl.strategies import load_strategy
 from stockctl.strategies.loading import BUILT_IN
 from tests.strategies.records import strategy_of
 
-CODE = "class Mine(Strategy):\n    def on_trade(self, trade):\n        return None\n"
+HANDLER = "    def on_trade(self, trade):\n        return None\n"
+CODE = "class Mine(Strategy):\n" + HANDLER
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
@@ -112,6 +113,14 @@ def test_a_file_with_two_strategies_wants_a_class(tmp_path: Path) -> None:
 def test_a_parameter_out_of_bounds_is_named(params: dict[str, str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         load_strategy("sma-cross", params)
+
+
+def test_the_parameters_of_a_file_are_listed_by_the_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as raised:
+        strategy_of(
+            tmp_path, "class Mine(Strategy):\n    class Params(BaseModel):\n        fast: int = 5\n" + HANDLER, fast="five"
+        )
+    assert raised.value.hint == f"`stockctl strategies show {tmp_path / 'user.py'}` lists them"
 
 
 def test_text_becomes_the_parameter_s_type() -> None:

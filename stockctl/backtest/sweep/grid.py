@@ -43,7 +43,7 @@ def parse_grid(reference: str, written: Mapping[str, str]) -> Grid:
     for combination in product(*values.values()):
         params = dict(zip(values, combination, strict=True))
         try:
-            parse_params(strategy.name, strategy.kind, params)
+            parse_params(strategy.reference, strategy.kind, params)
         except UsageError as error:
             reason = reason or str(error)
         else:

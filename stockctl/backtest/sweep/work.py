@@ -87,7 +87,7 @@ def _trials(work: Work) -> Iterator[Trial]:
             f"{loaded.name} has another version here than where the sweep was started", hint="install the same code everywhere"
         )
     for number, params in enumerate(work.sets, work.first):
-        strategy = loaded._replace(params=parse_params(loaded.name, loaded.kind, params))
+        strategy = loaded._replace(params=parse_params(loaded.reference, loaded.kind, params))
         if isinstance(work.data, BarsData):
             bars, kept = _bars(work.data.content)
             result = run_symbol_bars(strategy, work.symbol, bars, work.data.terms, work.cash)

@@ -138,7 +138,7 @@ class StrategyVerifier:
             except UsageError as error:
                 if self._overrides.reference or self._overrides.params:
                     raise
-                self._add("run", record=run.id, cause=f"{error}: name its file with --strategy-file")
+                self._add("run", record=run.id, cause=f"{error}: name its file with --code")
                 continue
             yield _Group(strategy, frozenset(run.id for run in runs), _cause(run, strategy))
 

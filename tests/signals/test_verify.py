@@ -204,6 +204,7 @@ def test_code_that_is_gone(settings: Settings, tmp_path: Path) -> None:
 
     (finding,) = check(settings).findings
     assert (finding.finding, "there is no file" in finding.cause) == ("run", True)
+    assert finding.cause.endswith("name its file with --code")
     assert check(settings, overrides=Overrides(str(tmp_path / "moved.py"))).findings == []
 
 

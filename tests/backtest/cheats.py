@@ -94,6 +94,46 @@ CHEATS = [
     _deciding(
         "folder", "files", "iterdir", "yield buy(strength=len(list(Path('/').iterdir())))", before="from pathlib import Path\n"
     ),
+    # A module beside the strategy, read as data: no import statement names it.
+    _deciding(
+        "module-by-its-file",
+        "files",
+        "exec_module",
+        "spec = util.spec_from_file_location('prices', __file__.replace('user', 'prices'))",
+        "module = util.module_from_spec(spec)",
+        "spec.loader.exec_module(module)",
+        "yield buy(strength=module.PRICE)",
+        before="from importlib import util\n",
+    ),
+    _deciding(
+        "module-by-its-name",
+        "files",
+        "import_module",
+        "sys.path.append(__file__.rpartition('/')[0])",
+        "yield buy(strength=importlib.import_module('prices').PRICE)",
+        before="import importlib\nimport sys\n",
+    ),
+    _deciding(
+        "module-elsewhere",
+        "files",
+        "load_module",
+        "path = __file__.replace('user', '../prices')",
+        "yield buy(strength=SourceFileLoader('prices', path).load_module().PRICE)",
+        before="from importlib.machinery import SourceFileLoader\n",
+    ),
+    _deciding(
+        "module-as-text",
+        "files",
+        "getline",
+        "yield buy(reason=linecache.getline(__file__.replace('user', 'prices'), 1))",
+        before="import linecache\n",
+    ),
+    _deciding(
+        "file-by-a-loader",
+        "files",
+        "get_data",
+        "yield buy(reason=str(__loader__.get_data(__file__.replace('.py', '.csv'))))",
+    ),
     _deciding("objects", "files", "get_objects", "yield buy(strength=len(gc.get_objects()))", before="import gc\n"),
     # What changes from run to run
     _deciding("clock", "clock", "time.time()", "yield buy(strength=time.time() // 86400 % 7)", before="import time\n"),
@@ -248,3 +288,22 @@ class User(Strategy):
                 yield buy(0.5, strength=float(np.std(self.closes)), reason=str(decimal.Decimal(fmean(self.closes)).quantize(1)))
 """,
 }
+
+LAZY = {
+    "standard": ("import statistics, xmlrpc.client, sqlite3", "statistics.fmean([trade.price])"),
+    # Compiled code of pandas imports more of it, and pandas reads a time zone once more.
+    "pandas": (
+        "import pandas as pd",
+        "pd.DataFrame({'a': [trade.price]}).groupby('a').size().iloc[0] + len(pd.Series([1.0, 2.0]).describe().to_string())"
+        " + pd.Series([1.0], index=pd.to_datetime([0], utc=True).tz_convert('Asia/Tokyo')).resample('2D').mean().iloc[0]",
+    ),
+    "at-run-time": ("import importlib; module = importlib.import_module('fractions')", "module.Fraction(1, 2)"),
+    "beside": ("from levels import LEVEL", "LEVEL"),
+    # It opens a socket while it is imported.
+    "urllib3": ("import urllib3", "len(urllib3.__version__)"),
+    "late": (
+        "from importlib.util import LazyLoader, find_spec, module_from_spec; spec = find_spec('colorsys')",
+        "lazily(spec, LazyLoader, module_from_spec).rgb_to_hsv(0.0, 0.0, 0.5)[2]",
+    ),
+}
+"""Imports within a handler, and what is then used: all of it is code."""

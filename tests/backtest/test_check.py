@@ -16,7 +16,9 @@ from stockctl.backtest.check.tape import Feed, Tape, TapeDay, encoded
 from stockctl.errors import StockctlError
 from stockctl.strategies import Decision, LoadedStrategy, SymbolRun, load_strategy
 from stockctl.strategies.loading import BUILT_IN
-from tests.backtest.cheats import CHEATS, HONEST, Cheat
+from tests.backtest.cheats import CHEATS, HONEST, LAZY, Cheat
+from tests.backtest.tapes import day, fresh
+from tests.lakes import lay
 from tests.strategies.records import MONDAY, strategy_of, walk
 
 DAY = 86_400_000
@@ -46,6 +48,8 @@ def cheating(folder: Path, cheat: Cheat) -> tuple[LoadedStrategy, str]:
     """The strategy in a file, and the line that must be named."""
     for name in ("prices.csv", "user.csv"):
         (folder / name).write_text("1.5,2\n3,4\n")
+    for place in (folder, folder.parent):
+        (place / "prices.py").write_text("PRICE = 1.5\n")
     strategy = strategy_of(folder, cheat.code)
     lines = (folder / "user.py").read_text().splitlines()
     number = next(number for number, text in enumerate(lines, 1) if cheat.line in text) if cheat.line else 0
@@ -57,7 +61,10 @@ def failed(rows: list[CheckRow]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("cheat", BY_LINES, ids=lambda cheat: cheat.name)
-def test_what_a_strategy_reads_is_named_with_its_line(tmp_path: Path, cheat: Cheat) -> None:
+def test_what_a_strategy_reads_is_named_with_its_line(tmp_path: Path, cheat: Cheat, monkeypatch: pytest.MonkeyPatch) -> None:
+    if cheat.name == "the-lake":
+        lay(fresh(tmp_path), day("AAPL", "2026-11-23", 10))
+        monkeypatch.setenv("STOCKCTL_LAKE__URL", (tmp_path / "lake").as_uri())
     strategy, line = cheating(tmp_path, cheat)
     launcher = Launcher(strategy, {}, tmp_path, seed=1, cuts=1)
     launcher.write(tapes("AAPL", 100, 1))
@@ -66,6 +73,26 @@ def test_what_a_strategy_reads_is_named_with_its_line(tmp_path: Path, cheat: Che
     # Compiled code opens files unseen: the limit of open files makes it fail.
     texts = [*map(str, found), *([base.error] if "Too many open files" in base.error else [])]
     assert any(line in text for text in texts), (base.error, texts)
+
+
+@pytest.mark.parametrize("name", LAZY)
+def test_an_import_in_a_handler_is_no_file(tmp_path: Path, name: str) -> None:
+    statement, value = LAZY[name]
+    code = (
+        "def lazily(spec, loader, make):\n"
+        "    spec.loader = loader(spec.loader)\n"
+        "    module = make(spec)\n"
+        "    spec.loader.exec_module(module)\n"
+        "    return module\n\n\n"
+        "class User(Strategy):\n"
+        f"    def on_trade(self, trade):\n        {statement}\n        yield buy(strength=float({value}))\n"
+    )
+    (tmp_path / "levels.py").write_text("LEVEL = 0.5\n")
+    launcher = Launcher(strategy_of(tmp_path, code), {}, tmp_path, seed=1, cuts=1)
+    launcher.write(tapes("AAPL", 3, 1))
+    base = launcher.run([Job("base", "one by one", ["AAPL"])])["base"]
+    assert (base.error, base.refused) == ("", [])
+    assert len(base.decisions["AAPL"]) == 3
 
 
 @pytest.mark.parametrize("cheat", BY_PROCESSES, ids=lambda cheat: cheat.name)

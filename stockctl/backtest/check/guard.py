@@ -1,14 +1,14 @@
 """Refuses files, sockets and processes to a strategy, from its import on, and records the line that asked for one.
 
 Two means. An audit hook (PEP 578) sees what Python code opens, and raises. And the process may have no more open files than it
-has: so code that opens files without Python, as the readers of Arrow and of the lake do, fails too. Imports stay possible, with
-what modules of the environment read while they are imported.
+has: so code that opens files without Python, as the readers of Arrow and of the lake do, fails too. Imports stay possible
+wherever they stand, with whatever installed modules do while they are imported. A module beside the strategy is its code only
+if one of its import statements names it: any other is data.
 """
 
 from __future__ import annotations
 
 import _thread
-import builtins
 import importlib
 import os
 import sys
@@ -16,8 +16,8 @@ import sysconfig
 import threading
 import zoneinfo
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from importlib import machinery
+from contextlib import contextmanager, suppress
+from importlib import machinery, util
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -31,17 +31,22 @@ _REFUSED = (
     "sys.addaudithook", "sys.setprofile", "sys.settrace",
 )  # fmt: skip
 """Prefixes of the audit events that are refused."""
-_AT_IMPORT = (
-    "os.listdir", "os.scandir", "os.putenv", "os.unsetenv", "os.add_dll_directory", "ctypes.", "sys._getframe", "gc.", "glob.",
-)  # fmt: skip
-"""Of these, what a module of the environment may do while it is imported."""
-_ZONES: list[zoneinfo.ZoneInfo] = []
+_FINDING = ("os.listdir", "os.scandir", "glob.")
+"""Of these, what Python's import may do to find a module."""
+_BOOTSTRAP: Any = importlib.import_module("importlib._bootstrap")
+_FIND = _BOOTSTRAP._find_and_load.__code__
+_IMPORT = (vars(_BOOTSTRAP), vars(importlib.import_module("importlib._bootstrap_external")))
+"""The variables of Python's import, by which its frames are known."""
+_ZONES: list[object] = []
 """Every time zone: one that is loaded needs no file."""
 
 
 def load_zones() -> None:
     """Load every time zone; call it before a guard starts."""
-    _ZONES.extend(map(zoneinfo.ZoneInfo, sorted(zoneinfo.available_timezones())))
+    names = sorted(zoneinfo.available_timezones())
+    _ZONES.extend(map(zoneinfo.ZoneInfo, names))
+    # pandas loads each zone once more, by the class in Python.
+    _ZONES.extend(map(importlib.import_module("zoneinfo._zoneinfo").ZoneInfo, names))
 
 
 class RefusedError(RuntimeError):
@@ -58,9 +63,11 @@ class Guard:
         self._files, self._show = frozenset(files), show
         self.refused: list[Place] = []
         self._busy = False
+        self._paths = set(sys.path)
+        self._folders = _folders(map(os.path.dirname, self._files))
         package = str(Path(__file__).parents[2])
-        places = [*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix, *zoneinfo.TZPATH, package]
-        self._roots = tuple(os.path.join(os.path.realpath(place), "") for place in places)  # noqa: PTH118  # with a slash at the end
+        self._roots = _folders([*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix, *zoneinfo.TZPATH, package])
+        self._roots |= _folders(self._paths) - self._folders
         self._suffixes = tuple(machinery.all_suffixes())
 
     def start(self, open_files: int) -> None:
@@ -104,27 +111,66 @@ class Guard:
         if event == "sys._getframe" and own > 0:
             return None  # named tuples and logging look at their caller
         target = arguments[0] if arguments else ""
-        if any(frame.f_code.co_filename.startswith("<frozen importlib") for frame in frames[:own]):
-            if event.startswith(_AT_IMPORT) or (event == "open" and self._may_import(target, arguments)):
-                return None
-        elif event == "open" and own > 0 and self._is_source(target):
+        stage = _import_stage(frames[:own])
+        if stage == "running" or (stage and event.startswith(_FINDING)):
+            return None
+        if event == "open" and stage and self._is_code(target, arguments, by_name=stage == "finding"):
+            return None
+        if event == "open" and not stage and own > 0 and self._is_source(target):
             return None  # a traceback or a warning shows a line
         frame = frames[own]
         return Place(f"{event} {target!r:.200}".rstrip(), frame.f_code.co_filename, frame.f_lineno)
 
-    def _may_import(self, target: Any, arguments: tuple[Any, ...]) -> bool:
-        """Whether a module that is imported may open the file: code, and reading what belongs to the environment."""
+    def _is_code(self, target: Any, arguments: tuple[Any, ...], *, by_name: bool) -> bool:
+        """Whether Python's import may open the file: code of the strategy, or of what is installed.
+
+        ``by_name``: it found the file itself, so it may be anywhere but beside the strategy.
+        """
         mode = arguments[1] if len(arguments) > 1 else "r"
-        if not isinstance(target, str) or (isinstance(mode, str) and set(mode) & set("wax+")):
+        if not isinstance(target, str) or not target.endswith(self._suffixes):
             return False
-        return target.endswith(self._suffixes) or os.path.realpath(target).startswith(self._roots)
+        if isinstance(mode, str) and set(mode) & set("wax+"):
+            return False
+        path = os.path.realpath(target)
+        with suppress(ValueError):  # what is no name of compiled code
+            path = util.source_from_cache(path)
+        if path in self._files or target in self._files:
+            return True
+        # Of a folder in another one, the inner one says whose file it is.
+        installed, own = _longest(path, self._roots), _longest(path, self._folders | _folders(set(sys.path) - self._paths))
+        return installed >= own and (by_name or installed > 0)
 
     def _is_source(self, target: Any) -> bool:
         return (
             isinstance(target, str)
             and target.endswith(".py")
-            and (target in self._files or os.path.realpath(target).startswith(self._roots))
+            and (target in self._files or os.path.realpath(target).startswith(tuple(self._roots)))
         )
+
+
+def _folders(paths: Iterable[str]) -> set[str]:
+    """The real paths, each with a slash at its end."""
+    return {os.path.join(os.path.realpath(path), "") for path in paths}  # noqa: PTH118  # with a slash at the end
+
+
+def _longest(path: str, folders: Iterable[str]) -> int:
+    """The length of the longest of ``folders`` that holds ``path``; 0 if none does."""
+    return max((len(folder) for folder in folders if path.startswith(folder)), default=0)
+
+
+def _import_stage(frames: list[FrameType]) -> str:
+    """What an import that the strategy began does in the innermost of ``frames``.
+
+    ``finding`` the code of a module, ``reading`` a file that the strategy named to a loader, or ``running`` a module. Empty if
+    no import is under way.
+    """
+    steps = [index for index, frame in enumerate(frames) if any(frame.f_globals is each for each in _IMPORT)]
+    if not steps:
+        return ""
+    # What stands inside of the outermost import, and is neither it nor its replacement here, is a module that runs.
+    if any(all(frame.f_globals is not each for each in (*_IMPORT, globals())) for frame in frames[: steps[-1]]):
+        return "running"
+    return "finding" if any(frames[index].f_code is _FIND for index in steps) else "reading"
 
 
 def _audit_threads() -> None:
@@ -170,32 +216,27 @@ class _FileLimit:
 
     def patch_imports(self, files: frozenset[str]) -> None:
         """Raise the limit during imports, except while a module of ``files`` is executed."""
-        import_, import_module = builtins.__import__, importlib.import_module
+        find_and_load = _BOOTSTRAP._find_and_load
 
-        def importing(function: Callable[..., Any]) -> Callable[..., Any]:
-            def replacement(*arguments: Any, **options: Any) -> Any:
-                if not self._is_low:
-                    return function(*arguments, **options)
-                with self.set(low=False):
-                    return function(*arguments, **options)
-
-            return replacement
+        def importing(*arguments: Any) -> Any:
+            with self.set(low=False):
+                return find_and_load(*arguments)
 
         execute = machinery.SourceFileLoader.exec_module
 
         def exec_module(loader: machinery.SourceFileLoader, module: Any) -> None:
             # The code is read here, by Python's own import; a module of the strategy runs without files.
             if loader.path not in files:
-                execute(loader, module)
+                with self.set(low=False):  # also where a module runs later than it was imported
+                    execute(loader, module)
                 return
             code = loader.get_code(module.__name__)
             if code is not None:
                 with self.set(low=True):
                     exec(code, module.__dict__)  # noqa: S102  # as Python's own loader does
 
-        # Of these two, and of the loader, every import goes through one.
-        builtins.__import__ = importing(import_)
-        importlib.import_module = importing(import_module)
+        # Every import of a module that is not loaded yet calls this: statements, importlib, and compiled code.
+        _BOOTSTRAP._find_and_load = importing
         machinery.SourceFileLoader.exec_module = exec_module  # type: ignore[assignment, method-assign]  # for this process alone
 
 

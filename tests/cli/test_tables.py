@@ -800,3 +800,8 @@ def test_a_record_continues_below_itself() -> None:
         "       y",
         "bytes  1.23 MB",
     ]
+
+
+def test_a_record_breaks_its_text_between_words() -> None:
+    shown = show(lambda: write_object({"settings": "cash 10,000, participation 10%, fills prints"}, View()), 40)
+    assert shown.lines == ["settings  cash 10,000, participation", "          10%, fills prints"]

@@ -60,7 +60,7 @@ def write_table(rows: Sequence[Row], names: Sequence[str], main: Sequence[str], 
 
 def write_record(row: Row, names: Sequence[str]) -> None:
     """Write the fields ``names`` of a record to the terminal at stdout, one line each; long values continue below."""
-    from rich.cells import cell_len, chop_cells
+    from rich.cells import cell_len
 
     style = Style.of_terminal()
     label = max(map(cell_len, names), default=0)
@@ -68,7 +68,7 @@ def write_record(row: Row, names: Sequence[str]) -> None:
     for name in names:
         value, kind = row[name], kind_of(name.rpartition(".")[2])
         text = whole_time(value, kind) if isinstance(value, datetime) else cell(value, kind, row)
-        first, *more = chop_cells(text, room) or [""]
+        first, *more = wrapped(text, room)
         link = row.get(LINKS.get(name, ""))
         sys.stdout.write(f"{style.bold(name)}{' ' * (label - cell_len(name) + GAP)}{style.link(first, link)}".rstrip() + "\n")
         sys.stdout.writelines(f"{' ' * (label + GAP)}{part}\n" for part in more)

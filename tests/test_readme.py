@@ -6,7 +6,8 @@ Every fenced block of commands (``console`` or ``sh``) names, in a comment on th
     <!-- run: here finnhub s3 -->  with the simulator for Finnhub's feed, SeaweedFS for AWS S3; ``glue``: moto for Glue and IAM;
                                    ``kafka`` and ``broker``: the embedded broker for the cluster that the block names, or
                                    where the settings look for one; ``stack``: a local stack that runs; ``filled``: as it
-                                   is once the stack that the reader has started here holds trades
+                                   is once the stack that the reader has started here holds trades, and ``decided`` signals
+                                   of the reader's own strategy; ``quick``: the lake is written each second
 
 The blocks of one document run in order, in one folder, with one home; ``fresh`` begins another, and a test of its own. In a
 ``console`` block the lines that begin with ``$`` are the commands, and each shown line of output without a digit must come out
@@ -255,6 +256,19 @@ def _filled(world: World, servers: pytest.FixtureRequest) -> None:
     wait_until_filled(command)
 
 
+def _decided(world: World, servers: pytest.FixtureRequest) -> None:
+    """The stack that the reader has started, as it is when its lake holds signals of the reader's strategy."""
+    command = Command(world.folder / "work")
+    command.environment = world.environment
+    own = ("signals", "list", "--strategy", "my-strategy", "-o", "json")
+    wait_for(lambda: '"id"' in command.run(*own, check=None).stdout, "a signal of my-strategy in the lake", HANG)
+
+
+def _quick(world: World, servers: pytest.FixtureRequest) -> None:
+    """A stack that waits for the lake no longer than it must."""
+    world.environment["STOCKCTL_LAKE__MAX_AGE"] = "1s"
+
+
 def wait_until_filled(command: Command) -> None:
     """Wait until MongoDB knows a company, and the lake a signal: a local stack has these last."""
     wait_for(lambda: command.run("company", "show", "AAPL", check=None).returncode == 0, "a company in MongoDB", HANG)
@@ -281,6 +295,8 @@ WORLDS: dict[str, Callable[[World, pytest.FixtureRequest], None]] = {
     "checkout": _checkout,
     "stack": _stack,
     "filled": _filled,
+    "decided": _decided,
+    "quick": _quick,
     "broker": _broker,
     "finnhub": _finnhub,
     "s3": _s3,

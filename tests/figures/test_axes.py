@@ -8,11 +8,13 @@ from itertools import pairwise
 
 import pytest
 from hypothesis import assume, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from stockctl.exchange.calendar import EXCHANGE_ZONE, day_bounds, to_ms
 from stockctl.figures.time_axis import TimeAxis, shown_time
 from stockctl.figures.value_axis import LARGEST, value_axis, value_text
+from tests.conftest import examples
 
 HOUR = 3_600_000
 SPAN = (to_ms(datetime(1999, 1, 1, tzinfo=EXCHANGE_ZONE)), to_ms(datetime(2035, 1, 1, tzinfo=EXCHANGE_ZONE)))
@@ -49,6 +51,7 @@ def test_a_gap_before_the_first_price_is_shown() -> None:
 
 
 @given(times=st.lists(st.integers(*SPAN), min_size=1, max_size=20), most=st.integers(2, 20))
+@hypothesis_settings(max_examples=examples(0.2))  # some decades of days each
 def test_positions_rise_and_labels_are_few(times: list[int], most: int) -> None:
     axis = TimeAxis(shown_time(times))
     positions = [axis.position(each) for each in sorted(times)]

@@ -104,7 +104,7 @@ Cut = Literal["ticker", "bucket", "none"]
 
 
 @given(logs(), st.integers(1, 6), st.sampled_from(get_args(Cut)), st.data())
-@hypothesis_settings(max_examples=examples(1))
+@hypothesis_settings(max_examples=examples(0.3))
 def test_the_rows_come_back_as_they_went_in(rows: list[Trade], batches: int, cut: Cut, data: st.DataObject) -> None:
     """Over any days, however they are cut and laid out: each row once, in order, and the order is proven."""
     first = data.draw(st.dates(date(2026, 11, 15), date(2026, 12, 5)))
@@ -119,7 +119,7 @@ def test_the_rows_come_back_as_they_went_in(rows: list[Trade], batches: int, cut
 
 
 @given(logs(), st.integers(1, 6), st.sampled_from(get_args(Cut)), st.data())
-@hypothesis_settings(max_examples=examples(0.2))
+@hypothesis_settings(max_examples=examples(0.1))
 def test_compaction_keeps_the_order(rows: list[Trade], batches: int, cut: Cut, data: st.DataObject) -> None:
     """Where a person has deleted the raw objects of a compacted date, its rows come from Parquet, at the same places."""
     with tempfile.TemporaryDirectory() as folder:
@@ -309,7 +309,7 @@ def test_rows_of_several_partitions_at_once_are_not_proven(settings: Settings) -
 def test_memory_does_not_grow_with_the_days(tmp_path: Path) -> None:
     """More days take no more memory at their most, beside the keys of the claims."""
     peaks = []
-    for days in (40, 300):
+    for days in (20, 120):
         rows = [trade("AAPL", at("2026-01-01 10:00") + number * 864_000, 100.0) for number in range(100 * days)]
         other = lake_of(tmp_path / str(days), rows, batches=days)
         with LakeReader(other) as lake:

@@ -70,6 +70,7 @@ def up(
         say(f"  {name:<8} {value}")
     _suggest(
         "metrics watch",
+        *(["signals watch"] if settings.signals.strategy else []),
         "lake list",
         f"metrics vwap {state['settings']['symbols'][0]}",
         "local status",

@@ -187,6 +187,58 @@ CHEATS = [
         "yield buy(strength=len(SEEN[self.symbol]))",
         before="SEEN = {}\n",
     ),
+    # It decides the same on these records, so only what outlives the run shows it.
+    _deciding(
+        "sums",
+        "globals",
+        "SUMS = {}",
+        "if SUMS[self.symbol] > 0:",
+        "    yield buy()",
+        before="SUMS = {}\n",
+    )._replace(
+        code="SUMS = {}\n"
+        + _ON_TRADE.replace(
+            "self.seen += 1", "self.seen += 1\n        SUMS[self.symbol] = SUMS.get(self.symbol, 0.0) + trade.price"
+        )
+        + "            if SUMS[self.symbol] > 0:\n                yield buy()\n"
+    ),
+    _deciding(
+        "default-value",
+        "globals",
+        "def kept",
+        "kept(trade.price)",
+        "yield buy()",
+        before="def kept(price, prices=[]):\n    prices.append(price)\n",
+    ),
+    _deciding(
+        "attribute",
+        "globals",
+        "def kept",
+        "kept.count += 1",
+        "yield buy()",
+        before="def kept():\n    pass\n\n\nkept.count = 0\n",
+    ),
+    _deciding("parameter", "globals", "", "self.params.__dict__.setdefault('seen', []).append(trade.price)", "yield buy()"),
+    # The future, from an earlier run in the process.
+    _deciding(
+        "future",
+        "globals",
+        "PRICES = {}",
+        "times = PRICES.setdefault(self.symbol, {})",
+        "times[trade.ts_event] = trade.price",
+        "if any(price > trade.price for at, price in times.items() if at > trade.ts_event):",
+        "    yield buy()",
+        before="PRICES = {}\n",
+    ),
+    _deciding(
+        "other-symbols",
+        "symbols",
+        "PRICES = []",
+        "PRICES.append((trade.symbol, trade.ts_event, trade.price))",
+        "if any(symbol != self.symbol and at > trade.ts_event for symbol, at, _ in PRICES):",
+        "    yield buy()",
+        before="PRICES = []\n",
+    ),
     # Look-ahead
     _deciding(
         "caller",
@@ -234,6 +286,7 @@ import random
 EXCHANGE = ZoneInfo("Asia/Tokyo")
 log = logging.getLogger(__name__)
 LEVELS = {1: 0.25, 2: 0.5, 3: 1.0}
+ROOTS = {}
 
 
 class UserParams(BaseModel):
@@ -257,13 +310,16 @@ class User(Strategy):
 
     def on_trade(self, trade):
         self.prices.append(trade.price)
+        if trade.volume not in ROOTS:
+            ROOTS[trade.volume] = math.sqrt(trade.volume)
         mean = math.fsum(self.prices) / len(self.prices)
         moment = datetime.fromtimestamp(trade.ts_event / 1000, EXCHANGE)
         assert isinstance(moment, datetime) and moment > self.params.start
         if abs(trade.price / mean - 1) > self.params.width:
             self.level = self.level % 3 + 1
             log.warning("the level is %d", self.level)
-            yield buy(LEVELS[self.level], strength=squared(self.level) + self.draw.random(), reason=f"at {moment:%H:%M:%S}")
+            strength = squared(self.level) + self.draw.random() + ROOTS[trade.volume]
+            yield buy(LEVELS[self.level], strength=strength, reason=f"at {moment:%H:%M:%S}")
 """,
     "libraries": """
 import numpy as np

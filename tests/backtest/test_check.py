@@ -9,17 +9,21 @@ from typing import Any
 import msgspec
 import pytest
 
+from stockctl.backtest.bars_run import run_bars
 from stockctl.backtest.check.checks import CheckRow, check_strategy
+from stockctl.backtest.check.delays import describe, returns_by_delay
 from stockctl.backtest.check.launch import Launcher
 from stockctl.backtest.check.messages import Job
+from stockctl.backtest.check.reading import tapes_of_bars
 from stockctl.backtest.check.tape import Feed, Tape, TapeDay, encoded
 from stockctl.errors import StockctlError
 from stockctl.strategies import Decision, LoadedStrategy, SymbolRun, load_strategy
 from stockctl.strategies.loading import BUILT_IN
 from tests.backtest.cheats import CHEATS, HONEST, LAZY, Cheat
 from tests.backtest.tapes import day, fresh
+from tests.backtest.waves import walk as bars_walk
 from tests.lakes import lay
-from tests.strategies.records import MONDAY, strategy_of, walk
+from tests.strategies.records import MONDAY, strategy_of, trade, walk
 
 DAY = 86_400_000
 BY_PROCESSES = [cheat for cheat in CHEATS if cheat.check not in ("files", "clock", "random numbers", "environment")]
@@ -116,7 +120,7 @@ def test_built_in_strategies_pass(name: str) -> None:
     more: dict[str, dict[str, Any]] = {"sma-cross": {"fast": 2, "slow": 5}, "breakout": {"bars": 5, "width": 1.0}}
     params |= more.get(name, {})
     rows = check_strategy(load_strategy(name, params), params, tapes(), seed=1, cuts=3)
-    assert [row.result for row in rows] == ["ok"] * 11 + ["report"] * 2, rows
+    assert [row.result for row in rows] == ["ok"] * 12 + ["report"] * 4, rows
     assert rows[1].detail.partition(" ")[0] not in ("0", "1")
 
 
@@ -125,7 +129,7 @@ def test_honest_strategies_with_state_pass(tmp_path: Path, name: str) -> None:
     strategy = strategy_of(tmp_path, HONEST[name])
     rows = check_strategy(strategy, {}, tapes("AAPL MSFT", 400, 3), seed=1, cuts=3)
     assert failed(rows) == {}
-    assert [row.result for row in rows] == ["ok"] * 11 + ["report"] * 2, rows
+    assert [row.result for row in rows] == ["ok"] * 12 + ["report"] * 4, rows
 
 
 def test_a_strategy_that_fails_is_an_error_and_no_finding(tmp_path: Path) -> None:
@@ -150,6 +154,48 @@ def test_a_feed_gives_what_a_run_gives(name: str) -> None:
 
 def _day(number: int) -> list[Any]:
     return [msgspec.structs.replace(row, symbol="AAPL") for row in walk(1000, seed=number, since=MONDAY + number * DAY)]
+
+
+def test_other_starts_are_counted(tmp_path: Path) -> None:
+    code = "SEEN = []\nclass User(Strategy):\n    def on_trade(self, trade):\n        SEEN.append(1)\n        yield "
+    for signal, same in (("buy(strength=len(SEEN))", (0, 0)), ("buy()", (100, 50))):
+        strategy = strategy_of(tmp_path, code + signal)
+        rows = check_strategy(strategy, {}, tapes("AAPL", 50, 3), seed=1, cuts=1)
+        starts = next(row for row in rows if row.check == "starts")
+        words = [
+            f"{same[0]} of 100 decisions with a start 1 date later",
+            f"{same[1]} of 50 decisions with a start 2 dates later",
+        ]
+        assert (starts.result, starts.detail) == ("report", f"the same: {', '.join(words)}")
+
+
+def test_a_delay_moves_decisions_to_later_prices() -> None:
+    # Prices rise by 1 per print, half a second apart. One decision, and 500 ms of latency in any case.
+    rows = [trade(n, at=MONDAY + 500 * n, price=100.0 + n, volume=1e6, ts_recv=MONDAY + 500 * n) for n in range(400)]
+    tape = Tape("AAPL", date(2026, 11, 23), [TapeDay(date(2026, 11, 23), encoded(rows))])
+    decision = Decision("AAPL", 0, "buy", 1.0, 1.0, "", rows[0].ts_recv, rows[0].ts_event, rows[0].id, "", 0)
+    found = returns_by_delay([tape], {"AAPL": [decision]}, None)
+    assert found is not None
+    # The estimated spread is 1 after two prices; before, there is none to estimate.
+    first = {"": (102, 0.0), "a print": (103, 0.5), "a second": (104, 0.0), "a bar of 1m": (222, 0.0)}
+    for name, (price, half) in first.items():
+        shares = 10_000 // (price + half)
+        assert found[name] == pytest.approx(shares * (499 - price - half) / 10_000), name
+    assert returns_by_delay([tape], {"AAPL": []}, None) is None
+    assert describe({"": 0.5, "a bar": -0.25}) == "total return 50.00%; if decisions take effect later: -25.00% a bar later"
+
+
+def test_without_a_delay_the_return_is_that_of_a_run() -> None:
+    bars = {symbol: [one._replace(symbol=symbol) for one in bars_walk(seed)] for seed, symbol in enumerate(("AAPL", "MSFT"))}
+    strategy = load_strategy("sma-cross", {"fast": 3, "slow": 9})
+    result = run_bars(strategy, bars)
+    decisions = {one.symbol: list(one.decisions) for one in result.symbols}
+    found = returns_by_delay(tapes_of_bars(bars), decisions, "1d")
+    assert found is not None
+    assert list(found) == ["", "a bar"]
+    assert found[""] == pytest.approx(result.statistics.total_return)
+    later = {symbol: [one._replace(position=one.position + 1) for one in each] for symbol, each in decisions.items()}
+    assert returns_by_delay(tapes_of_bars(bars), later, "1d")[""] == found["a bar"]  # type: ignore[index]  # there are fills
 
 
 def test_a_table_in_the_source_is_reported(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from stockctl.backtest.check.delays import describe, returns_by_delay
 from stockctl.backtest.check.launch import Launcher
 from stockctl.backtest.check.literals import large_literals
 from stockctl.backtest.check.messages import CONDITIONS, Condition, Job, Outcome, Place, difference
@@ -22,6 +23,7 @@ CUTS = 10
 _READS: tuple[Condition, ...] = ("clock", "random numbers", "environment")
 """What a strategy must not read, whether it changes a decision or not."""
 
+_SAME_DATES = "a later first date changed no decision"
 Pair = tuple[Decision | None, Decision | None]
 """Two decisions that should be one; None where there is no more."""
 Result = Literal["ok", "failed", "skipped", "report"]
@@ -43,7 +45,6 @@ def check_strategy(
     StockctlError if the strategy fails, unless because it asked for what it must not have.
     """
     symbols = [tape.symbol for tape in tapes]
-    has_days = any(len(tape.span) > 1 for tape in tapes)
     with tempfile.TemporaryDirectory(prefix="stockctl-check-") as folder:
         launcher = Launcher(strategy, dict(params), Path(folder), seed, cuts)
         launcher.write(tapes)
@@ -55,8 +56,9 @@ def check_strategy(
         ]
         if len(symbols) > 1:
             jobs += [Job(f"alone {symbol}", "batches", [symbol]) for symbol in symbols]
-        if has_days:
-            jobs += [Job(f"late {symbol}", "batches", [symbol], late=True) for symbol in symbols]
+        jobs += [
+            Job(f"late {tape.symbol} {late}", "batches", [tape.symbol], late=late) for tape in tapes for late in _starts(tape)
+        ]
         other = Job("other", "batches", symbols[::-1], changed=list(CONDITIONS))
         outcomes = launcher.run(jobs, [other])
         if any(_first_difference(outcomes["base"], outcomes[name]) for name in ("cuts", "noise", "free", "other")):
@@ -82,7 +84,7 @@ class _Report:
             raise StockctlError(self._base.error, hint="correct the strategy, then check it again")
         yield self._files(refused, error)
         if self._base.error:
-            for name in ("cuts", "noise", "records", *CONDITIONS, "symbols", "dates"):
+            for name in ("cuts", "noise", "records", *CONDITIONS, "symbols", "dates", "globals"):
                 reads = self._reads(name) if name in _READS else []
                 yield CheckRow(name, "failed", _text(reads)) if reads else CheckRow(name, "skipped", "the strategy did not run")
             return
@@ -93,6 +95,7 @@ class _Report:
         yield from map(self._condition, CONDITIONS)
         yield self._symbols()
         yield self._dates()
+        yield self._variables()
         yield from self._reports()
 
     @property
@@ -164,23 +167,39 @@ class _Report:
         return row._replace(detail=row.detail + self._globals()) if row.result == "failed" else row
 
     def _dates(self) -> CheckRow:
-        if not any(len(tape.span) > 1 for tape in self._tapes):
+        if not any(map(_starts, self._tapes)):
             return CheckRow("dates", "skipped", "needs the trades of two dates or more")
-        alone = [tape.symbol for tape in self._tapes if len(self._tapes) == 1 or self._pair_of(f"alone {tape.symbol}") is None]
-        pair = next(filter(None, (self._pair_of(f"late {symbol}", late=True) for symbol in alone)), None)
-        row = self._compared("dates", pair, "with a later first date", "a later first date changed no decision")
+        alone = [tape for tape in self._tapes if len(self._tapes) == 1 or self._pair_of(f"alone {tape.symbol}") is None]
+        pairs = (
+            self._pair_of(f"late {tape.symbol} {late}", self._since(tape, late)) for tape in alone for late in _starts(tape)
+        )
+        row = self._compared("dates", next(filter(None, pairs), None), "with a later first date", _SAME_DATES)
         return row._replace(detail=row.detail + self._globals()) if row.result == "failed" else row
 
-    def _pair_of(self, job: str, *, late: bool = False) -> Pair | None:
-        outcome = self._outcomes[job]
-        for symbol, found in outcome.decisions.items():
-            expected = self._base.decisions[symbol]
-            if late:
-                tape = next(one for one in self._tapes if one.symbol == symbol)
-                sizes = [len(one.trades) for one in tape.span]
-                begin = sum(sizes[: len(sizes) // 2])
-                expected = [one for one in expected if one.position >= begin]
-            if (pair := difference(expected, found)) is not None:
+    def _variables(self) -> CheckRow:
+        """Whether the same symbol, run again in one process, decides the same and leaves all variables as they were."""
+        outcome = self._outcomes["cuts"]
+        grown = _places(outcome.grown)
+        if outcome.again and not self._reads():
+            first = outcome.again[0]
+            row = self._compared("globals", (first.whole, first.cut_off), "the same symbol again in one process", "")
+            if row.result == "failed":
+                return row._replace(detail=row.detail + self._globals())
+        if grown:
+            return CheckRow("globals", "failed", f"{_text(grown)}: each run changes it; no decision differed")
+        if outcome.again:
+            return CheckRow("globals", "skipped", "two equal runs differ already: see the other checks")
+        return CheckRow("globals", "ok", "the same symbol again in one process decides the same")
+
+    def _since(self, tape: Tape, late: int) -> list[Decision]:
+        """The decisions from the date on that is ``late`` dates after the first."""
+        begin = sum(len(one.trades) for one in tape.span[:late])
+        return [one for one in self._base.decisions[tape.symbol] if one.position >= begin]
+
+    def _pair_of(self, job: str, expected: list[Decision] | None = None) -> Pair | None:
+        for symbol, found in self._outcomes[job].decisions.items():
+            whole = self._base.decisions[symbol] if expected is None else expected
+            if (pair := difference(whole, found)) is not None:
                 return pair
         return None
 
@@ -193,6 +212,9 @@ class _Report:
         if kept is not None:
             detail = f"{format_percent(100 * kept)} of the decisions are the same where all prices are noise"
             yield CheckRow("prices", "report", detail + (": it may have them from elsewhere" if kept > 0.5 else ""))
+        yield CheckRow("starts", "report", self._later_starts())
+        every = getattr(self._strategy.make(self._tapes[0].symbol), "every", None)
+        yield CheckRow("delays", "report", describe(returns_by_delay(self._tapes, self._base.decisions, every)))
         literals = large_literals(self._strategy.files)
         text = (
             _text(literals)
@@ -200,6 +222,30 @@ class _Report:
             else "no large literal; a table of prices in the source is what these checks cannot find"
         )
         yield CheckRow("source", "report", text)
+
+    def _later_starts(self) -> str:
+        """How many decisions are the same with later first dates."""
+        counts: dict[int, list[int]] = {}
+        for tape in self._tapes:
+            for late in _starts(tape):
+                expected = self._since(tape, late)
+                found = set(self._outcomes[f"late {tape.symbol} {late}"].decisions[tape.symbol])
+                found = {one._replace(position=0) for one in found}
+                same = sum(one._replace(position=0) in found for one in expected)
+                count = counts.setdefault(late, [0, 0])
+                count[0] += same
+                count[1] += len(expected)
+        words = [
+            f"{same} of {counted(of, 'decision')} with a start {counted(late, 'date')} later"
+            for late, (same, of) in counts.items()
+        ]
+        return f"the same: {', '.join(words)}" if words else "needs the trades of two dates or more"
+
+
+def _starts(tape: Tape) -> list[int]:
+    """By how many dates other starts are later: one, half of them, and all but one."""
+    dates = len(tape.span)
+    return sorted({1, dates // 2, dates - 1}) if dates > 1 else []
 
 
 def _has_no_files(error: str) -> bool:

@@ -20,7 +20,8 @@ class Job(msgspec.Struct, frozen=True):
     """One run in a fresh process.
 
     ``kind``: ``one by one`` and ``batches`` feed everything; ``cuts`` and ``noise`` compare cut and noisy records with a whole
-    run in the same process. ``symbols`` are in the order in which they are run; ``late`` runs the later half of the days.
+    run in the same process, and ``cuts`` runs the whole twice. ``symbols`` are in the order in which they are run; ``late`` is
+    the number of trade dates that are left out at the start.
     """
 
     name: str
@@ -28,7 +29,7 @@ class Job(msgspec.Struct, frozen=True):
     symbols: list[str]
     guarded: bool = True
     changed: list[Condition] = []
-    late: bool = False
+    late: int = 0
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -67,7 +68,11 @@ class CutFinding(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct):
-    """What a job found. ``error`` is why the strategy failed; ``reads`` what it read beside its records, by condition."""
+    """What a job found. ``error`` is why the strategy failed; ``reads`` what it read beside its records, by condition.
+
+    ``globals`` are variables that the run changed, ``grown`` those that an equal run changed once more; ``again`` are the first
+    decisions of such runs that differ.
+    """
 
     job: str
     decisions: dict[str, list[Decision]] = {}
@@ -76,6 +81,8 @@ class Outcome(msgspec.Struct):
     reads: dict[str, list[Place]] = {}
     altered: list[str] = []
     globals: list[Place] = []
+    grown: list[Place] = []
+    again: list[CutFinding] = []
     cuts: int = 0
     findings: list[CutFinding] = []
     kept: float | None = None

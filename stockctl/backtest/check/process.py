@@ -7,19 +7,18 @@ to stdout, as msgpack; what a strategy prints goes to stderr.
 from __future__ import annotations
 
 import os
-import pickle
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import msgspec
 
 from stockctl.backtest.check.guard import Guard, load_zones
-from stockctl.backtest.check.messages import CutFinding, Job, Outcome, Place, Plan, difference
+from stockctl.backtest.check.messages import CutFinding, Job, Outcome, Plan, difference
+from stockctl.backtest.check.module_state import changed, state_of
 from stockctl.backtest.check.surroundings import Surroundings
 from stockctl.backtest.check.tape import Feed, Tape, Tapes
 from stockctl.errors import StockctlError
@@ -40,6 +39,8 @@ def main() -> None:
     _warm_up(tapes)
     for job in plan.jobs:
         content = _forked(lambda job=job: _run(plan, job, tapes))  # type: ignore[misc]  # a default of a lambda
+        if not content:
+            sys.exit(1)
         sys.stdout.buffer.write(len(content).to_bytes(8, "big") + content)
     sys.stdout.buffer.flush()
 
@@ -104,11 +105,11 @@ def _run(plan: Plan, job: Job, tapes: dict[str, Tape]) -> Outcome:
         guard.start(_RESULT + 1)
     try:
         strategy = load_strategy(plan.reference, plan.params)
-        before = dict(_globals(plan.files))
+        before = state_of(strategy)
         with guard.running() if job.guarded else nullcontext():
             for symbol in job.symbols:
                 _JOBS[job.kind](outcome, strategy, tapes[symbol], plan, job)
-        outcome.globals = _changed(before, dict(_globals(plan.files)))
+        outcome.globals = changed(before, state_of(strategy))
     except StockctlError as error:
         place = failing_line(error.__cause__, plan.files) if error.__cause__ is not None else None
         # The message of an import names the innermost line, which may be of a library.
@@ -119,8 +120,7 @@ def _run(plan: Plan, job: Job, tapes: dict[str, Tape]) -> Outcome:
 
 def _decide(outcome: Outcome, strategy: LoadedStrategy, tape: Tape, _plan: Plan, job: Job) -> None:
     feed = Feed(tape, one_by_one=job.kind == "one by one")
-    first = feed.starts[(len(feed.starts) - 1) // 2] if job.late and not tape.bars else 0
-    outcome.decisions[tape.symbol] = feed.decide(strategy, first=first)
+    outcome.decisions[tape.symbol] = feed.decide(strategy, first=feed.starts[job.late])
     outcome.altered += feed.altered
 
 
@@ -129,12 +129,21 @@ def _cut(outcome: Outcome, strategy: LoadedStrategy, tape: Tape, plan: Plan, _jo
     feed = Feed(tape)
     whole = outcome.decisions[tape.symbol] = feed.decide(strategy)
     outcome.altered += feed.altered
+    _run_again(outcome, strategy, tape, whole)
     draw = random.Random(f"{plan.seed} {tape.symbol}")  # noqa: S311  # places of cuts are no secret
     decided = sorted({decision.position + 1 for decision in whole})
     cuts = {draw.randrange(1, tape.size + 1) for _ in range(plan.cuts)}
     cuts |= set(draw.sample(decided, min(plan.cuts, len(decided))))
     for cut in sorted(cuts):
         _compare(outcome, strategy, Feed(tape), whole, cut, stop=cut)
+
+
+def _run_again(outcome: Outcome, strategy: LoadedStrategy, tape: Tape, whole: list[Decision]) -> None:
+    """The same records once more in the same process: decisions and variables must be those of the first run."""
+    before = state_of(strategy)
+    if (pair := difference(whole, Feed(tape).decide(strategy))) is not None:
+        outcome.again.append(CutFinding(tape.symbol, tape.size, *pair))
+    outcome.grown += changed(before, state_of(strategy))
 
 
 def _make_noise(outcome: Outcome, strategy: LoadedStrategy, tape: Tape, plan: Plan, _job: Job) -> None:
@@ -172,46 +181,6 @@ def _compare(outcome: Outcome, strategy: LoadedStrategy, feed: Feed, whole: list
 
 
 _JOBS = {"one by one": _decide, "batches": _decide, "cuts": _cut, "noise": _make_noise}
-
-
-def _globals(files: list[str]) -> Iterator[tuple[tuple[str, str], Any]]:
-    """The variables of the strategy's modules and classes, by file and name, each as bytes that change with it."""
-    own = set(files)
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if file in own and isinstance(module, ModuleType):
-            for name, value in list(vars(module).items()):
-                if isinstance(value, type) and value.__module__ == module.__name__:
-                    members = {f"{name}.{member}": each for member, each in vars(value).items()}
-                else:
-                    members = {name: value}
-                for path, each in members.items():
-                    if not path.rpartition(".")[2].startswith("__") and (state := _state(each)) is not None:
-                        yield (file, path), state
-
-
-def _state(value: Any) -> bytes | None:
-    if callable(value) or isinstance(value, ModuleType | classmethod | staticmethod | property):
-        return None
-    try:
-        return pickle.dumps(value)
-    except Exception:  # noqa: BLE001  # whatever cannot be pickled cannot be compared
-        return None
-
-
-def _changed(before: dict[tuple[str, str], Any], after: dict[tuple[str, str], Any]) -> list[Place]:
-    return [
-        Place(f"{name} outlives the run", file, _line_of(file, name))
-        for (file, name), state in after.items()
-        if before.get((file, name)) != state
-    ]
-
-
-def _line_of(file: str, name: str) -> int:
-    """The line of ``file`` that first names the variable; 0 if none does."""
-    word = name.rpartition(".")[2]
-    lines = Path(file).read_text(encoding="utf-8").splitlines()
-    return next((number for number, line in enumerate(lines, 1) if word in line), 0)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ def tapes_of_lake(
             raise StockctlError("the lake has no trades", hint="`stockctl consume s3` writes them to it")
         last = dates[-1] if until is None else trade_date(until - 1)
         first = [one for one in dates if one <= last][-NEWEST:][0] if since is None else trade_date(since)
+        if since is not None and until is None and first > last:
+            raise StockctlError(f"the lake has no trades from {first} on", hint="`stockctl lake list` names its dates")
         return [_tape(lake, settings, strategy, symbol, first, last) for symbol in names]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -15,6 +17,8 @@ from stockctl.settings import Settings
 
 _COMMIT_WAIT = 30.0
 """Seconds to wait for one transaction to be committed or aborted."""
+_OFFSETS_WAIT = 10.0
+"""Seconds to wait until the broker has the offsets of a transaction."""
 _FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
 
 
@@ -66,9 +70,18 @@ class TransactionalProducer(Producer):
             raise
 
     def send_offsets(self, consumer: Consumer, offsets: Mapping[Partition, int]) -> None:
-        """Commit ``offsets`` of the group of ``consumer`` with the open transaction. Errors as ``transaction``."""
+        """Commit ``offsets`` of the group of ``consumer`` with the open transaction. Errors as ``transaction``.
+
+        AbortedError after some seconds without an answer.
+        """
         items = [TopicPartition(partition.topic, partition.number, offset) for partition, offset in offsets.items()]
-        self._producer.send_offsets_to_transaction(items, consumer.group_metadata(), _COMMIT_WAIT)
+        group = consumer.group_metadata()
+        # If the group's coordinator dies meanwhile, librdkafka ignores the timeout, and this call may never return.
+        done = _in_thread(lambda: self._producer.send_offsets_to_transaction(items, group, _OFFSETS_WAIT))
+        try:
+            done.result(_OFFSETS_WAIT)
+        except TimeoutError:
+            raise AbortedError(f"the group's coordinator has not answered for {_OFFSETS_WAIT:.0f} s") from None
 
     def _abort(self) -> None:
         try:
@@ -84,3 +97,17 @@ class TransactionalProducer(Producer):
             )
         found = self._watched.describe(error, "commit a transaction")
         return AbortedError(str(found), hint=found.hint) if type(found) is StockctlError else found
+
+
+def _in_thread(call: Callable[[], object]) -> Future[object]:
+    """The result of ``call`` in a thread that ends with the process at the latest."""
+    done = Future[object]()
+
+    def run() -> None:
+        try:
+            done.set_result(call())
+        except BaseException as error:  # noqa: BLE001  # raised again where someone waits
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="send offsets", daemon=True).start()
+    return done

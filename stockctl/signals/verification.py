@@ -57,13 +57,13 @@ class Verification(NamedTuple):
     heartbeats: int
     pending: int
 
-    def plus(self, verifier: StrategyVerifier, symbols: int) -> Verification:
-        """With what ``verifier`` found on ``symbols`` symbols."""
+    def plus(self, verifier: StrategyVerifier) -> Verification:
+        """With what ``verifier`` found."""
         return Verification(
             self.findings + verifier.findings,
             self.notes + verifier.notes,
             self.strategies + 1,
-            self.symbols + symbols,
+            self.symbols,
             self.signals + verifier.signals,
             self.heartbeats + verifier.heartbeats,
             self.pending + verifier.pending,
@@ -313,6 +313,7 @@ def verify(
             raise PrunedError(day, lake.floor)
         names = [strategy] if strategy is not None else strategies_on(lake, day)
         found = Verification([], [], 0, 0, 0, 0, 0)
+        verified: set[str] = set()
         for name in names:
             live = LiveRecord(lake, name, day)
             if not live.has_records:
@@ -320,13 +321,14 @@ def verify(
             chosen = live.symbols if symbols is None else [one for one in live.symbols if one in symbols]
             verifier = StrategyVerifier(lake, live, overrides)
             verifier.verify(chosen)
-            found = found.plus(verifier, len(chosen))
+            found = found.plus(verifier)
+            verified.update(chosen)
     if not found.strategies:
         raise StockctlError(
             f"the lake has no signals{f' of {strategy}' if strategy else ''} on {day}",
             hint="`stockctl signals list` shows those that it has; `stockctl consume s3` writes them to it",
         )
-    return day, found
+    return day, found._replace(symbols=len(verified))
 
 
 def _newest_day(lake: LakeReader) -> date:

@@ -97,6 +97,17 @@ def test_several_runs_follow_each_other(settings: Settings, strategy: LoadedStra
     assert (found.findings, found.signals) == ([], len(signals_of(records)))
 
 
+def test_two_strategies_on_the_same_symbols(settings: Settings, strategy: LoadedStrategy) -> None:
+    rows = two_symbols()
+    other = load_strategy("sma-cross", {"fast": 2, "slow": 5, "every": "1m"})
+    stored(settings, rows, [*published(strategy, rows), *published(other, rows, run="run-2")])
+
+    found = check(settings)
+
+    assert (found.findings, found.strategies, found.symbols) == ([], 2, 2)
+    assert check(settings, strategy="sma-cross").strategies == 1
+
+
 def test_late_rows_and_rows_that_come_back_change_nothing(settings: Settings, strategy: LoadedStrategy) -> None:
     rows = two_symbols()
     late = trade(9001, MONDAY + 60_000, 50.0, ts_recv=rows[700].ts_recv)

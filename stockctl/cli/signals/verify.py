@@ -51,7 +51,7 @@ def verify(
     pending = f", {counted(found.pending, 'newer one')} not in the lake yet" if found.pending else ""
     say(
         f"{verified}: {counted(found.signals, 'signal')} and {counted(found.heartbeats, 'heartbeat')} "
-        f"of {counted(found.symbols, 'symbol')} compared{pending}"
+        f"of {counted(found.strategies, 'strategy', 'strategies')} on {counted(found.symbols, 'symbol')} compared{pending}"
     )
     if found.findings:
         raise UnhealthyError(

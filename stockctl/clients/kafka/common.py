@@ -25,6 +25,7 @@ _TRANSIENT = {
     KafkaError.NOT_COORDINATOR,
     KafkaError.OFFSET_NOT_AVAILABLE,
     KafkaError.REQUEST_TIMED_OUT,
+    KafkaError._NOENT,  # the admin client's for partitions without a leader
 }
 REFUSED = {
     KafkaError._AUTHENTICATION,

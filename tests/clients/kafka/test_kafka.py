@@ -308,3 +308,9 @@ def test_keys_of_many_symbols_are_spread_over_the_partitions(producer: Producer,
     spread = Counter(message.partition() for message in send(producer, topic, [f"SYM{n}" for n in range(300)]))
     assert set(spread) == {0, 1, 2}
     assert min(spread.values()) > 60
+
+
+def test_a_partition_without_a_leader_is_unreachable(settings: Settings) -> None:
+    """As while a broker starts. librdkafka reports a partition that nobody has in the same way."""
+    with pytest.raises(UnreachableError, match="leader"):
+        Admin(settings).offsets([Partition("absent", 0)])

@@ -326,7 +326,7 @@ import numpy as np
 
 
 class User(Strategy):
-    every = "10s"
+    every = "5s"
     warmup_days = 1
 
     def __init__(self, params, symbol):

@@ -20,6 +20,7 @@ from stockctl.errors import StockctlError
 from stockctl.strategies import Decision, LoadedStrategy, SymbolRun, load_strategy
 from stockctl.strategies.loading import BUILT_IN
 from tests.backtest.cheats import CHEATS, HONEST, LAZY, Cheat
+from tests.backtest.check_processes import forked_checks  # noqa: F401  # a fixture
 from tests.backtest.tapes import day, fresh
 from tests.backtest.waves import walk as bars_walk
 from tests.lakes import lay
@@ -64,6 +65,7 @@ def failed(rows: list[CheckRow]) -> dict[str, str]:
     return {row.check: row.detail for row in rows if row.result == "failed"}
 
 
+@pytest.mark.usefixtures("forked_checks")
 @pytest.mark.parametrize("cheat", BY_LINES, ids=lambda cheat: cheat.name)
 def test_what_a_strategy_reads_is_named_with_its_line(tmp_path: Path, cheat: Cheat, monkeypatch: pytest.MonkeyPatch) -> None:
     if cheat.name == "the-lake":
@@ -79,6 +81,7 @@ def test_what_a_strategy_reads_is_named_with_its_line(tmp_path: Path, cheat: Che
     assert any(line in text for text in texts), (base.error, texts)
 
 
+@pytest.mark.usefixtures("forked_checks")
 @pytest.mark.parametrize("name", LAZY)
 def test_an_import_in_a_handler_is_no_file(tmp_path: Path, name: str) -> None:
     statement, value = LAZY[name]
@@ -99,6 +102,7 @@ def test_an_import_in_a_handler_is_no_file(tmp_path: Path, name: str) -> None:
     assert len(base.decisions["AAPL"]) == 3
 
 
+@pytest.mark.usefixtures("forked_checks")
 @pytest.mark.parametrize("cheat", BY_PROCESSES, ids=lambda cheat: cheat.name)
 def test_what_a_strategy_keeps_or_draws_makes_a_difference(tmp_path: Path, cheat: Cheat) -> None:
     strategy, line = cheating(tmp_path, cheat)
@@ -127,11 +131,12 @@ def test_built_in_strategies_pass(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(HONEST))
 def test_honest_strategies_with_state_pass(tmp_path: Path, name: str) -> None:
     strategy = strategy_of(tmp_path, HONEST[name])
-    rows = check_strategy(strategy, {}, tapes("AAPL MSFT", 400, 3), seed=1, cuts=3)
+    rows = check_strategy(strategy, {}, tapes("AAPL MSFT", 200, 3), seed=1, cuts=3)
     assert failed(rows) == {}
     assert [row.result for row in rows] == ["ok"] * 12 + ["report"] * 4, rows
 
 
+@pytest.mark.usefixtures("forked_checks")
 def test_a_strategy_that_fails_is_an_error_and_no_finding(tmp_path: Path) -> None:
     strategy = strategy_of(tmp_path, "class User(Strategy):\n    def on_trade(self, trade):\n        return 1 / 0\n")
     with pytest.raises(StockctlError, match=r"ZeroDivisionError: division by zero \(.*user.py, line 5\)"):
@@ -156,6 +161,7 @@ def _day(number: int) -> list[Any]:
     return [msgspec.structs.replace(row, symbol="AAPL") for row in walk(1000, seed=number, since=MONDAY + number * DAY)]
 
 
+@pytest.mark.usefixtures("forked_checks")
 def test_other_starts_are_counted(tmp_path: Path) -> None:
     code = "SEEN = []\nclass User(Strategy):\n    def on_trade(self, trade):\n        SEEN.append(1)\n        yield "
     for signal, same in (("buy(strength=len(SEEN))", (0, 0)), ("buy()", (100, 50))):
@@ -198,6 +204,7 @@ def test_without_a_delay_the_return_is_that_of_a_run() -> None:
     assert returns_by_delay(tapes_of_bars(bars), later, "1d")[""] == found["a bar"]  # type: ignore[index]  # there are fills
 
 
+@pytest.mark.usefixtures("forked_checks")
 def test_a_table_in_the_source_is_reported(tmp_path: Path) -> None:
     code = f"TABLE = {list(range(200))}\n" + "class User(Strategy):\n    def on_trade(self, trade):\n        yield buy()\n"
     rows = check_strategy(strategy_of(tmp_path, code), {}, tapes("AAPL", 50, 1), seed=1, cuts=1)

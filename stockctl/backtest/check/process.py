@@ -67,8 +67,8 @@ def _forked(function: Callable[[], Outcome]) -> bytes:
     os.close(writing)
     with open(reading, "rb") as file:  # noqa: PTH123  # a file that is open
         content = file.read()
-    os.waitpid(child, 0)
-    return content
+    _, status = os.waitpid(child, 0)
+    return b"" if status else content
 
 
 class _Touch(Strategy):

@@ -32,15 +32,15 @@ from tests.command import HANG, Process
 from tests.conftest import wait_for
 from tests.faults.rig import Rig, Writer
 from tests.servers import Kafka
-from tests.signals.streams import published
+from tests.signals.streams import published, strategy_file
 from tests.topics import messages
 
-STRATEGY = "vwap-reversion"
-PARAMS = {"enter": 0.05, "leave": 0.04, "trades": 20}
-"""Parameters with which it decides many times a second."""
+STRATEGY = "counting"
+SPARSE = "if self.trades % 5: return"
+"""It decides on every 35th trade of a symbol, twice: some on each poll, so that a kill often meets a transaction."""
 SYMBOLS = ["AAPL", "MSFT", "NVDA", "AMZN", "BINANCE:BTCUSDT"]
 RATE = 2000.0
-KILLS = 7
+KILLS = 8
 SEED = 20261130
 HOUR = 3_600_000
 LATE, RETAKEN = 1.03125, 1.09375
@@ -52,6 +52,7 @@ class Live:
 
     def __init__(self, rig: Rig, kafka: Kafka, sim: Simulator, chance: random.Random) -> None:
         self.rig, self._kafka, self._sim, self.chance = rig, kafka, sim, chance
+        self.strategy = strategy_file(rig.command.folder, extra=SPARSE)
         self._roles: list[Process] = []
         self._producer: Process | None = None
 
@@ -72,8 +73,7 @@ class Live:
 
     def _start_role(self) -> None:
         self._role_log = self._log(f"role-{len(self._roles)}")
-        arguments = [argument for name, value in PARAMS.items() for argument in ("--param", f"{name}={value}")]
-        self._roles.append(self.rig.command.start("signals", "run", STRATEGY, *arguments, log=self._role_log))
+        self._roles.append(self.rig.command.start("signals", "run", str(self.strategy), log=self._role_log))
         self._until(lambda: "reading" in self._role_log.read_text(), "the strategy to read")
 
     def _until(self, condition: Callable[[], object], what: str) -> None:
@@ -209,9 +209,9 @@ def live(own_rig: Rig, own_kafka: Kafka) -> Iterator[Live]:
             live.close()
 
 
-def expected(trades: list[Trade]) -> dict[str, tuple[object, ...]]:
+def expected(path: Path, trades: list[Trade]) -> dict[str, tuple[object, ...]]:
     """What the strategy must decide on ``trades``, which are in the order of each symbol's log, by id."""
-    strategy = load_strategy(STRATEGY, PARAMS)
+    strategy = load_strategy(str(path))
     found: dict[str, tuple[object, ...]] = {}
     for symbol in SYMBOLS:
         for decision in SymbolRun(strategy, symbol).trades([trade for trade in trades if trade.symbol == symbol]):
@@ -281,7 +281,7 @@ def test_strategy_broker_and_writer_killed(live: Live) -> None:
 
     trades = [TRADES.record(message.value()) for message in messages(rig.settings, rig.topic)]
     assert [trade.volume for trade in trades if trade.volume in (LATE, RETAKEN)] == [LATE, RETAKEN]
-    wanted = expected(trades)
+    wanted = expected(live.strategy, trades)
     assert len(wanted) > 200
     in_topic, in_lake = published(rig.settings, None), stored(rig)
     assert_once(in_topic, wanted, "the topic")

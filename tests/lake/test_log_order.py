@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 import tracemalloc
 from collections.abc import Sequence
 from datetime import date
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -130,6 +132,23 @@ def test_compaction_keeps_the_order(rows: list[Trade], batches: int, cut: Cut, d
             found, log = read(settings, symbol)
             assert list(found.items()) == list(expected(rows, symbol).items())
             assert log.unproven == []
+
+
+def test_a_compacted_date_of_many_claims_keeps_its_order(settings: Settings) -> None:
+    """Claims of any size: a hash table of them has no order of its own."""
+    draw = random.Random(1)
+    rows = [
+        trade("AAPL", at("2026-11-23 10:00") + number * 100 - draw.choice((0, 0, 0, 200_000)), 100.0, id=f"row-{number}",
+              ts_recv=at("2026-11-23 10:00") + number * 100)
+        for number in range(8000)
+    ]  # fmt: skip
+    cuts = [0, *sorted(draw.sample(range(1, len(rows)), 250)), len(rows)]
+    for first, end in pairwise(cuts):
+        lay(settings, rows[first:end], start=first)
+    delete_raw(settings, *compacted_days(settings))
+    days, log = read(settings, "AAPL")
+    assert days == expected(rows, "AAPL")
+    assert log.unproven == []
 
 
 def some_days(symbol: str = "AAPL") -> list[Trade]:

@@ -149,7 +149,9 @@ class CompactedRows:
 
     def _load(self, manifest: Manifest) -> _Day:
         table = self._read(manifest, tuple(LOG_COLUMNS), LOG_COLUMNS)
-        counts = table.group_by(["generation", "partition", "claim"], use_threads=False).aggregate([("line", "count")])
+        claim = ["generation", "partition", "claim"]
+        # Groups come in any order, also without threads.
+        counts = table.group_by(claim).aggregate([("line", "count")]).sort_by([(name, "ascending") for name in claim])
         places, first = {}, 0
         for generation, partition, start, count in zip(*(column.to_pylist() for column in counts.columns), strict=True):
             places[generation, partition, start] = first, count

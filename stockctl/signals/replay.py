@@ -26,7 +26,8 @@ class Replay(NamedTuple):
     """What the strategy decided on ``day``.
 
     ``decisions`` have the number of points before them. ``passed`` are the points in the order of the log, ``inputs`` the hash
-    of the inputs at each record that a point names. ``others`` are records of the date that came on another day.
+    of the inputs at each record that a point names. ``others`` are records of the date that came on another day. ``errors`` are
+    those of the strategy.
     """
 
     day: date
@@ -35,6 +36,7 @@ class Replay(NamedTuple):
     inputs: dict[str, str]
     others: set[str]
     unproven: list[str]
+    errors: list[str]
 
     def is_near(self, at: int) -> bool:
         """Whether ``at`` (ms UTC) is on the date, the one before or the one after."""
@@ -55,7 +57,7 @@ def replay(lake: LakeReader, strategy: LoadedStrategy, symbol: str, day: date, r
     for record in records:
         if record.kind in POINTS:
             points.setdefault(record.record, []).append(record)
-    found = Replay(day, [], [], {}, set(), [])
+    found = Replay(day, [], [], {}, set(), [], [])
     days_before = DaysBefore(lake, symbol)
 
     def history(at: date, days: int) -> History:
@@ -64,11 +66,12 @@ def replay(lake: LakeReader, strategy: LoadedStrategy, symbol: str, day: date, r
             found.unproven.append(f"the strategy was warmed up with dates before {lake.floor}, which were pruned")
         return History(count, trades)
 
-    def ignore(_error: StrategyError, _event: Any) -> None:
+    def note(error: StrategyError, _event: Any) -> None:
         """The live service sent the record to the dead letters, and went on."""
+        found.errors.append(str(error))
 
     filings = read_symbol_filings(lake.settings, symbol, strategy, "stored").seen
-    run = SymbolRun(strategy, symbol, history, filings=filings, on_error=ignore)
+    run = SymbolRun(strategy, symbol, history, filings=filings, on_error=note)
     reader = LogReader(lake)
     for log_day in reader.days(symbol, day, day):
         for trades in log_day.chunks:

@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from datetime import date
 from typing import Literal, NamedTuple
 
-from stockctl.errors import StockctlError, UnhealthyError, UsageError
+from stockctl.errors import StockctlError, UnhealthyError, UsageError, quoted
 from stockctl.exchange.calendar import now_ms
 from stockctl.lake.reader.log_order import LogReader, PrunedError
 from stockctl.lake.reader.object_selection import LakeReader
@@ -18,6 +18,8 @@ from stockctl.signals.live_record import POINTS, LiveRecord, Run, strategies_on
 from stockctl.signals.replay import Replay, replay
 from stockctl.strategies.loading import LoadedStrategy, load_strategy
 from stockctl.strategies.symbol_run import Decision, decision_id
+from stockctl.symbols import UnknownSymbolError, did_you_mean, similar_symbols
+from stockctl.units import counted
 
 _SETTLED_MS = 30_000
 """A decision this much older than the newest record of its run was published, or is missing."""
@@ -135,7 +137,7 @@ class StrategyVerifier:
             reference = self._overrides.reference or run.details.reference or run.strategy
             try:
                 strategy = load_strategy(reference, run.details.params | dict(self._overrides.params))
-            except UsageError as error:
+            except StockctlError as error:
                 if self._overrides.reference or self._overrides.params:
                     raise
                 self._add("run", record=run.id, cause=f"{error}: name its file with --code")
@@ -151,6 +153,10 @@ class StrategyVerifier:
             return
         for reason in replayed.unproven:
             self._add("unproven", symbol, cause=reason)
+        if errors := replayed.errors:
+            self.notes.append(
+                f"{symbol}: {counted(len(errors), 'error')} of the strategy in the replay; the first: {errors[0]}"
+            )
         comparison = _Comparison(self._live, group, symbol, records, replayed, self._reach)
         self.findings += comparison.inputs()
         self.findings += comparison.signals()
@@ -305,30 +311,43 @@ def verify(
 ) -> tuple[date, Verification]:
     """Verify the signals of ``day`` (None: the newest with signals) of all strategies, or of one.
 
-    StockctlError if the lake has no records of signals on that date; PrunedError if it was pruned.
+    StockctlError if the lake has no records of signals on that date; UsageError for a strategy or a symbol that is not among
+    them; PrunedError if the date was pruned.
     """
     with LakeReader(settings) as lake:
         day = _newest_day(lake) if day is None else day
         if lake.floor is not None and day < lake.floor:
             raise PrunedError(day, lake.floor)
-        names = [strategy] if strategy is not None else strategies_on(lake, day)
+        ran = [live for name in strategies_on(lake, day) if (live := LiveRecord(lake, name, day)).has_records]
+        if not ran:
+            raise StockctlError(
+                f"the lake has no signals on {day}",
+                hint="`stockctl signals list` shows those that it has; `stockctl consume s3` writes them to it",
+            )
+        chosen = [live for live in ran if strategy in (None, live.strategy)]
+        if not chosen:
+            raise UsageError(
+                f"no strategy {quoted(strategy)} ran on {day}",
+                hint=f"those that did: {', '.join(live.strategy for live in ran)}",
+            )
+        named = sorted({symbol for live in chosen for symbol in live.symbols})
+        wanted = named if symbols is None else [_ran_on(symbol, named, day) for symbol in symbols]
         found = Verification([], [], 0, 0, 0, 0, 0)
-        verified: set[str] = set()
-        for name in names:
-            live = LiveRecord(lake, name, day)
-            if not live.has_records:
-                continue
-            chosen = live.symbols if symbols is None else [one for one in live.symbols if one in symbols]
+        for live in chosen:
             verifier = StrategyVerifier(lake, live, overrides)
-            verifier.verify(chosen)
+            verifier.verify([one for one in live.symbols if one in wanted])
             found = found.plus(verifier)
-            verified.update(chosen)
-    if not found.strategies:
-        raise StockctlError(
-            f"the lake has no signals{f' of {strategy}' if strategy else ''} on {day}",
-            hint="`stockctl signals list` shows those that it has; `stockctl consume s3` writes them to it",
-        )
-    return day, found._replace(symbols=len(verified))
+    return day, found._replace(symbols=len(set(wanted)))
+
+
+def _ran_on(written: str, named: Sequence[str], day: date) -> str:
+    """The one of the symbols ``named`` that ``written`` means. UnknownSymbolError if it is none of them."""
+    same = [one for one in named if one.upper() == written.upper()]
+    if same:
+        return written if written in same else same[0]
+    near = similar_symbols(written, named)
+    hint = did_you_mean(near) if near else f"strategies ran on {', '.join(named)}"
+    raise UnknownSymbolError(f"no strategy ran on {quoted(written)} on {day}", hint=hint)
 
 
 def _newest_day(lake: LakeReader) -> date:

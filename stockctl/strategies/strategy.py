@@ -62,8 +62,10 @@ def signal_problem(signal: object) -> str | None:
         return f"its exit has the target {signal.target!r}: that of an exit is 0"
     if not isinstance(signal.reason, str):
         return f"the reason of its signal is {signal.reason!r:.80}, which is not text"
-    if len(signal.reason) > REASON_LENGTH or not signal.reason.isprintable():
-        return f"the reason of its signal has {len(signal.reason)} characters: it must be one line of at most {REASON_LENGTH}"
+    if len(signal.reason) > REASON_LENGTH:
+        return f"the reason of its signal has {len(signal.reason)} characters: it must have at most {REASON_LENGTH}"
+    if not signal.reason.isprintable():
+        return f"the reason of its signal is {signal.reason!r:.80}: it must be one line without control characters"
     return None
 
 

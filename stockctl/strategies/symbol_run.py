@@ -342,10 +342,16 @@ class _Anchor:
         place = failing_line(error, self._strategy.files)
         on = f" on {record}" if record else ""
         message = f"the strategy {self._strategy.name} failed{on}: "
-        message += f"{error}" if place is None and isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        said = in_one_line(str(error))
+        message += said if place is None and isinstance(error, ValueError) else f"{type(error).__name__}: {said}"
         return StrategyError(
             message + (f" ({place})" if place else ""), record, hint="correct the strategy; --debug shows the whole traceback"
         )
+
+
+def in_one_line(text: str) -> str:
+    """``text`` with line breaks and control characters written out, as in a Python string."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def failing_line(error: BaseException, files: Iterable[str]) -> str | None:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from stockctl.clients.object_store import open_store
+from stockctl.errors import StockctlError, UsageError
 from stockctl.lake.format.keys import date_folder
 from stockctl.lake.maintenance.compact import compact
 from stockctl.lake.maintenance.prune import prunable, prune
@@ -20,6 +21,7 @@ from stockctl.settings import Settings, load_settings
 from stockctl.signals.verification import Overrides, Verification, verify
 from stockctl.strategies import History, LoadedStrategy, load_strategy
 from stockctl.strategies.lake_filings import FILING_DELAY, read_symbol_filings
+from stockctl.symbols import UnknownSymbolError
 from tests.command import clean_environment
 from tests.filings.stored import store_report
 from tests.lakes import lay
@@ -171,6 +173,40 @@ def test_a_signal_that_differs(settings: Settings, strategy: LoadedStrategy, cha
     ((name, value),) = change.items()
     assert (finding.finding, finding.record) == ("different", one.record)
     assert (finding.live, finding.replayed) == (f"{name} {value}", f"{name} {getattr(one, name)}")
+
+
+def test_what_did_not_run_is_an_error(settings: Settings, strategy: LoadedStrategy) -> None:
+    rows = two_symbols()
+    stored(settings, rows, published(strategy, rows))
+    with pytest.raises(UnknownSymbolError, match="no strategy ran on") as wrong:
+        check(settings, symbols=["AAPK"])
+    assert wrong.value.hint == "did you mean AAPL?"
+    with pytest.raises(UsageError, match="no strategy 'nope' ran on 2026-11-23"):
+        check(settings, strategy="nope")
+    with pytest.raises(StockctlError, match="no signals on 2026-11-20"):
+        check(settings, date(2026, 11, 20))
+    assert check(settings, symbols=["aapl"]).symbols == 1
+
+
+def test_an_error_of_the_replay_is_named(settings: Settings, tmp_path: Path) -> None:
+    code = "class Every(Strategy):\n    def on_trade(self, trade):\n        yield buy()\n"
+    rows = walk(50)
+    stored(settings, rows, published(strategy_of(tmp_path, code), rows))
+    strategy_of(tmp_path, code.replace("yield", "1 / 0; yield"))
+    found = check(settings)
+    assert set(kinds(found)) == {"extra"}
+    assert any("50 errors of the strategy in the replay; the first: " in note and "line 5" in note for note in found.notes)
+
+
+def test_a_file_that_cannot_be_imported_is_a_finding(settings: Settings, tmp_path: Path) -> None:
+    code = "class Every(Strategy):\n    def on_trade(self, trade):\n        yield buy()\n"
+    rows = walk(50)
+    live = strategy_of(tmp_path, code)
+    stored(settings, rows, published(live, rows))
+    Path(live.files[0]).write_text("import nothere\n")
+    (finding,) = check(settings).findings
+    assert finding.finding == "run"
+    assert "nothere" in finding.cause
 
 
 def test_other_parameters(settings: Settings, strategy: LoadedStrategy) -> None:

@@ -259,7 +259,7 @@ def test_a_filing_that_comes_too_late_is_seen_at_the_next_trade(tmp_path: Path) 
         ("yield Signal('exit', 0.5)", "its exit has the target 0.5: that of an exit is 0"),
         ("yield buy(reason=5)", "the reason of its signal is 5, which is not text"),
         ("yield buy(reason='a\\nb')", "it must be one line"),
-        ("yield buy(reason='x' * 501)", "it must be one line of at most 500"),
+        ("yield buy(reason='x' * 501)", "it must have at most 500"),
         ("raise StopIteration", "StopIteration"),
         ("raise SystemExit(0)", "SystemExit: 0"),
         ("exit(0)", "SystemExit: 0"),
@@ -299,3 +299,11 @@ def test_a_constructor_that_fails_is_named(tmp_path: Path) -> None:
     run = run_of(tmp_path, EVERY_TRADE.replace("self.seen = 0", "raise KeyError(symbol)"))
     with pytest.raises(StockctlError, match=r"KeyError: 'AAPL' \(.*user\.py, line 6\)"):
         run.trades([trade(0)])
+
+
+def test_an_error_is_one_line_without_control_characters(tmp_path: Path) -> None:
+    code = "class Raises(Strategy):\n    def on_trade(self, trade):\n        raise RuntimeError('a\\n\\x1b[31m b')\n"
+    with pytest.raises(StrategyError, match="failed on ") as found:
+        run_of(tmp_path, code).trades([trade(0)])
+    assert "RuntimeError: a\\n\\x1b[31m b (" in str(found.value)
+    assert str(found.value).isprintable()

@@ -353,7 +353,10 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A local stack with trades in all of its stores, for the documents that only ask them; what leads to it."""
+    # It runs beside all other tests for minutes: fewer commits and polls leave them the processor.
+    calm = {"STOCKCTL_MONGO__MAX_AGE": "10s", "STOCKCTL_LAKE__MAX_AGE": "5s", "STOCKCTL_KAFKA__IDLE_PAUSE": "1s"}
     stack = Stack(tmp_path_factory.mktemp("stack") / "a folder")
+    stack.environment |= calm
     stack.run("local", "up")
     stack.wait_for_more()
     wait_until_filled(stack)

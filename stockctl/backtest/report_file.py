@@ -38,15 +38,22 @@ def write_report(path: Path, text: str) -> None:
             temporary.write_text(text, encoding="utf-8")
             with suppress(FileNotFoundError):
                 temporary.chmod(stat.S_IMODE(path.stat().st_mode))
-            temporary.replace(path.resolve())
+            temporary.replace(_target(path))
         finally:
             temporary.unlink(missing_ok=True)
 
 
 def _temporary(path: Path) -> Path:
     """A name beside the file, in the folder where it really lies."""
-    target = path.resolve()
+    target = _target(path)
     return target.with_name(f".{target.name[:200]}.{os.getpid()}")
+
+
+def _target(path: Path) -> Path:
+    """The file that ``path`` leads to. OSError for a loop of links, which ``resolve`` passes over since Python 3.13."""
+    with suppress(FileNotFoundError):
+        path.stat()
+    return path.resolve()
 
 
 def _is_special(path: Path) -> bool:
@@ -59,8 +66,7 @@ def _said(path: Path) -> Iterator[None]:
     """What the system says about ``path``, as an error for the user."""
     try:
         yield
-    except (OSError, RuntimeError, ValueError) as error:
-        # RuntimeError: a loop of links. ValueError: a NUL in the name.
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         problem = (error.strerror if isinstance(error, OSError) else None) or str(error)
         message = f"the report {quoted(str(path))} cannot be written: {problem}"
         raise UsageError(message, hint="name a file in a folder that exists and that you may write to") from error

@@ -49,7 +49,7 @@ def findings(command: Command, check: int) -> dict[str, dict[str, Any]]:
 
 def test_the_right_login_finds_everything_sound(login: Command, kafka: Kafka) -> None:
     found = findings(login, 0)
-    assert [row["state"] for system, row in found.items() if system.startswith(("kafka", "topic"))] == ["ok"] * 4
+    assert [row["state"] for system, row in found.items() if system.startswith(("kafka", "topic"))] == ["ok"] * 5
     assert kafka.sasl_servers in found["kafka"]["detail"]
 
 

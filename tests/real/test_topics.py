@@ -18,7 +18,7 @@ def rows(command: Command, *arguments: str, check: int = 0) -> list[dict[str, An
 
 def test_topics_are_made_compared_and_corrected(real_command: Command, real_settings: Settings) -> None:
     real_command.run("topics", "diff", check=10)
-    assert [row["action"] for row in rows(real_command, "topics", "apply")] == ["created"] * 3
+    assert [row["action"] for row in rows(real_command, "topics", "apply")] == ["created"] * 4
     real_command.run("topics", "diff")
     assert [row["action"] for row in rows(real_command, "topics", "apply")] == ["unchanged"] * 3
 

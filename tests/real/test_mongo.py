@@ -93,6 +93,8 @@ def test_a_partition_that_was_held_goes_on_when_others_are_added(
     topics: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
+    # The other one reads trades alone, and has half of all partitions: with more of them both have some of the trades.
+    Admin(topics).add_partitions(topics.topics.trades.name, 6)
     monkeypatch.setattr(MongoSink, "chunk", 20)
     settings = topics.model_copy(update={"mongo": topics.mongo.model_copy(update={"max_records": 20})})
     ids, service, other, polls = produce(topics, 300), Service(), Consumer(topics, topics.mongo.group), threading.Event()

@@ -20,7 +20,7 @@ def test_topics_are_made_compared_and_corrected(real_command: Command, real_sett
     real_command.run("topics", "diff", check=10)
     assert [row["action"] for row in rows(real_command, "topics", "apply")] == ["created"] * 4
     real_command.run("topics", "diff")
-    assert [row["action"] for row in rows(real_command, "topics", "apply")] == ["unchanged"] * 3
+    assert [row["action"] for row in rows(real_command, "topics", "apply")] == ["unchanged"] * 4
 
     name = real_settings.topics.trades.name
     admin = Admin(real_settings)

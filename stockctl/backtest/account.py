@@ -163,6 +163,9 @@ class Account:
         if held == most + 1 and held * price <= abs(target) * equity * (1 + _ROUNDING):
             return 0
         if most and not is_affordable(most):
+            # One share too many is a matter of rounding.
+            if is_affordable(most - 1):
+                return sign * (most - 1) - self.shares
             # Fees grow with the shares that are traded: find the largest size that is affordable. What is held is.
             least, most = (held if 0 < held < most else 0), most - 1
             while least < most:

@@ -55,8 +55,13 @@ def run_bars(
     return combine(strategy.name, strategy.version, params, settings, results, calendar=calendar, notes=notes)
 
 
-def run_symbol_bars(strategy: LoadedStrategy, symbol: str, bars: Sequence[Bar], terms: Terms, cash: float) -> SymbolResult:
-    """The backtest of one symbol. A strategy does not see its fills, so all its decisions come first."""
+def run_symbol_bars(
+    strategy: LoadedStrategy, symbol: str, bars: Sequence[Bar], terms: Terms, cash: float, *, keep_prices: bool = True
+) -> SymbolResult:
+    """The backtest of one symbol. A strategy does not see its fills, so all its decisions come first.
+
+    Without ``keep_prices`` the result has no prices for figures.
+    """
     decisions = SymbolRun(strategy, symbol).bars(bars)
     # Of several decisions on one bar, the last one is the position that the strategy wants.
     latest: dict[int, Decision] = {decision.position: decision for decision in decisions}
@@ -64,14 +69,15 @@ def run_symbol_bars(strategy: LoadedStrategy, symbol: str, bars: Sequence[Bar], 
     orders = NextOpen(account, parse_fees(terms.fees), parse_slippage(terms.slippage), long_only=terms.long_only)
     fills: list[Fill | None] = []
     equity: list[EquityPoint] = []
-    prices = SeriesSampler()
+    prices = SeriesSampler() if keep_prices else None
     held, is_lost = 0, False
     for index, bar in enumerate(bars):
         fills.append(orders.open(bar))
         if terms.close_at_end and index == len(bars) - 1:
             fills.append(orders.close_out(bar))
-        prices.add(bar.start, bar.open)
-        prices.add(bar.end - 1, bar.close)
+        if prices is not None:
+            prices.add(bar.start, bar.open)
+            prices.add(bar.end - 1, bar.close)
         value = account.equity(bar.close)
         # The last millisecond of the bar: its end is the next date where bars are days.
         equity.append(EquityPoint(bar.end - 1, value))
@@ -82,4 +88,4 @@ def run_symbol_bars(strategy: LoadedStrategy, symbol: str, bars: Sequence[Bar], 
         elif not is_lost and (decision := latest.get(index)) is not None:
             orders.decide(decision.target, decision.record)
     known = [fill for fill in fills if fill is not None]
-    return SymbolResult.of(account, decisions, known, equity, held, len(bars), prices=prices.points())
+    return SymbolResult.of(account, decisions, known, equity, held, len(bars), prices=prices.points() if prices else ())

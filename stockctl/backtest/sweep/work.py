@@ -90,7 +90,7 @@ def _trials(work: Work) -> Iterator[Trial]:
         strategy = loaded._replace(params=parse_params(loaded.reference, loaded.kind, params))
         if isinstance(work.data, BarsData):
             bars, kept = _bars(work.data.content)
-            result = run_symbol_bars(strategy, work.symbol, bars, work.data.terms, work.cash)
+            result = run_symbol_bars(strategy, work.symbol, bars, work.data.terms, work.cash, keep_prices=False)
             equity = [result.equity[index] for index in kept]
         else:
             result = _run_lake(work, work.data, strategy)

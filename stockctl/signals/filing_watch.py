@@ -33,9 +33,9 @@ class FilingWatch:
         self._stored: dict[str, dict[str, int | None]] = {}
         self._given: dict[str, set[str]] = {}
 
-    def new(self, symbol: str, reached: int) -> list[SeenFiling]:
-        """The filings of ``symbol`` that were not given before, if the time of the log, ``reached``, needs another look."""
-        if not self._is_on or reached < self._looked.get(symbol, 0) + FILING_DELAY // 2:
+    def new(self, symbol: str, received: int) -> list[SeenFiling]:
+        """The filings of ``symbol`` that were not given before, if a trade that was ``received`` then needs another look."""
+        if not self._is_on or received < self._looked.get(symbol, 0) + FILING_DELAY // 2:
             return []
         looked = self._now()
         found = self._changed(symbol)

@@ -59,7 +59,7 @@ class SymbolStates:
             state = self._states[symbol] = self._make(partition, symbol, batch[0])
             found.append(self._opening(state, batch[0]))
         state.partition, state.batch = partition, batch
-        state.run.add_filings(self._filings.new(symbol, max(min(one.trade.ts_event, one.trade.ts_recv) for one in batch)))
+        state.run.add_filings(self._filings.new(symbol, batch[-1].trade.ts_recv))
         found += [
             self._records.signal(decision, partition, batch[decision.position].offset, batch[decision.position].trade.source)
             for decision in state.run.trades([placed.trade for placed in batch])

@@ -26,7 +26,7 @@ verification, unless storing it took longer than the other half.
 
 
 class SymbolFilings(NamedTuple):
-    """The filings of a symbol in the order in which they are seen, and how many have no such time and are left out."""
+    """The filings of a symbol, and how many have no time at which they are seen and are left out."""
 
     seen: list[SeenFiling]
     undated: int

@@ -23,7 +23,6 @@ from stockctl.strategies.strategy import Bar, Filing, Side, signal_problem
 
 _PENDING = 4096
 """Ids that are hashed together: one by one they would cost more than a strategy does."""
-_NEVER = 2**63
 _EVENT, _AT = attrgetter("ts_event"), attrgetter("at")
 
 
@@ -83,6 +82,15 @@ Before = Callable[[date, int], History]
 def no_history(_day: date, _days: int) -> History:
     """Nothing comes before the records that are fed."""
     return History()
+
+
+def first_at(trades: Sequence[Trade], at: int, first: int = 0) -> int | None:
+    """The place of the first of ``trades`` from ``first`` on that brings the time of the log to ``at`` (ms UTC)."""
+    if not trades or max(map(_EVENT, trades)) < at:
+        return None
+    return next(
+        (place for place in range(first, len(trades)) if min(trades[place].ts_event, trades[place].ts_recv) >= at), None
+    )
 
 
 class StrategyError(StockctlError):
@@ -171,11 +179,7 @@ class SymbolRun:
         at = self._filings[self._seen].at
         if self.clock.ms >= at:
             return first
-        if max(map(_EVENT, trades)) < at:
-            return None
-        return next(
-            (place for place in range(first, len(trades)) if min(trades[place].ts_event, trades[place].ts_recv) >= at), None
-        )
+        return first_at(trades, at, first)
 
     def _see_filings(self, trade: Trade, position: int, decisions: list[Decision]) -> None:
         """Show the filings that the time of the log reaches with ``trade``, before it is fed itself."""

@@ -7,8 +7,8 @@ from datetime import date
 
 from stockctl.backtest.check.tape import Tape, TapeDay, encoded
 from stockctl.backtest.lake.history import Warmup
+from stockctl.backtest.lake_run import dates_of
 from stockctl.errors import StockctlError
-from stockctl.exchange.calendar import trade_date
 from stockctl.exchange.log_clock import LogClock
 from stockctl.lake.reader.log_order import LogReader
 from stockctl.lake.reader.object_selection import LakeReader
@@ -32,17 +32,15 @@ def tapes_of_lake(
 ) -> list[Tape]:
     """A tape of each symbol's trades on the dates that ``[since, until)`` touches (ms UTC), with those that warm up before.
 
-    Without bounds: on the newest two dates. StockctlError if the lake has none of a symbol.
+    Without bounds: on the newest two dates. StockctlError if the lake has none of a symbol, UsageError for a span without a
+    date.
     """
     with LakeReader(settings) as lake:
         names = sorted(resolve_lake_symbols(lake, symbols))
-        dates = sorted({*lake.dates(), *lake.compacted_dates()})
-        if not dates:
-            raise StockctlError("the lake has no trades", hint="`stockctl consume s3` writes them to it")
-        last = dates[-1] if until is None else trade_date(until - 1)
-        first = [one for one in dates if one <= last][-NEWEST:][0] if since is None else trade_date(since)
-        if since is not None and until is None and first > last:
-            raise StockctlError(f"the lake has no trades from {first} on", hint="`stockctl lake list` names its dates")
+        first, last = dates_of(lake, since, until)
+        if since is None:
+            dates = sorted({*lake.dates(), *lake.compacted_dates()})
+            first = [one for one in dates if one <= last][-NEWEST:][0]
         return [_tape(lake, settings, strategy, symbol, first, last) for symbol in names]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 from stockctl.backtest.account import Account
@@ -18,10 +17,9 @@ from stockctl.figures import SeriesSampler
 from stockctl.metrics.trade_policies import counts
 from stockctl.records import Trade
 from stockctl.strategies.loading import LoadedStrategy
-from stockctl.strategies.symbol_run import Decision, History, SeenFiling, SymbolRun
+from stockctl.strategies.symbol_run import Decision, History, SeenFiling, SymbolRun, first_at
 
 _NEVER = 2**63
-_EVENT = attrgetter("ts_event")
 
 WarmupBefore = Callable[[date, int], tuple[int, Iterator[list[Trade]]]]
 """The newest days with rows before a day, this many at most: how many there are, and their trades."""
@@ -149,7 +147,7 @@ class TapeRun:
         if not trades:
             return
         self.sources.add(trades[0].source)
-        if max(map(_EVENT, trades)) >= self._close and (index := _reaches(trades, self._close)) is not None:
+        if (index := first_at(trades, self._close)) is not None:
             self._take(trades[:index])
             trades = trades[index:]
             self._reach_close()
@@ -185,11 +183,6 @@ class TapeRun:
         if value <= 0 and not self.lost:
             self.lost = True
             self.fills.liquidate(time)
-
-
-def _reaches(trades: Sequence[Trade], at: int) -> int | None:
-    """Index of the first trade at which the log's clock reaches ``at``."""
-    return next((place for place, one in enumerate(trades) if one.ts_event >= at and one.ts_recv >= at), None)
 
 
 def _first_price(trades: Iterable[Trade]) -> float | None:

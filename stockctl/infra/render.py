@@ -88,7 +88,7 @@ def render(settings: Settings) -> Rendered:
         settings_values.allow_mongo_clients(infra, manifests)
     settings_values.allow_egress(settings, manifests)
     settings_values.fill(settings, manifests)
-    settings_values.stop_signals_without_strategy(settings, manifests)
+    settings_values.stop_signals_without_strategy(settings.signals, manifests)
     secret_objects = secrets.create(settings, manifests) if infra.secrets == "settings" else []
     _annotate_content(manifests, secret_objects)
     set_labels([*manifests, *secret_objects], OWNER)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from stockctl.errors import ConfigError
 from stockctl.infra.kustomize import Manifest, ManifestError, at
-from stockctl.settings import Settings, env_name, require, setting_names
+from stockctl.settings import Settings, SignalsSettings, env_name, require, setting_names
 from stockctl.settings.addresses import host_and_port
 from stockctl.settings.layers import is_secret
 from stockctl.settings.model import InfraSettings
@@ -53,10 +53,10 @@ def fill(settings: Settings, manifests: list[Manifest]) -> None:
                 data[variable] = value
 
 
-def stop_signals_without_strategy(settings: Settings, manifests: list[Manifest]) -> None:
+def stop_signals_without_strategy(signals: SignalsSettings, manifests: list[Manifest]) -> None:
     """Give the Deployment ``signals`` no pod if there is no strategy to run: each would exit at once, and begin again."""
     for manifest in manifests:
-        if not settings.signals.strategy and (manifest["kind"], manifest["metadata"]["name"]) == ("Deployment", "signals"):
+        if not signals.strategy and (manifest["kind"], manifest["metadata"]["name"]) == ("Deployment", "signals"):
             manifest["spec"]["replicas"] = 0
 
 

@@ -19,7 +19,7 @@ from stockctl.local import mongo as standin
 from stockctl.local.files import StackFiles
 from stockctl.local.processes import last_lines
 from stockctl.local.supervisor import LocalService
-from stockctl.settings import Settings, display_value, env_name, load_settings, require, setting_names
+from stockctl.settings import Settings, SignalsSettings, display_value, env_name, load_settings, require, setting_names
 from stockctl.strategies.loading import absolute_reference, load_strategy
 from stockctl.stream.lag import read_lag
 from stockctl.units import counted, format_duration
@@ -57,10 +57,10 @@ def check_requirements(settings: Settings, mode: Mode) -> None:
         require(settings, name)
 
 
-def check_strategy(settings: Settings) -> None:
+def check_strategy(signals: SignalsSettings) -> None:
     """UsageError or StockctlError if the strategy of the service ``signals`` cannot be loaded."""
-    if settings.signals.strategy:
-        load_strategy(settings.signals.strategy)
+    if signals.strategy:
+        load_strategy(signals.strategy)
 
 
 def plan(

@@ -48,7 +48,7 @@ def start(
     """
     files = stack_files(settings)
     services.check_requirements(settings, mode)
-    services.check_strategy(settings)
+    services.check_strategy(settings.signals)
     files.create()
     if (pid := frozen_supervisor(files, current_state(files))) is not None:
         raise StockctlError(f"the supervisor of the local stack is {FROZEN}", hint=fix_for("frozen", pid))

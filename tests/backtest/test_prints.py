@@ -221,8 +221,10 @@ def test_no_fill_that_nobody_could_have_had(
     held = 0
     for fill in fills.fills:
         decided = by_record[fill.record]
-        # The print that filled it: the first not yet passed with this time and price.
-        printed = next(one for one in remaining if min(one.ts_event, one.ts_recv) == fill.time and one.price == fill.price)
+        # The print that filled it: of those not yet passed with this time and price, the first that has so many shares left.
+        same = [one for one in remaining if min(one.ts_event, one.ts_recv) == fill.time and one.price == fill.price]
+        shares = abs(fill.quantity) - 1e-6
+        printed = next((one for one in same if used[id(one)] + shares <= participation * one.volume), same[0])
         remaining = remaining[remaining.index(printed) :]
         assert places[id(printed)] > decided.position
         assert fill.time > decided.ts_decided + latency

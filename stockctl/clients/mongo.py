@@ -43,6 +43,7 @@ _INDEX_CONFLICT = {85, 86}
 _QUIET = 1.0
 """Seconds of waiting without a message."""
 _EXISTS = 48
+_NO_CHANGE_STREAMS = 40573
 _DUPLICATE = 11000
 _BAD_DOCUMENT = {2, 9, 14, 52, 53, 54, 55, 56, 57, 121, 10334, 17280, 17419, 17420}
 """Codes that a document itself causes: validation failed (121), too large, an invalid field name. Any other code is a failure
@@ -51,6 +52,18 @@ of the server: a retry may succeed."""
 
 class ClashError(StockctlError):
     """An index with the same name or keys exists with other options, or a collection has the name of a view."""
+
+
+class NoChangeStreamsError(StockctlError):
+    """The server is no replica set, so it has no change streams."""
+
+
+class DocumentChange(NamedTuple):
+    """A document of ``collection`` that was inserted, or is ``document`` now."""
+
+    collection: str
+    document: Document
+    inserted: bool
 
 
 class BadDocument(NamedTuple):
@@ -304,6 +317,22 @@ class Mongo(Closing):
                 if change is not None and change.get("fullDocument") is not None:
                     yield change["fullDocument"]
 
+    def changes(self, names: Sequence[str], stop: Callable[[], bool]) -> Iterator[DocumentChange | None]:
+        """The changes of these collections until ``stop()``; None when the stream is open, and each time that it waits."""
+        # Expired documents are deleted, which nobody needs to see.
+        match = [{"$match": {"operationType": {"$ne": "delete"}, "ns.coll": {"$in": list(names)}}}]
+        with (
+            self._translate_errors("watch the database"),
+            self._database.watch(match, full_document="updateLookup", max_await_time_ms=250) as changes,
+        ):
+            yield None
+            while not stop():
+                change = changes.try_next()
+                if change is None:
+                    yield None
+                elif (document := change.get("fullDocument")) is not None:
+                    yield DocumentChange(change["ns"]["coll"], document, change["operationType"] == "insert")
+
     @contextmanager
     def _translate_errors(self, action: str) -> Iterator[None]:
         if not self._answered and (absent := absent_stack(self._settings, "mongo.url")) is not None:
@@ -320,6 +349,8 @@ class Mongo(Closing):
         code = error.code if isinstance(error, OperationFailure) else None
         if isinstance(error, OperationFailure) and code in _REFUSED:
             return RefusedError(f"{where}{_words(error)}", hint=login)
+        if code == _NO_CHANGE_STREAMS:
+            return NoChangeStreamsError(f"{where}{_words(error)}", hint="start mongod as a replica set of one node")
         if code in _INDEX_CONFLICT:
             return ClashError(f"{where}{_words(error)}", hint="`stockctl mongo diff`")
         if self.address.startswith("mongodb+srv:") and "DNS" in str(error):

@@ -125,13 +125,23 @@ def vwap(settings: Settings, query: Query, *, notify: Notify = ignore) -> Result
 def bars(settings: Settings, query: Query, *, notify: Notify = ignore) -> Result:
     """Open, high, low, close, volume, VWAP and number of trades of each bar with at least one trade."""
     with execute(settings, query, notify) as context:
-        return result(context, context.run("bars"), _BAR)
+        return bars_of(context)
+
+
+def bars_of(context: QueryContext) -> Result:
+    """As ``bars``, of a query that runs."""
+    return result(context, context.run("bars"), _BAR)
 
 
 def rate(settings: Settings, query: Query, *, notify: Notify = ignore) -> Result:
     """Trades per covered second, of each span or of each bar of ``every``. Only trades in covered time count."""
     with execute(settings, query, notify) as context:
-        return result(context, _rates(context), ("rate", "trades", "covered_seconds"))
+        return rate_of(context)
+
+
+def rate_of(context: QueryContext) -> Result:
+    """As ``rate``, of a query that runs."""
+    return result(context, _rates(context), ("rate", "trades", "covered_seconds"))
 
 
 def volatility(settings: Settings, query: Query, window: Window = LAST_HUNDRED, *, notify: Notify = ignore) -> Result:
@@ -142,8 +152,13 @@ def volatility(settings: Settings, query: Query, window: Window = LAST_HUNDRED, 
             hint="use --window 5m --every 1m",
         )
     with execute(settings, query, notify) as context:
-        rows = [row | {"window": str(window)} for row in _volatilities(context, window)]
-        return result(context, rows, ("volatility", "window", "trades"), times=("at",))
+        return volatility_of(context, window)
+
+
+def volatility_of(context: QueryContext, window: Window = LAST_HUNDRED) -> Result:
+    """As ``volatility``, of a query that runs."""
+    rows = [row | {"window": str(window)} for row in _volatilities(context, window)]
+    return result(context, rows, ("volatility", "window", "trades"), times=("at",))
 
 
 def returns(settings: Settings, query: Query, grid_ms: int = GRID_MS, *, notify: Notify = ignore) -> Result:
@@ -156,17 +171,22 @@ def returns(settings: Settings, query: Query, grid_ms: int = GRID_MS, *, notify:
 def summary(settings: Settings, query: Query, *, notify: Notify = ignore) -> Result:
     """Every metric in one row per span: the bar's columns, both volatilities, the trade rate and the last trade's time."""
     with execute(settings, query, notify) as context:
-        rows = {row["span"]: row for row in context.run("bars")}
-        for row in _volatilities(context, LAST_HUNDRED):
-            rows[row["span"]]["volatility"] = row["volatility"]
-        for row in _returns(context, GRID_MS):
-            rows[row["span"]]["annual_volatility"] = row["volatility"]
-        for row in _rates(context):
-            rows[row["span"]]["rate"] = row["rate"]
-        for span, row in rows.items():
-            row["last_trade"] = time_of(context.contexts[span].last_ms, query.zone)
-        columns = ("trades", "volume", "vwap", *_PRICES, "volatility", "annual_volatility", "rate", "last_trade")
-        return result(context, rows.values(), columns)
+        return summary_of(context)
+
+
+def summary_of(context: QueryContext) -> Result:
+    """As ``summary``, of a query that runs, without bars."""
+    rows = {row["span"]: row for row in context.run("bars")}
+    for row in _volatilities(context, LAST_HUNDRED):
+        rows[row["span"]]["volatility"] = row["volatility"]
+    for row in _returns(context, GRID_MS):
+        rows[row["span"]]["annual_volatility"] = row["volatility"]
+    for row in _rates(context):
+        rows[row["span"]]["rate"] = row["rate"]
+    for span, row in rows.items():
+        row["last_trade"] = time_of(context.contexts[span].last_ms, context.query.zone)
+    columns = ("trades", "volume", "vwap", *_PRICES, "volatility", "annual_volatility", "rate", "last_trade")
+    return result(context, rows.values(), columns)
 
 
 def _rates(context: QueryContext) -> list[Row]:

@@ -10,11 +10,12 @@ from datetime import date
 from itertools import islice
 from typing import Any, NamedTuple
 
-from stockctl.exchange.calendar import Hours, trade_date
+from stockctl.exchange.calendar import Hours, day_bounds, trade_date
 from stockctl.exchange.trade_conditions import trade_kind
-from stockctl.feed.coverage import COVERED_EVERY, by_symbol, expected_since, session_time
+from stockctl.feed.coverage import by_symbol, expected_since, session_time
 from stockctl.intervals import Interval, intersect, length, merge, subtract
 from stockctl.lake.reader.symbols import HINT
+from stockctl.metrics.coverage_report import CoverageInterval, intervals_up_to, reported_by
 from stockctl.metrics.engines.base import Engine, Notify, TradeRange, ignore
 from stockctl.metrics.engines.registry import engine_class
 from stockctl.metrics.engines.relations import condition_codes
@@ -232,11 +233,35 @@ class QueryContext:
 
     @property
     def feed_due(self) -> int:
-        """The time, in ms UTC, up to which the feed must have reported its coverage.
+        """The time, in ms UTC, up to which the feed must have reported its coverage."""
+        return reported_by(self.query.now, self.query.effective_now, self._engine.lag_ms)
 
-        As of a time in the past, no batch is pending: only the feed's next event was still to come.
+    def gaps(self, span: Span) -> list[CoverageInterval]:
+        """The session time of ``span`` that the feed missed, each with its reason, as ``stockctl lake gaps`` lists it.
+
+        From the engine's feed events of the dates. A gap may be newer than the expected time of the span's context: trades
+        that could be missed there may still be on their way.
         """
-        return min(self.query.now - self._engine.lag_ms, self.query.effective_now - round(1000 * COVERED_EVERY))
+        query, parts = self.query, [part for part in span.parts if part.since < part.until]
+        if not parts:
+            return []
+        found = intervals_up_to(
+            query.effective_now,
+            self.feed_due,
+            self._engine.events(day_bounds(parts[0].trade_date)[0], day_bounds(parts[-1].trade_date)[1]),
+            [span.symbol],
+            [part.trade_date for part in parts],
+            span.session,
+            self._engine.calendar(span.symbol),
+            self._engine.connected_before,
+        )
+        missed = [interval for interval in found if not interval.covered]
+        return [
+            interval._replace(since=max(interval.since, part.since), until=min(interval.until, part.until))
+            for interval in missed
+            for part in parts
+            if interval.since < part.until and interval.until > part.since
+        ]
 
     def _cover(self, span: Span, context: SpanContext, feed: _FeedStatus) -> None:
         # Coverage comes from another partition than trades, and proves nothing about how far these are stored.

@@ -26,11 +26,12 @@ JUMP = 1.4
 CONTEXT = ("policy", "session", "left_out", "left_out_by", "coverage", "through", "feed", "condition_table")
 """The columns of the context; ``coverage`` in percent, ``condition_table`` the version of the trade-condition table."""
 
-_FEEDS = {
+FEEDS = {
     "finnhub": "finnhub: a part of the market's trades, not the consolidated tape",
     "sim": "sim: simulated trades",
     "replay": "replay: captured frames of the feed, a part of the market's trades",
 }
+"""What each source of trades is, for the user."""
 
 
 class Result(NamedTuple):
@@ -98,7 +99,7 @@ def result(context: QueryContext, values: Iterable[Row], columns: Sequence[str],
         then = time_of(query.received_by, query.zone)
         notes.append(f"as received by {then:%Y-%m-%d %H:%M:%S %Z}: later records are left out")
     sources = sorted({source for its in context.contexts for source in its.sources})
-    notes += [_FEEDS.get(source, source) for source in sources] + list(_jump_warnings(context))
+    notes += [FEEDS.get(source, source) for source in sources] + list(_jump_warnings(context))
     return Result(names, rows, notes, _types(query.zone), without_trades)
 
 
@@ -126,7 +127,7 @@ def _context_columns(query: Query, span: Span, context: SpanContext) -> Row:
         "left_out_by": "; ".join(f"{why}: {count}" for why, count in by) or None,
         "coverage": context.coverage,
         "through": time_of(context.through, query.zone),
-        "feed": "; ".join(_FEEDS.get(source, source) for source in sorted(context.sources)) or None,
+        "feed": "; ".join(FEEDS.get(source, source) for source in sorted(context.sources)) or None,
         "condition_table": TABLE_VERSION,
     }
 

@@ -40,6 +40,21 @@ def trade_documents(values: Sequence[bytes | None]) -> list[Document | BadRecord
     return _documents(TRADES, _trade_document, values)
 
 
+def trade_of(document: Document) -> Trade:
+    """The trade of a document."""
+    return Trade(
+        id=document["_id"],
+        symbol=document["symbol"],
+        price=document["price"],
+        volume=document["volume"],
+        ts_event=ms_of(document["ts_event"]),
+        ts_recv=ms_of(document["ts_recv"]),
+        conditions=document["conditions"],
+        updates=document["updates"],
+        source=document["source"],
+    )
+
+
 def event_documents(values: Sequence[bytes | None]) -> list[Document | BadRecord]:
     """The document of each feed event, given as JSON."""
     return _documents(FEED_EVENTS, _event_document, values)

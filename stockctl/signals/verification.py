@@ -48,8 +48,18 @@ class Finding(NamedTuple):
     cause: str
 
 
+class Replayed(NamedTuple):
+    """A decision that the replay of a run's ``strategy`` made, in the time of that run."""
+
+    strategy: str
+    decision: Decision
+
+
 class Verification(NamedTuple):
-    """The findings of a date, and what was compared. ``pending`` signals are newer than what the lake has."""
+    """The findings of a date, and what was compared. ``pending`` signals are newer than what the lake has.
+
+    ``decisions`` are what the runs decide when they are replayed, those that are pending included.
+    """
 
     findings: list[Finding]
     notes: list[str]
@@ -58,6 +68,15 @@ class Verification(NamedTuple):
     signals: int
     heartbeats: int
     pending: int
+    decisions: tuple[Replayed, ...] = ()
+
+    def summary(self, day: date) -> str:
+        """What was compared, in one line."""
+        pending = f", {counted(self.pending, 'newer one')} not in the lake yet" if self.pending else ""
+        return (
+            f"{day}: {counted(self.signals, 'signal')} and {counted(self.heartbeats, 'heartbeat')} "
+            f"of {counted(self.strategies, 'strategy', 'strategies')} on {counted(self.symbols, 'symbol')} compared{pending}"
+        )
 
     def plus(self, verifier: StrategyVerifier) -> Verification:
         """With what ``verifier`` found."""
@@ -69,6 +88,7 @@ class Verification(NamedTuple):
             self.signals + verifier.signals,
             self.heartbeats + verifier.heartbeats,
             self.pending + verifier.pending,
+            (*self.decisions, *verifier.decisions),
         )
 
 
@@ -111,6 +131,7 @@ class StrategyVerifier:
         self._reach = _Reach(ends, now_ms() - round(2000 * lake.settings.lake.max_age) - _SETTLED_MS)
         self.findings: list[Finding] = []
         self.notes: list[str] = []
+        self.decisions: list[Replayed] = []
         self.signals = self.heartbeats = self.pending = 0
 
     def verify(self, symbols: Sequence[str]) -> None:
@@ -163,6 +184,7 @@ class StrategyVerifier:
         self.signals += comparison.compared
         self.heartbeats += comparison.heartbeats
         self.pending += comparison.pending
+        self.decisions += [Replayed(self._live.strategy, decision) for decision in comparison.decided]
 
     def _add(self, finding: FindingKind, symbol: str = "", *, record: str = "", cause: str) -> None:
         self.findings.append(Finding(finding, self._live.strategy, symbol, None, record, None, "", "", cause))
@@ -187,6 +209,7 @@ class _Comparison:
         self._runs = [run for run in live.runs if symbol in run.details.symbols]
         self._earlier = [point for point in self._points if point.record not in replayed.inputs]
         self._cause = group.cause
+        self.decided: list[Decision] = []
         self.compared = self.heartbeats = self.pending = 0
 
     def inputs(self) -> Iterator[Finding]:
@@ -226,11 +249,13 @@ class _Comparison:
             if stored is not None:
                 if stored.run in self._group.runs:
                     self.compared += 1
+                    self.decided.append(decision)
                     yield from self._difference(stored, decision)
                 continue
             runs = self._runs_at(place, decision)
             if not runs or not runs <= self._group.runs:
                 continue
+            self.decided.append(decision)
             if decision.ts_decided > self._live.progress - _SETTLED_MS and place >= len(self._replay.passed):
                 self.pending += 1
                 continue

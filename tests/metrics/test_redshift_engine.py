@@ -29,6 +29,7 @@ from stockctl.metrics import definitions, sql_templates
 from stockctl.metrics.engines.redshift import RedshiftEngine
 from stockctl.metrics.engines.relations import RELATIONS
 from stockctl.metrics.query import Query
+from stockctl.metrics.query_context import execute
 from stockctl.metrics.results import Result
 from stockctl.records import FeedEvent, Trade
 from stockctl.settings import Settings, env_name, load_settings
@@ -164,6 +165,11 @@ def test_each_sql_file_runs_unchanged(fake_redshift: FakeRedshift, flags: dict[s
         before = len(fake_redshift.statements)
         definitions.summary(settings, query)
         definitions.volatility(settings, query, definitions.Window(None, 60_000))
+        with execute(settings, query) as context:
+            context.run("recent", since_ms=OPEN)
+            context.run("newest_prices", most=100)
+            context.provide("anchors", [(0, OPEN)])
+            context.run("trades_at")
         ran = "\n".join(fake_redshift.statements[before:])
     for name in sql_templates.names():
         head = sql_templates.text(name).split(":")[0]

@@ -118,6 +118,7 @@ def gaps(
     since: SinceOption = None,
     until: UntilOption = None,
     date: DateOption = None,
+    as_of: AsOfOption = None,
     session: Annotated[
         Session | None, typer.Option(help="Which hours count; default: the setting metrics.session, or all if none has begun.")
     ] = None,
@@ -134,11 +135,10 @@ def gaps(
     import datetime
     from zoneinfo import ZoneInfo
 
-    from stockctl.exchange.calendar import from_ms
+    from stockctl.exchange.calendar import to_ms
     from stockctl.lake.reader.object_selection import LakeReader
     from stockctl.lake.reader.symbols import resolve_lake_symbols
     from stockctl.metrics.coverage_report import read_coverage
-    from stockctl.units import format_duration
 
     settings = settings_of(ctx, {"metrics.session": session and session.value, "timezone": tz})
     zone = ZoneInfo(settings.timezone)
@@ -146,29 +146,16 @@ def gaps(
     if symbols:
         with LakeReader(settings) as lake:
             settings = settings.model_copy(update={"symbols": resolve_lake_symbols(lake, symbols)})
-    found = read_coverage(settings, *bounds, whole=since is not None, fall_back=session is None)
-    rows = (
-        {
-            "symbol": gap.symbol,
-            "trade_date": gap.trade_date,
-            "since": from_ms(gap.since, zone),
-            "until": from_ms(gap.until, zone),
-            "seconds": (gap.until - gap.since) / 1000,
-            "reason": gap.reason,
-        }
-        for gap in found.gaps
+    then = as_of_moment(as_of, zone)
+    found = read_coverage(
+        settings, *bounds, whole=since is not None, fall_back=session is None, as_of=None if then is None else to_ms(then)
     )
     types: dict[str, type | ZoneInfo]
     types = {"symbol": str, "trade_date": datetime.date, "since": zone, "until": zone, "seconds": float, "reason": str}
-    write_rows(rows, view, list(types), types, main=("symbol", "since", "until", "reason"))
-    if found.always_open and settings.metrics.session != "all" and session is not None:
-        say("a simulated market never closes: all hours count")
-    elif found.session != settings.metrics.session:
-        say(f"no {settings.metrics.session} session has begun on a date with feed events: all hours are shown")
-    for symbol, trade_date, covered, expected in found.totals:
-        say(f"{symbol} {trade_date}: {format_duration(covered / 1000)} of {format_duration(expected / 1000)} covered")
+    write_rows(found.rows(zone), view, list(types), types, main=("symbol", "since", "until", "reason"))
+    for note in found.notes(settings.metrics.session, None if session is None else settings.metrics.session):
+        say(note)
     if not found.totals:
-        say("the period has no session time, or the lake has no feed events")
         say_next_batch(settings, "lake", *bounds)
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, time
+from datetime import date
 from decimal import Decimal
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from stockctl.cli.output.numbers import is_numeric, plain
 from stockctl.cli.output.pipe import reader_may_leave
 from stockctl.cli.output.view import Format, View
 from stockctl.errors import UsageError
+from stockctl.json_values import json_value, json_values
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,7 +53,7 @@ def write_rows(
     known = list(rows)
     names = list(columns or (known[0] if known else ()))
     if view.form is Format.json:
-        sys.stdout.write(json.dumps([_json_values(row) for row in known], indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps([json_values(row) for row in known], indent=2, ensure_ascii=False) + "\n")
     elif view.form is Format.parquet:
         _write_parquet(_arrow(known, names, types or {}))
     elif view.form is Format.markdown:
@@ -82,7 +82,7 @@ def write_object(row: Row, view: View | Format) -> None:
         return
     row = {name: row[name] for name in names}
     if view.form is Format.json:
-        sys.stdout.write(json.dumps(_json_values(row), indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(json_values(row), indent=2, ensure_ascii=False) + "\n")
     elif view.form is Format.markdown:
         _write_markdown([{"field": name, "value": value} for name, value in row.items()], ["field", "value"])
     elif view.form is Format.table:
@@ -155,31 +155,7 @@ def _selected(rows: Iterable[Row], columns: Sequence[str] | None, view: View) ->
 
 
 def _json(row: Row) -> str:
-    return json.dumps(_json_values(row), ensure_ascii=False)
-
-
-def _json_values(row: Row) -> dict[str, Any]:
-    return {name: _json_value(value) for name, value in row.items()}
-
-
-def _json_value(value: Any) -> Any:
-    """``value`` as JSON carries it: dates and times in ISO 8601, NaN and infinities as null, bytes in hexadecimal.
-
-    Decimals are numbers, whole ones with all their digits; what JSON has no form for is its text.
-    """
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, float | Decimal):
-        if not math.isfinite(value):
-            return None
-        return int(value) if isinstance(value, Decimal) and value == int(value) else float(value)
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {str(name): _json_value(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_value(item) for item in value]
-    return value.hex() if isinstance(value, bytes) else str(value)
+    return json.dumps(json_values(row), ensure_ascii=False)
 
 
 def _write_csv(rows: Iterable[Row], columns: Sequence[str] | None) -> None:
@@ -192,7 +168,7 @@ def _write_csv(rows: Iterable[Row], columns: Sequence[str] | None) -> None:
             names = list(row)
             writer.writerow(names)
         values = [row.get(name) for name in names]
-        writer.writerow([value if isinstance(value, Decimal) and value.is_finite() else _json_value(value) for value in values])
+        writer.writerow([value if isinstance(value, Decimal) and value.is_finite() else json_value(value) for value in values])
 
 
 def _arrow(rows: list[Row], names: list[str], types: Mapping[str, type | ZoneInfo]) -> pa.Table:

@@ -43,6 +43,9 @@ class DuckDBEngine(Engine):
         self._provided.add(name)
 
     def place_trades(self, ranges: Iterable[TradeRange], policy: str) -> None:
+        # One connection may answer several queries, one after the other.
+        self._connection.execute("DROP TABLE IF EXISTS placed")
+        self._provided.discard("placed")
         self.load(ranges, "stored")
         fill_nulls(self._connection)
         self._connection.sql(

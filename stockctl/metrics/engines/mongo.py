@@ -25,6 +25,7 @@ from stockctl.mongo.schema import COMPANIES
 from stockctl.settings import Settings
 
 _ARROW_TYPES: dict[str, pa.DataType] = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "BIGINT": pa.int64()}
+_SCHEMA = pa.schema([(column, _ARROW_TYPES[kind]) for column, kind in COLUMNS["trades"].items()])
 
 
 class MongoEngine(DuckDBEngine):
@@ -38,6 +39,7 @@ class MongoEngine(DuckDBEngine):
         super().__init__(connection)
         self._mongo = mongo
         self._received_by = received_by
+        self._tables: dict[str, pa.Table] = {}
         self.lag_ms = lag_ms(max_age)
 
     @classmethod
@@ -78,15 +80,20 @@ class MongoEngine(DuckDBEngine):
         return ranges
 
     def load(self, ranges: Iterable[TradeRange], name: str) -> None:
-        schema = pa.schema([(column, _ARROW_TYPES[kind]) for column, kind in COLUMNS["trades"].items()])
-        columns: dict[str, list[Any]] = {column: [] for column in COLUMNS["trades"]}
-        for item in ranges:
+        tables = [self._table(item) for item in ranges]
+        self._connection.register(name, pa.concat_tables(tables) if tables else _SCHEMA.empty_table())
+
+    def _table(self, item: TradeRange) -> pa.Table:
+        """The trades of ``item``, read once for all queries of this connection."""
+        if item.key not in self._tables:
+            columns: dict[str, list[Any]] = {column: [] for column in COLUMNS["trades"]}
             for document in self._mongo.find("trades", self._filter(item.symbol, item.ts_min, item.ts_max + 1)):
                 document["id"] = document["_id"]
                 document["ts_event"], document["ts_recv"] = ms_of(document["ts_event"]), ms_of(document["ts_recv"])
                 for column, values in columns.items():
                     values.append(document[column])
-        self._connection.register(name, pa.table(columns, schema))
+            self._tables[item.key] = pa.table(columns, _SCHEMA)
+        return self._tables[item.key]
 
     def through(self, symbol: str, ranges: Collection[TradeRange]) -> int | None:
         """From the symbol's newest trades, on any date."""

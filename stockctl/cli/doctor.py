@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def check_functions() -> list[Callable[[Settings], list[Check]]]:
     """The functions that return checks, in the order of the report."""
     from stockctl.check_runner import disk
+    from stockctl.dashboard import health as dashboard
     from stockctl.feed import health as feed
     from stockctl.filings import health as filings
     from stockctl.lake import health as lake
@@ -42,6 +43,7 @@ def check_functions() -> list[Callable[[Settings], list[Check]]]:
         mongo.checks,
         connector.checks,
         warehouse.checks,
+        dashboard.checks,
         local.checks,
         lambda settings: [disk(settings.state_dir)],
     ]

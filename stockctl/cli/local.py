@@ -55,6 +55,7 @@ def up(
     """
     from stockctl.local.serve import serve
     from stockctl.local.start import start
+    from stockctl.local.status import page_of
 
     settings = _settings(ctx, symbols, stack=False)
     mode: Mode = "live" if live else "sim"
@@ -67,8 +68,9 @@ def up(
     _note_overrides(ctx, state["settings"])
     say("the local stack is up:")
     for name, value in _addresses(settings, state).items():
-        say(f"  {name:<8} {value}")
+        say(f"  {name:<9} {value}")
     _suggest(
+        *(["open"] if page_of(state) else []),
         "metrics watch",
         *(["signals watch"] if settings.signals.strategy else []),
         "lake list",
@@ -92,8 +94,11 @@ def _note_overrides(ctx: typer.Context, shared: dict[str, Any]) -> None:
 
 
 def _addresses(settings: Settings, state: dict[str, Any]) -> dict[str, str]:
+    from stockctl.local.status import page_of
+
     shared = state["settings"]
-    return {
+    page = page_of(state)
+    return ({"dashboard": page} if page else {}) | {
         "broker": shared["kafka.bootstrap_servers"],
         "feed": f"{shared['finnhub.url']}, {', '.join(shared['symbols'])}",
         "lake": shared["lake.url"],

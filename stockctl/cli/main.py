@@ -29,6 +29,7 @@ from stockctl.cli import (
     strategies,
     topics,
 )
+from stockctl.cli.dashboard import dashboard, open_page
 from stockctl.cli.doctor import doctor
 from stockctl.cli.options import Globals, Group, is_help, usage_error
 from stockctl.cli.output import reader_may_leave, report_error, set_quiet
@@ -55,6 +56,8 @@ ORDER = (
     "strategies",
     "backtest",
     "signals",
+    "dashboard",
+    "open",
 )
 """The order of --help: what a new user needs first, then the path of the data. Other commands follow as they are registered."""
 
@@ -110,7 +113,9 @@ app.add_typer(signals.app, name="signals")
 app.add_typer(glue.app, name="glue")
 app.add_typer(spectrum.app, name="spectrum")
 app.add_typer(infra.app, name="infra")
+app.command()(dashboard)
 app.command()(doctor)
+app.command("open")(open_page)
 app.command()(produce)
 app.command()(sim)
 app.command()(status)

@@ -13,11 +13,12 @@ from stockctl.errors import UnhealthyError
 def status(ctx: typer.Context, *, view: View) -> None:
     """Show the pipeline at a glance; exit code 10 if a part fails.
 
-    Topics, lag, dead letters, lake, MongoDB, feed and local stack.
+    Topics, lag, dead letters, lake, MongoDB, feed, dashboard and local stack.
 
     Example: stockctl status
     """
     from stockctl.check_runner import run
+    from stockctl.dashboard import health as dashboard
     from stockctl.feed import health as feed
     from stockctl.lake import health as lake
     from stockctl.local import health as local
@@ -36,6 +37,7 @@ def status(ctx: typer.Context, *, view: View) -> None:
         connector.overview,
         lake.overview,
         mongo.overview,
+        dashboard.overview,
         local.overview,
     )
     results = run([check for overview in overviews for check in overview(settings)])

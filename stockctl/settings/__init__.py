@@ -5,7 +5,9 @@ settings.kafka.bootstrap_servers
 settings.origin("kafka.bootstrap_servers")     # "stockctl.toml [profile.prod]"
 """
 
+from stockctl.settings.dashboard import DashboardSettings
 from stockctl.settings.display import display_value, written_value
+from stockctl.settings.infra import InfraSettings
 from stockctl.settings.layers import (
     COMMAND_LINE,
     STACK_FILE_END,
@@ -23,7 +25,6 @@ from stockctl.settings.model import (
     FinnhubSettings,
     GlueSettings,
     HealthSettings,
-    InfraSettings,
     KafkaSettings,
     LakeSettings,
     LogSettings,
@@ -43,6 +44,7 @@ __all__ = [
     "STACK_FILE_END",
     "BadSettingError",
     "ConnectSettings",
+    "DashboardSettings",
     "FilingsSettings",
     "FinnhubSettings",
     "GlueSettings",

@@ -11,15 +11,13 @@ from pydantic import Field, PrivateAttr, SecretStr
 from stockctl.exchange.calendar import EXCHANGE_TIMEZONE
 from stockctl.records import Source
 from stockctl.settings.addresses import BootstrapServers, Host, HttpAddress, LakeAddress, WebSocketAddress
+from stockctl.settings.dashboard import DashboardSettings
+from stockctl.settings.infra import InfraSettings
 from stockctl.settings.mongo_address import MongoAddress
 from stockctl.settings.resource_names import (
     GlueDatabase,
     GroupName,
-    ImageName,
-    ImageTag,
     MongoDatabase,
-    Namespace,
-    Networks,
     RoleArn,
     Schedule,
     SchemaName,
@@ -316,29 +314,6 @@ class ValuationSettings(Section):
     beta: float = Field(1.0, allow_inf_nan=False, description="Beta of the company's shares.")
 
 
-class InfraSettings(Section):
-    """The pipeline on a Kubernetes cluster."""
-
-    overlay: str = Field("single-node", description="Overlay of the manifests: `single-node`, `ha`, or your own.")
-    manifests: HomePath | None = Field(None, description="Folder of your own manifests, with the same layout as the package's.")
-    kubeconfig: HomePath | None = Field(None, description="Path of the kubeconfig. If not set, KUBECONFIG or ~/.kube/config.")
-    context: str | None = Field(None, description="Context of the kubeconfig. If not set, the current context.")
-    namespace: Namespace = Field("stockctl", description="Namespace of all resources.")
-    image: ImageName | None = Field(None, description="Image name of `stockctl`. If not set, the manifests' name.")
-    connect_image: ImageName | None = Field(None, description="Image name of Kafka Connect. If not set, the manifests' name.")
-    image_tag: ImageTag | None = Field(None, description="Tag of both images. If not set, the tag in the manifests.")
-    secrets: Literal["settings", "referenced"] = Field(
-        "settings", description="Create Kubernetes secrets from these settings, or reference existing ones."
-    )
-    mongo_url: MongoAddress | None = Field(
-        None,
-        description="Connection string of a MongoDB outside the cluster, as pods reach it. If not set, it runs in the cluster.",
-    )
-    mongo_clients: Networks = Field(
-        [], description="Networks that may reach the MongoDB in the cluster at port 31234 of the node, such as 203.0.113.7/32."
-    )
-
-
 class HealthSettings(Section):
     """The health port of long-running services, which ``--health-port`` names."""
 
@@ -377,6 +352,7 @@ class Settings(Section):
     filings: FilingsSettings = FilingsSettings()
     metrics: MetricsSettings = MetricsSettings()
     valuation: ValuationSettings = ValuationSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     infra: InfraSettings = InfraSettings()
     health: HealthSettings = HealthSettings()
     log: LogSettings = LogSettings()

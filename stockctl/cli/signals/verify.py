@@ -48,11 +48,7 @@ def verify(
     )
     for note in found.notes:
         say(note)
-    pending = f", {counted(found.pending, 'newer one')} not in the lake yet" if found.pending else ""
-    say(
-        f"{verified}: {counted(found.signals, 'signal')} and {counted(found.heartbeats, 'heartbeat')} "
-        f"of {counted(found.strategies, 'strategy', 'strategies')} on {counted(found.symbols, 'symbol')} compared{pending}"
-    )
+    say(found.summary(verified))
     if found.findings:
         raise UnhealthyError(
             f"{counted(len(found.findings), 'finding')} on {verified}: what ran live is not what the lake gives",

@@ -1,0 +1,145 @@
+"""The threads behind the hub: the stream of changes, the frames, the readings, and the checks of the pipeline."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from stockctl.clients.mongo import DocumentChange, Mongo, NoChangeStreamsError
+from stockctl.dashboard.live.hub import WATCHED, Hub
+from stockctl.dashboard.live.kafka_tail import followed_records
+from stockctl.dashboard.live.overview import summaries
+from stockctl.dashboard.live.polling import polled_changes
+from stockctl.dashboard.view.views import parse_view
+from stockctl.errors import ConfigError, StockctlError
+from stockctl.exchange.calendar import now_ms
+from stockctl.mongo.schema import COMPANIES
+from stockctl.service import retry
+from stockctl.settings import Settings
+
+log = logging.getLogger("stockctl.dashboard")
+
+_OVERVIEW_EVERY = 1.0
+_PIPELINE_EVERY = 15.0
+_SUMMARIES_EVERY = 30.0
+_SHARE = 0.25
+"""Share of one core that reading views again may take."""
+_IDLE = 0.1
+"""Pause before views are looked through again, in seconds."""
+
+
+class Live:
+    """Keeps ``hub`` up to date until ``stop``."""
+
+    def __init__(self, settings: Settings, hub: Hub, stop: threading.Event) -> None:
+        self._settings = settings
+        self._hub = hub
+        self._stop = stop
+
+    def start(self) -> None:
+        """Start the threads; they end after ``stop``."""
+        jobs: dict[str, Callable[[], None]] = {"frames": self._send_frames, "readings": self._read, "pipeline": self._check}
+        if self._settings.mongo.url is not None:
+            jobs |= {"changes": partial(self._follow, self._follow_mongo), "overview": self._send_overview}
+        else:
+            jobs |= {"changes": partial(self._follow, self._follow_kafka), "overview": self._send_lake_overview}
+        jobs["first view"] = self._warm
+        for name, job in jobs.items():
+            threading.Thread(target=job, name=f"dashboard {name}", daemon=True).start()
+
+    def _warm(self) -> None:
+        """Read what a page shows first, so that the first browser does not wait for it."""
+        symbol = next(iter(self._settings.symbols), None)
+        if symbol is not None:
+            try:
+                self._hub.snapshot(parse_view(self._settings, symbol))
+            except StockctlError as error:
+                log.info("nothing to show of %s yet: %s", symbol, error)
+
+    def _follow(self, follow: Callable[[], None]) -> None:
+        """Give changes to the hub, over every loss of the connection."""
+
+        def lost(error: BaseException, _attempt: int) -> None:
+            log.warning("no changes: %s", error)
+            self._hub.on_stale(str(error), now_ms())
+
+        while not self._stop.is_set():
+            try:
+                retry(
+                    follow,
+                    lambda error: isinstance(error, StockctlError) and not isinstance(error, ConfigError),
+                    stop=self._stop,
+                    on_retry=lost,
+                )
+            except StockctlError as error:
+                # Only another setting helps, or the service is stopping.
+                lost(error, 0)
+                return
+
+    def _follow_mongo(self) -> None:
+        with Mongo(self._settings, wait=5.0) as mongo:
+            try:
+                self._take(mongo, mongo.changes(WATCHED, self._stop.is_set), "change stream")
+            except NoChangeStreamsError as error:
+                log.warning("%s: MongoDB is asked each second instead", error)
+                self._take(mongo, polled_changes(mongo, self._stop), "asked each second: MongoDB is no replica set")
+
+    def _take(self, mongo: Mongo, changes: Iterable[DocumentChange | None], source: str) -> None:
+        is_open = False
+        for change in changes:
+            if change is not None:
+                self._hub.on_change(change)
+            elif not is_open:
+                is_open = True
+                for document in mongo.find(COMPANIES, {}):
+                    self._hub.on_change(DocumentChange(COMPANIES, document, inserted=False))
+                self._hub.on_fresh(source)
+
+    def _follow_kafka(self) -> None:
+        is_open = False
+        for record in followed_records(self._settings, self._stop):
+            if record is not None:
+                self._hub.on_record(record)
+            elif not is_open:
+                is_open = True
+                self._hub.on_fresh("Kafka: there is no MongoDB")
+
+    def _send_frames(self) -> None:
+        while not self._stop.wait(self._settings.dashboard.frame_every):
+            self._hub.tick()
+
+    def _read(self) -> None:
+        while not self._stop.is_set():
+            began = time.monotonic()
+            self._hub.read_due()
+            self._stop.wait(max(_IDLE, (time.monotonic() - began) * (1 / _SHARE - 1)))
+
+    def _send_overview(self) -> None:
+        with Mongo(self._settings, wait=5.0) as mongo:
+            while not self._stop.wait(_OVERVIEW_EVERY):
+                try:
+                    self._hub.send_overview(mongo)
+                except StockctlError as error:
+                    log.warning("cannot read the overview: %s", error)
+
+    def _send_lake_overview(self) -> None:
+        """Where there is no MongoDB: the newest sessions of the lake, and the newest trades of Kafka."""
+        while not self._stop.is_set():
+            try:
+                rows = summaries(self._settings)
+            except StockctlError as error:
+                log.warning("cannot read the overview: %s", error)
+            else:
+                self._hub.set_summaries(rows)
+            due = time.monotonic() + _SUMMARIES_EVERY
+            while time.monotonic() < due and not self._stop.wait(_OVERVIEW_EVERY):
+                self._hub.send_overview(None)
+
+    def _check(self) -> None:
+        while not self._stop.is_set():
+            if self._hub.clients:
+                self._hub.send_pipeline()
+            self._stop.wait(_PIPELINE_EVERY if self._hub.clients else 1.0)

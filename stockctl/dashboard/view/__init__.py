@@ -1,0 +1,1 @@
+"""What a view shows: read from the stores, and kept up to date by trades."""

@@ -1,0 +1,71 @@
+// The company's panel: key figures with their formulas, and its statements.
+
+import { $, attribute, by, rows, show, text } from "./dom.js";
+import * as format from "./format.js";
+
+const TITLES = { income: "Income", balance: "Balance sheet", cashflow: "Cash flow" };
+let statements = {};
+let chosen = "income";
+
+const itemKey = (row) => `${chosen} ${row.item} ${row.label}`;
+const withUnit = ({ value, unit }) => (value == null ? "not known" : `${format.full(value)} ${unit ?? ""}`);
+
+export function showCompany({ document = null, kpis = [], statements: filed = {}, notes = [] }) {
+  text($("company-name"), document?.name ?? "");
+  rows("kpis", kpis, by("name"), (kpi) => ({
+    label: kpi.label,
+    value: format.filed(kpi.value, kpi.unit ?? ""),
+    "@data-tip": format.lines(
+      `${kpi.label} = ${kpi.formula ?? "as filed"}`,
+      ...(kpi.inputs ?? []).map((input) => `${input.name}: ${withUnit(input)}`),
+      `= ${withUnit(kpi)}`,
+      kpi.period_end && `period to ${kpi.period_end}`,
+      kpi.notes,
+    ),
+  }));
+  rows("company-notes", kpis.length || notes.length ? notes : ["No key figure is known."], String, (note) => ({ note }));
+  statements = filed;
+  showStatement();
+}
+
+function showStatement() {
+  const names = Object.keys(TITLES).filter((name) => statements[name]?.rows?.length);
+  if (!names.includes(chosen)) chosen = names[0] ?? "income";
+  const { periods = [], rows: items = [] } = statements[chosen] ?? {};
+  show($("statement"), names.length);
+  show($("statement-none"), !names.length);
+  attribute($("statement"), "aria-label", TITLES[chosen]);
+  const tab = (name) => ({
+    "@id": `tab-${name}`,
+    "@aria-selected": name === chosen,
+    "@tabindex": name === chosen ? 0 : -1,
+    title: TITLES[name],
+  });
+  rows("tabs", names, String, tab, chosen);
+  cells($("statement-head"), periods, "th");
+  rows("statement-rows", items, itemKey, (row, node) => {
+    const values = row.values.map((value) => format.filed(value, row.unit ?? ""));
+    cells(node, values, "td");
+    return { label: row.label, "label@data-tip": row.formula ? `${row.label} = ${row.formula}` : row.item };
+  });
+}
+
+/** The cells of a row after its first one. */
+function cells(row, values, name) {
+  while (row.children.length > values.length + 1) row.lastElementChild.remove();
+  while (row.children.length <= values.length) row.append(document.createElement(name));
+  values.forEach((value, index) => text(row.children[index + 1], value));
+}
+
+function choose(tab) {
+  if (!tab) return;
+  chosen = tab.id.replace("tab-", "");
+  showStatement();
+  tab.focus();
+}
+
+$("tabs").addEventListener("click", (event) => choose(event.target.closest("[role=tab]")));
+$("tabs").addEventListener("keydown", ({ key, target }) => {
+  if (key === "ArrowRight") choose(target.nextElementSibling);
+  if (key === "ArrowLeft") choose(target.previousElementSibling);
+});

@@ -14,14 +14,14 @@ ARGS ?=
 WORKERS ?= 4
 
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist worksteal
-TEST := not kafka and not postgres and not promtool and not kube and not faults
+TEST := not kafka and not postgres and not promtool and not kube and not browser and not faults
 UNIT := $(TEST) and not server
 
 # Where it is set, every one of some thousand processes would compile what it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit test-python test-real kube test-kube test-faults soak prove coverage lint words bench wheel release settings clean
+.PHONY: help demo test unit test-python test-real kube test-kube test-browser test-faults soak prove coverage lint words bench wheel release settings pictures clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ kube: $(VENV)/.test ## Build Kubernetes' API server for the tests: once, 6 to 13
 
 test-kube: kube ## Run the tests on Kubernetes' API server
 	$(PYTEST) -m kube tests/kube $(ARGS)
+
+# One after the other: they share a pipeline and a browser, which take both cores.
+test-browser: $(VENV)/.test ## Run the tests of the dashboard's page in a browser; needs Chromium
+	$(BIN)/pytest -m browser tests/dashboard $(ARGS)
 
 test-faults: $(VENV)/.test ## Inject faults into feeds, writers, brokers and stores, and count the records; as test-real, with a C compiler
 	$(PYTEST) -m faults tests/faults $(ARGS)
@@ -86,6 +90,9 @@ release: $(VENV)/.release ## Build and test sdist and wheel of the version that 
 
 settings: $(VENV)/.demo ## Write docs/settings.md from the settings' model
 	$(BIN)/python -m stockctl.settings.reference_page > docs/settings.md
+
+pictures: $(VENV)/.test ## Make the pictures of the dashboard in docs/images; needs Chromium
+	$(BIN)/python -m tests.dashboard.pictures
 
 clean: ## Delete the virtual environment and everything built
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

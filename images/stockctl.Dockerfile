@@ -7,7 +7,7 @@ COPY manifests ./manifests
 COPY sql ./sql
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel . \
     && python -m venv /opt/stockctl \
-    && /opt/stockctl/bin/pip install --no-cache-dir /wheel/stockctl-*.whl \
+    && /opt/stockctl/bin/pip install --no-cache-dir "$(echo /wheel/stockctl-*.whl)[dashboard]" \
     && /opt/stockctl/bin/stockctl --version
 
 FROM python:3.13-slim

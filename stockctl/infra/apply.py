@@ -13,7 +13,7 @@ from stockctl.infra.render import OWNER, Rendered, references, to_yaml
 from stockctl.infra.secrets import CLUSTER_ID
 from stockctl.infra.workload_status import workload_name
 from stockctl.reconcile import Action, Change
-from stockctl.settings.model import InfraSettings
+from stockctl.settings.infra import InfraSettings
 
 KINDS = {
     "NetworkPolicy": "networking.k8s.io/v1",

@@ -21,7 +21,7 @@ from stockctl.infra.apply import (
 from stockctl.infra.kustomize import Manifest
 from stockctl.infra.render import Rendered
 from stockctl.reconcile import ABSENT, PRESENT, Difference, absent
-from stockctl.settings.model import InfraSettings
+from stockctl.settings.infra import InfraSettings
 
 MANIFEST, DATA, MANAGED_FIELDS = "manifest", "data", "managedFields"
 """Fields of a difference: the whole object, the data of a Secret, which is not shown, and fields of another manager."""

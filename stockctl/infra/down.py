@@ -12,7 +12,7 @@ from stockctl.errors import TimedOutError
 from stockctl.infra.apply import change_of, deletable
 from stockctl.infra.kustomize import Manifest, label_of, pod_template
 from stockctl.reconcile import Change
-from stockctl.settings.model import InfraSettings
+from stockctl.settings.infra import InfraSettings
 from stockctl.units import format_duration
 
 PART_OF = "app.kubernetes.io/part-of=stockctl"

@@ -32,7 +32,7 @@ OWNER = {"app.kubernetes.io/managed-by": "stockctl"}
 CONTENT = "stockctl.io/content"
 """The annotation of a pod with the hash of its settings and secrets: when they change, the hash rolls the pod."""
 COMPONENT = "app.kubernetes.io/component"
-"""The label, with the value mongo, of objects that only a MongoDB within the cluster needs."""
+"""The label of optional objects: ``mongo`` of those that only a MongoDB within the cluster needs, ``dashboard`` of its page."""
 ORDER = (
     "Namespace",
     "NetworkPolicy",
@@ -81,8 +81,12 @@ def render(settings: Settings) -> Rendered:
     set_namespace(manifests, infra.namespace)
     _set_images(infra, manifests)
     _check_images(manifests)
+    if infra.dashboard:
+        settings_values.start_dashboard(manifests)
+    else:
+        manifests = [each for each in manifests if not _is_for(each, "dashboard")]
     if infra.mongo_url is not None:
-        manifests = [each for each in manifests if not _is_for_mongo(each)]
+        manifests = [each for each in manifests if not _is_for(each, "mongo")]
         settings_values.use_external_mongo(settings, manifests)
     else:
         settings_values.allow_mongo_clients(infra, manifests)
@@ -142,8 +146,8 @@ def _check_images(manifests: list[Manifest]) -> None:
                 )
 
 
-def _is_for_mongo(manifest: Manifest) -> bool:
-    return bool(manifest["metadata"].get("labels", {}).get(COMPONENT) == "mongo")
+def _is_for(manifest: Manifest, component: str) -> bool:
+    return bool((at(manifest, "metadata.labels") or {}).get(COMPONENT) == component)
 
 
 def _annotate_content(manifests: list[Manifest], secret_objects: list[Manifest]) -> None:

@@ -10,12 +10,16 @@ from collections.abc import Callable
 from stockctl.errors import ConfigError
 from stockctl.infra.kustomize import Manifest, ManifestError, at, containers, pod_template
 from stockctl.settings import Settings, env_name, require
+from stockctl.settings.dashboard import SHORTEST_TOKEN
+from stockctl.settings.display import value_of
 from stockctl.stream.kafka_connect.config import render as connector
 
 CLUSTER_ID = "cluster-id"
 """The key of Kafka's cluster id in its Secret."""
 _PASSWORD = re.compile(r"[A-Za-z0-9._~-]{16,}")
 """Passwords that need no quoting in Kafka's configuration, and are too long to guess from a hash."""
+
+_MAKE = 'export {}=$(python3 -c "import secrets; print(secrets.token_urlsafe(24))"), and keep it'
 
 
 def create(settings: Settings, manifests: list[Manifest]) -> list[Manifest]:
@@ -63,7 +67,7 @@ def _password(settings: Settings, name: str) -> str:
         raise ConfigError(
             f"the setting {name} from {settings.origin(name)} is invalid for a server in a cluster: use at least 16 letters, "
             "digits and . _ ~ -",
-            hint=f'export {env_name(name)}=$(python3 -c "import secrets; print(secrets.token_urlsafe(24))"), and keep it',
+            hint=_MAKE.format(env_name(name)),
         )
     return password
 
@@ -79,6 +83,18 @@ def _kafka(settings: Settings, _manifests: list[Manifest]) -> dict[str, str]:
 def _mongo(settings: Settings, _manifests: list[Manifest]) -> dict[str, str]:
     elsewhere = settings.infra.mongo_url is not None
     return {"password": _secret(settings, "mongo.password") if elsewhere else _password(settings, "mongo.password")}
+
+
+def _dashboard(settings: Settings, _manifests: list[Manifest]) -> dict[str, str]:
+    secret = value_of(settings, "dashboard.token")
+    token = secret.get_secret_value() if secret else ""
+    if len(token) < SHORTEST_TOKEN:
+        problem = f"has fewer than {SHORTEST_TOKEN} characters" if token else "is not set"
+        raise ConfigError(
+            f"infra.dashboard is true, and the setting dashboard.token {problem}",
+            hint=_MAKE.format(env_name("dashboard.token")),
+        )
+    return {"token": token}
 
 
 def _aws(settings: Settings, _manifests: list[Manifest]) -> dict[str, str]:
@@ -132,6 +148,7 @@ def _escaped(value: str) -> str:
 _DATA: dict[str, Callable[[Settings, list[Manifest]], dict[str, str]]] = {
     "stockctl-aws": _aws,
     "stockctl-connect": _connect,
+    "stockctl-dashboard": _dashboard,
     "stockctl-finnhub": _finnhub,
     "stockctl-kafka": _kafka,
     "stockctl-mongo": _mongo,

@@ -11,8 +11,8 @@ from stockctl.errors import ConfigError
 from stockctl.infra.kustomize import Manifest, ManifestError, at
 from stockctl.settings import Settings, SignalsSettings, env_name, require, setting_names
 from stockctl.settings.addresses import host_and_port
+from stockctl.settings.infra import InfraSettings
 from stockctl.settings.layers import is_secret
-from stockctl.settings.model import InfraSettings
 from stockctl.settings.mongo_address import mongo_parts
 
 TAKES = "stockctl.io/takes"
@@ -58,6 +58,18 @@ def stop_signals_without_strategy(signals: SignalsSettings, manifests: list[Mani
     for manifest in manifests:
         if not signals.strategy and (manifest["kind"], manifest["metadata"]["name"]) == ("Deployment", "signals"):
             manifest["spec"]["replicas"] = 0
+
+
+def start_dashboard(manifests: list[Manifest]) -> None:
+    """Give the Deployment ``dashboard`` its pod. ManifestError if there is no such Deployment."""
+    found = [each for each in manifests if (each["kind"], each["metadata"]["name"]) == ("Deployment", "dashboard")]
+    for manifest in found:
+        manifest["spec"]["replicas"] = 1
+    if not found:
+        raise ManifestError(
+            "infra.dashboard is true, but the overlay has no Deployment dashboard",
+            hint="add one to it, or unset infra.dashboard",
+        )
 
 
 def setting_names_of(annotation: str, config_map: str) -> Iterator[str]:

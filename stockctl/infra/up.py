@@ -17,7 +17,7 @@ from stockctl.infra.rollout_order import Rollout
 from stockctl.infra.workload_status import Progress, Snapshot, workload_name
 from stockctl.reconcile import Change
 from stockctl.service import retry
-from stockctl.settings.model import InfraSettings
+from stockctl.settings.infra import InfraSettings
 from stockctl.units import format_duration
 
 Answer = TypeVar("Answer")

@@ -20,6 +20,7 @@ LAGS = {
     "stockctl_lake_lag_records": "records",
     "stockctl_mongo_lag_records": "records",
     "stockctl_signals_lag_records": "records",
+    "stockctl_dashboard_behind_seconds": "s",
     "stockctl_connect_lag_records": "records",
     "stockctl_connect_failed_tasks": "failed tasks",
 }

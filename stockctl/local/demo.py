@@ -14,7 +14,7 @@ from stockctl.lake.reader.object_selection import LakeReader
 from stockctl.local.files import file_errors, stack_files
 from stockctl.local.services import environment_of
 from stockctl.local.start import start
-from stockctl.local.status import current_state, status
+from stockctl.local.status import current_state, page_of, status
 from stockctl.local.stop import stop
 from stockctl.settings import Settings, load_settings
 from stockctl.units import counted, format_duration, format_size
@@ -49,6 +49,10 @@ def demo(
         environment = environment_of(state["settings"])
         lake = load_settings(profile="local", config=config, environ=environment)
         before = lake_totals(lake)
+        for note in state["notes"]:
+            notify(f"note: {note}")
+        if page := page_of(state):
+            notify(f"\nthe dashboard is at {page} while the demo runs")
         show("metrics", "watch", "--for", format_duration(seconds).replace(" ", ""))
         show("mongo", "status")
         died = [each for each in status(settings) if each.restarts or each.state != "running"]

@@ -42,6 +42,7 @@ class _Part(_Process, kw_only=True):
     restarts: _Number = 0
     died: list[float] = []
     exit: Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31)] | None = None
+    optional: bool = False
 
 
 class _Shared(msgspec.Struct, rename=lambda name: name.replace("__", ".")):
@@ -54,6 +55,7 @@ class _Shared(msgspec.Struct, rename=lambda name: name.replace("__", ".")):
     lake__url: str
     mongo__url: str
     symbols: Annotated[list[str], msgspec.Meta(min_length=1)]
+    dashboard__port: str = "8765"
 
 
 class _State(_Process, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from stockctl.errors import StockctlError
 from stockctl.local.files import Port, StackFiles
@@ -14,8 +14,13 @@ _RANGE = range(15_000, 32_000)
 """Below the ephemeral ports, so that no outgoing connection takes a port while its service restarts."""
 
 
-def choose_ports(files: StackFiles, names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
-    """A free port for each service in ``names``, the same as last time if possible; and a message for each change."""
+def choose_ports(
+    files: StackFiles, names: Iterable[str], preferred: Mapping[str, tuple[int, bool]] | None = None
+) -> tuple[dict[str, int], list[str]]:
+    """A free port for each of ``names``, the same as last time if possible; and a message for each change.
+
+    ``preferred`` has ports to take if they are free, each with whether the user chose it: then it goes before the last one.
+    """
     saved = files.read(files.ports, dict[str, Port])
     chosen: dict[str, int] = {}
     changes: list[str] = []
@@ -27,11 +32,14 @@ def choose_ports(files: StackFiles, names: Iterable[str]) -> tuple[dict[str, int
     listeners: list[socket.socket] = []
     try:
         for name in names:
-            listener = _listen(saved.get(name)) or _listen_somewhere()
+            wanted, by_user = (preferred or {}).get(name, (None, False))
+            candidates = (wanted, saved.get(name)) if by_user else (saved.get(name), wanted)
+            listener = next((each for each in map(_listen, candidates) if each is not None), None) or _listen_somewhere()
             listeners.append(listener)
             chosen[name] = int(listener.getsockname()[1])
-            if name in saved and chosen[name] != saved[name]:
-                changes.append(f"port {saved[name]} of {name} is in use by another process: using port {chosen[name]} instead")
+            expected = wanted if by_user or name not in saved else saved[name]
+            if expected is not None and chosen[name] != expected:
+                changes.append(f"port {expected} of {name} is in use by another process: using port {chosen[name]} instead")
     finally:
         for listener in listeners:
             listener.close()

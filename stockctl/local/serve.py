@@ -41,9 +41,12 @@ def serve(settings: Settings, mode: services.Mode, command: Sequence[str], confi
             if mode == "live":
                 health.reach(settings)
             stop_leftovers(files, _log.warning)
-            ports, changes = choose_ports(files, services.service_names(mode))
+            ports, changes = choose_ports(files, services.port_names(mode), services.preferred_ports(settings))
             for change in changes:
                 _log.warning("%s", change)
+            changes += (missing := services.notes())
+            for note in missing:
+                _log.warning("%s", note)
             plan = services.plan(settings, files, mode, ports, command, config)
             shared = to_toml(plan.shared)
             files.write(shared_file(files), shared)
@@ -54,7 +57,7 @@ def serve(settings: Settings, mode: services.Mode, command: Sequence[str], confi
                 "settings": dict(plan.shared),
                 "ports": ports,
                 "symbols_given": from_command_line(settings),
-                "effective": services.effective_settings(plan.settings),
+                "effective": services.effective_settings(plan.settings, settings),
             }
             supervisor = Supervisor(files, services.services_of(plan, files, ports), about, {shared_file(files): shared})
             problems = supervisor.run(service.stop)

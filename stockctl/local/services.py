@@ -1,4 +1,4 @@
-"""The services of the local stack: embedded broker and MongoDB, simulator or real feed, ``produce``, the writers, signals."""
+"""The services of the local stack: embedded broker and MongoDB, simulator or real feed, ``produce``, writers, signals, page."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from stockctl.clients.kafka import Admin
-from stockctl.errors import ConfigError, StockctlError
+from stockctl.errors import StockctlError
+from stockctl.extras import missing_extra, missing_packages
 from stockctl.local import broker
 from stockctl.local import mongo as standin
 from stockctl.local.files import StackFiles
@@ -27,7 +27,9 @@ from stockctl.units import counted, format_duration
 Mode = Literal["sim", "live"]
 
 _DRAIN_SECONDS = 120.0
-_HEALTH = {"sim": "/counters"} | dict.fromkeys(("consume-s3", "consume-mongo", "signals", "produce"), "/healthz")
+DASHBOARD_HEALTH = "dashboard-health"
+"""The name of the second port of the dashboard, for its health; browsers use the first."""
+_HEALTH = {"sim": "/counters"} | dict.fromkeys(("consume-s3", "consume-mongo", "signals", "produce", "dashboard"), "/healthz")
 """The path of each service that reports its health over HTTP."""
 
 
@@ -47,12 +49,8 @@ class Plan:
 
 def check_requirements(settings: Settings, mode: Mode) -> None:
     """ConfigError if a required package, the symbols or the real feed's key are missing."""
-    needed = ("noida_db", "secantus", *(["websockets"] if mode == "sim" else []))
-    if missing := [name for name in needed if find_spec(name) is None]:
-        raise ConfigError(
-            f"the local stack needs the packages {' and '.join(missing)} of the extra `local`",
-            hint="pip install 'stockctl[local]'",
-        )
+    if missing := [name for name in missing_packages("local") if mode == "sim" or name != "websockets"]:
+        raise missing_extra("the local stack", "local", missing)
     for name in ("symbols", "lake.url", *(["finnhub.token"] if mode == "live" else [])):
         require(settings, name)
 
@@ -80,6 +78,7 @@ def plan(
         "lake.url": str(settings.lake.url),
         "mongo.url": f"mongodb://127.0.0.1:{ports['mongo']}",
         "symbols": settings.symbols,
+        "dashboard.port": str(ports.get("dashboard", settings.dashboard.port)),
     }
     if mode == "live" and settings.origin("lake.url").startswith("defaults"):
         shared["lake.url"] = (settings.state_dir.absolute() / "lake-live").as_uri()
@@ -100,9 +99,26 @@ def plan(
     return Plan(mode, command, load_settings(config=config, environ=environment), environment, shared)
 
 
-def effective_settings(settings: Settings) -> dict[str, str]:
-    """Every setting as text, secrets masked, to compare later."""
-    return {name: str(display_value(settings, name)) for name in setting_names()}
+def effective_settings(settings: Settings, own: Settings) -> dict[str, str]:
+    """Every setting of the services as text, secrets masked, to compare later; the port of the dashboard as the user's ``own``
+    settings have it, because the stack may use another.
+    """
+    effective = {name: str(display_value(settings, name)) for name in setting_names()}
+    return effective | {"dashboard.port": str(own.dashboard.port)}
+
+
+def preferred_ports(settings: Settings) -> dict[str, tuple[int, bool]]:
+    """The ports that services take if they are free: the number, and whether the user chose it."""
+    chosen = settings.origin("dashboard.port") != "default"
+    return {"dashboard": (settings.dashboard.port, chosen)} if settings.dashboard.port else {}
+
+
+def notes() -> list[str]:
+    """What a stack lacks without its optional packages."""
+    if not (missing := missing_packages("dashboard")):
+        return []
+    error = missing_extra("the dashboard", "dashboard", missing)
+    return [f"no dashboard is served: {error}; {error.hint}"]
 
 
 def environment_of(shared: Mapping[str, str | list[str]]) -> dict[str, str]:
@@ -157,10 +173,10 @@ def services_of(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list
         watch=broker.Rebalances(settings, settings.mongo.group),
         finish=lambda: drain(plan, files, "mongo", settings.mongo.group, "MongoDB"),
     )
-    stores = [kafka, lake, mongo, consume_mongo]
+    chosen = [kafka, lake, mongo, consume_mongo]
     if settings.signals.strategy:
         # Before the writers stop, so that they store its last signals.
-        stores.append(
+        chosen.append(
             service(
                 "signals",
                 *("signals", "run", "--health-port", str(ports["signals"])),
@@ -176,17 +192,41 @@ def services_of(plan: Plan, files: StackFiles, ports: Mapping[str, int]) -> list
         after=("broker", "sim") if plan.mode == "sim" else ("broker",),
         address=settings.finnhub.url,
     )
-    if plan.mode == "live":
-        return [*stores, produce]
-    sim = service(
-        "sim", "sim", "--port", str(ports["sim"]), ready=lambda: health_problem("sim", ports), address=settings.finnhub.url
-    )
-    return [*stores, sim, produce]
+    if plan.mode == "sim":
+        chosen.append(
+            service(
+                "sim",
+                "sim",
+                "--port",
+                str(ports["sim"]),
+                ready=lambda: health_problem("sim", ports),
+                address=settings.finnhub.url,
+            )
+        )
+    chosen.append(produce)
+    if not missing_packages("dashboard"):
+        chosen.append(
+            service(
+                "dashboard",
+                *("dashboard", "--health-port", str(ports[DASHBOARD_HEALTH])),
+                ready=lambda: health_problem("dashboard", ports),
+                after=("mongo", "consume-mongo"),
+                address=settings.dashboard.address,
+                optional=True,
+            )
+        )
+    return chosen
 
 
 def service_names(mode: Mode) -> list[str]:
-    """The names of the services, each of which has a port."""
-    return ["broker", "consume-s3", "mongo", "consume-mongo", "signals", *(["sim"] if mode == "sim" else []), "produce"]
+    """The names of the services."""
+    sim = ["sim"] if mode == "sim" else []
+    return ["broker", "consume-s3", "mongo", "consume-mongo", "signals", *sim, "produce", "dashboard"]
+
+
+def port_names(mode: Mode) -> list[str]:
+    """The names of the ports: each service has one of its name."""
+    return [*service_names(mode), DASHBOARD_HEALTH]
 
 
 def _port_problem(port: int, check: Callable[[], None]) -> str | None:
@@ -204,9 +244,9 @@ def _port_problem(port: int, check: Callable[[], None]) -> str | None:
 
 def health_problem(name: str, ports: Mapping[str, int], *, timeout: float = 1.0) -> str | None:
     """The problem that the service reports, or that it does not answer; None if it is healthy, or has no health endpoint."""
-    if name not in _HEALTH or name not in ports:
+    port = ports.get(DASHBOARD_HEALTH if name == "dashboard" else name)
+    if name not in _HEALTH or port is None:
         return None
-    port = ports[name]
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         connection.request("GET", _HEALTH[name])

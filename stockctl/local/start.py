@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stockctl.errors import ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError, UsageError
+from stockctl.errors import TRY, ConfigError, RefusedError, StockctlError, TimedOutError, UnreachableError, UsageError
 from stockctl.feed import health
 from stockctl.local import services
 from stockctl.local.files import StackFiles, file_errors, stack_files
@@ -25,8 +25,12 @@ Notify = Callable[[str], None]
 
 _REMIND_SECONDS = 5.0
 """Seconds without progress after which ``notify`` gets what the start waits for."""
+_OPTIONAL_SECONDS = 60.0
+"""Seconds that the start waits for optional services once all others are ready."""
 _STOP_SECONDS = 600.0
-_ERRORS = {one.exit_code: one for one in (UsageError, ConfigError, RefusedError, UnreachableError, TimedOutError)}
+_ERRORS: dict[int | None, type[StockctlError]] = {
+    one.exit_code: one for one in (UsageError, ConfigError, RefusedError, UnreachableError, TimedOutError)
+}
 
 
 @file_errors()
@@ -126,7 +130,7 @@ def _restart_reason(
     if not before:
         return None
     plan = services.plan(settings, files, mode, state.get("ports", {}), (), config)
-    after = services.effective_settings(plan.settings)
+    after = services.effective_settings(plan.settings, settings)
     changes = [f"{name} is now {value}" for name, value in after.items() if before.get(name) != value]
     return "; ".join(changes) or None
 
@@ -137,6 +141,7 @@ def _wait_until_ready(
     deadline = time.monotonic() + timeout
     ready: set[str] = set()
     remind_at = time.monotonic() + _REMIND_SECONDS
+    optional_until = deadline
     waiting = "the supervisor"
     while time.monotonic() < deadline:
         state = current_state(files)
@@ -144,18 +149,17 @@ def _wait_until_ready(
             lines, hint = _end_of_log(files.log("supervisor"))
             raise StockctlError(f"the supervisor of the local stack exited:{lines}", hint=hint)
         for part in state.get("parts", ()):
-            if part["state"] == "failed":
-                lines, hint = _end_of_log(files.log(part["name"]))
-                raise _ERRORS.get(part.get("exit"), StockctlError)(
-                    f"{part['name']} {part['detail']}; the end of its log:{lines}", hint=hint
-                )
+            if part["state"] == "failed" and not part["optional"]:
+                raise _failure(part, files)
             if part["state"] == "running" and part["name"] not in ready:
                 ready.add(part["name"])
                 notify(f"  {part['name']:<{name_width(state)}} ready  {part['address']}")
                 remind_at = time.monotonic() + _REMIND_SECONDS
+                optional_until = time.monotonic() + _OPTIONAL_SECONDS
         missing = [part for part in state.get("parts", ()) if part["name"] not in ready]
-        if state.get("settings") and not missing:
-            return state
+        if state.get("settings") and _is_enough(missing, time.monotonic() > optional_until):
+            notes = [_without(part, files) for part in missing]
+            return {**state, "notes": [*state["notes"], *notes]}
         waiting = ", ".join(f"{part['name']} ({part['detail'] or part['state']})" for part in missing) or waiting
         if time.monotonic() >= remind_at:
             notify(f"  still waiting for {waiting}")
@@ -165,6 +169,26 @@ def _wait_until_ready(
         f"the local stack was not ready within {format_duration(timeout)}: still waiting for {waiting}",
         hint=f"see the logs in {files.folder / 'logs'}",
     )
+
+
+def _is_enough(missing: Sequence[Mapping[str, Any]], late: bool) -> bool:
+    """Whether a stack counts as started without ``missing``: optional services that have failed, or are ``late``."""
+    return all(part["optional"] and (late or part["state"] == "failed") for part in missing)
+
+
+def _failure(part: Mapping[str, Any], files: StackFiles) -> StockctlError:
+    """The error of a service that failed, or is not ready: the end of its log, and the exit code of its process."""
+    lines, hint = _end_of_log(files.log(part["name"]))
+    return _ERRORS.get(part.get("exit"), StockctlError)(
+        f"{part['name']} {part['detail']}; the end of its log:{lines}", hint=hint
+    )
+
+
+def _without(part: Mapping[str, Any], files: StackFiles) -> str:
+    """The note about an optional service that is not ready."""
+    lines, hint = _end_of_log(files.log(part["name"]))
+    reason = part["detail"] if part["state"] == "failed" else f"is not ready ({part['detail'] or part['state']})"
+    return f"the stack is up without {part['name']}, which {reason}; the end of its log:{lines}\n{TRY}{hint}"
 
 
 def _end_of_log(log: Path) -> tuple[str, str]:

@@ -70,6 +70,11 @@ def name_width(state: Mapping[str, Any]) -> int:
     return max(len(part["name"]) for part in state["parts"])
 
 
+def page_of(state: Mapping[str, Any]) -> str | None:
+    """The address of the dashboard in a supervisor's state; None unless it is running."""
+    return next((p["address"] for p in state["parts"] if (p["name"], p["state"]) == ("dashboard", "running")), None)
+
+
 def _supervisor(files: StackFiles, state: Mapping[str, Any]) -> dict[str, Any]:
     supervisor = {"name": "supervisor", "pid": state.get("pid"), "started": state.get("started")}
     if (pid := frozen_supervisor(files, state)) is not None:

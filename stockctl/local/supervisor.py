@@ -41,6 +41,7 @@ class LocalService:
     ``watch`` is called periodically in a thread while the service runs, and may block: it repairs what the service cannot, and
     returns what it did, or None.
     ``finish`` runs after the service has stopped, and returns a problem, or None.
+    A stack counts as started without an ``optional`` service that fails.
     """
 
     name: str
@@ -53,6 +54,7 @@ class LocalService:
     grace: float = 20.0
     watch: Callable[[], str | None] | None = None
     finish: Callable[[], str | None] = lambda: None
+    optional: bool = False
 
 
 class _Run:
@@ -87,6 +89,7 @@ class _Run:
             "restarts": self.restarts,
             "died": list(self.died),
             "exit": self.exit,
+            "optional": self.service.optional,
         }
 
 

@@ -53,8 +53,8 @@ def test_everything_sound_is_exit_0_with_each_latency(sound: Command) -> None:
     found = findings(sound, 0)
     assert {row["state"] for row in found.values()} <= {"ok", "warn"}
     assert list(found)[:2] == ["feed", "kafka"]
-    assert list(found)[-2:] == ["lake store", "disk"]
-    assert len(found) == 11
+    assert list(found)[-3:] == ["lake store", "dashboard", "disk"]
+    assert len(found) == 12
     for system in ("feed", "kafka", "lake store"):
         assert found[system]["latency_ms"] > 0
 

@@ -12,6 +12,7 @@ from stockctl.settings import Settings, load_settings
 
 OVERLAYS = ("single-node", "ha")
 SECRETS = {
+    "STOCKCTL_DASHBOARD__TOKEN": "dashboard-token-of-a-test",
     "STOCKCTL_FINNHUB__TOKEN": "finnhub-token-of-a-test",
     "STOCKCTL_KAFKA__PASSWORD": "kafka-password-of-a-test",
     "STOCKCTL_MONGO__PASSWORD": "mongo-password-of-a-test",
@@ -44,5 +45,6 @@ def settings_of(tmp_path: Path) -> SettingsOf:
 
 @pytest.fixture(params=OVERLAYS)
 def rendered(request: pytest.FixtureRequest, settings_of: SettingsOf) -> Rendered:
-    """Each overlay of the package, rendered."""
-    return render(settings_of(**{"infra.overlay": request.param, "infra.mongo_clients": "203.0.113.7/32"}))
+    """Each overlay of the package, rendered with everything that is optional."""
+    more = {"infra.mongo_clients": "203.0.113.7/32", "infra.dashboard": "true"}
+    return render(settings_of(**{"infra.overlay": request.param} | more))

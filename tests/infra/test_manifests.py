@@ -209,7 +209,8 @@ def test_every_long_running_container_has_probes(plain: list[Manifest]) -> None:
                 # A service that waits is not restarted: the producer's buffer exists nowhere else.
                 assert container["livenessProbe"]["httpGet"] == {"path": "/metrics", "port": "health"}
                 port = container["args"][container["args"].index("--health-port") + 1]
-                assert container["ports"] == [{"name": "health", "containerPort": int(port)}]
+                assert {"name": "health", "containerPort": int(port)} in container["ports"]
+                assert {each["name"] for each in container["ports"]} <= {"health", "page"}
                 assert manifest["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"] == port
 
 
@@ -288,13 +289,33 @@ def test_mongodbs_key_file_is_replaced() -> None:
 
 
 def test_the_limits_of_a_single_node_fit_a_machine_of_4_gib() -> None:
-    """All at once: long-running workloads, Jobs, and filings. An init container counts if it needs more than the containers."""
+    """All at once: long-running workloads, Jobs, and filings. An init container counts if it needs more than the containers.
+
+    Without the dashboard, which is off unless somebody turns it on.
+    """
     manifests = build(MANIFESTS / "overlays" / "single-node")
+    assert of(manifests, "Deployment")["dashboard"]["spec"]["replicas"] == 0
     total = 0
-    for pod in pods(manifests).values():
+    for name, pod in pods(manifests).items():
+        if name == "dashboard":
+            continue
         first = [size(container["resources"]["limits"]["memory"]) for container in pod.get("initContainers", [])]
         total += max(*first, 0, sum(size(container["resources"]["limits"]["memory"]) for container in pod["containers"]), 0)
     assert 2 * 2**30 < total <= 3.2 * 2**30, f"{total / 2**30:.2f} GiB"
+
+
+def test_only_ingress_controllers_reach_the_dashboard_and_only_its_page(plain: list[Manifest]) -> None:
+    """Its health is for Prometheus, as that of the others."""
+    policies = of(plain, "NetworkPolicy")
+    to_it = [
+        policy["spec"]["ingress"]
+        for policy in policies.values()
+        if policy["spec"]["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "dashboard"}}
+    ]
+    [[rule]] = to_it
+    assert rule["ports"] == [{"port": "page"}]
+    assert rule["from"][0]["podSelector"]["matchExpressions"][0]["values"] == ["traefik", "ingress-nginx"]
+    assert "type" not in of(plain, "Service")["dashboard"]["spec"], "no port of the node"
 
 
 def test_the_old_producer_stops_before_the_new_one_starts(plain: list[Manifest]) -> None:
@@ -337,7 +358,8 @@ def test_pods_connect_only_if_the_policies_of_both_allow_it(plain: list[Manifest
         (names,) = let_in["from"][0]["podSelector"]["matchExpressions"]
         (sending,) = policies[senders]["spec"]["podSelector"]["matchExpressions"]
         assert set(names["values"]) == {*sending["values"], server}
-    known = {*pods(build(MANIFESTS / "overlays" / "single-node")), *pods(build(MANIFESTS / "overlays" / "ha")), "prometheus"}
+    known = {*pods(build(MANIFESTS / "overlays" / "single-node")), *pods(build(MANIFESTS / "overlays" / "ha"))}
+    known |= {"prometheus", "traefik", "ingress-nginx"}
     named = set(
         re.findall(r"'app.kubernetes.io/name': '([\w-]+)'|'values': \[([^\]]+)\]", str([p["spec"] for p in policies.values()]))
     )

@@ -97,6 +97,7 @@ WELL = {
     "stockctl_mongo_rejected_total": steady(0),
     "stockctl_signals_lag_records": steady(100),
     'stockctl_signals_strategy_errors_total{strategy="sma-cross"}': steady(0),
+    "stockctl_dashboard_behind_seconds": steady(1),
 }
 CONNECT = {
     "stockctl_mongo_lag_records": "",
@@ -177,6 +178,12 @@ CASES = [
         {'stockctl_signals_strategy_errors_total{strategy="sma-cross"}': turning(0, 1)},
         {62: {"StrategyFails warning"}, 80: set()},
     ),
+    Case(
+        "the dashboard is late",
+        {"stockctl_dashboard_behind_seconds": turning(1, 61)},
+        {64: set(), 66: {"DashboardLate warning"}},
+    ),
+    Case("no dashboard runs", {"stockctl_dashboard_behind_seconds": UNTIL_THEN}, {72: set(), 150: set()}),
     Case("the MongoDB writer ends", {"stockctl_mongo_lag_records": UNTIL_THEN}, {69: set(), 72: {"MongoWriterAway warning"}}),
     Case(
         "connect watch ends",

@@ -89,6 +89,46 @@ def test_without_a_strategy_no_pod_runs_one(settings_of: SettingsOf) -> None:
         assert signals["spec"]["replicas"] == pods
 
 
+def test_the_dashboard_is_off_until_a_setting_turns_it_on(settings_of: SettingsOf) -> None:
+    assert "dashboard" not in str([each["metadata"]["name"] for each in render(settings_of()).all])
+    rendered = render(
+        settings_of(**{"infra.dashboard": "true", "dashboard.hosts": "charts.example.com", "dashboard.port": "9000"})
+    )
+    found = {(each["kind"], each["metadata"]["name"]) for each in rendered.all if "dashboard" in each["metadata"]["name"]}
+    assert found == {
+        ("ConfigMap", "dashboard-settings"),
+        ("Deployment", "dashboard"),
+        ("NetworkPolicy", "dashboard"),
+        ("Secret", "stockctl-dashboard"),
+        ("Service", "dashboard"),
+    }
+    assert find(rendered, "Deployment", "dashboard")["spec"]["replicas"] == 1
+    assert secret(rendered, "stockctl-dashboard") == {"token": SECRETS["STOCKCTL_DASHBOARD__TOKEN"]}
+    settings = find(rendered, "ConfigMap", "dashboard-settings")["data"]
+    assert settings["STOCKCTL_DASHBOARD__HOSTS"] == "charts.example.com"
+    assert (settings["STOCKCTL_DASHBOARD__BIND"], settings["STOCKCTL_DASHBOARD__PORT"]) == ("0.0.0.0", "8765")  # noqa: S104 - in a pod
+
+
+@pytest.mark.parametrize(("token", "problem"), [("", "is not set"), ("short", "has fewer than 16 characters")])
+def test_a_dashboard_needs_a_token(settings_of: SettingsOf, token: str, problem: str) -> None:
+    """Unless the user creates the Secret."""
+    more = {"infra.dashboard": "true", "STOCKCTL_DASHBOARD__TOKEN": token}
+    with pytest.raises(ConfigError, match=f"infra.dashboard is true, and the setting dashboard.token {problem}") as raised:
+        render(settings_of(**more))
+    assert "export STOCKCTL_DASHBOARD__TOKEN=" in str(raised.value.hint)
+    assert "short" not in str(raised.value)
+    assert find(render(settings_of(**more, **{"infra.secrets": "referenced"})), "Deployment", "dashboard")
+
+
+def test_an_overlay_without_a_dashboard_cannot_serve_one(settings_of: SettingsOf, tmp_path: Path) -> None:
+    (tmp_path / "overlays" / "mine").mkdir(parents=True)
+    (tmp_path / "overlays" / "mine" / "kustomization.yaml").write_text("resources: [one.yaml]")
+    (tmp_path / "overlays" / "mine" / "one.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n")
+    mine = {"infra.manifests": str(tmp_path), "infra.overlay": "mine", "infra.dashboard": "true"}
+    with pytest.raises(ManifestError, match="the overlay has no Deployment dashboard"):
+        render(settings_of(**mine))
+
+
 def test_a_changed_job_has_another_name(settings_of: SettingsOf) -> None:
     def jobs(**more: str) -> set[str]:
         return {each["metadata"]["name"] for each in render(settings_of(**more)).manifests if each["kind"] == "Job"}

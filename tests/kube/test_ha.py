@@ -25,6 +25,7 @@ PODS = {
     "connector": 1,
     "connect-watch": 1,
     "signals": 1,
+    "dashboard": 1,
 }
 
 
@@ -36,7 +37,7 @@ def workloads(kubelet: Kubelet) -> Counter[str]:
 def ha(command: Command, kubelet: Kubelet) -> Command:
     """The command with this overlay, whose pods have this machine's address."""
     kubelet.address = own_address()
-    command.environment["STOCKCTL_INFRA__OVERLAY"] = "ha"
+    command.environment |= {"STOCKCTL_INFRA__OVERLAY": "ha", "STOCKCTL_INFRA__DASHBOARD": "true"}
     return command
 
 

@@ -54,7 +54,7 @@ def overlay(request: pytest.FixtureRequest, kube: Kube, settings_of: SettingsOf)
     """Each overlay, in a namespace of its own. Afterwards its Services are gone, since one has a port of the nodes alone."""
     namespace = f"of-{request.param}"
     own = {"infra.overlay": request.param, "infra.namespace": namespace, "infra.mongo_clients": "203.0.113.7/32"}
-    yield render(settings_of(**own))
+    yield render(settings_of(**own, **{"infra.dashboard": "true"}))
     Api(kube).delete_services(namespace)
 
 

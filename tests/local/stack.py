@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,18 @@ from tests.command import HANG, Command
 from tests.conftest import wait_for
 
 
+def page_port(folder: Path) -> str:
+    """A port for the dashboard of a stack in ``folder``: all stacks prefer the same one, and tests start several at once."""
+    return str(20_000 + zlib.crc32(str(folder).encode()) % 10_000)
+
+
 class Stack(Command):
     """A local stack in ``folder``, which should have a space in its name."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         folder.mkdir(exist_ok=True)
-        super().__init__(folder, STOCKCTL_LAKE__MAX_AGE="1s", **environment)
+        own = {"STOCKCTL_LAKE__MAX_AGE": "1s", "STOCKCTL_DASHBOARD__PORT": page_port(folder)}
+        super().__init__(folder, **own | environment)
         self.state_dir = folder / "state"
 
     def status(self, check: int | None = 0) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from stockctl.clients.kafka import Admin, Producer
 from stockctl.exchange.calendar import now_ms
 from stockctl.local.files import StackFiles
-from stockctl.local.services import Plan, service_names, services_of
+from stockctl.local.services import Plan, port_names, services_of
 from stockctl.settings import Settings
 from stockctl.stream import topics
 from tests.command import HANG, clean_environment
@@ -25,7 +25,7 @@ def test_undrained_records_are_counted_for_each_store(settings: Settings, tmp_pa
     files.create()
     command = (sys.executable, "-c", "import sys; sys.exit('no luck with ' + ' '.join(sys.argv[1:]) + '\\n  try: luck')")
     plan = Plan("sim", command, settings, clean_environment(), {})
-    services = {each.name: each for each in services_of(plan, files, dict.fromkeys(service_names("sim"), 1))}
+    services = {each.name: each for each in services_of(plan, files, dict.fromkeys(port_names("sim"), 1))}
     for name, place, store in (("consume-s3", "the lake", "s3"), ("consume-mongo", "MongoDB", "mongo")):
         note = services[name].finish()
         assert note is not None

@@ -14,6 +14,7 @@ import pytest
 from stockctl.local.files import StackFiles
 from stockctl.local.ports import choose_ports
 from stockctl.local.processes import identity, rotate, signals_deferred, tail
+from tests.conftest import free_port
 
 HOLD = """
 import pathlib, sys, time
@@ -89,6 +90,18 @@ def test_a_port_in_use_is_replaced_with_a_note(files: StackFiles) -> None:
     assert second["sim"] == first["sim"]
     assert changes == [f"port {first['broker']} of broker is in use by another process: using port {second['broker']} instead"]
     assert choose_ports(files, ["broker", "sim"]) == (second, [])
+
+
+def test_a_preferred_port_is_taken_if_it_is_free_and_kept(files: StackFiles) -> None:
+    """One that the user chose goes before that of the last start; a default does not."""
+    wanted = free_port()
+    with socket.create_server(("127.0.0.1", wanted)):
+        ports, changes = choose_ports(files, ["page"], {"page": (wanted, False)})
+    assert ports["page"] != wanted
+    assert changes == [f"port {wanted} of page is in use by another process: using port {ports['page']} instead"]
+    assert choose_ports(files, ["page"], {"page": (wanted, False)}) == (ports, [])
+    assert choose_ports(files, ["page"], {"page": (wanted, True)}) == ({"page": wanted}, [])
+    assert choose_ports(files, ["page"]) == ({"page": wanted}, [])
 
 
 def test_a_long_log_is_rotated_and_its_writer_continues(files: StackFiles) -> None:

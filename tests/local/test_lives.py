@@ -32,7 +32,9 @@ class Lived(NamedTuple):
 
     stack: Stack
     live_parts: list[str]
-    """Those of the first, which was asked for with a configuration file elsewhere."""
+    """Those of the first: with a configuration file elsewhere, and without the packages of the dashboard."""
+    live_up: str
+    """What its start said."""
     diff: subprocess.CompletedProcess[str]
     """``topics diff`` with that file, while it ran."""
     stopping: list[str]
@@ -55,7 +57,9 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
         url = finnhub.stdout.readline().strip()
         live = Stack(stack.folder, STOCKCTL_FINNHUB__URL=url, STOCKCTL_FINNHUB__TOKEN="a-key-of-mine")
         try:
-            live.run("--config", str(config), "local", "up", "--live")
+            (home / "sitecustomize.py").write_text("import sys\nsys.modules['fastapi'] = None\n")
+            live.environment["PYTHONPATH"] = str(home)
+            up = live.run("--config", str(config), "local", "up", "--live", real=True)
             parts = live.status()
             diff = live.run("--config", str(config), "topics", "diff", check=None)
             live.wait_for_more()
@@ -74,7 +78,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     finally:
         demo.send_signal(signal.SIGINT)
         code = demo.wait(HANG)
-    return Lived(stack, list(parts), diff, stopping(live), code, log.read_text())
+    return Lived(stack, list(parts), up.stderr, diff, stopping(live), code, log.read_text())
 
 
 def shown(text: str, symbol: str) -> int:
@@ -101,6 +105,15 @@ def test_the_live_feed_has_a_broker_and_a_lake_of_its_own(lived: Lived) -> None:
     assert simulated
     assert "AMZN" not in simulated
     assert {path.name for path in (home / "local").iterdir() if (path / "kafka").is_dir()} == {"live", "sim"}
+
+
+def test_a_stack_without_the_packages_of_the_dashboard_says_so(lived: Lived) -> None:
+    assert "note: no dashboard is served: the dashboard needs the packages fastapi" in lived.live_up
+    assert "stockctl open" not in lived.live_up
+
+
+def test_the_demo_names_the_dashboard(lived: Lived) -> None:
+    assert f"the dashboard is at http://127.0.0.1:{lived.stack.port('dashboard')} while the demo runs" in lived.demo
 
 
 def test_no_log_or_state_contains_the_key(lived: Lived) -> None:
@@ -221,6 +234,22 @@ def test_a_service_that_cannot_start_fails_up_with_its_log(stack: Stack) -> None
     assert "lake" in failed.stderr
     assert failed.stderr.count("try:") == 1, "the part's own advice is that of the command"
     assert {row["state"] for row in stack.status(10).values()} == {"stopped"}
+
+
+def test_a_dashboard_that_cannot_start_leaves_the_stack_running(stack: Stack) -> None:
+    stack.environment["STOCKCTL_DASHBOARD__TOKEN"] = "short"
+    try:
+        up = stack.run("local", "up")
+        assert "note: the stack is up without dashboard, which exited with code 3" in up.stderr
+        assert "try: make a longer one" in up.stderr
+        assert "stockctl open" not in up.stderr
+        states = {name: row["state"] for name, row in stack.status(10).items()}
+        assert states.pop("dashboard") == "failed"
+        assert set(states.values()) == {"running"}
+        stack.wait_for_more()
+        assert "no dashboard answers at" in stack.run("open", "--print", check=5).stderr
+    finally:
+        stack.run("local", "down")
 
 
 def test_another_profile_is_refused(stack: Stack) -> None:

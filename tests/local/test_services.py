@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from stockctl.extras import EXTRAS
 from stockctl.local.files import StackFiles
-from stockctl.local.services import plan, service_names, services_of
+from stockctl.local.services import notes, plan, port_names, preferred_ports, services_of
 from stockctl.settings import load_settings
 from tests.command import clean_environment
 from tests.local.stack import Stack
 
-PORTS = {name: 20_000 + number for number, name in enumerate(service_names("sim"))}
+PORTS = {name: 20_000 + number for number, name in enumerate(port_names("sim"))}
 
 
 def strategies(folder: Path, strategy: str) -> tuple[list[str], Mapping[str, str]]:
@@ -22,6 +23,25 @@ def strategies(folder: Path, strategy: str) -> tuple[list[str], Mapping[str, str
     files = StackFiles(folder / "local")
     planned = plan(settings, files, "sim", PORTS, ("stockctl",), None)
     return [service.name for service in services_of(planned, files, PORTS)], planned.environment
+
+
+def test_without_its_packages_a_stack_has_no_dashboard_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert strategies(tmp_path, "")[0][-1] == "dashboard"
+    assert notes() == []
+    monkeypatch.setitem(EXTRAS, "dashboard", ("nothing_of_this_name",))
+    assert "dashboard" not in strategies(tmp_path, "")[0]
+    assert notes() == [
+        "no dashboard is served: the dashboard needs the packages nothing_of_this_name of the extra `dashboard`; "
+        "pip install 'stockctl[dashboard]'"
+    ]
+
+
+def test_the_dashboard_gets_its_port_and_the_other_commands_know_it(tmp_path: Path) -> None:
+    environment = strategies(tmp_path, "")[1]
+    assert environment["STOCKCTL_DASHBOARD__PORT"] == str(PORTS["dashboard"])
+    for port, preferred in (("0", {}), ("9000", {"dashboard": (9000, True)}), (None, {"dashboard": (8765, False)})):
+        more = {"STOCKCTL_DASHBOARD__PORT": port} if port else {}
+        assert preferred_ports(load_settings(environ=clean_environment(**more))) == preferred
 
 
 @pytest.mark.parametrize("strategy", ["", "  "])

@@ -10,8 +10,10 @@ import socket
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from stockctl.exchange.calendar import now_ms
 from stockctl.local.processes import identity, process_info
@@ -83,16 +85,67 @@ def test_up_twice_changes_nothing(stack: Stack) -> None:
 
 def test_status_and_doctor_show_each_service(stack: Stack) -> None:
     """Broker, simulator, producer and writers, and what they do, with nothing configured."""
-    assert list(stack.status()) == ["supervisor", "broker", "consume-s3", "mongo", "consume-mongo", "signals", "sim", "produce"]
+    assert list(stack.status()) == [
+        *("supervisor", "broker", "consume-s3", "mongo", "consume-mongo", "signals", "sim", "produce", "dashboard")
+    ]
     found: list[dict[str, Any]] = json.loads(stack.run("status", "-o", "json").stdout)
     running = {row["part"]: row["detail"] for row in found if row["part"].startswith("local ")}
-    assert len(running) == 7
+    assert len(running) == 8
     assert all(detail.startswith("running") for detail in running.values())
     assert "source sim" in next(row["detail"] for row in found if row["part"] == "feed")
     stores = {row["part"]: row["state"] for row in found if row["part"] in ("lake trades", "lake feed_events", "mongo")}
     assert set(stores.values()) == {"ok"}, "also before the first batch"
     assert len(stores) == 3
     stack.run("doctor")
+
+
+def test_open_finds_the_dashboard_of_the_stack(stack: Stack) -> None:
+    """And a browser gets its address."""
+    seen = stack.folder / "opened"
+    browser = stack.folder / "browser"
+    browser.write_text(f"#!/bin/sh\necho \"$1\" > '{seen}'\n")
+    browser.chmod(0o755)
+    address = f"http://127.0.0.1:{stack.port('dashboard')}"
+    stack.environment["BROWSER"] = f"'{browser}' %s"
+    assert stack.run("open", "--print", real=True).stdout == f"{address}\n"
+    assert not seen.exists()
+    assert stack.run("open", real=True).stdout == f"{address}\n"
+    assert seen.read_text() == f"{address}\n"
+    for command in ("status", "doctor"):
+        rows = json.loads(stack.run(command, "-o", "json").stdout)
+        [row] = [row for row in rows if "dashboard" in row.values()]
+        assert (row["state"], row["detail"]) == ("ok", f"serves {address}")
+
+
+def test_the_metrics_of_the_dashboard_count_what_a_browser_gets(stack: Stack) -> None:
+    """While it looks at a view, and after it has left."""
+    page = f"http://127.0.0.1:{stack.port('dashboard')}/api"
+
+    def metrics() -> dict[str, float]:
+        with urlopen(f"http://127.0.0.1:{stack.port('dashboard-health')}/metrics", timeout=HANG) as response:
+            families = text_string_to_metric_families(response.read().decode())
+        return {
+            each.name.removeprefix("stockctl_dashboard_"): each.value
+            for family in families
+            for each in family.samples
+            if each.name.startswith("stockctl_dashboard_") and each.labels.get("event", "view") == "view"
+        }
+
+    stack.wait_for_more()
+    before = metrics()
+    assert before["clients"] == 0
+    with urlopen(f"{page}/snapshot?symbol=AAPL", timeout=HANG) as response:  # noqa: S310  # our own
+        snapshot = json.load(response)
+    with urlopen(f"{page}/events?symbol=AAPL&after={snapshot['id']}", timeout=HANG):  # noqa: S310  # our own
+        wait_for(lambda: metrics().get("frames_total", 0) > before.get("frames_total", 0), "a frame", HANG)
+        during = metrics()
+    assert (during["clients"], during["views"]) == (1, 1)
+    assert 0 <= during["behind_seconds"] < HANG
+    assert during["snapshot_seconds_count"] == before["snapshot_seconds_count"] + 1
+    assert during["resyncs_total"] == before["resyncs_total"]
+    wait_for(lambda: metrics()["clients"] == 0, "the browser to be gone", HANG)
+    with urlopen(f"{page}/events?symbol=AAPL&after=other:1", timeout=HANG):  # noqa: S310  # our own
+        wait_for(lambda: metrics()["resyncs_total"] == before["resyncs_total"] + 1, "a resync", HANG)
 
 
 def test_settings_that_override_the_stack_are_noted(stack: Stack) -> None:
@@ -227,9 +280,9 @@ def test_down_and_up_keep_every_trade_when_a_port_is_in_use(stack: Stack) -> Non
     stack.wait_for_more()
     held = stack.held()
     down = stack.run("local", "down").stderr
-    assert aligned(down, " stopped") == 7
+    assert aligned(down, " stopped") == 8
     stopping = re.findall(r" stopping (.+)", stack.log("supervisor"))
-    assert stopping[-7:] == ["produce", "sim", "signals", "consume-mongo", "mongo", "consume-s3", "broker"]
+    assert stopping[-8:] == ["dashboard", "produce", "sim", "signals", "consume-mongo", "mongo", "consume-s3", "broker"]
     rows = stack.rows()
     assert {row["state"] for row in stack.status(10).values()} == {"stopped"}
     shown = {row["part"]: row["detail"] for row in json.loads(stack.run("status", "-o", "json", check=10).stdout)}
@@ -240,7 +293,7 @@ def test_down_and_up_keep_every_trade_when_a_port_is_in_use(stack: Stack) -> Non
     with socket.create_server(("127.0.0.1", taken)):
         up = stack.run("local", "up", *SYMBOLS)
         assert f"note: port {taken} of broker is in use by another process" in up.stderr
-        assert aligned(up.stderr, " ready ") == 7
+        assert aligned(up.stderr, " ready ") == 8
         assert stack.port("broker") != taken
         assert f"127.0.0.1:{stack.port('broker')}" in stack.run("config", "show").stdout
     assert stack.held() >= held

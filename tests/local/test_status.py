@@ -20,7 +20,7 @@ from stockctl.errors import UsageError
 from stockctl.local.files import StackFiles, stack_files
 from stockctl.local.health import checks, overview
 from stockctl.local.processes import identity
-from stockctl.local.services import effective_settings, plan, service_names
+from stockctl.local.services import effective_settings, plan, port_names
 from stockctl.local.start import _restart_reason
 from stockctl.settings import Settings, load_settings
 from tests.command import Command
@@ -151,7 +151,7 @@ def test_a_service_that_reports_a_problem_or_nothing_is_unhealthy(tmp_path: Path
 
 def test_up_finds_the_settings_that_have_changed(tmp_path: Path) -> None:
     """Symbols of the command line stay until the stack is stopped; a failed service is a reason to restart."""
-    ports = dict.fromkeys(service_names("sim"), 1)
+    ports = dict.fromkeys(port_names("sim"), 1)
     plain = load_settings(environ=Command(tmp_path).environment)
     files = stack_files(plain)
 
@@ -164,7 +164,7 @@ def test_up_finds_the_settings_that_have_changed(tmp_path: Path) -> None:
             "mode": "sim",
             "settings": {"symbols": settings_then.symbols},
             "ports": ports,
-            "effective": effective_settings(ran),
+            "effective": effective_settings(ran, settings_then),
         }
         return _restart_reason(settings, "sim", files, about | {"parts": [said("a", "running")]} | state, None)
 

@@ -318,6 +318,7 @@ def test_the_secrets_are_known() -> None:
         "connect.mongo_uri",
         "connect.kafka_jaas",
         "redshift.password",
+        "dashboard.token",
     ]
 
 

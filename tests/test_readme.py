@@ -43,7 +43,7 @@ from stockctl.exchange.calendar import EXCHANGE_ZONE, to_ms
 from tests.cli.test_main import LEAVES
 from tests.command import BIN, HANG, Command, clean_environment
 from tests.conftest import NOIDA_DB, free_port, listening, wait_for
-from tests.local.stack import Stack
+from tests.local.stack import Stack, page_port
 from tests.warehouse.conftest import moto_server
 
 __all__ = ["moto_server"]
@@ -184,6 +184,7 @@ class World:
             XDG_DATA_HOME=str(folder / "data"),
             XDG_CACHE_HOME=str(folder / "cache"),
             XDG_CONFIG_HOME=str(folder / "config"),
+            STOCKCTL_DASHBOARD__PORT=page_port(folder),
             PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}",
         )
         self.replaced: dict[str, str] = {}

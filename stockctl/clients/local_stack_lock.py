@@ -32,15 +32,18 @@ def is_held(lock: Path) -> bool:
     return False
 
 
-def absent_stack(settings: Settings, name: str, *, instead: str | None = None) -> UnreachableError | None:
+def absent_stack(
+    settings: Settings, name: str, *, at: str | None = None, instead: str | None = None
+) -> UnreachableError | None:
     """The error of a local stack that is not running, if the setting ``name`` has its address; None if something listens there.
 
-    The addresses stay after the stack has stopped; before its first start they are defaults. ``instead`` replaces the hint.
+    The addresses stay after the stack has stopped; before its first start they are defaults. ``instead`` replaces the hint,
+    ``at`` is the address if the setting is only a part of it.
     """
     if settings.profile != "local" or not settings.origin(name).startswith(("default", "local stack")):
         return None
     section, key = name.split(".")
-    address = getattr(getattr(settings, section), key)
+    address = at or getattr(getattr(settings, section), key)
     if address is not None and not _is_silent(address):
         return None
     if is_held(local_stack_file(settings.state_dir.absolute()).with_name("lock")):

@@ -134,12 +134,14 @@ def test_the_metrics_of_the_dashboard_count_what_a_browser_gets(stack: Stack) ->
     stack.wait_for_more()
     before = metrics()
     assert before["clients"] == 0
-    with urlopen(f"{page}/snapshot?symbol=AAPL", timeout=HANG) as response:  # noqa: S310  # our own
+    with urlopen(f"{page}/snapshot?symbol=AAPL&every=5m", timeout=HANG) as response:  # noqa: S310  # our own
         snapshot = json.load(response)
-    with urlopen(f"{page}/events?symbol=AAPL&after={snapshot['id']}", timeout=HANG):  # noqa: S310  # our own
+    with urlopen(f"{page}/events?symbol=AAPL&every=5m&after={snapshot['id']}", timeout=HANG):  # noqa: S310  # our own
         wait_for(lambda: metrics().get("frames_total", 0) > before.get("frames_total", 0), "a frame", HANG)
         during = metrics()
-    assert (during["clients"], during["views"]) == (1, 1)
+    # The first view of all may be kept still.
+    assert during["clients"] == 1
+    assert 1 <= during["views"] <= 2
     assert 0 <= during["behind_seconds"] < HANG
     assert during["snapshot_seconds_count"] == before["snapshot_seconds_count"] + 1
     assert during["resyncs_total"] == before["resyncs_total"]

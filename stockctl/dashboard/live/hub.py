@@ -345,7 +345,7 @@ class Hub:
             RESYNCS.inc(len(channel.subscribers))
         else:
             FRAMES.labels(event).inc(len(channel.subscribers))
-        channel.publish(self._sequence, encode(event, self.nonce, self._sequence, msgspec.json.encode(payload)))
+        channel.publish(self._sequence, self._encode(event, payload))
 
     def resync(self, reason: str) -> bytes:
         """The frame with which a browser starts again."""

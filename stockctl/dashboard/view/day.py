@@ -11,6 +11,7 @@ from stockctl.dashboard.gaps import gaps_of
 from stockctl.dashboard.view.marks import add_marks
 from stockctl.dashboard.view.views import View
 from stockctl.exchange.calendar import now_ms, to_ms
+from stockctl.json_values import json_values
 from stockctl.metrics import definitions
 from stockctl.metrics.engines.base import Engine
 from stockctl.metrics.query import Query, Span, midnight_before
@@ -67,18 +68,18 @@ def read_day(settings: Settings, view: View, store: type[Engine]) -> Day:
         context = QueryContext(query, engine)
         summary = definitions.summary_of(context)
         day.notes = summary.notes
-        if not context.spans or context.contexts[0].is_empty:
+        day.numbers = json_values(summary.rows[0]) if summary.rows else {}
+        if context.spans:
+            day.span, day.gaps = context.spans[0], [dict(gap) for gap in gaps_of(context)[0]]
+        if day.span is None or context.contexts[0].is_empty:
             day.empty = summary.notes[0] if summary.notes else "there are no trades"
-            day.numbers = _values(summary.rows[0]) if summary.rows else {}
-            if context.spans:
-                day.span, day.gaps = context.spans[0], [dict(gap) for gap in gaps_of(context)[0]]
-                add_marks(settings, day, context, store)
+        if day.span is None:
             return day
-        day.numbers, day.span = _values(summary.rows[0]), context.spans[0]
+        add_marks(settings, day, context, store)
+        if day.empty is not None:
+            return day
         span_context = context.contexts[0]
         day.through, day.sources = span_context.through, sorted(span_context.sources)
-        day.gaps = [dict(gap) for gap in gaps_of(context)[0]]
-        add_marks(settings, day, context, store)
         _read_recent(day, context, span_context)
         within = replace(
             query, every_ms=view.every_ms, day=day.span.parts[0].trade_date, session=day.span.session, fall_back=False
@@ -105,11 +106,6 @@ def read_bars(settings: Settings, day: Day, since: int, until: int) -> dict[int,
     with day.store.connect(settings) as engine:
         rows = definitions.bars_of(QueryContext(query, engine)).rows
     return {to_ms(row["bar"]): row for row in rows if row["bar"] is not None}
-
-
-def _values(row: Row) -> Row:
-    """A row of a result as JSON carries it: dates and times in ISO 8601."""
-    return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items()}
 
 
 def empty_bar(start: int) -> Row:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import socket
 from pathlib import Path
 
 import pytest
 
 from tests.command import HANG, Command
-from tests.conftest import free_port, wait_for
+from tests.conftest import free_port, listening, wait_for
 
 TOKEN = "correct horse battery"
 
@@ -73,3 +74,28 @@ def test_the_token_opens_it_and_is_nowhere(tmp_path: Path) -> None:
     assert "a wrong token from 127.0.0.1" in written
     assert TOKEN not in written
     assert cookie.partition("=")[2] not in written
+
+
+def test_a_request_that_has_not_ended_when_the_service_stops_is_answered(tmp_path: Path) -> None:
+    """It waits for a MongoDB that takes connections, and says nothing."""
+    log, port = tmp_path / "dashboard.log", free_port()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"mongodb://127.0.0.1:{silent.getsockname()[1]}"
+        command = Command(tmp_path, STOCKCTL_MONGO__URL=address, STOCKCTL_MONGO__CONNECT_WAIT="4s")
+        process = command.start("dashboard", "--port", str(port), log=log, real=True)
+        asked, other = (http.client.HTTPConnection("127.0.0.1", port, timeout=HANG) for _ in range(2))
+        try:
+            wait_for(lambda: listening(port) or process.poll() is not None, "the dashboard", HANG)
+            asked.request("GET", "/api/snapshot?symbol=AAPL")
+            other.request("GET", "/healthz")
+            assert other.getresponse().status == 200
+            process.terminate()
+            response = asked.getresponse()
+            assert (response.status, json.load(response)["error"]) == (503, "the dashboard stops")
+            assert process.wait(HANG) == 0
+        finally:
+            process.kill()
+            asked.close()
+            other.close()
+    assert "Traceback" not in log.read_text()
+    assert "failed" not in log.read_text()

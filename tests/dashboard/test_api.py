@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from starlette.testclient import TestClient
 from stockctl.clients.mongo import Mongo
 from stockctl.dashboard.app import create_app
 from stockctl.dashboard.live.hub import Hub
-from stockctl.dashboard.live.overview import Overview
+from stockctl.dashboard.live.overview import Overview, summaries
 from stockctl.dashboard.view.previous_close import close_in_bars
 from stockctl.mongo.schema import COMPANIES
 from stockctl.records import Trade
@@ -46,8 +47,6 @@ def answer(client: TestClient, path: str, **values: Any) -> Any:
 
 
 def test_a_snapshot_has_the_numbers_of_the_summary(client: TestClient, two_days: Stores) -> None:
-    import json
-
     snapshot = answer(client, "/api/snapshot", symbol="aapl", date=DAY)
     [expected] = json.loads(two_days.command.run("metrics", "summary", "AAPL", "--date", DAY, "-o", "json").stdout)
     assert {name: snapshot["numbers"][name] for name in expected} == expected
@@ -146,7 +145,7 @@ def test_all_symbols_at_a_glance(mongo_server: MongoServer, tmp_path: Path) -> N
         assert document is not None
         overview = Overview(settings)
         overview.on_company(document)
-        for symbol, day in overview.due():
+        for symbol, day in overview.due(is_seen=True):
             overview.set_spark(symbol, day, *overview.read_spark(mongo, symbol, day))
         [row] = overview.changed()
     assert (row["symbol"], row["trades"], row["vwap"]) == ("AAPL", 300, document["session"]["vwap"])
@@ -157,6 +156,27 @@ def test_all_symbols_at_a_glance(mongo_server: MongoServer, tmp_path: Path) -> N
     overview.on_trade(later)
     assert overview.changed()[0]["last"] == 104.0
     assert overview.changed() == []
+
+
+def test_all_symbols_of_a_lake_alone(two_days: Stores) -> None:
+    """With the line of its minutes, and the change from the close of the regular session before."""
+    hub = Hub(two_days.settings)
+    hub.set_summaries(summaries(two_days.settings, {}))
+    [row] = json.loads(hub.overview_answer())["rows"]
+    assert (row["last"], row["change_from"]) == (102.99, "previous close")
+    assert row["change"] == pytest.approx(102.99 - 99.5)
+    assert row["spark"] == [100.59, 101.19, 101.79, 102.39, 102.99]
+
+
+def test_the_lines_are_there_for_the_first_browser(mongo_server: MongoServer, tmp_path: Path) -> None:
+    settings = stores(tmp_path, mongo_server, TRADES, EVENTS, symbols="AAPL").settings
+    with Mongo(settings) as mongo:
+        refresh(mongo, settings, {"AAPL": {one.ts_event // 60_000 * 60_000 for one in TRADES}})
+        hub = Hub(settings)
+        for document in mongo.find(COMPANIES, {}):
+            hub.overview.on_company(document)
+        hub.send_overview(mongo)
+    assert len(json.loads(hub.overview_answer())["rows"][0]["spark"]) == 5
 
 
 def _fields(one: Trade) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import math
-import traceback
 from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
@@ -17,9 +16,8 @@ from stockctl.dashboard.access.hosts import Hosts, client_key, is_loopback, is_o
 from stockctl.dashboard.access.login import Login
 from stockctl.dashboard.access.pages import EVENTS, LOGIN, OPEN
 from stockctl.dashboard.access.rate import Rate
+from stockctl.dashboard.defects import HINT, log_defect
 from stockctl.settings.addresses import host_and_port
-
-log = logging.getLogger("stockctl.dashboard")
 
 LONGEST_QUERY = 4096
 """Most bytes of a path, and of a query."""
@@ -67,13 +65,14 @@ class Guard:
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
             await (self._refusal(request) or self._app)(inner, receive, sending)
-        except Exception as error:  # noqa: BLE001  # the end of a request: anything unexpected ends in words, and the server goes on
-            place, path = "".join(traceback.format_tb(error.__traceback__)), quote(scope["path"])
-            # Not its text, which may have what a log must not.
-            log.error("%s %s failed: unexpected %s\n%s", scope["method"], path, type(error).__name__, place)  # noqa: TRY400
+        except asyncio.CancelledError:
+            # Only the server cancels requests: those that have not ended when it has to.
             if not begun:
-                hint = "the log of the dashboard says where; report it: this is a defect of stockctl"
-                await problem(500, f"unexpected {type(error).__name__}", hint)(scope, receive, sending)
+                await problem(503, "the dashboard stops", "ask again once it runs")(scope, receive, sending)
+        except Exception as error:  # noqa: BLE001  # the end of a request: anything unexpected ends in words, and the server goes on
+            words = log_defect(f"{scope['method']} {quote(scope['path'])}", error)
+            if not begun:
+                await problem(500, words, HINT)(scope, receive, sending)
 
     def _refusal(self, request: HTTPConnection) -> Response | None:
         """The answer for a request that is not allowed."""

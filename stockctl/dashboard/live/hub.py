@@ -8,15 +8,17 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
 from stockctl.clients.mongo import DocumentChange, Mongo
 from stockctl.dashboard.counters import BEHIND, CLIENTS, FRAMES, RESYNCS, SNAPSHOT_SECONDS, VIEWS
+from stockctl.dashboard.defects import HINT, log_defect
 from stockctl.dashboard.live.channel import Channel, Subscriber, encode
 from stockctl.dashboard.live.kafka_tail import look_back_ms
-from stockctl.dashboard.live.overview import Overview
+from stockctl.dashboard.live.overview import Overview, Summary
 from stockctl.dashboard.live.pipeline import Pipeline
 from stockctl.dashboard.view.day import read_bars
 from stockctl.dashboard.view.live_view import LiveView
@@ -167,7 +169,8 @@ class Hub:
         self.overview.on_trade(trade)
         for live_view in self._views_of(trade.symbol):
             if inserted:
-                live_view.add(trade)
+                with self._ending(live_view):
+                    live_view.add(trade)
             else:
                 live_view.is_dirty = True
 
@@ -204,24 +207,26 @@ class Hub:
         with self._lock:
             VIEWS.set(self.views)
             for view, live_view in list(self._views.items()):
-                if live_view.channel.subscribers:
+                if live_view.channel.subscribers and live_view.failure is None:
                     live_view.used_at = now
                 elif live_view.ready.is_set() and now - live_view.used_at > UNUSED_SECONDS:
                     del self._views[view]
                     continue
-                if (frame := live_view.frame()) is not None:
-                    self._publish(live_view.channel, "view", frame)
+                with self._ending(live_view):
+                    if (frame := live_view.frame()) is not None:
+                        self._publish(live_view.channel, "view", frame)
 
-    def set_summaries(self, rows: list[dict[str, Any]]) -> None:
-        """Take the rows of ``summaries``."""
+    def set_summaries(self, found: list[Summary]) -> None:
+        """Take what ``summaries`` found."""
         with self._lock:
-            for row in rows:
-                self.overview.on_company(row)
+            for document, spark, base in found:
+                self.overview.on_company(document)
+                self.overview.set_spark(document["_id"], document["session"]["trade_date"], spark, base)
 
     def send_overview(self, mongo: Mongo | None) -> None:
         """Send the symbols that changed since the last call, with their sparklines where they are due."""
         with self._lock:
-            due = self.overview.due() if self.clients and mongo is not None else []
+            due = self.overview.due(is_seen=self.clients > 0) if mongo is not None else []
         sparks = [(symbol, day, *self.overview.read_spark(mongo, symbol, day)) for symbol, day in due if mongo is not None]
         with self._lock:
             for spark in sparks:
@@ -246,9 +251,11 @@ class Hub:
             if due is not None:
                 due.begin_reading()
         if due is not None:
-            self._read_again(due)
+            with self._ending(due):
+                self._read_again(due)
         elif late is not None:
-            self._read_late_bars(late)
+            with self._ending(late):
+                self._read_late_bars(late)
         return due is not None or late is not None
 
     def _read_again(self, live_view: LiveView) -> None:
@@ -300,7 +307,8 @@ class Hub:
                         hint="close a page, or raise dashboard.max_views",
                     )
                 live_view = self._views[view] = LiveView(view, Channel(self._sequence))
-            live_view.used_at = time.monotonic()
+            if live_view.failure is None:
+                live_view.used_at = time.monotonic()
         if creator:
             self._read_first(live_view)
         live_view.ready.wait()
@@ -310,18 +318,34 @@ class Hub:
 
     def _read_first(self, live_view: LiveView) -> None:
         try:
-            with self._readings, SNAPSHOT_SECONDS.time():
-                day = read_view(self._settings, live_view.view)
-            with self._lock:
-                live_view.end_reading(day, self._recent)
+            with self._ending(live_view):
+                with self._readings, SNAPSHOT_SECONDS.time():
+                    day = read_view(self._settings, live_view.view)
+                with self._lock:
+                    live_view.end_reading(day, self._recent)
         except StockctlError as error:
             live_view.failure = error
         finally:
             if live_view.live is None:
                 with self._lock:
                     del self._views[live_view.view]
-                live_view.failure = live_view.failure or StockctlError("the view could not be read", hint="see the log")
             live_view.ready.set()
+
+    @contextmanager
+    def _ending(self, live_view: LiveView) -> Iterator[None]:
+        """End ``live_view`` if it has a defect: its browsers get that as an answer, and all others go on.
+
+        It is read once more after it was dropped, as if nobody looked at it.
+        """
+        try:
+            yield
+        except StockctlError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a defect, which may be anything
+            words = log_defect(f"the view of {live_view.view.symbol}", error)
+            with self._lock:
+                live_view.fail(StockctlError(f"the view of {live_view.view.symbol} failed: {words}", hint=HINT))
+                self._publish(live_view.channel, "resync", {"reason": words})
 
     def _past_snapshot(self, view: View) -> bytes:
         with self._lock:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from stockctl.clients.mongo import Document, Mongo
-from stockctl.dashboard.view.previous_close import close_in_bars
+from stockctl.dashboard.view.previous_close import close_in_bars, previous_close
 from stockctl.exchange.calendar import day_bounds
-from stockctl.metrics.definitions import build_query, summary
+from stockctl.metrics.definitions import bars_of, build_query, summary_of
+from stockctl.metrics.engines.lake import LakeEngine
+from stockctl.metrics.query_context import QueryContext
 from stockctl.metrics.trade_policies import counts
 from stockctl.mongo.aggregation import match_symbol
 from stockctl.mongo.documents import ms_of
@@ -18,6 +20,7 @@ from stockctl.mongo.schema import BARS
 from stockctl.records import Trade
 from stockctl.settings import Settings
 
+MINUTE_MS = 60_000
 MOST_POINTS = 120
 """Points of a sparkline."""
 _SPARK_SECONDS = 15.0
@@ -71,13 +74,17 @@ class Overview:
                 row |= {"change": price - row["base"], "change_percent": 100 * (price / row["base"] - 1)}
         self._changed.add(row["symbol"])
 
-    def due(self) -> list[tuple[str, str]]:
-        """Symbols and dates whose sparkline is to be read; each is named again after a while, once it changed."""
+    def due(self, *, is_seen: bool) -> list[tuple[str, str]]:
+        """Symbols and dates whose sparkline is to be read: the first time, and while they are seen again after each change."""
         now = time.monotonic()
-        names = [symbol for symbol in self._changed | self._spark_due.keys() if self._spark_due.get(symbol, 0.0) <= now]
+        names = [
+            symbol
+            for symbol in self._changed | self._spark_due.keys()
+            if self._spark_due.get(symbol, 0.0) <= now and (is_seen or not self._rows[symbol]["spark"])
+        ]
         for symbol in names:
             self._spark_due[symbol] = now + _SPARK_SECONDS
-        return [(symbol, self._rows[symbol]["trade_date"]) for symbol in names if symbol in self._rows]
+        return [(symbol, self._rows[symbol]["trade_date"]) for symbol in names]
 
     def read_spark(self, mongo: Mongo, symbol: str, day: str) -> tuple[list[float], float | None]:
         """The closes of the date's minutes, thinned, and the close before the date."""
@@ -87,8 +94,7 @@ class Overview:
         key = symbol, day
         if key not in self._previous:
             self._previous[key] = close_in_bars(mongo, symbol, since)
-        step = max(1, -(-len(closes) // MOST_POINTS))
-        return closes[::-1][::step][::-1], self._previous[key]
+        return _thinned(closes), self._previous[key]
 
     def set_spark(self, symbol: str, day: str, spark: list[float], base: float | None) -> None:
         """Take what ``read_spark`` read, unless the symbol shows another date by now."""
@@ -119,16 +125,41 @@ class Overview:
         return {name: value for name, value in row.items() if name != "base"}
 
 
-def summaries(settings: Settings) -> list[Document]:
-    """The newest sessions of the setting ``symbols`` in the lake, in the shape of company documents."""
+def _thinned(closes: list[float]) -> list[float]:
+    """At most ``MOST_POINTS`` of them, with the last one."""
+    step = max(1, -(-len(closes) // MOST_POINTS))
+    return closes[::-1][::step][::-1]
+
+
+class Summary(NamedTuple):
+    """A symbol's newest session in the lake, in the shape of a company document; its sparkline, and the close before it."""
+
+    document: Document
+    spark: list[float]
+    base: float | None
+
+
+def summaries(settings: Settings, bases: dict[tuple[str, date], float | None]) -> list[Summary]:
+    """The newest sessions of the setting ``symbols`` in the lake. ``bases`` keeps the closes before from call to call."""
     query = replace(build_query(settings, settings.symbols), configured=frozenset(settings.symbols), fall_back=True)
-    return [
-        {
+    with LakeEngine.connect(settings, query.received_by) as engine:
+        context = QueryContext(query, engine)
+        rows = {row["symbol"]: row for row in summary_of(context).rows}
+        minutes = bars_of(QueryContext(replace(query, every_ms=MINUTE_MS), engine)).rows
+    found = []
+    for span in context.spans:
+        row = rows[span.symbol]
+        if row["close"] is None or row["last_trade"] is None:
+            continue
+        key = span.symbol, span.parts[0].trade_date
+        if key not in bases:
+            bases[key] = previous_close(settings, span, None, in_bars=False)
+        document = {
             "_id": row["symbol"],
             "session": {name: row[name] for name in ("trades", "volume", "vwap", "rate", "coverage")}
             | {"name": row["session"], "trade_date": row["trade_date"].isoformat()},
             "last": {"price": row["close"], "ts_event": row["last_trade"], "source": (row["feed"] or "").split(":")[0]},
         }
-        for row in summary(settings, query).rows
-        if row["close"] is not None and row["last_trade"] is not None
-    ]
+        closes = [bar["close"] for bar in minutes if bar["symbol"] == span.symbol and bar["close"] is not None]
+        found.append(Summary(document, _thinned(closes), bases[key]))
+    return found

@@ -6,9 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from datetime import date
 from functools import partial
 
 from stockctl.clients.mongo import DocumentChange, Mongo, NoChangeStreamsError
+from stockctl.dashboard.defects import log_defect
 from stockctl.dashboard.live.hub import WATCHED, Hub
 from stockctl.dashboard.live.kafka_tail import followed_records
 from stockctl.dashboard.live.overview import summaries
@@ -25,10 +27,14 @@ log = logging.getLogger("stockctl.dashboard")
 _OVERVIEW_EVERY = 1.0
 _PIPELINE_EVERY = 15.0
 _SUMMARIES_EVERY = 30.0
+_LONGEST_WAIT = 5.0
+"""Seconds for MongoDB to answer, at most: then browsers are to know that it does not."""
 _SHARE = 0.25
 """Share of one core that reading views again may take."""
 _IDLE = 0.1
 """Pause before views are looked through again, in seconds."""
+_AFTER_A_DEFECT = 5.0
+"""Pause before a thread that failed goes on, in seconds: what failed may fail each time."""
 
 
 class Live:
@@ -38,6 +44,7 @@ class Live:
         self._settings = settings
         self._hub = hub
         self._stop = stop
+        self._mongo_wait = min(_LONGEST_WAIT, settings.mongo.connect_wait)
 
     def start(self) -> None:
         """Start the threads; they end after ``stop``."""
@@ -48,7 +55,18 @@ class Live:
             jobs |= {"changes": partial(self._follow, self._follow_kafka), "overview": self._send_lake_overview}
         jobs["first view"] = self._warm
         for name, job in jobs.items():
-            threading.Thread(target=job, name=f"dashboard {name}", daemon=True).start()
+            threading.Thread(target=self._keep, args=(name, job), name=f"dashboard {name}", daemon=True).start()
+
+    def _keep(self, name: str, job: Callable[[], None]) -> None:
+        """Do ``job``, and again after an unexpected error: without it the page would stand still, and not say so."""
+        while not self._stop.is_set():
+            try:
+                job()
+            except Exception as error:  # noqa: BLE001  # a defect, which may be anything
+                log_defect(f"the thread {name}", error)
+                self._stop.wait(_AFTER_A_DEFECT)
+            else:
+                return
 
     def _warm(self) -> None:
         """Read what a page shows first, so that the first browser does not wait for it."""
@@ -63,14 +81,16 @@ class Live:
         """Give changes to the hub, over every loss of the connection."""
 
         def lost(error: BaseException, _attempt: int) -> None:
-            log.warning("no changes: %s", error)
-            self._hub.on_stale(str(error), now_ms())
+            if isinstance(error, StockctlError):
+                log.warning("no changes: %s", error)
+            words = str(error) if isinstance(error, StockctlError) else log_defect("the stream of changes", error)
+            self._hub.on_stale(words, now_ms())
 
         while not self._stop.is_set():
             try:
                 retry(
                     follow,
-                    lambda error: isinstance(error, StockctlError) and not isinstance(error, ConfigError),
+                    lambda error: isinstance(error, Exception) and not isinstance(error, ConfigError),
                     stop=self._stop,
                     on_retry=lost,
                 )
@@ -80,7 +100,7 @@ class Live:
                 return
 
     def _follow_mongo(self) -> None:
-        with Mongo(self._settings, wait=5.0) as mongo:
+        with Mongo(self._settings, wait=self._mongo_wait) as mongo:
             try:
                 self._take(mongo, mongo.changes(WATCHED, self._stop.is_set), "change stream")
             except NoChangeStreamsError as error:
@@ -118,7 +138,7 @@ class Live:
             self._stop.wait(max(_IDLE, (time.monotonic() - began) * (1 / _SHARE - 1)))
 
     def _send_overview(self) -> None:
-        with Mongo(self._settings, wait=5.0) as mongo:
+        with Mongo(self._settings, wait=self._mongo_wait) as mongo:
             while not self._stop.wait(_OVERVIEW_EVERY):
                 try:
                     self._hub.send_overview(mongo)
@@ -127,13 +147,14 @@ class Live:
 
     def _send_lake_overview(self) -> None:
         """Where there is no MongoDB: the newest sessions of the lake, and the newest trades of Kafka."""
+        bases: dict[tuple[str, date], float | None] = {}
         while not self._stop.is_set():
             try:
-                rows = summaries(self._settings)
+                found = summaries(self._settings, bases)
             except StockctlError as error:
                 log.warning("cannot read the overview: %s", error)
             else:
-                self._hub.set_summaries(rows)
+                self._hub.set_summaries(found)
             due = time.monotonic() + _SUMMARIES_EVERY
             while time.monotonic() < due and not self._stop.wait(_OVERVIEW_EVERY):
                 self._hub.send_overview(None)

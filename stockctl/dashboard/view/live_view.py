@@ -19,6 +19,8 @@ from stockctl.records import Trade
 
 SOONEST = 5.0
 """Seconds between two readings of a view, at least."""
+_QUIET = 60.0
+"""Seconds after which a view is read again although nothing came: rate, coverage and ``through`` go on without trades."""
 
 
 class LiveView:
@@ -63,7 +65,7 @@ class LiveView:
             live is not None
             and not self._is_reading
             and now >= self.read_due
-            and bool(self.is_dirty or live.is_over or live.added)
+            and bool(self.is_dirty or live.is_over or live.added or now >= self.read_due + _QUIET - SOONEST)
         )
 
     def has_late_bars(self, now: float) -> bool:
@@ -96,6 +98,10 @@ class LiveView:
                     self.live.add(trade)
         self._waiting = []
         return before
+
+    def fail(self, failure: StockctlError) -> None:
+        """End it: from now on it has no frames, and who asks for it gets ``failure``."""
+        self.failure, self.live, self._is_reading, self._waiting = failure, None, False, []
 
     def frame(self) -> dict[str, Any] | None:
         """What changed since the last frame; None if nothing did."""

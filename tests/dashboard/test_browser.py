@@ -33,6 +33,21 @@ PLACE_OF_GAP = f"""(() => {{
   const edges = {TRACE}("gaps").x.filter((one) => one !== null).slice(-4).map((one) => axis.d2p(one));
   return [box.left + axis._offset + (Math.min(...edges) + Math.max(...edges)) / 2, box.top + 120];
 }})()"""
+# What a drag over the first candles does, and a double click.
+FIRST_CANDLES = f"""(() => {{
+  const [since, , until] = {TRACE}("price").x;
+  return Plotly.relayout("chart", {{ "xaxis.range[0]": since, "xaxis.range[1]": until }}).then(() => true);
+}})()"""
+WHOLE_SESSION = """Plotly.relayout("chart", { "xaxis.autorange": true }).then(() => true)"""
+# Whether the price axis shows what the candles on the screen need, and little more.
+FITS = f"""(() => {{
+  const {{ xaxis, yaxis }} = document.getElementById("chart")._fullLayout, {{ x, low, high }} = {TRACE}("price");
+  const [since, until] = xaxis.range.map((time) => xaxis.r2l(time));
+  const prices = x.flatMap((time, at) => since <= xaxis.d2l(time) && xaxis.d2l(time) <= until ? [low[at], high[at]] : []);
+  const [least, most] = [Math.min(...prices), Math.max(...prices)], room = (most - least) / 10;
+  const [bottom, top] = yaxis.range;
+  return prices.length < 2 * x.length && bottom <= least && least - room <= bottom && most <= top && top <= most + room;
+}})()"""
 # Elements that only a page that builds itself again would lose.
 KEEP = """window.kept = [...document.querySelectorAll("#chart, #chart .main-svg, #quote *, .tiles *, #watch > *")]"""
 
@@ -131,6 +146,30 @@ def test_a_server_that_dies_and_comes_back_leaves_no_bar_missing_or_twice(tab: O
     assert shown <= stored <= shown + 2
     # The browser writes what it cannot reach into the console.
     one.complaints = [text for text in one.complaints if "net::ERR_" not in text]
+
+
+def test_the_price_axis_fits_the_time_on_the_screen(tab: OpenTab, pipeline: Pipeline) -> None:
+    """While others come, too."""
+    one = opened(tab, pipeline)
+    one.wait(f"{POINTS} > 3", "a candle to leave out")
+    one.js(FIRST_CANDLES)
+    one.wait(FITS, "the prices of the first candles alone")
+    one.wait_frames(2)
+    assert one.js(FITS)
+    one.js(WHOLE_SESSION)
+    one.wait("document.getElementById('chart')._fullLayout.yaxis.autorange === true", "all prices")
+
+
+def test_a_deviation_has_four_digits_that_count(tab: OpenTab, pipeline: Pipeline) -> None:
+    """The tip has all of them."""
+    one = opened(tab, pipeline)
+    values = [0.000123456, 0.123456, 1.23456, 12.3456, 12345.678]
+    shown = one.js("(values) => import('/static/format.js').then(({ deviation }) => values.map(deviation))", values)
+    assert shown == ["0.0001235", "0.1235", "1.235", "12.35", "12,345.68"]
+    tile = "document.querySelector('dd[data-number=volatility]')"
+    text, tip = one.wait(f"/\\d/.test({tile}.textContent) && [{tile}.textContent, {tile}.dataset.tip]", "a volatility")
+    assert len(text.lstrip("0.").replace(".", "")) <= 4
+    assert len(tip.split("\n")[-1]) > len(text)
 
 
 def test_a_hidden_tab_is_sent_nothing_and_catches_up(tab: OpenTab, pipeline: Pipeline) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -127,6 +128,14 @@ def test_each_kpi_says_how_it_is_computed(fetched: Fetched) -> None:
     price, eps = (one["value"] for one in pe["inputs"])
     assert (price, pe["value"]) == (262.0, price / eps)
     assert kpis["gross_margin"]["label"] == "Gross margin"
+
+
+def test_notes_name_no_flags_of_a_command(fetched: Fetched) -> None:
+    """A page has none."""
+    notes = company_answer(fetched.settings, "AAPL", period="quarter")["notes"]
+    assert any("derived" in note for note in notes)
+    assert any("risk-free rate" in note for note in notes)
+    assert [note for note in notes if re.search(r"\bflags\b|(^|\s)--?[a-z]", note)] == []
 
 
 @pytest.mark.parametrize("period", ["quarter", "ttm"])

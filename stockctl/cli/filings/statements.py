@@ -13,6 +13,7 @@ from stockctl.errors import UnhealthyError, UsageError
 from stockctl.units import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from stockctl.filings.fundamentals.point_in_time import PointInTimeView
@@ -78,8 +79,8 @@ def statement(
         write_rows(lines, view, _columns(columns, view))
     else:
         write_rows(answer.rows, view)
-    for line in answer.words:
-        say(line)
+    flags = ["-o json shows how values are derived"] if view.is_table and any(row["derived"] for row in answer.rows) else []
+    _say_all([*answer.words, *flags], known)
 
 
 @row_options()
@@ -132,12 +133,19 @@ def kpis(
         write_rows(lines, view, _columns(columns, view))
     else:
         write_rows(made, view)
-    for line in [
-        *words,
+    assumptions = [
         *fundamentals.assumptions(settings.valuation, symbol, used),
-        *caveats(known, symbol, ZoneInfo(settings.timezone)),
-    ]:
+        *(["--price gives one"] if used is None else []),
+    ]
+    _say_all([*words, *assumptions, *caveats(known, symbol, ZoneInfo(settings.timezone))], known)
+
+
+def _say_all(words: Iterable[str], known: PointInTimeView) -> None:
+    """Print the notes on what was computed from ``known``."""
+    for line in words:
         say(line)
+    if known.others:
+        say("--cik selects one of the companies, or several as one")
 
 
 def _columns(columns: list[str], view: View) -> list[str]:

@@ -5,6 +5,7 @@ import { $, show } from "./dom.js";
 let figure = null;
 let waiting = false;
 let revision = 0;
+let isZoomed = false;
 
 const library = new Promise((resolve, reject) => {
   const script = document.createElement("script");
@@ -33,6 +34,24 @@ export function recolour() {
   draw();
 }
 
+/** While the reader looks at a part of the time, the price axis fits the candles in it. */
+function fit({ xaxis, yaxis }) {
+  const [since, until] = xaxis.range.map((time) => time.replace(" ", "T"));
+  const { x, low, high } = figure.data.find((one) => one.uid === "price");
+  const prices = x.flatMap((time, index) => (time >= since && time <= until && low[index] != null ? [low[index], high[index]] : []));
+  const [least, most] = [Math.min(...prices), Math.max(...prices)];
+  if (prices.length) Object.assign(yaxis, { autorange: false, range: [least - (most - least) / 20, most + (most - least) / 20] });
+}
+
+function zoomed(changed) {
+  const touches = (axis) => Object.keys(changed).some((name) => name.startsWith(axis));
+  isZoomed &&= !touches("yaxis.");
+  if (touches("yaxis.") || !touches("xaxis.")) return;
+  isZoomed = touches("xaxis.range");
+  figure.layout.yaxis.autorange = !isZoomed;
+  draw();
+}
+
 /** Draw before the next paint; what changes until then is drawn with it. The frame's time is kept for the benchmark. */
 async function draw() {
   if (waiting) return;
@@ -46,14 +65,17 @@ async function draw() {
   if (!figure) return;
   const began = performance.now();
   figure.layout.datarevision = ++revision;
+  if (isZoomed) fit(figure.layout);
   for (const item of $("legend").querySelectorAll("[data-trace]"))
     show(item, figure.data.find((trace) => trace.uid === item.dataset.trace)?.x.length);
   await Plotly.react(chart, figure.data, figure.layout, { displayModeBar: false });
+  if (revision === 1) chart.on("plotly_relayout", zoomed);
   chart.dataset.frameMs = (performance.now() - began).toFixed(1);
 }
 
 export function showFigure(given) {
   figure = given;
+  isZoomed = false;
   show($("chart"), figure);
   show($("legend"), figure);
   if (!figure) return;

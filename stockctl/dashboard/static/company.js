@@ -10,8 +10,7 @@ let chosen = "income";
 const itemKey = (row) => `${chosen} ${row.item} ${row.label}`;
 const withUnit = ({ value, unit }) => (value == null ? "not known" : `${format.full(value)} ${unit ?? ""}`);
 
-export function showCompany({ document = null, kpis = [], statements: filed = {}, notes = [] }) {
-  text($("company-name"), document?.name ?? "");
+export function showCompany({ kpis = [], statements: filed = {}, notes = [] }) {
   rows("kpis", kpis, by("name"), (kpi) => ({
     label: kpi.label,
     value: format.filed(kpi.value, kpi.unit ?? ""),
@@ -44,7 +43,8 @@ function showStatement() {
   rows("tabs", names, String, tab, chosen);
   cells($("statement-head"), periods, "th");
   rows("statement-rows", items, itemKey, (row, node) => {
-    const values = row.values.map((value) => format.filed(value, row.unit ?? ""));
+    const mark = (index) => (row.cells[index].derived ? "*" : "");
+    const values = row.values.map((value, index) => `${format.filed(value, row.unit ?? "") ?? "–"}${mark(index)}`);
     cells(node, values, "td");
     return { label: row.label, "label@data-tip": row.formula ? `${row.label} = ${row.formula}` : row.item };
   });

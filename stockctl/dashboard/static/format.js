@@ -20,6 +20,9 @@ export const price = (value) => decimals(value, 2, fine(value));
 /** A price where there is little room. */
 export const cents = (value) => decimals(value, 2, fine(value, 2));
 export const move = (value) => decimals(value, 2, fine(value), "exceptZero");
+/** A deviation has four digits that count, whatever the size of the price, and cents. */
+export const deviation = (value) =>
+  written(value, { maximumSignificantDigits: 4, maximumFractionDigits: 2, roundingPriority: "morePrecision" });
 export const whole = (value) => decimals(value, 0, 8);
 export const full = (value) => decimals(value, 0, 12);
 export const rate = (value) => decimals(value, 2, 2);

@@ -21,7 +21,8 @@ export function showNumbers(symbol, numbers, zone) {
 }
 
 const KINDS = {
-  price: ["open", "high", "low", "close", "vwap", "volatility"],
+  price: ["open", "high", "low", "close", "vwap"],
+  deviation: ["volatility"],
   whole: ["volume", "trades"],
   rate: ["rate"],
 };

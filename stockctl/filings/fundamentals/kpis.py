@@ -253,13 +253,13 @@ def shown(made: Iterable[Row], *, explain: bool, as_text: Callable[[float, str],
 def assumptions(settings: ValuationSettings, symbol: str, price: Price | None) -> Iterator[str]:
     """The price and the other assumptions that do not come from statements."""
     if price is None:
-        yield f"no price: the lake holds no trade of {symbol} with one; set it with --price"
+        yield f"no price: the lake holds no trade of {symbol} with one"
     else:
         yield f"price {format_price(price.value)}: {price.origin}"
     one = settings
     yield (
         f"the cost of capital assumes a risk-free rate of {100 * one.risk_free_rate:.2f}%, an equity premium of "
-        f"{100 * one.equity_premium:.2f}% and a beta of {one.beta:.2f}: change them with settings valuation.* or flags"
+        f"{100 * one.equity_premium:.2f}% and a beta of {one.beta:.2f}: the settings valuation.* change them"
     )
     yield "flows are of the newest twelve months, balances of the newest report, EPS of the newest year, as reported"
 

@@ -103,7 +103,7 @@ def statement(known: PointInTimeView, symbol: str, which: Which, period: Period,
     if not periods:
         words.insert(0, f"no {_PERIODS[period]} of the {which} statement of {symbol}: its filings do not give one")
     if any(row["derived"] for row in rows):
-        words.append(f"{DERIVED} derived: computed from reported values; -o json shows how")
+        words.append(f"{DERIVED} derived: computed from reported values")
     return Answer(periods, rows, words + list(caveats(known, symbol, zone)))
 
 
@@ -138,10 +138,8 @@ def caveats(known: PointInTimeView, symbol: str, zone: ZoneInfo) -> Iterator[str
     """Notes on the reports themselves: several companies, left out reports, corrected dates."""
     if known.others:
         companies = "; ".join(named(one.filings) for one in (known, *known.others))
-        yield (
-            f"{symbol} names {1 + len(known.others)} companies, one after the other: {companies}. Their figures are never "
-            "combined; --cik selects one, or several as one company"
-        )
+        count = f"{symbol} names {1 + len(known.others)} companies, one after the other"
+        yield f"{count}: {companies}. Their figures are never combined"
     if known.as_of is not None:
         yield f"as known at {known.as_of.astimezone(zone):%Y-%m-%d %H:%M %Z}: {len(known.later)} later reports are not used"
     for one in known.undated:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import socket
 import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+from contextlib import closing, suppress
 from typing import Any
 
 from tests.command import HANG
@@ -32,6 +35,7 @@ class Page:
         self.ids: list[str] = []
         self.is_stale = False
         self._closed = threading.Event()
+        self._connection: http.client.HTTPConnection | None = None
         self._load()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
@@ -39,11 +43,18 @@ class Page:
     def close(self) -> None:
         """Leave, as a browser does."""
         self._closed.set()
+        self._hang_up()
         self._thread.join(HANG)
 
     def wait_for(self, trades: int) -> None:
         """Wait until the page shows so many trades."""
         wait_for(lambda: self.numbers.get("trades") == trades, f"a page that shows {trades} trades", HANG)
+
+    def _hang_up(self) -> None:
+        """End the stream: else it would be noticed with the next frame only, or heartbeat."""
+        if self._connection is not None and self._connection.sock is not None:
+            with suppress(OSError):  # the server was first
+                self._connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _load(self) -> None:
         snapshot = get(self.address, "/api/snapshot", **self.view)
@@ -56,16 +67,18 @@ class Page:
                 self._read()
                 if not self._closed.is_set():
                     self._load()
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
+            except (urllib.error.URLError, http.client.HTTPException, OSError):
                 # As a browser's EventSource, which tries again after a while.
                 self._closed.wait(0.2)
 
     def _read(self) -> None:
         """Apply frames until the stream ends, or asks for a new snapshot."""
         query = urllib.parse.urlencode({**self.view, "after": self.id})
-        with urllib.request.urlopen(f"{self.address}/api/events?{query}", timeout=20) as stream:  # noqa: S310  # our own
+        self._connection = http.client.HTTPConnection(urllib.parse.urlsplit(self.address).netloc, timeout=20)
+        with closing(self._connection) as connection:
+            connection.request("GET", f"/api/events?{query}")
             event = ""
-            for line in stream:
+            for line in connection.getresponse():
                 if self._closed.is_set():
                     return
                 name, _, value = line.decode().rstrip("\n").partition(": ")

@@ -69,14 +69,20 @@ def settings_of(command: Command) -> Settings:
 @pytest.fixture
 def dashboard(mongo_server: MongoServer, tmp_path: Path) -> Iterator[Dashboard]:
     """A dashboard on a database with a minute of trades."""
-    command = Command(tmp_path, **{env_name(name): value for name, value in mongo_names(mongo_server, tmp_path).items()})
+    dashboard = on_a_minute_of_trades(mongo_server, tmp_path)
+    dashboard.start()
+    yield dashboard
+    dashboard.kill()
+
+
+def on_a_minute_of_trades(server: MongoServer, folder: Path) -> Dashboard:
+    """A dashboard that is to be started, on a database with a minute of trades."""
+    command = Command(folder, **{env_name(name): value for name, value in mongo_names(server, folder).items()})
     dashboard = Dashboard(command, settings_of(command))
     with Mongo(dashboard.settings) as mongo:
         schema.apply(mongo, dashboard.settings.mongo)
     dashboard.store(some_trades(50, now_ms() - 60_000, 1_000))
-    dashboard.start()
-    yield dashboard
-    dashboard.kill()
+    return dashboard
 
 
 def some_trades(count: int, since: int, every_ms: int, seed: int = 1) -> list[Trade]:
@@ -179,6 +185,28 @@ def test_without_mongodb_a_page_follows_kafka(broker: str, tmp_path: Path) -> No
         page.close()
     finally:
         dashboard.kill()
+
+
+def test_a_mongodb_without_change_streams_is_asked_each_second(tmp_path: Path) -> None:
+    """As a mongod that is no replica set; the page says so, and grows."""
+    server = MongoServer(tmp_path / "server", "--standalone")
+    server.start()
+    dashboard = on_a_minute_of_trades(server, tmp_path)
+    try:
+        dashboard.start()
+        source = get(dashboard.address, "/api/snapshot", symbol=SYMBOL)["source"]["live"]
+        assert source == "asked each second: MongoDB is no replica set"
+        page = Page(dashboard.address, symbol=SYMBOL)
+        for number in range(3):
+            dashboard.store(some_trades(20, now_ms() - 2_000, 100, seed=10 + number))
+        [expected] = dashboard.metrics("summary")
+        page.wait_for(expected["trades"])
+        same(page, dashboard)
+        assert "view" in page.events
+        page.close()
+    finally:
+        dashboard.kill()
+        server.stop()
 
 
 def test_mongodb_away_and_back(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ class Feed:
         self.sent = 0
 
     def past(self, since: int, until: int) -> None:
-        """Put a past of the first symbol: a trade a second, and its coverage."""
+        """Put a past of the first symbol: one trade per second, and its coverage."""
         market = Market(SYMBOLS[:1])
         for minute in range(since, until, MINUTE_MS):
             self._put(market.rows(minute, minute + MINUTE_MS, 60))

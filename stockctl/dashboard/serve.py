@@ -56,5 +56,5 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise StockctlError(
             f"cannot listen on port {port} of {host}: {error.strerror or error}",
-            hint="choose another --port, or correct dashboard.bind",
+            hint="choose another --port, or correct dashboard.bind; `stockctl local up` again takes a free port",
         ) from error

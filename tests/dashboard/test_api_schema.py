@@ -17,6 +17,8 @@ from tests.dashboard.pipeline import Pipeline
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
 PATHS = ("symbols", "snapshot", "bars", "trades", "overview", "health", "gaps", "signals", "company/{symbol}")
 """All but ``/api/events``, whose answer never ends."""
+REPLAYS = 5
+"""Answers of ``/api/signals``: each has a process of its own, and they differ in their strategy alone."""
 
 
 def test_the_description_names_what_the_page_asks(pipeline: Pipeline) -> None:
@@ -29,18 +31,22 @@ def test_no_request_is_a_defect(pipeline: Pipeline, path: str) -> None:
     description = schemathesis.openapi.from_url(f"{pipeline.address}/openapi.json")
     statuses: set[int] = set()
     sent: set[str] = set()
+    answers = 0
 
     def send(case: schemathesis.Case[Any]) -> None:
+        nonlocal answers
         if (request := repr((case.path_parameters, case.query, case.headers, case.cookies, case.body))) not in sent:
             sent.add(request)
-            statuses.add(case.call_and_validate(checks=CHECKS, timeout=HANG).status_code)
+            status = case.call_and_validate(checks=CHECKS, timeout=HANG).status_code
+            statuses.add(status)
+            answers += status == 200
 
     @hypothesis.settings(max_examples=examples(0.15), suppress_health_check=list(hypothesis.HealthCheck))
     @hypothesis.given(case=description[f"/api/{path}"]["GET"].as_strategy())
     def asked(case: schemathesis.Case[Any]) -> None:
         send(case)
         for place in (case.query, case.path_parameters):
-            if place and "symbol" in place:
+            if place and "symbol" in place and not (path == "signals" and answers == REPLAYS):
                 place["symbol"] = "AAPL"
                 send(case)
 

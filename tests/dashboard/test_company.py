@@ -7,76 +7,35 @@ import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
 import pytest
 from fastapi.testclient import TestClient
 
-from stockctl.clients.mongo import Mongo
-from stockctl.clients.object_store import open_store
 from stockctl.dashboard.app import create_app
 from stockctl.dashboard.company import company_answer
 from stockctl.dashboard.stored_filings import filing_flags
 from stockctl.errors import UsageError
 from stockctl.exchange.calendar import from_ms, now_ms, to_ms, trade_date
-from stockctl.filings.repository import read_filings, read_state, write_state
-from stockctl.mongo import schema
-from stockctl.settings import Settings
+from stockctl.filings.repository import read_filings
 from stockctl.symbols import UnknownSymbolError
-from tests.command import Command
 from tests.conftest import MongoServer
+from tests.dashboard.fetched import Fetched, fetched_company, given_times
 from tests.dashboard.stores import stores
-from tests.filings.fetching import command, fetch, settings, simulator
 from tests.filings.stored import store_report
-from tests.lakes import at, lay, trade
-from tests.mongo.made import documents_of, refresh
+from tests.lakes import at, trade
 
 CRYPTO = "BINANCE:BTCUSDT"
 OPEN = at("2026-11-23 09:30")
 CELL = ("value", "unit", "derived", "how", "concept", "accession", "accepted", "replaced", "notes")
 
 
-class Fetched(NamedTuple):
-    """A lake and a MongoDB with filings and trades of AAPL, and trades of a cryptocurrency; and the command on them."""
-
-    settings: Settings
-    command: Command
-
-    def json(self, *arguments: str) -> Any:
-        """What the command writes."""
-        return json.loads(self.command.run(*arguments, "-o", "json").stdout)
-
-
 @pytest.fixture(scope="module")
 def fetched(tmp_path_factory: pytest.TempPathFactory, mongo_server: MongoServer) -> Iterator[Fetched]:
     """Fetched from the simulator, with trades before and after a moment."""
-    folder = tmp_path_factory.mktemp("company")
-    names = {"mongo__url": mongo_server.url, "mongo__database": folder.name, "mongo__retention": "3650d"}
-    with simulator() as sim:
-        own = settings(sim, folder, **names)
-        rows = [trade(symbol, OPEN + ms, 260.0 + ms / 1000, source="sim") for ms in (1000, 2000) for symbol in ("AAPL", CRYPTO)]
-        lay(own, rows)
-        with Mongo(own) as mongo:
-            schema.apply(mongo, own.mongo)
-            assert mongo.upsert("trades", documents_of(rows)) == []
-            refresh(mongo, own, {"AAPL": {OPEN}, CRYPTO: {OPEN}})
-        fetch(own, "AAPL")
-        yield Fetched(own, command(sim, folder, **names))
-
-
-def given_times(own: Settings, *, by: int, later: int = 0, unknown: int = 0) -> None:
-    """Say that the reports were stored at ``by`` (ms UTC); the newest ``later`` of them a day later, the oldest ``unknown`` at
-    no known time.
-    """
-    store = open_store(own)
-    state = read_state(store, "AAPL")
-    assert state is not None
-    numbers = [one.accession for one in read_filings(own, "AAPL")]
-    times: dict[str, int | None] = dict.fromkeys(numbers, by)
-    times |= dict.fromkeys(numbers[len(numbers) - later :], by + 86_400_000)
-    times |= dict.fromkeys(numbers[:unknown])
-    write_state(store, msgspec.structs.replace(state, stored=times))
+    rows = [trade(symbol, OPEN + ms, 260.0 + ms / 1000, source="sim") for ms in (1000, 2000) for symbol in ("AAPL", CRYPTO)]
+    with fetched_company(tmp_path_factory.mktemp("company"), mongo_server, rows) as found:
+        yield found
 
 
 def cells(statement: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -9,6 +9,8 @@ let chosen = "income";
 
 const itemKey = (row) => `${chosen} ${row.item} ${row.label}`;
 const withUnit = ({ value, unit }) => (value == null ? "not known" : `${format.full(value)} ${unit ?? ""}`);
+const withReport = ({ how, concept, accession, accepted, notes, ...figure }) =>
+  format.lines(withUnit(figure), how, concept, accession && `${accession}, accepted ${accepted}`, notes);
 
 export function showCompany({ kpis = [], statements: filed = {}, notes = [] }) {
   rows("kpis", kpis, by("name"), (kpi) => ({
@@ -45,16 +47,19 @@ function showStatement() {
   rows("statement-rows", items, itemKey, (row, node) => {
     const mark = (index) => (row.cells[index].derived ? "*" : "");
     const values = row.values.map((value, index) => `${format.filed(value, row.unit ?? "") ?? "–"}${mark(index)}`);
-    cells(node, values, "td");
+    cells(node, values, "td", row.cells.map(withReport));
     return { label: row.label, "label@data-tip": row.formula ? `${row.label} = ${row.formula}` : row.item };
   });
 }
 
 /** The cells of a row after its first one. */
-function cells(row, values, name) {
+function cells(row, values, name, tips = []) {
   while (row.children.length > values.length + 1) row.lastElementChild.remove();
   while (row.children.length <= values.length) row.append(document.createElement(name));
-  values.forEach((value, index) => text(row.children[index + 1], value));
+  values.forEach((value, index) => {
+    text(row.children[index + 1], value);
+    attribute(row.children[index + 1], "data-tip", tips[index]);
+  });
 }
 
 function choose(tab) {

@@ -125,9 +125,9 @@ async function load({ replace = false, again = false } = {}) {
   loadCompany(signal);
   try {
     const rest = again ? loadRest(signal) : null;
-    rest?.catch(() => {}); // if the snapshot fails too, nothing waits for it
     rest?.catch(() => {}); // awaited below, unless the snapshot fails first
     snapshot = await ask(`/api/snapshot?${queryOf(view)}`, signal);
+    if (view.as_of) view.as_of = snapshot.view.as_of; // with its zone, however it was written
     snapshot.resolved ??= { date: view.date ?? "", session: snapshot.view.session, timezone: zone };
     bars = new Map(snapshot.bars.map((bar) => [bar.bar, bar]));
     showNumbers();

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from stockctl.clients.mongo import Mongo
 from stockctl.dashboard.app import create_app
 from stockctl.dashboard.live.hub import Hub
-from stockctl.dashboard.live.overview import Overview, summaries
+from stockctl.dashboard.live.overview import Overview, newest_session
 from stockctl.dashboard.view.previous_close import close_in_bars
 from stockctl.mongo.schema import COMPANIES
 from stockctl.records import Trade
@@ -161,7 +161,10 @@ def test_all_symbols_at_a_glance(mongo_server: MongoServer, tmp_path: Path) -> N
 def test_all_symbols_of_a_lake_alone(two_days: Stores) -> None:
     """With the line of its minutes, and the change from the close of the regular session before."""
     hub = Hub(two_days.settings)
-    hub.set_summaries(summaries(two_days.settings, {}))
+    found = newest_session(two_days.settings, "AAPL", {})
+    assert found is not None
+    hub.set_session(found)
+    assert newest_session(two_days.settings, "NVDA", {}) is None
     [row] = json.loads(hub.overview_answer())["rows"]
     assert (row["last"], row["change_from"]) == (102.99, "previous close")
     assert row["change"] == pytest.approx(102.99 - 99.5)

@@ -18,7 +18,7 @@ from stockctl.dashboard.counters import BEHIND, CLIENTS, FRAMES, RESYNCS, SNAPSH
 from stockctl.dashboard.defects import HINT, log_defect
 from stockctl.dashboard.live.channel import Channel, Subscriber, encode
 from stockctl.dashboard.live.kafka_tail import look_back_ms
-from stockctl.dashboard.live.overview import Overview, Summary
+from stockctl.dashboard.live.overview import NewestSession, Overview
 from stockctl.dashboard.live.pipeline import Pipeline
 from stockctl.dashboard.view.day import read_bars
 from stockctl.dashboard.view.live_view import LiveView
@@ -216,12 +216,12 @@ class Hub:
                     if (frame := live_view.frame()) is not None:
                         self._publish(live_view.channel, "view", frame)
 
-    def set_summaries(self, found: list[Summary]) -> None:
-        """Take what ``summaries`` found."""
+    def set_session(self, found: NewestSession) -> None:
+        """Take the newest session of a symbol."""
+        document, spark, base = found
         with self._lock:
-            for document, spark, base in found:
-                self.overview.on_company(document)
-                self.overview.set_spark(document["_id"], document["session"]["trade_date"], spark, base)
+            self.overview.on_company(document)
+            self.overview.set_spark(document["_id"], document["session"]["trade_date"], spark, base)
 
     def send_overview(self, mongo: Mongo | None) -> None:
         """Send the symbols that changed since the last call, with their sparklines where they are due."""

@@ -131,7 +131,7 @@ def _thinned(closes: list[float]) -> list[float]:
     return closes[::-1][::step][::-1]
 
 
-class Summary(NamedTuple):
+class NewestSession(NamedTuple):
     """A symbol's newest session in the lake, in the shape of a company document; its sparkline, and the close before it."""
 
     document: Document
@@ -139,27 +139,24 @@ class Summary(NamedTuple):
     base: float | None
 
 
-def summaries(settings: Settings, bases: dict[tuple[str, date], float | None]) -> list[Summary]:
-    """The newest sessions of the setting ``symbols`` in the lake. ``bases`` keeps the closes before from call to call."""
-    query = replace(build_query(settings, settings.symbols), configured=frozenset(settings.symbols), fall_back=True)
+def newest_session(settings: Settings, symbol: str, bases: dict[tuple[str, date], float | None]) -> NewestSession | None:
+    """The newest session of ``symbol`` in the lake; None without trades. ``bases`` keeps closes before it from call to call."""
+    query = replace(build_query(settings, [symbol]), configured=frozenset({symbol}), fall_back=True)
     with LakeEngine.connect(settings, query.received_by) as engine:
         context = QueryContext(query, engine)
-        rows = {row["symbol"]: row for row in summary_of(context).rows}
+        if not context.spans:
+            return None
+        [span], [row] = context.spans, summary_of(context).rows
         minutes = bars_of(QueryContext(replace(query, every_ms=MINUTE_MS), engine)).rows
-    found = []
-    for span in context.spans:
-        row = rows[span.symbol]
-        if row["close"] is None or row["last_trade"] is None:
-            continue
-        key = span.symbol, span.parts[0].trade_date
-        if key not in bases:
-            bases[key] = previous_close(settings, span, None, in_bars=False)
-        document = {
-            "_id": row["symbol"],
-            "session": {name: row[name] for name in ("trades", "volume", "vwap", "rate", "coverage")}
-            | {"name": row["session"], "trade_date": row["trade_date"].isoformat()},
-            "last": {"price": row["close"], "ts_event": row["last_trade"], "source": (row["feed"] or "").split(":")[0]},
-        }
-        closes = [bar["close"] for bar in minutes if bar["symbol"] == span.symbol and bar["close"] is not None]
-        found.append(Summary(document, _thinned(closes), bases[key]))
-    return found
+    if row["close"] is None or row["last_trade"] is None:
+        return None
+    key = span.symbol, span.parts[0].trade_date
+    if key not in bases:
+        bases[key] = previous_close(settings, span, None, in_bars=False)
+    document = {
+        "_id": row["symbol"],
+        "session": {name: row[name] for name in ("trades", "volume", "vwap", "rate", "coverage")}
+        | {"name": row["session"], "trade_date": row["trade_date"].isoformat()},
+        "last": {"price": row["close"], "ts_event": row["last_trade"], "source": (row["feed"] or "").split(":")[0]},
+    }
+    return NewestSession(document, _thinned([bar["close"] for bar in minutes if bar["close"] is not None]), bases[key])

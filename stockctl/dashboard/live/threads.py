@@ -13,7 +13,7 @@ from stockctl.clients.mongo import DocumentChange, Mongo, NoChangeStreamsError
 from stockctl.dashboard.defects import log_defect
 from stockctl.dashboard.live.hub import WATCHED, Hub
 from stockctl.dashboard.live.kafka_tail import followed_records
-from stockctl.dashboard.live.overview import summaries
+from stockctl.dashboard.live.overview import newest_session
 from stockctl.dashboard.live.polling import polled_changes
 from stockctl.dashboard.view.views import parse_view
 from stockctl.errors import ConfigError, StockctlError
@@ -26,11 +26,11 @@ log = logging.getLogger("stockctl.dashboard")
 
 _OVERVIEW_EVERY = 1.0
 _PIPELINE_EVERY = 15.0
-_SUMMARIES_EVERY = 30.0
+_SESSIONS_EVERY = 30.0
 _LONGEST_WAIT = 5.0
 """Seconds for MongoDB to answer, at most: then browsers are to know that it does not."""
 _SHARE = 0.25
-"""Share of one core that reading views again may take."""
+"""Share of one core that reading views again may take, and so may reading the newest sessions."""
 _IDLE = 0.1
 """Pause before views are looked through again, in seconds."""
 _AFTER_A_DEFECT = 5.0
@@ -53,6 +53,7 @@ class Live:
             jobs |= {"changes": partial(self._follow, self._follow_mongo), "overview": self._send_overview}
         else:
             jobs |= {"changes": partial(self._follow, self._follow_kafka), "overview": self._send_lake_overview}
+            jobs["sessions"] = self._read_sessions
         jobs["first view"] = self._warm
         for name, job in jobs.items():
             threading.Thread(target=self._keep, args=(name, job), name=f"dashboard {name}", daemon=True).start()
@@ -135,7 +136,7 @@ class Live:
         while not self._stop.is_set():
             began = time.monotonic()
             self._hub.read_due()
-            self._stop.wait(max(_IDLE, (time.monotonic() - began) * (1 / _SHARE - 1)))
+            self._stop.wait(max(_IDLE, _rest_after(began)))
 
     def _send_overview(self) -> None:
         with Mongo(self._settings, wait=self._mongo_wait) as mongo:
@@ -146,21 +147,38 @@ class Live:
                     log.warning("cannot read the overview: %s", error)
 
     def _send_lake_overview(self) -> None:
-        """Where there is no MongoDB: the newest sessions of the lake, and the newest trades of Kafka."""
+        """Where there is no MongoDB: the newest trades of Kafka, and what ``_read_sessions`` found."""
+        while not self._stop.wait(_OVERVIEW_EVERY):
+            self._hub.send_overview(None)
+
+    def _read_sessions(self) -> None:
+        """Where there is no MongoDB: the newest sessions in the lake, one after the other, since a large day takes memory."""
         bases: dict[tuple[str, date], float | None] = {}
+        is_first = True
         while not self._stop.is_set():
-            try:
-                found = summaries(self._settings, bases)
-            except StockctlError as error:
-                log.warning("cannot read the overview: %s", error)
-            else:
-                self._hub.set_summaries(found)
-            due = time.monotonic() + _SUMMARIES_EVERY
-            while time.monotonic() < due and not self._stop.wait(_OVERVIEW_EVERY):
-                self._hub.send_overview(None)
+            due = time.monotonic() + _SESSIONS_EVERY
+            for symbol in self._settings.symbols:
+                began = time.monotonic()
+                try:
+                    found = newest_session(self._settings, symbol, bases)
+                except StockctlError as error:
+                    log.warning("cannot read the overview: %s", error)
+                    break
+                if found is not None:
+                    self._hub.set_session(found)
+                # The first time there is nothing to show before.
+                if self._stop.wait(0 if is_first else _rest_after(began)):
+                    return
+            is_first = False
+            self._stop.wait(max(_OVERVIEW_EVERY, due - time.monotonic()))
 
     def _check(self) -> None:
         while not self._stop.is_set():
             if self._hub.clients:
                 self._hub.send_pipeline()
             self._stop.wait(_PIPELINE_EVERY if self._hub.clients else 1.0)
+
+
+def _rest_after(began: float) -> float:
+    """Seconds to pause after work since ``began``, so that it takes no more than its share of a core."""
+    return (time.monotonic() - began) * (1 / _SHARE - 1)

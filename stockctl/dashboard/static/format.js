@@ -41,7 +41,7 @@ export const lines = (...parts) => parts.filter(Boolean).join("\n");
 /** A value of a filing by its unit. */
 export function filed(value, unit = "") {
   if (unit === "%") return percent(value);
-  if (unit === "x") return withUnit(decimals(value, 1, 2), "×");
+  if (unit === "x") return withUnit(decimals(value, 1, Math.abs(value) < 0.1 ? 4 : 2), "×");
   return Math.abs(value) >= 1e5 ? short(value) : decimals(value, 0, 4);
 }
 

@@ -45,7 +45,8 @@ export function showOverview(changed, view) {
       "covered@style": `width:${row.coverage ?? 0}%`,
     };
   };
-  rows("watch", [...known.values()], by("symbol"), values, queryOf(view));
+  const sorted = [...known.values()].sort((one, other) => (one.symbol < other.symbol ? -1 : 1));
+  rows("watch", sorted, by("symbol"), values, queryOf(view));
 }
 
 /** Call `choose` with a symbol that is clicked, unless a new tab is asked for. */

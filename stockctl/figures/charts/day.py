@@ -195,7 +195,8 @@ def _layout(symbol: str, view: View, shown: dict[str, Any]) -> dict[str, Any]:
             "rangemode": "normal" if axis == "y" else "tozero",
             "zeroline": False,
             "automargin": True,
-            **({"tickformat": ".3~s"} if axis == "y2" else {}),
+            # Whole prices; volumes as 60k and 0.5, which SI's own format would write as 500m.
+            **({"tickformat": ",.8~f"} if axis == "y" else {"exponentformat": "B"}),
         }
         for axis, _, domain in _PANELS
     }

@@ -3,7 +3,7 @@
     python benchmarks/dashboard.py --trades 1000000 --rate 1000 --clients 50 --minutes 60
 
 Needs Chromium. First `stockctl dashboard` on a lake with one symbol's session of `--trades` trades, in 5-minute batches, as
-written and after `lake compact`: seconds of a request on loopback.
+written and after `lake compact`: seconds of a request on loopback, and the peak memory of the dashboard.
 
 Then `stockctl consume s3` and `stockctl dashboard` on an embedded broker, or on that of `--bootstrap HOST:PORT`; with
 `--mongo mongodb://…` also `stockctl consume mongo`, otherwise the dashboard reads the lake and Kafka. A feed puts 390 minutes
@@ -75,6 +75,12 @@ def running(command: list[str], own: dict[str, str]) -> Iterator[subprocess.Pope
         process.wait()
 
 
+def memory(pid: int, name: str) -> float:
+    """MB of a process: `VmRSS` now, `VmHWM` at most."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split(f"{name}:")[1].split()[0]) / 1024
+
+
 def get(port: int, path: str, **query: str) -> tuple[float, bytes]:
     """Seconds that a request took, and its answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
@@ -106,15 +112,16 @@ def large_day(trades: int) -> None:
             if kind == "compacted":
                 subprocess.run([PROGRAM, "lake", "compact"], env=own, check=True, capture_output=True)
             port = free_port()
-            with running(["dashboard", "--port", str(port)], own):
+            with running(["dashboard", "--port", str(port)], own) as process:
                 wait_for(partial(listening, port), "the dashboard")
                 newest = [get(port, "/api/snapshot", symbol="AAPL")[0] for _ in range(21)]
                 date = [get(port, "/api/snapshot", symbol="AAPL", date="2026-11-20")[0] for _ in range(21)]
                 moments = [from_ms(OPEN + SESSION_MS * part // 4).isoformat() for part in range(1, 5)]
                 slider = [get(port, "/api/snapshot", symbol="AAPL", as_of=moment)[0] for moment in moments]
+                peak = memory(process.pid, "VmHWM")
             print(
                 f"{trades:,} trades, {kind}: the newest session {first_and_rest(newest)}; a date {first_and_rest(date)}; "
-                f"as of another moment {statistics.median(slider):.2f} s",
+                f"as of another moment {statistics.median(slider):.2f} s; peak memory {peak:.0f} MB",
                 flush=True,
             )
 
@@ -206,12 +213,6 @@ class Client(threading.Thread):
         connection.close()
 
 
-def resident(pid: int) -> float:
-    """Resident memory in MB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-
 def first_paint(tab: Tab) -> float:
     """Milliseconds from the navigation to the first contentful paint."""
     expression = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
@@ -264,7 +265,7 @@ def follow(port: int, pid: int, arguments: argparse.Namespace, feed: Feed) -> No
                 tab.page.wait_for_timeout(1000)
             heap = tab.heap()
             print(
-                f"minute {minute:3d}: dashboard {resident(pid):.0f} MB; heap {heap['heap'] / 1e6:.1f} MB, "
+                f"minute {minute:3d}: dashboard {memory(pid, 'VmRSS'):.0f} MB; heap {heap['heap'] / 1e6:.1f} MB, "
                 f"{heap['nodes']:,} nodes, {heap['listeners']} listeners; {feed.sent - sent:,} trades fed, "
                 f"frames: {events['view']:,} to the clients, {tab.frames.count('view'):,} to the browser; "
                 f"{events['resync']} resyncs, {events['connections']} connections ended",

@@ -15,6 +15,7 @@ from stockctl.dashboard.app import create_app
 from stockctl.dashboard.live.hub import Hub
 from stockctl.dashboard.live.overview import Overview, newest_session
 from stockctl.dashboard.view.previous_close import close_in_bars
+from stockctl.dashboard.view.views import parse_view
 from stockctl.mongo.schema import COMPANIES
 from stockctl.records import Trade
 from tests.conftest import MongoServer
@@ -143,10 +144,10 @@ def test_all_symbols_at_a_glance(mongo_server: MongoServer, tmp_path: Path) -> N
         assert close_in_bars(mongo, "AAPL", OPEN) == 99.5
         document = mongo.get(COMPANIES, "AAPL")
         assert document is not None
-        overview = Overview(settings)
+        overview = Overview()
         overview.on_company(document)
         for symbol, day in overview.due(is_seen=True):
-            overview.set_spark(symbol, day, *overview.read_spark(mongo, symbol, day))
+            overview.set_line(symbol, day, overview.read_line(mongo, symbol, day))
         [row] = overview.changed()
     assert (row["symbol"], row["trades"], row["vwap"]) == ("AAPL", 300, document["session"]["vwap"])
     assert (row["last"], row["change_from"]) == (102.99, "previous close")
@@ -155,6 +156,8 @@ def test_all_symbols_at_a_glance(mongo_server: MongoServer, tmp_path: Path) -> N
     later = Trade(**{**_fields(TRADES[-1]), "id": "later", "ts_event": OPEN + 400_000, "price": 104.0})
     overview.on_trade(later)
     assert overview.changed()[0]["last"] == 104.0
+    # A trade that does not set the last price, as an average of trades.
+    overview.on_trade(Trade(**{**_fields(later), "id": "average", "ts_event": OPEN + 410_000, "price": 90.0, "updates": "v"}))
     assert overview.changed() == []
 
 
@@ -179,7 +182,12 @@ def test_the_lines_are_there_for_the_first_browser(mongo_server: MongoServer, tm
         for document in mongo.find(COMPANIES, {}):
             hub.overview.on_company(document)
         hub.send_overview(mongo)
-    assert len(json.loads(hub.overview_answer())["rows"][0]["spark"]) == 5
+    [row] = json.loads(hub.overview_answer())["rows"]
+    assert len(row["spark"]) == 5
+    numbers = json.loads(hub.snapshot(parse_view(settings, "AAPL")))["numbers"]
+    assert [row[name] for name in ("last", "change", "change_from")] == [
+        numbers[name] for name in ("close", "change", "change_from")
+    ]
 
 
 def _fields(one: Trade) -> dict[str, Any]:

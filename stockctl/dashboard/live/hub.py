@@ -40,8 +40,8 @@ UNUSED_SECONDS = 60.0
 _MOST_PAST = 32
 """Views of the past whose snapshots are kept."""
 _PAST_SECONDS = 30.0
-_READINGS = 2
-"""Readings at the same time."""
+_READINGS, _PAST_READINGS = 2, 1
+"""Readings of live views, and of views of the past, at the same time: who looks back holds up nobody else."""
 
 
 class Hub:
@@ -54,11 +54,12 @@ class Hub:
         self._sequence = 0
         self._lock = threading.RLock()
         self._readings = threading.BoundedSemaphore(_READINGS)
+        self._past_readings = threading.BoundedSemaphore(_PAST_READINGS)
         self._views: dict[View, LiveView] = {}
         self._past: OrderedDict[View, tuple[float, bytes]] = OrderedDict()
         self._common = Channel(0)
         """What every browser gets: overview, pipeline, and whether the store answers."""
-        self.overview = Overview(settings)
+        self.overview = Overview()
         self.pipeline = Pipeline(settings)
         self._recent: deque[Trade] = deque()
         """Trades of Kafka that the lake may not have yet, where there is no MongoDB."""
@@ -80,7 +81,7 @@ class Hub:
     def bars(self, view: View) -> bytes:
         """The bars of the view as JSON, as a snapshot has them."""
         if not is_live(view):
-            with self._readings:
+            with self._past_readings:
                 day = read_view(self._settings, view)
             return msgspec.json.encode({"bars": list(day.bars.values()), "notes": day.notes})
         live_view = self._live_view(view)
@@ -218,19 +219,18 @@ class Hub:
 
     def set_session(self, found: NewestSession) -> None:
         """Take the newest session of a symbol."""
-        document, spark, base = found
         with self._lock:
-            self.overview.on_company(document)
-            self.overview.set_spark(document["_id"], document["session"]["trade_date"], spark, base)
+            self.overview.on_company(found.document)
+            self.overview.set_line(found.document["_id"], found.document["session"]["trade_date"], found.line)
 
     def send_overview(self, mongo: Mongo | None) -> None:
         """Send the symbols that changed since the last call, with their sparklines where they are due."""
         with self._lock:
             due = self.overview.due(is_seen=self.clients > 0) if mongo is not None else []
-        sparks = [(symbol, day, *self.overview.read_spark(mongo, symbol, day)) for symbol, day in due if mongo is not None]
+        lines = [(symbol, day, self.overview.read_line(mongo, symbol, day)) for symbol, day in due if mongo is not None]
         with self._lock:
-            for spark in sparks:
-                self.overview.set_spark(*spark)
+            for line in lines:
+                self.overview.set_line(*line)
             if rows := self.overview.changed():
                 self._publish(self._common, "overview", {"rows": rows})
 
@@ -352,9 +352,9 @@ class Hub:
             at, known = self._past.get(view, (0.0, b""))
             if known and time.monotonic() - at < _PAST_SECONDS:
                 return known
-        with self._readings, SNAPSHOT_SECONDS.time():
+        with self._past_readings, SNAPSHOT_SECONDS.time():
             day = read_view(self._settings, view)
-        answer = snapshot_of(day, None, f"{self.nonce}:{self._sequence}", "none")
+        answer = snapshot_of(day, None, f"{self.nonce}:{self._sequence}", None)
         with self._lock:
             self._past[view] = time.monotonic(), answer
             while len(self._past) > _MOST_PAST:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any, NamedTuple
 
 from stockctl.clients.mongo import Document, Mongo
 from stockctl.dashboard.view.previous_close import close_in_bars, previous_close
-from stockctl.exchange.calendar import day_bounds
+from stockctl.exchange.calendar import day_bounds, to_ms
 from stockctl.metrics.definitions import bars_of, build_query, summary_of
 from stockctl.metrics.engines.lake import LakeEngine
 from stockctl.metrics.query_context import QueryContext
-from stockctl.metrics.trade_policies import counts
 from stockctl.mongo.aggregation import match_symbol
 from stockctl.mongo.documents import ms_of
 from stockctl.mongo.schema import BARS
@@ -29,11 +29,30 @@ _SPARK_SECONDS = 15.0
 Row = dict[str, Any]
 
 
+class Line(NamedTuple):
+    """A date's prices by minute: ``closes``, at most ``MOST_POINTS``; the last price, set at ``at`` (ms UTC) or later."""
+
+    closes: list[float]
+    open: float | None
+    last: float | None
+    at: int
+    previous: float | None
+    """The close before the date."""
+
+
+def line_of(minutes: Sequence[tuple[int, float, float]], previous: float | None) -> Line:
+    """The line of ``minutes``: start (ms UTC), open and close of each."""
+    if not minutes:
+        return Line([], None, None, 0, previous)
+    step = max(1, -(-len(minutes) // MOST_POINTS))
+    closes = [close for _, _, close in minutes]
+    return Line(closes[::-1][::step][::-1], minutes[0][1], closes[-1], minutes[-1][0], previous)
+
+
 class Overview:
     """A row per symbol: last price, change, VWAP, rate, coverage and sparkline of its newest session."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
         self._changed: set[str] = set()
         self._spark_due: dict[str, float] = {}
@@ -45,9 +64,10 @@ class Overview:
         if not session or not last:
             return
         symbol = document["_id"]
-        row = self._rows.setdefault(symbol, {"symbol": symbol, "spark": [], "change": None, "change_percent": None})
+        row = self._rows.setdefault(symbol, {"symbol": symbol})
         if row.get("trade_date") != session["trade_date"]:
-            row |= {"spark": [], "change": None, "change_percent": None, "change_from": None, "base": None, "at": 0}
+            unknown = dict.fromkeys(("change", "change_percent", "change_from", "base", "last"))
+            row |= unknown | {"spark": [], "at": 0}
             self._spark_due[symbol] = 0.0
         row |= {
             "session": session["name"],
@@ -59,12 +79,15 @@ class Overview:
             "coverage": session["coverage"],
             "source": last["source"],
         }
-        self._set_last(row, last["price"], ms_of(last["ts_event"]))
+        if row["last"] is None:
+            # Until the minutes are read: the document's last trade need not be one that sets the last price.
+            self._set_last(row, last["price"], ms_of(last["ts_event"]) // MINUTE_MS * MINUTE_MS)
+        self._changed.add(symbol)
 
     def on_trade(self, trade: Trade) -> None:
         """Take a trade that was stored."""
         row = self._rows.get(trade.symbol)
-        if row is not None and trade.volume > 0 and counts(self._settings.metrics.policy, trade.conditions, trade.updates):
+        if row is not None and "l" in trade.updates:
             self._set_last(row, trade.price, trade.ts_event)
 
     def _set_last(self, row: Row, price: float, at: int) -> None:
@@ -86,25 +109,26 @@ class Overview:
             self._spark_due[symbol] = now + _SPARK_SECONDS
         return [(symbol, self._rows[symbol]["trade_date"]) for symbol in names]
 
-    def read_spark(self, mongo: Mongo, symbol: str, day: str) -> tuple[list[float], float | None]:
-        """The closes of the date's minutes, thinned, and the close before the date."""
+    def read_line(self, mongo: Mongo, symbol: str, day: str) -> Line:
+        """The line of the date's minutes."""
         since, until = day_bounds(date.fromisoformat(day))
-        found = mongo.find(BARS, match_symbol(symbol, "bar", since, until)["$match"], ["close"], sort=[("bar", 1)])
-        closes = [bar["close"] for bar in found if bar["close"] is not None]
+        inside = match_symbol(symbol, "bar", since, until)["$match"]
+        found = mongo.find(BARS, inside, ["bar", "open", "close"], sort=[("bar", 1)])
+        minutes = [(ms_of(bar["bar"]), bar["open"], bar["close"]) for bar in found if bar["close"] is not None]
         key = symbol, day
         if key not in self._previous:
             self._previous[key] = close_in_bars(mongo, symbol, since)
-        return _thinned(closes), self._previous[key]
+        return line_of(minutes, self._previous[key])
 
-    def set_spark(self, symbol: str, day: str, spark: list[float], base: float | None) -> None:
-        """Take what ``read_spark`` read, unless the symbol shows another date by now."""
+    def set_line(self, symbol: str, day: str, line: Line) -> None:
+        """Take a line, unless the symbol shows another date by now."""
         row = self._rows[symbol]
         if row["trade_date"] != day:
             return
-        row["spark"] = spark
-        row["change_from"] = "previous close" if base is not None else "first minute" if spark else None
-        row["base"] = base if base is not None else next(iter(spark), None)
-        self._set_last(row, row["last"], row["at"])
+        base, of = (line.open, "open") if line.previous is None else (line.previous, "previous close")
+        row |= {"spark": line.closes, "base": base, "change_from": None if base is None else of}
+        price, at = (row["last"], row["at"]) if line.last is None or line.at < row["at"] else (line.last, line.at)
+        self._set_last(row, price, at)
 
     def changed(self) -> list[Row]:
         """The rows that changed since the last call, by symbol."""
@@ -125,18 +149,11 @@ class Overview:
         return {name: value for name, value in row.items() if name != "base"}
 
 
-def _thinned(closes: list[float]) -> list[float]:
-    """At most ``MOST_POINTS`` of them, with the last one."""
-    step = max(1, -(-len(closes) // MOST_POINTS))
-    return closes[::-1][::step][::-1]
-
-
 class NewestSession(NamedTuple):
-    """A symbol's newest session in the lake, in the shape of a company document; its sparkline, and the close before it."""
+    """A symbol's newest session in the lake, in the shape of a company document, and its line."""
 
     document: Document
-    spark: list[float]
-    base: float | None
+    line: Line
 
 
 def newest_session(settings: Settings, symbol: str, bases: dict[tuple[str, date], float | None]) -> NewestSession | None:
@@ -159,4 +176,5 @@ def newest_session(settings: Settings, symbol: str, bases: dict[tuple[str, date]
         | {"name": row["session"], "trade_date": row["trade_date"].isoformat()},
         "last": {"price": row["close"], "ts_event": row["last_trade"], "source": (row["feed"] or "").split(":")[0]},
     }
-    return NewestSession(document, _thinned([bar["close"] for bar in minutes if bar["close"] is not None]), bases[key])
+    line = line_of([(to_ms(bar["bar"]), bar["open"], bar["close"]) for bar in minutes if bar["close"] is not None], bases[key])
+    return NewestSession(document, line)

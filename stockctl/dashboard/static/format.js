@@ -24,7 +24,9 @@ export const move = (value) => decimals(value, 2, fine(value), "exceptZero");
 export const deviation = (value) =>
   written(value, { maximumSignificantDigits: 4, maximumFractionDigits: 2, roundingPriority: "morePrecision" });
 export const whole = (value) => decimals(value, 0, 8);
-export const full = (value) => decimals(value, 0, 12);
+/** With every digit that a number has. */
+export const full = (value) =>
+  known(value) ? String(value).replace(/^-?\d+(?=\.|$)/, (digits) => decimals(Number(digits), 0, 0)) : null;
 export const rate = (value) => decimals(value, 2, 2);
 /** Three or four digits with k, M, B or T. */
 export const short = (value) => written(value, { notation: "compact", maximumSignificantDigits: 4 });

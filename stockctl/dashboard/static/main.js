@@ -79,7 +79,8 @@ function showControls() {
   const { resolved, view: shown } = snapshot;
   box.set(shown.symbol);
   $("date").value = resolved.date;
-  for (const name of CHOICES) $(name).value = shown[name] ?? resolved[name];
+  for (const name of CHOICES) $(name).value = resolved[name] ?? shown[name];
+  text($("watch-title"), shown.live ? "All symbols" : "All symbols now");
   const slider = $("asof");
   slider.disabled = !resolved.since;
   slider.min = resolved.since ?? 0;
@@ -211,7 +212,10 @@ async function start() {
   try {
     const choices = await ask("/api/symbols");
     const lists = { session: choices.sessions, every: choices.every, policy: choices.policies };
-    for (const name of CHOICES) $(name).replaceChildren(...lists[name].map((value) => new Option(value)));
+    for (const name of CHOICES) {
+      $(name).replaceChildren(...lists[name].map((value) => new Option(value)));
+      $(name).value = view[name] ?? choices.default[name] ?? lists[name][0];
+    }
     const kept = choices.symbols.find((row) => row.symbol === localStorage.getItem("stockctl.symbol"));
     view.symbol ??= (kept ?? choices.default ?? choices.symbols[0]).symbol;
     box = picker(choices.symbols, chooseSymbol);

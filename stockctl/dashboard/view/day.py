@@ -67,7 +67,8 @@ def read_day(settings: Settings, view: View, store: type[Engine]) -> Day:
         day = Day(view, store, engine.place, query.zone, now_ms(), query.effective_now)
         context = QueryContext(query, engine)
         summary = definitions.summary_of(context)
-        day.notes = summary.notes
+        # The first one says what the numbers say, as of this reading.
+        day.notes = summary.notes[1:]
         day.numbers = json_values(summary.rows[0]) if summary.rows else {}
         if context.spans:
             day.span, day.gaps = context.spans[0], [dict(gap) for gap in gaps_of(context)[0]]

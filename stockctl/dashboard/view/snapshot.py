@@ -14,8 +14,8 @@ from stockctl.figures.charts import day_figure, frame_traces
 from stockctl.metrics.results import FEEDS
 
 
-def snapshot_of(day: Day, live: LiveDay | None, id: str, changes: str) -> bytes:
-    """The view's ``day``, with what was added to it ``live``. ``changes`` says where live changes come from."""
+def snapshot_of(day: Day, live: LiveDay | None, id: str, changes: str | None) -> bytes:
+    """The view's ``day``, with what was added to it ``live``. ``changes`` says where live changes come from, if any do."""
     rows = list(day.bars.values()) if live is None else live.sorted_rows()
     numbers = day.numbers if live is None else live.numbers()
     answer = {
@@ -49,7 +49,7 @@ def resolved(day: Day) -> dict[str, Any] | None:
     }
 
 
-def source(day: Day, changes: str) -> dict[str, Any]:
+def source(day: Day, changes: str | None) -> dict[str, Any]:
     """Where the view's data comes from."""
     return {
         "store": day.place,

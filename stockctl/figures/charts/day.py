@@ -138,11 +138,11 @@ _STYLES: dict[str, dict[str, Any]] = {
         "increasing": {"line": {"width": 1.2}},
         "decreasing": {"line": {"width": 1.2}},
         "whiskerwidth": 0,
-        "hovertemplate": "".join(f"{name[0].upper()} <b>%{{{name}:,.6~g}}</b>  " for name in ("open", "high", "low", "close"))
-        + "<extra></extra>",
+        "hovertemplate": "O <b>%{open:,.8~g}</b>  H <b>%{high:,.8~g}</b><br>"
+        "L <b>%{low:,.8~g}</b>  C <b>%{close:,.8~g}</b><extra></extra>",
         "showlegend": False,
     },
-    "vwap": _line("VWAP", "y", "%{y:,.6~g}", dash="4px,2px", showlegend=True),
+    "vwap": _line("VWAP", "y", "%{y:,.8~g}", dash="4px,2px", showlegend=True),
     "volume": {
         "type": "bar",
         "name": "Volume",

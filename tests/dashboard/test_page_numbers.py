@@ -24,7 +24,7 @@ TIPS = """(names) => Object.fromEntries(names.map((name) => [
 GAPS = """[...document.querySelectorAll("#gaps > li")].map((one) => one.textContent.replaceAll(/\\s+/g, " ").trim())"""
 KPIS = """Object.fromEntries([...document.querySelectorAll("#kpis > div")].map((one) => [
   one.dataset.tip.split(" = ")[0], one.dataset.tip.split("\\n").find((line) => line.startsWith("= ")).slice(2)]))"""
-HEADS = """[...document.querySelectorAll("#statement-head th")].slice(1).map((one) => one.textContent)"""
+HEADS = """[...document.querySelectorAll("#statement-head th")].map((one) => one.textContent)"""
 CELLS = """[...document.querySelectorAll("#statement-rows tr")].flatMap((row) =>
   [...row.querySelectorAll("td")].map((cell) => [row.querySelector("th").textContent.trim(), cell.dataset.tip]))"""
 
@@ -90,7 +90,7 @@ def test_the_page_shows_what_the_commands_print(tab: Callable[..., Tab], day: tu
     for which, title in (("income", "Income"), ("balance", "Balance sheet"), ("cashflow", "Cash flow")):
         one.page.click(f"#tabs >> text={title}")
         rows = found.json("filings", "statement", "AAPL", which, *as_of)
-        assert one.js(HEADS) == list(dict.fromkeys(row["period_end"] for row in rows))
+        assert one.js(HEADS) == ["item, USD", *dict.fromkeys(row["period_end"] for row in rows)]
         cells = [(label, number(tip.split("\n")[0])) for label, tip in one.js(CELLS)]
         assert sorted(map(repr, cells)) == sorted(repr((row["label"], row["value"])) for row in rows)
 

@@ -44,6 +44,8 @@ function showStatement() {
   });
   rows("tabs", names, String, tab, chosen);
   cells($("statement-head"), periods, "th");
+  const units = items.map((row) => row.unit?.split("/")[0]).filter((unit) => unit && unit !== "shares");
+  text($("statement-head").firstElementChild, `item, ${[...new Set(units)].join(" and ").toUpperCase() || "unit not known"}`);
   rows("statement-rows", items, itemKey, (row, node) => {
     const mark = (index) => (row.cells[index].derived ? "*" : "");
     const values = row.values.map((value, index) => `${format.filed(value, row.unit ?? "") ?? "–"}${mark(index)}`);

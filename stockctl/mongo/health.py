@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
 
 from stockctl.check_runner import PROBE_WAIT, Check, CheckResult
 from stockctl.clients.mongo import Mongo
 from stockctl.errors import StockctlError
+from stockctl.exchange.calendar import now_ms
+from stockctl.mongo.documents import ms_of
 from stockctl.mongo.schema import BARS, COMPANIES, COVERAGE, TRADES
 from stockctl.settings import Settings
 from stockctl.stream.lag import mongo_writer
@@ -45,7 +46,7 @@ def _contents(settings: Settings) -> CheckResult:
     detail = ", ".join(f"{number:,} {name}" for name, number in counts.items())
     if last is None:
         return _without_companies(settings, detail)
-    age = (datetime.now(UTC) - last).total_seconds()
+    age = (now_ms() - ms_of(last)) / 1000
     if age < -_AHEAD:
         return CheckResult(
             f"{detail}; newest trade is {format_duration(-age)} ahead of this clock: later trades don't show until then",

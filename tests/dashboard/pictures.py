@@ -31,6 +31,12 @@ ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs" / "images"
 LARGEST = 300_000
 """Bytes of a picture."""
+WIDTH, MARGIN = 1440, 14
+"""Pixels: of a picture, and below the figure."""
+WATCHED = """symbols => [...document.querySelectorAll("#watch .row")].filter(
+    row => row.querySelector(".moved").textContent.includes("%") && row.querySelector("path").getAttribute("d")
+).length === symbols"""
+"""Whether as many symbols have a change and a line of prices."""
 SYMBOLS = ("AAPL", "MSFT", "NVDA", "TSLA", "BINANCE:BTCUSDT")
 ROWS_PER_MINUTE = 40
 MINUTE_MS = 60_000
@@ -119,13 +125,16 @@ def take(address: str) -> None:
     with chromium() as browser:
         for theme in ("light", "dark"):
             tab = Tab(browser, address, color_scheme=theme)
-            tab.page.set_viewport_size({"width": 1440, "height": 1010})
+            tab.page.set_viewport_size({"width": WIDTH, "height": 1100})
             tab.open("/?symbol=AAPL&session=regular")
             tab.wait("document.querySelector('#chart .main-svg') !== null", "the figure")
             tab.wait("document.getElementById('live').dataset.state === 'live'", "live updates")
+            tab.wait(WATCHED, f"a change of each of {len(SYMBOLS)} symbols", len(SYMBOLS))
+            tab.wait("document.querySelector('#parts [data-state]:not([data-state=ok])') === null", "a pipeline in order")
             tab.wait_frames(3)
+            bottom = tab.js("document.getElementById('figure').getBoundingClientRect().bottom")
             file = IMAGES / f"dashboard-{theme}.png"
-            tab.page.screenshot(path=file)
+            tab.page.screenshot(path=file, full_page=True, clip={"x": 0, "y": 0, "width": WIDTH, "height": bottom + MARGIN})
             tab.close()
             size = file.stat().st_size
             assert size < LARGEST, f"{file} has {size:,} bytes"

@@ -126,7 +126,7 @@ def take(address: str) -> None:
         for theme in ("light", "dark"):
             tab = Tab(browser, address, color_scheme=theme)
             tab.page.set_viewport_size({"width": WIDTH, "height": 1100})
-            tab.open("/?symbol=AAPL&session=regular")
+            tab.open("/?symbol=AAPL")
             tab.wait("document.querySelector('#chart .main-svg') !== null", "the figure")
             tab.wait("document.getElementById('live').dataset.state === 'live'", "live updates")
             tab.wait(WATCHED, f"a change of each of {len(SYMBOLS)} symbols", len(SYMBOLS))

@@ -76,7 +76,7 @@ function applyFrame({ numbers, bars: changed = [], traces, ...whole }) {
 }
 
 function showControls() {
-  const { resolved, view: shown } = snapshot;
+  const { resolved, view: shown, source } = snapshot;
   box.set(shown.symbol);
   $("date").value = resolved.date;
   for (const name of CHOICES) $(name).value = resolved[name] ?? shown[name];
@@ -84,7 +84,7 @@ function showControls() {
   const slider = $("asof");
   slider.disabled = !resolved.since;
   slider.min = resolved.since ?? 0;
-  slider.max = Math.max(slider.min, Math.min(resolved.until ?? 0, Date.now()));
+  slider.max = Math.max(slider.min, Math.min(resolved.until ?? 0, source.read_at));
   slider.value = view.as_of ? Date.parse(view.as_of) : slider.max;
   showAsOf();
   text($("chart-words"), `${shown.symbol}, ${resolved.session} session of ${resolved.date}. The table below has the numbers.`);

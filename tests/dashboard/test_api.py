@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -208,9 +209,18 @@ def test_symbols_and_what_a_view_can_be(client: TestClient) -> None:
 
 
 def test_more_views_than_allowed_are_refused(mongo_server: MongoServer, tmp_path: Path) -> None:
+    """Those that a browser looks at; another one makes room."""
     settings = stores(tmp_path, mongo_server, TRADES, symbols="AAPL", dashboard__max_views="1").settings
-    client = TestClient(create_app(settings, Hub(settings)), base_url="http://127.0.0.1:8765")
+    hub = Hub(settings)
+    client = TestClient(create_app(settings, hub), base_url="http://127.0.0.1:8765")
     answer(client, "/api/snapshot", symbol="AAPL", every="1m")
-    response = client.get("/api/snapshot", params={"symbol": "AAPL", "every": "5m"})
+    answer(client, "/api/snapshot", symbol="AAPL", every="5m")
+    assert hub.views == 1
+
+    async def look() -> None:
+        hub.subscribe(parse_view(settings, "AAPL", every="5m"), None)
+
+    asyncio.run(look())
+    response = client.get("/api/snapshot", params={"symbol": "AAPL", "every": "1m"})
     assert response.status_code == 400
     assert "dashboard.max_views" in response.json()["hint"]

@@ -301,11 +301,7 @@ class Hub:
             live_view = self._views.get(view)
             creator = live_view is None
             if live_view is None:
-                if len(self._views) >= self._settings.dashboard.max_views:
-                    raise UsageError(
-                        f"{len(self._views)} views are looked at, and dashboard.max_views allows no more",
-                        hint="close a page, or raise dashboard.max_views",
-                    )
+                self._make_room()
                 live_view = self._views[view] = LiveView(view, Channel(self._sequence))
             if live_view.failure is None:
                 live_view.used_at = time.monotonic()
@@ -315,6 +311,18 @@ class Hub:
         if live_view.failure is not None:
             raise live_view.failure
         return live_view
+
+    def _make_room(self) -> None:
+        """Drop the view that was not looked at for the longest time if there is no room for one more."""
+        if len(self._views) < self._settings.dashboard.max_views:
+            return
+        unused = [each for each in self._views.values() if each.ready.is_set() and not each.channel.subscribers]
+        if not unused:
+            raise UsageError(
+                f"{len(self._views)} views are looked at, and dashboard.max_views allows no more",
+                hint="close a page, or raise dashboard.max_views",
+            )
+        del self._views[min(unused, key=lambda each: each.used_at).view]
 
     def _read_first(self, live_view: LiveView) -> None:
         try:

@@ -110,4 +110,4 @@ def _known(symbol: str, configured: Collection[str], lookup: SymbolLookup, hint:
     if len(same) == 1:
         return same[0]
     near = similar_symbols(symbol, known)
-    raise UnknownSymbolError(f"{lookup.place} holds nothing of {symbol}", hint=did_you_mean(near) if near else hint)
+    raise UnknownSymbolError(f"there is nothing of {symbol} in {lookup.place}", hint=did_you_mean(near) if near else hint)

@@ -73,7 +73,7 @@ def test_what_is_exactly_there_wins_over_capitals(written: str, shelf: Shelf, me
 
 
 def test_an_unknown_symbol_among_known_ones_is_named_with_near_ones() -> None:
-    with pytest.raises(UnknownSymbolError, match="the shelf holds nothing of APPL") as raised:
+    with pytest.raises(UnknownSymbolError, match="there is nothing of APPL in the shelf") as raised:
         resolve_symbols(["msft,APPL"], ["AAPL", "MSFT"], Shelf(), hint="look there")
     assert raised.value.hint == "did you mean AAPL?"
     assert raised.value.exit_code == 2

@@ -107,3 +107,20 @@ def test_the_key_figures_of_now_are_those_of_company_show(tab: Callable[..., Tab
     stored = document["kpis"] | document["together"]
     assert {"roe", "eps", "pe", "wacc"} <= shown.keys()
     assert shown == {name: stored[name] for name in shown}
+
+
+def test_a_date_without_trades_hides_the_figure_and_the_next_one_shows_it_again(
+    tab: Callable[..., Tab], day: tuple[Fetched, str]
+) -> None:
+    _, address = day
+    one: Tab = tab(address)
+    drawn = "document.querySelector('#chart .main-svg')?.clientWidth > 0"
+    one.open(f"/?symbol=AAPL&date={DATE}&session=regular")
+    one.wait(drawn, "the figure")
+    one.page.fill("#date", "2026-11-20")
+    one.page.dispatch_event("#date", "change")
+    one.wait("!document.getElementById('empty').hidden", "why it is empty")
+    assert "no trades" in one.page.inner_text("#empty")
+    one.page.set_viewport_size({"width": 900, "height": 800})
+    one.page.go_back()
+    one.wait(drawn, "the figure again")

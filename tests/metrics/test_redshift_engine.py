@@ -236,7 +236,7 @@ def test_the_command_uses_redshift(fake_redshift: FakeRedshift, flags: dict[str,
         unknown = command.run("metrics", "vwap", "APPL", *query, check=2)
     assert [row["vwap"] for row in json.loads(result.stdout)] == [5.0, None]
     assert "TSLA 2026-11-20 regular: no trades" in result.stderr
-    assert "Redshift holds nothing of APPL\n  try: did you mean AAPL?" in unknown.stderr
+    assert "there is nothing of APPL in Redshift\n  try: did you mean AAPL?" in unknown.stderr
 
 
 def test_the_data_api_is_a_configuration_error_with_the_reason(flags: dict[str, str]) -> None:

@@ -109,4 +109,4 @@ export function applyTraces(changed) {
 }
 
 dark.addEventListener("change", recolour);
-new ResizeObserver(() => $("chart").data && window.Plotly.Plots.resize($("chart"))).observe($("chart"));
+new ResizeObserver(([{ target }]) => target.data && !target.hidden && window.Plotly.Plots.resize(target)).observe($("chart"));

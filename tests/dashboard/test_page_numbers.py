@@ -124,3 +124,39 @@ def test_a_date_without_trades_hides_the_figure_and_the_next_one_shows_it_again(
     one.page.set_viewport_size({"width": 900, "height": 800})
     one.page.go_back()
     one.wait(drawn, "the figure again")
+
+
+def test_an_unknown_symbol_shows_no_numbers_of_another(tab: Callable[..., Tab], day: tuple[Fetched, str]) -> None:
+    _, address = day
+    one: Tab = tab(address)
+    one.expected = ("404",)
+    one.open(f"/?symbol=AAPL&date={DATE}&session=regular")
+    one.wait("document.querySelector('#chart .main-svg') !== null", "the figure")
+    one.page.keyboard.press("/")
+    one.page.keyboard.type("zzzz")
+    one.page.keyboard.press("Enter")
+    one.wait("document.getElementById('live').dataset.state === 'none'", "that there is nothing to show")
+    assert "nothing of zzzz" in one.page.inner_text("#banner")
+    assert not one.page.is_visible("#quote")
+    assert not one.page.is_visible("#kpis")
+    one.page.go_back()
+    one.wait("document.querySelector('#chart .main-svg')?.clientWidth > 0", "the figure again")
+    assert one.page.is_visible("#quote")
+
+
+def test_the_slider_leaves_a_time_before_the_first_trade(tab: Callable[..., Tab], day: tuple[Fetched, str]) -> None:
+    _, address = day
+    one: Tab = tab(address)
+    one.open(f"/?symbol=AAPL&date={DATE}&session=regular")
+    one.wait("document.querySelector('#chart .main-svg') !== null", "the figure")
+    slide = """(place) => {
+      const slider = document.getElementById("asof");
+      slider.value = Number(slider.min) + place * (slider.max - slider.min);
+      slider.dispatchEvent(new Event("input", { bubbles: true }));
+    }"""
+    one.js(slide, 0)
+    one.wait("!document.getElementById('empty').hidden", "why it is empty")
+    assert one.page.is_enabled("#asof")
+    one.js(slide, 0.5)
+    one.wait("document.getElementById('empty').hidden", "the numbers of a later time")
+    assert one.js(TIPS, ["trades"])["trades"] != "not known"

@@ -109,4 +109,4 @@ export function applyTraces(changed) {
 }
 
 dark.addEventListener("change", recolour);
-new ResizeObserver(([{ target }]) => target.data && !target.hidden && window.Plotly.Plots.resize(target)).observe($("chart"));
+new ResizeObserver(([{ target }]) => target.data && target.clientWidth && window.Plotly.Plots.resize(target)).observe($("chart"));

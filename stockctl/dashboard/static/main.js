@@ -82,9 +82,10 @@ function showControls() {
   for (const name of CHOICES) $(name).value = resolved[name] ?? shown[name];
   text($("watch-title"), shown.live ? "All symbols" : "All symbols now");
   const slider = $("asof");
-  slider.disabled = !resolved.since;
-  slider.min = resolved.since ?? 0;
-  slider.max = Math.max(slider.min, Math.min(resolved.until ?? 0, source.read_at));
+  // As of a time before the first trade there is no session: the slider keeps its own, so that it can leave that time.
+  if (resolved.since)
+    Object.assign(slider, { min: resolved.since, max: Math.max(resolved.since, Math.min(resolved.until, source.read_at)) });
+  slider.disabled = !slider.min || !(resolved.since || view.as_of);
   slider.value = view.as_of ? Date.parse(view.as_of) : slider.max;
   showAsOf();
   text($("chart-words"), `${shown.symbol}, ${resolved.session} session of ${resolved.date}. The table below has the numbers.`);
@@ -141,7 +142,7 @@ async function load({ replace = false, again = false } = {}) {
     if (!signal.aborted) live.open(view, snapshot.id);
   } catch (error) {
     if (signal.aborted || error.status === 401) return;
-    if (error.status && error.status < 429) state("wait", "Nothing to show", wordsOf(error));
+    if (error.status && error.status < 429) state("none", "Nothing to show", wordsOf(error));
     else live.retry(error.status ? wordsOf(error) : "the server does not answer");
   }
   attribute($("figure"), "aria-busy", false);

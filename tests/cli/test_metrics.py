@@ -217,7 +217,7 @@ def test_watch_refuses_a_symbol_that_neither_the_setting_nor_the_feed_knows(sett
     send(settings, [trade("qzxw", int(time.time() * 1000), 1.0)])
     result = streaming.run("metrics", "watch", "MSFT,APPL", "--for", "1s", check=2)
     assert "the last 5m of the topic" in result.stderr
-    assert "nothing of APPL" in result.stderr
+    assert "there is nothing of APPL in the last 5m of the topic" in result.stderr
     assert "did you mean AAPL" in result.stderr
     assert result.stdout == ""
     assert "  qzxw  last 1.0000" in streaming.run("metrics", "watch", "qzxw", "--for", "500ms", "--look-back", "1m").stdout

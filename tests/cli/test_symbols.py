@@ -71,7 +71,7 @@ def test_a_query_takes_them_in_any_case_and_what_is_exactly_there_wins(
 )
 def test_an_unknown_one_is_a_usage_error_that_names_near_ones(filled: Command, arguments: tuple[str, ...]) -> None:
     result = filled.run(*arguments, check=2)
-    assert "nothing of APPL" in result.stderr.replace("appl", "APPL")
+    assert "there is nothing of APPL in " in result.stderr.replace("appl", "APPL")
     assert "did you mean AAPL" in result.stderr
     assert result.stdout == ""
 
@@ -94,7 +94,7 @@ def test_near_ones_are_those_of_every_date(filled: Command) -> None:
 
 def test_the_name_of_a_folder_is_no_symbol(filled: Command) -> None:
     """``ticker=BINANCE_ETHUSDT`` holds trades of BINANCE:ETHUSDT alone."""
-    assert "nothing of BINANCE_ETHUSDT" in filled.run("metrics", "vwap", "BINANCE_ETHUSDT", check=2).stderr
+    assert "there is nothing of BINANCE_ETHUSDT in the lake" in filled.run("metrics", "vwap", "BINANCE_ETHUSDT", check=2).stderr
 
 
 @pytest.mark.parametrize(

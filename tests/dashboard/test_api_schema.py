@@ -17,7 +17,7 @@ from tests.dashboard.pipeline import Pipeline
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
 PATHS = ("symbols", "snapshot", "bars", "trades", "overview", "health", "gaps", "signals", "company/{symbol}")
 """All but ``/api/events``, whose answer never ends."""
-REPLAYS = 2
+REPLAYS = 5
 """Answers of ``/api/signals``: each has a process of its own, and they differ in their strategy alone."""
 
 

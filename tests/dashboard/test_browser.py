@@ -10,6 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from stockctl.exchange.calendar import now_ms
+from stockctl.metrics.coverage_report import NO_EVENTS
 from tests.command import HANG
 from tests.conftest import wait_for
 from tests.dashboard.browser import Tab
@@ -113,7 +114,7 @@ def test_a_gap_is_hatched_with_its_reason(tab: OpenTab, pipeline: Pipeline) -> N
     began = now_ms()
     pipeline.control("drop")
     # Not by their number: at midnight a session with other gaps begins.
-    known = "one.row.reason !== 'no feed events'"
+    known = f"one.row.reason !== '{NO_EVENTS}'"
     one.wait(
         f"[...document.querySelectorAll('#gaps > *')].some((one) => one.row.until > {began} && {known})", "the gap in the list"
     )

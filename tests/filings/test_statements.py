@@ -133,7 +133,7 @@ def test_every_form_of_output_has_the_same_rows(command: Command) -> None:
 
 def test_what_cannot_be_answered_is_an_error(command: Command) -> None:
     result = command.run("filings", "statement", "NONE", "income", check=2)
-    assert "nothing of NONE" in result.stderr
+    assert "there is nothing of NONE in " in result.stderr
     assert "filings fetch NONE" in result.stderr
     result = command.run("filings", "statement", "ACME", "income", "--as-of", "2020-01-01", check=2)
     assert "had been accepted by 2020-01-01 23:59 EST" in result.stderr
